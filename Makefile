@@ -1,0 +1,78 @@
+# What people and the CI do with this repository. `make` alone lists it.
+# Everything happens in .venv, which is made by itself and made anew when pyproject.toml changes.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+READY := $(VENV)/.ready
+
+# The first Python that is new enough. 3.11 and 3.12 come first: there the embedded Redis has a ready binary.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3 python3.13 python3.14; do \
+	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
+
+# More for pytest, such as `make test PYTEST_ARGS="-k lanes -x"`.
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo up test test-fast lint fix docs docs-check bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with the bridge and all that its tests need
+
+$(READY): pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "no Python 3.11 or newer was found; looked for python3.11, python3.12, python3, python3.13 and python3.14; install one or run make PYTHON=/path/to/python" >&2; \
+		exit 2; \
+	fi
+	@echo "making $(VENV) with $(PYTHON)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "$(PYTHON) can't make a virtual environment; on Debian and Ubuntu install the package python3-venv" >&2; \
+		exit 2; \
+	}
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $(READY)
+
+demo: $(READY) ## start everything on this machine against a simulated Asaas and Clint
+	@$(BIN)/bridge demo
+
+up: $(READY) ## start everything on this machine for real (needs the settings of README.md)
+	@$(BIN)/bridge up
+
+test: $(READY) ## run all tests with branch coverage and hold the coverage floors
+	@rm -f .coverage .coverage.*
+	$(PY) -m coverage run -m pytest $(PYTEST_ARGS)
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage json --quiet
+	@$(PY) tests/coverage_floor.py .coverage.json
+
+test-fast: $(READY) ## run the tests that take seconds, without coverage
+	$(PY) -m pytest -m "not slow" --ignore tests/acceptance $(PYTEST_ARGS)
+
+lint: $(READY) ## check style, format, types and the generated parts of the documents
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	@$(MAKE) --no-print-directory docs-check
+
+fix: $(READY) ## mend what ruff can mend, and format
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+COGGED := README.md CONTRIBUTING.md .env.example $(wildcard docs/*.md) $(wildcard mappings/README.md)
+
+docs: $(READY) ## write the generated parts of the documents anew
+	$(PY) -m cogapp -r -P $(COGGED)
+
+docs-check: $(READY) ## fail when a generated part of a document is not what the code says
+	$(PY) -m cogapp --check --diff -P $(COGGED)
+
+bench: $(READY) ## measure answers and deliveries per second on this machine
+	$(PY) -m bench
+
+clean: ## remove .venv and everything that was generated
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
