@@ -1,0 +1,53 @@
+"""The journal owns the work: events, deliveries, attempts, leases, destinations and mapping revisions.
+
+What is written here has happened; everything else (Redis, a worker's memory) may be lost at any time. Relied upon:
+a commit is durable (SQLite with synchronous=FULL, PostgreSQL with its default synchronous_commit), and a row's update
+locks it until the transaction ends. The rules of each table stand beside it in `schema`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from bridge.errors import JournalNotMigrated
+from bridge.journal import events
+from bridge.journal.database import Database
+from bridge.journal.lanes import Lanes, Lease
+from bridge.journal.migrate import is_current, upgrade
+from bridge.journal.schema import meta
+from bridge.model import IncomingEvent, lane_of
+
+__all__ = ["Database", "Journal", "Lanes", "Lease", "upgrade"]
+
+
+class Journal:
+    """One journal: a database, its lanes, and how an event is appended."""
+
+    def __init__(self, database: Database, lease_s: float) -> None:
+        self.database = database
+        self.lanes = Lanes(database, int(lease_s * 1000))
+        self._lane_count: int | None = None
+
+    @property
+    def lane_count(self) -> int:
+        """Return the number of lanes, fixed when the journal was made."""
+        if self._lane_count is None:
+            with self.database.read() as connection:
+                self._lane_count = int(
+                    connection.execute(select(meta.c.value).where(meta.c.key == "lanes")).scalar_one()
+                )
+        return self._lane_count
+
+    def check(self) -> None:
+        """Raise JournalNotMigrated where the schema is not this version's, JournalError where it can't be read."""
+        if not is_current(self.database):
+            raise JournalNotMigrated(mend="run: bridge db upgrade")
+
+    def append(self, batch: Sequence[IncomingEvent]) -> list[tuple[int, events.Kept]]:
+        """Keep these events in one commit; return lane and result of each. When this returns, they are durable."""
+        lanes = [lane_of(event.account, event.subject, self.lane_count) for event in batch]
+        with self.database.write() as connection:
+            kept = [events.append(connection, event, lane) for event, lane in zip(batch, lanes, strict=True)]
+        return list(zip(lanes, kept, strict=True))

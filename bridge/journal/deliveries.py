@@ -1,0 +1,299 @@
+"""Deliveries and attempts in the journal.
+
+All functions take the connection of a transaction that holds the lane (`Lanes.hold` or `lanes.lock`): the rule that
+only the first open delivery of a line has a due time is kept here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
+
+from bridge.errors import IllegalTransition
+from bridge.journal.schema import DELIVERED, OPEN, attempts, deliveries, events
+from bridge.model import FINISHED, TRANSITIONS, DeliveryState, Outcome, Waiting
+
+Line = tuple[str, str, str]
+"""Account, subject, line: the queue in which a delivery stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """What a mapping decided about an event: something owed, or the reason why nothing is."""
+
+    event_id: int
+    mapping: str
+    revision_id: int
+    replay: int
+    account: str
+    subject: str
+    line: str
+    lane: int
+    destination: str
+    object_id: str
+    order_at: str
+    order_rank: int
+    skip_stale: bool
+    state: DeliveryState
+    once_key: str | None = None
+    payload: str | None = None
+    reason_code: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A delivery whose turn it is."""
+
+    id: int
+    event_id: int
+    event_key: str
+    mapping: str
+    replay: int
+    account: str
+    subject: str
+    line: str
+    lane: int
+    destination: str
+    object_id: str
+    order_at: str
+    order_rank: int
+    skip_stale: bool
+    payload: str
+    state: DeliveryState
+    attempts: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A change of one delivery's state, with why."""
+
+    delivery: Owed
+    to: DeliveryState
+    now_ms: int
+    due_ms: int | None = None
+    waiting: Waiting | None = None
+    code: str | None = None
+    reason: str | None = None
+
+
+_owed_columns = [events.c.event_key if n == "event_key" else deliveries.c[n] for n in Owed.__slots__]
+_due = (
+    select(*_owed_columns)
+    .join(events, events.c.id == deliveries.c.event_id)
+    .where(
+        deliveries.c.lane == bindparam("b_lane"),
+        deliveries.c.due_ms.is_not(None),
+        deliveries.c.due_ms <= bindparam("b_now"),
+    )
+    .order_by(deliveries.c.due_ms, deliveries.c.id)
+    .limit(bindparam("b_limit"))
+)
+_start = (
+    update(deliveries)
+    .where(
+        deliveries.c.id == bindparam("b_id"),
+        deliveries.c.state.in_([DeliveryState.PENDING.value, DeliveryState.RETRYING.value]),
+    )
+    .values(state=DeliveryState.SENDING.value, attempts=bindparam("b_number"), due_ms=None, waiting=None)
+)
+_step = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("b_id"), deliveries.c.state == bindparam("b_from"))
+    .values(
+        state=bindparam("b_to"),
+        due_ms=bindparam("b_due"),
+        waiting=bindparam("b_waiting"),
+        reason_code=bindparam("b_code"),
+        reason=bindparam("b_reason"),
+        finished_ms=bindparam("b_finished"),
+    )
+)
+_first_in_line = (
+    select(func.min(deliveries.c.id))
+    .where(
+        deliveries.c.account == bindparam("b_account"),
+        deliveries.c.subject == bindparam("b_subject"),
+        deliveries.c.line == bindparam("b_line"),
+        OPEN,
+    )
+    .correlate(None)
+    .scalar_subquery()
+)
+_promote = (
+    update(deliveries)
+    .where(
+        deliveries.c.id == _first_in_line,
+        deliveries.c.due_ms.is_(None),
+        deliveries.c.state != DeliveryState.SENDING.value,
+    )
+    .values(due_ms=bindparam("b_due"))
+)
+_outcome = (
+    update(attempts)
+    .where(attempts.c.delivery_id == bindparam("b_delivery"), attempts.c.number == bindparam("b_number"))
+    .values(
+        finished_ms=bindparam("b_finished"),
+        outcome=bindparam("b_outcome"),
+        status=bindparam("b_status"),
+        code=bindparam("b_code"),
+        detail=bindparam("b_detail"),
+        excerpt=bindparam("b_excerpt"),
+        duration_ms=bindparam("b_duration"),
+    )
+)
+
+
+def add(connection: Connection, new: Sequence[NewDelivery], now_ms: int) -> None:
+    """Insert these deliveries in their order; the first open one of each free line is due now."""
+    if not new:
+        return
+    taken = _lines_taken(connection, {(d.account, d.subject, d.line) for d in new if d.state not in FINISHED})
+    rows: list[dict[str, Any]] = []
+    for delivery in new:
+        row = {name: getattr(delivery, name) for name in NewDelivery.__slots__}
+        row |= {"state": delivery.state.value, "created_ms": now_ms, "due_ms": None, "finished_ms": None}
+        line = (delivery.account, delivery.subject, delivery.line)
+        if delivery.state in FINISHED:
+            row["finished_ms"] = now_ms
+        elif line not in taken:
+            taken.add(line)
+            row["due_ms"] = now_ms
+        rows.append(row)
+    connection.execute(insert(deliveries), rows)
+
+
+def _lines_taken(connection: Connection, lines: Collection[Line]) -> set[Line]:
+    if not lines:
+        return set()
+    columns = (deliveries.c.account, deliveries.c.subject, deliveries.c.line)
+    query = select(*columns).where(tuple_(*columns).in_(list(lines)), OPEN).distinct()
+    return {(row.account, row.subject, row.line) for row in connection.execute(query)}
+
+
+def plans_taken(
+    connection: Connection, keys: Iterable[tuple[str, str]], event_ids: Collection[int]
+) -> set[tuple[str, str]]:
+    """Return which (mapping, once_key) already have a delivery that is owed or was sent, other events than these aside."""
+    wanted = list(keys)
+    if not wanted:
+        return set()
+    query = select(deliveries.c.mapping, deliveries.c.once_key).where(
+        deliveries.c.once_key.is_not(None),
+        tuple_(deliveries.c.mapping, deliveries.c.once_key).in_(wanted),
+        deliveries.c.state.not_in([DeliveryState.FILTERED.value, DeliveryState.DISCARDED.value]),
+        deliveries.c.event_id.not_in(event_ids),
+    )
+    return {(row.mapping, row.once_key) for row in connection.execute(query)}
+
+
+def due(connection: Connection, lane: int, now_ms: int, limit: int) -> list[Owed]:
+    """Return up to `limit` deliveries of the lane whose turn and time it is, longest due first."""
+    rows = connection.execute(_due, {"b_lane": lane, "b_now": now_ms, "b_limit": limit}).mappings()
+    return [Owed(**{**row, "state": DeliveryState(row["state"])}) for row in rows]
+
+
+def newest_delivered(connection: Connection, owed: Sequence[Owed]) -> dict[tuple[str, str, str], tuple[str, int]]:
+    """Return for (account, object, line) the time and rank of the newest event that was delivered."""
+    objects = {d.object_id for d in owed if d.object_id and d.skip_stale}
+    if not objects:
+        return {}
+    c = deliveries.c
+    query = select(c.account, c.object_id, c.line, c.order_at, c.order_rank).where(
+        c.object_id.in_(list(objects)), DELIVERED
+    )
+    newest: dict[tuple[str, str, str], tuple[str, int]] = {}
+    for row in connection.execute(query):
+        key = (row.account, row.object_id, row.line)
+        newest[key] = max(newest.get(key, ("", 0)), (row.order_at, row.order_rank))
+    return newest
+
+
+def start(connection: Connection, owed: Sequence[Owed], fence: int, now_ms: int) -> None:
+    """Commit-to-be: write down that these are about to be sent, one attempt each."""
+    if not owed:
+        return
+    changed = connection.execute(_start, [{"b_id": d.id, "b_number": d.attempts + 1} for d in owed]).rowcount
+    if changed != len(owed):
+        raise IllegalTransition(f"{len(owed) - changed} of {len(owed)} deliveries were not waiting to be sent")
+    connection.execute(
+        insert(attempts),
+        [{"delivery_id": d.id, "number": d.attempts + 1, "fence": fence, "started_ms": now_ms} for d in owed],
+    )
+
+
+def record(
+    connection: Connection,
+    step: Step,
+    number: int,
+    outcome: Outcome,
+    *,
+    status: int | None,
+    code: str,
+    detail: str,
+    excerpt: str,
+    duration_ms: int,
+) -> None:
+    """Write down what became of attempt `number` of a delivery that is in state `sending`, and move it on."""
+    connection.execute(
+        _outcome,
+        {
+            "b_delivery": step.delivery.id,
+            "b_number": number,
+            "b_finished": step.now_ms,
+            "b_outcome": outcome.value,
+            "b_status": status,
+            "b_code": code,
+            "b_detail": detail,
+            "b_excerpt": excerpt,
+            "b_duration": duration_ms,
+        },
+    )
+    move(connection, step, DeliveryState.SENDING)
+
+
+def move(connection: Connection, step: Step, source: DeliveryState) -> None:
+    """Change a delivery's state; where that frees the line, the next delivery becomes due.
+
+    Raises IllegalTransition where `model.TRANSITIONS` has no such change or the delivery is in another state.
+    """
+    delivery = step.delivery
+    if step.to not in TRANSITIONS[source]:
+        raise IllegalTransition(f"delivery {delivery.id} can't go from {source} to {step.to}")
+    finished = step.to in FINISHED
+    changed = connection.execute(
+        _step,
+        {
+            "b_id": delivery.id,
+            "b_from": source.value,
+            "b_to": step.to.value,
+            "b_due": step.due_ms,
+            "b_waiting": step.waiting.value if step.waiting else None,
+            "b_code": step.code,
+            "b_reason": step.reason,
+            "b_finished": step.now_ms if finished else None,
+        },
+    ).rowcount
+    if changed != 1:
+        raise IllegalTransition(f"delivery {delivery.id} is not {source} any more")
+    if finished:
+        promote(connection, (delivery.account, delivery.subject, delivery.line), step.now_ms)
+
+
+def put_off(connection: Connection, delivery: Owed, due_ms: int, waiting: Waiting, code: str, reason: str) -> None:
+    """Let a delivery wait without burning an attempt; its state stays."""
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id == delivery.id, deliveries.c.due_ms.is_not(None))
+        .values(due_ms=due_ms, waiting=waiting.value, reason_code=code, reason=reason)
+    )
+
+
+def promote(connection: Connection, line: Line, now_ms: int) -> None:
+    """Make the first open delivery of a line due, unless it has a due time or is being sent."""
+    account, subject, name = line
+    connection.execute(_promote, {"b_account": account, "b_subject": subject, "b_line": name, "b_due": now_ms})

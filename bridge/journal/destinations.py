@@ -1,0 +1,105 @@
+"""Destinations in the journal: the state of each circuit, shared by all workers, and whether a person must act."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from bridge.journal.schema import HELD, deliveries, destinations
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What is known of one destination; the circuit's rules are in `delivery.circuit`."""
+
+    name: str
+    url_digest: str = ""
+    state: str = "closed"
+    failures: int = 0
+    failed_subject: str | None = None
+    several: bool = False
+    opens: int = 0
+    until_ms: int = 0
+    paused_ms: int | None = None
+    paused_reason: str | None = None
+
+
+def url_digest(url: str) -> str:
+    """Return what the journal keeps of a webhook URL: enough to see a change, not enough to use it."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def load(connection: Connection, names: Collection[str] | None = None) -> dict[str, Destination]:
+    """Return these destinations (or all) by name."""
+    query = select(destinations).order_by(destinations.c.name)
+    if names is not None:
+        query = query.where(destinations.c.name.in_(list(names)))
+    return {row["name"]: Destination(**row) for row in connection.execute(query).mappings()}
+
+
+def save(connection: Connection, before: Destination, after: Destination) -> bool:
+    """Write a circuit's new state; return False where another worker changed it first."""
+    c = destinations.c
+    changed = {
+        name: getattr(after, name)
+        for name in Destination.__slots__
+        if name != "name" and getattr(after, name) != getattr(before, name)
+    }
+    if not changed:
+        return True
+    unchanged = [c.state == before.state, c.until_ms == before.until_ms, c.opens == before.opens]
+    return (
+        connection.execute(update(destinations).where(c.name == after.name, *unchanged).values(**changed)).rowcount == 1
+    )
+
+
+def register(connection: Connection, urls: Mapping[str, str], now_ms: int) -> list[str]:
+    """Make a row for each destination of the environment; return those that a new URL resumed.
+
+    A destination is paused when Clint says that its integration is gone. A new URL is the mend, so it resumes by itself.
+    """
+    known = load(connection)
+    resumed = []
+    for name, url in sorted(urls.items()):
+        digest = url_digest(url)
+        before = known.get(name)
+        if before is None:
+            fresh: dict[str, Any] = {field: getattr(Destination(name), field) for field in Destination.__slots__}
+            connection.execute(insert(destinations), {**fresh, "url_digest": digest})
+        elif before.url_digest != digest:
+            connection.execute(update(destinations).where(destinations.c.name == name).values(url_digest=digest))
+            if before.paused_ms is not None:
+                resume(connection, name, now_ms)
+                resumed.append(name)
+    return resumed
+
+
+def pause(connection: Connection, name: str, reason: str, now_ms: int) -> None:
+    """Stop sending to a destination until it is resumed; its work waits."""
+    connection.execute(
+        update(destinations)
+        .where(destinations.c.name == name, destinations.c.paused_ms.is_(None))
+        .values(paused_ms=now_ms, paused_reason=reason)
+    )
+
+
+def resume(connection: Connection, name: str, now_ms: int) -> int:
+    """Send to a destination again, with a closed circuit; return how many lines were waiting for it."""
+    connection.execute(
+        update(destinations)
+        .where(destinations.c.name == name)
+        .values(paused_ms=None, paused_reason=None, state="closed", failures=0, opens=0, several=False, until_ms=0)
+    )
+    return connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.destination == name,
+            HELD,
+            deliveries.c.due_ms.is_not(None),
+        )
+        .values(due_ms=now_ms, waiting=None)
+    ).rowcount

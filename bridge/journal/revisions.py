@@ -1,0 +1,76 @@
+"""Mapping revisions in the journal: every text that a mapping ever had. The newest of a name is the active one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from bridge.journal.schema import meta, revisions
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One text of one mapping."""
+
+    id: int
+    mapping: str
+    text: str | None
+    """Null where the mapping was removed."""
+    digest: str
+    origin: str
+    author: str
+    created_ms: int
+
+
+_columns = [revisions.c[name] for name in Revision.__slots__]
+
+
+def digest(text: str | None) -> str:
+    """Return the hash by which two texts of a mapping are compared."""
+    return hashlib.sha256((text or "").encode()).hexdigest()
+
+
+def newest_id(connection: Connection) -> int:
+    """Return the number of the newest revision of any mapping; it grows with every change."""
+    return connection.scalar(select(func.max(revisions.c.id))) or 0
+
+
+def active(connection: Connection) -> list[Revision]:
+    """Return the newest revision of each mapping that was not removed, by name."""
+    newest = select(func.max(revisions.c.id)).group_by(revisions.c.mapping)
+    query = select(*_columns).where(revisions.c.id.in_(newest), revisions.c.text.is_not(None))
+    return [Revision(*row) for row in connection.execute(query.order_by(revisions.c.mapping))]
+
+
+def get(connection: Connection, id_: int) -> Revision | None:
+    """Return one revision."""
+    row = connection.execute(select(*_columns).where(revisions.c.id == id_)).first()
+    return Revision(*row) if row else None
+
+
+def import_text(
+    connection: Connection, mapping: str, text: str | None, origin: str, author: str, now_ms: int
+) -> int | None:
+    """Make a new revision where the text differs from the last one that came from the same origin.
+
+    So an unchanged file never overwrites what was changed in the console since. Returns the new number, or None.
+    """
+    # Two processes that start at once would both see the old text: the row lock makes the second one wait and look.
+    connection.execute(update(meta).where(meta.c.key == "lanes").values(value=meta.c.value))
+    last = connection.scalar(
+        select(revisions.c.digest)
+        .where(revisions.c.mapping == mapping, revisions.c.origin == origin)
+        .order_by(revisions.c.id.desc())
+        .limit(1)
+    )
+    fresh = digest(text)
+    if last == fresh or (last is None and text is None):
+        return None
+    fresh_id: int = connection.execute(
+        insert(revisions)
+        .values(mapping=mapping, text=text, digest=fresh, origin=origin, author=author, created_ms=now_ms)
+        .returning(revisions.c.id)
+    ).scalar_one()
+    return fresh_id

@@ -1,0 +1,188 @@
+"""The journal's tables, with the reason beside each constraint and index.
+
+Every index serves a query that runs for each event or each sweep; partial indexes hold only the rows that still have
+work, so that they stay small however long the history grows. Times are milliseconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TextClause,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+# SQLite numbers rows by itself only in an INTEGER primary key.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+# Conditions of the partial indexes, also for queries: SQLite uses a partial index only where the query repeats its
+# condition literally, so a bound parameter would scan the table.
+WAITS = text("events.state = 'received'")
+OPEN = text("deliveries.state IN ('pending', 'sending', 'retrying')")
+SENDING = text("deliveries.state = 'sending'")
+DELIVERED = text("deliveries.state = 'delivered'")
+DEAD = text("deliveries.state = 'dead'")
+HELD = text("deliveries.waiting = 'paused'")
+
+
+def _partial(name: str, *columns: Column[Any], where: TextClause | ColumnElement[bool]) -> Index:
+    if isinstance(where, TextClause):
+        where = text(where.text.split(".", 1)[1])  # an index names no table
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+meta = Table(
+    "journal_meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""`lanes` is fixed when the journal is made: another number would send a customer's next event down another lane."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _Id, primary_key=True),  # the order of arrival
+    Column("account", Text, nullable=False),
+    Column("event_key", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("lane", Integer, nullable=False),
+    Column("created", Text, nullable=False),
+    Column("body", Text, nullable=False),  # as posted: not JSONB, which would refuse \u0000 and reorder keys
+    Column("received_ms", BigInteger, nullable=False),
+    Column("repeats", Integer, nullable=False, server_default="0"),  # how often Asaas sent it again
+    Column("state", Text, nullable=False),
+    Column("due_ms", BigInteger, nullable=False),  # when to process it; later than now while Asaas can't be asked
+    Column("hold_code", Text),
+    Column("hold_reason", Text),
+    Column("processed_ms", BigInteger),
+    Column("replay", Integer, nullable=False, server_default="0"),  # how often a person asked for a replay
+    Column("replay_mapping", Text),  # the one mapping that the replay is for, or all
+    # Asaas delivers at least once; only the whole id identifies an event, and two accounts may use the same one.
+    UniqueConstraint("account", "event_key", name="events_once"),
+)
+_partial("events_waiting", events.c.lane, events.c.id, where=WAITS)  # a lane's next events, in order
+_partial("events_due", events.c.lane, events.c.due_ms, where=WAITS)  # the sweeper: is a lane due?
+Index("events_object", events.c.object_id, events.c.id)  # all that was said of one charge
+Index("events_subject", events.c.subject, events.c.id)  # all that was said of one customer
+
+revisions = Table(
+    "mapping_revisions",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("mapping", Text, nullable=False),
+    Column("text", Text),  # null: the mapping was removed
+    Column("digest", Text, nullable=False),
+    Column("origin", Text, nullable=False),  # file, console or command
+    Column("author", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+Index("mapping_revisions_newest", revisions.c.mapping, revisions.c.id)  # the newest revision is the active one
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _Id, primary_key=True),  # the order within a line
+    Column("event_id", _Id, ForeignKey("events.id"), nullable=False),
+    Column("mapping", Text, nullable=False),
+    Column("revision_id", _Id, ForeignKey("mapping_revisions.id"), nullable=False),
+    Column("replay", Integer, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("lane", Integer, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("order_at", Text, nullable=False),  # Asaas's dateCreated of the event
+    Column("order_rank", Integer, nullable=False),  # breaks a tie within one second; 0 where no flow is documented
+    Column("skip_stale", Boolean, nullable=False),
+    Column("once_key", Text),  # one delivery per instalment plan and event
+    Column("payload", Text),  # JSON, null where nothing is owed
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    # Only the first open delivery of a line has a due time; the one behind it gets its own when the first is finished.
+    # So "what is due in this lane" is one range of one small index, however long the lines behind it are.
+    Column("due_ms", BigInteger),
+    Column("waiting", Text),  # why the due time is not now: backoff, circuit, paused
+    Column("reason_code", Text),
+    Column("reason", Text),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("finished_ms", BigInteger),
+    # A batch that is processed a second time, after a crash or by an owner whose lease ran out, can't owe twice.
+    UniqueConstraint("event_id", "mapping", "replay", name="deliveries_once_per_mapping"),
+)
+_partial("deliveries_due", deliveries.c.lane, deliveries.c.due_ms, where=deliveries.c.due_ms.is_not(None))
+_partial(
+    "deliveries_line", deliveries.c.account, deliveries.c.subject, deliveries.c.line, deliveries.c.id, where=OPEN
+)  # who is first in this line, who is next
+_partial("deliveries_sending", deliveries.c.lane, where=SENDING)  # left behind by a worker that died
+_partial(
+    "deliveries_newest",
+    deliveries.c.object_id,
+    deliveries.c.line,
+    deliveries.c.order_at,
+    deliveries.c.order_rank,
+    where=DELIVERED,
+)  # the stale rule: was something newer of this charge delivered?
+_partial("deliveries_plan", deliveries.c.mapping, deliveries.c.once_key, where=deliveries.c.once_key.is_not(None))
+_partial("deliveries_held", deliveries.c.destination, deliveries.c.id, where=HELD)  # what a resume frees
+_partial("deliveries_dead", deliveries.c.id, where=DEAD)  # what needs a person
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("delivery_id", _Id, ForeignKey("deliveries.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("fence", BigInteger, nullable=False),  # the lease under which it was made
+    Column("started_ms", BigInteger, nullable=False),
+    Column("finished_ms", BigInteger),
+    Column("outcome", Text),  # null: not known yet
+    Column("status", Integer),
+    Column("code", Text),
+    Column("detail", Text),
+    Column("excerpt", Text),
+    Column("duration_ms", Integer),
+    UniqueConstraint("delivery_id", "number", name="attempts_number"),  # two workers can't both make the same try
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("lane", Integer, primary_key=True, autoincrement=False),
+    Column("owner", Text),
+    Column("fence", BigInteger, nullable=False),  # grows with every lease: an owner with an older one records nothing
+    Column("lease_until_ms", BigInteger, nullable=False),
+)
+
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("url_digest", Text, nullable=False),  # a new URL in the environment resumes a paused destination
+    Column("state", Text, nullable=False),  # of the circuit: closed, open, half_open
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("failed_subject", Text),  # the customer of the first of them
+    Column("several", Boolean, nullable=False),  # whether another customer failed too
+    Column("opens", Integer, nullable=False),  # how often it opened since the last success: lengthens the wait
+    Column("until_ms", BigInteger, nullable=False),  # open: when a probe may go; half open: until when one is out
+    Column("paused_ms", BigInteger),
+    Column("paused_reason", Text),
+)

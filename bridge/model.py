@@ -1,0 +1,118 @@
+"""The nouns of the bridge and the states they may be in.
+
+An *event* is what Asaas said, a *delivery* is one payload owed to one destination, an *attempt* is one try to send
+it. `TRANSITIONS` is the only list of legal changes of a delivery's state; the journal refuses any other.
+Times are whole milliseconds since the Unix epoch, UTC, in names that end in `_ms`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class EventState(StrEnum):
+    """How far an event has come."""
+
+    RECEIVED = "received"  # kept, not yet looked at by the mappings
+    PROCESSED = "processed"  # every mapping has had its say; what is owed stands as deliveries
+
+
+class DeliveryState(StrEnum):
+    """How far a delivery has come."""
+
+    PENDING = "pending"  # owed, never tried
+    SENDING = "sending"  # an attempt's intent is committed; its outcome is not known yet
+    RETRYING = "retrying"  # tried at least once, will be tried again
+    DELIVERED = "delivered"  # the destination answered 2xx
+    FILTERED = "filtered"  # a condition of the mapping said no; nothing is owed
+    STALE = "stale"  # a newer event of the same charge was already delivered; not sent
+    DEAD = "dead"  # given up, with a reason; a person may retry, replay or discard it
+    DISCARDED = "discarded"  # a person decided that it is not owed
+
+
+FINISHED = frozenset(
+    {
+        DeliveryState.DELIVERED,
+        DeliveryState.FILTERED,
+        DeliveryState.STALE,
+        DeliveryState.DEAD,
+        DeliveryState.DISCARDED,
+    }
+)
+"""States that free the line: the next delivery of the same customer and line may go."""
+
+TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
+    {
+        DeliveryState.PENDING: frozenset(
+            {DeliveryState.SENDING, DeliveryState.STALE, DeliveryState.DEAD, DeliveryState.DISCARDED}
+        ),
+        DeliveryState.SENDING: frozenset({DeliveryState.DELIVERED, DeliveryState.RETRYING, DeliveryState.DEAD}),
+        DeliveryState.RETRYING: frozenset(
+            {DeliveryState.SENDING, DeliveryState.STALE, DeliveryState.DEAD, DeliveryState.DISCARDED}
+        ),
+        # A person's retry sends the same payload again, and is the only way out of these two besides discarding.
+        DeliveryState.DEAD: frozenset({DeliveryState.PENDING, DeliveryState.DISCARDED}),
+        DeliveryState.STALE: frozenset({DeliveryState.PENDING}),
+        DeliveryState.DELIVERED: frozenset(),
+        DeliveryState.FILTERED: frozenset(),
+        DeliveryState.DISCARDED: frozenset(),
+    }
+)
+
+
+class Outcome(StrEnum):
+    """What became of an attempt."""
+
+    UNKNOWN = "unknown"  # the intent was committed, the answer was not: the process died in between
+    DELIVERED = "delivered"
+    RETRY = "retry"  # not delivered; worth another try
+    REJECTED = "rejected"  # not delivered; the destination will never take it
+    REMOVED = "removed"  # the destination says that it no longer exists
+
+
+class Waiting(StrEnum):
+    """Why the first delivery of a line is not being sent right now."""
+
+    BACKOFF = "backoff"  # a failed attempt; waits for its due time
+    CIRCUIT = "circuit"  # the destination fails for several customers; one probe at a time
+    PAUSED = "paused"  # the destination is paused until a person resumes it
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingEvent:
+    """What Asaas said, as the journal keeps it."""
+
+    account: str
+    key: str
+    """The whole Asaas event id, or `sha256:` and the hash of the canonical body where there is none."""
+    name: str
+    """The event's name, such as PAYMENT_RECEIVED; any name is kept."""
+    entity: str
+    """The key of the envelope that holds the object (`payment`, `transfer`, ...), or an empty text."""
+    object_id: str
+    """The id of that object, or an empty text."""
+    subject: str
+    """Whose order counts: the customer, else the object, else the entity."""
+    created: str
+    """Asaas's `dateCreated` (Brasília time, one-second steps), or an empty text."""
+    body: str
+    """The body exactly as it was posted."""
+    received_ms: int
+
+
+def lane_of(account: str, subject: str, lanes: int) -> int:
+    """Return the lane (0 to `lanes` - 1) in which all events of this account's subject travel."""
+    digest = hashlib.blake2b(f"{account}\x00{subject}".encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) % lanes
+
+
+def idempotency_key(account: str, event_key: str, mapping: str, replay: int) -> str:
+    """Return the `Idempotency-Key` that every POST of one delivery carries.
+
+    It is derived, not drawn, so that it survives a journal restored from a backup.
+    """
+    return hashlib.sha256("\x00".join((account, event_key, mapping, str(replay))).encode()).hexdigest()[:32]
