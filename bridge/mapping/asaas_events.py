@@ -42,7 +42,7 @@ ENTITY_OF_FAMILY: Mapping[str, str] = MappingProxyType(
         "ACCESS_TOKEN": "accessToken",
         # No real body of these three was seen; the envelope's own keys decide when an event arrives.
         "PIX_AUTOMATIC_RECURRING_AUTHORIZATION": "authorization",
-        "PIX_AUTOMATIC_RECURRING_PAYMENT_INSTRUCTION": "instruction",
+        "PIX_AUTOMATIC_RECURRING_PAYMENT_INSTRUCTION": "paymentInstruction",
         "PIX_AUTOMATIC_RECURRING_ELIGIBILITY": "eligibility",
     }
 )
