@@ -1,0 +1,102 @@
+"""What every test may ask for: a clean environment, a real Redis, a real PostgreSQL, a database of each kind.
+
+A server that can't be had skips its tests and says so; under CI=true it fails them instead, because a green run that
+tried nothing is worse than a red one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from redis import Redis
+
+from bridge.errors import RedisMissing
+from tests.services import PostgresServer, RedisServer, ServiceMissing
+
+_OURS = ("BRIDGE_", "ASAAS_", "CLINT_")
+_OURS_EXACTLY = frozenset({"DATABASE_URL", "REDIS_URL", "PORT"})
+
+
+def pytest_configure() -> None:
+    """Take every setting of a real bridge out of the environment, before any test or fixture could read it."""
+    for name in [name for name in os.environ if name.startswith(_OURS) or name in _OURS_EXACTLY]:
+        del os.environ[name]
+
+
+def _cannot_have(what: str, error: Exception) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI must have {what}: {error}")
+    pytest.skip(f"no {what} here: {error}")
+
+
+def _running_redis() -> RedisServer:
+    try:
+        return RedisServer.started()
+    except RedisMissing as error:
+        _cannot_have("Redis", error)
+
+
+def _running_postgres() -> PostgresServer:
+    try:
+        return PostgresServer.started()
+    except ServiceMissing as error:
+        _cannot_have("PostgreSQL", error)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Give the URL of this run's own Redis; it is not emptied between tests, `redis` is."""
+    with _running_redis() as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """Give a client of this run's Redis, emptied."""
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """Give a Redis of the test's own, started, that it may stop, kill and start again."""
+    with _running_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[PostgresServer]:
+    with _running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[PostgresServer]:
+    """Give a PostgreSQL of the test's own, started, that it may stop, kill and start again."""
+    with _running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(_postgres: PostgresServer) -> Iterator[str]:
+    """Give the SQLAlchemy URL of a new, empty PostgreSQL database."""
+    with _postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """Give the SQLAlchemy URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'journal.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Give the SQLAlchemy URL of a new, empty database, once of each kind."""
+    fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    return str(request.getfixturevalue(fixture))
