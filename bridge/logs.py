@@ -1,0 +1,113 @@
+"""One JSON object a line on standard output, from the bridge and from the libraries alike.
+
+Each record has `at`, `level`, `action` (what happened: a stable dotted name to search for) and `logger`, and the fields
+the caller gave: `logger(__name__).info("delivery.attempted", delivery_id=7, outcome="retry")`. A library's record has
+the action `library.logged` and its text as `message`. Every text passes redaction, but callers name ids only, never a
+body or a person's name.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+from datetime import UTC, datetime
+from json import JSONEncoder
+from typing import Any, TextIO, cast
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from bridge.redaction import redact, redact_all
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+# httpx and urllib3 log every URL they ask, and a Clint URL is a secret as a whole; the others speak at every job or
+# request and say nothing that the bridge's own records do not.
+_QUIET = ("httpx", "httpcore", "urllib3", "rq", "rq.worker", "werkzeug", "alembic")
+
+_HEAD = ("at", "level", "action", "logger")
+
+
+def configure(level: str = "INFO", *, json: bool = True, stream: TextIO | None = None) -> None:
+    """Send the records of the bridge and of its libraries, from that level on, to the stream or standard output."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, _record, _renderer(json)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        # A logger that a module keeps would otherwise go on with the configuration it met first.
+        cache_logger_on_first_use=False,
+    )
+    logging.config.dictConfig(library_logging(level, json=json, stream=stream))
+
+
+def logger(name: str) -> FilteringBoundLogger:
+    """Return the logger of a module; its methods take the action and the fields."""
+    return cast(FilteringBoundLogger, structlog.get_logger(_logger=name))
+
+
+def library_logging(level: str = "INFO", *, json: bool = True, stream: TextIO | None = None) -> dict[str, Any]:
+    """Return the dictionary for logging.config, or gunicorn's `logconfig_dict`, that routes what libraries say."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"record": {"()": lambda: _library_formatter(json)}},
+        "handlers": {
+            "stream": {"class": "logging.StreamHandler", "stream": stream or "ext://sys.stdout", "formatter": "record"}
+        },
+        "root": {"level": level, "handlers": ["stream"]},
+        "loggers": {
+            # gunicorn gives these handlers of their own, which would say everything twice.
+            "gunicorn.error": {"level": level, "handlers": [], "propagate": True},
+            "gunicorn.access": {"level": level, "handlers": [], "propagate": True},
+            **{name: {"level": "WARNING", "handlers": [], "propagate": True} for name in _QUIET},
+        },
+    }
+
+
+def _library_formatter(json: bool) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[_library_record],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            _record,
+            _renderer(json),
+        ],
+    )
+
+
+def _library_record(_logger: WrappedLogger, method: str, fields: EventDict) -> EventDict:
+    """Say a library's text as a field, since its wording is nothing to search for."""
+    message = fields.pop("event")
+    return {**fields, "event": "library.logged", "level": method, "_logger": fields["_record"].name, "message": message}
+
+
+def _record(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
+    """Put the fields that every record has first, and redact the others."""
+    record = {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "level": fields["level"],
+        "action": redact(fields.pop("event")),
+        "logger": fields.pop("_logger"),
+    }
+    for key, value in fields.items():
+        if key not in _HEAD:
+            record[key] = value if type(value) is int else redact_all(value)
+    return record
+
+
+# Escapes what is not ASCII: a lone surrogate out of a webhook must not break the stream. One encoder for all records:
+# json.dumps with options would make one each time.
+_encoder = JSONEncoder(separators=(",", ":"))
+
+
+def _line(_logger: WrappedLogger, _method: str, record: EventDict) -> str:
+    return _encoder.encode(record)
+
+
+def _renderer(json: bool) -> Processor:
+    if json:
+        return _line
+    return structlog.dev.ConsoleRenderer(
+        timestamp_key="at", event_key="action", exception_formatter=structlog.dev.plain_traceback
+    )
