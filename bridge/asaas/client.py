@@ -1,0 +1,152 @@
+"""Reads objects and lists from the Asaas API for one account.
+
+Given an id it leaves the object, or None where Asaas has no such object; every other answer is an error that says
+whether waiting helps. It must never log a body or a key, and never ask without a turn from the governor. It tries
+once: the event that needs the object is what is tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import httpx
+
+from bridge import __version__
+from bridge.asaas import answers
+from bridge.errors import AsaasRejected, AsaasUnavailable, SettingsError
+
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 15.0
+
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+"""A list of a hundred charges is about 200 KiB."""
+
+PATHS: Mapping[str, str] = {
+    "customer": "customers",
+    "installment": "installments",
+    "subscription": "subscriptions",
+    "payment": "payments",
+}
+"""Where the objects live that a mapping may name."""
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+def check_id(account: str, name: str, object_id: str) -> None:
+    """Raise AsaasRejected where the text can't be an id: it comes out of a posted body and goes into a path."""
+    if not _ID.fullmatch(object_id):
+        raise AsaasRejected(
+            f"the id of a {name} must be 1 to 100 letters, digits, _ and -, got another text",
+            where=f"account {account}",
+        )
+
+
+class Turns(Protocol):
+    """Says when a request may go out, so that the account stays within Asaas's limits."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Hold one of the account's places while the request is under way."""
+        ...
+
+    def slow_down(self, wait_s: float) -> None:
+        """Let nobody ask for this account until the seconds have passed."""
+        ...
+
+
+class AsaasClient:
+    """The API of one Asaas account."""
+
+    def __init__(self, account: str, api_key: str, base_url: str, http: httpx.Client, governor: Turns) -> None:
+        if not api_key.isascii() or not api_key.isprintable():
+            # A header can't carry it, and the error would come with the first event instead of at the start.
+            raise SettingsError([f"the Asaas API key of account {account} must be plain text, got other characters"])
+        self.account = account
+        self.base_url = base_url.rstrip("/")
+        self._headers = {
+            "access_token": api_key,
+            "User-Agent": f"asaas-clint-bridge/{__version__}",
+            "Accept": "application/json",
+        }
+        self._http = http
+        self._governor = governor
+
+    def get_object(self, name: str, object_id: str) -> dict[str, Any] | None:
+        """Return the object of that name (customer, installment, subscription, payment) and id, or None."""
+        check_id(self.account, name, object_id)
+        return self.get(f"/{PATHS[name]}/{object_id}")
+
+    def customer(self, object_id: str) -> dict[str, Any] | None:
+        """Return the customer, or None where there is none."""
+        return self.get_object("customer", object_id)
+
+    def installment(self, object_id: str) -> dict[str, Any] | None:
+        """Return the instalment plan, or None where there is none."""
+        return self.get_object("installment", object_id)
+
+    def subscription(self, object_id: str) -> dict[str, Any] | None:
+        """Return the subscription, or None where there is none."""
+        return self.get_object("subscription", object_id)
+
+    def payment(self, object_id: str) -> dict[str, Any] | None:
+        """Return the charge, or None where there is none."""
+        return self.get_object("payment", object_id)
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> dict[str, Any] | None:
+        """Return what the API has at the path, or None where it has nothing there."""
+        where = f"GET {path}, account {self.account}"
+        with self._governor.turn():
+            status, headers, body = self._ask(path, params or {}, where)
+        problem = answers.refusal(status, headers, body, where)
+        if status == 429 or answers.spent(headers):
+            wait_s = answers.retry_after_s(headers)
+            self._governor.slow_down(answers.RETRY_AFTER_S if wait_s is None else wait_s)
+        if problem:
+            raise problem
+        return None if status == 404 else _object_in(body, where)
+
+    def _ask(self, path: str, params: Mapping[str, str | int], where: str) -> tuple[int, httpx.Headers, bytes]:
+        ends_at_s = time.monotonic() + CONNECT_TIMEOUT_S + READ_TIMEOUT_S
+        body = bytearray()
+        try:
+            with self._http.stream(
+                "GET",
+                f"{self.base_url}{path}",
+                params=dict(params),
+                headers=self._headers,
+                timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+                follow_redirects=False,
+                # The bridge's own transport ends the whole exchange then, even if headers come drop by drop.
+                extensions={"deadline_s": CONNECT_TIMEOUT_S + READ_TIMEOUT_S},
+            ) as answer:
+                for chunk in answer.iter_bytes():
+                    body += chunk
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise AsaasUnavailable(f"the answer must have at most {MAX_ANSWER_BYTES} bytes", where=where)
+                    if time.monotonic() > ends_at_s:
+                        raise AsaasUnavailable("the Asaas API answered too slowly", where=where)
+                return answer.status_code, answer.headers, bytes(body)
+        except httpx.TimeoutException as error:
+            raise AsaasUnavailable(f"the Asaas API did not answer in time, got {_kind(error)}", where=where) from None
+        except httpx.HTTPError as error:
+            raise AsaasUnavailable(f"the Asaas API could not be reached, got {_kind(error)}", where=where) from None
+
+
+def _kind(error: Exception) -> str:
+    # The text of such an error can carry an address or a part of the answer, its class only says what went wrong.
+    return type(error).__name__
+
+
+def _object_in(body: bytes, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        # A maintenance page with status 200, or a proxy's: the object may well be there later.
+        raise AsaasUnavailable("the Asaas API must answer with a JSON object, got something else", where=where)
+    return found

@@ -1,0 +1,72 @@
+"""A Redis that may be away: every call is bounded to milliseconds, and its absence is remembered.
+
+Given a call it leaves the call's result, or None while Redis is away. It must never raise for Redis's sake and never
+let each caller pay the connection timeout: after one failure nobody tries again for a few seconds, and then one
+caller tries for all.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+T = TypeVar("T")
+
+TIMEOUT_S = 0.25
+"""For the connection and for each answer. A healthy Redis answers in well under a millisecond."""
+
+AWAY_S = 3.0
+"""How long an absence is taken for granted before one caller looks again."""
+
+
+class RedisLink:
+    """The way to a Redis that need not be there."""
+
+    def __init__(self, client: Redis | None, *, away_s: float = AWAY_S) -> None:
+        self._client = client
+        self._away_s = away_s
+        self._away_until_s = 0.0  # 0 while Redis answers
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_url(cls, url: str | None, *, timeout_s: float = TIMEOUT_S, away_s: float = AWAY_S) -> RedisLink:
+        """Return a link to the Redis at the URL; without one, a link that is always away."""
+        if not url:
+            return cls(None)
+        client = Redis.from_url(
+            url,
+            socket_connect_timeout=timeout_s,
+            socket_timeout=timeout_s,
+            # The client's own retries with their backoff would turn an absence into seconds for each call.
+            retry=Retry(NoBackoff(), 0),
+        )
+        return cls(client, away_s=away_s)
+
+    def ask(self, call: Callable[[Redis], T]) -> T | None:
+        """Return what the call returns, or None while Redis is away."""
+        if self._client is None or not self._may_try():
+            return None
+        try:
+            result = call(self._client)
+        except (RedisError, OSError):
+            self._away_until_s = time.monotonic() + self._away_s
+            return None
+        self._away_until_s = 0.0
+        return result
+
+    def _may_try(self) -> bool:
+        if not self._away_until_s:
+            return True
+        with self._lock:
+            if time.monotonic() < self._away_until_s:
+                return False
+            # The others go on without Redis while this caller finds out whether it is back.
+            self._away_until_s = time.monotonic() + self._away_s
+            return True

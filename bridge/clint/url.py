@@ -1,0 +1,50 @@
+"""Judges destination URLs: whether the bridge may post personal data there.
+
+A URL is a secret, so a problem is said in words that name no part of it. What a name resolves to is judged where the
+connection is made (`transport`), since it may differ from one moment to the next.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+import httpx
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_LOCAL_NAMES = ("localhost", "local", "internal", "lan", "home.arpa")
+
+
+def check_url(url: str, allow_private: bool) -> str | None:
+    """Return what is wrong with a destination URL, or None where it may be used."""
+    try:
+        parts = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        return "must be a URL such as https://host/path, got something that is none"
+    if parts.scheme not in {"http", "https"} or not parts.host:
+        return "must be a URL such as https://host/path, got one without https:// or host"
+    if parts.userinfo:
+        return "must not carry a user name or password before the host"
+    if allow_private:
+        return None
+    if parts.scheme != "https":
+        return "must begin with https://, got http://, which shows the customers' data to anybody on the way"
+    if _is_local(parts.host):
+        return "must be a public address, got one of this machine or network"
+    return None
+
+
+def is_public(address: IpAddress) -> bool:
+    """Return whether the address belongs to the open internet, whatever notation hides it."""
+    inner = address
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or address
+    return inner.is_global and not inner.is_multicast
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return not is_public(ipaddress.ip_address(host))
+    except ValueError:
+        name = host.lower().rstrip(".")
+        return name in _LOCAL_NAMES or name.endswith(tuple(f".{local}" for local in _LOCAL_NAMES))

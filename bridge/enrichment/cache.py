@@ -1,0 +1,120 @@
+"""Remembers objects of the Asaas API for a while: in Redis for all workers, and for seconds in this process.
+
+Given keys it leaves the objects that are fresh enough. Asaas sends no event when a customer changes, so time is the
+only thing that ends an entry: a customer lives as long as `BRIDGE_CACHE_TTL` says, what changes with every payment
+lives a minute at most. It must never fail: without Redis it just remembers less.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from redis import Redis
+
+from bridge.asaas.redis_link import RedisLink
+
+Key: TypeAlias = tuple[str, str, str]
+"""Account, name (customer, ...) and id."""
+
+Found: TypeAlias = dict[str, Any] | None
+"""An object, or None where Asaas has none of that id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long entries are used."""
+
+    customer_s: float = 300.0
+    other_s: float = 60.0
+    """Charges, subscriptions and plans change with each payment."""
+    nothing_s: float = 10.0
+    """That Asaas has no such object: it may have it in a moment."""
+    near_s: float = 15.0
+    """In this process, where another one's `forget` is not heard of."""
+
+    def of(self, key: Key, found: Found) -> float:
+        """Return how long the entry is used; 0 keeps it out of the cache."""
+        longest_s = self.customer_s if key[1] == "customer" else min(self.customer_s, self.other_s)
+        return longest_s if found is not None else min(longest_s, self.nothing_s)
+
+
+class Cache:
+    """Objects that were fetched a short time ago."""
+
+    def __init__(self, redis: RedisLink, lifetimes: Lifetimes | None = None, *, near_size: int = 2000) -> None:
+        self._redis = redis
+        self._lifetimes = lifetimes or Lifetimes()
+        self._near_size = near_size
+        self._near: OrderedDict[Key, tuple[float, Found]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, keys: Collection[Key]) -> dict[Key, Found]:
+        """Return the entries that are there."""
+        found = self._read_near(keys)
+        missing = [key for key in keys if key not in found]
+        if missing:
+            texts = self._redis.ask(lambda redis: redis.mget([_name(key) for key in missing]))
+            for key, text in zip(missing, texts or (), strict=False):
+                if text is not None:
+                    found.update(_entry(key, text))
+            self._keep_near({key: found[key] for key in missing if key in found})
+        return found
+
+    def write(self, entries: Mapping[Key, Found]) -> None:
+        """Remember the entries."""
+        kept = {key: value for key, value in entries.items() if self._lifetimes.of(key, value) > 0}
+        if not kept:
+            return
+        self._keep_near(kept)
+
+        def put(redis: Redis) -> bool:
+            with redis.pipeline(transaction=False) as pipe:
+                for key, value in kept.items():
+                    pipe.set(_name(key), json.dumps(value), px=int(self._lifetimes.of(key, value) * 1000) or 1)
+                pipe.execute()
+            return True
+
+        self._redis.ask(put)
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Forget the entries, here and in Redis."""
+        gone = list(keys)
+        with self._lock:
+            for key in gone:
+                self._near.pop(key, None)
+        if gone:
+            self._redis.ask(lambda redis: redis.delete(*(_name(key) for key in gone)))
+
+    def _read_near(self, keys: Collection[Key]) -> dict[Key, Found]:
+        now_s = time.monotonic()
+        with self._lock:
+            near = {key: self._near[key] for key in keys if key in self._near}
+        return {key: value for key, (ends_s, value) in near.items() if now_s < ends_s}
+
+    def _keep_near(self, entries: Mapping[Key, Found]) -> None:
+        now_s = time.monotonic()
+        with self._lock:
+            for key, value in entries.items():
+                ends_s = now_s + min(self._lifetimes.near_s, self._lifetimes.of(key, value))
+                self._near[key] = (ends_s, value)
+                self._near.move_to_end(key)
+            while len(self._near) > self._near_size:
+                self._near.popitem(last=False)
+
+
+def _name(key: Key) -> str:
+    return "bridge:cache:" + ":".join(key)
+
+
+def _entry(key: Key, text: bytes | str) -> dict[Key, Found]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return {key: value} if value is None or isinstance(value, dict) else {}
