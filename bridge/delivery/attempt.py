@@ -1,0 +1,49 @@
+"""One try to send a delivery: the only place from which a payload leaves the bridge.
+
+It is given a delivery whose intent is committed, and returns what the destination said. It writes nothing: the outbox
+records the answer under the lane's lease.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bridge.clint import Answer
+from bridge.journal import Lease
+from bridge.journal.deliveries import Owed
+from bridge.model import idempotency_key
+
+
+class Destinations(Protocol):
+    """Sends a payload to a webhook URL; never raises for what the network does."""
+
+    def send(self, url: str, payload: dict[str, Any], idempotency_key: str) -> Answer:
+        """Return the destination's answer, classified."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A delivery, the number of the attempt, and what came back (None: nothing was sent)."""
+
+    owed: Owed
+    number: int
+    answer: Answer | None
+
+
+def make(
+    client: Destinations, url: str, owed: Owed, lease: Lease, *, longest_ms: int, clock_ms: Callable[[], int]
+) -> Sent:
+    """Send one delivery and return the answer; send nothing where the lease could run out before the answer is in.
+
+    Without that look, a process that slept (a suspended machine, a debugger) between the commit of the intent and the
+    send could send at the same time as the worker that took its lane over.
+    """
+    number = owed.attempts + 1
+    if clock_ms() + longest_ms > lease.until_ms:
+        return Sent(owed, number, None)
+    key = idempotency_key(owed.account, owed.event_key, owed.mapping, owed.replay)
+    return Sent(owed, number, client.send(url, json.loads(owed.payload), key))

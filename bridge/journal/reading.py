@@ -1,0 +1,144 @@
+"""What people ask of the journal: lists, one event's whole way, counts. Changes nothing.
+
+Lists go backwards from the newest by number (keyset pagination), so that the first page costs the same however long the
+journal is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
+
+from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, destinations, events
+from bridge.model import DeliveryState
+
+_event_columns = [column for column in events.c if column.name != "body"]
+_delivery_columns = [column for column in deliveries.c if column.name not in {"payload", "once_key"}]
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much is unfinished."""
+
+    events_waiting: int
+    oldest_waiting_s: float
+    deliveries: dict[str, int]
+    """Deliveries by state: the open states, and dead."""
+    destinations: dict[str, bool]
+    """Whether each destination takes deliveries: its circuit is closed and it is not paused."""
+
+
+def work(connection: Connection, now_ms: int) -> Work:
+    """Return how much is unfinished; reads partial indexes only."""
+    count, oldest = connection.execute(select(func.count(), func.min(events.c.received_ms)).where(WAITS)).one()
+    by_state = {state.value: 0 for state in (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)}
+    query = select(deliveries.c.state, func.count()).where(OPEN).group_by(deliveries.c.state)
+    by_state |= {state: number for state, number in connection.execute(query)}
+    by_state["dead"] = connection.scalar(select(func.count()).select_from(deliveries).where(DEAD)) or 0
+    up = {
+        row.name: row.state == "closed" and row.paused_ms is None
+        for row in connection.execute(select(destinations).order_by(destinations.c.name))
+    }
+    return Work(count, (now_ms - oldest) / 1000 if oldest else 0.0, by_state, up)
+
+
+def list_events(
+    connection: Connection,
+    *,
+    limit: int,
+    before_id: int | None = None,
+    name: str | None = None,
+    account: str | None = None,
+    object_id: str | None = None,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+) -> list[Row]:
+    """Return events, newest first, without their bodies."""
+    query = select(*_event_columns).order_by(events.c.id.desc()).limit(limit)
+    equal = {events.c.name: name, events.c.account: account, events.c.object_id: object_id}
+    for column, value in equal.items():
+        if value is not None:
+            query = query.where(column == value)
+    if before_id is not None:
+        query = query.where(events.c.id < before_id)
+    if since_ms is not None:
+        query = query.where(events.c.received_ms >= since_ms)
+    if until_ms is not None:
+        query = query.where(events.c.received_ms < until_ms)
+    return _rows(connection, query)
+
+
+def find_event(connection: Connection, reference: str) -> Row | None:
+    """Return one event with its body, by its number or by the whole id that Asaas gave it."""
+    if reference.isascii() and reference.isdigit() and len(reference) < 19:
+        row = _rows(connection, select(events).where(events.c.id == int(reference)))
+        if row:
+            return row[0]
+    found = _rows(connection, select(events).where(events.c.event_key == reference).order_by(events.c.id.desc()).limit(1))
+    return found[0] if found else None
+
+
+def deliveries_of(connection: Connection, event_id: int) -> list[Row]:
+    """Return all deliveries of an event with their payloads, oldest first."""
+    return _rows(connection, select(deliveries).where(deliveries.c.event_id == event_id).order_by(deliveries.c.id))
+
+
+def attempts_of(connection: Connection, delivery_id: int) -> list[Row]:
+    """Return all attempts of a delivery, oldest first."""
+    return _rows(
+        connection, select(attempts).where(attempts.c.delivery_id == delivery_id).order_by(attempts.c.number)
+    )
+
+
+def list_deliveries(
+    connection: Connection,
+    *,
+    limit: int,
+    before_id: int | None = None,
+    states: list[str] | None = None,
+    mapping: str | None = None,
+    destination: str | None = None,
+    code: str | None = None,
+) -> list[Row]:
+    """Return deliveries, newest first, without their payloads, each with its event's name and object."""
+    query = (
+        select(*_delivery_columns, events.c.name.label("event_name"), events.c.event_key)
+        .join(events, events.c.id == deliveries.c.event_id)
+        .order_by(deliveries.c.id.desc())
+        .limit(limit)
+    )
+    if states == [DeliveryState.DEAD.value]:
+        query = query.where(DEAD)
+    elif states:
+        query = query.where(deliveries.c.state.in_(states))
+    for column, value in (
+        (deliveries.c.mapping, mapping),
+        (deliveries.c.destination, destination),
+        (deliveries.c.reason_code, code),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if before_id is not None:
+        query = query.where(deliveries.c.id < before_id)
+    return _rows(connection, query)
+
+
+def find_delivery(connection: Connection, id_: int) -> Row | None:
+    """Return one delivery with its payload."""
+    rows = _rows(connection, select(deliveries).where(deliveries.c.id == id_))
+    return rows[0] if rows else None
+
+
+def counts(connection: Connection) -> Mapping[str, int]:
+    """Return how many deliveries stand in each state; reads the whole table, for commands only."""
+    query = select(deliveries.c.state, func.count()).group_by(deliveries.c.state)
+    return {state: number for state, number in connection.execute(query)}
+
+
+def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
+    return [dict(row) for row in connection.execute(query).mappings()]

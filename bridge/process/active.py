@@ -1,0 +1,96 @@
+"""The mappings that are active: the newest revision of each name in the journal, compiled once in each process.
+
+A file becomes a revision only where it could run; one with an error leaves its last good revision active.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.journal import Journal, revisions
+from bridge.logs import logger
+from bridge.mapping import Known, Mapping, ReadMapping, Severity, read_directory, read_mapping
+
+log = logger(__name__)
+
+LOOK_EVERY_MS = 1_000
+"""How old a process's idea of the active mappings may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveMapping:
+    """A mapping and the revision it was read from."""
+
+    mapping: Mapping
+    revision_id: int
+
+
+class ActiveMappings:
+    """What is active now; asks the journal at most once a second, and reads mappings anew only where they changed."""
+
+    def __init__(self, journal: Journal, known: Known, clock_ms: Callable[[], int]) -> None:
+        self._journal = journal
+        self._known = known
+        self._clock_ms = clock_ms
+        self._turn = threading.Lock()
+        self._looked_ms = -LOOK_EVERY_MS
+        self._newest = -1
+        self._active: tuple[ActiveMapping, ...] = ()
+
+    def current(self) -> tuple[ActiveMapping, ...]:
+        """Return the active mappings by name, the disabled ones too."""
+        with self._turn:
+            now_ms = self._clock_ms()
+            if not 0 <= now_ms - self._looked_ms < LOOK_EVERY_MS:
+                self._look()
+                self._looked_ms = now_ms
+            return self._active
+
+    def _look(self) -> None:
+        with self._journal.database.read() as connection:
+            newest = revisions.newest_id(connection)
+            if newest == self._newest:
+                return
+            found = revisions.active(connection)
+        active = []
+        for revision in found:
+            read = read_mapping(revision.text or "", f"{revision.mapping}.yaml", self._known)
+            if read.mapping is None:
+                # It could run when it was imported; the environment has lost a destination or an account since.
+                log.error("mapping.refused", mapping=revision.mapping, revision=revision.id, finding=_first(read))
+            else:
+                active.append(ActiveMapping(read.mapping, revision.id))
+        self._active, self._newest = tuple(active), newest
+        log.info("mapping.active", newest=newest, mappings=[item.mapping.name for item in active])
+
+
+def _first(read: ReadMapping) -> str:
+    return str(next(finding for finding in read.findings if finding.severity is Severity.ERROR))
+
+
+def import_files(journal: Journal, directory: Path, known: Known, author: str, now_ms: int) -> list[ReadMapping]:
+    """Make revisions of the mapping files that changed and could run; return what was read, with all findings.
+
+    A file that is gone removes its mapping, unless it never came from a file.
+    """
+    read = read_directory(directory, known)
+    texts: dict[str, str | None] = {}
+    with journal.database.read() as connection:
+        for revision in revisions.active(connection):
+            if revision.origin == "file":
+                texts[revision.mapping] = None
+    for item in read:
+        name = Path(item.path).stem
+        texts.pop(name, None)
+        if item.mapping is not None:
+            texts[name] = item.text
+    if texts:
+        with journal.database.write() as connection:
+            for name, text in texts.items():
+                fresh = revisions.import_text(connection, name, text, "file", author, now_ms)
+                if fresh is not None:
+                    log.info("mapping.imported", mapping=name, revision=fresh, removed=text is None)
+    return read

@@ -1,0 +1,116 @@
+"""Wake-ups: RQ jobs that name a lane. They may be lost, late or doubled; the journal owns the work.
+
+Each job has an id of its own; wake-ups coalesce by a key in Redis with a short life instead of by RQ's `unique=True`.
+Measured on RQ 3.0.0: a unique job id is refused while that job runs, for as long as a killed worker's job is not cleaned
+up, and for `failure_ttl` after a failure; each would leave a lane asleep. The key `bridge:wake:<lane>` is deleted when a
+worker starts on the lane, before it looks for work, so that what is committed after that look makes a new wake-up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterable
+from queue import Empty, SimpleQueue
+from uuid import uuid4
+
+from redis import Redis
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from redis.backoff import NoBackoff
+from rq import Queue
+
+from bridge.logs import logger
+
+log = logger(__name__)
+
+QUEUE = "bridge"
+JOB = "bridge.worker.jobs.drain"
+COALESCE_S = 5
+"""How long a wake-up that was lost (Redis flushed, a worker killed) keeps the next one of its lane back."""
+JOB_TTL_S = 120
+REST_S = 3.0
+"""How long Redis is left alone after it did not answer."""
+TIMEOUT_S = 0.5
+
+
+def connect(url: str, *, timeout_s: float | None = TIMEOUT_S) -> Redis:
+    """Return a client that gives up quickly and does not try again by itself."""
+    return Redis.from_url(
+        url, socket_timeout=timeout_s, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+    )
+
+
+class Wakeups:
+    """Wakes lanes, as well as Redis allows."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._queue = Queue(QUEUE, connection=redis)
+
+    def wake(self, lane: int) -> None:
+        """Ask for the lane to be drained, unless that is asked already; raise RedisError where Redis is away."""
+        if self._redis.set(_key(lane), "1", nx=True, ex=COALESCE_S):
+            self._queue.enqueue_call(
+                JOB,
+                args=(lane,),
+                job_id=f"drain-{lane}-{uuid4().hex[:12]}",
+                timeout=-1,
+                ttl=JOB_TTL_S,
+                result_ttl=0,
+                failure_ttl=0,
+                description=f"drain lane {lane}",
+            )
+
+    def started(self, lane: int) -> None:
+        """Note that a worker looks at the lane from now on: later wake-ups are needed again."""
+        with contextlib.suppress(RedisError):  # else the key's short life ends by itself
+            self._redis.delete(_key(lane))
+
+
+class BackgroundWaker:
+    """Wakes lanes from a thread of its own, so that no caller waits for Redis; rests while Redis is away.
+
+    A wake-up that is dropped is made by the sweeper.
+    """
+
+    def __init__(self, wakeups: Wakeups) -> None:
+        self._wakeups = wakeups
+        self._lanes: SimpleQueue[int] = SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._rest_until_s = 0.0
+
+    def wake(self, lane: int) -> None:
+        """Wake the lane soon; never waits and never raises."""
+        if time.monotonic() < self._rest_until_s:
+            return
+        if self._thread is None:
+            with self._starting:  # not at construction: threads do not survive a web server's fork
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
+                    self._thread.start()
+        self._lanes.put(lane)
+
+    def _run(self) -> None:
+        while True:
+            lanes = {self._lanes.get()}
+            with contextlib.suppress(Empty):
+                while True:
+                    lanes.add(self._lanes.get_nowait())
+            self._wake_all(lanes)
+
+    def _wake_all(self, lanes: Iterable[int]) -> None:
+        if time.monotonic() < self._rest_until_s:
+            return
+        try:
+            for lane in lanes:
+                self._wakeups.wake(lane)
+        except RedisError as error:
+            self._rest_until_s = time.monotonic() + REST_S
+            log.warning("queue.away", error=type(error).__name__, rest_s=REST_S)
+
+
+def _key(lane: int) -> str:
+    return f"bridge:wake:{lane}"

@@ -1,0 +1,8 @@
+"""What a person repairs with: retry and discard a delivery, replay an event, resume a destination.
+
+Each change takes the lane's row lock first, so that it never crosses a worker in the same line.
+"""
+
+from bridge.recovery.actions import discard, pause, replay, resume, retry
+
+__all__ = ["discard", "pause", "replay", "resume", "retry"]

@@ -1,0 +1,120 @@
+"""A person's changes to the journal, one transaction each."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select, update
+
+from bridge.errors import IllegalTransition, NotFound
+from bridge.journal import Journal, destinations, events, lanes
+from bridge.journal.deliveries import promote
+from bridge.journal.schema import deliveries as table
+from bridge.journal.schema import events as event_table
+from bridge.model import FINISHED, TRANSITIONS, DeliveryState
+
+
+def retry(journal: Journal, delivery_id: int, now_ms: int) -> DeliveryState:
+    """Send the same payload again: now where it waits, anew where it is dead or stale; return the state it was in.
+
+    A stale delivery that a person retries is sent although a newer event was delivered: that is what the person said.
+    Raises NotFound, IllegalTransition.
+    """
+    with journal.database.write() as connection:
+        before = _locked(connection, journal, delivery_id)
+        state = DeliveryState(before.state)
+        if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
+            connection.execute(
+                update(table)
+                .where(table.c.id == delivery_id, table.c.due_ms.is_not(None))
+                .values(due_ms=now_ms, waiting=None)
+            )
+            return state
+        if DeliveryState.PENDING not in TRANSITIONS[state] or before.payload is None:
+            raise IllegalTransition(
+                f"delivery {delivery_id} is {state} and can't be retried", mend=_instead(state, before.event_id)
+            )
+        connection.execute(
+            update(table)
+            .where(table.c.id == delivery_id)
+            .values(
+                state=DeliveryState.PENDING.value,
+                attempts=0 if state is DeliveryState.STALE else before.attempts,
+                skip_stale=before.skip_stale and state is not DeliveryState.STALE,
+                due_ms=None,
+                waiting=None,
+                finished_ms=None,
+                reason_code=None,
+                reason=None,
+            )
+        )
+        promote(connection, (before.account, before.subject, before.line), now_ms)
+        return state
+
+
+def _instead(state: DeliveryState, event_id: int) -> str:
+    if state is DeliveryState.SENDING:
+        return "it is being sent right now; look again in a moment"
+    return f"to send its event through today's mapping: bridge events replay {event_id}"
+
+
+def discard(journal: Journal, delivery_id: int, now_ms: int) -> DeliveryState:
+    """Decide that a delivery is not owed, which frees its line; return the state it was in.
+
+    Raises NotFound, IllegalTransition.
+    """
+    with journal.database.write() as connection:
+        before = _locked(connection, journal, delivery_id)
+        state = DeliveryState(before.state)
+        if DeliveryState.DISCARDED not in TRANSITIONS[state]:
+            raise IllegalTransition(f"delivery {delivery_id} is {state} and can't be discarded")
+        connection.execute(
+            update(table)
+            .where(table.c.id == delivery_id)
+            .values(
+                state=DeliveryState.DISCARDED.value,
+                due_ms=None,
+                waiting=None,
+                finished_ms=now_ms,
+                reason_code="delivery.discarded",
+                reason="discarded by a person",
+            )
+        )
+        if state not in FINISHED:
+            promote(connection, (before.account, before.subject, before.line), now_ms)
+        return state
+
+
+def replay(journal: Journal, event_id: int, mapping: str | None, now_ms: int) -> int:
+    """Send an event through today's mappings (or one of them) again; return the replay's number. Raises NotFound."""
+    with journal.database.write() as connection:
+        lane = connection.scalar(select(event_table.c.lane).where(event_table.c.id == event_id))
+        if lane is None:
+            raise NotFound(f"no event has the number {event_id}", mend="see: bridge events list")
+        lanes.lock(connection, lane)
+        return events.ask_replay(connection, event_id, mapping, now_ms)
+
+
+def pause(journal: Journal, name: str, reason: str, now_ms: int) -> None:
+    """Stop sending to a destination; its work waits. Raises NotFound."""
+    with journal.database.write() as connection:
+        _known(connection, name)
+        destinations.pause(connection, name, reason, now_ms)
+
+
+def resume(journal: Journal, name: str, now_ms: int) -> int:
+    """Send to a destination again; return how many lines were waiting. Raises NotFound."""
+    with journal.database.write() as connection:
+        _known(connection, name)
+        return destinations.resume(connection, name, now_ms)
+
+
+def _known(connection: Connection, name: str) -> None:
+    if name not in destinations.load(connection, [name]):
+        raise NotFound(f"no destination is named {name!r}", mend="see: bridge destinations list")
+
+
+def _locked(connection: Connection, journal: Journal, delivery_id: int):  # type: ignore[no-untyped-def]
+    lane = connection.scalar(select(table.c.lane).where(table.c.id == delivery_id))
+    if lane is None:
+        raise NotFound(f"no delivery has the number {delivery_id}", mend="see: bridge deliveries list")
+    lanes.lock(connection, lane)
+    return connection.execute(select(table).where(table.c.id == delivery_id)).one()

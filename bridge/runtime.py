@@ -1,0 +1,188 @@
+"""The composition root: the only module that knows which concrete classes stand behind the stages.
+
+A runtime is made from settings in each process; its parts are made when they are first asked for, so that a web process
+opens no client of Clint and a command that reads the journal needs no Redis.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+import httpx
+from redis import Redis
+
+from bridge.asaas.client import AsaasClient
+from bridge.asaas.environment import base_url, environment
+from bridge.asaas.governor import Governor
+from bridge.asaas.redis_link import RedisLink
+from bridge.clint import ClintClient
+from bridge.delivery.circuit import Limits
+from bridge.delivery.retry import Policy
+from bridge.enrichment import Cache, Enricher
+from bridge.enrichment.cache import Lifetimes
+from bridge.errors import JournalNotMigrated
+from bridge.ingress import Ingress
+from bridge.journal import Database, Journal, destinations
+from bridge.mapping import Known, ReadMapping
+from bridge.outbox import Outbox, Rules
+from bridge.process import ActiveMappings, Processor, import_files
+from bridge.queueing.wakeups import BackgroundWaker, Wakeups, connect
+from bridge.settings import Settings
+
+
+def clock_ms() -> int:
+    """Return the time: milliseconds since the epoch, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Runtime:
+    """The parts of one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock_ms = clock_ms
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The journal; not opened yet."""
+        pool_size = max(4, self.settings.bridge_worker_lanes + 2)
+        return Journal(Database(self.settings.database_url, pool_size=pool_size), self.settings.bridge_lease)
+
+    @cached_property
+    def redis(self) -> Redis:
+        """A Redis client that gives up quickly."""
+        self.settings.require("REDIS_URL")
+        return connect(self.settings.redis_url)
+
+    @cached_property
+    def worker_redis(self) -> Redis:
+        """A Redis client for RQ's worker, which waits in blocking reads."""
+        self.settings.require("REDIS_URL")
+        return connect(self.settings.redis_url, timeout_s=None)
+
+    @cached_property
+    def wakeups(self) -> Wakeups:
+        """The way to wake a lane."""
+        return Wakeups(self.redis)
+
+    @cached_property
+    def ingress(self) -> Ingress:
+        """The door's writer."""
+        return Ingress(self.journal, BackgroundWaker(self.wakeups).wake)
+
+    @cached_property
+    def known(self) -> Known:
+        """What the environment names that mappings may refer to."""
+        return Known(
+            frozenset(self.settings.accounts), frozenset(self.settings.destinations), self.settings.bridge_mappings_dir
+        )
+
+    @cached_property
+    def mappings(self) -> ActiveMappings:
+        """The active mappings."""
+        return ActiveMappings(self.journal, self.known, self.clock_ms)
+
+    @cached_property
+    def _redis_link(self) -> RedisLink:
+        return RedisLink.from_url(self.settings.redis_url or None)
+
+    @cached_property
+    def asaas(self) -> dict[str, AsaasClient]:
+        """The API client of each account that has a key."""
+        http = httpx.Client(limits=httpx.Limits(max_connections=64, max_keepalive_connections=32))
+        override = self.settings.asaas_api_url
+        return {
+            account.name: AsaasClient(
+                account.name,
+                account.api_key,
+                base_url(account.api_key, override),
+                http,
+                Governor(account.name, self._redis_link),
+            )
+            for account in self.settings.accounts.values()
+            if account.api_key
+        }
+
+    @cached_property
+    def enricher(self) -> Enricher:
+        """What fetches the objects that events point to."""
+        ttl_s = self.settings.bridge_cache_ttl
+        return Enricher(self.asaas, Cache(self._redis_link, Lifetimes(customer_s=ttl_s)))
+
+    def environment(self, account: str) -> str:
+        """Return production or sandbox, by the account's key."""
+        key = self.settings.accounts[account].api_key if account in self.settings.accounts else ""
+        return environment(self.settings.asaas_api_url or key)
+
+    @cached_property
+    def processor(self) -> Processor:
+        """The deciding half of a drain."""
+        return Processor(self.journal, self.mappings, self.enricher, self.environment, self.clock_ms)
+
+    @cached_property
+    def clint(self) -> ClintClient:
+        """The client that posts to destinations."""
+        return ClintClient.open(
+            timeout_s=self.settings.bridge_send_timeout,
+            allow_private=self.settings.bridge_allow_private_destinations,
+            connections=self._sends,
+        )
+
+    @property
+    def _sends(self) -> int:
+        return int(self.settings.bridge_worker_lanes * self.settings.bridge_worker_sends)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """The sending half of a drain."""
+        s = self.settings
+        longest_s = s.bridge_send_timeout + 1
+        rules = Rules(
+            Policy(s.bridge_retry_base, s.bridge_retry_cap, s.bridge_retry_attempts),
+            Limits(s.bridge_circuit_failures, s.bridge_circuit_wait, probe_s=longest_s),
+            in_flight=s.bridge_worker_sends,
+            longest_send_ms=int(longest_s * 1000),
+        )
+        pool = ThreadPoolExecutor(self._sends, thread_name_prefix="send")
+        return Outbox(self.journal, self.clint, s.destinations, rules, pool, self.clock_ms)
+
+    def import_mappings(self) -> list[ReadMapping]:
+        """Bring changed mapping files into the journal; return what was read, with all findings."""
+        directory = self.settings.bridge_mappings_dir
+        return import_files(self.journal, directory, self.known, "file", self.clock_ms())
+
+    def register(self) -> list[str]:
+        """Bring destinations and mapping files of this process's environment into the journal.
+
+        Returns the paused destinations that a new URL resumed. Raises JournalNotMigrated on an older schema.
+        """
+        self.journal.check()
+        with self.journal.database.write() as connection:
+            resumed = destinations.register(connection, self.settings.destinations, self.clock_ms())
+        self.import_mappings()
+        return resumed
+
+    def close(self) -> None:
+        """Write what has gathered and close what was opened."""
+        if "ingress" in self.__dict__:
+            self.ingress.close()
+        if "journal" in self.__dict__:
+            self.journal.database.close()
+
+
+def open_journal(settings: Settings) -> Journal:
+    """Return the journal of these settings; raise where it is not there or has another version's schema."""
+    runtime = Runtime(settings)
+    database = runtime.journal.database
+    if database.is_sqlite and not _exists(database):
+        raise JournalNotMigrated("there is no journal yet", where=str(database.url.database), mend="run: bridge db upgrade")
+    runtime.journal.check()
+    return runtime.journal
+
+
+def _exists(database: Database) -> bool:
+    from pathlib import Path
+
+    return bool(database.url.database) and Path(str(database.url.database)).exists()
