@@ -19,8 +19,6 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from bridge.redaction import redact, redact_all
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
 # httpx and urllib3 log every URL they ask, and a Clint URL is a secret as a whole; the others speak at every job or
 # request and say nothing that the bridge's own records do not.
 _QUIET = ("httpx", "httpcore", "urllib3", "rq", "rq.worker", "werkzeug", "alembic")
@@ -28,7 +26,7 @@ _QUIET = ("httpx", "httpcore", "urllib3", "rq", "rq.worker", "werkzeug", "alembi
 _HEAD = ("at", "level", "action", "logger")
 
 
-def configure(level: str = "INFO", *, json: bool = True, stream: TextIO | None = None) -> None:
+def configure(level: str = "info", *, json: bool = True, stream: TextIO | None = None) -> None:
     """Send the records of the bridge and of its libraries, from that level on, to the stream or standard output."""
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, _record, _renderer(json)],
@@ -45,7 +43,7 @@ def logger(name: str) -> FilteringBoundLogger:
     return cast(FilteringBoundLogger, structlog.get_logger(_logger=name))
 
 
-def library_logging(level: str = "INFO", *, json: bool = True, stream: TextIO | None = None) -> dict[str, Any]:
+def library_logging(level: str = "info", *, json: bool = True, stream: TextIO | None = None) -> dict[str, Any]:
     """Return the dictionary for logging.config, or gunicorn's `logconfig_dict`, that routes what libraries say."""
     return {
         "version": 1,
@@ -54,11 +52,11 @@ def library_logging(level: str = "INFO", *, json: bool = True, stream: TextIO | 
         "handlers": {
             "stream": {"class": "logging.StreamHandler", "stream": stream or "ext://sys.stdout", "formatter": "record"}
         },
-        "root": {"level": level, "handlers": ["stream"]},
+        "root": {"level": level.upper(), "handlers": ["stream"]},
         "loggers": {
             # gunicorn gives these handlers of their own, which would say everything twice.
-            "gunicorn.error": {"level": level, "handlers": [], "propagate": True},
-            "gunicorn.access": {"level": level, "handlers": [], "propagate": True},
+            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
+            "gunicorn.access": {"level": level.upper(), "handlers": [], "propagate": True},
             **{name: {"level": "WARNING", "handlers": [], "propagate": True} for name in _QUIET},
         },
     }

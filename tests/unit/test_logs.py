@@ -37,7 +37,7 @@ def stream() -> Iterator[io.StringIO]:
 @pytest.fixture
 def lines(stream: io.StringIO) -> Lines:
     """Give what has been written so far, read as JSON lines."""
-    logs.configure("INFO", json=True, stream=stream)
+    logs.configure("info", json=True, stream=stream)
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
@@ -98,7 +98,7 @@ def test_strange_texts_are_written(lines: Lines) -> None:
 
 
 def test_levels_below_are_not_written(lines: Lines) -> None:
-    """With level INFO a debug record costs nothing and is not written."""
+    """With level info a debug record costs nothing and is not written."""
     logs.logger("bridge").debug("lane.looked")
     logging.getLogger("some.library").debug("looked")
 
@@ -110,7 +110,7 @@ def test_a_new_configuration_holds_for_kept_loggers(stream: io.StringIO, lines: 
     log = logs.logger("bridge")
     log.info("a.b")
     second = io.StringIO()
-    logs.configure("DEBUG", json=True, stream=second)
+    logs.configure("debug", json=True, stream=second)
     log.debug("c.d")
 
     assert len(lines()) == 1
@@ -150,7 +150,7 @@ def test_httpx_does_not_log_urls(lines: Lines) -> None:
 
 def test_people_may_read_lines_instead(stream: io.StringIO) -> None:
     """Without JSON a record is a line for a person, an exception included."""
-    logs.configure("INFO", json=False, stream=stream)
+    logs.configure("info", json=False, stream=stream)
     try:
         raise ValueError("no")
     except ValueError:
@@ -180,7 +180,7 @@ from bridge.logs import library_logging
 class App(BaseApplication):
     def load_config(self):
         self.cfg.set("bind", "127.0.0.1:0")
-        self.cfg.set("logconfig_dict", library_logging("INFO"))
+        self.cfg.set("logconfig_dict", library_logging("info"))
         self.cfg.set("when_ready", lambda server: server.log.info("ready") or exit(0))
     def load(self):
         return lambda environ, start_response: []
