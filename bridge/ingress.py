@@ -56,7 +56,7 @@ class Ingress:
             raise JournalError(f"the journal did not take the event within {ANSWER_WITHIN_S:g} seconds") from None
         log.info(
             "event.received",
-            event=result.id,
+            event_id=result.id,
             event_key=event.key,
             name=event.name,
             account=event.account,

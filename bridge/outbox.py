@@ -144,16 +144,15 @@ class Outbox:
         destination = known.get(owed.destination)
         if destination is None or owed.destination not in self._urls:
             reason = f"no URL is set for the destination {owed.destination}"
-            deliveries.put_off(
-                connection, owed, now_ms + UNSET_LOOK_MS, Waiting.PAUSED, "destination.not_set", reason
-            )
+            deliveries.put_off(connection, owed, now_ms + UNSET_LOOK_MS, Waiting.PAUSED, "destination.not_set", reason)
         elif destination.paused_ms is not None:
             reason = f"the destination {owed.destination} is paused: {destination.paused_reason}"
             deliveries.put_off(
                 connection, owed, now_ms + retry.PAUSE_LOOK_MS, Waiting.PAUSED, "destination.paused", reason
             )
         elif is_stale(owed, newest.get((owed.account, owed.object_id, owed.line))):
-            reason = f"an event of {newest[owed.account, owed.object_id, owed.line][0]} was already delivered for this charge"
+            at = newest[owed.account, owed.object_id, owed.line][0]
+            reason = f"an event of {at} was already delivered for this charge"
             self._move(connection, owed, Step(owed, DeliveryState.STALE, now_ms, code="delivery.stale", reason=reason))
         elif owed.attempts >= self._rules.policy.attempts:
             reason = f"the outcome of try {owed.attempts}, the last, is unknown"
@@ -180,7 +179,7 @@ class Outbox:
 
     def _move(self, connection: Connection, owed: Owed, step: Step) -> None:
         deliveries.move(connection, step, owed.state)
-        log.info("delivery.ended", delivery=owed.id, event=owed.event_id, state=step.to.value, code=step.code)
+        log.info("delivery.ended", delivery_id=owed.id, event_id=owed.event_id, state=step.to.value, code=step.code)
 
     # ------------------------------------------------------------ after the send
 
@@ -211,9 +210,7 @@ class Outbox:
             now_ms=now_ms,
             rng=self._rng,
         )
-        step = Step(
-            owed, decision.state, now_ms, decision.due_ms, decision.waiting, decision.code, decision.reason
-        )
+        step = Step(owed, decision.state, now_ms, decision.due_ms, decision.waiting, decision.code, decision.reason)
         deliveries.record(
             connection,
             step,
@@ -228,8 +225,8 @@ class Outbox:
         state = self._settle_destination(connection, sent, now_ms)
         log.info(
             "delivery.attempted",
-            delivery=owed.id,
-            event=owed.event_id,
+            delivery_id=owed.id,
+            event_id=owed.event_id,
             mapping=owed.mapping,
             destination=owed.destination,
             attempt=sent.number,

@@ -9,15 +9,15 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
 
-import httpx
 from redis import Redis
 
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.environment import base_url, environment
 from bridge.asaas.governor import Governor
 from bridge.asaas.redis_link import RedisLink
-from bridge.clint import ClintClient
+from bridge.clint import ClintClient, http_client
 from bridge.delivery.circuit import Limits
 from bridge.delivery.retry import Policy
 from bridge.enrichment import Cache, Enricher
@@ -91,7 +91,7 @@ class Runtime:
     @cached_property
     def asaas(self) -> dict[str, AsaasClient]:
         """The API client of each account that has a key."""
-        http = httpx.Client(limits=httpx.Limits(max_connections=64, max_keepalive_connections=32))
+        http = http_client(allow_private=self.settings.bridge_allow_private_destinations)
         override = self.settings.asaas_api_url
         return {
             account.name: AsaasClient(
@@ -124,10 +124,11 @@ class Runtime:
     @cached_property
     def clint(self) -> ClintClient:
         """The client that posts to destinations."""
-        return ClintClient.open(
-            timeout_s=self.settings.bridge_send_timeout,
-            allow_private=self.settings.bridge_allow_private_destinations,
-            connections=self._sends,
+        allow_private: bool = self.settings.bridge_allow_private_destinations
+        return ClintClient(
+            http_client(allow_private=allow_private),
+            deadline_s=self.settings.bridge_send_timeout,
+            allow_private=allow_private,
         )
 
     @property
@@ -176,13 +177,8 @@ def open_journal(settings: Settings) -> Journal:
     """Return the journal of these settings; raise where it is not there or has another version's schema."""
     runtime = Runtime(settings)
     database = runtime.journal.database
-    if database.is_sqlite and not _exists(database):
-        raise JournalNotMigrated("there is no journal yet", where=str(database.url.database), mend="run: bridge db upgrade")
+    where = str(database.url.database)
+    if database.is_sqlite and not Path(where).exists():
+        raise JournalNotMigrated("there is no journal yet", where=where, mend="run: bridge db upgrade")
     runtime.journal.check()
     return runtime.journal
-
-
-def _exists(database: Database) -> bool:
-    from pathlib import Path
-
-    return bool(database.url.database) and Path(str(database.url.database)).exists()

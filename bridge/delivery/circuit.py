@@ -93,6 +93,4 @@ def after(
         return failed
     wait_s = min(LONGEST_WAIT_S, limits.wait_s * 2 ** min(destination.opens, 20))
     wait_s = max(wait_s * (0.75 + rng() / 4), min(retry_after_s or 0.0, LONGEST_WAIT_S))
-    return replace(
-        failed, state=Circuit.OPEN.value, opens=destination.opens + 1, until_ms=now_ms + int(wait_s * 1000)
-    )
+    return replace(failed, state=Circuit.OPEN.value, opens=destination.opens + 1, until_ms=now_ms + int(wait_s * 1000))

@@ -65,7 +65,9 @@ def decide(
         # Not dead: the integration is gone for every delivery alike, and a person can put a new URL in its place.
         return Decision(DeliveryState.RETRYING, now_ms + PAUSE_LOOK_MS, Waiting.PAUSED, code, detail)
     if attempt >= policy.attempts:
-        return Decision(DeliveryState.DEAD, code="delivery.attempts_spent", reason=f"{detail} (try {attempt}, the last)")
+        return Decision(
+            DeliveryState.DEAD, code="delivery.attempts_spent", reason=f"{detail} (try {attempt}, the last)"
+        )
     wait_s = rng() * ceiling_s(policy, attempt)
     if retry_after_s is not None:
         wait_s = min(max(wait_s, retry_after_s), policy.cap_s)

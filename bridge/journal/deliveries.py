@@ -178,7 +178,7 @@ def _lines_taken(connection: Connection, lines: Collection[Line]) -> set[Line]:
 def plans_taken(
     connection: Connection, keys: Iterable[tuple[str, str]], event_ids: Collection[int]
 ) -> set[tuple[str, str]]:
-    """Return which (mapping, once_key) already have a delivery that is owed or was sent, other events than these aside."""
+    """Return which (mapping, once_key) have a delivery already, owed or sent, for other events than these."""
     wanted = list(keys)
     if not wanted:
         return set()

@@ -60,7 +60,7 @@ def save(connection: Connection, before: Destination, after: Destination) -> boo
 def register(connection: Connection, urls: Mapping[str, str], now_ms: int) -> list[str]:
     """Make a row for each destination of the environment; return those that a new URL resumed.
 
-    A destination is paused when Clint says that its integration is gone. A new URL is the mend, so it resumes by itself.
+    A destination is paused when Clint says that its integration is gone. A new URL is the mend, so that resumes it.
     """
     known = load(connection)
     resumed = []

@@ -46,7 +46,9 @@ _AGAIN = {"repeats": events.c.repeats + 1}
 _RESULT = (events.c.id, events.c.repeats)
 _INSERTS = {  # the same statement, which each dialect spells by itself
     "sqlite": sqlite.insert(events).on_conflict_do_update(index_elements=_ONCE, set_=_AGAIN).returning(*_RESULT),
-    "postgresql": postgresql.insert(events).on_conflict_do_update(index_elements=_ONCE, set_=_AGAIN).returning(*_RESULT),
+    "postgresql": postgresql.insert(events)
+    .on_conflict_do_update(index_elements=_ONCE, set_=_AGAIN)
+    .returning(*_RESULT),
 }
 
 _columns = [events.c[name] for name in KeptEvent.__slots__]

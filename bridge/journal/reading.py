@@ -37,8 +37,8 @@ def work(connection: Connection, now_ms: int) -> Work:
     """Return how much is unfinished; reads partial indexes only."""
     count, oldest = connection.execute(select(func.count(), func.min(events.c.received_ms)).where(WAITS)).one()
     by_state = {state.value: 0 for state in (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)}
-    query = select(deliveries.c.state, func.count()).where(OPEN).group_by(deliveries.c.state)
-    by_state |= {state: number for state, number in connection.execute(query)}
+    query = select(deliveries.c.state, func.count().label("number")).where(OPEN).group_by(deliveries.c.state)
+    by_state |= {row.state: row.number for row in connection.execute(query)}
     by_state["dead"] = connection.scalar(select(func.count()).select_from(deliveries).where(DEAD)) or 0
     up = {
         row.name: row.state == "closed" and row.paused_ms is None
@@ -79,7 +79,9 @@ def find_event(connection: Connection, reference: str) -> Row | None:
         row = _rows(connection, select(events).where(events.c.id == int(reference)))
         if row:
             return row[0]
-    found = _rows(connection, select(events).where(events.c.event_key == reference).order_by(events.c.id.desc()).limit(1))
+    found = _rows(
+        connection, select(events).where(events.c.event_key == reference).order_by(events.c.id.desc()).limit(1)
+    )
     return found[0] if found else None
 
 
@@ -90,9 +92,7 @@ def deliveries_of(connection: Connection, event_id: int) -> list[Row]:
 
 def attempts_of(connection: Connection, delivery_id: int) -> list[Row]:
     """Return all attempts of a delivery, oldest first."""
-    return _rows(
-        connection, select(attempts).where(attempts.c.delivery_id == delivery_id).order_by(attempts.c.number)
-    )
+    return _rows(connection, select(attempts).where(attempts.c.delivery_id == delivery_id).order_by(attempts.c.number))
 
 
 def list_deliveries(
@@ -136,8 +136,8 @@ def find_delivery(connection: Connection, id_: int) -> Row | None:
 
 def counts(connection: Connection) -> Mapping[str, int]:
     """Return how many deliveries stand in each state; reads the whole table, for commands only."""
-    query = select(deliveries.c.state, func.count()).group_by(deliveries.c.state)
-    return {state: number for state, number in connection.execute(query)}
+    query = select(deliveries.c.state, func.count().label("number")).group_by(deliveries.c.state)
+    return {row.state: row.number for row in connection.execute(query)}
 
 
 def _rows(connection: Connection, query: Select[Any]) -> list[Row]:

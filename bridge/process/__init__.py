@@ -1,4 +1,4 @@
-"""Turns the new events of a leased lane into deliveries: filtering -> enrichment -> transform -> rows, one commit a batch.
+"""Turns new events of a leased lane into deliveries: filtering -> enrichment -> transform -> rows, one commit a batch.
 
 An event whose data Asaas can't give right now is put off with its reason, and the later events of the same customer
 wait with it; others go past. What a mapping gets wrong makes a dead delivery with a reason, never a stopped lane.

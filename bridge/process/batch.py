@@ -91,7 +91,7 @@ class Processor:
                 held[subject] = (now_ms + int(_hold_s(result) * 1000), result.code, str(result))
             if subject in held:
                 events.hold(connection, event.id, *held[subject])
-                log.warning("event.held", event=event.id, name=event.name, code=held[subject][1])
+                log.warning("event.held", event_id=event.id, name=event.name, code=held[subject][1])
                 continue
             decided += _decided(plan, result)
             done.append(event.id)
@@ -110,8 +110,11 @@ class Processor:
         taken = deliveries.plans_taken(connection, keys, event_ids)
         result = []
         for delivery in decided:
+            if delivery.once_key is None:
+                result.append(delivery)
+                continue
             key = (delivery.mapping, delivery.once_key)
-            if delivery.once_key is None or key not in taken:
+            if key not in taken:
                 taken.add(key)
                 result.append(delivery)
                 continue
@@ -155,7 +158,7 @@ def _log_processed(plans: Sequence[Plan], done: set[int], decided: Sequence[NewD
         if plan.event.id in done:
             log.info(
                 "event.processed",
-                event=plan.event.id,
+                event_id=plan.event.id,
                 name=plan.event.name,
                 account=plan.event.account,
                 object=plan.event.object_id,

@@ -1,6 +1,6 @@
 """What one event means to the mappings: decided without touching the journal or the network.
 
-A plan is opened from the kept event, says what must be fetched from Asaas, and once that is there decides the deliveries.
+A plan is opened from the kept event, says what must be fetched from Asaas, and with that decides the deliveries.
 The worker, a dry run and `explain` all go through it.
 """
 
@@ -36,7 +36,7 @@ class Plan:
     """What must be fetched from Asaas: name -> id."""
 
     def decide(self, fetched: dict[str, Any]) -> list[NewDelivery]:
-        """Return one delivery for each mapping: owed, filtered with the condition that said no, or dead with a reason."""
+        """Return one delivery for each mapping: owed, filtered with the condition that said no, or dead with why."""
         context = self.context(fetched)
         return [self._delivery(active, context) for active in self.mappings]
 
@@ -46,7 +46,7 @@ class Plan:
         except StageError as error:
             return self._new(active, DeliveryState.DEAD, reason_code=error.code, reason=str(error))
         except Exception as error:  # a fault of ours must not stop the lane for everybody in it
-            log.exception("mapping.fault", event=self.event.id, mapping=active.mapping.name)
+            log.exception("mapping.fault", event_id=self.event.id, mapping=active.mapping.name)
             reason = f"the bridge failed on this event ({type(error).__name__}); the log has the details"
             return self._new(active, DeliveryState.DEAD, reason_code="bridge.fault", reason=reason)
 

@@ -16,9 +16,9 @@ from queue import Empty, SimpleQueue
 from uuid import uuid4
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from redis.backoff import NoBackoff
 from rq import Queue
 
 from bridge.logs import logger
@@ -37,9 +37,7 @@ TIMEOUT_S = 0.5
 
 def connect(url: str, *, timeout_s: float | None = TIMEOUT_S) -> Redis:
     """Return a client that gives up quickly and does not try again by itself."""
-    return Redis.from_url(
-        url, socket_timeout=timeout_s, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
-    )
+    return Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0))
 
 
 class Wakeups:

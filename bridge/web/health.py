@@ -82,7 +82,7 @@ class _Numbers:
             work = reading.work(connection, self._runtime.clock_ms())
         yield GaugeMetricFamily("bridge_events_waiting", "events that no mapping has seen yet", work.events_waiting)
         yield GaugeMetricFamily("bridge_oldest_waiting_seconds", "age of the oldest of them", work.oldest_waiting_s)
-        owed = GaugeMetricFamily("bridge_deliveries", "deliveries that are not finished, and dead ones", labels=["state"])
+        owed = GaugeMetricFamily("bridge_deliveries", "deliveries that are open or dead", labels=["state"])
         for state, count in work.deliveries.items():
             owed.add_metric([state], count)
         yield owed

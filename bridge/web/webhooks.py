@@ -34,7 +34,8 @@ def receive(account: str) -> ResponseReturnValue:
     known = runtime.settings.accounts.get(account)
     if known is None:
         raise UnknownAccount(
-            f"no account is named {account!r}", mend=f"set ASAAS_WEBHOOK_TOKEN_{account.upper()} or mend the URL in Asaas"
+            f"no account is named {account!r}",
+            mend=f"set ASAAS_WEBHOOK_TOKEN_{account.upper()} or mend the URL in Asaas",
         )
     # An account without a token has no way in: a stranger must not be able to post money events.
     if not known.webhook_token or not check_token(known.webhook_token, request.headers.get("asaas-access-token")):

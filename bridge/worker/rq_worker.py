@@ -13,7 +13,8 @@ from uuid import uuid4
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
-from rq.worker.base import StopRequested, WorkerStatus
+from rq.exceptions import StopRequested
+from rq.worker import WorkerStatus
 
 from bridge.logs import logger
 from bridge.queueing.wakeups import QUEUE

@@ -33,13 +33,14 @@ class Sweeper:
         self._clock_ms = clock_ms
 
     def run(self, stopping: threading.Event) -> None:
-        """Sweep once a second; a fault of the database, of Redis or of a file is logged and the next sweep tries again."""
+        """Sweep once a second; a fault of the database, of Redis or of a file is logged and tried again."""
         while not stopping.is_set():
             for step in (self.wake_due, self._import_mappings):
                 try:
                     step()
                 except (BridgeError, RedisError, OSError) as error:
-                    log.error("sweep.failed", step=getattr(step, "__name__", ""), error=str(error) or type(error).__name__)
+                    name = getattr(step, "__name__", "")
+                    log.error("sweep.failed", step=name, error=str(error) or type(error).__name__)
             stopping.wait(EVERY_S)
 
     def wake_due(self) -> int:
