@@ -32,6 +32,7 @@ UNSET_LOOK_MS = 60_000
 _RENEW_S = 2.0
 _CLAIM_ROUNDS = 8  # a transaction that puts off a long row of heads gives way to others after so many looks
 _WRITE_AGAIN_S = 0.5
+_WRITE_TRIES_AT_END = 20  # a worker that is asked to stop does not wait for the database for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +74,19 @@ class Outbox:
         flights: set[Future[Sent]] = set()
         landed: list[Sent] = []
         moved = False
-        while True:
-            room = 0 if stopping() or self._clock_ms() >= until_ms else self._rules.in_flight - len(flights)
-            claimed, more = self._write(lease, landed, room, must=bool(landed), stopping=stopping)
-            moved = moved or bool(claimed) or bool(landed)
-            for owed in claimed:
-                flights.add(self._pool.submit(self._send, owed, lease))
-            if not flights:
-                if more:
-                    continue
-                return moved
-            done, flights = wait(flights, _RENEW_S, FIRST_COMPLETED)
-            landed = [future.result() for future in done]
+        try:
+            while True:
+                room = 0 if stopping() or self._clock_ms() >= until_ms else self._rules.in_flight - len(flights)
+                claimed, more = self._write(lease, landed, room, must=bool(landed or flights), stopping=stopping)
+                moved = moved or bool(claimed) or bool(landed)
+                flights |= {self._pool.submit(self._send, owed, lease) for owed in claimed}
+                if not flights and not more:
+                    return moved
+                done, flights = wait(flights, _RENEW_S, FIRST_COMPLETED)
+                landed = [future.result() for future in done]
+        finally:
+            # The lane must not be given back while something is on its way: its next owner would send it again at once.
+            wait(flights)
 
     def _send(self, owed: Owed, lease: Lease) -> Sent:
         return attempt.make(
@@ -99,16 +101,19 @@ class Outbox:
     def _write(
         self, lease: Lease, landed: list[Sent], room: int, *, must: bool, stopping: Callable[[], bool]
     ) -> tuple[list[Owed], bool]:
+        tries = 0
         while True:
             try:
                 with self._journal.lanes.hold(lease, self._clock_ms()) as connection:
                     for sent in landed:
                         self._settle(connection, sent)
                     return self._claim(connection, lease, room) if room > 0 else ([], False)
-            except JournalError:
-                if not must or stopping():
+            except JournalError as error:
+                tries += 1
+                if not must or (stopping() and tries > _WRITE_TRIES_AT_END):
                     raise
                 # The database is away and these were sent: keep the answers until they can be written down.
+                log.error("delivery.not_recorded", lane=lease.lane, deliveries=len(landed), error=str(error))
                 time.sleep(_WRITE_AGAIN_S)
 
     # ------------------------------------------------------------ before the send
@@ -154,7 +159,7 @@ class Outbox:
             at = newest[owed.account, owed.object_id, owed.line][0]
             reason = f"an event of {at} was already delivered for this charge"
             self._move(connection, owed, Step(owed, DeliveryState.STALE, now_ms, code="delivery.stale", reason=reason))
-        elif owed.attempts >= self._rules.policy.attempts:
+        elif owed.attempts - owed.forgiven >= self._rules.policy.attempts:
             reason = f"the outcome of try {owed.attempts}, the last, is unknown"
             step = Step(owed, DeliveryState.DEAD, now_ms, code="delivery.attempts_spent", reason=reason)
             self._move(connection, owed, step)
@@ -203,7 +208,7 @@ class Outbox:
         decision = retry.decide(
             self._rules.policy,
             outcome=answer.outcome,
-            attempt=sent.number,
+            attempt=sent.number - owed.forgiven,
             code=answer.code,
             detail=answer.detail,
             retry_after_s=answer.retry_after_s,

@@ -25,9 +25,9 @@ from bridge.enrichment.cache import Lifetimes
 from bridge.errors import JournalNotMigrated
 from bridge.ingress import Ingress
 from bridge.journal import Database, Journal, destinations
-from bridge.mapping import Known, ReadMapping
+from bridge.mapping import Known
 from bridge.outbox import Outbox, Rules
-from bridge.process import ActiveMappings, Processor, import_files
+from bridge.process import ActiveMappings, MappingFiles, Processor
 from bridge.queueing.wakeups import BackgroundWaker, Wakeups, connect
 from bridge.settings import Settings
 
@@ -149,10 +149,10 @@ class Runtime:
         pool = ThreadPoolExecutor(self._sends, thread_name_prefix="send")
         return Outbox(self.journal, self.clint, s.destinations, rules, pool, self.clock_ms)
 
-    def import_mappings(self) -> list[ReadMapping]:
-        """Bring changed mapping files into the journal; return what was read, with all findings."""
-        directory = self.settings.bridge_mappings_dir
-        return import_files(self.journal, directory, self.known, "file", self.clock_ms())
+    @cached_property
+    def mapping_files(self) -> MappingFiles:
+        """The mapping files of this process's environment."""
+        return MappingFiles(self.journal, self.settings.bridge_mappings_dir, self.known, self.clock_ms)
 
     def register(self) -> list[str]:
         """Bring destinations and mapping files of this process's environment into the journal.
@@ -162,7 +162,7 @@ class Runtime:
         self.journal.check()
         with self.journal.database.write() as connection:
             resumed = destinations.register(connection, self.settings.destinations, self.clock_ms())
-        self.import_mappings()
+        self.mapping_files.import_changed()
         return resumed
 
     def close(self) -> None:

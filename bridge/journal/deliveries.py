@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, select, text, tuple_, update
 
 from bridge.errors import IllegalTransition
 from bridge.journal.schema import DELIVERED, OPEN, attempts, deliveries, events
@@ -65,6 +65,7 @@ class Owed:
     payload: str
     state: DeliveryState
     attempts: int
+    forgiven: int
     created_ms: int
 
 
@@ -113,25 +114,19 @@ _step = (
         finished_ms=bindparam("b_finished"),
     )
 )
-_first_in_line = (
-    select(func.min(deliveries.c.id))
-    .where(
-        deliveries.c.account == bindparam("b_account"),
-        deliveries.c.subject == bindparam("b_subject"),
-        deliveries.c.line == bindparam("b_line"),
-        OPEN,
-    )
-    .correlate(None)
-    .scalar_subquery()
+_line = deliveries.alias("line")
+_in_line = (
+    _line.c.account == bindparam("b_account"),
+    _line.c.subject == bindparam("b_subject"),
+    _line.c.line == bindparam("b_line"),
+    text(OPEN.text.replace("deliveries.", "line.")),
+)
+_first_in_line = select(func.min(_line.c.id)).where(*_in_line).scalar_subquery()
+_line_has_its_turn = exists(
+    select(1).where(*_in_line, _line.c.due_ms.is_not(None) | (_line.c.state == DeliveryState.SENDING.value))
 )
 _promote = (
-    update(deliveries)
-    .where(
-        deliveries.c.id == _first_in_line,
-        deliveries.c.due_ms.is_(None),
-        deliveries.c.state != DeliveryState.SENDING.value,
-    )
-    .values(due_ms=bindparam("b_due"))
+    update(deliveries).where(deliveries.c.id == _first_in_line, ~_line_has_its_turn).values(due_ms=bindparam("b_due"))
 )
 _outcome = (
     update(attempts)
@@ -294,6 +289,6 @@ def put_off(connection: Connection, delivery: Owed, due_ms: int, waiting: Waitin
 
 
 def promote(connection: Connection, line: Line, now_ms: int) -> None:
-    """Make the first open delivery of a line due, unless it has a due time or is being sent."""
+    """Make the first open delivery of a line due, unless one of the line has a due time or is being sent."""
     account, subject, name = line
     connection.execute(_promote, {"b_account": account, "b_subject": subject, "b_line": name, "b_due": now_ms})

@@ -117,6 +117,7 @@ deliveries = Table(
     Column("payload", Text),  # JSON, null where nothing is owed
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("forgiven", Integer, nullable=False, server_default="0"),  # attempts before a person's retry don't count
     # Only the first open delivery of a line has a due time; the one behind it gets its own when the first is finished.
     # So "what is due in this lane" is one range of one small index, however long the lines behind it are.
     Column("due_ms", BigInteger),

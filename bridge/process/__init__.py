@@ -4,8 +4,8 @@ An event whose data Asaas can't give right now is put off with its reason, and t
 wait with it; others go past. What a mapping gets wrong makes a dead delivery with a reason, never a stopped lane.
 """
 
-from bridge.process.active import ActiveMapping, ActiveMappings, import_files
+from bridge.process.active import ActiveMapping, ActiveMappings, MappingFiles
 from bridge.process.batch import Processor
 from bridge.process.plan import Plan, opened
 
-__all__ = ["ActiveMapping", "ActiveMappings", "Plan", "Processor", "import_files", "opened"]
+__all__ = ["ActiveMapping", "ActiveMappings", "MappingFiles", "Plan", "Processor", "opened"]

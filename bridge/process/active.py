@@ -71,26 +71,45 @@ def _first(read: ReadMapping) -> str:
     return str(next(finding for finding in read.findings if finding.severity is Severity.ERROR))
 
 
-def import_files(journal: Journal, directory: Path, known: Known, author: str, now_ms: int) -> list[ReadMapping]:
-    """Make revisions of the mapping files that changed and could run; return what was read, with all findings.
+class MappingFiles:
+    """The mapping files of one directory; read anew only where a file came, went or changed."""
 
-    A file that is gone removes its mapping, unless it never came from a file.
-    """
-    read = read_directory(directory, known)
-    texts: dict[str, str | None] = {}
-    with journal.database.read() as connection:
-        for revision in revisions.active(connection):
-            if revision.origin == "file":
-                texts[revision.mapping] = None
-    for item in read:
-        name = Path(item.path).stem
-        texts.pop(name, None)
-        if item.mapping is not None:
-            texts[name] = item.text
-    if texts:
-        with journal.database.write() as connection:
-            for name, text in texts.items():
-                fresh = revisions.import_text(connection, name, text, "file", author, now_ms)
+    def __init__(self, journal: Journal, directory: Path, known: Known, clock_ms: Callable[[], int]) -> None:
+        self._journal = journal
+        self._directory = directory
+        self._known = known
+        self._clock_ms = clock_ms
+        self._seen: dict[str, tuple[int, int]] | None = None
+        self._read: list[ReadMapping] = []
+
+    def read(self) -> list[ReadMapping]:
+        """Return every file's mapping or findings as they are now."""
+        seen = {
+            str(path): (stat.st_mtime_ns, stat.st_size)
+            for path in sorted(self._directory.glob("*.y*ml"))
+            for stat in [path.stat()]
+        }
+        if seen != self._seen:
+            self._read = read_directory(self._directory, self._known)
+            self._seen = seen
+        return self._read
+
+    def import_changed(self) -> list[ReadMapping]:
+        """Make revisions of the files that could run and whose text is new; return what was read.
+
+        A file that is gone removes its mapping, unless its newest revision was made elsewhere.
+        """
+        before = self._seen
+        read = self.read()
+        if self._seen is before:
+            return read
+        texts = {Path(item.path).stem: item.text for item in read}
+        good = {Path(item.path).stem for item in read if item.mapping is not None}
+        with self._journal.database.write() as connection:
+            gone = [r.mapping for r in revisions.active(connection) if r.origin == "file" and r.mapping not in texts]
+            for name in [*sorted(good), *gone]:
+                text = texts.get(name)
+                fresh = revisions.import_text(connection, name, text, "file", "file", self._clock_ms())
                 if fresh is not None:
                     log.info("mapping.imported", mapping=name, revision=fresh, removed=text is None)
-    return read
+        return read

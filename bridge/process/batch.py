@@ -19,7 +19,8 @@ from bridge.process.plan import Plan, opened
 
 log = logger(__name__)
 
-BATCH = 100
+BATCH = 50
+"""Small enough that a slow Asaas API answers for all of them well within a lease."""
 HOLD_S = 5.0
 """How long an event waits where Asaas did not say for how long."""
 HOLD_FOR_PERSON_S = 60.0

@@ -37,7 +37,7 @@ def retry(journal: Journal, delivery_id: int, now_ms: int) -> DeliveryState:
             .where(table.c.id == delivery_id)
             .values(
                 state=DeliveryState.PENDING.value,
-                attempts=0 if state is DeliveryState.STALE else before.attempts,
+                forgiven=before.attempts,
                 skip_stale=before.skip_stale and state is not DeliveryState.STALE,
                 due_ms=None,
                 waiting=None,

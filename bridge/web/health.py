@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from bridge.errors import BridgeError
 from bridge.journal import reading
-from bridge.mapping import Severity, read_directory
+from bridge.mapping import Severity
 from bridge.runtime import Runtime
 
 health = Blueprint("health", __name__)
@@ -62,7 +62,7 @@ def _redis(runtime: Runtime) -> dict[str, Any]:
 def _mappings(runtime: Runtime) -> dict[str, Any]:
     problems = [
         str(finding)
-        for read in read_directory(runtime.settings.bridge_mappings_dir, runtime.known)
+        for read in runtime.mapping_files.read()
         for finding in read.findings
         if finding.severity is Severity.ERROR
     ]

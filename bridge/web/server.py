@@ -29,6 +29,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 def serve(runtime: Runtime, host: str, port: int) -> None:
     """Serve until SIGTERM; requests under way are finished first."""
+    runtime.journal.database.close()  # a connection that was opened before the fork must not be used by two processes
 
     def close(_worker: object) -> None:
         runtime.close()

@@ -119,6 +119,7 @@ def upgrade() -> None:
         sa.Column("payload", sa.Text(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("forgiven", sa.Integer(), server_default="0", nullable=False),
         sa.Column("due_ms", sa.BigInteger(), nullable=True),
         sa.Column("waiting", sa.Text(), nullable=True),
         sa.Column("reason_code", sa.Text(), nullable=True),
