@@ -1,0 +1,194 @@
+"""Decides whether an event passes a mapping's filter, and says in an operator's words which condition said no.
+
+Pure: a mapping and a context in, a verdict out. Conditions are looked at in the order of the file and only as far as
+needed, so `exists` may guard what stands behind it; every one that was looked at is in the verdict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping as AnyMapping
+from dataclasses import dataclass, field
+from datetime import date
+from types import MappingProxyType
+from typing import Any
+
+from bridge.errors import FilterFailed
+from bridge.mapping import Mapping
+from bridge.mapping.dates import as_day, brasilia_day
+from bridge.mapping.expressions import EvaluationFailed, Expression, evaluate
+from bridge.mapping.parts import Compare, Condition, Group, Holds
+from bridge.mapping.values import Unreadable, as_text, is_missing, kind_of
+from bridge.redaction import redact
+
+REASONS: AnyMapping[str, str] = MappingProxyType(
+    {
+        "filter.installment": "instalment {value} is not the first, and the mapping takes only the first",
+        "filter.compare": "{field} is {value}, must be {words} {operand}",
+        "filter.exists": "{field} has no value, must have one",
+        "filter.absent": "{field} has a value, must have none",
+        "filter.expression": "{expression} does not hold",
+        "filter.any": "none of the {count} conditions of any holds; the last: {last}",
+        "filter.not": "{condition} holds, and must not",
+    }
+)
+"""The sentences of refusals by code; another language needs only another such table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A condition that was looked at, the value it saw and what it said."""
+
+    line: int
+    text: str
+    value: Any
+    passed: bool
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the event passes, and why not."""
+
+    passed: bool
+    conditions: tuple[Seen, ...]
+    code: str = ""
+    params: AnyMapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """Return the one line that tells an operator why the event was filtered; empty where it passed."""
+        return REASONS[self.code].format_map(self.params) if self.code else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    code: str
+    params: dict[str, str]
+
+    @property
+    def sentence(self) -> str:
+        return REASONS[self.code].format_map(self.params)
+
+
+def decide(mapping: Mapping, context: dict[str, Any]) -> Verdict:
+    """Return the verdict of a mapping's filter on one event; raise FilterFailed where it can't be told."""
+    walk = _Walk(mapping, context)
+    refusal = walk.installment() if mapping.installments == "first" else None
+    if refusal is None and mapping.filter is not None:
+        refusal = walk.look(mapping.filter, 0)
+    if refusal is None:
+        return Verdict(True, tuple(walk.seen))
+    return Verdict(False, tuple(walk.seen), refusal.code, refusal.params)
+
+
+def once_key(mapping: Mapping, context: dict[str, Any]) -> str | None:
+    """Return what must be delivered only once for `installments: once`, or None where each event counts by itself.
+
+    It names the mapping, the event and the instalment plan; a charge outside of a plan has none.
+    """
+    payment = context.get("payment")
+    plan = payment.get("installment") if isinstance(payment, dict) else None
+    if mapping.installments != "once" or not isinstance(plan, str) or not plan:
+        return None
+    text = "\x00".join((mapping.name, str(context.get("event", "")), plan))
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+class _Walk:
+    def __init__(self, mapping: Mapping, context: dict[str, Any]) -> None:
+        self._mapping = mapping
+        self._context = context
+        self.seen: list[Seen] = []
+
+    def installment(self) -> _Refusal | None:
+        """Return the refusal of an instalment after the first; a charge without a plan passes."""
+        payment = self._context.get("payment")
+        number = payment.get("installmentNumber") if isinstance(payment, dict) else None
+        first = number is None or number == 1
+        self.seen.append(Seen(1, "installments: first", number, first, 0))
+        return None if first else _Refusal("filter.installment", {"value": _told(number, personal=False)})
+
+    def look(self, condition: Condition, depth: int) -> _Refusal | None:
+        """Return why the condition says no, or None where it holds."""
+        if isinstance(condition, Compare):
+            return self._compare(condition, depth)
+        if isinstance(condition, Holds):
+            return self._holds(condition, depth)
+        return self._group(condition, depth)
+
+    def _value(self, expression: Expression, line: int) -> Any:
+        try:
+            return evaluate(expression, self._context)
+        except EvaluationFailed as error:
+            raise self._failed(expression.text, str(error), line) from None
+
+    def _failed(self, text: str, why: str, line: int) -> FilterFailed:
+        return FilterFailed(f"condition {text!r}: {why}", where=f"{self._mapping.path}:{line}", mend="mend the filter")
+
+    def _today(self) -> date:
+        return as_day(self._context.get("today") or brasilia_day())
+
+    def _compare(self, condition: Compare, depth: int) -> _Refusal | None:
+        value = self._value(condition.field, condition.line)
+        operator = condition.operator
+        try:
+            passed = operator.holds(value, condition.operands, self._today())
+        except Unreadable as error:
+            raise self._failed(condition.text, f"{operator.name} {error}", condition.line) from None
+        self.seen.append(Seen(condition.line, condition.text, value, passed, depth))
+        if passed:
+            return None
+        name = condition.field.text
+        if operator.name == "exists":
+            return _Refusal("filter.exists" if condition.operands[0] == "true" else "filter.absent", {"field": name})
+        told = _told(value, personal="customer" in condition.field.names)
+        operand = ", ".join(condition.operands)
+        return _Refusal(
+            "filter.compare",
+            {"field": name, "operator": operator.name, "words": operator.words, "operand": operand, "value": told},
+        )
+
+    def _holds(self, condition: Holds, depth: int) -> _Refusal | None:
+        value = self._value(condition.expression, condition.line)
+        # JMESPath's own truth: only null, false and what is empty are not; the number 0 is true.
+        passed = not (value is None or value is False or value in ("", [], {}))
+        self.seen.append(Seen(condition.line, condition.text, value, passed, depth))
+        return None if passed else _Refusal("filter.expression", {"expression": condition.expression.text})
+
+    def _group(self, group: Group, depth: int) -> _Refusal | None:
+        place = len(self.seen)
+        refusal = {"all": self._all, "any": self._any, "not": self._not}[group.kind](group, depth + 1)
+        # The group stands before what it holds, as in the file.
+        self.seen.insert(place, Seen(group.line, group.text, None, refusal is None, depth))
+        return refusal
+
+    def _all(self, group: Group, depth: int) -> _Refusal | None:
+        for condition in group.conditions:
+            refusal = self.look(condition, depth)
+            if refusal is not None:
+                return refusal
+        return None
+
+    def _any(self, group: Group, depth: int) -> _Refusal | None:
+        last = ""
+        for condition in group.conditions:
+            refusal = self.look(condition, depth)
+            if refusal is None:
+                return None
+            last = refusal.sentence
+        return _Refusal("filter.any", {"count": str(len(group.conditions)), "last": last})
+
+    def _not(self, group: Group, depth: int) -> _Refusal | None:
+        condition = group.conditions[0]
+        return _Refusal("filter.not", {"condition": condition.text}) if self.look(condition, depth) is None else None
+
+
+def _told(value: Any, *, personal: bool) -> str:
+    """Return a value for a reason: what a customer's data holds is not said, and texts are redacted and short."""
+    if is_missing(value):
+        return "missing"
+    if personal or isinstance(value, (list, dict)):
+        return kind_of(value)
+    text = redact(as_text(value))
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,26 @@
+"""The mapping language: YAML text in, mappings that can run or findings with file, line and column out.
+
+`spec` is the one table of keys, `operators` and `functions` the tables of a filter's operators and of what expressions
+may call. `document` reads YAML nodes, `entries` holds them against the table, `conditions`, `fields` and `cases` build
+the parts, `lint` looks at the whole. Nothing here evaluates a mapping on an event: that is filtering and transform.
+"""
+
+from __future__ import annotations
+
+from bridge.mapping.findings import Finding, Severity
+from bridge.mapping.parts import Field, Known, Mapping, MappingSet, ReadMapping, Route
+from bridge.mapping.read import read_directory, read_file, read_mapping
+
+__all__ = [
+    "Field",
+    "Finding",
+    "Known",
+    "Mapping",
+    "MappingSet",
+    "ReadMapping",
+    "Route",
+    "Severity",
+    "read_directory",
+    "read_file",
+    "read_mapping",
+]

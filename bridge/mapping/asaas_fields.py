@@ -1,0 +1,78 @@
+"""Which fields the objects of Asaas have, as far as is known, so that lint can tell a mistyped path.
+
+The lists in data/asaas_fields.json were built from the published field tables, the API's schemas and recorded bodies.
+They say what to warn about, never what is allowed: Asaas adds fields without notice. An object that is not listed, or
+is listed without fields, is one nobody has seen; nothing is said about its paths.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from bridge.mapping.asaas_events import ENTITY_OF_FAMILY, EVENTS
+from bridge.mapping.findings import did_you_mean
+from bridge.mapping.parts import FETCHABLE, covers
+from bridge.mapping.paths import ANY, ELEMENT, Path
+
+PLAIN_NAMES = ("event", "account", "environment", "fee", "today")
+"""What an expression sees beside objects: each is one value."""
+
+
+@cache
+def known_fields() -> Mapping[str, Any]:
+    """Return the fields by object: a name leads to None, or to the fields of an object or of a list's elements."""
+    text = files("bridge.mapping").joinpath("data/asaas_fields.json").read_text(encoding="utf-8")
+    fields: dict[str, Any] = json.loads(text)
+    return fields
+
+
+def entities_of(events: tuple[str, ...]) -> frozenset[str]:
+    """Return the keys of the envelopes that the events (or families) of a mapping carry."""
+    return frozenset(known.entity for known in EVENTS.values() if covers(events, known.name))
+
+
+def doubt(path: Path, entities: frozenset[str]) -> tuple[str, str] | None:
+    """Return a code and a message about a path that gives nothing in these events, or None where it may give some."""
+    root = path[0]
+    if root in PLAIN_NAMES:
+        return _into_a_value(path, 1) if len(path) > 1 else None
+    names = {*PLAIN_NAMES, *FETCHABLE, *ENTITY_OF_FAMILY.values(), *known_fields()}
+    if root not in names:
+        return "path.unknown_name", (
+            f"{root!r} is nothing an expression sees{did_you_mean(root, names)}; "
+            f"for a fixed text write {{text: {root}}}"
+        )
+    if root not in FETCHABLE and entities and root not in entities:
+        return "path.not_in_event", (
+            f"{root} is not in these events, which carry {' or '.join(sorted(entities))}; it will always be missing"
+        )
+    return _doubt_in_object(path)
+
+
+def _doubt_in_object(path: Path) -> tuple[str, str] | None:
+    fields = known_fields().get(path[0])
+    for index, step in enumerate(path[1:], 1):
+        if not fields or step == ANY:
+            return None
+        if step == ELEMENT:
+            continue
+        if step not in fields:
+            before = ".".join(path[:index]).replace(f".{ELEMENT}", ELEMENT)
+            return "path.unknown", f"no {before} of Asaas is known to have {step!r}{did_you_mean(step, fields)}"
+        fields = fields[step]
+        if fields is None:
+            return _into_a_value(path, index + 1)
+    return None
+
+
+def _into_a_value(path: Path, index: int) -> tuple[str, str] | None:
+    rest = [step for step in path[index:] if step != ELEMENT]
+    if not rest:
+        return None
+    name = path[index - 1]
+    hint = f"; write {name}.{rest[0]}, which is fetched from Asaas" if name in FETCHABLE else ""
+    return "path.into_value", f"{'.'.join(path[:index])} is one value and has no {rest[0]!r}{hint}"

@@ -1,0 +1,194 @@
+"""Reads YAML text into nodes that know their line and column; no value is ever converted.
+
+YAML 1.1 turns an unquoted 01310 into 712 and `on` into true, and drops the first of two equal keys without a word.
+Here every scalar stays the text that was typed, and a duplicate stays a pair. Memory and work are bounded whatever the
+text: size and depth are limited, and anchors, aliases, merge keys and tags are refused, so nothing can multiply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import cast
+
+import yaml
+from yaml.reader import ReaderError
+
+from bridge.mapping.findings import Findings, Spot
+
+MAX_CHARACTERS = 128 * 1024
+"""Ours: a hundred times a long mapping; PyYAML's scanner needs about a second for it."""
+MAX_DEPTH = 24
+"""Ours: a filter nested deeper than anybody can read."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A scalar, a list or a mapping of the file, where it begins."""
+
+    line: int
+    column: int
+
+
+@dataclass(slots=True)
+class Scalar(Node):
+    """A text as typed."""
+
+    text: str
+    plain: bool
+    """Not quoted and no block: `null`, `true` and numbers may be meant."""
+    inline: bool
+    """Its characters stand in the file as they are, so a position inside it can be told exactly."""
+
+
+@dataclass(slots=True)
+class Sequence(Node):
+    """A list."""
+
+    items: list[Node] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Block(Node):
+    """A mapping, with its pairs in the order of the file, duplicates included."""
+
+    pairs: list[tuple[Scalar, Node]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What could be read of a file."""
+
+    root: Node | None
+    complete: bool
+    """False after a syntax error: what seems to be missing may stand behind it."""
+
+
+def read_document(text: str, findings: Findings) -> Document:
+    """Return the nodes of the text, as many as stand before the first syntax error."""
+    text = text.removeprefix("\ufeff")
+    if len(text) > MAX_CHARACTERS:
+        findings.error(
+            Spot(1, 1),
+            "file.too_large",
+            f"a mapping has at most {MAX_CHARACTERS} characters, got {len(text)}; split it into several files",
+        )
+        return Document(None, False)
+    builder = _Builder(findings)
+    try:
+        complete = builder.build(yaml.parse(text, Loader=yaml.SafeLoader))
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
+        findings.error(Spot(line, column), "yaml.character", "a character that YAML does not allow; delete it")
+        return Document(None, False)
+    except yaml.MarkedYAMLError as error:
+        _report_syntax(error, text, findings)
+        complete = False
+    if complete and builder.root is None:
+        findings.error(
+            Spot(1, 1), "file.empty", "the file is empty; `bridge mappings show` names the keys of a mapping"
+        )
+    return Document(builder.root, complete)
+
+
+def _report_syntax(error: yaml.MarkedYAMLError, text: str, findings: Findings) -> None:
+    mark = error.problem_mark or error.context_mark
+    spot = Spot(mark.line + 1, mark.column + 1) if mark else Spot(1, 1)
+    lines = text.splitlines()
+    at = lines[spot.line - 1][spot.column - 1 : spot.column] if spot.line <= len(lines) else ""
+    if at == "\t":
+        findings.error(spot, "yaml.tab", "a tab; YAML is indented with spaces")
+        return
+    findings.error(
+        spot, "yaml.syntax", f"not YAML: {error.problem or error.context or 'unreadable'}; check indentation and quotes"
+    )
+
+
+def _is_inline(event: yaml.ScalarEvent) -> bool:
+    # Escapes in quotes and texts over several lines make the value shorter than what stands in the file.
+    quotes = 0 if event.style is None else 2
+    start, end = cast(yaml.Mark, event.start_mark), cast(yaml.Mark, event.end_mark)
+    typed_length = end.index - start.index
+    return event.style not in {"|", ">"} and typed_length == len(event.value) + quotes
+
+
+class _Builder:
+    """Builds nodes from parser events with a stack of its own, so that deep nesting meets a limit, not recursion."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._stack: list[Sequence | Block] = []
+        self._keys: list[Scalar | None] = []
+        self.root: Node | None = None
+
+    def build(self, events: Iterator[yaml.Event]) -> bool:
+        """Take the events; return False where the rest of the file was not looked at."""
+        for event in events:
+            mark = cast(yaml.Mark, event.start_mark)  # PyYAML's own parser marks every event
+            spot = Spot(mark.line + 1, mark.column + 1)
+            if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+                self._findings.error(
+                    spot, "yaml.documents", "a second document; one file is one mapping, so put it into its own file"
+                )
+                return False
+            if isinstance(event, yaml.AliasEvent):
+                self._refuse_alias(spot, str(event.anchor))
+                self._add(Scalar(spot.line, spot.column, "", plain=False, inline=False))
+            elif isinstance(event, yaml.NodeEvent) and not self._open(event, spot):
+                return False
+            elif isinstance(event, yaml.CollectionEndEvent):
+                self._stack.pop()
+                self._keys.pop()
+        return True
+
+    def _refuse_alias(self, spot: Spot, name: str) -> None:
+        self._findings.error(
+            spot, "yaml.alias", f"an alias (*{name}); write the value out, or quote the text if it begins with *"
+        )
+
+    def _open(self, event: yaml.NodeEvent, spot: Spot) -> bool:
+        if isinstance(event, yaml.ScalarEvent):
+            self._refuse_tag(event, spot)
+            self._add(Scalar(spot.line, spot.column, event.value, event.style is None, _is_inline(event)))
+        elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
+            self._refuse_tag(event, spot)
+            if len(self._stack) >= MAX_DEPTH:
+                self._findings.error(spot, "yaml.depth", f"nested deeper than {MAX_DEPTH} levels; make it flatter")
+                return False
+            node: Sequence | Block = (Sequence if isinstance(event, yaml.SequenceStartEvent) else Block)(
+                spot.line, spot.column
+            )
+            self._add(node)
+            self._stack.append(node)
+            self._keys.append(None)
+        return True
+
+    def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, spot: Spot) -> None:
+        # "!" is how YAML writes "this is text" and is harmless, but nobody needs it here either.
+        if event.tag is not None:
+            self._findings.error(spot, "yaml.tag", f"a tag ({event.tag}); values have no tags here, delete it")
+
+    def _add(self, node: Node) -> None:
+        if not self._stack:
+            self.root = node
+            return
+        parent = self._stack[-1]
+        if isinstance(parent, Sequence):
+            parent.items.append(node)
+            return
+        key = self._keys[-1]
+        if key is None:
+            self._keys[-1] = self._as_key(node)
+        else:
+            if not (key.plain and key.text == "<<"):
+                parent.pairs.append((key, node))
+            self._keys[-1] = None
+
+    def _as_key(self, node: Node) -> Scalar:
+        if not isinstance(node, Scalar):
+            self._findings.error(node, "yaml.key", "a key must be a text; quote it if it holds braces or brackets")
+            return Scalar(node.line, node.column, "", plain=False, inline=False)
+        if node.plain and node.text == "<<":
+            self._findings.error(node, "yaml.merge", "a merge key (<<); write the keys out here")
+        return node

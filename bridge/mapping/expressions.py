@@ -1,0 +1,191 @@
+"""Compiles JMESPath expressions, finds in the parsed tree what can't work, and evaluates them.
+
+`jmespath.compile` accepts unknown functions and wrong numbers of arguments, which would only show when an event comes:
+they are looked for here, when the file is read. Evaluation never lets a library's message out, because those quote the
+value, and values are people's names and documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import jmespath
+from jmespath import exceptions, lexer, parser, visitor
+
+from bridge.mapping import dates
+from bridge.mapping.document import Node, Scalar
+from bridge.mapping.findings import Findings, Spot, did_you_mean, shown
+from bridge.mapping.functions import FUNCTIONS, FunctionFailed, Functions, arity, names
+from bridge.mapping.paths import Path, paths_read
+
+MAX_LENGTH = 2000
+"""Ours: more than this belongs into several fields."""
+MAX_DEPTH = 60
+"""Ours: JMESPath evaluates recursively; this stays far from Python's own limit."""
+
+_OPTIONS = jmespath.Options(custom_functions=Functions())
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A compiled expression that can run."""
+
+    text: str
+    parsed: Any = field(repr=False, hash=False, compare=False)
+    paths: frozenset[Path] = field(repr=False, hash=False, compare=False)
+    """Every path of the context that it reads, such as ("payment", "split", "[]", "walletId")."""
+    line: int = field(compare=False)
+    column: int = field(compare=False)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names of the context that it reads, such as payment and customer."""
+        return frozenset(path[0] for path in self.paths if path)
+
+
+class EvaluationFailed(Exception):
+    """The expression could not be evaluated; the text says why without quoting a value."""
+
+
+def evaluate(expression: Expression, context: dict[str, Any]) -> Any:
+    """Return the expression's value in the context."""
+    try:
+        return visitor.TreeInterpreter(_OPTIONS).visit(expression.parsed, context)
+    except FunctionFailed as error:
+        raise EvaluationFailed(str(error)) from None
+    except exceptions.JMESPathTypeError as error:
+        wanted = " or ".join(str(kind) for kind in error.expected_types)
+        raise EvaluationFailed(f"{error.function_name}() takes {wanted}, got {error.actual_type}") from None
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+        # JMESPath's own functions raise whatever Python does (an average of nothing, a sum of texts).
+        raise EvaluationFailed(f"can't be evaluated ({type(error).__name__})") from None
+
+
+def compile_expression(node: Scalar, findings: Findings) -> Expression | None:
+    """Return the expression a scalar holds, or None after saying what is wrong with it."""
+    return compile_text(node.text, node, 0, node, findings)
+
+
+def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: Findings) -> Expression | None:
+    """Return the expression that stands `offset` characters into a scalar, or None after saying what is wrong."""
+    place = _Place(text, scalar, offset)
+    if not text.strip():
+        findings.error(node, "expression.empty", "an expression is empty; name a value such as payment.value")
+        return None
+    if len(text) > MAX_LENGTH:
+        findings.error(
+            node, "expression.too_long", f"an expression has at most {MAX_LENGTH} characters, got {len(text)}"
+        )
+        return None
+    try:
+        parsed: Any = parser.Parser().parse(text).parsed
+    except exceptions.ParseError as error:
+        position = min(getattr(error, "lex_position", 0) or 0, len(text))
+        findings.error(place.at(position), "expression.syntax", _why(error, text), caret=f"{text}\n{' ' * position}^")
+        return None
+    except (exceptions.JMESPathError, PendingDeprecationWarning):
+        findings.error(node, "expression.syntax", f"not a JMESPath expression: {shown(text)}")
+        return None
+    except RecursionError:
+        parsed = None
+    if parsed is None or _depth(parsed) > MAX_DEPTH:
+        findings.error(node, "expression.depth", f"an expression is nested deeper than {MAX_DEPTH} levels; split it up")
+        return None
+    if not _check_functions(parsed, text, place, findings):
+        return None
+    start = place.at(0)
+    return Expression(text, parsed, paths_read(parsed), start.line, start.column)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    text: str
+    scalar: Scalar
+    offset: int
+
+    def at(self, position: int) -> Spot:
+        # Inside a block scalar or a text over several lines the columns of the file are not those of the value.
+        if not self.scalar.inline:
+            return Spot(self.scalar.line, self.scalar.column)
+        quote = 0 if self.scalar.plain else 1
+        return Spot(self.scalar.line, self.scalar.column + quote + self.offset + position)
+
+
+def _why(error: exceptions.ParseError, text: str) -> str:
+    if isinstance(error, exceptions.IncompleteExpressionError):
+        return f"expression {shown(text)} ends too early; something is missing after its last character"
+    token = str(error.token_value)
+    if isinstance(error, exceptions.LexerError):
+        return f"expression {shown(text)} has a character it can't have there: {shown(token)}; quote texts with '...'"
+    return f"expression {shown(text)} has {shown(token)} where it can't stand; quote texts with '...'"
+
+
+def _depth(tree: dict[str, Any]) -> int:
+    deepest, stack = 0, [(tree, 1)]
+    while stack:
+        node, depth = stack.pop()
+        deepest = max(deepest, depth)
+        stack.extend((child, depth + 1) for child in node["children"] if isinstance(child, dict))
+    return deepest
+
+
+def _calls(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if node["type"] == "function_expression":
+            yield node
+        stack.extend(child for child in reversed(node["children"]) if isinstance(child, dict))
+
+
+def _check_functions(tree: dict[str, Any], text: str, place: _Place, findings: Findings) -> bool:
+    positions = _name_positions(text)
+    good = True
+    for call in _calls(tree):
+        name, given = call["value"], len(call["children"])
+        spot = place.at(positions[name].pop(0)) if positions.get(name) else place.at(0)
+        bounds = arity(name)
+        if bounds is None:
+            findings.error(
+                spot, "expression.unknown_function", f"unknown function {shown(name)}{did_you_mean(name, names())}"
+            )
+            good = False
+        elif given < bounds[0] or (bounds[1] is not None and given > bounds[1]):
+            findings.error(
+                spot,
+                "expression.arguments",
+                f"{_signature(name)} takes {'at least ' if bounds[1] is None else ''}{bounds[0]} "
+                f"{'argument' if bounds[0] == 1 else 'arguments'}, got {given}",
+            )
+            good = False
+        elif name == "date":
+            good &= _check_date_format(call, spot, findings)
+    return good
+
+
+def _signature(name: str) -> str:
+    return FUNCTIONS[name].signature if name in FUNCTIONS else f"{name}()"
+
+
+def _check_date_format(call: dict[str, Any], spot: Spot, findings: Findings) -> bool:
+    pattern = call["children"][1]
+    wrong = dates.wrong_directive(str(pattern["value"])) if pattern["type"] == "literal" else None
+    if wrong is None:
+        return True
+    findings.error(
+        spot, "expression.date_format", f"date() does not know {shown(wrong)}; it knows {' '.join(dates.DIRECTIVES)}"
+    )
+    return False
+
+
+def _name_positions(text: str) -> dict[str, list[int]]:
+    """Return where each name that is called stands, since the tree has names but no positions."""
+    tokens = list(lexer.Lexer().tokenize(text))
+    positions: dict[str, list[int]] = {}
+    for token, following in pairwise(tokens):
+        if token["type"] == "unquoted_identifier" and following["type"] == "lparen":
+            positions.setdefault(token["value"], []).append(token["start"])
+    return positions

@@ -1,0 +1,108 @@
+"""What lint says about a mapping file: one finding per mistake, with the place, a stable code and what to do.
+
+Every reader of the package is handed one `Findings` and goes on after a mistake, so that a person sees all of them at
+once. Only a finding of severity error keeps a mapping from being activated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Protocol
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    ERROR = "error"  # the mapping can't run as written and is not activated
+    WARNING = "warning"  # it runs, but hardly as meant
+    NOTE = "note"  # worth knowing; nothing to mend now
+
+
+class Place(Protocol):
+    """Anything that stands at a line and column (both from 1) of a file."""
+
+    @property
+    def line(self) -> int: ...
+
+    @property
+    def column(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A bare line and column."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One mistake in one file."""
+
+    path: str
+    line: int
+    column: int
+    code: str
+    severity: Severity
+    message: str
+    caret: str = ""
+    """For a bad expression: the expression and, on a second line, a caret under the character."""
+
+    def __str__(self) -> str:
+        """Return the one line that editors and CI understand."""
+        return f"{self.path}:{self.line}:{self.column}: {self.code}: {self.message}"
+
+
+class Findings:
+    """Collects the findings of one file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._found: list[Finding] = []
+
+    def error(self, place: Place, code: str, message: str, *, caret: str = "") -> None:
+        """Record that the mapping can't run as written."""
+        self._add(place, code, Severity.ERROR, message, caret)
+
+    def warning(self, place: Place, code: str, message: str) -> None:
+        """Record that the mapping runs, but hardly as meant."""
+        self._add(place, code, Severity.WARNING, message)
+
+    def note(self, place: Place, code: str, message: str) -> None:
+        """Record something worth knowing."""
+        self._add(place, code, Severity.NOTE, message)
+
+    def _add(self, place: Place, code: str, severity: Severity, message: str, caret: str = "") -> None:
+        self._found.append(Finding(self.path, place.line, place.column, code, severity, message, caret))
+
+    def speaks_of(self, place: Place) -> bool:
+        """Say whether there is a finding at this very place already."""
+        return any(found.line == place.line and found.column == place.column for found in self._found)
+
+    @property
+    def has_error(self) -> bool:
+        """Say whether any finding so far is an error."""
+        return any(finding.severity is Severity.ERROR for finding in self._found)
+
+    def in_order(self) -> tuple[Finding, ...]:
+        """Return the findings in the order of the file, each once."""
+        return tuple(sorted(dict.fromkeys(self._found), key=lambda found: (found.line, found.column, found.code)))
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Return `; did you mean x?` for the nearest of the words, or an empty text where none is near.
+
+    Case is not looked at, because `payment_created` is as near to PAYMENT_CREATED as can be.
+    """
+    by_lower = {known.lower(): known for known in words}
+    close = get_close_matches(word.lower(), by_lower, 1, 0.6)
+    return f"; did you mean {by_lower[close[0]]}?" if close else ""
+
+
+def shown(word: str, length: int = 60) -> str:
+    """Return a word from the file in quotes, shortened, so that one bad line can't flood the list."""
+    return repr(word if len(word) <= length else f"{word[: length - 3]}...")

@@ -1,0 +1,205 @@
+"""The functions that expressions may call beside JMESPath's own, as one table.
+
+The table is what the interpreter calls, what lint counts arguments by and what the operator's guide prints. A function
+given null gives null, so that a missing phone leaves its key out instead of failing; `default` is the exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from jmespath import functions as jmespath_functions
+
+from bridge.mapping import dates, texts
+from bridge.mapping.asaas_labels import label_of
+from bridge.mapping.values import Unreadable, is_missing, kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function of the language."""
+
+    name: str
+    parameters: tuple[str, ...]
+    call: Callable[..., Any]
+    help: str
+    """One Portuguese sentence for the operator."""
+    example: str
+    gives: str
+    takes_null: bool = False
+
+    @property
+    def signature(self) -> str:
+        """Return the function as it is written, such as `date(x, formato)`."""
+        return f"{self.name}({', '.join(self.parameters)})"
+
+
+def _replace(value: Any, old: Any, new: Any) -> str:
+    if not isinstance(old, str) or not old:
+        raise Unreadable(f"takes a text to look for, got {kind_of(old)}")
+    return texts.text_of(value).replace(old, texts.text_of(new))
+
+
+def _date(value: Any, pattern: Any) -> str | None:
+    if not isinstance(pattern, str):
+        raise Unreadable(f"takes a format such as '%d/%m/%Y', got {kind_of(pattern)}")
+    return None if is_missing(value) else dates.format_date(value, pattern)
+
+
+def _label(value: Any) -> str:
+    word = texts.text_of(value)
+    # Asaas adds statuses without notice: the raw word is better than a delivery that fails.
+    return label_of(word) or word
+
+
+def _days_between(start: Any, end: Any) -> int:
+    return (dates.as_day(end) - dates.as_day(start)).days
+
+
+def _unless_blank(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if is_missing(value) else call(value)
+
+
+FUNCTIONS: Mapping[str, Function] = MappingProxyType(
+    {
+        function.name: function
+        for function in (
+            Function(
+                "phone",
+                ("x",),
+                _unless_blank(texts.phone),
+                "Telefone só com dígitos e código do país 55; põe o nono dígito que faltar no celular. "
+                "O que não pode ser um telefone fica vazio.",
+                "phone('(47) 99632-1478')",
+                "5547996321478",
+            ),
+            Function("digits", ("x",), texts.digits, "Só os dígitos de um texto.", "digits('01310-000')", "01310000"),
+            Function(
+                "money",
+                ("x",),
+                _unless_blank(texts.money),
+                "Valor com duas casas e ponto; meio centavo arredonda para cima.",
+                "money(`129.9`)",
+                "129.90",
+            ),
+            Function(
+                "brl", ("x",), _unless_blank(texts.brl), "Valor como se lê no Brasil.", "brl(`1234.56`)", "R$ 1.234,56"
+            ),
+            Function(
+                "date",
+                ("x", "formato"),
+                _date,
+                "Data no formato pedido. Lê 2026-11-22, 22/11/2026, 2026-11-22 10:30:00 (hora de Brasília) e ISO.",
+                "date('2026-11-22', '%d/%m/%Y')",
+                "22/11/2026",
+            ),
+            Function(
+                "days_between",
+                ("a", "b"),
+                _days_between,
+                "Quantos dias vão de a até b; negativo quando b vem antes.",
+                "days_between('2026-11-20', '2026-11-22')",
+                "2",
+            ),
+            Function(
+                "cpf_cnpj",
+                ("x",),
+                texts.cpf_cnpj,
+                "CPF ou CNPJ com pontuação; o que não for um dos dois sai como veio.",
+                "cpf_cnpj('24971563792')",
+                "249.715.637-92",
+            ),
+            Function(
+                "title",
+                ("x",),
+                texts.title,
+                "Nome com maiúsculas onde o português as usa.",
+                "title('MARIA DA SILVA')",
+                "Maria da Silva",
+            ),
+            Function(
+                "first_name", ("x",), texts.first_name, "Primeira palavra de um nome.", "first_name('Ana de Sá')", "Ana"
+            ),
+            Function(
+                "last_name", ("x",), texts.last_name, "Nome sem a primeira palavra.", "last_name('Ana de Sá')", "de Sá"
+            ),
+            Function("upper", ("x",), lambda x: texts.text_of(x).upper(), "Tudo em maiúsculas.", "upper('Pix')", "PIX"),
+            Function("lower", ("x",), lambda x: texts.text_of(x).lower(), "Tudo em minúsculas.", "lower('PIX')", "pix"),
+            Function(
+                "trim",
+                ("x",),
+                lambda x: texts.text_of(x).strip(),
+                "Sem espaços no começo e no fim.",
+                "trim('  Ana ')",
+                "Ana",
+            ),
+            Function(
+                "replace",
+                ("x", "antigo", "novo"),
+                _replace,
+                "Troca um pedaço do texto por outro, em todas as vezes que aparece.",
+                "replace('a-b-c', '-', '.')",
+                "a.b.c",
+            ),
+            Function(
+                "label",
+                ("x",),
+                _label,
+                "Nome em português de uma situação, forma de pagamento ou evento do Asaas.",
+                "label('CREDIT_CARD')",
+                "Cartão de crédito",
+            ),
+            Function(
+                "default",
+                ("x", "y"),
+                lambda x, y: y if is_missing(x) else x,
+                "O primeiro valor; se estiver vazio, o segundo. Zero não é vazio.",
+                "default('', 'sem descrição')",
+                "sem descrição",
+                takes_null=True,
+            ),
+        )
+    }
+)
+
+
+class FunctionFailed(Exception):
+    """A function could not take what it was given; the text says which and what it got."""
+
+
+class Functions(jmespath_functions.Functions):
+    """JMESPath's own functions and the bridge's."""
+
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
+        """Call a function of the table, or JMESPath's own of that name."""
+        arguments = list(resolved_args)
+        function = FUNCTIONS.get(function_name)
+        if function is None:
+            return super().call_function(function_name, arguments)
+        if not function.takes_null and any(argument is None for argument in arguments):
+            return None
+        try:
+            return function.call(*arguments)
+        except Unreadable as error:
+            raise FunctionFailed(f"{function_name}() {error}") from None
+
+
+def arity(name: str) -> tuple[int, int | None] | None:
+    """Return the least and most arguments a function takes (most None: any number), or None for an unknown one."""
+    if name in FUNCTIONS:
+        count = len(FUNCTIONS[name].parameters)
+        return count, count
+    entry = jmespath_functions.Functions.FUNCTION_TABLE.get(name)
+    if entry is None:
+        return None
+    signature = entry["signature"]
+    variadic = bool(signature) and bool(signature[-1].get("variadic"))
+    return len(signature), None if variadic else len(signature)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all functions."""
+    return (*FUNCTIONS, *jmespath_functions.Functions.FUNCTION_TABLE)

@@ -1,0 +1,172 @@
+"""Findings that need the whole mapping: what contradicts itself, can't be reached, or names what nobody has set up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.asaas_fields import doubt, entities_of
+from bridge.mapping.cases import SampleUnreadable, read_sample
+from bridge.mapping.document import Block, Node, Scalar, Sequence
+from bridge.mapping.expressions import Expression
+from bridge.mapping.findings import Findings, did_you_mean, shown
+from bridge.mapping.parts import Case, Compare, Condition, Field, Group, Route, Sample, Template, covers
+from bridge.mapping.values import typed
+
+_FAMILY = re.compile(r"[A-Z][A-Z_]*_\*")
+# What YAML 1.1 (PyYAML, Ruby, many editors) reads otherwise than it looks.
+_TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"[-+]?0[0-9_]+"), "a number without its zero"),
+    (re.compile(r"yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF"), "true or false"),
+    (re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+"), "a number of seconds"),
+    (re.compile(r"0[xob][0-9a-fA-F_]+|[0-9]+_[0-9_]+"), "another number"),
+)
+
+
+def check_events(events: Iterable[Scalar], findings: Findings) -> tuple[str, ...]:
+    """Return the event names and families that exist; say which do not, and which stand there twice."""
+    good: list[str] = []
+    for scalar in events:
+        name = scalar.text
+        is_family = _FAMILY.fullmatch(name) is not None
+        if name not in EVENTS and not (is_family and any(covers((name,), event) for event in EVENTS)):
+            families = {f"{event.family}_*" for event in EVENTS.values()}
+            findings.error(
+                scalar,
+                "events.unknown",
+                f"Asaas has no event {shown(name)}{did_you_mean(name, [*EVENTS, *families])}",
+            )
+        elif covers(good, name.removesuffix("*")) or name in good:
+            findings.warning(scalar, "events.repeated", f"{name} is named already, alone or by its family; delete it")
+        else:
+            good.append(name)
+    return tuple(good)
+
+
+def check_place(
+    scalar: Scalar | None,
+    block: Node,
+    value: str,
+    known: frozenset[str],
+    what: str,
+    findings: Findings,
+    *,
+    enabled: bool,
+) -> None:
+    """Say that an account or destination is not set up: an error, or a note while the mapping is off."""
+    if value in known:
+        return
+    variable = {"account": "ASAAS_WEBHOOK_TOKEN", "destination": "CLINT_WEBHOOK_URL"}[what]
+    suffix = "" if value == "default" else f"_{value.upper().replace('-', '_')}"
+    message = f"{what} {shown(value)} is not set up; set {variable}{suffix}{did_you_mean(value, known)}"
+    if enabled:
+        findings.error(scalar or block, f"{what}.unset", message)
+    else:
+        findings.note(scalar or block, f"{what}.unset", message)
+
+
+def check_fields(fields: Iterable[Field], contact: Node, findings: Findings, *, whole: bool) -> None:
+    """Say which key two groups share, and that no field identifies the contact."""
+    first: dict[str, Field] = {}
+    for field in fields:
+        before = first.setdefault(field.key, field)
+        if before is not field:
+            findings.error(
+                field,
+                "field.in_two_groups",
+                f"key {shown(field.key)} is in {before.group} on line {before.line} and in {field.group} too; "
+                "the payload is flat, so rename one",
+            )
+    if whole and not any(field.identifies for field in first.values()):
+        findings.error(
+            contact,
+            "contact.unidentified",
+            "contact has neither an e-mail nor a phone, so Clint could match nobody; add email: customer.email, "
+            "or is: email to the key that holds it",
+        )
+
+
+def check_routes(routes: Iterable[Route], events: tuple[str, ...], findings: Findings) -> None:
+    """Say which route no event of the mapping ever takes."""
+    left = {name for name in EVENTS if covers(events, name)}
+    for route in routes:
+        taken = {name for name in left if covers(route.events, name)}
+        if events and not taken:
+            heard = any(covers(events, name) and covers(route.events, name) for name in EVENTS)
+            why = "an earlier route takes its events" if heard else "the mapping does not listen to its events"
+            findings.error(route, "route.unreachable", f"no event takes this route: {why}; delete it or change one")
+        left -= taken
+
+
+def check_paths(expressions: Iterable[Expression], events: tuple[str, ...], findings: Findings) -> None:
+    """Warn of paths that give nothing in these events as far as anybody knows."""
+    entities = entities_of(events)
+    for expression in expressions:
+        for path in sorted(path for path in expression.paths if path):
+            doubtful = doubt(path, entities)
+            if doubtful:
+                findings.warning(expression, *doubtful)
+
+
+def check_cases(cases: Iterable[Case], fields: Iterable[Field], root: Path | None, findings: Findings) -> None:
+    """Warn of samples that can't be read and of expected keys that no field makes."""
+    keys = {field.key for field in fields}
+    for case in cases:
+        for sample in (case.given, *case.fetched.values()):
+            if isinstance(sample, Sample) and root is not None:
+                try:
+                    read_sample(root, sample.path)
+                except SampleUnreadable as error:
+                    findings.warning(sample, "tests.sample", f"{error}; paths are relative to the mappings' directory")
+        for key, expected in case.expect.items():
+            if key not in keys and not (expected.plain and typed(expected.text) is None):
+                findings.warning(
+                    expected, "tests.unknown_key", f"no field makes the key {shown(key)}{did_you_mean(key, keys)}"
+                )
+
+
+def check_traps(root: Node | None, findings: Findings) -> None:
+    """Warn of unquoted texts that other readers of YAML take for something else."""
+    for scalar in _scalars(root):
+        for pattern, meaning in _TRAPS:
+            if scalar.plain and pattern.fullmatch(scalar.text) and not findings.speaks_of(scalar):
+                findings.warning(
+                    scalar,
+                    "yaml.ambiguous",
+                    f"{scalar.text} without quotes is {meaning} to other readers of YAML; write '{scalar.text}'",
+                )
+                break
+
+
+def _scalars(root: Node | None) -> Iterator[Scalar]:
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Scalar):
+            yield node
+        elif isinstance(node, Sequence):
+            stack.extend(node.items)
+        elif isinstance(node, Block):
+            stack.extend(part for pair in node.pairs for part in pair)
+
+
+def expressions_of_condition(condition: Condition | None) -> Iterator[Expression]:
+    """Return every expression of a filter."""
+    if isinstance(condition, Compare):
+        yield condition.field
+    elif isinstance(condition, Group):
+        for inner in condition.conditions:
+            yield from expressions_of_condition(inner)
+    elif condition is not None:
+        yield condition.expression
+
+
+def expressions_of_fields(fields: Iterable[Field]) -> Iterator[Expression]:
+    """Return every expression of the payload's fields."""
+    for field in fields:
+        if isinstance(field.source, Expression):
+            yield field.source
+        elif isinstance(field.source, Template):
+            yield from (piece for piece in field.source.pieces if isinstance(piece, Expression))

@@ -1,0 +1,198 @@
+"""Reads mapping files: text in, a mapping that can run or the reasons why not out.
+
+Reading never raises on bad text and never stops at the first finding. A mapping comes out only where nothing found is
+an error, so whatever runs was whole when it was read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+from typing import Literal, cast
+
+from bridge.mapping import lint
+from bridge.mapping.cases import build_cases
+from bridge.mapping.conditions import build_condition
+from bridge.mapping.document import MAX_CHARACTERS, Block, Sequence, read_document
+from bridge.mapping.entries import Entries, read_entries
+from bridge.mapping.expressions import Expression
+from bridge.mapping.fields import build_fields
+from bridge.mapping.findings import Findings, Spot
+from bridge.mapping.parts import (
+    FETCHABLE,
+    GROUPS,
+    Case,
+    Condition,
+    Field,
+    Known,
+    Mapping,
+    ReadMapping,
+    Route,
+)
+from bridge.mapping.spec import MAPPING, ROUTE
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def read_mapping(text: str, path: str, known: Known) -> ReadMapping:
+    """Return the mapping that a text describes, or None where it can't run, and everything found in it."""
+    findings = Findings(path)
+    document = read_document(text, findings)
+    entries = None
+    if document.root is not None:
+        entries = read_entries(document.root, MAPPING, "a mapping", findings, complete=document.complete)
+    reader = _Reader(entries, findings, known, complete=document.complete) if entries else None
+    if reader:
+        reader.check()
+    lint.check_traps(document.root, findings)
+    mapping = reader.mapping(text, path) if reader and not findings.has_error else None
+    return ReadMapping(path, mapping, findings.in_order())
+
+
+def read_directory(directory: Path, known: Known) -> list[ReadMapping]:
+    """Return what became of each mapping file of a directory (not of those below it), in the order of the names."""
+    try:
+        paths = sorted(path for path in directory.iterdir() if path.suffix in _SUFFIXES and path.is_file())
+    except OSError as error:
+        return [_unreadable(str(directory), f"the directory can't be read ({error.strerror}); set BRIDGE_MAPPINGS_DIR")]
+    read = [read_file(path, known) for path in paths]
+    return [*read, *_same_names(paths)]
+
+
+def read_file(path: Path, known: Known) -> ReadMapping:
+    """Return what became of one mapping file."""
+    try:
+        with path.open("rb") as file:
+            # One byte a character at least: a file of gigabytes is not read to learn that it is too large.
+            text = file.read(4 * MAX_CHARACTERS + 1).decode()
+    except OSError as error:
+        return _unreadable(str(path), f"the file can't be read ({error.strerror}); check its permissions")
+    except UnicodeDecodeError:
+        return _unreadable(str(path), "the file is not UTF-8; save it as UTF-8")
+    return read_mapping(text, str(path), known)
+
+
+def _unreadable(path: str, message: str) -> ReadMapping:
+    findings = Findings(path)
+    findings.error(Spot(1, 1), "file.unreadable", message)
+    return ReadMapping(path, None, findings.in_order())
+
+
+def _same_names(paths: Iterable[Path]) -> list[ReadMapping]:
+    first: dict[str, Path] = {}
+    twice = [path for path in paths if first.setdefault(path.stem, path) is not path]
+    return [
+        _unreadable(str(path), f"{first[path.stem].name} has the same name {path.stem}; rename one") for path in twice
+    ]
+
+
+class _Reader:
+    """Builds and checks the parts of one mapping."""
+
+    def __init__(self, entries: Entries, findings: Findings, known: Known, *, complete: bool) -> None:
+        self._entries = entries
+        self._findings = findings
+        self._known = known
+        self._complete = complete
+        self._events = lint.check_events(entries.texts("events"), findings)
+        self._filter = self._build_filter()
+        self._fields = self._build_fields()
+        self._routes = self._build_routes()
+        self._cases = self._build_cases()
+
+    def _build_filter(self) -> Condition | None:
+        node = self._entries.value("filter")
+        return build_condition(node, self._findings, complete=self._complete) if node else None
+
+    def _build_fields(self) -> list[Field]:
+        return [
+            field
+            for group in GROUPS
+            if group in self._entries
+            for field in build_fields(
+                group, cast(Block, self._entries.value(group)), self._findings, complete=self._complete
+            )
+        ]
+
+    def _build_routes(self) -> list[tuple[Route, Entries]]:
+        node = self._entries.value("routes")
+        routes = []
+        for item in cast(Sequence, node).items if node else []:
+            entries = read_entries(item, ROUTE, "a route", self._findings, complete=self._complete)
+            if entries and entries.whole and "events" in entries and "send_to" in entries:
+                events = lint.check_events(entries.texts("events"), self._findings)
+                routes.append((Route(events, entries.text("send_to"), item.line, item.column), entries))
+        return routes
+
+    def _build_cases(self) -> list[Case]:
+        node = self._entries.value("tests")
+        return build_cases(node, self._findings, complete=self._complete) if node else []
+
+    def check(self) -> None:
+        """Find what needs the whole mapping to be seen."""
+        entries, findings, known = self._entries, self._findings, self._known
+        enabled = entries.text("enabled") != "false"
+        for name, what in (("account", "account"), ("send_to", "destination")):
+            wanted = known.accounts if name == "account" else known.destinations
+            if name in entries or entries.whole:
+                value = entries.text(name, "default")
+                lint.check_place(entries.scalar(name), entries.node, value, wanted, what, findings, enabled=enabled)
+        for route, parts in self._routes:
+            lint.check_place(
+                parts.scalar("send_to"),
+                parts.node,
+                route.send_to,
+                known.destinations,
+                "destination",
+                findings,
+                enabled=enabled,
+            )
+        contact = entries.value("contact")
+        if contact:
+            lint.check_fields(self._fields, contact, findings, whole=self._complete and self._contact_is_whole(contact))
+        lint.check_routes((route for route, _ in self._routes if route.events), self._events, findings)
+        lint.check_paths(self._expressions(), self._events, findings)
+        if "tests" not in entries and entries.whole:
+            findings.warning(entries.node, "tests.none", "no tests; add one, so that a change can't break it unseen")
+        lint.check_cases(self._cases, self._fields, known.root, findings)
+
+    def _contact_is_whole(self, contact: object) -> bool:
+        # A contact field that was refused may have been the e-mail; to say that there is none would mislead.
+        built = {field.key for field in self._fields if field.group == "contact"}
+        return all(key.text in built for key, _ in cast(Block, contact).pairs)
+
+    def _expressions(self) -> Iterable[Expression]:
+        yield from lint.expressions_of_condition(self._filter)
+        yield from lint.expressions_of_fields(self._fields)
+
+    def mapping(self, text: str, path: str) -> Mapping:
+        """Return the mapping; only called where nothing found is an error."""
+        entries = self._entries
+        return Mapping(
+            name=PurePath(path).stem,
+            path=path,
+            digest=hashlib.sha256(text.encode()).hexdigest(),
+            description=entries.text("description"),
+            enabled=entries.text("enabled") != "false",
+            account=entries.text("account", "default"),
+            events=self._events,
+            installments=cast(Literal["each", "first", "once"], entries.text("installments", "each")),
+            filter=self._filter,
+            fields=tuple(self._fields),
+            line=entries.text("line", "default"),
+            stale=cast(Literal["skip", "send"], entries.text("stale", "skip")),
+            send_to=entries.text("send_to", "default"),
+            routes=tuple(route for route, _ in self._routes),
+            tests=tuple(self._cases),
+            filter_needs=_needs(lint.expressions_of_condition(self._filter)),
+            field_needs=_needs(lint.expressions_of_fields(self._fields)),
+        )
+
+
+def _needs(expressions: Iterable[Expression]) -> frozenset[str]:
+    needs: set[str] = set()
+    for expression in expressions:
+        # The whole context (`@`) may hold anything, so everything that can be fetched is.
+        needs |= FETCHABLE if () in expression.paths else expression.names & FETCHABLE
+    return frozenset(needs)
