@@ -1,0 +1,159 @@
+"""What becomes of a charge: paid, credited, overdue, received in cash, refunded, disputed.
+
+Flows as documented: Pix RECEIVED at once; boleto CONFIRMED, then RECEIVED; card CONFIRMED, and RECEIVED only when its
+money comes. "Received in cash" is PAYMENT_RECEIVED with status RECEIVED_IN_CASH, as in a recorded body.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .book import Book
+from .charging import Charging
+from .days import stamp
+from .money import net_value
+from .payment import Payment
+from .payments import OPEN, Payments
+from .refusal import Refusal
+
+PAID = frozenset({"CONFIRMED", "RECEIVED"})
+A_CARD = {"creditCard": {"number": "5162306219378829"}}
+
+
+class Paying:
+    """What payers, banks and the calendar do with charges."""
+
+    def __init__(self, book: Book, charging: Charging, payments: Payments) -> None:
+        self._book = book
+        self._charging = charging
+        self._payments = payments
+
+    def confirm(self, payment_id: str, billing_type: str | None = None) -> dict[str, Any]:
+        """Pay an open charge; an undecided one becomes a boleto unless another way is named."""
+        with self._book.lock:
+            payment = self._of(payment_id, OPEN)
+            if payment.billing_type == "UNDEFINED":
+                payment.billing_type = billing_type or "BOLETO"
+                payment.net_value = net_value(payment.billing_type, payment.value)
+            if payment.billing_type == "CREDIT_CARD":
+                self._charging.capture(payment, self._charging.card(A_CARD) or {}, self._book.ids.receipt())
+                self._say("PAYMENT_CONFIRMED", payment)
+                return payment.api_body()
+            today = self._book.today().isoformat()
+            payment.confirmed_date = payment.client_payment_date = today
+            payment.credit_date = payment.estimated_credit_date = today
+            if payment.billing_type == "PIX":
+                payment.pix_transaction = self._book.ids.uuid()
+                payment.pix_qr_code_id = self._book.ids.uuid()
+            else:
+                payment.status = "CONFIRMED"
+                payment.receipt_url = payment.receipt_of("PAYMENT_CONFIRMED")
+                self._say("PAYMENT_CONFIRMED", payment)
+            return self._credit(payment)
+
+    def receive(self, payment_id: str) -> dict[str, Any]:
+        """Let the money of a confirmed card charge arrive."""
+        with self._book.lock:
+            return self._credit(self._of(payment_id, frozenset({"CONFIRMED"})))
+
+    def overdue(self, payment_id: str) -> dict[str, Any]:
+        """Let the due day of a pending charge pass."""
+        with self._book.lock:
+            payment = self._of(payment_id, frozenset({"PENDING"}))
+            payment.status = "OVERDUE"
+            return self._say("PAYMENT_OVERDUE", payment)
+
+    def receive_in_cash(self, payment_id: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Mark an open charge as paid outside of Asaas: no fee, no credit."""
+        with self._book.lock:
+            payment = self._of(payment_id, OPEN)
+            payment.status = "RECEIVED_IN_CASH"
+            payment.value = float(given.get("value") or payment.value)
+            payment.net_value = payment.value
+            payment.payment_date = str(given.get("paymentDate") or self._book.today().isoformat())
+            payment.client_payment_date = payment.payment_date
+            for part in payment.split:
+                part.update(status="CANCELLED", cancellationReason="PAYMENT_RECEIVED_IN_CASH")
+            return self._say("PAYMENT_RECEIVED", payment)
+
+    def undo_received_in_cash(self, payment_id: str) -> dict[str, Any]:
+        """Take back a receipt in cash."""
+        with self._book.lock:
+            payment = self._of(payment_id, frozenset({"RECEIVED_IN_CASH"}))
+            payment.status = "PENDING" if payment.due_date >= self._book.today().isoformat() else "OVERDUE"
+            payment.payment_date = payment.client_payment_date = None
+            payment.net_value = net_value(payment.billing_type, payment.value)
+            return self._say("PAYMENT_RECEIVED_IN_CASH_UNDONE", payment)
+
+    def refund(self, payment_id: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Give the payer all of the money back, or a part of it."""
+        with self._book.lock:
+            payment = self._of(payment_id, PAID)
+            before = sum(float(refund["value"]) for refund in payment.refunds)
+            value = float(given.get("value") or payment.value - before)
+            if value <= 0 or round(before + value, 2) > payment.value:
+                raise Refusal("invalid_value", "O valor do estorno excede o valor da cobrança.")
+            now = stamp(self._book.clock())
+            payment.refunds.append(
+                {
+                    "dateCreated": now,
+                    "status": "DONE",
+                    "value": value,
+                    "endToEndIdentifier": None,
+                    "description": given.get("description"),
+                    "effectiveDate": now if payment.billing_type == "PIX" else None,
+                    "transactionReceiptUrl": payment.receipt_of("PAYMENT_REFUNDED"),
+                    "refundedSplits": [],
+                }
+            )
+            if round(before + value, 2) < payment.value:
+                return self._say("PAYMENT_PARTIALLY_REFUNDED", payment)
+            payment.status = "REFUNDED"
+            payment.receipt_url = payment.receipt_of("PAYMENT_REFUNDED")
+            for part in payment.split:
+                part.update(status="REFUNDED", cancellationReason="PAYMENT_REFUNDED")
+            return self._say("PAYMENT_REFUNDED", payment)
+
+    def refund_plan(self, payments: list[Payment]) -> None:
+        """Refund a card plan: one PAYMENT_REFUNDED for each instalment."""
+        for payment in payments:
+            self.refund(payment.id, {})
+
+    def disputes(self, payment_id: str, reason: str = "PROCESS_ERROR") -> dict[str, Any]:
+        """Let the holder of a card dispute the charge."""
+        with self._book.lock:
+            payment = self._of(payment_id, PAID)
+            payment.status = "CHARGEBACK_REQUESTED"
+            payment.chargeback = {
+                "id": self._book.ids.uuid(),
+                "payment": payment.id,
+                "installment": payment.installment,
+                "customerAccount": payment.customer,
+                "status": "REQUESTED",
+                "reason": reason,
+                "disputeStartDate": self._book.today().isoformat(),
+                "value": payment.value,
+            }
+            return self._say("PAYMENT_CHARGEBACK_REQUESTED", payment)
+
+    def _credit(self, payment: Payment) -> dict[str, Any]:
+        payment.status = "RECEIVED"
+        payment.payment_date = self._book.today().isoformat()
+        if payment.billing_type != "CREDIT_CARD":
+            payment.receipt_url = payment.receipt_of("PAYMENT_RECEIVED")
+        for part in payment.split:
+            part["status"] = "DONE"
+        body = self._say("PAYMENT_RECEIVED", payment)
+        for part in payment.split:
+            self._say("PAYMENT_SPLIT_DONE", payment, additionalInfo={"splitId": part["id"]})
+        return body
+
+    def _of(self, payment_id: str, statuses: frozenset[str]) -> Payment:
+        payment = self._payments.find(payment_id)
+        if payment.deleted or payment.status not in statuses:
+            raise Refusal("invalid_action", "A situação da cobrança não permite esta ação.")
+        return payment
+
+    def _say(self, event: str, payment: Payment, **extra: Any) -> dict[str, Any]:
+        self._book.emit(event, "payment", payment.event_body(), **extra)
+        return payment.api_body()

@@ -1,0 +1,202 @@
+"""Sends the events of one webhook the way Asaas does, penalties included.
+
+It is given events in order and posts them until each was answered with exactly 200. SEQUENTIALLY sends one at a time
+and lets nothing pass a penalised one; NON_SEQUENTIALLY sends several at once. After the fifteenth failure of an event
+the queue stands still, keeping what comes, until somebody reactivates it. It never follows a redirect.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import httpx
+
+from .events import Event
+
+WAIT_BEFORE_TRY_S = (0, 30, 60, 210, 300, 900, 1500, 3600, 3600, 3600, 3600, 3600, 7200, 7200, 10800)
+"""The documented penalties: the wait before the first, second, ... fifteenth try of an event."""
+MOST_FAILURES = len(WAIT_BEFORE_TRY_S)
+KEPT_S = 14 * 24 * 3600
+TIMEOUT_S = 10.0
+PARALLEL = 8
+USER_AGENT = "Asaas_Hmlg/3.0"
+
+
+@dataclass(frozen=True)
+class Try:
+    """One try to deliver an event."""
+
+    webhook: str
+    event_id: str
+    event: str
+    number: int
+    status: int | None
+    """None when there was no answer."""
+    error: str | None
+    ms: float
+    at_ms: float
+
+    def body(self) -> dict[str, Any]:
+        """Give the try as JSON."""
+        return asdict(self)
+
+
+@dataclass
+class _Waiting:
+    event: Event
+    since: float
+    due: float = 0.0
+    failures: int = 0
+
+
+class WebhookQueue:
+    """The queue of one webhook and the threads that empty it."""
+
+    def __init__(
+        self,
+        webhook: dict[str, Any],
+        token: str | None,
+        record: Callable[[Try], None],
+        time_scale: float = 1.0,
+        duplicates: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.webhook = webhook
+        self.token = token
+        self._record = record
+        self._time_scale = time_scale
+        self._duplicates = duplicates
+        self._waiting: deque[_Waiting] = deque()
+        self._in_flight = 0
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._threads: list[threading.Thread] = []
+        self._client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
+
+    def offer(self, event: Event) -> None:
+        """Queue an event if the webhook is enabled and asks for it; now and then twice, when told to."""
+        with self._changed:
+            if self._stopped or not self.webhook["enabled"] or event.name not in self.webhook["events"]:
+                return
+            for _ in range(2 if self._duplicates() else 1):
+                self._waiting.append(_Waiting(event, time.monotonic()))
+            self._start_threads()
+            self._changed.notify_all()
+
+    def removes_backoff(self) -> None:
+        """Forget the penalties: what waits goes now."""
+        with self._changed:
+            for waiting in self._waiting:
+                waiting.failures, waiting.due = 0, 0.0
+            self._changed.notify_all()
+
+    def changes(self, **changed: Any) -> None:
+        """Change the webhook; switching it back on forgives what failed before."""
+        with self._changed:
+            resumed = self.webhook["interrupted"] and changed.get("interrupted") is False
+            self.webhook.update(changed)
+            self._start_threads()
+            self._changed.notify_all()
+        if resumed:
+            self.removes_backoff()
+
+    @property
+    def size(self) -> int:
+        """Count what is not delivered yet."""
+        with self._changed:
+            return len(self._waiting) + self._in_flight
+
+    @property
+    def penalised(self) -> int:
+        """Count the failed tries that what waits has behind it."""
+        with self._changed:
+            return sum(waiting.failures for waiting in self._waiting)
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(timeout=TIMEOUT_S + 1)
+        self._client.close()
+
+    def _start_threads(self) -> None:
+        wanted = 1 if self._in_order else PARALLEL
+        while len(self._threads) < wanted and not self._stopped:
+            thread = threading.Thread(target=self._run, name=f"webhook-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    @property
+    def _in_order(self) -> bool:
+        return bool(self.webhook["sendType"] == "SEQUENTIALLY")
+
+    def _run(self) -> None:
+        while (waiting := self._next()) is not None:
+            delivered = self._post(waiting)
+            with self._changed:
+                self._in_flight -= 1
+                if not delivered:
+                    self._penalise(waiting)
+                self._changed.notify_all()
+
+    def _next(self) -> _Waiting | None:
+        with self._changed:
+            while not self._stopped:
+                pause_s = None
+                if self._waiting and not self.webhook["interrupted"] and not (self._in_order and self._in_flight):
+                    now = time.monotonic()
+                    self._forget_old(now)
+                    candidates = [self._waiting[0]] if self._in_order and self._waiting else list(self._waiting)
+                    due = next((waiting for waiting in candidates if waiting.due <= now), None)
+                    if due is not None:
+                        self._waiting.remove(due)
+                        self._in_flight += 1
+                        return due
+                    pause_s = min((waiting.due for waiting in candidates), default=now + 1) - now
+                self._changed.wait(pause_s)
+            return None
+
+    def _forget_old(self, now: float) -> None:
+        while self._waiting and now - self._waiting[0].since > KEPT_S:
+            self._waiting.popleft()
+
+    def _penalise(self, waiting: _Waiting) -> None:
+        waiting.failures += 1
+        if waiting.failures >= MOST_FAILURES:
+            self.webhook["interrupted"] = True
+        else:
+            waiting.due = time.monotonic() + WAIT_BEFORE_TRY_S[waiting.failures] * self._time_scale
+        if self._in_order:
+            self._waiting.appendleft(waiting)
+        else:
+            self._waiting.append(waiting)
+
+    def _post(self, waiting: _Waiting) -> bool:
+        headers = {"Content-Type": "application/json", "User-Agent": USER_AGENT}
+        if self.token is not None:
+            headers["asaas-access-token"] = self.token
+        status, error = None, None
+        started, at_ms = time.monotonic(), time.time() * 1000
+        try:
+            status = self._client.post(self.webhook["url"], content=waiting.event.body, headers=headers).status_code
+        except httpx.HTTPError as problem:
+            error = type(problem).__name__
+        self._record(
+            Try(
+                webhook=self.webhook["id"],
+                event_id=waiting.event.id,
+                event=waiting.event.name,
+                number=waiting.failures + 1,
+                status=status,
+                error=error,
+                ms=round((time.monotonic() - started) * 1000, 3),
+                at_ms=at_ms,
+            )
+        )
+        return status == 200

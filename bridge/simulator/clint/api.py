@@ -1,0 +1,197 @@
+"""The read-only part of Clint's public API: deals, contacts and origins, with their filters and pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from flask import Blueprint, request
+
+from .crm import BRAZIL, Contact, Crm, Deal, Origin, local_phone
+
+DEFAULT_LIMIT = 200
+MOST = 1000
+DAYS = ("created_at", "updated_at", "updated_stage_at", "won_at", "lost_at")
+Answer = dict[str, Any]
+T = TypeVar("T")
+
+
+def moment(value: datetime | None) -> str | None:
+    """Write a moment as the API does."""
+    return None if value is None else value.isoformat(timespec="microseconds")
+
+
+def deal_body(crm: Crm, deal: Deal) -> Answer:
+    """Give a deal as the API shows it; value, currency, stage and updated_at were seen but are not in the document."""
+    contact = crm.contacts[deal.contact_id]
+    stage = next(stage for stage in crm.origins[deal.origin_id].stages if stage.id == deal.stage_id)
+    return {
+        "id": deal.id,
+        "origin_id": deal.origin_id,
+        "user": None,
+        "contact": {
+            "id": contact.id,
+            "name": contact.name,
+            "email": contact.email,
+            "phone": full_phone(contact),
+        },
+        "created_at": moment(deal.created_at),
+        "updated_at": moment(deal.updated_at),
+        "stage_id": deal.stage_id,
+        "stage": stage.label,
+        "updated_stage_at": moment(deal.updated_stage_at),
+        "status": deal.status,
+        "value": deal.value,
+        "currency": "BRL",
+        "won_at": moment(deal.won_at),
+        "won_by": None,
+        "lost_status_id": None,
+        "lost_at": moment(deal.lost_at),
+        "lost_by": None,
+        "fields": {**({"titulo": deal.title} if deal.title is not None else {}), **deal.fields},
+    }
+
+
+def contact_body(contact: Contact) -> Answer:
+    """Give a contact as the API shows it."""
+    return {
+        "id": contact.id,
+        "created_at": moment(contact.created_at),
+        "updated_at": moment(contact.updated_at),
+        "name": contact.name,
+        "email": contact.email,
+        "organization": None,
+        "instagram": None,
+        "tags": [],
+        "fields": dict(contact.fields),
+        "fullPhone": full_phone(contact),
+    }
+
+
+def origin_body(origin: Origin) -> Answer:
+    """Give an origin as the API shows it."""
+    return {
+        "id": origin.id,
+        "name": origin.name,
+        "group": None,
+        "stages": [vars(stage) for stage in origin.stages],
+        "archived_at": None,
+        "archived_by": None,
+    }
+
+
+def full_phone(contact: Contact) -> str | None:
+    """Write a contact's phone in E.164."""
+    return f"+{BRAZIL}{contact.phone}" if contact.phone else None
+
+
+def api_blueprint(crm: Crm, tokens: set[str]) -> Blueprint:
+    """Give the routes of the API."""
+    api = Blueprint("v1", __name__, url_prefix="/v1")
+
+    @api.before_request
+    def check() -> tuple[Answer, int] | None:
+        if request.headers.get("api-token") not in tokens:
+            return {"error": "Unauthorized"}, 401
+        return None
+
+    @api.get("/deals")
+    def deals() -> Answer:
+        with crm.lock:
+            found = [deal for deal in reversed(crm.deals.values()) if _deal_matches(crm, deal, request.args)]
+            return _paged(found, lambda deal: deal_body(crm, deal))
+
+    @api.get("/deals/<deal_id>")
+    def deal(deal_id: str) -> tuple[Answer, int]:
+        with crm.lock:
+            found = crm.deals.get(deal_id)
+            return _one(deal_body(crm, found) if found else None)
+
+    @api.get("/contacts")
+    def contacts() -> Answer:
+        with crm.lock:
+            found = [one for one in reversed(crm.contacts.values()) if _contact_matches(crm, one, request.args)]
+            return _paged(found, contact_body)
+
+    @api.get("/contacts/<contact_id>")
+    def contact(contact_id: str) -> tuple[Answer, int]:
+        with crm.lock:
+            found = crm.contacts.get(contact_id)
+            return _one(contact_body(found) if found else None)
+
+    @api.get("/origins")
+    def origins() -> Answer:
+        with crm.lock:
+            return _paged(list(crm.origins.values()), origin_body)
+
+    @api.get("/origins/<origin_id>")
+    def origin(origin_id: str) -> tuple[Answer, int]:
+        with crm.lock:
+            found = crm.origins.get(origin_id)
+            return _one(origin_body(found) if found else None)
+
+    return api
+
+
+def _one(body: Answer | None) -> tuple[Answer, int]:
+    return ({"status": 200, "data": body}, 200) if body is not None else ({"error": "Not found"}, 404)
+
+
+def _paged(found: list[T], body: Callable[[T], Answer]) -> Answer:
+    limit = min(MOST, max(1, request.args.get("limit", DEFAULT_LIMIT, type=int)))
+    page = max(1, request.args.get("page", 1, type=int))
+    offset = max(0, request.args.get("offset", (page - 1) * limit, type=int))
+    page = offset // limit + 1
+    return {
+        "status": 200,
+        "totalCount": len(found),
+        "page": page,
+        "totalPages": max(1, math.ceil(len(found) / limit)),
+        "hasNext": offset + limit < len(found),
+        "hasPrevious": offset > 0,
+        "data": [body(one) for one in found[offset : offset + limit]],
+    }
+
+
+def _deal_matches(crm: Crm, deal: Deal, asked: Mapping[str, str]) -> bool:
+    contact = crm.contacts[deal.contact_id]
+    if asked.get("status", "OPEN") != deal.status or not _is_person(contact, asked):
+        return False
+    if any(name in asked and asked[name] != getattr(deal, name) for name in ("origin_id", "stage_id", "contact_id")):
+        return False
+    for name in DAYS:
+        value = getattr(deal, name)
+        start, end = asked.get(f"{name}_start"), asked.get(f"{name}_end")
+        if start and (value is None or value < _when(start)):
+            return False
+        if end and (value is None or value > _when(end)):
+            return False
+    return _has_fields(deal.fields, asked)
+
+
+def _contact_matches(crm: Crm, contact: Contact, asked: Mapping[str, str]) -> bool:
+    if "name" in asked and asked["name"].lower() not in (contact.name or "").lower():
+        return False
+    if "ddi" in asked and asked["ddi"].strip("+ ") != BRAZIL:
+        return False
+    if "origin_id" in asked and crm.find_deal(asked["origin_id"], contact.id) is None:
+        return False
+    return _is_person(contact, asked) and _has_fields(contact.fields, asked)
+
+
+def _is_person(contact: Contact, asked: Mapping[str, str]) -> bool:
+    if "email" in asked and asked["email"].lower() != (contact.email or "").lower():
+        return False
+    return "phone" not in asked or (contact.phone or "").endswith(local_phone(asked["phone"]) or "-")
+
+
+def _has_fields(fields: Mapping[str, Any], asked: Mapping[str, str]) -> bool:
+    wanted = {name[7:-1]: value for name, value in asked.items() if name.startswith("fields[") and name.endswith("]")}
+    return all(str(fields.get(name)) == value for name, value in wanted.items())
+
+
+def _when(text: str) -> datetime:
+    # A `+` of an offset arrives as a space when the client did not escape it.
+    return datetime.fromisoformat(text.replace(" ", "+")).astimezone()

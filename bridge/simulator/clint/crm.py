@@ -1,0 +1,171 @@
+"""Origins with their stages, contacts and deals: what the simulated Clint remembers.
+
+A contact is found by e-mail, then by phone; a deal is the contact's in an origin. Everything happens under one lock.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+BRAZIL = "55"
+STATUSES = frozenset({"OPEN", "WON", "LOST"})
+
+
+@dataclass
+class Stage:
+    """A column of a funnel."""
+
+    id: str
+    label: str
+    order: int
+    type: str
+
+
+@dataclass
+class Origin:
+    """A funnel."""
+
+    id: str
+    name: str
+    stages: list[Stage]
+
+    def stage(self, label: str) -> Stage:
+        """Find a stage by its label."""
+        return next(stage for stage in self.stages if stage.label == label)
+
+
+@dataclass
+class Contact:
+    """A person or company that deals are made with."""
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    """Digits without the country code."""
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Deal:
+    """A card of the funnel."""
+
+    id: str
+    origin_id: str
+    contact_id: str
+    stage_id: str
+    created_at: datetime
+    updated_at: datetime
+    updated_stage_at: datetime
+    status: str = "OPEN"
+    title: str | None = None
+    value: float | None = None
+    won_at: datetime | None = None
+    lost_at: datetime | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def local_phone(text: object) -> str:
+    """Take the digits of a phone and the country code off them.
+
+    >>> local_phone("+55 (11) 98888-7777")
+    '11988887777'
+    """
+    digits = "".join(character for character in str(text or "") if character.isdigit())
+    return digits[2:] if len(digits) >= 12 and digits.startswith(BRAZIL) else digits
+
+
+class Crm:
+    """The origins, contacts and deals."""
+
+    def __init__(self, seed: int = 0, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.lock = threading.RLock()
+        self.clock = clock
+        self.origins: dict[str, Origin] = {}
+        self.contacts: dict[str, Contact] = {}
+        self.deals: dict[str, Deal] = {}
+        self._by_email: dict[str, Contact] = {}
+        self._by_phone: dict[str, Contact] = {}
+        self._deals_of: dict[tuple[str, str], list[Deal]] = defaultdict(list)
+        self._lots = random.Random(seed)
+
+    def new_id(self) -> str:
+        """Give the next id."""
+        with self.lock:
+            return str(uuid.UUID(int=self._lots.getrandbits(128), version=4))
+
+    def add_origin(self, name: str, stages: Iterable[str]) -> Origin:
+        """Make a funnel with these stages; the first is the base, the last closes."""
+        labels = list(stages)
+        types = ["BASE", *["CUSTOM"] * (len(labels) - 2), "CLOSING"]
+        with self.lock:
+            made = [Stage(self.new_id(), label, order, types[order]) for order, label in enumerate(labels)]
+            origin = Origin(self.new_id(), name, made)
+            self.origins[origin.id] = origin
+            return origin
+
+    def origin(self, name: str) -> Origin:
+        """Find a funnel by its name."""
+        return next(origin for origin in self.origins.values() if origin.name == name)
+
+    def find_contact(self, email: str | None, phone: str | None) -> Contact | None:
+        """Find the contact of an e-mail, else of a phone."""
+        found = self._by_email.get(email.lower()) if email else None
+        return found or (self._by_phone.get(local_phone(phone)) if phone else None)
+
+    def keep_contact(self, email: str | None, phone: str | None, name: str | None, fields: dict[str, Any]) -> Contact:
+        """Find or make a contact; the name is replaced, a missing e-mail or phone is filled in."""
+        now = self.clock()
+        contact = self.find_contact(email, phone)
+        if contact is None:
+            contact = Contact(self.new_id(), now, now)
+            self.contacts[contact.id] = contact
+        contact.updated_at = now
+        contact.name = contact.name if name is None else name
+        contact.email = contact.email or (email or None)
+        contact.phone = contact.phone or (local_phone(phone) or None)
+        contact.fields.update(fields)
+        if contact.email:
+            self._by_email.setdefault(contact.email.lower(), contact)
+        if contact.phone:
+            self._by_phone.setdefault(contact.phone, contact)
+        return contact
+
+    def find_deal(self, origin_id: str, contact_id: str) -> Deal | None:
+        """Find the deal an update goes to: the newest open one of the contact in the origin, else the newest."""
+        deals = self._deals_of.get((origin_id, contact_id), [])
+        return next((deal for deal in reversed(deals) if deal.status == "OPEN"), deals[-1] if deals else None)
+
+    def add_deal(self, origin_id: str, contact_id: str, stage_id: str) -> Deal:
+        """Make a deal."""
+        now = self.clock()
+        deal = Deal(self.new_id(), origin_id, contact_id, stage_id, now, now, now)
+        self.deals[deal.id] = deal
+        self._deals_of[origin_id, contact_id].append(deal)
+        return deal
+
+    def move_deal(self, deal: Deal, stage_id: str, status: str) -> None:
+        """Put a deal into a stage and a status."""
+        now = self.clock()
+        deal.updated_at = now
+        if deal.stage_id != stage_id:
+            deal.stage_id, deal.updated_stage_at = stage_id, now
+        if deal.status != status:
+            deal.status = status
+            deal.won_at = now if status == "WON" else None
+            deal.lost_at = now if status == "LOST" else None
+
+    def forget(self) -> None:
+        """Drop every contact and deal, keep the funnels."""
+        with self.lock:
+            for kept in (self.contacts, self.deals, self._by_email, self._by_phone, self._deals_of):
+                kept.clear()
