@@ -1,0 +1,92 @@
+"""The parts of the documents that are made from the code: settings, commands, error codes, layers.
+
+cog runs these inside README.md, docs/*.md, CONTRIBUTING.md and .env.example: `make docs` writes them anew, `make lint`
+fails when one is not what the code says. Nothing here is used by the bridge itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from bridge.errors import BridgeError
+from bridge.settings import SETTINGS, Setting
+from tests.layers import LAYERS, SIMULATOR
+
+HELP_WIDTH = 100
+
+
+def settings_table() -> str:
+    """Return every setting as a row of a Markdown table."""
+    rows = ["| variable | meaning | default |", "| --- | --- | --- |"]
+    rows += [f"| {_name(setting)} | {_meaning(setting)} | {_default(setting)} |" for setting in SETTINGS]
+    return "\n".join(rows)
+
+
+def _name(setting: Setting) -> str:
+    return f"`{setting.name}`, `{setting.name}_NAME`" if setting.family else f"`{setting.name}`"
+
+
+def _meaning(setting: Setting) -> str:
+    return f"{setting.help} (secret)" if setting.secret else setting.help
+
+
+def _default(setting: Setting) -> str:
+    return f"`{setting.default}`" if setting.default else "none"
+
+
+def settings_example() -> str:
+    """Return every setting as a line of an .env file that changes nothing until it is filled in."""
+    lines = []
+    for setting in SETTINGS:
+        lines += ["", f"# {setting.help}"]
+        if setting.family:
+            lines.append(f"# another one, named x: {setting.name}_X=")
+        value = f"'{setting.default}'" if setting.default and not setting.default.isalnum() else setting.default
+        lines.append(f"#{setting.name}={value or _QUOTED.get(setting.name, '')}")
+    return "\n".join(lines).strip()
+
+
+_QUOTED = {"ASAAS_API_KEY": "'$aact_hmlg_...'"}
+"""A key begins with `$`, which a shell takes for a variable unless it stands in single quotes."""
+
+
+def commands(group: click.Group, name: str = "bridge") -> Iterator[tuple[str, click.Command]]:
+    """Return every command below the group with its whole name, groups before what is in them."""
+    for word, command in sorted(group.commands.items()):
+        if not command.hidden:
+            yield f"{name} {word}", command
+            if isinstance(command, click.Group):
+                yield from commands(command, f"{name} {word}")
+
+
+def command_reference(group: click.Group) -> str:
+    """Return the help of every command, as the command itself prints it."""
+    parts = []
+    for name, command in commands(group):
+        context = click.Context(command, info_name=name, max_content_width=HELP_WIDTH, terminal_width=HELP_WIDTH)
+        parts.append(f"### `{name}`\n\n```text\n{command.get_help(context)}\n```")
+    return "\n\n".join(parts)
+
+
+def error_table() -> str:
+    """Return every error code with its meaning, and what a command and the web answer with it."""
+    rows = ["| code | meaning | exit status | HTTP status |", "| --- | --- | --- | --- |"]
+    rows += [
+        f"| `{cls.code}` | {(cls.__doc__ or '').strip()} | {cls.exit_status} | {cls.http_status} |"
+        for cls in sorted(_family(BridgeError), key=lambda cls: cls.code)
+    ]
+    return "\n".join(rows)
+
+
+def _family(cls: type[BridgeError]) -> Iterator[type[BridgeError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        yield from _family(child)
+
+
+def layer_list() -> str:
+    """Return the layers, highest first, as the architecture test knows them."""
+    lines = ["    " + " | ".join(line) for line in LAYERS]
+    return "\n".join([*lines, f"    {SIMULATOR} (imports nothing of the bridge; the commands and the tests start it)"])
