@@ -80,6 +80,7 @@ class MappingFiles:
         self._known = known
         self._clock_ms = clock_ms
         self._seen: dict[str, tuple[int, int]] | None = None
+        self._imported: dict[str, tuple[int, int]] | None = None
         self._read: list[ReadMapping] = []
 
     def read(self) -> list[ReadMapping]:
@@ -99,9 +100,8 @@ class MappingFiles:
 
         A file that is gone removes its mapping, unless its newest revision was made elsewhere.
         """
-        before = self._seen
         read = self.read()
-        if self._seen is before:
+        if self._imported == self._seen:
             return read
         texts = {Path(item.path).stem: item.text for item in read}
         good = {Path(item.path).stem for item in read if item.mapping is not None}
@@ -112,4 +112,5 @@ class MappingFiles:
                 fresh = revisions.import_text(connection, name, text, "file", "file", self._clock_ms())
                 if fresh is not None:
                     log.info("mapping.imported", mapping=name, revision=fresh, removed=text is None)
+        self._imported = self._seen
         return read
