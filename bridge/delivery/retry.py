@@ -39,10 +39,10 @@ def ceiling_s(policy: Policy, attempt: int) -> float:
     """Return the longest wait after this attempt (counted from 1): base * 2 ** (attempt - 1), never over the cap.
 
     >>> [ceiling_s(Policy(base_s=5, cap_s=60, attempts=9), n) for n in (1, 2, 3, 4, 5, 6)]
-    [5, 10, 20, 40, 60, 60]
+    [5.0, 10.0, 20.0, 40.0, 60, 60]
     """
     # The exponent is bounded: 2 ** 1000 of a configured base would be no float any more.
-    return min(policy.cap_s, policy.base_s * 2 ** min(attempt - 1, 40))
+    return min(policy.cap_s, policy.base_s * 2.0 ** min(attempt - 1, 40))
 
 
 def decide(

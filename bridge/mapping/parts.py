@@ -212,6 +212,8 @@ class ReadMapping:
     path: str
     mapping: Mapping | None
     findings: tuple[Finding, ...]
+    text: str = ""
+    """What was read, for the journal; empty where the file could not be read."""
 
 
 class MappingSet:

@@ -47,7 +47,7 @@ def read_mapping(text: str, path: str, known: Known) -> ReadMapping:
         reader.check()
     lint.check_traps(document.root, findings)
     mapping = reader.mapping(text, path) if reader and not findings.has_error else None
-    return ReadMapping(path, mapping, findings.in_order())
+    return ReadMapping(path, mapping, findings.in_order(), text)
 
 
 def read_directory(directory: Path, known: Known) -> list[ReadMapping]:

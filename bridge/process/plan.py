@@ -90,7 +90,7 @@ def opened(event: KeptEvent, active: Iterable[ActiveMapping], environment: str) 
     Where a filter needs nothing from Asaas it is asked first, so that an event that does not pass costs no request.
     """
     body = json.loads(event.body)
-    entity = body.get(event.entity) if event.entity else None
+    entity = body.get(event.entity) or {}
 
     def context(fetched: dict[str, Any]) -> dict[str, Any]:
         return build_context(event.name, event.entity, entity, event.account, environment, fetched)
