@@ -61,7 +61,17 @@ class Turns(Protocol):
 class AsaasClient:
     """The API of one Asaas account."""
 
-    def __init__(self, account: str, api_key: str, base_url: str, http: httpx.Client, governor: Turns) -> None:
+    def __init__(
+        self,
+        account: str,
+        api_key: str,
+        base_url: str,
+        http: httpx.Client,
+        governor: Turns,
+        *,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> None:
         if not api_key.isascii() or not api_key.isprintable():
             # A header can't carry it, and the error would come with the first event instead of at the start.
             raise SettingsError([f"the Asaas API key of account {account} must be plain text, got other characters"])
@@ -74,6 +84,8 @@ class AsaasClient:
         }
         self._http = http
         self._governor = governor
+        self._timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s)
+        self._deadline_s = connect_timeout_s + read_timeout_s
 
     def get_object(self, name: str, object_id: str) -> dict[str, Any] | None:
         """Return the object of that name (customer, installment, subscription, payment) and id, or None."""
@@ -110,7 +122,7 @@ class AsaasClient:
         return None if status == 404 else _object_in(body, where)
 
     def _ask(self, path: str, params: Mapping[str, str | int], where: str) -> tuple[int, httpx.Headers, bytes]:
-        ends_at_s = time.monotonic() + CONNECT_TIMEOUT_S + READ_TIMEOUT_S
+        ends_at_s = time.monotonic() + self._deadline_s
         body = bytearray()
         try:
             with self._http.stream(
@@ -118,10 +130,10 @@ class AsaasClient:
                 f"{self.base_url}{path}",
                 params=dict(params),
                 headers=self._headers,
-                timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+                timeout=self._timeout,
                 follow_redirects=False,
                 # The bridge's own transport ends the whole exchange then, even if headers come drop by drop.
-                extensions={"deadline_s": CONNECT_TIMEOUT_S + READ_TIMEOUT_S},
+                extensions={"deadline_s": self._deadline_s},
             ) as answer:
                 for chunk in answer.iter_bytes():
                     body += chunk

@@ -7,7 +7,6 @@ a worker that was killed: a place is a lease that runs out.
 
 from __future__ import annotations
 
-import logging
 import random
 import secrets
 import time
@@ -21,8 +20,9 @@ from redis import Redis
 from bridge.asaas.places import LocalPlaces
 from bridge.asaas.redis_link import RedisLink
 from bridge.errors import AsaasQuotaSpent, AsaasRateLimited, EnrichmentWaits
+from bridge.logs import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +166,7 @@ class Governor:
     def _warn_once(self, used: int) -> None:
         # The counter passes this number once in a window, whichever worker happens to do it.
         if used == int(self.limits.quota * self.limits.quota_warning):
-            log.warning(
-                "account %s has used %d of its %d requests to the Asaas API", self.account, used, self.limits.quota
-            )
+            log.warning("asaas.quota_warning", account=self.account, used=used, quota=self.limits.quota)
 
 
 def _run(redis: Redis, script: str, keys: list[str], arguments: list[Any]) -> list[Any]:

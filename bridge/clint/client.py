@@ -17,7 +17,7 @@ import httpx
 
 from bridge import __version__
 from bridge.clint.answer import Answer, Verdict, classify
-from bridge.clint.transport import PrivateAddress
+from bridge.clint.transport import NameNotResolved, PrivateAddress
 from bridge.clint.url import check_url
 from bridge.model import Outcome
 from bridge.redaction import redact
@@ -118,7 +118,7 @@ def _fault(error: httpx.TransportError, deadline_s: float) -> Verdict:
             "clint.private_address",
             "the destination's name resolves to an address of this machine or network, where nothing is sent",
         )
-    if any(isinstance(cause, socket.gaierror | UnicodeError) for cause in causes):
+    if any(isinstance(cause, NameNotResolved | socket.gaierror) for cause in causes):
         return Verdict(Outcome.RETRY, "clint.dns", "the destination's name could not be resolved")
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return Verdict(Outcome.RETRY, "clint.tls", "no secure connection to the destination could be made")

@@ -49,6 +49,10 @@ class PrivateAddress(httpcore.ConnectError):
     """The host's name resolves to addresses of this machine or network only."""
 
 
+class NameNotResolved(httpcore.ConnectError):
+    """The host's name resolves to nothing."""
+
+
 def http_client(*, allow_private: bool, ssl_context: ssl.SSLContext | None = None) -> httpx.Client:
     """Return a client whose connections are guarded; threads may share it."""
     return httpx.Client(
@@ -199,7 +203,7 @@ def _resolve(host: str, port: int, timeout_s: float | None) -> list[str]:
     resolver.start()
     resolver.join(timeout_s)
     if problem:
-        raise httpcore.ConnectError(str(problem[0])) from problem[0]
+        raise NameNotResolved(str(problem[0])) from problem[0]
     if not found:
         raise httpcore.ConnectTimeout("the host's name was not resolved in time")
     return list(dict.fromkeys(found))

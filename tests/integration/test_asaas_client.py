@@ -1,0 +1,218 @@
+"""The client of the Asaas API over real HTTP, against peers that behave and peers that don't."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bridge import __version__
+from bridge.asaas.client import MAX_ANSWER_BYTES, AsaasClient
+from bridge.asaas.governor import Governor
+from bridge.asaas.redis_link import RedisLink
+from bridge.clint import http_client
+from bridge.errors import AsaasKeyRefused, AsaasRateLimited, AsaasRejected, AsaasUnavailable, SettingsError
+from bridge.simulator.asaas.simulator import AsaasSimulator
+from bridge.simulator.serve import Served
+from tests.peers import Peer, RawPeer, Reply, closed_port
+
+CUSTOMER = (Path(__file__).parents[1] / "data" / "asaas" / "api_customer.json").read_bytes()
+KEY = "$aact_hmlg_simulator"
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    """Give the bridge's own HTTP client."""
+    with http_client(allow_private=True) as client:
+        yield client
+
+
+def client_of(url: str, http: httpx.Client, key: str = KEY, read_timeout_s: float = 5.0) -> AsaasClient:
+    """Return a client of the account `matriz` for the API at the URL."""
+    governor = Governor("matriz", RedisLink(None))
+    return AsaasClient("matriz", key, url, http, governor, connect_timeout_s=0.1, read_timeout_s=read_timeout_s)
+
+
+def test_a_customer_is_read_with_the_key_and_the_name_of_the_bridge(http: httpx.Client) -> None:
+    """The request carries what Asaas asks for and no body, and the object comes as it is."""
+    with Peer(Reply(body=CUSTOMER)) as peer:
+        found = client_of(f"{peer.url}/v3/", http).customer("cus_000008392496")
+
+    assert found == json.loads(CUSTOMER)
+    asked = peer.asked[0]
+    assert (asked.method, asked.path, asked.body) == ("GET", "/v3/customers/cus_000008392496", b"")
+    assert asked.headers["access_token"] == KEY
+    assert asked.headers["User-Agent"] == f"asaas-clint-bridge/{__version__}"
+
+
+@pytest.mark.parametrize("name", ["customer", "installment", "subscription", "payment"])
+def test_each_object_has_its_path(http: httpx.Client, name: str) -> None:
+    """What a mapping may name is read from its own resource."""
+    with Peer() as peer:
+        assert getattr(client_of(peer.url, http), name)("9b4ee057-ddc5") == {}
+
+    assert peer.asked[0].path == f"/{name}s/9b4ee057-ddc5"
+
+
+def test_parameters_go_into_the_query(http: httpx.Client) -> None:
+    """Lists are asked for with their filters."""
+    with Peer() as peer:
+        client_of(peer.url, http).get("/payments", {"limit": 100, "dateCreated[ge]": "2026-11-01"})
+
+    assert peer.asked[0].path == "/payments?limit=100&dateCreated%5Bge%5D=2026-11-01"
+
+
+def test_an_object_that_does_not_exist_is_none(http: httpx.Client) -> None:
+    """404 is an answer."""
+    with Peer(Reply(404, b"")) as peer:
+        assert client_of(peer.url, http).payment("pay_1") is None
+
+
+@pytest.mark.parametrize("odd", ["", "../payments", "a/b", "a?b", "a%2e", "cus_1\n", "x" * 101, "é", "\ud800"])
+def test_an_odd_id_never_gets_into_a_path(http: httpx.Client, odd: str) -> None:
+    """An id comes out of a posted body, so one that could reach another resource is refused unasked."""
+    with Peer() as peer, pytest.raises(AsaasRejected, match="must be 1 to 100"):
+        client_of(peer.url, http).customer(odd)
+
+    assert peer.asked == []
+
+
+def test_a_429_pauses_the_account(http: httpx.Client) -> None:
+    """After Asaas asked to slow down, the next request is not even made."""
+    with Peer(Reply(429, b"", {"RateLimit-Reset": "30"})) as peer:
+        client = client_of(peer.url, http)
+        for _ in range(2):
+            with pytest.raises(AsaasRateLimited) as told:
+                client.customer("cus_1")
+            assert told.value.retry_after_s == pytest.approx(30, abs=1)
+
+    assert len(peer.asked) == 1
+
+
+def test_a_429_without_headers_pauses_too(http: httpx.Client) -> None:
+    """Asaas does not say which limit it was, so a short pause has to do."""
+    with Peer(Reply(429, b"")) as peer:
+        client = client_of(peer.url, http)
+        for _ in range(2):
+            with pytest.raises(AsaasRateLimited):
+                client.customer("cus_1")
+
+    assert len(peer.asked) == 1
+
+
+def test_the_last_allowed_answer_is_used_and_then_the_account_pauses(http: httpx.Client) -> None:
+    """`RateLimit-Remaining: 0` spares the 429 that would follow."""
+    with Peer(Reply(200, CUSTOMER, {"RateLimit-Remaining": "0", "RateLimit-Reset": "20"})) as peer:
+        client = client_of(peer.url, http)
+        assert client.customer("cus_1")
+        with pytest.raises(AsaasRateLimited):
+            client.customer("cus_1")
+
+    assert len(peer.asked) == 1
+
+
+def test_a_refused_key_is_said_and_never_shown(http: httpx.Client) -> None:
+    """The error names the cause, the account and the remedy, not the key."""
+    refused = Reply(401, b'{"errors":[{"code":"invalid_environment","description":"x"}]}')
+    with Peer(refused) as peer, pytest.raises(AsaasKeyRefused) as error:
+        client_of(peer.url, http).customer("cus_1")
+
+    assert "other environment" in str(error.value)
+    assert "account matriz" in str(error.value)
+    assert KEY not in str(error.value)
+
+
+@pytest.mark.parametrize("body", [b"<html>manuten\xc3\xa7\xc3\xa3o</html>", b"[]", b"", b"\xff", b"[" * 99999])
+def test_a_success_that_is_no_object_is_tried_again_later(http: httpx.Client, body: bytes) -> None:
+    """A maintenance page with status 200 is not a customer."""
+    with Peer(Reply(200, body)) as peer, pytest.raises(AsaasUnavailable, match="JSON object"):
+        client_of(peer.url, http).customer("cus_1")
+
+
+def test_an_answer_without_end_is_not_read(http: httpx.Client) -> None:
+    """More than the limit is not kept in memory."""
+    with Peer(Reply(200, b" " * (MAX_ANSWER_BYTES + 1))) as peer, pytest.raises(AsaasUnavailable, match="at most"):
+        client_of(peer.url, http).customer("cus_1")
+
+
+def test_a_redirect_is_not_followed(http: httpx.Client) -> None:
+    """The key must not be carried to another host."""
+    with Peer(Reply(302, b"", {"Location": "http://example.com/"})) as peer, pytest.raises(AsaasRejected, match="302"):
+        client_of(peer.url, http).customer("cus_1")
+
+
+def test_an_asaas_that_is_away_makes_the_event_wait(http: httpx.Client) -> None:
+    """A refused connection is worth another try."""
+    with closed_port() as port, pytest.raises(AsaasUnavailable, match="could not be reached"):
+        client_of(f"http://127.0.0.1:{port}", http).customer("cus_1")
+
+
+def test_a_connection_that_breaks_makes_the_event_wait(http: httpx.Client) -> None:
+    """Half an answer is no answer."""
+
+    def speak(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+
+    with RawPeer(speak) as peer, pytest.raises(AsaasUnavailable, match="could not be reached"):
+        client_of(peer.url, http).customer("cus_1")
+
+
+def test_an_asaas_that_hangs_is_given_up(http: httpx.Client) -> None:
+    """The read timeout ends the wait."""
+    with Peer(Reply(after_s=0.5)) as peer, pytest.raises(AsaasUnavailable, match="in time"):
+        client_of(peer.url, http, read_timeout_s=0.1).customer("cus_1")
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_an_answer_that_drips_is_given_up(guarded: bool) -> None:
+    """A byte now and then does not keep the request alive, with or without the bridge's own transport."""
+
+    def speak(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            connection.sendall(b" ")
+            time.sleep(0.05)
+
+    started_s = time.monotonic()
+    with (
+        RawPeer(speak) as peer,
+        http_client(allow_private=True) if guarded else httpx.Client() as http,
+        pytest.raises(AsaasUnavailable, match=re.compile("in time|too slowly")),
+    ):
+        client_of(peer.url, http, read_timeout_s=0.1).customer("cus_1")
+
+    assert time.monotonic() - started_s < 1.5
+
+
+def test_a_key_that_no_header_can_carry_is_said_at_the_start(http: httpx.Client) -> None:
+    """A key with odd characters is a setting to mend, not a crash with the first event."""
+    with pytest.raises(SettingsError, match="plain text") as refused:
+        client_of("http://127.0.0.1", http, "$aact_hmlg_ção")
+
+    assert "ção" not in str(refused.value)
+
+
+def test_the_simulated_asaas_answers_as_the_client_expects(http: httpx.Client) -> None:
+    """A customer made in the simulator is read, one that is not there is None, a wrong key is refused."""
+    simulator = AsaasSimulator()
+    with Served(simulator.app) as served:
+        url = f"{served.url}/v3"
+        made = httpx.post(
+            f"{url}/customers",
+            headers={"access_token": KEY, "User-Agent": "test"},
+            json={"name": "Cliente Teste", "cpfCnpj": "24971563792", "email": "cliente@example.com"},
+        ).json()
+
+        found = client_of(url, http).customer(made["id"])
+
+        assert found is not None
+        assert found["email"] == "cliente@example.com"
+        assert client_of(url, http).customer("cus_000000000000") is None
+        with pytest.raises(AsaasKeyRefused):
+            client_of(url, http, "$aact_hmlg_other").customer(made["id"])

@@ -1,0 +1,70 @@
+"""A Redis that comes and goes must cost its callers nothing but its help."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+from bridge.asaas.redis_link import RedisLink
+from tests.peers import closed_port
+from tests.services import RedisServer
+
+
+def test_a_link_without_url_is_always_away() -> None:
+    """No Redis is a way to run, not an error."""
+    assert RedisLink.from_url(None).ask(lambda redis: redis.ping()) is None
+    assert RedisLink.from_url("").ask(lambda redis: redis.ping()) is None
+
+
+def test_an_answer_is_passed_on(redis_url: str) -> None:
+    """While Redis answers, its answer is what the caller gets."""
+    assert RedisLink.from_url(redis_url).ask(lambda redis: redis.ping()) is True
+
+
+def test_a_refused_connection_costs_milliseconds_and_is_remembered() -> None:
+    """After the first failure nobody even tries until the time is over."""
+    with closed_port() as port:
+        link = RedisLink.from_url(f"redis://127.0.0.1:{port}/0")
+        tried: list[int] = []
+
+        started_s = time.monotonic()
+        for number in range(50):
+            assert link.ask(lambda redis, number=number: (tried.append(number), redis.ping())) is None  # type: ignore[misc]
+
+    assert time.monotonic() - started_s < 0.5
+    assert tried == [0]
+
+
+def test_a_redis_that_says_nothing_costs_one_timeout_for_all() -> None:
+    """A connection that hangs is given up after the timeout, once for all threads."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        link = RedisLink.from_url(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", timeout_s=0.1)
+        link.ask(lambda redis: redis.ping())
+        started_s = time.monotonic()
+        threads = [threading.Thread(target=link.ask, args=(lambda redis: redis.ping(),)) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert time.monotonic() - started_s < 0.1
+
+
+def test_a_redis_that_comes_back_is_found_again(redis_server: RedisServer) -> None:
+    """The link works before an absence, does without during it, and works again after it."""
+    link = RedisLink.from_url(redis_server.url, away_s=0.05)
+    assert link.ask(lambda redis: redis.ping()) is True
+
+    redis_server.kill()
+    assert link.ask(lambda redis: redis.ping()) is None
+    redis_server.start()
+    time.sleep(0.06)
+
+    assert link.ask(lambda redis: redis.ping()) is True
+    assert link.ask(lambda redis: redis.ping()) is True
+
+
+def test_a_command_that_redis_refuses_counts_as_its_absence(redis_url: str) -> None:
+    """A full or read-only Redis answers with errors, which must not reach the caller either."""
+    assert RedisLink.from_url(redis_url).ask(lambda redis: redis.execute_command("NO_SUCH_COMMAND")) is None
