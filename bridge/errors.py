@@ -141,6 +141,15 @@ class RedisNotStarted(BridgeError):
     code = "redis.not_started"
 
 
+# ---------------------------------------------------------------- processes on this machine
+
+
+class PortTaken(BridgeError):
+    """the port is in use"""
+
+    code = "port.taken"
+
+
 # ---------------------------------------------------------------- mappings
 
 

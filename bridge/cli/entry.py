@@ -1,0 +1,30 @@
+"""The command `bridge` with everything below it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from bridge import __version__, logs
+from bridge.cli.database import database
+from bridge.cli.processes import sweeper, web, worker
+from bridge.cli.root import Invocation, Root
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(version)s")
+@click.option("--debug", is_flag=True, help="Show log records and, where the bridge itself fails, the traceback.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Bring the charges of an Asaas account into the Clint CRM, in order, once, and explained.
+
+    Settings come from the environment. Exit status: 0 fine, 1 the answer is no, 2 wrong use.
+    """
+    # Standard output belongs to what the command answers; the processes of the Procfile log there instead.
+    logs.configure("debug" if debug else "error", json=False, stream=sys.stderr)
+    context.obj = Invocation(debug=debug)
+
+
+for command in (web, worker, sweeper, database):
+    cli.add_command(command)

@@ -1,0 +1,111 @@
+"""The root of all commands: whatever goes wrong below becomes one line on standard error and a status.
+
+Status 0: fine. 1: the answer is no, or the bridge could not do it. 2: wrong use, settings included. A fault of the
+bridge itself is one line too; its traceback goes to a file in the data directory, or to the terminal with --debug.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.errors import BridgeError
+from bridge.redaction import redact
+from bridge.settings import Settings
+
+if TYPE_CHECKING:
+    from bridge.journal import Journal
+
+NO = 1
+WRONG_USE = 2
+
+FAULTS = Path("logs", "faults.log")
+"""Where the tracebacks go, within the data directory."""
+
+
+class Invocation:
+    """What every command may ask for; nothing of it is read before it is asked for."""
+
+    def __init__(self, *, debug: bool) -> None:
+        self.debug = debug
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The environment as settings; raises SettingsError with all of its problems."""
+        return Settings.from_env()
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The journal of these settings; raises JournalError where it can't be read or has another version's schema."""
+        from bridge.runtime import open_journal
+
+        return open_journal(self.settings)
+
+
+class Root(click.Group):
+    """A group whose errors are one line each."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and end the process with its status."""
+        arguments = sys.argv[1:] if args is None else list(args)
+        try:
+            status = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            _say(error.message)
+            status = WRONG_USE
+        except click.ClickException as error:
+            _say(_one_line(error))
+            status = error.exit_code
+        except click.Abort:
+            _say("stopped; nothing more was done")
+            status = NO
+        except BridgeError as error:
+            _say(str(error))
+            status = error.exit_status
+        except Exception as error:
+            if "--debug" in arguments:
+                raise
+            _say(_fault(error))
+            status = NO
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _one_line(error: click.ClickException) -> str:
+    """Return click's message in the form of ours: lower case, no full stop, and where the help is."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    text = text[:1].lower() + text[1:]
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{text}; see: {context.command_path} --help" if context else text
+
+
+def _fault(error: Exception) -> str:
+    """Write the traceback down, redacted, and return the line that says where it is."""
+    what = f"the bridge has a fault ({type(error).__name__})"
+    text = "".join(traceback.format_exception(error))
+    path = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "./data") / FAULTS
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {redact(text)}\n")
+    except OSError:
+        return f"{what}; run it again with --debug to see where"
+    return f"{what}; details in {path}; run it again with --debug to see them here"
