@@ -63,13 +63,14 @@ fix: $(READY) ## mend what ruff can mend, and format
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
-COGGED := README.md CONTRIBUTING.md .env.example $(wildcard docs/*.md) $(wildcard mappings/README.md)
+# Files without a generated part are left as they are.
+DOCUMENTS := .env.example $(wildcard *.md docs/*.md mappings/*.md)
 
 docs: $(READY) ## write the generated parts of the documents anew
-	$(PY) -m cogapp -r -P $(COGGED)
+	$(PY) -m cogapp -r $(DOCUMENTS)
 
 docs-check: $(READY) ## fail when a generated part of a document is not what the code says
-	$(PY) -m cogapp --check --diff -P $(COGGED)
+	@$(PY) -m cogapp --check --check-fail-msg="run make docs" --diff $(DOCUMENTS)
 
 bench: $(READY) ## measure answers and deliveries per second on this machine
 	$(PY) -m bench

@@ -52,22 +52,31 @@ _QUOTED = {"ASAAS_API_KEY": "'$aact_hmlg_...'"}
 """A key begins with `$`, which a shell takes for a variable unless it stands in single quotes."""
 
 
-def commands(group: click.Group, name: str = "bridge") -> Iterator[tuple[str, click.Command]]:
-    """Return every command below the group with its whole name, groups before what is in them."""
+def commands(group: click.Group, parent: click.Context | None = None) -> Iterator[click.Context]:
+    """Return a context of every command below the group, groups before what is in them."""
+    context = parent or click.Context(group, info_name="bridge", **group.context_settings)
     for word, command in sorted(group.commands.items()):
         if not command.hidden:
-            yield f"{name} {word}", command
+            inner = click.Context(command, parent=context, info_name=word, terminal_width=HELP_WIDTH)
+            yield inner
             if isinstance(command, click.Group):
-                yield from commands(command, f"{name} {word}")
+                yield from commands(command, inner)
+
+
+def command_table(group: click.Group) -> str:
+    """Return every command that does something, with its first sentence, as a Markdown table."""
+    rows = ["| command | what it does |", "| --- | --- |"]
+    for context in commands(group):
+        if not isinstance(context.command, click.Group):
+            rows.append(f"| `{context.command_path}` | {context.command.get_short_help_str(limit=120)} |")
+    return "\n".join(rows)
 
 
 def command_reference(group: click.Group) -> str:
     """Return the help of every command, as the command itself prints it."""
-    parts = []
-    for name, command in commands(group):
-        context = click.Context(command, info_name=name, max_content_width=HELP_WIDTH, terminal_width=HELP_WIDTH)
-        parts.append(f"### `{name}`\n\n```text\n{command.get_help(context)}\n```")
-    return "\n\n".join(parts)
+    return "\n\n".join(
+        f"## `{context.command_path}`\n\n```text\n{context.get_help()}\n```" for context in commands(group)
+    )
 
 
 def error_table() -> str:

@@ -1,0 +1,166 @@
+"""The documents say what the code does: generated parts are fresh, examples run, and a planted lie is found."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from bridge.cli.entry import cli
+from bridge.settings import SETTINGS
+from docs.tables import command_reference, command_table, commands, error_table, settings_table
+from tests.documents import Fence, command_faults, fences, mapping_faults
+from tests.test_errors import ERRORS
+
+ROOT = Path(__file__).parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("mappings/*.md")])
+NAMES = [path.relative_to(ROOT).as_posix() for path in MARKDOWN]
+
+
+def read(name: str) -> str:
+    """Return the text of a document."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def cog_check(paths: list[Path]) -> subprocess.CompletedProcess[str]:
+    """Run what `make docs-check` runs."""
+    command = [sys.executable, "-m", "cogapp", "--check", "--diff", *map(str, paths)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def test_generated_parts_are_fresh() -> None:
+    """`make docs` would change nothing."""
+    checked = cog_check([*MARKDOWN, ROOT / ".env.example"])
+
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("lie", ["`BRIDGE_LEASE`", "`bridge web`"])
+def test_a_stale_generated_part_is_found(tmp_path: Path, lie: str) -> None:
+    """A generated row that was edited by hand is reported."""
+    stale = tmp_path / "README.md"
+    stale.write_text(read("README.md").replace(f"| {lie} ", "| `WRONG` "), encoding="utf-8")
+
+    assert cog_check([stale]).returncode != 0
+
+
+def test_every_document_with_a_marker_is_checked() -> None:
+    """A generated part in a file that `make docs` does not know would go stale unseen."""
+    every = [path.relative_to(ROOT) for path in ROOT.rglob("*.md") if "[[[cog" in path.read_text(encoding="utf-8")]
+    ours = {path.as_posix() for path in every if not path.parts[0].startswith((".", "build", "data"))}
+
+    assert ours <= set(NAMES)
+
+
+def test_the_readme_has_every_setting() -> None:
+    """Each setting is a row of README.md's table, with its default, and nothing else is."""
+    rows = re.findall(r"^\| `([A-Z_]+)`(?:, `[A-Z_]+`)? \| .* \| (.*) \|$", read("README.md"), re.MULTILINE)
+
+    assert rows == [(setting.name, f"`{setting.default}`" if setting.default else "none") for setting in SETTINGS]
+    assert settings_table() in read("README.md")
+
+
+def test_the_example_environment_has_every_setting() -> None:
+    """`.env.example` has each setting once, and sets none."""
+    text = read(".env.example")
+
+    assert re.findall(r"^#([A-Z_]+)=", text, re.MULTILINE) == [setting.name for setting in SETTINGS]
+    assert [line for line in text.splitlines() if line and not line.startswith("#")] == []
+
+
+def test_the_example_environment_is_read_by_a_shell() -> None:
+    """With every comment taken away a shell reads the file, and the key keeps its `$`."""
+    text = "\n".join(
+        line.removeprefix("#") for line in read(".env.example").splitlines() if re.match("#[A-Z_]+=", line)
+    )
+    told = subprocess.run(
+        ["sh", "-c", text + '\nprintf %s "$ASAAS_API_KEY"'], capture_output=True, text=True, check=True
+    )
+
+    assert told.stdout == "$aact_hmlg_..."
+
+
+def test_every_command_is_documented() -> None:
+    """README.md lists each command, docs/commands.md has its whole help."""
+    assert command_table(cli) in read("README.md")
+    assert command_reference(cli) in read("docs/commands.md")
+
+
+@pytest.mark.parametrize("context", list(commands(cli)), ids=lambda context: context.command_path)
+def test_every_command_and_option_has_help(context: click.Context) -> None:
+    """No command is without a sentence, no option without a word about what it does."""
+    assert context.command.help
+    assert not context.command.get_short_help_str(limit=120).endswith("...")
+    assert [o.name for o in context.command.params if isinstance(o, click.Option) and not o.help] == []
+
+
+def test_every_error_code_is_documented() -> None:
+    """docs/errors.md has each code with its sentence."""
+    page = read("docs/errors.md")
+
+    assert error_table() in page
+    assert [cls.code for cls in ERRORS if f"| `{cls.code}` | {cls.__doc__} |" not in page] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mappings_in_documents_lint_clean(name: str) -> None:
+    """Whoever copies a mapping out of a document gets one that runs."""
+    assert mapping_faults(read(name), name) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_in_documents_exist(name: str) -> None:
+    """Whoever copies a command out of a document gets no usage error."""
+    assert command_faults(read(name), name, cli, MAKEFILE) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_to_files_lead_somewhere(name: str) -> None:
+    """A relative link of a document names a file that is there."""
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", read(name))
+
+    assert [link for link in links if not (ROOT / name).parent.joinpath(link).exists()] == []
+
+
+def test_fences_are_found_with_their_lines() -> None:
+    """Blocks come with language, text and line, indented ones too, and a fence in a longer fence is text."""
+    text = "a\n```yaml\nx: 1\n```\n- b\n  ```bash\n  make\n  ```\n````text\n```\n````\n"
+
+    assert list(fences(text)) == [Fence("yaml", "x: 1\n", 3), Fence("bash", "make\n", 7), Fence("text", "```\n", 10)]
+
+
+def test_a_planted_mapping_fault_is_found() -> None:
+    """A mapping with a key that the language does not know is reported with the document's line."""
+    text = "# T\n\n```yaml\nevents: [PAYMENT_CREATED]\nfiltro: {}\ncontact: {email: customer.email}\n```\n"
+    (fault,) = mapping_faults(text, "README.md")
+
+    assert fault.startswith("README.md:5:1: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("make tests", "the Makefile has no target tests"),
+        ("bridge wep --port 1", "bridge has no command wep"),
+        ("bridge db upgarde", "bridge db has no command upgarde"),
+        ("PORT=1 bridge web --prot 1", "bridge web has no option --prot"),
+        ("true && bridge nothing", "true is no program that the documents may name"),
+        ("bridge web | bridge nothing", "bridge has no command nothing"),
+    ],
+)
+def test_a_planted_command_fault_is_found(line: str, fault: str) -> None:
+    """A command, an option or a target that does not exist is reported with its line."""
+    assert f"x.md:2: {fault}" in command_faults(f"```bash\n{line}\n```\n", "x.md", cli, MAKEFILE)
+
+
+@pytest.mark.parametrize(
+    "line", ["make", "make test PYTEST_ARGS=-x", "$ bridge web --port 1 # a comment", "cp a b", "A=1"]
+)
+def test_sound_commands_pass(line: str) -> None:
+    """Targets, options, comments, assignments and the usual programs are fine."""
+    assert command_faults(f"```bash\n{line}\n```\n", "x.md", cli, MAKEFILE) == []

@@ -1,0 +1,84 @@
+"""The project around the code: dependencies that are declared, commands that exist, files that a wheel must hold."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def plain(name: str) -> str:
+    """Return a distribution's name as indexes compare it, without its version."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\s\[<>=!~;]", name, maxsplit=1)[0]).lower()
+
+
+def imported(package: Path) -> set[str]:
+    """Return the first word of everything that the package imports from outside itself and the standard library."""
+    words = set()
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                words |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                words.add(node.module.split(".")[0])
+    return words - set(sys.stdlib_module_names) - {package.name, "_typeshed"}
+
+
+def undeclared(words: set[str], declared: set[str]) -> set[str]:
+    """Return the words that none of the declared distributions brings."""
+    brought = packages_distributions()
+    return {word for word in words if not {plain(name) for name in brought.get(word, [])} & declared}
+
+
+def test_what_the_package_imports_is_declared() -> None:
+    """An import that only works because another package happens to bring it breaks on the next machine."""
+    declared = {plain(name) for name in PROJECT["project"]["dependencies"]}
+
+    assert undeclared(imported(ROOT / "bridge"), declared) == set()
+
+
+def test_what_the_tests_import_is_declared() -> None:
+    """`make setup` brings what the tests need."""
+    names = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["test"]]
+
+    assert undeclared(imported(ROOT / "tests") - {"bridge", "docs"}, {plain(name) for name in names}) == set()
+
+
+def test_an_undeclared_import_is_found(tmp_path: Path) -> None:
+    """The check is not blind: a package that nobody declared is named."""
+    (tmp_path / "x.py").write_text("import json\nimport yaml.nodes\nfrom nowhere import thing\n")
+
+    assert undeclared(imported(tmp_path), {"pyyaml"}) == {"nowhere"}
+
+
+@pytest.mark.parametrize("name", PROJECT["project"]["dependencies"])
+def test_a_dependency_has_a_least_version(name: str) -> None:
+    """Each dependency says the oldest version that has been seen to work."""
+    assert ">=" in name
+
+
+def test_the_procfile_names_commands() -> None:
+    """Each line of the Procfile starts a command that exists, with options that it knows."""
+    for line in (ROOT / "Procfile").read_text().splitlines():
+        words = line.split(": ", 1)[1].split()
+        environment = {**os.environ, "COLUMNS": "200"}
+        told = subprocess.run(
+            [sys.executable, "-m", *words, "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            env=environment,
+        )
+
+        assert told.returncode == 0, told.stderr
