@@ -8,12 +8,11 @@ read timeout begins anew with every byte, so a dribbling server could hold a wor
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -22,7 +21,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from bridge.clint.url import is_public
+from bridge.clint.url import public_only
 
 KEEPALIVE_S = 4.0
 """Shorter than the 5 s after which common servers close an idle connection: one closed in the same moment in which it
@@ -63,16 +62,43 @@ def http_client(*, allow_private: bool, ssl_context: ssl.SSLContext | None = Non
     )
 
 
+def resolve(host: str, port: int, timeout_s: float | None) -> list[str]:
+    """Return the host's addresses; the system's own resolver has no timeout, so a thread asks it."""
+    found: list[str] = []
+    problem: list[OSError | UnicodeError] = []
+
+    def ask() -> None:
+        try:
+            found.extend(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            problem.append(error)
+
+    resolver = threading.Thread(target=ask, name="resolver", daemon=True)
+    resolver.start()
+    resolver.join(timeout_s)
+    if problem:
+        raise NameNotResolved(str(problem[0])) from problem[0]
+    if not found:
+        raise httpcore.ConnectTimeout("the host's name was not resolved in time")
+    return list(dict.fromkeys(found))
+
+
 class GuardedTransport(httpx.BaseTransport):
     """A pool of kept connections; how many are open at once is bounded by the workers that use it."""
 
-    def __init__(self, *, allow_private: bool, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        allow_private: bool,
+        ssl_context: ssl.SSLContext | None = None,
+        resolve: Callable[[str, int, float | None], list[str]] = resolve,
+    ) -> None:
         self._pool = httpcore.ConnectionPool(
             ssl_context=ssl_context or httpx.create_ssl_context(),
             max_connections=None,
             max_keepalive_connections=MAX_IDLE_CONNECTIONS,
             keepalive_expiry=KEEPALIVE_S,
-            network_backend=_Backend(allow_private),
+            network_backend=_Backend(allow_private, resolve),
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -122,8 +148,9 @@ class _Body(httpx.SyncByteStream):
 
 
 class _Backend(httpcore.SyncBackend):
-    def __init__(self, allow_private: bool) -> None:
+    def __init__(self, allow_private: bool, resolve: Callable[[str, int, float | None], list[str]]) -> None:
         self._allow_private = allow_private
+        self._resolve = resolve
 
     def connect_tcp(
         self,
@@ -133,9 +160,9 @@ class _Backend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        addresses = _resolve(host, port, _left_s(timeout))
+        addresses = self._resolve(host, port, _left_s(timeout))
         if not self._allow_private:
-            addresses = [address for address in addresses if is_public(ipaddress.ip_address(address))]
+            addresses = public_only(addresses)
             if not addresses:
                 raise PrivateAddress("the host's name resolves to no public address")
         for address in addresses[:-1]:
@@ -186,27 +213,6 @@ def _left_s(timeout_s: float | None, error: type[Exception] = httpcore.ConnectTi
     if left_s <= 0:
         raise error("the request's time is over")
     return left_s if timeout_s is None else min(timeout_s, left_s)
-
-
-def _resolve(host: str, port: int, timeout_s: float | None) -> list[str]:
-    """Return the host's addresses; the system's own resolver has no timeout, so a thread asks it."""
-    found: list[str] = []
-    problem: list[OSError | UnicodeError] = []
-
-    def ask() -> None:
-        try:
-            found.extend(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
-            problem.append(error)
-
-    resolver = threading.Thread(target=ask, name="resolver", daemon=True)
-    resolver.start()
-    resolver.join(timeout_s)
-    if problem:
-        raise NameNotResolved(str(problem[0])) from problem[0]
-    if not found:
-        raise httpcore.ConnectTimeout("the host's name was not resolved in time")
-    return list(dict.fromkeys(found))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ connection is made (`transport`), since it may differ from one moment to the nex
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 
 import httpx
 
@@ -23,6 +24,8 @@ def check_url(url: str, allow_private: bool) -> str | None:
         return "must be a URL such as https://host/path, got something that is none"
     if parts.scheme not in {"http", "https"} or not parts.host:
         return "must be a URL such as https://host/path, got one without https:// or host"
+    if parts.port is not None and not 0 < parts.port < 65536:
+        return f"must have a port from 1 to 65535, got {parts.port}"
     if parts.userinfo:
         return "must not carry a user name or password before the host"
     if allow_private:
@@ -40,6 +43,11 @@ def is_public(address: IpAddress) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or address
     return inner.is_global and not inner.is_multicast
+
+
+def public_only(addresses: Iterable[str]) -> list[str]:
+    """Return those of a name's addresses that belong to the open internet, in their order."""
+    return [address for address in addresses if is_public(ipaddress.ip_address(address))]
 
 
 def _is_local(host: str) -> bool:

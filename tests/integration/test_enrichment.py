@@ -246,6 +246,15 @@ def test_one_object_that_always_fails_does_not_stop_the_others(make: Make) -> No
     assert isinstance(outcomes[-1], AsaasUnavailable)
 
 
+def test_objects_that_asaas_refuses_do_not_stop_the_others(make: Make) -> None:
+    """A request that is wrong says nothing about the next one, however many are wrong."""
+    with Peer(respond=lambda asked: Reply(400) if "bad" in asked.path else echo(asked)) as peer:
+        ids = [f"bad_{number}" for number in range(5)] + [f"cus_{number}" for number in range(5)]
+        outcomes = make(peer, RedisLink(None)).fetch_many([("default", {"customer": i}) for i in ids])
+
+    assert [type(outcome) for outcome in outcomes] == [AsaasRejected] * 5 + [dict] * 5
+
+
 def test_an_asaas_that_is_away_does_not_cost_a_request_for_each_event(make: Make) -> None:
     """After three failures the rest of the batch waits unasked."""
     with Peer(Reply(503, after_s=0.01)) as peer:

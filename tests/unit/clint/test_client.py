@@ -1,0 +1,268 @@
+"""One POST to a destination, over real connections, to peers that behave and peers that don't."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from bridge import __version__
+from bridge.clint import Answer, ClintClient, http_client
+from bridge.model import Outcome
+from tests.peers import Peer, RawPeer, Reply, closed_port
+
+PAYLOAD = {"nome": "Ana Água", "valor": "129.90"}
+SECRET = "0f0e0d0c-aaaa-bbbb-cccc-0123456789ab"
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    """Give a client that may talk to this machine."""
+    with http_client(allow_private=True) as client:
+        yield client
+
+
+@pytest.fixture
+def clint(http: httpx.Client) -> ClintClient:
+    """Give a client of destinations with a short deadline."""
+    return ClintClient(http, deadline_s=0.4, allow_private=True)
+
+
+def send(clint: ClintClient, url: str, payload: dict[str, Any] | None = None) -> Answer:
+    """Post a payload to a URL that is a secret."""
+    answer = clint.send(f"{url}/endpoints/integration/webhook/{SECRET}", payload or PAYLOAD, "chave-1", 0)
+    assert SECRET not in repr(answer)
+    return answer
+
+
+def test_a_payload_is_posted_as_flat_utf8_json(clint: ClintClient) -> None:
+    """The request carries the payload in its order, the key of the delivery and the name of the bridge."""
+    with Peer(Reply(200, b'{"ok":true}')) as peer:
+        answer = send(clint, peer.url)
+
+    assert (answer.outcome, answer.status, answer.code) == (Outcome.DELIVERED, 200, "clint.ok")
+    assert (answer.excerpt, answer.retry_after_s) == ('{"ok":true}', None)
+    assert 0 <= answer.duration_ms < 400
+    asked = peer.asked[0]
+    assert (asked.method, asked.path) == ("POST", f"/endpoints/integration/webhook/{SECRET}")
+    assert asked.body == '{"nome": "Ana Água", "valor": "129.90"}'.encode()
+    assert asked.headers["Content-Type"] == "application/json"
+    assert asked.headers["Idempotency-Key"] == "chave-1"
+    assert asked.headers["User-Agent"] == f"asaas-clint-bridge/{__version__}"
+
+
+def test_a_redirect_is_not_followed(clint: ClintClient) -> None:
+    """Personal data goes where the operator said and nowhere else."""
+    with Peer() as elsewhere, Peer(Reply(308, b"", {"Location": elsewhere.url})) as peer:
+        answer = send(clint, peer.url)
+
+    assert (answer.outcome, answer.code) == (Outcome.REJECTED, "clint.redirect")
+    assert elsewhere.asked == []
+
+
+def test_a_wait_that_is_asked_for_is_kept(clint: ClintClient) -> None:
+    """`Retry-After` comes back with the answer, a date held against the given time."""
+    date = "Thu, 01 Jan 1970 00:01:00 GMT"
+    with Peer(Reply(429, b"", {"Retry-After": "7"}), Reply(503, b"", {"Retry-After": date})) as peer:
+        assert send(clint, peer.url).retry_after_s == 7
+        assert send(clint, peer.url).retry_after_s == 60
+
+
+def test_a_date_is_held_against_now_where_no_time_is_given(clint: ClintClient) -> None:
+    """Without a given time the wall clock counts."""
+    past = Reply(503, b"", {"Retry-After": "Thu, 01 Jan 1970 00:01:00 GMT"})
+    with Peer(past) as peer:
+        assert clint.send(peer.url, PAYLOAD, "chave-1").retry_after_s is None
+
+
+def test_the_excerpt_is_short_and_carries_no_personal_data(clint: ClintClient) -> None:
+    """What a destination echoes is masked before it is cut, and made fit for any database."""
+    body = ("ana@example.com 529.982.247-25 \x00 " + "x" * 480 + " bruno@example.com").encode()
+    with Peer(Reply(400, body)) as peer:
+        excerpt = send(clint, peer.url).excerpt
+
+    assert len(excerpt) == 500
+    assert excerpt.startswith("[e-mail] [cpf/cnpj] \ufffd x")
+    assert "@" not in excerpt
+
+
+def test_an_answer_that_is_no_text_is_no_problem(clint: ClintClient) -> None:
+    """Odd bytes become replacement characters."""
+    with Peer(Reply(200, b"\xff\xfe\x00")) as peer:
+        assert send(clint, peer.url).excerpt == "\ufffd\ufffd\ufffd"
+
+
+def test_an_answer_without_end_is_cut(clint: ClintClient) -> None:
+    """A huge answer costs neither memory nor time."""
+
+    def speak(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n")
+        while True:
+            connection.sendall(b"y" * 65536)
+
+    with RawPeer(speak) as peer:
+        answer = send(clint, peer.url)
+
+    assert (answer.outcome, answer.excerpt) == (Outcome.DELIVERED, "y" * 500)
+    assert answer.duration_ms < 400
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nrecebido",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz",
+    ],
+)
+def test_a_status_counts_although_the_body_breaks_off(clint: ClintClient, said: bytes) -> None:
+    """The destination said yes before its answer broke."""
+    with RawPeer(lambda connection: connection.sendall(said)) as peer:
+        assert send(clint, peer.url).outcome is Outcome.DELIVERED
+
+
+def test_a_body_that_drips_ends_with_the_deadline(clint: ClintClient) -> None:
+    """A yes whose body never ends is still a yes, and the worker goes on."""
+
+    def speak(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        for _ in range(100):
+            connection.sendall(b".")
+            time.sleep(0.05)
+
+    with RawPeer(speak) as peer:
+        answer = send(clint, peer.url)
+
+    assert answer.outcome is Outcome.DELIVERED
+    assert 350 < answer.duration_ms < 800
+
+
+def test_headers_that_drip_end_with_the_deadline(clint: ClintClient) -> None:
+    """Every byte comes in time, the answer never does: httpx's own timeouts would wait for hours."""
+
+    def speak(connection: socket.socket) -> None:
+        for _ in range(100):
+            connection.sendall(b"H")
+            time.sleep(0.05)
+
+    with RawPeer(speak) as peer:
+        answer = send(clint, peer.url)
+
+    assert (answer.outcome, answer.code, answer.status) == (Outcome.RETRY, "clint.timeout", None)
+    assert 350 < answer.duration_ms < 800
+
+
+def test_a_destination_that_hangs_is_a_timeout(clint: ClintClient) -> None:
+    """Whether the payload was received is not known, and said so."""
+    with Peer(Reply(after_s=1.0)) as peer:
+        answer = send(clint, peer.url)
+
+    assert (answer.outcome, answer.code, answer.status) == (Outcome.RETRY, "clint.timeout", None)
+    assert "not known" in answer.detail
+    assert answer.duration_ms < 800
+
+
+def test_a_destination_that_takes_no_bytes_is_a_timeout(clint: ClintClient) -> None:
+    """A payload that nobody reads does not hold the worker either."""
+    with RawPeer(lambda connection: time.sleep(1)) as peer:
+        answer = send(clint, peer.url, {"nome": "x" * 50_000_000})
+
+    assert (answer.outcome, answer.code) == (Outcome.RETRY, "clint.timeout")
+
+
+def test_a_refused_connection_is_tried_again(clint: ClintClient) -> None:
+    """Nobody listens: worth another try."""
+    with closed_port() as port:
+        answer = send(clint, f"http://127.0.0.1:{port}")
+
+    assert (answer.outcome, answer.code) == (Outcome.RETRY, "clint.connection")
+
+
+@pytest.mark.parametrize("said", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 ab OK\r\n\r\n"])
+def test_what_is_no_http_is_tried_again(clint: ClintClient, said: bytes) -> None:
+    """A connection that closes or answers something else is a fault of the moment."""
+    with RawPeer(lambda connection: connection.sendall(said) if said else None) as peer:
+        answer = send(clint, peer.url)
+
+    assert (answer.outcome, answer.code) == (Outcome.RETRY, "clint.connection")
+
+
+def test_a_name_that_does_not_exist_is_tried_again(clint: ClintClient) -> None:
+    """DNS comes back; the delivery must still be there then."""
+    answer = send(clint, "http://clint.invalid")
+
+    assert (answer.outcome, answer.code) == (Outcome.RETRY, "clint.dns")
+
+
+def test_a_plain_httpx_client_tells_a_missing_name_too() -> None:
+    """The classification does not depend on the guarded transport."""
+    with httpx.Client(trust_env=False) as plain:
+        answer = send(ClintClient(plain, allow_private=True), "http://clint.invalid")
+
+    assert answer.code == "clint.dns"
+
+
+def test_a_url_that_must_not_be_used_pauses_the_destination() -> None:
+    """Nothing is sent and nothing is lost: the destination waits until the setting is mended."""
+    with http_client(allow_private=False) as http, Peer() as peer:
+        answer = send(ClintClient(http), peer.url)
+
+    assert (answer.outcome, answer.code) == (Outcome.REMOVED, "clint.url")
+    assert peer.asked == []
+
+
+@pytest.mark.parametrize("host", ["127.1", "0x7f000001", "2130706433"])
+def test_a_name_that_leads_to_this_machine_is_not_connected_to(host: str) -> None:
+    """Only the resolver knows what such a host is, so the address itself is judged when the connection is made."""
+    with http_client(allow_private=False) as http, Peer() as peer:
+        answer = send(ClintClient(http), f"https://{host}:{peer.port}")
+
+    assert (answer.outcome, answer.code) == (Outcome.RETRY, "clint.private_address")
+    assert peer.asked == []
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), object()])
+def test_a_payload_that_is_no_json_is_refused_unsent(clint: ClintClient, odd: object) -> None:
+    """The same payload would fail each time."""
+    with Peer() as peer:
+        answer = send(clint, peer.url, {"valor": odd})
+
+    assert (answer.outcome, answer.code) == (Outcome.REJECTED, "clint.payload")
+    assert peer.asked == []
+
+
+def test_half_a_character_is_replaced(clint: ClintClient) -> None:
+    """A text with a lone surrogate is still sent, with a question mark in its place."""
+    with Peer() as peer:
+        assert send(clint, peer.url, {"nome": "Ana \ud83d"}).outcome is Outcome.DELIVERED
+
+    assert json.loads(peer.asked[0].body) == {"nome": "Ana ?"}
+
+
+def test_a_connection_is_used_again_and_cookies_are_not(clint: ClintClient) -> None:
+    """Keep-alive spares the handshakes; what a destination sets is not carried to the next request."""
+    with Peer(Reply(200, b"{}", {"Set-Cookie": "a=1; Path=/"})) as peer:
+        for _ in range(3):
+            send(clint, peer.url)
+
+    assert len({asked.connection for asked in peer.asked}) == 1
+    assert not any("Cookie" in asked.headers for asked in peer.asked)
+
+
+def test_threads_share_a_client(clint: ClintClient) -> None:
+    """Deliveries in flight at once don't wait for each other."""
+    with Peer(Reply(after_s=0.1)) as peer:
+        threads = [threading.Thread(target=send, args=(clint, peer.url)) for _ in range(20)]
+        started_s = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert time.monotonic() - started_s < 1.0
+        assert peer.most_at_once > 5

@@ -1,0 +1,89 @@
+"""Which URLs personal data may be posted to."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from bridge.clint import check_url
+from bridge.clint.url import is_public, public_only
+
+SECRET = "0f0e0d0c-aaaa-bbbb-cccc-0123456789ab"
+PATH = f"/endpoints/integration/webhook/{SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("https://functions-api.clint.digital", None),
+        ("https://functions-api.clint.digital:8443", None),
+        ("https://8.8.8.8", None),
+        ("http://functions-api.clint.digital", "must begin with https://"),
+        ("ftp://functions-api.clint.digital", "without https:// or host"),
+        ("functions-api.clint.digital", "without https:// or host"),
+        ("https://", "without https:// or host"),
+        ("https://[::1", "that is none"),
+        ("https://host:99999", "port from 1 to 65535"),
+        ("https://ana:senha@functions-api.clint.digital", "user name or password"),
+        ("https://localhost", "this machine or network"),
+        ("https://LOCALHOST.", "this machine or network"),
+        ("https://db.internal", "this machine or network"),
+        ("https://127.0.0.1", "this machine or network"),
+        ("https://10.1.2.3", "this machine or network"),
+        ("https://169.254.169.254", "this machine or network"),
+        ("https://0.0.0.0", "this machine or network"),
+        ("https://[::1]", "this machine or network"),
+        ("https://[fe80::1]", "this machine or network"),
+        ("https://[::ffff:192.168.0.1]", "this machine or network"),
+    ],
+)
+def test_a_url_is_judged_without_being_shown(address: str, said: str | None) -> None:
+    """Only https to a public address may be used, and the problem names no part of the URL."""
+    problem = check_url(address + PATH, allow_private=False)
+
+    if said is None:
+        assert problem is None
+    else:
+        assert problem is not None
+        assert said in problem
+        assert SECRET not in problem
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:8100", "http://localhost", "https://10.0.0.1", "http://clint.example"]
+)
+def test_simulators_may_be_anywhere_where_that_is_allowed(address: str) -> None:
+    """The setting for simulators lifts both rules."""
+    assert check_url(address + PATH, allow_private=True) is None
+
+
+@pytest.mark.parametrize("address", ["nada", "https://ana:senha@host", "ftp://host"])
+def test_nonsense_is_refused_even_there(address: str) -> None:
+    """What can't work anywhere is not lifted."""
+    assert check_url(address, allow_private=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2001:4860:4860::8888", True),
+        ("::ffff:8.8.8.8", True),
+        ("2002:0808:0808::1", True),
+        ("2002:7f00:0001::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("100.64.0.1", False),
+        ("224.0.0.1", False),
+        ("ff0e::1", False),
+        ("fd00::1", False),
+    ],
+)
+def test_an_address_is_public_whatever_notation_hides_it(address: str, public: bool) -> None:
+    """An IPv4 address inside an IPv6 one is judged as what it is."""
+    assert is_public(ipaddress.ip_address(address)) is public
+
+
+def test_the_private_ones_of_several_addresses_are_passed_over() -> None:
+    """A name that also leads to this machine is connected to elsewhere only."""
+    assert public_only(["127.0.0.1", "8.8.8.8", "::1", "2001:4860:4860::8888"]) == ["8.8.8.8", "2001:4860:4860::8888"]
