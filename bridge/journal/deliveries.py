@@ -98,7 +98,8 @@ _start = (
     update(deliveries)
     .where(
         deliveries.c.id == bindparam("b_id"),
-        deliveries.c.state.in_([DeliveryState.PENDING.value, DeliveryState.RETRYING.value]),
+        # Not in_(): a list can't be bound when one statement is run for many rows.
+        (deliveries.c.state == DeliveryState.PENDING.value) | (deliveries.c.state == DeliveryState.RETRYING.value),
     )
     .values(state=DeliveryState.SENDING.value, attempts=bindparam("b_number"), due_ms=None, waiting=None)
 )

@@ -10,8 +10,9 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-LANES = 64
-"""Enough that four workers with four lanes each seldom meet; a sweep looks at every lane, so not thousands."""
+LANES = {"sqlite": 16, "postgresql": 64}
+"""Enough that workers seldom wait for each other's lane, few enough that a drain finds a batch to share its commits:
+SQLite has one writer at a time however many lanes there are, and PostgreSQL may have workers on several machines."""
 
 _Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -214,8 +215,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("delivery_id", "number", name="attempts_number"),
     )
+    count = LANES[op.get_bind().dialect.name]
     lanes = sa.table("lanes", sa.column("lane"), sa.column("fence"), sa.column("lease_until_ms"))
-    op.bulk_insert(lanes, [{"lane": lane, "fence": 0, "lease_until_ms": 0} for lane in range(LANES)])
+    op.bulk_insert(lanes, [{"lane": lane, "fence": 0, "lease_until_ms": 0} for lane in range(count)])
     op.bulk_insert(
-        sa.table("journal_meta", sa.column("key"), sa.column("value")), [{"key": "lanes", "value": str(LANES)}]
+        sa.table("journal_meta", sa.column("key"), sa.column("value")), [{"key": "lanes", "value": str(count)}]
     )
