@@ -116,7 +116,7 @@ def _context(case: Case, root: Path) -> dict[str, Any]:
     envelope = read_sample(root, case.given.path) if isinstance(case.given, Sample) else case.given
     if not isinstance(envelope, dict) or not isinstance(envelope.get("event"), str):
         raise _CannotRun("given must be an event as Asaas sends it, an object with `event`, got something else")
-    key, entity = _entity(envelope)
+    key, entity = entity_of(envelope)
     fetched = {
         name: read_sample(root, one.path) if isinstance(one, Sample) else one for name, one in case.fetched.items()
     }
@@ -137,7 +137,8 @@ def _context(case: Case, root: Path) -> dict[str, Any]:
     return {**context, **overrides}
 
 
-def _entity(envelope: AnyMapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def entity_of(envelope: AnyMapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the key and the object that an event as Asaas sends it is about."""
     known = EVENTS.get(envelope["event"])
     names = [known.entity] if known else []
     for name in [*names, *(name for name in envelope if name not in _ENVELOPE)]:

@@ -87,7 +87,7 @@ def read_document(text: str, findings: Findings) -> Document:
         complete = False
     if complete and builder.root is None:
         findings.error(
-            Spot(1, 1), "file.empty", "the file is empty; `bridge mappings show` names the keys of a mapping"
+            Spot(1, 1), "file.empty", "the file is empty; begin with events: and contact:, as in mappings/README.md"
         )
     return Document(builder.root, complete)
 

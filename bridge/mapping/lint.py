@@ -49,19 +49,19 @@ def check_place(
     scalar: Scalar | None,
     block: Node,
     value: str,
-    known: frozenset[str],
+    known: frozenset[str] | None,
     what: str,
     findings: Findings,
     *,
-    enabled: bool,
+    harms: bool,
 ) -> None:
-    """Say that an account or destination is not set up: an error, or a note while the mapping is off."""
-    if value in known:
+    """Say that an account or destination is not set up: an error, or a note where it does no harm."""
+    if known is None or value in known:
         return
     variable = {"account": "ASAAS_WEBHOOK_TOKEN", "destination": "CLINT_WEBHOOK_URL"}[what]
     suffix = "" if value == "default" else f"_{value.upper().replace('-', '_')}"
     message = f"{what} {shown(value)} is not set up; set {variable}{suffix}{did_you_mean(value, known)}"
-    if enabled:
+    if harms:
         findings.error(scalar or block, f"{what}.unset", message)
     else:
         findings.note(scalar or block, f"{what}.unset", message)

@@ -199,8 +199,9 @@ def covers(patterns: Iterable[str], event_name: str) -> bool:
 class Known:
     """What the settings know, which a file alone can't say."""
 
-    accounts: frozenset[str]
-    destinations: frozenset[str]
+    accounts: frozenset[str] | None
+    """None: whatever a file names is set up."""
+    destinations: frozenset[str] | None
     root: Path | None = None
     """The directory of the mappings, where `samples/` is looked for."""
 

@@ -133,11 +133,27 @@ class _Reader:
         """Find what needs the whole mapping to be seen."""
         entries, findings, known = self._entries, self._findings, self._known
         enabled = entries.text("enabled") != "false"
-        for name, what in (("account", "account"), ("send_to", "destination")):
-            wanted = known.accounts if name == "account" else known.destinations
-            if name in entries or entries.whole:
-                value = entries.text(name, "default")
-                lint.check_place(entries.scalar(name), entries.node, value, wanted, what, findings, enabled=enabled)
+        if "account" in entries or entries.whole:
+            # A file that names no account hears the default one, and waits without harm where there is none.
+            lint.check_place(
+                entries.scalar("account"),
+                entries.node,
+                entries.text("account", "default"),
+                known.accounts,
+                "account",
+                findings,
+                harms=enabled and "account" in entries,
+            )
+        if "send_to" in entries or entries.whole:
+            lint.check_place(
+                entries.scalar("send_to"),
+                entries.node,
+                entries.text("send_to", "default"),
+                known.destinations,
+                "destination",
+                findings,
+                harms=enabled,
+            )
         for route, parts in self._routes:
             lint.check_place(
                 parts.scalar("send_to"),
@@ -146,7 +162,7 @@ class _Reader:
                 known.destinations,
                 "destination",
                 findings,
-                enabled=enabled,
+                harms=enabled,
             )
         contact = entries.value("contact")
         if contact:
