@@ -37,8 +37,9 @@ def base_url(key: str, override: str = "") -> str:
 def environment(key_or_url: str) -> Environment:
     """Return the environment that an API key or an address of Asaas belongs to.
 
-    An address that is not Asaas's own, such as a simulator's, is a sandbox: nothing there is real money.
+    An address that is not Asaas's own, such as a simulator's, is a sandbox: nothing there is real money. An account
+    without key or address is taken for production, as is an older key that does not say.
     """
-    if key_or_url.startswith("$"):
+    if not key_or_url or key_or_url.startswith("$"):
         return "sandbox" if key_or_url.startswith("$aact_hmlg_") else "production"
     return "production" if urlsplit(key_or_url).hostname in _PRODUCTION_HOSTS else "sandbox"

@@ -37,6 +37,7 @@ def test_a_key_that_does_not_say_is_refused_without_being_shown() -> None:
         ("$aact_prod_x", "production"),
         ("$aact_hmlg_x", "sandbox"),
         ("$aact_YTU5", "production"),
+        ("", "production"),
         (PRODUCTION_URL, "production"),
         ("https://www.asaas.com/api/v3", "production"),
         (SANDBOX_URL, "sandbox"),
