@@ -137,7 +137,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BRIDGE_WEB_THREADS", "requests that one web process answers at once", "16", parse=_whole(1, 256)),
     Setting("BRIDGE_WEB_PROCESSES", "web processes of `bridge web`", "1", parse=_whole(1, 32)),
     Setting("BRIDGE_WORKER_LANES", "lanes that one worker drains at once", "4", parse=_whole(1, 64)),
-    Setting("BRIDGE_WORKER_SENDS", "deliveries that one lane has in flight at once", "16", parse=_whole(1, 128)),
+    Setting("BRIDGE_WORKER_SENDS", "deliveries that one lane has in flight at once", "8", parse=_whole(1, 128)),
     Setting("BRIDGE_SEND_TIMEOUT", "seconds until a send to Clint is given up", "10", parse=_seconds(0.1, 60)),
     Setting(
         "BRIDGE_LEASE",
