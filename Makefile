@@ -67,10 +67,10 @@ fix: $(READY) ## mend what ruff can mend, and format
 DOCUMENTS := .env.example $(wildcard *.md docs/*.md mappings/*.md)
 
 docs: $(READY) ## write the generated parts of the documents anew
-	$(PY) -m cogapp -r $(DOCUMENTS)
+	$(PY) -m cogapp -r --verbosity=1 $(DOCUMENTS)
 
 docs-check: $(READY) ## fail when a generated part of a document is not what the code says
-	@$(PY) -m cogapp --check --check-fail-msg="run make docs" --diff $(DOCUMENTS)
+	@$(PY) -m cogapp --check --check-fail-msg="run make docs" --diff --verbosity=0 $(DOCUMENTS)
 
 bench: $(READY) ## measure answers and deliveries per second on this machine
 	$(PY) -m bench
