@@ -50,6 +50,8 @@ class Database:
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+        if self._turn is not None:
+            self._turn.close()
 
 
 class _Turn:
@@ -80,6 +82,13 @@ class _Turn:
         if self._file is not None:
             fcntl.flock(self._file, fcntl.LOCK_UN)
         self._thread.release()
+
+    def close(self) -> None:
+        """Close the file; the next writer opens it again."""
+        with self._thread:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
 
 @contextmanager

@@ -1,0 +1,17 @@
+"""One suite for both databases: each test here runs on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bridge.journal import Journal
+from tests.factories import opened_journal
+
+
+@pytest.fixture
+def journal(database_url: str) -> Iterator[Journal]:
+    """Give an empty journal, once in each database."""
+    with opened_journal(database_url) as journal:
+        yield journal
