@@ -150,6 +150,18 @@ class PortTaken(BridgeError):
     code = "port.taken"
 
 
+class NotStarted(BridgeError):
+    """a process did not start"""
+
+    code = "process.not_started"
+
+
+class DemoRefused(BridgeError):
+    """the demo can't be shown here"""
+
+    code = "demo.refused"
+
+
 # ---------------------------------------------------------------- mappings
 
 

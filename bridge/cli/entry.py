@@ -8,8 +8,11 @@ import click
 
 from bridge import __version__, logs
 from bridge.cli.database import database
+from bridge.cli.demo import demo
+from bridge.cli.mappings import mappings
 from bridge.cli.processes import sweeper, web, worker
 from bridge.cli.root import Invocation, Root
+from bridge.cli.up import up
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,5 +29,5 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = Invocation(debug=debug)
 
 
-for command in (web, worker, sweeper, database):
+for command in (demo, up, web, worker, sweeper, database, mappings):
     cli.add_command(command)

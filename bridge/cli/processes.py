@@ -86,7 +86,7 @@ def worker(invocation: Invocation) -> None:
     runtime.close()
 
 
-@click.command()
+@click.command(short_help="Wake what is due.")
 @click.pass_obj
 def sweeper(invocation: Invocation) -> None:
     """Wake what is due, and bring changed mapping files into the journal.

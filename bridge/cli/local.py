@@ -1,0 +1,171 @@
+"""The whole bridge on this machine: Redis, journal, web, worker and sweeper, for `bridge up` and `bridge demo`.
+
+It is given an environment in which every setting stands, and leaves running processes until its `with` block ends:
+first the bridge's own, which finish what they do, then Redis.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from bridge.cli.database import upgraded
+from bridge.cli.processes import check_free
+from bridge.cli.supervise import Child, Supervisor
+from bridge.errors import NotStarted, PortTaken, RedisNotStarted
+from bridge.queueing.embedded import EmbeddedRedis
+from bridge.runtime import Runtime
+from bridge.settings import Settings
+
+POLL_S = 0.1
+READY_TIMEOUT_S = 60.0
+LOOPBACK = "127.0.0.1"
+_REDIS_REST_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """The mappings that are active, and everything that is wrong."""
+
+    active: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+class LocalBridge:
+    """The bridge of one environment, with a Redis of its own unless REDIS_URL names one."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        notice: Callable[[str], None],
+        line: Callable[[str, str], None] | None = None,
+        log_directory: Path | None = None,
+    ) -> None:
+        self._environ = dict(environ)
+        self._notice = notice
+        self._line = line
+        self._log_directory = log_directory
+        self._stack = ExitStack()
+        self._redis: EmbeddedRedis | None = None
+        self._redis_again_s = 0.0
+        self.settings = Settings.from_env(self._environ)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            if not self.settings.redis_url:
+                self._redis = starting.enter_context(EmbeddedRedis(self.settings.bridge_data_dir / "redis"))
+                self._environ["REDIS_URL"] = self._redis.url
+                self.settings = Settings.from_env(self._environ)
+            self._prepare_journal()
+            commands = {name: bridge_command(name) for name in ("web", "worker", "sweeper")}
+            self.processes = starting.enter_context(
+                Supervisor(
+                    [Child(name, command, self._environ) for name, command in commands.items()],
+                    notice=self._notice,
+                    line=self._line,
+                    log_directory=self._log_directory,
+                    grace_s=self.settings.bridge_send_timeout + 15,
+                )
+            )
+            self._stack = starting.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def url(self) -> str:
+        """The address of the web process on this machine."""
+        host = self.settings.bridge_host
+        return f"http://{LOOPBACK if host in {'0.0.0.0', '::'} else host}:{self.settings.port}"  # noqa: S104 (compared)
+
+    def tend(self) -> None:
+        """Start again what died; call it several times a second from the main thread."""
+        self.processes.tend()
+        if self._redis is not None and not self._redis.alive and time.monotonic() >= self._redis_again_s:
+            self._notice("Redis ended; starting it again")
+            self._redis_again_s = time.monotonic() + _REDIS_REST_S
+            try:
+                self._redis.start()
+            except RedisNotStarted as error:
+                self._notice(str(error))
+
+    def wait_until_up(self, stopping: Callable[[], bool]) -> None:
+        """Return when the web process answers; raise NotStarted where it does not in time."""
+        wait_for({"web": f"{self.url}/healthz"}, self.tend, stopping)
+
+    def readiness(self) -> Readiness:
+        """Return what the bridge says of itself."""
+        parts = httpx.get(f"{self.url}/readyz", timeout=10, trust_env=False).json()
+        problems = [part["problem"] for part in parts.values() if isinstance(part, dict) and "problem" in part]
+        mappings = parts["mappings"]
+        return Readiness(tuple(mappings.get("active", ())), (*problems, *mappings.get("problems", ())))
+
+    def _prepare_journal(self) -> None:
+        runtime = Runtime(self.settings)
+        try:
+            self._notice(upgraded(runtime.journal.database))
+            for name in runtime.register():
+                self._notice(f"destination {name} was paused and goes on, since its URL is new")
+        finally:
+            runtime.close()
+
+
+def bridge_command(name: str) -> list[str]:
+    """Return what starts one of the bridge's processes with this very Python."""
+    return [sys.executable, "-m", "bridge", name]
+
+
+def wait_for(urls: Mapping[str, str], tend: Callable[[], None], stopping: Callable[[], bool]) -> None:
+    """Return when each address answers 200; raise NotStarted with the names of those that do not in time."""
+    waiting = dict(urls)
+    deadline_s = time.monotonic() + READY_TIMEOUT_S
+    while waiting and not stopping():
+        if time.monotonic() > deadline_s:
+            names = ", ".join(waiting)
+            raise NotStarted(f"{names} did not answer within {READY_TIMEOUT_S:g} s", mend="see what it logged")
+        tend()
+        for name, url in list(waiting.items()):
+            if _answers(url):
+                del waiting[name]
+        time.sleep(POLL_S)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def choose_ports(wanted: Sequence[int]) -> list[int]:
+    """Return ports of this machine that are free: the wanted ones where they are, else others."""
+    chosen: list[int] = []
+    for port in wanted:
+        try:
+            check_free(LOOPBACK, port)
+            chosen.append(port)
+        except PortTaken:
+            chosen.append(_free_port(chosen))
+    return chosen
+
+
+def _free_port(taken: Sequence[int]) -> int:
+    while True:
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port = int(probe.getsockname()[1])
+        if port not in taken:
+            return port
