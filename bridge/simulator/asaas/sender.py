@@ -27,6 +27,11 @@ PARALLEL = 8
 USER_AGENT = "Asaas_Hmlg/3.0"
 
 
+def sending_client(timeout_s: float = TIMEOUT_S) -> httpx.Client:
+    """Make the client that all queues share: it waits ten seconds and follows no redirect."""
+    return httpx.Client(timeout=timeout_s, follow_redirects=False, trust_env=False)
+
+
 @dataclass(frozen=True)
 class Try:
     """One try to deliver an event."""
@@ -61,21 +66,24 @@ class WebhookQueue:
         self,
         webhook: dict[str, Any],
         token: str | None,
+        client: httpx.Client,
         record: Callable[[Try], None],
         time_scale: float = 1.0,
         duplicates: Callable[[], bool] = lambda: False,
+        kept_s: float = KEPT_S,
     ) -> None:
         self.webhook = webhook
         self.token = token
+        self._client = client
         self._record = record
         self._time_scale = time_scale
         self._duplicates = duplicates
+        self._kept_s = kept_s
         self._waiting: deque[_Waiting] = deque()
         self._in_flight = 0
         self._changed = threading.Condition()
         self._stopped = False
         self._threads: list[threading.Thread] = []
-        self._client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
 
     def offer(self, event: Event) -> None:
         """Queue an event if the webhook is enabled and asks for it; now and then twice, when told to."""
@@ -123,7 +131,6 @@ class WebhookQueue:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=TIMEOUT_S + 1)
-        self._client.close()
 
     def _start_threads(self) -> None:
         wanted = 1 if self._in_order else PARALLEL
@@ -163,7 +170,7 @@ class WebhookQueue:
             return None
 
     def _forget_old(self, now: float) -> None:
-        while self._waiting and now - self._waiting[0].since > KEPT_S:
+        while self._waiting and now - self._waiting[0].since > self._kept_s:
             self._waiting.popleft()
 
     def _penalise(self, waiting: _Waiting) -> None:

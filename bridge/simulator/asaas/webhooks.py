@@ -10,7 +10,7 @@ from .book import Book
 from .events import NAMES
 from .lists import Arguments, page
 from .refusal import Missing, Refusal
-from .sender import Try, WebhookQueue
+from .sender import Try, WebhookQueue, sending_client
 
 MOST_WEBHOOKS = 10
 SEND_TYPES = frozenset({"SEQUENTIALLY", "NON_SEQUENTIALLY"})
@@ -44,6 +44,7 @@ class Webhooks:
     def __init__(self, book: Book, time_scale: float) -> None:
         self._book = book
         self._time_scale = time_scale
+        self._client = sending_client()
         self._tries_lock = threading.Lock()
         self._tries: list[Try] = []
         self._each_nth = 0
@@ -66,9 +67,8 @@ class Webhooks:
                 "sendType": given["sendType"],
                 "events": list(given["events"]),
             }
-            queue = WebhookQueue(
-                webhook, given.get("authToken") or None, self._record, self._time_scale, self._is_doubled
-            )
+            token = given.get("authToken") or None
+            queue = WebhookQueue(webhook, token, self._client, self._record, self._time_scale, self._is_doubled)
             self._book.queues[webhook["id"]] = queue
             return _body(queue)
 
@@ -122,6 +122,7 @@ class Webhooks:
             queues = list(self._book.queues.values())
         for queue in queues:
             queue.stop()
+        self._client.close()
 
     def _is_doubled(self) -> bool:
         self._offered += 1

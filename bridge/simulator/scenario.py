@@ -1,0 +1,202 @@
+"""The demo's charges: one of each kind, made over the Asaas API itself, and the deals that must come of them.
+
+`play` uses only paths that the sandbox has too. Names and numbers are the same on every run; the people do not exist.
+`bulk` and `bulk_customers` are the load for benches and acceptance tests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from .asaas.days import brasilia_now
+from .asaas.people import cpf_of
+from .bulk import bulk, bulk_customers
+
+__all__ = ["Account", "ExpectedDeal", "bulk", "bulk_customers", "missing", "play"]
+
+CARD = {"holderName": "CLIENTE TESTE", "number": "4444444444444444", "expiryMonth": "12", "expiryYear": "2031"}
+WALLET = "48548710-9baa-4ec1-a11f-9010193527c6"
+
+
+@dataclass(frozen=True)
+class ExpectedDeal:
+    """A deal that must stand in Clint when everything was delivered."""
+
+    kind: str
+    name: str
+    email: str | None
+    phone: str | None
+    values: tuple[float, ...]
+    """What the deal may be worth: of a plan, the instalment or the whole."""
+    last_event: str
+    is_paid: bool
+    """False when no payment event was sent: a mapping for paid charges makes no deal of it."""
+
+    def is_met_by(self, deal: Mapping[str, Any]) -> bool:
+        """Say whether a deal, as Clint's API shows it, is this one."""
+        contact = deal["contact"]
+        is_person = contact["email"] == self.email if self.email else contact["phone"] == f"+55{self.phone}"
+        return bool(is_person) and deal.get("value") in (None, *self.values)
+
+
+def missing(expected: Iterable[ExpectedDeal], deals: Iterable[Mapping[str, Any]]) -> list[ExpectedDeal]:
+    """Give the expected deals that none of these is."""
+    known = list(deals)
+    return [one for one in expected if not any(one.is_met_by(deal) for deal in known)]
+
+
+class Account:
+    """The API of an Asaas account, as the owner of a shop uses it."""
+
+    def __init__(self, url: str, key: str, on_step: Callable[[str], None], pause_s: float) -> None:
+        headers = {"access_token": key, "User-Agent": "bridge-demo"}
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=10, trust_env=False)
+        self._on_step = on_step
+        self._pause_s = pause_s
+        self.due = (brasilia_now().date() + timedelta(days=3)).isoformat()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def post(self, step: str, path: str, **body: Any) -> dict[str, Any]:
+        """Take a step: say it, do it, pause."""
+        self._on_step(step)
+        answer = self._client.post(path, json=body).raise_for_status().json()
+        time.sleep(self._pause_s)
+        return dict(answer)
+
+    def delete(self, step: str, path: str) -> None:
+        """Take a step that removes something."""
+        self._on_step(step)
+        self._client.delete(path).raise_for_status()
+        time.sleep(self._pause_s)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Look something up, silently."""
+        return dict(self._client.get(path).raise_for_status().json())
+
+    def customer(self, number: int, name: str, **fields: Any) -> str:
+        """Keep a customer and give the id."""
+        given = {"name": name, "cpfCnpj": cpf_of(529_982_240 + number), "notificationDisabled": True, **fields}
+        return str(self._client.post("/customers", json=given).raise_for_status().json()["id"])
+
+    def charge(self, step: str, customer: str, billing_type: str, **fields: Any) -> str:
+        """Open a charge and give its id."""
+        given = {"customer": customer, "billingType": billing_type, "dueDate": self.due, **fields}
+        return str(self.post(step, "/payments", **given)["id"])
+
+
+def play(
+    url: str, key: str, on_step: Callable[[str], None] = lambda step: None, pause_s: float = 0.0
+) -> list[ExpectedDeal]:
+    """Make the charges at the API of this address (it ends in /v3) and say which deals are expected."""
+    account = Account(url, key, on_step, pause_s)
+    try:
+        return [kind(account) for kind in KINDS]
+    finally:
+        account.close()
+
+
+def _pix_paid(account: Account) -> ExpectedDeal:
+    name, email = "Ana Beatriz Souza", "ana.souza@example.com"
+    customer = account.customer(1, name, email=email, mobilePhone="11960000101")
+    charge = account.charge("Pix de R$ 129,90 para Ana", customer, "PIX", value=129.9, description="Pedido 1001")
+    account.post("Ana paga o Pix", f"/sandbox/payment/{charge}/confirm")
+    return ExpectedDeal("pix", name, email, "11960000101", (129.9,), "PAYMENT_RECEIVED", is_paid=True)
+
+
+def _boleto_overdue_then_paid(account: Account) -> ExpectedDeal:
+    name, email = "Bruno Carvalho", "bruno.carvalho@example.com"
+    customer = account.customer(2, name, email=email, mobilePhone="21960000102")
+    charge = account.charge("boleto de R$ 350,00 para Bruno", customer, "BOLETO", value=350, description="Pedido 1002")
+    account.post("o boleto de Bruno vence", f"/sandbox/payment/{charge}/overdue")
+    account.post("Bruno paga o boleto vencido", f"/sandbox/payment/{charge}/confirm")
+    return ExpectedDeal("boleto", name, email, "21960000102", (350.0,), "PAYMENT_RECEIVED", is_paid=True)
+
+
+def _card_in_three(account: Account) -> ExpectedDeal:
+    name, email = "Carla Dias da Silva", "carla.dias@example.com"
+    customer = account.customer(3, name, email=email, mobilePhone="31960000103")
+    account.charge(
+        "cartão em 3 vezes de R$ 300,00, aprovado na hora",
+        customer,
+        "CREDIT_CARD",
+        value=300,
+        installmentCount=3,
+        totalValue=900,
+        description="Pedido 1003",
+        creditCard=CARD,
+        remoteIp="192.0.2.1",
+    )
+    return ExpectedDeal("card", name, email, "31960000103", (300.0, 900.0), "PAYMENT_CONFIRMED", is_paid=True)
+
+
+def _subscription(account: Account) -> ExpectedDeal:
+    name, email = "Daniel Esteves", "daniel.esteves@example.com"
+    customer = account.customer(4, name, email=email, mobilePhone="41960000104")
+    subscription = account.post(
+        "assinatura mensal de R$ 79,90 para Daniel",
+        "/subscriptions",
+        customer=customer,
+        billingType="BOLETO",
+        value=79.9,
+        nextDueDate=account.due,
+        cycle="MONTHLY",
+        description="Plano mensal",
+    )
+    charge = account.get(f"/subscriptions/{subscription['id']}/payments")["data"][0]["id"]
+    account.post("Daniel paga a primeira mensalidade", f"/sandbox/payment/{charge}/confirm")
+    return ExpectedDeal("subscription", name, email, "41960000104", (79.9,), "PAYMENT_RECEIVED", is_paid=True)
+
+
+def _split(account: Account) -> ExpectedDeal:
+    name, email = "Elisa Fontes", "elisa.fontes@example.com"
+    customer = account.customer(5, name, email=email, mobilePhone="51960000105")
+    split = [{"walletId": WALLET, "percentualValue": 20}]
+    charge = account.charge("Pix de R$ 240,00 com split para Elisa", customer, "PIX", value=240, split=split)
+    account.post("Elisa paga o Pix", f"/sandbox/payment/{charge}/confirm")
+    return ExpectedDeal("split", name, email, "51960000105", (240.0,), "PAYMENT_SPLIT_DONE", is_paid=True)
+
+
+def _refunded(account: Account) -> ExpectedDeal:
+    name, email = "Fábio Gomes", "fabio.gomes@example.com"
+    customer = account.customer(6, name, email=email, mobilePhone="61960000106")
+    charge = account.charge("Pix de R$ 59,90 para Fábio", customer, "PIX", value=59.9, description="Pedido 1006")
+    account.post("Fábio paga o Pix", f"/sandbox/payment/{charge}/confirm")
+    account.post("o pagamento de Fábio é estornado", f"/payments/{charge}/refund")
+    return ExpectedDeal("refund", name, email, "61960000106", (59.9,), "PAYMENT_REFUNDED", is_paid=True)
+
+
+def _deleted(account: Account) -> ExpectedDeal:
+    name, email = "Gabriela Horta", "gabriela.horta@example.com"
+    customer = account.customer(7, name, email=email, mobilePhone="71960000107")
+    charge = account.charge("cobrança de R$ 45,00 para Gabriela", customer, "UNDEFINED", value=45)
+    account.delete("a cobrança de Gabriela é removida", f"/payments/{charge}")
+    return ExpectedDeal("deleted", name, email, "71960000107", (45.0,), "PAYMENT_DELETED", is_paid=False)
+
+
+def _cash_without_email(account: Account) -> ExpectedDeal:
+    name = "Mercado Ipê Ltda"
+    customer = account.customer(8, name, cpfCnpj="11222333000181", mobilePhone="81960000108")
+    charge = account.charge("boleto de R$ 500,00 para o Mercado Ipê", customer, "BOLETO", value=500)
+    account.post("o Mercado Ipê paga em dinheiro", f"/payments/{charge}/receiveInCash", value=500)
+    return ExpectedDeal("cash", name, None, "81960000108", (500.0,), "PAYMENT_RECEIVED", is_paid=True)
+
+
+KINDS = (
+    _pix_paid,
+    _boleto_overdue_then_paid,
+    _card_in_three,
+    _subscription,
+    _split,
+    _refunded,
+    _deleted,
+    _cash_without_email,
+)

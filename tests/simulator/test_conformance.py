@@ -1,0 +1,192 @@
+"""The simulators may not drift: every answer against the keys and types that the OpenAPI documents give it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.events import NAMES
+from bridge.simulator.clint import DEFAULT_TOKEN, INTEGRATIONS, ClintSimulator
+from tests.simulator.recordings import DATA, recorded
+
+SPECS = DATA / "specs"
+ASAAS = json.loads((SPECS / "asaas.json").read_text())
+CLINT = json.loads((SPECS / "clint.json").read_text())
+CARD = {"number": "4444444444444444", "holderName": "CLIENTE TESTE"}
+WALLET = "48548710-9baa-4ec1-a11f-9010193527c6"
+
+RECORDED_BEYOND_THE_DOCUMENT = frozenset(
+    {
+        "confirmedDate", "lastInvoiceViewedDate", "lastBankSlipViewedDate", "sendPaymentByPostalService",
+        "company", "municipalInscription", "stateInscription", "canDelete", "cannotBeDeletedReason", "canEdit",
+        "cannotEditReason", "type", "limitDate",
+    }
+)  # fmt: skip
+"""Keys of real sandbox bodies that the document of 2026-03 does not have."""
+SEEN_BEYOND_THE_DOCUMENT = frozenset({"value", "currency", "stage", "updated_at"})
+"""Keys that people report of Clint's deals and that its document does not have."""
+
+JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+def check(value: Any, schema: dict[str, Any], spec: dict[str, Any], beyond: frozenset[str], where: str) -> None:
+    """Hold a value against a schema: no unknown key, no other type, no word outside an enumeration."""
+    if "$ref" in schema:
+        check(value, spec["schemas"][schema["$ref"]], spec, beyond, where)
+        return
+    if value is None:  # the documents do not say what may be null; the recordings do
+        return
+    if "allOf" in schema:
+        merged: dict[str, Any] = {}
+        for part in schema["allOf"]:
+            whole = spec["schemas"][part["$ref"]] if "$ref" in part else part
+            merged |= whole.get("properties", {})
+        schema = {"type": "object", "properties": merged}
+    kind = schema.get("type", "object")
+    is_kind: bool = isinstance(value, JSON_TYPES[kind])
+    assert is_kind, f"{where}: {value!r} is not {kind}"
+    assert kind == "boolean" or not isinstance(value, bool), f"{where}: {value!r} is not {kind}"
+    assert "enum" not in schema or value in schema["enum"], f"{where}: {value!r} is not in the enumeration"
+    if kind == "array" and "items" in schema:
+        for index, item in enumerate(value):
+            check(item, schema["items"], spec, beyond, f"{where}[{index}]")
+    if kind == "object" and schema.get("properties"):
+        unknown = set(value) - set(schema["properties"]) - beyond
+        assert not unknown, f"{where}: {sorted(unknown)} are not in the document"
+        for name in set(value) & set(schema["properties"]):
+            check(value[name], schema["properties"][name], spec, beyond, f"{where}.{name}")
+
+
+class Calls:
+    """Calls operations of the API by the path of the document and checks each answer."""
+
+    def __init__(self, api: httpx.Client) -> None:
+        self._api = api
+        self.made: set[str] = set()
+
+    def __call__(self, operation: str, object_id: str = "", **body: Any) -> Any:
+        method, path = operation.split(" ")
+        given = body or None
+        url = path.removeprefix("/v3").replace("{id}", object_id)
+        answer = self._api.request(method, url, json=given if method in {"POST", "PUT"} else None)
+        document = ASAAS["operations"][operation]
+        self.made.add(operation)
+        if answer.status_code == 204:
+            return None
+        assert answer.status_code == 200, answer.text
+        schema = document["responses"]["200"]
+        check(answer.json(), schema, ASAAS, RECORDED_BEYOND_THE_DOCUMENT, operation)
+        return answer.json()
+
+
+def test_every_operation_answers_as_documented(asaas: AsaasSimulator, api: httpx.Client) -> None:
+    """Each operation of the simulated Asaas answers with keys and types of the OpenAPI document, and none is missed."""
+    call = Calls(api)
+    due = asaas.book.today().isoformat()
+    customer = call("POST /v3/customers", name="Ana", cpfCnpj="24971563792", mobilePhone="47996321478")["id"]
+    call("PUT /v3/customers/{id}", customer, email="ana@example.com")
+    call("GET /v3/customers")
+    call("GET /v3/customers/{id}", customer)
+
+    charge = {"customer": customer, "value": 100, "dueDate": due}
+    split = [{"walletId": WALLET, "percentualValue": 20}, {"walletId": WALLET, "fixedValue": 5}]
+    pix = call("POST /v3/payments", billingType="PIX", split=split, **charge)["id"]
+    call("PUT /v3/payments/{id}", pix, value=120)
+    call("POST /v3/sandbox/payment/{id}/overdue", pix)
+    call("POST /v3/sandbox/payment/{id}/confirm", pix)
+    call("POST /v3/payments/{id}/refund", pix, value=20)
+    call("POST /v3/payments/{id}/refund", pix)
+    call("GET /v3/payments/{id}/refunds", pix)
+    call("GET /v3/payments/{id}/status", pix)
+    boleto = call("POST /v3/payments", billingType="BOLETO", fine={"value": 2}, **charge)["id"]
+    call("POST /v3/payments/{id}/receiveInCash", boleto, value=100)
+    call("POST /v3/payments/{id}/undoReceivedInCash", boleto)
+    call("DELETE /v3/payments/{id}", boleto)
+    call("POST /v3/payments/{id}/restore", boleto)
+    card = call("POST /v3/payments", billingType="CREDIT_CARD", creditCard=CARD, **charge)["id"]
+    asaas.paying.disputes(card)
+    call("GET /v3/payments/{id}", card)
+
+    plan = call(
+        "POST /v3/installments",
+        billingType="CREDIT_CARD",
+        creditCard=CARD,
+        installmentCount=3,
+        totalValue=300,
+        **charge,
+    )["id"]
+    call("GET /v3/installments")
+    call("GET /v3/installments/{id}/payments", plan)
+    call("POST /v3/installments/{id}/refund", plan)
+    call("GET /v3/installments/{id}", plan)
+
+    subscription = call(
+        "POST /v3/subscriptions", customer=customer, billingType="BOLETO", value=50, nextDueDate=due, cycle="MONTHLY"
+    )["id"]
+    call("GET /v3/subscriptions")
+    call("GET /v3/subscriptions/{id}/payments", subscription)
+    call("DELETE /v3/subscriptions/{id}", subscription)
+    call("GET /v3/subscriptions/{id}", subscription)
+    call("GET /v3/payments")
+
+    hook = {"name": "x", "url": "http://127.0.0.1:9/", "email": "a@example.com", "sendType": "SEQUENTIALLY"}
+    webhook = call("POST /v3/webhooks", events=["CHECKOUT_PAID"], **hook)["id"]
+    call("GET /v3/webhooks")
+    call("PUT /v3/webhooks/{id}", webhook, interrupted=False)
+    call("GET /v3/webhooks/{id}", webhook)
+    call("POST /v3/webhooks/{id}/removeBackoff", webhook)
+    call("DELETE /v3/webhooks/{id}", webhook)
+    call("GET /v3/wallets/")
+    call("GET /v3/myAccount/status/")
+    call("DELETE /v3/customers/{id}", customer)
+
+    assert call.made == set(ASAAS["operations"])
+
+
+def test_event_names_are_the_documented_ones() -> None:
+    """A webhook may ask for the 111 names of the document and PAYMENT_SPLIT_DONE."""
+    names = set(ASAAS["schemas"]["WebhookConfigGetResponseWebhookEvent"]["enum"])
+
+    assert len(names) == 111
+    assert names | {"PAYMENT_SPLIT_DONE"} == NAMES
+
+
+def test_clint_api_answers_as_documented(clint: ClintSimulator, crm: httpx.Client) -> None:
+    """Deals, contacts and origins have keys and types of the document; a list of deals those of the recorded one."""
+    body = {"nome": "Ana", "email": "ana@example.com", "telefone": "48999999998", "valor": "10.00", "titulo": "C 1"}
+    crm.post(clint.receiver.integrations[INTEGRATIONS["default"]].path, json=body)
+    deal = clint.deals[0]
+    ids = {"deals": deal["id"], "contacts": deal["contact"]["id"], "origins": deal["origin_id"]}
+    for operation, document in CLINT["operations"].items():
+        path = operation.removeprefix("GET ")
+        answer = crm.get(path.replace("{id}", ids[path.split("/")[2]]), headers={"api-token": DEFAULT_TOKEN})
+        check(answer.json(), document["responses"]["200"], CLINT, SEEN_BEYOND_THE_DOCUMENT, operation)
+        assert answer.json()["data"]
+
+    listed = crm.get("/v1/deals", headers={"api-token": DEFAULT_TOKEN}).json()
+    real = recorded("clint_api_deal_list")["body"]
+    assert list(listed) == list(real)
+    assert set(listed["data"][0]) - SEEN_BEYOND_THE_DOCUMENT == set(real["data"][0])
+    assert list(listed["data"][0]["contact"]) == list(real["data"][0]["contact"])
+    assert listed["data"][0]["contact"]["phone"] == "+5548999999998"
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted((SPECS / "recorded").glob("clint_in_*.json"))])
+def test_clint_takes_the_bodies_that_others_send(clint: ClintSimulator, crm: httpx.Client, name: str) -> None:
+    """The flat bodies that real senders post make a deal."""
+    body = recorded(name)["body"]
+    answer = crm.post(clint.receiver.integrations[INTEGRATIONS["default"]].path, json=body)
+
+    assert answer.status_code == 200
+    assert clint.requests[0].is_done
