@@ -20,7 +20,7 @@ from bridge.delivery import attempt, circuit, retry
 from bridge.delivery.attempt import Sent
 from bridge.errors import JournalError
 from bridge.journal import Journal, Lease, deliveries, destinations
-from bridge.journal.deliveries import Owed, Step
+from bridge.journal.deliveries import NewDelivery, Owed, Step
 from bridge.journal.destinations import Destination
 from bridge.logs import logger
 from bridge.model import DeliveryState, Outcome, Waiting
@@ -268,7 +268,7 @@ class Outbox:
         return after.state
 
 
-def is_stale(owed: Owed, newest: tuple[str, int] | None) -> bool:
+def is_stale(owed: Owed | NewDelivery, newest: tuple[str, int] | None) -> bool:
     """Return whether a newer event of the same charge was already delivered in this line.
 
     Asaas stamps events in steps of one second; within a second only the order of its documented flows tells (rank 0 is

@@ -193,7 +193,9 @@ def due(connection: Connection, lane: int, now_ms: int, limit: int) -> list[Owed
     return [Owed(**{**row, "state": DeliveryState(row["state"])}) for row in rows]
 
 
-def newest_delivered(connection: Connection, owed: Sequence[Owed]) -> dict[tuple[str, str, str], tuple[str, int]]:
+def newest_delivered(
+    connection: Connection, owed: Sequence[Owed | NewDelivery]
+) -> dict[tuple[str, str, str], tuple[str, int]]:
     """Return for (account, object, line) the time and rank of the newest event that was delivered."""
     objects = {d.object_id for d in owed if d.object_id and d.skip_stale}
     if not objects:

@@ -6,11 +6,11 @@ journal is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, destinations, events
 from bridge.model import DeliveryState
@@ -47,30 +47,49 @@ def work(connection: Connection, now_ms: int) -> Work:
     return Work(count, (now_ms - oldest) / 1000 if oldest else 0.0, by_state, up)
 
 
-def list_events(
-    connection: Connection,
+def list_events(connection: Connection, *, limit: int, before_id: int | None = None, **wanted: Any) -> list[Row]:
+    """Return events, newest first, without their bodies; `wanted` as in `event_ids`."""
+    query = select(*_event_columns).where(*_wanted_events(**wanted)).order_by(events.c.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(events.c.id < before_id)
+    return _rows(connection, query)
+
+
+def event_ids(connection: Connection, **wanted: Any) -> list[int]:
+    """Return the numbers of the wanted events in the order of arrival.
+
+    `wanted` is any of name, account, object_id, since_ms and until_ms (the first moment that is too late).
+    """
+    return list(connection.scalars(select(events.c.id).where(*_wanted_events(**wanted)).order_by(events.c.id)))
+
+
+def _wanted_events(
     *,
-    limit: int,
-    before_id: int | None = None,
     name: str | None = None,
     account: str | None = None,
     object_id: str | None = None,
     since_ms: int | None = None,
     until_ms: int | None = None,
-) -> list[Row]:
-    """Return events, newest first, without their bodies."""
-    query = select(*_event_columns).order_by(events.c.id.desc()).limit(limit)
-    equal = {events.c.name: name, events.c.account: account, events.c.object_id: object_id}
-    for column, value in equal.items():
-        if value is not None:
-            query = query.where(column == value)
-    if before_id is not None:
-        query = query.where(events.c.id < before_id)
+) -> list[ColumnElement[bool]]:
+    conditions = _equal({events.c.name: name, events.c.account: account, events.c.object_id: object_id})
     if since_ms is not None:
-        query = query.where(events.c.received_ms >= since_ms)
+        conditions.append(events.c.received_ms >= since_ms)
     if until_ms is not None:
-        query = query.where(events.c.received_ms < until_ms)
-    return _rows(connection, query)
+        conditions.append(events.c.received_ms < until_ms)
+    return conditions
+
+
+def _equal(wanted: Mapping[ColumnElement[Any], str | None]) -> list[ColumnElement[bool]]:
+    return [column == value for column, value in wanted.items() if value is not None]
+
+
+def verdicts_of(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, int]]:
+    """Return for each of these events how many of its deliveries stand in each state."""
+    query = select(deliveries.c.event_id, deliveries.c.state, func.count()).where(deliveries.c.event_id.in_(ids))
+    found: dict[int, dict[str, int]] = {id_: {} for id_ in ids}
+    for event_id, state, number in connection.execute(query.group_by(deliveries.c.event_id, deliveries.c.state)):
+        found[event_id][state] = number
+    return found
 
 
 def find_event(connection: Connection, reference: str) -> Row | None:
@@ -100,7 +119,7 @@ def list_deliveries(
     *,
     limit: int,
     before_id: int | None = None,
-    states: list[str] | None = None,
+    states: Collection[str] = (),
     mapping: str | None = None,
     destination: str | None = None,
     code: str | None = None,
@@ -112,20 +131,27 @@ def list_deliveries(
         .order_by(deliveries.c.id.desc())
         .limit(limit)
     )
-    if states == [DeliveryState.DEAD.value]:
+    if set(states) == {DeliveryState.DEAD.value}:
         query = query.where(DEAD)
     elif states:
         query = query.where(deliveries.c.state.in_(states))
-    for column, value in (
-        (deliveries.c.mapping, mapping),
-        (deliveries.c.destination, destination),
-        (deliveries.c.reason_code, code),
-    ):
-        if value is not None:
-            query = query.where(column == value)
+    query = query.where(*_wanted_deliveries(mapping, destination, code))
     if before_id is not None:
         query = query.where(deliveries.c.id < before_id)
     return _rows(connection, query)
+
+
+def dead_ids(
+    connection: Connection, *, mapping: str | None = None, destination: str | None = None, code: str | None = None
+) -> list[int]:
+    """Return the numbers of the dead deliveries, oldest first, so that what is done to them keeps the order."""
+    query = select(deliveries.c.id).where(DEAD, *_wanted_deliveries(mapping, destination, code))
+    return list(connection.scalars(query.order_by(deliveries.c.id)))
+
+
+def _wanted_deliveries(mapping: str | None, destination: str | None, code: str | None) -> list[ColumnElement[bool]]:
+    columns = deliveries.c
+    return _equal({columns.mapping: mapping, columns.destination: destination, columns.reason_code: code})
 
 
 def find_delivery(connection: Connection, id_: int) -> Row | None:
