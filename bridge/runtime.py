@@ -17,12 +17,12 @@ from bridge.asaas.client import AsaasClient
 from bridge.asaas.environment import base_url, environment
 from bridge.asaas.governor import Governor
 from bridge.asaas.redis_link import RedisLink
-from bridge.clint import ClintClient, http_client
+from bridge.clint import ClintClient, check_url, http_client
 from bridge.delivery.circuit import Limits
 from bridge.delivery.retry import Policy
 from bridge.enrichment import Cache, Enricher
 from bridge.enrichment.cache import Lifetimes
-from bridge.errors import JournalNotMigrated
+from bridge.errors import JournalNotMigrated, SettingsError
 from bridge.ingress import Ingress
 from bridge.journal import Database, Journal, destinations
 from bridge.mapping import Known
@@ -153,6 +153,16 @@ class Runtime:
     def mapping_files(self) -> MappingFiles:
         """The mapping files of this process's environment."""
         return MappingFiles(self.journal, self.settings.bridge_mappings_dir, self.known, self.clock_ms)
+
+    def check_urls(self) -> None:
+        """Raise SettingsError naming each URL of the environment that nothing may be sent to."""
+        s = self.settings
+        urls = {f"CLINT_WEBHOOK_URL (destination {name})": url for name, url in s.destinations.items()}
+        if s.asaas_api_url:
+            urls["ASAAS_API_URL"] = s.asaas_api_url  # over plain http the key would be read on the way
+        problems = {name: check_url(url, s.bridge_allow_private_destinations) for name, url in urls.items()}
+        if any(problems.values()):
+            raise SettingsError([f"{name} {problem}" for name, problem in problems.items() if problem])
 
     def register(self) -> list[str]:
         """Bring destinations and mapping files of this process's environment into the journal.

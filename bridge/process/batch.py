@@ -34,6 +34,10 @@ class Enrichment(Protocol):
         """Return for each (account, name -> id) the objects by name (None: it does not exist), or why it can't."""
         ...
 
+    def forget(self, account: str, wanted: Mapping[str, str]) -> None:
+        """Let the next fetch of these ask Asaas again."""
+        ...
+
 
 class Processor:
     """The deciding half of a drain."""
@@ -72,7 +76,12 @@ class Processor:
     def _plans(self, batch: Sequence[KeptEvent]) -> list[Plan]:
         # One look at the mappings for the whole batch: no event is half in one revision and half in another.
         active = self._mappings.current()
-        return [opened(event, active, self._environment(event.account)) for event in batch]
+        plans = [opened(event, active, self._environment(event.account)) for event in batch]
+        for plan in plans:
+            if plan.event.replay:
+                # Somebody mended the customer in Asaas, or may have: what was read before is no good for this one.
+                self._enrichment.forget(plan.event.account, plan.wanted)
+        return plans
 
     def _write(
         self,
