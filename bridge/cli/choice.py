@@ -59,13 +59,16 @@ def find_event(connection: Connection, reference: str) -> Row:
     return event
 
 
+def check_can_ask(*, yes: bool) -> None:
+    """Raise UsageError where the operator must be asked and there is no terminal to ask on."""
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("this asks first, and there is no terminal to ask on", mend="add --yes")
+
+
 def agreed(question: str, *, yes: bool) -> bool:
-    """Return whether the operator agrees; without a terminal to ask on, --yes must have said so."""
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise UsageError("this changes several things at once and there is no terminal to ask on", mend="add --yes")
-    return click.confirm(question, err=True)
+    """Return whether the operator agrees, by --yes or by answering."""
+    check_can_ask(yes=yes)
+    return yes or click.confirm(question, err=True)
 
 
 def each(items: Sequence[T], what: str) -> Iterable[T]:

@@ -7,8 +7,12 @@ import sys
 import click
 
 from bridge import __version__, logs
+from bridge.cli.config import config
 from bridge.cli.database import database
+from bridge.cli.deliveries import deliveries
 from bridge.cli.demo import demo
+from bridge.cli.destinations import destinations
+from bridge.cli.events import events
 from bridge.cli.mappings import mappings
 from bridge.cli.processes import sweeper, web, worker
 from bridge.cli.root import Invocation, Root
@@ -25,9 +29,22 @@ def cli(context: click.Context, debug: bool) -> None:
     Settings come from the environment. Exit status: 0 fine, 1 the answer is no, 2 wrong use.
     """
     # Standard output belongs to what the command answers; the processes of the Procfile log there instead.
-    logs.configure("debug" if debug else "error", json=False, stream=sys.stderr)
+    logs.configure("debug" if debug else "error", json=not sys.stderr.isatty(), stream=sys.stderr)
     context.obj = Invocation(debug=debug)
+    context.call_on_close(context.obj.close)
 
 
-for command in (demo, up, web, worker, sweeper, database, mappings):
+for command in (
+    demo,
+    up,
+    web,
+    worker,
+    sweeper,
+    database,
+    mappings,
+    events,
+    deliveries,
+    destinations,
+    config,
+):
     cli.add_command(command)

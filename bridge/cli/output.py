@@ -24,6 +24,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 # Escape sequences begin with one of these; a new line would break a row.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_SPACE = re.compile(r"[\t\n\r\u2028\u2029]+")
 
 
 def is_terminal() -> bool:
@@ -40,7 +41,7 @@ def console() -> Console:
 
 def plain(value: object) -> str:
     """Return a value as one line of text that can't steer a terminal."""
-    return "" if value is None else _CONTROL.sub("\ufffd", str(value))
+    return "" if value is None else _CONTROL.sub("\ufffd", _SPACE.sub(" ", str(value).strip()))
 
 
 def show_json(value: Any) -> None:

@@ -49,6 +49,11 @@ class Invocation:
 
         return open_journal(self.settings)
 
+    def close(self) -> None:
+        """Close what was opened."""
+        if "journal" in self.__dict__:
+            self.journal.database.close()
+
 
 class Root(click.Group):
     """A group whose errors are one line each."""

@@ -49,3 +49,12 @@ def _wait(delivery: Row, now_ms: int) -> str:
     if delivery["waiting"] == Waiting.PAUSED:
         return what
     return f"{what} {ago(delivery['due_ms'], now_ms)}"
+
+
+def delivery_brief(delivery: Row, now_ms: int) -> str:
+    """Return why a delivery stands where it stands, without its state."""
+    state = DeliveryState(delivery["state"])
+    reason = plain(delivery["reason"])
+    if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
+        return "; ".join(part for part in (_wait(delivery, now_ms), reason) if part)
+    return reason

@@ -1,0 +1,172 @@
+"""`bridge deliveries`: what is owed to Clint, what was given up, and a person's decisions about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bridge.cli.choice import agreed, change_each, refusals
+from bridge.cli.output import count, json_option, moment, show_json, show_table
+from bridge.cli.root import NO, Invocation
+from bridge.errors import UsageError
+from bridge.model import DeliveryState
+
+if TYPE_CHECKING:
+    from bridge.journal import Journal
+
+    Change = Callable[[Journal, int, int], DeliveryState]
+
+SHOWN = 50
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _only(command: _Command) -> _Command:
+    """Add the options by which deliveries are chosen."""
+    for option in (
+        click.option("--code", help="Only with this reason code, such as clint.http_422."),
+        click.option("--destination", metavar="NAME", help="Only to this destination."),
+        click.option("--mapping", metavar="NAME", help="Only of this mapping."),
+    ):
+        command = option(command)
+    return command
+
+
+def _chosen(command: _Command) -> _Command:
+    """Add what the two commands that change deliveries have in common."""
+    for option in (
+        json_option,
+        click.option("--yes", is_flag=True, help="Do not ask first."),
+        _only,
+        click.option("--all-dead", is_flag=True, help="All dead deliveries, or those that the options below name."),
+        click.argument("numbers", nargs=-1, type=click.IntRange(1), metavar="[NUMBER]..."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def deliveries() -> None:
+    """List, retry and discard what is owed to Clint."""
+
+
+@deliveries.command("list")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([state.value for state in DeliveryState]),
+    help="Only in this state; may be given several times.",
+)
+@_only
+@click.option("--limit", type=click.IntRange(1, 10_000), default=SHOWN, show_default=True, help="At most so many.")
+@click.option("--before", "before_id", type=int, metavar="NUMBER", help="Only deliveries before this number.")
+@json_option
+@click.pass_obj
+def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **wanted: Any) -> None:
+    """List deliveries, newest first, with their state and reason."""
+    from bridge.cli.event_views import with_times
+    from bridge.cli.wording import delivery_brief
+    from bridge.journal import reading
+    from bridge.runtime import clock_ms
+
+    with invocation.journal.database.read() as connection:
+        rows = reading.list_deliveries(connection, limit=limit, **wanted)
+    if as_json:
+        show_json([with_times(row) for row in rows])
+        return
+    now_ms = clock_ms()
+    show_table(
+        ("number", "event", "name", "mapping", "to", "state", "since", "why"),
+        [
+            (
+                row["id"],
+                row["event_id"],
+                row["event_name"],
+                row["mapping"],
+                row["destination"],
+                row["state"],
+                moment(row["finished_ms"] or row["created_ms"]),
+                delivery_brief(row, now_ms),
+            )
+            for row in rows
+        ],
+    )
+    if len(rows) == limit:
+        click.echo(f"older ones: bridge deliveries list --before {rows[-1]['id']}", err=True)
+
+
+@deliveries.command()
+@_chosen
+@click.pass_context
+def retry(context: click.Context, /, **chosen: Any) -> None:
+    """Send the same payload again: what waits is sent now, what is dead or stale anew.
+
+    Name the NUMBERs of deliveries, or say --all-dead. To send an event through today's mapping instead:
+    bridge events replay.
+    """
+    from bridge import recovery
+
+    _change(context, "retry", recovery.retry, **chosen)
+
+
+@deliveries.command()
+@_chosen
+@click.pass_context
+def discard(context: click.Context, /, **chosen: Any) -> None:
+    """Decide that deliveries are not owed; they are never sent.
+
+    Name the NUMBERs of deliveries, or say --all-dead.
+    """
+    from bridge import recovery
+
+    _change(context, "discard", recovery.discard, **chosen)
+
+
+def _change(
+    context: click.Context,
+    verb: str,
+    change: Change,
+    *,
+    numbers: tuple[int, ...],
+    all_dead: bool,
+    yes: bool,
+    as_json: bool,
+    **only: str | None,
+) -> None:
+    from bridge.runtime import clock_ms
+
+    invocation: Invocation = context.obj
+    if bool(numbers) == all_dead or (numbers and any(only.values())):
+        raise UsageError("either name deliveries or say --all-dead, which --mapping and the like narrow down")
+    journal = invocation.journal
+    ids = list(dict.fromkeys(numbers)) if numbers else _dead(journal, **only)
+    if all_dead and not ids:
+        click.echo("no delivery is dead" + (" with these options" if any(only.values()) else ""), err=True)
+        return
+    if all_dead and not agreed(f"{verb} {count(len(ids), 'dead delivery', 'dead deliveries')}?", yes=yes):
+        click.echo("nothing was changed", err=True)
+        context.exit(NO)
+
+    def one(delivery_id: int) -> str:
+        return f"was {change(journal, delivery_id, clock_ms())}"
+
+    results = change_each(ids, verb, one)
+    refused = refusals(results)
+    if as_json:
+        show_json(results)
+    elif len(results) > len(refused):
+        done = "will be sent" if verb == "retry" else "discarded"
+        click.echo(f"{count(len(results) - len(refused), 'delivery', 'deliveries')} {done}")
+    for text in refused:
+        click.echo(text, err=True)
+    if refused:
+        context.exit(NO)
+
+
+def _dead(journal: Journal, **only: str | None) -> list[int]:
+    from bridge.journal import reading
+
+    with journal.database.read() as connection:
+        return reading.dead_ids(connection, **only)

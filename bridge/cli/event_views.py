@@ -1,0 +1,172 @@
+"""How `bridge events` shows an event's whole way and what a replay would change: as text, or as data for JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from bridge.cli.output import ago, count, moment, plain
+from bridge.cli.wording import delivery_said
+from bridge.delivery import dead_letter
+from bridge.journal.reading import Row
+from bridge.mapping.dates import BRASILIA
+from bridge.model import FINISHED, DeliveryState, EventState
+from bridge.recovery.preview import Outcome, Preview
+
+_WANTS_A_PERSON = frozenset({DeliveryState.DEAD, DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.STALE})
+
+
+def with_times(row: Mapping[str, Any]) -> Row:
+    """Return a row with each time also as people and other programs read it."""
+    times = {
+        f"{name.removesuffix('_ms')}_at": datetime.fromtimestamp(value / 1000, UTC).astimezone(BRASILIA).isoformat()
+        for name, value in row.items()
+        if name.endswith("_ms") and name != "duration_ms" and value is not None
+    }
+    return {**row, **times}
+
+
+def event_data(event: Row, deliveries: Iterable[tuple[Row, list[Row]]]) -> dict[str, Any]:
+    """Return the whole way of an event as data."""
+    return {
+        **with_times(event),
+        "body": json.loads(event["body"]),
+        "deliveries": [
+            {
+                **with_times(delivery),
+                "payload": json.loads(delivery["payload"]) if delivery["payload"] else None,
+                **_explained(delivery),
+                "attempts_made": [with_times(attempt) for attempt in attempts],
+            }
+            for delivery, attempts in deliveries
+        ],
+    }
+
+
+def _explained(delivery: Row) -> dict[str, str | None]:
+    said = dead_letter.explain(delivery["reason_code"])
+    return {"means": said.means if said else None, "todo": said.todo if said else None}
+
+
+def verdicts(event: Row, states: Mapping[str, int], now_ms: int) -> str:
+    """Return in a few words how far an event has come."""
+    if event["state"] == EventState.RECEIVED:
+        return _waits(event, now_ms)
+    return ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "no mapping listens"
+
+
+def _waits(event: Row, now_ms: int) -> str:
+    if event["hold_code"] is None:
+        return "waits for a worker"
+    return f"held ({event['hold_code']}), looked at again {ago(event['due_ms'], now_ms)}"
+
+
+def show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int) -> None:
+    """Print the whole way of an event."""
+    click.echo(f"event {event['id']}: {plain(event['name'])}")
+    again = f"; posted again {count(event['repeats'], 'time')}" if event["repeats"] else ""
+    _line("asaas id", event["event_key"])
+    _line("account", event["account"])
+    _line("about", f"{event['entity']} {event['object_id']}".strip() or "nothing the bridge knows")
+    _line("customer", event["subject"])
+    _line("created", f"{event['created'] or 'not said'} (Asaas)")
+    _line("received", f"{moment(event['received_ms'])}, {ago(event['received_ms'], now_ms)}{again}")
+    _line("state", _event_state(event, now_ms))
+    if event["replay"]:
+        of = f", the last for the mapping {event['replay_mapping']}" if event["replay_mapping"] else ""
+        _line("replayed", f"{count(event['replay'], 'time')}{of}")
+    for delivery, attempts in deliveries:
+        _show_delivery(delivery, attempts, now_ms)
+    if not deliveries and event["state"] == EventState.PROCESSED:
+        name = plain(event["name"])
+        click.echo(f"\nno active mapping listens to {name}, so nothing is owed; see: bridge mappings show")
+
+
+def _event_state(event: Row, now_ms: int) -> str:
+    if event["state"] == EventState.PROCESSED:
+        return f"processed {moment(event['processed_ms'])}"
+    if event["hold_code"] is None:
+        return _waits(event, now_ms)
+    said = dead_letter.explain(event["hold_code"])
+    todo = f"; what to do: {said.todo}" if said and said.todo else ""
+    return f"{_waits(event, now_ms)} ({moment(event['due_ms'])}): {event['hold_reason']}{todo}"
+
+
+def _show_delivery(delivery: Row, attempts: list[Row], now_ms: int) -> None:
+    replay = f", replay {delivery['replay']}" if delivery["replay"] else ""
+    click.echo(f"\ndelivery {delivery['id']}: mapping {plain(delivery['mapping'])}{replay}")
+    _line("state", delivery_said(delivery, attempts, now_ms))
+    state = DeliveryState(delivery["state"])
+    said = dead_letter.explain(delivery["reason_code"])
+    if said and state in _WANTS_A_PERSON:
+        _line("means", said.means)
+        if said.todo:
+            _line("what to do", said.todo)
+    if state not in FINISHED and delivery["due_ms"] is not None:
+        _line("next try", f"{moment(delivery['due_ms'])}, {ago(delivery['due_ms'], now_ms)}")
+    if delivery["payload"]:
+        _line("to", f"{delivery['destination']} (line {delivery['line']}, revision {delivery['revision_id']})")
+        _line("payload", "")
+        for key, value in json.loads(delivery["payload"]).items():
+            click.echo(f"    {plain(key)}: {plain(value)}")
+    for attempt in attempts:
+        _line(f"attempt {attempt['number']}", _attempt(attempt))
+
+
+def _attempt(attempt: Row) -> str:
+    parts = [moment(attempt["started_ms"]), attempt["outcome"] or "no answer yet"]
+    if attempt["duration_ms"] is not None:
+        parts.append(f"{attempt['duration_ms']} ms")
+    if attempt["detail"]:
+        parts.append(attempt["detail"])
+    if attempt["excerpt"]:
+        parts.append(f"answer: {attempt['excerpt']}")
+    return ", ".join(parts)
+
+
+def _line(name: str, value: object) -> None:
+    click.echo(f"  {name:<10} {plain(value)}".rstrip())
+
+
+def preview_data(preview: Preview) -> dict[str, Any]:
+    """Return what a replay would change as data."""
+    return {
+        "event_id": preview.event_id,
+        "name": preview.name,
+        "problem": preview.problem or None,
+        "outcomes": [
+            {**asdict(outcome), "changes": [change._asdict() for change in outcome.changes]}
+            for outcome in preview.outcomes
+        ],
+    }
+
+
+def show_preview(preview: Preview) -> None:
+    """Print what a replay would change."""
+    click.echo(f"event {preview.event_id} {plain(preview.name)}")
+    if preview.problem:
+        click.echo(f"  would wait: {plain(preview.problem)}")
+    elif not preview.outcomes:
+        click.echo("  no active mapping listens to it")
+    for outcome in preview.outcomes:
+        click.echo(f"  {plain(outcome.mapping)}: {_verdict(outcome)}")
+        for change in outcome.changes:
+            click.echo(f"    {plain(change.key)}: {_value(change.before)} -> {_value(change.after)}")
+
+
+def _verdict(outcome: Outcome) -> str:
+    before = f"was {outcome.before}" if outcome.before else "new"
+    reason = f" ({plain(outcome.reason)})" if outcome.reason else ""
+    if outcome.after is not DeliveryState.PENDING:
+        return f"{before}, would be {outcome.after}{reason}"
+    changed = count(len(outcome.changes), "change") if outcome.changes else "same payload"
+    return f"{before}, would be sent to {outcome.destination}: {changed}"
+
+
+def _value(value: Any) -> str:
+    return "(not sent)" if value is None else plain(json.dumps(value, ensure_ascii=False))

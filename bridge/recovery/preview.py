@@ -1,0 +1,142 @@
+"""What a replay would make of an event, beside what was made of it before. Changes nothing and sends nothing.
+
+It goes through the worker's own plan, with today's mappings and what Asaas says now; what the journal adds to a
+decision (one delivery for each instalment plan, stale events) is looked up as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy import Connection
+
+from bridge.errors import BridgeError, NotFound
+from bridge.journal import Journal, deliveries, events, reading
+from bridge.journal.deliveries import NewDelivery
+from bridge.journal.reading import Row
+from bridge.model import DeliveryState
+from bridge.outbox import is_stale
+from bridge.process import ActiveMapping, Plan, opened
+
+BATCH = 50
+
+
+class Enrichment(Protocol):
+    """Fetches objects from Asaas."""
+
+    def fetch_many(self, wanted: Sequence[tuple[str, Mapping[str, str]]]) -> Sequence[dict[str, Any] | BridgeError]:
+        """Return for each (account, name -> id) the objects by name, or why not."""
+        ...
+
+
+class Change(NamedTuple):
+    """One key of the payload that would be another; None where it is not there."""
+
+    key: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What would become of an event in one mapping."""
+
+    mapping: str
+    before: DeliveryState | None
+    """The state of this mapping's newest delivery of the event, None where there is none."""
+    after: DeliveryState
+    destination: str
+    reason: str
+    payload: dict[str, Any] | None
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would become of one event."""
+
+    event_id: int
+    name: str
+    outcomes: tuple[Outcome, ...] = ()
+    problem: str = ""
+    """Why it can't be said; the event would wait."""
+
+
+def preview(
+    journal: Journal,
+    ids: Sequence[int],
+    mapping: str | None,
+    *,
+    active: Sequence[ActiveMapping],
+    environment: Callable[[str], str],
+    enrichment: Enrichment,
+) -> Iterator[Preview]:
+    """Say for each event what a replay through these mappings, or one of them, would make of it.
+
+    Raises NotFound where an event is not in the journal.
+    """
+    for start in range(0, len(ids), BATCH):
+        batch = ids[start : start + BATCH]
+        with journal.database.read() as connection:
+            kept = {event.id: event for event in events.load(connection, batch)}
+        if missing := [id_ for id_ in batch if id_ not in kept]:
+            raise NotFound(f"no event has the number {missing[0]}", mend="see: bridge events list")
+        plans = [
+            opened(
+                replace(kept[id_], replay=kept[id_].replay + 1, replay_mapping=mapping),
+                active,
+                environment(kept[id_].account),
+            )
+            for id_ in batch
+        ]
+        # Asaas is asked outside the transaction: it may take seconds.
+        fetched = enrichment.fetch_many([(plan.event.account, plan.wanted) for plan in plans])
+        with journal.database.read() as connection:
+            for plan, result in zip(plans, fetched, strict=True):
+                yield _preview(connection, plan, result)
+
+
+def _preview(connection: Connection, plan: Plan, fetched: dict[str, Any] | BridgeError) -> Preview:
+    event = plan.event
+    if isinstance(fetched, BridgeError):
+        return Preview(event.id, event.name, problem=str(fetched))
+    newest: dict[str, Row] = {row["mapping"]: row for row in reading.deliveries_of(connection, event.id)}
+    decided = [_with_journal(connection, delivery) for delivery in plan.decide(fetched)]
+    return Preview(event.id, event.name, tuple(_outcome(new, newest.get(new.mapping)) for new in decided))
+
+
+def _with_journal(connection: Connection, new: NewDelivery) -> NewDelivery:
+    """Return the decision as it would stand after the worker looked into the journal."""
+    if new.state is not DeliveryState.PENDING:
+        return new
+    if new.once_key and deliveries.plans_taken(connection, [(new.mapping, new.once_key)], [new.event_id]):
+        return replace(
+            new, state=DeliveryState.FILTERED, payload=None, reason="this instalment plan already has a delivery"
+        )
+    newest = deliveries.newest_delivered(connection, [new]).get((new.account, new.object_id, new.line))
+    if is_stale(new, newest):
+        reason = "a newer event of this charge was already delivered; it would not be sent"
+        return replace(new, state=DeliveryState.STALE, reason=reason)
+    return new
+
+
+def _outcome(new: NewDelivery, before: Row | None) -> Outcome:
+    payload = json.loads(new.payload) if new.payload else None
+    old = json.loads(before["payload"]) if before and before["payload"] else {}
+    return Outcome(
+        new.mapping,
+        DeliveryState(before["state"]) if before else None,
+        new.state,
+        new.destination,
+        new.reason or "",
+        payload,
+        _changes(old, payload or {}) if payload is not None else (),
+    )
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Change, ...]:
+    keys = [*after, *(key for key in before if key not in after)]
+    return tuple(Change(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key))
