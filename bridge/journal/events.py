@@ -100,13 +100,14 @@ def waiting(connection: Connection, lane: int, now_ms: int, limit: int, page: in
     """Return up to `limit` events of the lane that are due, in the order of arrival.
 
     An event waits with the earlier one of its subject, so that a customer's events stay in order while Asaas can't
-    be asked about that customer; events of other customers go past.
+    be asked about that customer; events of other customers go past. Those that wait behind count to the limit too:
+    thousands of them behind one held event must not make one transaction of thousands of updates.
     """
     ready: list[int] = []
     behind: dict[int, int] = {}
     held: dict[tuple[str, str], int] = {}
     after = 0
-    while len(ready) < limit:
+    while len(ready) + len(behind) < limit:
         rows = connection.execute(_waiting, {"b_lane": lane, "b_after": after, "b_limit": page}).all()
         for row in rows:
             after = row.id
@@ -117,8 +118,8 @@ def waiting(connection: Connection, lane: int, now_ms: int, limit: int, page: in
                 behind[row.id] = held[subject]
             else:
                 ready.append(row.id)
-                if len(ready) == limit:
-                    break
+            if len(ready) + len(behind) == limit:
+                break
         if len(rows) < page:
             break
     return Waiting(ready, behind)
