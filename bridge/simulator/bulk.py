@@ -53,6 +53,7 @@ def bulk(customers: int, events: int, seed: int = 0) -> Iterator[tuple[str, byte
         for event in fresh[: events - given]:
             given += 1
             yield event.id, event.body
+    asaas.close()
 
 
 def _charges(asaas: AsaasSimulator, customer: str, lots: random.Random) -> Iterator[None]:

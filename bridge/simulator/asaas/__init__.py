@@ -13,6 +13,7 @@ not seen on the sandbox and the body of 429; a missing User-Agent is a 400; a 40
 Unlike the sandbox it delivers to localhost, sends no e-mail, and never advances its clock by itself.
 """
 
-from .simulator import DEFAULT_KEY, AsaasSimulator
+from .account import DEFAULT_KEY, AsaasAccount
+from .simulator import AsaasSimulator
 
-__all__ = ["DEFAULT_KEY", "AsaasSimulator"]
+__all__ = ["DEFAULT_KEY", "AsaasAccount", "AsaasSimulator"]

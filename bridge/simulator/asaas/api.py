@@ -5,15 +5,13 @@ A creation answers 200, an object that does not exist a 404 without body, a GET 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
 
+from .account import AsaasAccount
 from .lists import page
 from .refusal import Missing, Refusal
-
-if TYPE_CHECKING:
-    from .simulator import AsaasSimulator
 
 Answer = dict[str, Any]
 
@@ -25,7 +23,7 @@ def _given() -> dict[str, Any]:
     return body
 
 
-def api_blueprint(asaas: AsaasSimulator) -> Blueprint:
+def api_blueprint(asaas: AsaasAccount) -> Blueprint:
     """Give the routes of the API."""
     api = Blueprint("v3", __name__, url_prefix="/v3")
     _guard(api, asaas)
@@ -38,7 +36,7 @@ def api_blueprint(asaas: AsaasSimulator) -> Blueprint:
     return api
 
 
-def _guard(api: Blueprint, asaas: AsaasSimulator) -> None:
+def _guard(api: Blueprint, asaas: AsaasAccount) -> None:
     @api.before_request
     def enter() -> tuple[str, int] | None:
         asaas.limits.check_key(request.headers.get("access_token"), request.headers.get("User-Agent"))
@@ -69,7 +67,7 @@ def _guard(api: Blueprint, asaas: AsaasSimulator) -> None:
         return "", 404
 
 
-def _customers(api: Blueprint, asaas: AsaasSimulator) -> None:
+def _customers(api: Blueprint, asaas: AsaasAccount) -> None:
     @api.post("/customers")
     def create() -> Answer:
         return asaas.customers.create(_given())
@@ -91,7 +89,7 @@ def _customers(api: Blueprint, asaas: AsaasSimulator) -> None:
         return asaas.customers.delete(customer_id)
 
 
-def _payments(api: Blueprint, asaas: AsaasSimulator) -> None:
+def _payments(api: Blueprint, asaas: AsaasAccount) -> None:
     @api.post("/payments", endpoint="create_payment", strict_slashes=False)
     def create() -> Answer:
         return asaas.payments.create(_given())
@@ -125,7 +123,7 @@ def _payments(api: Blueprint, asaas: AsaasSimulator) -> None:
         return asaas.payments.refunds(payment_id)
 
 
-def _paying(api: Blueprint, asaas: AsaasSimulator) -> None:
+def _paying(api: Blueprint, asaas: AsaasAccount) -> None:
     @api.post("/payments/<payment_id>/refund")
     def refund(payment_id: str) -> Answer:
         return asaas.paying.refund(payment_id, _given())
@@ -147,7 +145,7 @@ def _paying(api: Blueprint, asaas: AsaasSimulator) -> None:
         return asaas.paying.overdue(payment_id)
 
 
-def _plans(api: Blueprint, asaas: AsaasSimulator) -> None:
+def _plans(api: Blueprint, asaas: AsaasAccount) -> None:
     @api.post("/installments", endpoint="create_plan", strict_slashes=False)
     def create_plan() -> Answer:
         return asaas.installments.create(_given())
@@ -191,7 +189,7 @@ def _plans(api: Blueprint, asaas: AsaasSimulator) -> None:
         return asaas.subscriptions.list_payments(subscription_id, request.args)
 
 
-def _webhooks(api: Blueprint, asaas: AsaasSimulator) -> None:
+def _webhooks(api: Blueprint, asaas: AsaasAccount) -> None:
     @api.post("/webhooks")
     def create_webhook() -> Answer:
         return asaas.webhooks.create(_given())
@@ -218,7 +216,7 @@ def _webhooks(api: Blueprint, asaas: AsaasSimulator) -> None:
         return "", 204
 
 
-def _account(api: Blueprint, asaas: AsaasSimulator) -> None:
+def _account(api: Blueprint, asaas: AsaasAccount) -> None:
     @api.get("/wallets/", strict_slashes=False)
     def wallets() -> Answer:
         return page([{"object": "wallet", "id": asaas.book.account_id}], {})

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flask import Flask
 
 from ..faults import install
+from .account import AsaasAccount
 from .api import api_blueprint
 from .control import control_blueprint
 from .page import page_blueprint
 
-if TYPE_CHECKING:
-    from .simulator import AsaasSimulator
 
-
-def build_app(asaas: AsaasSimulator) -> Flask:
+def build_app(asaas: AsaasAccount) -> Flask:
     """Put the parts together."""
     app = Flask("simulated-asaas", template_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # flask's default provider has it; keys keep Asaas's order

@@ -6,14 +6,12 @@ What the real API has no path for, because only time or a card's holder does it,
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, request
 
+from .account import AsaasAccount
 from .refusal import Missing, Refusal
-
-if TYPE_CHECKING:
-    from .simulator import AsaasSimulator
 
 Answer = dict[str, Any]
 
@@ -23,7 +21,7 @@ def _told() -> Answer:
     return body if isinstance(body, dict) else {}
 
 
-def control_blueprint(asaas: AsaasSimulator) -> Blueprint:
+def control_blueprint(asaas: AsaasAccount) -> Blueprint:
     """Give the routes of the knobs."""
     control = Blueprint("control", __name__, url_prefix="/_sim")
 

@@ -6,18 +6,16 @@ For a person at a demo. Buttons are plain forms that come back to the page.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from .account import AsaasAccount
 from .money import whole_or_float
 from .paying import PAID
 from .payments import OPEN
 from .refusal import Missing, Refusal
-
-if TYPE_CHECKING:
-    from .simulator import AsaasSimulator
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 SHOWN_CHARGES = 100
@@ -43,7 +41,7 @@ def brl(value: float) -> str:
     return "R$ " + f"{value:,.2f}".replace(",", " ").replace(".", ",").replace(" ", ".")
 
 
-def page_blueprint(asaas: AsaasSimulator) -> Blueprint:
+def page_blueprint(asaas: AsaasAccount) -> Blueprint:
     """Give the page and its buttons."""
     site = Blueprint("page", __name__, template_folder=str(TEMPLATES))
 
@@ -81,7 +79,7 @@ def page_blueprint(asaas: AsaasSimulator) -> Blueprint:
     return site
 
 
-def _rows(asaas: AsaasSimulator) -> list[dict[str, Any]]:
+def _rows(asaas: AsaasAccount) -> list[dict[str, Any]]:
     with asaas.book.lock:
         payments = list(reversed(asaas.book.payments.values()))[:SHOWN_CHARGES]
         return [

@@ -7,6 +7,7 @@ the queue stands still, keeping what comes, until somebody reactivates it. It ne
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -51,7 +52,7 @@ class Try:
         return asdict(self)
 
 
-@dataclass
+@dataclass(eq=False)  # the same event queued twice is two things that wait
 class _Waiting:
     event: Event
     since: float
@@ -107,10 +108,10 @@ class WebhookQueue:
         with self._changed:
             resumed = self.webhook["interrupted"] and changed.get("interrupted") is False
             self.webhook.update(changed)
+            if resumed:
+                self.removes_backoff()
             self._start_threads()
             self._changed.notify_all()
-        if resumed:
-            self.removes_backoff()
 
     @property
     def size(self) -> int:
@@ -159,7 +160,8 @@ class WebhookQueue:
                 if self._waiting and not self.webhook["interrupted"] and not (self._in_order and self._in_flight):
                     now = time.monotonic()
                     self._forget_old(now)
-                    candidates = [self._waiting[0]] if self._in_order and self._waiting else list(self._waiting)
+                    # In order only the first may go; else any, so that a penalised one holds up nobody.
+                    candidates = list(itertools.islice(self._waiting, 1)) if self._in_order else self._waiting
                     due = next((waiting for waiting in candidates if waiting.due <= now), None)
                     if due is not None:
                         self._waiting.remove(due)

@@ -12,6 +12,7 @@ keys become fields of the deal when the integration has no mapping of its own. C
 published. What it really answers, how fast and how large, is unconfirmed.
 """
 
-from .simulator import DEFAULT_TOKEN, INTEGRATIONS, ClintSimulator
+from .account import DEFAULT_TOKEN, INTEGRATIONS, ClintAccount
+from .simulator import ClintSimulator
 
-__all__ = ["DEFAULT_TOKEN", "INTEGRATIONS", "ClintSimulator"]
+__all__ = ["DEFAULT_TOKEN", "INTEGRATIONS", "ClintAccount", "ClintSimulator"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, request
 
-if TYPE_CHECKING:
-    from .simulator import ClintSimulator
+from .account import ClintAccount
 
 Answer = dict[str, Any]
 
@@ -17,7 +16,7 @@ def _told() -> Answer:
     return body if isinstance(body, dict) else {}
 
 
-def control_blueprint(clint: ClintSimulator) -> Blueprint:
+def control_blueprint(clint: ClintAccount) -> Blueprint:
     """Give the routes of the knobs."""
     control = Blueprint("control", __name__, url_prefix="/_sim")
 

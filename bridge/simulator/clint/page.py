@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, render_template
 
+from .account import ClintAccount
 from .crm import Deal, Origin, Stage
-
-if TYPE_CHECKING:
-    from .simulator import ClintSimulator
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 SHOWN_DEALS = 50
@@ -29,7 +27,7 @@ RESULT_NAMES = {
 STATUS_NAMES = {"OPEN": "Aberto", "WON": "Ganho", "LOST": "Perdido"}
 
 
-def page_blueprint(clint: ClintSimulator) -> Blueprint:
+def page_blueprint(clint: ClintAccount) -> Blueprint:
     """Give the page."""
     site = Blueprint("page", __name__, template_folder=str(TEMPLATES))
 
@@ -46,13 +44,13 @@ def page_blueprint(clint: ClintSimulator) -> Blueprint:
     return site
 
 
-def _origin(clint: ClintSimulator, origin: Origin) -> dict[str, Any]:
+def _origin(clint: ClintAccount, origin: Origin) -> dict[str, Any]:
     deals = [deal for deal in clint.crm.deals.values() if deal.origin_id == origin.id]
     newest_first = sorted(deals, key=lambda deal: deal.updated_at, reverse=True)
     return {"name": origin.name, "columns": [_column(clint, stage, newest_first) for stage in origin.stages]}
 
 
-def _column(clint: ClintSimulator, stage: Stage, deals: list[Deal]) -> dict[str, Any]:
+def _column(clint: ClintAccount, stage: Stage, deals: list[Deal]) -> dict[str, Any]:
     own = [deal for deal in deals if deal.stage_id == stage.id]
     return {
         "label": stage.label,
@@ -62,7 +60,7 @@ def _column(clint: ClintSimulator, stage: Stage, deals: list[Deal]) -> dict[str,
     }
 
 
-def _card(clint: ClintSimulator, deal: Deal) -> dict[str, Any]:
+def _card(clint: ClintAccount, deal: Deal) -> dict[str, Any]:
     contact = clint.crm.contacts[deal.contact_id]
     return {
         "name": contact.name or contact.email or contact.phone,
@@ -75,7 +73,7 @@ def _card(clint: ClintSimulator, deal: Deal) -> dict[str, Any]:
     }
 
 
-def _name(clint: ClintSimulator, uuid: str) -> str:
+def _name(clint: ClintAccount, uuid: str) -> str:
     integration = clint.receiver.integrations.get(uuid)
     return integration.name if integration else uuid
 
