@@ -1,53 +1,22 @@
-"""How `bridge mappings` shows what it found: tables for a terminal, plain aligned lines for a pipe or a file."""
+"""How `bridge mappings` shows what it found, in words and tables, and as the values that its JSON holds."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from bridge import filtering, transform
+from bridge.cli.output import count, plain, show_table
 from bridge.errors import FilterFailed, StageError
 from bridge.mapping import Finding, Mapping, ReadMapping, Severity
 from bridge.mapping.parts import Compare, Condition, Group
 from bridge.mapping_cases import CaseResult
 
 _MARKS = {True: "yes", False: "no"}
-
-
-def is_terminal() -> bool:
-    """Say whether a person looks at standard output."""
-    return sys.stdout.isatty()
-
-
-def show_json(value: Any) -> None:
-    """Print a value as JSON."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
-
-
-def show_table(headers: Sequence[str], rows: Iterable[Sequence[str]], indent: int = 0) -> None:
-    """Print rows under headers, as a table for a person and as aligned lines otherwise."""
-    rows = [tuple(row) for row in rows]
-    if is_terminal():
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for header in headers:
-            table.add_column(header, overflow="fold")
-        for row in rows:
-            # Text: a value from outside must not be read as rich's own markup.
-            table.add_row(*(Text(cell) for cell in row))
-        Console(file=sys.stdout).print(table)
-        return
-    widths = [max(len(row[column]) for row in [tuple(headers), *rows]) for column in range(len(headers))]
-    for row in [tuple(headers), *rows]:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        click.echo(f"{' ' * indent}{line}")
 
 
 def finding_lines(finding: Finding) -> list[str]:
@@ -63,29 +32,25 @@ def show_findings(read: Iterable[ReadMapping]) -> None:
         for line in finding_lines(finding):
             click.secho(line, fg=colours[finding.severity])
     counts = [_count(read, severity) for severity in Severity]
-    click.echo(f"{_plural(len(read), 'mapping')}: {', '.join(counts)}")
+    click.echo(f"{count(len(read), 'mapping')}: {', '.join(counts)}")
 
 
 def _count(read: Iterable[ReadMapping], severity: Severity) -> str:
     number = sum(finding.severity is severity for one in read for finding in one.findings)
-    return _plural(number, severity.value)
-
-
-def _plural(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
+    return count(number, severity.value)
 
 
 def show_result(result: CaseResult) -> None:
     """Print one test: its line where it passed, expected beside actual where it did not."""
     if result.passed:
-        click.echo(f"ok    {result.mapping}: {result.name}")
+        click.echo(plain(f"ok    {result.mapping}: {result.name}"))
         return
-    click.secho(f"FAIL  {result.path}:{result.line}: {result.name}", fg="red")
+    click.secho(plain(f"FAIL  {result.path}:{result.line}: {result.name}"), fg="red")
     if result.problem:
-        click.echo(f"      {result.problem}")
+        click.echo(f"      {plain(result.problem)}")
         return
     rows = [(str(one.line), one.what, one.expected, one.actual) for one in result.differences]
-    show_table(("line", "key", "expected", "actual"), rows, indent=6)
+    show_table(("line", "key", "expected", "actual"), rows)
 
 
 def result_json(result: CaseResult) -> dict[str, Any]:
@@ -128,14 +93,14 @@ def show_mapping(mapping: Mapping) -> None:
     """Print all that a mapping does."""
     told = summary(mapping)
     for name in ("name", "path", "description", "account", "installments", "line", "stale", "send_to", "tests"):
-        click.echo(f"{name + ':':14}{told[name]}")
+        click.echo(f"{name + ':':14}{plain(told[name])}")
     click.echo(f"{'enabled:':14}{_MARKS[mapping.enabled]}")
     click.echo(f"{'events:':14}{', '.join(mapping.events)}")
     click.echo(f"{'fetched:':14}{', '.join(told['fetched']) or 'nothing'}")
     for route in mapping.routes:
         click.echo(f"{'route:':14}{', '.join(route.events)} -> {route.send_to}")
     for depth, text in condition_lines(mapping.filter):
-        click.echo(f"{'filter:' if not depth else '':14}{'  ' * depth}{text}")
+        click.echo(f"{'filter:' if not depth else '':14}{'  ' * depth}{plain(text)}")
     click.echo()
     rows = [(field.group, field.key, field.type, field.source.text) for field in mapping.fields]
     show_table(("group", "key", "type", "from"), rows)
@@ -189,15 +154,17 @@ def show_explained(told: dict[str, Any]) -> None:
     outcome = f"sent to {told['send_to']}" if told["outcome"] == "sent" else told["outcome"]
     click.secho(f"{told['mapping']}{state}: {outcome}", bold=True)
     if told["outcome"] != "sent":
-        click.echo(f"  {told['code']}: {told['reason']}")
+        click.echo(f"  {told['code']}: {plain(told['reason'])}")
     for seen in told.get("conditions", ()):
-        value = "" if seen["value"] is None else f"  (saw {json.dumps(seen['value'], ensure_ascii=False)[:120]})"
-        click.echo(f"  {_MARKS[seen['passed']]:4}line {seen['line']:<4}{'  ' * seen['depth']}{seen['text']}{value}")
+        value = "" if seen["value"] is None else f"  (saw {plain(json.dumps(seen['value'], ensure_ascii=False))[:120]})"
+        click.echo(
+            f"  {_MARKS[seen['passed']]:4}line {seen['line']:<4}{'  ' * seen['depth']}{plain(seen['text'])}{value}"
+        )
     rows = [
         (one["group"], one["key"], one["source"], one["error"] or _cell(one["value"])) for one in told.get("fields", ())
     ]
     if rows:
-        show_table(("group", "key", "from", "value"), rows, indent=2)
+        show_table(("group", "key", "from", "value"), rows)
 
 
 def _cell(value: Any) -> str:

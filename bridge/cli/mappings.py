@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from bridge import mapping_cases
-from bridge.cli import mapping_views
+from bridge.cli import explain_source, mapping_views
+from bridge.cli.output import json_option, show_json, show_table
 from bridge.cli.root import NO, Invocation
 from bridge.errors import NotFound, UsageError
 from bridge.mapping import Finding, Known, Mapping, ReadMapping, Severity, read_directory, read_file
@@ -22,7 +23,6 @@ from bridge.mapping.context import build_context, references
 from bridge.mapping.parts import FETCHABLE
 
 _PATHS = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group("mappings")
@@ -32,7 +32,7 @@ def mappings() -> None:
 
 @mappings.command()
 @_PATHS
-@_JSON
+@json_option
 @click.option(
     "--no-environment",
     is_flag=True,
@@ -47,7 +47,7 @@ def lint(context: click.Context, paths: tuple[Path, ...], as_json: bool, no_envi
     """
     read = _read(context.obj, paths, no_environment=no_environment)
     if as_json:
-        mapping_views.show_json([finding for one in read for finding in map(_finding_json, one.findings)])
+        show_json([finding for one in read for finding in map(_finding_json, one.findings)])
     else:
         mapping_views.show_findings(read)
     if any(finding.severity is not Severity.NOTE for one in read for finding in one.findings):
@@ -56,7 +56,7 @@ def lint(context: click.Context, paths: tuple[Path, ...], as_json: bool, no_envi
 
 @mappings.command()
 @_PATHS
-@_JSON
+@json_option
 @click.pass_context
 def test(context: click.Context, paths: tuple[Path, ...], as_json: bool) -> None:
     """Run the tests that the mapping files hold, with the worker's own functions.
@@ -71,7 +71,7 @@ def test(context: click.Context, paths: tuple[Path, ...], as_json: bool) -> None
     ]
     failed = sum(not result.passed for result in results)
     if as_json:
-        mapping_views.show_json(
+        show_json(
             {
                 "results": [mapping_views.result_json(result) for result in results],
                 "broken": [finding for one in broken for finding in map(_finding_json, one.findings)],
@@ -90,7 +90,7 @@ def test(context: click.Context, paths: tuple[Path, ...], as_json: bool) -> None
 
 @mappings.command()
 @click.argument("name", required=False)
-@_JSON
+@json_option
 @click.pass_context
 def show(context: click.Context, name: str | None, as_json: bool) -> None:
     """List the mapping files, or show all that one of them does."""
@@ -98,17 +98,15 @@ def show(context: click.Context, name: str | None, as_json: bool) -> None:
     if name is not None:
         mapping = _named(read, name)
         if as_json:
-            mapping_views.show_json(mapping_views.summary(mapping))
+            show_json(mapping_views.summary(mapping))
         else:
             mapping_views.show_mapping(mapping)
         return
     if as_json:
-        mapping_views.show_json(
-            [mapping_views.summary(one.mapping) if one.mapping else _broken_json(one) for one in read]
-        )
+        show_json([mapping_views.summary(one.mapping) if one.mapping else _broken_json(one) for one in read])
         return
     rows = [_row(one) for one in read]
-    mapping_views.show_table(("name", "state", "events", "sends to", "description"), rows)
+    show_table(("name", "state", "events", "sends to", "description"), rows)
 
 
 @mappings.command()
@@ -122,7 +120,7 @@ def show(context: click.Context, name: str | None, as_json: bool) -> None:
     help="An object that would be fetched, such as customer=customer.json; only with a FILE.",
 )
 @click.option("--account", default="default", show_default=True, help="The Asaas account of a FILE.")
-@_JSON
+@json_option
 @click.pass_context
 def explain(
     context: click.Context, name: str | None, event: str, given: tuple[str, ...], account: str, as_json: bool
@@ -133,12 +131,10 @@ def explain(
     if Path(event).is_file():
         seen = _context_of_file(Path(event), _given(given), account)
     else:
-        from bridge.cli.explain_source import load
-
-        seen = load(context, event)
+        seen = explain_source.load(context, event)
     told = [mapping_views.explained(mapping, seen) for mapping in chosen]
     if as_json:
-        mapping_views.show_json(told)
+        show_json(told)
         return
     for one in told:
         mapping_views.show_explained(one)

@@ -61,8 +61,10 @@ def _doubt_in_object(path: Path) -> tuple[str, str] | None:
         if step == ELEMENT:
             continue
         if step not in fields:
-            before = ".".join(path[:index]).replace(f".{ELEMENT}", ELEMENT)
-            return "path.unknown", f"no {before} of Asaas is known to have {step!r}{did_you_mean(step, fields)}"
+            return (
+                "path.unknown",
+                f"no {_written(path[:index])} of Asaas is known to have {step!r}{did_you_mean(step, fields)}",
+            )
         fields = fields[step]
         if fields is None:
             return _into_a_value(path, index + 1)
@@ -75,4 +77,8 @@ def _into_a_value(path: Path, index: int) -> tuple[str, str] | None:
         return None
     name = path[index - 1]
     hint = f"; write {name}.{rest[0]}, which is fetched from Asaas" if name in FETCHABLE else ""
-    return "path.into_value", f"{'.'.join(path[:index])} is one value and has no {rest[0]!r}{hint}"
+    return "path.into_value", f"{_written(path[:index])} is one value and has no {rest[0]!r}{hint}"
+
+
+def _written(path: Path) -> str:
+    return ".".join(path).replace(f".{ELEMENT}", ELEMENT)

@@ -100,9 +100,9 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, findings: Findings) -
     if at == "\t":
         findings.error(spot, "yaml.tab", "a tab; YAML is indented with spaces")
         return
-    findings.error(
-        spot, "yaml.syntax", f"not YAML: {error.problem or error.context or 'unreadable'}; check indentation and quotes"
-    )
+    began = error.context_mark
+    since = f" (in what begins on line {began.line + 1})" if began and began.line + 1 != spot.line else ""
+    findings.error(spot, "yaml.syntax", f"not YAML: {error.problem}{since}; check indentation and quotes")
 
 
 def _is_inline(event: yaml.ScalarEvent) -> bool:
@@ -151,17 +151,16 @@ class _Builder:
         if isinstance(event, yaml.ScalarEvent):
             self._refuse_tag(event, spot)
             self._add(Scalar(spot.line, spot.column, event.value, event.style is None, _is_inline(event)))
-        elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
-            self._refuse_tag(event, spot)
-            if len(self._stack) >= MAX_DEPTH:
-                self._findings.error(spot, "yaml.depth", f"nested deeper than {MAX_DEPTH} levels; make it flatter")
-                return False
-            node: Sequence | Block = (Sequence if isinstance(event, yaml.SequenceStartEvent) else Block)(
-                spot.line, spot.column
-            )
-            self._add(node)
-            self._stack.append(node)
-            self._keys.append(None)
+            return True
+        self._refuse_tag(cast(yaml.CollectionStartEvent, event), spot)
+        if len(self._stack) >= MAX_DEPTH:
+            self._findings.error(spot, "yaml.depth", f"nested deeper than {MAX_DEPTH} levels; make it flatter")
+            return False
+        kind: type[Sequence | Block] = Sequence if isinstance(event, yaml.SequenceStartEvent) else Block
+        node = kind(spot.line, spot.column)
+        self._add(node)
+        self._stack.append(node)
+        self._keys.append(None)
         return True
 
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, spot: Spot) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import cast
 
 from bridge.mapping.document import Block, Node, Scalar, Sequence
 from bridge.mapping.findings import Findings, did_you_mean, shown
@@ -16,7 +17,9 @@ from bridge.mapping.values import typed
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 """How accounts, destinations and lines are named."""
 
-_SCALARS = frozenset({Shape.TEXT, Shape.NAME, Shape.BOOLEAN, Shape.CHOICE, Shape.EXPRESSION, Shape.TEMPLATE})
+_SCALARS = frozenset(
+    {Shape.TEXT, Shape.NAME, Shape.BOOLEAN, Shape.CHOICE, Shape.EXPRESSION, Shape.TEMPLATE, Shape.OPERAND}
+)
 _BLOCKS = frozenset({Shape.FIELDS, Shape.LOOKUP, Shape.OBJECT})
 _LISTS = frozenset({Shape.CONDITIONS, Shape.ROUTES, Shape.TESTS})
 _WANTED = {
@@ -28,7 +31,6 @@ _WANTED = {
     Shape.OBJECT: "pairs such as {payment.value: 10}",
     Shape.ROUTES: "a list of routes, one behind each dash",
     Shape.TESTS: "a list of tests, one behind each dash",
-    Shape.TEXTS: "a list of texts such as [PIX, BOLETO]",
     Shape.EXPRESSION: "an expression such as payment.value",
 }
 
@@ -91,11 +93,9 @@ def unique_pairs(block: Block, findings: Findings) -> list[tuple[Scalar, Node]]:
     for key, value in block.pairs:
         before = first.setdefault(key.text, key)
         if before is not key:
-            findings.error(
-                key,
-                "key.duplicate",
-                f"key {shown(key.text)} stands on line {before.line} and again on line {key.line}; keep one",
-            )
+            where = f"on line {before.line} and again on line {key.line}"
+            where = f"twice on line {key.line}" if before.line == key.line else where
+            findings.error(key, "key.duplicate", f"key {shown(key.text)} stands {where}; keep one")
             continue
         pairs.append((key, value))
     return pairs
@@ -140,7 +140,7 @@ def fits(row: Key, value: Node, findings: Findings) -> bool:
         or shape is Shape.ANY
     )
     if not right:
-        wanted = _WANTED.get(shape, "a text")
+        wanted = f"a list of texts such as {row.example}" if shape is Shape.TEXTS else _WANTED.get(shape, "a text")
         findings.error(value, "value.shape", f"{row.name} must be {wanted}, got {described(value)}")
         return False
     return not isinstance(value, Scalar) or _scalar_fits(row, value, findings)
@@ -156,7 +156,8 @@ def _scalar_fits(row: Key, value: Scalar, findings: Findings) -> bool:
     text = value.text
     match row.shape:
         case Shape.BOOLEAN if not (value.plain and text in {"true", "false"}):
-            findings.error(value, "value.boolean", f"{row.name} must be true or false, got {shown(text)}")
+            quotes = "" if value.plain else " without quotes"
+            findings.error(value, "value.boolean", f"{row.name} must be true or false{quotes}, got {shown(text)}")
         case Shape.CHOICE if text not in row.choices:
             choices = ", ".join(row.choices)
             findings.error(
@@ -190,4 +191,6 @@ def described(node: Node) -> str:
     """Return what a node is, in a person's words."""
     if isinstance(node, Scalar):
         return shown(node.text) if node.text else "nothing"
-    return "a list" if isinstance(node, Sequence) else "a block of keys and values"
+    if isinstance(node, Sequence):
+        return "a list" if node.items else "an empty list"
+    return "a block of keys and values" if cast(Block, node).pairs else "an empty block"

@@ -7,6 +7,8 @@ value, and values are people's names and documents.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,6 +16,7 @@ from typing import Any
 
 import jmespath
 from jmespath import exceptions, lexer, parser, visitor
+from jmespath import functions as jmespath_functions
 
 from bridge.mapping import dates
 from bridge.mapping.document import Node, Scalar
@@ -27,6 +30,10 @@ MAX_DEPTH = 60
 """Ours: JMESPath evaluates recursively; this stays far from Python's own limit."""
 
 _OPTIONS = jmespath.Options(custom_functions=Functions())
+_JMESPATH_NAMES = jmespath_functions.TYPES_MAP
+"""Python's name of a type to JMESPath's: an error about a list's element names the former."""
+# Texts come first, so that a backtick inside one is no literal's beginning.
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?P<literal>(?:[^`\\]|\\.)*)`""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,8 @@ def evaluate(expression: Expression, context: dict[str, Any]) -> Any:
         raise EvaluationFailed(str(error)) from None
     except exceptions.JMESPathTypeError as error:
         wanted = " or ".join(str(kind) for kind in error.expected_types)
-        raise EvaluationFailed(f"{error.function_name}() takes {wanted}, got {error.actual_type}") from None
+        got = _JMESPATH_NAMES.get(error.actual_type, error.actual_type)
+        raise EvaluationFailed(f"{error.function_name}() takes {wanted}, got {got}") from None
     except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
         # JMESPath's own functions raise whatever Python does (an average of nothing, a sum of texts).
         raise EvaluationFailed(f"can't be evaluated ({type(error).__name__})") from None
@@ -80,14 +88,17 @@ def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: F
             node, "expression.too_long", f"an expression has at most {MAX_LENGTH} characters, got {len(text)}"
         )
         return None
+    wrong = _wrong_literal(text)
+    if wrong is not None:
+        message = f"the value between backticks must be JSON, got {shown(wrong.group())}; write texts as '...'"
+        caret = _caret(text, wrong.start())
+        findings.error(place.at(wrong.start()), "expression.literal", message, caret=caret)
+        return None
     try:
         parsed: Any = parser.Parser().parse(text).parsed
     except exceptions.ParseError as error:
-        position = min(getattr(error, "lex_position", 0) or 0, len(text))
-        findings.error(place.at(position), "expression.syntax", _why(error, text), caret=f"{text}\n{' ' * position}^")
-        return None
-    except (exceptions.JMESPathError, PendingDeprecationWarning):
-        findings.error(node, "expression.syntax", f"not a JMESPath expression: {shown(text)}")
+        position = min(error.lex_position or 0, len(text))
+        findings.error(place.at(position), "expression.syntax", _why(error, text), caret=_caret(text, position))
         return None
     except RecursionError:
         parsed = None
@@ -97,6 +108,10 @@ def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: F
     if not _check_functions(parsed, text, place, findings):
         return None
     start = place.at(0)
+    if any(_is_loose_not(branch) for branch in _branches(parsed)):
+        findings.warning(
+            start, "expression.not", "JMESPath reads !a.b as (!a).b, which never has a value; write !(a.b)"
+        )
     return Expression(text, parsed, paths_read(parsed), start.line, start.column)
 
 
@@ -114,10 +129,28 @@ class _Place:
         return Spot(self.scalar.line, self.scalar.column + quote + self.offset + position)
 
 
+def _caret(text: str, position: int) -> str:
+    # Counted in the last line, should the expression stand in a block of several.
+    line_start = text.rfind("\n", 0, position) + 1
+    return f"{text.rstrip()}\n{' ' * (position - line_start)}^"
+
+
+def _wrong_literal(text: str) -> re.Match[str] | None:
+    """Return the first literal that is not JSON; JMESPath takes `x` for a text with a warning, for now."""
+    for match in _QUOTED.finditer(text):
+        literal = match.group("literal")
+        if literal is not None:
+            try:
+                json.loads(literal.replace("\\`", "`"))
+            except ValueError:
+                return match
+    return None
+
+
 def _why(error: exceptions.ParseError, text: str) -> str:
-    if isinstance(error, exceptions.IncompleteExpressionError):
+    token = str(error.token_value or "")
+    if not token:
         return f"expression {shown(text)} ends too early; something is missing after its last character"
-    token = str(error.token_value)
     if isinstance(error, exceptions.LexerError):
         return f"expression {shown(text)} has a character it can't have there: {shown(token)}; quote texts with '...'"
     return f"expression {shown(text)} has {shown(token)} where it can't stand; quote texts with '...'"
@@ -132,19 +165,22 @@ def _depth(tree: dict[str, Any]) -> int:
     return deepest
 
 
-def _calls(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _is_loose_not(node: dict[str, Any]) -> bool:
+    return bool(node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression")
+
+
+def _branches(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
     stack = [tree]
     while stack:
         node = stack.pop()
-        if node["type"] == "function_expression":
-            yield node
+        yield node
         stack.extend(child for child in reversed(node["children"]) if isinstance(child, dict))
 
 
 def _check_functions(tree: dict[str, Any], text: str, place: _Place, findings: Findings) -> bool:
     positions = _name_positions(text)
     good = True
-    for call in _calls(tree):
+    for call in [node for node in _branches(tree) if node["type"] == "function_expression"]:
         name, given = call["value"], len(call["children"])
         spot = place.at(positions[name].pop(0)) if positions.get(name) else place.at(0)
         bounds = arity(name)

@@ -77,11 +77,14 @@ class Findings:
         self._add(place, code, Severity.NOTE, message)
 
     def _add(self, place: Place, code: str, severity: Severity, message: str, caret: str = "") -> None:
+        # What YAML itself refused (an alias, a tag) has no meaning that anything further could be said about.
+        if any(found.code.startswith("yaml.") and _same_place(found, place) for found in self._found):
+            return
         self._found.append(Finding(self.path, place.line, place.column, code, severity, message, caret))
 
     def speaks_of(self, place: Place) -> bool:
         """Say whether there is a finding at this very place already."""
-        return any(found.line == place.line and found.column == place.column for found in self._found)
+        return any(_same_place(found, place) for found in self._found)
 
     @property
     def has_error(self) -> bool:
@@ -93,13 +96,17 @@ class Findings:
         return tuple(sorted(dict.fromkeys(self._found), key=lambda found: (found.line, found.column, found.code)))
 
 
+def _same_place(one: Place, other: Place) -> bool:
+    return (one.line, one.column) == (other.line, other.column)
+
+
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """Return `; did you mean x?` for the nearest of the words, or an empty text where none is near.
 
     Case is not looked at, because `payment_created` is as near to PAYMENT_CREATED as can be.
     """
     by_lower = {known.lower(): known for known in words}
-    close = get_close_matches(word.lower(), by_lower, 1, 0.6)
+    close = get_close_matches(word.lower(), by_lower, 1, 0.7)
     return f"; did you mean {by_lower[close[0]]}?" if close else ""
 
 

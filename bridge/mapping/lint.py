@@ -110,9 +110,8 @@ def check_paths(expressions: Iterable[Expression], events: tuple[str, ...], find
                 findings.warning(expression, *doubtful)
 
 
-def check_cases(cases: Iterable[Case], fields: Iterable[Field], root: Path | None, findings: Findings) -> None:
+def check_cases(cases: Iterable[Case], keys: frozenset[str], root: Path | None, findings: Findings) -> None:
     """Warn of samples that can't be read and of expected keys that no field makes."""
-    keys = {field.key for field in fields}
     for case in cases:
         for sample in (case.given, *case.fetched.values()):
             if isinstance(sample, Sample) and root is not None:

@@ -22,6 +22,7 @@ class Shape(StrEnum):
     CHOICE = "choice"
     TEXTS = "texts"  # a list of texts, or one text
     EXPRESSION = "expression"
+    OPERAND = "operand"  # what an operator compares with; the operator says what it takes
     TEMPLATE = "template"
     CONDITION = "condition"
     CONDITIONS = "conditions"  # a list of conditions
@@ -203,7 +204,7 @@ CONDITION = _table(
     *(
         Key(
             operator.name,
-            _OPERAND_SHAPES.get(operator.operand, Shape.TEXT),
+            _OPERAND_SHAPES.get(operator.operand, Shape.OPERAND),
             operator.help,
             operator.example.split(": ", 1)[1],
         )

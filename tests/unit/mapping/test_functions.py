@@ -1,0 +1,70 @@
+"""The functions of expressions, held to the tables in tests/compliance/functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bridge.mapping.document import Scalar
+from bridge.mapping.expressions import EvaluationFailed, Expression, compile_expression, evaluate
+from bridge.mapping.findings import Findings
+from bridge.mapping.functions import FUNCTIONS, arity
+
+TABLES = Path(__file__).parents[2] / "compliance" / "functions"
+ROWS = [
+    pytest.param(row, id=f"{path.stem}-{index}-{row['expression']}")
+    for path in sorted(TABLES.glob("*.yaml"))
+    for index, row in enumerate(yaml.safe_load(path.read_text(encoding="utf-8")))
+]
+
+
+def compiled(text: str) -> Expression:
+    """Compile an expression that must be fine."""
+    findings = Findings("x")
+    expression = compile_expression(Scalar(1, 1, text, plain=True, inline=True), findings)
+    assert expression is not None, [str(found) for found in findings.in_order()]
+    return expression
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_expression_gives_what_its_table_says(row: dict[str, Any]) -> None:
+    """Every row of the tables holds: the result with its type, or the whole error."""
+    expression = compiled(row["expression"])
+
+    if "error" in row:
+        with pytest.raises(EvaluationFailed) as caught:
+            evaluate(expression, row.get("given", {}))
+        assert str(caught.value) == row["error"]
+    else:
+        result = evaluate(expression, row.get("given", {}))
+        assert result == row["result"]
+        assert type(result) is type(row["result"])
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda function: function.name)
+def test_example_in_the_guide_is_true(function: Any) -> None:
+    """The example that the operator's guide prints gives the result that it prints."""
+    assert str(evaluate(compiled(function.example), {})) == function.gives
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_has_at_least_ten_rows(name: str) -> None:
+    """No function is held by a thin table."""
+    assert len(yaml.safe_load((TABLES / f"{name}.yaml").read_text(encoding="utf-8"))) >= 10
+
+
+def test_arity_knows_both_tables() -> None:
+    """Argument counts come from the bridge's table and from JMESPath's own, variadic ones without an end."""
+    assert arity("date") == (2, 2)
+    assert arity("length") == (1, 1)
+    assert arity("merge") == (1, None)
+    assert arity("nope") is None
+
+
+def test_fault_of_python_inside_a_function_does_not_come_out() -> None:
+    """JMESPath's own functions raise whatever Python does; the error names only its kind."""
+    with pytest.raises(EvaluationFailed, match=r"can't be evaluated \(ValueError\)"):
+        evaluate(compiled("ceil(x)"), {"x": float("nan")})

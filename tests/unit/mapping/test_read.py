@@ -1,0 +1,225 @@
+"""Reading files and directories, what a mapping is, and the set of active ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.mapping import Known, Mapping, MappingSet, Severity, read_directory, read_file, read_mapping
+
+ANY = Known(None, None, None)
+SMALL = "events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email}\n"
+FULL = """\
+description: Tudo
+enabled: false
+account: matriz
+events: [PAYMENT_*, SUBSCRIPTION_CREATED]
+installments: once
+filter:
+  all:
+    - {field: installment.value, at_least: 50}
+    - {expression: payment.deleted}
+contact:
+  nome: {template: "{customer.name} {{x}} {subscription.id}"}
+  numero: {from: customer.phone, is: phone, required: true}
+organization: {empresa: customer.company}
+deal:
+  valor: {from: payment.value, type: number, default: "0"}
+  pago: {from: payment.deleted, type: boolean}
+  forma: {from: payment.billingType, lookup: {PIX: Pix}, default: Outra}
+  origem: {text: Asaas}
+line: relatorios
+stale: send
+send_to: vendas
+routes:
+  - {events: PAYMENT_OVERDUE, send_to: vencidas}
+"""
+
+
+def mapping_of(text: str, path: str = "mappings/x.yaml") -> Mapping:
+    """Read a text that must be a mapping."""
+    read = read_mapping(text, path, ANY)
+    assert read.mapping is not None, [str(finding) for finding in read.findings]
+    return read.mapping
+
+
+def test_every_key_arrives_in_the_mapping() -> None:
+    """What the file says is what the mapping holds."""
+    mapping = mapping_of(FULL)
+
+    assert (mapping.name, mapping.path) == ("x", "mappings/x.yaml")
+    assert mapping.digest == hashlib.sha256(FULL.encode()).hexdigest()
+    assert (mapping.description, mapping.enabled, mapping.account) == ("Tudo", False, "matriz")
+    assert (mapping.events, mapping.installments) == (("PAYMENT_*", "SUBSCRIPTION_CREATED"), "once")
+    assert (mapping.line, mapping.stale, mapping.send_to) == ("relatorios", "send", "vendas")
+    assert mapping.destinations == {"vendas", "vencidas"}
+    assert [(f.group, f.key, f.type, f.required, f.identifies, f.default, f.source.text) for f in mapping.fields] == [
+        ("contact", "nome", "text", False, None, None, "{customer.name} {{x}} {subscription.id}"),
+        ("contact", "numero", "text", True, "phone", None, "customer.phone"),
+        ("organization", "empresa", "text", False, None, None, "customer.company"),
+        ("deal", "valor", "number", False, None, "0", "payment.value"),
+        ("deal", "pago", "boolean", False, None, None, "payment.deleted"),
+        ("deal", "forma", "text", False, None, "Outra", "payment.billingType"),
+        ("deal", "origem", "text", False, None, None, "Asaas"),
+    ]
+
+
+def test_defaults_are_those_of_the_language() -> None:
+    """A small file stands for the usual case."""
+    mapping = mapping_of(SMALL)
+
+    assert (mapping.enabled, mapping.account, mapping.installments) == (True, "default", "each")
+    assert (mapping.filter, mapping.line, mapping.stale, mapping.send_to) == (None, "default", "skip", "default")
+    assert (mapping.routes, mapping.tests) == ((), ())
+
+
+def test_needs_are_read_from_the_expressions() -> None:
+    """Nobody lists what must be fetched; filter and fields are told apart, so that a filtered event fetches little."""
+    mapping = mapping_of(FULL)
+
+    assert mapping.filter_needs == {"installment", "payment"}
+    assert mapping.field_needs == {"customer", "subscription", "payment"}
+
+
+def test_whole_context_needs_everything() -> None:
+    """`@` may look at anything."""
+    mapping = mapping_of('events: [PAYMENT_RECEIVED]\ncontact: {email: "to_string(@)"}\n')
+
+    assert mapping.field_needs == {"customer", "installment", "subscription", "payment"}
+
+
+def test_mapping_listens_to_names_and_families() -> None:
+    """A family holds events that the bridge does not know yet."""
+    mapping = mapping_of(FULL)
+
+    assert mapping.listens_to("PAYMENT_RECEIVED")
+    assert mapping.listens_to("PAYMENT_OF_NEXT_YEAR")
+    assert mapping.listens_to("SUBSCRIPTION_CREATED")
+    assert not mapping.listens_to("SUBSCRIPTION_DELETED")
+    assert not mapping.listens_to("MOBILE_PHONE_RECHARGE_PENDING")
+
+
+def test_first_route_that_names_the_event_wins() -> None:
+    """Events without a route go to send_to."""
+    mapping = mapping_of(FULL)
+
+    assert mapping.destination("PAYMENT_OVERDUE") == "vencidas"
+    assert mapping.destination("PAYMENT_CREATED") == "vendas"
+
+
+def test_mapping_set_gives_enabled_listeners_of_an_account_by_name() -> None:
+    """Order is by name, so that it never depends on how the set was made."""
+    second, first = mapping_of(SMALL, "b.yaml"), mapping_of(SMALL, "a.yaml")
+    off, other = mapping_of(f"{SMALL}enabled: false\n", "c.yaml"), mapping_of(f"{SMALL}account: matriz\n", "d.yaml")
+    mappings = MappingSet([second, off, other, first])
+
+    assert mappings.listening("default", "PAYMENT_RECEIVED") == (first, second)
+    assert mappings.listening("matriz", "PAYMENT_RECEIVED") == (other,)
+    assert mappings.listening("default", "PAYMENT_OVERDUE") == ()
+    assert mappings.get("c") is off
+    assert mappings.get("nope") is None
+    assert len(mappings) == 4
+    assert [mapping.name for mapping in mappings] == ["a", "b", "c", "d"]
+
+
+def test_directory_gives_its_mapping_files_in_order(tmp_path: Path) -> None:
+    """Both endings count; other files and directories below do not."""
+    (tmp_path / "b.yml").write_text(SMALL)
+    (tmp_path / "a.yaml").write_text("nope")
+    (tmp_path / "README.md").write_text("# x")
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "c.yaml").write_text(SMALL)
+    (tmp_path / "d.yaml").mkdir()
+
+    read = read_directory(tmp_path, ANY)
+
+    assert [(Path(one.path).name, one.mapping is not None) for one in read] == [("a.yaml", False), ("b.yml", True)]
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    """x.yaml and x.yml would be one mapping in the journal; which of them would be chance."""
+    (tmp_path / "x.yaml").write_text(SMALL)
+    (tmp_path / "x.yml").write_text(SMALL)
+
+    (*_, last) = read_directory(tmp_path, ANY)
+
+    assert [str(finding) for finding in last.findings] == [
+        f"{tmp_path}/x.yml:1:1: file.unreadable: x.yaml has the same name x; rename one"
+    ]
+
+
+def test_missing_directory_is_a_finding(tmp_path: Path) -> None:
+    """Reading never raises."""
+    (read,) = read_directory(tmp_path / "nope", ANY)
+
+    assert read.findings[0].message == (
+        "the directory can't be read (No such file or directory); set BRIDGE_MAPPINGS_DIR"
+    )
+
+
+def test_file_that_is_not_there_is_a_finding(tmp_path: Path) -> None:
+    """A file may vanish between the listing and the reading."""
+    read = read_file(tmp_path / "nope.yaml", ANY)
+
+    assert read.findings[0].message == "the file can't be read (No such file or directory); check its permissions"
+
+
+def test_file_that_is_not_utf8_is_a_finding(tmp_path: Path) -> None:
+    """A file saved as Latin-1 says so."""
+    (tmp_path / "x.yaml").write_bytes("description: Cobrança\n".encode("latin-1"))
+
+    read = read_file(tmp_path / "x.yaml", ANY)
+
+    assert read.findings[0].message == "the file is not UTF-8; save it as UTF-8"
+
+
+def test_file_of_gigabytes_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """A sparse file of 4 GB costs half a megabyte."""
+    path = tmp_path / "x.yaml"
+    path.touch()
+    os.truncate(path, 4 << 30)
+
+    read = read_file(path, ANY)
+
+    assert read.findings[0].code == "file.too_large"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet=st.sampled_from("ab:{}[]&*<!|>'\"`-,. \n\t#%@\x00é\ud800"), max_size=60))
+def test_no_text_makes_reading_raise(text: str) -> None:
+    """Whatever stands in a file, reading gives findings."""
+    read = read_mapping(text, "x.yaml", ANY)
+
+    assert read.mapping is None
+    assert any(finding.severity is Severity.ERROR for finding in read.findings)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet=st.sampled_from("ab.()[]{}|&'\"`@?*!=<0 ,:-"), max_size=30))
+def test_no_expression_makes_reading_raise(text: str) -> None:
+    """Whatever stands in an expression, reading gives a mapping or findings."""
+    quoted = "'" + text.replace("'", "''") + "'"
+    read = read_mapping(f"{SMALL}deal: {{x: {quoted}}}\n", "x.yaml", ANY)
+
+    assert read.mapping is not None or any(finding.line == 3 for finding in read.findings)
+
+
+@pytest.mark.parametrize("key", ["email", "E-mail", "e_mail", "contact_mail", "EMAIL2"])
+def test_key_names_an_email(key: str) -> None:
+    """Clint's keys are free, so the e-mail is known by its name."""
+    mapping = mapping_of(f"events: [PAYMENT_RECEIVED]\ncontact: {{{key}: customer.email}}\n")
+
+    assert mapping.fields[0].identifies == "email"
+
+
+@pytest.mark.parametrize("key", ["telefone", "fone", "contact_phone", "Celular", "whatsapp", "mobile_1"])
+def test_key_names_a_phone(key: str) -> None:
+    """And so is the phone."""
+    mapping = mapping_of(f"events: [PAYMENT_RECEIVED]\ncontact: {{{key}: customer.phone}}\n")
+
+    assert mapping.fields[0].identifies == "phone"
