@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import click
 
+from bridge.delivery.dead_letter import EXPLANATIONS
 from bridge.errors import BridgeError
 from bridge.settings import SETTINGS, Setting
 from tests.layers import LAYERS, SIMULATOR
@@ -93,6 +94,13 @@ def _family(cls: type[BridgeError]) -> Iterator[type[BridgeError]]:
     yield cls
     for child in cls.__subclasses__():
         yield from _family(child)
+
+
+def reason_table() -> str:
+    """Return every reason code that the journal keeps, with its meaning and what to do."""
+    rows = ["| reason | meaning | what to do |", "| --- | --- | --- |"]
+    rows += [f"| `{code}` | {reason.means} | {reason.todo or 'nothing'} |" for code, reason in EXPLANATIONS.items()]
+    return "\n".join(rows)
 
 
 def layer_list() -> str:

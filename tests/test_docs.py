@@ -12,7 +12,7 @@ import pytest
 
 from bridge.cli.entry import cli
 from bridge.settings import SETTINGS
-from docs.tables import command_reference, command_table, commands, error_table, settings_table
+from docs.tables import command_reference, command_table, commands, error_table, reason_table, settings_table
 from tests.documents import Fence, command_faults, fences, mapping_faults
 from tests.test_errors import ERRORS
 
@@ -29,7 +29,7 @@ def read(name: str) -> str:
 
 def cog_check(paths: list[Path]) -> subprocess.CompletedProcess[str]:
     """Run what `make docs-check` runs."""
-    command = [sys.executable, "-m", "cogapp", "--check", "--diff", *map(str, paths)]
+    command = [sys.executable, "-m", "cogapp", "--check", "--diff", "--verbosity=1", *map(str, paths)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
@@ -100,10 +100,11 @@ def test_every_command_and_option_has_help(context: click.Context) -> None:
 
 
 def test_every_error_code_is_documented() -> None:
-    """docs/errors.md has each code with its sentence."""
+    """docs/errors.md has each error and each reason with its sentence."""
     page = read("docs/errors.md")
 
     assert error_table() in page
+    assert reason_table() in page
     assert [cls.code for cls in ERRORS if f"| `{cls.code}` | {cls.__doc__} |" not in page] == []
 
 
