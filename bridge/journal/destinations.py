@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from bridge.journal.lanes import lock_all
 from bridge.journal.schema import HELD, deliveries, destinations
 
 
@@ -62,6 +63,7 @@ def register(connection: Connection, urls: Mapping[str, str], now_ms: int) -> li
 
     A destination is paused when Clint says that its integration is gone. A new URL is the mend, so that resumes it.
     """
+    lock_all(connection)  # also lets one process at a time look, of several that start at once
     known = load(connection)
     resumed = []
     for name, url in sorted(urls.items()):
@@ -88,11 +90,24 @@ def pause(connection: Connection, name: str, reason: str, now_ms: int) -> None:
 
 
 def resume(connection: Connection, name: str, now_ms: int) -> int:
-    """Send to a destination again, with a closed circuit; return how many lines were waiting for it."""
+    """Send to a destination again, with a closed circuit; return how many lines were waiting for it.
+
+    What waited has all its tries again: those that a removed integration refused were not the payload's fault.
+    """
+    lock_all(connection)
     connection.execute(
         update(destinations)
         .where(destinations.c.name == name)
-        .values(paused_ms=None, paused_reason=None, state="closed", failures=0, opens=0, several=False, until_ms=0)
+        .values(
+            paused_ms=None,
+            paused_reason=None,
+            state="closed",
+            failures=0,
+            failed_subject=None,
+            several=False,
+            opens=0,
+            until_ms=0,
+        )
     )
     return connection.execute(
         update(deliveries)
@@ -101,5 +116,5 @@ def resume(connection: Connection, name: str, now_ms: int) -> int:
             HELD,
             deliveries.c.due_ms.is_not(None),
         )
-        .values(due_ms=now_ms, waiting=None)
+        .values(due_ms=now_ms, waiting=None, forgiven=deliveries.c.attempts)
     ).rowcount

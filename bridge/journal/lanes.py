@@ -111,6 +111,15 @@ def lock(connection: Connection, lane: int) -> None:
     connection.execute(update(lanes).where(lanes.c.lane == lane).values(fence=lanes.c.fence))
 
 
+def lock_all(connection: Connection) -> None:
+    """Lock every lane's row, for a change that concerns them all; must come before any other lock of the transaction.
+
+    Until the commit no worker decides on what it read before the change: else it could put a delivery off for a
+    destination's sake in the very moment in which a person resumes that destination.
+    """
+    connection.execute(select(lanes.c.lane).order_by(lanes.c.lane).with_for_update())
+
+
 def _take_over(connection: Connection, lane: int, now_ms: int) -> None:
     left = list(connection.scalars(select(deliveries.c.id).where(deliveries.c.lane == lane, SENDING)))
     if not left:

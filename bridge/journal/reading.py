@@ -58,7 +58,7 @@ def list_events(connection: Connection, *, limit: int, before_id: int | None = N
 def event_ids(connection: Connection, **wanted: Any) -> list[int]:
     """Return the numbers of the wanted events in the order of arrival.
 
-    `wanted` is any of name, account, object_id, since_ms and until_ms (the first moment that is too late).
+    `wanted` is any of name, account, object_id, state, since_ms and until_ms (the first moment that is too late).
     """
     return list(connection.scalars(select(events.c.id).where(*_wanted_events(**wanted)).order_by(events.c.id)))
 
@@ -68,10 +68,12 @@ def _wanted_events(
     name: str | None = None,
     account: str | None = None,
     object_id: str | None = None,
+    state: str | None = None,
     since_ms: int | None = None,
     until_ms: int | None = None,
 ) -> list[ColumnElement[bool]]:
-    conditions = _equal({events.c.name: name, events.c.account: account, events.c.object_id: object_id})
+    c = events.c
+    conditions = _equal({c.name: name, c.account: account, c.object_id: object_id, c.state: state})
     if since_ms is not None:
         conditions.append(events.c.received_ms >= since_ms)
     if until_ms is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select, update
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
 
 from bridge.errors import IllegalTransition, NotFound
 from bridge.journal import Journal, destinations, events, lanes
 from bridge.journal.deliveries import promote
 from bridge.journal.schema import deliveries as table
 from bridge.journal.schema import events as event_table
-from bridge.model import FINISHED, TRANSITIONS, DeliveryState
+from bridge.model import FINISHED, TRANSITIONS, DeliveryState, EventState
 
 
 def retry(journal: Journal, delivery_id: int, now_ms: int) -> DeliveryState:
@@ -19,7 +21,7 @@ def retry(journal: Journal, delivery_id: int, now_ms: int) -> DeliveryState:
     Raises NotFound, IllegalTransition.
     """
     with journal.database.write() as connection:
-        before = _locked(connection, journal, delivery_id)
+        before = _locked(connection, delivery_id)
         state = DeliveryState(before.state)
         if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
             connection.execute(
@@ -62,7 +64,7 @@ def discard(journal: Journal, delivery_id: int, now_ms: int) -> DeliveryState:
     Raises NotFound, IllegalTransition.
     """
     with journal.database.write() as connection:
-        before = _locked(connection, journal, delivery_id)
+        before = _locked(connection, delivery_id)
         state = DeliveryState(before.state)
         if DeliveryState.DISCARDED not in TRANSITIONS[state]:
             raise IllegalTransition(f"delivery {delivery_id} is {state} and can't be discarded")
@@ -84,12 +86,20 @@ def discard(journal: Journal, delivery_id: int, now_ms: int) -> DeliveryState:
 
 
 def replay(journal: Journal, event_id: int, mapping: str | None, now_ms: int) -> int:
-    """Send an event through today's mappings (or one of them) again; return the replay's number. Raises NotFound."""
+    """Send an event through today's mappings (or one of them) again; return the replay's number.
+
+    Raises NotFound, and IllegalTransition where the event still waits: it goes through today's mappings anyway, and
+    a replay of one mapping in its place would take it from the others.
+    """
     with journal.database.write() as connection:
         lane = connection.scalar(select(event_table.c.lane).where(event_table.c.id == event_id))
         if lane is None:
             raise NotFound(f"no event has the number {event_id}", mend="see: bridge events list")
         lanes.lock(connection, lane)
+        if connection.scalar(select(event_table.c.state).where(event_table.c.id == event_id)) != EventState.PROCESSED:
+            raise IllegalTransition(
+                f"event {event_id} still waits to be processed", mend="look again when it is: bridge events show"
+            )
         return events.ask_replay(connection, event_id, mapping, now_ms)
 
 
@@ -112,7 +122,7 @@ def _known(connection: Connection, name: str) -> None:
         raise NotFound(f"no destination is named {name!r}", mend="see: bridge destinations list")
 
 
-def _locked(connection: Connection, journal: Journal, delivery_id: int):  # type: ignore[no-untyped-def]
+def _locked(connection: Connection, delivery_id: int) -> Row[Any]:
     lane = connection.scalar(select(table.c.lane).where(table.c.id == delivery_id))
     if lane is None:
         raise NotFound(f"no delivery has the number {delivery_id}", mend="see: bridge deliveries list")
