@@ -264,6 +264,7 @@ def many_rows(journal: Journal, number: int) -> None:
                         "once_key": f"plan_{n}" if n % 10 == 0 else None,
                         "payload": "{}",
                         "state": "delivered" if n % 50 else "retrying",
+                        "attempts": 1,
                         "due_ms": None if n % 50 else NOW_MS + n,
                         "waiting": None if n % 100 else "paused",
                         "created_ms": NOW_MS,

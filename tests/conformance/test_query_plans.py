@@ -1,0 +1,190 @@
+"""Every query that runs for each event, delivery or sweep finds its rows by an index, however long the journal is.
+
+The real functions run on a journal with history; what they ask the database is explained by the database itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from bridge import recovery
+from bridge.journal import Journal, deliveries, destinations, events, reading
+from bridge.journal.deliveries import Step
+from bridge.model import DeliveryState, Outcome, lane_of
+from tests.factories import NOW_MS, incoming, keep, many_rows, owe, owed, put_in_state, register
+
+BIG = "events|deliveries|attempts|line"
+
+
+class Asked:
+    """The statements that a block sent to the database."""
+
+    def __init__(self) -> None:
+        self.statements: list[tuple[str, Any]] = []
+
+    def note(self, _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        """Keep one statement with one set of its parameters."""
+        first = parameters[0] if many else parameters
+        if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "INSERT")):
+            self.statements.append((statement, first))
+
+
+@contextmanager
+def asked(journal: Journal) -> Iterator[Asked]:
+    """Note what is asked of the journal's database in the block."""
+    found = Asked()
+    event.listen(journal.database.engine, "before_cursor_execute", found.note)
+    try:
+        yield found
+    finally:
+        event.remove(journal.database.engine, "before_cursor_execute", found.note)
+
+
+def scans(journal: Journal, found: Asked) -> list[str]:
+    """Return what of the noted statements reads a whole big table, or a whole index of it."""
+    wrong = []
+    with journal.database.write() as connection:
+        if not journal.database.is_sqlite:
+            # The tables of a test are small: without this PostgreSQL would rightly read them as a whole.
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        for statement, parameters in found.statements:
+            prefix = "EXPLAIN QUERY PLAN " if journal.database.is_sqlite else "EXPLAIN "
+            rows = connection.exec_driver_sql(prefix + statement, parameters).all()
+            if journal.database.is_sqlite:
+                steps = [row[3] for row in rows]
+            else:
+                # One step is a line with an arrow and the lines about it, such as its condition.
+                steps = re.split(r"->", "\n".join(row[0] for row in rows))
+            wrong += [f"{step.strip()} <- {statement}" for step in steps if _reads_all(step, statement)]
+    return wrong
+
+
+def _reads_all(step: str, statement: str) -> bool:
+    if re.search(r"ORDER BY \w+\.id DESC\s+LIMIT", statement):
+        return False  # walks from the newest and stops at the limit
+    if re.search(r"\b(INDEX|using) deliveries_(dead|sending)\b", step):
+        return False  # small, and holds nothing but what is asked for
+    if re.search(rf"\bSCAN ({BIG})\b", step) or re.search(rf"Seq Scan on ({BIG})\b", step):
+        return True
+    # PostgreSQL walks an index from end to end, and filters, where it finds nothing better.
+    return bool(re.search(rf"Index (Only )?Scan (Backward )?using \w+ on ({BIG})\b", step)) and "Index Cond" not in step
+
+
+@pytest.fixture
+def old(journal: Journal) -> Journal:
+    """Give a journal with thousands of rows of history, and with statistics."""
+    register(journal)
+    many_rows(journal, 1_500)
+    with journal.database.write() as connection:
+        connection.execute(text("ANALYZE"))
+    return journal
+
+
+def claim(journal: Journal) -> None:
+    """What the outbox asks to claim what is due."""
+    with journal.database.write() as connection:
+        rows = deliveries.due(connection, 0, NOW_MS + 10_000, 16)
+        assert rows
+        deliveries.newest_delivered(connection, rows)
+        destinations.load(connection, ["default"])
+        deliveries.start(connection, rows[:2], 1, NOW_MS)
+
+
+def settle(journal: Journal) -> None:
+    """What the outbox asks to record an answer and let the next of the line go."""
+    delivery_id = owe(journal)
+    put_in_state(journal, delivery_id, DeliveryState.SENDING, due_ms=None, attempts=1)
+    with journal.database.write() as connection:
+        deliveries.record(
+            connection,
+            Step(owed(journal, delivery_id), DeliveryState.DELIVERED, NOW_MS),
+            1,
+            Outcome.DELIVERED,
+            status=200,
+            code="",
+            detail="",
+            excerpt="",
+            duration_ms=1,
+        )
+
+
+def process(journal: Journal) -> None:
+    """What a batch of events asks."""
+    ids = keep(journal, *(incoming(f"cus_{n}") for n in range(30)))
+    lane = lane_of("default", "cus_0", journal.lane_count)
+    with journal.database.write() as connection:
+        waiting = events.waiting(connection, lane, NOW_MS, 50)
+        events.load(connection, waiting.ready)
+        deliveries.plans_taken(connection, [("paga", f"plan_{n}") for n in range(20)], ids)
+        events.mark_processed(connection, ids, NOW_MS)
+        events.hold(connection, ids[0], NOW_MS, "code", "reason")
+    for n in range(3):
+        owe(journal, customer=f"cus_{n}")
+
+
+def lease(journal: Journal) -> None:
+    """What taking, holding and giving back a lane asks."""
+    taken = journal.lanes.acquire(3, "one", NOW_MS)
+    assert taken is not None
+    with journal.lanes.hold(taken, NOW_MS):
+        pass
+    journal.lanes.release(taken)
+    late = journal.lanes.acquire(4, "one", NOW_MS)
+    assert late is not None
+    with journal.lanes.hold(late, NOW_MS) as connection:
+        rows = deliveries.due(connection, 4, NOW_MS + 10_000, 1)
+        deliveries.start(connection, rows, 1, NOW_MS)
+    assert journal.lanes.acquire(4, "two", NOW_MS + 60_000) is not None
+
+
+def sweep(journal: Journal) -> None:
+    """What the sweeper and a drain's last look ask."""
+    assert journal.lanes.due(NOW_MS + 10_000)
+    journal.lanes.is_due(3, NOW_MS + 10_000)
+
+
+def repair(journal: Journal) -> None:
+    """What a person's commands ask."""
+    dead, open_ = owe(journal), owe(journal, customer="cus_2")
+    put_in_state(journal, dead, DeliveryState.DEAD, due_ms=None)
+    recovery.retry(journal, dead, NOW_MS)
+    recovery.discard(journal, open_, NOW_MS)
+    recovery.resume(journal, "default", NOW_MS)
+
+
+def look(journal: Journal) -> None:
+    """What a person's lists and one event's page ask."""
+    with journal.database.read() as connection:
+        reading.list_events(connection, limit=50, object_id="pay_1")
+        reading.list_events(connection, limit=50, before_id=1_000_100)
+        reading.list_deliveries(connection, limit=50, before_id=1_000_100)
+        reading.list_deliveries(connection, limit=50, states=["dead"])
+        reading.dead_ids(connection)
+        reading.find_event(connection, "1000003")
+        reading.deliveries_of(connection, 1_000_003)
+        reading.attempts_of(connection, 1_000_003)
+        reading.find_delivery(connection, 1_000_003)
+        reading.verdicts_of(connection, [1_000_003, 1_000_004])
+
+
+def append(journal: Journal) -> None:
+    """What an arriving event asks, new and again."""
+    posted = incoming()
+    journal.append([posted])
+    journal.append([posted])
+
+
+@pytest.mark.parametrize("work", [append, process, claim, settle, lease, sweep, repair, look])
+def test_no_query_reads_a_whole_table(old: Journal, work: Callable[[Journal], None]) -> None:
+    """The database's own plan of each statement searches by an index."""
+    with asked(old) as found:
+        work(old)
+
+    assert found.statements
+    assert scans(old, found) == []
