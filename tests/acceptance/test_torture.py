@@ -1,0 +1,168 @@
+"""2,000 events while everything is killed, flushed and stopped: kept, in order, explained, and repeats only where the
+outcome was unknown.
+
+The bridge runs as the Procfile runs it. The test plays Asaas (posts until answered 200, one event in ten twice) and the
+host (starts again what died); nobody runs a repair command.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from sqlalchemy import select
+
+from bridge.journal.database import Database
+from bridge.journal.schema import attempts, deliveries
+from bridge.journal.schema import events as event_table
+from bridge.model import idempotency_key
+from tests.acceptance import story
+from tests.acceptance.deployment import Deployment, until
+from tests.services import RedisServer
+
+EVENTS, CUSTOMERS = 2_000, 300
+
+pytestmark = pytest.mark.slow
+
+
+class Chaos:
+    """Does one harm after another, and brings back what died as a host would."""
+
+    def __init__(self, bridge: Deployment, redis: RedisServer, seed: int) -> None:
+        self._bridge = bridge
+        self._redis = redis
+        self._lots = random.Random(seed)
+        self.done: list[str] = []
+
+    def run(self, over: Callable[[], bool]) -> None:
+        """Do harm until it is over, then let everything come back."""
+        harms = [
+            self._kill,
+            self._kill,
+            self._kill,
+            self._flush,
+            self._stop_redis,
+            lambda: self._tell_clint("answers", status=500, share=0.2, times=60),
+            lambda: self._tell_clint("answers", status=429, headers={"Retry-After": "1"}, times=10),
+            lambda: self._tell_clint("hangs", seconds=3, times=3),
+            lambda: self._tell_clint("drops", times=5),
+        ]
+        while not over():
+            self._lots.choice(harms)()
+            time.sleep(self._lots.uniform(1, 4))
+            self._bridge.restart_the_dead()
+        self._bridge.clint("comes_back")
+
+    def _tell_clint(self, knob: str, **told: object) -> None:
+        self._bridge.clint(knob, **told)
+        self.done.append(f"clint {knob}")
+
+    def _kill(self) -> None:
+        name = self._lots.choice([name for name in self._bridge.children if not name.startswith("simulated")])
+        self._bridge.children[name].kill()
+        self.done.append(f"kill {name}")
+
+    def _flush(self) -> None:
+        with Redis.from_url(self._redis.url) as client:
+            client.flushall()
+        self.done.append("flush")
+
+    def _stop_redis(self) -> None:
+        self._redis.kill()
+        self.done.append("stop redis")
+        time.sleep(self._lots.uniform(0.5, 2))
+        self._redis.start()
+
+
+def _play_asaas(bridge: Deployment, told: dict[str, list[story.Told]], webs: int, seed: int) -> None:
+    """Post every customer's events in order, many customers at once, one event in ten twice."""
+
+    def post(customer: str) -> None:
+        lots = random.Random(f"{seed}{customer}")
+        for event in told[customer]:
+            bridge.post_until_kept(event.body, lots.randrange(webs))
+            if lots.random() < 0.1:
+                bridge.post_until_kept(event.body, lots.randrange(webs))
+            time.sleep(lots.uniform(0, 0.1))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(post, told))
+
+
+def _finished(database: Database, count: int) -> bool:
+    with database.read() as connection:
+        waiting = connection.scalar(select(event_table.c.id).where(event_table.c.state != "processed").limit(1))
+        rows = connection.execute(select(deliveries.c.state)).scalars().all()
+    return waiting is None and len(rows) == count and set(rows) <= {"delivered", "dead"}
+
+
+def _unknown_outcomes(database: Database) -> dict[str, int]:
+    """Return, by Idempotency-Key, how many attempts ended without our knowing whether Clint took them."""
+    query = (
+        select(event_table.c.account, event_table.c.event_key, deliveries.c.mapping, deliveries.c.replay)
+        .join(deliveries, deliveries.c.event_id == event_table.c.id)
+        .join(attempts, attempts.c.delivery_id == deliveries.c.id)
+        .where((attempts.c.outcome == "unknown") | attempts.c.code.in_(["clint.timeout", "clint.connection"]))
+    )
+    counted: dict[str, int] = {}
+    with database.read() as connection:
+        for row in connection.execute(query):
+            key = idempotency_key(*row)
+            counted[key] = counted.get(key, 0) + 1
+    return counted
+
+
+def _torture(
+    scratch: Path, database_url: str, redis: RedisServer, *, webs: int, workers: int, seed: int, chaos_s: float
+) -> None:
+    mappings = story.write_mappings(scratch / "mappings")
+    people = story.customers(CUSTOMERS)
+    told = story.events([person["id"] for person in people], EVENTS, seed)
+    with Deployment(scratch, database_url, redis.url, mappings) as bridge:
+        bridge.asaas("customers", customers=people)
+        bridge.start(webs=webs, workers=workers)
+        chaos = Chaos(bridge, redis, seed)
+        ends_s = time.monotonic() + chaos_s
+        with ThreadPoolExecutor(1) as asaas:
+            posted = asaas.submit(_play_asaas, bridge, told, webs, seed)
+            chaos.run(lambda: posted.done() and time.monotonic() > ends_s)
+            posted.result()
+
+        database = Database(database_url)
+        until(lambda: _finished(database, EVENTS * 2), 180, every_s=1)
+        verdict = story.judge(bridge.history())
+        unknown = _unknown_outcomes(database)
+        with database.read() as connection:
+            kept = connection.execute(select(event_table.c.event_key)).scalars().all()
+            dead = connection.execute(select(deliveries.c.reason).where(deliveries.c.state == "dead")).scalars().all()
+        database.close()
+
+    print(  # noqa: T201 (the counts are what the test is for; pytest shows them with -rP)
+        f"{len(chaos.done)} harms, {len(kept)} events kept, {verdict.delivered} delivered, {len(dead)} dead, "
+        f"{sum(verdict.repeats.values())} repeats, {sum(unknown.values())} attempts of unknown outcome"
+    )
+    assert sorted(kept) == sorted(event.event_id for events in told.values() for event in events)
+    assert all(dead)
+    assert verdict.delivered == EVENTS * 2 - len(dead)
+    assert verdict.out_of_order == []
+    assert verdict.overlapping == []
+    assert {key: count for key, count in verdict.repeats.items() if count > unknown.get(key, 0)} == {}
+
+
+def test_nothing_is_lost_while_everything_is_killed_on_sqlite(
+    tmp_path: Path, sqlite_url: str, redis_server: RedisServer
+) -> None:
+    """One web process, two workers and a sweeper on SQLite bring every event to Clint, in order, through all harm."""
+    _torture(tmp_path, sqlite_url, redis_server, webs=1, workers=2, seed=11, chaos_s=60)
+
+
+def test_nothing_is_lost_while_everything_is_killed_on_postgresql(
+    tmp_path: Path, postgres_url: str, redis_server: RedisServer
+) -> None:
+    """Two web processes, three workers and a sweeper on PostgreSQL bring every event to Clint, in order."""
+    _torture(tmp_path, postgres_url, redis_server, webs=2, workers=3, seed=12, chaos_s=60)
