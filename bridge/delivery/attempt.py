@@ -14,7 +14,10 @@ from typing import Any, Protocol
 from bridge.clint import Answer
 from bridge.journal import Lease
 from bridge.journal.deliveries import Owed
-from bridge.model import idempotency_key
+from bridge.logs import logger
+from bridge.model import Outcome, idempotency_key
+
+log = logger(__name__)
 
 
 class Destinations(Protocol):
@@ -40,10 +43,16 @@ def make(
     """Send one delivery and return the answer; send nothing where the lease could run out before the answer is in.
 
     Without that look, a process that slept (a suspended machine, a debugger) between the commit of the intent and the
-    send could send at the same time as the worker that took its lane over.
+    send could send at the same time as the worker that took its lane over. A fault of ours is an answer too: raised, it
+    would cost the answers of all other sends of the lane.
     """
     number = owed.attempts + 1
     if clock_ms() + longest_ms > lease.until_ms:
         return Sent(owed, number, None)
     key = idempotency_key(owed.account, owed.event_key, owed.mapping, owed.replay)
-    return Sent(owed, number, client.send(url, json.loads(owed.payload), key))
+    try:
+        return Sent(owed, number, client.send(url, json.loads(owed.payload), key))
+    except Exception as error:
+        log.exception("delivery.fault", delivery_id=owed.id, event_id=owed.event_id, attempt=number)
+        detail = f"the bridge failed to send ({type(error).__name__}); the log has the details"
+        return Sent(owed, number, Answer(Outcome.RETRY, None, "bridge.fault", detail, None, 0, ""))
