@@ -126,7 +126,7 @@ class LeaseLost(BridgeError):
     code = "lane.lease_lost"
 
 
-# ---------------------------------------------------------------- Redis, where the bridge starts its own
+# ---------------------------------------------------------------- processes on this machine
 
 
 class RedisMissing(BridgeError):
@@ -139,9 +139,6 @@ class RedisNotStarted(BridgeError):
     """the Redis server did not start"""
 
     code = "redis.not_started"
-
-
-# ---------------------------------------------------------------- processes on this machine
 
 
 class PortTaken(BridgeError):
@@ -160,15 +157,6 @@ class DemoRefused(BridgeError):
     """the demo can't be shown here"""
 
     code = "demo.refused"
-
-
-# ---------------------------------------------------------------- mappings
-
-
-class MappingError(BridgeError):
-    """the mapping can't run as written"""
-
-    code = "mapping.invalid"
 
 
 # ---------------------------------------------------------------- filtering and transform (pure stages)

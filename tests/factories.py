@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from bridge.journal import Database, Journal, deliveries, destinations, revisions, upgrade
-from bridge.journal.deliveries import NewDelivery, Owed
+from bridge.journal.owed import NewDelivery, Owed
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table

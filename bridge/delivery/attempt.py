@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from bridge.clint import Answer
 from bridge.journal import Lease
-from bridge.journal.deliveries import Owed
+from bridge.journal.owed import Owed
 from bridge.logs import logger
 from bridge.model import Outcome, idempotency_key
 

@@ -7,80 +7,14 @@ only the first open delivery of a line has a due time is kept here and nowhere e
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, func, insert, select, text, update
 
 from bridge.errors import IllegalTransition
+from bridge.journal.owed import Line, NewDelivery, Owed, Step
 from bridge.journal.schema import DELIVERED, OPEN, attempts, deliveries, events
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, Outcome, Waiting
-
-Line = tuple[str, str, str]
-"""Account, subject, line: the queue in which a delivery stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewDelivery:
-    """What a mapping decided about an event: something owed, or the reason why nothing is."""
-
-    event_id: int
-    mapping: str
-    revision_id: int
-    replay: int
-    account: str
-    subject: str
-    line: str
-    lane: int
-    destination: str
-    object_id: str
-    order_at: str
-    order_rank: int
-    skip_stale: bool
-    state: DeliveryState
-    once_key: str | None = None
-    payload: str | None = None
-    reason_code: str | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """A delivery whose turn it is."""
-
-    id: int
-    event_id: int
-    event_key: str
-    mapping: str
-    replay: int
-    account: str
-    subject: str
-    line: str
-    lane: int
-    destination: str
-    object_id: str
-    order_at: str
-    order_rank: int
-    skip_stale: bool
-    payload: str
-    state: DeliveryState
-    attempts: int
-    forgiven: int
-    created_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A change of one delivery's state, with why."""
-
-    delivery: Owed
-    to: DeliveryState
-    now_ms: int
-    due_ms: int | None = None
-    waiting: Waiting | None = None
-    code: str | None = None
-    reason: str | None = None
-
 
 _owed_columns = [events.c.event_key if n == "event_key" else deliveries.c[n] for n in Owed.__slots__]
 _due = (

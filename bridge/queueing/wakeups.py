@@ -1,9 +1,9 @@
 """Wake-ups: RQ jobs that name a lane. They may be lost, late or doubled; the journal owns the work.
 
-Each job has an id of its own; wake-ups coalesce by a key in Redis with a short life instead of by RQ's `unique=True`.
-Measured on RQ 3.0.0: a unique job id is refused while that job runs, for as long as a killed worker's job is not cleaned
-up, and for `failure_ttl` after a failure; each would leave a lane asleep. The key `bridge:wake:<lane>` is deleted when a
-worker starts on the lane, before it looks for work, so that what is committed after that look makes a new wake-up.
+Each job has an id of its own; wake-ups coalesce by a key in Redis with a short life, not by RQ's `unique=True`.
+Measured on RQ 3.0.0: a unique job id is refused while that job runs, while a killed worker's job is not cleaned up, and
+for `failure_ttl` after a failure; each would leave a lane asleep. The key `bridge:wake:<lane>` is deleted when a worker
+starts on the lane, before it looks for work, so that what is committed after that look makes a new wake-up.
 """
 
 from __future__ import annotations

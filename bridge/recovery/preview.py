@@ -13,12 +13,12 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
+from bridge.delivery.stale import is_stale
 from bridge.errors import BridgeError, NotFound
 from bridge.journal import Journal, deliveries, events, reading
-from bridge.journal.deliveries import NewDelivery
+from bridge.journal.owed import NewDelivery
 from bridge.journal.reading import Row
 from bridge.model import DeliveryState
-from bridge.outbox import is_stale
 from bridge.process import ActiveMapping, Plan, opened
 
 BATCH = 50

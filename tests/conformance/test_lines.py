@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from bridge import recovery
 from bridge.errors import IllegalTransition
 from bridge.journal import Journal, deliveries
-from bridge.journal.deliveries import Owed, Step
+from bridge.journal.owed import Owed, Step
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table

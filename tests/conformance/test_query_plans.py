@@ -15,7 +15,7 @@ from sqlalchemy import event, text
 
 from bridge import recovery
 from bridge.journal import Journal, deliveries, destinations, events, reading
-from bridge.journal.deliveries import Step
+from bridge.journal.owed import Step
 from bridge.model import DeliveryState, Outcome, lane_of
 from tests.factories import NOW_MS, incoming, keep, many_rows, owe, owed, put_in_state, register
 

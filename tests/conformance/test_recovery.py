@@ -10,7 +10,7 @@ import pytest
 from bridge import recovery
 from bridge.errors import IllegalTransition, NotFound
 from bridge.journal import Journal, deliveries, destinations, events
-from bridge.journal.deliveries import Step
+from bridge.journal.owed import Step
 from bridge.model import DeliveryState, Waiting, lane_of
 from tests.factories import (
     NOW_MS,

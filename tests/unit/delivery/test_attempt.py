@@ -7,7 +7,7 @@ from typing import Any
 from bridge.clint import Answer
 from bridge.delivery import attempt
 from bridge.journal import Lease
-from bridge.journal.deliveries import Owed
+from bridge.journal.owed import Owed
 from bridge.model import DeliveryState, Outcome, idempotency_key
 
 NOW_MS = 1_795_000_000_000

@@ -1,0 +1,143 @@
+"""The environment, read once into a typed value; what may stand in it is the table in `settings.table`.
+
+Every problem is collected before one error is raised, and no value of a secret is ever put into it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any
+
+from bridge.errors import SettingsError
+from bridge.settings.table import SETTINGS, Setting
+
+__all__ = ["DEFAULT", "SETTINGS", "Account", "Setting", "Settings"]
+
+DEFAULT = "default"
+"""The name of the account or destination whose variable has no suffix."""
+
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+_PREFIXES = ("ASAAS_", "CLINT_", "BRIDGE_")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One Asaas account that may post events to us."""
+
+    name: str
+    api_key: str = field(default="", repr=False)
+    webhook_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The environment as values; attribute names are the variables' names in lower case."""
+
+    values: Mapping[str, Any] = field(repr=False)
+    accounts: Mapping[str, Account]
+    destinations: Mapping[str, str] = field(repr=False)
+    """Webhook URLs by destination name."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment; raise SettingsError with every problem at once."""
+        environ = os.environ if environ is None else environ
+        problems: list[str] = []
+        values: dict[str, Any] = {}
+        families: dict[str, dict[str, str]] = {s.name: {} for s in SETTINGS if s.family}
+        for name in sorted(environ):
+            _read_family(name, environ[name].strip(), families, problems)
+        for setting in SETTINGS:
+            if not setting.family:
+                text = environ.get(setting.name, "").strip() or setting.default
+                values[setting.name] = _parsed(setting, setting.name, text, problems)
+        _check_names(environ, families, problems)
+        if not problems and values["BRIDGE_LEASE"] < values["BRIDGE_SEND_TIMEOUT"] + 2:
+            problems.append(
+                f"BRIDGE_LEASE must be at least BRIDGE_SEND_TIMEOUT + 2, got {values['BRIDGE_LEASE']:g}; "
+                "else a second worker could send while the first still waits for an answer"
+            )
+        if problems:
+            raise SettingsError(problems)
+        if not values["DATABASE_URL"]:
+            values["DATABASE_URL"] = f"sqlite:///{values['BRIDGE_DATA_DIR']}/journal.sqlite3"
+        names = sorted({*families["ASAAS_API_KEY"], *families["ASAAS_WEBHOOK_TOKEN"]})
+        return cls(
+            MappingProxyType(values),
+            MappingProxyType(
+                {
+                    name: Account(
+                        name,
+                        families["ASAAS_API_KEY"].get(name, ""),
+                        families["ASAAS_WEBHOOK_TOKEN"].get(name, ""),
+                    )
+                    for name in names
+                }
+            ),
+            MappingProxyType(families["CLINT_WEBHOOK_URL"]),
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a plain variable's value by its name in lower case."""
+        try:
+            return self.values[name.upper()]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def require(self, *names: str) -> None:
+        """Raise SettingsError naming each of these variables that is not set and where its value comes from."""
+        problems = []
+        for name in names:
+            missing = {
+                "CLINT_WEBHOOK_URL": not self.destinations,
+                "ASAAS_WEBHOOK_TOKEN": not any(account.webhook_token for account in self.accounts.values()),
+                "ASAAS_API_KEY": not any(account.api_key for account in self.accounts.values()),
+            }.get(name)
+            if missing if missing is not None else not self.values[name]:
+                problems.append(f"{name} is not set; {_WHERE[name]}")
+        if problems:
+            raise SettingsError(problems)
+
+
+_WHERE = {
+    "CLINT_WEBHOOK_URL": "copy the URL from Clint: the origin's integrations, Receber Webhook",
+    "ASAAS_WEBHOOK_TOKEN": "choose one (a UUID will do) and enter the same in Asaas: Integrações, Webhooks, token",
+    "ASAAS_API_KEY": "make one in Asaas: Integrações, Chaves de API; put it in single quotes, for it begins with $",
+    "REDIS_URL": "give the address of a Redis or Valkey, such as redis://127.0.0.1:6379/0, or use `bridge up`",
+}
+
+
+def _parsed(setting: Setting, name: str, text: str, problems: list[str]) -> Any:
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        got = "a secret that is not shown" if setting.secret else repr(text)
+        problems.append(f"{name} {error}, got {got}")
+        return None
+
+
+def _read_family(name: str, text: str, families: dict[str, dict[str, str]], problems: list[str]) -> None:
+    for base, members in families.items():
+        if name != base and not name.startswith(f"{base}_"):
+            continue
+        suffix = name[len(base) + 1 :].lower() or DEFAULT
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_]{0,39}", suffix):
+            problems.append(f"{name} must end in a name of letters, digits and _, got {suffix!r}")
+        elif text:
+            members[suffix] = _parsed(_BY_NAME[base], name, text, problems)
+
+
+def _check_names(environ: Mapping[str, str], families: Mapping[str, object], problems: list[str]) -> None:
+    for name in sorted(environ):
+        known = name in _BY_NAME or any(name.startswith(f"{base}_") for base in families)
+        if known or not name.startswith(_PREFIXES):
+            continue
+        close = get_close_matches(name, _BY_NAME, 1)
+        if close and not name.startswith("BRIDGE_TEST_"):
+            problems.append(f"{name} is not a setting of the bridge; did you mean {close[0]}?")
