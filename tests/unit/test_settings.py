@@ -1,0 +1,234 @@
+"""The environment, read once: defaults, families, and every problem at once without a secret in it."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from bridge.errors import SettingsError
+from bridge.settings import SETTINGS, Account, Settings
+
+SECRET = "s3cr3t-of-nobody"
+
+
+def problems(**environ: str) -> tuple[str, ...]:
+    """Return what is wrong with this environment."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(environ)
+    return caught.value.problems
+
+
+def test_an_empty_environment_is_the_defaults() -> None:
+    """Nothing needs to be set to read the settings; what a command needs it asks for by itself."""
+    settings = Settings.from_env({})
+
+    assert settings.database_url == "sqlite:///data/journal.sqlite3"
+    assert (settings.bridge_host, settings.port) == ("127.0.0.1", 8000)
+    assert (settings.bridge_data_dir, settings.bridge_mappings_dir) == (Path("data"), Path("mappings"))
+    assert settings.bridge_allow_private_destinations is False
+    assert settings.clint_api_url == "https://api.clint.digital"
+    assert (dict(settings.accounts), dict(settings.destinations)) == ({}, {})
+
+
+def test_every_default_is_valid() -> None:
+    """A default that its own rule refuses would break every start."""
+    for setting in SETTINGS:
+        setting.parse(setting.default)
+        assert setting.help, setting.name
+
+
+def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument the process's own environment counts."""
+    monkeypatch.setenv("PORT", "9999")
+
+    assert Settings.from_env().port == 9999
+
+
+def test_values_are_stripped_and_empty_ones_are_unset() -> None:
+    """A line break at the end of a pasted secret is not part of it; an empty variable is as good as none."""
+    settings = Settings.from_env(
+        {"ASAAS_WEBHOOK_TOKEN": f" {SECRET}\n", "PORT": "", "CLINT_WEBHOOK_URL_ERP": "", "BRIDGE_HOST": " 0.0.0.0 "}
+    )
+
+    assert settings.accounts["default"].webhook_token == SECRET
+    assert (settings.port, settings.bridge_host) == (8000, "0.0.0.0")  # noqa: S104 (a value that operators use)
+    assert dict(settings.destinations) == {}
+
+
+def test_a_suffix_makes_an_account_or_a_destination() -> None:
+    """The name is the suffix in lower case; without one it is default."""
+    settings = Settings.from_env(
+        {
+            "ASAAS_API_KEY": "$aact_hmlg_1",
+            "ASAAS_API_KEY_MATRIZ": "$aact_prod_2",
+            "ASAAS_WEBHOOK_TOKEN_MATRIZ": "t2",
+            "ASAAS_WEBHOOK_TOKEN_FILIAL_2": "t3",
+            "CLINT_WEBHOOK_URL": "https://clint.example/a/",
+            "CLINT_WEBHOOK_URL_ERP": "https://erp.example/b",
+        }
+    )
+
+    assert dict(settings.accounts) == {
+        "default": Account("default", "$aact_hmlg_1", ""),
+        "matriz": Account("matriz", "$aact_prod_2", "t2"),
+        "filial_2": Account("filial_2", "", "t3"),
+    }
+    assert dict(settings.destinations) == {"default": "https://clint.example/a", "erp": "https://erp.example/b"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("postgres://u@db/x", "postgresql+psycopg://u@db/x"),  # what Heroku gives
+        ("postgresql://u@db/x", "postgresql+psycopg://u@db/x"),
+        ("postgresql+psycopg://u@db/x", "postgresql+psycopg://u@db/x"),
+        ("sqlite:////srv/journal.db", "sqlite:////srv/journal.db"),
+    ],
+)
+def test_a_database_url_names_the_driver(given: str, expected: str) -> None:
+    """The short spellings of PostgreSQL are understood."""
+    assert Settings.from_env({"DATABASE_URL": given}).database_url == expected
+
+
+def test_the_journal_lies_in_the_data_directory() -> None:
+    """Unless DATABASE_URL says otherwise."""
+    assert Settings.from_env({"BRIDGE_DATA_DIR": "/srv/b"}).database_url == "sqlite:////srv/b/journal.sqlite3"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("PORT", "80a", "must be a whole number from 0 to 65535, got '80a'"),
+        ("PORT", "65536", "must be a whole number from 0 to 65535, got '65536'"),
+        ("PORT", "-1", "must be a whole number from 0 to 65535, got '-1'"),
+        ("BRIDGE_WORKER_LANES", "0", "must be a whole number from 1 to 64, got '0'"),
+        ("BRIDGE_RETRY_BASE", "5s", "must be a number of seconds from 0.01 to 3600, got '5s'"),
+        ("BRIDGE_RETRY_BASE", "nan", "must be a number of seconds from 0.01 to 3600, got 'nan'"),
+        ("BRIDGE_RETRY_CAP", "1e3", "must be a number of seconds from 0.01 to 86400, got '1e3'"),
+        ("BRIDGE_SEND_TIMEOUT", "0", "must be a number of seconds from 0.1 to 60, got '0'"),
+        ("BRIDGE_ALLOW_PRIVATE_DESTINATIONS", "yes", "must be 1 (on) or 0 (off), got 'yes'"),
+        ("BRIDGE_LOG_LEVEL", "INFO", "must be debug, info, warning or error, got 'INFO'"),
+        ("ASAAS_API_URL", "api.asaas.com", "must be an https:// URL, got 'api.asaas.com'"),
+        (
+            "DATABASE_URL",
+            f"mysql://u:{SECRET}@db/x",
+            "must begin with sqlite:///, postgres:// or postgresql+psycopg://",
+        ),
+        ("REDIS_URL", f"http://:{SECRET}@r", "must begin with redis://, rediss:// or unix://"),
+        ("CLINT_WEBHOOK_URL", f"ftp://x/{SECRET}", "must be an https:// URL"),
+        ("CLINT_WEBHOOK_URL_ERP", SECRET, "must be an https:// URL"),
+        ("ASAAS_WEBHOOK_TOKEN", f"{SECRET} {SECRET}", "must not have white space"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_rule(name: str, value: str, rule: str) -> None:
+    """The problem names the variable, the rule and the value; a secret's value is never shown."""
+    (problem,) = problems(**{name: value})
+
+    assert problem.startswith(f"{name} {rule}")
+    assert SECRET not in problem
+    if "got '" not in rule:
+        assert problem.endswith("got a secret that is not shown")
+
+
+def test_every_problem_is_said_at_once() -> None:
+    """Nobody has to start the bridge five times to learn of five mistakes."""
+    found = problems(PORT="x", BRIDGE_LEASE="x", CLINT_WEBHOOK_URL_ERP="x", BRIDGE_LOG_LEVEL="x")
+
+    assert [problem.split()[0] for problem in found] == [
+        "CLINT_WEBHOOK_URL_ERP",
+        "PORT",
+        "BRIDGE_LOG_LEVEL",
+        "BRIDGE_LEASE",
+    ]
+
+
+def test_a_lease_must_outlast_a_send() -> None:
+    """Else a second worker could send while the first still waits for an answer."""
+    (problem,) = problems(BRIDGE_LEASE="11.5", BRIDGE_SEND_TIMEOUT="10")
+    assert problem.startswith("BRIDGE_LEASE must be at least BRIDGE_SEND_TIMEOUT + 2, got 11.5")
+
+    assert Settings.from_env({"BRIDGE_LEASE": "12", "BRIDGE_SEND_TIMEOUT": "10"}).bridge_lease == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [
+        ("BRIDGE_MAPPING_DIR", "BRIDGE_MAPPINGS_DIR"),
+        ("BRIDGE_PASWORD", "BRIDGE_PASSWORD"),
+        ("CLINT_API_TOKE", "CLINT_API_TOKEN"),
+    ],
+)
+def test_a_misspelt_variable_is_refused(name: str, close: str) -> None:
+    """A variable that nearly is one of ours would otherwise be ignored in silence."""
+    assert problems(**{name: "x"}) == (f"{name} is not a setting of the bridge; did you mean {close}?",)
+
+
+def test_other_variables_are_nobodys_business() -> None:
+    """What is not ours, and what looks like nothing of ours, is left alone."""
+    Settings.from_env(
+        {"PATH": "/bin", "BRIDGE_TEST_MAPPINGS_DIR": "x", "ASAAS_SOMETHING_ELSE_ENTIRELY": "x", "PORTA": "x"}
+    )
+
+
+def test_a_name_in_a_suffix_has_rules() -> None:
+    """An account's name stands in a URL and in journals."""
+    (problem,) = problems(**{"ASAAS_API_KEY_MATRIZ-SÃO": "$aact_prod_1"})
+
+    assert problem == "ASAAS_API_KEY_MATRIZ-SÃO must end in a name of letters, digits and _, got 'matriz-são'"
+
+
+def test_what_a_command_needs_is_named_with_where_to_get_it() -> None:
+    """All that is missing at once, each with the place its value comes from."""
+    settings = Settings.from_env({})
+    with pytest.raises(SettingsError) as caught:
+        settings.require("CLINT_WEBHOOK_URL", "ASAAS_WEBHOOK_TOKEN", "ASAAS_API_KEY", "REDIS_URL")
+
+    assert [problem.split(" is not set; ")[0] for problem in caught.value.problems] == [
+        "CLINT_WEBHOOK_URL",
+        "ASAAS_WEBHOOK_TOKEN",
+        "ASAAS_API_KEY",
+        "REDIS_URL",
+    ]
+    assert "Receber Webhook" in caught.value.problems[0]
+
+
+def test_any_member_of_a_family_is_enough() -> None:
+    """A bridge whose only destination has a name needs no unnamed one."""
+    Settings.from_env(
+        {
+            "CLINT_WEBHOOK_URL_ERP": "https://erp.example/b",
+            "ASAAS_WEBHOOK_TOKEN_MATRIZ": "t",
+            "ASAAS_API_KEY_MATRIZ": "$aact_prod_1",
+            "REDIS_URL": "redis://r",
+        }
+    ).require("CLINT_WEBHOOK_URL", "ASAAS_WEBHOOK_TOKEN", "ASAAS_API_KEY", "REDIS_URL")
+
+
+def test_settings_do_not_show_secrets() -> None:
+    """Whoever prints them, in a log or a traceback, prints no key, token or webhook URL."""
+    settings = Settings.from_env(
+        {
+            "ASAAS_API_KEY": SECRET,
+            "ASAAS_WEBHOOK_TOKEN": SECRET,
+            "CLINT_WEBHOOK_URL": f"https://clint.example/{SECRET}",
+            "CLINT_API_TOKEN": SECRET,
+            "DATABASE_URL": f"postgres://u:{SECRET}@db/x",
+            "REDIS_URL": f"redis://:{SECRET}@r",
+            "BRIDGE_PASSWORD": SECRET,
+            "BRIDGE_SECRET_KEY": SECRET,
+        }
+    )
+
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings.accounts)
+
+
+def test_a_setting_that_does_not_exist_is_an_attribute_error() -> None:
+    """A misspelt name in our own code fails like any other attribute."""
+    settings = Settings.from_env({})
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = settings.no_such_thing
+
+    assert copy.copy(settings).port == 8000
