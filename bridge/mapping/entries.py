@@ -20,7 +20,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _SCALARS = frozenset(
     {Shape.TEXT, Shape.NAME, Shape.BOOLEAN, Shape.CHOICE, Shape.EXPRESSION, Shape.TEMPLATE, Shape.OPERAND}
 )
-_BLOCKS = frozenset({Shape.FIELDS, Shape.LOOKUP, Shape.OBJECT})
+_BLOCKS = frozenset({Shape.FIELDS, Shape.LOOKUP, Shape.PATHS, Shape.FETCHED, Shape.VALUES})
+_TEXTS = frozenset({Shape.TEXTS, Shape.EVENTS})
+_OTHERWISE = frozenset({Shape.GIVEN, Shape.EXPECT})
+"""What the tests' own reader judges."""
 _LISTS = frozenset({Shape.CONDITIONS, Shape.ROUTES, Shape.TESTS})
 _WANTED = {
     Shape.BOOLEAN: "true or false",
@@ -28,7 +31,9 @@ _WANTED = {
     Shape.CONDITIONS: "a list of conditions, one behind each dash",
     Shape.FIELDS: "lines such as nome: customer.name",
     Shape.LOOKUP: "pairs such as {PIX: Pix}",
-    Shape.OBJECT: "pairs such as {payment.value: 10}",
+    Shape.PATHS: "pairs such as {payment.value: 10}",
+    Shape.FETCHED: "pairs such as {customer: samples/customer_pf.json}",
+    Shape.VALUES: "pairs such as {nome: Cliente Teste}",
     Shape.ROUTES: "a list of routes, one behind each dash",
     Shape.TESTS: "a list of tests, one behind each dash",
     Shape.EXPRESSION: "an expression such as payment.value",
@@ -127,7 +132,7 @@ def read_entries(
 
 def fits(row: Key, value: Node, findings: Findings) -> bool:
     """Say whether a value has its key's shape; say what is wrong where it has not."""
-    if isinstance(value, Scalar) and value.plain and value.text == "" and row.shape is not Shape.ANY:
+    if isinstance(value, Scalar) and value.plain and value.text == "" and row.shape not in _OTHERWISE:
         findings.error(value, "value.empty", f"{row.name} has no value; give it one, such as {row.example}")
         return False
     shape = row.shape
@@ -136,11 +141,11 @@ def fits(row: Key, value: Node, findings: Findings) -> bool:
         or (shape in _BLOCKS and isinstance(value, Block))
         or (shape in _LISTS and isinstance(value, Sequence))
         or (shape is Shape.CONDITION and isinstance(value, Block))
-        or (shape is Shape.TEXTS and _is_texts(value))
-        or shape is Shape.ANY
+        or (shape in _TEXTS and _is_texts(value))
+        or shape in _OTHERWISE
     )
     if not right:
-        wanted = f"a list of texts such as {row.example}" if shape is Shape.TEXTS else _WANTED.get(shape, "a text")
+        wanted = f"a list of texts such as {row.example}" if shape in _TEXTS else _WANTED.get(shape, "a text")
         findings.error(value, "value.shape", f"{row.name} must be {wanted}, got {described(value)}")
         return False
     return not isinstance(value, Scalar) or _scalar_fits(row, value, findings)
@@ -165,15 +170,15 @@ def _scalar_fits(row: Key, value: Scalar, findings: Findings) -> bool:
                 "value.choice",
                 f"{row.name} must be one of {choices}, got {shown(text)}{did_you_mean(text, row.choices)}",
             )
+        case Shape.TEXT | Shape.TEMPLATE | Shape.NAME if is_null(value):
+            findings.error(
+                value, "value.null", f"{row.name} must be a text, got {text}; leave the key out, or quote the word"
+            )
         case Shape.NAME if not NAME.fullmatch(text):
             findings.error(
                 value,
                 "value.name",
                 f"{row.name} must be a name of lower case letters, digits, _ and -, got {shown(text)}",
-            )
-        case Shape.TEXT | Shape.TEMPLATE if is_null(value):
-            findings.error(
-                value, "value.null", f"{row.name} must be a text, got {text}; leave the key out, or quote the word"
             )
         case Shape.TEXT | Shape.TEMPLATE if not text.strip():
             findings.error(value, "value.empty", f"{row.name} is an empty text; leave the key out")

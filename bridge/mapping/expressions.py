@@ -29,6 +29,7 @@ MAX_LENGTH = 2000
 MAX_DEPTH = 60
 """Ours: JMESPath evaluates recursively; this stays far from Python's own limit."""
 
+_CONSTANTS = frozenset({"null", "~", "true", "false"})
 _OPTIONS = jmespath.Options(custom_functions=Functions())
 _JMESPATH_NAMES = jmespath_functions.TYPES_MAP
 """Python's name of a type to JMESPath's: an error about a list's element names the former."""
@@ -74,6 +75,11 @@ def evaluate(expression: Expression, context: dict[str, Any]) -> Any:
 
 def compile_expression(node: Scalar, findings: Findings) -> Expression | None:
     """Return the expression a scalar holds, or None after saying what is wrong with it."""
+    if node.plain and node.text.strip() in _CONSTANTS:
+        # JMESPath would look for an object of that name, and never find one.
+        message = f"an expression names a value, got {node.text}; for the text write {{text: '{node.text}'}}"
+        findings.error(node, "expression.constant", message)
+        return None
     return compile_text(node.text, node, 0, node, findings)
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Literal, cast
 
 from bridge.mapping.document import Block, Node, Scalar
-from bridge.mapping.entries import Entries, described, read_entries, unique_pairs
+from bridge.mapping.entries import Entries, described, is_null, read_entries, unique_pairs
 from bridge.mapping.expressions import Expression, compile_expression, compile_text
 from bridge.mapping.findings import Findings, shown
 from bridge.mapping.parts import Field, Fixed, Source, Template
@@ -110,13 +110,17 @@ def _lookup(node: Node | None, findings: Findings) -> dict[str, str] | None:
     if not isinstance(node, Block):
         return None
     pairs = unique_pairs(node, findings)
-    wrong = [value for _, value in pairs if not isinstance(value, Scalar)]
+    wrong = [value for _, value in pairs if not isinstance(value, Scalar) or is_null(value)]
     for value in wrong:
-        findings.error(value, "value.shape", f"lookup gives texts, got {described(value)}")
+        findings.error(value, "value.shape", f"lookup gives texts, got {described(value)}{_hint(value)}")
     if not pairs:
         findings.error(node, "field.lookup", "lookup has no pairs; give it some, such as {PIX: Pix}")
     texts = {key.text: value.text for key, value in pairs if isinstance(value, Scalar)}
     return texts if pairs and not wrong else None
+
+
+def _hint(value: Node) -> str:
+    return "; leave the pair out, or write '' for no value" if isinstance(value, Scalar) else ""
 
 
 def build_template(scalar: Scalar, findings: Findings) -> Template | None:

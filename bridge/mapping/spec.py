@@ -21,6 +21,7 @@ class Shape(StrEnum):
     BOOLEAN = "boolean"
     CHOICE = "choice"
     TEXTS = "texts"  # a list of texts, or one text
+    EVENTS = "events"  # names of events or families: a list, or one
     EXPRESSION = "expression"
     OPERAND = "operand"  # what an operator compares with; the operator says what it takes
     TEMPLATE = "template"
@@ -30,8 +31,11 @@ class Shape(StrEnum):
     LOOKUP = "lookup"  # text: text
     ROUTES = "routes"
     TESTS = "tests"
-    OBJECT = "object"  # any key: any value
-    ANY = "any"
+    PATHS = "paths"  # path into the event: any value
+    FETCHED = "fetched"  # name of a fetched object: a file, the object or null
+    VALUES = "values"  # key of the payload: the value it must have
+    GIVEN = "given"  # a file or an event
+    EXPECT = "expect"  # filtered, or what the table EXPECT says
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ MAPPING = _table(
     Key("account", Shape.NAME, "De qual conta do Asaas vêm os eventos.", "matriz", default="default"),
     Key(
         "events",
-        Shape.TEXTS,
+        Shape.EVENTS,
         "Quais eventos do Asaas; PAYMENT_* são todos os de cobrança.",
         "[PAYMENT_CONFIRMED, PAYMENT_RECEIVED]",
         required=True,
@@ -121,7 +125,7 @@ MAPPING = _table(
 )
 
 ROUTE = _table(
-    Key("events", Shape.TEXTS, "Para quais eventos a rota vale.", "[PAYMENT_OVERDUE]", required=True),
+    Key("events", Shape.EVENTS, "Para quais eventos a rota vale.", "[PAYMENT_OVERDUE]", required=True),
     Key("send_to", Shape.NAME, "O destino.", "vencidas", required=True),
 )
 
@@ -161,21 +165,21 @@ CASE = _table(
     Key("name", Shape.TEXT, "O que o teste mostra.", "Pix recebido cria negócio", required=True),
     Key(
         "given",
-        Shape.ANY,
+        Shape.GIVEN,
         "O evento: um arquivo de samples/ ou o próprio evento.",
         "samples/payment_received_pix.json",
         required=True,
     ),
-    Key("set", Shape.OBJECT, "Valores trocados no evento, pelo caminho.", "{payment.value: 129.9}"),
+    Key("set", Shape.PATHS, "Valores trocados no evento, pelo caminho.", "{payment.value: 129.9}"),
     Key(
         "with",
-        Shape.OBJECT,
+        Shape.FETCHED,
         "O que seria buscado no Asaas, por nome: um arquivo, o próprio objeto ou null.",
         "{customer: samples/customer_pf.json}",
     ),
     Key(
         "expect",
-        Shape.ANY,
+        Shape.EXPECT,
         "O que deve sair: filtered, ou chaves e valores do envio.",
         "{nome: Cliente Teste}",
         required=True,
@@ -183,7 +187,7 @@ CASE = _table(
 )
 
 EXPECT = _table(
-    Key("exactly", Shape.OBJECT, "Todas as chaves do envio; nenhuma outra pode sair.", "{nome: Cliente Teste}"),
+    Key("exactly", Shape.VALUES, "Todas as chaves do envio; nenhuma outra pode sair.", "{nome: Cliente Teste}"),
     Key("dead", Shape.TEXT, "O código do motivo pelo qual nada é enviado.", "transform.no_contact"),
     Key("send_to", Shape.NAME, "O destino esperado.", "vencidas"),
 )

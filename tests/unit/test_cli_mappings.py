@@ -343,3 +343,13 @@ def test_explain_of_a_kept_event_reads_the_journal(root: Path, monkeypatch: pyte
 
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_schema_is_printed_or_written(root: Path) -> None:
+    """The same text either way, as it lies in mappings/."""
+    printed = bridge("schema")
+    written = bridge("schema", "--output", str(root / "mapping.schema.json"))
+
+    assert printed.stdout == (SHIPPED / "mapping.schema.json").read_text() == (root / "mapping.schema.json").read_text()
+    assert (printed.exit_code, written.exit_code) == (0, 0)
+    assert "yaml-language-server: $schema=./mapping.schema.json" in written.stdout

@@ -1,0 +1,66 @@
+"""Where `bridge mappings` gets its mappings from: files and directories, or one mapping by its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge.cli.root import Invocation
+from bridge.errors import NotFound, UsageError
+from bridge.mapping import Known, Mapping, ReadMapping, read_directory, read_file
+
+paths_argument = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+
+
+def read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment: bool) -> list[ReadMapping]:
+    """Return what became of the files and directories; without any, of the directory of BRIDGE_MAPPINGS_DIR."""
+    settings = invocation.settings
+    places = list(paths) or [settings.bridge_mappings_dir]
+    read: list[ReadMapping] = []
+    for place in places:
+        root = place if place.is_dir() else place.parent
+        known = Known(frozenset(settings.accounts), frozenset(settings.destinations), root)
+        if no_environment:
+            known = Known(None, None, root)
+        read += [read_file(place, known)] if place.is_file() else read_directory(place, known)
+    return read
+
+
+def find_mapping(invocation: Invocation, reference: str) -> Mapping:
+    """Return the mapping of a file, or of a name in the directory of BRIDGE_MAPPINGS_DIR."""
+    path = Path(reference)
+    if path.is_file():
+        (read,) = read_paths(invocation, [path], no_environment=True)
+        return runnable(read)
+    return named(read_paths(invocation, (), no_environment=True), reference)
+
+
+def named(read: Iterable[ReadMapping], name: str) -> Mapping:
+    """Return the mapping of that name; raise where there is none or it can't run."""
+    for one in read:
+        if Path(one.path).stem == name:
+            return runnable(one)
+    raise NotFound(f"no mapping is named {name!r}", mend="see `bridge mappings show`")
+
+
+def runnable(read: ReadMapping) -> Mapping:
+    """Return the mapping; raise where the file has an error."""
+    if read.mapping is None:
+        raise UsageError(
+            f"mapping {Path(read.path).stem} can't run", where=read.path, mend="see `bridge mappings lint`"
+        )
+    return read.mapping
+
+
+def json_file(path: Path) -> Any:
+    """Return what a JSON file holds."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path} can't be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path} is not JSON") from None

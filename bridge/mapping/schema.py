@@ -1,0 +1,147 @@
+"""Makes the JSON Schema of a mapping file, which editors use for completion and for marking mistakes while typing.
+
+It is made from the tables that reading, lint and the guide follow. It says less than lint (no expression, no sample
+and no destination is looked at) and nothing that lint does not say: what it refuses, lint refuses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.cases import SET_PATH
+from bridge.mapping.entries import NAME
+from bridge.mapping.operators import OPERATORS, Operand
+from bridge.mapping.parts import FETCHABLE
+from bridge.mapping.spec import CONDITION_KINDS, FIELD_SOURCES, TABLES, Key, Shape
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+FILE_NAME = "mapping.schema.json"
+COMMENT = f"# yaml-language-server: $schema=./{FILE_NAME}"
+"""The first line of a mapping file by which an editor finds the schema."""
+
+_FAMILIES = sorted({f"{event.family}_*" for event in EVENTS.values()})
+# An editor reads unquoted 10 and true as such before it asks the schema; to the bridge every scalar is text.
+_SCALAR = ["string", "number", "boolean"]
+_TEXT: dict[str, Any] = {"type": _SCALAR, "pattern": "\\S"}
+_EXPRESSION: dict[str, Any] = {"type": "string", "pattern": "\\S"}
+_EVENT: dict[str, Any] = {
+    "anyOf": [{"enum": [*EVENTS, *_FAMILIES]}, {"type": "string", "pattern": r"^[A-Z][A-Z_]*_\*$"}]
+}
+_OPERANDS: dict[Operand, dict[str, Any]] = {
+    Operand.TEXT: {"type": _SCALAR, "minLength": 1},
+    Operand.NUMBER: {"type": ["string", "number"], "minLength": 1},
+    Operand.DATE: {"type": "string", "minLength": 1},
+    Operand.PATTERN: {"type": _SCALAR, "minLength": 1},
+}
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a mapping file."""
+    return {
+        "$schema": DIALECT,
+        "title": "Automação entre o Asaas e o Clint",
+        **_block("mapping"),
+        "$defs": {name: _DEFINITIONS[name]() for name in _DEFINITIONS},
+    }
+
+
+def schema_text() -> str:
+    """Return the schema as the text of its file."""
+    return json.dumps(schema(), ensure_ascii=False, indent=2) + "\n"
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _block(table: str) -> dict[str, Any]:
+    keys = TABLES[table].values()
+    block: dict[str, Any] = {
+        "type": "object",
+        "properties": {key.name: _property(key) for key in keys},
+        "additionalProperties": False,
+    }
+    required = [key.name for key in keys if key.required]
+    return {**block, "required": required} if required else block
+
+
+def _property(key: Key) -> dict[str, Any]:
+    told: dict[str, Any] = {"description": f"{key.help} Exemplo: {key.example}"}
+    if key.default:
+        told["default"] = {"true": True, "false": False}.get(key.default, key.default)
+    return {**told, **_value(key)}
+
+
+def _value(key: Key) -> dict[str, Any]:
+    if key.shape is Shape.CHOICE:
+        return {"enum": list(key.choices)}
+    if key.shape is Shape.OPERAND:
+        return _OPERANDS[OPERATORS[key.name].operand]
+    return _VALUES[key.shape]
+
+
+def _texts(item: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
+
+
+_VALUES: dict[Shape, dict[str, Any]] = {
+    Shape.TEXT: _TEXT,
+    Shape.TEMPLATE: _TEXT,
+    Shape.NAME: {"type": _SCALAR, "pattern": f"^{NAME.pattern}$"},
+    Shape.BOOLEAN: {"type": "boolean"},
+    Shape.TEXTS: _texts({"type": _SCALAR, "minLength": 1}),
+    Shape.EVENTS: _texts(_EVENT),
+    Shape.EXPRESSION: _EXPRESSION,
+    Shape.CONDITION: _ref("condition"),
+    Shape.CONDITIONS: {"type": "array", "items": _ref("condition"), "minItems": 1},
+    Shape.FIELDS: {
+        "type": "object",
+        "propertyNames": {"pattern": "\\S"},
+        "additionalProperties": {"anyOf": [_EXPRESSION, _ref("field")]},
+    },
+    Shape.LOOKUP: {"type": "object", "additionalProperties": {"type": _SCALAR}, "minProperties": 1},
+    Shape.ROUTES: {"type": "array", "items": _ref("route")},
+    Shape.TESTS: {"type": "array", "items": _ref("test")},
+    Shape.PATHS: {"type": "object", "propertyNames": {"pattern": f"^{SET_PATH.pattern}$"}},
+    Shape.FETCHED: {
+        "type": "object",
+        "properties": {key: {"type": [*_SCALAR, "object", "null"]} for key in sorted(FETCHABLE)},
+        "additionalProperties": False,
+    },
+    Shape.VALUES: {"type": "object", "additionalProperties": {"type": [*_SCALAR, "null"]}},
+    Shape.GIVEN: {"type": [*_SCALAR, "object"]},
+    Shape.EXPECT: {"anyOf": [{"enum": ["filtered"]}, _ref("expect")]},
+}
+
+
+def _condition() -> dict[str, Any]:
+    field = {"required": ["field"], "oneOf": [{"required": [name]} for name in OPERATORS]}
+    return {
+        **_block("condition"),
+        "oneOf": [field if kind == "field" else {"required": [kind]} for kind in CONDITION_KINDS],
+        "dependentRequired": {name: ["field"] for name in OPERATORS},
+    }
+
+
+def _field() -> dict[str, Any]:
+    return {
+        **_block("field"),
+        "oneOf": [{"required": [source]} for source in FIELD_SOURCES],
+        "dependentRequired": {"lookup": ["from"]},
+    }
+
+
+def _expect() -> dict[str, Any]:
+    return {**_block("expect"), "additionalProperties": {"type": [*_SCALAR, "null"]}, "minProperties": 1}
+
+
+_DEFINITIONS: dict[str, Callable[[], dict[str, Any]]] = {
+    "condition": _condition,
+    "field": _field,
+    "route": lambda: _block("route"),
+    "test": lambda: _block("test"),
+    "expect": _expect,
+}
