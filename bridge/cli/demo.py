@@ -158,7 +158,8 @@ class _Show:
         if self._problem:
             raise self._problem[0]
         deadline_s = time.monotonic() + DEADLINE_S
-        self.until(lambda: time.monotonic() > deadline_s or self._settled())
+        # Once there is nothing left to do, no further deal can come.
+        self.until(lambda: time.monotonic() > deadline_s or self.watch.is_idle())
         self.missing = self._still_missing()
         return not self.missing
 
@@ -173,9 +174,6 @@ class _Show:
             self._expected += play(f"{self.stage.asaas_url}/v3", DEFAULT_KEY, step, pause_s)
         except Exception as error:  # noqa: BLE001 (raised again in the main thread, which ends what was started)
             self._problem.append(error)
-
-    def _settled(self) -> bool:
-        return self.watch.is_idle() and not self._still_missing()
 
     def _still_missing(self) -> list[str]:
         from bridge.simulator.scenario import missing

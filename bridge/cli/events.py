@@ -10,6 +10,7 @@ from bridge.cli.choice import agreed, change_each, check_can_ask, find_event, mo
 from bridge.cli.output import ago, count, json_option, moment, show_json, show_table
 from bridge.cli.root import NO, Invocation
 from bridge.errors import UsageError
+from bridge.model import EventState
 
 if TYPE_CHECKING:
     from bridge.journal import Journal
@@ -149,7 +150,8 @@ def _chosen(journal: Journal, which: tuple[str, ...], **wanted: Any) -> list[int
     with journal.database.read() as connection:
         if which:
             return sorted({find_event(connection, reference)["id"] for reference in which})
-        return reading.event_ids(connection, **wanted)
+        # What still waits goes through today's mappings anyway.
+        return reading.event_ids(connection, state=EventState.PROCESSED.value, **wanted)
 
 
 def _show_previews(invocation: Invocation, ids: list[int], mapping: str | None, *, as_json: bool) -> None:
@@ -194,7 +196,7 @@ def _replay(context: click.Context, journal: Journal, ids: list[int], mapping: s
     refused = refusals(results)
     if as_json:
         show_json(results)
-    else:
+    elif len(results) > len(refused):
         click.echo(f"{count(len(results) - len(refused), 'event')} handed to the workers; see: bridge events list")
     for text in refused:
         click.echo(text, err=True)

@@ -154,12 +154,16 @@ def choose_ports(wanted: Sequence[int]) -> list[int]:
     """Return ports of this machine that are free: the wanted ones where they are, else others."""
     chosen: list[int] = []
     for port in wanted:
-        try:
-            check_free(LOOPBACK, port)
-            chosen.append(port)
-        except PortTaken:
-            chosen.append(_free_port(chosen))
+        chosen.append(_free_port(chosen) if port in chosen or not _is_free(port) else port)
     return chosen
+
+
+def _is_free(port: int) -> bool:
+    try:
+        check_free(LOOPBACK, port)
+    except PortTaken:
+        return False
+    return True
 
 
 def _free_port(taken: Sequence[int]) -> int:

@@ -73,6 +73,7 @@ def worker(invocation: Invocation) -> None:
 
     settings = _begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL")
     runtime = Runtime(settings)
+    runtime.check_urls()
     _register_when_there(runtime, threading.Event())
     drainer = Drainer(
         runtime.journal,
@@ -100,7 +101,8 @@ def sweeper(invocation: Invocation) -> None:
     stopping = threading.Event()
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
-        stopping.set()
+        # In a thread: the handler may have interrupted the very code that holds the event's lock.
+        threading.Thread(target=stopping.set, name="stop").start()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

@@ -58,6 +58,7 @@ class Supervisor:
         line: Callable[[str, str], None] | None = None,
         log_directory: Path | None = None,
         grace_s: float = GRACE_S,
+        steady_s: float = STEADY_S,
     ) -> None:
         """Tell `notice` about deaths; give output to `line` (name, text), or to files in the log directory."""
         self._kept = [_Kept(child) for child in children]
@@ -65,6 +66,7 @@ class Supervisor:
         self._line = line
         self._log_directory = log_directory
         self._grace_s = grace_s
+        self._steady_s = steady_s
 
     def __enter__(self) -> Self:
         if self._log_directory is not None:
@@ -148,7 +150,7 @@ class Supervisor:
 
     def _died(self, kept: _Kept, status: int) -> None:
         now_s = time.monotonic()
-        if now_s - kept.started_s >= STEADY_S:
+        if now_s - kept.started_s >= self._steady_s:
             kept.deaths = 0
         wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(kept.deaths, 10))
         kept.deaths += 1

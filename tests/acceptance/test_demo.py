@@ -1,0 +1,172 @@
+"""`bridge demo` as an operator runs it on a machine that has nothing but the bridge."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bridge.queueing.embedded import find_server
+from tests.commands import ROOT, free_port
+from tests.factories import until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_server() is None and os.environ.get("CI") != "true", reason="no Redis server to start here"
+    ),
+]
+
+
+def environ(data: Path, **more: str) -> dict[str, str]:
+    """Return an environment with an operator's own settings, none of which may matter."""
+    own = {
+        "ASAAS_API_KEY": "$aact_prod_real",
+        "ASAAS_WEBHOOK_TOKEN": "real",
+        "CLINT_WEBHOOK_URL": "https://clint.invalid/real",
+        "DATABASE_URL": f"sqlite:///{data}/real.sqlite3",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+    }
+    return {**os.environ, **own, "BRIDGE_DATA_DIR": str(data), **more}
+
+
+def run_once(data: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a demo to its end."""
+    command = [sys.executable, "-m", "bridge", "demo", "--once"]
+    return subprocess.run(
+        command, cwd=ROOT, env=environ(data, **more), capture_output=True, text=True, timeout=170, check=False
+    )
+
+
+def processes_in(text: str) -> list[int]:
+    """Return the processes whose environment names this text: everything a demo started in its directory."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (path / "environ").read_bytes()
+        except OSError:
+            continue
+        if text.encode() in told and int(path.name) != os.getpid():
+            found.append(int(path.name))
+    return found
+
+
+def test_once_ends_with_0_when_every_deal_stands(tmp_path: Path) -> None:
+    """Each event, each verdict and each deal is shown, nothing of the operator's own is touched, nothing stays."""
+    done = run_once(tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert re.search(r"#\d+ +PAYMENT_RECEIVED pay_", done.stdout)
+    assert re.search(r"cobranca_paga: delivered to default \(200 in \d+ ms\)", done.stdout)
+    assert re.search(r"cobranca_criada: filtered: ", done.stdout)
+    assert "no active mapping listens to this event" in done.stdout
+    assert re.search(r"clint +new deal: Ana Beatriz Souza", done.stdout)
+    assert "every expected deal stands" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert not (tmp_path / "real.sqlite3").exists()
+    assert not (tmp_path / "journal.sqlite3").exists()
+    until(lambda: not processes_in(str(tmp_path)))
+
+
+def test_once_ends_with_1_and_names_what_is_missing(tmp_path: Path) -> None:
+    """Mappings that take nothing but one event leave deals missing: the demo says whose."""
+    mappings = tmp_path / "mappings"
+    mappings.mkdir()
+    (mappings / "so_uma.yaml").write_text("events: [PAYMENT_OVERDUE]\ncontact: {email: customer.email}\n")
+    done = run_once(tmp_path / "data", BRIDGE_MAPPINGS_DIR=str(mappings))
+
+    assert done.returncode == 1
+    assert "missing: the deal of Ana Beatriz Souza (pix)" in done.stdout
+    assert "missing: the deal of Bruno Carvalho" not in done.stdout
+
+
+def test_stays_until_it_is_ended(tmp_path: Path) -> None:
+    """Without --once the pages stay up, a charge paid there is shown, and a signal ends everything with 0."""
+    port = free_port()
+    command = [sys.executable, "-m", "bridge", "demo", "--port", str(port)]
+    shown = tmp_path / "shown"
+    with (
+        shown.open("wb") as out,
+        subprocess.Popen(command, cwd=ROOT, env=environ(tmp_path), stdout=out, stderr=subprocess.STDOUT) as demo,
+    ):
+        try:
+            until(lambda: "Ctrl-C ends it." in shown.read_text(), 150, 0.2)
+            asaas = re.search(r"Asaas \(simulated\) +(\S+)", shown.read_text())
+            assert asaas is not None
+            before = shown.read_text().count("PAYMENT_REFUNDED")
+            (charge, *_) = re.findall(r"/charges/(pay_\w+)/refund", httpx.get(asaas[1]).text)
+            httpx.post(f"{asaas[1]}/charges/{charge}/refund")
+            until(lambda: shown.read_text().count("PAYMENT_REFUNDED") > before, 30, 0.2)
+
+            assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+            second = run_once(tmp_path)
+            assert (second.returncode, second.stdout) == (1, "")
+            assert "another demo runs already" in second.stderr
+        finally:
+            demo.send_signal(signal.SIGINT)
+            status = demo.wait(60)
+
+    assert status == 0
+    until(lambda: not processes_in(str(tmp_path)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child to its parent")
+def test_a_killed_demo_leaves_nothing_running(tmp_path: Path) -> None:
+    """Killed with -9, the demo takes its Redis, its simulators and its processes with it."""
+    command = [sys.executable, "-m", "bridge", "demo"]
+    shown = tmp_path / "shown"
+    with (
+        shown.open("wb") as out,
+        subprocess.Popen(command, cwd=ROOT, env=environ(tmp_path), stdout=out, stderr=subprocess.STDOUT) as demo,
+    ):
+        until(lambda: "PAYMENT_CREATED" in shown.read_text(), 90, 0.2)
+        assert len(processes_in(str(tmp_path))) >= 6
+        demo.kill()
+    until(lambda: not processes_in(str(tmp_path)), 30, 0.2)
+
+
+def test_a_demo_can_be_ended_while_it_starts(tmp_path: Path) -> None:
+    """A signal before everything is up ends what has begun."""
+    command = [sys.executable, "-m", "bridge", "demo"]
+    with subprocess.Popen(command, cwd=ROOT, env=environ(tmp_path), stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        assert "nothing leaves it" in demo.stdout.readline()
+        demo.stdout.readline()
+        demo.send_signal(signal.SIGTERM)
+        demo.stdout.read()
+        status = demo.wait(60)
+
+    assert status == 0
+    until(lambda: not processes_in(str(tmp_path)))
+
+
+def _environ_of(pid: int) -> Mapping[str, str]:
+    pairs = (part.partition("=") for part in Path(f"/proc/{pid}/environ").read_text().split("\0"))
+    return {name: value for name, _, value in pairs}
+
+
+def test_no_process_of_the_demo_sees_the_operators_keys(tmp_path: Path) -> None:
+    """The children's environments hold the simulators' key and none of the operator's."""
+    command = [sys.executable, "-m", "bridge", "demo"]
+    with subprocess.Popen(command, cwd=ROOT, env=environ(tmp_path), stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "asaas" in line:
+                break
+        inside = str(tmp_path / "demo")
+        children = [pid for pid in processes_in(f"BRIDGE_DATA_DIR={inside}") if pid != demo.pid]
+        seen = [_environ_of(pid).get("ASAAS_API_KEY") for pid in children]
+        demo.send_signal(signal.SIGTERM)
+        demo.stdout.read()
+        demo.wait(60)
+
+    assert len(seen) >= 4
+    assert "$aact_prod_real" not in seen

@@ -1,0 +1,113 @@
+"""What a demo stands on: its own directory, its own environment, its own destinations."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from bridge.cli.demo_stage import Stage, find_mappings, set_stage, take_directory
+from bridge.cli.local import choose_ports
+from bridge.errors import DemoRefused
+from bridge.settings import Settings
+from bridge.simulator.asaas.webhooks import token_problem
+from bridge.simulator.clint import INTEGRATIONS
+from tests.commands import ROOT
+
+MAPPING = "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'ana@example.com'\"}\nsend_to: financeiro\n"
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Give a stage whose mappings send to a destination of the operator's own."""
+    mappings = tmp_path / "mappings"
+    mappings.mkdir()
+    (mappings / "paga.yaml").write_text(MAPPING)
+    monkeypatch.setenv("BRIDGE_MAPPINGS_DIR", str(mappings))
+    return set_stage(tmp_path / "demo", (8000, 8100, 8200))
+
+
+def test_nothing_of_the_operators_own_leaks(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every setting of the bridge is the demo's own; other variables stay."""
+    for name in ("ASAAS_API_KEY", "ASAAS_API_KEY_MATRIZ", "CLINT_WEBHOOK_URL_X", "DATABASE_URL", "REDIS_URL", "PORT"):
+        monkeypatch.setenv(name, "leak")
+    monkeypatch.setenv("LANG", "pt_BR.UTF-8")
+    environ = stage.environ()
+
+    assert "leak" not in environ.values()
+    assert environ["LANG"] == "pt_BR.UTF-8"
+    assert environ["BRIDGE_DATA_DIR"] == str(stage.directory)
+
+
+def test_the_environment_is_one_the_bridge_can_run_in(stage: Stage) -> None:
+    """The demo's settings are complete, and each destination that a mapping names has a URL."""
+    settings = Settings.from_env(stage.environ())
+    settings.require("ASAAS_API_KEY", "ASAAS_WEBHOOK_TOKEN", "CLINT_WEBHOOK_URL")
+
+    assert set(settings.destinations) == {"financeiro", *INTEGRATIONS}
+    assert settings.port == 8000
+
+
+def test_the_token_is_one_that_asaas_takes(stage: Stage) -> None:
+    """Asaas has rules for tokens; a drawn one keeps them."""
+    assert token_problem(stage.webhook_token) is None
+
+
+def test_mappings_come_from_the_setting_the_place_or_the_bridge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator's own files come first; without any, those of the bridge are shown."""
+    monkeypatch.chdir(tmp_path)
+    assert find_mappings() == ROOT / "mappings"
+
+    (tmp_path / "mappings").mkdir()
+    assert find_mappings() == tmp_path / "mappings"
+
+    monkeypatch.setenv("BRIDGE_MAPPINGS_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(DemoRefused, match="there are no mapping files"):
+        find_mappings()
+
+
+def test_the_directory_is_emptied_each_time(tmp_path: Path) -> None:
+    """A new demo starts from nothing, whatever the last one left."""
+    directory = tmp_path / "demo"
+    with take_directory(directory):
+        (directory / "journal.sqlite3").write_text("old")
+        (directory / "logs").mkdir()
+        (directory / "logs" / "web.log").write_text("old")
+        (directory / "link").symlink_to(tmp_path)
+    with take_directory(directory):
+        assert [path.name for path in directory.iterdir()] == [".bridge-demo"]
+    assert tmp_path.exists()
+
+
+def test_two_demos_do_not_share_a_directory(tmp_path: Path) -> None:
+    """A second demo must not take the journal away from the first."""
+    with take_directory(tmp_path / "demo"), pytest.raises(DemoRefused, match="another demo runs already"):
+        take_directory(tmp_path / "demo")
+
+
+def test_a_directory_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    """What no demo made is not deleted."""
+    (tmp_path / "precious").write_text("")
+
+    with pytest.raises(DemoRefused, match="holds other things"):
+        take_directory(tmp_path)
+
+    assert (tmp_path / "precious").exists()
+
+
+def test_ports_in_use_are_replaced() -> None:
+    """The pleasant ports are taken where they are free, else others."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        first, second = choose_ports([port, port])
+
+    third, fourth = choose_ports([first, first])
+
+    assert port not in {first, second}
+    assert first != second
+    assert third == first != fourth

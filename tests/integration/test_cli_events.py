@@ -1,0 +1,453 @@
+"""`bridge events`: lists, one event's whole way, and replays, on a real journal."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bridge import recovery
+from bridge.clint import Answer
+from bridge.filtering import once_key
+from bridge.journal import Journal, deliveries, events
+from bridge.journal.owed import Step
+from bridge.mapping import Known, read_directory
+from bridge.model import DeliveryState, IncomingEvent, Outcome, Waiting
+from bridge.runtime import Runtime, clock_ms
+from bridge.settings import Settings
+from tests.commands import Commands
+from tests.factories import (
+    NOW_MS,
+    delivery,
+    events_of,
+    incoming,
+    keep,
+    owe,
+    owe_all,
+    owed,
+    payment,
+    put_in_state,
+    revision,
+    row_of,
+)
+
+MAPPING = """
+events: [PAYMENT_RECEIVED]
+contact: {email: "'ana@example.com'"}
+deal: {valor: payment.value}
+"""
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Commands:
+    """Give a place to run commands in."""
+    return Commands(tmp_path)
+
+
+def register(commands: Commands) -> None:
+    """Bring the mapping files into the journal, as a worker does."""
+    runtime = Runtime(Settings.from_env({**commands.environ, "CLINT_WEBHOOK_URL": "https://clint.example/a"}))
+    runtime.register()
+    runtime.close()
+
+
+def kept(journal: Journal, *given: IncomingEvent) -> list[int]:
+    """Append events that every mapping has seen, and return their numbers."""
+    numbers = keep(journal, *given)
+    with journal.database.write() as connection:
+        events.mark_processed(connection, numbers, NOW_MS)
+    return numbers
+
+
+def attempted(journal: Journal, delivery_id: int, outcome: Outcome, state: DeliveryState, code: str) -> None:
+    """Let one attempt at a delivery end so, as the outbox writes it."""
+    one = owed(journal, delivery_id)
+    answer = Answer(outcome, 503, code, "the destination answered 503", None, 12, "try later\n")
+    step = Step(one, state, clock_ms(), clock_ms() + 60_000, Waiting.BACKOFF, code, answer.detail)
+    with journal.database.write() as connection:
+        deliveries.start(connection, [one], 1, clock_ms())
+        deliveries.record(
+            connection,
+            step,
+            one.attempts + 1,
+            outcome,
+            status=answer.status,
+            code=code,
+            detail=answer.detail,
+            excerpt=answer.excerpt,
+            duration_ms=answer.duration_ms,
+        )
+
+
+def test_list_is_newest_first_with_what_became_of_each(commands: Commands) -> None:
+    """Each event has its time, name, object and the states of its deliveries."""
+    with commands.journal() as journal:
+        owe(journal, state=DeliveryState.FILTERED, payload=None)
+        keep(journal, incoming("cus_2", name="PAYMENT_CREATED", object_id="pay_2", received_ms=clock_ms()))
+    said = commands.run("events", "list")
+    lines = said.out.splitlines()
+
+    assert (said.status, said.err) == (0, "")
+    assert re.split(r"\s{2,}", lines[0]) == ["number", "received", "age", "event", "about", "what became of it"]
+    assert re.split(r"\s{2,}", lines[1])[3:] == ["PAYMENT_CREATED", "pay_2", "waits for a worker"]
+    assert re.split(r"\s{2,}", lines[2])[3:] == ["PAYMENT_RECEIVED", "pay_1", "1 filtered"]
+
+
+def test_list_can_be_narrowed_and_paged(commands: Commands) -> None:
+    """Filters hold together, and the next page is named on standard error."""
+    with commands.journal() as journal:
+        first, *_ = keep(journal, *(incoming(f"cus_{n}", received_ms=NOW_MS + n) for n in range(5)))
+        keep(journal, incoming(account="matriz", name="PAYMENT_CREATED", object_id="pay_9"))
+    numbers = [row["id"] for row in commands.run("events", "list", "--name", "PAYMENT_RECEIVED", "--json").json]
+    page = commands.run("events", "list", "--limit", "2", "--before", str(first + 3))
+
+    assert numbers == [first + 4, first + 3, first + 2, first + 1, first]
+    assert [line.split()[0] for line in page.out.splitlines()[1:]] == [str(first + 2), str(first + 1)]
+    assert page.err == f"older ones: bridge events list --before {first + 1}\n"
+    assert len(commands.run("events", "list", "--account", "matriz", "--json").json) == 1
+    assert len(commands.run("events", "list", "--object", "pay_9", "--json").json) == 1
+
+
+def test_list_between_two_times(commands: Commands) -> None:
+    """Times may be an age or a day; the first moment of --until is too late."""
+    with commands.journal() as journal:
+        keep(
+            journal, incoming("cus_1", received_ms=clock_ms() - 3 * HOUR_MS), incoming("cus_2", received_ms=clock_ms())
+        )
+
+    assert [e["subject"] for e in commands.run("events", "list", "--since", "2h", "--json").json] == ["cus_2"]
+    assert [e["subject"] for e in commands.run("events", "list", "--until", "2h", "--json").json] == ["cus_1"]
+    assert commands.run("events", "list", "--until", "2020-01-31", "--json").json == []
+    assert len(commands.run("events", "list", "--since", "2020-01-31 10:30", "--json").json) == 2
+
+
+def test_a_time_that_is_none_is_wrong_use(commands: Commands) -> None:
+    """The message says how a time is written."""
+    said = commands.run("events", "list", "--since", "tomorrow")
+
+    assert said.status == 2
+    assert "2h" in said.err
+    assert "'tomorrow'" in said.err
+
+
+def test_list_json_has_times_to_read(commands: Commands) -> None:
+    """JSON carries each time twice: in milliseconds, and as Brasília writes it."""
+    with commands.journal() as journal:
+        keep(journal, incoming())
+    (row,) = commands.run("events", "list", "--json").json
+
+    assert row["received_ms"] == NOW_MS
+    assert row["received_at"].endswith("-03:00")
+    assert row["deliveries"] == {}
+    assert "body" not in row
+
+
+def test_show_tells_the_whole_way(commands: Commands) -> None:
+    """A delivery that is retried shows its payload, its attempts, what the reason means and the next try."""
+    with commands.journal() as journal:
+        id_ = owe(journal, payload='{"email": "ana@example.com", "valor": "10.00"}')
+        attempted(journal, id_, Outcome.RETRY, DeliveryState.RETRYING, "clint.http_503")
+        event_id = row_of(journal, id_)["event_id"]
+    said = commands.run("events", "show", str(event_id))
+
+    assert said.status == 0
+    for text in (
+        f"event {event_id}: PAYMENT_RECEIVED",
+        "customer   cus_1",
+        f"delivery {id_}: mapping paga",
+        "retrying: waits for its next try in 59 s; the destination answered 503",
+        "means      the destination has a fault of its own; it is sent again",
+        "next try",
+        "    valor: 10.00",
+        "retry, 12 ms, the destination answered 503, answer: try later",
+    ):
+        assert text in said.out
+
+
+def test_show_takes_the_whole_asaas_id(commands: Commands) -> None:
+    """An event is found by the id that Asaas gave it."""
+    with commands.journal() as journal:
+        keep(journal, incoming(key="evt_x&7"))
+
+    assert commands.run("events", "show", "evt_x&7").out.startswith("event 1: ")
+
+
+def test_show_of_a_cut_off_id_says_to_quote_it(commands: Commands) -> None:
+    """A shell cuts an id at the &; the message says so."""
+    with commands.journal() as journal:
+        keep(journal, incoming(key="evt_x&7"))
+    said = commands.run("events", "show", "evt_x")
+
+    assert (said.status, said.out) == (1, "")
+    assert "put an Asaas id in quotes" in said.err
+
+
+def test_show_without_deliveries_says_that_nobody_listens(commands: Commands) -> None:
+    """An event that no mapping wants is kept and explained."""
+    with commands.journal() as journal:
+        kept(journal, incoming(name="TRANSFER_DONE"))
+
+    assert "no active mapping listens to TRANSFER_DONE" in commands.run("events", "show", "1").out
+    assert "no mapping listens" in commands.run("events", "list").out
+
+
+def test_show_says_why_an_event_is_held_and_until_when(commands: Commands) -> None:
+    """A held event names the reason, the time and what to do."""
+    with commands.journal() as journal:
+        keep(journal, incoming())
+        with journal.database.write() as connection:
+            events.hold(connection, 1, clock_ms() + 60_000, "asaas.key_missing", "account default has no key")
+    said = commands.run("events", "show", "1")
+
+    assert "held (asaas.key_missing), looked at again in 59 s" in said.out
+    assert "account default has no key; what to do: set ASAAS_API_KEY" in said.out
+    assert "held (asaas.key_missing)" in commands.run("events", "list").out
+
+
+def test_show_says_what_to_do_about_a_dead_delivery(commands: Commands) -> None:
+    """A dead letter comes with its meaning and what to do."""
+    with commands.journal() as journal:
+        owe(
+            journal,
+            state=DeliveryState.DEAD,
+            payload=None,
+            reason_code="transform.no_contact",
+            reason="neither an e-mail nor a phone",
+        )
+    said = commands.run("events", "show", "1")
+
+    assert "dead: neither an e-mail nor a phone" in said.out
+    assert "what to do fill in one of them in the customer's record at Asaas; then: bridge events replay" in said.out
+
+
+def test_show_of_an_attempt_whose_answer_is_out(commands: Commands) -> None:
+    """While a delivery is being sent, its attempt says that there is no answer yet."""
+    with commands.journal() as journal:
+        id_ = owe(journal)
+        with journal.database.write() as connection:
+            deliveries.start(connection, [owed(journal, id_)], 1, NOW_MS)
+
+    assert "no answer yet" in commands.run("events", "show", "1").out
+
+
+def test_show_cannot_be_steered_from_outside(commands: Commands) -> None:
+    """Escape sequences and markup in what Asaas posted reach no terminal."""
+    with commands.journal() as journal:
+        keep(journal, incoming(name="[red]X\x1b[2J\nY"))
+
+    assert commands.run("events", "show", "1").out.startswith("event 1: [red]X\ufffd[2J Y\n")
+
+
+def test_show_json_is_everything(commands: Commands) -> None:
+    """JSON holds the body, the deliveries with payload and meaning, and every attempt."""
+    with commands.journal() as journal:
+        id_ = owe(journal)
+        attempted(journal, id_, Outcome.REJECTED, DeliveryState.DEAD, "clint.http_422")
+        owe(journal, event_id=1, mapping="outra", state=DeliveryState.FILTERED, payload=None)
+    shown = commands.run("events", "show", "1", "--json").json
+
+    assert shown["body"]["payment"] == payment()
+    assert [d["payload"] for d in shown["deliveries"]] == [{"email": "ana@example.com"}, None]
+    assert shown["deliveries"][0]["todo"].startswith("mend the mapping")
+    assert [a["status"] for a in shown["deliveries"][0]["attempts_made"]] == [503]
+
+
+def test_half_a_character_in_a_body_can_be_shown(commands: Commands) -> None:
+    """A body may hold an escaped half of a character, which no terminal can print."""
+    with commands.journal() as journal:
+        keep(journal, incoming(body='{"event": "X", "text": "\\ud800"}'))
+
+    assert commands.run("events", "show", "1", "--json").json["body"]["text"] == "\ud800"
+
+
+def test_dry_run_shows_the_difference_and_changes_nothing(commands: Commands) -> None:
+    """Each key that would be another is shown, old and new."""
+    commands.has_mapping("paga", MAPPING)
+    with commands.journal() as journal:
+        id_ = owe(journal, payload='{"email": "bia@example.com", "titulo": "x"}')
+        put_in_state(journal, id_, DeliveryState.DELIVERED, due_ms=None)
+        register(commands)
+        said = commands.run("events", "replay", "1", "--dry-run")
+
+        assert said.status == 0
+        assert said.out.splitlines() == [
+            "event 1 PAYMENT_RECEIVED",
+            "  paga: was delivered, would be sent to default: 3 changes",
+            '    email: "bia@example.com" -> "ana@example.com"',
+            '    valor: (not sent) -> "129.9"',
+            '    titulo: "x" -> (not sent)',
+        ]
+        assert [event["replay"] for event in events_of(journal)] == [0]
+
+
+def test_dry_run_says_what_would_not_be_sent(commands: Commands) -> None:
+    """Filtered, stale and already sent plans are told apart, with the reason; so is an event nobody listens to."""
+    commands.has_mapping("paga", MAPPING)
+    commands.has_mapping("grande", MAPPING + "filter: {field: payment.value, greater_than: 500}\n")
+    commands.has_mapping("uma", MAPPING + "installments: once\nline: outra\n")
+    instalment = '{"payment": {"value": 1, "installment": "plan_1"}}'
+    with commands.journal() as journal:
+        kept(
+            journal,
+            incoming("cus_1"),
+            incoming("cus_1", name="PAYMENT_OVERDUE"),
+            incoming("cus_1", body=instalment, object_id="pay_3"),
+            incoming("cus_1", body=instalment, object_id="pay_4", name="PAYMENT_OVERDUE"),
+        )
+        newer = delivery(journal, event_id=2, mapping="outra", order_at="2026-11-22 11:00:00")
+        (uma,) = (one.mapping for one in read_directory(commands.mappings, Known(None, None)) if "uma" in one.path)
+        assert uma is not None
+        key = once_key(uma, {"event": "PAYMENT_RECEIVED", "payment": {"installment": "plan_1"}})
+        plan = delivery(journal, event_id=4, mapping="uma", object_id="pay_4", once_key=key)
+        for one in owe_all(journal, [newer, plan]):
+            put_in_state(journal, one, DeliveryState.DELIVERED, due_ms=None)
+        register(commands)
+    said = commands.run("events", "replay", "--since", "2020-01-31", "--dry-run", "--json")
+    outcomes = {
+        (event["event_id"], outcome["mapping"]): (outcome["after"], outcome["reason"])
+        for event in said.json
+        for outcome in event["outcomes"]
+    }
+
+    assert outcomes[1, "paga"][0] == "stale"
+    assert outcomes[1, "grande"][0] == "filtered"
+    assert outcomes[1, "uma"] == ("pending", "")
+    assert outcomes[3, "paga"] == ("pending", "")
+    assert outcomes[3, "uma"] == ("filtered", "this instalment plan already has a delivery")
+    assert [event["outcomes"] for event in said.json if event["event_id"] == 2] == [[]]
+
+
+def test_dry_run_as_text_says_why_not(commands: Commands) -> None:
+    """The text names the condition that says no, and an event that nobody listens to."""
+    commands.has_mapping("grande", MAPPING + "filter: {field: payment.value, greater_than: 500}\n")
+    with commands.journal() as journal:
+        register(commands)
+        keep(journal, incoming(), incoming(name="PAYMENT_OVERDUE"))
+    said = commands.run("events", "replay", "1", "2", "--dry-run")
+
+    assert "  grande: new, would be filtered (payment.value is 129.9, must be greater than 500)" in said.out
+    assert "  no active mapping listens to it" in said.out
+
+
+def test_dry_run_says_what_asaas_must_be_asked_for(commands: Commands) -> None:
+    """Without a key the preview can't say, and says why."""
+    commands.has_mapping("paga", "events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email}\n")
+    with commands.journal() as journal:
+        register(commands)
+        keep(journal, incoming())
+
+    said = commands.run("events", "replay", "1", "--dry-run")
+
+    assert "would wait: the mapping needs the customer from the Asaas API" in said.out
+
+
+def test_replay_hands_the_events_to_the_workers(commands: Commands) -> None:
+    """With --yes nothing is asked; each event goes back to its lane, in the order of arrival and once."""
+    with commands.journal() as journal:
+        owe(journal)
+        owe(journal, customer="cus_2")
+        said = commands.run("events", "replay", "2", "1", "2", "--yes", "--json")
+
+        assert [row["id"] for row in said.json] == [1, 2]
+        assert [(event["state"], event["replay"]) for event in events_of(journal)] == [("received", 1)] * 2
+        assert "replayed   1 time" in commands.run("events", "show", "1").out
+
+
+def test_replay_through_one_mapping(commands: Commands) -> None:
+    """--mapping limits a replay; a name that no active mapping has is wrong use."""
+    commands.has_mapping("paga", MAPPING)
+    with commands.journal() as journal:
+        register(commands)
+        kept(journal, incoming())
+        wrong = commands.run("events", "replay", "1", "--mapping", "nope", "--dry-run")
+        said = commands.run("events", "replay", "1", "--mapping", "paga", "--yes")
+
+        assert (wrong.status, said.status) == (2, 0)
+        assert "no active mapping is named 'nope'" in wrong.err
+        assert events_of(journal)[0]["replay_mapping"] == "paga"
+        assert "the last for the mapping paga" in commands.run("events", "show", "1").out
+
+
+def test_replay_asks_on_a_terminal(commands: Commands) -> None:
+    """What would change is shown, and nothing happens without a yes."""
+    commands.has_mapping("paga", MAPPING)
+    with commands.journal() as journal:
+        register(commands)
+        kept(journal, incoming())
+        no = commands.on_terminal("events", "replay", "1", types="n\n")
+        yes = commands.on_terminal("events", "replay", "1", types="y\n")
+
+        assert (no.status, yes.status) == (1, 0)
+        assert "replay 1 event?" in no.err
+        assert "nothing was replayed" in no.err
+        assert "paga: new, would be sent to default" in yes.out
+        assert "1 event handed to the workers" in yes.out
+        assert [event["replay"] for event in events_of(journal)] == [1]
+
+
+@pytest.mark.parametrize("arguments", [[], ["1", "--name", "X"]])
+def test_replay_wants_one_way_to_choose(commands: Commands, arguments: list[str]) -> None:
+    """Either events are named or they are chosen."""
+    said = commands.run("events", "replay", *arguments)
+
+    assert said.status == 2
+    assert "either name events or choose them" in said.err
+
+
+def test_replay_does_not_ask_where_nobody_can_answer(commands: Commands) -> None:
+    """Without a terminal --yes is needed, and nothing is done before that is said."""
+    with commands.journal() as journal:
+        keep(journal, incoming())
+        said = commands.run("events", "replay", "1")
+
+        assert (said.status, said.out) == (2, "")
+        assert "--yes" in said.err
+
+
+def test_replay_of_nothing_is_no(commands: Commands) -> None:
+    """Where no event is chosen, nothing is replayed, with status 1."""
+    with commands.journal():
+        said = commands.run("events", "replay", "--name", "NOPE", "--yes")
+
+    assert (said.status, said.err) == (1, "nothing was replayed\n")
+
+
+def test_list_on_a_terminal_is_a_table(commands: Commands) -> None:
+    """A terminal gets folded columns, the same cells."""
+    with commands.journal() as journal:
+        owe(journal)
+    said = commands.on_terminal("events", "list")
+
+    assert said.status == 0
+    assert "PAYMENT_RECEIVED" in said.out
+    assert "1 pending" in said.out
+
+
+def test_states_of_a_delivery_in_words(commands: Commands) -> None:
+    """Second in line, paused, delivered at the second try: each is said."""
+    with commands.journal() as journal:
+        first = owe(journal)
+        owe(journal, event_id=1, mapping="segunda")
+        put_in_state(journal, first, DeliveryState.PENDING, waiting="paused", reason="the destination is paused")
+        paused = commands.run("events", "show", "1").out
+        recovery.discard(journal, first, NOW_MS)
+        free = commands.run("events", "show", "1").out
+        put_in_state(journal, first, DeliveryState.DELIVERED, attempts=2)
+        twice = commands.run("events", "show", "1").out
+
+    assert "pending: waits until the destination is resumed; the destination is paused" in paused
+    assert "pending: waits for the delivery before it in this customer's line" in paused
+    assert "pending: is sent next" in free
+    assert "discarded: discarded by a person" in free
+    assert "delivered to default, try 2" in twice
+
+
+def test_revision_is_named(commands: Commands) -> None:
+    """The revision of the mapping that made a payload is shown."""
+    with commands.journal() as journal:
+        number = revision(journal)
+        owe(journal)
+
+    assert f"revision {number}" in commands.run("events", "show", "1").out

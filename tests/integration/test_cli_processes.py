@@ -1,0 +1,194 @@
+"""`bridge web`, `worker` and `sweeper` as real processes: how they start, wait, refuse and end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.commands import Commands, free_port
+from tests.factories import until
+from tests.services import PostgresServer
+
+NO_REDIS = "redis://127.0.0.1:1/0"
+SETTINGS = {
+    "ASAAS_WEBHOOK_TOKEN": "token",
+    "CLINT_WEBHOOK_URL": "https://clint.example/a",
+    "REDIS_URL": NO_REDIS,
+}
+MAPPING = "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'ana@example.com'\"}\n"
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Commands:
+    """Give a place to run commands in, with what every process needs."""
+    place = Commands(tmp_path)
+    place.environ |= SETTINGS
+    place.has_mapping("paga", MAPPING)
+    return place
+
+
+class Running:
+    """A process whose log is a file."""
+
+    def __init__(self, commands: Commands, *arguments: str, **environ: str) -> None:
+        self.log = commands.directory / f"{'-'.join(arguments)}.log"
+        with self.log.open("wb") as log:
+            self.process = commands.process(*arguments, environ=environ, stdout=log, stderr=subprocess.STDOUT)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return what it has logged, whole lines only."""
+        return [json.loads(line) for line in self.log.read_text().split("\n")[:-1] if line.startswith("{")]
+
+    def logged(self, action: str) -> list[dict[str, Any]]:
+        """Return the records of that action."""
+        return [record for record in self.records() if record["action"] == action]
+
+    def end(self) -> int:
+        """Ask it to end, and return its status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+@contextlib.contextmanager
+def running(commands: Commands, *arguments: str, **environ: str) -> Iterator[Running]:
+    """Give a process that is killed at the latest when the block is left."""
+    one = Running(commands, *arguments, **environ)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.wait()
+
+
+@pytest.mark.parametrize("command", ["web", "worker", "sweeper"])
+def test_missing_settings_are_all_said(commands: Commands, command: str) -> None:
+    """What a process needs and lacks is said at once, with status 2."""
+    for name in SETTINGS:
+        del commands.environ[name]
+    said = commands.run(command)
+
+    assert said.status == 2
+    assert len(said.err.splitlines()) == 2
+    assert "REDIS_URL is not set" in said.err
+
+
+@pytest.mark.parametrize("command", ["web", "worker", "sweeper"])
+def test_a_schema_of_another_version_is_not_waited_for(commands: Commands, command: str) -> None:
+    """Only `bridge db upgrade` ends that, so the process says so and ends with 1."""
+    port = free_port()
+    said = commands.run(command, PORT=str(port))
+
+    assert said.status == 1
+    assert said.err.endswith("run: bridge db upgrade\n")
+
+
+def test_a_worker_refuses_a_url_it_may_not_send_to(commands: Commands) -> None:
+    """A private destination is wrong use, and the message does not show it."""
+    said = commands.run("worker", CLINT_WEBHOOK_URL="http://10.0.0.1/secret")
+
+    assert said.status == 2
+    assert "secret" not in said.err
+
+
+def test_a_port_in_use_is_said_with_how_to_choose_another(commands: Commands) -> None:
+    """The message names the port, --port and PORT."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = commands.run("web", "--port", str(port))
+
+    assert (said.status, said.err.count("\n")) == (1, 1)
+    assert f"port {port} of 127.0.0.1 can't be bound" in said.err
+    assert "--port or PORT" in said.err
+
+
+def test_web_keeps_events_while_redis_is_away(commands: Commands) -> None:
+    """Without Redis the door is open, and SIGTERM ends the process with 0."""
+    port = free_port()
+    with commands.journal(), running(commands, "web", "--port", str(port)) as web:
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: answers(f"{url}/healthz"), 30)
+        answer = httpx.post(
+            f"{url}/webhooks/asaas", headers={"asaas-access-token": "token"}, json={"event": "X", "id": "a&1"}
+        )
+        ready = httpx.get(f"{url}/readyz").json()
+
+        assert (answer.status_code, answer.json()) == (200, {"received": True})
+        assert ready["mappings"]["active"] == ["paga"]
+        assert web.end() == 0
+
+
+def answers(url: str) -> bool:
+    """Return whether a GET is answered."""
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(url).status_code == 200
+    return False
+
+
+def test_worker_and_sweeper_wait_for_redis_and_end_on_sigterm(commands: Commands) -> None:
+    """A Redis that is away is logged and tried again; the worker registers destinations and mappings meanwhile."""
+    with commands.journal(), running(commands, "worker") as worker, running(commands, "sweeper") as sweeper:
+        until(lambda: worker.logged("queue.away"), 30)
+        until(lambda: worker.logged("mapping.imported") or sweeper.logged("mapping.imported"), 30)
+        listed = until(lambda: commands.run("destinations", "list", "--json").json)
+
+        assert [row["name"] for row in listed] == ["default"]
+        assert (worker.end(), sweeper.end()) == (0, 0)
+        assert worker.logged("worker.stopping")
+
+
+@pytest.mark.slow
+def test_processes_wait_for_a_database_that_is_away(commands: Commands, postgres_server: PostgresServer) -> None:
+    """Worker and sweeper log and try again; the door answers 503 until the database is back, then all work."""
+    url = postgres_server.url("postgres")
+    assert commands.run("db", "upgrade", DATABASE_URL=url).status == 0
+    postgres_server.stop()
+    port = free_port()
+    door = f"http://127.0.0.1:{port}"
+    with (
+        running(commands, "web", "--port", str(port), DATABASE_URL=url) as web,
+        running(commands, "worker", DATABASE_URL=url) as worker,
+        running(commands, "sweeper", DATABASE_URL=url) as sweeper,
+    ):
+        for process in (web, worker, sweeper):
+            until(lambda process=process: process.logged("journal.away"), 30)  # type: ignore[misc]
+        until(lambda: answers(f"{door}/healthz"), 30)
+        headers = {"asaas-access-token": "token"}
+        refused = httpx.post(f"{door}/webhooks/asaas", headers=headers, json={"event": "X", "id": "a&1"}, timeout=15)
+        postgres_server.start()
+        until(lambda: worker.logged("mapping.imported") or sweeper.logged("mapping.imported"), 40)
+        kept = httpx.post(f"{door}/webhooks/asaas", headers=headers, json={"event": "X", "id": "a&1"}, timeout=15)
+
+        assert (refused.status_code, kept.status_code) == (503, 200)
+        assert (web.end(), worker.end(), sweeper.end()) == (0, 0, 0)
+
+
+def test_a_new_url_resumes_a_paused_destination(commands: Commands) -> None:
+    """The worker says so when it starts."""
+    with commands.journal():
+        with running(commands, "sweeper") as sweeper:
+            until(lambda: sweeper.logged("mapping.imported"), 30)
+        until(lambda: commands.run("destinations", "pause", "default").status == 0)
+        with running(commands, "sweeper", CLINT_WEBHOOK_URL="https://clint.example/new") as sweeper:
+            (record,) = until(lambda: sweeper.logged("destination.resumed"), 30)
+
+    assert record["destination"] == "default"
+
+
+def test_sigterm_while_waiting_for_the_database_ends_the_sweeper(commands: Commands) -> None:
+    """A process that has not begun yet ends at once."""
+    with running(commands, "sweeper", DATABASE_URL="postgresql://u@127.0.0.1:1/x") as sweeper:
+        until(lambda: sweeper.logged("journal.away"), 30)
+
+        assert sweeper.end() == 0

@@ -1,0 +1,106 @@
+"""Every reason code that the bridge may write into the journal is explained."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bridge
+from bridge.delivery import dead_letter
+from bridge.errors import AsaasRejected, BridgeError, EnrichmentWaits, StageError
+from bridge.filtering import REASONS
+
+CODE = re.compile(r"(filter|transform|stage|asaas|clint|attempt|delivery|destination|event|bridge)\.[a-z_]*[a-z]")
+WRITERS = ("outbox", "filtering.py", "transform.py", "process", "delivery", "clint", "journal", "recovery")
+"""What decides or writes a delivery's, an attempt's or a held event's code."""
+
+
+def codes_in(source: str) -> set[str]:
+    """Return the codes among the texts of a module, except those that are the actions of log records."""
+    tree = ast.parse(source)
+    logged = {
+        id(node.args[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "log"
+        and node.args
+    }
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in logged
+        and CODE.fullmatch(node.value)
+    }
+
+
+def written_codes() -> set[str]:
+    """Return every code that the source may write."""
+    package = Path(bridge.__file__).parent
+    paths = [path for name in WRITERS for path in (package / name, *package.glob(f"{name}/**/*.py"))]
+    sources = [path.read_text() for path in paths if path.is_file() and path.name != "dead_letter.py"]
+    return {code for source in sources for code in codes_in(source)}
+
+
+def tree(kind: type[BridgeError]) -> Iterator[type[BridgeError]]:
+    """Return an error class and all below it."""
+    yield kind
+    for child in kind.__subclasses__():
+        yield from tree(child)
+
+
+def test_every_code_in_the_source_is_explained() -> None:
+    """No module writes a code that an operator would not understand, and none is explained in vain."""
+    errors = {cls.code for kind in (StageError, EnrichmentWaits, AsaasRejected) for cls in tree(kind)}
+    written = written_codes() | errors | set(REASONS)
+
+    assert set(dead_letter.EXPLANATIONS) == written
+
+
+def test_the_search_finds_a_planted_code() -> None:
+    """The search sees a code that is written, and not one that is only logged."""
+    assert codes_in('log.info("delivery.logged")\nstep(code="delivery.planted")') == {"delivery.planted"}
+
+
+@pytest.mark.parametrize(
+    ("code", "means", "todo"),
+    [
+        ("clint.http_400", "can't read", "compare the payload"),
+        ("clint.http_401", "does not let the bridge in", "copy the integration's URL"),
+        ("clint.http_418", "refused it", "look at its answer"),
+        ("clint.http_408", "a fault of its own", ""),
+        ("clint.http_425", "a fault of its own", ""),
+        ("clint.http_429", "slow down", ""),
+        ("clint.http_599", "a fault of its own", ""),
+        ("transform.no_contact", "neither an e-mail nor a phone", "fill in one of them"),
+    ],
+)
+def test_codes_of_answers_are_explained(code: str, means: str, todo: str) -> None:
+    """Every HTTP status has a meaning, and where a person must act, what to do."""
+    said = dead_letter.explain(code)
+
+    assert said is not None
+    assert means in said.means
+    assert todo in said.todo
+
+
+@pytest.mark.parametrize("code", [None, "nobody.knows", "clint.http_50"])
+def test_an_unknown_code_is_not_explained(code: str | None) -> None:
+    """An old journal may hold a code that this version does not know."""
+    assert dead_letter.explain(code) is None
+
+
+def test_sentences_are_in_the_house_style() -> None:
+    """Lower case, no full stop, nothing empty but what needs no action."""
+    for code, said in dead_letter.EXPLANATIONS.items():
+        assert said.means, code
+        for text in said:
+            assert not text.endswith("."), code
+            assert not text or text[0].islower() or text.startswith("Asaas"), code
