@@ -62,35 +62,28 @@ class NotFound(BridgeError):
 # ---------------------------------------------------------------- the door: what Asaas posts to us
 
 
-class WebhookRefused(BridgeError):
-    """the request is not a webhook of a known Asaas account"""
-
-    code = "webhook.refused"
-    http_status = 400
-
-
-class UnknownAccount(WebhookRefused):
+class UnknownAccount(BridgeError):
     """no account of that name is set up"""
 
     code = "webhook.unknown_account"
     http_status = 404
 
 
-class WrongToken(WebhookRefused):
+class WrongToken(BridgeError):
     """the asaas-access-token header is missing or wrong"""
 
     code = "webhook.wrong_token"
     http_status = 401
 
 
-class BodyTooLarge(WebhookRefused):
+class BodyTooLarge(BridgeError):
     """the body is larger than the bridge takes"""
 
     code = "webhook.body_too_large"
     http_status = 413
 
 
-class NotAnEvent(WebhookRefused):
+class NotAnEvent(BridgeError):
     """the body is not a JSON object with an event name"""
 
     code = "webhook.not_an_event"
@@ -157,6 +150,15 @@ class DemoRefused(BridgeError):
     """the demo can't be shown here"""
 
     code = "demo.refused"
+
+
+# ---------------------------------------------------------------- mappings
+
+
+class MappingRefused(BridgeError):
+    """a mapping that is active can't run in this version of the bridge: events wait until it is mended"""
+
+    code = "mapping.refused"
 
 
 # ---------------------------------------------------------------- filtering and transform (pure stages)

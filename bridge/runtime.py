@@ -82,7 +82,7 @@ class Runtime:
     @cached_property
     def mappings(self) -> ActiveMappings:
         """The active mappings."""
-        return ActiveMappings(self.journal, self.known, self.clock_ms)
+        return ActiveMappings(self.journal, self.clock_ms)
 
     @cached_property
     def _redis_link(self) -> RedisLink:

@@ -156,16 +156,13 @@ def _chosen(journal: Journal, which: tuple[str, ...], **wanted: Any) -> list[int
 
 def _show_previews(invocation: Invocation, ids: list[int], mapping: str | None, *, as_json: bool) -> None:
     from bridge.cli.event_views import preview_data, show_preview
-    from bridge.mapping import Known
     from bridge.process import ActiveMappings
     from bridge.recovery.preview import preview
     from bridge.runtime import Runtime
 
     runtime = Runtime(invocation.settings)
     try:
-        # Whatever accounts and destinations they name: those need not be set up where an operator looks.
-        known = Known(None, None, invocation.settings.bridge_mappings_dir)
-        active = ActiveMappings(invocation.journal, known, runtime.clock_ms).current()
+        active = ActiveMappings(invocation.journal, runtime.clock_ms).current()
         if mapping is not None and mapping not in {item.mapping.name for item in active}:
             raise UsageError(f"no active mapping is named {mapping!r}", mend="see: bridge mappings show")
         found = preview(

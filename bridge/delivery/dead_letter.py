@@ -74,6 +74,10 @@ EXPLANATIONS: Mapping[str, Explanation] = MappingProxyType(
             "the mapping needs what only the Asaas API knows, and the account has no key; the event waits",
             "set ASAAS_API_KEY (or that of the account) and restart the bridge",
         ),
+        "mapping.refused": Explanation(
+            "a mapping that is active can't run in this version of the bridge, so every event waits",
+            "mend or remove it: bridge mappings lint",
+        ),
         "event.behind": Explanation("an earlier event of the same customer waits, and order is kept"),
         # ------------------------------------------------------------ what the destination answered
         "clint.ok": Explanation(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridge.errors import MappingRefused
 from bridge.journal import Journal, revisions
 from bridge.logs import logger
 from bridge.mapping import Known, Mapping, ReadMapping, Severity, read_directory, read_mapping
@@ -18,6 +19,7 @@ log = logger(__name__)
 
 LOOK_EVERY_MS = 1_000
 """How old a process's idea of the active mappings may be."""
+_ANYTHING = Known(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +33,14 @@ class ActiveMapping:
 class ActiveMappings:
     """What is active now; asks the journal at most once a second, and reads mappings anew only where they changed."""
 
-    def __init__(self, journal: Journal, known: Known, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, journal: Journal, clock_ms: Callable[[], int]) -> None:
         self._journal = journal
-        self._known = known
         self._clock_ms = clock_ms
         self._turn = threading.Lock()
         self._looked_ms = -LOOK_EVERY_MS
         self._newest = -1
         self._active: tuple[ActiveMapping, ...] = ()
+        self._refused: MappingRefused | None = None
 
     def current(self) -> tuple[ActiveMapping, ...]:
         """Return the active mappings by name, the disabled ones too."""
@@ -49,6 +51,10 @@ class ActiveMappings:
                 self._looked_ms = now_ms
             return self._active
 
+    def refused(self) -> MappingRefused | None:
+        """Return why an active mapping can't run in this version; going on without it would lose what it would send."""
+        return self._refused
+
     def _look(self) -> None:
         with self._journal.database.read() as connection:
             newest = revisions.newest_id(connection)
@@ -56,13 +62,17 @@ class ActiveMappings:
                 return
             found = revisions.active(connection)
         active = []
+        refused = None
         for revision in found:
-            read = read_mapping(revision.text or "", f"{revision.mapping}.yaml", self._known)
+            # It could run when it was imported. Where the environment has lost its destination since, its deliveries
+            # are made and wait; left out, the events of that time would pass it by.
+            read = read_mapping(revision.text or "", f"{revision.mapping}.yaml", _ANYTHING)
             if read.mapping is None:
-                # It could run when it was imported; the environment has lost a destination or an account since.
+                refused = MappingRefused(f"mapping {revision.mapping} can't run in this version", where=_first(read))
                 log.error("mapping.refused", mapping=revision.mapping, revision=revision.id, finding=_first(read))
             else:
                 active.append(ActiveMapping(read.mapping, revision.id))
+        self._refused = refused
         self._active, self._newest = tuple(active), newest
         log.info("mapping.active", newest=newest, mappings=[item.mapping.name for item in active])
 
@@ -101,7 +111,9 @@ class MappingFiles:
         A file that is gone removes its mapping, unless its newest revision was made elsewhere.
         """
         read = self.read()
-        if self._imported == self._seen:
+        # A directory that is away (not mounted, not readable, elsewhere) says nothing about what was in it.
+        away = any(Path(item.path) == self._directory for item in read)
+        if away or self._imported == self._seen:
             return read
         texts = {Path(item.path).stem: item.text for item in read}
         good = {Path(item.path).stem for item in read if item.mapping is not None}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, BridgeError, EnrichmentWaits
+from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, BridgeError, EnrichmentWaits, MappingRefused
 from bridge.journal import Journal, Lease, deliveries, events
-from bridge.journal.deliveries import NewDelivery
 from bridge.journal.events import KeptEvent, Waiting
+from bridge.journal.owed import NewDelivery
 from bridge.logs import logger
 from bridge.model import DeliveryState
 from bridge.process.active import ActiveMappings
@@ -24,7 +25,10 @@ BATCH = 50
 HOLD_S = 5.0
 """How long an event waits where Asaas did not say for how long."""
 HOLD_FOR_PERSON_S = 60.0
-"""How long it waits where a person must set or mend the account's key."""
+"""How long it waits where a person must set or mend the account's key, or a mapping."""
+LEAST_HOLD_S = 1.0
+"""Without a floor a worker that is told to come back at once would ask without a pause."""
+_RENEW_S = 2.0
 
 
 class Enrichment(Protocol):
@@ -37,6 +41,16 @@ class Enrichment(Protocol):
     def forget(self, account: str, wanted: Mapping[str, str]) -> None:
         """Let the next fetch of these ask Asaas again."""
         ...
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What was decided about some events."""
+
+    decided: list[NewDelivery] = field(default_factory=list)
+    done: list[int] = field(default_factory=list)
+    held: dict[int, tuple[int, str, str]] = field(default_factory=dict)
+    """Event number -> when to look again, with code and reason."""
 
 
 class Processor:
@@ -65,53 +79,52 @@ class Processor:
         """
         with self._journal.database.read() as connection:
             waiting = events.waiting(connection, lease.lane, self._clock_ms(), self._batch)
-            batch = events.load(connection, waiting.ready) if waiting.ready else []
-        if not batch and not waiting.behind:
+            ready = events.load(connection, waiting.ready) if waiting.ready else []
+        if not ready and not waiting.behind:
             return False
-        plans = self._plans(batch)
-        fetched = self._enrichment.fetch_many([(plan.event.account, plan.wanted) for plan in plans])
+        plans = self._plans(ready)
+        fetched = self._fetched(lease, plans)
+        # Decided before the transaction, which on SQLite lets nobody else write, and so no event in.
+        batch = _decided(plans, fetched, self._clock_ms())
         with self._journal.lanes.hold(lease, self._clock_ms()) as connection:
-            return self._write(connection, plans, fetched, waiting)
+            self._write(connection, batch, waiting)
+        _log(plans, batch)
+        return bool(batch.done)
 
-    def _plans(self, batch: Sequence[KeptEvent]) -> list[Plan]:
+    def _plans(self, kept: Sequence[KeptEvent]) -> list[Plan]:
         # One look at the mappings for the whole batch: no event is half in one revision and half in another.
         active = self._mappings.current()
-        plans = [opened(event, active, self._environment(event.account)) for event in batch]
+        plans = [opened(event, active, self._environment(event.account)) for event in kept]
         for plan in plans:
             if plan.event.replay:
                 # Somebody mended the customer in Asaas, or may have: what was read before is no good for this one.
                 self._enrichment.forget(plan.event.account, plan.wanted)
         return plans
 
-    def _write(
-        self,
-        connection: Connection,
-        plans: Sequence[Plan],
-        fetched: Sequence[dict[str, Any] | BridgeError],
-        waiting: Waiting,
-    ) -> bool:
+    def _fetched(self, lease: Lease, plans: Sequence[Plan]) -> Sequence[dict[str, Any] | BridgeError]:
+        refused = self._mappings.refused()
+        if refused is not None:
+            return [refused] * len(plans)
+        wanted = [(plan.event.account, plan.wanted) for plan in plans]
+        if not any(ids for _, ids in wanted):
+            return [{} for _ in plans]
+        with ThreadPoolExecutor(1, thread_name_prefix="fetch") as pool:
+            fetching = pool.submit(self._enrichment.fetch_many, wanted)
+            # A slow Asaas must not cost the lane: its next owner would begin to ask all over again.
+            while wait([fetching], _RENEW_S).not_done:
+                with self._journal.lanes.hold(lease, self._clock_ms()):
+                    pass
+            return fetching.result()
+
+    def _write(self, connection: Connection, batch: _Batch, waiting: Waiting) -> None:
         now_ms = self._clock_ms()
-        held: dict[tuple[str, str], tuple[int, str, str]] = {}
-        decided: list[NewDelivery] = []
-        done: list[int] = []
-        for plan, result in zip(plans, fetched, strict=True):
-            event = plan.event
-            subject = (event.account, event.subject)
-            if isinstance(result, EnrichmentWaits) and subject not in held:
-                held[subject] = (now_ms + int(_hold_s(result) * 1000), result.code, str(result))
-            if subject in held:
-                events.hold(connection, event.id, *held[subject])
-                log.warning("event.held", event_id=event.id, name=event.name, code=held[subject][1])
-                continue
-            decided += _decided(plan, result)
-            done.append(event.id)
+        for event_id, hold in batch.held.items():
+            events.hold(connection, event_id, *hold)
         for event_id, due_ms in waiting.behind.items():
             events.hold(connection, event_id, due_ms, "event.behind", "an earlier event of this customer waits")
-        owed = self._once_per_plan(connection, decided, done)
-        deliveries.add(connection, owed, now_ms)
-        events.mark_processed(connection, done, now_ms)
-        _log_processed(plans, set(done), owed)
-        return bool(done)
+        batch.decided = self._once_per_plan(connection, batch.decided, batch.done)
+        deliveries.add(connection, batch.decided, now_ms)
+        events.mark_processed(connection, batch.done, now_ms)
 
     def _once_per_plan(
         self, connection: Connection, decided: list[NewDelivery], event_ids: Sequence[int]
@@ -142,36 +155,43 @@ class Processor:
         return result
 
 
-def _hold_s(error: EnrichmentWaits) -> float:
-    if isinstance(error, AsaasKeyMissing | AsaasKeyRefused):
+def _decided(plans: Sequence[Plan], fetched: Sequence[dict[str, Any] | BridgeError], now_ms: int) -> _Batch:
+    batch = _Batch()
+    subjects: dict[tuple[str, str], tuple[int, str, str]] = {}
+    for plan, result in zip(plans, fetched, strict=True):
+        event = plan.event
+        subject = (event.account, event.subject)
+        if isinstance(result, EnrichmentWaits | MappingRefused) and subject not in subjects:
+            subjects[subject] = (now_ms + int(_hold_s(result) * 1000), result.code, str(result))
+        if subject in subjects:
+            batch.held[event.id] = subjects[subject]
+            continue
+        batch.decided += plan.reject(result) if isinstance(result, BridgeError) else plan.decide(result)
+        batch.done.append(event.id)
+    return batch
+
+
+def _hold_s(error: EnrichmentWaits | MappingRefused) -> float:
+    if isinstance(error, AsaasKeyMissing | AsaasKeyRefused | MappingRefused):
         return HOLD_FOR_PERSON_S
-    return error.retry_after_s if error.retry_after_s is not None else HOLD_S
+    return max(LEAST_HOLD_S, error.retry_after_s if error.retry_after_s is not None else HOLD_S)
 
 
-def _decided(plan: Plan, result: dict[str, Any] | BridgeError) -> list[NewDelivery]:
-    if not isinstance(result, BridgeError):
-        return plan.decide(result)
-    # Asaas says that the request itself is wrong: asking again would not help. Mappings that need nothing go on.
-    return [
-        delivery
-        if delivery.state is DeliveryState.FILTERED or not active.mapping.field_needs
-        else replace(delivery, state=DeliveryState.DEAD, payload=None, reason_code=result.code, reason=str(result))
-        for active, delivery in zip(plan.mappings, plan.decide({}), strict=True)
-    ]
-
-
-def _log_processed(plans: Sequence[Plan], done: set[int], decided: Sequence[NewDelivery]) -> None:
+def _log(plans: Sequence[Plan], batch: _Batch) -> None:
     verdicts: dict[int, dict[str, str]] = {}
-    for delivery in decided:
+    for delivery in batch.decided:
         verdicts.setdefault(delivery.event_id, {})[delivery.mapping] = delivery.state.value
     for plan in plans:
-        if plan.event.id in done:
+        event = plan.event
+        if event.id in batch.held:
+            log.warning("event.held", event_id=event.id, name=event.name, code=batch.held[event.id][1])
+        else:
             log.info(
                 "event.processed",
-                event_id=plan.event.id,
-                name=plan.event.name,
-                account=plan.event.account,
-                object=plan.event.object_id,
-                replay=plan.event.replay,
-                verdicts=verdicts.get(plan.event.id, {}),
+                event_id=event.id,
+                name=event.name,
+                account=event.account,
+                object=event.object_id,
+                replay=event.replay,
+                verdicts=verdicts.get(event.id, {}),
             )

@@ -7,14 +7,14 @@ The worker, a dry run and `explain` all go through it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bridge import enrichment, filtering, transform
-from bridge.errors import StageError
-from bridge.journal.deliveries import NewDelivery
+from bridge.errors import BridgeError, StageError
 from bridge.journal.events import KeptEvent
+from bridge.journal.owed import NewDelivery
 from bridge.logs import logger
 from bridge.mapping.asaas_events import flow_rank
 from bridge.mapping.context import build_context, references
@@ -30,19 +30,41 @@ class Plan:
 
     event: KeptEvent
     mappings: Sequence[ActiveMapping]
-    context: Callable[[dict[str, Any]], dict[str, Any]]
-    """Builds what expressions see, from what was fetched."""
+    environment: str
+    entity: dict[str, Any] = field(default_factory=dict)
+    """The event's own object."""
     wanted: dict[str, str] = field(default_factory=dict)
     """What must be fetched from Asaas: name -> id."""
+    fault: Exception | None = None
+    """Why the plan could not be opened: a fault of ours."""
+
+    def context(self, fetched: dict[str, Any]) -> dict[str, Any]:
+        """Return what expressions see."""
+        event = self.event
+        return build_context(event.name, event.entity, self.entity, event.account, self.environment, fetched)
 
     def decide(self, fetched: dict[str, Any]) -> list[NewDelivery]:
         """Return one delivery for each mapping: owed, filtered with the condition that said no, or dead with why."""
-        context = self.context(fetched)
-        return [self._delivery(active, context) for active in self.mappings]
+        return [self._delivery(active, fetched) for active in self.mappings]
 
-    def _delivery(self, active: ActiveMapping, context: dict[str, Any]) -> NewDelivery:
+    def reject(self, error: BridgeError) -> list[NewDelivery]:
+        """Return one delivery for each mapping where Asaas says that the request itself is wrong.
+
+        To ask again would not help, so the mappings that need the answer give up; the others are as ever.
+        """
+        return [self._rejected(*pair, error) for pair in zip(self.mappings, self.decide({}), strict=True)]
+
+    def _rejected(self, active: ActiveMapping, decided: NewDelivery, error: BridgeError) -> NewDelivery:
+        asks, needs = active.mapping.filter_needs & self.wanted.keys(), active.mapping.field_needs & self.wanted.keys()
+        if asks or (needs and decided.state is not DeliveryState.FILTERED):
+            return self._new(active, DeliveryState.DEAD, reason_code=error.code, reason=str(error))
+        return decided
+
+    def _delivery(self, active: ActiveMapping, fetched: dict[str, Any]) -> NewDelivery:
         try:
-            return self._decided(active, context)
+            if self.fault is not None:
+                raise self.fault
+            return self._decided(active, self.context(fetched))
         except StageError as error:
             return self._new(active, DeliveryState.DEAD, reason_code=error.code, reason=str(error))
         except Exception as error:  # a fault of ours must not stop the lane for everybody in it
@@ -59,11 +81,13 @@ class Plan:
         return self._new(
             active,
             DeliveryState.PENDING,
-            payload=json.dumps(payload, ensure_ascii=False),
+            payload=_storable(json.dumps(payload, ensure_ascii=False)),
             once_key=filtering.once_key(mapping, context),
         )
 
-    def _new(self, active: ActiveMapping, state: DeliveryState, **more: Any) -> NewDelivery:
+    def _new(
+        self, active: ActiveMapping, state: DeliveryState, *, reason: str | None = None, **more: Any
+    ) -> NewDelivery:
         event, mapping = self.event, active.mapping
         return NewDelivery(
             event_id=event.id,
@@ -80,6 +104,7 @@ class Plan:
             order_rank=flow_rank(event.name),
             skip_stale=mapping.stale == "skip",
             state=state,
+            reason=_storable(reason) if reason else None,
             **more,
         )
 
@@ -89,12 +114,6 @@ def opened(event: KeptEvent, active: Iterable[ActiveMapping], environment: str) 
 
     Where a filter needs nothing from Asaas it is asked first, so that an event that does not pass costs no request.
     """
-    body = json.loads(event.body)
-    entity = body.get(event.entity) or {}
-
-    def context(fetched: dict[str, Any]) -> dict[str, Any]:
-        return build_context(event.name, event.entity, entity, event.account, environment, fetched)
-
     mappings = [
         item
         for item in active
@@ -103,19 +122,28 @@ def opened(event: KeptEvent, active: Iterable[ActiveMapping], environment: str) 
         and item.mapping.listens_to(event.name)
         and event.replay_mapping in {None, item.mapping.name}
     ]
-    plan = Plan(event, mappings, context)
-    bare = context({})
-    needs = frozenset[str]().union(*(_needs(item, bare) for item in mappings))
-    plan.wanted = enrichment.plan(needs, references(bare))
+    plan = Plan(event, mappings, environment)
+    try:
+        plan.entity = json.loads(event.body).get(event.entity) or {}
+        bare = plan.context({})
+        needs = frozenset[str]().union(*(_needs(item, bare) for item in mappings))
+        plan.wanted = enrichment.plan(needs, references(bare))
+    except Exception as error:  # noqa: BLE001 (each mapping's delivery says so, and the log of each has the details)
+        plan.fault = error
     return plan
 
 
 def _needs(active: ActiveMapping, bare: dict[str, Any]) -> frozenset[str]:
     mapping = active.mapping
-    if mapping.filter_needs:
+    if mapping.filter_needs - bare.keys():
         return mapping.filter_needs | mapping.field_needs
     try:
         passes = filtering.decide(mapping, bare).passed
-    except StageError:
-        passes = False  # decide() says so again, and makes the dead delivery
+    except Exception:  # noqa: BLE001 (decide() meets it again, and makes the dead delivery)
+        passes = False
     return mapping.field_needs if passes else frozenset()
+
+
+def _storable(text: str) -> str:
+    """Return the text as every database takes it: without NUL and half characters, which a customer may have typed."""
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()

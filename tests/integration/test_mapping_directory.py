@@ -20,11 +20,11 @@ def test_a_directory_that_is_away_removes_no_mapping(tmp_path: Path, sqlite_url:
     with opened_journal(sqlite_url) as journal:
         MappingFiles(journal, directory, known, lambda: NOW_MS).import_changed()
         MappingFiles(journal, tmp_path / "elsewhere", known, lambda: NOW_MS).import_changed()
-        active = ActiveMappings(journal, known, Clock()).current()
+        active = ActiveMappings(journal, Clock()).current()
 
         assert [item.mapping.name for item in active] == ["paga"]
 
         (directory / "paga.yaml").unlink()
         MappingFiles(journal, directory, known, lambda: NOW_MS).import_changed()
 
-        assert ActiveMappings(journal, known, Clock()).current() == ()
+        assert ActiveMappings(journal, Clock()).current() == ()

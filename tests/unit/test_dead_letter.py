@@ -11,7 +11,7 @@ import pytest
 
 import bridge
 from bridge.delivery import dead_letter
-from bridge.errors import AsaasRejected, BridgeError, EnrichmentWaits, StageError
+from bridge.errors import AsaasRejected, BridgeError, EnrichmentWaits, MappingRefused, StageError
 from bridge.filtering import REASONS
 
 CODE = re.compile(r"(filter|transform|stage|asaas|clint|attempt|delivery|destination|event|bridge)\.[a-z_]*[a-z]")
@@ -58,7 +58,7 @@ def tree(kind: type[BridgeError]) -> Iterator[type[BridgeError]]:
 
 def test_every_code_in_the_source_is_explained() -> None:
     """No module writes a code that an operator would not understand, and none is explained in vain."""
-    errors = {cls.code for kind in (StageError, EnrichmentWaits, AsaasRejected) for cls in tree(kind)}
+    errors = {cls.code for kind in (StageError, EnrichmentWaits, AsaasRejected, MappingRefused) for cls in tree(kind)}
     written = written_codes() | errors | set(REASONS)
 
     assert set(dead_letter.EXPLANATIONS) == written
