@@ -1,12 +1,13 @@
-"""What `bridge mappings explain` sees of an event that the journal keeps: the event, and what Asaas says of it now.
+"""What `bridge mappings` sees of an event that the journal keeps: the event, and what Asaas says of it now.
 
-Only reads. Where Asaas can't be asked, the rest is explained all the same, and what is missing is said.
+Only reads. Where Asaas can't be asked, the rest is shown all the same, and what is missing is said.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,25 +18,39 @@ from bridge.errors import BridgeError
 from bridge.mapping.context import build_context, references
 from bridge.mapping.parts import FETCHABLE
 
+if TYPE_CHECKING:
+    from bridge.journal.reading import Row
+
 
 def load(context: click.Context, event_id: str) -> dict[str, Any]:
     """Return what expressions see of a kept event, named by its number or the whole id that Asaas gave it."""
+    event, fetched = load_with(context, event_id, FETCHABLE)
+    return _seen(context.obj, event, fetched)
+
+
+def load_with(context: click.Context, event_id: str, names: Iterable[str]) -> tuple[Row, dict[str, Any]]:
+    """Return the row of a kept event, and those of the named objects that Asaas has for it."""
     from bridge.runtime import Runtime
 
     invocation: Invocation = context.obj
     with invocation.journal.database.read() as connection:
         event = find_event(connection, event_id)
+    wanted = enrichment.plan(frozenset(names), references(_seen(invocation, event, {})))
+    if not wanted:
+        return event, {}
     runtime = Runtime(invocation.settings)
-    account, entity = event["account"], json.loads(event["body"]).get(event["entity"]) or {}
-
-    def seen(fetched: dict[str, Any]) -> dict[str, Any]:
-        return build_context(event["name"], event["entity"], entity, account, runtime.environment(account), fetched)
-
-    wanted = enrichment.plan(FETCHABLE, references(seen({})))
     try:
-        return seen(runtime.enricher.fetch(account, wanted) if wanted else {})
+        return event, runtime.enricher.fetch(event["account"], wanted)
     except BridgeError as error:
         click.echo(f"explained without what Asaas would say: {error}", err=True)
-        return seen({})
+        return event, {}
     finally:
         runtime.close()
+
+
+def _seen(invocation: Invocation, event: Row, fetched: dict[str, Any]) -> dict[str, Any]:
+    from bridge.runtime import Runtime
+
+    runtime = Runtime(invocation.settings)
+    account, entity = event["account"], json.loads(event["body"]).get(event["entity"]) or {}
+    return build_context(event["name"], event["entity"], entity, account, runtime.environment(account), fetched)

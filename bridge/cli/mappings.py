@@ -13,7 +13,9 @@ import click
 
 from bridge import mapping_cases
 from bridge.cli import mapping_views
+from bridge.cli.mapping_checklist import checklist
 from bridge.cli.mapping_explain import explain
+from bridge.cli.mapping_sample import sample
 from bridge.cli.mapping_schema import schema
 from bridge.cli.mapping_source import named, paths_argument, read_paths
 from bridge.cli.output import json_option, show_json, show_table
@@ -132,5 +134,5 @@ def _broken_json(read: ReadMapping) -> dict[str, Any]:
     }
 
 
-for command in (explain, schema):
+for command in (explain, checklist, sample, schema):
     mappings.add_command(command)

@@ -1,0 +1,203 @@
+"""Replaces everything personal in what Asaas sent, so that it can lie beside the mappings as a sample for tests.
+
+Fakes are numbered in the order of appearance: within one scrubber a value gets the same fake everywhere, the same event
+gets the same sample every time, and no fake can be computed back. Amounts, dates, statuses and (unless asked) ids stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from stdnum.br import cnpj, cpf
+
+_NAMES = ("Ana da Silva", "Bruno dos Santos", "Carla de Souza", "Diego e Lima", "Elisa Pereira", "Fábio de Sá")
+_EMAIL = re.compile(r"[\w.%+-]{1,64}@[\w-]+(?:\.[\w-]+)+")
+_DOCUMENT = re.compile(
+    r"(?<![\w-])(?:\d{3}\.?\d{3}\.?\d{3}-?\d{2}|[\dA-Z]{2}\.?[\dA-Z]{3}\.?[\dA-Z]{3}/?[\dA-Z]{4}-?\d{2})(?![\w-])"
+)
+_PHONE = re.compile(r"(?<![\w-])(?:\+?55[ -]?)?\(?\d{2}\)?[ -]?9?\d{4}-\d{4}(?![\w-])")
+_URL = re.compile(r"https?://[^\s\"'<>]+")
+_URL_TAIL = re.compile(r"[^/]+/?$")
+_ID = re.compile(r"[a-z]{2,4}_[\w&-]{6,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LEAST_KNOWN = 4
+"""Ours: a shorter name turns up in other words by chance."""
+
+
+class Scrubber:
+    """Scrubs one event and what was fetched for it, best handed over together: a name is then found in both."""
+
+    def __init__(self, *, ids: bool = False) -> None:
+        self._ids = ids
+        self._seen: dict[str, dict[str, int]] = {}
+        self._known: dict[str, str] = {}
+
+    def scrub(self, value: Any) -> Any:
+        """Return the JSON value with everything personal replaced."""
+        first = self._walk(value, ())
+        # A second look: the name that stands in `name` may stand in a reference that was walked before it too.
+        return self._without_known(first)
+
+    def _walk(self, value: Any, path: tuple[str, ...]) -> Any:
+        if isinstance(value, dict):
+            return {key: self._walk(one, (*path, key)) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._walk(one, path) for one in value]
+        if value is None or isinstance(value, bool | float) or value == "":
+            return value
+        kind = _kind_of(path)
+        if isinstance(value, int):
+            return int(self._fake(kind, str(value))) if kind in _DIGITS else value
+        return self._fake(kind, value) if kind else self._text(value)
+
+    def _fake(self, kind: str, value: str) -> str:
+        if kind == "emails":
+            return ",".join(self._fake("email", one.strip()) for one in re.split("[,;]", value))
+        seen = self._seen.setdefault(kind, {})
+        # However it is punctuated or cased, it is the same person.
+        number = seen.setdefault(re.sub(r"\W", "", value).casefold(), len(seen) + 1)
+        fake = _FAKES[kind](value, number)
+        if kind in {"name", "company"} and len(value) >= _LEAST_KNOWN:
+            self._known[value] = fake
+        return fake
+
+    def _text(self, value: str) -> str:
+        """Return a text of no personal key without what can be told from its form."""
+        if self._ids and _ID.fullmatch(value):
+            return self._fake("id", value)
+        value = _URL.sub(lambda found: self._fake("url", found[0]), value)
+        value = _EMAIL.sub(lambda found: self._fake("email", found[0]), value)
+        value = _DOCUMENT.sub(lambda found: self._document(found[0]), value)
+        return _PHONE.sub(lambda found: self._fake("phone", found[0]), value)
+
+    def _document(self, value: str) -> str:
+        return self._fake("document", value) if cpf.is_valid(value) or cnpj.is_valid(value) else value
+
+    def _without_known(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._without_known(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._without_known(one) for one in value]
+        if isinstance(value, str):
+            for known, fake in self._known.items():
+                pattern = re.compile(rf"(?<!\w){re.escape(known)}(?!\w)", re.IGNORECASE)
+                value = fake.join(pattern.split(value))
+        return value
+
+
+_KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "name": ("name", "ownerName", "holderName", "payerName", "customerName", "accountName"),
+        "company": ("company", "companyName", "tradingName"),
+        "document": ("cpfCnpj", "cpf", "cnpj", "ownerCpfCnpj", "holderCpfCnpj"),
+        "email": ("email",),
+        "emails": ("additionalEmails",),
+        "phone": ("phone", "mobilePhone", "phoneNumber"),
+        "street": ("address", "street"),
+        "house": ("addressNumber",),
+        "complement": ("complement",),
+        "district": ("province", "district"),
+        "cep": ("postalCode",),
+        "birth": ("birthDate", "ownerBirthDate"),
+        "text": ("description", "observations", "denialObservation", "serviceDescription", "reason", "message"),
+        "digits": (
+            "nossoNumero",
+            "identificationField",
+            "barCode",
+            "agency",
+            "accountDigit",
+            "agencyDigit",
+            "municipalInscription",
+            "stateInscription",
+            "endToEndIdentifier",
+        ),
+        "key": ("pixAddressKey", "pixKey", "creditCardToken", "payload", "encodedImage", "imageBase64", "apiKey"),
+        "ip": ("remoteIp", "ip"),
+    }
+)
+_KIND_OF_KEY = {key.lower(): kind for kind, keys in _KINDS.items() for key in keys}
+_DIGITS = frozenset({"document", "phone", "cep", "house", "digits"})
+
+
+def _kind_of(path: tuple[str, ...]) -> str:
+    if not path:
+        return ""
+    key, holder = path[-1], path[-2] if len(path) > 1 else ""
+    if (key == "name" and holder in {"items", "accessToken", "bank"}) or (
+        key == "description" and holder == "discount"
+    ):
+        return ""  # what is sold and what a bank is called is nobody's name
+    if key == "account" and holder == "bankAccount":
+        return "digits"
+    return _KIND_OF_KEY.get(key.lower(), "")
+
+
+def _as_cased(fake: str, value: str) -> str:
+    return fake.upper() if value.isupper() else fake.lower() if value.islower() else fake
+
+
+def _name(value: str, number: int) -> str:
+    turn, place = divmod(number - 1, len(_NAMES))
+    first, rest = _NAMES[place].split(" ", 1)
+    # The word makes everybody see that nobody is meant; later rounds need another name for another person.
+    return _as_cased(f"{first} Exemplo{f' {turn + 1}' if turn else ''} {rest}", value)
+
+
+def _filled(value: str, characters: str) -> str:
+    """Return the characters in the places of the letters and digits of a value, so that its punctuation stays."""
+    fresh = iter(characters)
+    return "".join(next(fresh, "0") if one.isalnum() else one for one in value)
+
+
+def _document_of(value: str, number: int) -> str:
+    compact = re.sub(r"\W", "", value)
+    base, is_valid = f"99988{number % 10_000:04}", cpf.is_valid
+    if len(compact) > 11:
+        base, is_valid = f"{'99988' if compact.isdigit() else 'EXEMP'}{number % 1_000:03}0001", cnpj.is_valid
+    whole = next(base + f"{check:02}" for check in range(100) if is_valid(base + f"{check:02}"))
+    return _filled(value, whole)
+
+
+def _phone_of(value: str, number: int) -> str:
+    # The country, the area and what tells a mobile from a fixed line stay: mappings look at those.
+    plain = re.sub(r"\D", "", value)
+    kept = plain[: max(len(plain) - 7, 0)]
+    return _filled(value, kept + f"{number % 10_000_000:07}"[-(len(plain) - len(kept)) :] if plain else "")
+
+
+def _url_of(value: str, number: int) -> str:
+    # An invoice link opens for whoever has it; the host says sandbox or production and stays.
+    bare = value.split("?", 1)[0].split("#", 1)[0]
+    return _URL_TAIL.sub(f"exemplo{number:09}", bare) if bare.count("/") > 2 else bare
+
+
+def _id_of(value: str, number: int) -> str:
+    if "_" not in value:
+        return f"00000000-0000-4000-8000-{number:012}"
+    prefix, _, rest = value.partition("_")
+    return f"{prefix}_{number:012}" + (f"&{number}" if "&" in rest else "")
+
+
+_FAKES: Mapping[str, Callable[[str, int], str]] = MappingProxyType(
+    {
+        "name": _name,
+        "company": lambda value, number: _as_cased(f"Empresa Exemplo {number} Ltda", value),
+        "document": _document_of,
+        "email": lambda _, number: f"exemplo{number}@example.com",
+        "phone": _phone_of,
+        "street": lambda _, number: f"Rua Exemplo {number}",
+        "house": lambda _, number: str(100 + number),
+        "complement": lambda _, number: f"Sala {number}",
+        "district": lambda _, number: f"Bairro Exemplo {number}",
+        "cep": lambda value, number: _filled(value, f"{1_001_000 + number:08}"),
+        "birth": lambda _, number: f"1990-01-{(number - 1) % 28 + 1:02}",
+        "text": lambda _, number: f"Texto de exemplo {number}",
+        "digits": lambda value, number: _filled(value, f"{number:0{max(len(value), 1)}}"),
+        "key": lambda _, number: f"exemplo{number:09}",
+        "ip": lambda _, number: f"203.0.113.{number % 250 + 1}",
+        "url": _url_of,
+        "id": _id_of,
+    }
+)

@@ -1,0 +1,187 @@
+"""`bridge mappings sample` and `checklist`: what an operator takes from them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from bridge.mapping import Known, read_directory
+from bridge.mapping_cases import run
+from tests.commands import ROOT, Commands
+from tests.factories import incoming, keep
+from tests.peers import Peer, Reply
+
+CUSTOMER = {"id": "cus_1", "name": "Maria da Silva", "email": "maria@loja.com.br", "cpfCnpj": "24971563792"}
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Commands:
+    """Give a directory of mappings and a journal to come."""
+    return Commands(tmp_path)
+
+
+def test_sample_of_the_newest_event_is_written_and_can_be_tested(commands: Commands) -> None:
+    """The file lies in samples/, the lines that are printed make a test of it."""
+    with commands.journal() as journal:
+        keep(journal, incoming(), incoming(body=json.dumps({"event": "PAYMENT_RECEIVED", "payment": {"value": 7}})))
+    said = commands.run("mappings", "sample", "PAYMENT_RECEIVED")
+    path = commands.mappings / "samples" / "payment_received.json"
+
+    assert (said.status, said.err) == (0, f"written: {path}\n")
+    assert json.loads(path.read_bytes())["payment"] == {"value": 7}
+    commands.has_mapping(
+        "paga",
+        "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'a@example.com'\"}\ndeal: {valor: payment.value}\ntests:\n"
+        + said.out.replace("{}", "{valor: 7}"),
+    )
+    (read,) = read_directory(commands.mappings, Known(None, None, commands.mappings))
+    assert read.mapping is not None
+    assert [result.passed for result in run(read.mapping, commands.mappings)] == [True]
+
+
+def test_sample_takes_what_asaas_says_of_the_customer(commands: Commands) -> None:
+    """The customer lies beside the event; its name is found in the event's texts too."""
+    with commands.journal() as journal:
+        body = {"event": "PAYMENT_RECEIVED", "payment": {"customer": "cus_1", "externalReference": "de maria da silva"}}
+        keep(journal, incoming(body=json.dumps(body)))
+    key = "$aact_hmlg_000"
+    with Peer(Reply(body=json.dumps(CUSTOMER).encode(), headers={"Connection": "close"})) as asaas:
+        said = commands.run(
+            *(
+                "mappings",
+                "sample",
+                "--event-id",
+                "1",
+                "--with",
+                "customer",
+                "--output",
+                str(commands.mappings / "x.json"),
+            ),
+            ASAAS_API_KEY=key,
+            ASAAS_WEBHOOK_TOKEN="0e5b5c5e-0000-4000-8000-000000000000",
+            ASAAS_API_URL=f"{asaas.url}/v3",
+            BRIDGE_ALLOW_PRIVATE_DESTINATIONS="1",
+        )
+
+    assert said.status == 0, said.err
+    assert "with: {customer: x_customer.json}" in said.out
+    customer = json.loads((commands.mappings / "x_customer.json").read_bytes())
+    assert customer == {
+        "id": "cus_1",
+        "name": "Ana Exemplo da Silva",
+        "email": "exemplo1@example.com",
+        "cpfCnpj": "99988000138",
+    }
+    assert json.loads((commands.mappings / "x.json").read_bytes())["payment"] == {
+        "customer": "cus_1",
+        "externalReference": "de Ana Exemplo da Silva",
+    }
+
+
+def test_sample_can_be_printed_with_other_ids(commands: Commands, tmp_path: Path) -> None:
+    """Nothing is written then."""
+    with commands.journal() as journal:
+        keep(journal, incoming(body='{"event": "PAYMENT_RECEIVED", "payment": {"id": "pay_123456789"}}'))
+    said = commands.run("mappings", "sample", "PAYMENT_RECEIVED", "--ids", "--output", "-")
+
+    assert said.json["payment"]["id"] == "pay_000000000001"
+    assert not (commands.mappings / "samples").exists()
+
+
+def test_sample_overwrites_only_by_force(commands: Commands, tmp_path: Path) -> None:
+    """A sample that tests were made from is not lost by a slip."""
+    path = tmp_path / "outside.json"
+    path.write_text("mine")
+    with commands.journal() as journal:
+        keep(journal, incoming())
+    refused = commands.run("mappings", "sample", "PAYMENT_RECEIVED", "--output", str(path))
+
+    assert refused.status == 2
+    assert refused.err == f"the file is there already; {path}; choose --output, or add --force\n"
+    assert path.read_text() == "mine"
+    forced = commands.run("mappings", "sample", "PAYMENT_RECEIVED", "--output", str(path), "--force")
+    assert forced.status == 0
+    assert f"given: {path}" in forced.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ((), 2, "name either an EVENT or an --event-id"),
+        (("PAYMENT_RECEIVED", "--event-id", "1"), 2, "name either an EVENT or an --event-id"),
+        (("PAYMENT_RECEIVED", "--with", "customer", "--output", "-"), 2, "--with writes a file beside the event's"),
+        (("PAYMENT_OVERDUE",), 1, "no event 'PAYMENT_OVERDUE' was kept"),
+    ],
+)
+def test_sample_says_what_is_wrong(commands: Commands, arguments: tuple[str, ...], status: int, message: str) -> None:
+    """One line and a status."""
+    with commands.journal():
+        said = commands.run("mappings", "sample", *arguments)
+
+    assert said.status == status
+    assert said.err.startswith(message)
+    assert said.err.count("\n") == 1
+
+
+def test_checklist_has_every_key_as_it_is_sent_and_every_integration(commands: Commands) -> None:
+    """Tabs, kinds, examples from the tests; stage and status by the events of each destination."""
+    said = commands.run("mappings", "checklist", str(ROOT / "mappings" / "exemplo_etapas_do_funil.yaml"), "--json")
+
+    assert {row["key"]: (row["tab"], row["kind"], row["example"]) for row in said.json["keys"]}.items() >= {
+        "email": ("contact", "e-mail", "cliente.teste@example.com"),
+        "telefone": ("contact", "phone", "5547990000001"),
+        "valor": ("deal", "number", "129.9"),
+        "link": ("deal", "link", "https://sandbox.asaas.com/i/exemplo000001001"),
+    }.items()
+    assert [(row["integration"], row["setting"], row["status"]) for row in said.json["integrations"]] == [
+        ("vencidas", "CLINT_WEBHOOK_URL_VENCIDAS", "OPEN"),
+        ("ganhas", "CLINT_WEBHOOK_URL_GANHAS", "WON"),
+        ("default", "CLINT_WEBHOOK_URL", "OPEN"),
+    ]
+
+
+def test_checklist_as_table_and_as_csv(commands: Commands) -> None:
+    """The same rows; CSV has one header for both parts."""
+    commands.has_mapping(
+        "tudo",
+        "events: [PAYMENT_*]\ncontact: {email: \"'ana@example.com'\"}\norganization: {a: environment}\ndeal:\n"
+        "  dia: today\n  teste: {from: environment, type: boolean}\n  x: payment.description\n"
+        "routes: [{events: [PAYMENT_*], send_to: uma-s}]\n"
+        "tests: [{name: a, given: {event: PAYMENT_CREATED}, set: {today: 2026-11-22}, expect: {dead: x}},"
+        ' {name: b, given: {event: PAYMENT_CREATED}, set: {today: 2026-11-22, environment: "true"}, expect: {a: b}}]\n',
+    )
+    table = commands.run("mappings", "checklist", "tudo").out
+    rows = list(csv.DictReader(io.StringIO(commands.run("mappings", "checklist", "tudo", "--csv").out)))
+
+    assert [(row["key"], row["tab"], row["kind"]) for row in rows[:5]] == [
+        ("email", "contact", "e-mail"),
+        ("a", "organization", "text"),
+        ("dia", "deal", "date"),
+        ("teste", "deal", "boolean"),
+        ("x", "deal", "text"),
+    ]
+    assert rows[3]["example"] == "true"
+    assert rows[5]["setting"] == "CLINT_WEBHOOK_URL_UMA_S"
+    assert rows[5]["status"] == "OPEN"
+    assert rows[5]["stage"] == "the one for: Cobrança criada or Cobrança alterada or Cobrança confirmada or 27 more"
+    assert "dia    deal          date     2026-11-22" in table
+
+
+def test_checklist_of_what_was_lost(commands: Commands) -> None:
+    """Refunded and removed charges are lost deals."""
+    path = ROOT / "mappings" / "cobranca_estornada_ou_removida.yaml"
+
+    assert commands.run("mappings", "checklist", str(path), "--json").json["integrations"][0]["status"] == "LOST"
+
+
+def test_checklist_says_what_is_wrong(commands: Commands) -> None:
+    """Two forms at once, a name that is not there, a file that can't run."""
+    commands.has_mapping("a", "nope")
+
+    assert commands.run("mappings", "checklist", "a", "--csv", "--json").err.startswith("--csv and --json exclude")
+    assert commands.run("mappings", "checklist", "b").status == 1
+    assert "can't run" in commands.run("mappings", "checklist", str(commands.mappings / "a.yaml")).err
