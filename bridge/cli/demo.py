@@ -70,9 +70,10 @@ def _play(stage: Stage, *, once: bool) -> bool:
     from bridge.runtime import Runtime
 
     out = console()
-    out.print(f"bridge demo: everything runs on this machine, in {stage.directory}; nothing leaves it", markup=False)
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
+        out.print(f"bridge demo: all runs on this machine, in {stage.directory}; nothing leaves it", markup=False)
+        out.print("starting Redis, a simulated Asaas, a simulated Clint, web, worker and sweeper", style="dim")
         notice = _Notices(out)
         logs = stage.directory / "logs"
         simulators = stack.enter_context(Supervisor(stage.simulators(), notice=notice, log_directory=logs))
