@@ -116,7 +116,7 @@ class _Notices:
         self._out = out
 
     def __call__(self, text: str) -> None:
-        self._out.print(text, markup=False, style="dim")
+        self._out.print(text, markup=False, style="dim", soft_wrap=True)
 
 
 @dataclass(slots=True)
