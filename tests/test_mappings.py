@@ -12,7 +12,7 @@ import yaml
 from bridge import filtering, transform
 from bridge.mapping import Known, ReadMapping, Severity, read_directory, read_mapping
 from bridge.mapping.context import build_context
-from bridge.mapping_cases import CaseResult, run
+from bridge.mapping_cases import CaseResult, entity_of, parts_of, run
 from bridge.redaction import redact
 
 ROOT = Path(__file__).parents[1] / "mappings"
@@ -60,22 +60,27 @@ def test_starters_send_the_same_keys_to_the_same_place() -> None:
     assert "situacao" in {field.key for field in STARTERS[0].fields}
 
 
-@pytest.mark.parametrize(
-    "sample", [path for path in SAMPLES if "customer" not in path.name], ids=lambda path: path.stem
-)
-def test_sample_makes_a_flat_payload_or_is_filtered(sample: Path) -> None:
-    """Every sample goes through every starter that hears it."""
-    envelope = json.loads(sample.read_bytes())
-    customer = json.loads((ROOT / "samples" / "customer_pj.json").read_bytes())
-    context = build_context(
-        envelope["event"], "payment", envelope["payment"], "default", "sandbox", {"customer": customer}
-    )
-    (mapping,) = [one for one in STARTERS if one.listens_to(envelope["event"])]
+EVENT_SAMPLES = [path for path in SAMPLES if "event" in json.loads(path.read_bytes())]
 
-    if filtering.decide(mapping, context).passed:
-        payload = transform.build(mapping, context)
-        assert payload["email"] == "financeiro@example.com"
-        assert all(isinstance(value, str) for value in payload.values())
+
+@pytest.mark.parametrize("sample", EVENT_SAMPLES, ids=lambda path: path.stem)
+def test_sample_makes_a_flat_payload_or_is_filtered(sample: Path) -> None:
+    """Every sample goes through every mapping that hears it, and one does."""
+    envelope = json.loads(sample.read_bytes())
+    fetched = {
+        "customer": json.loads((ROOT / "samples" / "customer_pj.json").read_bytes()),
+        "installment": json.loads((ROOT / "samples" / "installment_2x.json").read_bytes()),
+    }
+    key, entity = entity_of(envelope)
+    context = build_context(envelope["event"], key, entity, "default", "sandbox", fetched)
+    hearing = [one.mapping for one in READ if one.mapping and one.mapping.listens_to(envelope["event"])]
+
+    assert hearing
+    for mapping in hearing:
+        if filtering.decide(mapping, context).passed:
+            payload = transform.build(mapping, context)
+            assert payload["email"] == "financeiro@example.com"
+            assert all(isinstance(value, str | int | float) for value in payload.values())
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
@@ -105,3 +110,28 @@ def test_example_of_the_guide_lints_clean_and_its_tests_pass(text: str) -> None:
     assert read.findings == ()
     assert read.mapping is not None
     assert [result for result in run(read.mapping, ROOT) if not result.passed] == []
+
+
+def test_what_needs_another_destination_is_switched_off() -> None:
+    """The directory runs with CLINT_WEBHOOK_URL alone; whatever else a file asks for, it says in its comments."""
+    for one in READ:
+        assert one.mapping is not None
+        if one.mapping.destinations != {"default"}:
+            assert not one.mapping.enabled
+            for name in one.mapping.destinations - {"default"}:
+                assert f"CLINT_WEBHOOK_URL_{name.upper().replace('-', '_')}" in one.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cobranca_criada", "cobranca_paga", "cobranca_vencida", "cobranca_estornada_ou_removida"),
+        *("parcelamento_uma_vez", "assinatura", "marketplace_split", "chargeback", "link_de_pagamento", "conta_avisos"),
+    ],
+)
+def test_starter_is_there_with_every_part_tested(name: str) -> None:
+    """Each automation that people ask for is a file, whose own tests reach every condition and every route."""
+    (mapping,) = [one.mapping for one in READ if one.mapping and one.mapping.name == name]
+    parts = parts_of(mapping, run(mapping, ROOT))
+
+    assert [part for part in parts if part.kind != "field" and not part.reached] == []
