@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from bridge import filtering, transform
 from bridge.mapping import Known, ReadMapping, Severity, read_directory, read_mapping
 from bridge.mapping.context import build_context
 from bridge.mapping_cases import CaseResult, entity_of, parts_of, run
 from bridge.redaction import redact
+from tests.documents import Fence, fences
 
 ROOT = Path(__file__).parents[1] / "mappings"
 READ = read_directory(ROOT, Known(frozenset({"default"}), frozenset({"default"}), ROOT))
@@ -96,20 +96,41 @@ def test_sample_holds_nobodys_data(sample: Path) -> None:
     assert "palpite" not in text.lower()
 
 
-def fences(path: Path) -> list[str]:
-    """Return the YAML blocks of a Markdown page."""
-    return [block.split("```", 1)[0] for block in path.read_text(encoding="utf-8").split("```yaml\n")[1:]]
+GUIDE = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = [fence for fence in fences(GUIDE) if fence.language == "yaml"]
+GUIDE_KNOWN = Known(frozenset({"default"}), frozenset({"default", "vencidas"}), ROOT)
+AROUND = {
+    "events": "events: [PAYMENT_RECEIVED]\n",
+    "contact": "contact: {email: customer.email}\n",
+    "tests": "tests:\n  - name: o exemplo do guia\n    given: samples/payment_received_pix.json\n"
+    "    with: {customer: samples/customer_pf.json}\n    expect: {send_to: default}\n",
+}
+"""What an example that shows a part of a file leaves out."""
 
 
-@pytest.mark.parametrize("text", fences(ROOT / "README.md"))
-def test_example_of_the_guide_lints_clean_and_its_tests_pass(text: str) -> None:
-    """What the guide shows works when it is copied."""
-    assert isinstance(yaml.safe_load(text), dict)
-    read = read_mapping(text, str(ROOT / "exemplo.yaml"), Known(frozenset({"default"}), frozenset({"default"}), ROOT))
+def whole(text: str) -> str:
+    """Return an example of the guide as a whole file."""
+    return text + "".join(more for key, more in AROUND.items() if not re.search(rf"^{key}:", text, re.MULTILINE))
 
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda fence: f"line {fence.line}")
+def test_example_of_the_guide_lints_clean_and_its_tests_pass(example: Fence) -> None:
+    """What the guide shows works when it is copied, and gives what its comments say."""
+    read = read_mapping(whole(example.text), str(ROOT / "exemplo.yaml"), GUIDE_KNOWN)
     assert read.findings == ()
     assert read.mapping is not None
-    assert [result for result in run(read.mapping, ROOT) if not result.passed] == []
+    results = run(read.mapping, ROOT)
+    assert [result for result in results if not result.passed] == []
+
+    for key, says in re.findall(r"^  (\w+):(?:.*\n    .*)?.*# → (.*)$", example.text, re.MULTILINE):
+        value = results[0].payload.get(key)
+        assert ("(não sai)" if value is None else str(value)) == says
+
+
+def test_the_guide_shows_what_every_part_gives() -> None:
+    """The arrows are there: a guide without them would pass with nothing held."""
+    assert sum(example.text.count("# → ") for example in EXAMPLES) >= 10
+    assert len(EXAMPLES) >= 9
 
 
 def test_what_needs_another_destination_is_switched_off() -> None:
