@@ -123,6 +123,14 @@ class Deployment:
 
     def __enter__(self) -> Self:
         """Start the simulators and migrate the journal."""
+        try:
+            self._begin()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _begin(self) -> None:
         self.asaas_url = self._simulator("asaas")
         self.clint_url = self._simulator("clint")
         self.env["ASAAS_API_URL"] = f"{self.asaas_url}/v3"
@@ -130,7 +138,6 @@ class Deployment:
             suffix = "" if name == "default" else f"_{name.upper()}"
             self.env[f"CLINT_WEBHOOK_URL{suffix}"] = f"{self.clint_url}{PATH}{uuid}"
         subprocess.run([sys.executable, "-m", "bridge", "db", "upgrade"], env=self.env, cwd=ROOT, check=True)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
