@@ -167,7 +167,7 @@ class Deployment:
         for number in range(sweepers):
             self._add(f"sweeper-{number}", ["sweeper"])
         for port in self.web_ports:
-            until(lambda port=port: _answers(f"http://127.0.0.1:{port}/healthz"), 30)  # type: ignore[misc]
+            until(lambda port=port: _answers(f"http://127.0.0.1:{port}/healthz"), 120)  # type: ignore[misc]
 
     def restart_the_dead(self) -> list[str]:
         """Start again what is not running, as a host does; return the names."""
@@ -187,7 +187,7 @@ class Deployment:
         child = Child([sys.executable, "-m", "bridge.simulator", name], {"PATH": os.environ["PATH"]}, log)
         self.children[f"simulated-{name}"] = child
         child.start()
-        until(lambda: re.search(r"http://\S+", log.read_text()), 30)
+        until(lambda: re.search(r"http://\S+", log.read_text()), 120)
         found = re.search(r"http://\S+", log.read_text())
         assert found is not None
         return found[0].rstrip("/")
