@@ -103,7 +103,7 @@ def test_schema_and_lint_agree(case: dict[str, Any], tmp_path: Path) -> None:
     errors = [one for one in read_mapping(text, "m.yaml", known).findings if one.severity is Severity.ERROR]
     try:
         refused = refusals(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):  # an alias to itself has no value
         assert errors
         return
 
