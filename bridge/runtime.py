@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
+import httpx
 from redis import Redis
 
 from bridge.asaas.client import AsaasClient
@@ -89,17 +90,26 @@ class Runtime:
         return RedisLink.from_url(self.settings.redis_url or None)
 
     @cached_property
+    def _asaas_http(self) -> httpx.Client:
+        return http_client(allow_private=self.settings.bridge_allow_private_destinations)
+
+    @cached_property
+    def governors(self) -> dict[str, Governor]:
+        """The limits of each account that has a key."""
+        keyed = (account for account in self.settings.accounts.values() if account.api_key)
+        return {account.name: Governor(account.name, self._redis_link) for account in keyed}
+
+    @cached_property
     def asaas(self) -> dict[str, AsaasClient]:
         """The API client of each account that has a key."""
-        http = http_client(allow_private=self.settings.bridge_allow_private_destinations)
         override = self.settings.asaas_api_url
         return {
             account.name: AsaasClient(
                 account.name,
                 account.api_key,
                 base_url(account.api_key, override),
-                http,
-                Governor(account.name, self._redis_link),
+                self._asaas_http,
+                self.governors[account.name],
             )
             for account in self.settings.accounts.values()
             if account.api_key
@@ -181,6 +191,8 @@ class Runtime:
             self.ingress.close()
         if "journal" in self.__dict__:
             self.journal.database.close()
+        if "_asaas_http" in self.__dict__:
+            self._asaas_http.close()
 
 
 def open_journal(settings: Settings) -> Journal:

@@ -17,6 +17,7 @@ from bridge.cli.mappings import mappings
 from bridge.cli.processes import sweeper, web, worker
 from bridge.cli.root import Invocation, Root
 from bridge.cli.up import up
+from bridge.cli.webhook import webhook
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,6 +46,7 @@ for command in (
     events,
     deliveries,
     destinations,
+    webhook,
     config,
 ):
     cli.add_command(command)
