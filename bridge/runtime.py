@@ -7,6 +7,7 @@ opens no client of Clint and a command that reads the journal needs no Redis.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -101,8 +102,9 @@ class Runtime:
 
     @cached_property
     def asaas(self) -> dict[str, AsaasClient]:
-        """The API client of each account that has a key."""
+        """The API client of each account that has a key; raises SettingsError where a key would go in clear."""
         override = self.settings.asaas_api_url
+        self._refuse({"ASAAS_API_URL": override})
         return {
             account.name: AsaasClient(
                 account.name,
@@ -168,9 +170,11 @@ class Runtime:
         """Raise SettingsError naming each URL of the environment that nothing may be sent to."""
         s = self.settings
         urls = {f"CLINT_WEBHOOK_URL (destination {name})": url for name, url in s.destinations.items()}
-        if s.asaas_api_url:
-            urls["ASAAS_API_URL"] = s.asaas_api_url  # over plain http the key would be read on the way
-        problems = {name: check_url(url, s.bridge_allow_private_destinations) for name, url in urls.items()}
+        self._refuse({**urls, "ASAAS_API_URL": s.asaas_api_url})
+
+    def _refuse(self, urls: Mapping[str, str]) -> None:
+        allow_private = self.settings.bridge_allow_private_destinations
+        problems = {name: check_url(url, allow_private) for name, url in urls.items() if url}
         if any(problems.values()):
             raise SettingsError([f"{name} {problem}" for name, problem in problems.items() if problem])
 

@@ -24,6 +24,18 @@ def finding_lines(finding: Finding) -> list[str]:
     return [str(finding), *(f"    {line}" for line in finding.caret.splitlines())]
 
 
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """Return a finding for JSON."""
+    return {
+        "path": finding.path,
+        "line": finding.line,
+        "column": finding.column,
+        "code": finding.code,
+        "severity": finding.severity.value,
+        "message": finding.message,
+    }
+
+
 def show_findings(read: Iterable[ReadMapping]) -> None:
     """Print every finding and, below them, how many there are."""
     colours = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}

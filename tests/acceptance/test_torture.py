@@ -41,7 +41,7 @@ class Chaos:
 
     def run(self, over: Callable[[], bool]) -> None:
         """Do harm until it is over, then let everything come back."""
-        harms = [
+        harms: list[Callable[[], None]] = [
             self._kill,
             self._kill,
             self._kill,
