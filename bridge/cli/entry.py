@@ -14,6 +14,7 @@ from bridge.cli.demo import demo
 from bridge.cli.destinations import destinations
 from bridge.cli.events import events
 from bridge.cli.mappings import mappings
+from bridge.cli.notices import notices
 from bridge.cli.processes import sweeper, web, worker
 from bridge.cli.root import Invocation, Root
 from bridge.cli.up import up
@@ -47,6 +48,7 @@ for command in (
     deliveries,
     destinations,
     webhook,
+    notices,
     config,
 ):
     cli.add_command(command)
