@@ -95,3 +95,34 @@ def problems(found: Sequence[Webhook], needed: Collection[str], account: str) ->
         what = f"{len(found)} webhooks lead to the bridge, and it keeps only one arrival of each event"
         said.append(Problem("webhook.several", NoticeLevel.WARNING, what, "see: bridge webhook status"))
     return said
+
+
+RETENTION_DAYS = 14
+"""Asaas deletes for good what waits longer (docs fila-pausada)."""
+_SOON_DAYS, _NOW_DAYS = 7, 3
+_DAY_MS = 86_400_000
+
+
+def retention(oldest_ms: int, now_ms: int, account: str) -> Problem | None:
+    """Return that what waits at Asaas since then, at the earliest, is soon deleted; None while there is time."""
+    left_days = RETENTION_DAYS - (now_ms - oldest_ms) / _DAY_MS
+    if left_days > _SOON_DAYS:
+        return None
+    level = NoticeLevel.ERROR if left_days <= _NOW_DAYS else NoticeLevel.WARNING
+    when = f"in {left_days:.0f} days" if left_days >= 1 else "now or within a day"
+    what = f"Asaas keeps events for {RETENTION_DAYS} days, so the first that wait may be deleted for good {when}"
+    of = "" if account == DEFAULT else f" --account {account}"
+    return Problem("webhook.retention", level, what, f"run: bridge webhook resume{of}")
+
+
+CODES = (
+    "webhook.missing",
+    "webhook.disabled",
+    "webhook.interrupted",
+    "webhook.penalised",
+    "webhook.token",
+    "webhook.events",
+    "webhook.several",
+    "webhook.retention",
+)
+"""Every code that the rules give."""
