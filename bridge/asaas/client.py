@@ -87,6 +87,8 @@ class AsaasClient:
         self._governor = governor
         self._timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s)
         self._deadline_s = connect_timeout_s + read_timeout_s
+        self.answered_at = ""
+        """The `Date` of Asaas's last answer, by which `bridge doctor` judges this machine's clock."""
 
     def get_object(self, name: str, object_id: str) -> dict[str, Any] | None:
         """Return the object of that name (customer, installment, subscription, payment) and id, or None."""
@@ -144,6 +146,7 @@ class AsaasClient:
         )
         with self._governor.turn():
             status, headers, answer = self._ask(request, where)
+        self.answered_at = headers.get("Date", "")
         problem = answers.refusal(status, headers, answer, where)
         if status == 429 or answers.spent(headers):
             wait_s = answers.retry_after_s(headers)

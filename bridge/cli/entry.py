@@ -12,6 +12,7 @@ from bridge.cli.database import database
 from bridge.cli.deliveries import deliveries
 from bridge.cli.demo import demo
 from bridge.cli.destinations import destinations
+from bridge.cli.doctor import doctor
 from bridge.cli.events import events
 from bridge.cli.mappings import mappings
 from bridge.cli.notices import notices
@@ -49,6 +50,7 @@ for command in (
     destinations,
     webhook,
     notices,
+    doctor,
     config,
 ):
     cli.add_command(command)
