@@ -16,6 +16,7 @@ from bridge import __version__
 from bridge.asaas.client import MAX_ANSWER_BYTES, AsaasClient
 from bridge.asaas.governor import Governor
 from bridge.asaas.redis_link import RedisLink
+from bridge.asaas.webhooks import Webhook, Webhooks
 from bridge.clint import http_client
 from bridge.errors import (
     AsaasKeyRefused,
@@ -24,6 +25,7 @@ from bridge.errors import (
     AsaasRejected,
     AsaasUnavailable,
     BridgeError,
+    NotFound,
     SettingsError,
 )
 from bridge.simulator.asaas.simulator import AsaasSimulator
@@ -32,6 +34,7 @@ from tests.peers import Peer, RawPeer, Reply, closed_port
 
 CUSTOMER = (Path(__file__).parents[1] / "data" / "asaas" / "api_customer.json").read_bytes()
 KEY = "$aact_hmlg_simulator"
+GONE = Webhook("1", "x", "https://b.example", "", True, False, "SEQUENTIALLY", True, 0, ())
 
 
 @pytest.fixture
@@ -296,3 +299,25 @@ def test_the_simulated_asaas_answers_as_the_client_expects(http: httpx.Client) -
         assert client_of(url, http).customer("cus_000000000000") is None
         with pytest.raises(AsaasKeyRefused):
             client_of(url, http, "$aact_hmlg_other").customer(made["id"])
+
+
+def test_a_webhook_that_went_meanwhile_is_said(http: httpx.Client) -> None:
+    """Somebody removed it in Asaas between the look and the change."""
+    with Peer(Reply(404, b"")) as peer, pytest.raises(NotFound, match="not there any more"):
+        Webhooks(client_of(peer.url, http)).remove(GONE)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"data": 1}'])
+def test_a_list_of_webhooks_without_data_is_no_answer(http: httpx.Client, body: bytes) -> None:
+    """An answer that can't be read must not look like an account without webhooks."""
+    with Peer(Reply(200, body)) as peer, pytest.raises(AsaasUnavailable, match="must have data"):
+        Webhooks(client_of(peer.url, http)).all()
+
+
+def test_a_webhook_of_an_older_document_is_taken_for_fine(http: httpx.Client) -> None:
+    """Keys that are not there make no problem, and a list of something else is nothing."""
+    with Peer(Reply(200, b'{"data": [{"id": "1", "url": "https://b.example", "events": null}, 7]}')) as peer:
+        (found,) = Webhooks(client_of(peer.url, http)).all()
+
+    assert (found.enabled, found.interrupted, found.has_token, found.penalised) == (True, False, True, 0)
+    assert (found.events, found.send_type) == ((), "SEQUENTIALLY")
