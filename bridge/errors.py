@@ -202,15 +202,8 @@ class EnrichmentWaits(BridgeError):
 
     code = "enrichment.waits"
 
-    def __init__(
-        self,
-        what: str | None = None,
-        *,
-        where: str | None = None,
-        mend: str | None = None,
-        retry_after_s: float | None = None,
-    ) -> None:
-        super().__init__(what, where=where, mend=mend)
+    def __init__(self, what: str | None = None, *, retry_after_s: float | None = None, **parts: str | None) -> None:
+        super().__init__(what, **parts)
         self.retry_after_s = retry_after_s
 
 
@@ -248,3 +241,9 @@ class AsaasRejected(BridgeError):
     """the Asaas API answered that the request is wrong"""
 
     code = "asaas.rejected"
+
+
+class AsaasOutcomeUnknown(BridgeError):
+    """the Asaas API may or may not have done what was asked"""
+
+    code = "asaas.outcome_unknown"

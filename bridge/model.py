@@ -82,6 +82,13 @@ class Waiting(StrEnum):
     PAUSED = "paused"  # the destination is paused until a person resumes it
 
 
+class NoticeLevel(StrEnum):
+    """How bad it is what a notice tells the operator."""
+
+    WARNING = "warning"  # it works, but not as it should, or not for long
+    ERROR = "error"  # something does not work until a person mends it
+
+
 @dataclass(frozen=True, slots=True)
 class IncomingEvent:
     """What Asaas said, as the journal keeps it."""

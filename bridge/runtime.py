@@ -101,6 +101,16 @@ class Runtime:
         return RedisLink.from_url(self.settings.redis_url or None)
 
     @cached_property
+    def _asaas_http(self) -> httpx.Client:
+        return self._http()
+
+    @cached_property
+    def governors(self) -> dict[str, Governor]:
+        """The limits of each account that has a key."""
+        keyed = (account for account in self.settings.accounts.values() if account.api_key)
+        return {account.name: Governor(account.name, self._redis_link) for account in keyed}
+
+    @cached_property
     def asaas(self) -> dict[str, AsaasClient]:
         """The API client of each account that has a key; raises SettingsError where a key would go in clear."""
         override = self.settings.asaas_api_url
@@ -111,8 +121,8 @@ class Runtime:
                 account.name,
                 account.api_key,
                 base_url(account.api_key, override),
-                http,
-                Governor(account.name, self._redis_link),
+                self._asaas_http,
+                self.governors[account.name],
             )
             for account in self.settings.accounts.values()
             if account.api_key

@@ -73,7 +73,7 @@ class Peer:
                 with peer._lock:
                     peer._at_once -= 1
 
-            do_GET = do_POST = _answer
+            do_GET = do_POST = do_PUT = do_DELETE = _answer
 
             def log_message(self, *arguments: Any) -> None:
                 return

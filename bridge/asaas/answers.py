@@ -81,7 +81,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, where: str) ->
         return AsaasKeyRefused(
             f"the Asaas API refused the account's key for this request, got 403 {code}".rstrip(),
             where=where,
-            mend="give the key the permission to read, and allow this machine's address if the account lists addresses",
+            mend="give the key the permission for it, and allow this machine's address if the account lists addresses",
         )
     return AsaasRejected(f"the Asaas API answered that the request is wrong, got {status} {code}".rstrip(), where=where)
 

@@ -1,8 +1,9 @@
-"""Reads objects and lists from the Asaas API for one account.
+"""Reads and changes objects of the Asaas API for one account.
 
 Given an id it leaves the object, or None where Asaas has no such object; every other answer is an error that says
 whether waiting helps. It must never log a body or a key, and never ask without a turn from the governor. It tries
-once: the event that needs the object is what is tried again.
+once: the event that needs the object is what is tried again. A change is never repeated by itself, since a charge that
+was made twice is paid twice; where nobody knows whether it was made, the error says so.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import httpx
 
 from bridge import __version__
 from bridge.asaas import answers
-from bridge.errors import AsaasRejected, AsaasUnavailable, SettingsError
+from bridge.errors import AsaasOutcomeUnknown, AsaasRejected, AsaasUnavailable, BridgeError, SettingsError
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 15.0
@@ -86,6 +87,8 @@ class AsaasClient:
         self._governor = governor
         self._timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s)
         self._deadline_s = connect_timeout_s + read_timeout_s
+        self.answered_at = ""
+        """The `Date` of Asaas's last answer, by which `bridge doctor` judges this machine's clock."""
 
     def get_object(self, name: str, object_id: str) -> dict[str, Any] | None:
         """Return the object of that name (customer, installment, subscription, payment) and id, or None."""
@@ -110,42 +113,86 @@ class AsaasClient:
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> dict[str, Any] | None:
         """Return what the API has at the path, or None where it has nothing there."""
-        where = f"GET {path}, account {self.account}"
+        return self._request("GET", path, params=dict(params or {}))
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """Make or do something; return what the API answers (nothing: an empty object), or None where it is not there.
+
+        Sent once. Raises AsaasOutcomeUnknown where it may have been done all the same.
+        """
+        return self._request("POST", path, body=dict(body or {}))
+
+    def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Change what is at the path; return it as it is now, or None where it is not there. Errors as with post."""
+        return self._request("PUT", path, body=dict(body))
+
+    def delete(self, path: str) -> dict[str, Any] | None:
+        """Remove what is at the path; return the API's answer, or None where it is not there. Errors as with post."""
+        return self._request("DELETE", path)
+
+    def _request(
+        self, method: str, path: str, params: dict[str, str | int] | None = None, body: dict[str, Any] | None = None
+    ) -> dict[str, Any] | None:
+        where = f"{method} {path}, account {self.account}"
+        request = self._http.build_request(
+            method,
+            f"{self.base_url}{path}",
+            params=params,
+            json=body,
+            headers=self._headers,
+            timeout=self._timeout,
+            # The bridge's own transport ends the whole exchange then, even if headers come drop by drop.
+            extensions={"deadline_s": self._deadline_s},
+        )
         with self._governor.turn():
-            status, headers, body = self._ask(path, params or {}, where)
-        problem = answers.refusal(status, headers, body, where)
+            status, headers, answer = self._ask(request, where)
+        self.answered_at = headers.get("Date", "")
+        problem = answers.refusal(status, headers, answer, where)
         if status == 429 or answers.spent(headers):
             wait_s = answers.retry_after_s(headers)
             self._governor.slow_down(answers.RETRY_AFTER_S if wait_s is None else wait_s)
         if problem:
-            raise problem
-        return None if status == 404 else _object_in(body, where)
+            # A server that fails may have done what was asked before it failed.
+            raise _failed(method, str(problem.what), where) if status >= 500 and method != "GET" else problem
+        if status == 404:
+            return None
+        if method != "GET" and not answer.strip():
+            return {}
+        return _object_in(answer, method, where)
 
-    def _ask(self, path: str, params: Mapping[str, str | int], where: str) -> tuple[int, httpx.Headers, bytes]:
+    def _ask(self, request: httpx.Request, where: str) -> tuple[int, httpx.Headers, bytes]:
         ends_at_s = time.monotonic() + self._deadline_s
+        method = request.method
         body = bytearray()
         try:
-            with self._http.stream(
-                "GET",
-                f"{self.base_url}{path}",
-                params=dict(params),
-                headers=self._headers,
-                timeout=self._timeout,
-                follow_redirects=False,
-                # The bridge's own transport ends the whole exchange then, even if headers come drop by drop.
-                extensions={"deadline_s": self._deadline_s},
-            ) as answer:
+            answer = self._http.send(request, stream=True, follow_redirects=False)
+            try:
                 for chunk in answer.iter_bytes():
                     body += chunk
                     if len(body) > MAX_ANSWER_BYTES:
-                        raise AsaasUnavailable(f"the answer must have at most {MAX_ANSWER_BYTES} bytes", where=where)
+                        raise _failed(method, f"the answer must have at most {MAX_ANSWER_BYTES} bytes", where)
                     if time.monotonic() > ends_at_s:
-                        raise AsaasUnavailable("the Asaas API answered too slowly", where=where)
+                        raise _failed(method, "the Asaas API answered too slowly", where)
                 return answer.status_code, answer.headers, bytes(body)
-        except httpx.TimeoutException as error:
-            raise AsaasUnavailable(f"the Asaas API did not answer in time, got {_kind(error)}", where=where) from None
-        except httpx.HTTPError as error:
+            finally:
+                answer.close()
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            # Nothing was sent, so nothing was changed either.
             raise AsaasUnavailable(f"the Asaas API could not be reached, got {_kind(error)}", where=where) from None
+        except httpx.TimeoutException as error:
+            raise _failed(method, f"the Asaas API did not answer in time, got {_kind(error)}", where) from None
+        except httpx.HTTPError as error:
+            raise _failed(method, f"the Asaas API could not be reached, got {_kind(error)}", where) from None
+
+
+def _failed(method: str, what: str, where: str) -> BridgeError:
+    if method == "GET":
+        return AsaasUnavailable(what, where=where)
+    return AsaasOutcomeUnknown(
+        f"the Asaas API may or may not have done it: {what}",
+        where=where,
+        mend="look in Asaas before you do it again",
+    )
 
 
 def _kind(error: Exception) -> str:
@@ -153,12 +200,12 @@ def _kind(error: Exception) -> str:
     return type(error).__name__
 
 
-def _object_in(body: bytes, where: str) -> dict[str, Any]:
+def _object_in(body: bytes, method: str, where: str) -> dict[str, Any]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         # A maintenance page with status 200, or a proxy's: the object may well be there later.
-        raise AsaasUnavailable("the Asaas API must answer with a JSON object, got something else", where=where)
+        raise _failed(method, "the Asaas API must answer with a JSON object, got something else", where)
     return found

@@ -120,6 +120,10 @@ class Governor:
         found = self._redis.ask(lambda redis: redis.get(self._quota) or b"0")
         return self._local.used if found is None else int(found)
 
+    def to_spare(self) -> bool:
+        """Return whether a request may be made that no event waits for."""
+        return self.used() < self.limits.quota * self.limits.quota_warning
+
     def _take(self, holder: str) -> str | None:
         # A pause this process has seen itself needs no Redis.
         self._refuse("paused", self._local.paused_s())

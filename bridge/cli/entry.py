@@ -12,11 +12,14 @@ from bridge.cli.database import database
 from bridge.cli.deliveries import deliveries
 from bridge.cli.demo import demo
 from bridge.cli.destinations import destinations
+from bridge.cli.doctor import doctor
 from bridge.cli.events import events
 from bridge.cli.mappings import mappings
+from bridge.cli.notices import notices
 from bridge.cli.processes import sweeper, web, worker
 from bridge.cli.root import Invocation, Root
 from bridge.cli.up import up
+from bridge.cli.webhook import webhook
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,6 +48,9 @@ for command in (
     events,
     deliveries,
     destinations,
+    webhook,
+    notices,
+    doctor,
     config,
 ):
     cli.add_command(command)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.choice import agreed, change_each, check_can_ask, find_event, moment_of, refusals
+from bridge.cli.notices import hint
 from bridge.cli.output import ago, count, json_option, moment, show_json, show_table
 from bridge.cli.root import NO, Invocation
 from bridge.errors import UsageError
@@ -73,6 +74,7 @@ def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as
     )
     if len(rows) == limit:
         click.echo(f"older ones: bridge events list --before {rows[-1]['id']}", err=True)
+    hint(invocation)
 
 
 @events.command()

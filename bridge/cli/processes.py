@@ -28,6 +28,8 @@ log = logger(__name__)
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
+_LAST_LOOK_S = 2.0
+"""How long the end waits for an answer of Asaas that is under way."""
 
 
 @click.command()
@@ -90,7 +92,7 @@ def worker(invocation: Invocation) -> None:
 @click.command(short_help="Wake what is due.")
 @click.pass_obj
 def sweeper(invocation: Invocation) -> None:
-    """Wake what is due, and bring changed mapping files into the journal.
+    """Wake what is due, bring changed mapping files into the journal, and watch the webhooks at Asaas.
 
     One is enough, two do no harm. Needs REDIS_URL and CLINT_WEBHOOK_URL.
     """
@@ -112,8 +114,30 @@ def sweeper(invocation: Invocation) -> None:
     def import_mappings() -> None:
         runtime.mapping_files.import_changed()
 
+    watching = _watch_queues(runtime, stopping)
     Sweeper(runtime.journal, runtime.wakeups, import_mappings, runtime.clock_ms).run(stopping)
+    if watching:
+        watching.join(_LAST_LOOK_S)
     runtime.close()
+
+
+def _watch_queues(runtime: Runtime, stopping: threading.Event) -> threading.Thread | None:
+    """Start to watch the accounts' queues at Asaas, where an account has a key."""
+    from bridge.worker.queue_watch import QueueWatch
+
+    if not runtime.asaas:
+        return None
+    watch = QueueWatch(
+        runtime.journal,
+        runtime.asaas,
+        runtime.governors,
+        lambda: [item.mapping for item in runtime.mappings.current()],
+        runtime.settings.bridge_public_url,
+        runtime.clock_ms,
+    )
+    thread = threading.Thread(target=watch.run, args=(stopping,), name="watch", daemon=True)
+    thread.start()
+    return thread
 
 
 def _begin(invocation: Invocation, *required: str) -> Settings:

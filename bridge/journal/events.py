@@ -169,3 +169,9 @@ def ask_replay(connection: Connection, id_: int, mapping: str | None, now_ms: in
         .returning(events.c.replay)
     ).scalar_one()
     return replay
+
+
+def last_received_ms(connection: Connection, account: str) -> int | None:
+    """Return when the account's newest event came in, None where none ever did."""
+    query = select(events.c.received_ms).where(events.c.account == account).order_by(events.c.id.desc()).limit(1)
+    return connection.scalar(query)

@@ -37,12 +37,13 @@ SENDING = text("deliveries.state = 'sending'")
 DELIVERED = text("deliveries.state = 'delivered'")
 DEAD = text("deliveries.state = 'dead'")
 HELD = text("deliveries.waiting = 'paused'")
+UNMENDED = text("notices.closed_ms IS NULL")
 
 
-def _partial(name: str, *columns: Column[Any], where: TextClause | ColumnElement[bool]) -> Index:
+def _partial(name: str, *columns: Column[Any], where: TextClause | ColumnElement[bool], unique: bool = False) -> Index:
     if isinstance(where, TextClause):
         where = text(where.text.split(".", 1)[1])  # an index names no table
-    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 meta = Table(
@@ -187,3 +188,21 @@ destinations = Table(
     Column("paused_ms", BigInteger),
     Column("paused_reason", Text),
 )
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("code", Text, nullable=False),
+    Column("about", Text, nullable=False),  # an account, or an account and what of it
+    Column("level", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("mend", Text, nullable=False),
+    Column("raised_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("closed_ms", BigInteger),
+)
+_partial(
+    "notices_open", notices.c.code, notices.c.about, where=UNMENDED, unique=True
+)  # what is said twice is one notice

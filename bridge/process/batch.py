@@ -10,11 +10,13 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, BridgeError, EnrichmentWaits, MappingRefused
-from bridge.journal import Journal, Lease, deliveries, events
+from bridge.journal import Journal, Lease, deliveries, events, notices
 from bridge.journal.events import KeptEvent, Waiting
+from bridge.journal.notices import Mended, Notice
 from bridge.journal.owed import NewDelivery
 from bridge.logs import logger
 from bridge.model import DeliveryState
+from bridge.process.account_events import notices_of
 from bridge.process.active import ActiveMappings
 from bridge.process.plan import Plan, opened
 
@@ -51,6 +53,8 @@ class _Batch:
     done: list[int] = field(default_factory=list)
     held: dict[int, tuple[int, str, str]] = field(default_factory=dict)
     """Event number -> when to look again, with code and reason."""
+    noticed: list[Notice | Mended] = field(default_factory=list)
+    """What events about the account itself tell the operator; once written, only what that changed."""
 
 
 class Processor:
@@ -125,6 +129,7 @@ class Processor:
         batch.decided = self._once_per_plan(connection, batch.decided, batch.done)
         deliveries.add(connection, batch.decided, now_ms)
         events.mark_processed(connection, batch.done, now_ms)
+        batch.noticed = notices.apply(connection, batch.noticed, now_ms)
 
     def _once_per_plan(
         self, connection: Connection, decided: list[NewDelivery], event_ids: Sequence[int]
@@ -167,6 +172,7 @@ def _decided(plans: Sequence[Plan], fetched: Sequence[dict[str, Any] | BridgeErr
             batch.held[event.id] = subjects[subject]
             continue
         batch.decided += plan.reject(result) if isinstance(result, BridgeError) else plan.decide(result)
+        batch.noticed += notices_of(event)
         batch.done.append(event.id)
     return batch
 
@@ -178,6 +184,11 @@ def _hold_s(error: EnrichmentWaits | MappingRefused) -> float:
 
 
 def _log(plans: Sequence[Plan], batch: _Batch) -> None:
+    for said in batch.noticed:
+        if isinstance(said, Notice):
+            log.warning("notice.raised", code=said.code, about=said.about, level=said.level.value)
+        else:
+            log.info("notice.closed", code=said.code, about=said.about)
     verdicts: dict[int, dict[str, str]] = {}
     for delivery in batch.decided:
         verdicts.setdefault(delivery.event_id, {})[delivery.mapping] = delivery.state.value

@@ -117,6 +117,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("BRIDGE_MAPPINGS_DIR", "directory of the mapping files", "./mappings", parse=Path),
     Setting("BRIDGE_HOST", "address that the web process binds", "127.0.0.1"),
     Setting("PORT", "port that the web process binds", "8000", parse=_whole(0, 65535)),
+    Setting(
+        "BRIDGE_PUBLIC_URL",
+        "address under which Asaas reaches the bridge, such as https://bridge.example.com",
+        parse=_http,
+    ),
     Setting("BRIDGE_PASSWORD", "password of the console", secret=True),
     Setting("BRIDGE_SECRET_KEY", "key that signs the console's sessions", secret=True),
     Setting(

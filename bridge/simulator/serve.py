@@ -71,6 +71,7 @@ class Served:
         self.host = host
         self.port = int(server.effective_port)
         self._stopping = threading.Event()
+        self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._loop, name=f"simulator-{self.port}", daemon=True)
 
     @property
@@ -85,8 +86,9 @@ class Served:
 
     def stop(self) -> None:
         """Stop answering and close every connection."""
-        self._stopping.set()
-        self._server.pull_trigger()
+        with self._closing:  # a loop that wakes in between must not close what is about to be pulled
+            self._stopping.set()
+            self._server.pull_trigger()
         self._thread.join(timeout=10)
 
     def wait(self) -> None:
@@ -106,8 +108,9 @@ class Served:
             wasyncore.loop(timeout=LOOP_TIMEOUT_S, use_poll=True, map=self._sockets, count=1)
         # Closed by the thread that polls them: a socket closed by another would be polled once more, closed.
         self._server.task_dispatcher.shutdown(timeout=1)
-        for dispatcher in list(self._sockets.values()):
-            dispatcher.close()
+        with self._closing:
+            for dispatcher in list(self._sockets.values()):
+                dispatcher.close()
 
 
 def drop_connection(environ: dict[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from redis.exceptions import RedisError
 
 from bridge.errors import BridgeError
-from bridge.journal import reading
+from bridge.journal import notices, reading
 from bridge.mapping import Severity
 from bridge.runtime import Runtime
 
@@ -82,6 +82,7 @@ class _Numbers:
         """Yield one gauge for each number."""
         with self._runtime.journal.database.read() as connection:
             work = reading.work(connection, self._runtime.clock_ms())
+            unmended = notices.counts(connection)
         yield GaugeMetricFamily("bridge_events_waiting", "events that no mapping has seen yet", work.events_waiting)
         yield GaugeMetricFamily("bridge_oldest_waiting_seconds", "age of the oldest of them", work.oldest_waiting_s)
         owed = GaugeMetricFamily("bridge_deliveries", "deliveries that are open or dead", labels=["state"])
@@ -92,6 +93,10 @@ class _Numbers:
         for name, up in work.destinations.items():
             circuits.add_metric([name], float(up))
         yield circuits
+        told = GaugeMetricFamily("bridge_notices", "open notices: what a person must mend", labels=["level"])
+        for level, count in unmended.items():
+            told.add_metric([level], count)
+        yield told
 
 
 @health.get("/metrics")

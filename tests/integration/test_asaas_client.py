@@ -16,14 +16,25 @@ from bridge import __version__
 from bridge.asaas.client import MAX_ANSWER_BYTES, AsaasClient
 from bridge.asaas.governor import Governor
 from bridge.asaas.redis_link import RedisLink
+from bridge.asaas.webhooks import Webhook, Webhooks
 from bridge.clint import http_client
-from bridge.errors import AsaasKeyRefused, AsaasRateLimited, AsaasRejected, AsaasUnavailable, SettingsError
+from bridge.errors import (
+    AsaasKeyRefused,
+    AsaasOutcomeUnknown,
+    AsaasRateLimited,
+    AsaasRejected,
+    AsaasUnavailable,
+    BridgeError,
+    NotFound,
+    SettingsError,
+)
 from bridge.simulator.asaas.simulator import AsaasSimulator
 from bridge.simulator.serve import Served
 from tests.peers import Peer, RawPeer, Reply, closed_port
 
 CUSTOMER = (Path(__file__).parents[1] / "data" / "asaas" / "api_customer.json").read_bytes()
 KEY = "$aact_hmlg_simulator"
+GONE = Webhook("1", "x", "https://b.example", "", True, False, "SEQUENTIALLY", True, 0, ())
 
 
 @pytest.fixture
@@ -198,6 +209,78 @@ def test_a_key_that_no_header_can_carry_is_said_at_the_start(http: httpx.Client)
     assert "ção" not in str(refused.value)
 
 
+def change(client: AsaasClient, method: str) -> object:
+    """Change something by that method."""
+    if method == "DELETE":
+        return client.delete("/webhooks/1")
+    return client.post("/webhooks/1", {"name": "x"}) if method == "POST" else client.put("/webhooks/1", {"name": "x"})
+
+
+CHANGES = pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+
+
+@CHANGES
+def test_a_change_goes_out_once_with_its_body(http: httpx.Client, method: str) -> None:
+    """The method, the path and the body are what was asked for, and the answer comes back."""
+    with Peer(Reply(body=b'{"id": "1"}')) as peer:
+        assert change(client_of(peer.url, http), method) == {"id": "1"}
+
+    (asked,) = peer.asked
+    assert (asked.method, asked.path) == (method, "/webhooks/1")
+    assert asked.body == (b"" if method == "DELETE" else b'{"name":"x"}')
+    assert asked.headers["access_token"] == KEY
+
+
+def test_a_change_may_be_answered_with_nothing(http: httpx.Client) -> None:
+    """204 is a success without words, and a POST without a body carries an empty object."""
+    with Peer(Reply(204, b"")) as peer:
+        assert client_of(peer.url, http).post("/webhooks/1/removeBackoff") == {}
+
+    assert peer.asked[0].body == b"{}"
+
+
+@CHANGES
+def test_a_change_of_what_is_not_there_is_none(http: httpx.Client, method: str) -> None:
+    """404 is an answer, as it is to a read."""
+    with Peer(Reply(404, b"")) as peer:
+        assert change(client_of(peer.url, http), method) is None
+
+
+@CHANGES
+@pytest.mark.parametrize("reply", [Reply(503, b""), Reply(200, b"<html>"), Reply(200, b" " * (MAX_ANSWER_BYTES + 1))])
+def test_a_change_with_a_useless_answer_may_have_been_made(http: httpx.Client, method: str, reply: Reply) -> None:
+    """Nobody knows what a server did before it failed: that is said, and the change is not sent again."""
+    with Peer(reply) as peer, pytest.raises(AsaasOutcomeUnknown, match="may or may not have done it") as told:
+        change(client_of(peer.url, http), method)
+
+    assert len(peer.asked) == 1
+    assert f"{method} /webhooks/1, account matriz" in str(told.value)
+
+
+def test_a_change_without_an_answer_may_have_been_made(http: httpx.Client) -> None:
+    """A server that hangs, or cuts the connection, may have done what was asked."""
+    with Peer(Reply(after_s=0.5)) as peer, pytest.raises(AsaasOutcomeUnknown, match="in time"):
+        client_of(peer.url, http, read_timeout_s=0.1).post("/payments")
+    with RawPeer(lambda connection: None) as raw, pytest.raises(AsaasOutcomeUnknown, match="could not be reached"):
+        client_of(raw.url, http).post("/payments")
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [(Reply(400, b""), AsaasRejected), (Reply(401, b""), AsaasKeyRefused), (Reply(429, b""), AsaasRateLimited)],
+)
+def test_a_change_that_was_refused_was_not_made(http: httpx.Client, reply: Reply, error: type[BridgeError]) -> None:
+    """A refusal says the same of a change as of a read."""
+    with Peer(reply) as peer, pytest.raises(error):
+        client_of(peer.url, http).post("/payments")
+
+
+def test_a_change_that_was_never_sent_was_not_made(http: httpx.Client) -> None:
+    """Where no connection came about, trying again harms nobody."""
+    with closed_port() as port, pytest.raises(AsaasUnavailable, match="could not be reached"):
+        client_of(f"http://127.0.0.1:{port}", http).post("/payments")
+
+
 def test_the_simulated_asaas_answers_as_the_client_expects(http: httpx.Client) -> None:
     """A customer made in the simulator is read, one that is not there is None, a wrong key is refused."""
     simulator = AsaasSimulator()
@@ -216,3 +299,25 @@ def test_the_simulated_asaas_answers_as_the_client_expects(http: httpx.Client) -
         assert client_of(url, http).customer("cus_000000000000") is None
         with pytest.raises(AsaasKeyRefused):
             client_of(url, http, "$aact_hmlg_other").customer(made["id"])
+
+
+def test_a_webhook_that_went_meanwhile_is_said(http: httpx.Client) -> None:
+    """Somebody removed it in Asaas between the look and the change."""
+    with Peer(Reply(404, b"")) as peer, pytest.raises(NotFound, match="not there any more"):
+        Webhooks(client_of(peer.url, http)).remove(GONE)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"data": 1}'])
+def test_a_list_of_webhooks_without_data_is_no_answer(http: httpx.Client, body: bytes) -> None:
+    """An answer that can't be read must not look like an account without webhooks."""
+    with Peer(Reply(200, body)) as peer, pytest.raises(AsaasUnavailable, match="must have data"):
+        Webhooks(client_of(peer.url, http)).all()
+
+
+def test_a_webhook_of_an_older_document_is_taken_for_fine(http: httpx.Client) -> None:
+    """Keys that are not there make no problem, and a list of something else is nothing."""
+    with Peer(Reply(200, b'{"data": [{"id": "1", "url": "https://b.example", "events": null}, 7]}')) as peer:
+        (found,) = Webhooks(client_of(peer.url, http)).all()
+
+    assert (found.enabled, found.interrupted, found.has_token, found.penalised) == (True, False, True, 0)
+    assert (found.events, found.send_type) == ((), "SEQUENTIALLY")

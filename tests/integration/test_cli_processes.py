@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
+from bridge.simulator.serve import Served
 from tests.commands import Commands, free_port
 from tests.factories import until
 from tests.services import PostgresServer
@@ -125,6 +127,7 @@ def test_web_keeps_events_while_redis_is_away(commands: Commands) -> None:
         ready = httpx.get(f"{url}/readyz").json()
 
         assert (answer.status_code, answer.json()) == (200, {"received": True})
+        assert 'bridge_notices{level="error"} 0.0' in httpx.get(f"{url}/metrics").text
         assert ready["mappings"]["active"] == ["paga"]
         assert web.end() == 0
 
@@ -192,3 +195,25 @@ def test_sigterm_while_waiting_for_the_database_ends_the_sweeper(commands: Comma
         until(lambda: sweeper.logged("journal.away"), 30)
 
         assert sweeper.end() == 0
+
+
+def test_the_sweeper_watches_the_queue_at_asaas(commands: Commands) -> None:
+    """With a key it looks at the account's webhooks by itself, and a missing one becomes a notice."""
+    simulator = AsaasSimulator()
+    with (
+        Served(simulator.app) as served,
+        commands.journal(),
+        running(
+            commands,
+            "sweeper",
+            ASAAS_API_KEY=DEFAULT_KEY,
+            ASAAS_API_URL=f"{served.url}/v3",
+            BRIDGE_ALLOW_PRIVATE_DESTINATIONS="1",
+        ) as sweeper,
+    ):
+        (told,) = until(lambda: commands.run("notices", "list", "--json").json, 30)
+
+        assert told["code"] == "webhook.missing"
+        assert sweeper.logged("notice.raised")
+        assert sweeper.end() == 0
+    simulator.close()

@@ -22,7 +22,7 @@ from bridge.errors import (
     JournalError,
     LeaseLost,
 )
-from bridge.journal import Journal, Lease, revisions
+from bridge.journal import Journal, Lease, notices, revisions
 from bridge.mapping import Known, read_mapping
 from bridge.model import IncomingEvent, lane_of
 from bridge.process import ActiveMappings, Processor
@@ -541,3 +541,20 @@ def test_a_database_that_is_away_is_said(world: World) -> None:
     with pytest.raises(JournalError):
         world.processor().run(lease)
     assert events_of(world.journal)[0]["state"] == "received"
+
+
+def test_an_event_about_the_account_becomes_a_notice_whatever_the_mappings_say(world: World) -> None:
+    """Without any mapping the operator is told once the event is processed, and told when it is over."""
+    body = envelope("ACCOUNT_STATUS_DOCUMENT_REJECTED", accountStatus={"id": "a1", "documentation": "REJECTED"})
+    event = replace(incoming(), name=body["event"], entity="accountStatus", body=json.dumps(body))
+    keep(world.journal, event)
+    world.run()
+    with world.journal.database.read() as connection:
+        (told,) = notices.unmended(connection)
+    keep(world.journal, replace(event, key="evt_2", name="ACCOUNT_STATUS_DOCUMENT_APPROVED"))
+    world.run()
+
+    assert (told.code, told.about, told.level) == ("account.document", "default", "error")
+    assert [row["state"] for row in events_of(world.journal)] == ["processed", "processed"]
+    with world.journal.database.read() as connection:
+        assert notices.unmended(connection) == []

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import httpx
 import pytest
+from flask import request
 
-from bridge.simulator.asaas import AsaasSimulator
+from bridge.asaas.client import AsaasClient
+from bridge.asaas.governor import Governor
+from bridge.asaas.redis_link import RedisLink
+from bridge.asaas.webhooks import Webhooks
+from bridge.clint import http_client
+from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.asaas.events import NAMES
 from bridge.simulator.clint import DEFAULT_TOKEN, INTEGRATIONS, ClintSimulator
+from bridge.simulator.serve import Served
 from tests.simulator.recordings import DATA, recorded
 
 SPECS = DATA / "specs"
@@ -152,6 +160,40 @@ def test_every_operation_answers_as_documented(asaas: AsaasSimulator, api: httpx
     call("DELETE /v3/customers/{id}", customer)
 
     assert call.made == set(ASAAS["operations"])
+
+
+def test_the_bridge_asks_for_webhooks_as_documented(asaas: AsaasSimulator) -> None:
+    """What the bridge sends to make, change, resume and remove a webhook has no key that the document does not have."""
+    sent: list[tuple[str, list[str]]] = []
+    hook = re.compile("/v3/webhooks/[0-9a-f-]{36}")
+
+    def note() -> None:
+        body = request.get_json(silent=True) if request.content_length else None
+        path = hook.sub("/v3/webhooks/{id}", request.path)
+        sent.append((f"{request.method} {path}", sorted({*(body or {}), *request.args})))
+
+    asaas.app.before_request(note)
+    with Served(asaas.app) as served, http_client(allow_private=True) as http:
+        client = AsaasClient("default", DEFAULT_KEY, f"{served.url}/v3", http, Governor("default", RedisLink(None)))
+        webhooks = Webhooks(client)
+        made = webhooks.create(
+            url="https://b.example/webhooks/asaas",
+            events=["PAYMENT_RECEIVED"],
+            token="5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8",
+            send_type="SEQUENTIALLY",
+            email="ana@example.com",
+        )
+        assert webhooks.all() == [made]
+        assert webhooks.update(made, {"interrupted": False, "events": ["PAYMENT_CREATED"]}).events == (
+            "PAYMENT_CREATED",
+        )
+        webhooks.remove_backoff(made)
+        webhooks.remove(made)
+
+    assert len(sent) == 5
+    for operation, keys in sent:
+        document = ASAAS["operations"][operation]
+        assert set(keys) <= {*document["query"], *document["request"]}, operation
 
 
 def test_event_names_are_the_documented_ones() -> None:

@@ -1,0 +1,81 @@
+"""`bridge notices`: what the operator must know about accounts, keys and webhooks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from bridge.cli.output import ago, count, json_option, moment, show_json, show_table
+from bridge.cli.root import NO, Invocation
+
+SHOWN = 50
+
+
+@click.group()
+def notices() -> None:
+    """List and close what the operator must know: interrupted webhooks, expiring keys, an account's status."""
+
+
+@notices.command("list")
+@click.option("--all", "every", is_flag=True, help="Also those that are closed, newest first.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=SHOWN, show_default=True, help="At most so many.")
+@json_option
+@click.pass_obj
+def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool) -> None:
+    """List the open notices with what mends them."""
+    from bridge.cli.event_views import with_times
+    from bridge.journal import notices as journal
+    from bridge.runtime import clock_ms
+
+    with invocation.journal.database.read() as connection:
+        found = journal.newest(connection, limit) if every else journal.unmended(connection)[:limit]
+    if as_json:
+        show_json([with_times(asdict(one)) for one in found])
+        return
+    now_ms = clock_ms()
+    show_table(
+        ("number", "level", "code", "about", "since", "last", "what", "what to do"),
+        [
+            (
+                one.id,
+                one.level if one.closed_ms is None else "closed",
+                one.code,
+                one.about,
+                moment(one.raised_ms),
+                ago(one.last_ms, now_ms),
+                one.detail,
+                one.mend,
+            )
+            for one in found
+        ],
+    )
+
+
+@notices.command("close")
+@click.argument("numbers", nargs=-1, required=True, type=int, metavar="NUMBER...")
+@click.pass_context
+def close_notices(context: click.Context, numbers: tuple[int, ...]) -> None:
+    """Close notices that are mended or of no interest; what is not mended is raised again when it is seen again."""
+    from bridge.journal import notices as journal
+    from bridge.runtime import clock_ms
+
+    invocation: Invocation = context.obj
+    with invocation.journal.database.write() as connection:
+        closed = {number: journal.close(connection, number, clock_ms()) for number in numbers}
+    for number, done in closed.items():
+        click.echo(
+            f"notice {number} " + ("is closed" if done else "is not open; see: bridge notices list"), err=not done
+        )
+    if not all(closed.values()):
+        context.exit(NO)
+
+
+def hint(invocation: Invocation) -> None:
+    """Say on standard error how many notices are open, where any is."""
+    from bridge.journal import notices as journal
+
+    with invocation.journal.database.read() as connection:
+        number = sum(journal.counts(connection).values())
+    if number:
+        click.echo(f"{count(number, 'open notice')}; see: bridge notices list", err=True)

@@ -1,0 +1,119 @@
+"""Notices in the journal: what the operator must know, raised once and closed when it is mended.
+
+Of one code about one thing at most one notice is open; saying it again counts and brings its words up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bridge.journal.schema import UNMENDED, notices
+from bridge.model import NoticeLevel
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing to say."""
+
+    code: str
+    about: str
+    level: NoticeLevel
+    detail: str
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptNotice:
+    """One thing that was said, as the journal has it."""
+
+    id: int
+    code: str
+    about: str
+    level: str
+    detail: str
+    mend: str
+    raised_ms: int
+    last_ms: int
+    times: int
+    closed_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """Says that what was noticed is over."""
+
+    code: str
+    about: str
+
+
+def _upsert(insert: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+    fresh = insert.excluded
+    return insert.on_conflict_do_update(
+        index_elements=[notices.c.code, notices.c.about],
+        index_where=text("closed_ms IS NULL"),
+        set_={
+            "level": fresh.level,
+            "detail": fresh.detail,
+            "mend": fresh.mend,
+            "last_ms": fresh.last_ms,
+            "times": notices.c.times + 1,
+        },
+    )
+
+
+# The same statement, which each dialect spells by itself.
+_INSERTS = {"sqlite": _upsert(sqlite.insert(notices)), "postgresql": _upsert(postgresql.insert(notices))}
+_columns = [notices.c[name] for name in KeptNotice.__slots__]
+
+
+def apply(connection: Connection, said: Iterable[Notice | Mended], now_ms: int) -> list[Notice | Mended]:
+    """Raise and close notices, those about one thing in the order given; return which were new, and which are over."""
+    # Always in one order of rows, or two batches could wait for each other's.
+    ordered = sorted(said, key=lambda one: (one.code, one.about))
+    return [one for one in ordered if _changes(connection, one, now_ms)]
+
+
+def _changes(connection: Connection, said: Notice | Mended, now_ms: int) -> bool:
+    if isinstance(said, Mended):
+        query = update(notices).where(notices.c.code == said.code, notices.c.about == said.about, UNMENDED)
+        return connection.execute(query.values(closed_ms=now_ms)).rowcount > 0
+    times = connection.execute(
+        _INSERTS[connection.dialect.name].returning(notices.c.times),
+        {**asdict(said), "level": said.level.value, "raised_ms": now_ms, "last_ms": now_ms, "times": 1},
+    ).scalar_one()
+    return bool(times == 1)
+
+
+def close(connection: Connection, id_: int, now_ms: int) -> bool:
+    """Close one notice by its number; return whether it was open."""
+    return (
+        connection.execute(update(notices).where(notices.c.id == id_, UNMENDED).values(closed_ms=now_ms)).rowcount > 0
+    )
+
+
+def unmended(connection: Connection, codes: Collection[str] = (), about: str | None = None) -> list[KeptNotice]:
+    """Return the open notices, of these codes and about this where they are given, oldest first."""
+    query = select(*_columns).where(UNMENDED).order_by(notices.c.id)
+    if codes:
+        query = query.where(notices.c.code.in_(list(codes)))
+    if about is not None:
+        query = query.where(notices.c.about == about)
+    return [KeptNotice(*row) for row in connection.execute(query)]
+
+
+def newest(connection: Connection, limit: int) -> list[KeptNotice]:
+    """Return open and closed notices, newest first."""
+    return [
+        KeptNotice(*row) for row in connection.execute(select(*_columns).order_by(notices.c.id.desc()).limit(limit))
+    ]
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """Return how many notices of each level are open."""
+    found = {level.value: 0 for level in NoticeLevel}
+    query = select(notices.c.level, func.count().label("number")).where(UNMENDED).group_by(notices.c.level)
+    return {**found, **{row.level: row.number for row in connection.execute(query)}}

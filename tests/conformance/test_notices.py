@@ -1,0 +1,76 @@
+"""Notices on each database: one is open for one thing, and it follows what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bridge.journal import Journal, notices
+from bridge.journal.notices import KeptNotice, Mended, Notice
+from bridge.model import NoticeLevel
+from tests.factories import NOW_MS
+
+SOON = Notice("account.commercial_info", "default", NoticeLevel.WARNING, "expires soon", "confirm it")
+EXPIRED = replace(SOON, level=NoticeLevel.ERROR, detail="has expired")
+OVER = Mended(SOON.code, SOON.about)
+
+
+def said(journal: Journal, *what: Notice | Mended, now_ms: int = NOW_MS) -> list[Notice | Mended]:
+    """Apply these in one transaction."""
+    with journal.database.write() as connection:
+        return notices.apply(connection, what, now_ms)
+
+
+def unmended(journal: Journal, *codes: str, about: str | None = None) -> list[KeptNotice]:
+    """Return the open notices."""
+    with journal.database.read() as connection:
+        return notices.unmended(connection, codes, about)
+
+
+def test_what_is_said_again_is_one_notice(journal: Journal) -> None:
+    """The second time counts and brings the words up to date; only the first is news."""
+    assert said(journal, SOON) == [SOON]
+    assert said(journal, EXPIRED, now_ms=NOW_MS + 5) == []
+
+    (found,) = unmended(journal)
+    assert (found.level, found.detail, found.times) == ("error", "has expired", 2)
+    assert (found.raised_ms, found.last_ms, found.closed_ms) == (NOW_MS, NOW_MS + 5, None)
+
+
+def test_what_is_mended_is_closed_and_may_come_again(journal: Journal) -> None:
+    """A closed notice stays as history; the same fault later is a new one."""
+    said(journal, SOON)
+
+    assert said(journal, OVER, now_ms=NOW_MS + 5) == [OVER]
+    assert said(journal, OVER) == []
+    assert unmended(journal) == []
+    assert said(journal, SOON) == [SOON]
+    with journal.database.read() as connection:
+        assert [one.closed_ms for one in notices.newest(connection, 10)] == [None, NOW_MS + 5]
+
+
+def test_the_order_of_what_is_said_of_one_thing_is_kept(journal: Journal) -> None:
+    """Raised and mended in one batch is over; mended and raised is open."""
+    said(journal, SOON, OVER)
+    assert unmended(journal) == []
+
+    said(journal, OVER, SOON)
+    assert len(unmended(journal)) == 1
+
+
+def test_open_notices_are_found_by_code_and_about(journal: Journal) -> None:
+    """Another account has notices of its own."""
+    said(journal, SOON, replace(SOON, about="matriz"), replace(SOON, code="webhook.missing"))
+
+    assert [one.about for one in unmended(journal, SOON.code)] == ["default", "matriz"]
+    assert [one.code for one in unmended(journal, about="default")] == [SOON.code, "webhook.missing"]
+    with journal.database.read() as connection:
+        assert notices.counts(connection) == {"warning": 3, "error": 0}
+
+
+def test_a_person_closes_by_number(journal: Journal) -> None:
+    """Only an open notice can be closed."""
+    said(journal, SOON)
+    (found,) = unmended(journal)
+    with journal.database.write() as connection:
+        assert notices.close(connection, found.id, NOW_MS)
+        assert not notices.close(connection, found.id, NOW_MS)

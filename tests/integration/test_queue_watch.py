@@ -1,0 +1,235 @@
+"""The sweeper's watch on the queues at Asaas: a real journal, and the simulated Asaas over real HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from bridge.asaas.client import AsaasClient
+from bridge.asaas.governor import Governor, Limits
+from bridge.asaas.redis_link import RedisLink
+from bridge.asaas.webhook_rules import CODES, problems, retention
+from bridge.asaas.webhooks import Webhook
+from bridge.clint import http_client
+from bridge.journal import Journal, notices
+from bridge.journal.notices import KeptNotice
+from bridge.mapping import Known, Mapping, read_mapping
+from bridge.model import NoticeLevel
+from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
+from bridge.simulator.serve import Served
+from bridge.worker.queue_watch import QueueWatch
+from tests.factories import Clock, incoming, keep, opened_journal, until
+from tests.peers import closed_port
+
+HOOK = "https://bridge.example/webhooks/asaas"
+TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"
+DAY_S = 86_400
+
+
+def mapping(events: str = "[PAYMENT_RECEIVED]") -> Mapping:
+    """Return a mapping that listens to these events."""
+    read = read_mapping(f"events: {events}\ncontact: {{email: customer.email}}\n", "x", Known(None, None))
+    assert read.mapping is not None
+    return read.mapping
+
+
+class Watched:
+    """A journal, a simulated Asaas and the watch between them."""
+
+    def __init__(self, journal: Journal, asaas: AsaasSimulator, url: str, http: httpx.Client) -> None:
+        self.journal = journal
+        self.asaas = asaas
+        self.clock = Clock()
+        self.mappings = [mapping()]
+        self.in_use: Callable[[], list[Mapping]] = lambda: self.mappings
+        self._url = url
+        self._http = http
+
+    def watch(self, key: str = DEFAULT_KEY, url: str = "", public_url: str = "", quota: int = 25_000) -> QueueWatch:
+        """Return a watch of the account `default`."""
+        governor = Governor("default", RedisLink(None), Limits(quota=quota, quota_margin=0))
+        client = AsaasClient("default", key, url or self._url, self._http, governor)
+        return QueueWatch(self.journal, {"default": client}, {"default": governor}, self.in_use, public_url, self.clock)
+
+    def unmended(self) -> list[KeptNotice]:
+        """Return the open notices."""
+        with self.journal.database.read() as connection:
+            return notices.unmended(connection)
+
+    def codes(self) -> list[str]:
+        """Return the codes of the open notices."""
+        return [one.code for one in self.unmended()]
+
+
+@pytest.fixture
+def watched(sqlite_url: str) -> Iterator[Watched]:
+    """Give an empty journal and an Asaas without webhooks."""
+    simulator = AsaasSimulator()
+    with (
+        opened_journal(sqlite_url) as journal,
+        Served(simulator.app) as served,
+        http_client(allow_private=True) as http,
+    ):
+        yield Watched(journal, simulator, f"{served.url}/v3", http)
+    simulator.close()
+
+
+def test_a_sound_webhook_is_no_notice(watched: Watched) -> None:
+    """What subscribes to all that is needed and sends is fine."""
+    watched.asaas.posts_to(HOOK, TOKEN)
+    watched.watch().look()
+
+    assert watched.unmended() == []
+
+
+def test_an_interruption_is_told_once_and_closed_when_mended(watched: Watched) -> None:
+    """Looking again counts; once the queue goes on the notice is closed."""
+    hook = watched.asaas.posts_to(HOOK, TOKEN, interrupted=True)
+    watch = watched.watch()
+    watch.look()
+    watch.look()
+    (told,) = watched.unmended()
+    watched.asaas.webhooks.update(hook["id"], {"interrupted": False})
+    watch.look()
+
+    assert (told.code, told.about, told.level, told.times) == ("webhook.interrupted", "default", "error", 2)
+    assert "bridge webhook resume" in told.mend
+    assert watched.unmended() == []
+
+
+def test_before_the_fourteen_days_are_over_it_is_told(watched: Watched) -> None:
+    """It becomes urgent by the age of the oldest event that may wait: the last one that came in tells."""
+    watched.asaas.posts_to(HOOK, TOKEN, interrupted=True)
+    keep(watched.journal, replace(incoming(), received_ms=watched.clock()))
+    watch = watched.watch()
+    watched.clock.go(6 * DAY_S)
+    watch.look()
+    early = watched.codes()
+    watched.clock.go(2 * DAY_S)
+    watch.look()
+    late = {one.code: one.level for one in watched.unmended()}
+    watched.clock.go(4 * DAY_S)
+    watch.look()
+    last = {one.code: one.level for one in watched.unmended()}
+
+    assert early == ["webhook.interrupted"]
+    assert late["webhook.retention"] == "warning"
+    assert last["webhook.retention"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("days", "level", "words"),
+    [
+        (6.9, None, ""),
+        (7, NoticeLevel.WARNING, "in 7 days"),
+        (11, NoticeLevel.ERROR, "in 3 days"),
+        (13.5, NoticeLevel.ERROR, "now or within a day"),
+        (20, NoticeLevel.ERROR, "now or within a day"),
+    ],
+)
+def test_the_days_that_are_left_are_said(days: float, level: NoticeLevel | None, words: str) -> None:
+    """From a week before, and as an error from three days before."""
+    said = retention(0, int(days * DAY_S * 1000), "matriz")
+
+    assert (said.level if said else None) is level
+    assert said is None or (words in said.what and "--account matriz" in said.mend)
+
+
+def test_missing_events_and_a_missing_webhook_are_told(watched: Watched) -> None:
+    """A mapping that needs another event, or a webhook that somebody removed, is told by the next look."""
+    hook = watched.asaas.posts_to(HOOK, TOKEN, ["PAYMENT_RECEIVED"])
+    watched.mappings.append(mapping("[PAYMENT_OVERDUE]"))
+    watched.watch().look()
+    missing_event = watched.unmended()
+    watched.asaas.webhooks.delete(hook["id"])
+    watched.watch().look()
+
+    assert [one.code for one in missing_event] == ["webhook.events"]
+    assert "PAYMENT_OVERDUE" in missing_event[0].detail
+    assert watched.codes() == ["webhook.missing"]
+
+
+def test_an_account_that_no_mapping_listens_to_needs_no_webhook(watched: Watched) -> None:
+    """What was said of it is closed."""
+    watched.watch().look()
+    told = watched.codes()
+    watched.mappings.clear()
+    watched.watch().look()
+
+    assert told == ["webhook.missing"]
+    assert watched.codes() == []
+
+
+def test_with_a_public_url_only_that_webhook_is_ours(watched: Watched) -> None:
+    """The webhook of a bridge elsewhere does not count."""
+    watched.asaas.posts_to("https://staging.example/webhooks/asaas", TOKEN)
+    watched.watch(public_url="https://bridge.example").look()
+
+    assert watched.codes() == ["webhook.missing"]
+
+
+def test_a_refused_key_is_told_and_closed(watched: Watched) -> None:
+    """A revoked key stops enrichment, so the operator must know before a customer does."""
+    watched.asaas.posts_to(HOOK, TOKEN)
+    watched.watch(key="$aact_hmlg_revoked").look()
+    (told,) = watched.unmended()
+    watched.watch().look()
+
+    assert (told.code, told.level) == ("account.key_refused", "error")
+    assert "revoked," in told.detail
+    assert "$aact" not in told.detail
+    assert watched.unmended() == []
+
+
+def test_an_asaas_that_is_away_says_nothing(watched: Watched) -> None:
+    """What was told stays told, and nothing is made up."""
+    watched.watch().look()
+    with closed_port() as port:
+        watched.watch(url=f"http://127.0.0.1:{port}").look()
+
+    assert watched.codes() == ["webhook.missing"]
+
+
+def test_the_rest_of_the_quota_is_left_to_events(watched: Watched) -> None:
+    """Above four fifths of the quota nothing is asked."""
+    watch = watched.watch(quota=2)
+    for _ in range(3):
+        watch.look()
+
+    assert watched.asaas.limits.requests == 2
+
+
+def test_the_watch_goes_on_after_a_fault_and_ends_when_told(watched: Watched) -> None:
+    """A database or a mapping that is away is logged and looked at again."""
+    looked: list[int] = []
+
+    def mappings() -> list[Mapping]:
+        looked.append(1)
+        if len(looked) == 1:
+            raise OSError("away")
+        return watched.mappings
+
+    watched.in_use = mappings
+    watch = watched.watch()
+    stopping = threading.Event()
+    thread = threading.Thread(target=watch.run, args=(stopping, 0.01))
+    thread.start()
+    until(watched.codes)
+    stopping.set()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert watched.codes() == ["webhook.missing"]
+
+
+def test_every_code_of_the_rules_is_closed_by_the_watch() -> None:
+    """A code that is not in the list would stay open for ever."""
+    bad = Webhook("1", "x", HOOK, "", True, True, "SEQUENTIALLY", False, 3, ())
+    found = [bad, replace(bad, enabled=False), replace(bad, id="2")]
+    said = {one.code for one in [*problems([], {"X"}, "default"), *problems(found, {"X"}, "default")]}
+
+    assert said | {"webhook.retention"} == set(CODES)
