@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
+import httpx
 from redis import Redis
 
 from bridge.asaas.client import AsaasClient
@@ -89,16 +90,19 @@ class Runtime:
         return RedisLink.from_url(self.settings.redis_url or None)
 
     @cached_property
+    def _asaas_http(self) -> httpx.Client:
+        return http_client(allow_private=self.settings.bridge_allow_private_destinations)
+
+    @cached_property
     def asaas(self) -> dict[str, AsaasClient]:
         """The API client of each account that has a key."""
-        http = http_client(allow_private=self.settings.bridge_allow_private_destinations)
         override = self.settings.asaas_api_url
         return {
             account.name: AsaasClient(
                 account.name,
                 account.api_key,
                 base_url(account.api_key, override),
-                http,
+                self._asaas_http,
                 Governor(account.name, self._redis_link),
             )
             for account in self.settings.accounts.values()
@@ -179,6 +183,8 @@ class Runtime:
         """Write what has gathered and close what was opened."""
         if "ingress" in self.__dict__:
             self.ingress.close()
+        if "_asaas_http" in self.__dict__:
+            self._asaas_http.close()
         if "journal" in self.__dict__:
             self.journal.database.close()
 

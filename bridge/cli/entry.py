@@ -15,6 +15,7 @@ from bridge.cli.destinations import destinations
 from bridge.cli.events import events
 from bridge.cli.mappings import mappings
 from bridge.cli.processes import sweeper, web, worker
+from bridge.cli.reconcile import reconcile
 from bridge.cli.root import Invocation, Root
 from bridge.cli.up import up
 
@@ -45,6 +46,7 @@ for command in (
     events,
     deliveries,
     destinations,
+    reconcile,
     config,
 ):
     cli.add_command(command)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from bridge.cli.database import place
 from bridge.journal import Database
+from bridge.journal.migrate import head
 from tests.commands import Commands
-from tests.factories import incoming, keep
+from tests.factories import events_of, incoming, keep, opened_journal
 
 
 @pytest.fixture
@@ -24,9 +26,24 @@ def test_upgrade_says_before_and_after(commands: Commands, database_url: str) ->
     second = commands.run("db", "upgrade", DATABASE_URL=database_url)
 
     assert (first.status, second.status) == (0, 0)
-    assert "schema none -> 0001" in first.out
-    assert second.out.endswith("schema 0001, nothing to do\n")
+    assert f"schema none -> {head()}" in first.out
+    assert second.out.endswith(f"schema {head()}, nothing to do\n")
     assert "postgres@" not in first.out
+
+
+def test_events_of_the_first_schema_came_by_webhook(commands: Commands, database_url: str) -> None:
+    """A journal that has run before keeps its events, and each says how it came."""
+    with opened_journal(database_url) as journal:
+        keep(journal, incoming())
+        with journal.database.write() as connection:
+            connection.execute(text("ALTER TABLE events DROP COLUMN origin"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+
+    said = commands.run("db", "upgrade", DATABASE_URL=database_url)
+
+    assert "schema 0001 -> " in said.out
+    with opened_journal(database_url) as journal:
+        assert [event["origin"] for event in events_of(journal)] == ["webhook"]
 
 
 def test_place_names_no_credential() -> None:
