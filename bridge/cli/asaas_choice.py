@@ -46,6 +46,15 @@ def days(command: Command) -> Command:
 account_option = click.option("--account", help="Only this Asaas account; otherwise each that has a key.")
 
 
+by_option = click.option(
+    "--by",
+    type=click.Choice(["created", "due", "paid"]),
+    default="created",
+    show_default=True,
+    help="Which day of a charge counts.",
+)
+
+
 def check_days(since: date, until: date) -> None:
     """Raise UsageError where the days are in the wrong order."""
     if until < since:

@@ -7,6 +7,7 @@ import sys
 import click
 
 from bridge import __version__, logs
+from bridge.cli.backfill import backfill
 from bridge.cli.config import config
 from bridge.cli.database import database
 from bridge.cli.deliveries import deliveries
@@ -47,6 +48,7 @@ for command in (
     deliveries,
     destinations,
     reconcile,
+    backfill,
     config,
 ):
     cli.add_command(command)

@@ -151,6 +151,11 @@ def preview_data(preview: Preview) -> dict[str, Any]:
 def show_preview(preview: Preview) -> None:
     """Print what a replay would change."""
     click.echo(f"event {preview.event_id} {plain(preview.name)}")
+    show_outcomes(preview)
+
+
+def show_outcomes(preview: Preview) -> None:
+    """Print what each mapping would make of an event."""
     if preview.problem:
         click.echo(f"  would wait: {plain(preview.problem)}")
     elif not preview.outcomes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.asaas_choice import account_option, check_days, clients_of, days, progress_bar
+from bridge.cli.asaas_choice import account_option, by_option, check_days, clients_of, days, progress_bar
 from bridge.cli.output import count, json_option, show_json, show_table
 from bridge.cli.root import NO, Invocation
 from bridge.errors import UsageError
@@ -29,13 +29,7 @@ SHOWN = 20
 @click.command()
 @days
 @account_option
-@click.option(
-    "--by",
-    type=click.Choice(["created", "due", "paid"]),
-    default="created",
-    show_default=True,
-    help="Which day of a charge counts.",
-)
+@by_option
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--output", metavar="FILE", help="Write there instead of printing.")
