@@ -112,8 +112,32 @@ def sweeper(invocation: Invocation) -> None:
     def import_mappings() -> None:
         runtime.mapping_files.import_changed()
 
+    reconciling = _start_reconciling(runtime, stopping)
     Sweeper(runtime.journal, runtime.wakeups, import_mappings, runtime.clock_ms).run(stopping)
+    if reconciling is not None:
+        reconciling.join()
     runtime.close()
+
+
+def _start_reconciling(runtime: Runtime, stopping: threading.Event) -> threading.Thread | None:
+    """Start looking for charges that the journal does not know, in a thread of its own; none where that is off."""
+    from bridge.worker.reconciling import Reconciling
+
+    settings = runtime.settings
+    if not settings.bridge_reconcile_hours:
+        return None
+    runtime.check_urls()
+    reconciling = Reconciling(
+        runtime.asaas.values(),
+        runtime.journal,
+        settings.bridge_reconcile_hours,
+        runtime.clock_ms,
+        settings.bridge_data_dir / "reconcile" / "scheduled",
+    )
+    # A thread, because a walk may wait for Asaas for minutes while lanes must be woken each second.
+    thread = threading.Thread(target=reconciling.run, args=(stopping,), name="reconciling")
+    thread.start()
+    return thread
 
 
 def _begin(invocation: Invocation, *required: str) -> Settings:
