@@ -61,7 +61,7 @@ def test_starters_send_the_same_keys_to_the_same_place() -> None:
 
 
 @pytest.mark.parametrize(
-    "sample", [path for path in SAMPLES if "customer" not in path.name], ids=lambda path: path.stem
+    "sample", [path for path in SAMPLES if path.name.startswith("payment")], ids=lambda path: path.stem
 )
 def test_sample_makes_a_flat_payload_or_is_filtered(sample: Path) -> None:
     """Every sample goes through every starter that hears it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.derived import DERIVED
 from bridge.mapping.functions import FUNCTIONS
 from bridge.mapping.operators import OPERATORS
 from bridge.mapping.spec import CONDITION_KINDS, TABLES
@@ -35,6 +36,11 @@ def functions() -> str:
     """Return the functions of expressions as a Markdown table."""
     rows = [(f"`{one.signature}`", one.help, _code(one.example), one.gives) for one in FUNCTIONS.values()]
     return _table(("função", "o que faz", "exemplo", "resultado"), rows)
+
+
+def derived() -> str:
+    """Return the values that the bridge works out itself as a Markdown table."""
+    return _table(("nome", "o que é"), [(f"`{one.name}`", one.help) for one in DERIVED.values()])
 
 
 def events() -> str:
