@@ -18,6 +18,7 @@ from bridge.cli.mappings import mappings
 from bridge.cli.processes import sweeper, web, worker
 from bridge.cli.reconcile import reconcile
 from bridge.cli.root import Invocation, Root
+from bridge.cli.statement import statement
 from bridge.cli.up import up
 
 
@@ -49,6 +50,7 @@ for command in (
     destinations,
     reconcile,
     backfill,
+    statement,
     config,
 ):
     cli.add_command(command)
