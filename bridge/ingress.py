@@ -8,6 +8,7 @@ share a commit and each still waits for its own. Waking the lane is left to anot
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -30,6 +31,7 @@ BATCH = 64
 class _Posted(NamedTuple):
     event: IncomingEvent
     kept: Future[Kept]
+    waits_until_s: float
 
 
 class Ingress:
@@ -49,11 +51,11 @@ class Ingress:
         """
         self._start()
         kept: Future[Kept] = Future()
-        self._posted.put(_Posted(event, kept))
+        self._posted.put(_Posted(event, kept, time.monotonic() + ANSWER_WITHIN_S))
         try:
             result = kept.result(ANSWER_WITHIN_S)
         except FutureTimeout:
-            raise JournalError(f"the journal did not take the event within {ANSWER_WITHIN_S:g} seconds") from None
+            raise _too_late() from None
         log.info(
             "event.received",
             event_id=result.id,
@@ -73,9 +75,10 @@ class Ingress:
 
     def _start(self) -> None:
         # Not at construction: a web server forks after the application is made, and threads do not survive a fork.
-        if self._writer is None:
+        # A writer that a fault ended is replaced: else every request from then on would wait in vain.
+        if self._writer is None or not self._writer.is_alive():
             with self._starting:
-                if self._writer is None:
+                if self._writer is None or not self._writer.is_alive():
                     self._writer = threading.Thread(target=self._write_all, name="ingress", daemon=True)
                     self._writer.start()
 
@@ -91,6 +94,13 @@ class Ingress:
                 return
 
     def _write(self, posted: list[_Posted]) -> None:
+        # Who was told 503 already comes again: a journal that was away must not find a queue of the past.
+        for item in posted:
+            if item.waits_until_s < time.monotonic():
+                item.kept.set_exception(_too_late())
+        posted = [item for item in posted if not item.kept.done()]
+        if not posted:
+            return
         try:
             kept = self._journal.append([item.event for item in posted])
         except Exception as error:  # noqa: BLE001 (whatever it is, each waiting request must be answered)
@@ -109,3 +119,7 @@ class Ingress:
             return
         log.error("event.not_kept", event_key=posted[0].event.key, name=posted[0].event.name, error=str(error))
         posted[0].kept.set_exception(error if isinstance(error, BridgeError) else JournalError())
+
+
+def _too_late() -> JournalError:
+    return JournalError(f"the journal did not take the event within {ANSWER_WITHIN_S:g} seconds")

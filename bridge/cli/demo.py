@@ -70,9 +70,10 @@ def _play(stage: Stage, *, once: bool) -> bool:
     from bridge.runtime import Runtime
 
     out = console()
-    out.print(f"bridge demo: everything runs on this machine, in {stage.directory}; nothing leaves it", markup=False)
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
+        out.print(f"bridge demo: all runs on this machine, in {stage.directory}; nothing leaves it", markup=False)
+        out.print("starting Redis, a simulated Asaas, a simulated Clint, web, worker and sweeper", style="dim")
         notice = _Notices(out)
         logs = stage.directory / "logs"
         simulators = stack.enter_context(Supervisor(stage.simulators(), notice=notice, log_directory=logs))
@@ -115,7 +116,7 @@ class _Notices:
         self._out = out
 
     def __call__(self, text: str) -> None:
-        self._out.print(text, markup=False, style="dim")
+        self._out.print(text, markup=False, style="dim", soft_wrap=True)
 
 
 @dataclass(slots=True)

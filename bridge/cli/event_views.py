@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -31,10 +31,11 @@ def with_times(row: Mapping[str, Any]) -> Row:
     return {**row, **times}
 
 
-def event_data(event: Row, deliveries: Iterable[tuple[Row, list[Row]]]) -> dict[str, Any]:
+def event_data(event: Row, deliveries: Sequence[tuple[Row, list[Row]]], now_ms: int) -> dict[str, Any]:
     """Return the whole way of an event as data."""
     return {
         **with_times(event),
+        "explanation": _explanation(event, deliveries, now_ms),
         "body": json.loads(event["body"]),
         "deliveries": [
             {
@@ -85,8 +86,15 @@ def show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int)
     for delivery, attempts in deliveries:
         _show_delivery(delivery, attempts, now_ms)
     if not deliveries and event["state"] == EventState.PROCESSED:
-        name = plain(event["name"])
-        click.echo(f"\nno active mapping listens to {name}, so nothing is owed; see: bridge mappings show")
+        click.echo(f"\n{_explanation(event, deliveries, now_ms)}; see: bridge mappings show")
+
+
+def _explanation(event: Row, deliveries: Sequence[tuple[Row, list[Row]]], now_ms: int) -> str:
+    """Return in one line what became of an event."""
+    if event["state"] == EventState.PROCESSED and not deliveries:
+        return f"no active mapping listens to {plain(event['name'])}, so nothing is owed"
+    said = [f"{delivery['mapping']}: {delivery_said(delivery, tries, now_ms)}" for delivery, tries in deliveries]
+    return "; ".join(said) or _event_state(event, now_ms)
 
 
 def _event_state(event: Row, now_ms: int) -> str:

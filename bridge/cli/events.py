@@ -95,7 +95,7 @@ def show(invocation: Invocation, event: str, as_json: bool) -> None:
             for delivery in reading.deliveries_of(connection, row["id"])
         ]
     if as_json:
-        show_json(event_data(row, found))
+        show_json(event_data(row, found, clock_ms()))
     else:
         show_event(row, found, clock_ms())
 

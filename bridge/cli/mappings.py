@@ -11,16 +11,18 @@ from typing import Any
 
 import click
 
-from bridge import mapping_cases
 from bridge.cli import mapping_views
 from bridge.cli.mapping_checklist import checklist
 from bridge.cli.mapping_explain import explain
+from bridge.cli.mapping_history import diff, history, restore
+from bridge.cli.mapping_new import new
 from bridge.cli.mapping_sample import sample
 from bridge.cli.mapping_schema import schema
 from bridge.cli.mapping_source import named, paths_argument, read_paths
+from bridge.cli.mapping_test import test
 from bridge.cli.output import json_option, show_json, show_table
 from bridge.cli.root import NO
-from bridge.mapping import Finding, ReadMapping, Severity
+from bridge.mapping import ReadMapping, Severity
 
 
 @click.group("mappings")
@@ -45,44 +47,10 @@ def lint(context: click.Context, paths: tuple[Path, ...], as_json: bool, no_envi
     """
     read = read_paths(context.obj, paths, no_environment=no_environment)
     if as_json:
-        show_json([finding for one in read for finding in map(_finding_json, one.findings)])
+        show_json([finding for one in read for finding in map(mapping_views.finding_json, one.findings)])
     else:
         mapping_views.show_findings(read)
     if any(finding.severity is not Severity.NOTE for one in read for finding in one.findings):
-        context.exit(NO)
-
-
-@mappings.command()
-@paths_argument
-@json_option
-@click.pass_context
-def test(context: click.Context, paths: tuple[Path, ...], as_json: bool) -> None:
-    """Run the tests that the mapping files hold, with the worker's own functions.
-
-    A file with an error fails too, since it can't run; accounts and destinations need not be set up for it. Ends with
-    1 if anything failed.
-    """
-    read = read_paths(context.obj, paths, no_environment=True)
-    broken = [one for one in read if one.mapping is None]
-    results = [
-        result for one in read if one.mapping for result in mapping_cases.run(one.mapping, Path(one.path).parent)
-    ]
-    failed = sum(not result.passed for result in results)
-    if as_json:
-        show_json(
-            {
-                "results": [mapping_views.result_json(result) for result in results],
-                "broken": [finding for one in broken for finding in map(_finding_json, one.findings)],
-            }
-        )
-    else:
-        for one in broken:
-            for finding in one.findings:
-                click.echo("\n".join(mapping_views.finding_lines(finding)))
-        for result in results:
-            mapping_views.show_result(result)
-        click.echo(f"{len(results) - failed} passed, {failed} failed, {len(broken)} files can't run")
-    if failed or broken:
         context.exit(NO)
 
 
@@ -115,24 +83,13 @@ def _row(read: ReadMapping) -> tuple[str, str, str, str, str]:
     return name, state, ", ".join(mapping.events), ", ".join(sorted(mapping.destinations)), mapping.description
 
 
-def _finding_json(finding: Finding) -> dict[str, Any]:
-    return {
-        "path": finding.path,
-        "line": finding.line,
-        "column": finding.column,
-        "code": finding.code,
-        "severity": finding.severity.value,
-        "message": finding.message,
-    }
-
-
 def _broken_json(read: ReadMapping) -> dict[str, Any]:
     return {
         "name": Path(read.path).stem,
         "path": read.path,
-        "findings": [_finding_json(finding) for finding in read.findings],
+        "findings": [mapping_views.finding_json(finding) for finding in read.findings],
     }
 
 
-for command in (explain, checklist, sample, schema):
+for command in (test, explain, checklist, new, sample, schema, history, diff, restore):
     mappings.add_command(command)

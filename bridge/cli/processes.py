@@ -126,7 +126,6 @@ def _start_reconciling(runtime: Runtime, stopping: threading.Event) -> threading
     settings = runtime.settings
     if not settings.bridge_reconcile_hours:
         return None
-    runtime.check_urls()
     reconciling = Reconciling(
         runtime.asaas.values(),
         runtime.journal,

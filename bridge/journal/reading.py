@@ -156,17 +156,5 @@ def _wanted_deliveries(mapping: str | None, destination: str | None, code: str |
     return _equal({columns.mapping: mapping, columns.destination: destination, columns.reason_code: code})
 
 
-def find_delivery(connection: Connection, id_: int) -> Row | None:
-    """Return one delivery with its payload."""
-    rows = _rows(connection, select(deliveries).where(deliveries.c.id == id_))
-    return rows[0] if rows else None
-
-
-def counts(connection: Connection) -> Mapping[str, int]:
-    """Return how many deliveries stand in each state; reads the whole table, for commands only."""
-    query = select(deliveries.c.state, func.count().label("number")).group_by(deliveries.c.state)
-    return {row.state: row.number for row in connection.execute(query)}
-
-
 def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
     return [dict(row) for row in connection.execute(query).mappings()]

@@ -50,6 +50,24 @@ def get(connection: Connection, id_: int) -> Revision | None:
     return Revision(*row) if row else None
 
 
+def history(connection: Connection, mapping: str) -> list[Revision]:
+    """Return every revision of a mapping, newest first."""
+    query = select(*_columns).where(revisions.c.mapping == mapping).order_by(revisions.c.id.desc())
+    return [Revision(*row) for row in connection.execute(query)]
+
+
+def restore(connection: Connection, revision: Revision, author: str, now_ms: int) -> int | None:
+    """Make an older text the active one again, as a new revision; return its number, or None where it is active.
+
+    It counts as made by a command, so that the file, which still has the other text, does not overwrite it.
+    """
+    _wait_for_turn(connection)
+    newest = history(connection, revision.mapping)[0]
+    if newest.digest == revision.digest and newest.text == revision.text:
+        return None
+    return _insert(connection, revision.mapping, revision.text, "command", author, now_ms)
+
+
 def import_text(
     connection: Connection, mapping: str, text: str | None, origin: str, author: str, now_ms: int
 ) -> int | None:
@@ -57,20 +75,26 @@ def import_text(
 
     So an unchanged file never overwrites what was changed in the console since. Returns the new number, or None.
     """
-    # Two processes that start at once would both see the old text: the row lock makes the second one wait and look.
-    connection.execute(update(meta).where(meta.c.key == "lanes").values(value=meta.c.value))
+    _wait_for_turn(connection)
     last = connection.scalar(
         select(revisions.c.digest)
         .where(revisions.c.mapping == mapping, revisions.c.origin == origin)
         .order_by(revisions.c.id.desc())
         .limit(1)
     )
-    fresh = digest(text)
-    if last == fresh or (last is None and text is None):
+    if last == digest(text) or (last is None and text is None):
         return None
-    fresh_id: int = connection.execute(
-        insert(revisions)
-        .values(mapping=mapping, text=text, digest=fresh, origin=origin, author=author, created_ms=now_ms)
-        .returning(revisions.c.id)
-    ).scalar_one()
-    return fresh_id
+    return _insert(connection, mapping, text, origin, author, now_ms)
+
+
+def _wait_for_turn(connection: Connection) -> None:
+    # Two processes that start at once would both see the old text: the row lock makes the second one wait and look.
+    # It also makes the numbers grow in the order of the commits, by which every process notices a change.
+    connection.execute(update(meta).where(meta.c.key == "lanes").values(value=meta.c.value))
+
+
+def _insert(connection: Connection, mapping: str, text: str | None, origin: str, author: str, now_ms: int) -> int:
+    values = {"text": text, "digest": digest(text), "origin": origin, "author": author, "created_ms": now_ms}
+    statement = insert(revisions).values(mapping=mapping, **values).returning(revisions.c.id)
+    fresh: int = connection.execute(statement).scalar_one()
+    return fresh

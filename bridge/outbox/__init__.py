@@ -101,7 +101,8 @@ class Outbox:
         while True:
             try:
                 with self._journal.lanes.hold(lease, self._clock_ms()) as connection:
-                    for sent in landed:
+                    # In one order in all workers: this locks destinations, and two must not wait for each other.
+                    for sent in sorted(landed, key=lambda sent: sent.owed.destination):
                         self._settling.settle(connection, sent)
                     return self._claims.claim(connection, lease, room) if room > 0 else ([], False)
             except JournalError as error:

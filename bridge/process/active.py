@@ -17,8 +17,8 @@ from bridge.mapping import Known, Mapping, ReadMapping, Severity, read_directory
 
 log = logger(__name__)
 
-LOOK_EVERY_MS = 1_000
-"""How old a process's idea of the active mappings may be."""
+LOOK_EVERY_MS = 500
+"""How old a process's idea of the active mappings may be; with the sweeper's second before it, two seconds hold."""
 _ANYTHING = Known(None, None)
 
 
@@ -31,7 +31,7 @@ class ActiveMapping:
 
 
 class ActiveMappings:
-    """What is active now; asks the journal at most once a second, and reads mappings anew only where they changed."""
+    """What is active now; asks the journal twice a second at most, and reads mappings anew only where they changed."""
 
     def __init__(self, journal: Journal, clock_ms: Callable[[], int]) -> None:
         self._journal = journal
@@ -116,13 +116,25 @@ class MappingFiles:
         if away or self._imported == self._seen:
             return read
         texts = {Path(item.path).stem: item.text for item in read}
+        authors = {Path(item.path).stem: _owner(Path(item.path)) for item in read}
         good = {Path(item.path).stem for item in read if item.mapping is not None}
         with self._journal.database.write() as connection:
             gone = [r.mapping for r in revisions.active(connection) if r.origin == "file" and r.mapping not in texts]
             for name in [*sorted(good), *gone]:
                 text = texts.get(name)
-                fresh = revisions.import_text(connection, name, text, "file", "file", self._clock_ms())
+                author = authors.get(name, "")
+                fresh = revisions.import_text(connection, name, text, "file", author, self._clock_ms())
                 if fresh is not None:
                     log.info("mapping.imported", mapping=name, revision=fresh, removed=text is None)
         self._imported = self._seen
         return read
+
+
+def _owner(path: Path) -> str:
+    """Return whose file it is; the number of a user that this machine does not know (a volume, a container)."""
+    try:
+        return path.owner()
+    except KeyError:
+        return f"user {path.stat().st_uid}"
+    except OSError:
+        return ""

@@ -9,11 +9,13 @@ import pytest
 
 from bridge import recovery
 from bridge.clint import Answer
+from bridge.errors import NotFound
 from bridge.filtering import once_key
 from bridge.journal import Journal, deliveries, events
 from bridge.journal.owed import Step
 from bridge.mapping import Known, read_directory
 from bridge.model import DeliveryState, IncomingEvent, Outcome, Waiting
+from bridge.recovery.preview import preview
 from bridge.runtime import Runtime, clock_ms
 from bridge.settings import Settings
 from tests.commands import Commands
@@ -451,3 +453,13 @@ def test_revision_is_named(commands: Commands) -> None:
         owe(journal)
 
     assert f"revision {number}" in commands.run("events", "show", "1").out
+
+
+def test_preview_of_an_unknown_event_is_not_found(commands: Commands) -> None:
+    """An event that vanished between choosing and looking is said like any other that is not there."""
+    with commands.journal() as journal:
+        runtime = Runtime(Settings.from_env(commands.environ))
+        found = preview(journal, [99], None, active=[], environment=runtime.environment, enrichment=runtime.enricher)
+
+        with pytest.raises(NotFound, match="no event has the number 99"):
+            list(found)

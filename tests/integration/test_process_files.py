@@ -86,15 +86,15 @@ def test_a_revision_of_the_console_stays_when_the_file_does_not_change(journal: 
     assert active(journal) == {"nova": 3, "paga": 2}
 
 
-def test_active_mappings_are_looked_for_once_a_second(journal: Journal, tmp_path: Path) -> None:
-    """A change is seen within a second, and also where the clock was set back."""
+def test_active_mappings_are_looked_for_twice_a_second(journal: Journal, tmp_path: Path) -> None:
+    """A change is seen within half a second, and also where the clock was set back."""
     clock = Clock()
     mappings = ActiveMappings(journal, clock)
     assert mappings.current() == ()
     write(tmp_path / "paga.yaml", TEXT, 1)
     files(journal, tmp_path).import_changed()
 
-    clock.go(0.999)
+    clock.go(0.499)
     assert mappings.current() == ()
     clock.go(0.001)
     (found,) = mappings.current()

@@ -132,11 +132,11 @@ def test_a_mapping_that_names_one_fetches_the_plan() -> None:
 def test_samples_show_the_derived_values() -> None:
     """The samples beside the mappings hold a charge with splits and the plan of a charge in two parts."""
     samples = Path(__file__).parents[3] / "mappings" / "samples"
-    split = json.loads((samples / "payment_received_card_split.json").read_text())["payment"]
+    split = json.loads((samples / "payment_received_split.json").read_text())["payment"]
     first = json.loads((samples / "payment_confirmed_card_installment_1of2.json").read_text())["payment"]
-    of_two = json.loads((samples / "installment_card_2x.json").read_text())
+    of_two = json.loads((samples / "installment_2x.json").read_text())
 
-    assert worked_out("net_of_splits", split) == 65.06
+    assert worked_out("net_of_splits", split) == 68.21
     assert first["installment"] == of_two["id"]
     assert worked_out("installment_position", first, installment=of_two) == "1/2"
-    assert worked_out("plan_total", first, installment=of_two) == 2504.15
+    assert worked_out("plan_total", first, installment=of_two) == 2504.14

@@ -1,13 +1,7 @@
-"""Runs the `tests:` of a mapping with the very functions that the worker uses, and reports what differs.
-
-Nothing is fetched: what a case needs from Asaas stands under its `with`. A case that reads more than that fails and
-says so, because at run time the bridge would have fetched it.
-"""
+"""Runs the tests of a mapping and says what came out otherwise than expected."""
 
 from __future__ import annotations
 
-import copy
-import re
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +10,11 @@ from typing import Any
 from bridge import filtering, transform
 from bridge.errors import BridgeError, StageError
 from bridge.mapping import Mapping
-from bridge.mapping.asaas_events import EVENTS
-from bridge.mapping.cases import SampleUnreadable, read_sample
-from bridge.mapping.context import build_context, references
-from bridge.mapping.parts import Case, Expected, Sample
+from bridge.mapping.cases import SampleUnreadable
+from bridge.mapping.context import references
+from bridge.mapping.parts import Case, Expected
 from bridge.mapping.values import Unreadable, as_decimal, as_text, typed
-
-_STEP = re.compile(r"\w+")
-_ENVELOPE = frozenset({"account", "additionalInfo"})
-_OVERRIDES = frozenset({"event", "account", "environment", "today", "fee"})
+from bridge.mapping_cases.given import CannotRun, context_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +39,15 @@ class CaseResult:
     problem: str = ""
     """Why the test could not run at all; empty where it ran."""
     payload: AnyMapping[str, transform.Value] = field(default_factory=dict)
+    conditions: tuple[filtering.Seen, ...] = ()
+    """The conditions that were looked at, and what they said."""
+    event: str = ""
+    """The name of the event where a payload came out."""
 
     @property
     def passed(self) -> bool:
         """Say whether all came out as expected."""
         return not self.differences and not self.problem
-
-
-class _CannotRun(Exception):
-    """The test can't be run as written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +56,7 @@ class _Outcome:
     filtered: str = ""
     dead: BridgeError | None = None
     send_to: str = ""
+    conditions: tuple[filtering.Seen, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -81,96 +72,47 @@ def run(mapping: Mapping, root: Path) -> list[CaseResult]:
 
 def _run(mapping: Mapping, case: Case, root: Path) -> CaseResult:
     try:
-        outcome = _outcome(mapping, case, _context(case, root))
-    except (_CannotRun, SampleUnreadable) as error:
+        context = context_of(case, root)
+        outcome = _outcome(mapping, case, context)
+    except (CannotRun, SampleUnreadable) as error:
         return CaseResult(mapping.name, mapping.path, case.name, case.line, problem=str(error))
-    differences = tuple(_differences(case, outcome))
-    return CaseResult(mapping.name, mapping.path, case.name, case.line, differences, payload=outcome.payload)
+    return CaseResult(
+        mapping.name,
+        mapping.path,
+        case.name,
+        case.line,
+        tuple(_differences(case, outcome)),
+        payload=outcome.payload,
+        conditions=outcome.conditions,
+        event=context["event"] if outcome.kind == "sent" else "",
+    )
 
 
 def _outcome(mapping: Mapping, case: Case, context: dict[str, Any]) -> _Outcome:
     event_name = context["event"]
     if not mapping.listens_to(event_name):
-        raise _CannotRun(f"the mapping does not listen to {event_name}, so the test shows nothing")
+        raise CannotRun(f"the mapping does not listen to {event_name}, so the test shows nothing")
+    seen: tuple[filtering.Seen, ...] = ()
     try:
         _require(mapping.filter_needs, case, context)
         verdict = filtering.decide(mapping, context)
+        seen = verdict.conditions
         if not verdict.passed:
-            return _Outcome(filtered=verdict.reason)
+            return _Outcome(filtered=verdict.reason, conditions=seen)
         _require(mapping.field_needs, case, context)
-        return _Outcome(transform.build(mapping, context), send_to=transform.destination(mapping, event_name))
+        payload = transform.build(mapping, context)
     except StageError as error:
-        return _Outcome(dead=error)
+        return _Outcome(dead=error, conditions=seen)
+    return _Outcome(payload, send_to=transform.destination(mapping, event_name), conditions=seen)
 
 
 def _require(needs: frozenset[str], case: Case, context: dict[str, Any]) -> None:
     missing = sorted(name for name in needs & references(context).keys() if name not in case.fetched)
     if missing:
         name = missing[0]
-        raise _CannotRun(
+        raise CannotRun(
             f"the mapping reads {name}, which would be fetched from Asaas; give one: with: {{{name}: samples/...}}"
         )
-
-
-def _context(case: Case, root: Path) -> dict[str, Any]:
-    envelope = read_sample(root, case.given.path) if isinstance(case.given, Sample) else case.given
-    if not isinstance(envelope, dict) or not isinstance(envelope.get("event"), str):
-        raise _CannotRun("given must be an event as Asaas sends it, an object with `event`, got something else")
-    key, entity = entity_of(envelope)
-    fetched = {
-        name: read_sample(root, one.path) if isinstance(one, Sample) else one for name, one in case.fetched.items()
-    }
-    objects: dict[str, Any] = copy.deepcopy({**fetched, key: entity})
-    overrides: dict[str, Any] = {}
-    for path, value in case.set.items():
-        _set(objects, overrides, path, value)
-    own = objects.pop(key)
-    context = build_context(
-        str(overrides.pop("event", envelope["event"])),
-        key,
-        own,
-        str(overrides.pop("account", "default")),
-        str(overrides.pop("environment", "sandbox")),
-        objects,
-        today=str(overrides.pop("today", "")) or None,
-    )
-    return {**context, **overrides}
-
-
-def entity_of(envelope: AnyMapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the key and the object that an event as Asaas sends it is about."""
-    known = EVENTS.get(envelope["event"])
-    names = [known.entity] if known else []
-    for name in [*names, *(name for name in envelope if name not in _ENVELOPE)]:
-        value = envelope.get(name)
-        if isinstance(value, dict):
-            return name, value
-    return "payment", {}
-
-
-def _set(objects: dict[str, Any], overrides: dict[str, Any], path: str, value: Any) -> None:
-    steps = _STEP.findall(path)
-    if len(steps) == 1 and steps[0] in _OVERRIDES:
-        overrides[steps[0]] = value
-        return
-    holder: Any = objects
-    for step in steps[:-1]:
-        if isinstance(holder, dict) and not isinstance(holder.get(step), (dict, list)):
-            holder[step] = {}
-        holder = _inside(holder, step, path)
-    if isinstance(holder, list):
-        _inside(holder, steps[-1], path)
-        holder[int(steps[-1])] = value
-    else:
-        holder[steps[-1]] = value
-
-
-def _inside(holder: Any, step: str, path: str) -> Any:
-    if isinstance(holder, dict):
-        return holder[step]
-    if not step.isdigit() or int(step) >= len(holder):
-        raise _CannotRun(f"set {path}: the list has {len(holder)} elements and no {step!r}")
-    return holder[int(step)]
 
 
 def _differences(case: Case, outcome: _Outcome) -> list[Difference]:

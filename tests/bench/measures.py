@@ -1,0 +1,195 @@
+"""The measures: each is given a site and leaves numbers beside their references.
+
+A reference runs before and after what it is held against, so that a machine that others slow down meanwhile slows both.
+A measure never judges: what is good enough is for the reader and for the issues.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bridge.model import idempotency_key
+from tests.bench import usage
+from tests.bench.load import Answers
+from tests.bench.numbers import Number, percentile
+from tests.bench.site import Bridge, Site
+
+_PERCENTILES = {"p50": 50.0, "p99": 99.0, "longest": 100.0}
+_AHEAD = 400
+"""Events under way while deliveries are counted: enough that no lane runs dry, too few to become a backlog."""
+_IDLE_RATE = 4.0
+_SETTLE_S = 2.0
+_PAYLOADS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How long and how much."""
+
+    seconds: float
+    connections: int
+    backlog: int
+    idle: int
+
+
+class Bench:
+    """The measures on one site."""
+
+    def __init__(self, site: Site, size: Size, note: Callable[[str], None]) -> None:
+        self._site = site
+        self._size = size
+        self._note = note
+        self._rate: float | None = None
+
+    def answers(self) -> Iterator[Number]:
+        """How many answers a second the web process gives, and how long each takes, with all connections busy."""
+        flows = self._site.stream.flows(self._size.connections)
+        with self._site.bridge(workers=0) as bridge:
+            before = self._site.post_to_view(flows, self._size.seconds)
+            got = bridge.post(flows, self._size.seconds)
+            after = self._site.post_to_view(flows, self._size.seconds)
+        self._rate = got.per_s / 2
+        self._refused("answers", got)
+        measure = f"answers at {self._size.connections} connections"
+        yield self._number(measure, "answers", "/s", got.per_s, (before + after).per_s)
+        yield from self._latencies(measure, "", got, before + after)
+
+    def latency(self) -> Iterator[Number]:
+        """How long an answer takes at half the rate that `answers` found, in good times and in bad."""
+        if self._rate is None:
+            list(self.answers())
+        flows = self._site.stream.flows(self._size.connections)
+        before = self._site.post_to_view(flows, self._size.seconds, rate=self._rate)
+        got = {
+            "no worker": self._answers_while(0),
+            "worker delivers": self._answers_while(1),
+            "Clint hangs": self._answers_while(1, clint_hangs=True),
+            "Redis is stopped": self._answers_while(1, redis_stops=True),
+        }
+        reference = before + self._site.post_to_view(flows, self._size.seconds, rate=self._rate)
+        for state, answers in got.items():
+            self._refused(state, answers)
+            yield from self._latencies(f"answer at {self._rate:.0f}/s", f"{state}: ", answers, reference)
+
+    def flow(self) -> Iterator[Number]:
+        """How many deliveries a second arrive while events arrive too, and what that takes of the machine."""
+        receiver, seconds = self._site.receiver, self._size.seconds
+        with self._site.bridge(workers=1) as bridge:
+            payloads = bridge.warm()[:_PAYLOADS]
+            time.sleep(_SETTLE_S)
+            idle = {part: usage.memory(pids) for part, pids in bridge.parts().items()}
+            before = self._site.post_bare(payloads, seconds)
+            receiver.forget()
+            cpu_before = {part: usage.cpu_s(pids) for part, pids in bridge.parts().items()}
+            got = bridge.post(self._site.stream.flows(self._size.connections), seconds, ahead=_AHEAD)
+            arrivals = receiver.arrivals()
+            self._settled(bridge, got.statuses[200])
+            cpu_after = {part: usage.cpu_s(pids) for part, pids in bridge.parts().items()}
+            loaded = {part: usage.memory(pids) for part, pids in bridge.parts().items()}
+            receiver.forget()
+            after = self._site.post_bare(payloads, seconds)
+        self._refused("flow", got)
+        # The first second fills the pipe, and is not what goes on for hours.
+        begins_ns = got.begun_ns + int(min(1.0, seconds / 4) * 1e9)
+        steady = [arrival for arrival in arrivals if begins_ns <= arrival.at_ns <= got.ended_ns]
+        per_s = len(steady) / (got.ended_ns - begins_ns) * 1e9
+        measure = "delivered while load arrives, 1 worker"
+        yield self._number(measure, "deliveries", "/s", per_s, (before + after) / 2)
+        yield from self._latencies(measure, "answer ", got, None)
+        for part, spent_s in cpu_after.items():
+            per_event_ms = (spent_s - cpu_before[part]) / got.statuses[200] * 1000
+            yield self._number("CPU for each delivered event", part, "ms", per_event_ms)
+        for state, held in (("idle", idle), ("after load", loaded)):
+            bridge_parts = [memory for part, memory in held.items() if part != "postgresql"]
+            measure = f"memory {state}"
+            for part, memory in held.items():
+                yield self._number(measure, f"{part}, resident", "MB", memory.rss_mb)
+            yield self._number(
+                measure, "bridge and Redis, shared counted once", "MB", sum(memory.pss_mb for memory in bridge_parts)
+            )
+
+    def backlog(self) -> Iterator[Number]:
+        """How many deliveries a second two workers make out of a backlog that nobody adds to."""
+        receiver, count = self._site.receiver, self._size.backlog
+        with self._site.bridge(workers=2) as bridge:
+            payloads = bridge.warm()[:_PAYLOADS]
+            workers = [child for name, child in bridge.deployment.children.items() if name.startswith("worker")]
+            for worker in workers:
+                worker.stop()
+            posted = bridge.post(self._site.stream.flows(self._size.connections, count)).statuses[200]
+            before = self._site.post_bare(payloads, self._size.seconds)
+            receiver.forget()
+            for worker in workers:
+                worker.start()
+            self._settled(bridge, posted)
+            arrivals = [arrival.at_ns for arrival in receiver.arrivals()]
+            receiver.forget()
+            after = self._site.post_bare(payloads, self._size.seconds)
+        per_s = (len(arrivals) - 1) / (max(arrivals) - min(arrivals)) * 1e9
+        yield self._number(
+            f"draining a backlog of {posted:,}, 2 workers", "deliveries", "/s", per_s, (before + after) / 2
+        )
+
+    def idle(self) -> Iterator[Number]:
+        """How long an event of an idle bridge takes from the door to Clint; the commit's own time is part of it."""
+        with self._site.bridge(workers=1) as bridge:
+            bridge.warm()
+            posted = bridge.post(self._site.stream.flows(1, self._size.idle), rate=_IDLE_RATE)
+            self._settled(bridge, posted.statuses[200])
+            at_ns = {arrival.key: arrival.at_ns for arrival in self._site.receiver.arrivals()}
+            with bridge.database.read() as connection:
+                rows = connection.exec_driver_sql(
+                    "SELECT e.account, e.event_key, d.mapping, d.replay, e.received_ms"
+                    " FROM events e JOIN deliveries d ON d.event_id = e.id"
+                )
+                received_ms = {idempotency_key(*row[:4]): int(row[4]) for row in rows}
+        took_s = [ns / 1e9 - received_ms[key] / 1e3 for key, ns in at_ns.items()]
+        for name, percent in _PERCENTILES.items():
+            yield self._number("idle bridge, from received to POST", name, "ms", percentile(took_s, percent) * 1000)
+
+    # ------------------------------------------------------------ parts of measures
+
+    def _answers_while(self, workers: int, *, clint_hangs: bool = False, redis_stops: bool = False) -> Answers:
+        with self._site.bridge(workers=workers) as bridge:
+            if workers:
+                bridge.warm()
+            if clint_hangs:
+                self._site.receiver.hang()
+            if redis_stops:
+                self._site.redis.stop()
+            try:
+                flows = self._site.stream.flows(self._size.connections)
+                return bridge.post(flows, self._size.seconds, rate=self._rate)
+            finally:
+                if redis_stops:
+                    self._site.redis.start()
+
+    def _settled(self, bridge: Bridge, posted: int) -> None:
+        arrived = bridge.arrived(posted)
+        if arrived < posted:
+            self._note(f"only {arrived} of {posted} events arrived")
+
+    def _refused(self, name: str, answers: Answers) -> None:
+        others = {status: count for status, count in answers.statuses.items() if status != 200}
+        if others:
+            self._note(f"{name}: not answered 200: {others}")
+
+    def _latencies(self, measure: str, prefix: str, got: Answers, reference: Answers | None) -> Iterator[Number]:
+        for name, percent in _PERCENTILES.items():
+            held_against = percentile(reference.latencies_s, percent) * 1000 if reference else None
+            yield self._number(measure, prefix + name, "ms", percentile(got.latencies_s, percent) * 1000, held_against)
+
+    def _number(self, measure: str, name: str, unit: str, bridge: float, reference: float | None = None) -> Number:
+        return Number(self._site.database, measure, name, unit, bridge, reference)
+
+
+MEASURES: dict[str, Callable[[Bench], Iterator[Number]]] = {
+    "answers": Bench.answers,
+    "latency": Bench.latency,
+    "flow": Bench.flow,
+    "backlog": Bench.backlog,
+    "idle": Bench.idle,
+}
+"""By the name that `--only` takes."""
