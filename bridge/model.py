@@ -21,6 +21,13 @@ class EventState(StrEnum):
     PROCESSED = "processed"  # every mapping has had its say; what is owed stands as deliveries
 
 
+class Origin(StrEnum):
+    """How an event came into the journal."""
+
+    WEBHOOK = "webhook"  # Asaas posted it
+    BACKFILL = "backfill"  # made from what the API says, because it never came
+
+
 class DeliveryState(StrEnum):
     """How far a delivery has come."""
 
@@ -109,6 +116,7 @@ class IncomingEvent:
     body: str
     """The body exactly as it was posted."""
     received_ms: int
+    origin: Origin = Origin.WEBHOOK
 
 
 def lane_of(account: str, subject: str, lanes: int) -> int:

@@ -115,7 +115,6 @@ class Runtime:
         """The API client of each account that has a key; raises SettingsError where a key would go in clear."""
         override = self.settings.asaas_api_url
         self._refuse({"ASAAS_API_URL": override})
-        http = self._http()
         return {
             account.name: AsaasClient(
                 account.name,

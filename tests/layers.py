@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("web", "worker"),
     ("runtime",),
-    ("recovery",),
+    ("recovery", "statement"),
     ("ingress", "outbox", "process", "mapping_cases"),
     ("delivery",),
     ("filtering", "enrichment", "transform"),

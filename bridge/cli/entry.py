@@ -7,6 +7,7 @@ import sys
 import click
 
 from bridge import __version__, logs
+from bridge.cli.backfill import backfill
 from bridge.cli.config import config
 from bridge.cli.database import database
 from bridge.cli.deliveries import deliveries
@@ -17,7 +18,9 @@ from bridge.cli.events import events
 from bridge.cli.mappings import mappings
 from bridge.cli.notices import notices
 from bridge.cli.processes import sweeper, web, worker
+from bridge.cli.reconcile import reconcile
 from bridge.cli.root import Invocation, Root
+from bridge.cli.statement import statement
 from bridge.cli.up import up
 from bridge.cli.webhook import webhook
 
@@ -51,6 +54,9 @@ for command in (
     webhook,
     notices,
     doctor,
+    reconcile,
+    backfill,
+    statement,
     config,
 ):
     cli.add_command(command)

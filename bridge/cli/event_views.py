@@ -15,7 +15,7 @@ from bridge.cli.wording import delivery_said
 from bridge.delivery import dead_letter
 from bridge.journal.reading import Row
 from bridge.mapping.dates import BRASILIA
-from bridge.model import FINISHED, DeliveryState, EventState
+from bridge.model import FINISHED, DeliveryState, EventState, Origin
 from bridge.recovery.preview import Outcome, Preview
 
 _WANTS_A_PERSON = frozenset({DeliveryState.DEAD, DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.STALE})
@@ -76,6 +76,8 @@ def show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int)
     _line("about", f"{event['entity']} {event['object_id']}".strip() or "nothing the bridge knows")
     _line("customer", event["subject"])
     _line("created", f"{event['created'] or 'not said'} (Asaas)")
+    if event["origin"] != Origin.WEBHOOK:
+        _line("origin", f"{event['origin']}: made from what the Asaas API says; the webhook never came")
     _line("received", f"{moment(event['received_ms'])}, {ago(event['received_ms'], now_ms)}{again}")
     _line("state", _event_state(event, now_ms))
     if event["replay"]:
@@ -157,6 +159,11 @@ def preview_data(preview: Preview) -> dict[str, Any]:
 def show_preview(preview: Preview) -> None:
     """Print what a replay would change."""
     click.echo(f"event {preview.event_id} {plain(preview.name)}")
+    show_outcomes(preview)
+
+
+def show_outcomes(preview: Preview) -> None:
+    """Print what each mapping would make of an event."""
     if preview.problem:
         click.echo(f"  would wait: {plain(preview.problem)}")
     elif not preview.outcomes:

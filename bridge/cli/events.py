@@ -11,7 +11,7 @@ from bridge.cli.notices import hint
 from bridge.cli.output import ago, count, json_option, moment, show_json, show_table
 from bridge.cli.root import NO, Invocation
 from bridge.errors import UsageError
-from bridge.model import EventState
+from bridge.model import EventState, Origin
 
 if TYPE_CHECKING:
     from bridge.journal import Journal
@@ -65,7 +65,7 @@ def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as
                 row["id"],
                 moment(row["received_ms"]),
                 ago(row["received_ms"], now_ms),
-                row["name"],
+                row["name"] if row["origin"] == Origin.WEBHOOK else f"{row['name']} ({row['origin']})",
                 row["object_id"],
                 verdicts(row, states[row["id"]], now_ms),
             )

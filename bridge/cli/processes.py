@@ -115,9 +115,12 @@ def sweeper(invocation: Invocation) -> None:
         runtime.mapping_files.import_changed()
 
     watching = _watch_queues(runtime, stopping)
+    reconciling = _start_reconciling(runtime, stopping)
     Sweeper(runtime.journal, runtime.wakeups, import_mappings, runtime.clock_ms).run(stopping)
-    if watching:
+    if watching is not None:
         watching.join(_LAST_LOOK_S)
+    if reconciling is not None:
+        reconciling.join()
     runtime.close()
 
 
@@ -136,6 +139,26 @@ def _watch_queues(runtime: Runtime, stopping: threading.Event) -> threading.Thre
         runtime.clock_ms,
     )
     thread = threading.Thread(target=watch.run, args=(stopping,), name="watch", daemon=True)
+    thread.start()
+    return thread
+
+
+def _start_reconciling(runtime: Runtime, stopping: threading.Event) -> threading.Thread | None:
+    """Start looking for charges that the journal does not know, in a thread of its own; none where that is off."""
+    from bridge.worker.reconciling import Reconciling
+
+    settings = runtime.settings
+    if not settings.bridge_reconcile_hours:
+        return None
+    reconciling = Reconciling(
+        runtime.asaas.values(),
+        runtime.journal,
+        settings.bridge_reconcile_hours,
+        runtime.clock_ms,
+        settings.bridge_data_dir / "reconcile" / "scheduled",
+    )
+    # A thread, because a walk may wait for Asaas for minutes while lanes must be woken each second.
+    thread = threading.Thread(target=reconciling.run, args=(stopping,), name="reconciling")
     thread.start()
     return thread
 

@@ -80,6 +80,7 @@ def append(connection: Connection, event: IncomingEvent, lane: int) -> Kept:
             "created": event.created,
             "body": event.body,
             "received_ms": event.received_ms,
+            "origin": event.origin.value,
             "state": _RECEIVED,
             "due_ms": event.received_ms,
         },

@@ -69,6 +69,7 @@ events = Table(
     Column("body", Text, nullable=False),  # as posted: not JSONB, which would refuse \u0000 and reorder keys
     Column("received_ms", BigInteger, nullable=False),
     Column("repeats", Integer, nullable=False, server_default="0"),  # how often Asaas sent it again
+    Column("origin", Text, nullable=False, server_default="webhook"),  # or backfill: made from what the API says
     Column("state", Text, nullable=False),
     Column("due_ms", BigInteger, nullable=False),  # when to process it; later than now while Asaas can't be asked
     Column("hold_code", Text),

@@ -14,11 +14,12 @@ from importlib.resources import files
 from typing import Any
 
 from bridge.mapping.asaas_events import ENTITY_OF_FAMILY, EVENTS
+from bridge.mapping.derived import DERIVED
 from bridge.mapping.findings import did_you_mean
 from bridge.mapping.parts import FETCHABLE, covers
 from bridge.mapping.paths import ANY, ELEMENT, Path
 
-PLAIN_NAMES = ("event", "account", "environment", "fee", "today")
+PLAIN_NAMES = ("event", "account", "environment", "fee", "today", *DERIVED)
 """What an expression sees beside objects: each is one value."""
 
 

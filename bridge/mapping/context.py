@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from bridge.mapping.dates import brasilia_day
+from bridge.mapping.derived import DERIVED, derive
 from bridge.mapping.parts import FETCHABLE
 from bridge.mapping.values import Unreadable, as_decimal
 
@@ -25,16 +26,18 @@ def build_context(
     The event's own object wins over a fetched one of the same name, because it is what Asaas said in this event. An
     object that was looked for and does not exist is None in `fetched`, and null to expressions.
     """
+    today = today or brasilia_day()
     context: dict[str, Any] = {
         **fetched,
+        **derive(entity_object if entity_key == "payment" else {}, fetched, today),
         "event": event_name,
         "account": account,
         "environment": environment,
-        "today": today or brasilia_day(),
+        "today": today,
         "fee": _fee(entity_object),
     }
     # Last, but never over the names above: an envelope whose only object is its `account` block has no entity.
-    if entity_key and entity_key not in {"event", "account", "environment", "today", "fee"}:
+    if entity_key and entity_key not in {"event", "account", "environment", "today", "fee", *DERIVED}:
         context[entity_key] = entity_object
     return context
 

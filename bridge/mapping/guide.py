@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.asaas_fields import known_fields
+from bridge.mapping.derived import DERIVED
 from bridge.mapping.document import Scalar
 from bridge.mapping.expressions import compile_expression, evaluate
 from bridge.mapping.findings import Findings
@@ -44,6 +45,11 @@ def functions() -> str:
     """Return the functions of expressions as a Markdown table."""
     rows = [(f"`{one.signature}`", one.help, _code(one.example), one.gives) for one in FUNCTIONS.values()]
     return _table(("função", "o que faz", "exemplo", "resultado"), rows)
+
+
+def derived() -> str:
+    """Return the values that the bridge works out itself as a Markdown table."""
+    return _table(("nome", "o que é"), [(f"`{one.name}`", one.help) for one in DERIVED.values()])
 
 
 def events() -> str:

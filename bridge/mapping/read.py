@@ -14,6 +14,7 @@ from typing import Literal, cast
 from bridge.mapping import lint
 from bridge.mapping.cases import build_cases
 from bridge.mapping.conditions import build_condition
+from bridge.mapping.derived import needs_of
 from bridge.mapping.document import MAX_CHARACTERS, Block, Sequence, read_document
 from bridge.mapping.entries import Entries, read_entries
 from bridge.mapping.expressions import Expression
@@ -226,5 +227,5 @@ def _needs(expressions: Iterable[Expression]) -> frozenset[str]:
     needs: set[str] = set()
     for expression in expressions:
         # The whole context (`@`) may hold anything, so everything that can be fetched is.
-        needs |= FETCHABLE if () in expression.paths else expression.names & FETCHABLE
+        needs |= FETCHABLE if () in expression.paths else expression.names & FETCHABLE | needs_of(expression.names)
     return frozenset(needs)

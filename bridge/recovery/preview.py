@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from bridge.delivery.stale import is_stale
 from bridge.errors import BridgeError, NotFound
 from bridge.journal import Journal, deliveries, events, reading
+from bridge.journal.events import KeptEvent
 from bridge.journal.owed import NewDelivery
 from bridge.journal.reading import Row
 from bridge.model import DeliveryState
@@ -84,14 +85,21 @@ def preview(
             kept = {event.id: event for event in events.load(connection, batch)}
         if missing := [id_ for id_ in batch if id_ not in kept]:
             raise NotFound(f"no event has the number {missing[0]}", mend="see: bridge events list")
-        plans = [
-            opened(
-                replace(kept[id_], replay=kept[id_].replay + 1, replay_mapping=mapping),
-                active,
-                environment(kept[id_].account),
-            )
-            for id_ in batch
-        ]
+        replayed = [replace(kept[id_], replay=kept[id_].replay + 1, replay_mapping=mapping) for id_ in batch]
+        yield from preview_events(journal, replayed, active=active, environment=environment, enrichment=enrichment)
+
+
+def preview_events(
+    journal: Journal,
+    kept: Sequence[KeptEvent],
+    *,
+    active: Sequence[ActiveMapping],
+    environment: Callable[[str], str],
+    enrichment: Enrichment,
+) -> Iterator[Preview]:
+    """Say for each of these events, kept or not, what the mappings would make of it."""
+    for start in range(0, len(kept), BATCH):
+        plans = [opened(event, active, environment(event.account)) for event in kept[start : start + BATCH]]
         # Asaas is asked outside the transaction: it may take seconds.
         fetched = enrichment.fetch_many([(plan.event.account, plan.wanted) for plan in plans])
         with journal.database.read() as connection:

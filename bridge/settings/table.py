@@ -154,4 +154,10 @@ SETTINGS: tuple[Setting, ...] = (
         "BRIDGE_CIRCUIT_WAIT", "seconds until an open circuit lets one probe through", "15", parse=_seconds(0.01, 3600)
     ),
     Setting("BRIDGE_CACHE_TTL", "seconds that a customer read from Asaas is reused", "300", parse=_seconds(0, 86400)),
+    Setting(
+        "BRIDGE_RECONCILE_HOURS",
+        "hours between two looks of the sweeper for charges that the journal does not know; 0: none",
+        "0",
+        parse=_whole(0, 720),
+    ),
 )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
 
 from bridge.cli.database import place
-from bridge.journal import Database
+from bridge.journal import Database, migrate
 from bridge.journal.migrate import head
 from tests.commands import Commands
-from tests.factories import incoming, keep
+from tests.factories import events_of, incoming, keep, opened_journal
 
 
 @pytest.fixture
@@ -28,6 +32,27 @@ def test_upgrade_says_before_and_after(commands: Commands, database_url: str) ->
     assert f"schema none -> {head()}" in first.out
     assert second.out.endswith(f"schema {head()}, nothing to do\n")
     assert "postgres@" not in first.out
+
+
+def test_events_of_the_first_schema_came_by_webhook(commands: Commands, database_url: str) -> None:
+    """A journal that has run before keeps its events, and each says how it came."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    with contextlib.closing(Database(database_url)) as database, database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            text(
+                "INSERT INTO events (account, event_key, name, entity, object_id, subject, lane, created, body,"
+                " received_ms, state, due_ms) VALUES ('a', 'b', 'c', '', '', 'd', 0, '', '{}', 1, 'received', 1)"
+            )
+        )
+
+    said = commands.run("db", "upgrade", DATABASE_URL=database_url)
+
+    assert "schema 0001 -> " in said.out
+    with opened_journal(database_url) as journal:
+        assert [event["origin"] for event in events_of(journal)] == ["webhook"]
 
 
 def test_place_names_no_credential() -> None:

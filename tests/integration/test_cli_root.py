@@ -141,6 +141,7 @@ def test_stopping_a_question_is_one_line(tmp_path: Path) -> None:
 def test_commands_of_later_issues_are_absent() -> None:
     """Only what works is offered."""
     assert set(cli.commands) == {
+        "backfill",
         "config",
         "db",
         "deliveries",
@@ -148,6 +149,8 @@ def test_commands_of_later_issues_are_absent() -> None:
         "destinations",
         "events",
         "mappings",
+        "reconcile",
+        "statement",
         "sweeper",
         "up",
         "web",

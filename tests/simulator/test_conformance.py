@@ -155,6 +155,7 @@ def test_every_operation_answers_as_documented(asaas: AsaasSimulator, api: httpx
     call("GET /v3/webhooks/{id}", webhook)
     call("POST /v3/webhooks/{id}/removeBackoff", webhook)
     call("DELETE /v3/webhooks/{id}", webhook)
+    call("GET /v3/financialTransactions")
     call("GET /v3/wallets/")
     call("GET /v3/myAccount/status/")
     call("DELETE /v3/customers/{id}", customer)

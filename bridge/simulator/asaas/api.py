@@ -221,6 +221,11 @@ def _account(api: Blueprint, asaas: AsaasAccount) -> None:
     def wallets() -> Answer:
         return page([{"object": "wallet", "id": asaas.book.account_id}], {})
 
+    @api.get("/financialTransactions")
+    def statement() -> Answer:
+        with asaas.book.lock:
+            return asaas.book.ledger.listed(request.args)
+
     @api.get("/myAccount/status/", strict_slashes=False)
     def status() -> Answer:
         parts = ("commercialInfo", "bankAccountInfo", "documentation", "general")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .days import stamp
 from .events import Event, envelope
+from .ledger import Ledger
 
 if TYPE_CHECKING:
     from .payment import Payment
@@ -78,6 +79,7 @@ class Book:
         self.subscriptions: dict[str, dict[str, Any]] = {}
         self.queues: dict[str, WebhookQueue] = {}
         self.events: list[Event] = []
+        self.ledger = Ledger()
         self._sequence = FIRST_EVENT
 
     def today(self) -> date:

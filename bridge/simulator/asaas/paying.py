@@ -94,6 +94,8 @@ class Paying:
             if value <= 0 or round(before + value, 2) > payment.value:
                 raise Refusal("invalid_value", "O valor do estorno excede o valor da cobrança.")
             now = stamp(self._book.clock())
+            if payment.status == "RECEIVED":  # the money of a confirmed card has not come yet
+                self._book.ledger.give_back(payment, value, self._book.today().isoformat())
             payment.refunds.append(
                 {
                     "dateCreated": now,
@@ -123,6 +125,9 @@ class Paying:
         """Let the holder of a card dispute the charge."""
         with self._book.lock:
             payment = self._of(payment_id, PAID)
+            if payment.status == "RECEIVED":
+                today = self._book.today().isoformat()
+                self._book.ledger.give_back(payment, payment.value, today, "CHARGEBACK")
             payment.status = "CHARGEBACK_REQUESTED"
             payment.chargeback = {
                 "id": self._book.ids.uuid(),
@@ -143,6 +148,7 @@ class Paying:
             payment.receipt_url = payment.receipt_of("PAYMENT_RECEIVED")
         for part in payment.split:
             part["status"] = "DONE"
+        self._book.ledger.credit(payment, payment.payment_date)
         body = self._say("PAYMENT_RECEIVED", payment)
         for part in payment.split:
             self._say("PAYMENT_SPLIT_DONE", payment, additionalInfo={"splitId": part["id"]})

@@ -24,6 +24,11 @@ def test_context_holds_the_event_and_what_the_bridge_knows() -> None:
         "environment": "production",
         "today": "2026-11-22",
         "fee": 1.99,
+        "net_of_splits": 8.01,
+        "refunded_total": None,
+        "plan_total": None,
+        "installment_position": None,
+        "days_overdue": None,
         "payment": {"value": 10, "netValue": 8.01},
         "customer": {"id": "cus_1"},
     }
@@ -34,7 +39,7 @@ def test_own_object_wins_over_a_fetched_one() -> None:
     assert context_of("payment", {"value": 1}, payment={"value": 2})["payment"] == {"value": 1}
 
 
-@pytest.mark.parametrize("entity", ["", "event", "account", "environment", "today", "fee"])
+@pytest.mark.parametrize("entity", ["", "event", "account", "environment", "today", "fee", "days_overdue"])
 def test_no_object_hides_a_name_of_the_bridge(entity: str) -> None:
     """An envelope with odd keys can't change what `account` means."""
     context = context_of(entity, {"x": 1})

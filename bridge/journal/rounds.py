@@ -1,0 +1,34 @@
+"""When something that is done now and then is due again, over all processes: one of them gets each round."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bridge.journal.schema import meta
+
+_FIRST = {  # the same statement, which each dialect spells by itself
+    "sqlite": sqlite.insert(meta).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(meta).on_conflict_do_nothing(),
+}
+
+
+def claim(connection: Connection, name: str, every_ms: int, now_ms: int) -> bool:
+    """Return whether a round is due and this caller is the one to do it; the next is due after `every_ms`."""
+    key = _key(name)
+    connection.execute(_FIRST[connection.dialect.name], {"key": key, "value": "0"})
+    next_ms = connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one()
+    # One that is further away than a whole round was set when rounds were longer.
+    if now_ms < int(next_ms) <= now_ms + every_ms:
+        return False
+    taken = update(meta).where(meta.c.key == key, meta.c.value == next_ms).values(value=str(now_ms + every_ms))
+    return connection.execute(taken).rowcount == 1
+
+
+def again_at(connection: Connection, name: str, at_ms: int) -> None:
+    """Let the next round be due then: this one was broken off."""
+    connection.execute(update(meta).where(meta.c.key == _key(name)).values(value=str(at_ms)))
+
+
+def _key(name: str) -> str:
+    return f"next_ms:{name}"

@@ -1,0 +1,110 @@
+"""Reconciles every account now and then, beside the sweeper: says in the log what the journal does not know.
+
+It is off unless BRIDGE_RECONCILE_HOURS says otherwise, sends nothing and brings nothing in: that is left to a person.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bridge.asaas.client import AsaasClient
+from bridge.errors import BridgeError
+from bridge.journal import Journal, rounds
+from bridge.logs import logger
+from bridge.mapping.dates import BRASILIA
+from bridge.recovery.comparison import Verdict
+from bridge.recovery.reconcile import Finding, reconcile
+from bridge.recovery.walk import FIELDS, Window
+
+log = logger(__name__)
+
+LOOKS_EVERY_S = 60.0
+AGAIN_AFTER_MS = 10 * 60_000
+"""How long after a round that was broken off the next is tried."""
+LEAST_DAYS = 2
+"""Charges are looked at for so many days at least: Asaas says days only, and an event may come a day late."""
+
+
+class _Stopping(Exception):
+    """The process is to end."""
+
+
+class Reconciling:
+    """Reconciles until it is stopped."""
+
+    def __init__(
+        self,
+        clients: Collection[AsaasClient],
+        journal: Journal,
+        every_hours: int,
+        clock_ms: Callable[[], int],
+        directory: Path,
+    ) -> None:
+        self._clients = clients
+        self._journal = journal
+        self._every_hours = every_hours
+        self._clock_ms = clock_ms
+        self._directory = directory
+
+    def run(self, stopping: threading.Event) -> None:
+        """Look once a minute whether a round is due; what fails is logged and tried again."""
+        while not stopping.is_set():
+            for client in self._clients:
+                self.reconcile_due(client, stopping)
+            stopping.wait(LOOKS_EVERY_S)
+
+    def reconcile_due(self, client: AsaasClient, stopping: threading.Event) -> None:
+        """Reconcile an account if its round is due and no other process does it."""
+        name = f"reconcile:{client.account}"
+        try:
+            with self._journal.database.write() as connection:
+                if not rounds.claim(connection, name, self._every_hours * 3_600_000, self._clock_ms()):
+                    return
+            try:
+                self._report(client.account, self._found(client, stopping))
+            except (BridgeError, OSError, _Stopping):
+                with self._journal.database.write() as connection:
+                    rounds.again_at(connection, name, self._clock_ms() + AGAIN_AFTER_MS)
+                raise
+        except _Stopping:
+            return
+        except (BridgeError, OSError) as error:
+            log.warning("reconcile.failed", account=client.account, error=str(error))
+
+    def _found(self, client: AsaasClient, stopping: threading.Event) -> dict[str, Finding]:
+        def tell(_done: int, _total: int) -> None:
+            if stopping.is_set():
+                raise _Stopping
+
+        today = datetime.fromtimestamp(self._clock_ms() / 1000, UTC).astimezone(BRASILIA).date()
+        since = today - timedelta(days=max(LEAST_DAYS, self._every_hours // 24 + 1))
+        found: dict[str, Finding] = {}
+        for by in FIELDS:
+            window = Window(since, today, by)
+            report = reconcile(
+                client,
+                self._journal,
+                window,
+                self._clock_ms,
+                directory=self._directory,
+                sleep=stopping.wait,
+                tell=tell,
+            )
+            found.update((one.id, one) for one in report.findings)
+        return found
+
+    def _report(self, account: str, found: dict[str, Finding]) -> None:
+        numbers = {verdict: sum(one.verdict == verdict for one in found.values()) for verdict in Verdict}
+        behind = numbers[Verdict.MISSING] + numbers[Verdict.OLDER]
+        tell = log.warning if behind else log.info
+        tell(
+            "reconcile.done",
+            account=account,
+            charges=len(found),
+            missing=numbers[Verdict.MISSING],
+            older=numbers[Verdict.OLDER],
+            dead=numbers[Verdict.DEAD],
+        )
