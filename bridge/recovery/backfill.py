@@ -62,7 +62,9 @@ def gather(
                 gathered.unknown += [] if made else [compared]
         gathered.charges = len(seen)
         tell(len(seen), looked.total)
-    # A customer's events go out in the order in which they are kept, whatever the order of Asaas's list.
+    # A customer's events go out in the order in which they are kept. Lists were seen newest first: where Asaas's time
+    # does not tell, the charge that was made first goes first.
+    gathered.events.reverse()
     gathered.events.sort(key=lambda event: (event.created, flow_rank(event.name)))
     return gathered
 
