@@ -83,7 +83,9 @@ def test_schema_is_a_sound_schema_of_2020_12() -> None:
 
 def test_file_in_mappings_is_fresh() -> None:
     """`bridge mappings schema` would write what is there."""
-    assert (ROOT / "mappings" / FILE_NAME).read_text(encoding="utf-8") == schema_text()
+    written = (ROOT / "mappings" / FILE_NAME).read_text(encoding="utf-8")
+
+    assert written == schema_text(), "run: bridge mappings schema --output mappings/mapping.schema.json"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
