@@ -73,7 +73,7 @@ docs-check: $(READY) ## fail when a generated part of a document is not what the
 	@$(PY) -m cogapp --check --check-fail-msg="run make docs" --diff --verbosity=0 $(DOCUMENTS)
 
 bench: $(READY) ## measure answers and deliveries per second on this machine
-	$(PY) -m tests.bench
+	$(PY) -m tests.bench $(BENCH_ARGS)
 
 clean: ## remove .venv and everything that was generated
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from bridge.journal import Database, Journal, destinations
 from bridge.mapping import Known
 from bridge.outbox import Outbox, Rules
 from bridge.process import ActiveMappings, MappingFiles, Processor
-from bridge.queueing.wakeups import BackgroundWaker, Wakeups, connect
+from bridge.queueing.wakeups import TIMEOUT_S, BackgroundWaker, Wakeups, connect
 from bridge.settings import Settings
 
 
@@ -45,24 +46,31 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock_ms = clock_ms
+        self._opened = ExitStack()
 
     @cached_property
     def journal(self) -> Journal:
         """The journal; not opened yet."""
         pool_size = max(4, self.settings.bridge_worker_lanes + 2)
-        return Journal(Database(self.settings.database_url, pool_size=pool_size), self.settings.bridge_lease)
+        database = Database(self.settings.database_url, pool_size=pool_size)
+        self._opened.callback(database.close)
+        return Journal(database, self.settings.bridge_lease)
 
     @cached_property
     def redis(self) -> Redis:
         """A Redis client that gives up quickly."""
-        self.settings.require("REDIS_URL")
-        return connect(self.settings.redis_url)
+        return self._connected(TIMEOUT_S)
 
     @cached_property
     def worker_redis(self) -> Redis:
         """A Redis client for RQ's worker, which waits in blocking reads."""
+        return self._connected(None)
+
+    def _connected(self, timeout_s: float | None) -> Redis:
         self.settings.require("REDIS_URL")
-        return connect(self.settings.redis_url, timeout_s=None)
+        redis = connect(self.settings.redis_url, timeout_s=timeout_s)
+        self._opened.callback(redis.close)
+        return redis
 
     @cached_property
     def wakeups(self) -> Wakeups:
@@ -72,7 +80,9 @@ class Runtime:
     @cached_property
     def ingress(self) -> Ingress:
         """The door's writer."""
-        return Ingress(self.journal, BackgroundWaker(self.wakeups).wake)
+        ingress = Ingress(self.journal, BackgroundWaker(self.wakeups).wake)
+        self._opened.callback(ingress.close)
+        return ingress
 
     @cached_property
     def known(self) -> Known:
@@ -91,10 +101,6 @@ class Runtime:
         return RedisLink.from_url(self.settings.redis_url or None)
 
     @cached_property
-    def _asaas_http(self) -> httpx.Client:
-        return http_client(allow_private=self.settings.bridge_allow_private_destinations)
-
-    @cached_property
     def governors(self) -> dict[str, Governor]:
         """The limits of each account that has a key."""
         keyed = (account for account in self.settings.accounts.values() if account.api_key)
@@ -105,12 +111,13 @@ class Runtime:
         """The API client of each account that has a key; raises SettingsError where a key would go in clear."""
         override = self.settings.asaas_api_url
         self._refuse({"ASAAS_API_URL": override})
+        http = self._http()
         return {
             account.name: AsaasClient(
                 account.name,
                 account.api_key,
                 base_url(account.api_key, override),
-                self._asaas_http,
+                http,
                 self.governors[account.name],
             )
             for account in self.settings.accounts.values()
@@ -136,16 +143,14 @@ class Runtime:
     @cached_property
     def clint(self) -> ClintClient:
         """The client that posts to destinations."""
-        allow_private: bool = self.settings.bridge_allow_private_destinations
         return ClintClient(
-            http_client(allow_private=allow_private),
+            self._http(),
             deadline_s=self.settings.bridge_send_timeout,
-            allow_private=allow_private,
+            allow_private=self.settings.bridge_allow_private_destinations,
         )
 
-    @property
-    def _sends(self) -> int:
-        return int(self.settings.bridge_worker_lanes * self.settings.bridge_worker_sends)
+    def _http(self) -> httpx.Client:
+        return self._opened.enter_context(http_client(allow_private=self.settings.bridge_allow_private_destinations))
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -158,7 +163,8 @@ class Runtime:
             in_flight=s.bridge_worker_sends,
             longest_send_ms=int(longest_s * 1000),
         )
-        pool = ThreadPoolExecutor(self._sends, thread_name_prefix="send")
+        sends = s.bridge_worker_lanes * s.bridge_worker_sends
+        pool = self._opened.enter_context(ThreadPoolExecutor(sends, thread_name_prefix="send"))
         return Outbox(self.journal, self.clint, s.destinations, rules, pool, self.clock_ms)
 
     @cached_property
@@ -190,13 +196,8 @@ class Runtime:
         return resumed
 
     def close(self) -> None:
-        """Write what has gathered and close what was opened."""
-        if "ingress" in self.__dict__:
-            self.ingress.close()
-        if "journal" in self.__dict__:
-            self.journal.database.close()
-        if "_asaas_http" in self.__dict__:
-            self._asaas_http.close()
+        """Write what has gathered and close what was opened, the last first."""
+        self._opened.close()
 
 
 def open_journal(settings: Settings) -> Journal:

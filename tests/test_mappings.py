@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from bridge import filtering, transform
 from bridge.mapping import Known, ReadMapping, Severity, read_directory, read_mapping
 from bridge.mapping.context import build_context
-from bridge.mapping_cases import CaseResult, run
+from bridge.mapping_cases import CaseResult, entity_of, parts_of, run
 from bridge.redaction import redact
+from tests.documents import Fence, fences
 
 ROOT = Path(__file__).parents[1] / "mappings"
 READ = read_directory(ROOT, Known(frozenset({"default"}), frozenset({"default"}), ROOT))
@@ -60,22 +60,27 @@ def test_starters_send_the_same_keys_to_the_same_place() -> None:
     assert "situacao" in {field.key for field in STARTERS[0].fields}
 
 
-@pytest.mark.parametrize(
-    "sample", [path for path in SAMPLES if "customer" not in path.name], ids=lambda path: path.stem
-)
-def test_sample_makes_a_flat_payload_or_is_filtered(sample: Path) -> None:
-    """Every sample goes through every starter that hears it."""
-    envelope = json.loads(sample.read_bytes())
-    customer = json.loads((ROOT / "samples" / "customer_pj.json").read_bytes())
-    context = build_context(
-        envelope["event"], "payment", envelope["payment"], "default", "sandbox", {"customer": customer}
-    )
-    (mapping,) = [one for one in STARTERS if one.listens_to(envelope["event"])]
+EVENT_SAMPLES = [path for path in SAMPLES if "event" in json.loads(path.read_bytes())]
 
-    if filtering.decide(mapping, context).passed:
-        payload = transform.build(mapping, context)
-        assert payload["email"] == "financeiro@example.com"
-        assert all(isinstance(value, str) for value in payload.values())
+
+@pytest.mark.parametrize("sample", EVENT_SAMPLES, ids=lambda path: path.stem)
+def test_sample_makes_a_flat_payload_or_is_filtered(sample: Path) -> None:
+    """Every sample goes through every mapping that hears it, and one does."""
+    envelope = json.loads(sample.read_bytes())
+    fetched = {
+        "customer": json.loads((ROOT / "samples" / "customer_pj.json").read_bytes()),
+        "installment": json.loads((ROOT / "samples" / "installment_2x.json").read_bytes()),
+    }
+    key, entity = entity_of(envelope)
+    context = build_context(envelope["event"], key, entity, "default", "sandbox", fetched)
+    hearing = [one.mapping for one in READ if one.mapping and one.mapping.listens_to(envelope["event"])]
+
+    assert hearing
+    for mapping in hearing:
+        if filtering.decide(mapping, context).passed:
+            payload = transform.build(mapping, context)
+            assert payload["email"] == "financeiro@example.com"
+            assert all(isinstance(value, str | int | float) for value in payload.values())
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
@@ -91,17 +96,63 @@ def test_sample_holds_nobodys_data(sample: Path) -> None:
     assert "palpite" not in text.lower()
 
 
-def fences(path: Path) -> list[str]:
-    """Return the YAML blocks of a Markdown page."""
-    return [block.split("```", 1)[0] for block in path.read_text(encoding="utf-8").split("```yaml\n")[1:]]
+GUIDE = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = [fence for fence in fences(GUIDE) if fence.language == "yaml"]
+GUIDE_KNOWN = Known(frozenset({"default"}), frozenset({"default", "vencidas"}), ROOT)
+AROUND = {
+    "events": "events: [PAYMENT_RECEIVED]\n",
+    "contact": "contact: {email: customer.email}\n",
+    "tests": "tests:\n  - name: o exemplo do guia\n    given: samples/payment_received_pix.json\n"
+    "    with: {customer: samples/customer_pf.json}\n    expect: {send_to: default}\n",
+}
+"""What an example that shows a part of a file leaves out."""
 
 
-@pytest.mark.parametrize("text", fences(ROOT / "README.md"))
-def test_example_of_the_guide_lints_clean_and_its_tests_pass(text: str) -> None:
-    """What the guide shows works when it is copied."""
-    assert isinstance(yaml.safe_load(text), dict)
-    read = read_mapping(text, str(ROOT / "exemplo.yaml"), Known(frozenset({"default"}), frozenset({"default"}), ROOT))
+def whole(text: str) -> str:
+    """Return an example of the guide as a whole file."""
+    return text + "".join(more for key, more in AROUND.items() if not re.search(rf"^{key}:", text, re.MULTILINE))
 
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda fence: f"line {fence.line}")
+def test_example_of_the_guide_lints_clean_and_its_tests_pass(example: Fence) -> None:
+    """What the guide shows works when it is copied, and gives what its comments say."""
+    read = read_mapping(whole(example.text), str(ROOT / "exemplo.yaml"), GUIDE_KNOWN)
     assert read.findings == ()
     assert read.mapping is not None
-    assert [result for result in run(read.mapping, ROOT) if not result.passed] == []
+    results = run(read.mapping, ROOT)
+    assert [result for result in results if not result.passed] == []
+
+    for key, says in re.findall(r"^  (\w+):(?:.*\n    .*)?.*# → (.*)$", example.text, re.MULTILINE):
+        value = results[0].payload.get(key)
+        assert ("(não sai)" if value is None else str(value)) == says
+
+
+def test_the_guide_shows_what_every_part_gives() -> None:
+    """The arrows are there: a guide without them would pass with nothing held."""
+    assert sum(example.text.count("# → ") for example in EXAMPLES) >= 10
+    assert len(EXAMPLES) >= 9
+
+
+def test_what_needs_another_destination_is_switched_off() -> None:
+    """The directory runs with CLINT_WEBHOOK_URL alone; whatever else a file asks for, it says in its comments."""
+    for one in READ:
+        assert one.mapping is not None
+        if one.mapping.destinations != {"default"}:
+            assert not one.mapping.enabled
+            for name in one.mapping.destinations - {"default"}:
+                assert f"CLINT_WEBHOOK_URL_{name.upper().replace('-', '_')}" in one.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cobranca_criada", "cobranca_paga", "cobranca_vencida", "cobranca_estornada_ou_removida"),
+        *("parcelamento_uma_vez", "assinatura", "marketplace_split", "chargeback", "link_de_pagamento", "conta_avisos"),
+    ],
+)
+def test_starter_is_there_with_every_part_tested(name: str) -> None:
+    """Each automation that people ask for is a file, whose own tests reach every condition and every route."""
+    (mapping,) = [one.mapping for one in READ if one.mapping and one.mapping.name == name]
+    parts = parts_of(mapping, run(mapping, ROOT))
+
+    assert [part for part in parts if part.kind != "field" and not part.reached] == []

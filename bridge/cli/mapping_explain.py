@@ -48,7 +48,9 @@ def explain(
         return
     for one in told:
         mapping_views.show_explained(one)
-    _say_what_is_missing(chosen, seen)
+    # Of a kept event everything that exists was fetched.
+    if Path(event).is_file():
+        _say_what_is_missing(chosen, seen)
 
 
 def _given(options: Iterable[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bridge.mapping import Finding, Mapping, ReadMapping, Severity
 from bridge.mapping.parts import Compare, Condition, Group
 from bridge.mapping_cases import CaseResult
 
-_MARKS = {True: "yes", False: "no"}
+_MARKS = {True: "yes", False: "no", None: "-"}
 
 
 def finding_lines(finding: Finding) -> list[str]:
@@ -138,7 +138,7 @@ def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
         verdict = filtering.decide(mapping, context)
     except FilterFailed as error:
         return {**told, "outcome": "dead", "code": error.code, "reason": str(error)}
-    told["conditions"] = [asdict(seen) for seen in verdict.conditions]
+    told["conditions"] = _all_conditions(mapping, verdict.conditions)
     if not verdict.passed:
         return {**told, "outcome": "filtered", "code": verdict.code, "reason": verdict.reason}
     told["fields"] = [
@@ -155,6 +155,23 @@ def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
         "payload": payload,
         "send_to": transform.destination(mapping, context["event"]),
     }
+
+
+def _all_conditions(mapping: Mapping, seen: Iterable[filtering.Seen]) -> list[dict[str, Any]]:
+    """Return every condition in the order of the file; `passed` is null where the verdict stood before its turn."""
+    said = {(one.line, one.text, one.depth): asdict(one) for one in seen}
+    whole = [key for key in said if key not in set(_keys(mapping.filter))] + _keys(mapping.filter)
+    return [
+        said.get(key) or {"line": key[0], "text": key[1], "value": None, "passed": None, "depth": key[2]}
+        for key in whole
+    ]
+
+
+def _keys(condition: Condition | None, depth: int = 0) -> list[tuple[int, str, int]]:
+    if condition is None:
+        return []
+    inner = condition.conditions if isinstance(condition, Group) else ()
+    return [(condition.line, condition.text, depth), *(key for one in inner for key in _keys(one, depth + 1))]
 
 
 def show_explained(told: dict[str, Any]) -> None:
@@ -177,6 +194,8 @@ def show_explained(told: dict[str, Any]) -> None:
     ]
     if rows:
         show_table(("group", "key", "from", "value"), rows)
+    if "payload" in told:
+        click.echo(f"payload: {plain(json.dumps(told['payload'], ensure_ascii=False))}")
 
 
 def _cell(value: Any) -> str:

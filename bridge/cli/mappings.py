@@ -15,6 +15,7 @@ from bridge.cli import mapping_views
 from bridge.cli.mapping_checklist import checklist
 from bridge.cli.mapping_explain import explain
 from bridge.cli.mapping_history import diff, history, restore
+from bridge.cli.mapping_new import new
 from bridge.cli.mapping_sample import sample
 from bridge.cli.mapping_schema import schema
 from bridge.cli.mapping_source import named, paths_argument, read_paths
@@ -90,5 +91,5 @@ def _broken_json(read: ReadMapping) -> dict[str, Any]:
     }
 
 
-for command in (test, explain, checklist, sample, schema, history, diff, restore):
+for command in (test, explain, checklist, new, sample, schema, history, diff, restore):
     mappings.add_command(command)

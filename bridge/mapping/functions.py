@@ -89,6 +89,14 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
                 "brl", ("x",), _unless_blank(texts.brl), "Valor como se lê no Brasil.", "brl(`1234.56`)", "R$ 1.234,56"
             ),
             Function(
+                "percent",
+                ("x", "p"),
+                texts.percent,
+                "p por cento de x, como número; para um repasse em percentual do split, x é payment.netValue.",
+                "percent(`98.01`, `10`)",
+                "9.801",
+            ),
+            Function(
                 "date",
                 ("x", "formato"),
                 _date,

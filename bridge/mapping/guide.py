@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
 
 from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.asaas_fields import known_fields
+from bridge.mapping.document import Scalar
+from bridge.mapping.expressions import compile_expression, evaluate
+from bridge.mapping.findings import Findings
 from bridge.mapping.functions import FUNCTIONS
+from bridge.mapping.lessons import CONTEXT, MISTAKES, RECIPES
 from bridge.mapping.operators import OPERATORS
+from bridge.mapping.parts import Known
+from bridge.mapping.read import read_directory, read_mapping
 from bridge.mapping.spec import CONDITION_KINDS, TABLES
 
 
@@ -42,6 +51,56 @@ def events() -> str:
     return _table(
         ("evento", "o que aconteceu", "objeto"), [(f"`{e.name}`", e.label, e.entity) for e in EVENTS.values()]
     )
+
+
+def recipes() -> str:
+    """Return expressions with what they teach and what they give, as a Markdown table."""
+    rows = [(_code(text), what, _code(_given(text))) for text, what in RECIPES]
+    return _table(("expressão", "o que ensina", "dá"), rows)
+
+
+def recipe_context() -> str:
+    """Return what the recipes see, as JSON."""
+    return json.dumps(dict(CONTEXT), ensure_ascii=False, indent=2)
+
+
+def _given(text: str) -> str:
+    expression = compile_expression(Scalar(1, 1, text, plain=True, inline=True), Findings("guide"))
+    value = evaluate(expression, dict(CONTEXT)) if expression else None
+    return "vazio" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def mistakes() -> str:
+    """Return common mistakes with what lint says of each, as a Markdown table."""
+    rows = []
+    for sound, wrong, what in MISTAKES:
+        found = read_mapping(f"{sound}{wrong}\n", "x.yaml", Known(None, None)).findings
+        first = next(one for one in found if one.code != "tests.none" and one.line > sound.count("\n"))
+        rows.append((_code(wrong.replace("\n", " ⏎ ").replace("\t", "⇥")), what, f"`{first.code}`"))
+    return _table(("o que está escrito", "o que é", "código do lint"), rows)
+
+
+def fields(name: str) -> str:
+    """Return the fields that an object of Asaas is known to have, in one line; those with fields of their own last."""
+    known = known_fields()[name]
+    plain = [f"`{field}`" for field, inner in known.items() if not inner]
+    deep = [f"`{field}.{one}`" for field, inner in known.items() if inner for one in inner]
+    return ", ".join([*plain, *deep])
+
+
+def starters(directory: Path) -> str:
+    """Return the mapping files of a directory as a Markdown table."""
+    rows = [
+        (
+            f"`{one.mapping.name}.yaml`",
+            one.mapping.description,
+            ", ".join(sorted(one.mapping.destinations)),
+            "ligado" if one.mapping.enabled else "desligado",
+        )
+        for one in read_directory(directory, Known(None, None))
+        if one.mapping
+    ]
+    return _table(("arquivo", "o que faz", "destinos", "vem"), rows)
 
 
 def _code(text: str) -> str:

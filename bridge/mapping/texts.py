@@ -14,7 +14,7 @@ import phonenumbers
 from babel.numbers import format_currency
 from stdnum.br import cnpj, cpf
 
-from bridge.mapping.values import Unreadable, as_decimal, as_text, kind_of
+from bridge.mapping.values import Unreadable, as_decimal, as_text, is_missing, kind_of
 
 _PARTICLES = frozenset({"da", "das", "de", "di", "do", "dos", "du", "e"})
 # Company kinds and numerals that Brazilians write in capitals.
@@ -125,3 +125,11 @@ def brl(value: Any) -> str:
     """Return an amount as Brazilians write it: R$ 1.234,50."""
     # Babel puts a no-break space behind R$, which nobody can type when searching in the CRM.
     return format_currency(cents(value), "BRL", locale="pt_BR").replace("\xa0", " ")
+
+
+def percent(value: Any, share: Any) -> int | float | None:
+    """Return so many percent of an amount, not rounded; money() and brl() round."""
+    if is_missing(value) or is_missing(share):
+        return None
+    whole = as_decimal(value) * as_decimal(share) / 100
+    return int(whole) if whole == whole.to_integral_value() else float(whole)

@@ -30,6 +30,8 @@ JOB = "bridge.worker.jobs.drain"
 COALESCE_S = 5
 """How long a wake-up that was lost (Redis flushed, a worker killed) keeps the next one of its lane back."""
 JOB_TTL_S = 120
+LONGEST_QUEUE = 256
+"""A job that ended by its TTL leaves its id in the queue: a week without workers must not fill Redis with them."""
 REST_S = 3.0
 """How long Redis is left alone after it did not answer."""
 TIMEOUT_S = 0.5
@@ -48,8 +50,11 @@ class Wakeups:
         self._queue = Queue(QUEUE, connection=redis)
 
     def wake(self, lane: int) -> None:
-        """Ask for the lane to be drained, unless that is asked already; raise RedisError where Redis is away."""
-        if self._redis.set(_key(lane), "1", nx=True, ex=COALESCE_S):
+        """Ask for the lane to be drained, unless that is asked already; raise RedisError where Redis is away.
+
+        While nobody takes wake-ups the queue stays short; the sweeper makes those anew that are still needed then.
+        """
+        if self._redis.set(_key(lane), "1", nx=True, ex=COALESCE_S) and self._queue.count < LONGEST_QUEUE:
             self._queue.enqueue_call(
                 JOB,
                 args=(lane,),
@@ -108,6 +113,10 @@ class BackgroundWaker:
         except RedisError as error:
             self._rest_until_s = time.monotonic() + REST_S
             log.warning("queue.away", error=type(error).__name__, rest_s=REST_S)
+        except Exception:
+            # The thread must live on: without it nothing is woken, and what is asked gathers for ever.
+            self._rest_until_s = time.monotonic() + REST_S
+            log.exception("queue.fault")
 
 
 def _key(lane: int) -> str:

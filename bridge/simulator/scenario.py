@@ -107,17 +107,19 @@ def play(
 def _pix_paid(account: Account) -> ExpectedDeal:
     name, email = "Ana Beatriz Souza", "ana.souza@example.com"
     customer = account.customer(1, name, email=email, mobilePhone="11960000101")
-    charge = account.charge("Pix de R$ 129,90 para Ana", customer, "PIX", value=129.9, description="Pedido 1001")
-    account.post("Ana paga o Pix", f"/sandbox/payment/{charge}/confirm")
+    charge = account.charge(
+        "a Pix charge of R$ 129,90 for Ana", customer, "PIX", value=129.9, description="Pedido 1001"
+    )
+    account.post("Ana pays the Pix", f"/sandbox/payment/{charge}/confirm")
     return ExpectedDeal("pix", name, email, "11960000101", (129.9,), "PAYMENT_RECEIVED", is_paid=True)
 
 
 def _boleto_overdue_then_paid(account: Account) -> ExpectedDeal:
     name, email = "Bruno Carvalho", "bruno.carvalho@example.com"
     customer = account.customer(2, name, email=email, mobilePhone="21960000102")
-    charge = account.charge("boleto de R$ 350,00 para Bruno", customer, "BOLETO", value=350, description="Pedido 1002")
-    account.post("o boleto de Bruno vence", f"/sandbox/payment/{charge}/overdue")
-    account.post("Bruno paga o boleto vencido", f"/sandbox/payment/{charge}/confirm")
+    charge = account.charge("a boleto of R$ 350,00 for Bruno", customer, "BOLETO", value=350, description="Pedido 1002")
+    account.post("Bruno's boleto becomes overdue", f"/sandbox/payment/{charge}/overdue")
+    account.post("Bruno pays the overdue boleto", f"/sandbox/payment/{charge}/confirm")
     return ExpectedDeal("boleto", name, email, "21960000102", (350.0,), "PAYMENT_RECEIVED", is_paid=True)
 
 
@@ -125,7 +127,7 @@ def _card_in_three(account: Account) -> ExpectedDeal:
     name, email = "Carla Dias da Silva", "carla.dias@example.com"
     customer = account.customer(3, name, email=email, mobilePhone="31960000103")
     account.charge(
-        "cartão em 3 vezes de R$ 300,00, aprovado na hora",
+        "a card sale to Carla in 3 instalments of R$ 300,00, approved at once",
         customer,
         "CREDIT_CARD",
         value=300,
@@ -142,7 +144,7 @@ def _subscription(account: Account) -> ExpectedDeal:
     name, email = "Daniel Esteves", "daniel.esteves@example.com"
     customer = account.customer(4, name, email=email, mobilePhone="41960000104")
     subscription = account.post(
-        "assinatura mensal de R$ 79,90 para Daniel",
+        "a monthly subscription of R$ 79,90 for Daniel",
         "/subscriptions",
         customer=customer,
         billingType="BOLETO",
@@ -152,7 +154,7 @@ def _subscription(account: Account) -> ExpectedDeal:
         description="Plano mensal",
     )
     charge = account.get(f"/subscriptions/{subscription['id']}/payments")["data"][0]["id"]
-    account.post("Daniel paga a primeira mensalidade", f"/sandbox/payment/{charge}/confirm")
+    account.post("Daniel pays the first month", f"/sandbox/payment/{charge}/confirm")
     return ExpectedDeal("subscription", name, email, "41960000104", (79.9,), "PAYMENT_RECEIVED", is_paid=True)
 
 
@@ -160,33 +162,35 @@ def _split(account: Account) -> ExpectedDeal:
     name, email = "Elisa Fontes", "elisa.fontes@example.com"
     customer = account.customer(5, name, email=email, mobilePhone="51960000105")
     split = [{"walletId": WALLET, "percentualValue": 20}]
-    charge = account.charge("Pix de R$ 240,00 com split para Elisa", customer, "PIX", value=240, split=split)
-    account.post("Elisa paga o Pix", f"/sandbox/payment/{charge}/confirm")
+    charge = account.charge("a Pix charge of R$ 240,00 with a split for Elisa", customer, "PIX", value=240, split=split)
+    account.post("Elisa pays the Pix", f"/sandbox/payment/{charge}/confirm")
     return ExpectedDeal("split", name, email, "51960000105", (240.0,), "PAYMENT_SPLIT_DONE", is_paid=True)
 
 
 def _refunded(account: Account) -> ExpectedDeal:
     name, email = "Fábio Gomes", "fabio.gomes@example.com"
     customer = account.customer(6, name, email=email, mobilePhone="61960000106")
-    charge = account.charge("Pix de R$ 59,90 para Fábio", customer, "PIX", value=59.9, description="Pedido 1006")
-    account.post("Fábio paga o Pix", f"/sandbox/payment/{charge}/confirm")
-    account.post("o pagamento de Fábio é estornado", f"/payments/{charge}/refund")
+    charge = account.charge(
+        "a Pix charge of R$ 59,90 for Fábio", customer, "PIX", value=59.9, description="Pedido 1006"
+    )
+    account.post("Fábio pays the Pix", f"/sandbox/payment/{charge}/confirm")
+    account.post("Fábio's payment is refunded", f"/payments/{charge}/refund")
     return ExpectedDeal("refund", name, email, "61960000106", (59.9,), "PAYMENT_REFUNDED", is_paid=True)
 
 
 def _deleted(account: Account) -> ExpectedDeal:
     name, email = "Gabriela Horta", "gabriela.horta@example.com"
     customer = account.customer(7, name, email=email, mobilePhone="71960000107")
-    charge = account.charge("cobrança de R$ 45,00 para Gabriela", customer, "UNDEFINED", value=45)
-    account.delete("a cobrança de Gabriela é removida", f"/payments/{charge}")
+    charge = account.charge("a charge of R$ 45,00 for Gabriela", customer, "UNDEFINED", value=45)
+    account.delete("Gabriela's charge is removed", f"/payments/{charge}")
     return ExpectedDeal("deleted", name, email, "71960000107", (45.0,), "PAYMENT_DELETED", is_paid=False)
 
 
 def _cash_without_email(account: Account) -> ExpectedDeal:
     name = "Mercado Ipê Ltda"
     customer = account.customer(8, name, cpfCnpj="11222333000181", mobilePhone="81960000108")
-    charge = account.charge("boleto de R$ 500,00 para o Mercado Ipê", customer, "BOLETO", value=500)
-    account.post("o Mercado Ipê paga em dinheiro", f"/payments/{charge}/receiveInCash", value=500)
+    charge = account.charge("a boleto of R$ 500,00 for Mercado Ipê", customer, "BOLETO", value=500)
+    account.post("Mercado Ipê pays in cash", f"/payments/{charge}/receiveInCash", value=500)
     return ExpectedDeal("cash", name, None, "81960000108", (500.0,), "PAYMENT_RECEIVED", is_paid=True)
 
 

@@ -18,7 +18,10 @@ log = logger(__name__)
 def create_app(runtime: Runtime) -> Flask:
     """Return the application; nothing is opened or started before the first request."""
     app = Flask("bridge")
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1  # one more, so that the door can tell a body cut off there
+    # No redirects of werkzeug's own (/webhooks/asaas/default to the path without a name): Asaas takes them as failures.
+    app.url_map.redirect_defaults = False
+    app.url_map.merge_slashes = False
     app.extensions["bridge"] = runtime
     app.register_blueprint(webhooks)
     app.register_blueprint(health)

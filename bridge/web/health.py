@@ -67,6 +67,8 @@ def _mappings(runtime: Runtime) -> dict[str, Any]:
         if finding.severity is Severity.ERROR
     ]
     active = [item.mapping.name for item in runtime.mappings.current() if item.mapping.enabled]
+    if refused := runtime.mappings.refused():
+        problems.append(str(refused))
     return {"ready": bool(active) and not problems, "active": active, "problems": problems}
 
 

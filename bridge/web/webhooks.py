@@ -40,9 +40,17 @@ def receive(account: str) -> ResponseReturnValue:
     # An account without a token has no way in: a stranger must not be able to post money events.
     if not known.webhook_token or not check_token(known.webhook_token, request.headers.get("asaas-access-token")):
         raise WrongToken(mend=f"set the same token in Asaas's webhook and for the account {account} here")
+    body = _body()
+    runtime.ingress.keep(parse_event(account, body, runtime.clock_ms()))
+    return jsonify(received=True)
+
+
+def _body() -> bytes:
     try:
         body = request.get_data(cache=False)
     except RequestEntityTooLarge:
-        raise BodyTooLarge(f"the body must not be over {MAX_BODY_BYTES} bytes") from None
-    runtime.ingress.keep(parse_event(account, body, runtime.clock_ms()))
-    return jsonify(received=True)
+        body = None
+    # A body in chunks has no length to refuse beforehand, and werkzeug cuts it off at the limit without a word.
+    if body is None or len(body) > MAX_BODY_BYTES:
+        raise BodyTooLarge(f"the body must not be over {MAX_BODY_BYTES} bytes")
+    return body

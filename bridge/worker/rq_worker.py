@@ -24,13 +24,22 @@ from bridge.worker.drain import Drainer
 log = logger(__name__)
 
 AGAIN_S = 1.0
+WORKER_TTL_S = 45
+"""RQ waits for wake-ups for 15 seconds less than this, and for Redis's answer for 10 more: so long is a Redis that
+vanished without closing its connections waited for."""
 
 
 class LaneWorker(SimpleWorker):
     """RQ's worker without a fork for each job: a drain shares the process's connections, and a job only starts it."""
 
+    max_connection_wait_time = 2.0
+    """While Redis is away RQ's own wait doubles up to a minute, in which a Redis that is back would not be seen."""
+
     def _install_signal_handlers(self) -> None:
         """Leave the signals to `work`, which outlives one RQ worker."""
+
+    def subscribe(self) -> None:
+        """Listen to no commands in Redis: the thread that RQ starts for them outlives a worker that lost Redis."""
 
 
 def work(redis: Redis, drainer: Drainer) -> None:
@@ -39,18 +48,20 @@ def work(redis: Redis, drainer: Drainer) -> None:
     current: list[LaneWorker] = []
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
+        if drainer.stopping:
+            return  # Ctrl-C reaches the whole group, and then comes the supervisor's SIGTERM
         drainer.stop()
-        if current and current[0].get_state() == WorkerStatus.BUSY:
-            current[0]._stop_requested = True
-        else:
+        for worker in current:
+            worker._stop_requested = True
+        if not current or current[0].get_state() != WorkerStatus.BUSY:
             # RQ waits for wake-ups in a blocking read that only an exception ends.
             raise StopRequested
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
     try:
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
         while not drainer.stopping:
-            _take_wakeups(redis, current)
+            _take_wakeups(redis, current, drainer)
             if not drainer.stopping:
                 time.sleep(AGAIN_S)  # RQ gave up because Redis went away in the middle of a job
     except StopRequested:
@@ -59,10 +70,12 @@ def work(redis: Redis, drainer: Drainer) -> None:
     drainer.join()
 
 
-def _take_wakeups(redis: Redis, current: list[LaneWorker]) -> None:
+def _take_wakeups(redis: Redis, current: list[LaneWorker], drainer: Drainer) -> None:
     try:
-        worker = LaneWorker([Queue(QUEUE, connection=redis)], connection=redis, name=f"bridge-{uuid4().hex}")
-        current[:] = [worker]
-        worker.work(logging_level="WARNING")
+        queue = Queue(QUEUE, connection=redis)
+        current[:] = [LaneWorker([queue], connection=redis, name=f"bridge-{uuid4().hex}", worker_ttl=WORKER_TTL_S)]
+        # The signal may have come while there was no worker, or a dead one, to tell it to.
+        if not drainer.stopping:
+            current[0].work(logging_level="WARNING")
     except RedisError as error:
         log.warning("queue.away", error=type(error).__name__)

@@ -123,6 +123,14 @@ class Deployment:
 
     def __enter__(self) -> Self:
         """Start the simulators and migrate the journal."""
+        try:
+            self._begin()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _begin(self) -> None:
         self.asaas_url = self._simulator("asaas")
         self.clint_url = self._simulator("clint")
         self.env["ASAAS_API_URL"] = f"{self.asaas_url}/v3"
@@ -130,7 +138,6 @@ class Deployment:
             suffix = "" if name == "default" else f"_{name.upper()}"
             self.env[f"CLINT_WEBHOOK_URL{suffix}"] = f"{self.clint_url}{PATH}{uuid}"
         subprocess.run([sys.executable, "-m", "bridge", "db", "upgrade"], env=self.env, cwd=ROOT, check=True)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -160,7 +167,7 @@ class Deployment:
         for number in range(sweepers):
             self._add(f"sweeper-{number}", ["sweeper"])
         for port in self.web_ports:
-            until(lambda port=port: _answers(f"http://127.0.0.1:{port}/healthz"), 30)  # type: ignore[misc]
+            until(lambda port=port: _answers(f"http://127.0.0.1:{port}/healthz"), 120)  # type: ignore[misc]
 
     def restart_the_dead(self) -> list[str]:
         """Start again what is not running, as a host does; return the names."""
@@ -180,7 +187,7 @@ class Deployment:
         child = Child([sys.executable, "-m", "bridge.simulator", name], {"PATH": os.environ["PATH"]}, log)
         self.children[f"simulated-{name}"] = child
         child.start()
-        until(lambda: re.search(r"http://\S+", log.read_text()), 30)
+        until(lambda: re.search(r"http://\S+", log.read_text()), 120)
         found = re.search(r"http://\S+", log.read_text())
         assert found is not None
         return found[0].rstrip("/")

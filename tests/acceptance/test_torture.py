@@ -134,7 +134,7 @@ def _torture(
             posted.result()
 
         database = Database(database_url)
-        until(lambda: _finished(database, EVENTS * 2), 180, every_s=1)
+        until(lambda: _finished(database, EVENTS * 2), 300, every_s=1)
         verdict = story.judge(bridge.history())
         unknown = _unknown_outcomes(database)
         with database.read() as connection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -22,7 +23,7 @@ from redis import Redis
 from bridge.journal.database import Database
 from bridge.settings import SETTINGS
 from bridge.simulator.bulk import bulk, bulk_customers
-from tests.acceptance.deployment import QUICK, TOKEN, Deployment, until
+from tests.acceptance.deployment import QUICK, TOKEN, Deployment
 from tests.bench import load, references, usage
 from tests.bench.load import Answers, Order
 from tests.bench.receiver import Receiver
@@ -38,7 +39,8 @@ _SETTINGS = {
     **{setting.name: setting.default for setting in SETTINGS if setting.name in QUICK},
     "BRIDGE_CACHE_TTL": "86400",  # what is measured is the way of an event, not the Asaas API
 }
-_ARRIVE_S = 120.0
+_STANDSTILL_S = 30.0
+_LOOK_S = 0.2
 
 
 class DurablePostgres(PostgresServer):
@@ -105,9 +107,18 @@ class Bridge:
             rows = connection.exec_driver_sql("SELECT payload FROM deliveries WHERE state = 'delivered'")
             return [str(row[0]).encode() for row in rows]
 
-    def arrived(self, count: int) -> None:
-        """Wait until so many deliveries have arrived since the receiver last forgot."""
-        until(lambda: self._site.receiver.count() >= count, _ARRIVE_S, every_s=0.2)
+    def arrived(self, count: int) -> int:
+        """Wait until so many deliveries have arrived since the receiver last forgot; return how many did.
+
+        However slow the bridge is, it is waited for as long as it gets on.
+        """
+        seen, since_s = -1, time.monotonic()
+        while seen < count and time.monotonic() - since_s < _STANDSTILL_S:
+            now = self._site.receiver.count()
+            if now > seen:
+                seen, since_s = now, time.monotonic()
+            time.sleep(_LOOK_S)
+        return seen
 
     def parts(self) -> dict[str, list[int]]:
         """Return the processes of each part."""

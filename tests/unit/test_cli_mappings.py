@@ -260,6 +260,7 @@ def test_explain_shows_conditions_fields_and_destination(root: Path) -> None:
         "contact  email   customer.email        a@example.com",
         "deal     valor   money(payment.value)  10.00",
         "deal     numero  payment.value         10",
+        'payload: {"email": "a@example.com", "valor": "10.00", "numero": 10}',
     ]
     assert result.stderr == ""
 
@@ -268,7 +269,23 @@ def test_explain_says_which_condition_said_no(root: Path) -> None:
     """The reason stands above the conditions."""
     lines = explain(root, "pago", value=1).stdout.splitlines()
 
-    assert lines[:2] == ["pago: filtered", "  filter.compare: payment.value is 1, must be at least 5"]
+    assert lines == [
+        "pago: filtered",
+        "  filter.compare: payment.value is 1, must be at least 5",
+        "  no  line 4   all",
+        "  no  line 5     payment.value at_least 5  (saw 1)",
+        "  -   line 6     !(payment.deleted)",
+    ]
+
+
+def test_explain_shows_which_instalment_was_seen(root: Path) -> None:
+    """`installments: first` is a condition too, before the others."""
+    (root / "pago.yaml").write_text(f"{GOOD}installments: first\n")
+
+    assert explain(root, "pago", installmentNumber=2).stdout.splitlines()[2:4] == [
+        "  no  line 1   installments: first  (saw 2)",
+        "  -   line 4   all",
+    ]
 
 
 def test_explain_says_what_would_be_dead_and_what_is_missing(root: Path) -> None:

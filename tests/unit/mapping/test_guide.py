@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from bridge.mapping import guide
+from bridge.mapping.lessons import MISTAKES
 from bridge.mapping.spec import TABLES
 
-README = (Path(__file__).parents[3] / "mappings" / "README.md").read_text(encoding="utf-8")
+MAPPINGS = Path(__file__).parents[3] / "mappings"
+README = (MAPPINGS / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -23,6 +25,26 @@ def test_guide_has_operators_functions_and_events() -> None:
     assert guide.operators() in README
     assert guide.functions() in README
     assert guide.events() in README
+
+
+def test_guide_has_what_is_worked_out() -> None:
+    """Recipes with their results, mistakes with what lint says, fields of objects and the files that are shipped."""
+    for text in (guide.recipes(), guide.recipe_context(), guide.mistakes(), guide.starters(MAPPINGS)):
+        assert text in README
+    for name in ("payment", "customer", "subscription", "installment"):
+        assert guide.fields(name) in README
+
+
+def test_every_mistake_is_found_on_its_line() -> None:
+    """Each row has a code of its own place, and fourteen kinds of mistakes are shown."""
+    assert len(guide.mistakes().splitlines()) - 2 == len(MISTAKES) >= 14
+
+
+def test_starters_leave_out_what_can_not_run(tmp_path: Path) -> None:
+    """A broken file is no starter."""
+    (tmp_path / "x.yaml").write_text("nope")
+
+    assert "x.yaml" not in guide.starters(tmp_path)
 
 
 def test_table_keeps_bars_and_backticks_apart_from_its_own() -> None:

@@ -1,0 +1,242 @@
+"""`bridge mappings new`: asks what a new automation should do and writes its file, with comments and passing tests.
+
+Everything can be said by options as well; without a terminal what is not said takes its default.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bridge import mapping_cases
+from bridge.cli.output import show_table
+from bridge.cli.root import Invocation
+from bridge.errors import UsageError
+from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.asaas_labels import BILLING_TYPE_LABELS
+from bridge.mapping.entries import NAME
+from bridge.mapping.findings import did_you_mean
+from bridge.mapping.menu import USUAL, Offer, entity_of, offers_of
+from bridge.mapping.parts import covers
+from bridge.mapping.schema import FILE_NAME, schema_text
+from bridge.mapping.values import Unreadable, as_decimal
+from bridge.mapping_cases.draft import Choices, draft, first_of
+
+T = TypeVar("T")
+
+_FAMILIES = ("PAYMENT", "SUBSCRIPTION")
+
+
+@click.command("new")
+@click.argument("name", required=False)
+@click.option(
+    "--event", "events", multiple=True, help="An event such as PAYMENT_RECEIVED, or PAYMENT_*; may be repeated."
+)
+@click.option("--description", help="What the automation does, in a sentence.")
+@click.option("--at-least", metavar="VALUE", help="Only from this amount on.")
+@click.option("--billing-type", "billing_types", multiple=True, help="Only this billing type; may be repeated.")
+@click.option("--reference", metavar="TEXT", help="Only where the external reference begins with this.")
+@click.option(
+    "--installments", type=click.Choice(["each", "first", "once"]), help="Which instalments of a plan are sent."
+)
+@click.option("--field", "fields", multiple=True, metavar="KEY", help="A key of the menu to send; may be repeated.")
+@click.option("--send-to", metavar="NAME", help="The destination.")
+@click.pass_context
+def new(context: click.Context, /, name: str | None, **options: Any) -> None:
+    """Write a new mapping file, with comments and tests that pass; asks for what is not said.
+
+    NAME is the file's name without .yaml. Charges and subscriptions have a menu; for other events copy a file of
+    mappings/.
+    """
+    invocation: Invocation = context.obj
+    choices = _Questions(invocation, options).choices(name)
+    path = _path(invocation, choices.name)
+    read = draft(choices)
+    assert read.mapping is not None, read.findings  # noqa: S101 (a menu that can't run is our fault)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(read.text, encoding="utf-8")
+    beside = path.with_name(FILE_NAME)
+    if not beside.exists():
+        beside.write_text(schema_text(), encoding="utf-8")
+    count = len(mapping_cases.run(read.mapping, path.parent))
+    click.echo(f"written: {path}, with {count} test{'s' if count > 1 else ''}")
+    if not choices.enabled:
+        variable = f"CLINT_WEBHOOK_URL_{choices.send_to.upper().replace('-', '_')}"
+        click.echo(f"it is switched off until {variable} is set and enabled says true", err=True)
+    click.echo(f"what to choose in Clint: bridge mappings checklist {choices.name}", err=True)
+
+
+def _path(invocation: Invocation, name: str) -> Path:
+    directory: Path = invocation.settings.bridge_mappings_dir
+    for suffix in (".yaml", ".yml"):
+        if (directory / f"{name}{suffix}").exists():
+            raise UsageError(
+                "there is a mapping of that name", where=f"{directory}/{name}{suffix}", mend="choose another"
+            )
+    return directory / f"{name}.yaml"
+
+
+class _Questions:
+    """Takes each answer from the options, from the terminal, or from the default."""
+
+    def __init__(self, invocation: Invocation, options: dict[str, Any]) -> None:
+        self._invocation = invocation
+        self._options = options
+        self._can_ask = sys.stdin.isatty()
+
+    def choices(self, name: str | None) -> Choices:
+        """Return all answers."""
+        said = self._answer(name, "name of the file, such as venda_no_pix", "", _as_name)
+        _path(self._invocation, said)
+        events = self._events()
+        entity = entity_of(events)
+        is_payment = entity == "payment"
+        send_to = self._answer(self._options["send_to"], "destination", "default", _as_name)
+        return Choices(
+            name=said,
+            description=self._answer(
+                self._options["description"],
+                "what it does, in a sentence",
+                f"{EVENTS[first_of(events)].label} no Clint",
+                str,
+            ),
+            events=events,
+            at_least=self._answer(
+                self._options["at_least"], "only from which amount on (empty: any)", None, _as_amount
+            ),
+            billing_types=self._answer(
+                self._options["billing_types"],
+                f"only which billing types, of {', '.join(BILLING_TYPE_LABELS)} (empty: any)",
+                None,
+                _as_billing_types,
+            ),
+            reference=self._answer(
+                self._options["reference"], "only where the external reference begins with (empty: any)", None, str
+            ),
+            installments=self._answer(
+                self._options["installments"], "instalments: each, first or once", "each", _as_installments
+            )
+            if is_payment
+            else "each",
+            offers=self._offers(entity),
+            send_to=send_to,
+            enabled=send_to == "default" or send_to in self._invocation.settings.destinations,
+        )
+
+    def _answer(self, given: Any, question: str, default: str | None, read: Callable[[Any], T]) -> T:
+        if given or not self._can_ask:
+            if not given and default == "":
+                raise UsageError(f"{question.split(',')[0]} is missing", mend="see: bridge mappings new --help")
+            return read(given or default or "")
+        answer: T = click.prompt(
+            question,
+            default=default or (None if default == "" else ""),
+            value_proc=_asked(read),
+            err=True,
+            show_default=bool(default),
+        )
+        return answer
+
+    def _events(self) -> tuple[str, ...]:
+        given = self._options["events"]
+        if not given and self._can_ask:
+            known = [one for one in EVENTS.values() if one.family in _FAMILIES]
+            show_table(("", "event", "what happened"), [(n, one.name, one.label) for n, one in enumerate(known, 1)])
+            names = [one.name for one in known]
+            return self._answer(None, "events, by number or name", "", lambda text: _as_events(_picked(text, names)))
+        if not given:
+            raise UsageError("no event was said", mend="add --event, such as --event PAYMENT_RECEIVED")
+        return _as_events(given)
+
+    def _offers(self, entity: str) -> tuple[Offer, ...]:
+        offers = offers_of(entity)
+        keys = [offer.key for offer in offers]
+        usual = [key for key in keys if key in USUAL]
+        if self._can_ask and not self._options["fields"]:
+            examples = _examples(offers, entity)
+            rows = [(n, one.key, one.group, examples[one.key]) for n, one in enumerate(offers, 1)]
+            show_table(("", "key", "tab", "example"), rows)
+        chosen = self._answer(
+            self._options["fields"],
+            "keys, by number or name",
+            " ".join(usual),
+            lambda said: _as_keys(_picked(said, keys), keys),
+        )
+        return tuple(offer for offer in offers if offer.key in chosen)
+
+
+def _asked(read: Callable[[Any], T]) -> Callable[[str], T]:
+    def ask_again(text: str) -> T:
+        try:
+            return read(text)
+        except UsageError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return ask_again
+
+
+def _picked(said: str | Sequence[str], names: Sequence[str]) -> list[str]:
+    words = said.replace(",", " ").split() if isinstance(said, str) else said
+    return [names[int(word) - 1] if word.isdigit() and 0 < int(word) <= len(names) else word for word in words]
+
+
+def _as_name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise UsageError(f"a name has lower case letters, digits, _ and -, got {text!r}")
+    return text
+
+
+def _as_events(names: Sequence[str]) -> tuple[str, ...]:
+    for name in names:
+        if not any(covers((name,), known) for known in EVENTS):
+            raise UsageError(f"Asaas has no event {name!r}{did_you_mean(name, EVENTS)}")
+    events = tuple(dict.fromkeys(names))
+    if not entity_of(events):
+        raise UsageError(
+            "the menu has fields for charges or for subscriptions, one of them in a file",
+            mend="name events of one kind, or copy a file of mappings/",
+        )
+    return events
+
+
+def _as_amount(text: str) -> str:
+    try:
+        return format(as_decimal(text), "f") if text else ""
+    except Unreadable:
+        raise UsageError(f"an amount is a number such as 50 or 129.90, got {text!r}") from None
+
+
+def _as_billing_types(said: str | Sequence[str]) -> tuple[str, ...]:
+    words = _picked(said, ())
+    for word in words:
+        if word not in BILLING_TYPE_LABELS:
+            raise UsageError(f"Asaas has no billing type {word!r}{did_you_mean(word, BILLING_TYPE_LABELS)}")
+    return tuple(words)
+
+
+def _as_installments(text: str) -> str:
+    if text not in {"each", "first", "once"}:
+        raise UsageError(f"instalments are each, first or once, got {text!r}")
+    return text
+
+
+def _as_keys(chosen: Sequence[str], keys: Sequence[str]) -> frozenset[str]:
+    for key in chosen:
+        if key not in keys:
+            raise UsageError(f"the menu has no key {key!r}{did_you_mean(key, keys)}")
+    if not {"email", "telefone"} & set(chosen):
+        raise UsageError("Clint finds the contact by email or telefone, got neither", mend="take one of them")
+    return frozenset(chosen)
+
+
+def _examples(offers: Sequence[Offer], entity: str) -> dict[str, Any]:
+    """Return what each field of the menu gives for its example."""
+    event = "PAYMENT_RECEIVED" if entity == "payment" else "SUBSCRIPTION_CREATED"
+    read = draft(Choices("menu", "menu", (event,), tuple(offers)))
+    assert read.mapping is not None, read.findings  # noqa: S101 (as in new)
+    (result,) = mapping_cases.run(read.mapping, Path())
+    return dict(result.payload)

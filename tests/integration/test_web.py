@@ -1,0 +1,445 @@
+"""The answers of the web process, as the contract has them: to Asaas, to whoever asks for its health, to strangers."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from flask.testing import FlaskClient
+from redis import Redis
+from werkzeug.test import TestResponse
+
+from bridge.journal import Journal, revisions
+from bridge.model import DeliveryState, lane_of
+from bridge.queueing.wakeups import QUEUE
+from bridge.runtime import Runtime
+from bridge.settings import Settings
+from bridge.web import create_app
+from bridge.web.webhooks import MAX_BODY_BYTES
+from tests.factories import NOW_MS, envelope, events_of, opened_journal, owe, register, until
+from tests.peers import closed_port
+from tests.services import PostgresServer
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
+OTHER = "9d2b1d5e-7a28-4b96-8c42-d19e6b7a5c31"
+MAPPING = """
+events: [PAYMENT_RECEIVED]
+contact: {email: "'ana@example.com'"}
+tests: []
+"""
+
+
+def environment(database_url: str, redis_url: str, scratch: Path, **more: str) -> dict[str, str]:
+    """Return the environment of a web process with two accounts, one of them without a token."""
+    (scratch / "mappings").mkdir(exist_ok=True)
+    (scratch / "mappings" / "paga.yaml").write_text(MAPPING)
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "BRIDGE_DATA_DIR": str(scratch),
+        "BRIDGE_MAPPINGS_DIR": str(scratch / "mappings"),
+        "ASAAS_WEBHOOK_TOKEN": TOKEN,
+        "ASAAS_WEBHOOK_TOKEN_MATRIZ": OTHER,
+        "ASAAS_API_KEY_SEMTOKEN": "$aact_hmlg_x",
+        "CLINT_WEBHOOK_URL": "https://clint.example/a",
+        **more,
+    }
+
+
+class World:
+    """A web application in this process, on a real journal and a real Redis."""
+
+    def __init__(self, journal: Journal, runtime: Runtime) -> None:
+        self.journal = journal
+        self.runtime = runtime
+        self.client: FlaskClient = create_app(runtime).test_client()
+
+    def post(self, body: Any, path: str = "/webhooks/asaas", token: str | None = TOKEN, **more: Any) -> TestResponse:
+        """Post a body as Asaas does."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {} if token is None else {"asaas-access-token": token}
+        return self.client.post(path, data=data, headers=headers, content_type="application/json", **more)
+
+
+@pytest.fixture
+def world(database_url: str, redis_url: str, redis: Redis, tmp_path: Path) -> Iterator[World]:
+    """Give a web application on each database."""
+    with opened_journal(database_url) as journal:
+        runtime = Runtime(Settings.from_env(environment(database_url, redis_url, tmp_path)))
+        runtime.register()
+        yield World(journal, runtime)
+        runtime.close()
+
+
+def error_of(answer: TestResponse) -> dict[str, str]:
+    """Return the one shape in which every error is said."""
+    assert answer.json is not None
+    assert set(answer.json) == {"error"}
+    assert set(answer.json["error"]) == {"code", "message"}
+    found: dict[str, str] = answer.json["error"]
+    return found
+
+
+# ---------------------------------------------------------------- the door
+
+
+def test_an_event_is_kept_and_answered_exactly_200(world: World, redis: Redis) -> None:
+    """Asaas counts any other 2xx as a failure; the event is there and its lane is woken."""
+    body = envelope()
+    answer = world.post(body)
+
+    assert (answer.status_code, answer.json) == (200, {"received": True})
+    (row,) = events_of(world.journal)
+    expected = {
+        "account": "default",
+        "event_key": body["id"],
+        "name": "PAYMENT_RECEIVED",
+        "entity": "payment",
+        "object_id": "pay_1",
+        "subject": "cus_1",
+        "created": "2026-11-22 10:00:00",
+        "body": json.dumps(body),
+    }
+    assert expected.items() <= row.items()
+    until(lambda: redis.llen(f"rq:queue:{QUEUE}") == 1)
+    assert redis.exists(f"bridge:wake:{lane_of('default', 'cus_1', world.journal.lane_count)}")
+
+
+def test_a_repeated_event_is_answered_the_same(world: World) -> None:
+    """Asaas delivers at least once: the same id again is kept once, counted, and no failure."""
+    body = envelope()
+    answers = [world.post(body) for _ in range(3)]
+
+    assert [(answer.status_code, answer.json) for answer in answers] == [(200, {"received": True})] * 3
+    assert [row["repeats"] for row in events_of(world.journal)] == [2]
+
+
+def test_unknown_events_and_fields_are_kept(world: World) -> None:
+    """Asaas adds events without notice; an answer other than 200 would pause its queue."""
+    for body in ({"event": "SOMETHING_NEW"}, {"event": "x" * 5_000, "id": "1", "new": {"id": 7}}, {"event": " ça "}):
+        assert world.post(body).status_code == 200
+
+    assert len(events_of(world.journal)) == 3
+
+
+def test_each_account_has_its_own_path_and_token(world: World) -> None:
+    """The account named in the path, and the one without a name under both of its paths."""
+    assert world.post(envelope(), "/webhooks/asaas/matriz", OTHER).status_code == 200
+    assert world.post(envelope(), "/webhooks/asaas/default").status_code == 200
+    assert world.post(envelope(), "/webhooks/asaas/matriz", TOKEN).status_code == 401
+
+    assert [row["account"] for row in events_of(world.journal)] == ["matriz", "default"]
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong", TOKEN.upper(), f"{TOKEN} ", TOKEN[:-1], "ação", OTHER])
+def test_a_wrong_token_is_401(world: World, token: str | None) -> None:
+    """Nothing is kept, and the answer does not say what would be right."""
+    answer = world.post(envelope(), token=token)
+
+    assert answer.status_code == 401
+    assert error_of(answer)["code"] == "webhook.wrong_token"
+    assert TOKEN not in answer.text
+    assert events_of(world.journal) == []
+
+
+def test_an_account_without_a_token_lets_nobody_in(world: World) -> None:
+    """An empty header must not open the door of an account that only has an API key."""
+    for token in (None, "", "x"):
+        assert world.post(envelope(), "/webhooks/asaas/semtoken", token).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/webhooks/asaas/filial", "/webhooks/asaas/MATRIZ", "/webhooks/asaas/%00"])
+def test_an_unknown_account_is_404(world: World, path: str) -> None:
+    """The answer names the variable that would set it up."""
+    answer = world.post(envelope(), path)
+
+    assert answer.status_code == 404
+    assert error_of(answer)["code"] == "webhook.unknown_account"
+    assert "ASAAS_WEBHOOK_TOKEN_" in error_of(answer)["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b'"PAYMENT_RECEIVED"',
+        b"null",
+        b"{}",
+        b'{"event": ""}',
+        b'{"event": 7}',
+        b'{"event": "X", "value": NaN}',
+        b'{"event": "X", "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"event": "X", "value": ' + b"9" * 5_000 + b"}",
+    ],
+)
+def test_what_is_not_an_event_is_400(world: World, body: bytes) -> None:
+    """Not a JSON object with an event name; nothing is kept."""
+    answer = world.post(body)
+
+    assert answer.status_code == 400
+    assert error_of(answer)["code"] == "webhook.not_an_event"
+    assert events_of(world.journal) == []
+
+
+def test_a_body_over_the_limit_is_413(world: World) -> None:
+    """One byte more than 1 MiB; one of exactly that size is kept."""
+    head = b'{"event": "X", "id": "1", "fill": "'
+    fitting = head + b"x" * (MAX_BODY_BYTES - len(head) - 2) + b'"}'
+    assert len(fitting) == MAX_BODY_BYTES
+
+    assert world.post(fitting).status_code == 200
+    answer = world.post(fitting + b" ")
+    assert answer.status_code == 413
+    assert error_of(answer)["code"] == "webhook.body_too_large"
+    assert len(events_of(world.journal)) == 1
+
+
+def test_a_journal_that_is_away_is_503_and_says_nothing_of_the_database(world: World) -> None:
+    """Asaas comes again; the cause is for the log."""
+    with world.journal.database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE events RENAME TO gone")
+    answer = world.post(envelope())
+
+    assert answer.status_code == 503
+    assert error_of(answer) == {
+        "code": "journal.unavailable",
+        "message": "the journal could not be read or written",
+    }
+
+
+def test_other_requests_are_answered_in_the_same_shape(world: World) -> None:
+    """A path or method that is not there; a fault of ours shows no more than that."""
+    missing = world.client.get("/nothing/here")
+    assert (missing.status_code, error_of(missing)["code"]) == (404, "http.404")
+    assert world.post(envelope(), "/webhooks//asaas").status_code == 404, "no redirect: Asaas would not follow it"
+    method = world.client.get("/webhooks/asaas")
+    assert (method.status_code, error_of(method)["code"]) == (405, "http.405")
+
+    world.runtime.__dict__["ingress"] = None
+    fault = world.post(envelope())
+    del world.runtime.__dict__["ingress"]
+    assert fault.status_code == 500
+    assert error_of(fault) == {"code": "bridge.error", "message": "the bridge could not do what was asked"}
+
+
+# ---------------------------------------------------------------- health and numbers
+
+
+def test_healthz_says_that_the_process_is_alive(world: World) -> None:
+    """It asks nobody."""
+    answer = world.client.get("/healthz")
+
+    assert (answer.status_code, answer.json) == (200, {"alive": True})
+
+
+def test_readyz_says_what_every_part_says(world: World) -> None:
+    """Journal, Redis and mappings, all ready."""
+    answer = world.client.get("/readyz")
+
+    assert answer.json == {
+        "ready": True,
+        "journal": {"ready": True},
+        "redis": {"ready": True},
+        "mappings": {"ready": True, "active": ["paga"], "problems": []},
+    }
+    assert answer.status_code == 200
+
+
+def test_readyz_says_which_part_is_not(world: World, tmp_path: Path) -> None:
+    """503, with file and line of what is wrong in a mapping; the good revision stays active."""
+    (tmp_path / "mappings" / "paga.yaml").write_text(f"{MAPPING}speed: 3\n")
+    answer = world.client.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert answer.json["mappings"]["active"] == ["paga"]
+    assert re.search(r"paga\.yaml:5:1: ", answer.json["mappings"]["problems"][0])
+
+
+def test_readyz_names_a_mapping_that_holds_the_events(world: World) -> None:
+    """An active revision that this version can't run makes every event wait: that must be seen."""
+    with world.journal.database.write() as connection:
+        revisions.import_text(connection, "antiga", "events: [X]\nspeed: 3\n", "console", "ana", NOW_MS)
+    until(lambda: world.client.get("/readyz").status_code == 503)
+
+    answer = world.client.get("/readyz")
+    assert answer.json is not None
+    assert answer.json["mappings"]["problems"][0].startswith("mapping antiga can't run in this version")
+
+
+def test_readyz_without_redis_or_journal(sqlite_url: str, tmp_path: Path) -> None:
+    """Each part says its own problem; a Redis that is away does not cost the answer."""
+    with closed_port() as port:
+        runtime = Runtime(Settings.from_env(environment(sqlite_url, f"redis://127.0.0.1:{port}", tmp_path)))
+        answer = create_app(runtime).test_client().get("/readyz")
+        runtime.close()
+
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert answer.json["redis"] == {"ready": False, "problem": "ConnectionError"}
+    assert "bridge db upgrade" in answer.json["journal"]["problem"]
+    assert answer.json["mappings"]["ready"] is False
+
+
+def test_metrics_count_what_is_unfinished(world: World) -> None:
+    """Waiting events with the age of the oldest, deliveries by state, destinations that take something."""
+    register(world.journal, default="https://clint.example/a")
+    owe(world.journal)
+    owe(world.journal, customer="cus_2", state=DeliveryState.DEAD)
+    world.post(envelope())
+    answer = world.client.get("/metrics")
+
+    assert answer.status_code == 200
+    assert answer.mimetype == "text/plain"
+    numbers = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
+    assert numbers["bridge_events_waiting"] == "1.0"
+    assert 0 <= float(numbers["bridge_oldest_waiting_seconds"]) < 60
+    assert numbers['bridge_deliveries{state="pending"}'] == "1.0"
+    assert numbers['bridge_deliveries{state="dead"}'] == "1.0"
+    assert numbers['bridge_deliveries{state="sending"}'] == "0.0"
+    assert numbers['bridge_destination_up{destination="default"}'] == "1.0"
+
+
+# ---------------------------------------------------------------- a real web process
+
+
+class Site:
+    """A web process as the Procfile runs it."""
+
+    def __init__(self, env: Mapping[str, str], scratch: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.log = scratch / "web.log"
+        coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bridge", "web", "--port", str(self.port)],
+                env={"PATH": os.environ["PATH"], **coverage, **env},
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+            )
+        until(self.answers, 30)
+
+    def answers(self) -> bool:
+        """Whether it is up."""
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{self.port}/healthz", timeout=5).status_code == 200
+        return False
+
+    def post(self, body: Any, token: str = TOKEN) -> int:
+        """Post an event and return the status."""
+        headers = {"asaas-access-token": token}
+        url = f"http://127.0.0.1:{self.port}/webhooks/asaas"
+        return httpx.post(url, json=body, headers=headers, timeout=15).status_code
+
+
+@contextlib.contextmanager
+def running(env: Mapping[str, str], scratch: Path) -> Iterator[Site]:
+    """Give a web process that is ended with the block."""
+    site = Site(env, scratch)
+    try:
+        yield site
+    finally:
+        site.process.kill()
+        site.process.wait()
+
+
+def chunked(site: Site, pieces: list[bytes], token: str = TOKEN) -> int:
+    """Post a body in chunks, without a Content-Length; return the status."""
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=15)
+    with contextlib.closing(connection):
+        connection.putrequest("POST", "/webhooks/asaas")
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.putheader("asaas-access-token", token)
+        connection.endheaders()
+        with contextlib.suppress(OSError):  # a server that has seen enough closes the connection
+            for piece in [*pieces, b""]:
+                connection.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+        return connection.getresponse().status
+
+
+@pytest.mark.slow
+def test_a_chunked_body_is_bounded_too(sqlite_url: str, redis_url: str, tmp_path: Path) -> None:
+    """A small one without a Content-Length is kept; a large one is refused without being gathered."""
+    with opened_journal(sqlite_url) as journal, running(environment(sqlite_url, redis_url, tmp_path), tmp_path) as site:
+        body = json.dumps(envelope()).encode()
+        assert chunked(site, [body[:10], body[10:]]) == 200
+        assert chunked(site, [b'{"event": "', *[b"x" * 65_536] * 17, b'"}']) == 413
+        assert site.post(envelope()) == 200
+
+        assert len(events_of(journal)) == 2
+
+
+@pytest.mark.slow
+def test_sigterm_answers_what_is_under_way(sqlite_url: str, redis_url: str, tmp_path: Path) -> None:
+    """The request that waits for its commit gets its 200; then the process ends with status 0."""
+    with opened_journal(sqlite_url) as journal, running(environment(sqlite_url, redis_url, tmp_path), tmp_path) as site:
+        assert site.post(envelope()) == 200
+        connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=15)
+        with contextlib.closing(connection):
+            with journal.database.write() as held:
+                held.exec_driver_sql("UPDATE lanes SET fence = fence WHERE lane = 0")
+                body = json.dumps(envelope())
+                connection.request("POST", "/webhooks/asaas", body, {"asaas-access-token": TOKEN})
+                time.sleep(0.5)
+                site.process.send_signal(signal.SIGTERM)
+                time.sleep(0.5)
+            assert connection.getresponse().status == 200
+        assert site.process.wait(20) == 0
+        assert len(events_of(journal)) == 2
+        assert "Traceback" not in site.log.read_text()
+
+
+@pytest.mark.slow
+def test_two_web_processes_and_a_database_that_goes_away(
+    postgres_server: PostgresServer, redis_url: str, tmp_path: Path
+) -> None:
+    """Each process has connections of its own; while the database is away 503, afterwards 200 without a restart."""
+    with postgres_server.database() as url, opened_journal(url) as journal:
+        env = environment(url, redis_url, tmp_path, BRIDGE_WEB_PROCESSES="2")
+        with running(env, tmp_path) as site:
+            assert {site.post(envelope()) for _ in range(20)} == {200}
+            postgres_server.kill()
+            assert site.post(envelope()) == 503
+            postgres_server.start()
+            until(lambda: site.post(envelope()) == 200)
+            assert {site.post(envelope()) for _ in range(20)} == {200}
+
+            assert len(events_of(journal)) >= 41
+
+
+@pytest.mark.slow
+def test_a_web_process_starts_without_its_database_and_without_redis(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    """The door opens with 503 and takes events as soon as the database is there; Redis is not needed for that."""
+    with postgres_server.database() as url, closed_port() as port:
+        with opened_journal(url):
+            pass
+        postgres_server.kill()
+        with running(environment(url, f"redis://127.0.0.1:{port}", tmp_path), tmp_path) as site:
+            assert site.post(envelope()) == 503
+            postgres_server.start()
+            until(lambda: site.post(envelope()) == 200)
+            began_s = time.monotonic()
+            assert [site.post(envelope()) for _ in range(10)] == [200] * 10
+            assert time.monotonic() - began_s < 3

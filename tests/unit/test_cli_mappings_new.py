@@ -1,0 +1,135 @@
+"""`bridge mappings new`: what it writes lints clean and passes its own tests, whatever was chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.mapping import Known, read_file
+from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.menu import OFFERS
+from bridge.mapping_cases import parts_of, run
+from tests.commands import Commands
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Commands:
+    """Give an empty directory of mappings."""
+    return Commands(tmp_path)
+
+
+def check(commands: Commands, name: str) -> None:
+    """Hold a written file: no finding, every test passes, every part is reached."""
+    read = read_file(commands.mappings / f"{name}.yaml", Known(None, None, commands.mappings))
+    assert read.mapping is not None
+    assert read.findings == ()
+    results = run(read.mapping, commands.mappings)
+    assert [result for result in results if not result.passed] == []
+    assert [part for part in parts_of(read.mapping, results) if not part.reached] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--event", "PAYMENT_RECEIVED"),
+        ("--event", "PAYMENT_*", "--at-least", "129,90"),
+        ("--event", "PAYMENT_OVERDUE", "--at-least", "5000", "--billing-type", "BOLETO", "--billing-type", "PIX"),
+        ("--event", "PAYMENT_CREATED", "--reference", "loja: ", "--installments", "once"),
+        ("--event", "PAYMENT_DELETED", "--field", "telefone", "--field", "taxa", "--description", 'diz: "sim" # e não'),
+        ("--event", "SUBSCRIPTION_CREATED", "--event", "SUBSCRIPTION_DELETED", "--at-least", "10"),
+        (
+            "--event",
+            "PAYMENT_RECEIVED",
+            *(f"--field={offer.key}" for offer in OFFERS if offer.entity != "subscription"),
+        ),
+    ],
+)
+def test_file_of_options_is_sound(commands: Commands, arguments: tuple[str, ...]) -> None:
+    """A script says all by options; what it does not say takes its default."""
+    said = commands.run("mappings", "new", "nova", *arguments)
+
+    assert said.status == 0, said.err
+    assert said.out.startswith(f"written: {commands.mappings}/nova.yaml, with ")
+    assert (commands.mappings / "mapping.schema.json").exists()
+    check(commands, "nova")
+
+
+def test_file_with_another_destination_is_off_until_that_is_set(commands: Commands) -> None:
+    """Lint stays silent but for a note; with the destination set it is on."""
+    off = commands.run("mappings", "new", "a", "--event", "PAYMENT_RECEIVED", "--send-to", "vendas")
+    on = commands.run(
+        *("mappings", "new", "b", "--event", "PAYMENT_RECEIVED", "--send-to", "vendas"),
+        CLINT_WEBHOOK_URL_VENDAS="https://clint.example/x",
+    )
+
+    assert "it is switched off until CLINT_WEBHOOK_URL_VENDAS is set" in off.err
+    assert "enabled: false" in (commands.mappings / "a.yaml").read_text()
+    assert "switched off" not in on.err
+    assert "enabled" not in (commands.mappings / "b.yaml").read_text()
+    check(commands, "a")
+    check(commands, "b")
+
+
+def test_person_is_asked(commands: Commands) -> None:
+    """Events and fields come as numbered menus; a wrong answer is asked again."""
+    # Name, events, destination, description, amount, billing types, reference, instalments, keys.
+    typed = ["Venda no Pix", "venda", "PAYMENT_RECIVED", "3, PAYMENT_RECEIVED", "", "Pago, no Clint", "dez", "50"]
+    typed += ["pix", "PIX", "", "never", "first", "1 7", "1 2 7 8 valor"]
+    said = commands.on_terminal("mappings", "new", types="".join(f"{line}\n" for line in typed))
+    text = (commands.mappings / "venda.yaml").read_text()
+
+    assert said.status == 0, said.err
+    assert "Cobrança recebida" in said.out
+    assert "cliente.teste@example.com" in said.out
+    assert "did you mean PAYMENT_RECEIVED?" in said.err
+    assert "Clint finds the contact by email or telefone" in said.err
+    assert 'description: "Pago, no Clint"' in text
+    assert "events: [PAYMENT_CONFIRMED, PAYMENT_RECEIVED]" in text
+    assert "installments: first" in text
+    assert "valor_liquido: money(payment.netValue)" in text
+    check(commands, "venda")
+
+
+def test_person_may_take_every_default(commands: Commands) -> None:
+    """Return is an answer; a subscription is asked nothing about instalments."""
+    said = commands.on_terminal("mappings", "new", "assinatura", "--event", "SUBSCRIPTION_CREATED", types="\n" * 12)
+
+    assert said.status == 0, said.err
+    assert "instalments" not in said.err
+    check(commands, "assinatura")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name of the file is missing"),
+        (("x",), "no event was said; add --event"),
+        (("X", "--event", "PAYMENT_RECEIVED"), "a name has lower case letters, digits, _ and -, got 'X'"),
+        (("x", "--event", "PAYMENT_RECIVED"), "Asaas has no event 'PAYMENT_RECIVED'; did you mean PAYMENT_RECEIVED?"),
+        (("x", "--event", "TRANSFER_DONE"), "the menu has fields for charges or for subscriptions"),
+        (("x", "--event", "PAYMENT_*", "--event", "SUBSCRIPTION_*"), "the menu has fields for charges or"),
+        (("x", "--event", "PAYMENT_*", "--at-least", "dez"), "an amount is a number such as 50 or 129.90, got 'dez'"),
+        (("x", "--event", "PAYMENT_*", "--billing-type", "pix"), "Asaas has no billing type 'pix'; did you mean PIX?"),
+        (("x", "--event", "PAYMENT_*", "--field", "nome"), "Clint finds the contact by email or telefone, got neither"),
+        (("x", "--event", "PAYMENT_*", "--field", "emial"), "the menu has no key 'emial'; did you mean email?"),
+        (("velha", "--event", "PAYMENT_*"), "there is a mapping of that name"),
+    ],
+)
+def test_wrong_use_is_said_in_one_line(commands: Commands, arguments: tuple[str, ...], message: str) -> None:
+    """Status 2, and nothing is written."""
+    commands.has_mapping("velha", "x")
+    said = commands.run("mappings", "new", *arguments)
+
+    assert (said.status, said.err.count("\n")) == (2, 1)
+    assert said.err.startswith(message)
+    assert [path.name for path in commands.mappings.iterdir()] == ["velha.yaml"]
+
+
+@pytest.mark.parametrize(
+    "event", [name for name, known in EVENTS.items() if known.family in {"PAYMENT", "SUBSCRIPTION"}][::7]
+)
+def test_every_event_of_the_menu_makes_a_sound_file(commands: Commands, event: str) -> None:
+    """A few of each family."""
+    assert commands.run("mappings", "new", "x", "--event", event).status == 0
+    check(commands, "x")
