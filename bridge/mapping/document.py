@@ -16,8 +16,8 @@ from yaml.reader import ReaderError
 
 from bridge.mapping.findings import Findings, Spot
 
-MAX_CHARACTERS = 128 * 1024
-"""Ours: a hundred times a long mapping; PyYAML's scanner needs about a second for it."""
+MAX_CHARACTERS = 64 * 1024
+"""Ours: ten times a long mapping; PyYAML's parser needs two or three seconds for the worst of it."""
 MAX_DEPTH = 24
 """Ours: a filter nested deeper than anybody can read."""
 
@@ -85,11 +85,14 @@ def read_document(text: str, findings: Findings) -> Document:
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, text, findings)
         complete = False
-    if complete and builder.root is None:
+    root = builder.root
+    if isinstance(root, Scalar) and root.plain and not root.text:
+        root = None  # `---` and nothing behind it
+    if complete and root is None:
         findings.error(
             Spot(1, 1), "file.empty", "the file is empty; begin with events: and contact:, as in mappings/README.md"
         )
-    return Document(builder.root, complete)
+    return Document(root, complete)
 
 
 def _report_syntax(error: yaml.MarkedYAMLError, text: str, findings: Findings) -> None:

@@ -57,12 +57,21 @@ class Finding:
         return f"{self.path}:{self.line}:{self.column}: {self.code}: {self.message}"
 
 
+MAX_FINDINGS = 200
+"""Ours: nobody reads further, and each costs a look for the nearest word: 100 KB of nonsense would take minutes."""
+
+
+class TooManyFindings(Exception):
+    """A file has so many findings that the rest of it is not looked at."""
+
+
 class Findings:
-    """Collects the findings of one file."""
+    """Collects the findings of one file; raises TooManyFindings at the last one it takes."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._found: list[Finding] = []
+        self._refused: set[tuple[int, int]] = set()
 
     def error(self, place: Place, code: str, message: str, *, caret: str = "") -> None:
         """Record that the mapping can't run as written."""
@@ -78,13 +87,26 @@ class Findings:
 
     def _add(self, place: Place, code: str, severity: Severity, message: str, caret: str = "") -> None:
         # What YAML itself refused (an alias, a tag) has no meaning that anything further could be said about.
-        if any(found.code.startswith("yaml.") and _same_place(found, place) for found in self._found):
+        where = (place.line, place.column)
+        if where in self._refused:
             return
+        if code.startswith("yaml.") and severity is Severity.ERROR:
+            self._refused.add(where)
         self._found.append(Finding(self.path, place.line, place.column, code, severity, message, caret))
+        if len(self._found) == MAX_FINDINGS:
+            raise TooManyFindings
 
     def speaks_of(self, place: Place) -> bool:
         """Say whether there is a finding at this very place already."""
         return any(_same_place(found, place) for found in self._found)
+
+    def close(self) -> None:
+        """Say that there is more to find behind what was found."""
+        last = max(self._found, key=lambda found: (found.line, found.column))
+        message = f"{MAX_FINDINGS} findings and more; mend these first"
+        self._found.append(
+            Finding(self.path, last.line, last.column, "file.too_many_findings", Severity.ERROR, message)
+        )
 
     @property
     def has_error(self) -> bool:

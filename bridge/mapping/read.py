@@ -18,7 +18,7 @@ from bridge.mapping.document import MAX_CHARACTERS, Block, Sequence, read_docume
 from bridge.mapping.entries import Entries, read_entries
 from bridge.mapping.expressions import Expression
 from bridge.mapping.fields import build_fields
-from bridge.mapping.findings import Findings, Spot
+from bridge.mapping.findings import Findings, Spot, TooManyFindings
 from bridge.mapping.parts import (
     FETCHABLE,
     GROUPS,
@@ -32,12 +32,22 @@ from bridge.mapping.parts import (
 )
 from bridge.mapping.spec import MAPPING, ROUTE
 
+_MAX_BYTES = 4 * MAX_CHARACTERS
 _SUFFIXES = (".yaml", ".yml")
 
 
 def read_mapping(text: str, path: str, known: Known) -> ReadMapping:
     """Return the mapping that a text describes, or None where it can't run, and everything found in it."""
     findings = Findings(path)
+    mapping = None
+    try:
+        mapping = _read(text, path, known, findings)
+    except TooManyFindings:
+        findings.close()
+    return ReadMapping(path, mapping, findings.in_order(), text)
+
+
+def _read(text: str, path: str, known: Known, findings: Findings) -> Mapping | None:
     document = read_document(text, findings)
     entries = None
     if document.root is not None:
@@ -46,8 +56,7 @@ def read_mapping(text: str, path: str, known: Known) -> ReadMapping:
     if reader:
         reader.check()
     lint.check_traps(document.root, findings)
-    mapping = reader.mapping(text, path) if reader and not findings.has_error else None
-    return ReadMapping(path, mapping, findings.in_order(), text)
+    return reader.mapping(text, path) if reader and not findings.has_error else None
 
 
 def read_directory(directory: Path, known: Known) -> list[ReadMapping]:
@@ -65,7 +74,8 @@ def read_file(path: Path, known: Known) -> ReadMapping:
     try:
         with path.open("rb") as file:
             # One byte a character at least: a file of gigabytes is not read to learn that it is too large.
-            text = file.read(4 * MAX_CHARACTERS + 1).decode()
+            data = file.read(_MAX_BYTES + 1)
+        text = data.decode(errors="strict" if len(data) <= _MAX_BYTES else "ignore")
     except OSError as error:
         return _unreadable(str(path), f"the file can't be read ({error.strerror}); check its permissions")
     except UnicodeDecodeError:

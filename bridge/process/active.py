@@ -116,7 +116,7 @@ class MappingFiles:
         if away or self._imported == self._seen:
             return read
         texts = {Path(item.path).stem: item.text for item in read}
-        authors = {Path(item.path).stem: _owner(Path(item.path)) for item in read}
+        authors = {Path(item.path).stem: _owner(Path(item.path)) for item in read if item.mapping is not None}
         good = {Path(item.path).stem for item in read if item.mapping is not None}
         with self._journal.database.write() as connection:
             gone = [r.mapping for r in revisions.active(connection) if r.origin == "file" and r.mapping not in texts]
@@ -136,5 +136,3 @@ def _owner(path: Path) -> str:
         return path.owner()
     except KeyError:
         return f"user {path.stat().st_uid}"
-    except OSError:
-        return ""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import Connection
 
 from bridge.delivery.stale import is_stale
-from bridge.errors import BridgeError, NotFound
+from bridge.errors import BridgeError, EnrichmentWaits, NotFound
 from bridge.journal import Journal, deliveries, events, reading
 from bridge.journal.owed import NewDelivery
 from bridge.journal.reading import Row
@@ -29,6 +29,10 @@ class Enrichment(Protocol):
 
     def fetch_many(self, wanted: Sequence[tuple[str, Mapping[str, str]]]) -> Sequence[dict[str, Any] | BridgeError]:
         """Return for each (account, name -> id) the objects by name, or why not."""
+        ...
+
+    def forget(self, account: str, wanted: Mapping[str, str]) -> None:
+        """Let the next fetch of these ask Asaas again."""
         ...
 
 
@@ -92,19 +96,22 @@ def preview(
             )
             for id_ in batch
         ]
+        for plan in plans:
+            enrichment.forget(plan.event.account, plan.wanted)  # as the replay does: somebody may have mended it there
         # Asaas is asked outside the transaction: it may take seconds.
         fetched = enrichment.fetch_many([(plan.event.account, plan.wanted) for plan in plans])
         with journal.database.read() as connection:
-            for plan, result in zip(plans, fetched, strict=True):
-                yield _preview(connection, plan, result)
+            found = [_preview(connection, plan, result) for plan, result in zip(plans, fetched, strict=True)]
+        yield from found
 
 
 def _preview(connection: Connection, plan: Plan, fetched: dict[str, Any] | BridgeError) -> Preview:
     event = plan.event
-    if isinstance(fetched, BridgeError):
+    if isinstance(fetched, EnrichmentWaits):
         return Preview(event.id, event.name, problem=str(fetched))
     newest: dict[str, Row] = {row["mapping"]: row for row in reading.deliveries_of(connection, event.id)}
-    decided = [_with_journal(connection, delivery) for delivery in plan.decide(fetched)]
+    made = plan.reject(fetched) if isinstance(fetched, BridgeError) else plan.decide(fetched)
+    decided = [_with_journal(connection, delivery) for delivery in made]
     return Preview(event.id, event.name, tuple(_outcome(new, newest.get(new.mapping)) for new in decided))
 
 

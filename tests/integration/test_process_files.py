@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,3 +105,17 @@ def test_active_mappings_are_looked_for_twice_a_second(journal: Journal, tmp_pat
         revisions.import_text(connection, "paga", None, "file", "file", NOW_MS)
     clock.go(-3600)
     assert mappings.current() == ()
+
+
+def test_a_revision_names_the_owner_of_its_file(journal: Journal, tmp_path: Path) -> None:
+    """By name where the machine knows the user, by number where it does not, as on a volume of another machine."""
+    for name, uid in (("a", os.getuid()), ("b", 54_321)):
+        write(tmp_path / f"{name}.yaml", TEXT, 1)
+        if os.getuid() == 0:
+            os.chown(tmp_path / f"{name}.yaml", uid, -1)
+    files(journal, tmp_path).import_changed()
+    with journal.database.read() as connection:
+        authors = {one.mapping: one.author for one in revisions.active(connection)}
+
+    assert authors["a"] == pwd.getpwuid(os.getuid()).pw_name
+    assert authors["b"] == ("user 54321" if os.getuid() == 0 else authors["a"])

@@ -8,8 +8,9 @@ import pytest
 
 from bridge.mapping import Known, read_file
 from bridge.mapping.asaas_events import EVENTS
-from bridge.mapping.menu import OFFERS
+from bridge.mapping.menu import OFFERS, Offer
 from bridge.mapping_cases import parts_of, run
+from bridge.mapping_cases.draft import Choices, draft
 from tests.commands import Commands
 
 
@@ -133,3 +134,11 @@ def test_every_event_of_the_menu_makes_a_sound_file(commands: Commands, event: s
     """A few of each family."""
     assert commands.run("mappings", "new", "x", "--event", event).status == 0
     check(commands, "x")
+
+
+def test_draft_of_a_broken_field_says_what_is_wrong() -> None:
+    """A menu with a mistake can't hide behind a file without tests."""
+    read = draft(Choices("x", "x", ("PAYMENT_RECEIVED",), (Offer("deal", "x", "nope("),)))
+
+    assert read.mapping is None
+    assert "expression.syntax" in {one.code for one in read.findings}

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.mapping.document import Scalar
 from bridge.mapping.expressions import EvaluationFailed, Expression, compile_expression, evaluate
@@ -68,3 +70,22 @@ def test_fault_of_python_inside_a_function_does_not_come_out() -> None:
     """JMESPath's own functions raise whatever Python does; the error names only its kind."""
     with pytest.raises(EvaluationFailed, match=r"can't be evaluated \(ValueError\)"):
         evaluate(compiled("ceil(x)"), {"x": float("nan")})
+
+
+@given(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=12, max_size=12))
+def test_cnpj_with_letters_has_the_check_digits_of_the_rule(base: str) -> None:
+    """IN RFB 2.229/2024: modulo 11 as before, each character worth its ASCII code less 48; only the two digits are not.
+
+    Worked out here by itself, so that the library's idea of the rule is held to the rule.
+    """
+    whole = base
+    for _ in range(2):
+        weights = [2 + place % 8 for place in range(len(whole))][::-1]
+        rest = sum((ord(one) - 48) * weight for one, weight in zip(whole, weights, strict=True)) % 11
+        whole += str(0 if rest < 2 else 11 - rest)
+    written = f"{whole[:2]}.{whole[2:5]}.{whole[5:8]}/{whole[8:12]}-{whole[12:]}"
+    wrong = whole[:-1] + str((int(whole[-1]) + 1) % 10)
+
+    if len(set(whole)) > 1:
+        assert evaluate(compiled("cpf_cnpj(x)"), {"x": whole.lower()}) == written
+    assert evaluate(compiled("cpf_cnpj(x)"), {"x": wrong}) == wrong
