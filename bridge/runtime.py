@@ -101,10 +101,6 @@ class Runtime:
         return RedisLink.from_url(self.settings.redis_url or None)
 
     @cached_property
-    def _asaas_http(self) -> httpx.Client:
-        return self._http()
-
-    @cached_property
     def governors(self) -> dict[str, Governor]:
         """The limits of each account that has a key."""
         keyed = (account for account in self.settings.accounts.values() if account.api_key)
@@ -120,7 +116,7 @@ class Runtime:
                 account.name,
                 account.api_key,
                 base_url(account.api_key, override),
-                self._asaas_http,
+                http,
                 self.governors[account.name],
             )
             for account in self.settings.accounts.values()
