@@ -19,6 +19,7 @@ from bridge.asaas.environment import base_url, environment
 from bridge.asaas.governor import Governor
 from bridge.asaas.redis_link import RedisLink
 from bridge.clint import ClintClient, check_url, http_client
+from bridge.clint.api import ClintApi
 from bridge.delivery.circuit import Limits
 from bridge.delivery.retry import Policy
 from bridge.enrichment import Cache, Enricher
@@ -44,6 +45,7 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock_ms = clock_ms
+        self._opened: list[httpx.Client] = []
 
     @cached_property
     def journal(self) -> Journal:
@@ -136,10 +138,23 @@ class Runtime:
         """The client that posts to destinations."""
         allow_private: bool = self.settings.bridge_allow_private_destinations
         return ClintClient(
-            http_client(allow_private=allow_private),
+            self._http(),
             deadline_s=self.settings.bridge_send_timeout,
             allow_private=allow_private,
         )
+
+    @cached_property
+    def clint_api(self) -> ClintApi | None:
+        """The client that reads deals back, None without CLINT_API_TOKEN."""
+        s = self.settings
+        if not s.clint_api_token:
+            return None
+        return ClintApi(s.clint_api_token, s.clint_api_url, self._http())
+
+    def _http(self) -> httpx.Client:
+        client = http_client(allow_private=self.settings.bridge_allow_private_destinations)
+        self._opened.append(client)
+        return client
 
     @property
     def _sends(self) -> int:
@@ -170,6 +185,8 @@ class Runtime:
         urls = {f"CLINT_WEBHOOK_URL (destination {name})": url for name, url in s.destinations.items()}
         if s.asaas_api_url:
             urls["ASAAS_API_URL"] = s.asaas_api_url  # over plain http the key would be read on the way
+        if s.clint_api_token:
+            urls["CLINT_API_URL"] = s.clint_api_url
         problems = {name: check_url(url, s.bridge_allow_private_destinations) for name, url in urls.items()}
         if any(problems.values()):
             raise SettingsError([f"{name} {problem}" for name, problem in problems.items() if problem])
@@ -193,6 +210,8 @@ class Runtime:
             self.journal.database.close()
         if "_asaas_http" in self.__dict__:
             self._asaas_http.close()
+        for client in self._opened:
+            client.close()
 
 
 def open_journal(settings: Settings) -> Journal:

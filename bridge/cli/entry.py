@@ -16,6 +16,7 @@ from bridge.cli.events import events
 from bridge.cli.mappings import mappings
 from bridge.cli.processes import sweeper, web, worker
 from bridge.cli.root import Invocation, Root
+from bridge.cli.trial import test_charge
 from bridge.cli.up import up
 from bridge.cli.webhook import webhook
 
@@ -47,6 +48,7 @@ for command in (
     deliveries,
     destinations,
     webhook,
+    test_charge,
     config,
 ):
     cli.add_command(command)

@@ -187,3 +187,12 @@ destinations = Table(
     Column("paused_ms", BigInteger),
     Column("paused_reason", Text),
 )
+
+refusals = Table(
+    "door_refusals",
+    metadata,
+    Column("account", Text, primary_key=True),  # empty: an account that nobody set up
+    Column("code", Text, primary_key=True),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("times", Integer, nullable=False),
+)

@@ -10,6 +10,7 @@ from bridge.errors import BridgeError, JournalError
 from bridge.logs import logger
 from bridge.runtime import Runtime
 from bridge.web.health import health
+from bridge.web.refusals import Refusals
 from bridge.web.webhooks import MAX_BODY_BYTES, webhooks
 
 log = logger(__name__)
@@ -20,6 +21,7 @@ def create_app(runtime: Runtime) -> Flask:
     app = Flask("bridge")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["bridge"] = runtime
+    app.extensions["bridge.refusals"] = Refusals(runtime.journal, runtime.clock_ms)
     app.register_blueprint(webhooks)
     app.register_blueprint(health)
     app.register_error_handler(BridgeError, _bridge_error)

@@ -12,9 +12,10 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from bridge.asaas.webhook import check_token, parse_event
-from bridge.errors import BodyTooLarge, UnknownAccount, WrongToken
+from bridge.errors import BodyTooLarge, BridgeError, NotAnEvent, UnknownAccount, WrongToken
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT
+from bridge.web.refusals import Refusals
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -33,16 +34,27 @@ def receive(account: str) -> ResponseReturnValue:
     runtime = _runtime()
     known = runtime.settings.accounts.get(account)
     if known is None:
-        raise UnknownAccount(
+        unknown = UnknownAccount(
             f"no account is named {account!r}",
             mend=f"set ASAAS_WEBHOOK_TOKEN_{account.upper()} or mend the URL in Asaas",
         )
+        raise _noted("", unknown)
     # An account without a token has no way in: a stranger must not be able to post money events.
     if not known.webhook_token or not check_token(known.webhook_token, request.headers.get("asaas-access-token")):
-        raise WrongToken(mend=f"set the same token in Asaas's webhook and for the account {account} here")
+        wrong = WrongToken(mend=f"set the same token in Asaas's webhook and for the account {account} here")
+        raise _noted(account, wrong)
     try:
         body = request.get_data(cache=False)
+        event = parse_event(account, body, runtime.clock_ms())
     except RequestEntityTooLarge:
-        raise BodyTooLarge(f"the body must not be over {MAX_BODY_BYTES} bytes") from None
-    runtime.ingress.keep(parse_event(account, body, runtime.clock_ms()))
+        raise _noted(account, BodyTooLarge(f"the body must not be over {MAX_BODY_BYTES} bytes")) from None
+    except NotAnEvent as error:
+        raise _noted(account, error) from None
+    runtime.ingress.keep(event)
     return jsonify(received=True)
+
+
+def _noted(account: str, error: BridgeError) -> BridgeError:
+    refusals: Refusals = current_app.extensions["bridge.refusals"]
+    refusals.note(account, error.code)
+    return error
