@@ -59,7 +59,7 @@ class NotFound(BridgeError):
     http_status = 404
 
 
-# ---------------------------------------------------------------- the door: what Asaas posts to us
+# ---------------------------------------------------------------- the door (what Asaas posts to us) and the journal
 
 
 class UnknownAccount(BridgeError):
@@ -88,9 +88,6 @@ class NotAnEvent(BridgeError):
 
     code = "webhook.not_an_event"
     http_status = 400
-
-
-# ---------------------------------------------------------------- the journal
 
 
 class JournalError(BridgeError):
@@ -152,16 +149,13 @@ class DemoRefused(BridgeError):
     code = "demo.refused"
 
 
-# ---------------------------------------------------------------- mappings
+# ---------------------------------------------------------------- mappings, filtering and transform (pure stages)
 
 
 class MappingRefused(BridgeError):
     """a mapping that is active can't run in this version of the bridge: events wait until it is mended"""
 
     code = "mapping.refused"
-
-
-# ---------------------------------------------------------------- filtering and transform (pure stages)
 
 
 class StageError(BridgeError):
@@ -194,7 +188,7 @@ class NoContact(StageError):
     code = "transform.no_contact"
 
 
-# ---------------------------------------------------------------- enrichment: the Asaas API
+# ---------------------------------------------------------------- the APIs of Asaas (enrichment) and Clint (read-back)
 
 
 class EnrichmentWaits(BridgeError):
@@ -247,3 +241,9 @@ class AsaasOutcomeUnknown(BridgeError):
     """the Asaas API may or may not have done what was asked"""
 
     code = "asaas.outcome_unknown"
+
+
+class ClintApiFailed(BridgeError):
+    """the Clint API did not give what was asked for"""
+
+    code = "clint.api"

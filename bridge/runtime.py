@@ -21,6 +21,7 @@ from bridge.asaas.environment import base_url, environment
 from bridge.asaas.governor import Governor
 from bridge.asaas.redis_link import RedisLink
 from bridge.clint import ClintClient, check_url, http_client
+from bridge.clint.api import ClintApi
 from bridge.delivery.circuit import Limits
 from bridge.delivery.retry import Policy
 from bridge.enrichment import Cache, Enricher
@@ -111,6 +112,7 @@ class Runtime:
         """The API client of each account that has a key; raises SettingsError where a key would go in clear."""
         override = self.settings.asaas_api_url
         self._refuse({"ASAAS_API_URL": override})
+        http = self._http()
         return {
             account.name: AsaasClient(
                 account.name,
@@ -148,6 +150,14 @@ class Runtime:
             allow_private=self.settings.bridge_allow_private_destinations,
         )
 
+    @cached_property
+    def clint_api(self) -> ClintApi | None:
+        """The client that reads deals back, None without CLINT_API_TOKEN."""
+        s = self.settings
+        if not s.clint_api_token:
+            return None
+        return ClintApi(s.clint_api_token, s.clint_api_url, self._http())
+
     def _http(self) -> httpx.Client:
         return self._opened.enter_context(http_client(allow_private=self.settings.bridge_allow_private_destinations))
 
@@ -175,6 +185,8 @@ class Runtime:
         """Raise SettingsError naming each URL of the environment that nothing may be sent to."""
         s = self.settings
         urls = {f"CLINT_WEBHOOK_URL (destination {name})": url for name, url in s.destinations.items()}
+        if s.clint_api_token:
+            urls["CLINT_API_URL"] = s.clint_api_url
         self._refuse({**urls, "ASAAS_API_URL": s.asaas_api_url})
 
     def _refuse(self, urls: Mapping[str, str]) -> None:

@@ -21,6 +21,7 @@ from bridge.cli.processes import sweeper, web, worker
 from bridge.cli.reconcile import reconcile
 from bridge.cli.root import Invocation, Root
 from bridge.cli.statement import statement
+from bridge.cli.trial import test_charge
 from bridge.cli.up import up
 from bridge.cli.webhook import webhook
 
@@ -57,6 +58,7 @@ for command in (
     reconcile,
     backfill,
     statement,
+    test_charge,
     config,
 ):
     cli.add_command(command)

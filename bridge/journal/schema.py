@@ -207,3 +207,12 @@ notices = Table(
 _partial(
     "notices_open", notices.c.code, notices.c.about, where=UNMENDED, unique=True
 )  # what is said twice is one notice
+
+refusals = Table(
+    "door_refusals",
+    metadata,
+    Column("account", Text, primary_key=True),  # empty: an account that nobody set up
+    Column("code", Text, primary_key=True),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("times", Integer, nullable=False),
+)

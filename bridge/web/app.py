@@ -10,6 +10,7 @@ from bridge.errors import BridgeError, JournalError
 from bridge.logs import logger
 from bridge.runtime import Runtime
 from bridge.web.health import health
+from bridge.web.refusals import Refusals
 from bridge.web.webhooks import MAX_BODY_BYTES, webhooks
 
 log = logger(__name__)
@@ -23,6 +24,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.url_map.redirect_defaults = False
     app.url_map.merge_slashes = False
     app.extensions["bridge"] = runtime
+    app.extensions["bridge.refusals"] = Refusals(runtime.journal, runtime.clock_ms)
     app.register_blueprint(webhooks)
     app.register_blueprint(health)
     app.register_error_handler(BridgeError, _bridge_error)

@@ -12,25 +12,32 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from bridge.asaas.webhook import check_token, parse_event
-from bridge.errors import BodyTooLarge, UnknownAccount, WrongToken
+from bridge.errors import BodyTooLarge, NotAnEvent, UnknownAccount, WrongToken
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT
+from bridge.web.refusals import Refusals
 
 MAX_BODY_BYTES = 1024 * 1024
 
 webhooks = Blueprint("webhooks", __name__)
 
 
-def _runtime() -> Runtime:
-    runtime: Runtime = current_app.extensions["bridge"]
-    return runtime
-
-
 @webhooks.post("/webhooks/asaas", defaults={"account": DEFAULT})
 @webhooks.post("/webhooks/asaas/<account>")
 def receive(account: str) -> ResponseReturnValue:
     """Keep one event of an account and answer exactly 200."""
-    runtime = _runtime()
+    try:
+        _keep(account)
+    except (UnknownAccount, WrongToken, BodyTooLarge, NotAnEvent) as error:
+        refusals: Refusals = current_app.extensions["bridge.refusals"]
+        # Not under a name that a stranger made up: those would fill the journal.
+        refusals.note("" if isinstance(error, UnknownAccount) else account, error.code)
+        raise
+    return jsonify(received=True)
+
+
+def _keep(account: str) -> None:
+    runtime: Runtime = current_app.extensions["bridge"]
     known = runtime.settings.accounts.get(account)
     if known is None:
         raise UnknownAccount(
@@ -40,9 +47,7 @@ def receive(account: str) -> ResponseReturnValue:
     # An account without a token has no way in: a stranger must not be able to post money events.
     if not known.webhook_token or not check_token(known.webhook_token, request.headers.get("asaas-access-token")):
         raise WrongToken(mend=f"set the same token in Asaas's webhook and for the account {account} here")
-    body = _body()
-    runtime.ingress.keep(parse_event(account, body, runtime.clock_ms()))
-    return jsonify(received=True)
+    runtime.ingress.keep(parse_event(account, _body(), runtime.clock_ms()))
 
 
 def _body() -> bytes:

@@ -15,7 +15,7 @@ from .events import NAMES, Event
 from .installments import Installments
 from .limits import QUOTA, Limits
 from .paying import Paying
-from .payments import Payments
+from .payments import OPEN, Payments
 from .people import Customers, cpf_of
 from .sender import Try
 from .subscriptions import Subscriptions
@@ -84,6 +84,18 @@ class AsaasAccount:
     def is_deleted(self, payment_id: str) -> None:
         """Remove a charge."""
         self.payments.delete(payment_id)
+
+    def is_removed(self, customer_id: str) -> dict[str, Any]:
+        """Remove a customer, its subscriptions and its open charges."""
+        with self.book.lock:
+            answer = self.customers.delete(customer_id)
+            for subscription in list(self.book.subscriptions.values()):
+                if subscription["customer"] == customer_id and not subscription["deleted"]:
+                    self.subscriptions.delete(subscription["id"])
+            for payment in list(self.book.payments.values()):
+                if payment.customer == customer_id and payment.status in OPEN and not payment.deleted:
+                    self.payments.delete(payment.id)
+            return answer
 
     def says(self, event: str, entity: str, body: dict[str, Any], **extra: Any) -> Event:
         """Send any event with any body, for flows that the simulator does not play itself."""

@@ -86,7 +86,7 @@ def _customers(api: Blueprint, asaas: AsaasAccount) -> None:
 
     @api.delete("/customers/<customer_id>")
     def delete(customer_id: str) -> Answer:
-        return asaas.customers.delete(customer_id)
+        return asaas.is_removed(customer_id)
 
 
 def _payments(api: Blueprint, asaas: AsaasAccount) -> None:

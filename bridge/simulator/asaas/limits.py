@@ -66,7 +66,7 @@ class Limits:
             self._own = None if limit is None else _Window(limit, seconds)
 
     def check_key(self, key: str | None, user_agent: str | None) -> None:
-        """Refuse a key that is missing, malformed, of production or unknown."""
+        """Refuse a key that is missing, malformed, unknown, or of production unless the account was given that one."""
         if not key:
             raise Refusal(
                 "access_token_not_found",
@@ -77,7 +77,7 @@ class Limits:
             raise Refusal(
                 "invalid_access_token_format", "O valor fornecido não parece ser uma chave de API válida.", status=401
             )
-        if not key.startswith("$aact_hmlg_"):
+        if not key.startswith("$aact_hmlg_") and key not in self.keys:
             raise Refusal("invalid_environment", "A chave de API informada não pertence a este ambiente.", status=401)
         if key not in self.keys:
             raise Refusal("invalid_access_token", "A chave de API fornecida é inválida.", status=401)

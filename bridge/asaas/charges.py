@@ -1,0 +1,203 @@
+"""Makes, pays and removes a test customer and its charge by the Asaas API.
+
+Relied on (docs criar-novo-cliente, criar-nova-cobranca, criar-uma-cobranca-parcelada, split-de-pagamentos,
+acoes-em-sandbox, remover-cliente): `notificationDisabled` keeps Asaas from writing to the customer;
+`installmentCount` with `totalValue` makes a plan and answers its first charge; `/sandbox/payment/{id}/confirm` pays,
+in the sandbox only; removing a customer removes its open charges. Nothing here judges whether an account may be
+charged: whoever calls it has asked that before.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from stdnum.br import cpf
+
+from bridge.asaas.client import check_id
+from bridge.errors import AsaasRejected, AsaasUnavailable
+
+BILLING_TYPES = ("PIX", "BOLETO", "CREDIT_CARD", "UNDEFINED")
+MOST_INSTALLMENTS = 21
+MARK = "bridge-test"
+"""How the `externalReference` of all that a test makes begins."""
+
+_SPLIT = re.compile(r"([A-Za-z0-9-]{8,64}):([0-9]{1,9}(?:\.[0-9]{1,2})?)(%?)")
+
+
+class Api(Protocol):
+    """The part of the Asaas client that charges need."""
+
+    @property
+    def account(self) -> str:
+        """The account's name."""
+        ...
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> dict[str, Any] | None:
+        """Return what is at the path."""
+        ...
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """Make or do something."""
+        ...
+
+    def delete(self, path: str) -> dict[str, Any] | None:
+        """Remove something."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A part of a charge that goes to another wallet: a percentage, or a fixed value."""
+
+    wallet: str
+    percent: Decimal | None = None
+    value: Decimal | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Split:
+        """Return the split that a text such as WALLET:20% or WALLET:10.50 says; raise ValueError.
+
+        >>> Split.parse("c0c1688f-636b:20%").percent
+        Decimal('20')
+        """
+        found = _SPLIT.fullmatch(text.strip())
+        number = Decimal(found[2]) if found else Decimal(0)
+        if found is None or not number or (found[3] and number > 100):
+            raise ValueError("must be like WALLET:20% (1 to 100) or WALLET:10.50")
+        return cls(found[1], percent=number) if found[3] else cls(found[1], value=number)
+
+    def body(self) -> dict[str, Any]:
+        """Return the split as Asaas takes it."""
+        if self.percent is not None:
+            return {"walletId": self.wallet, "percentualValue": float(self.percent)}
+        return {"walletId": self.wallet, "fixedValue": float(self.value or 0)}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a test charges."""
+
+    mark: str
+    """Tells this test from every other; a part of the customer's name and of each external reference."""
+    billing_type: str
+    value: Decimal
+    due: str
+    """The day on which it is due, such as 2026-11-30."""
+    installments: int = 1
+    splits: Sequence[Split] = ()
+    email: str = ""
+    phone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a test made at Asaas."""
+
+    customer_id: str
+    payment_ids: tuple[str, ...]
+    """The charge, or each instalment's, the first one first."""
+    installment_id: str
+    """The instalment plan; empty where there is none."""
+    invoice_url: str
+    """The page where a person pays it."""
+
+
+class Charges:
+    """Test charges of one account."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def make_customer(self, order: Order) -> str:
+        """Make a customer that is marked as a test and that Asaas writes nothing to; return its id."""
+        body = {
+            "name": f"TESTE da integração {order.mark}",
+            "cpfCnpj": new_cpf(),
+            "email": order.email,
+            "externalReference": order.mark,
+            "notificationDisabled": True,
+            "observations": "Cliente de teste; pode ser removido.",
+            **({"mobilePhone": order.phone} if order.phone else {}),
+        }
+        return self._id_in(self._api.post("/customers", body), "customer")
+
+    def make_charge(self, customer_id: str, order: Order) -> Charge:
+        """Charge the customer; return the charge, or the charges of its instalment plan."""
+        body: dict[str, Any] = {
+            "customer": customer_id,
+            "billingType": order.billing_type,
+            "dueDate": order.due,
+            "description": f"TESTE da integração {order.mark}",
+            "externalReference": order.mark,
+        }
+        if order.installments > 1:
+            body |= {"installmentCount": order.installments, "totalValue": float(order.value)}
+        else:
+            body["value"] = float(order.value)
+        if order.splits:
+            body["split"] = [split.body() for split in order.splits]
+        answer = self._api.post("/payments", body)
+        first = self._id_in(answer, "payment")
+        plan = str((answer or {}).get("installment") or "")
+        ids = self._ids_of_plan(plan, first) if plan else (first,)
+        return Charge(customer_id, ids, plan, str((answer or {}).get("invoiceUrl") or ""))
+
+    def pay(self, payment_id: str) -> str:
+        """Let the sandbox pay a charge; return the charge's status then."""
+        check_id(self._api.account, "payment", payment_id)
+        path = f"/sandbox/payment/{payment_id}/confirm"
+        answer = self._api.post(path)
+        if answer is None:
+            raise AsaasRejected("there is no such charge to pay in the sandbox, got 404", where=f"POST {path}")
+        return str(answer.get("status") or "")
+
+    def remove(self, charge: Charge) -> tuple[str, ...]:
+        """Remove the customer and what is still open of the charge; return the charges that Asaas keeps.
+
+        What was paid stays at Asaas for good, under the name of the removed customer.
+        """
+        kept = []
+        for payment_id in charge.payment_ids:
+            try:
+                self._api.delete(f"/payments/{payment_id}")
+            except AsaasRejected:
+                kept.append(payment_id)
+        self.remove_customer(charge.customer_id)
+        return tuple(kept)
+
+    def remove_customer(self, customer_id: str) -> None:
+        """Remove the customer, and with it whatever is still to be paid."""
+        self._api.delete(f"/customers/{customer_id}")
+
+    def _ids_of_plan(self, plan: str, first: str) -> tuple[str, ...]:
+        check_id(self._api.account, "installment", plan)
+        answer = self._api.get(f"/installments/{plan}/payments", {"limit": 100}) or {}
+        data = answer.get("data")
+        found = [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
+        found.sort(key=lambda item: int(item.get("installmentNumber") or 0))
+        ids = [str(item.get("id")) for item in found]
+        return tuple(dict.fromkeys([first, *ids]))
+
+    def _id_in(self, answer: Mapping[str, Any] | None, name: str) -> str:
+        found = str((answer or {}).get("id") or "")
+        if not found:
+            where = f"account {self._api.account}"
+            raise AsaasUnavailable(f"the answer to a new {name} must have an id, got none", where=where)
+        check_id(self._api.account, name, found)
+        return found
+
+
+def new_cpf(numbers: random.Random | None = None) -> str:
+    """Return a CPF whose check digits are right; it is nobody's on purpose, but may be somebody's by chance.
+
+    >>> cpf.is_valid(new_cpf(random.Random(7)))
+    True
+    """
+    lots = numbers or random.SystemRandom()
+    base = f"{lots.randrange(100_000_000, 999_999_999)}"
+    return next(f"{base}{end:02}" for end in range(100) if cpf.is_valid(f"{base}{end:02}"))

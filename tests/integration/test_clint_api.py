@@ -1,0 +1,148 @@
+"""The reader of deals against the simulated Clint, and against one that misbehaves."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from bridge.clint import ClintClient, http_client
+from bridge.clint.api import ClintApi, Deal
+from bridge.errors import ClintApiFailed, SettingsError
+from bridge.simulator.clint.account import DEFAULT_TOKEN, INTEGRATIONS
+from bridge.simulator.clint.receiver import PATH
+from bridge.simulator.clint.simulator import ClintSimulator
+from bridge.simulator.serve import Served
+from tests.peers import Asked, Peer, Reply
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    """Give a client that may talk to this machine."""
+    with http_client(allow_private=True) as client:
+        yield client
+
+
+def api(http: httpx.Client, url: str, token: str = DEFAULT_TOKEN, **more: Any) -> ClintApi:
+    """Return a reader that need not be paced."""
+    return ClintApi(token, url, http, **{"every_s": 0.0, **more})
+
+
+def answering(answer: Callable[[Asked], object]) -> Callable[[Asked], Reply]:
+    """Return what a peer needs to answer with a list of deals or origins."""
+    return lambda asked: Reply(body=json.dumps({"data": answer(asked)}).encode())
+
+
+def test_deals_of_every_status_are_found(http: httpx.Client) -> None:
+    """Open ones are what Clint lists by itself; won and lost ones are asked for too."""
+    with Served(ClintSimulator().app) as served:
+        client = ClintClient(http, allow_private=True)
+        for name in ("default", "pagas", "estornadas"):
+            payload = {"nome": name, "email": f"{name}@example.com"}
+            client.send(f"{served.url}{PATH}{INTEGRATIONS[name]}", payload, name)
+        reader = api(http, served.url)
+        found = [reader.deals(f"{name}@example.com")[0] for name in ("default", "pagas", "estornadas")]
+
+    assert [(deal.stage, deal.status) for deal in found] == [
+        ("Nova cobrança", "OPEN"),
+        ("Paga", "WON"),
+        ("Estornada", "LOST"),
+    ]
+    assert all(abs((deal.changed_ms or 0) - time.time() * 1000) < 60_000 for deal in found)
+
+
+def test_a_phone_finds_what_the_email_does_not(http: httpx.Client) -> None:
+    """The e-mail is asked for first; the phone goes without the country code."""
+    with Served(ClintSimulator().app) as served:
+        payload = {"nome": "Ana", "telefone": "5511987654321"}
+        ClintClient(http, allow_private=True).send(f"{served.url}{PATH}{INTEGRATIONS['default']}", payload, "k")
+        reader = api(http, served.url)
+
+        assert len(reader.deals("ana@example.com", "+55 (11) 98765-4321")) == 1
+        assert reader.deals("ana@example.com") == []
+        assert reader.deals() == []
+
+
+def test_a_stage_without_a_label_is_looked_up_once(http: httpx.Client) -> None:
+    """The origins say what the stages are called; an unknown one keeps its id."""
+    origins = [{"id": "o", "stages": [{"id": "s1", "label": "Ganho"}]}, {"id": "p", "stages": None}, "x"]
+    with Peer(respond=answering(lambda asked: origins)) as peer:
+        reader = api(http, peer.url)
+        named = [reader.stage(Deal("d", "o", stage, "", "OPEN", None)) for stage in ("s1", "s1", "s2")]
+
+        assert named == ["Ganho", "Ganho", "s2"]
+        assert len(peer.asked) == 2
+        assert reader.stage(Deal("d", "o", "s1", "Paga", "OPEN", None)) == "Paga"
+
+
+def test_a_deal_without_times_says_so(http: httpx.Client) -> None:
+    """Without `updated_at` nobody knows when a deal was last written; a nonsense time is none."""
+    deals = [{"id": "1", "created_at": "2026-11-22T10:00:00Z"}, {"id": "2", "updated_at": "x"}]
+    deals.append({"id": "3", "updated_at": "2026-11-22T10:00:00", "created_at": "2026-11-21T10:00:00Z"})
+    with Peer(respond=answering(lambda asked: deals if "OPEN" in asked.path else [])) as peer:
+        found = {deal.id: deal.changed_ms for deal in api(http, peer.url).deals("a@example.com")}
+
+    assert found == {"1": None, "2": None, "3": 1795341600000}
+
+
+def test_a_refused_token_says_what_mends_it(http: httpx.Client) -> None:
+    """A 401 is no reason to ask again."""
+    with Served(ClintSimulator().app) as served, pytest.raises(ClintApiFailed) as caught:
+        api(http, served.url, token="wrong").deals("a@example.com")
+
+    assert "CLINT_API_TOKEN" in str(caught.value)
+    assert "a@example.com" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (Reply(status=500), "got 500"),
+        (Reply(body=b"<html>"), "must answer with a list"),
+        (Reply(body=b'{"data": {}}'), "must answer with a list"),
+        (Reply(status=302, headers={"Location": "https://elsewhere.example"}), "got 302"),
+        (Reply(body=b'"' + b"x" * 5_000_000 + b'"'), "at most"),
+    ],
+)
+def test_what_is_no_list_is_an_error_that_may_pass(http: httpx.Client, reply: Reply, text: str) -> None:
+    """Nothing is taken for an empty list that is none."""
+    with Peer(reply) as peer, pytest.raises(ClintApiFailed) as caught:
+        api(http, peer.url).deals("a@example.com")
+
+    assert text in str(caught.value)
+    assert caught.value.mend is None
+
+
+def test_a_status_that_fails_does_not_hide_another(http: httpx.Client) -> None:
+    """Lists of won deals were seen to fail; the open one is found all the same."""
+
+    def answer(asked: Asked) -> Reply:
+        if "WON" in asked.path:
+            return Reply(status=500)
+        return answering(lambda asked: [{"id": "1"}] if "OPEN" in asked.path else [])(asked)
+
+    with Peer(respond=answer) as peer:
+        assert [deal.id for deal in api(http, peer.url).deals("a@example.com")] == ["1"]
+
+
+def test_requests_are_paced_and_a_retry_after_is_honoured(http: httpx.Client) -> None:
+    """Two a second at most; after a 429 the next one waits as long as Clint asks."""
+    waits: list[float] = []
+    replies = iter([Reply(status=429, headers={"Retry-After": "7"})])
+    empty = Reply(body=b'{"data": []}')
+    with Peer(respond=lambda asked: next(replies, empty)) as peer, pytest.raises(ClintApiFailed):
+        api(http, peer.url, every_s=0.5, sleep=waits.append).deals("a@example.com")
+
+    assert waits[0] == 0
+    assert 6 < waits[1] <= 7
+    assert waits[2] > waits[1] + 0.4
+
+
+def test_a_token_must_fit_into_a_header(http: httpx.Client) -> None:
+    """What no header can carry is said at the start."""
+    with pytest.raises(SettingsError, match="CLINT_API_TOKEN"):
+        api(http, "https://api.clint.digital", token="é")
