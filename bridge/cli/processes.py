@@ -90,11 +90,13 @@ def worker(invocation: Invocation) -> None:
 @click.command(short_help="Wake what is due.")
 @click.pass_obj
 def sweeper(invocation: Invocation) -> None:
-    """Wake what is due, and bring changed mapping files into the journal.
+    """Wake what is due, bring changed mapping files into the journal, and look for deals in Clint (CLINT_API_TOKEN).
 
     One is enough, two do no harm. Needs REDIS_URL and CLINT_WEBHOOK_URL.
     """
+    from bridge.recovery.read_back import ReadBacks
     from bridge.runtime import Runtime
+    from bridge.worker.deal_reader import DealReader
     from bridge.worker.sweeper import Sweeper
 
     settings = _begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL")
@@ -107,11 +109,19 @@ def sweeper(invocation: Invocation) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     runtime = Runtime(settings)
+    runtime.check_urls()
     _register_when_there(runtime, stopping)
 
     def import_mappings() -> None:
         runtime.mapping_files.import_changed()
 
+    if runtime.clint_api is not None:
+        # In a thread of its own: Clint may be slow, and what is due must be woken all the same.
+        reader = DealReader(
+            ReadBacks(runtime.journal, runtime.clint_api, runtime.mappings, settings.bridge_read_back_wait),
+            runtime.clock_ms,
+        )
+        threading.Thread(target=reader.run, args=(stopping,), name="deals", daemon=True).start()
     Sweeper(runtime.journal, runtime.wakeups, import_mappings, runtime.clock_ms).run(stopping)
     runtime.close()
 
