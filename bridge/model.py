@@ -71,6 +71,14 @@ TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType
 )
 
 
+class ReadBack(StrEnum):
+    """Whether the deal of a delivery was looked for in Clint; deliveries of mappings without `verify` have none."""
+
+    ASKED = "asked"  # to be looked for after the delivery
+    SEEN = "seen"
+    NOT_SEEN = "not_seen"  # looked for often enough
+
+
 class Outcome(StrEnum):
     """What became of an attempt."""
 

@@ -89,7 +89,10 @@ class Runtime:
     def known(self) -> Known:
         """What the environment names that mappings may refer to."""
         return Known(
-            frozenset(self.settings.accounts), frozenset(self.settings.destinations), self.settings.bridge_mappings_dir
+            frozenset(self.settings.accounts),
+            frozenset(self.settings.destinations),
+            self.settings.bridge_mappings_dir,
+            bool(self.settings.clint_api_token),
         )
 
     @cached_property

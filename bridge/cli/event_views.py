@@ -126,6 +126,9 @@ def _show_delivery(delivery: Row, attempts: list[Row], now_ms: int) -> None:
             click.echo(f"    {plain(key)}: {plain(value)}")
     for attempt in attempts:
         _line(f"attempt {attempt['number']}", _attempt(attempt))
+    if delivery["read_back"] and state is DeliveryState.DELIVERED:
+        detail = delivery["read_back_detail"]
+        _line("deal", delivery["read_back"].replace("_", " ") + (f": {plain(detail)}" if detail else ""))
 
 
 def _attempt(attempt: Row) -> str:

@@ -23,7 +23,9 @@ def read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment:
     read: list[ReadMapping] = []
     for place in places:
         root = place if place.is_dir() else place.parent
-        known = Known(frozenset(settings.accounts), frozenset(settings.destinations), root)
+        known = Known(
+            frozenset(settings.accounts), frozenset(settings.destinations), root, bool(settings.clint_api_token)
+        )
         if no_environment:
             known = Known(None, None, root)
         read += [read_file(place, known)] if place.is_file() else read_directory(place, known)

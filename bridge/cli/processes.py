@@ -92,7 +92,7 @@ def worker(invocation: Invocation) -> None:
 @click.command(short_help="Wake what is due.")
 @click.pass_obj
 def sweeper(invocation: Invocation) -> None:
-    """Wake what is due, bring changed mapping files into the journal, and watch the webhooks at Asaas.
+    """Wake what is due, bring in changed mapping files, watch the webhooks at Asaas and look for deals in Clint.
 
     One is enough, two do no harm. Needs REDIS_URL and CLINT_WEBHOOK_URL.
     """
@@ -109,6 +109,7 @@ def sweeper(invocation: Invocation) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     runtime = Runtime(settings)
+    runtime.check_urls()
     _register_when_there(runtime, stopping)
 
     def import_mappings() -> None:
@@ -116,11 +117,14 @@ def sweeper(invocation: Invocation) -> None:
 
     watching = _watch_queues(runtime, stopping)
     reconciling = _start_reconciling(runtime, stopping)
+    reading = _start_reading_back(runtime, stopping)
     Sweeper(runtime.journal, runtime.wakeups, import_mappings, runtime.clock_ms).run(stopping)
     if watching is not None:
         watching.join(_LAST_LOOK_S)
     if reconciling is not None:
         reconciling.join()
+    if reading is not None:
+        reading.join(_LAST_LOOK_S)
     runtime.close()
 
 
@@ -139,6 +143,23 @@ def _watch_queues(runtime: Runtime, stopping: threading.Event) -> threading.Thre
         runtime.clock_ms,
     )
     thread = threading.Thread(target=watch.run, args=(stopping,), name="watch", daemon=True)
+    thread.start()
+    return thread
+
+
+def _start_reading_back(runtime: Runtime, stopping: threading.Event) -> threading.Thread | None:
+    """Start to look for the deals of deliveries whose mapping says verify; none without CLINT_API_TOKEN."""
+    from bridge.recovery.read_back import ReadBacks
+    from bridge.worker.deal_reader import DealReader
+
+    if runtime.clint_api is None:
+        return None
+    reader = DealReader(
+        ReadBacks(runtime.journal, runtime.clint_api, runtime.mappings, runtime.settings.bridge_read_back_wait),
+        runtime.clock_ms,
+    )
+    # In a thread of its own: Clint may be slow, and what is due must be woken all the same.
+    thread = threading.Thread(target=reader.run, args=(stopping,), name="deals", daemon=True)
     thread.start()
     return thread
 

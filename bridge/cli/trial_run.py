@@ -22,6 +22,7 @@ from bridge.cli.trial_show import Show
 from bridge.clint.api import Deal
 from bridge.errors import ClintApiFailed, JournalError
 from bridge.recovery.diagnosis import Cause, refused_at_door, why_no_event
+from bridge.recovery.read_back import CAUSES
 from bridge.recovery.trial import Expected, Seen, Trial, delivered, has_come
 from bridge.runtime import Runtime
 
@@ -168,8 +169,7 @@ class Run:
             self._blame(
                 "trial.deal_not_seen",
                 "Clint took it, and shows no deal of the test customer",
-                "look at Históricos in Clint: a key that its screen does not map (see: bridge mappings checklist), "
-                "neither e-mail nor phone mapped, or an integration that only updates or belongs to another origin",
+                CAUSES,
             )
 
     def _ask_person(self) -> None:

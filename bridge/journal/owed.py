@@ -30,6 +30,7 @@ class NewDelivery:
     state: DeliveryState
     once_key: str | None = None
     payload: str | None = None
+    read_back: str | None = None
     reason_code: str | None = None
     reason: str | None = None
 

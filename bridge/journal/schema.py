@@ -38,6 +38,7 @@ DELIVERED = text("deliveries.state = 'delivered'")
 DEAD = text("deliveries.state = 'dead'")
 HELD = text("deliveries.waiting = 'paused'")
 UNMENDED = text("notices.closed_ms IS NULL")
+TO_READ_BACK = text("deliveries.read_back = 'asked'")
 
 
 def _partial(name: str, *columns: Column[Any], where: TextClause | ColumnElement[bool], unique: bool = False) -> Index:
@@ -128,6 +129,10 @@ deliveries = Table(
     Column("reason", Text),
     Column("created_ms", BigInteger, nullable=False),
     Column("finished_ms", BigInteger),
+    Column("read_back", Text),  # asked, seen, not_seen; null where the mapping does not say verify
+    Column("read_back_tries", Integer, nullable=False, server_default="0"),
+    Column("read_back_due_ms", BigInteger),  # the next look; null before the first one
+    Column("read_back_detail", Text),
     # A batch that is processed a second time, after a crash or by an owner whose lease ran out, can't owe twice.
     UniqueConstraint("event_id", "mapping", "replay", name="deliveries_once_per_mapping"),
 )
@@ -147,6 +152,7 @@ _partial(
 _partial("deliveries_plan", deliveries.c.mapping, deliveries.c.once_key, where=deliveries.c.once_key.is_not(None))
 _partial("deliveries_held", deliveries.c.destination, deliveries.c.id, where=HELD)  # what a resume frees
 _partial("deliveries_dead", deliveries.c.id, where=DEAD)  # what needs a person
+_partial("deliveries_read_back", deliveries.c.finished_ms, where=TO_READ_BACK)  # whose deal is to be looked for
 
 attempts = Table(
     "attempts",

@@ -167,6 +167,7 @@ class Mapping:
     stale: Literal["skip", "send"]
     send_to: str
     routes: tuple[Route, ...]
+    verify: bool
     tests: tuple[Case, ...] = field(repr=False)
     filter_needs: frozenset[str]
     field_needs: frozenset[str]
@@ -204,6 +205,8 @@ class Known:
     destinations: frozenset[str] | None
     root: Path | None = None
     """The directory of the mappings, where `samples/` is looked for."""
+    reads_back: bool = True
+    """Whether deals can be read back from Clint, which `verify` needs."""
 
 
 @dataclass(frozen=True, slots=True)

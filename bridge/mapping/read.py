@@ -183,6 +183,9 @@ class _Reader:
         tests = entries.value("tests")
         if entries.whole and not (isinstance(tests, Sequence) and tests.items):
             findings.warning(entries.node, "tests.none", "no tests; add one, so that a change can't break it unseen")
+        if entries.text("verify") == "true" and not known.reads_back:
+            what = "verify does nothing without CLINT_API_TOKEN; set it (the Clint API needs Elite) or delete verify"
+            findings.warning(entries.value("verify") or entries.node, "verify.no_token", what)
         lint.check_cases(self._cases, self._payload_keys(), known.root, findings)
 
     def _contact_is_whole(self, contact: object) -> bool:
@@ -217,6 +220,7 @@ class _Reader:
             stale=cast(Literal["skip", "send"], entries.text("stale", "skip")),
             send_to=entries.text("send_to", "default"),
             routes=tuple(route for route, _ in self._routes),
+            verify=entries.text("verify") == "true",
             tests=tuple(self._cases),
             filter_needs=_needs(lint.expressions_of_condition(self._filter)),
             field_needs=_needs(lint.expressions_of_fields(self._fields)),

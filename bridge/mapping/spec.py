@@ -121,6 +121,13 @@ MAPPING = _table(
         "Eventos que vão a outro destino (outra etapa no Clint); vale a primeira rota que serve.",
         "[{events: [PAYMENT_OVERDUE], send_to: vencidas}]",
     ),
+    Key(
+        "verify",
+        Shape.BOOLEAN,
+        "true: depois do envio a ponte procura o negócio no Clint e avisa se não o vê (precisa de CLINT_API_TOKEN).",
+        "true",
+        default="false",
+    ),
     Key("tests", Shape.TESTS, "Os testes deste arquivo.", "[{name: ..., given: ..., expect: ...}]"),
 )
 

@@ -153,6 +153,7 @@ class Processor:
                     state=DeliveryState.FILTERED,
                     payload=None,
                     once_key=None,
+                    read_back=None,
                     reason_code="filter.once",
                     reason=reason,
                 )

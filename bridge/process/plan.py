@@ -18,7 +18,7 @@ from bridge.journal.owed import NewDelivery
 from bridge.logs import logger
 from bridge.mapping.asaas_events import flow_rank
 from bridge.mapping.context import build_context, references
-from bridge.model import DeliveryState
+from bridge.model import DeliveryState, ReadBack
 from bridge.process.active import ActiveMapping
 
 log = logger(__name__)
@@ -83,6 +83,7 @@ class Plan:
             DeliveryState.PENDING,
             payload=_storable(json.dumps(payload, ensure_ascii=False)),
             once_key=filtering.once_key(mapping, context),
+            read_back=ReadBack.ASKED.value if mapping.verify else None,
         )
 
     def _new(

@@ -102,6 +102,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CLINT_API_TOKEN", "token of the Clint API, for reading deals back", secret=True),
     Setting("CLINT_API_URL", "base URL of the Clint API", "https://api.clint.digital", parse=_http),
     Setting(
+        "BRIDGE_READ_BACK_WAIT",
+        "seconds after a delivery until its deal is looked for, where the mapping says verify",
+        "30",
+        parse=_seconds(0.1, 3600),
+    ),
+    Setting(
         "DATABASE_URL",
         "SQLAlchemy URL of the journal; otherwise SQLite in the data directory",
         parse=_database,

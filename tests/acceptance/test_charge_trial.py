@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,8 +82,12 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Site]:
     """Give a bridge that runs, with the mappings it ships with and a webhook as `bridge webhook register` makes."""
     scratch = tmp_path_factory.mktemp("trial")
-    settings = {"CLINT_API_TOKEN": DEFAULT_TOKEN}
-    bridge = Deployment(scratch, f"sqlite:///{scratch}/journal.db", redis_url, ROOT / "mappings", settings)
+    mappings = scratch / "shipped"
+    shutil.copytree(ROOT / "mappings", mappings)
+    with (mappings / "cobranca_paga.yaml").open("a", encoding="utf-8") as file:
+        file.write("verify: true\n")
+    settings = {"CLINT_API_TOKEN": DEFAULT_TOKEN, "BRIDGE_READ_BACK_WAIT": "1"}
+    bridge = Deployment(scratch, f"sqlite:///{scratch}/journal.db", redis_url, mappings, settings)
     with bridge:
         bridge.env["CLINT_API_URL"] = bridge.clint_url
         bridge.asaas("keys", keys=[DEFAULT_KEY, PRODUCTION_KEY])
@@ -116,6 +121,22 @@ def test_a_paid_pix_is_proved_by_its_deal(site: Site) -> None:
     assert (charge["status"], charge["value"], charge["externalReference"]) == ("RECEIVED", 10, found["mark"])
     assert (customer["notificationDisabled"], customer["externalReference"]) == (True, found["mark"])
     assert "TESTE" in customer["name"]
+
+
+def test_a_mapping_that_says_verify_has_its_deal_looked_for(site: Site) -> None:
+    """The sweeper's process finds the deal by itself, and the delivery says so."""
+    number = str(site.try_it(status=0)["events"][-1]["id"])
+
+    def paid() -> dict[str, Any]:
+        shown = site.commands.run("events", "show", number, "--json").json
+        return next(one for one in shown["deliveries"] if one["mapping"] == "cobranca_paga")
+
+    until(lambda: paid()["read_back"] == "seen", 20)
+    shown = site.commands.run("events", "show", number)
+    (listed,) = site.commands.run("deliveries", "list", "--mapping", "cobranca_paga", "--limit", "1", "--json").json
+
+    assert "deal       seen: stage " in shown.out
+    assert (listed["read_back"], listed["read_back_tries"]) == ("seen", 1)
 
 
 def test_each_step_is_said_in_plain_lines(site: Site) -> None:

@@ -1,0 +1,215 @@
+"""Deals that are looked for after the delivery: seen, not seen, later, and never at the price of anything else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from bridge.clint.api import Deal
+from bridge.errors import ClintApiFailed
+from bridge.journal import Journal, read_backs
+from bridge.journal.schema import deliveries
+from bridge.mapping import Known
+from bridge.mapping.read import read_mapping
+from bridge.model import DeliveryState, ReadBack
+from bridge.process import ActiveMapping
+from bridge.recovery.read_back import CAUSES, LOOKS, NO_CONTACT, OLDEST_MS, ReadBacks
+from bridge.worker.deal_reader import DealReader
+from tests.factories import NOW_MS, Clock, opened_journal, owe, put_in_state, row_of, until
+
+WAIT_S = 30.0
+TEXT = "events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email, fone: phone(customer.phone)}\nverify: true\n"
+
+
+class Clint:
+    """Stands for the Clint API: what it shows, and whom it was asked for."""
+
+    def __init__(self, *deals: Deal, fails: bool = False) -> None:
+        self.shows = list(deals)
+        self.fails = fails
+        self.asked: list[tuple[str, str]] = []
+
+    def deals(self, email: str = "", phone: str = "") -> list[Deal]:
+        """Return what it shows."""
+        self.asked.append((email, phone))
+        if self.fails:
+            raise ClintApiFailed("the Clint API could not be reached")
+        return self.shows
+
+    def stage(self, deal: Deal) -> str:
+        """Return the stage's label."""
+        return deal.stage
+
+
+class Mappings:
+    """The active mappings of a test."""
+
+    def current(self) -> tuple[ActiveMapping, ...]:
+        """Return the mapping called paga."""
+        mapping = read_mapping(TEXT, "paga.yaml", Known(None, None)).mapping
+        assert mapping is not None
+        return (ActiveMapping(mapping, 1),)
+
+
+DEAL = Deal("d1", "o1", "s1", "Paga", "WON", NOW_MS)
+OLD = Deal("d0", "o1", "s1", "Nova", "OPEN", NOW_MS - 86_400_000)
+
+
+@pytest.fixture
+def journal(database_url: str) -> Iterator[Journal]:
+    """Give a journal of each kind."""
+    with opened_journal(database_url) as made:
+        yield made
+
+
+def delivered(journal: Journal, payload: str = '{"email": "ana@example.com"}', **more: Any) -> int:
+    """Add a delivery that was delivered now and whose deal is to be looked for."""
+    number = owe(journal, payload=payload, read_back=ReadBack.ASKED.value, **more)
+    put_in_state(journal, number, DeliveryState.DELIVERED, finished_ms=NOW_MS, created_ms=NOW_MS)
+    return number
+
+
+def said(journal: Journal, number: int) -> tuple[Any, ...]:
+    """Return what the journal says of the looks."""
+    row = row_of(journal, number)
+    return row["read_back"], row["read_back_tries"], row["read_back_detail"]
+
+
+def test_a_deal_that_stands_is_seen_once_its_time_has_come(journal: Journal) -> None:
+    """Not at once: Clint needs a moment."""
+    clint, number = Clint(DEAL), delivered(journal)
+    looks = ReadBacks(journal, clint, Mappings(), WAIT_S)
+
+    assert looks.step(NOW_MS + 29_000) == 0
+    assert looks.step(NOW_MS + 30_000) == 1
+    assert said(journal, number) == ("seen", 1, "stage Paga, status WON")
+    assert looks.step(NOW_MS + 999_000) == 0
+
+
+def test_one_request_serves_every_delivery_of_a_contact(journal: Journal) -> None:
+    """A batch asks for each contact once."""
+    clint = Clint(DEAL)
+    for customer in ("cus_1", "cus_2", "cus_3"):
+        delivered(journal, '{"email": "ana@example.com", "fone": "5511987654321"}', customer=customer)
+
+    assert ReadBacks(journal, clint, Mappings(), WAIT_S).step(NOW_MS + 30_000) == 3
+    assert clint.asked == [("ana@example.com", "5511987654321")]
+
+
+@pytest.mark.parametrize("shows", [[], [OLD]])
+def test_what_is_not_seen_often_enough_says_the_causes(
+    journal: Journal, capsys: pytest.CaptureFixture[str], shows: list[Deal]
+) -> None:
+    """Each look waits longer than the one before; a deal from before the delivery proves nothing."""
+    clint, number, clock = Clint(*shows), delivered(journal), Clock()
+    looks = ReadBacks(journal, clint, Mappings(), WAIT_S)
+    waits = []
+    for _ in range(LOOKS):
+        waited_s = 30
+        while not looks.step(clock.go(30)):
+            waited_s += 30
+        waits.append(waited_s)
+
+    assert waits == [30, 120, 480, 1920]
+    assert said(journal, number) == ("not_seen", LOOKS, CAUSES)
+    assert "delivery.not_seen" in capsys.readouterr().out
+
+
+def test_a_payload_without_contact_is_not_looked_for(journal: Journal) -> None:
+    """There is nothing to ask Clint for."""
+    clint, number = Clint(DEAL), delivered(journal, '{"nome": "Ana"}')
+    ReadBacks(journal, clint, Mappings(), WAIT_S).step(NOW_MS + 30_000)
+
+    assert said(journal, number) == ("not_seen", 1, NO_CONTACT)
+    assert clint.asked == []
+
+
+def test_a_removed_mapping_leaves_the_email_to_be_guessed(journal: Journal) -> None:
+    """The payload was sent, whatever became of its mapping since."""
+    clint = Clint(DEAL)
+    delivered(journal, '{"mail": "ana@example.com", "valor": "1"}', mapping="outra")
+    ReadBacks(journal, clint, Mappings(), WAIT_S).step(NOW_MS + 30_000)
+
+    assert clint.asked == [("ana@example.com", "")]
+
+
+def test_only_what_was_delivered_lately_is_looked_for(journal: Journal) -> None:
+    """Neither what is still owed, nor what is dead, nor what was delivered days ago."""
+    owe(journal, read_back=ReadBack.ASKED.value, customer="cus_2")
+    dead = owe(journal, read_back=ReadBack.ASKED.value, customer="cus_3")
+    put_in_state(journal, dead, DeliveryState.DEAD, finished_ms=NOW_MS)
+    delivered(journal)
+    put_in_state(journal, owe(journal, customer="cus_4"), DeliveryState.DELIVERED, finished_ms=NOW_MS)
+    looks = ReadBacks(journal, Clint(DEAL), Mappings(), WAIT_S)
+
+    assert looks.step(NOW_MS + OLDEST_MS + 1) == 0
+    assert looks.step(NOW_MS + 30_000) == 1
+
+
+def test_two_that_look_at_once_record_once(journal: Journal) -> None:
+    """The second finds that somebody else has written it down."""
+    delivered(journal)
+    with journal.database.read() as connection:
+        (one,) = read_backs.due(connection, NOW_MS, wait_ms=0, oldest_ms=0, limit=9)
+    with journal.database.write() as connection:
+        recorded = [read_backs.record(connection, one, ReadBack.SEEN) for _ in range(2)]
+
+    assert recorded == [True, False]
+
+
+def test_a_clint_that_fails_costs_no_look(journal: Journal) -> None:
+    """The reader says so and asks again later."""
+    number, clint = delivered(journal), Clint(DEAL, fails=True)
+    stopping = threading.Event()
+    reader = DealReader(ReadBacks(journal, clint, Mappings(), WAIT_S), Clock(NOW_MS + 30_000), 0.01, 0.01)
+    thread = threading.Thread(target=reader.run, args=(stopping,))
+    thread.start()
+    until(lambda: len(clint.asked) > 1)
+    before = said(journal, number)
+    clint.fails = False
+    until(lambda: said(journal, number)[0] == "seen")
+    stopping.set()
+    thread.join()
+
+    assert before == ("asked", 0, None)
+
+
+def test_a_delivery_that_can_not_be_read_does_not_end_the_reader(
+    journal: Journal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fault of ours is logged with where it is, and the thread goes on."""
+    number = delivered(journal, "no JSON")
+    stopping = threading.Event()
+    reader = DealReader(ReadBacks(journal, Clint(), Mappings(), WAIT_S), Clock(NOW_MS + 30_000), 0.01, 0.01)
+    thread = threading.Thread(target=reader.run, args=(stopping,))
+    thread.start()
+    shown = [""]
+
+    def is_said() -> bool:
+        shown[0] += capsys.readouterr().out
+        return "deals.fault" in shown[0]
+
+    until(is_said)
+    stopping.set()
+    thread.join()
+    with journal.database.read() as connection:
+        tries = connection.scalar(select(deliveries.c.read_back_tries).where(deliveries.c.id == number))
+
+    assert tries == 0
+
+
+def test_lint_warns_where_nothing_can_be_read_back() -> None:
+    """`verify: true` without CLINT_API_TOKEN does nothing, which nobody would notice."""
+    codes = {
+        reads_back: [
+            finding.code for finding in read_mapping(TEXT, "paga.yaml", Known(None, None, None, reads_back)).findings
+        ]
+        for reads_back in (True, False)
+    }
+
+    assert "verify.no_token" not in codes[True]
+    assert "verify.no_token" in codes[False]
