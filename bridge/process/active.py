@@ -19,6 +19,9 @@ log = logger(__name__)
 
 LOOK_EVERY_MS = 500
 """How old a process's idea of the active mappings may be; with the sweeper's second before it, two seconds hold."""
+GONE_AFTER_MS = 3_000
+"""How long a file must be gone before its mapping is removed: editors and git replace a file by removing it first, and
+the events of that moment would pass the mapping by."""
 _ANYTHING = Known(None, None)
 
 
@@ -91,6 +94,7 @@ class MappingFiles:
         self._clock_ms = clock_ms
         self._seen: dict[str, tuple[int, int]] | None = None
         self._imported: dict[str, tuple[int, int]] | None = None
+        self._gone_ms: dict[str, int] = {}
         self._read: list[ReadMapping] = []
 
     def read(self) -> list[ReadMapping]:
@@ -108,24 +112,28 @@ class MappingFiles:
     def import_changed(self) -> list[ReadMapping]:
         """Make revisions of the files that could run and whose text is new; return what was read.
 
-        A file that is gone removes its mapping, unless its newest revision was made elsewhere.
+        A file that stays gone removes its mapping, unless its newest revision was made elsewhere.
         """
         read = self.read()
         # A directory that is away (not mounted, not readable, elsewhere) says nothing about what was in it.
         away = any(Path(item.path) == self._directory for item in read)
-        if away or self._imported == self._seen:
+        if away or (self._imported == self._seen and not self._gone_ms):
             return read
+        now_ms = self._clock_ms()
         texts = {Path(item.path).stem: item.text for item in read}
         authors = {Path(item.path).stem: _owner(Path(item.path)) for item in read if item.mapping is not None}
         good = {Path(item.path).stem for item in read if item.mapping is not None}
         with self._journal.database.write() as connection:
             gone = [r.mapping for r in revisions.active(connection) if r.origin == "file" and r.mapping not in texts]
-            for name in [*sorted(good), *gone]:
+            since = {name: self._gone_ms.get(name, now_ms) for name in gone}
+            stay_gone = [name for name in gone if now_ms - since[name] >= GONE_AFTER_MS]
+            for name in [*sorted(good), *stay_gone]:
                 text = texts.get(name)
                 author = authors.get(name, "")
-                fresh = revisions.import_text(connection, name, text, "file", author, self._clock_ms())
+                fresh = revisions.import_text(connection, name, text, "file", author, now_ms)
                 if fresh is not None:
                     log.info("mapping.imported", mapping=name, revision=fresh, removed=text is None)
+        self._gone_ms = {name: since[name] for name in gone if name not in stay_gone}
         self._imported = self._seen
         return read
 

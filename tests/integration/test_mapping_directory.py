@@ -24,7 +24,31 @@ def test_a_directory_that_is_away_removes_no_mapping(tmp_path: Path, sqlite_url:
 
         assert [item.mapping.name for item in active] == ["paga"]
 
-        (directory / "paga.yaml").unlink()
-        MappingFiles(journal, directory, known, lambda: NOW_MS).import_changed()
+
+def test_a_mapping_is_removed_only_when_its_file_stays_gone(tmp_path: Path, sqlite_url: str) -> None:
+    """Git and editors replace a file by removing it first: the events of that moment must not pass the mapping by."""
+    path = tmp_path / "paga.yaml"
+    path.write_text(TEXT)
+    clock = Clock()
+    with opened_journal(sqlite_url) as journal:
+        files = MappingFiles(journal, tmp_path, Known(None, None), clock)
+        files.import_changed()
+        path.unlink()
+        files.import_changed()
+        clock.go(2.9)
+        files.import_changed()
+
+        assert [item.mapping.name for item in ActiveMappings(journal, Clock()).current()] == ["paga"]
+
+        path.write_text(TEXT)
+        files.import_changed()
+        clock.go(5)
+        path.unlink()
+        files.import_changed()
+
+        assert [item.mapping.name for item in ActiveMappings(journal, Clock()).current()] == ["paga"]
+
+        clock.go(3)
+        files.import_changed()
 
         assert ActiveMappings(journal, Clock()).current() == ()
