@@ -176,7 +176,8 @@ class Charges:
 
     def _ids_of_plan(self, plan: str, first: str) -> tuple[str, ...]:
         check_id(self._api.account, "installment", plan)
-        answer = self._api.get(f"/installments/{plan}/payments", {"limit": 100}) or {}
+        # Not /installments/ID/payments: the document gives that no limit, and a page has 10 by default.
+        answer = self._api.get("/payments", {"installment": plan, "limit": 100}) or {}
         data = answer.get("data")
         found = [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
         found.sort(key=lambda item: int(item.get("installmentNumber") or 0))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
 import pytest
 from flask import Flask
 
+from bridge.asaas.charges import Charges, Order, Split
 from bridge.asaas.client import PATHS
+from bridge.asaas.webhooks import Webhooks
 from bridge.simulator.serve import Served
 from tests.charges import Place, place
 from tests.simulator.contract import Contract, operation_of
@@ -20,6 +24,21 @@ USED = {
     "GET /v3/financialTransactions",
 }
 """What the bridge asks for: who adds a request adds it here, and lets a test below make it."""
+
+WRITTEN = {
+    "POST /v3/customers",
+    "DELETE /v3/customers/{id}",
+    "POST /v3/payments",
+    "POST /v3/sandbox/payment/{id}/confirm",
+    "DELETE /v3/payments/{id}",
+    "GET /v3/payments",
+    "GET /v3/webhooks",
+    "POST /v3/webhooks",
+    "PUT /v3/webhooks/{id}",
+    "POST /v3/webhooks/{id}/removeBackoff",
+    "DELETE /v3/webhooks/{id}",
+}
+"""What the bridge writes there, and reads on the way."""
 
 EVERYTHING = """
 events: [PAYMENT_CREATED, PAYMENT_RECEIVED, PAYMENT_CONFIRMED]
@@ -61,6 +80,34 @@ def test_every_request_is_in_the_document(at: Place) -> None:
     assert said.out.count("would be sent to default") == 5
     assert contract.breaches == []
     assert contract.operations == USED
+
+
+def test_what_a_test_charge_and_the_webhook_write_is_in_the_document(at: Place) -> None:
+    """A paid charge with a split, a plan that is removed, and a webhook from register to remove, over real HTTP."""
+    contract = Contract(at.asaas.app)
+    runtime = at.runtime()
+    charges = Charges(runtime.asaas["default"])
+    split = Split.parse("48548710-9baa-4ec1-a11f-9010193527c6:20%")
+    due = (at.calendar.now.date() + timedelta(days=3)).isoformat()
+    paid = Order("contract", "PIX", Decimal("10.00"), due, splits=(split,), email="teste@example.com")
+    plan = Order("contract", "BOLETO", Decimal("30.00"), due, installments=3, email="teste@example.com")
+    customer = charges.make_customer(paid)
+    charges.pay(charges.make_charge(customer, paid).payment_ids[0])
+    charges.remove(charges.make_charge(customer, plan))
+    charges.remove_customer(customer)
+    at.register("tudo", EVERYTHING)
+    webhook = ["--url", "https://bridge.example.com"]
+    at.commands.run("webhook", "register", *webhook, "--email", "ana@example.com", "--yes")
+    at.commands.run("webhook", "register", *webhook, "--send-type", "non_sequentially", "--yes")
+    at.commands.run("webhook", "status", *webhook)
+    at.commands.run("webhook", "resume", *webhook)
+    webhooks = Webhooks(runtime.asaas["default"])
+    webhooks.remove_backoff(webhooks.all()[0].id)
+    runtime.close()
+    at.commands.run("webhook", "remove", *webhook, "--yes")
+
+    assert contract.breaches == []
+    assert contract.operations == WRITTEN
 
 
 @pytest.mark.parametrize(
