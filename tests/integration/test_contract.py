@@ -102,7 +102,7 @@ def test_what_a_test_charge_and_the_webhook_write_is_in_the_document(at: Place) 
     at.commands.run("webhook", "status", *webhook)
     at.commands.run("webhook", "resume", *webhook)
     webhooks = Webhooks(runtime.asaas["default"])
-    webhooks.remove_backoff(webhooks.all()[0].id)
+    webhooks.remove_backoff(webhooks.all()[0])
     runtime.close()
     at.commands.run("webhook", "remove", *webhook, "--yes")
 
