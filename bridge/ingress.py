@@ -76,11 +76,10 @@ class Ingress:
     def _start(self) -> None:
         # Not at construction: a web server forks after the application is made, and threads do not survive a fork.
         # A writer that a fault ended is replaced: else every request from then on would wait in vain.
-        if self._writer is None or not self._writer.is_alive():
-            with self._starting:
-                if self._writer is None or not self._writer.is_alive():
-                    self._writer = threading.Thread(target=self._write_all, name="ingress", daemon=True)
-                    self._writer.start()
+        with self._starting:
+            if self._writer is None or not self._writer.is_alive():
+                self._writer = threading.Thread(target=self._write_all, name="ingress", daemon=True)
+                self._writer.start()
 
     def _write_all(self) -> None:
         while True:

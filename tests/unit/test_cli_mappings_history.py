@@ -12,7 +12,7 @@ from bridge.journal import revisions
 from bridge.mapping import Known
 from bridge.process import MappingFiles
 from tests.commands import Commands
-from tests.factories import NOW_MS
+from tests.factories import NOW_MS, Clock
 
 ONE = "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'ana@example.com'\"}\n"
 TWO = f"{ONE}deal:\n  valor: payment.value\n"
@@ -122,7 +122,12 @@ def test_restore_shows_the_difference_and_asks(commands: Commands, answer: str, 
 def test_restore_of_a_removed_mapping(commands: Commands) -> None:
     """The removal itself has no text, the one before has; there is no file to speak of then."""
     (commands.mappings / "paga.yaml").unlink()
-    bring(commands)
+    with commands.journal() as journal:
+        clock = Clock()
+        files = MappingFiles(journal, commands.mappings, Known(None, None), clock)
+        files.import_changed()
+        clock.go(3)  # a file must stay gone
+        files.import_changed()
     lines = commands.run("mappings", "history", "paga").out.splitlines()
     removal = commands.run("mappings", "restore", "paga", "3", "--yes")
     said = commands.run("mappings", "restore", "paga", "2", "--yes")

@@ -24,6 +24,7 @@ def test_guide_has_operators_functions_and_events() -> None:
     """The three other tables are printed as they are."""
     assert guide.operators() in README
     assert guide.functions() in README
+    assert guide.derived() in README
     assert guide.events() in README
 
 
