@@ -47,7 +47,8 @@ def _keep(account: str) -> None:
     # An account without a token has no way in: a stranger must not be able to post money events.
     if not known.webhook_token or not check_token(known.webhook_token, request.headers.get("asaas-access-token")):
         raise WrongToken(mend=f"set the same token in Asaas's webhook and for the account {account} here")
-    runtime.ingress.keep(parse_event(account, _body(), runtime.clock_ms()))
+    event = parse_event(account, _body(), runtime.clock_ms())
+    runtime.ingress.keep(event)
 
 
 def _body() -> bytes:

@@ -50,7 +50,7 @@ def runtime_of(environ: dict[str, str], **more: str) -> Runtime:
     return Runtime(Settings.from_env({**environ, **more}))
 
 
-@pytest.mark.usefixtures("migrated")
+@pytest.mark.usefixtures("migrated", "redis")  # emptied: another test's pause of the account would hold the event
 def test_an_event_goes_the_whole_way(environ: dict[str, str], redis_url: str) -> None:
     """From the door over Asaas's API to the destination, with nothing but what the settings say."""
     customer = json.dumps({"object": "customer", "id": "cus_1", "email": "ana@example.com"}).encode()
