@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import pty
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,13 +22,6 @@ from bridge.journal import Journal
 from tests.factories import opened_journal
 
 ROOT = Path(__file__).parents[1]
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody has right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class PostgresServer:
         self._scratch = Path(tempfile.mkdtemp(prefix="bridge-postgres-"))
         self._programs = _find_postgres(self._scratch)
         self._data = self._scratch / "data"
-        self._port = _free_port()
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
         self._make_cluster()
@@ -240,7 +240,8 @@ def _bundled_postgres() -> Path | None:
     return found[-1].parent if found else None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody has right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from click.testing import CliRunner
 from bridge.cli.entry import cli
 from bridge.simulator.asaas import DEFAULT_KEY
 from bridge.simulator.clint import INTEGRATIONS
+from tests.services import free_port
 
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
 ROOT = Path(__file__).parents[2]
@@ -42,13 +42,6 @@ QUICK = {
     "BRIDGE_CIRCUIT_WAIT": "0.5",
 }
 """Settings under which an hour of trouble passes in seconds."""
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody has right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from bridge.queueing.embedded import find_server
-from tests.commands import ROOT, free_port
+from tests.commands import ROOT
 from tests.factories import until
+from tests.services import free_port
 
 pytestmark = [
     pytest.mark.slow,

@@ -17,8 +17,9 @@ from bridge.queueing.embedded import find_server
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
 from bridge.simulator.serve import Served
-from tests.commands import ROOT, Commands, free_port
+from tests.commands import ROOT, Commands
 from tests.factories import until
+from tests.services import free_port
 
 pytestmark = [
     pytest.mark.slow,

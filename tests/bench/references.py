@@ -24,7 +24,8 @@ from flask import Flask, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from bridge.settings import SETTINGS
-from tests.acceptance.deployment import free_port, until
+from tests.acceptance.deployment import until
+from tests.services import free_port
 
 VIEW_HEAD = b"POST / HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: "
 _FILE = "BENCH_VIEW_FILE"

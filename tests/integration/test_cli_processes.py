@@ -16,9 +16,9 @@ import pytest
 
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.serve import Served
-from tests.commands import Commands, free_port
+from tests.commands import Commands
 from tests.factories import until
-from tests.services import PostgresServer
+from tests.services import PostgresServer, free_port
 
 NO_REDIS = "redis://127.0.0.1:1/0"
 SETTINGS = {
