@@ -16,10 +16,13 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3 python3.13 python3
 # More for pytest, such as `make test PYTEST_ARGS="-k lanes -x"`.
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo up test test-fast lint fix docs docs-check bench clean
+# Tests that run at once: most of them wait more than they compute. `make test JOBS=0` runs one after another.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, len(os.sched_getaffinity(0)) + 1))')
+
+.PHONY: help setup demo up test test-fast lint fix lock audit docs docs-check bench bench-compare bench-hosts scale torture clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with the bridge and all that its tests need
 
@@ -45,7 +48,7 @@ up: $(READY) ## start everything on this machine for real (needs the settings of
 
 test: $(READY) ## run all tests with branch coverage and hold the coverage floors
 	@rm -f .coverage .coverage.*
-	$(PY) -m coverage run -m pytest $(PYTEST_ARGS)
+	$(PY) -m coverage run -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage json --quiet
 	@$(PY) tests/coverage_floor.py .coverage.json
@@ -58,6 +61,16 @@ lint: $(READY) ## check style, format, types and the generated parts of the docu
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	@$(MAKE) --no-print-directory docs-check
+	@$(PY) -m tests.lockfile check
+
+lock: $(READY) ## write requirements.lock anew: newest versions that pyproject.toml allows, with hashes
+	@$(PY) -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
+	$(PY) -m tests.lockfile write
+
+# Not part of lint: it asks an advisory service on the network for each package.
+audit: $(READY) ## look for known vulnerabilities in what requirements.lock names
+	@$(PY) -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9,<3'
+	$(PY) -m pip_audit --requirement requirements.lock --no-deps --disable-pip --strict
 
 fix: $(READY) ## mend what ruff can mend, and format
 	$(PY) -m ruff check --fix
@@ -68,12 +81,28 @@ DOCUMENTS := .env.example $(wildcard *.md docs/*.md mappings/*.md)
 
 docs: $(READY) ## write the generated parts of the documents anew
 	$(PY) -m cogapp -r --verbosity=1 $(DOCUMENTS)
+	@$(PY) -m docs.openapi
 
 docs-check: $(READY) ## fail when a generated part of a document is not what the code says
 	@$(PY) -m cogapp --check --check-fail-msg="run make docs" --diff --verbosity=0 $(DOCUMENTS)
 
 bench: $(READY) ## measure answers and deliveries per second on this machine
 	$(PY) -m tests.bench $(BENCH_ARGS)
+
+bench-compare: $(READY) ## run the bench on REF=<revision> and on the work tree in turn, and say what changed
+	@if [ -z "$(REF)" ]; then echo "make bench-compare needs a revision: make bench-compare REF=main" >&2; exit 2; fi
+	$(PY) -m tests.bench.compare $(REF) $(BENCH_ARGS)
+
+bench-hosts: $(READY) ## measure a bridge on several machines (network namespaces; needs root)
+	$(PY) -m tests.bench.hosts $(BENCH_ARGS)
+
+scale: $(READY) ## simulate the end of a month at 100,000 merchants, for docs/scale.md
+	$(PY) -m tests.scale $(SCALE_ARGS)
+	@$(MAKE) --no-print-directory docs
+
+torture: $(READY) ## break the bridge in every way that docs/reliability.md lists, and judge it each time (minutes)
+	$(PY) -m tests.torture $(TORTURE_ARGS)
+	@$(MAKE) --no-print-directory docs
 
 clean: ## remove .venv and everything that was generated
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

@@ -190,5 +190,8 @@ def _told(value: Any, *, personal: bool) -> str:
         return "missing"
     if personal or isinstance(value, (list, dict)):
         return kind_of(value)
-    text = redact(as_text(value))
+    try:
+        text = redact(as_text(value))
+    except Unreadable:  # 1e400 is JSON, and no number that could be said
+        return kind_of(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,25 +1,24 @@
 """Keeps what Asaas posts: nothing is answered with 200 before it is committed here.
 
 Ingress does no mapping and no network call: a broken mapping, a hanging Clint or an absent Redis must not cost an event
-or time. One thread writes; it commits what has gathered while the commit before was under way, so that many requests
-share a commit and each still waits for its own. Waking the lane is left to another thread and may fail.
+or time. A request that finds nobody writing writes; those that come meanwhile gather, and the first of them writes for
+all when that commit is done. So many requests share a commit, each still waits for its own, and a lone one is not
+handed to another thread: that cost more than the commit. Waking the lane is left to another thread and may fail.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from queue import SimpleQueue
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from bridge.errors import BridgeError, JournalError
+from bridge.failpoints import reached
 from bridge.journal import Journal
 from bridge.journal.events import Kept
 from bridge.logs import logger
-from bridge.model import IncomingEvent
+from bridge.model import IncomingEvent, trace_id
 
 log = logger(__name__)
 
@@ -28,97 +27,110 @@ ANSWER_WITHIN_S = 8.0
 BATCH = 64
 
 
-class _Posted(NamedTuple):
-    event: IncomingEvent
-    kept: Future[Kept]
-    waits_until_s: float
+class _Posted:
+    """An event whose request waits."""
+
+    __slots__ = ("error", "event", "kept", "told", "until_s", "writes")
+
+    def __init__(self, event: IncomingEvent, until_s: float) -> None:
+        self.event = event
+        self.until_s = until_s
+        self.kept: Kept | None = None
+        self.error: Exception | None = None
+        self.writes = False
+        """Whether its request is the one to write now."""
+        self.told = threading.Lock()  # held until there is something to tell: the cheapest way to wait for another
+        self.told.acquire()
 
 
 class Ingress:
-    """The door's writer: one for each web process, started at the first event."""
+    """The door's writing: one for each web process."""
 
-    def __init__(self, journal: Journal, wake: Callable[[int], None]) -> None:
+    def __init__(self, journal: Journal, wake: Callable[[int], None], answer_within_s: float = ANSWER_WITHIN_S) -> None:
         self._journal = journal
         self._wake = wake
-        self._posted: SimpleQueue[_Posted | None] = SimpleQueue()
-        self._starting = threading.Lock()
-        self._writer: threading.Thread | None = None
+        self._answer_within_s = answer_within_s
+        self._lock = threading.Lock()
+        self._posted: deque[_Posted] = deque()
+        self._somebody_writes = False
 
     def keep(self, event: IncomingEvent) -> Kept:
         """Return once the event is durable; raise JournalError where it could not be written in time.
 
-        An event that is written after the error was raised is no harm: Asaas posts it again, and it is kept once.
+        An event that is written after the error was raised is no harm: Asaas posts it again, and it is kept once. The
+        request that writes waits for the database as long as it takes, the others do not.
         """
-        self._start()
-        kept: Future[Kept] = Future()
-        self._posted.put(_Posted(event, kept, time.monotonic() + ANSWER_WITHIN_S))
-        try:
-            result = kept.result(ANSWER_WITHIN_S)
-        except FutureTimeout:
-            raise _too_late() from None
+        item = _Posted(event, time.monotonic() + self._answer_within_s)
+        with self._lock:
+            self._posted.append(item)
+            item.writes = not self._somebody_writes
+            self._somebody_writes = True
+        if item.writes or self._told_to_write(item):
+            self._write_for_all()
+        if item.kept is None:
+            raise item.error or JournalError(
+                f"the journal did not take the event within {self._answer_within_s:g} seconds"
+            )
         log.info(
             "event.received",
-            event_id=result.id,
+            trace=trace_id(event.account, event.key),
+            event_id=item.kept.id,
             event_key=event.key,
             name=event.name,
             account=event.account,
             object=event.object_id,
-            repeats=result.repeats,
+            repeats=item.kept.repeats,
         )
-        return result
+        return item.kept
 
-    def close(self) -> None:
-        """Write what has gathered and end the writer."""
-        if self._writer is not None:
-            self._posted.put(None)
-            self._writer.join()
+    def _told_to_write(self, item: _Posted) -> bool:
+        """Wait for another request's commit; return whether it has come to this one to write instead."""
+        if not item.told.acquire(timeout=self._answer_within_s):
+            with self._lock:
+                # Who was told 503 comes again: a journal that was away must not find a queue of the past.
+                if not item.writes and item in self._posted:
+                    self._posted.remove(item)
+        return item.writes
 
-    def _start(self) -> None:
-        # Not at construction: a web server forks after the application is made, and threads do not survive a fork.
-        # A writer that a fault ended is replaced: else every request from then on would wait in vain.
-        with self._starting:
-            if self._writer is None or not self._writer.is_alive():
-                self._writer = threading.Thread(target=self._write_all, name="ingress", daemon=True)
-                self._writer.start()
-
-    def _write_all(self) -> None:
-        while True:
-            batch = [self._posted.get()]
-            while len(batch) < BATCH and not self._posted.empty():
-                batch.append(self._posted.get())
-            posted = [item for item in batch if item is not None]
-            if posted:
-                self._write(posted)
-            if None in batch:
-                return
-
-    def _write(self, posted: list[_Posted]) -> None:
-        # Who was told 503 already comes again: a journal that was away must not find a queue of the past.
-        for item in posted:
-            if item.waits_until_s < time.monotonic():
-                item.kept.set_exception(_too_late())
-        posted = [item for item in posted if not item.kept.done()]
-        if not posted:
-            return
+    def _write_for_all(self) -> None:
+        """Write what has gathered, let the next one write, and wake the lanes."""
+        with self._lock:
+            batch = [self._posted.popleft() for _ in range(min(BATCH, len(self._posted)))]
+        lanes: set[int] = set()
         try:
-            kept = self._journal.append([item.event for item in posted])
-        except Exception as error:  # noqa: BLE001 (whatever it is, each waiting request must be answered)
-            self._failed(posted, error)
-            return
-        for item, (_, result) in zip(posted, kept, strict=True):
-            item.kept.set_result(result)
-        for lane in {lane for lane, _ in kept}:
+            lanes = self._write(batch)
+        finally:
+            with self._lock:
+                if self._posted:
+                    self._posted[0].writes = True
+                    self._posted[0].told.release()
+                else:
+                    self._somebody_writes = False
+            for item in batch:
+                if not item.writes:
+                    item.told.release()
+        reached("ingress.before_wake")
+        for lane in lanes:
             self._wake(lane)
 
-    def _failed(self, posted: list[_Posted], error: Exception) -> None:
-        if len(posted) > 1:
-            # One of them may be what the database can't take: the others must not fail with it.
-            for item in posted:
-                self._write([item])
-            return
-        log.error("event.not_kept", event_key=posted[0].event.key, name=posted[0].event.name, error=str(error))
-        posted[0].kept.set_exception(error if isinstance(error, BridgeError) else JournalError())
+    def _write(self, batch: Sequence[_Posted]) -> set[int]:
+        """Commit these events and note what became of each; return the lanes that have work now."""
+        reached("ingress.before_write")
+        try:
+            kept = self._journal.append([item.event for item in batch], next_in_turn=True)
+        except Exception as error:  # noqa: BLE001 (whatever it is, each waiting request must be answered)
+            return self._write_singly(batch, error)
+        reached("ingress.after_commit")
+        for item, (_, result) in zip(batch, kept, strict=True):
+            item.kept = result
+        return {lane for lane, _ in kept}
 
-
-def _too_late() -> JournalError:
-    return JournalError(f"the journal did not take the event within {ANSWER_WITHIN_S:g} seconds")
+    def _write_singly(self, batch: Sequence[_Posted], error: Exception) -> set[int]:
+        """Try each event by itself: one of them may be what the database can't take."""
+        if len(batch) > 1:
+            in_time = (item for item in batch if time.monotonic() < item.until_s)
+            return set[int]().union(*(self._write([item]) for item in in_time))
+        (item,) = batch
+        log.error("event.not_kept", event_key=item.event.key, name=item.event.name, error=str(error))
+        item.error = error if isinstance(error, BridgeError) else JournalError()
+        return set()

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from json import JSONEncoder
 from typing import Any, TextIO, cast
 
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
+from bridge.errors import BridgeError
 from bridge.redaction import redact, redact_all
 
 # httpx and urllib3 log every URL they ask, and a Clint URL is a secret as a whole; the others speak at every job or
@@ -29,7 +32,7 @@ _HEAD = ("at", "level", "action", "logger")
 def configure(level: str = "info", *, json: bool = True, stream: TextIO | None = None) -> None:
     """Send the records of the bridge and of its libraries, from that level on, to the stream or standard output."""
     structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, _record, _renderer(json)],
+        processors=[structlog.processors.add_log_level, _format_exception, _record, _renderer(json)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(stream),
         # A logger that a module keeps would otherwise go on with the configuration it met first.
@@ -67,7 +70,7 @@ def _library_formatter(json: bool) -> logging.Formatter:
         foreign_pre_chain=[_library_record],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
+            _format_exception,
             _record,
             _renderer(json),
         ],
@@ -78,6 +81,32 @@ def _library_record(_logger: WrappedLogger, method: str, fields: EventDict) -> E
     """Say a library's text as a field, since its wording is nothing to search for."""
     message = fields.pop("event")
     return {**fields, "event": "library.logged", "level": method, "_logger": fields["_record"].name, "message": message}
+
+
+# Their messages name files, hosts and names of the code. Those of others quote the value that they could not take.
+_HARMLESS = (BridgeError, OSError, ImportError, AttributeError, NameError)
+
+
+def _traceback(exc_info: ExcInfo) -> str:
+    """Return where it happened, and what, down to the first cause; what was said only where it quotes no value."""
+    shown = traceback.TracebackException(*exc_info, capture_locals=False)
+    return "".join(_without_values(shown)).rstrip()
+
+
+def _without_values(shown: traceback.TracebackException) -> Iterator[str]:
+    earlier = shown.__cause__ or (None if shown.__suppress_context__ else shown.__context__)
+    if earlier is not None:
+        yield from _without_values(earlier)
+        yield "\nafter which:\n\n"
+    yield "Traceback (most recent call last):\n"
+    yield from shown.stack.format()
+    if issubclass(shown.exc_type or Exception, _HARMLESS):
+        yield from shown.format_exception_only()
+    else:
+        yield f"{shown.exc_type.__qualname__ if shown.exc_type else 'error'}\n"
+
+
+_format_exception = structlog.processors.ExceptionRenderer(_traceback)
 
 
 def _record(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:

@@ -94,6 +94,7 @@ class Waiting(StrEnum):
 
     BACKOFF = "backoff"  # a failed attempt; waits for its due time
     CIRCUIT = "circuit"  # the destination fails for several customers; one probe at a time
+    PACE = "pace"  # the operator's rate limit for the destination; waits for a free slot
     PAUSED = "paused"  # the destination is paused until a person resumes it
 
 
@@ -139,3 +140,21 @@ def idempotency_key(account: str, event_key: str, mapping: str, replay: int) -> 
     It is derived, not drawn, so that it survives a journal restored from a backup.
     """
     return hashlib.sha256("\x00".join((account, event_key, mapping, str(replay))).encode()).hexdigest()[:32]
+
+
+def trace_id(account: str, event_key: str) -> str:
+    """Return the id that every log line, span and POST about one event carries: 32 hexadecimal digits.
+
+    As W3C's Trace Context has them. It is derived, so that all processes know it and nothing has to be kept.
+    """
+    return hashlib.sha256(f"trace\x00{account}\x00{event_key}".encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def attempt_span(trace: str, delivery_id: int, number: int) -> str:
+    """Return the id of an attempt within its event's trace: 16 hexadecimal digits."""
+    return hashlib.sha256(f"span\x00{trace}\x00{delivery_id}\x00{number}".encode()).hexdigest()[:16]
+
+
+def traceparent(trace: str, delivery_id: int, number: int) -> str:
+    """Return the header (W3C Trace Context) with which a destination could join the event's trace."""
+    return f"00-{trace}-{attempt_span(trace, delivery_id, number)}-01"

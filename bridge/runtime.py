@@ -6,39 +6,41 @@ opens no client of Clint and a command that reads the journal needs no Redis.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import httpx
 from redis import Redis
 
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.environment import base_url, environment
+from bridge.asaas.environment import environment
 from bridge.asaas.governor import Governor
 from bridge.asaas.redis_link import RedisLink
-from bridge.clint import ClintClient, check_url, http_client
+from bridge.clint import ClintClient, GuardedClient, check_url, http_client
 from bridge.clint.api import ClintApi
-from bridge.delivery.circuit import Limits
-from bridge.delivery.retry import Policy
 from bridge.enrichment import Cache, Enricher
 from bridge.enrichment.cache import Lifetimes
 from bridge.errors import JournalNotMigrated, SettingsError
 from bridge.ingress import Ingress
-from bridge.journal import Database, Journal, destinations
+from bridge.journal import Database, Journal, destinations, keys
+from bridge.journal.clock import DatabaseClock
+from bridge.journal.clock import own_clock_ms as clock_ms
 from bridge.mapping import Known
+from bridge.observing import Observer
+from bridge.observing.counts import SharedCounts
+from bridge.observing.observer import spans_to
 from bridge.outbox import Outbox, Rules
 from bridge.process import ActiveMappings, MappingFiles, Processor
 from bridge.queueing.wakeups import TIMEOUT_S, BackgroundWaker, Wakeups, connect
-from bridge.settings import Settings
+from bridge.sealing import Keyring
+from bridge.settings import Account, Settings
+from bridge.tenants import Tenants
+from bridge.tenants.clients import Clients, Governors
 
-
-def clock_ms() -> int:
-    """Return the time: milliseconds since the epoch, UTC."""
-    return time.time_ns() // 1_000_000
+__all__ = ["Runtime", "clock_ms", "open_journal"]
 
 
 class Runtime:
@@ -46,14 +48,19 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.clock_ms = clock_ms
         self._opened = ExitStack()
+
+    @cached_property
+    def clock_ms(self) -> Callable[[], int]:
+        """The clock that leases and due times go by: the same for all processes of the journal."""
+        database = self.journal.database
+        return clock_ms if database.is_sqlite else DatabaseClock(database)
 
     @cached_property
     def journal(self) -> Journal:
         """The journal; not opened yet."""
-        pool_size = max(4, self.settings.bridge_worker_lanes + 2)
-        database = Database(self.settings.database_url, pool_size=pool_size)
+        keyring = Keyring.from_text(self.settings.bridge_encryption_key)
+        database = Database(self.settings.database_url, keyring=keyring)
         self._opened.callback(database.close)
         return Journal(database, self.settings.bridge_lease)
 
@@ -81,19 +88,30 @@ class Runtime:
     @cached_property
     def ingress(self) -> Ingress:
         """The door's writer."""
-        ingress = Ingress(self.journal, BackgroundWaker(self.wakeups).wake)
-        self._opened.callback(ingress.close)
-        return ingress
+        waker = BackgroundWaker(self.wakeups)
+        self._opened.callback(waker.close)
+        return Ingress(self.journal, waker.wake)
 
     @cached_property
+    def tenants(self) -> Tenants:
+        """The accounts and destinations of the environment and of the journal, as they are at the moment."""
+        return Tenants(self.settings, self.journal)
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """The accounts by name, as they are at the moment."""
+        return self.tenants.accounts
+
+    @property
+    def destinations(self) -> Mapping[str, str]:
+        """The webhook URLs by the destination's name, as they are at the moment."""
+        return self.tenants.destinations
+
+    @property
     def known(self) -> Known:
-        """What the environment names that mappings may refer to."""
-        return Known(
-            frozenset(self.settings.accounts),
-            frozenset(self.settings.destinations),
-            self.settings.bridge_mappings_dir,
-            bool(self.settings.clint_api_token),
-        )
+        """What mappings may refer to at the moment."""
+        directory, token = self.settings.bridge_mappings_dir, self.settings.clint_api_token
+        return Known(frozenset(self.accounts), frozenset(self.destinations), directory, bool(token))
 
     @cached_property
     def mappings(self) -> ActiveMappings:
@@ -105,44 +123,48 @@ class Runtime:
         return RedisLink.from_url(self.settings.redis_url or None)
 
     @cached_property
-    def governors(self) -> dict[str, Governor]:
-        """The limits of each account that has a key."""
-        keyed = (account for account in self.settings.accounts.values() if account.api_key)
-        return {account.name: Governor(account.name, self._redis_link) for account in keyed}
+    def shared_counts(self) -> SharedCounts:
+        """What this process counts for the metrics, and the way to the numbers of all."""
+        counts = SharedCounts(self._redis_link)
+        self._opened.callback(counts.close)
+        return counts
 
     @cached_property
-    def asaas(self) -> dict[str, AsaasClient]:
+    def observer(self) -> Observer:
+        """What the stages tell what they did."""
+        observer = Observer(self.shared_counts, spans_to(self.settings.otel_exporter_otlp_endpoint))
+        self._opened.callback(observer.close)
+        return observer
+
+    @cached_property
+    def governors(self) -> Mapping[str, Governor]:
+        """The limits of each account that has a key."""
+        return Governors(self.accounts, lambda name: Governor(name, self._redis_link))
+
+    @cached_property
+    def asaas(self) -> Mapping[str, AsaasClient]:
         """The API client of each account that has a key; raises SettingsError where a key would go in clear."""
         override = self.settings.asaas_api_url
         self._refuse({"ASAAS_API_URL": override})
-        http = self._http()
-        return {
-            account.name: AsaasClient(
-                account.name,
-                account.api_key,
-                base_url(account.api_key, override),
-                http,
-                self.governors[account.name],
-            )
-            for account in self.settings.accounts.values()
-            if account.api_key
-        }
+        return Clients(self.accounts, self.governors, override, self._http())
 
     @cached_property
     def enricher(self) -> Enricher:
         """What fetches the objects that events point to."""
-        ttl_s = self.settings.bridge_cache_ttl
-        return Enricher(self.asaas, Cache(self._redis_link, Lifetimes(customer_s=ttl_s)))
+        lifetimes = Lifetimes(customer_s=self.settings.bridge_cache_ttl)
+        return Enricher(self.asaas, Cache(self._redis_link, lifetimes, keyring=self.journal.database.keyring))
 
     def environment(self, account: str) -> str:
         """Return production or sandbox, by the account's key."""
-        key = self.settings.accounts[account].api_key if account in self.settings.accounts else ""
-        return environment(self.settings.asaas_api_url or key)
+        found = self.accounts.get(account)
+        return environment(self.settings.asaas_api_url or (found.api_key if found else ""))
 
     @cached_property
     def processor(self) -> Processor:
         """The deciding half of a drain."""
-        return Processor(self.journal, self.mappings, self.enricher, self.environment, self.clock_ms)
+        return Processor(
+            self.journal, self.mappings, self.enricher, self.environment, self.clock_ms, observer=self.observer
+        )
 
     @cached_property
     def clint(self) -> ClintClient:
@@ -157,32 +179,28 @@ class Runtime:
     def clint_api(self) -> ClintApi | None:
         """The client that reads deals back, None without CLINT_API_TOKEN."""
         s = self.settings
-        if not s.clint_api_token:
-            return None
-        return ClintApi(s.clint_api_token, s.clint_api_url, self._http())
+        return ClintApi(s.clint_api_token, s.clint_api_url, self._http()) if s.clint_api_token else None
 
-    def _http(self) -> httpx.Client:
+    def _http(self) -> GuardedClient:
         return self._opened.enter_context(http_client(allow_private=self.settings.bridge_allow_private_destinations))
 
     @cached_property
     def outbox(self) -> Outbox:
         """The sending half of a drain."""
         s = self.settings
-        longest_s = s.bridge_send_timeout + 1
-        rules = Rules(
-            Policy(s.bridge_retry_base, s.bridge_retry_cap, s.bridge_retry_attempts),
-            Limits(s.bridge_circuit_failures, s.bridge_circuit_wait, probe_s=longest_s),
-            in_flight=s.bridge_worker_sends,
-            longest_send_ms=int(longest_s * 1000),
-        )
-        sends = s.bridge_worker_lanes * s.bridge_worker_sends
-        pool = self._opened.enter_context(ThreadPoolExecutor(sends, thread_name_prefix="send"))
-        return Outbox(self.journal, self.clint, s.destinations, rules, pool, self.clock_ms)
+        pool = self._opened.enter_context(ThreadPoolExecutor(s.bridge_worker_sends, thread_name_prefix="send"))
+        more: dict[str, Any] = {"observer": self.observer}
+        if s.paces or s.bridge_rate_limit:
+            from bridge.delivery.pace import Pace
+
+            more["pace"] = Pace(s.paces, self._redis_link, of_all=s.bridge_rate_limit).wait_until_ms
+        more["accounts"] = self.accounts
+        return Outbox(self.journal, self.clint, self.destinations, Rules.of(s), pool, self.clock_ms, **more)
 
     @cached_property
     def mapping_files(self) -> MappingFiles:
         """The mapping files of this process's environment."""
-        return MappingFiles(self.journal, self.settings.bridge_mappings_dir, self.known, self.clock_ms)
+        return MappingFiles(self.journal, self.settings.bridge_mappings_dir, lambda: self.known, self.clock_ms)
 
     def check_urls(self) -> None:
         """Raise SettingsError naming each URL of the environment that nothing may be sent to."""
@@ -194,17 +212,19 @@ class Runtime:
 
     def _refuse(self, urls: Mapping[str, str]) -> None:
         allow_private = self.settings.bridge_allow_private_destinations
-        problems = {name: check_url(url, allow_private) for name, url in urls.items() if url}
-        if any(problems.values()):
-            raise SettingsError([f"{name} {problem}" for name, problem in problems.items() if problem])
+        judged = {name: check_url(url, allow_private) for name, url in urls.items() if url}
+        if problems := [f"{name} {problem}" for name, problem in judged.items() if problem]:
+            raise SettingsError(problems)
 
     def register(self) -> list[str]:
         """Bring destinations and mapping files of this process's environment into the journal.
 
-        Returns the paused destinations that a new URL resumed. Raises JournalNotMigrated on an older schema.
+        Returns the paused destinations that a new URL resumed. Raises JournalNotMigrated on an older
+        schema, SealBroken without the journal's key.
         """
         self.journal.check()
         with self.journal.database.write() as connection:
+            keys.settle(connection)
             resumed = destinations.register(connection, self.settings.destinations, self.clock_ms())
         self.mapping_files.import_changed()
         return resumed

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import click
 
-from bridge.delivery.dead_letter import EXPLANATIONS
+from bridge.delivery.dead_letter import Then, catalogue
 from bridge.errors import BridgeError
 from bridge.settings import SETTINGS, Setting
 from tests.layers import LAYERS, SIMULATOR
@@ -56,8 +56,9 @@ _QUOTED = {"ASAAS_API_KEY": "'$aact_hmlg_...'"}
 def commands(group: click.Group, parent: click.Context | None = None) -> Iterator[click.Context]:
     """Return a context of every command below the group, groups before what is in them."""
     context = parent or click.Context(group, info_name="bridge", **group.context_settings)
-    for word, command in sorted(group.commands.items()):
-        if not command.hidden:
+    for word in sorted(group.list_commands(context)):
+        command = group.get_command(context, word)
+        if command is not None and not command.hidden:
             inner = click.Context(command, parent=context, info_name=word, terminal_width=HELP_WIDTH)
             yield inner
             if isinstance(command, click.Group):
@@ -96,11 +97,25 @@ def _family(cls: type[BridgeError]) -> Iterator[type[BridgeError]]:
         yield from _family(child)
 
 
-def reason_table() -> str:
-    """Return every reason code that the journal keeps, with its meaning and what to do."""
-    rows = ["| reason | meaning | what to do |", "| --- | --- | --- |"]
-    rows += [f"| `{code}` | {reason.means} | {reason.todo or 'nothing'} |" for code, reason in EXPLANATIONS.items()]
+def reason_table(language: str = "en") -> str:
+    """Return every reason code that the journal keeps, with its meaning, likely cause and mend, in a language."""
+    rows = [_HEADS[language], "| --- | --- | --- | --- |"]
+    nothing = {"en": "nothing", "pt": "nada"}[language]
+    for code, languages in catalogue().items():
+        said = languages[language]
+        todo = "; ".join(part for part in (said.todo, _THEN[language][said.then]) if part)
+        rows.append(f"| `{code}` | {said.means} | {said.cause or '–'} | {todo or nothing} |")
     return "\n".join(rows)
+
+
+_HEADS = {
+    "en": "| reason | meaning | likely cause | what to do |",
+    "pt": "| motivo | significado | causa provável | o que fazer |",
+}
+_THEN = {
+    "en": {Then.RETRY: "then: bridge deliveries retry", Then.REPLAY: "then: bridge events replay", Then.NOTHING: ""},
+    "pt": {Then.RETRY: "depois: Reenviar", Then.REPLAY: "depois: Reprocessar", Then.NOTHING: ""},
+}
 
 
 def layer_list() -> str:

@@ -62,10 +62,10 @@ class Commands:
         """Write a mapping file."""
         (self.mappings / f"{name}.yaml").write_text(text, encoding="utf-8")
 
-    def run(self, *arguments: str, **environ: str) -> Said:
-        """Run one command."""
+    def run(self, *arguments: str, lines: str = "", **environ: str) -> Said:
+        """Run one command; `lines` are what its standard input holds."""
         try:
-            result = CliRunner(env={**self.environ, **environ}).invoke(cli, list(arguments), prog_name="bridge")
+            result = CliRunner(env={**self.environ, **environ}).invoke(cli, list(arguments), lines, prog_name="bridge")
         finally:
             # The streams of the run are closed: what logs later must not find them.
             structlog.reset_defaults()

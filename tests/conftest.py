@@ -7,6 +7,7 @@ tried nothing is worse than a red one.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +16,11 @@ import pytest
 from redis import Redis
 
 from bridge.errors import RedisMissing
+from tests.factories import opened_journal
 from tests.services import PostgresServer, RedisServer, ServiceMissing
+from tests.turns import pytest_collection_modifyitems, pytest_runtest_protocol
+
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
 
 _OURS = ("BRIDGE_", "ASAAS_", "CLINT_")
 _OURS_EXACTLY = frozenset({"DATABASE_URL", "REDIS_URL", "PORT"})
@@ -82,21 +87,47 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture
-def postgres_url(_postgres: PostgresServer) -> Iterator[str]:
-    """Give the SQLAlchemy URL of a new, empty PostgreSQL database."""
+@pytest.fixture(scope="session")
+def _postgres_template(_postgres: PostgresServer) -> Iterator[str]:
     with _postgres.database() as url:
+        with opened_journal(url):
+            pass
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "journal.db"
+    with opened_journal(f"sqlite:///{path}"):
+        pass
+    return path
+
+
+@pytest.fixture
+def postgres_url(_postgres: PostgresServer, _postgres_template: str) -> Iterator[str]:
+    """Give the SQLAlchemy URL of a new PostgreSQL database that has this version's schema and no rows."""
+    with _postgres.database(_postgres_template) as url:
         yield url
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """Give the SQLAlchemy URL of a SQLite file that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'journal.db'}"
+def sqlite_url(tmp_path: Path, _sqlite_template: Path) -> str:
+    """Give the SQLAlchemy URL of a new SQLite file that has this version's schema and no rows."""
+    return f"sqlite:///{shutil.copy(_sqlite_template, tmp_path)}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """Give the SQLAlchemy URL of a new, empty database, once of each kind."""
+    """Give the SQLAlchemy URL of a new database that has this version's schema and no rows, once of each kind."""
     fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     return str(request.getfixturevalue(fixture))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give the SQLAlchemy URL of a new database with nothing in it, not even a schema, once of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    with request.getfixturevalue("_postgres").database() as url:
+        yield url

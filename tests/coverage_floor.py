@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 WHOLE = (
-    "bridge/errors.py",
+    "bridge/errors/*",
     "bridge/model.py",
     "bridge/ingress*",
     "bridge/process*",

@@ -15,7 +15,23 @@ from bridge.mapping import Known, Severity, read_mapping
 KNOWN = Known(frozenset({"default", "matriz"}), frozenset({"default", "vencidas", "pagas"}), None)
 
 # Programs of others that the documents tell people to run.
-FOREIGN = frozenset({"cp", "set", ".", "cloudflared", "ngrok", "git", "cd", "export", "pip", "python3", "source"})
+FOREIGN = frozenset(
+    {
+        "cp",
+        "set",
+        ".",
+        "cloudflared",
+        "ngrok",
+        "git",
+        "cd",
+        "export",
+        "pip",
+        "python3",
+        "source",
+        "chmod",
+        "docker",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +95,10 @@ def _fault(words: list[str], group: click.Group, makefile: str) -> str | None:
         targets = [word for word in words[1:] if "=" not in word and not word.startswith("-")]
         missing = [word for word in targets if not re.search(rf"^{re.escape(word)}:", makefile, re.MULTILINE)]
         return f"the Makefile has no target {missing[0]}" if missing else None
+    if words[:3] == ["docker", "compose", "exec"]:
+        words = [word for word in words[3:] if not word.startswith("-T")][1:]
+        if words[0] != "bridge":
+            return None
     if words[0] == "bridge":
         return _bridge_fault(words, group)
     return None if words[0] in FOREIGN else f"{words[0]} is no program that the documents may name"
@@ -92,9 +112,10 @@ def _bridge_fault(words: list[str], group: click.Group) -> str | None:
             if word.split("=")[0] not in options:
                 return f"{' '.join(words[:position])} has no option {word}"
         elif isinstance(command, click.Group):
-            if word not in command.commands:
+            found = command.get_command(click.Context(command), word)
+            if found is None:
                 return f"{' '.join(words[:position])} has no command {word}"
-            command = command.commands[word]
+            command = found
             options |= _options(command)
     return None
 

@@ -16,15 +16,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
     ("web", "worker"),
+    ("workbench",),
     ("runtime",),
-    ("recovery", "statement"),
+    ("recovery", "statement", "alerting", "tenants"),
     ("ingress", "outbox", "process", "mapping_cases"),
     ("delivery",),
     ("filtering", "enrichment", "transform"),
-    ("asaas", "clint", "queueing", "journal"),
+    ("asaas", "clint", "queueing", "journal", "observing"),
     ("mapping",),
-    ("settings", "logs", "model"),
-    ("errors", "redaction"),
+    ("settings", "logs", "model", "sealing", "one_cpu"),
+    ("errors", "redaction", "failpoints"),
 )
 
 # The other side of the wire: it imports nothing of the bridge, and only the commands may start it.

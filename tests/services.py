@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,6 +30,12 @@ from bridge.queueing.embedded import EmbeddedRedis
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 10.0
+_FIRST_PORT = 12_000
+_PORTS_EACH = 2_000
+_ports = count(os.getpid() * 37)
+
+
+LOOPBACK = "127.0.0.1"
 
 
 class ServiceMissing(Exception):
@@ -38,20 +45,30 @@ class ServiceMissing(Exception):
 class RedisServer(EmbeddedRedis):
     """A Redis server in a directory of its own; `start`, `stop` and `kill` keep its URL."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = LOOPBACK) -> None:
         self._scratch = Path(tempfile.mkdtemp(prefix="bridge-redis-"))
+        self._address = address
         super().__init__(self._scratch)
+        self._port = free_port()
 
     @classmethod
-    def started(cls) -> Self:
+    def started(cls, address: str = LOOPBACK) -> Self:
         """Return a server that runs; leave it by `with`."""
-        server = cls()
+        server = cls(address)
         try:
             server.start()
         except BridgeError:
             shutil.rmtree(server._scratch)
             raise
         return server
+
+    @property
+    def url(self) -> str:
+        """The URL, at the address that it was told to listen on."""
+        return super().url.replace(LOOPBACK, self._address)
+
+    def _configuration(self) -> str:
+        return super()._configuration().replace(f"bind {LOOPBACK}", f"bind {self._address}")
 
     def __enter__(self) -> Self:
         """Go on with the server as it is."""
@@ -65,10 +82,11 @@ class RedisServer(EmbeddedRedis):
 
 
 class PostgresServer:
-    """A PostgreSQL server on loopback that trusts everybody; `start`, `stop` and `kill` keep its port."""
+    """A PostgreSQL server that trusts everybody who reaches its address; `start`, `stop` and `kill` keep its port."""
 
-    def __init__(self) -> None:
-        self._scratch = Path(tempfile.mkdtemp(prefix="bridge-postgres-"))
+    def __init__(self, address: str = LOOPBACK, scratch: Path | None = None) -> None:
+        self._address = address
+        self._scratch = Path(tempfile.mkdtemp(prefix="bridge-postgres-", dir=scratch))
         self._programs = _find_postgres(self._scratch)
         self._data = self._scratch / "data"
         self._port = free_port()
@@ -77,9 +95,9 @@ class PostgresServer:
         self._make_cluster()
 
     @classmethod
-    def started(cls) -> Self:
-        """Return a server that runs; leave it by `with`."""
-        server = cls()
+    def started(cls, address: str = LOOPBACK, scratch: Path | None = None) -> Self:
+        """Return a server that runs, its data in a new directory below `scratch`; leave it by `with`."""
+        server = cls(address, scratch)
         try:
             server.start()
         except ServiceMissing:
@@ -89,12 +107,13 @@ class PostgresServer:
 
     def url(self, database: str) -> str:
         """Return the SQLAlchemy URL of one of its databases."""
-        return f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/{database}"
+        return f"postgresql+psycopg://postgres@{self._address}:{self._port}/{database}"
 
     def start(self) -> None:
         """Start the server and return when it takes connections."""
         # Nothing here must survive a power cut, and tests make many databases: no waiting for the disk.
-        options = ["fsync=off", "full_page_writes=off", "unix_socket_directories=", f"port={self._port}"]
+        options = ["fsync=off", "full_page_writes=off", "unix_socket_directories="]
+        options += [f"listen_addresses={self._address}", f"port={self._port}"]
         with (self._scratch / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._as_owner(["postgres", "-D", str(self._data), *(f"--{option}" for option in options)]),
@@ -113,6 +132,18 @@ class PostgresServer:
                     raise ServiceMissing((self._scratch / "log").read_text()[-500:]) from None
                 time.sleep(0.05)
 
+    def revive(self) -> None:
+        """Start the server where it has ended by itself."""
+        if self._process is not None and self._process.poll() is not None:
+            self.start()
+
+    def program(self, name: str, *arguments: str) -> str:
+        """Run one of the programs that come with the server, such as pg_dump; return what it printed."""
+        done = subprocess.run([str(self._programs / name), *arguments], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise AssertionError(done.stderr)
+        return done.stdout
+
     def stop(self) -> None:
         """End the server the orderly way; clients lose their connections, the data stays."""
         self._end(signal.SIGINT)
@@ -122,12 +153,12 @@ class PostgresServer:
         self._end(signal.SIGQUIT)
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[str]:
-        """Give the URL of a new, empty database that is dropped at the end."""
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """Give the URL of a new database, a copy of another, that is dropped at the end."""
         self._databases += 1
         name = f"bridge_{self._databases}"
         with self._connect() as connection:
-            connection.execute(f"create database {name} template template0")
+            connection.execute(f"create database {name} template {template}")
         try:
             yield self.url(name)
         finally:
@@ -145,7 +176,7 @@ class PostgresServer:
         shutil.rmtree(self._scratch)
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
-        return psycopg.connect(f"postgresql://postgres@127.0.0.1:{self._port}/postgres", autocommit=True)
+        return psycopg.connect(f"postgresql://postgres@{self._address}:{self._port}/postgres", autocommit=True)
 
     def _make_cluster(self) -> None:
         if owner := _owner():
@@ -157,6 +188,9 @@ class PostgresServer:
         if made.returncode != 0:
             shutil.rmtree(self._scratch)
             raise ServiceMissing(f"initdb: {made.stderr.strip()[-500:]}")
+        if self._address != LOOPBACK:
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {self._address}/24 trust\n")
 
     def _as_owner(self, command: list[str]) -> list[str]:
         """Return the command so that it runs as the cluster's owner and is killed when the tests end."""
@@ -241,7 +275,15 @@ def _bundled_postgres() -> Path | None:
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody has right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody has right now, and that no other process of this test run will choose.
+
+    It lies below those that the system gives to connections: one of these could take the port of a server that a test
+    has stopped for a while.
+    """
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw8").removeprefix("gw"))
+    for _ in range(_PORTS_EACH):
+        port = _FIRST_PORT + process % 9 * _PORTS_EACH + next(_ports) % _PORTS_EACH
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
+    raise ServiceMissing("no port is free")

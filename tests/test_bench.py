@@ -23,7 +23,20 @@ from tests.bench.receiver import Receiver
 from tests.bench.site import Stream
 
 ROOT = Path(__file__).parents[1]
-TINY = ["--seconds", "0.5", "--connections", "4", "--customers", "8", "--backlog", "20", "--idle", "2"]
+TINY = [
+    "--seconds",
+    "0.5",
+    "--connections",
+    "4",
+    "--customers",
+    "8",
+    "--backlog",
+    "20",
+    "--idle",
+    "2",
+    "--journal",
+    "50",
+]
 
 
 @pytest.fixture
@@ -73,7 +86,7 @@ def test_bench_measures_answers_on_sqlite(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("postgres_url")
 def test_bench_measures_deliveries_on_postgresql(tmp_path: Path) -> None:
     """Deliveries, what they take of each process and how long one takes are measured; nothing is lost."""
-    chosen = ["--only", "flow", "--only", "backlog", "--only", "idle"]
+    chosen = ["--only", "flow", "--only", "backlog", "--only", "idle", "--only", "journal"]
     report = _report(tmp_path, "--database", "postgresql", *chosen)
     measures = _by_measure(report)
 
@@ -86,6 +99,7 @@ def test_bench_measures_deliveries_on_postgresql(tmp_path: Path) -> None:
         "memory after load",
         "draining a backlog of 20, 2 workers",
         "idle bridge, from received to POST",
+        "with 50 events in the journal",
     ]
     assert {number["name"] for number in measures["CPU for each delivered event"]} == {
         "web",

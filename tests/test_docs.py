@@ -104,7 +104,8 @@ def test_every_error_code_is_documented() -> None:
     page = read("docs/errors.md")
 
     assert error_table() in page
-    assert reason_table() in page
+    assert reason_table("en") in page
+    assert reason_table("pt") in page
     assert [cls.code for cls in ERRORS if f"| `{cls.code}` | {cls.__doc__} |" not in page] == []
 
 
@@ -151,6 +152,7 @@ def test_a_planted_mapping_fault_is_found() -> None:
         ("bridge db upgarde", "bridge db has no command upgarde"),
         ("PORT=1 bridge web --prot 1", "bridge web has no option --prot"),
         ("true && bridge nothing", "true is no program that the documents may name"),
+        ("docker compose exec worker bridge nothing", "bridge has no command nothing"),
         ("bridge web | bridge nothing", "bridge has no command nothing"),
     ],
 )

@@ -42,9 +42,19 @@ def undeclared(words: set[str], declared: set[str]) -> set[str]:
 
 def test_what_the_package_imports_is_declared() -> None:
     """An import that only works because another package happens to bring it breaks on the next machine."""
-    declared = {plain(name) for name in PROJECT["project"]["dependencies"]}
+    names = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["otel"]]
 
-    assert undeclared(imported(ROOT / "bridge"), declared) == set()
+    assert undeclared(imported(ROOT / "bridge"), {plain(name) for name in names}) == set()
+
+
+def test_an_extra_is_imported_only_where_it_is_asked_for() -> None:
+    """Who installed the bridge without it has all processes."""
+    code = (
+        "import sys; sys.modules['opentelemetry'] = None; import bridge.web.server, bridge.worker.drain, bridge.runtime"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_the_tests_import_is_declared() -> None:

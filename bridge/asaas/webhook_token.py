@@ -61,6 +61,29 @@ def longest_sequence(token: str) -> int:
     return longest
 
 
+def rotation(new_ms: int | None, old_ms: int | None, now_ms: int, account: str = "default") -> tuple[str, str]:
+    """Return how far the change to a new token has come, and what to do next; each moment is that of the last event.
+
+    >>> rotation(None, 40_000, 100_000)
+    ('two are valid; the old one came 1 min ago, the new one never', 'run: bridge webhook register --rotate')
+    """
+    of = "" if account == "default" else f" --account {account}"
+    if new_ms is None and old_ms is None:
+        said = "two are valid; no event has come with either yet"
+    else:
+        said = f"two are valid; the old one came {_ago(old_ms, now_ms)}, the new one {_ago(new_ms, now_ms)}"
+    if (new_ms or 0) > (old_ms or 0):
+        return said, "Asaas has the new one: take the old one out of the environment and start the bridge again"
+    return said, f"run: bridge webhook register --rotate{of}"
+
+
+def _ago(moment_ms: int | None, now_ms: int) -> str:
+    if moment_ms is None:
+        return "never"
+    minutes = max(0, now_ms - moment_ms) // 60_000
+    return f"{minutes} min ago" if minutes < 120 else f"{minutes // 60} h ago"
+
+
 def generate() -> str:
     """Return a new token that meets the rules with a margin: nobody knows where Asaas draws the line of a sequence."""
     while True:

@@ -63,7 +63,8 @@ def check_days(since: date, until: date) -> None:
 
 def clients_of(runtime: Runtime, account: str | None) -> list[AsaasClient]:
     """Return the API's client of that account, or of each that has a key; raise where there is none."""
-    runtime.settings.require("ASAAS_API_KEY")
+    if not runtime.asaas:
+        runtime.settings.require("ASAAS_API_KEY")
     if account is None:
         return list(runtime.asaas.values())
     if account not in runtime.asaas:

@@ -15,6 +15,7 @@ from bridge.cli.choice import agreed, check_can_ask
 from bridge.cli.output import count, json_option, plain, show_json
 from bridge.cli.root import NO, Invocation
 from bridge.errors import SettingsError
+from bridge.failpoints import reached
 from bridge.model import IncomingEvent
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _bring_in(journal: Journal, runtime: Runtime, events: list[IncomingEvent], *
             made.append({"id": kept.id, **_data(event)})
             lanes.add(lane)
             tell(len(made), len(events))
+    reached("backfill.before_wake")
     # Without Redis the sweeper finds the work.
     with suppress(RedisError, SettingsError):
         for lane in sorted(lanes):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from bridge.cli.output import json_option, show_json, show_table
@@ -27,18 +29,21 @@ def _rows(setting: Setting, settings: Settings) -> list[tuple[str, str, str]]:
         # A SQLite URL is a path, and without DATABASE_URL the bridge makes one by itself.
         if setting.secret and not str(value).startswith("sqlite:"):
             return [(setting.name, _set(bool(value)), setting.help)]
+        if isinstance(value, tuple):
+            value = " ".join(map(str, value))
         shown = str(int(value)) if isinstance(value, bool) else str(value)
         return [(setting.name, shown or "unset", setting.help)]
-    members = {
-        "ASAAS_API_KEY": {name: bool(account.api_key) for name, account in settings.accounts.items()},
-        "ASAAS_WEBHOOK_TOKEN": {name: bool(account.webhook_token) for name, account in settings.accounts.items()},
-        "CLINT_WEBHOOK_URL": dict.fromkeys(settings.destinations, True),
+    members: Mapping[str, str] = {
+        "ASAAS_API_KEY": {name: _set(bool(account.api_key)) for name, account in settings.accounts.items()},
+        "ASAAS_WEBHOOK_TOKEN": {name: _set(bool(account.webhook_token)) for name, account in settings.accounts.items()},
+        "CLINT_WEBHOOK_URL": dict.fromkeys(settings.destinations, "set"),
+        "CLINT_RATE_LIMIT": settings.paces,
     }[setting.name]
     names = sorted({DEFAULT, *members}, key=lambda name: (name != DEFAULT, name))
     return [
         (
             setting.name if name == DEFAULT else f"{setting.name}_{name.upper()}",
-            _set(members.get(name, False)),
+            members.get(name) or "unset",
             setting.help,
         )
         for name in names

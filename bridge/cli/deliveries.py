@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
@@ -15,8 +15,13 @@ from bridge.model import DeliveryState
 
 if TYPE_CHECKING:
     from bridge.journal import Journal
+    from bridge.journal.audit import Actor
 
-    Change = Callable[[Journal, int, int], DeliveryState]
+    class Change(Protocol):
+        """Changes one delivery."""
+
+        def __call__(self, journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None) -> DeliveryState: ...
+
 
 SHOWN = 50
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -150,7 +155,7 @@ def _change(
         context.exit(NO)
 
     def one(delivery_id: int) -> str:
-        return f"was {change(journal, delivery_id, clock_ms())}"
+        return f"was {change(journal, delivery_id, clock_ms(), by=invocation.actor)}"
 
     results = change_each(ids, verb, one)
     refused = refusals(results)

@@ -6,13 +6,14 @@ from dataclasses import asdict
 
 import click
 
+from bridge.cli.choice import agreed, check_can_ask
 from bridge.cli.output import count, json_option, moment, show_json, show_table
-from bridge.cli.root import Invocation
+from bridge.cli.root import NO, Invocation
 
 
 @click.group()
 def destinations() -> None:
-    """List, pause and resume the places deliveries go to."""
+    """List, add, remove, pause and resume the places deliveries go to."""
 
 
 @destinations.command("list")
@@ -21,14 +22,19 @@ def destinations() -> None:
 def list_destinations(invocation: Invocation, as_json: bool) -> None:
     """List destinations with the state of each circuit, and whether and why they are paused."""
     from bridge.journal import destinations as journal
+    from bridge.journal import tenants as kept
 
     with invocation.journal.database.read() as connection:
         found = journal.load(connection)
-    urls = invocation.settings.destinations
+        urls = {
+            **dict.fromkeys(kept.destinations(connection), "journal"),
+            **dict.fromkeys(invocation.settings.destinations, "environment"),
+        }
     rows = [
         {
             **{name: value for name, value in asdict(one).items() if name not in {"url_digest", "failed_subject"}},
             "url": "set" if one.name in urls else "unset",
+            "kept_in": urls.get(one.name),
             "paused": one.paused_ms is not None,
         }
         for one in found.values()
@@ -37,9 +43,52 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
         show_json(rows)
         return
     show_table(
-        ("name", "url", "circuit", "failures in a row", "paused since", "why"),
-        [(r["name"], r["url"], r["state"], r["failures"], moment(r["paused_ms"]), r["paused_reason"]) for r in rows],
+        ("name", "url", "kept in", "circuit", "failures in a row", "paused since", "why"),
+        [
+            (r["name"], r["url"], r["kept_in"], r["state"], r["failures"], moment(r["paused_ms"]), r["paused_reason"])
+            for r in rows
+        ],
     )
+
+
+@destinations.command()
+@click.argument("name")
+@click.pass_obj
+def add(invocation: Invocation, name: str) -> None:
+    """Keep a destination in the journal, or give the one of that name another URL.
+
+    Asks for the URL of the Clint integration without showing it; where there is no terminal, the first line of standard
+    input is the URL. It is encrypted with BRIDGE_ENCRYPTION_KEY, and taken up by the running processes within seconds.
+    """
+    from bridge.cli.accounts import read_secret
+    from bridge.runtime import clock_ms
+    from bridge.tenants.changes import add_destination
+
+    url = read_secret("URL (Clint: the origin's integrations, Receber Webhook)")
+    fresh, freed = add_destination(invocation.journal, invocation.settings, invocation.actor, clock_ms(), name, url)
+    waited = f"; {count(freed, 'line')} waited for it" if freed else ""
+    click.echo(f"destination {name} is {'added' if fresh else 'changed'}{waited}")
+
+
+@destinations.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask first.")
+@click.pass_context
+def remove(context: click.Context, name: str, yes: bool) -> None:
+    """Remove a destination's URL from the journal; what is owed to it waits until there is one again."""
+    from bridge.runtime import clock_ms
+    from bridge.tenants.changes import open_deliveries, remove_destination
+
+    invocation: Invocation = context.obj
+    check_can_ask(yes=yes)
+    with invocation.journal.database.read() as connection:
+        owed = open_deliveries(connection, name)
+    question = f"remove the URL of {name}? {count(owed, 'delivery', 'deliveries')} to it will wait"
+    if not agreed(question, yes=yes):
+        click.echo("nothing was removed", err=True)
+        context.exit(NO)
+    remove_destination(invocation.journal, invocation.actor, clock_ms(), name)
+    click.echo(f"destination {name} is removed")
 
 
 @destinations.command()
@@ -51,7 +100,7 @@ def pause(invocation: Invocation, name: str, reason: str) -> None:
     from bridge import recovery
     from bridge.runtime import clock_ms
 
-    recovery.pause(invocation.journal, name, reason, clock_ms())
+    recovery.pause(invocation.journal, name, reason, clock_ms(), by=invocation.actor)
     click.echo(f"{name} is paused; its work waits until: bridge destinations resume {name}")
 
 
@@ -63,5 +112,5 @@ def resume(invocation: Invocation, name: str) -> None:
     from bridge import recovery
     from bridge.runtime import clock_ms
 
-    freed = recovery.resume(invocation.journal, name, clock_ms())
+    freed = recovery.resume(invocation.journal, name, clock_ms(), by=invocation.actor)
     click.echo(f"{name} takes deliveries again; {count(freed, 'line')} waited for it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from bridge.cli.root import NO, Invocation
 from bridge.errors import SettingsError
 
 if TYPE_CHECKING:
-    from bridge.cli.doctor_checks import Check
+    from bridge.workbench.checks import Check
 
 _COLOURS = {"fine": "green", "warning": "yellow", "wrong": "red"}
 
@@ -26,27 +27,30 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
     Ends with 1 where something is wrong; a warning alone is 0. Shows no secret.
     """
-    from bridge.cli.doctor_checks import Check, State
-    from bridge.cli.doctor_probes import examine
+    from bridge.runtime import Runtime
+    from bridge.workbench.checks import Check, State
+    from bridge.workbench.probes import examine
 
     invocation: Invocation = context.obj
     made: list[Check] = []
-    try:
-        settings = invocation.settings
-    except SettingsError as error:
-        mend = "see: README.md, Settings"
-        found: Iterable[Check] = [Check("settings", problem, State.WRONG, mend) for problem in error.problems]
-    else:
-        made.append(
-            Check("settings", f"read, {len(settings.accounts)} accounts, {len(settings.destinations)} destinations")
-        )
-        found = examine(invocation)
-    for check in [] if as_json else made:
-        _show(check)
-    for check in found:
-        made.append(check)
-        if not as_json:
+    with ExitStack() as opened:
+        try:
+            settings = invocation.settings
+        except SettingsError as error:
+            mend = "see: README.md, Settings"
+            found: Iterable[Check] = [Check("settings", problem, State.WRONG, mend) for problem in error.problems]
+        else:
+            made.append(
+                Check("settings", f"read, {len(settings.accounts)} accounts, {len(settings.destinations)} destinations")
+            )
+            runtime = opened.enter_context(closing(Runtime(settings)))
+            found = examine(runtime, lambda: invocation.journal)
+        for check in [] if as_json else made:
             _show(check)
+        for check in found:
+            made.append(check)
+            if not as_json:
+                _show(check)
     if as_json:
         show_json([asdict(check) for check in made])
     if any(check.state is State.WRONG for check in made):

@@ -36,7 +36,7 @@ def event_data(event: Row, deliveries: Sequence[tuple[Row, list[Row]]], now_ms: 
     return {
         **with_times(event),
         "explanation": _explanation(event, deliveries, now_ms),
-        "body": json.loads(event["body"]),
+        "body": json.loads(event["body"]) if event["emptied_ms"] is None else None,
         "deliveries": [
             {
                 **with_times(delivery),
@@ -80,6 +80,8 @@ def show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int)
         _line("origin", f"{event['origin']}: made from what the Asaas API says; the webhook never came")
     _line("received", f"{moment(event['received_ms'])}, {ago(event['received_ms'], now_ms)}{again}")
     _line("state", _event_state(event, now_ms))
+    if event["emptied_ms"] is not None:
+        _line("emptied", f"{moment(event['emptied_ms'])}: body, payloads and answers are gone (BRIDGE_RETENTION_DAYS)")
     if event["replay"]:
         of = f", the last for the mapping {event['replay_mapping']}" if event["replay_mapping"] else ""
         _line("replayed", f"{count(event['replay'], 'time')}{of}")

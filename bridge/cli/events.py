@@ -188,8 +188,10 @@ def _replay(context: click.Context, journal: Journal, ids: list[int], mapping: s
     from bridge import recovery
     from bridge.runtime import clock_ms
 
+    actor = context.obj.actor
+
     def change(event_id: int) -> str:
-        return f"replay {recovery.replay(journal, event_id, mapping, clock_ms())}"
+        return f"replay {recovery.replay(journal, event_id, mapping, clock_ms(), by=actor)}"
 
     results = change_each(ids, "replaying", change)
     refused = refusals(results)

@@ -30,11 +30,13 @@ def load(context: click.Context, event_id: str) -> dict[str, Any]:
 
 def load_with(context: click.Context, event_id: str, names: Iterable[str]) -> tuple[Row, dict[str, Any]]:
     """Return the row of a kept event, and those of the named objects that Asaas has for it."""
+    from bridge.journal import retention
     from bridge.runtime import Runtime
 
     invocation: Invocation = context.obj
     with invocation.journal.database.read() as connection:
         event = find_event(connection, event_id)
+        retention.check_full(connection, [event["id"]])
     wanted = enrichment.plan(frozenset(names), references(_seen(invocation, event, {})))
     if not wanted:
         return event, {}

@@ -17,6 +17,7 @@ from bridge.errors import UsageError
 from bridge.mapping import Mapping
 from bridge.mapping.context import build_context, references
 from bridge.mapping.parts import FETCHABLE
+from bridge.mapping_cases.explained import explained
 
 
 @click.command()
@@ -42,7 +43,7 @@ def explain(
         seen = _context_of_file(Path(event), _given(given), account)
     else:
         seen = explain_source.load(context, event)
-    told = [mapping_views.explained(mapping, seen) for mapping in chosen]
+    told = [explained(mapping, seen) for mapping in chosen]
     if as_json:
         show_json(told)
         return

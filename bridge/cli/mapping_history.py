@@ -5,7 +5,6 @@ A revision is named by its number; `file` names the text that lies in the direct
 
 from __future__ import annotations
 
-import difflib
 import os
 import pwd
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from bridge.cli.output import ago, is_terminal, json_option, moment, plain, show
 from bridge.cli.root import NO, Invocation
 from bridge.errors import NotFound, UsageError
 from bridge.mapping import Known, Severity, read_mapping
+from bridge.mapping.difference import changed, difference
 
 if TYPE_CHECKING:
     from bridge.journal.revisions import Revision
@@ -83,7 +83,7 @@ def diff(invocation: Invocation, name: str, revs: tuple[str, ...], as_json: bool
         2: (revs[0] if revs else "", revs[-1] if revs else ""),
     }[len(revs)]
     texts = [_text_of(invocation, found, name, rev) for rev in (before, after)]
-    lines = _difference(texts[0], texts[1], f"{name} {before or 'nothing'}", f"{name} {after}")
+    lines = difference(texts[0], texts[1], f"{name} {before or 'nothing'}", f"{name} {after}")
     if as_json:
         show_json({"mapping": name, "from": before, "to": after, "diff": lines})
     else:
@@ -112,7 +112,7 @@ def restore(context: click.Context, name: str, rev: int, yes: bool) -> None:
         raise UsageError(f"revision {rev} removed {name}, so it has no text to restore", mend="choose an older one")
     _check_runs(invocation, name, wanted.text)
     if not yes:
-        _show_difference(_difference(found[0].text or "", wanted.text, f"{name} {found[0].id}", f"{name} {rev}"))
+        _show_difference(difference(found[0].text or "", wanted.text, f"{name} {found[0].id}", f"{name} {rev}"))
     if not agreed(f"restore revision {rev} of {name}?", yes=yes):
         click.echo("nothing was restored", err=True)
         context.exit(NO)
@@ -192,16 +192,11 @@ def _check_runs(invocation: Invocation, name: str, text: str) -> None:
         )
 
 
-def _difference(before: str, after: str, named_before: str, named_after: str) -> list[str]:
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), named_before, named_after, lineterm="", n=2)
-    return list(lines)
-
-
 def _changed(one: Revision, before: Revision | None) -> str:
     if one.text is None:
         return "removed"
-    lines = _difference(before.text or "" if before else "", one.text, "", "")[2:]
-    return " ".join(f"{sign}{sum(line.startswith(sign) for line in lines)}" for sign in "+-")
+    added, removed = changed(before.text or "" if before else "", one.text)
+    return f"+{added} -{removed}"
 
 
 def _show_difference(lines: Sequence[str]) -> None:

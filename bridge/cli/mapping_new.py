@@ -18,17 +18,22 @@ from bridge.cli.root import Invocation
 from bridge.errors import UsageError
 from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.asaas_labels import BILLING_TYPE_LABELS
-from bridge.mapping.entries import NAME
-from bridge.mapping.findings import did_you_mean
 from bridge.mapping.menu import USUAL, Offer, entity_of, offers_of
-from bridge.mapping.parts import covers
 from bridge.mapping.schema import FILE_NAME, schema_text
-from bridge.mapping.values import Unreadable, as_decimal
+from bridge.mapping_cases.choices import (
+    FAMILIES,
+    as_amount,
+    as_billing_types,
+    as_events,
+    as_installments,
+    as_keys,
+    as_name,
+    examples,
+)
 from bridge.mapping_cases.draft import Choices, draft, first_of
+from bridge.settings import variable
 
 T = TypeVar("T")
-
-_FAMILIES = ("PAYMENT", "SUBSCRIPTION")
 
 
 @click.command("new")
@@ -65,8 +70,10 @@ def new(context: click.Context, /, name: str | None, **options: Any) -> None:
     count = len(mapping_cases.run(read.mapping, path.parent))
     click.echo(f"written: {path}, with {count} test{'s' if count > 1 else ''}")
     if not choices.enabled:
-        variable = f"CLINT_WEBHOOK_URL_{choices.send_to.upper().replace('-', '_')}"
-        click.echo(f"it is switched off until {variable} is set and enabled says true", err=True)
+        click.echo(
+            f"it is switched off until {variable('CLINT_WEBHOOK_URL', choices.send_to)} is set and enabled says true",
+            err=True,
+        )
     click.echo(f"what to choose in Clint: bridge mappings checklist {choices.name}", err=True)
 
 
@@ -90,12 +97,12 @@ class _Questions:
 
     def choices(self, name: str | None) -> Choices:
         """Return all answers."""
-        said = self._answer(name, "name of the file, such as venda_no_pix", "", _as_name)
+        said = self._answer(name, "name of the file, such as venda_no_pix", "", as_name)
         _path(self._invocation, said)
         events = self._events()
         entity = entity_of(events)
         is_payment = entity == "payment"
-        send_to = self._answer(self._options["send_to"], "destination", "default", _as_name)
+        send_to = self._answer(self._options["send_to"], "destination", "default", as_name)
         return Choices(
             name=said,
             description=self._answer(
@@ -105,20 +112,18 @@ class _Questions:
                 str,
             ),
             events=events,
-            at_least=self._answer(
-                self._options["at_least"], "only from which amount on (empty: any)", None, _as_amount
-            ),
+            at_least=self._answer(self._options["at_least"], "only from which amount on (empty: any)", None, as_amount),
             billing_types=self._answer(
                 self._options["billing_types"],
                 f"only which billing types, of {', '.join(BILLING_TYPE_LABELS)} (empty: any)",
                 None,
-                _as_billing_types,
+                as_billing_types,
             ),
             reference=self._answer(
                 self._options["reference"], "only where the external reference begins with (empty: any)", None, str
             ),
             installments=self._answer(
-                self._options["installments"], "instalments: each, first or once", "each", _as_installments
+                self._options["installments"], "instalments: each, first or once", "each", as_installments
             )
             if is_payment
             else "each",
@@ -144,27 +149,27 @@ class _Questions:
     def _events(self) -> tuple[str, ...]:
         given = self._options["events"]
         if not given and self._can_ask:
-            known = [one for one in EVENTS.values() if one.family in _FAMILIES]
+            known = [one for one in EVENTS.values() if one.family in FAMILIES]
             show_table(("", "event", "what happened"), [(n, one.name, one.label) for n, one in enumerate(known, 1)])
             names = [one.name for one in known]
-            return self._answer(None, "events, by number or name", "", lambda text: _as_events(_picked(text, names)))
+            return self._answer(None, "events, by number or name", "", lambda text: as_events(_picked(text, names)))
         if not given:
             raise UsageError("no event was said", mend="add --event, such as --event PAYMENT_RECEIVED")
-        return _as_events(given)
+        return as_events(given)
 
     def _offers(self, entity: str) -> tuple[Offer, ...]:
         offers = offers_of(entity)
         keys = [offer.key for offer in offers]
         usual = [key for key in keys if key in USUAL]
         if self._can_ask and not self._options["fields"]:
-            examples = _examples(offers, entity)
-            rows = [(n, one.key, one.group, examples[one.key]) for n, one in enumerate(offers, 1)]
+            shown = examples(offers, entity)
+            rows = [(n, one.key, one.group, shown[one.key]) for n, one in enumerate(offers, 1)]
             show_table(("", "key", "tab", "example"), rows)
         chosen = self._answer(
             self._options["fields"],
             "keys, by number or name",
             " ".join(usual),
-            lambda said: _as_keys(_picked(said, keys), keys),
+            lambda said: as_keys(_picked(said, keys), keys),
         )
         return tuple(offer for offer in offers if offer.key in chosen)
 
@@ -182,61 +187,3 @@ def _asked(read: Callable[[Any], T]) -> Callable[[str], T]:
 def _picked(said: str | Sequence[str], names: Sequence[str]) -> list[str]:
     words = said.replace(",", " ").split() if isinstance(said, str) else said
     return [names[int(word) - 1] if word.isdigit() and 0 < int(word) <= len(names) else word for word in words]
-
-
-def _as_name(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise UsageError(f"a name has lower case letters, digits, _ and -, got {text!r}")
-    return text
-
-
-def _as_events(names: Sequence[str]) -> tuple[str, ...]:
-    for name in names:
-        if not any(covers((name,), known) for known in EVENTS):
-            raise UsageError(f"Asaas has no event {name!r}{did_you_mean(name, EVENTS)}")
-    events = tuple(dict.fromkeys(names))
-    if not entity_of(events):
-        raise UsageError(
-            "the menu has fields for charges or for subscriptions, one of them in a file",
-            mend="name events of one kind, or copy a file of mappings/",
-        )
-    return events
-
-
-def _as_amount(text: str) -> str:
-    try:
-        return format(as_decimal(text), "f") if text else ""
-    except Unreadable:
-        raise UsageError(f"an amount is a number such as 50 or 129.90, got {text!r}") from None
-
-
-def _as_billing_types(said: str | Sequence[str]) -> tuple[str, ...]:
-    words = _picked(said, ())
-    for word in words:
-        if word not in BILLING_TYPE_LABELS:
-            raise UsageError(f"Asaas has no billing type {word!r}{did_you_mean(word, BILLING_TYPE_LABELS)}")
-    return tuple(words)
-
-
-def _as_installments(text: str) -> str:
-    if text not in {"each", "first", "once"}:
-        raise UsageError(f"instalments are each, first or once, got {text!r}")
-    return text
-
-
-def _as_keys(chosen: Sequence[str], keys: Sequence[str]) -> frozenset[str]:
-    for key in chosen:
-        if key not in keys:
-            raise UsageError(f"the menu has no key {key!r}{did_you_mean(key, keys)}")
-    if not {"email", "telefone"} & set(chosen):
-        raise UsageError("Clint finds the contact by email or telefone, got neither", mend="take one of them")
-    return frozenset(chosen)
-
-
-def _examples(offers: Sequence[Offer], entity: str) -> dict[str, Any]:
-    """Return what each field of the menu gives for its example."""
-    event = "PAYMENT_RECEIVED" if entity == "payment" else "SUBSCRIPTION_CREATED"
-    read = draft(Choices("menu", "menu", (event,), tuple(offers)))
-    assert read.mapping is not None, read.findings  # noqa: S101 (as in new)
-    (result,) = mapping_cases.run(read.mapping, Path())
-    return dict(result.payload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 from bridge.cli.root import Invocation
 from bridge.errors import NotFound, UsageError
 from bridge.mapping import Known, Mapping, ReadMapping, read_directory, read_file
+from bridge.settings import Settings
 
 paths_argument = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 
@@ -23,13 +25,19 @@ def read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment:
     read: list[ReadMapping] = []
     for place in places:
         root = place if place.is_dir() else place.parent
-        known = Known(
-            frozenset(settings.accounts), frozenset(settings.destinations), root, bool(settings.clint_api_token)
-        )
+        known = Known(*_names(settings), root, bool(settings.clint_api_token))
         if no_environment:
             known = Known(None, None, root)
         read += [read_file(place, known)] if place.is_file() else read_directory(place, known)
     return read
+
+
+def _names(settings: Settings) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of the accounts and destinations that there are, those in the journal too."""
+    from bridge.runtime import Runtime
+
+    with closing(Runtime(settings)) as runtime:
+        return frozenset(runtime.accounts), frozenset(runtime.destinations)
 
 
 def find_mapping(invocation: Invocation, reference: str) -> Mapping:

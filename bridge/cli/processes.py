@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+from importlib.util import find_spec
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ import click
 
 from bridge import logs
 from bridge.cli.root import Invocation
-from bridge.errors import JournalError, JournalNotMigrated, PortTaken
+from bridge.errors import JournalError, JournalNotMigrated, PortTaken, SealBroken, SettingsError
 from bridge.logs import logger
 from bridge.settings import Settings
 
@@ -28,8 +29,7 @@ log = logger(__name__)
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
-_LAST_LOOK_S = 2.0
-"""How long the end waits for an answer of Asaas that is under way."""
+_FROM_JOURNAL = frozenset({"ASAAS_WEBHOOK_TOKEN", "CLINT_WEBHOOK_URL"})
 
 
 @click.command()
@@ -39,7 +39,7 @@ _LAST_LOOK_S = 2.0
 def web(invocation: Invocation, host: str | None, port: int | None) -> None:
     """Take what Asaas posts, and answer health checks.
 
-    Needs ASAAS_WEBHOOK_TOKEN and REDIS_URL.
+    Needs REDIS_URL, and ASAAS_WEBHOOK_TOKEN or an account in the journal.
     """
     from bridge.runtime import Runtime
     from bridge.web.server import serve
@@ -51,7 +51,7 @@ def web(invocation: Invocation, host: str | None, port: int | None) -> None:
     registering = Runtime(settings)
     try:
         registering.register()
-    except JournalNotMigrated:
+    except (JournalNotMigrated, SealBroken):
         raise
     except JournalError as error:
         # The door opens all the same: it answers 503 and Asaas comes again. The worker registers what is new.
@@ -66,9 +66,10 @@ def web(invocation: Invocation, host: str | None, port: int | None) -> None:
 def worker(invocation: Invocation) -> None:
     """Decide what events mean and deliver to Clint.
 
-    Any number of workers may run at once. Needs REDIS_URL and CLINT_WEBHOOK_URL; SIGTERM lets it finish what is under
-    way.
+    Any number of workers may run at once. Needs REDIS_URL, and CLINT_WEBHOOK_URL or a destination in the
+    journal; SIGTERM lets it finish what is under way.
     """
+    from bridge.one_cpu import keep_on_one_cpu
     from bridge.runtime import Runtime
     from bridge.worker.drain import Drainer
     from bridge.worker.rq_worker import work
@@ -85,6 +86,8 @@ def worker(invocation: Invocation) -> None:
         runtime.clock_ms,
         settings.bridge_worker_lanes,
     )
+    if settings.bridge_worker_one_cpu:
+        keep_on_one_cpu()
     work(runtime.worker_redis, drainer)
     runtime.close()
 
@@ -92,11 +95,12 @@ def worker(invocation: Invocation) -> None:
 @click.command(short_help="Wake what is due.")
 @click.pass_obj
 def sweeper(invocation: Invocation) -> None:
-    """Wake what is due, bring in changed mapping files, watch the webhooks at Asaas and look for deals in Clint.
+    """Wake what is due, bring in mapping files, watch the webhooks at Asaas, look for deals in Clint, keep the journal.
 
-    One is enough, two do no harm. Needs REDIS_URL and CLINT_WEBHOOK_URL.
+    One is enough, two do no harm. Needs REDIS_URL, and CLINT_WEBHOOK_URL or a destination in the journal.
     """
     from bridge.runtime import Runtime
+    from bridge.worker.beside import Beside
     from bridge.worker.sweeper import Sweeper
 
     settings = _begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL")
@@ -115,81 +119,29 @@ def sweeper(invocation: Invocation) -> None:
     def import_mappings() -> None:
         runtime.mapping_files.import_changed()
 
-    watching = _watch_queues(runtime, stopping)
-    reconciling = _start_reconciling(runtime, stopping)
-    reading = _start_reading_back(runtime, stopping)
+    beside = Beside(runtime, stopping)
     Sweeper(runtime.journal, runtime.wakeups, import_mappings, runtime.clock_ms).run(stopping)
-    if watching is not None:
-        watching.join(_LAST_LOOK_S)
-    if reconciling is not None:
-        reconciling.join()
-    if reading is not None:
-        reading.join(_LAST_LOOK_S)
+    beside.join()
     runtime.close()
-
-
-def _watch_queues(runtime: Runtime, stopping: threading.Event) -> threading.Thread | None:
-    """Start to watch the accounts' queues at Asaas, where an account has a key."""
-    from bridge.worker.queue_watch import QueueWatch
-
-    if not runtime.asaas:
-        return None
-    watch = QueueWatch(
-        runtime.journal,
-        runtime.asaas,
-        runtime.governors,
-        lambda: [item.mapping for item in runtime.mappings.current()],
-        runtime.settings.bridge_public_url,
-        runtime.clock_ms,
-    )
-    thread = threading.Thread(target=watch.run, args=(stopping,), name="watch", daemon=True)
-    thread.start()
-    return thread
-
-
-def _start_reading_back(runtime: Runtime, stopping: threading.Event) -> threading.Thread | None:
-    """Start to look for the deals of deliveries whose mapping says verify; none without CLINT_API_TOKEN."""
-    from bridge.recovery.read_back import ReadBacks
-    from bridge.worker.deal_reader import DealReader
-
-    if runtime.clint_api is None:
-        return None
-    reader = DealReader(
-        ReadBacks(runtime.journal, runtime.clint_api, runtime.mappings, runtime.settings.bridge_read_back_wait),
-        runtime.clock_ms,
-    )
-    # In a thread of its own: Clint may be slow, and what is due must be woken all the same.
-    thread = threading.Thread(target=reader.run, args=(stopping,), name="deals", daemon=True)
-    thread.start()
-    return thread
-
-
-def _start_reconciling(runtime: Runtime, stopping: threading.Event) -> threading.Thread | None:
-    """Start looking for charges that the journal does not know, in a thread of its own; none where that is off."""
-    from bridge.worker.reconciling import Reconciling
-
-    settings = runtime.settings
-    if not settings.bridge_reconcile_hours:
-        return None
-    reconciling = Reconciling(
-        runtime.asaas.values(),
-        runtime.journal,
-        settings.bridge_reconcile_hours,
-        runtime.clock_ms,
-        settings.bridge_data_dir / "reconcile" / "scheduled",
-    )
-    # A thread, because a walk may wait for Asaas for minutes while lanes must be woken each second.
-    thread = threading.Thread(target=reconciling.run, args=(stopping,), name="reconciling")
-    thread.start()
-    return thread
 
 
 def _begin(invocation: Invocation, *required: str) -> Settings:
     settings = invocation.settings
-    settings.require(*required)
+    # With a key, accounts and destinations may come later, from the journal.
+    settings.require(*(name for name in required if name not in _FROM_JOURNAL or not settings.bridge_encryption_key))
+    if settings.otel_exporter_otlp_endpoint and find_spec("opentelemetry") is None:
+        raise SettingsError(
+            ["OTEL_EXPORTER_OTLP_ENDPOINT needs the extra otel: pip install 'asaas-clint-bridge[otel]', or unset it"]
+        )
+    # Until the process has its own handler there is nothing under way that a stop would have to wait for.
+    signal.signal(signal.SIGTERM, _leave)
     level = "debug" if invocation.debug else settings.bridge_log_level
     logs.configure(level, json=not sys.stdout.isatty())
     return settings
+
+
+def _leave(_signum: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _register_when_there(runtime: Runtime, stopping: threading.Event) -> None:
@@ -198,7 +150,7 @@ def _register_when_there(runtime: Runtime, stopping: threading.Event) -> None:
     while not stopping.is_set():
         try:
             resumed = runtime.register()
-        except JournalNotMigrated:
+        except (JournalNotMigrated, SealBroken):
             raise
         except JournalError as error:
             log.warning("journal.away", error=str(error), again_s=wait_s)

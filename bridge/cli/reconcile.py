@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from contextlib import closing
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,52 +76,21 @@ def reconcile(
 
 
 def _show(reports: list[Report], *, as_json: bool, as_csv: bool, output: str | None) -> None:
-    data = [_data(report) for report in reports]
+    from bridge.recovery.report import as_csv as csv_of
+    from bridge.recovery.report import as_data
+
+    data = [as_data(report) for report in reports]
     if output:
-        text = json.dumps(data, ensure_ascii=False, indent=2) + "\n" if as_json else _csv(reports)
+        text = json.dumps(data, ensure_ascii=False, indent=2) + "\n" if as_json else csv_of(data)
         Path(output).write_text(text, encoding="utf-8")
         click.echo(f"written: {output}", err=True)
     elif as_json:
         show_json(data)
     elif as_csv:
-        click.echo(_csv(reports), nl=False)
+        click.echo(csv_of(data), nl=False)
     else:
         for report in reports:
             _show_table(report)
-
-
-def _data(report: Report) -> dict[str, Any]:
-    return {
-        "account": report.account,
-        "since": report.window.since.isoformat(),
-        "until": report.window.until.isoformat(),
-        "by": report.window.by,
-        "charges": len(report.findings),
-        "resumed_at": report.resumed_at,
-        "totals": {name: report.totals[name] for name in _verdicts()},
-        "days": [
-            {"day": day, "status": status, "charges": counted.total(), **{name: counted[name] for name in _verdicts()}}
-            for (day, status), counted in report.by_day().items()
-        ],
-        "behind": [asdict(one) for one in report.behind],
-    }
-
-
-def _csv(reports: list[Report]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["account", "day", "status", "charges", *_verdicts()])
-    for report in reports:
-        for (day, status), counted in report.by_day().items():
-            numbers = [counted[name] for name in _verdicts()]
-            writer.writerow([report.account, day, status, counted.total(), *numbers])
-    return text.getvalue()
-
-
-def _verdicts() -> list[str]:
-    from bridge.recovery.comparison import Verdict
-
-    return [verdict.value for verdict in Verdict]
 
 
 def _show_table(report: Report) -> None:
@@ -133,7 +99,9 @@ def _show_table(report: Report) -> None:
     click.echo(f"account {report.account}: {count(len(report.findings), 'charge')}")
     if not report.findings:
         return
-    names = [name for name in _verdicts() if report.totals[name]]
+    from bridge.recovery.report import VERDICTS
+
+    names = [name for name in VERDICTS if report.totals[name]]
     rows = [
         (day, status, counted.total(), *(counted[name] or "" for name in names))
         for (day, status), counted in report.by_day().items()

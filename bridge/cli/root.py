@@ -6,6 +6,7 @@ bridge itself is one line too; its traceback goes to a file in the data director
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 import traceback
@@ -17,12 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge import failpoints
 from bridge.errors import BridgeError
+from bridge.logs import logger
 from bridge.redaction import redact
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
     from bridge.journal import Journal
+    from bridge.journal.audit import Actor
+
+log = logger(__name__)
 
 NO = 1
 WRONG_USE = 2
@@ -40,7 +46,15 @@ class Invocation:
     @cached_property
     def settings(self) -> Settings:
         """The environment as settings; raises SettingsError with all of its problems."""
-        return Settings.from_env()
+        settings = Settings.from_env()
+        failpoints.arm(settings.bridge_failpoint)
+        if settings.bridge_failpoint:
+            log.critical(
+                "failpoint.armed",
+                failpoint=settings.bridge_failpoint,
+                mend="this process will kill itself; unset BRIDGE_FAILPOINT unless this is a test",
+            )
+        return settings
 
     @cached_property
     def journal(self) -> Journal:
@@ -48,6 +62,16 @@ class Invocation:
         from bridge.runtime import open_journal
 
         return open_journal(self.settings)
+
+    @cached_property
+    def actor(self) -> Actor:
+        """Who runs the command, for the audit trail."""
+        from bridge.journal.audit import Actor
+
+        try:
+            return Actor(f"command {getpass.getuser()}")
+        except (KeyError, OSError):  # a user that this machine does not know, as in a container
+            return Actor(f"command {os.getuid()}")
 
     def close(self) -> None:
         """Close what was opened."""

@@ -16,21 +16,20 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, Charges, Order, Split
-from bridge.cli.asaas_account import account_option, client_of, opened_runtime, public_hook_url, variable
+from bridge.cli.asaas_account import account_option, opened_runtime
 from bridge.cli.output import json_option, show_json
 from bridge.cli.root import NO, Invocation
 from bridge.errors import BridgeError, UsageError
 from bridge.mapping.dates import BRASILIA
+from bridge.settings import variable
 
 if TYPE_CHECKING:
-    from bridge.cli.trial_run import Run
-    from bridge.runtime import Runtime
+    from bridge.workbench.trial_run import Run
 
 TIMEOUT_S = 90.0
 TIMEOUT_PERSON_S = 900.0
 """A person has to find the page and pay."""
 _DUE_IN_DAYS = 3
-_PRODUCTION_KEY = "$aact_prod_"
 
 
 def _money(_context: click.Context, parameter: click.Parameter, text: str) -> Decimal:
@@ -109,14 +108,16 @@ def test_charge(
     bridge must be running. Ends with 0 only for proof: a deal that the Clint API shows (CLINT_API_TOKEN), or that you
     say you see in Clint.
     """
-    from bridge.cli.trial_run import Run
+    from bridge.cli.trial_show import Show, run_data
     from bridge.recovery.trial import Trial, expected, new_mark
+    from bridge.workbench.accounts import client_of, is_production, public_hook_url
+    from bridge.workbench.trial_run import Run
 
     invocation: Invocation = context.obj
     journal = invocation.journal
     with opened_runtime(invocation.settings) as runtime:
         client = client_of(runtime, account)
-        real = _is_production(runtime, account)
+        real = is_production(runtime, account)
         wanted = expected([item.mapping for item in runtime.mappings.current()], account, billing_type)
         hook_url = public_hook_url(invocation.settings, account, None)
         _permit(account, value, real=real, production=production)
@@ -132,12 +133,12 @@ def test_charge(
             phone=phone,
         )
         trial = Trial(Charges(client), journal, account, order, runtime.clock_ms())
-        run = Run(trial, wanted, runtime, client, hook_url, real=real, quiet=as_json)
+        run = Run(trial, wanted, runtime, client, hook_url, real=real, witness=Show(quiet=as_json))
         run.begin()
         with _removing(run, cleanup=cleanup):
             run.follow(timeout_s or (TIMEOUT_PERSON_S if real else TIMEOUT_S))
     if as_json:
-        show_json(run.data())
+        show_json(run_data(run, runtime.clock_ms()))
     if not run.proved:
         context.exit(NO)
 
@@ -153,12 +154,6 @@ def _removing(run: Run, *, cleanup: bool) -> Iterator[None]:
                 run.remove()
             except BridgeError as error:
                 click.echo(f"not everything was removed at Asaas: {error}", err=True)
-
-
-def _is_production(runtime: Runtime, account: str) -> bool:
-    """Return whether real money would move; a key that says production is believed whatever the address says."""
-    key = runtime.settings.accounts[account].api_key
-    return key.startswith(_PRODUCTION_KEY) or runtime.environment(account) == "production"
 
 
 def _permit(account: str, value: Decimal, *, real: bool, production: bool) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
+import click
 from rich.text import Text
 
+from bridge.cli.event_views import event_data
 from bridge.cli.output import console, is_terminal, plain
 from bridge.cli.wording import STYLES, delivery_said
-from bridge.clint.api import Deal
 from bridge.journal.reading import Row
 from bridge.mapping.dates import BRASILIA
 from bridge.model import DeliveryState, EventState
 from bridge.recovery.diagnosis import Cause
 from bridge.recovery.trial import Seen
+from bridge.workbench.trial_run import STEPS, Run
 
 _KIND_STYLES = {"asaas": "magenta", "clint": "bold green", "bridge": "yellow"}
 _ON_ITS_WAY = frozenset({DeliveryState.PENDING, DeliveryState.SENDING})
@@ -27,7 +31,7 @@ class Show:
 
     def __init__(self, *, quiet: bool) -> None:
         self._out = console()
-        self._out.quiet = quiet
+        self._out.quiet = self._quiet = quiet
         self._told: set[tuple[object, ...]] = set()
 
     def say(self, kind: str, text: str, style: str = "") -> None:
@@ -37,12 +41,12 @@ class Show:
         self._out.print(Text.assemble(*head, (plain(text), style)), soft_wrap=True)
 
     @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """Show on a terminal that something is being waited for."""
+    def waiting(self, for_events: Sequence[str]) -> Iterator[None]:
+        """Show on a terminal that these events are being waited for."""
         if not is_terminal() or self._out.quiet:
             yield
             return
-        with self._out.status(what):
+        with self._out.status(f"waiting for {' or '.join(for_events)}"):
             yield
 
     def news(self, seen: Sequence[Seen], now_ms: int) -> bool:
@@ -77,9 +81,17 @@ class Show:
         self._told.add(what)
         return True
 
-    def deal(self, deal: Deal, stage: str) -> None:
-        """Print the deal that was read back."""
-        self.say("clint", f"deal {deal.id} stands: stage {stage or 'not said'}, status {deal.status}", "green")
+    def step(self, code: str, /, **values: object) -> None:
+        """Print one step of the charge."""
+        kind, text = STEPS[code]
+        more = ", or end with Ctrl-C" if code == "to_be_paid" else ""
+        self.say(kind, text.format(**values) + more, "green" if code == "deal" else "")
+
+    def sees_deal(self) -> bool:
+        """Ask the person at the terminal, where there is one."""
+        if self._quiet or not sys.stdin.isatty():
+            return False
+        return click.confirm("does the deal stand in Clint?", default=False, err=True)
 
     def problem(self, cause: Cause) -> None:
         """Print why it did not come through and what mends it."""
@@ -91,3 +103,28 @@ class Show:
             self.say("bridge", "proved: the charge became a deal", "bold green")
         else:
             self.say("bridge", "not proved", "bold red")
+
+
+def run_data(run: Run, now_ms: int) -> dict[str, Any]:
+    """Return all that was found of a test charge, for JSON."""
+    charge, order = run.trial.charge, run.trial.order
+    return {
+        "proved": run.proved,
+        "account": run.trial.account,
+        "environment": "production" if run.real else "sandbox",
+        "mark": order.mark,
+        "email": order.email,
+        "customer": run.trial.customer_id,
+        "payments": list(charge.payment_ids) if charge else [],
+        "installment": (charge.installment_id if charge else "") or None,
+        "paid": run.paid or None,
+        "events": [event_data(one.event, one.deliveries, now_ms) for one in run.seen],
+        "deal": (
+            {"id": run.deal.id, "stage": run.stage, "status": run.deal.status, "origin": run.deal.origin_id}
+            if run.deal
+            else None
+        ),
+        "problems": [cause._asdict() for cause in run.causes],
+        "removed": run.kept is not None,
+        "kept": list(run.kept or ()),
+    }

@@ -87,6 +87,8 @@ def _read_mappings(settings: Settings) -> list[ReadMapping]:
 
 def _require_all(settings: Settings, mappings: Iterable[Mapping]) -> None:
     """Raise SettingsError with every variable that the bridge and its enabled mappings need and that is not set."""
+    if settings.bridge_encryption_key:
+        return  # accounts and destinations may be in the journal, or come into it later
     keyless: dict[str, str] = {}
     unset: dict[str, str] = {}
     for mapping in mappings:
@@ -137,5 +139,5 @@ def _welcome(bridge: LocalBridge) -> list[str]:
         "  Asaas must reach it from the internet: run the bridge on a host with https, or open a tunnel to this",
         f"  machine, such as `cloudflared tunnel --url {bridge.url}`; enter the tunnel's address, with that path",
         "  behind it, and the token of ASAAS_WEBHOOK_TOKEN in Asaas: Integrações, Webhooks",
-        f"  look: bridge events list; bridge deliveries list; {bridge.url}/readyz",
+        f"  look: {bridge.url}/ (console); bridge events list; bridge deliveries list",
     ]

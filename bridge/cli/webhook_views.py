@@ -23,6 +23,8 @@ class Status:
     webhooks: Sequence[Webhook]
     needed: frozenset[str]
     problems: Sequence[Problem]
+    rotation: tuple[str, str] | None = None
+    """While two tokens are valid: how far the change has come, and what to do next."""
 
     def data(self) -> dict[str, Any]:
         """Return it as data for JSON."""
@@ -31,14 +33,21 @@ class Status:
             "webhooks": [asdict(webhook) for webhook in self.webhooks],
             "needed": sorted(self.needed),
             "problems": [asdict(problem) for problem in self.problems],
+            "rotation": dict(zip(("what", "mend"), self.rotation, strict=True)) if self.rotation else None,
         }
 
 
-def account_status(client: AsaasClient, mappings: Iterable[Mapping], url: str | None, account: str) -> Status:
+def account_status(
+    client: AsaasClient,
+    mappings: Iterable[Mapping],
+    url: str | None,
+    account: str,
+    rotation: tuple[str, str] | None = None,
+) -> Status:
     """Ask Asaas for the account's webhooks and judge the bridge's own."""
     found = ours(Webhooks(client).all(), account, url)
     wants = needed(mappings, account)
-    return Status(account, found, wants, problems(found, wants, account))
+    return Status(account, found, wants, problems(found, wants, account), rotation)
 
 
 def show_statuses(statuses: Iterable[Status]) -> None:
@@ -47,6 +56,8 @@ def show_statuses(statuses: Iterable[Status]) -> None:
         click.echo(f"account {status.account}")
         for webhook in status.webhooks:
             _show(webhook, status)
+        if status.rotation:
+            click.echo(f"  tokens     {'; '.join(status.rotation)}")
         for problem in status.problems:
             click.echo(f"  {problem.level}: {plain(problem.what)}; {plain(problem.mend)}")
         if not status.problems:

@@ -11,6 +11,7 @@ from bridge.model import DeliveryState, Waiting
 _WAITS = {
     Waiting.BACKOFF: "waits for its next try",
     Waiting.CIRCUIT: "waits until the destination answers again",
+    Waiting.PACE: "waits for its turn under the rate limit",
     Waiting.PAUSED: "waits until the destination is resumed",
 }
 

@@ -7,17 +7,19 @@ follows a redirect, never waits longer than its deadline, and never lets the URL
 from __future__ import annotations
 
 import json
-import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import httpcore
 import httpx
 
 from bridge import __version__
 from bridge.clint.answer import Answer, Verdict, classify
-from bridge.clint.transport import NameNotResolved, PrivateAddress
+from bridge.clint.network import NameNotResolved, PrivateAddress
+from bridge.clint.transport import GuardedClient
 from bridge.clint.url import check_url
 from bridge.model import Outcome
 from bridge.redaction import redact
@@ -28,26 +30,70 @@ CONNECT_TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_EXCERPT = 500
 
+_HEADERS = (
+    (b"Accept", b"*/*"),
+    # So that what is read of the answer is text, and a small answer can't unfold into a large one.
+    (b"Accept-Encoding", b"identity"),
+    (b"Connection", b"keep-alive"),
+    (b"User-Agent", f"asaas-clint-bridge/{__version__}".encode()),
+    (b"Content-Type", b"application/json"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A destination's URL as a request needs it, or what is wrong with it."""
+
+    url: httpcore.URL | None
+    host: bytes
+    problem: str | None
+
 
 class ClintClient:
     """What sends deliveries; threads may share it."""
 
-    def __init__(self, http: httpx.Client, *, deadline_s: float = DEADLINE_S, allow_private: bool = False) -> None:
+    def __init__(self, http: GuardedClient, *, deadline_s: float = DEADLINE_S, allow_private: bool = False) -> None:
         self._http = http
         self._deadline_s = deadline_s
+        self._connect_s = min(CONNECT_TIMEOUT_S, deadline_s)
         self._allow_private = allow_private
+        self._targets: dict[str, _Target] = {}
 
-    def send(self, url: str, payload: Mapping[str, Any], idempotency_key: str, now_ms: int | None = None) -> Answer:
+    def send(
+        self,
+        url: str,
+        payload: Mapping[str, Any],
+        idempotency_key: str,
+        now_ms: int | None = None,
+        *,
+        traceparent: str = "",
+    ) -> Answer:
         """Post the payload once and return what became of it; `now_ms` is what a `Retry-After` date is held against."""
         started_s = time.monotonic()
         status: int | None = None
         excerpt = ""
-        verdict = self._problem_with(url)
-        if verdict is None:
+        target = self._target(url)
+        if target.url is None:
+            # Nothing may be lost for a typing error in a setting: the destination pauses until a person mends it.
+            detail = f"the destination's URL {target.problem}; mend it and resume the destination"
+            verdict = Verdict(Outcome.REMOVED, "clint.url", detail)
+        else:
             try:
                 body = json.dumps(payload, ensure_ascii=False, allow_nan=False).encode(errors="replace")
-                status, headers, excerpt = self._post(url, body, idempotency_key, started_s)
-                verdict = classify(status, headers, round(time.time() * 1000) if now_ms is None else now_ms)
+                headers = (
+                    (b"Host", target.host),
+                    *_HEADERS,
+                    (b"Idempotency-Key", idempotency_key.encode()),
+                    *([(b"traceparent", traceparent.encode())] if traceparent else []),
+                    (b"Content-Length", b"%d" % len(body)),
+                )
+                with self._http.guarded.post(
+                    target.url, headers, body, deadline_s=self._deadline_s, connect_s=self._connect_s
+                ) as (answer, pieces):
+                    status = answer.status
+                    excerpt = _excerpt(pieces, started_s + self._deadline_s)
+                said = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
+                verdict = classify(status, said, round(time.time() * 1000) if now_ms is None else now_ms)
             except httpx.TransportError as error:
                 verdict = _fault(error, self._deadline_s)
             except (TypeError, ValueError) as error:
@@ -63,32 +109,19 @@ class ClintClient:
             excerpt=excerpt,
         )
 
-    def _problem_with(self, url: str) -> Verdict | None:
-        problem = check_url(url, self._allow_private)
-        if problem is None:
-            return None
-        # Nothing may be lost for a typing error in a setting: the destination pauses until a person mends it.
-        return Verdict(
-            Outcome.REMOVED, "clint.url", f"the destination's URL {problem}; mend it and resume the destination"
-        )
-
-    def _post(self, url: str, body: bytes, idempotency_key: str, started_s: float) -> tuple[int, httpx.Headers, str]:
-        with self._http.stream(
-            "POST",
-            url,
-            content=body,
-            headers={
-                "Content-Type": "application/json",
-                "Idempotency-Key": idempotency_key,
-                "User-Agent": f"asaas-clint-bridge/{__version__}",
-                # So that what is read of the answer is text, and a small answer can't unfold into a large one.
-                "Accept-Encoding": "identity",
-            },
-            timeout=httpx.Timeout(self._deadline_s, connect=min(CONNECT_TIMEOUT_S, self._deadline_s)),
-            follow_redirects=False,
-            extensions={"deadline_s": self._deadline_s},
-        ) as answer:
-            return answer.status_code, answer.headers, _excerpt(answer.iter_raw(), started_s + self._deadline_s)
+    def _target(self, url: str) -> _Target:
+        target = self._targets.get(url)
+        if target is None:
+            problem = check_url(url, self._allow_private)
+            target = _Target(None, b"", problem)
+            if problem is None:
+                parts = httpx.URL(url)
+                bare = httpcore.URL(
+                    scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path
+                )
+                target = _Target(bare, parts.netloc, None)
+            self._targets[url] = target  # the environment names the URLs, so they are few
+        return target
 
 
 def _excerpt(chunks: Iterator[bytes], ends_at_s: float) -> str:
@@ -118,7 +151,7 @@ def _fault(error: httpx.TransportError, deadline_s: float) -> Verdict:
             "clint.private_address",
             "the destination's name resolves to an address of this machine or network, where nothing is sent",
         )
-    if any(isinstance(cause, NameNotResolved | socket.gaierror) for cause in causes):
+    if any(isinstance(cause, NameNotResolved) for cause in causes):
         return Verdict(Outcome.RETRY, "clint.dns", "the destination's name could not be resolved")
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         return Verdict(Outcome.RETRY, "clint.tls", "no secure connection to the destination could be made")

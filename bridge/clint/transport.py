@@ -8,28 +8,21 @@ read timeout begins anew with every byte, so a dribbling server could hold a wor
 
 from __future__ import annotations
 
-import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
 
 import httpcore
 import httpx
 
-from bridge.clint.url import public_only
+from bridge.clint.connections import Connections
+from bridge.clint.network import GuardedBackend, resolve, until
 
 KEEPALIVE_S = 4.0
 """Shorter than the 5 s after which common servers close an idle connection: one closed in the same moment in which it
 is used again is a failed attempt."""
-
-MAX_IDLE_CONNECTIONS = 100
-
-_ends_at_s: ContextVar[float | None] = ContextVar("ends_at_s", default=None)
 
 _ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
     httpcore.ConnectTimeout: httpx.ConnectTimeout,
@@ -44,43 +37,22 @@ _ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
 }
 
 
-class PrivateAddress(httpcore.ConnectError):
-    """The host's name resolves to addresses of this machine or network only."""
+class GuardedClient(httpx.Client):
+    """A client whose connections are guarded; threads may share it."""
+
+    def __init__(self, transport: GuardedTransport) -> None:
+        super().__init__(
+            transport=transport,
+            # A cookie of one destination has no business in the next request.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            trust_env=False,
+        )
+        self.guarded = transport
 
 
-class NameNotResolved(httpcore.ConnectError):
-    """The host's name resolves to nothing."""
-
-
-def http_client(*, allow_private: bool, ssl_context: ssl.SSLContext | None = None) -> httpx.Client:
+def http_client(*, allow_private: bool, ssl_context: ssl.SSLContext | None = None) -> GuardedClient:
     """Return a client whose connections are guarded; threads may share it."""
-    return httpx.Client(
-        transport=GuardedTransport(allow_private=allow_private, ssl_context=ssl_context),
-        # A cookie of one destination has no business in the next request.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        trust_env=False,
-    )
-
-
-def resolve(host: str, port: int, timeout_s: float | None) -> list[str]:
-    """Return the host's addresses; the system's own resolver has no timeout, so a thread asks it."""
-    found: list[str] = []
-    problem: list[OSError | UnicodeError] = []
-
-    def ask() -> None:
-        try:
-            found.extend(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
-            problem.append(error)
-
-    resolver = threading.Thread(target=ask, name="resolver", daemon=True)
-    resolver.start()
-    resolver.join(timeout_s)
-    if problem:
-        raise NameNotResolved(str(problem[0])) from problem[0]
-    if not found:
-        raise httpcore.ConnectTimeout("the host's name was not resolved in time")
-    return list(dict.fromkeys(found))
+    return GuardedClient(GuardedTransport(allow_private=allow_private, ssl_context=ssl_context))
 
 
 class GuardedTransport(httpx.BaseTransport):
@@ -93,12 +65,12 @@ class GuardedTransport(httpx.BaseTransport):
         ssl_context: ssl.SSLContext | None = None,
         resolve: Callable[[str, int, float | None], list[str]] = resolve,
     ) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl_context or httpx.create_ssl_context(),
-            max_connections=None,
-            max_keepalive_connections=MAX_IDLE_CONNECTIONS,
-            keepalive_expiry=KEEPALIVE_S,
-            network_backend=_Backend(allow_private, resolve),
+        secure = ssl_context or httpx.create_ssl_context()
+        backend = GuardedBackend(allow_private, resolve)
+        self._connections = Connections(
+            lambda origin: httpcore.HTTPConnection(
+                origin, ssl_context=secure, keepalive_expiry=KEEPALIVE_S, network_backend=backend
+            )
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -117,27 +89,64 @@ class GuardedTransport(httpx.BaseTransport):
             content=request.stream,
             extensions=request.extensions,
         )
-        with _until(ends_at_s), _as_httpx():
-            answer = self._pool.handle_request(asked)
-        return httpx.Response(
-            answer.status, headers=answer.headers, stream=_Body(answer, ends_at_s), extensions=answer.extensions
-        )
+        answer, give_back = self._begin(asked, ends_at_s)
+        body = _Body(answer, ends_at_s, give_back)
+        return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
+
+    @contextmanager
+    def post(
+        self,
+        url: httpcore.URL,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        deadline_s: float,
+        connect_s: float,
+    ) -> Iterator[tuple[httpcore.Response, Iterator[bytes]]]:
+        """Post a body as it is and give the answer with the pieces of its own body, all within the deadline.
+
+        The same as a request of httpx, without what a webhook needs none of: cookies, redirects, authentication,
+        encodings and hooks, which take more time than the rest of the request.
+        """
+        ends_at_s = time.monotonic() + deadline_s
+        timeout = {"connect": connect_s, "read": deadline_s, "write": deadline_s}
+        asked = httpcore.Request(b"POST", url, headers=headers, content=body, extensions={"timeout": timeout})
+        answer, give_back = self._begin(asked, ends_at_s)
+        pieces = _Body(answer, ends_at_s, give_back)
+        try:
+            yield answer, iter(pieces)
+        finally:
+            pieces.close()
+
+    def _begin(self, asked: httpcore.Request, ends_at_s: float | None) -> tuple[httpcore.Response, Callable[[], None]]:
+        with until(ends_at_s), _as_httpx():
+            if asked.url.scheme not in {b"http", b"https"}:
+                raise httpcore.UnsupportedProtocol("only http and https are spoken")
+            origin = asked.url.origin
+            connection = self._connections.take(origin)
+            try:
+                answer = connection.handle_request(asked)
+            except BaseException:
+                connection.close()
+                raise
+        return answer, lambda: self._connections.give(origin, connection)
 
     def close(self) -> None:
-        """Close every connection."""
-        self._pool.close()
+        """Close every connection that no request uses."""
+        self._connections.close()
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(self, answer: httpcore.Response, ends_at_s: float | None) -> None:
+    def __init__(self, answer: httpcore.Response, ends_at_s: float | None, give_back: Callable[[], None]) -> None:
         self._answer = answer
         self._ends_at_s = ends_at_s
+        self._give_back: Callable[[], None] | None = give_back
 
     def __iter__(self) -> Iterator[bytes]:
         chunks = self._answer.iter_stream()
         while True:
             # Set for each chunk anew: between two of them the caller's own code runs.
-            with _until(self._ends_at_s), _as_httpx():
+            with until(self._ends_at_s), _as_httpx():
                 chunk = next(chunks, None)
             if chunk is None:
                 return
@@ -145,83 +154,9 @@ class _Body(httpx.SyncByteStream):
 
     def close(self) -> None:
         self._answer.close()
-
-
-class _Backend(httpcore.SyncBackend):
-    def __init__(self, allow_private: bool, resolve: Callable[[str, int, float | None], list[str]]) -> None:
-        self._allow_private = allow_private
-        self._resolve = resolve
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        addresses = self._resolve(host, port, _left_s(timeout))
-        if not self._allow_private:
-            addresses = public_only(addresses)
-            if not addresses:
-                raise PrivateAddress("the host's name resolves to no public address")
-        for address in addresses[:-1]:
-            try:
-                return self._connect(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue  # a host that is half there, such as one with an IPv6 address that leads nowhere
-        return self._connect(addresses[-1], port, timeout, local_address, socket_options)
-
-    def _connect(
-        self,
-        address: str,
-        port: int,
-        timeout: float | None,
-        local_address: str | None,
-        socket_options: Iterable[Any] | None,
-    ) -> httpcore.NetworkStream:
-        return _Stream(super().connect_tcp(address, port, _left_s(timeout), local_address, socket_options))
-
-
-class _Stream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
-        self._inner = inner
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _left_s(timeout, httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _left_s(timeout, httpcore.WriteTimeout))
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, _left_s(timeout)))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-
-def _left_s(timeout_s: float | None, error: type[Exception] = httpcore.ConnectTimeout) -> float | None:
-    ends_at_s = _ends_at_s.get()
-    if ends_at_s is None:
-        return timeout_s
-    left_s = ends_at_s - time.monotonic()
-    if left_s <= 0:
-        raise error("the request's time is over")
-    return left_s if timeout_s is None else min(timeout_s, left_s)
-
-
-@contextmanager
-def _until(ends_at_s: float | None) -> Iterator[None]:
-    token = _ends_at_s.set(ends_at_s)
-    try:
-        yield
-    finally:
-        _ends_at_s.reset(token)
+        if self._give_back is not None:
+            self._give_back()
+        self._give_back = None  # once: else two requests would share the connection
 
 
 @contextmanager

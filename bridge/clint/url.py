@@ -7,11 +7,15 @@ connection is made (`transport`), since it may differ from one moment to the nex
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 
 import httpx
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+"""RFC 6052 and RFC 4291: the last 32 bits are an IPv4 address."""
 
 _LOCAL_NAMES = ("localhost", "local", "internal", "lan", "home.arpa")
 
@@ -41,8 +45,15 @@ def is_public(address: IpAddress) -> bool:
     """Return whether the address belongs to the open internet, whatever notation hides it."""
     inner = address
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or address
+        inner = address.ipv4_mapped or address.sixtofour or _embedded(address) or address
     return inner.is_global and not inner.is_multicast
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address to which a translator (NAT64, or the old ::1.2.3.4) would lead."""
+    if any(address in network for network in _TRANSLATED):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return None
 
 
 def public_only(addresses: Iterable[str]) -> list[str]:
@@ -55,4 +66,11 @@ def _is_local(host: str) -> bool:
         return not is_public(ipaddress.ip_address(host))
     except ValueError:
         name = host.lower().rstrip(".")
+        if _is_number(name):
+            return True
         return name in _LOCAL_NAMES or name.endswith(tuple(f".{local}" for local in _LOCAL_NAMES))
+
+
+def _is_number(name: str) -> bool:
+    """Return whether resolvers read the name as an IPv4 address in decimal, octal or short form."""
+    return all(re.fullmatch(r"0x[0-9a-f]*|[0-9]+", part) for part in name.split("."))

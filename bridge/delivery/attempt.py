@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bridge.clint import Answer
+from bridge.failpoints import reached
 from bridge.journal import Lease
 from bridge.journal.owed import Owed
 from bridge.logs import logger
-from bridge.model import Outcome, idempotency_key
+from bridge.model import Outcome, idempotency_key, trace_id, traceparent
 
 log = logger(__name__)
 
@@ -23,17 +24,18 @@ log = logger(__name__)
 class Destinations(Protocol):
     """Sends a payload to a webhook URL; never raises for what the network does."""
 
-    def send(self, url: str, payload: dict[str, Any], idempotency_key: str) -> Answer:
+    def send(self, url: str, payload: dict[str, Any], idempotency_key: str, *, traceparent: str) -> Answer:
         """Return the destination's answer, classified."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A delivery, the number of the attempt, and what came back (None: nothing was sent)."""
+    """A delivery, the number and fence of the attempt, and what came back (None: nothing was sent)."""
 
     owed: Owed
     number: int
+    fence: int
     answer: Answer | None
 
 
@@ -48,11 +50,15 @@ def make(
     """
     number = owed.attempts + 1
     if clock_ms() + longest_ms > lease.until_ms:
-        return Sent(owed, number, None)
+        return Sent(owed, number, lease.fence, None)
     key = idempotency_key(owed.account, owed.event_key, owed.mapping, owed.replay)
+    parent = traceparent(trace_id(owed.account, owed.event_key), owed.id, number)
+    reached("deliver.before_send")
     try:
-        return Sent(owed, number, client.send(url, json.loads(owed.payload), key))
+        answer = client.send(url, json.loads(owed.payload), key, traceparent=parent)
     except Exception as error:
         log.exception("delivery.fault", delivery_id=owed.id, event_id=owed.event_id, attempt=number)
         detail = f"the bridge failed to send ({type(error).__name__}); the log has the details"
-        return Sent(owed, number, Answer(Outcome.RETRY, None, "bridge.fault", detail, None, 0, ""))
+        answer = Answer(Outcome.RETRY, None, "bridge.fault", detail, None, 0, "")
+    reached("deliver.after_send")
+    return Sent(owed, number, lease.fence, answer)

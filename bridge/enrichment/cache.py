@@ -18,12 +18,16 @@ from typing import Any, TypeAlias
 from redis import Redis
 
 from bridge.asaas.redis_link import RedisLink
+from bridge.errors import SealBroken
+from bridge.sealing import Keyring
 
 Key: TypeAlias = tuple[str, str, str]
 """Account, name (customer, ...) and id."""
 
 Found: TypeAlias = dict[str, Any] | None
 """An object, or None where Asaas has none of that id."""
+
+_PLACE = "cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,18 @@ class Lifetimes:
 class Cache:
     """Objects that were fetched a short time ago."""
 
-    def __init__(self, redis: RedisLink, lifetimes: Lifetimes | None = None, *, near_size: int = 2000) -> None:
+    def __init__(
+        self,
+        redis: RedisLink,
+        lifetimes: Lifetimes | None = None,
+        *,
+        near_size: int = 2000,
+        keyring: Keyring | None = None,
+    ) -> None:
         self._redis = redis
         self._lifetimes = lifetimes or Lifetimes()
         self._near_size = near_size
+        self._keyring = keyring or Keyring()
         self._near: OrderedDict[Key, tuple[float, Found]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -62,7 +74,7 @@ class Cache:
             texts = self._redis.ask(lambda redis: redis.mget([_name(key) for key in missing]))
             for key, text in zip(missing, texts or (), strict=False):
                 if text is not None:
-                    found.update(_entry(key, text))
+                    found.update(self._entry(key, text))
             self._keep_near({key: found[key] for key in missing if key in found})
         return found
 
@@ -76,7 +88,8 @@ class Cache:
         def put(redis: Redis) -> bool:
             with redis.pipeline(transaction=False) as pipe:
                 for key, value in kept.items():
-                    pipe.set(_name(key), json.dumps(value), px=int(self._lifetimes.of(key, value) * 1000) or 1)
+                    text = self._keyring.seal(json.dumps(value), _PLACE)
+                    pipe.set(_name(key), text, px=int(self._lifetimes.of(key, value) * 1000) or 1)
                 pipe.execute()
             return True
 
@@ -90,6 +103,14 @@ class Cache:
                 self._near.pop(key, None)
         if gone:
             self._redis.ask(lambda redis: redis.delete(*(_name(key) for key in gone)))
+
+    def _entry(self, key: Key, kept: bytes | str) -> dict[Key, Found]:
+        try:
+            text = kept if isinstance(kept, str) else kept.decode()
+            value = json.loads(self._keyring.open(text, _PLACE))
+        except (ValueError, SealBroken):
+            return {}
+        return {key: value} if value is None or isinstance(value, dict) else {}
 
     def _read_near(self, keys: Collection[Key]) -> dict[Key, Found]:
         now_s = time.monotonic()
@@ -110,11 +131,3 @@ class Cache:
 
 def _name(key: Key) -> str:
     return "bridge:cache:" + ":".join(key)
-
-
-def _entry(key: Key, text: bytes | str) -> dict[Key, Found]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return {key: value} if value is None or isinstance(value, dict) else {}

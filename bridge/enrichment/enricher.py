@@ -58,26 +58,44 @@ class Enricher:
         self._learn({key for keys in later for key in keys.values()}, known, troubles)
         return [_assemble(account, ids, known, follow) for (account, ids), follow in zip(wanted, later, strict=True)]
 
+    def at_hand(self, wanted: Sequence[Wanted]) -> list[dict[str, Any] | BridgeError | None]:
+        """Return for each of them the objects by name where no request is needed for that, else None."""
+        known: dict[Key, Outcome] = {}
+        self._recall({(a, n, i) for a, ids in wanted for n, i in ids.items() if i != LATER}, known)
+        later = [_follow(account, ids, known) for account, ids in wanted]
+        self._recall({key for keys in later for key in keys.values()}, known)
+        pairs = zip(wanted, later, strict=True)
+        return [
+            _assemble(account, ids, known, follow) if _is_known(account, ids, known, follow) else None
+            for (account, ids), follow in pairs
+        ]
+
     def forget(self, account: str, wanted: Mapping[str, str]) -> None:
         """Forget these objects, so that the next fetch asks Asaas: for a replay after somebody mended the customer."""
         self._cache.forget((account, name, object_id) for name, object_id in wanted.items() if object_id != LATER)
 
     def _learn(self, keys: Iterable[Key], known: dict[Key, Outcome], troubles: _Troubles) -> None:
-        new = sorted(set(keys) - set(known))
-        if not new:
+        missing = self._recall(keys, known)
+        if not missing:
             return
-        for key in new:
-            try:
-                check_id(*key)
-            except AsaasRejected as error:
-                known[key] = error
-        known.update(self._cache.read([key for key in new if key not in known]))
-        missing = [key for key in new if key not in known]
         fetched = dict(
             zip(missing, _each(lambda key: self._fetch_one(key, troubles), missing, self._at_once), strict=True)
         )
         known.update(fetched)
         self._cache.write({key: value for key, value in fetched.items() if not isinstance(value, BridgeError)})
+
+    def _recall(self, keys: Iterable[Key], known: dict[Key, Outcome]) -> list[Key]:
+        """Add to `known` what needs no request; return what does."""
+        new = sorted(set(keys) - set(known))
+        for key in new:
+            try:
+                check_id(*key)
+            except AsaasRejected as error:
+                known[key] = error
+        asked = [key for key in new if key not in known]
+        if asked:
+            known.update(self._cache.read(asked))
+        return [key for key in asked if key not in known]
 
     def _fetch_one(self, key: Key, troubles: _Troubles) -> Outcome:
         account, name, object_id = key
@@ -120,9 +138,15 @@ class _Troubles:
 
 
 def _follow(account: str, ids: Mapping[str, str], known: Mapping[Key, Outcome]) -> dict[str, Key]:
-    first = {name: known[(account, name, i)] for name, i in ids.items() if i != LATER}
+    first = {name: known.get((account, name, i)) for name, i in ids.items() if i != LATER}
     found = {name: led_to(name, first) for name, i in ids.items() if i == LATER}
     return {name: (account, name, object_id) for name, object_id in found.items() if object_id}
+
+
+def _is_known(account: str, ids: Mapping[str, str], known: Mapping[Key, Outcome], later: Mapping[str, Key]) -> bool:
+    return all((account, name, i) in known for name, i in ids.items() if i != LATER) and all(
+        key in known for key in later.values()
+    )
 
 
 def _assemble(

@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from bridge.errors import JournalNotMigrated
-from bridge.journal import events
-from bridge.journal.database import Database
+from bridge.failpoints import reached
+from bridge.journal import events, keys
+from bridge.journal.database import Database, is_away
 from bridge.journal.lanes import Lanes, Lease
 from bridge.journal.migrate import is_current, upgrade
 from bridge.journal.schema import meta
 from bridge.model import IncomingEvent, lane_of
 
-__all__ = ["Database", "Journal", "Lanes", "Lease", "upgrade"]
+__all__ = ["Database", "Journal", "Lanes", "Lease", "is_away", "upgrade"]
 
 
 class Journal:
@@ -32,22 +33,29 @@ class Journal:
 
     @property
     def lane_count(self) -> int:
-        """Return the number of lanes, fixed when the journal was made."""
+        """Return the number of lanes, fixed when the journal was made; raise SealBroken without the journal's key."""
         if self._lane_count is None:
             with self.database.read() as connection:
-                self._lane_count = int(
-                    connection.execute(select(meta.c.value).where(meta.c.key == "lanes")).scalar_one()
-                )
+                known = {row.key: row.value for row in connection.execute(select(meta))}
+            # Before the first event is written: one that was sealed with a wrong key, nobody could read.
+            keys.check(known, self.database.keyring)
+            self._lane_count = int(known["lanes"])
         return self._lane_count
 
     def check(self) -> None:
-        """Raise JournalNotMigrated where the schema is not this version's, JournalError where it can't be read."""
+        """Raise JournalNotMigrated where the schema is not this version's, JournalError where it can't be read.
+
+        Raises SealBroken where the journal is encrypted and its key is not there.
+        """
         if not is_current(self.database):
             raise JournalNotMigrated(mend="run: bridge db upgrade")
+        with self.database.read() as connection:
+            keys.check({row.key: row.value for row in connection.execute(select(meta))}, self.database.keyring)
 
-    def append(self, batch: Sequence[IncomingEvent]) -> list[tuple[int, events.Kept]]:
+    def append(self, batch: Sequence[IncomingEvent], *, next_in_turn: bool = False) -> list[tuple[int, events.Kept]]:
         """Keep these events in one commit; return lane and result of each. When this returns, they are durable."""
         lanes = [lane_of(event.account, event.subject, self.lane_count) for event in batch]
-        with self.database.write() as connection:
-            kept = [events.append(connection, event, lane) for event, lane in zip(batch, lanes, strict=True)]
+        with self.database.write(next_in_turn=next_in_turn) as connection:
+            kept = events.append(connection, list(zip(batch, lanes, strict=True)))
+            reached("append.before_commit")
         return list(zip(lanes, kept, strict=True))

@@ -15,25 +15,35 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from bridge.errors import JournalError
+from bridge.errors import JournalError, JournalRefused
+from bridge.journal import sealed
 from bridge.redaction import redact
+from bridge.sealing import Keyring
 
 BUSY_TIMEOUT_MS = 5_000
+_OF_THE_STATEMENT = (DataError, IntegrityError, ProgrammingError)
 
 
 class Database:
     """One engine, with `read()` and `write()` transactions."""
 
-    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+    def __init__(self, url: str, *, pool_size: int = 8, keyring: Keyring | None = None) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite(url, pool_size) if self.is_sqlite else _postgresql(url, pool_size)
+        self.keyring = keyring or Keyring()
+        sealed.use(self.engine, self.keyring)
         self._writer = self.engine.execution_options(bridge_write=True)
         self._turn = _Turn(Path(f"{self.url.database}.turn")) if self.is_sqlite else None
+
+    @property
+    def place(self) -> str:
+        """Where the journal is, without user and password."""
+        return str(self.url.database) if self.is_sqlite else f"{self.url.host}/{self.url.database}"
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -42,9 +52,14 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Open a transaction that is durable once the block is left, and undone where it raises."""
-        with self._turn or nullcontext(), _translated(), self._writer.begin() as connection:
+    def write(self, *, next_in_turn: bool = False) -> Iterator[Connection]:
+        """Open a transaction that is durable once the block is left, and undone where it raises.
+
+        On SQLite `next_in_turn` waits only for the writer that is at it, not for others that wait already: for the
+        door, where somebody waits for an answer.
+        """
+        turn = self._turn(next_in_turn) if self._turn else nullcontext()
+        with turn, _translated(), self._writer.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -59,7 +74,29 @@ class _Turn:
 
     SQLite itself waits by sleeping, longer each time, up to 100 ms: under load the answer to Asaas would wait for a
     sleep instead of for a commit of one millisecond. Who writes without this lock still waits as SQLite does.
+
+    Two locks: whoever writes holds the second; all but the door's writers must hold the first before, so that one of
+    them at most stands before the door.
     """
+
+    def __init__(self, path: Path) -> None:
+        self._writing = _FileLock(path)
+        self._waiting = _FileLock(path.with_name(f"{path.name}s"))
+
+    @contextmanager
+    def __call__(self, next_in_turn: bool) -> Iterator[None]:
+        """Hold the turn for the block; raise JournalError where it can't be had."""
+        with nullcontext() if next_in_turn else self._waiting, self._writing:
+            yield
+
+    def close(self) -> None:
+        """Close the files; the next writer opens them again."""
+        self._writing.close()
+        self._waiting.close()
+
+
+class _FileLock:
+    """A lock over threads and processes, whose waiters are woken at once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -91,6 +128,11 @@ class _Turn:
                 self._file = None
 
 
+def is_away(error: Exception) -> bool:
+    """Return whether the error says that the database is away for now, and not that something is wrong with a row."""
+    return isinstance(error, JournalError) and not isinstance(error, JournalRefused)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     # Only what the database said: a statement that we built wrong is a fault of ours, and must look like one.
@@ -99,7 +141,8 @@ def _translated() -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         raise JournalError(f"the journal's database did not answer: {_first_line(error)}") from error
     except DBAPIError as error:
-        raise JournalError(f"the journal's database refused a statement: {_first_line(error)}") from error
+        refused = JournalRefused if isinstance(error, _OF_THE_STATEMENT) else JournalError
+        raise refused(f"the journal's database refused a statement: {_first_line(error)}") from error
     except PoolTimeout as error:
         raise JournalError("no connection to the journal's database was free in time") from error
 
@@ -114,7 +157,7 @@ def _sqlite(url: str, pool_size: int) -> Engine:
     path = make_url(url).database
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=pool_size, max_overflow=16)
+    engine = create_engine(url, pool_size=pool_size, max_overflow=16, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
@@ -138,13 +181,57 @@ def _sqlite(url: str, pool_size: int) -> Engine:
     return engine
 
 
-def _postgresql(url: str, pool_size: int) -> Engine:
+# A machine that is cut off from the network says nothing more, and would hold its locks and be waited for without end.
+# The server ends what stands idle inside a transaction (its locks keep a lane from being taken over) and asks quiet
+# peers whether they live; the client gives up what nobody acknowledges instead of waiting a quarter of an hour.
+_SERVER_SIDE = {
+    "statement_timeout": 15_000,
+    "lock_timeout": 10_000,
+    "idle_in_transaction_session_timeout": 10_000,
+    "tcp_keepalives_idle": 30,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+}
+_CLIENT_SIDE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+_PREPARE = "prepare_threshold"
+
+
+def _prepare_after(url: URL) -> dict[str, int | None]:
+    """Return after how many uses a statement is prepared, where the URL says so: `?prepare_threshold=none` is never.
+
+    Behind PgBouncer's transaction pooling the next transaction may have another server, which knows of no statement.
+    """
+    said = url.query.get(_PREPARE)
+    if said is None:
+        return {}
+    if said == "none":
+        return {_PREPARE: None}
+    if isinstance(said, str) and said.isdecimal():
+        return {_PREPARE: int(said)}
+    raise JournalError(f"{_PREPARE} in DATABASE_URL must be a whole number or none, got {said!r}")
+
+
+def _postgresql(text: str, pool_size: int) -> Engine:
+    url = make_url(text)
     # pool_pre_ping: a connection that a database restart killed is replaced instead of failing the next event.
     return create_engine(
-        url,
+        url.difference_update_query([_PREPARE]),
         pool_size=pool_size,
         max_overflow=16,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error's text ends up in logs, and the parameters are events
         pool_timeout=5,
-        connect_args={"connect_timeout": 5, "options": "-c statement_timeout=15000 -c lock_timeout=10000"},
+        connect_args={
+            **_CLIENT_SIDE,
+            **_prepare_after(url),
+            "options": " ".join(f"-c {name}={value}" for name, value in _SERVER_SIDE.items()),
+        },
     )

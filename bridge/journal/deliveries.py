@@ -1,81 +1,24 @@
 """Deliveries and attempts in the journal.
 
-All functions take the connection of a transaction that holds the lane (`Lanes.hold` or `lanes.lock`): the rule that
+All functions take the connection of a transaction that holds the lane (`Lanes.hold_all` or `lanes.lock`): the rule that
 only the first open delivery of a line has a due time is kept here and nowhere else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Row, select
 
 from bridge.errors import IllegalTransition
-from bridge.journal.owed import Line, NewDelivery, Owed, Step
-from bridge.journal.schema import DELIVERED, OPEN, attempts, deliveries, events
-from bridge.model import FINISHED, TRANSITIONS, DeliveryState, Outcome, Waiting
+from bridge.journal import delivery_statements as statements
+from bridge.journal.owed import Ended, Line, NewDelivery, Owed, PutOff, Step
+from bridge.journal.schema import deliveries
+from bridge.model import FINISHED, TRANSITIONS, DeliveryState
 
-_owed_columns = [events.c.event_key if n == "event_key" else deliveries.c[n] for n in Owed.__slots__]
-_due = (
-    select(*_owed_columns)
-    .join(events, events.c.id == deliveries.c.event_id)
-    .where(
-        deliveries.c.lane == bindparam("b_lane"),
-        deliveries.c.due_ms.is_not(None),
-        deliveries.c.due_ms <= bindparam("b_now"),
-    )
-    .order_by(deliveries.c.due_ms, deliveries.c.id)
-    .limit(bindparam("b_limit"))
-)
-_start = (
-    update(deliveries)
-    .where(
-        deliveries.c.id == bindparam("b_id"),
-        # Not in_(): a list can't be bound when one statement is run for many rows.
-        (deliveries.c.state == DeliveryState.PENDING.value) | (deliveries.c.state == DeliveryState.RETRYING.value),
-    )
-    .values(state=DeliveryState.SENDING.value, attempts=bindparam("b_number"), due_ms=None, waiting=None)
-)
-_step = (
-    update(deliveries)
-    .where(deliveries.c.id == bindparam("b_id"), deliveries.c.state == bindparam("b_from"))
-    .values(
-        state=bindparam("b_to"),
-        due_ms=bindparam("b_due"),
-        waiting=bindparam("b_waiting"),
-        reason_code=bindparam("b_code"),
-        reason=bindparam("b_reason"),
-        finished_ms=bindparam("b_finished"),
-    )
-)
-_line = deliveries.alias("line")
-_in_line = (
-    _line.c.account == bindparam("b_account"),
-    _line.c.subject == bindparam("b_subject"),
-    _line.c.line == bindparam("b_line"),
-    text(OPEN.text.replace("deliveries.", "line.")),
-)
-_first_in_line = select(func.min(_line.c.id)).where(*_in_line).scalar_subquery()
-_line_has_its_turn = exists(
-    select(1).where(*_in_line, _line.c.due_ms.is_not(None) | (_line.c.state == DeliveryState.SENDING.value))
-)
-_promote = (
-    update(deliveries).where(deliveries.c.id == _first_in_line, ~_line_has_its_turn).values(due_ms=bindparam("b_due"))
-)
-_outcome = (
-    update(attempts)
-    .where(attempts.c.delivery_id == bindparam("b_delivery"), attempts.c.number == bindparam("b_number"))
-    .values(
-        finished_ms=bindparam("b_finished"),
-        outcome=bindparam("b_outcome"),
-        status=bindparam("b_status"),
-        code=bindparam("b_code"),
-        detail=bindparam("b_detail"),
-        excerpt=bindparam("b_excerpt"),
-        duration_ms=bindparam("b_duration"),
-    )
-)
+_LEAST_EACH = 4
+_STATE_AT = Owed.__slots__.index("state")
 
 
 def add(connection: Connection, new: Sequence[NewDelivery], now_ms: int) -> None:
@@ -94,17 +37,17 @@ def add(connection: Connection, new: Sequence[NewDelivery], now_ms: int) -> None
             taken.add(line)
             row["due_ms"] = now_ms
         rows.append(row)
-    connection.execute(insert(deliveries), rows)
+    connection.execute(statements.ADD, rows)
 
 
 def _lines_taken(connection: Connection, lines: Collection[Line]) -> set[Line]:
     if not lines:
         return set()
-    columns = (deliveries.c.account, deliveries.c.subject, deliveries.c.line)
-    # Column by column, which finds more than was asked: with rows of values SQLite would read the whole index.
-    wanted = [column.in_(set(values)) for column, values in zip(columns, zip(*lines, strict=True), strict=True)]
-    query = select(*columns).where(*wanted, OPEN).distinct()
-    return {(row.account, row.subject, row.line) for row in connection.execute(query)}
+    accounts, subjects, names = (sorted(set(values)) for values in zip(*lines, strict=True))
+    asked = {"b_accounts": accounts, "b_subjects": subjects, "b_lines": names}
+    return {
+        (account, subject, line) for account, subject, line in connection.execute(statements.LINES_OPEN, asked).all()
+    }
 
 
 def plans_taken(
@@ -124,10 +67,36 @@ def plans_taken(
     return wanted & {(row.mapping, row.once_key) for row in connection.execute(query)}
 
 
-def due(connection: Connection, lane: int, now_ms: int, limit: int) -> list[Owed]:
-    """Return up to `limit` deliveries of the lane whose turn and time it is, longest due first."""
-    rows = connection.execute(_due, {"b_lane": lane, "b_now": now_ms, "b_limit": limit}).mappings()
-    return [Owed(**{**row, "state": DeliveryState(row["state"])}) for row in rows]
+def due(
+    connection: Connection,
+    lanes: Collection[int],
+    now_ms: int,
+    limit: int,
+    not_to: Collection[str] = (),
+    not_of: Collection[str] = (),
+) -> tuple[list[Owed], bool]:
+    """Return up to `limit` deliveries of these lanes whose turn and time it is, longest due first.
+
+    None to the destinations `not_to`, none of the accounts `not_of`.
+
+    Also return whether there may be more. Of many lanes only so many rows of each are read as fill the limit.
+    """
+    each = limit if len(lanes) == 1 else min(limit, _LEAST_EACH + 2 * limit // max(1, len(lanes)))
+    marks = dict.fromkeys(lanes, 0)
+    if not_to or not_of:
+        others = {"not_to": list(not_to) or [""], "not_of": list(not_of) or [""]}
+        rows = statements.DUE_OF_OTHERS.read(connection, marks, each, now=now_ms, **others)
+    else:
+        rows = statements.DUE.read(connection, marks, each, now=now_ms)
+    rows.sort(key=lambda row: (row[0], row[1]))
+    found = [_owed(row) for row in rows[:limit]]
+    return found, len(rows) >= min(limit, each)
+
+
+def _owed(row: Row[*tuple[Any, ...]]) -> Owed:
+    values = list(row[1:])  # by position: this runs for each delivery
+    values[_STATE_AT] = DeliveryState(values[_STATE_AT])
+    return Owed(*values)
 
 
 def newest_delivered(
@@ -137,98 +106,108 @@ def newest_delivered(
     objects = {d.object_id for d in owed if d.object_id and d.skip_stale}
     if not objects:
         return {}
-    c = deliveries.c
-    query = select(c.account, c.object_id, c.line, c.order_at, c.order_rank).where(
-        c.object_id.in_(list(objects)), DELIVERED
-    )
     newest: dict[tuple[str, str, str], tuple[str, int]] = {}
-    for row in connection.execute(query):
-        key = (row.account, row.object_id, row.line)
-        newest[key] = max(newest.get(key, ("", 0)), (row.order_at, row.order_rank))
+    rows = connection.execute(statements.NEWEST, {"b_objects": list(objects)}).all()
+    for account, object_id, line, order_at, order_rank in rows:
+        key = (account, object_id, line)
+        newest[key] = max(newest.get(key, ("", 0)), (order_at, order_rank))
     return newest
 
 
-def start(connection: Connection, owed: Sequence[Owed], fence: int, now_ms: int) -> None:
-    """Commit-to-be: write down that these are about to be sent, one attempt each."""
+def start(connection: Connection, owed: Sequence[Owed], fences: Mapping[int, int], now_ms: int) -> None:
+    """Commit-to-be: write down that these are about to be sent, one attempt each, under the fence of their lane."""
     if not owed:
         return
-    changed = connection.execute(_start, [{"b_id": d.id, "b_number": d.attempts + 1} for d in owed]).rowcount
+    changed = connection.execute(statements.START, [{"b_id": d.id, "b_number": d.attempts + 1} for d in owed]).rowcount
     if changed != len(owed):
         raise IllegalTransition(f"{len(owed) - changed} of {len(owed)} deliveries were not waiting to be sent")
     connection.execute(
-        insert(attempts),
-        [{"delivery_id": d.id, "number": d.attempts + 1, "fence": fence, "started_ms": now_ms} for d in owed],
+        statements.ATTEMPT,
+        [{"delivery_id": d.id, "number": d.attempts + 1, "fence": fences[d.lane], "started_ms": now_ms} for d in owed],
     )
 
 
-def record(
-    connection: Connection,
-    step: Step,
-    number: int,
-    outcome: Outcome,
-    *,
-    status: int | None,
-    code: str,
-    detail: str,
-    excerpt: str,
-    duration_ms: int,
-) -> None:
-    """Write down what became of attempt `number` of a delivery that is in state `sending`, and move it on."""
-    connection.execute(
-        _outcome,
-        {
-            "b_delivery": step.delivery.id,
-            "b_number": number,
-            "b_finished": step.now_ms,
-            "b_outcome": outcome.value,
-            "b_status": status,
-            "b_code": code,
-            "b_detail": detail,
-            "b_excerpt": excerpt,
-            "b_duration": duration_ms,
-        },
-    )
-    move(connection, step, DeliveryState.SENDING)
+def record(connection: Connection, ended: Sequence[Ended]) -> None:
+    """Write down what became of attempts of deliveries that are in state `sending`, and move these on."""
+    if ended:
+        connection.execute(
+            statements.OUTCOME,
+            [
+                {
+                    "b_delivery": end.step.delivery.id,
+                    "b_number": end.number,
+                    "b_finished": end.step.now_ms,
+                    "b_outcome": end.outcome.value,
+                    "b_status": end.status,
+                    "b_code": end.code,
+                    "b_detail": end.detail,
+                    "b_excerpt": end.excerpt,
+                    "b_duration": end.duration_ms,
+                }
+                for end in ended
+            ],
+        )
+        move(connection, [(end.step, DeliveryState.SENDING) for end in ended])
 
 
-def move(connection: Connection, step: Step, source: DeliveryState) -> None:
-    """Change a delivery's state; where that frees the line, the next delivery becomes due.
+def move(connection: Connection, steps: Sequence[tuple[Step, DeliveryState]]) -> None:
+    """Change deliveries' states, each from the one given; where that frees a line, its next delivery becomes due.
 
-    Raises IllegalTransition where `model.TRANSITIONS` has no such change or the delivery is in another state.
+    Raises IllegalTransition where `model.TRANSITIONS` has no such change or a delivery is in another state.
     """
-    delivery = step.delivery
-    if step.to not in TRANSITIONS[source]:
-        raise IllegalTransition(f"delivery {delivery.id} can't go from {source} to {step.to}")
-    finished = step.to in FINISHED
-    changed = connection.execute(
-        _step,
-        {
-            "b_id": delivery.id,
-            "b_from": source.value,
-            "b_to": step.to.value,
-            "b_due": step.due_ms,
-            "b_waiting": step.waiting.value if step.waiting else None,
-            "b_code": step.code,
-            "b_reason": step.reason,
-            "b_finished": step.now_ms if finished else None,
-        },
-    ).rowcount
-    if changed != 1:
-        raise IllegalTransition(f"delivery {delivery.id} is not {source} any more")
-    if finished:
-        promote(connection, (delivery.account, delivery.subject, delivery.line), step.now_ms)
+    rows: list[dict[str, Any]] = []
+    freed: dict[Line, int] = {}
+    for step, source in steps:
+        delivery = step.delivery
+        if step.to not in TRANSITIONS[source]:
+            raise IllegalTransition(f"delivery {delivery.id} can't go from {source} to {step.to}")
+        finished = step.to in FINISHED
+        rows.append(
+            {
+                "b_id": delivery.id,
+                "b_from": source.value,
+                "b_to": step.to.value,
+                "b_due": step.due_ms,
+                "b_waiting": step.waiting.value if step.waiting else None,
+                "b_code": step.code,
+                "b_reason": step.reason,
+                "b_finished": step.now_ms if finished else None,
+            }
+        )
+        if finished:
+            freed[delivery.account, delivery.subject, delivery.line] = step.now_ms
+    if not rows:
+        return
+    if connection.execute(statements.STEP, rows).rowcount != len(rows):
+        names = ", ".join(f"{step.delivery.id} is not {source} any more" for step, source in steps[:3])
+        raise IllegalTransition(f"of {len(rows)} deliveries at least one is in another state: {names}")
+    if freed:
+        connection.execute(statements.PROMOTE, [_turn(line, now_ms) for line, now_ms in freed.items()])
 
 
-def put_off(connection: Connection, delivery: Owed, due_ms: int, waiting: Waiting, code: str, reason: str) -> None:
-    """Let a delivery wait without burning an attempt; its state stays."""
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id == delivery.id, deliveries.c.due_ms.is_not(None))
-        .values(due_ms=due_ms, waiting=waiting.value, reason_code=code, reason=reason)
-    )
+def put_off(connection: Connection, waits: Sequence[PutOff]) -> None:
+    """Let deliveries wait without burning an attempt; their states stay."""
+    if waits:
+        connection.execute(
+            statements.PUT_OFF,
+            [
+                {
+                    "b_id": wait.delivery.id,
+                    "b_due": wait.due_ms,
+                    "b_waiting": wait.waiting.value,
+                    "b_code": wait.code,
+                    "b_reason": wait.reason,
+                }
+                for wait in waits
+            ],
+        )
 
 
 def promote(connection: Connection, line: Line, now_ms: int) -> None:
     """Make the first open delivery of a line due, unless one of the line has a due time or is being sent."""
+    connection.execute(statements.PROMOTE, _turn(line, now_ms))
+
+
+def _turn(line: Line, now_ms: int) -> dict[str, Any]:
     account, subject, name = line
-    connection.execute(_promote, {"b_account": account, "b_subject": subject, "b_line": name, "b_due": now_ms})
+    return {"b_account": account, "b_subject": subject, "b_line": name, "b_due": now_ms}

@@ -1,17 +1,18 @@
 """Lanes and their leases: who may work on the events of a customer right now.
 
-A lease is a row with an owner, an expiry and a fence that grows with every lease. `hold` opens the only kind of
-transaction in which a worker may change a lane's rows: it checks the fence and renews the lease in one statement, which
-also locks the row, so that a worker and a person's command never change the same line at once.
+A lease is a row with an owner, an expiry and a fence that grows with every lease. `hold_all` opens the only kind of
+transaction in which a worker may change the rows of lanes: it locks their rows, so that a worker and a person's command
+never change the same line at once, looks at the fences and renews the leases. Rows are locked in the order of lanes,
+so that two who want several wait in turn and never for each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import Connection, Select, bindparam, exists, select, update
 
 from bridge.errors import LeaseLost
 from bridge.journal.database import Database
@@ -35,6 +36,14 @@ _acquire = (
     .values(owner=bindparam("b_owner"), fence=lanes.c.fence + 1, lease_until_ms=bindparam("b_until"))
     .returning(lanes.c.fence)
 )
+_RENEW_AFTER_MS = 500
+"""A lease that was renewed less than this ago is not written again."""
+_fences = (
+    select(lanes.c.lane, lanes.c.fence)
+    .where(lanes.c.lane.in_(bindparam("b_lanes", expanding=True)))
+    .order_by(lanes.c.lane)
+    .with_for_update()
+)
 _renew = (
     update(lanes)
     .where(lanes.c.lane == bindparam("b_lane"), lanes.c.fence == bindparam("b_fence"))
@@ -48,11 +57,13 @@ _delivery_due = exists(
 )
 # An expired lease is due as well: what its owner left in state `sending` has no due time of its own.
 _left_behind = exists(select(1).where(deliveries.c.lane == lanes.c.lane, SENDING))
+_left = select(deliveries.c.id).where(deliveries.c.lane == bindparam("b_lane"), SENDING)
 _due = (
     select(lanes.c.lane)
     .where(lanes.c.lease_until_ms <= bindparam("b_now"), _event_due | _delivery_due | _left_behind)
     .order_by(lanes.c.lane)
 )
+_due_among = _due.where(lanes.c.lane.in_(bindparam("b_lanes", expanding=True)))
 
 
 class Lanes:
@@ -63,52 +74,73 @@ class Lanes:
         self._lease_ms = lease_ms
 
     def acquire(self, lane: int, owner: str, now_ms: int) -> Lease | None:
-        """Lease the lane, or return None where somebody else has it.
+        """Lease the lane, or return None where somebody else has it."""
+        return next(iter(self.acquire_all([lane], owner, now_ms)), None)
+
+    def acquire_all(self, wanted: Collection[int], owner: str, now_ms: int) -> list[Lease]:
+        """Lease those of the wanted lanes that nobody has.
 
         What the previous owner left in state `sending` becomes an attempt of unknown outcome, due again at once.
         """
         until_ms = now_ms + self._lease_ms
+        leases = []
         with self._database.write() as connection:
-            fence = connection.scalar(
-                _acquire, {"b_lane": lane, "b_now": now_ms, "b_owner": owner, "b_until": until_ms}
-            )
-            if fence is None:
-                return None
-            _take_over(connection, lane, now_ms)
-        return Lease(lane, owner, fence, until_ms)
+            for lane in sorted(wanted):
+                asked = {"b_lane": lane, "b_now": now_ms, "b_owner": owner, "b_until": until_ms}
+                fence = connection.scalar(_acquire, asked)
+                if fence is not None:
+                    _take_over(connection, lane, now_ms)
+                    leases.append(Lease(lane, owner, fence, until_ms))
+        return leases
 
     @contextmanager
     def hold(self, lease: Lease, now_ms: int) -> Iterator[Connection]:
         """Open a write transaction under the lease, which it renews; raise LeaseLost where another has the lane."""
-        until_ms = now_ms + self._lease_ms
-        with self._database.write() as connection:
-            renewed = connection.execute(
-                _renew, {"b_lane": lease.lane, "b_fence": lease.fence, "b_until": until_ms}
-            ).rowcount
-            if not renewed:
+        with self.hold_all([lease], now_ms) as (connection, held):
+            if not held:
                 raise LeaseLost(f"lane {lease.lane} was taken over after fence {lease.fence}")
             yield connection
-        lease.until_ms = until_ms
+
+    @contextmanager
+    def hold_all(self, leases: Sequence[Lease], now_ms: int) -> Iterator[tuple[Connection, list[Lease]]]:
+        """Open a write transaction under these leases, which it renews; also give those of them that are not lost."""
+        until_ms = now_ms + self._lease_ms
+        with self._database.write() as connection:
+            rows = connection.execute(_fences, {"b_lanes": [lease.lane for lease in leases]})
+            fences = {row.lane: row.fence for row in rows}
+            held = [lease for lease in leases if fences[lease.lane] == lease.fence]
+            # Also one that ends too late: the clock was set back, and a lease that nobody renews is taken away.
+            aged = [lease for lease in held if abs(lease.until_ms - until_ms) > _RENEW_AFTER_MS]
+            _set_ends(connection, aged, until_ms)
+            yield connection, held
+        for lease in aged:
+            lease.until_ms = until_ms
 
     def release(self, lease: Lease) -> None:
         """Give the lane back, unless it was taken over already."""
+        self.release_all([lease])
+
+    def release_all(self, leases: Sequence[Lease]) -> None:
+        """Give these lanes back, but for those that were taken over already."""
         with self._database.write() as connection:
-            connection.execute(_renew, {"b_lane": lease.lane, "b_fence": lease.fence, "b_until": 0})
+            _set_ends(connection, sorted(leases, key=lambda lease: lease.lane), 0)
 
-    def due(self, now_ms: int) -> list[int]:
-        """Return the lanes that have work now and no live lease."""
+    def due(self, now_ms: int, among: Collection[int] | None = None) -> list[int]:
+        """Return the lanes (of all, or of these) that have work now and no live lease."""
         with self._database.read() as connection:
-            return list(connection.scalars(_due, {"b_now": now_ms}))
-
-    def is_due(self, lane: int, now_ms: int) -> bool:
-        """Return whether this lane has work now that nobody holds a lease for."""
-        with self._database.read() as connection:
-            return connection.scalar(_due.where(lanes.c.lane == lane), {"b_now": now_ms}) is not None
+            if among is None:
+                return list(connection.scalars(_due, {"b_now": now_ms}))
+            return list(connection.scalars(_due_among, {"b_now": now_ms, "b_lanes": list(among)}))
 
 
 def lock(connection: Connection, lane: int) -> None:
     """Lock a lane's row for a person's change, so that it can't cross a worker's in the same line."""
     connection.execute(update(lanes).where(lanes.c.lane == lane).values(fence=lanes.c.fence))
+
+
+def lock_some(connection: Connection, which: Select[tuple[int]]) -> None:
+    """Lock the rows of these lanes, in one order, for a change of what lies in them."""
+    connection.execute(select(lanes.c.lane).where(lanes.c.lane.in_(which)).order_by(lanes.c.lane).with_for_update())
 
 
 def lock_all(connection: Connection) -> None:
@@ -120,8 +152,14 @@ def lock_all(connection: Connection) -> None:
     connection.execute(select(lanes.c.lane).order_by(lanes.c.lane).with_for_update())
 
 
+def _set_ends(connection: Connection, leases: Sequence[Lease], until_ms: int) -> None:
+    if leases:
+        ends = [{"b_lane": lease.lane, "b_fence": lease.fence, "b_until": until_ms} for lease in leases]
+        connection.execute(_renew, ends)
+
+
 def _take_over(connection: Connection, lane: int, now_ms: int) -> None:
-    left = list(connection.scalars(select(deliveries.c.id).where(deliveries.c.lane == lane, SENDING)))
+    left = list(connection.scalars(_left, {"b_lane": lane}))
     if not left:
         return
     connection.execute(

@@ -1,37 +1,51 @@
-"""Brings the journal's schema to this version, by Alembic; safe to run at every start and from several processes."""
+"""Brings the journal's schema to this version, by Alembic; safe to run at every start and from several processes.
+
+Alembic is imported only where something is migrated.
+"""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, inspect, text
 
+from bridge.failpoints import reached
 from bridge.journal.database import Database
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 7_205_759  # any number of our own: one migration at a time on PostgreSQL
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     return config
 
 
 def head() -> str:
-    """Return the newest revision of the schema that this version knows."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    """Return the newest revision of the schema that this version knows, by the scripts' names."""
+    return max(path.name.split("_")[0] for path in _SCRIPTS.glob("versions/[0-9]*_*.py"))
 
 
 def current(database: Database) -> str | None:
     """Return the schema's revision in the database, None where there is none."""
     with database.read() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _current(connection)
+
+
+def _current(connection: Connection) -> str | None:
+    # Alembic would say the same, but it takes nine megabytes, and every process asks when it starts.
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
 
 
 def is_current(database: Database) -> bool:
@@ -41,6 +55,8 @@ def is_current(database: Database) -> bool:
 
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Migrate to the newest schema; return the revisions before and after."""
+    from alembic import command
+
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = _config()
     with database.write() as connection:
@@ -48,7 +64,11 @@ def upgrade(database: Database) -> tuple[str | None, str]:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
-        before = MigrationContext.configure(connection).get_current_revision()
+        before = _current(connection)
+        reached("migration.before_steps")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        return before, MigrationContext.configure(connection).get_current_revision() or ""
+        after = _current(connection) or ""
+        reached("migration.before_commit")
+    reached("migration.after_commit")
+    return before, after

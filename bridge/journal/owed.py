@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.model import DeliveryState, Waiting
+from bridge.model import DeliveryState, Outcome, Waiting
 
 Line = tuple[str, str, str]
 """Account, subject, line: the queue in which a delivery stands."""
@@ -57,7 +57,8 @@ class Owed:
     state: DeliveryState
     attempts: int
     forgiven: int
-    created_ms: int
+    received_ms: int
+    """When Asaas posted the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +72,28 @@ class Step:
     waiting: Waiting | None = None
     code: str | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of one attempt, and the step that follows from it."""
+
+    step: Step
+    number: int
+    outcome: Outcome
+    status: int | None
+    code: str
+    detail: str
+    excerpt: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """A delivery that waits without burning an attempt: until when, and why."""
+
+    delivery: Owed
+    due_ms: int
+    waiting: Waiting
+    code: str
+    reason: str

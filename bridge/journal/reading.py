@@ -39,7 +39,7 @@ def work(connection: Connection, now_ms: int) -> Work:
     by_state = {state.value: 0 for state in (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)}
     query = select(deliveries.c.state, func.count().label("number")).where(OPEN).group_by(deliveries.c.state)
     by_state |= {row.state: row.number for row in connection.execute(query)}
-    by_state["dead"] = connection.scalar(select(func.count()).select_from(deliveries).where(DEAD)) or 0
+    by_state["dead"] = dead_count(connection)
     up = {
         row.name: row.state == "closed" and row.paused_ms is None
         for row in connection.execute(select(destinations).order_by(destinations.c.name))
@@ -94,6 +94,17 @@ def verdicts_of(connection: Connection, ids: Collection[int]) -> dict[int, dict[
     return found
 
 
+def mappings_of(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, str]]:
+    """Return for each of these events the state of each mapping's newest delivery."""
+    query = select(deliveries.c.event_id, deliveries.c.mapping, deliveries.c.state)
+    found: dict[int, dict[str, str]] = {id_: {} for id_ in ids}
+    for event_id, mapping, state in connection.execute(
+        query.where(deliveries.c.event_id.in_(ids)).order_by(deliveries.c.id)
+    ):
+        found[event_id][mapping] = state
+    return found
+
+
 def find_event(connection: Connection, reference: str) -> Row | None:
     """Return one event with its body, by its number or by the whole id that Asaas gave it."""
     if reference.isascii() and reference.isdigit() and len(reference) < 19:
@@ -141,6 +152,11 @@ def list_deliveries(
     if before_id is not None:
         query = query.where(deliveries.c.id < before_id)
     return _rows(connection, query)
+
+
+def dead_count(connection: Connection) -> int:
+    """Return how many deliveries are dead; reads a partial index only."""
+    return connection.scalar(select(func.count()).select_from(deliveries).where(DEAD)) or 0
 
 
 def dead_ids(

@@ -24,6 +24,10 @@ class Revision:
     created_ms: int
 
 
+WITH_FILE = "console-file"
+"""The origin of a text that the console wrote into the file as well: an import of that file is nothing new."""
+CONSOLE = "console"
+
 _columns = [revisions.c[name] for name in Revision.__slots__]
 
 
@@ -56,6 +60,33 @@ def history(connection: Connection, mapping: str) -> list[Revision]:
     return [Revision(*row) for row in connection.execute(query)]
 
 
+def newest(connection: Connection, mapping: str) -> Revision | None:
+    """Return the newest revision of a mapping, None where it never had one."""
+    query = select(*_columns).where(revisions.c.mapping == mapping).order_by(revisions.c.id.desc()).limit(1)
+    row = connection.execute(query).first()
+    return Revision(*row) if row else None
+
+
+def last_from_file(connection: Connection, mapping: str) -> str | None:
+    """Return the digest of the last text that was in the mapping's file, as far as the journal knows."""
+    return connection.scalar(
+        select(revisions.c.digest)
+        .where(revisions.c.mapping == mapping, revisions.c.origin.in_(("file", WITH_FILE)))
+        .order_by(revisions.c.id.desc())
+        .limit(1)
+    )
+
+
+def turn(connection: Connection) -> None:
+    """Wait until no other process changes a mapping, until the end of this transaction."""
+    _wait_for_turn(connection)
+
+
+def add(connection: Connection, mapping: str, text: str, origin: str, author: str, now_ms: int) -> int:
+    """Make a text the active one; return its revision's number. The caller has its turn."""
+    return _insert(connection, mapping, text, origin, author, now_ms)
+
+
 def restore(connection: Connection, revision: Revision, author: str, now_ms: int) -> int | None:
     """Make an older text the active one again, as a new revision; return its number, or None where it is active.
 
@@ -76,9 +107,10 @@ def import_text(
     So an unchanged file never overwrites what was changed in the console since. Returns the new number, or None.
     """
     _wait_for_turn(connection)
+    origins = ("file", WITH_FILE) if origin == "file" else (origin,)
     last = connection.scalar(
         select(revisions.c.digest)
-        .where(revisions.c.mapping == mapping, revisions.c.origin == origin)
+        .where(revisions.c.mapping == mapping, revisions.c.origin.in_(origins))
         .order_by(revisions.c.id.desc())
         .limit(1)
     )

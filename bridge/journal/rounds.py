@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Mapping
+
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -28,6 +31,24 @@ def claim(connection: Connection, name: str, every_ms: int, now_ms: int) -> bool
 def again_at(connection: Connection, name: str, at_ms: int) -> None:
     """Let the next round be due then: this one was broken off."""
     connection.execute(update(meta).where(meta.c.key == _key(name)).values(value=str(at_ms)))
+
+
+def note_result(connection: Connection, name: str, result: Mapping[str, int]) -> None:
+    """Keep the numbers that the last round found, such as the charges that are missing."""
+    row = {"key": _result_key(name), "value": json.dumps(dict(result))}
+    connection.execute(_FIRST[connection.dialect.name], row)
+    connection.execute(update(meta).where(meta.c.key == row["key"]).values(value=row["value"]))
+
+
+def results(connection: Connection, names: Collection[str]) -> dict[str, dict[str, int]]:
+    """Return by name what the last round found, for those that had one."""
+    keys = {_result_key(name): name for name in names}
+    rows = connection.execute(select(meta.c.key, meta.c.value).where(meta.c.key.in_(list(keys))))
+    return {keys[row.key]: json.loads(row.value) for row in rows}
+
+
+def _result_key(name: str) -> str:
+    return f"result:{name}"
 
 
 def _key(name: str) -> str:

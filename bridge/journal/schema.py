@@ -24,10 +24,12 @@ from sqlalchemy import (
     text,
 )
 
+from bridge.journal.sealed import Sealed
+
 metadata = MetaData()
 
 # SQLite numbers rows by itself only in an INTEGER primary key.
-_Id = BigInteger().with_variant(Integer, "sqlite")
+Id = BigInteger().with_variant(Integer, "sqlite")
 
 # Conditions of the partial indexes, also for queries: SQLite uses a partial index only where the query repeats its
 # condition literally, so a bound parameter would scan the table.
@@ -36,6 +38,7 @@ OPEN = text("deliveries.state IN ('pending', 'sending', 'retrying')")
 SENDING = text("deliveries.state = 'sending'")
 DELIVERED = text("deliveries.state = 'delivered'")
 DEAD = text("deliveries.state = 'dead'")
+FINISHED = text("deliveries.state IN ('delivered', 'filtered', 'stale', 'dead', 'discarded')")
 HELD = text("deliveries.waiting = 'paused'")
 UNMENDED = text("notices.closed_ms IS NULL")
 TO_READ_BACK = text("deliveries.read_back = 'asked'")
@@ -53,12 +56,13 @@ meta = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""`lanes` is fixed when the journal is made: another number would send a customer's next event down another lane."""
+"""`lanes` is fixed when the journal is made: another number would send a customer's next event down another lane.
+`search_key` is the key of the hashes in `search_terms`, drawn when the table was made."""
 
 events = Table(
     "events",
     metadata,
-    Column("id", _Id, primary_key=True),  # the order of arrival
+    Column("id", Id, primary_key=True),  # the order of arrival
     Column("account", Text, nullable=False),
     Column("event_key", Text, nullable=False),
     Column("name", Text, nullable=False),
@@ -67,17 +71,19 @@ events = Table(
     Column("subject", Text, nullable=False),
     Column("lane", Integer, nullable=False),
     Column("created", Text, nullable=False),
-    Column("body", Text, nullable=False),  # as posted: not JSONB, which would refuse \u0000 and reorder keys
+    # As posted: not JSONB, which would refuse \u0000 and reorder keys.
+    Column("body", Sealed("events.body"), nullable=False),
     Column("received_ms", BigInteger, nullable=False),
     Column("repeats", Integer, nullable=False, server_default="0"),  # how often Asaas sent it again
     Column("origin", Text, nullable=False, server_default="webhook"),  # or backfill: made from what the API says
     Column("state", Text, nullable=False),
     Column("due_ms", BigInteger, nullable=False),  # when to process it; later than now while Asaas can't be asked
     Column("hold_code", Text),
-    Column("hold_reason", Text),
+    Column("hold_reason", Sealed("events.hold_reason")),
     Column("processed_ms", BigInteger),
     Column("replay", Integer, nullable=False, server_default="0"),  # how often a person asked for a replay
     Column("replay_mapping", Text),  # the one mapping that the replay is for, or all
+    Column("emptied_ms", BigInteger),  # when retention emptied the body, the payloads and the answers
     # Asaas delivers at least once; only the whole id identifies an event, and two accounts may use the same one.
     UniqueConstraint("account", "event_key", name="events_once"),
 )
@@ -85,11 +91,13 @@ _partial("events_waiting", events.c.lane, events.c.id, where=WAITS)  # a lane's 
 _partial("events_due", events.c.lane, events.c.due_ms, where=WAITS)  # the sweeper: is a lane due?
 Index("events_object", events.c.object_id, events.c.id)  # all that was said of one charge
 Index("events_subject", events.c.subject, events.c.id)  # all that was said of one customer
+Index("events_name", events.c.name, events.c.id)  # a person's lists, newest first
+Index("events_account", events.c.account, events.c.id)
 
 revisions = Table(
     "mapping_revisions",
     metadata,
-    Column("id", _Id, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("mapping", Text, nullable=False),
     Column("text", Text),  # null: the mapping was removed
     Column("digest", Text, nullable=False),
@@ -102,10 +110,10 @@ Index("mapping_revisions_newest", revisions.c.mapping, revisions.c.id)  # the ne
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", _Id, primary_key=True),  # the order within a line
-    Column("event_id", _Id, ForeignKey("events.id"), nullable=False),
+    Column("id", Id, primary_key=True),  # the order within a line
+    Column("event_id", Id, ForeignKey("events.id"), nullable=False),
     Column("mapping", Text, nullable=False),
-    Column("revision_id", _Id, ForeignKey("mapping_revisions.id"), nullable=False),
+    Column("revision_id", Id, ForeignKey("mapping_revisions.id"), nullable=False),
     Column("replay", Integer, nullable=False),
     Column("account", Text, nullable=False),
     Column("subject", Text, nullable=False),
@@ -117,7 +125,7 @@ deliveries = Table(
     Column("order_rank", Integer, nullable=False),  # breaks a tie within one second; 0 where no flow is documented
     Column("skip_stale", Boolean, nullable=False),
     Column("once_key", Text),  # one delivery per instalment plan and event
-    Column("payload", Text),  # JSON, null where nothing is owed
+    Column("payload", Sealed("deliveries.payload")),  # JSON, null where nothing is owed
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("forgiven", Integer, nullable=False, server_default="0"),  # attempts before a person's retry don't count
@@ -126,13 +134,13 @@ deliveries = Table(
     Column("due_ms", BigInteger),
     Column("waiting", Text),  # why the due time is not now: backoff, circuit, paused
     Column("reason_code", Text),
-    Column("reason", Text),
+    Column("reason", Sealed("deliveries.reason")),
     Column("created_ms", BigInteger, nullable=False),
     Column("finished_ms", BigInteger),
     Column("read_back", Text),  # asked, seen, not_seen; null where the mapping does not say verify
     Column("read_back_tries", Integer, nullable=False, server_default="0"),
     Column("read_back_due_ms", BigInteger),  # the next look; null before the first one
-    Column("read_back_detail", Text),
+    Column("read_back_detail", Sealed("deliveries.read_back_detail")),
     # A batch that is processed a second time, after a crash or by an owner whose lease ran out, can't owe twice.
     UniqueConstraint("event_id", "mapping", "replay", name="deliveries_once_per_mapping"),
 )
@@ -152,13 +160,16 @@ _partial(
 _partial("deliveries_plan", deliveries.c.mapping, deliveries.c.once_key, where=deliveries.c.once_key.is_not(None))
 _partial("deliveries_held", deliveries.c.destination, deliveries.c.id, where=HELD)  # what a resume frees
 _partial("deliveries_dead", deliveries.c.id, where=DEAD)  # what needs a person
+# A person's lists. Each delivery gets its entry when it is finished, and none while its state still changes.
+_partial("deliveries_state", deliveries.c.state, deliveries.c.event_id, where=FINISHED)
+_partial("deliveries_mapping", deliveries.c.mapping, deliveries.c.state, deliveries.c.event_id, where=FINISHED)
 _partial("deliveries_read_back", deliveries.c.finished_ms, where=TO_READ_BACK)  # whose deal is to be looked for
 
 attempts = Table(
     "attempts",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("delivery_id", _Id, ForeignKey("deliveries.id"), nullable=False),
+    Column("id", Id, primary_key=True),
+    Column("delivery_id", Id, ForeignKey("deliveries.id"), nullable=False),
     Column("number", Integer, nullable=False),
     Column("fence", BigInteger, nullable=False),  # the lease under which it was made
     Column("started_ms", BigInteger, nullable=False),
@@ -166,8 +177,8 @@ attempts = Table(
     Column("outcome", Text),  # null: not known yet
     Column("status", Integer),
     Column("code", Text),
-    Column("detail", Text),
-    Column("excerpt", Text),
+    Column("detail", Sealed("attempts.detail")),
+    Column("excerpt", Sealed("attempts.excerpt")),
     Column("duration_ms", Integer),
     UniqueConstraint("delivery_id", "number", name="attempts_number"),  # two workers can't both make the same try
 )
@@ -199,7 +210,7 @@ destinations = Table(
 notices = Table(
     "notices",
     metadata,
-    Column("id", _Id, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("code", Text, nullable=False),
     Column("about", Text, nullable=False),  # an account, or an account and what of it
     Column("level", Text, nullable=False),

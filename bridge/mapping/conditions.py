@@ -6,7 +6,7 @@ from typing import Literal
 
 import regex
 
-from bridge.mapping import dates
+from bridge.mapping import dates, patterns
 from bridge.mapping.document import Node, Scalar, Sequence
 from bridge.mapping.entries import Entries, is_null, read_entries
 from bridge.mapping.expressions import compile_expression
@@ -116,6 +116,9 @@ def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bo
             if len(text) > MAX_PATTERN:
                 raise Unreadable
             wrong = f"{name} needs a regular expression, got {shown(text)}"
+            if problem := patterns.problem(text):
+                wrong = f"{name} needs a simple regular expression, got one that {problem}"
+                raise Unreadable
             regex.compile(text)
     except (Unreadable, regex.error, RecursionError) as error:
         why = f": {error}" if isinstance(error, regex.error) else ""

@@ -15,11 +15,13 @@ from itertools import pairwise
 from typing import Any
 
 import jmespath
-from jmespath import exceptions, lexer, parser, visitor
+from jmespath import exceptions, lexer, parser
 from jmespath import functions as jmespath_functions
 
 from bridge.mapping import dates
+from bridge.mapping.budget import BoundedInterpreter, TooMuchWork
 from bridge.mapping.document import Node, Scalar
+from bridge.mapping.evaluation import Run, runner
 from bridge.mapping.findings import Findings, Spot, did_you_mean, shown
 from bridge.mapping.functions import FUNCTIONS, FunctionFailed, Functions, arity, names
 from bridge.mapping.paths import Path, paths_read
@@ -30,7 +32,8 @@ MAX_DEPTH = 60
 """Ours: JMESPath evaluates recursively; this stays far from Python's own limit."""
 
 _CONSTANTS = frozenset({"null", "~", "true", "false"})
-_OPTIONS = jmespath.Options(custom_functions=Functions())
+_FUNCTIONS = Functions()
+_OPTIONS = jmespath.Options(custom_functions=_FUNCTIONS)
 _JMESPATH_NAMES = jmespath_functions.TYPES_MAP
 """Python's name of a type to JMESPath's: an error about a list's element names the former."""
 # Texts come first, so that a backtick inside one is no literal's beginning.
@@ -47,6 +50,8 @@ class Expression:
     """Every path of the context that it reads, such as ("payment", "split", "[]", "walletId")."""
     line: int = field(compare=False)
     column: int = field(compare=False)
+    run: Run = field(repr=False, hash=False, compare=False)
+    """The value in a context; raises whatever JMESPath does, and TooMuchWork."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -61,7 +66,9 @@ class EvaluationFailed(Exception):
 def evaluate(expression: Expression, context: dict[str, Any]) -> Any:
     """Return the expression's value in the context."""
     try:
-        return visitor.TreeInterpreter(_OPTIONS).visit(expression.parsed, context)
+        return expression.run(context, BoundedInterpreter(_OPTIONS))
+    except TooMuchWork:
+        raise EvaluationFailed("takes too much work or makes too large a value; make it simpler") from None
     except FunctionFailed as error:
         raise EvaluationFailed(str(error)) from None
     except exceptions.JMESPathTypeError as error:
@@ -118,7 +125,8 @@ def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: F
         findings.warning(
             start, "expression.not", "JMESPath reads !a.b as (!a).b, which never has a value; write !(a.b)"
         )
-    return Expression(text, parsed, paths_read(parsed), start.line, start.column)
+    run = runner(parsed, _FUNCTIONS.call_function)
+    return Expression(text, parsed, paths_read(parsed), start.line, start.column, run)
 
 
 @dataclass(frozen=True, slots=True)

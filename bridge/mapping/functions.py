@@ -17,6 +17,9 @@ from bridge.mapping import dates, texts
 from bridge.mapping.asaas_labels import label_of
 from bridge.mapping.values import Unreadable, is_missing, kind_of
 
+MAX_TEXT = 1024 * 1024
+"""Characters that a function may make out of shorter texts: as much as a whole event has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Function:
@@ -40,7 +43,17 @@ class Function:
 def _replace(value: Any, old: Any, new: Any) -> str:
     if not isinstance(old, str) or not old:
         raise Unreadable(f"takes a text to look for, got {kind_of(old)}")
-    return texts.text_of(value).replace(old, texts.text_of(new))
+    text, with_ = texts.text_of(value), texts.text_of(new)
+    if text.count(old) * len(with_) > MAX_TEXT:
+        raise Unreadable(f"makes at most {MAX_TEXT} characters")
+    return text.replace(old, with_)
+
+
+def _bound_join(glue: Any, parts: Any) -> None:
+    if isinstance(glue, str) and isinstance(parts, list):
+        makes = len(glue) * len(parts) + sum(len(part) for part in parts if isinstance(part, str))
+        if makes > MAX_TEXT:
+            raise FunctionFailed(f"join() makes at most {MAX_TEXT} characters")
 
 
 def _date(value: Any, pattern: Any) -> str | None:
@@ -186,6 +199,8 @@ class Functions(jmespath_functions.Functions):
         arguments = list(resolved_args)
         function = FUNCTIONS.get(function_name)
         if function is None:
+            if function_name == "join":
+                _bound_join(*arguments)
             return super().call_function(function_name, arguments)
         if not function.takes_null and any(argument is None for argument in arguments):
             return None

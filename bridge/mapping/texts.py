@@ -70,6 +70,8 @@ def cpf_cnpj(value: Any) -> str | None:
     """Return a CPF or CNPJ with its punctuation; anything else comes back as it is (Asaas masks some)."""
     text = text_of(value).strip()
     compact = re.sub(r"[.\-/\s]", "", text).upper()
+    if len(compact) > 14:
+        return text  # the library would make a number of it, and Python refuses one of more than 4,300 digits
     if cpf.is_valid(compact):
         return str(cpf.format(compact))
     # Since July 2026 a CNPJ may hold letters; the library's check digits know them.

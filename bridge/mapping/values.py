@@ -56,7 +56,7 @@ def as_text(value: Any) -> str:
 def as_decimal(value: Any) -> Decimal:
     """Return a number, or a text that holds one (129.90 or 1.234,56), exactly."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise Unreadable("takes a number, got one without a value")
         # The shortest text of a float is what Asaas wrote; the float itself is a hair off (10.005 is 10.00499...).
         return Decimal(repr(value))

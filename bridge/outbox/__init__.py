@@ -1,31 +1,37 @@
-"""Sends what a lane owes: intent committed, POST, outcome committed; many at once, one of each line.
+"""Sends what lanes owe: intent committed, POST, outcome committed; many at once, one of each line.
 
-It is given a lease and works until nothing is due, its time is over or it is told to stop; then it waits for what is
-in flight and records it. One transaction records the answers that came in and claims what is due next, so that a commit
-is shared by many deliveries. An outcome that can't be written down is tried until it can: sending again is the last
-resort, and only for another owner of the lane.
+It is given leases, turn by turn. One transaction of a turn records the answers that came in and claims what is due
+next, so that a commit is shared by many deliveries of many lanes; then what was claimed is sent by a pool of threads.
+An outcome that can't be written down is tried until it can: sending again is the last resort, and only for another
+owner of the lane.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 
 from bridge.delivery import attempt, circuit, retry
 from bridge.delivery.attempt import Sent
-from bridge.errors import JournalError
-from bridge.journal import Journal, Lease
+from bridge.failpoints import reached
+from bridge.journal import Journal, Lease, destinations, is_away
 from bridge.journal.owed import Owed
 from bridge.logs import logger
-from bridge.outbox.claim import Claims
-from bridge.outbox.settle import Settling
+from bridge.observing import UNSEEN, Observer
+from bridge.outbox import claim, settle
+from bridge.outbox.shares import Shares
+from bridge.settings import Settings
 
 log = logger(__name__)
 
-_RENEW_S = 2.0
+GATHER_S = 0.015
+"""How long answers that came in wait for others, to share a transaction with them, while half of the sends are out."""
 _WRITE_AGAIN_S = 0.5
 _WRITE_TRIES_AT_END = 20  # a worker that is asked to stop does not wait for the database for ever
 
@@ -39,9 +45,35 @@ class Rules:
     in_flight: int
     longest_send_ms: int
 
+    @classmethod
+    def of(cls, settings: Settings) -> Rules:
+        """Return the rules that these settings make."""
+        s = settings
+        longest_s = s.bridge_send_timeout + 1
+        return cls(
+            retry.Policy(s.bridge_retry_base, s.bridge_retry_cap, s.bridge_retry_attempts),
+            circuit.Limits(s.bridge_circuit_failures, s.bridge_circuit_wait, probe_s=longest_s),
+            in_flight=s.bridge_worker_sends,
+            longest_send_ms=int(longest_s * 1000),
+        )
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one turn did."""
+
+    moved: bool = False
+    """Whether anything was sent or settled."""
+    more: bool = False
+    """Whether more may be due at once."""
+    lost: list[Lease] = field(default_factory=list)
+    """Lanes that another worker has taken over: nothing was recorded there."""
+    faulty: list[Lease] = field(default_factory=list)
+    """Lanes whose answers can't be recorded through a fault of ours: their next owner sends again."""
+
 
 class Outbox:
-    """The sending half of a drain."""
+    """The sending half of a drain; one thread takes the turns."""
 
     def __init__(
         self,
@@ -52,40 +84,146 @@ class Outbox:
         pool: Executor,
         clock_ms: Callable[[], int],
         rng: Callable[[], float] = random.random,
+        pace: claim.Pacing = claim.unpaced,
+        observer: Observer = UNSEEN,
+        accounts: Collection[str] = (),
     ) -> None:
         self._journal = journal
+        self._observer = observer
         self._client = client
         self._urls = urls
         self._rules = rules
         self._pool = pool
         self._clock_ms = clock_ms
-        self._claims = Claims(urls, rules.policy, rules.limits, clock_ms, rng)
-        self._settling = Settling(rules.policy, rules.limits, clock_ms, rng)
+        self._claims = claim.Claims(urls, rules.policy, rules.limits, clock_ms, rng, pace)
+        self._settling = settle.Settling(rules.policy, rules.limits, clock_ms, rng)
+        self._arrivals: SimpleQueue[Sent | None] = SimpleQueue()
+        self._landed: list[Sent] = []
+        self._flying: Counter[int] = Counter()
+        self._shares = Shares(rules.in_flight, urls, accounts)
 
-    def run(self, lease: Lease, until_ms: int, stopping: Callable[[], bool]) -> bool:
-        """Send what is due in the leased lane; return whether anything was sent or settled.
+    @property
+    def in_flight(self) -> int:
+        """How many sends are out, or came back and are not recorded yet."""
+        return self._flying.total()
 
-        Raises LeaseLost where another worker took the lane over.
+    @property
+    def room(self) -> int:
+        """How many more sends may be out."""
+        return self._rules.in_flight - self.in_flight
+
+    @property
+    def has_landed(self) -> bool:
+        """Whether answers are there to be recorded, or somebody called `wake`."""
+        return bool(self._landed) or not self._arrivals.empty()
+
+    def is_busy_in(self, lane: int) -> bool:
+        """Whether a send of this lane is out, or came back and is not recorded yet."""
+        return self._flying[lane] > 0
+
+    def turn(self, leases: Sequence[Lease], claiming: Sequence[Lease], stopping: Callable[[], bool]) -> Turn:
+        """Record what came in for these leases, and send what is due in those that claim.
+
+        Raises JournalError where the database is away and no answer is waited for.
         """
-        flights: set[Future[Sent]] = set()
-        landed: list[Sent] = []
-        moved = False
-        try:
-            while True:
-                room = 0 if stopping() or self._clock_ms() >= until_ms else self._rules.in_flight - len(flights)
-                claimed, more = self._write(lease, landed, room, must=bool(landed or flights), stopping=stopping)
-                moved = moved or bool(claimed) or bool(landed)
-                flights |= {self._pool.submit(self._send, owed, lease) for owed in claimed}
-                if not flights and not more:
-                    return moved
-                done, flights = wait(flights, _RENEW_S, FIRST_COMPLETED)
-                landed = [future.result() for future in done]
-        finally:
-            # The lane must not be given back while something is on its way: its next owner would send it again at once.
-            wait(flights)
+        tries = 0
+        apart = False
+        while True:
+            self._take_arrivals()
+            try:
+                return self._write_apart(leases, claiming) if apart else self._write(leases, claiming, self._landed)
+            except Exception as error:
+                if not is_away(error):
+                    log.exception("delivery.not_recorded", deliveries=len(self._landed))
+                    apart = True
+                    continue
+                tries += 1
+                if not self.in_flight or (stopping() and tries > _WRITE_TRIES_AT_END):
+                    raise
+                # The database is away and these were sent: keep the answers until they can be written down.
+                log.error("delivery.not_recorded", deliveries=len(self._landed), error=str(error))
+                time.sleep(_WRITE_AGAIN_S)
 
-    def _send(self, owed: Owed, lease: Lease) -> Sent:
-        return attempt.make(
+    def wait(self, timeout_s: float) -> None:
+        """Wait until answers came in that are worth a transaction, somebody calls `wake`, or the time is over."""
+        if self._landed:
+            return
+        with suppress(Empty):
+            arrived = self._arrivals.get(timeout=timeout_s)
+            ends_s = time.monotonic() + GATHER_S
+            while arrived is not None:
+                self._landed.append(arrived)
+                left_s = ends_s - time.monotonic()
+                if len(self._landed) * 2 >= self.in_flight or left_s <= 0:
+                    return
+                arrived = self._arrivals.get(timeout=left_s)
+
+    def wake(self) -> None:
+        """End the waiting of another thread."""
+        self._arrivals.put(None)
+
+    # ------------------------------------------------------------ parts of a turn
+
+    def _take_arrivals(self) -> None:
+        with suppress(Empty):
+            while True:
+                arrived = self._arrivals.get_nowait()
+                if arrived is not None:
+                    self._landed.append(arrived)
+
+    def _write(self, leases: Sequence[Lease], claiming: Sequence[Lease], landed: Sequence[Sent]) -> Turn:
+        room = self.room + len(landed)
+        with self._journal.lanes.hold_all(leases, self._clock_ms()) as (connection, held):
+            known = destinations.load(connection)
+            ended = self._settling.settle(connection, _of(held, landed), known)
+            lanes = {lease.lane for lease in held}
+            mine = [lease for lease in claiming if lease.lane in lanes]
+            shares = self._shares.without(sent.owed for sent in landed)
+            claimed = self._claims.claim(connection, mine, room, shares, known)
+        if ended:
+            reached("deliver.outcome_after_commit")
+        if claimed.go:
+            reached("deliver.intent_after_commit")
+        self._done_with(landed)
+        self._launch(claimed.go, held)
+        settle.say(ended, known, self._observer)
+        claim.say(claimed.ended, self._observer)
+        lost = [lease for lease in leases if lease.lane not in lanes]
+        return Turn(bool(ended or claimed.go), claimed.more, lost)
+
+    def _write_apart(self, leases: Sequence[Lease], claiming: Sequence[Lease]) -> Turn:
+        # One lane's trouble must cost the others neither their answers nor their turn.
+        turn = Turn(moved=True)
+        for lease in leases:
+            landed = [sent for sent in self._landed if sent.owed.lane == lease.lane]
+            try:
+                turn.lost += self._write([lease], [lease] if lease in claiming else [], landed).lost
+            except Exception as error:
+                if is_away(error):
+                    raise
+                log.exception("lane.fault", lane=lease.lane, deliveries=len(landed))
+                turn.faulty.append(lease)
+                self._done_with(landed)
+        self._done_with(self._landed)
+        return turn
+
+    def _done_with(self, sents: Sequence[Sent]) -> None:
+        done = {sent.owed.id for sent in sents}
+        for sent in sents:
+            self._flying[sent.owed.lane] -= 1
+            self._shares.give_back(sent.owed)
+        self._landed = [sent for sent in self._landed if sent.owed.id not in done]
+
+    def _launch(self, claimed: Sequence[Owed], leases: Sequence[Lease]) -> None:
+        by_lane = {lease.lane: lease for lease in leases}
+        for owed in claimed:
+            self._flying[owed.lane] += 1
+            self._shares.take(owed)
+        for owed in claimed:
+            self._pool.submit(self._send, owed, by_lane[owed.lane])
+
+    def _send(self, owed: Owed, lease: Lease) -> None:
+        sent = attempt.make(
             self._client,
             self._urls[owed.destination],
             owed,
@@ -93,22 +231,10 @@ class Outbox:
             longest_ms=self._rules.longest_send_ms,
             clock_ms=self._clock_ms,
         )
+        self._arrivals.put(sent)
 
-    def _write(
-        self, lease: Lease, landed: list[Sent], room: int, *, must: bool, stopping: Callable[[], bool]
-    ) -> tuple[list[Owed], bool]:
-        tries = 0
-        while True:
-            try:
-                with self._journal.lanes.hold(lease, self._clock_ms()) as connection:
-                    # In one order in all workers: this locks destinations, and two must not wait for each other.
-                    for sent in sorted(landed, key=lambda sent: sent.owed.destination):
-                        self._settling.settle(connection, sent)
-                    return self._claims.claim(connection, lease, room) if room > 0 else ([], False)
-            except JournalError as error:
-                tries += 1
-                if not must or (stopping() and tries > _WRITE_TRIES_AT_END):
-                    raise
-                # The database is away and these were sent: keep the answers until they can be written down.
-                log.error("delivery.not_recorded", lane=lease.lane, deliveries=len(landed), error=str(error))
-                time.sleep(_WRITE_AGAIN_S)
+
+def _of(leases: Sequence[Lease], landed: Sequence[Sent]) -> list[Sent]:
+    # An answer to what was sent under an earlier lease of the lane comes too late: it may have been sent again since.
+    fences = {lease.lane: lease.fence for lease in leases}
+    return [sent for sent in landed if fences.get(sent.owed.lane) == sent.fence]

@@ -1,28 +1,57 @@
-"""Before the send: chooses which due deliveries of a lane may go, and says of the others why not and until when.
+"""Before the send: chooses which due deliveries of lanes may go, and says of the others why not and until when.
 
-It is given a transaction that holds the lane, and leaves an attempt's intent for each delivery that may go. It sends
+It is given a transaction that holds the lanes, and leaves an attempt's intent for each delivery that may go. It sends
 nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from bridge.delivery import circuit, retry
 from bridge.delivery.stale import is_stale
+from bridge.failpoints import reached
 from bridge.journal import Lease, deliveries, destinations
 from bridge.journal.destinations import Destination
-from bridge.journal.owed import Owed, Step
+from bridge.journal.owed import Owed, PutOff, Step
 from bridge.logs import logger
-from bridge.model import DeliveryState, Waiting
+from bridge.model import DeliveryState, Waiting, trace_id
+from bridge.observing import Observer
+from bridge.outbox.shares import Shares
 
 log = logger(__name__)
 
 UNSET_LOOK_MS = 60_000
 """A delivery for a destination that the environment does not name is looked at again after a minute."""
 _ROUNDS = 8  # a transaction that puts off a long row of heads gives way to others after so many looks
+
+Pacing = Callable[[str, str, int], int | None]
+"""(Destination, account, now) -> when to ask again, None where a delivery may go now."""
+
+
+def unpaced(_destination: str, _account: str, _now_ms: int) -> int | None:
+    """No limit."""
+    return None
+
+
+Newest = Mapping[tuple[str, str, str], tuple[str, int]]
+"""(Account, object, line) -> time and rank of the newest event that was delivered."""
+
+
+@dataclass(slots=True)
+class Claimed:
+    """What became of due deliveries."""
+
+    go: list[Owed] = field(default_factory=list)
+    """To be sent; their intents are written."""
+    ended: list[Step] = field(default_factory=list)
+    """Stale, or at their last try."""
+    put_off: list[PutOff] = field(default_factory=list)
+    more: bool = False
+    """Whether more may be due."""
 
 
 class Claims:
@@ -35,77 +64,121 @@ class Claims:
         limits: circuit.Limits,
         clock_ms: Callable[[], int],
         rng: Callable[[], float],
+        pace: Pacing,
     ) -> None:
         self._urls = urls
         self._policy = policy
         self._limits = limits
         self._clock_ms = clock_ms
         self._rng = rng
+        self._pace = pace
 
-    def claim(self, connection: Connection, lease: Lease, room: int) -> tuple[list[Owed], bool]:
-        """Commit-to-be: choose up to `room` deliveries to send; also return whether more may be due."""
-        claimed: list[Owed] = []
-        for _ in range(_ROUNDS):
+    def claim(
+        self,
+        connection: Connection,
+        leases: Sequence[Lease],
+        room: int,
+        shares: Shares,
+        known: dict[str, Destination],
+    ) -> Claimed:
+        """Commit-to-be: choose up to `room` deliveries to send, and note them in `shares`, which bound them.
+
+        `known` has the destinations, and afterwards the new state of those that are being probed.
+        """
+        fences = {lease.lane: lease.fence for lease in leases}
+        claimed = Claimed(more=bool(leases) and room > 0)
+        rounds = 0
+        while claimed.more and len(claimed.go) < room and rounds < _ROUNDS:
             now_ms = self._clock_ms()
-            rows = deliveries.due(connection, lease.lane, now_ms, room - len(claimed))
-            if not rows:
-                return claimed, False
-            known = destinations.load(connection, {owed.destination for owed in rows})
+            full = (shares.full_destinations, shares.full_accounts)
+            rows, more = deliveries.due(connection, fences, now_ms, room - len(claimed.go), *full)
             newest = deliveries.newest_delivered(connection, rows)
-            go = []
+            chosen = Claimed()
             for owed in rows:
-                if self._may_go(connection, owed, known, newest, now_ms):
-                    go.append(owed)
-            deliveries.start(connection, go, lease.fence, now_ms)
-            claimed += go
-            if len(claimed) == room:
-                return claimed, True
-        return claimed, True
+                self._choose(connection, owed, chosen, shares, known, newest, now_ms)
+            deliveries.put_off(connection, chosen.put_off)
+            deliveries.move(connection, [(step, step.delivery.state) for step in chosen.ended])
+            deliveries.start(connection, chosen.go, fences, now_ms)
+            if chosen.go:
+                reached("deliver.intent_before_commit")
+            claimed.go += chosen.go
+            claimed.ended += chosen.ended
+            claimed.put_off += chosen.put_off
+            # What stood behind those that ended is due now; what stood behind a share that is full now was not read.
+            newly_full = (shares.full_destinations, shares.full_accounts) != full
+            claimed.more = more or bool(chosen.ended) or newly_full
+            rounds += 1
+        return claimed
 
-    def _may_go(
+    def _choose(
         self,
         connection: Connection,
         owed: Owed,
+        chosen: Claimed,
+        shares: Shares,
         known: dict[str, Destination],
-        newest: Mapping[tuple[str, str, str], tuple[str, int]],
+        newest: Newest,
         now_ms: int,
-    ) -> bool:
+    ) -> None:
         destination = known.get(owed.destination)
         if destination is None or owed.destination not in self._urls:
             reason = f"no URL is set for the destination {owed.destination}"
-            deliveries.put_off(connection, owed, now_ms + UNSET_LOOK_MS, Waiting.PAUSED, "destination.not_set", reason)
+            chosen.put_off.append(PutOff(owed, now_ms + UNSET_LOOK_MS, Waiting.PAUSED, "destination.not_set", reason))
         elif destination.paused_ms is not None:
             reason = f"the destination {owed.destination} is paused: {destination.paused_reason}"
-            deliveries.put_off(
-                connection, owed, now_ms + retry.PAUSE_LOOK_MS, Waiting.PAUSED, "destination.paused", reason
+            chosen.put_off.append(
+                PutOff(owed, now_ms + retry.PAUSE_LOOK_MS, Waiting.PAUSED, "destination.paused", reason)
             )
         elif is_stale(owed, newest.get((owed.account, owed.object_id, owed.line))):
             at = newest[owed.account, owed.object_id, owed.line][0]
             reason = f"an event of {at} was already delivered for this charge"
-            self._move(connection, owed, Step(owed, DeliveryState.STALE, now_ms, code="delivery.stale", reason=reason))
+            chosen.ended.append(Step(owed, DeliveryState.STALE, now_ms, code="delivery.stale", reason=reason))
         elif owed.attempts - owed.forgiven >= self._policy.attempts:
             reason = f"the outcome of try {owed.attempts}, the last, is unknown"
-            step = Step(owed, DeliveryState.DEAD, now_ms, code="delivery.attempts_spent", reason=reason)
-            self._move(connection, owed, step)
+            chosen.ended.append(Step(owed, DeliveryState.DEAD, now_ms, code="delivery.attempts_spent", reason=reason))
+        elif not shares.allow(owed):
+            return  # as due as before: the next round, or the next answer, sees to it
+        elif (free_ms := self._pace(owed.destination, owed.account, now_ms)) is not None:
+            reason = f"the rate limit of the destination {owed.destination} has no free slot"
+            chosen.put_off.append(PutOff(owed, free_ms, Waiting.PACE, "destination.rate_limit", reason))
         else:
-            return self._circuit_lets(connection, owed, destination, known, now_ms)
-        return False
+            self._ask_circuit(connection, owed, chosen, shares, destination, known, now_ms)
 
-    def _circuit_lets(
-        self, connection: Connection, owed: Owed, destination: Destination, known: dict[str, Destination], now_ms: int
-    ) -> bool:
+    def _ask_circuit(
+        self,
+        connection: Connection,
+        owed: Owed,
+        chosen: Claimed,
+        shares: Shares,
+        destination: Destination,
+        known: dict[str, Destination],
+        now_ms: int,
+    ) -> None:
         gate = circuit.gate(destination, self._limits, now_ms)
         if gate.probe is not None and destinations.save(connection, destination, gate.probe):
             known[owed.destination] = gate.probe
-            return True
-        if gate.probe is None and gate.open_until_ms is None:
-            return True
-        # Spread over a second: when the circuit closes, the lines behind it do not all come at once.
-        due_ms = max(gate.open_until_ms or 0, now_ms) + int(1000 * self._rng())
-        reason = f"the destination {owed.destination} fails for several customers; it is probed until it answers"
-        deliveries.put_off(connection, owed, due_ms, Waiting.CIRCUIT, "destination.circuit_open", reason)
-        return False
+            chosen.go.append(owed)
+            shares.take(owed)
+        elif gate.probe is None and gate.open_until_ms is None:
+            chosen.go.append(owed)
+            shares.take(owed)
+        else:
+            # Spread over a second: when the circuit closes, the lines behind it do not all come at once.
+            due_ms = max(gate.open_until_ms or 0, now_ms) + int(1000 * self._rng())
+            reason = f"the destination {owed.destination} fails for several customers; it is probed until it answers"
+            chosen.put_off.append(PutOff(owed, due_ms, Waiting.CIRCUIT, "destination.circuit_open", reason))
 
-    def _move(self, connection: Connection, owed: Owed, step: Step) -> None:
-        deliveries.move(connection, step, owed.state)
-        log.info("delivery.ended", delivery_id=owed.id, event_id=owed.event_id, state=step.to.value, code=step.code)
+
+def say(ended: Sequence[Step], observer: Observer) -> None:
+    """Log one record for each delivery that ended without being sent, and tell the observer."""
+    for step in ended:
+        owed = step.delivery
+        observer.ended(owed.destination, step.to.value)
+        log.info(
+            "delivery.ended",
+            trace=trace_id(owed.account, owed.event_key),
+            delivery_id=owed.id,
+            event_id=owed.event_id,
+            state=step.to.value,
+            code=step.code,
+        )

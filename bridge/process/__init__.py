@@ -5,7 +5,7 @@ wait with it; others go past. What a mapping gets wrong makes a dead delivery wi
 """
 
 from bridge.process.active import ActiveMapping, ActiveMappings, MappingFiles
-from bridge.process.batch import Processor
+from bridge.process.batch import Batch, Processor
 from bridge.process.plan import Plan, opened
 
-__all__ = ["ActiveMapping", "ActiveMappings", "MappingFiles", "Plan", "Processor", "opened"]
+__all__ = ["ActiveMapping", "ActiveMappings", "Batch", "MappingFiles", "Plan", "Processor", "opened"]

@@ -23,6 +23,7 @@ GONE_AFTER_MS = 3_000
 """How long a file must be gone before its mapping is removed: editors and git replace a file by removing it first, and
 the events of that moment would pass the mapping by."""
 _ANYTHING = Known(None, None)
+_OF_FILES = frozenset({"file", revisions.WITH_FILE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,13 @@ def _first(read: ReadMapping) -> str:
 class MappingFiles:
     """The mapping files of one directory; read anew only where a file came, went or changed."""
 
-    def __init__(self, journal: Journal, directory: Path, known: Known, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, journal: Journal, directory: Path, known: Known | Callable[[], Known], clock_ms: Callable[[], int]
+    ) -> None:
         self._journal = journal
         self._directory = directory
         self._known = known
+        self._read_for: Known | None = None
         self._clock_ms = clock_ms
         self._seen: dict[str, tuple[int, int]] | None = None
         self._imported: dict[str, tuple[int, int]] | None = None
@@ -104,9 +108,13 @@ class MappingFiles:
             for path in sorted(self._directory.glob("*.y*ml"))
             for stat in [path.stat()]
         }
-        if seen != self._seen:
-            self._read = read_directory(self._directory, self._known)
-            self._seen = seen
+        known = self._known if isinstance(self._known, Known) else self._known()
+        if known != self._read_for:
+            # A file that names an account or destination which was not there may be right now.
+            self._imported = None
+        if seen != self._seen or known != self._read_for:
+            self._read = read_directory(self._directory, known)
+            self._seen, self._read_for = seen, known
         return self._read
 
     def import_changed(self) -> list[ReadMapping]:
@@ -124,7 +132,7 @@ class MappingFiles:
         authors = {Path(item.path).stem: _owner(Path(item.path)) for item in read if item.mapping is not None}
         good = {Path(item.path).stem for item in read if item.mapping is not None}
         with self._journal.database.write() as connection:
-            gone = [r.mapping for r in revisions.active(connection) if r.origin == "file" and r.mapping not in texts]
+            gone = [r.mapping for r in revisions.active(connection) if r.origin in _OF_FILES and r.mapping not in texts]
             since = {name: self._gone_ms.get(name, now_ms) for name in gone}
             stay_gone = [name for name in gone if now_ms - since[name] >= GONE_AFTER_MS]
             for name in [*sorted(good), *stay_gone]:

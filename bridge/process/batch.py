@@ -1,40 +1,37 @@
-"""Processes the waiting events of a leased lane in batches."""
+"""Processes the waiting events of leased lanes in batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, BridgeError, EnrichmentWaits, MappingRefused
-from bridge.journal import Journal, Lease, deliveries, events, notices
-from bridge.journal.events import KeptEvent, Waiting
-from bridge.journal.notices import Mended, Notice
+from bridge.errors import BridgeError
+from bridge.failpoints import reached
+from bridge.journal import Journal, Lease, deliveries, events, notices, search
+from bridge.journal.events import KeptEvent
 from bridge.journal.owed import NewDelivery
-from bridge.logs import logger
 from bridge.model import DeliveryState
-from bridge.process.account_events import notices_of
+from bridge.observing import UNSEEN, Observer
 from bridge.process.active import ActiveMappings
+from bridge.process.decision import Decided, Fetched, decide, say
 from bridge.process.plan import Plan, opened
+from bridge.process.terms import Terms
 
-log = logger(__name__)
-
-BATCH = 50
+BATCH = 100
 """Small enough that a slow Asaas API answers for all of them well within a lease."""
-HOLD_S = 5.0
-"""How long an event waits where Asaas did not say for how long."""
-HOLD_FOR_PERSON_S = 60.0
-"""How long it waits where a person must set or mend the account's key, or a mapping."""
-LEAST_HOLD_S = 1.0
-"""Without a floor a worker that is told to come back at once would ask without a pause."""
-_RENEW_S = 2.0
 
 
 class Enrichment(Protocol):
     """Fetches objects from Asaas."""
+
+    def at_hand(
+        self, requests: Sequence[tuple[str, Mapping[str, str]]]
+    ) -> Sequence[dict[str, Any] | BridgeError | None]:
+        """Return what `fetch_many` would, but None for what it would have to ask Asaas for."""
+        ...
 
     def fetch_many(self, requests: Sequence[tuple[str, Mapping[str, str]]]) -> Sequence[dict[str, Any] | BridgeError]:
         """Return for each (account, name -> id) the objects by name (None: it does not exist), or why it can't."""
@@ -46,15 +43,16 @@ class Enrichment(Protocol):
 
 
 @dataclass(slots=True)
-class _Batch:
-    """What was decided about some events."""
+class Batch:
+    """Some events of some lanes on their way through the mappings."""
 
-    decided: list[NewDelivery] = field(default_factory=list)
-    done: list[int] = field(default_factory=list)
-    held: dict[int, tuple[int, str, str]] = field(default_factory=dict)
-    """Event number -> when to look again, with code and reason."""
-    noticed: list[Notice | Mended] = field(default_factory=list)
-    """What events about the account itself tell the operator; once written, only what that changed."""
+    lanes: frozenset[int]
+    plans: list[Plan]
+    behind: dict[int, int]
+    """Event number -> when the held event before it is due."""
+    asks: bool
+    """Whether Asaas must be asked first for what the plans want."""
+    fetched: Fetched = ()
 
 
 class Processor:
@@ -68,32 +66,68 @@ class Processor:
         environment: Callable[[str], str],
         clock_ms: Callable[[], int],
         batch: int = BATCH,
+        observer: Observer = UNSEEN,
     ) -> None:
+        self._observer = observer
         self._journal = journal
         self._mappings = mappings
         self._enrichment = enrichment
         self._environment = environment
         self._clock_ms = clock_ms
         self._batch = batch
+        self._terms = Terms()
 
-    def run(self, lease: Lease) -> bool:
-        """Process one batch of the leased lane; return whether any event was processed.
+    def look(self, lanes: Collection[int]) -> list[Batch]:
+        """Return what waits in these lanes: what can be decided at once, and each lane apart that must ask Asaas first.
 
-        Raises LeaseLost where another worker took the lane over.
+        A lane is in one of them as a whole, so that its events stay in order.
         """
         with self._journal.database.read() as connection:
-            waiting = events.waiting(connection, lease.lane, self._clock_ms(), self._batch)
-            ready = events.load(connection, waiting.ready) if waiting.ready else []
-        if not ready and not waiting.behind:
-            return False
-        plans = self._plans(ready)
-        fetched = self._fetched(lease, plans)
+            waiting = events.waiting(connection, lanes, self._clock_ms(), self._batch)
+            kept = events.load(connection, waiting.ready) if waiting.ready else []
+        if not kept and not waiting.behind:
+            return []
+        plans = self._plans(kept)
+        fetched = self._at_hand(plans)
+        asking = frozenset(plan.event.lane for plan, found in zip(plans, fetched, strict=True) if found is None)
+        at_once = [(p, found) for p, found in zip(plans, fetched, strict=True) if p.event.lane not in asking]
+        batches = []
+        if at_once or waiting.behind:
+            of_lanes = frozenset(lanes if waiting.behind else (plan.event.lane for plan, _ in at_once))
+            known = [found for _, found in at_once if found is not None]
+            batches.append(Batch(of_lanes, [plan for plan, _ in at_once], waiting.behind, False, known))
+        for lane in sorted(asking):
+            batches.append(Batch(frozenset([lane]), [plan for plan in plans if plan.event.lane == lane], {}, True))
+        return batches
+
+    def ask(self, batch: Batch) -> Batch:
+        """Fetch what the batch wants of Asaas, however long that takes, and return it."""
+        batch.fetched = self._enrichment.fetch_many([(plan.event.account, plan.wanted) for plan in batch.plans])
+        return batch
+
+    def write(self, leases: Sequence[Lease], batch: Batch) -> tuple[bool, list[Lease]]:
+        """Decide on a batch whose objects are fetched, and write it under the leases of its lanes.
+
+        Returns whether any event was processed, and the leases that are lost: nothing was written there.
+        """
         # Decided before the transaction, which on SQLite lets nobody else write, and so no event in.
-        batch = _decided(plans, fetched, self._clock_ms())
-        with self._journal.lanes.hold(lease, self._clock_ms()) as connection:
-            self._write(connection, batch, waiting)
-        _log(plans, batch)
-        return bool(batch.done)
+        now_ms = self._clock_ms()
+        decided = decide(batch.plans, batch.fetched, now_ms)
+        terms = self._terms.of(batch.plans, batch.fetched)
+        reached("process.before_write")
+        with self._journal.lanes.hold_all(leases, now_ms) as (connection, held):
+            lanes = {lease.lane for lease in held}
+            lost = [lease for lease in leases if lease.lane not in lanes]
+            if lost:
+                kept = [(p, f) for p, f in zip(batch.plans, batch.fetched, strict=True) if p.event.lane in lanes]
+                decided = decide([plan for plan, _ in kept], [fetched for _, fetched in kept], now_ms)
+            self._write(connection, decided, {} if lost else batch.behind, now_ms)
+            search.write(connection, terms)
+            reached("process.before_commit")
+        reached("process.after_commit")
+        self._terms.written(terms)
+        say(batch.plans, decided, self._observer, now_ms, self._clock_ms())
+        return bool(decided.done), lost
 
     def _plans(self, kept: Sequence[KeptEvent]) -> list[Plan]:
         # One look at the mappings for the whole batch: no event is half in one revision and half in another.
@@ -105,31 +139,19 @@ class Processor:
                 self._enrichment.forget(plan.event.account, plan.wanted)
         return plans
 
-    def _fetched(self, lease: Lease, plans: Sequence[Plan]) -> Sequence[dict[str, Any] | BridgeError]:
+    def _at_hand(self, plans: Sequence[Plan]) -> Sequence[dict[str, Any] | BridgeError | None]:
         refused = self._mappings.refused()
         if refused is not None:
             return [refused] * len(plans)
-        wanted = [(plan.event.account, plan.wanted) for plan in plans]
-        if not any(ids for _, ids in wanted):
-            return [{} for _ in plans]
-        with ThreadPoolExecutor(1, thread_name_prefix="fetch") as pool:
-            fetching = pool.submit(self._enrichment.fetch_many, wanted)
-            # A slow Asaas must not cost the lane: its next owner would begin to ask all over again.
-            while wait([fetching], _RENEW_S).not_done:
-                with self._journal.lanes.hold(lease, self._clock_ms()):
-                    pass
-            return fetching.result()
+        return self._enrichment.at_hand([(plan.event.account, plan.wanted) for plan in plans])
 
-    def _write(self, connection: Connection, batch: _Batch, waiting: Waiting) -> None:
-        now_ms = self._clock_ms()
-        for event_id, hold in batch.held.items():
-            events.hold(connection, event_id, *hold)
-        for event_id, due_ms in waiting.behind.items():
-            events.hold(connection, event_id, due_ms, "event.behind", "an earlier event of this customer waits")
-        batch.decided = self._once_per_plan(connection, batch.decided, batch.done)
-        deliveries.add(connection, batch.decided, now_ms)
-        events.mark_processed(connection, batch.done, now_ms)
-        batch.noticed = notices.apply(connection, batch.noticed, now_ms)
+    def _write(self, connection: Connection, decided: Decided, behind: Mapping[int, int], now_ms: int) -> None:
+        waits = "an earlier event of this customer waits"
+        events.hold(connection, decided.held | {id_: (due, "event.behind", waits) for id_, due in behind.items()})
+        decided.new = self._once_per_plan(connection, decided.new, decided.done)
+        deliveries.add(connection, decided.new, now_ms)
+        events.mark_processed(connection, decided.done, now_ms)
+        decided.noticed = notices.apply(connection, decided.noticed, now_ms)
 
     def _once_per_plan(
         self, connection: Connection, decided: list[NewDelivery], event_ids: Sequence[int]
@@ -159,51 +181,3 @@ class Processor:
                 )
             )
         return result
-
-
-def _decided(plans: Sequence[Plan], fetched: Sequence[dict[str, Any] | BridgeError], now_ms: int) -> _Batch:
-    batch = _Batch()
-    subjects: dict[tuple[str, str], tuple[int, str, str]] = {}
-    for plan, result in zip(plans, fetched, strict=True):
-        event = plan.event
-        subject = (event.account, event.subject)
-        if isinstance(result, EnrichmentWaits | MappingRefused) and subject not in subjects:
-            subjects[subject] = (now_ms + int(_hold_s(result) * 1000), result.code, str(result))
-        if subject in subjects:
-            batch.held[event.id] = subjects[subject]
-            continue
-        batch.decided += plan.reject(result) if isinstance(result, BridgeError) else plan.decide(result)
-        batch.noticed += notices_of(event)
-        batch.done.append(event.id)
-    return batch
-
-
-def _hold_s(error: EnrichmentWaits | MappingRefused) -> float:
-    if isinstance(error, AsaasKeyMissing | AsaasKeyRefused | MappingRefused):
-        return HOLD_FOR_PERSON_S
-    return max(LEAST_HOLD_S, error.retry_after_s if error.retry_after_s is not None else HOLD_S)
-
-
-def _log(plans: Sequence[Plan], batch: _Batch) -> None:
-    for said in batch.noticed:
-        if isinstance(said, Notice):
-            log.warning("notice.raised", code=said.code, about=said.about, level=said.level.value)
-        else:
-            log.info("notice.closed", code=said.code, about=said.about)
-    verdicts: dict[int, dict[str, str]] = {}
-    for delivery in batch.decided:
-        verdicts.setdefault(delivery.event_id, {})[delivery.mapping] = delivery.state.value
-    for plan in plans:
-        event = plan.event
-        if event.id in batch.held:
-            log.warning("event.held", event_id=event.id, name=event.name, code=batch.held[event.id][1])
-        else:
-            log.info(
-                "event.processed",
-                event_id=event.id,
-                name=event.name,
-                account=event.account,
-                object=event.object_id,
-                replay=event.replay,
-                verdicts=verdicts.get(event.id, {}),
-            )

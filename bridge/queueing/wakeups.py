@@ -2,16 +2,17 @@
 
 Each job has an id of its own; wake-ups coalesce by a key in Redis with a short life, not by RQ's `unique=True`.
 Measured on RQ 3.0.0: a unique job id is refused while that job runs, while a killed worker's job is not cleaned up, and
-for `failure_ttl` after a failure; each would leave a lane asleep. The key `bridge:wake:<lane>` is deleted when a worker
-starts on the lane, before it looks for work, so that what is committed after that look makes a new wake-up.
+for `failure_ttl` after a failure; each would leave a lane asleep. The key `bridge:wake:<lane>` stays while a worker has
+the lane, and is deleted before its last look there: what is committed after that makes a new wake-up.
 """
 
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from queue import Empty, SimpleQueue
 from uuid import uuid4
 
@@ -19,8 +20,9 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from rq import Queue
+from rq import Queue, Worker
 
+from bridge.failpoints import reached
 from bridge.logs import logger
 
 log = logger(__name__)
@@ -35,11 +37,28 @@ LONGEST_QUEUE = 256
 REST_S = 3.0
 """How long Redis is left alone after it did not answer."""
 TIMEOUT_S = 0.5
+CLOSE_S = 2.0
+GATHER_S = 0.01
+"""How long after a wake-up the next ones gather: a question to Redis for each commit took a tenth of the web's time."""
+_KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in {
+        "TCP_KEEPIDLE": 5,
+        "TCP_KEEPINTVL": 2,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": 10_000,
+    }.items()
+    if hasattr(socket, name)
+}
+"""A Redis beyond a network that is down is given up within seconds: no wake-up can come from there."""
 
 
 def connect(url: str, *, timeout_s: float | None = TIMEOUT_S) -> Redis:
     """Return a client that gives up quickly and does not try again by itself."""
-    return Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0))
+    alive = {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
+    return Redis.from_url(
+        url, socket_timeout=timeout_s, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0), **alive
+    )
 
 
 class Wakeups:
@@ -54,7 +73,21 @@ class Wakeups:
 
         While nobody takes wake-ups the queue stays short; the sweeper makes those anew that are still needed then.
         """
-        if self._redis.set(_key(lane), "1", nx=True, ex=COALESCE_S) and self._queue.count < LONGEST_QUEUE:
+        self.wake_all([lane])
+
+    def wake_all(self, lanes: Iterable[int]) -> None:
+        """Ask for all of these lanes in one question to Redis, as `wake` does for one."""
+        asked = list(lanes)
+        if not asked:
+            return
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for lane in asked:
+                pipeline.set(_key(lane), "1", nx=True, ex=COALESCE_S)
+            answers = pipeline.execute()
+        fresh = [lane for lane, answer in zip(asked, answers, strict=True) if answer]
+        reached("wake.before_queue")
+        room = LONGEST_QUEUE - self._queue.count if fresh else 0
+        for lane in fresh[: max(0, room)]:
             self._queue.enqueue_call(
                 JOB,
                 args=(lane,),
@@ -65,11 +98,24 @@ class Wakeups:
                 failure_ttl=0,
                 description=f"drain lane {lane}",
             )
+        reached("wake.after_queue")
 
-    def started(self, lane: int) -> None:
-        """Note that a worker looks at the lane from now on: later wake-ups are needed again."""
-        with contextlib.suppress(RedisError):  # else the key's short life ends by itself
-            self._redis.delete(_key(lane))
+    def keep(self, lanes: Collection[int]) -> int:
+        """Note that a worker looks at these lanes by itself for some seconds more; return how many workers there are.
+
+        Raises RedisError where Redis is away.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            for lane in lanes:
+                pipe.set(_key(lane), "1", ex=COALESCE_S)
+            pipe.execute()
+        return Worker.count(connection=self._redis, queue=self._queue)
+
+    def ended(self, lanes: Collection[int]) -> None:
+        """Note that a worker looks at these lanes for the last time now: later wake-ups are needed again."""
+        if lanes:
+            with contextlib.suppress(RedisError):  # else the keys' short lives end by themselves
+                self._redis.delete(*(_key(lane) for lane in lanes))
 
 
 class BackgroundWaker:
@@ -80,7 +126,7 @@ class BackgroundWaker:
 
     def __init__(self, wakeups: Wakeups) -> None:
         self._wakeups = wakeups
-        self._lanes: SimpleQueue[int] = SimpleQueue()
+        self._lanes: SimpleQueue[int | None] = SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._rest_until_s = 0.0
@@ -96,20 +142,28 @@ class BackgroundWaker:
                     self._thread.start()
         self._lanes.put(lane)
 
+    def close(self) -> None:
+        """Wake what is asked for and end, before its Redis client is closed."""
+        if self._thread is not None:
+            self._lanes.put(None)
+            self._thread.join(CLOSE_S)
+
     def _run(self) -> None:
         while True:
-            lanes = {self._lanes.get()}
+            asked = {self._lanes.get()}
             with contextlib.suppress(Empty):
                 while True:
-                    lanes.add(self._lanes.get_nowait())
-            self._wake_all(lanes)
+                    asked.add(self._lanes.get_nowait())
+            self._wake_all(lane for lane in asked if lane is not None)
+            if None in asked:
+                return
+            time.sleep(GATHER_S)
 
     def _wake_all(self, lanes: Iterable[int]) -> None:
         if time.monotonic() < self._rest_until_s:
             return
         try:
-            for lane in lanes:
-                self._wakeups.wake(lane)
+            self._wakeups.wake_all(lanes)
         except RedisError as error:
             self._rest_until_s = time.monotonic() + REST_S
             log.warning("queue.away", error=type(error).__name__, rest_s=REST_S)

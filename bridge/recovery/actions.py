@@ -1,4 +1,4 @@
-"""A person's changes to the journal, one transaction each."""
+"""A person's changes to the journal, one transaction each, in which it is also noted who made them (`by`)."""
 
 from __future__ import annotations
 
@@ -7,49 +7,60 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from bridge.errors import IllegalTransition, NotFound
-from bridge.journal import Journal, destinations, events, lanes
+from bridge.failpoints import reached
+from bridge.journal import Journal, audit, destinations, events, lanes, retention
+from bridge.journal.audit import Actor
 from bridge.journal.deliveries import promote
 from bridge.journal.schema import deliveries as table
 from bridge.journal.schema import events as event_table
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, EventState
 
 
-def retry(journal: Journal, delivery_id: int, now_ms: int) -> DeliveryState:
+def retry(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None) -> DeliveryState:
     """Send the same payload again: now where it waits, anew where it is dead or stale; return the state it was in.
 
     A stale delivery that a person retries is sent although a newer event was delivered: that is what the person said.
-    Raises NotFound, IllegalTransition.
+    Raises NotFound, IllegalTransition, Emptied.
     """
     with journal.database.write() as connection:
-        before = _locked(connection, delivery_id)
-        state = DeliveryState(before.state)
-        if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
-            connection.execute(
-                update(table)
-                .where(table.c.id == delivery_id, table.c.due_ms.is_not(None))
-                .values(due_ms=now_ms, waiting=None)
-            )
-            return state
-        if DeliveryState.PENDING not in TRANSITIONS[state] or before.payload is None:
-            raise IllegalTransition(
-                f"delivery {delivery_id} is {state} and can't be retried", mend=_instead(state, before.event_id)
-            )
+        state = _retry(connection, delivery_id, now_ms, by)
+        reached("retry.before_commit")
+    reached("retry.after_commit")
+    return state
+
+
+def _retry(connection: Connection, delivery_id: int, now_ms: int, by: Actor | None) -> DeliveryState:
+    before = _locked(connection, delivery_id)
+    state = DeliveryState(before.state)
+    _note(connection, by, "delivery.retried", delivery_id, now_ms, was=state)
+    if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
         connection.execute(
             update(table)
-            .where(table.c.id == delivery_id)
-            .values(
-                state=DeliveryState.PENDING.value,
-                forgiven=before.attempts,
-                skip_stale=before.skip_stale and state is not DeliveryState.STALE,
-                due_ms=None,
-                waiting=None,
-                finished_ms=None,
-                reason_code=None,
-                reason=None,
-            )
+            .where(table.c.id == delivery_id, table.c.due_ms.is_not(None))
+            .values(due_ms=now_ms, waiting=None)
         )
-        promote(connection, (before.account, before.subject, before.line), now_ms)
         return state
+    retention.check_full(connection, [before.event_id])
+    if DeliveryState.PENDING not in TRANSITIONS[state] or before.payload is None:
+        raise IllegalTransition(
+            f"delivery {delivery_id} is {state} and can't be retried", mend=_instead(state, before.event_id)
+        )
+    connection.execute(
+        update(table)
+        .where(table.c.id == delivery_id)
+        .values(
+            state=DeliveryState.PENDING.value,
+            forgiven=before.attempts,
+            skip_stale=before.skip_stale and state is not DeliveryState.STALE,
+            due_ms=None,
+            waiting=None,
+            finished_ms=None,
+            reason_code=None,
+            reason=None,
+        )
+    )
+    promote(connection, (before.account, before.subject, before.line), now_ms)
+    return state
 
 
 def _instead(state: DeliveryState, event_id: int) -> str:
@@ -58,38 +69,52 @@ def _instead(state: DeliveryState, event_id: int) -> str:
     return f"to send its event through today's mapping: bridge events replay {event_id}"
 
 
-def discard(journal: Journal, delivery_id: int, now_ms: int) -> DeliveryState:
+def discard(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None) -> DeliveryState:
     """Decide that a delivery is not owed, which frees its line; return the state it was in.
 
     Raises NotFound, IllegalTransition.
     """
     with journal.database.write() as connection:
-        before = _locked(connection, delivery_id)
-        state = DeliveryState(before.state)
-        if DeliveryState.DISCARDED not in TRANSITIONS[state]:
-            raise IllegalTransition(f"delivery {delivery_id} is {state} and can't be discarded")
-        connection.execute(
-            update(table)
-            .where(table.c.id == delivery_id)
-            .values(
-                state=DeliveryState.DISCARDED.value,
-                due_ms=None,
-                waiting=None,
-                finished_ms=now_ms,
-                reason_code="delivery.discarded",
-                reason="discarded by a person",
-            )
+        return _discard(connection, delivery_id, now_ms, by)
+
+
+def _discard(connection: Connection, delivery_id: int, now_ms: int, by: Actor | None) -> DeliveryState:
+    before = _locked(connection, delivery_id)
+    state = DeliveryState(before.state)
+    if DeliveryState.DISCARDED not in TRANSITIONS[state]:
+        raise IllegalTransition(f"delivery {delivery_id} is {state} and can't be discarded")
+    connection.execute(
+        update(table)
+        .where(table.c.id == delivery_id)
+        .values(
+            state=DeliveryState.DISCARDED.value,
+            due_ms=None,
+            waiting=None,
+            finished_ms=now_ms,
+            reason_code="delivery.discarded",
+            reason="discarded by a person",
         )
-        if state not in FINISHED:
-            promote(connection, (before.account, before.subject, before.line), now_ms)
-        return state
+    )
+    _note(connection, by, "delivery.discarded", delivery_id, now_ms, was=state)
+    if state not in FINISHED:
+        promote(connection, (before.account, before.subject, before.line), now_ms)
+    return state
 
 
-def replay(journal: Journal, event_id: int, mapping: str | None, now_ms: int) -> int:
+def replay(
+    journal: Journal,
+    event_id: int,
+    mapping: str | None,
+    now_ms: int,
+    *,
+    by: Actor | None = None,
+    instead_of: int | None = None,
+) -> int:
     """Send an event through today's mappings (or one of them) again; return the replay's number.
 
-    Raises NotFound, and IllegalTransition where the event still waits: it goes through today's mappings anyway, and
-    a replay of one mapping in its place would take it from the others.
+    `instead_of` is a delivery that is put aside in the same commit. Raises NotFound, and IllegalTransition where the
+    event still waits: it goes through today's mappings anyway, and a replay of one mapping in its place would take it
+    from the others. Raises Emptied where its body is gone.
     """
     with journal.database.write() as connection:
         lane = connection.scalar(select(event_table.c.lane).where(event_table.c.id == event_id))
@@ -100,25 +125,39 @@ def replay(journal: Journal, event_id: int, mapping: str | None, now_ms: int) ->
             raise IllegalTransition(
                 f"event {event_id} still waits to be processed", mend="look again when it is: bridge events show"
             )
-        return events.ask_replay(connection, event_id, mapping, now_ms)
+        retention.check_full(connection, [event_id])
+        _note(connection, by, "event.replayed", event_id, now_ms, **({"mapping": mapping} if mapping else {}))
+        number = events.ask_replay(connection, event_id, mapping, now_ms)
+        if instead_of is not None:
+            _discard(connection, instead_of, now_ms, None)
+        reached("replay.before_commit")
+    reached("replay.after_commit")
+    return number
 
 
-def pause(journal: Journal, name: str, reason: str, now_ms: int) -> None:
+def pause(journal: Journal, name: str, reason: str, now_ms: int, *, by: Actor | None = None) -> None:
     """Stop sending to a destination; its work waits. Raises NotFound."""
     with journal.database.write() as connection:
         _known(connection, name)
+        _note(connection, by, "destination.paused", name, now_ms)
         destinations.pause(connection, name, reason, now_ms)
 
 
-def resume(journal: Journal, name: str, now_ms: int) -> int:
+def resume(journal: Journal, name: str, now_ms: int, *, by: Actor | None = None) -> int:
     """Send to a destination again; return how many lines were waiting. Raises NotFound."""
     with journal.database.write() as connection:
         _known(connection, name)
+        _note(connection, by, "destination.resumed", name, now_ms)
         return destinations.resume(connection, name, now_ms)
 
 
+def _note(connection: Connection, by: Actor | None, action: str, about: str | int, now_ms: int, **detail: str) -> None:
+    if by is not None:
+        audit.note(connection, by, action, str(about), now_ms, detail)
+
+
 def _known(connection: Connection, name: str) -> None:
-    if name not in destinations.load(connection, [name]):
+    if name not in destinations.load(connection):
         raise NotFound(f"no destination is named {name!r}", mend="see: bridge destinations list")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from bridge.asaas.listing import Reads
+from bridge.failpoints import reached
 from bridge.journal import Journal
 from bridge.journal.events import Kept, KeptEvent
 from bridge.mapping.asaas_events import flow_rank
@@ -75,7 +76,10 @@ def bring_in(
     """Keep these events; give each with its lane and its number once it is durable."""
     for start in range(0, len(events), BATCH):
         batch = [replace(event, received_ms=clock_ms()) for event in events[start : start + BATCH]]
-        for event, (lane, kept) in zip(batch, journal.append(batch), strict=True):
+        reached("backfill.before_append")
+        appended = journal.append(batch)
+        reached("backfill.after_append")
+        for event, (lane, kept) in zip(batch, appended, strict=True):
             yield event, lane, kept
 
 

@@ -31,6 +31,10 @@ _REFUSED = {
         "the door refused it: the webhook's URL names an account that the bridge does not know",
         "mend the URL (run: bridge webhook register), or set the account's ASAAS_WEBHOOK_TOKEN",
     ),
+    "webhook.address_not_allowed": (
+        "the door refused it: BRIDGE_WEBHOOK_ALLOWED_IPS does not have the address from which it came",
+        "add the address that the log names; behind a proxy set BRIDGE_TRUSTED_PROXIES, or it is the proxy's",
+    ),
     "webhook.body_too_large": ("the door refused a body that is larger than the bridge takes", "report it"),
     "webhook.not_an_event": (
         "the door refused a body that is no event of Asaas",

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from bridge.delivery.stale import is_stale
 from bridge.errors import BridgeError, EnrichmentWaits, NotFound
-from bridge.journal import Journal, deliveries, events, reading
+from bridge.journal import Journal, deliveries, events, reading, retention
 from bridge.journal.events import KeptEvent
 from bridge.journal.owed import NewDelivery
 from bridge.journal.reading import Row
@@ -81,11 +81,12 @@ def preview(
 ) -> Iterator[Preview]:
     """Say for each event what a replay through these mappings, or one of them, would make of it.
 
-    Raises NotFound where an event is not in the journal.
+    Raises NotFound where an event is not in the journal, Emptied where its body is gone.
     """
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
         with journal.database.read() as connection:
+            retention.check_full(connection, batch)
             kept = {event.id: event for event in events.load(connection, batch)}
         if missing := [id_ for id_ in batch if id_ not in kept]:
             raise NotFound(f"no event has the number {missing[0]}", mend="see: bridge events list")

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from bridge.clint.api import Deal
-from bridge.journal import Journal, read_backs
+from bridge.journal import Journal, notices, read_backs
+from bridge.journal.notices import Mended, Notice
 from bridge.journal.read_backs import ToReadBack
 from bridge.logs import logger
-from bridge.model import ReadBack
+from bridge.model import NoticeLevel, ReadBack
 from bridge.process import ActiveMapping
 
 log = logger(__name__)
@@ -32,6 +33,9 @@ CAUSES = (
     "look at Históricos in Clint: a key that its screen does not map (see: bridge mappings checklist), neither e-mail "
     "nor phone mapped, or an integration that only updates or belongs to another origin"
 )
+NOT_SEEN = "delivery.not_seen"
+"""The notice's code; it is closed by the next delivery of the same mapping whose deal is seen."""
+MEND = "see: bridge deliveries list --state delivered, bridge events show NUMBER"
 NO_CONTACT = "the payload has neither an e-mail nor a phone to look for"
 
 
@@ -89,10 +93,19 @@ class ReadBacks:
             state, due_ms, detail = ReadBack.NOT_SEEN, None, CAUSES if any(contact) else NO_CONTACT
         with self._journal.database.write() as connection:
             first = read_backs.record(connection, one, state, due_ms=due_ms, detail=detail)
+            if first and state is not ReadBack.ASKED:
+                # One for all deliveries of a mapping: what one of them lacks in Clint, the others lack too.
+                about = f"{one.destination}/{one.mapping}"
+                seen = state is ReadBack.SEEN
+                notices.apply(connection, [Mended(NOT_SEEN, about) if seen else _notice(about, detail)], now_ms)
         if first and state is not ReadBack.ASKED:
             say = log.info if state is ReadBack.SEEN else log.warning
             told = {"delivery_id": one.id, "event_id": one.event_id, "mapping": one.mapping}
             say(f"delivery.{state.value}", **told, destination=one.destination, detail=detail)
+
+
+def _notice(about: str, detail: str) -> Notice:
+    return Notice(NOT_SEEN, about, NoticeLevel.WARNING, f"delivered, but no deal was seen: {detail}", MEND)
 
 
 def _is_of(deal: Deal, one: ToReadBack) -> bool:

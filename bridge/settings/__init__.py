@@ -16,10 +16,21 @@ from typing import Any
 from bridge.errors import SettingsError
 from bridge.settings.table import SETTINGS, Setting
 
-__all__ = ["DEFAULT", "SETTINGS", "Account", "Setting", "Settings"]
+__all__ = ["DEFAULT", "NAME", "SETTINGS", "Account", "Setting", "Settings", "variable"]
 
 DEFAULT = "default"
 """The name of the account or destination whose variable has no suffix."""
+NAME = r"[a-z0-9][a-z0-9_]{0,39}"
+"""What the name of an account or destination may be: a pattern."""
+
+
+def variable(family: str, name: str) -> str:
+    """Return the name of the variable that sets this up for the account or destination.
+
+    >>> variable("ASAAS_API_KEY", "default"), variable("CLINT_WEBHOOK_URL", "pos-venda")
+    ('ASAAS_API_KEY', 'CLINT_WEBHOOK_URL_POS_VENDA')
+    """
+    return family if name == DEFAULT else f"{family}_{name.upper().replace('-', '_')}"
 
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -33,6 +44,8 @@ class Account:
     name: str
     api_key: str = field(default="", repr=False)
     webhook_token: str = field(default="", repr=False)
+    old_webhook_token: str = field(default="", repr=False)
+    """Still let in, until the operator takes it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,8 @@ class Settings:
     accounts: Mapping[str, Account]
     destinations: Mapping[str, str] = field(repr=False)
     """Webhook URLs by destination name."""
+    paces: Mapping[str, str]
+    """Rate limits by destination name, of those that have one of their own."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -75,12 +90,13 @@ class Settings:
                     name: Account(
                         name,
                         families["ASAAS_API_KEY"].get(name, ""),
-                        families["ASAAS_WEBHOOK_TOKEN"].get(name, ""),
+                        *families["ASAAS_WEBHOOK_TOKEN"].get(name, "").split(),
                     )
                     for name in names
                 }
             ),
             MappingProxyType(families["CLINT_WEBHOOK_URL"]),
+            MappingProxyType(families["CLINT_RATE_LIMIT"]),
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -109,6 +125,7 @@ _WHERE = {
     "CLINT_WEBHOOK_URL": "copy the URL from Clint: the origin's integrations, Receber Webhook",
     "ASAAS_WEBHOOK_TOKEN": "choose one (a UUID will do) and enter the same in Asaas: Integrações, Webhooks, token",
     "ASAAS_API_KEY": "make one in Asaas: Integrações, Chaves de API; put it in single quotes, for it begins with $",
+    "BRIDGE_ALERT_URLS": "give URLs of apprise, such as mailto://USER:PASSWORD@example.com or slack://...",
     "REDIS_URL": "give the address of a Redis or Valkey, such as redis://127.0.0.1:6379/0, or use `bridge up`",
 }
 
@@ -127,7 +144,7 @@ def _read_family(name: str, text: str, families: dict[str, dict[str, str]], prob
         if name != base and not name.startswith(f"{base}_"):
             continue
         suffix = name[len(base) + 1 :].lower() or DEFAULT
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_]{0,39}", suffix):
+        if not re.fullmatch(NAME, suffix):
             problems.append(f"{name} must end in a name of letters, digits and _, got {suffix!r}")
         elif text:
             members[suffix] = _parsed(_BY_NAME[base], name, text, problems)

@@ -16,6 +16,15 @@ from flask import Blueprint, Flask, Response, g, request
 
 from .serve import drop_connection
 
+BREAKS: Mapping[str, bytes | None] = {
+    "resets": b"",
+    "truncates": b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"succ',
+    "garbles": b"\x16\x03\x01 this is no HTTP\r\n\r\n",
+    "floods": None,
+}
+"""What is sent instead of the answer; a flood is a proper answer of ten million bytes."""
+FLOOD_BYTES = 10_000_000
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -27,6 +36,8 @@ class Fault:
     wait_s: float = 0.0
     drop: bool = False
     """Cut the connection without an answer."""
+    breaks: str = ""
+    """How the answer is spoilt after the work was done: a name of BREAKS."""
     takes_first: bool = False
     """Do the work before waiting: the sender runs into its timeout and cannot know that it was done."""
 
@@ -92,6 +103,10 @@ class Faults:
         """Cut the connection of a share of the requests before taking them."""
         self._add(_Rule(Fault(drop=True), share, times, path))
 
+    def breaks(self, how: str, share: float = 1.0, times: int | None = None, path: str = "") -> None:
+        """Spoil the answers to a share of the requests after having taken them: how is a name of BREAKS."""
+        self._add(_Rule(Fault(breaks=how), share, times, path))
+
     def is_slow(self, seconds: float) -> None:
         """Let every request wait so long before it is looked at."""
         self._slow_s = seconds
@@ -149,6 +164,12 @@ def install(app: Flask, faults: Faults, prefixes: tuple[str, ...]) -> None:
         fault: Fault | None = g.get("fault")
         if fault is not None and fault.takes_first:
             faults.wait(fault.wait_s)
+        if fault is not None and fault.breaks:
+            words = BREAKS[fault.breaks]
+            if words is None:
+                response.set_data(b"x" * FLOOD_BYTES)
+            else:
+                drop_connection(request.environ, words, reset=not words)
         return response
 
     app.register_blueprint(_knobs(faults))
@@ -184,6 +205,11 @@ def _knobs(faults: Faults) -> Blueprint:
     @knobs.post("/drops")
     def drops() -> dict[str, Any]:
         faults.drops(**told())
+        return faults.state()
+
+    @knobs.post("/breaks")
+    def breaks() -> dict[str, Any]:
+        faults.breaks(**told())
         return faults.state()
 
     @knobs.post("/is_slow")

@@ -6,6 +6,7 @@ Waitress, because hundreds of requests a second must not need the machine: measu
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import re
 import socket
@@ -113,13 +114,22 @@ class Served:
                 dispatcher.close()
 
 
-def drop_connection(environ: dict[str, Any]) -> bool:
-    """Cut the connection of this request without an answer; false when there is no socket, as in a test client."""
+def drop_connection(environ: dict[str, Any], last_words: bytes = b"", *, reset: bool = False) -> bool:
+    """Cut the connection of this request without an answer; false when there is no socket, as in a test client.
+
+    `last_words` are sent as they are before; with `reset` the other side is told that the connection broke.
+    """
     # The only thing that waitress hands out of a connection is a method bound to it.
     channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
     if channel is None:
         return False
     try:
+        if last_words:
+            channel.socket.setblocking(True)
+            channel.socket.sendall(last_words)
+        if reset:
+            # To connect to nowhere is how Linux disconnects a socket at once (connect(2), AF_UNSPEC), by a reset.
+            ctypes.CDLL(None).connect(channel.socket.fileno(), bytes(16), 16)
         channel.socket.shutdown(socket.SHUT_RDWR)
     except OSError:  # the client was faster
         return True

@@ -26,7 +26,7 @@ class Refusals:
         self._lock = threading.Lock()
 
     def note(self, account: str, code: str) -> None:
-        """Note a refusal for one of our accounts, or for an empty name."""
+        """Note a refusal, or which of two tokens came, for one of our accounts or an empty name."""
         now_ms = self._clock_ms()
         with self._lock:
             last_ms = self._noted.get((account, code))

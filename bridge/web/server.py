@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import gc
+import resource
+import secrets
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from bridge.one_cpu import keep_on_one_cpu
 from bridge.runtime import Runtime
 from bridge.web.app import create_app
+from bridge.web.patient_worker import PatientWorker
+
+CONNECTIONS = 4_000
+OTHER_FILES = 256
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    def __init__(self, runtime: Runtime, options: dict[str, Any]) -> None:
+    def __init__(self, runtime: Runtime, host: str, options: dict[str, Any]) -> None:
         self._runtime = runtime
+        self._host = host
+        # Drawn before the fork, so that every worker process knows the sessions of the others.
+        self._secret_key = runtime.settings.bridge_secret_key or secrets.token_urlsafe(32)
         self._options = options
         super().__init__()
 
@@ -24,7 +35,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask:
         """Return the application, made after the fork."""
-        return create_app(self._runtime)
+        return create_app(self._runtime, bound_to=self._host, secret_key=self._secret_key)
 
 
 def serve(runtime: Runtime, host: str, port: int) -> None:
@@ -37,7 +48,8 @@ def serve(runtime: Runtime, host: str, port: int) -> None:
     settings = runtime.settings
     options = {
         "bind": f"{host}:{port}",
-        "worker_class": "gthread",
+        "worker_class": PatientWorker,
+        "worker_connections": _connections(),
         "workers": settings.bridge_web_processes,
         "threads": settings.bridge_web_threads,
         "keepalive": 75,
@@ -49,9 +61,23 @@ def serve(runtime: Runtime, host: str, port: int) -> None:
         "loglevel": "warning",
         "control_socket_disable": True,
         "when_ready": lambda _server: None,
+        "post_worker_init": lambda _worker: keep_on_one_cpu() if settings.bridge_web_one_cpu else None,
         "child_exit": lambda _server, _worker: None,
         "worker_exit": lambda _server, worker: close(worker),
         "limit_request_line": 4094,
+        "limit_request_fields": 64,
         "forwarded_allow_ips": "",
     }
-    _Server(runtime, {name: value for name, value in options.items() if value is not None}).run()
+    gc.collect()
+    gc.freeze()  # what is imported stays one memory for all processes: the collector would write into it
+    _Server(runtime, host, {name: value for name, value in options.items() if value is not None}).run()
+
+
+def _connections() -> int:
+    """Return how many connections one process may hold, with files left for the journal, Redis and logs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return CONNECTIONS if soft == resource.RLIM_INFINITY else max(16, min(CONNECTIONS, soft - OTHER_FILES))

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from flask import Blueprint, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from bridge.asaas.webhook import check_token, parse_event
-from bridge.errors import BodyTooLarge, NotAnEvent, UnknownAccount, WrongToken
+from bridge.errors import AddressNotAllowed, BodyTooLarge, NotAnEvent, UnknownAccount, WrongToken
+from bridge.failpoints import reached
+from bridge.journal.door import NEW_TOKEN, OLD_TOKEN
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT
+from bridge.web.callers import Callers
 from bridge.web.refusals import Refusals
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -28,27 +32,43 @@ def receive(account: str) -> ResponseReturnValue:
     """Keep one event of an account and answer exactly 200."""
     try:
         _keep(account)
-    except (UnknownAccount, WrongToken, BodyTooLarge, NotAnEvent) as error:
+    except (UnknownAccount, AddressNotAllowed, WrongToken, BodyTooLarge, NotAnEvent) as error:
         refusals: Refusals = current_app.extensions["bridge.refusals"]
         # Not under a name that a stranger made up: those would fill the journal.
-        refusals.note("" if isinstance(error, UnknownAccount) else account, error.code)
+        whose = "" if isinstance(error, UnknownAccount) else account
+        refusals.note(whose, error.code)
+        current_app.extensions["bridge"].observer.refused(whose, error.code)
         raise
+    reached("ingress.before_answer")
     return jsonify(received=True)
 
 
 def _keep(account: str) -> None:
     runtime: Runtime = current_app.extensions["bridge"]
-    known = runtime.settings.accounts.get(account)
+    known = runtime.tenants.account(account)
     if known is None:
         raise UnknownAccount(
             f"no account is named {account!r}",
-            mend=f"set ASAAS_WEBHOOK_TOKEN_{account.upper()} or mend the URL in Asaas",
+            mend=f"add it (bridge accounts add), set ASAAS_WEBHOOK_TOKEN_{account.upper()}, or mend the URL in Asaas",
+        )
+    callers: Callers = current_app.extensions["bridge.callers"]
+    if stranger := callers.refused(request.remote_addr or "", request.headers.get("X-Forwarded-For", "")):
+        raise AddressNotAllowed(
+            f"the address must be one of BRIDGE_WEBHOOK_ALLOWED_IPS, got {stranger}",
+            mend="add it, or set BRIDGE_TRUSTED_PROXIES where it is your proxy's",
         )
     # An account without a token has no way in: a stranger must not be able to post money events.
-    if not known.webhook_token or not check_token(known.webhook_token, request.headers.get("asaas-access-token")):
+    given = request.headers.get("asaas-access-token")
+    is_new = check_token(known.webhook_token, given)
+    is_old = check_token(known.old_webhook_token, given) if known.old_webhook_token else False
+    if not is_new and not is_old:
         raise WrongToken(mend=f"set the same token in Asaas's webhook and for the account {account} here")
     event = parse_event(account, _body(), runtime.clock_ms())
-    runtime.ingress.keep(event)
+    kept = runtime.ingress.keep(event)
+    if known.old_webhook_token:
+        refusals: Refusals = current_app.extensions["bridge.refusals"]
+        refusals.note(account, OLD_TOKEN if is_old else NEW_TOKEN)
+    runtime.observer.received(event, kept.id, kept.repeats, runtime.clock_ms())
 
 
 def _body() -> bytes:
@@ -56,6 +76,8 @@ def _body() -> bytes:
         body = request.get_data(cache=False)
     except RequestEntityTooLarge:
         body = None
+    except (OSError, ParseException) as error:
+        raise NotAnEvent(f"the body did not come as HTTP says, got {type(error).__name__}") from None
     # A body in chunks has no length to refuse beforehand, and werkzeug cuts it off at the limit without a word.
     if body is None or len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge(f"the body must not be over {MAX_BODY_BYTES} bytes")

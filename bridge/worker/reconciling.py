@@ -1,4 +1,5 @@
-"""Reconciles every account now and then, beside the sweeper: says in the log what the journal does not know.
+"""Reconciles every account now and then, beside the sweeper: says in the log, and by a notice, what the journal
+does not know.
 
 It is off unless BRIDGE_RECONCILE_HOURS says otherwise, sends nothing and brings nothing in: that is left to a person.
 """
@@ -12,9 +13,11 @@ from pathlib import Path
 
 from bridge.asaas.client import AsaasClient
 from bridge.errors import BridgeError
-from bridge.journal import Journal, rounds
+from bridge.journal import Journal, notices, rounds
+from bridge.journal.notices import Mended, Notice
 from bridge.logs import logger
 from bridge.mapping.dates import BRASILIA
+from bridge.model import NoticeLevel
 from bridge.recovery.comparison import Verdict
 from bridge.recovery.reconcile import Finding, reconcile
 from bridge.recovery.walk import FIELDS, Window
@@ -26,6 +29,10 @@ AGAIN_AFTER_MS = 10 * 60_000
 """How long after a round that was broken off the next is tried."""
 LEAST_DAYS = 2
 """Charges are looked at for so many days at least: Asaas says days only, and an event may come a day late."""
+
+
+MISSING = "reconcile.missing"
+"""The notice's code; it is closed by the next round that finds nothing missing."""
 
 
 class _Stopping(Exception):
@@ -99,6 +106,7 @@ class Reconciling:
     def _report(self, account: str, found: dict[str, Finding]) -> None:
         numbers = {verdict: sum(one.verdict == verdict for one in found.values()) for verdict in Verdict}
         behind = numbers[Verdict.MISSING] + numbers[Verdict.OLDER]
+        self._keep(account, behind, numbers)
         tell = log.warning if behind else log.info
         tell(
             "reconcile.done",
@@ -108,3 +116,14 @@ class Reconciling:
             older=numbers[Verdict.OLDER],
             dead=numbers[Verdict.DEAD],
         )
+
+    def _keep(self, account: str, behind: int, numbers: dict[Verdict, int]) -> None:
+        detail = (
+            f"charges that never arrived: {numbers[Verdict.MISSING]}, that arrived in an older state: "
+            f"{numbers[Verdict.OLDER]}"
+        )
+        mend = "see: bridge reconcile; then bridge backfill --dry-run"
+        said = Notice(MISSING, account, NoticeLevel.WARNING, detail, mend) if behind else Mended(MISSING, account)
+        with self._journal.database.write() as connection:
+            rounds.note_result(connection, f"reconcile:{account}", {"behind": behind})
+            notices.apply(connection, [said], self._clock_ms())

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from redis.exceptions import RedisError
 
 from bridge.errors import BridgeError
+from bridge.failpoints import reached
 from bridge.journal import Journal
 from bridge.logs import logger
 from bridge.queueing.wakeups import Wakeups
@@ -46,6 +47,8 @@ class Sweeper:
     def wake_due(self) -> int:
         """Wake each lane that has due work and no live lease; return how many."""
         lanes = self._journal.lanes.due(self._clock_ms())
+        if lanes:
+            reached("sweep.before_wake")
         for lane in lanes:
             self._wakeups.wake(lane)
         if lanes:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 import structlog
@@ -44,6 +44,32 @@ QUICK = {
 """Settings under which an hour of trouble passes in seconds."""
 
 
+class Running(Protocol):
+    """A process, as subprocess gives it."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return its exit status, None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it ends and return its exit status; raise subprocess.TimeoutExpired."""
+        ...
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send it a signal."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        ...
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        ...
+
+
 @dataclass
 class Child:
     """One process of the deployment and how to start it again."""
@@ -51,7 +77,8 @@ class Child:
     command: list[str]
     env: Mapping[str, str]
     log: Path
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    cwd: Path = ROOT
+    process: Running | None = field(default=None, repr=False)
 
     @property
     def alive(self) -> bool:
@@ -62,7 +89,7 @@ class Child:
         """Start it; its output goes on in the same file."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, env=dict(self.env), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command, env=dict(self.env), cwd=self.cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     def kill(self) -> None:
@@ -87,6 +114,9 @@ class Child:
 class Deployment:
     """Simulators, web processes, workers and a sweeper; start with `with`, then `start(...)` what the test needs."""
 
+    address = "127.0.0.1"
+    """Where the simulators listen."""
+
     def __init__(
         self,
         scratch: Path,
@@ -99,10 +129,11 @@ class Deployment:
         self._http = httpx.Client(timeout=10)
         self.children: dict[str, Child] = {}
         self.web_ports: list[int] = []
+        self._web_urls: list[str] = []
+        # Without coverage: it makes a start half as long again, and what is killed leaves none.
         self.env = {
             "PATH": os.environ["PATH"],
             "PYTHONUNBUFFERED": "1",
-            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE")},
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "BRIDGE_DATA_DIR": str(scratch / "data"),
@@ -130,6 +161,9 @@ class Deployment:
         for name, uuid in INTEGRATIONS.items():
             suffix = "" if name == "default" else f"_{name.upper()}"
             self.env[f"CLINT_WEBHOOK_URL{suffix}"] = f"{self.clint_url}{PATH}{uuid}"
+        self._upgrade()
+
+    def _upgrade(self) -> None:
         subprocess.run([sys.executable, "-m", "bridge", "db", "upgrade"], env=self.env, cwd=ROOT, check=True)
 
     def __exit__(
@@ -154,13 +188,14 @@ class Deployment:
         for number in range(webs):
             port = free_port()
             self.web_ports.append(port)
+            self._web_urls.append(f"http://{self._host_of(f'web-{number}')}:{port}")
             self._add(f"web-{number}", ["web", "--port", str(port)])
         for number in range(workers):
             self._add(f"worker-{number}", ["worker"])
         for number in range(sweepers):
             self._add(f"sweeper-{number}", ["sweeper"])
-        for port in self.web_ports:
-            until(lambda port=port: _answers(f"http://127.0.0.1:{port}/healthz"), 120)  # type: ignore[misc]
+        for url in self._web_urls:
+            until(lambda url=url: _answers(f"{url}/healthz"), 120)  # type: ignore[misc]
 
     def restart_the_dead(self) -> list[str]:
         """Start again what is not running, as a host does; return the names."""
@@ -170,14 +205,24 @@ class Deployment:
         return dead
 
     def _add(self, name: str, arguments: list[str]) -> None:
-        self.children[name] = Child(
-            [sys.executable, "-m", "bridge", *arguments], self.env, self._scratch / f"{name}.log"
-        )
-        self.children[name].start()
+        command = [sys.executable, "-m", "bridge", *arguments]
+        self.children[name] = self._child(command, self.env, self._scratch / f"{name}.log")
+        self._start(self.children[name], name)
+
+    def _child(self, command: list[str], env: Mapping[str, str], log: Path) -> Child:
+        return Child(command, env, log)
+
+    def _start(self, child: Child, _name: str) -> None:
+        child.start()
+
+    def _host_of(self, _name: str) -> str:
+        """Return the address of the machine that a process runs on."""
+        return self.address
 
     def _simulator(self, name: str) -> str:
         log = self._scratch / f"simulated-{name}.log"
-        child = Child([sys.executable, "-m", "bridge.simulator", name], {"PATH": os.environ["PATH"]}, log)
+        command = [sys.executable, "-m", "bridge.simulator", name, "--host", self.address]
+        child = self._child(command, {"PATH": os.environ["PATH"]}, log)
         self.children[f"simulated-{name}"] = child
         child.start()
         until(lambda: re.search(r"http://\S+", log.read_text()), 120)
@@ -196,7 +241,7 @@ class Deployment:
         path = f"/webhooks/asaas/{account}" if account else "/webhooks/asaas"
         try:
             return self._http.post(
-                f"http://127.0.0.1:{self.web_ports[web]}{path}",
+                f"{self._web_urls[web]}{path}",
                 content=body,
                 headers={"asaas-access-token": token, "Content-Type": "application/json"},
             ).status_code

@@ -76,8 +76,8 @@ def customers(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def events(customer_ids: list[str], count: int, seed: int) -> dict[str, list[Told]]:
-    """Return `count` events by customer, each customer's in order."""
+def events(customer_ids: list[str], count: int, seed: int, padding: int = 0) -> dict[str, list[Told]]:
+    """Return `count` events by customer, each customer's in order, and each with so many bytes more than it needs."""
     lots = random.Random(seed)
     told: dict[str, list[Told]] = defaultdict(list)
     sequence = 0
@@ -103,6 +103,8 @@ def events(customer_ids: list[str], count: int, seed: int) -> dict[str, list[Tol
                     "description": str(place),
                 },
             }
+            if padding:
+                body["padding"] = lots.randbytes(padding // 2).hex()
             told[customer].append(Told(customer, place, event_id, json.dumps(body).encode()))
             sequence += 1
     return dict(told)

@@ -19,6 +19,7 @@ from tests.commands import Commands, Said
 from tests.factories import until
 from tests.peers import closed_port
 
+# In one process of the test run, because they share one bridge.
 pytestmark = pytest.mark.slow
 
 PRODUCTION_KEY = "$aact_prod_simulator"

@@ -35,8 +35,9 @@ _MOST_PER_S = 3_000
 @click.option("--seconds", type=click.FloatRange(min=0.1), default=10.0, help="Length of each timed run.")
 @click.option("--connections", type=click.IntRange(1, 256), default=16, help="Connections that post events.")
 @click.option("--customers", type=click.IntRange(1), default=300, help="Customers that the events are of.")
-@click.option("--backlog", type=click.IntRange(10), default=5_000, help="Events of the backlog that is drained.")
+@click.option("--backlog", type=click.IntRange(10), default=20_000, help="Events of the backlog that is drained.")
 @click.option("--idle", type=click.IntRange(1), default=100, help="Events sent one by one to an idle bridge.")
+@click.option("--journal", type=click.IntRange(1), default=1_000_000, help="Events in the journal that is full.")
 @click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="File to write the numbers to.")
 def main(
     database: str,
@@ -46,6 +47,7 @@ def main(
     customers: int,
     backlog: int,
     idle: int,
+    journal: int,
     path: Path | None,
 ) -> None:
     """Measure answers and deliveries of the bridge, each beside a bare reference in the same run."""
@@ -53,7 +55,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     names = [name for name in MEASURES if name in only or not only]
     databases = DATABASES if database == "both" else (database,)
-    size = Size(seconds, connections, backlog, idle)
+    size = Size(seconds, connections, backlog, idle, journal)
     console = Console(stderr=True)
     notes: list[str] = []
     numbers: list[Number] = []
@@ -84,7 +86,7 @@ def main(
         report = {
             "commit": commit_of(_ROOT),
             "machine": machine,
-            "sizes": {**sizes, "idle": idle},
+            "sizes": {**sizes, "idle": idle, "journal": journal},
             "notes": notes,
             "numbers": [number.as_json() for number in numbers],
         }

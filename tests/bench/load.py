@@ -41,6 +41,8 @@ class Order:
     receiver_port: int = 0
     ahead: int = 0
     """How many events may be on their way to the receiver; 0: as many as there are."""
+    host: str = HOST
+    """The address of the server and of the receiver."""
 
 
 @dataclass(slots=True)
@@ -79,12 +81,12 @@ class _Line(asyncio.Protocol):
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
         self._gathered = b""
 
-    async def ask(self, port: int, request: bytes) -> tuple[int, bytes]:
+    async def ask(self, host: str, port: int, request: bytes) -> tuple[int, bytes]:
         """Return status and body of the answer; the connection is made when it is not there."""
         loop = asyncio.get_running_loop()
         try:
             if self._transport is None:
-                await loop.create_connection(lambda: self, HOST, port)
+                await loop.create_connection(lambda: self, host, port)
         except OSError:
             await asyncio.sleep(_LOOK_S)
             return 0, b""
@@ -125,7 +127,8 @@ class _Line(asyncio.Protocol):
 class _Arrived:
     """How many deliveries have arrived, looked up now and then."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
         self._port = port
         self._line = _Line()
         self.count = 0
@@ -134,7 +137,7 @@ class _Arrived:
         """Look until cancelled."""
         try:
             while True:
-                status, body = await self._line.ask(self._port, COUNT)
+                status, body = await self._line.ask(self._host, self._port, COUNT)
                 self.count = int(body) if status == 200 else self.count
                 await asyncio.sleep(_LOOK_S)
         finally:
@@ -155,7 +158,7 @@ async def _post(order: Order) -> Answers:
     answers = Answers(begun_ns=time.time_ns())
     begun_s = time.perf_counter()
     lines = [_Line() for _ in order.flows]
-    arrived = _Arrived(order.receiver_port)
+    arrived = _Arrived(order.host, order.receiver_port)
     watch = asyncio.create_task(arrived.look()) if order.ahead else None
     try:
         if order.rate is not None:
@@ -223,6 +226,6 @@ async def _at_once(
 
 
 async def _one(line: _Line, order: Order, body: bytes, due_s: float, answers: Answers) -> None:
-    status, _ = await line.ask(order.port, b"%s%d\r\n\r\n%s" % (order.head, len(body), body))
+    status, _ = await line.ask(order.host, order.port, b"%s%d\r\n\r\n%s" % (order.head, len(body), body))
     answers.latencies_s.append(time.perf_counter() - due_s)
     answers.statuses[status] += 1

@@ -7,10 +7,11 @@ A measure never judges: what is good enough is for the reader and for the issues
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bridge.model import idempotency_key
+from tests.bench import history as history_of
 from tests.bench import usage
 from tests.bench.load import Answers
 from tests.bench.numbers import Number, percentile
@@ -32,6 +33,7 @@ class Size:
     connections: int
     backlog: int
     idle: int
+    journal: int
 
 
 class Bench:
@@ -91,10 +93,7 @@ class Bench:
             receiver.forget()
             after = self._site.post_bare(payloads, seconds)
         self._refused("flow", got)
-        # The first second fills the pipe, and is not what goes on for hours.
-        begins_ns = got.begun_ns + int(min(1.0, seconds / 4) * 1e9)
-        steady = [arrival for arrival in arrivals if begins_ns <= arrival.at_ns <= got.ended_ns]
-        per_s = len(steady) / (got.ended_ns - begins_ns) * 1e9
+        per_s = self._steady(got, [arrival.at_ns for arrival in arrivals])
         measure = "delivered while load arrives, 1 worker"
         yield self._number(measure, "deliveries", "/s", per_s, (before + after) / 2)
         yield from self._latencies(measure, "answer ", got, None)
@@ -149,7 +148,36 @@ class Bench:
         for name, percent in _PERCENTILES.items():
             yield self._number("idle bridge, from received to POST", name, "ms", percentile(took_s, percent) * 1000)
 
+    def journal(self) -> Iterator[Number]:
+        """What deliveries and answers are with a long history in the journal, beside those with none."""
+        empty, full = self._rates(0), self._rates(self._size.journal)
+        measure = f"with {self._size.journal:,} events in the journal"
+        for name, value in full.items():
+            yield self._number(measure, name, "/s", value, empty[name])
+
     # ------------------------------------------------------------ parts of measures
+
+    def _rates(self, history: int) -> dict[str, float]:
+        receiver, stream = self._site.receiver, self._site.stream
+        flows = stream.flows(self._size.connections)
+        with self._site.bridge(workers=1) as bridge:
+            bridge.warm()
+            history_of.fill(bridge.database, history)
+            half = [flow[: len(flow) // 2] for flow in flows]
+            got = bridge.post(half, self._size.seconds, ahead=_AHEAD)
+            arrivals = receiver.arrivals()
+            self._settled(bridge, got.statuses[200])
+            bridge.deployment.children["worker-0"].stop()
+            rest = [flow[len(flow) // 2 :] for flow in flows]
+            answered = bridge.post(rest, self._size.seconds)
+        self._refused("journal", got + answered)
+        return {"deliveries": self._steady(got, [arrival.at_ns for arrival in arrivals]), "answers": answered.per_s}
+
+    def _steady(self, got: Answers, arrivals_ns: Sequence[int]) -> float:
+        # The first second fills the pipe, and is not what goes on for hours.
+        begins_ns = got.begun_ns + int(min(1.0, self._size.seconds / 4) * 1e9)
+        steady = [at_ns for at_ns in arrivals_ns if begins_ns <= at_ns <= got.ended_ns]
+        return len(steady) / (got.ended_ns - begins_ns) * 1e9
 
     def _answers_while(self, workers: int, *, clint_hangs: bool = False, redis_stops: bool = False) -> Answers:
         with self._site.bridge(workers=workers) as bridge:
@@ -191,5 +219,6 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Number]]] = {
     "flow": Bench.flow,
     "backlog": Bench.backlog,
     "idle": Bench.idle,
+    "journal": Bench.journal,
 }
 """By the name that `--only` takes."""

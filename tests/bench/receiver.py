@@ -3,7 +3,7 @@
 It must cost next to nothing, or the bench would measure it. So it is an asyncio protocol that knows just as much of
 HTTP/1.1 as httpx's requests need: a request line, headers, a body of a stated length, kept connections. It does not do
 chunked bodies, `Expect`, HTTP/1.0, TLS, limits of size or time, nor refuse what is malformed; it must never stand on an
-open network. Run as `python -m tests.bench.receiver`; it prints its port.
+open network. Run as `python -m tests.bench.receiver ADDRESS`; it prints its port.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def _told(book: _Book, path: str) -> Any:
     return len(book.arrivals)
 
 
-async def _serve() -> None:
+async def _serve(host: str) -> None:
     book = _Book()
-    server = await asyncio.get_running_loop().create_server(lambda: _Connection(book), HOST, 0, backlog=512)
+    server = await asyncio.get_running_loop().create_server(lambda: _Connection(book), host, 0, backlog=512)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()
@@ -99,8 +99,11 @@ class Arrival(NamedTuple):
 class Receiver:
     """The receiver's process, from entering the `with` block to leaving it."""
 
+    def __init__(self, host: str = HOST) -> None:
+        self._host = host
+
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "tests.bench.receiver"]
+        command = [sys.executable, "-m", "tests.bench.receiver", self._host]
         self._process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
@@ -117,7 +120,7 @@ class Receiver:
     @property
     def url(self) -> str:
         """The address that deliveries go to."""
-        return f"http://{HOST}:{self.port}{PATH}"
+        return f"http://{self._host}:{self.port}{PATH}"
 
     def count(self) -> int:
         """Return how many POSTs came since the last `forget`."""
@@ -140,7 +143,7 @@ class Receiver:
         self._ask("/answer")
 
     def _ask(self, path: str) -> Any:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
+        connection = http.client.HTTPConnection(self._host, self.port, timeout=30)
         try:
             connection.request("GET", path)
             return json.loads(connection.getresponse().read())
@@ -150,6 +153,6 @@ class Receiver:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(_serve())
+        asyncio.run(_serve(*sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(0)

@@ -35,7 +35,7 @@ BRIDGE_HEAD = (
     b"asaas-access-token: %s\r\nContent-Length: " % TOKEN.encode()
 )
 _CUSTOMER = re.compile(rb'"customer": ?"([^"]+)"')
-_SETTINGS = {
+PRODUCTION = {
     **{setting.name: setting.default for setting in SETTINGS if setting.name in QUICK},
     "BRIDGE_CACHE_TTL": "86400",  # what is measured is the way of an event, not the Asaas API
 }
@@ -174,7 +174,7 @@ class Site:
             url = f"sqlite:///{scratch / 'journal.sqlite3'}"
             if self.postgres is not None:
                 url = stack.enter_context(self.postgres.database())
-            deployment = Deployment(scratch, url, self.redis.url, MAPPINGS, _SETTINGS)
+            deployment = Deployment(scratch, url, self.redis.url, MAPPINGS, PRODUCTION)
             stack.push(deployment)  # before it is entered: what it had started must end also when the rest fails
             deployment.__enter__()
             deployment.env["CLINT_WEBHOOK_URL"] = self.receiver.url

@@ -82,7 +82,6 @@ def test_a_batch_with_one_event_that_can_not_be_stored_keeps_the_others(journal:
         thread.start()
     for thread in threads:
         thread.join()
-    ingress.close()
 
     assert outcomes == {"bad": "refused", **dict.fromkeys("abcdefgh", "kept")}
     assert {row["event_key"] for row in events_of(journal)} == set("abcdefgh")
@@ -120,9 +119,9 @@ def test_many_threads_append_at_once(journal: Journal) -> None:
     assert (kept, int(repeats)) == (100, 1500)
 
 
-def test_a_journal_without_its_schema_says_so(sqlite_url: str) -> None:
+def test_a_journal_without_its_schema_says_so(empty_url: str) -> None:
     """An empty database is told apart from one that is away, with the command that mends it."""
-    database = Database(sqlite_url)
+    database = Database(empty_url)
     journal = Journal(database, 30)
 
     with pytest.raises(JournalNotMigrated, match="bridge db upgrade"):

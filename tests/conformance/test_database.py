@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -16,10 +18,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from bridge.errors import JournalError
-from bridge.journal import Database, Journal, upgrade
+from bridge.journal import Database, Journal, schema_alerts, schema_console, schema_rollups, upgrade
 from bridge.journal.migrate import current, head, is_current
 from bridge.journal.schema import metadata
-from tests.factories import incoming, keep, opened_journal
+from tests.factories import incoming, keep, opened_journal, until
 from tests.peers import closed_port
 from tests.services import PostgresServer
 
@@ -37,6 +39,42 @@ def test_a_block_that_fails_is_undone(journal: Journal) -> None:
     with journal.database.read() as connection:
         assert connection.execute(text("SELECT sum(fence) FROM lanes")).scalar_one() == 0
     keep(journal, incoming())
+
+
+def test_the_door_stands_before_all_but_one_of_those_that_wait(sqlite_url: str) -> None:
+    """However many workers want to write, an answer to Asaas waits for a few of them at most."""
+    order: list[str] = []
+
+    def write(name: str, *, next_in_turn: bool) -> None:
+        database = Database(sqlite_url)  # of its own, as another process would have
+        with database.write(next_in_turn=next_in_turn):
+            order.append(name)
+        database.close()
+
+    with opened_journal(sqlite_url) as journal:
+        path = Path(f"{journal.database.url.database}.turn")
+        with path.open("ab") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            workers = [
+                threading.Thread(target=write, args=(f"worker {n}",), kwargs={"next_in_turn": False}) for n in range(8)
+            ]
+            for thread in workers:
+                thread.start()
+            until(lambda: waiting_for(path) == 1 and waiting_for(path.with_name(f"{path.name}s")) == 7)
+            door = threading.Thread(target=write, args=("door",), kwargs={"next_in_turn": True})
+            door.start()
+            until(lambda: waiting_for(path) == 2)
+        for thread in [*workers, door]:
+            thread.join()
+
+    # The one that came before the door may be first, and a waiter that Linux wakes later may overtake it now and then.
+    assert order.index("door") < len(workers) // 2
+
+
+def waiting_for(path: Path) -> int:
+    """Return how many wait for a lock on the file, as Linux says."""
+    waits = re.compile(rf"-> FLOCK .*:{path.stat().st_ino} ")
+    return sum(1 for line in Path("/proc/locks").read_text().splitlines() if waits.search(line))
 
 
 def test_writers_take_turns(journal: Journal) -> None:
@@ -84,6 +122,8 @@ def test_a_statement_that_is_refused_shows_no_values(journal: Journal) -> None:
 
 def test_the_migrations_make_the_schema_that_the_code_has(journal: Journal) -> None:
     """Tables, columns and indexes; else a new installation and an upgraded one would differ."""
+    tables = {schema_alerts.alerts, schema_console.audit, schema_rollups.rollups}
+    assert {table.name for table in tables} <= set(metadata.tables)
     with journal.database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
@@ -96,10 +136,10 @@ def test_an_upgrade_can_be_repeated(journal: Journal) -> None:
     journal.check()
 
 
-def test_many_processes_may_upgrade_an_empty_database_at_once(database_url: str) -> None:
+def test_many_processes_may_upgrade_an_empty_database_at_once(empty_url: str) -> None:
     """One of them migrates; the others wait and find it done."""
     errors: list[BaseException] = []
-    databases = [Database(database_url) for _ in range(6)]
+    databases = [Database(empty_url) for _ in range(6)]
 
     def start(database: Database) -> None:
         try:
@@ -135,7 +175,7 @@ def test_a_killed_process_leaves_a_journal_that_opens(sqlite_url: str, tmp_path:
     """What it had committed is there; what it was writing is not, and the turn is free."""
     program = """
 import os, signal, sys
-from tests.factories import incoming, keep, opened_journal
+from tests.factories import incoming, keep, opened_journal, until
 with opened_journal(sys.argv[1]) as journal:
     keep(journal, incoming(key="kept"))
     with journal.database.write() as connection:

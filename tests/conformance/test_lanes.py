@@ -9,12 +9,25 @@ import pytest
 from sqlalchemy import func, select
 
 from bridge.errors import JournalError, LeaseLost
-from bridge.journal import Journal, Lease, deliveries, lanes
+from bridge.journal import Journal, Lease, lanes
 from bridge.journal.owed import Step
 from bridge.journal.schema import events
 from bridge.journal.schema import lanes as lane_table
 from bridge.model import DeliveryState, Outcome, lane_of
-from tests.factories import LEASE_S, NOW_MS, incoming, keep, owe, owed, put_in_state, row_of, rows_of, tries_of
+from tests.factories import (
+    LEASE_S,
+    NOW_MS,
+    begin,
+    incoming,
+    keep,
+    owe,
+    owed,
+    put_in_state,
+    record,
+    row_of,
+    rows_of,
+    tries_of,
+)
 
 LEASE_MS = int(LEASE_S * 1000)
 LATER_MS = NOW_MS + LEASE_MS
@@ -30,7 +43,7 @@ def lease_of(journal: Journal, customer: str = "cus_1", owner: str = "one", now_
 def start(journal: Journal, lease: Lease, delivery_id: int, now_ms: int = NOW_MS) -> None:
     """Write down the intent to send, as the outbox does."""
     with journal.lanes.hold(lease, now_ms) as connection:
-        deliveries.start(connection, [owed(journal, delivery_id)], lease.fence, now_ms)
+        begin(connection, [owed(journal, delivery_id)], lease.fence, now_ms)
 
 
 def test_a_lane_has_one_owner(journal: Journal) -> None:
@@ -100,8 +113,11 @@ def test_an_owner_whose_lane_was_taken_over_writes_nothing(journal: Journal) -> 
 
     step = Step(owed(journal, delivery_id), DeliveryState.DELIVERED, LATER_MS)
     with pytest.raises(LeaseLost, match="fence"), journal.lanes.hold(late, LATER_MS) as connection:
-        deliveries.record(
-            connection, step, 1, Outcome.DELIVERED, status=200, code="", detail="", excerpt="", duration_ms=1
+        record(
+            connection,
+            step,
+            1,
+            Outcome.DELIVERED,
         )
     assert (rows_of(journal), tries_of(journal)) == before
 
@@ -146,9 +162,7 @@ def test_a_take_over_leaves_attempts_whose_outcome_is_known(journal: Journal) ->
     start(journal, lease, delivery_id)
     with journal.lanes.hold(lease, NOW_MS) as connection:
         step = Step(owed(journal, delivery_id), DeliveryState.RETRYING, NOW_MS, due_ms=NOW_MS)
-        deliveries.record(
-            connection, step, 1, Outcome.RETRY, status=503, code="x", detail="", excerpt="", duration_ms=1
-        )
+        record(connection, step, 1, Outcome.RETRY, status=503, code="x")
     start(journal, lease, delivery_id)
     lease_of(journal, owner="two", now_ms=LATER_MS)
 
@@ -184,7 +198,7 @@ def test_a_lane_is_due_for_a_due_delivery(journal: Journal) -> None:
 
     assert journal.lanes.due(NOW_MS + 499) == []
     assert journal.lanes.due(NOW_MS + 500) == [lane]
-    assert (journal.lanes.is_due(lane, NOW_MS + 499), journal.lanes.is_due(lane, NOW_MS + 500)) == (False, True)
+    assert (journal.lanes.due(NOW_MS + 499, [lane]), journal.lanes.due(NOW_MS + 500, [lane])) == ([], [lane])
 
 
 def test_a_leased_lane_is_not_due(journal: Journal) -> None:
@@ -193,7 +207,7 @@ def test_a_leased_lane_is_not_due(journal: Journal) -> None:
     lease = lease_of(journal)
 
     assert journal.lanes.due(LATER_MS - 1) == []
-    assert not journal.lanes.is_due(lease.lane, LATER_MS - 1)
+    assert not journal.lanes.due(LATER_MS - 1, [lease.lane])
     assert journal.lanes.due(LATER_MS) == [lease.lane]
     put_in_state(journal, delivery_id, DeliveryState.DELIVERED, due_ms=None)
     assert journal.lanes.due(LATER_MS) == []

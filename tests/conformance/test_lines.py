@@ -26,18 +26,20 @@ from hypothesis.stateful import (
 from bridge import recovery
 from bridge.errors import IllegalTransition
 from bridge.journal import Journal, deliveries
-from bridge.journal.owed import Owed, Step
+from bridge.journal.owed import Owed, PutOff, Step
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, Outcome, Waiting
 from tests.factories import (
     NOW_MS,
+    begin,
     delivery,
     events_of,
     opened_journal,
     owe_all,
     owed,
+    record,
     register,
     row_of,
     rows_of,
@@ -102,7 +104,7 @@ class Lines(RuleBasedStateMachine):
         """The outbox begins to send what has its turn."""
         chosen = data.draw(st.sampled_from(self.turn()), label="delivery")
         with self.journal.database.write() as connection:
-            deliveries.start(connection, [chosen], 1, self.now_ms)
+            begin(connection, [chosen], 1, self.now_ms)
 
     @precondition(lambda self: self.in_states(DeliveryState.SENDING))
     @rule(
@@ -115,16 +117,11 @@ class Lines(RuleBasedStateMachine):
         chosen = owed(self.journal, data.draw(st.sampled_from(self.in_states(DeliveryState.SENDING)), label="delivery"))
         due_ms = self.now_ms + after_ms if to is DeliveryState.RETRYING else None
         with self.journal.database.write() as connection:
-            deliveries.record(
+            record(
                 connection,
                 Step(chosen, to, self.now_ms, due_ms),
                 chosen.attempts,
                 Outcome.DELIVERED if to is DeliveryState.DELIVERED else Outcome.RETRY,
-                status=None,
-                code="",
-                detail="",
-                excerpt="",
-                duration_ms=1,
             )
 
     @precondition(lambda self: self.turn())
@@ -133,7 +130,7 @@ class Lines(RuleBasedStateMachine):
         """What has its turn turns out to be stale or at its last try."""
         chosen = data.draw(st.sampled_from(self.turn()), label="delivery")
         with self.journal.database.write() as connection:
-            deliveries.move(connection, Step(chosen, to, self.now_ms), chosen.state)
+            deliveries.move(connection, [(Step(chosen, to, self.now_ms), chosen.state)])
 
     @precondition(lambda self: self.turn())
     @rule(data=st.data(), waiting=st.sampled_from([Waiting.PAUSED, Waiting.CIRCUIT]), after_ms=A_TIME)
@@ -141,7 +138,7 @@ class Lines(RuleBasedStateMachine):
         """The destination takes nothing right now."""
         chosen = data.draw(st.sampled_from(self.turn()), label="delivery")
         with self.journal.database.write() as connection:
-            deliveries.put_off(connection, chosen, self.now_ms + after_ms, waiting, "code", "reason")
+            deliveries.put_off(connection, [PutOff(chosen, self.now_ms + after_ms, waiting, "code", "reason")])
 
     @rule()
     def worker_dies(self) -> None:
@@ -235,7 +232,7 @@ class Lines(RuleBasedStateMachine):
 @pytest.mark.usefixtures("shared")
 def test_a_line_has_one_turn_whatever_happens(database_url: str) -> None:
     """No sequence of adds, answers, put-offs, deaths of workers, retries, discards and replays breaks a line."""
-    examples = 40 if database_url.startswith("sqlite") else 15
+    examples = 20 if database_url.startswith("sqlite") else 8
     run_state_machine_as_test(
         Lines,
         settings=settings(

@@ -14,12 +14,14 @@ import pytest
 from sqlalchemy import event, text
 
 from bridge import recovery
-from bridge.journal import Journal, deliveries, destinations, events, reading
+from bridge.journal import Journal, browsing, dead, deliveries, destinations, events, reading, search
+from bridge.journal.browsing import Wanted
 from bridge.journal.owed import Step
+from bridge.journal.search import Kind, Term
 from bridge.model import DeliveryState, Outcome, lane_of
-from tests.factories import NOW_MS, incoming, keep, many_rows, owe, owed, put_in_state, register
+from tests.factories import NOW_MS, begin, incoming, keep, many_rows, owe, owed, put_in_state, record, register
 
-BIG = "events|deliveries|attempts|line"
+BIG = "events|deliveries|attempts|line|head|search_terms"
 
 
 class Asked:
@@ -66,8 +68,8 @@ def scans(journal: Journal, found: Asked) -> list[str]:
 
 
 def _reads_all(step: str, statement: str) -> bool:
-    if re.search(r"ORDER BY \w+\.id DESC\s+LIMIT", statement):
-        return False  # walks from the newest and stops at the limit
+    if re.search(r"ORDER BY \w+\.(id|event_id|name|account)( DESC)?\s+LIMIT", statement):
+        return False  # walks from an end and stops at the limit
     if re.search(r"\b(INDEX|using) deliveries_(dead|sending)\b", step):
         return False  # small, and holds nothing but what is asked for
     if re.search(rf"\bSCAN ({BIG})\b", step) or re.search(rf"Seq Scan on ({BIG})\b", step):
@@ -89,11 +91,11 @@ def old(journal: Journal) -> Journal:
 def claim(journal: Journal) -> None:
     """What the outbox asks to claim what is due."""
     with journal.database.write() as connection:
-        rows = deliveries.due(connection, 0, NOW_MS + 10_000, 16)
+        rows, _ = deliveries.due(connection, [0, 1], NOW_MS + 10_000, 16)
         assert rows
         deliveries.newest_delivered(connection, rows)
-        destinations.load(connection, ["default"])
-        deliveries.start(connection, rows[:2], 1, NOW_MS)
+        destinations.load(connection)
+        begin(connection, rows[:2], 1, NOW_MS)
 
 
 def settle(journal: Journal) -> None:
@@ -101,16 +103,11 @@ def settle(journal: Journal) -> None:
     delivery_id = owe(journal)
     put_in_state(journal, delivery_id, DeliveryState.SENDING, due_ms=None, attempts=1)
     with journal.database.write() as connection:
-        deliveries.record(
+        record(
             connection,
             Step(owed(journal, delivery_id), DeliveryState.DELIVERED, NOW_MS),
             1,
             Outcome.DELIVERED,
-            status=200,
-            code="",
-            detail="",
-            excerpt="",
-            duration_ms=1,
         )
 
 
@@ -119,11 +116,11 @@ def process(journal: Journal) -> None:
     ids = keep(journal, *(incoming(f"cus_{n}") for n in range(30)))
     lane = lane_of("default", "cus_0", journal.lane_count)
     with journal.database.write() as connection:
-        waiting = events.waiting(connection, lane, NOW_MS, 50)
+        waiting = events.waiting(connection, [lane, 1, 2], NOW_MS, 50)
         events.load(connection, waiting.ready)
         deliveries.plans_taken(connection, [("paga", f"plan_{n}") for n in range(20)], ids)
         events.mark_processed(connection, ids, NOW_MS)
-        events.hold(connection, ids[0], NOW_MS, "code", "reason")
+        events.hold(connection, {ids[0]: (NOW_MS, "code", "reason")})
     for n in range(3):
         owe(journal, customer=f"cus_{n}")
 
@@ -138,15 +135,15 @@ def lease(journal: Journal) -> None:
     late = journal.lanes.acquire(4, "one", NOW_MS)
     assert late is not None
     with journal.lanes.hold(late, NOW_MS) as connection:
-        rows = deliveries.due(connection, 4, NOW_MS + 10_000, 1)
-        deliveries.start(connection, rows, 1, NOW_MS)
+        rows, _ = deliveries.due(connection, [4], NOW_MS + 10_000, 1)
+        begin(connection, rows, 1, NOW_MS)
     assert journal.lanes.acquire(4, "two", NOW_MS + 60_000) is not None
 
 
 def sweep(journal: Journal) -> None:
     """What the sweeper and a drain's last look ask."""
     assert journal.lanes.due(NOW_MS + 10_000)
-    journal.lanes.is_due(3, NOW_MS + 10_000)
+    journal.lanes.due(NOW_MS + 10_000, [3])
 
 
 def repair(journal: Journal) -> None:
@@ -172,6 +169,16 @@ def look(journal: Journal) -> None:
         reading.verdicts_of(connection, [1_000_003, 1_000_004])
 
 
+def attend(journal: Journal) -> None:
+    """What the console's page of what needs a person asks."""
+    with journal.database.read() as connection:
+        dead.groups(connection)
+        chosen = dead.Chosen("clint.http_422", "paga", "default", NOW_MS)
+        dead.count(connection, chosen)
+        dead.some(connection, chosen, 0, 200)
+        dead.of_event(connection, 1_000_003, "paga")
+
+
 def append(journal: Journal) -> None:
     """What an arriving event asks, new and again."""
     posted = incoming()
@@ -179,7 +186,33 @@ def append(journal: Journal) -> None:
     journal.append([posted])
 
 
-@pytest.mark.parametrize("work", [append, process, claim, settle, lease, sweep, repair, look])
+def browse(journal: Journal) -> None:
+    """What the console's list of events asks, searched and filtered."""
+    with journal.database.write() as connection:
+        search.write(connection, [Term("ana", Kind.SUBJECT, "default", "cus_1")])
+    with journal.database.read() as connection:
+        browsing.names(connection)
+        browsing.accounts(connection)
+        for wanted in (
+            Wanted(),
+            Wanted(text="pay_1"),
+            Wanted(text="Ana"),
+            Wanted(text="1000003"),
+            Wanted(text="evt_x&1"),
+            Wanted(name="PAYMENT_RECEIVED"),
+            Wanted(account="default"),
+            Wanted(mapping="paga"),
+            Wanted(state="delivered", mapping="paga"),
+            Wanted(state="dead", name="PAYMENT_RECEIVED", account="default"),
+            Wanted(state="delivered", name="PAYMENT_RECEIVED"),
+            Wanted(state="open"),
+            Wanted(state="waiting"),
+            Wanted(since_ms=NOW_MS - 1, until_ms=NOW_MS + 1),
+        ):
+            browsing.browse(connection, wanted, 50, 1_000_100)
+
+
+@pytest.mark.parametrize("work", [browse, attend, append, process, claim, settle, lease, sweep, repair, look])
 def test_no_query_reads_a_whole_table(old: Journal, work: Callable[[Journal], None]) -> None:
     """The database's own plan of each statement searches by an index."""
     with asked(old) as found:

@@ -10,10 +10,11 @@ import pytest
 from bridge import recovery
 from bridge.errors import IllegalTransition, NotFound
 from bridge.journal import Journal, deliveries, destinations, events
-from bridge.journal.owed import Step
+from bridge.journal.owed import PutOff, Step
 from bridge.model import DeliveryState, Waiting, lane_of
 from tests.factories import (
     NOW_MS,
+    begin,
     events_of,
     incoming,
     keep,
@@ -75,17 +76,18 @@ def test_a_stale_delivery_with_attempts_can_be_retried_and_sent(journal: Journal
     """Its next attempt gets the next number: a number that exists already would stop the whole lane."""
     delivery_id = owe(journal)
     with journal.database.write() as connection:
-        deliveries.start(connection, [owed(journal, delivery_id)], 1, NOW_MS)
+        begin(connection, [owed(journal, delivery_id)], 1, NOW_MS)
         deliveries.move(
-            connection, Step(owed(journal, delivery_id), DeliveryState.RETRYING, NOW_MS, NOW_MS), DeliveryState.SENDING
+            connection,
+            [(Step(owed(journal, delivery_id), DeliveryState.RETRYING, NOW_MS, NOW_MS), DeliveryState.SENDING)],
         )
     with journal.database.write() as connection:
         deliveries.move(
-            connection, Step(owed(journal, delivery_id), DeliveryState.STALE, NOW_MS), DeliveryState.RETRYING
+            connection, [(Step(owed(journal, delivery_id), DeliveryState.STALE, NOW_MS), DeliveryState.RETRYING)]
         )
     recovery.retry(journal, delivery_id, NOW_MS + 5)
     with journal.database.write() as connection:
-        deliveries.start(connection, [owed(journal, delivery_id)], 1, NOW_MS)
+        begin(connection, [owed(journal, delivery_id)], 1, NOW_MS)
 
     assert [attempt["number"] for attempt in tries_of(journal)] == [1, 2]
     assert not owed(journal, delivery_id).skip_stale, "a person said that it shall be sent although it is stale"
@@ -183,6 +185,21 @@ def test_a_second_replay_does_not_replace_one_that_waits(journal: Journal) -> No
     assert the_event(journal, event_id)["replay_mapping"] == "paga"
 
 
+def test_a_bulk_replay_that_is_killed_left_the_dead_delivery_to_be_replayed_again(journal: Journal) -> None:
+    """A replay in place of a dead delivery puts it aside in the same commit: there is no moment between the two."""
+    register(journal)
+    dead, delivered = owe(journal), owe(journal, mapping="criada")
+    put_in_state(journal, dead, DeliveryState.DEAD, due_ms=None)
+    put_in_state(journal, delivered, DeliveryState.DELIVERED, due_ms=None)
+
+    assert recovery.replay(journal, row_of(journal, dead)["event_id"], "paga", NOW_MS, instead_of=dead) == 1
+    assert row_of(journal, dead)["state"] == "discarded"
+    event_id = row_of(journal, delivered)["event_id"]
+    with pytest.raises(IllegalTransition, match="can't be discarded"):
+        recovery.replay(journal, event_id, "criada", NOW_MS, instead_of=delivered)
+    assert the_event(journal, event_id)["replay"] == 0
+
+
 def test_an_event_that_is_not_there_is_not_found(journal: Journal) -> None:
     """The error names the number and where to look."""
     with pytest.raises(NotFound, match=r"no event has the number 7; see: bridge events list"):
@@ -196,8 +213,9 @@ def test_pause_and_resume_of_a_destination(journal: Journal) -> None:
     recovery.pause(journal, "default", "by hand", NOW_MS)
     recovery.pause(journal, "default", "again", NOW_MS + 1)
     with journal.database.write() as connection:
-        deliveries.put_off(connection, owed(journal, waiting), NOW_MS + 9_000, Waiting.PAUSED, "code", "reason")
-        deliveries.put_off(connection, owed(journal, other), NOW_MS + 9_000, Waiting.CIRCUIT, "code", "reason")
+        paused = PutOff(owed(journal, waiting), NOW_MS + 9_000, Waiting.PAUSED, "code", "reason")
+        failing = PutOff(owed(journal, other), NOW_MS + 9_000, Waiting.CIRCUIT, "code", "reason")
+        deliveries.put_off(connection, [paused, failing])
         before = destinations.load(connection)["default"]
     assert (before.paused_ms, before.paused_reason) == (NOW_MS, "by hand")
 
@@ -245,7 +263,7 @@ def test_a_command_waits_for_the_worker_in_the_same_lane(journal: Journal) -> No
     with journal.lanes.hold(lease, NOW_MS) as connection:
         thread.start()
         thread.join(0.2)
-        deliveries.start(connection, [claimed], lease.fence, NOW_MS)
+        begin(connection, [claimed], lease.fence, NOW_MS)
     thread.join()
 
     assert said == [f"delivery {delivery_id} is sending and can't be discarded"]

@@ -10,7 +10,7 @@ from bridge.errors import IllegalTransition
 from bridge.journal import Journal, deliveries
 from bridge.journal.owed import Step
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, Outcome, Waiting
-from tests.factories import NOW_MS, owe, owed, put_in_state, row_of, rows_of, tries_of
+from tests.factories import NOW_MS, begin, owe, owed, put_in_state, record, row_of, rows_of, tries_of
 
 EVERY = list(product(DeliveryState, DeliveryState))
 LEGAL = [(source, to) for source, to in EVERY if to in TRANSITIONS[source]]
@@ -21,7 +21,7 @@ def moved(journal: Journal, delivery_id: int, source: DeliveryState, to: Deliver
     """Ask for that change."""
     step = Step(owed(journal, delivery_id), to, NOW_MS + 5, code="a.code", reason="a reason")
     with journal.database.write() as connection:
-        deliveries.move(connection, step, source)
+        deliveries.move(connection, [(step, source)])
 
 
 def test_every_legal_change_is_made(journal: Journal) -> None:
@@ -67,7 +67,7 @@ def test_only_what_waits_can_be_started(journal: Journal) -> None:
         put_in_state(journal, wrong, state)
         pair = [owed(journal, fine), owed(journal, wrong)]
         with pytest.raises(IllegalTransition, match="1 of 2"), journal.database.write() as connection:
-            deliveries.start(connection, pair, 1, NOW_MS)
+            begin(connection, pair, 1, NOW_MS)
 
         assert row_of(journal, fine)["state"] == "pending"
     assert tries_of(journal) == []
@@ -78,8 +78,8 @@ def test_a_start_counts_the_attempt_and_takes_the_due_time(journal: Journal) -> 
     ids = [owe(journal, customer=f"cus_{n}") for n in range(3)]
     put_in_state(journal, ids[1], DeliveryState.RETRYING, attempts=4, waiting=Waiting.BACKOFF.value)
     with journal.database.write() as connection:
-        deliveries.start(connection, [owed(journal, id_) for id_ in ids], 9, NOW_MS)
-        deliveries.start(connection, [], 9, NOW_MS)
+        begin(connection, [owed(journal, id_) for id_ in ids], 9, NOW_MS)
+        begin(connection, [], 9, NOW_MS)
 
     assert [(row["state"], row["attempts"], row["due_ms"], row["waiting"]) for row in rows_of(journal)] == [
         ("sending", 1, None, None),
@@ -97,12 +97,12 @@ def test_an_outcome_is_recorded_with_its_attempt(journal: Journal) -> None:
     """What came back stands in the attempt, what follows from it in the delivery."""
     delivery_id = owe(journal)
     with journal.database.write() as connection:
-        deliveries.start(connection, [owed(journal, delivery_id)], 1, NOW_MS)
+        begin(connection, [owed(journal, delivery_id)], 1, NOW_MS)
     step = Step(
         owed(journal, delivery_id), DeliveryState.RETRYING, NOW_MS + 7, NOW_MS + 900, Waiting.BACKOFF, "c", "why"
     )
     with journal.database.write() as connection:
-        deliveries.record(
+        record(
             connection,
             step,
             1,
@@ -133,8 +133,11 @@ def test_an_outcome_is_recorded_only_for_what_is_being_sent(journal: Journal) ->
     delivery_id = owe(journal)
     step = Step(owed(journal, delivery_id), DeliveryState.DELIVERED, NOW_MS)
     with pytest.raises(IllegalTransition), journal.database.write() as connection:
-        deliveries.record(
-            connection, step, 1, Outcome.DELIVERED, status=200, code="", detail="", excerpt="", duration_ms=1
+        record(
+            connection,
+            step,
+            1,
+            Outcome.DELIVERED,
         )
 
     assert row_of(journal, delivery_id)["state"] == "pending"

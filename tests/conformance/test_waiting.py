@@ -11,7 +11,7 @@ from tests.factories import NOW_MS, events_of, incoming, keep
 def waiting(journal: Journal, *, now_ms: int = NOW_MS, limit: int = 100, page: int = 500) -> Waiting:
     """Look at the lane of account default and customer cus_1, where every event of these tests is kept."""
     with journal.database.read() as connection:
-        return events.waiting(connection, lane_of("default", "cus_1", journal.lane_count), now_ms, limit, page)
+        return events.waiting(connection, [lane_of("default", "cus_1", journal.lane_count)], now_ms, limit, page)
 
 
 def same_lane(journal: Journal, number: int) -> list[str]:
@@ -29,7 +29,7 @@ def same_lane(journal: Journal, number: int) -> list[str]:
 def hold(journal: Journal, event_id: int, due_ms: int) -> None:
     """Put an event off."""
     with journal.database.write() as connection:
-        events.hold(connection, event_id, due_ms, "asaas.unavailable", "the Asaas API did not answer")
+        events.hold(connection, {event_id: (due_ms, "asaas.unavailable", "the Asaas API did not answer")})
 
 
 def test_events_are_ready_in_the_order_of_arrival(journal: Journal) -> None:
@@ -104,7 +104,8 @@ def test_a_processed_event_is_not_held(journal: Journal) -> None:
     with journal.database.write() as connection:
         events.mark_processed(connection, [event_id], NOW_MS + 3)
         events.mark_processed(connection, [], NOW_MS + 9)
-        events.hold(connection, event_id, NOW_MS + 700, "code", "reason")
+        events.hold(connection, {event_id: (NOW_MS + 700, "code", "reason")})
+        events.hold(connection, {})
 
     (row,) = events_of(journal)
     assert (row["state"], row["processed_ms"], row["hold_code"], row["due_ms"]) == (

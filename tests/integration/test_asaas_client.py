@@ -180,6 +180,7 @@ def test_an_asaas_that_hangs_is_given_up(http: httpx.Client) -> None:
         client_of(peer.url, http, read_timeout_s=0.1).customer("cus_1")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("guarded", [True, False])
 def test_an_answer_that_drips_is_given_up(guarded: bool) -> None:
     """A byte now and then does not keep the request alive, with or without the bridge's own transport."""

@@ -31,12 +31,16 @@ def at(tmp_path: Path) -> Iterator[Place]:
 def drained(at: Place) -> list[dict[str, object]]:
     """Let a worker's deciding half look at every lane; return the deliveries."""
     with contextlib.closing(at.runtime()) as runtime:
-        for lane in range(runtime.journal.lane_count):
-            lease = runtime.journal.lanes.acquire(lane, "test", runtime.clock_ms())
-            assert lease is not None
-            while runtime.processor.run(lease):
-                pass
-            runtime.journal.lanes.release(lease)
+        lanes = runtime.journal.lanes
+        leases = {
+            lease.lane: lease
+            for lease in lanes.acquire_all(range(runtime.journal.lane_count), "test", runtime.clock_ms())
+        }
+        while batches := runtime.processor.look(leases):
+            for batch in batches:
+                found = runtime.processor.ask(batch) if batch.asks else batch
+                runtime.processor.write([leases[lane] for lane in batch.lanes], found)
+        lanes.release_all(list(leases.values()))
         return rows_of(runtime.journal)
 
 

@@ -10,7 +10,6 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
 
-from bridge.cli.database import place
 from bridge.journal import Database, migrate
 from bridge.journal.migrate import head
 from tests.commands import Commands
@@ -23,10 +22,10 @@ def commands(tmp_path: Path) -> Commands:
     return Commands(tmp_path)
 
 
-def test_upgrade_says_before_and_after(commands: Commands, database_url: str) -> None:
+def test_upgrade_says_before_and_after(commands: Commands, empty_url: str) -> None:
     """The first run makes the journal, the second finds nothing to do; neither shows a credential."""
-    first = commands.run("db", "upgrade", DATABASE_URL=database_url)
-    second = commands.run("db", "upgrade", DATABASE_URL=database_url)
+    first = commands.run("db", "upgrade", DATABASE_URL=empty_url)
+    second = commands.run("db", "upgrade", DATABASE_URL=empty_url)
 
     assert (first.status, second.status) == (0, 0)
     assert f"schema none -> {head()}" in first.out
@@ -34,11 +33,11 @@ def test_upgrade_says_before_and_after(commands: Commands, database_url: str) ->
     assert "postgres@" not in first.out
 
 
-def test_events_of_the_first_schema_came_by_webhook(commands: Commands, database_url: str) -> None:
+def test_events_of_the_first_schema_came_by_webhook(commands: Commands, empty_url: str) -> None:
     """A journal that has run before keeps its events, and each says how it came."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
-    with contextlib.closing(Database(database_url)) as database, database.write() as connection:
+    with contextlib.closing(Database(empty_url)) as database, database.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         connection.execute(
@@ -48,10 +47,10 @@ def test_events_of_the_first_schema_came_by_webhook(commands: Commands, database
             )
         )
 
-    said = commands.run("db", "upgrade", DATABASE_URL=database_url)
+    said = commands.run("db", "upgrade", DATABASE_URL=empty_url)
 
     assert "schema 0001 -> " in said.out
-    with opened_journal(database_url) as journal:
+    with opened_journal(empty_url) as journal:
         assert [event["origin"] for event in events_of(journal)] == ["webhook"]
 
 
@@ -59,7 +58,7 @@ def test_place_names_no_credential() -> None:
     """Of a PostgreSQL URL only host and database are shown."""
     database = Database("postgresql+psycopg://user:secret@db.example/bridge")
 
-    assert place(database) == "db.example/bridge"
+    assert database.place == "db.example/bridge"
 
 
 def test_upgrade_of_a_database_that_is_away_is_one_line(commands: Commands) -> None:
@@ -111,3 +110,16 @@ def test_explain_of_an_unknown_event_is_no(commands: Commands) -> None:
 
     assert said.status == 1
     assert "no event has the number or id '99'" in said.err
+
+
+def test_rekey_encrypts_what_came_before_there_was_a_key(commands: Commands) -> None:
+    """It says how much; without a key it says what to do and changes nothing."""
+    with commands.journal() as journal:
+        keep(journal, incoming())
+    refused = commands.run("db", "rekey")
+    key = commands.run("db", "new-key").out.strip()
+    done = commands.run("db", "rekey", BRIDGE_ENCRYPTION_KEY=key)
+
+    assert (refused.status, "bridge db new-key" in refused.err) == (2, True)
+    assert done.status == 0, done.err
+    assert "encrypted with the first key" in done.out

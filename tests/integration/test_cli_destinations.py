@@ -66,6 +66,7 @@ def test_config_shows_every_setting_and_no_secret(commands: Commands) -> None:
         "ASAAS_WEBHOOK_TOKEN_MATRIZ": "tokentoken",
         "CLINT_WEBHOOK_URL": SECRET,
         "REDIS_URL": "redis://:hunter2@127.0.0.1:1/0",
+        "CLINT_RATE_LIMIT_VENCIDAS": "10/second",
         "DATABASE_URL": "postgresql+psycopg://u:hunter2@127.0.0.1:1/x",
     }
     said = commands.run("config", **secrets)
@@ -74,6 +75,7 @@ def test_config_shows_every_setting_and_no_secret(commands: Commands) -> None:
     assert said.status == 0
     assert {setting.name for setting in SETTINGS} <= set(values)
     assert values["ASAAS_API_KEY"] == values["ASAAS_WEBHOOK_TOKEN_MATRIZ"] == values["DATABASE_URL"] == "set"
+    assert (values["CLINT_RATE_LIMIT"], values["CLINT_RATE_LIMIT_VENCIDAS"]) == ("unset", "10/second")
     assert values["ASAAS_API_KEY_MATRIZ"] == values["ASAAS_WEBHOOK_TOKEN"] == values["BRIDGE_PASSWORD"] == "unset"
     assert (values["PORT"], values["BRIDGE_ALLOW_PRIVATE_DESTINATIONS"]) == ("8000", "0")
     for secret in ("abc", "tokentoken", "5b0c1b6e", "hunter2"):

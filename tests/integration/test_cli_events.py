@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from bridge import recovery
 from bridge.clint import Answer
 from bridge.errors import NotFound
 from bridge.filtering import once_key
-from bridge.journal import Journal, deliveries, events
+from bridge.journal import Journal, events, retention
 from bridge.journal.owed import Step
 from bridge.mapping import Known, read_directory
 from bridge.model import DeliveryState, IncomingEvent, Outcome, Waiting
@@ -21,6 +22,7 @@ from bridge.settings import Settings
 from tests.commands import Commands
 from tests.factories import (
     NOW_MS,
+    begin,
     delivery,
     events_of,
     incoming,
@@ -30,6 +32,7 @@ from tests.factories import (
     owed,
     payment,
     put_in_state,
+    record,
     revision,
     row_of,
 )
@@ -69,8 +72,8 @@ def attempted(journal: Journal, delivery_id: int, outcome: Outcome, state: Deliv
     answer = Answer(outcome, 503, code, "the destination answered 503", None, 12, "try later\n")
     step = Step(one, state, clock_ms(), clock_ms() + 60_000, Waiting.BACKOFF, code, answer.detail)
     with journal.database.write() as connection:
-        deliveries.start(connection, [one], 1, clock_ms())
-        deliveries.record(
+        begin(connection, [one], 1, clock_ms())
+        record(
             connection,
             step,
             one.attempts + 1,
@@ -200,7 +203,7 @@ def test_show_says_why_an_event_is_held_and_until_when(commands: Commands) -> No
     with commands.journal() as journal:
         keep(journal, incoming())
         with journal.database.write() as connection:
-            events.hold(connection, 1, clock_ms() + 60_000, "asaas.key_missing", "account default has no key")
+            events.hold(connection, {1: (clock_ms() + 60_000, "asaas.key_missing", "account default has no key")})
     said = commands.run("events", "show", "1")
 
     assert "held (asaas.key_missing), looked at again in 59 s" in said.out
@@ -229,7 +232,7 @@ def test_show_of_an_attempt_whose_answer_is_out(commands: Commands) -> None:
     with commands.journal() as journal:
         id_ = owe(journal)
         with journal.database.write() as connection:
-            deliveries.start(connection, [owed(journal, id_)], 1, NOW_MS)
+            begin(connection, [owed(journal, id_)], 1, NOW_MS)
 
     assert "no answer yet" in commands.run("events", "show", "1").out
 
@@ -463,3 +466,23 @@ def test_preview_of_an_unknown_event_is_not_found(commands: Commands) -> None:
 
         with pytest.raises(NotFound, match="no event has the number 99"):
             list(found)
+
+
+def test_what_retention_emptied_is_said_everywhere(commands: Commands) -> None:
+    """Show says when and why; replay, its preview and explain refuse in one line."""
+    with commands.journal() as journal:
+        (event_id,) = kept(journal, incoming())
+        with journal.database.write() as connection:
+            assert retention.empty(connection, [event_id], NOW_MS + 1, NOW_MS) == 1
+
+    shown = commands.run("events", "show", str(event_id))
+    assert "body, payloads and answers are gone (BRIDGE_RETENTION_DAYS)" in shown.out
+    assert json.loads(commands.run("events", "show", str(event_id), "--json").out)["body"] is None
+    for asked in (
+        ["events", "replay", str(event_id), "--yes"],
+        ["events", "replay", str(event_id), "--dry-run"],
+        ["mappings", "sample", "--event-id", str(event_id)],
+    ):
+        said = commands.run(*asked)
+        assert said.status == 1
+        assert said.err.strip().endswith(f"the body of event {event_id} was emptied after BRIDGE_RETENTION_DAYS")

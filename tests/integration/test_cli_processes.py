@@ -54,6 +54,12 @@ class Running:
         """Return the records of that action."""
         return [record for record in self.records() if record["action"] == action]
 
+    def listens(self) -> bool:
+        """Say whether it handles SIGTERM by now, as Linux knows."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+        return bool(caught >> (signal.SIGTERM - 1) & 1)
+
     def end(self) -> int:
         """Ask it to end, and return its status."""
         self.process.send_signal(signal.SIGTERM)
@@ -147,6 +153,7 @@ def test_worker_and_sweeper_wait_for_redis_and_end_on_sigterm(commands: Commands
         listed = until(lambda: commands.run("destinations", "list", "--json").json)
 
         assert [row["name"] for row in listed] == ["default"]
+        until(sweeper.listens, 30)
         assert (worker.end(), sweeper.end()) == (0, 0)
         assert worker.logged("worker.stopping")
 
@@ -189,12 +196,13 @@ def test_a_new_url_resumes_a_paused_destination(commands: Commands) -> None:
     assert record["destination"] == "default"
 
 
-def test_sigterm_while_waiting_for_the_database_ends_the_sweeper(commands: Commands) -> None:
-    """A process that has not begun yet ends at once."""
-    with running(commands, "sweeper", DATABASE_URL="postgresql://u@127.0.0.1:1/x") as sweeper:
-        until(lambda: sweeper.logged("journal.away"), 30)
+@pytest.mark.parametrize("name", ["sweeper", "worker"])
+def test_sigterm_while_waiting_for_the_database_ends_a_process(commands: Commands, name: str) -> None:
+    """A process that has not begun yet ends at once, and well."""
+    with running(commands, name, DATABASE_URL="postgresql://u@127.0.0.1:1/x") as process:
+        until(lambda: process.logged("journal.away"), 30)
 
-        assert sweeper.end() == 0
+        assert process.end() == 0
 
 
 def test_the_sweeper_watches_the_queue_at_asaas(commands: Commands) -> None:
@@ -214,6 +222,6 @@ def test_the_sweeper_watches_the_queue_at_asaas(commands: Commands) -> None:
         (told,) = until(lambda: commands.run("notices", "list", "--json").json, 30)
 
         assert told["code"] == "webhook.missing"
-        assert sweeper.logged("notice.raised")
+        assert until(lambda: sweeper.logged("notice.raised"))
         assert sweeper.end() == 0
     simulator.close()

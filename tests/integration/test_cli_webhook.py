@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from bridge.asaas.webhook_token import problem
 from bridge.mapping.asaas_events import EVENTS
+from bridge.runtime import Runtime
+from bridge.settings import Settings
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.serve import Served
+from bridge.web import create_app
 from tests.commands import Commands
-from tests.factories import revision, until
+from tests.factories import envelope, revision, until
 from tests.peers import closed_port
 from tests.simulator.conftest import QUICK
 
@@ -107,6 +111,57 @@ def test_register_makes_a_new_token_when_told(commands: Commands, asaas: AsaasSi
     assert made["token_variable"] == "ASAAS_WEBHOOK_TOKEN"
     assert tokens(asaas) == [made["token"]] != [TOKEN]
     assert made["changed"] == ["a new token"]
+
+
+def test_a_token_is_changed_without_a_gap(commands: Commands, asaas: AsaasSimulator, redis_url: str) -> None:
+    """A new one is made and shown; Asaas gets it once the bridge's own door knows it, and the old one is then idle."""
+    with commands.journal() as journal:
+        revision(journal, text=MAPPING)
+    commands.environ["REDIS_URL"] = redis_url
+    first = Runtime(Settings.from_env(commands.environ))
+    site = create_app(first)
+    with Served(site) as before:
+        commands.run("webhook", "register", "--url", before.url)
+        made = commands.run("webhook", "register", "--rotate", "--json").json
+        new = made["token"]
+        both = {"ASAAS_WEBHOOK_TOKEN": f"{new} {TOKEN}", "BRIDGE_PUBLIC_URL": before.url}
+        too_early = commands.run("webhook", "register", "--rotate", **both)
+        assert made["token_variable"] == "ASAAS_WEBHOOK_TOKEN"
+        assert problem(new) is None
+        assert too_early.status == 1
+        assert "the new token must open the door before Asaas gets it, got 401" in too_early.err
+        assert tokens(asaas) == [TOKEN]
+
+        site.extensions["bridge"] = runtime = Runtime(Settings.from_env({**commands.environ, **both}))
+        unused = commands.run("webhook", "status", **both)
+        done = commands.run("webhook", "register", "--rotate", **both)
+        posted = httpx.post(
+            f"{before.url}/webhooks/asaas", json=envelope(), headers={"asaas-access-token": str(tokens(asaas)[0])}
+        )
+        used = commands.run("webhook", "status", "--json", **both)
+        doctor = commands.run("doctor", "--json", **both)
+        runtime.close()
+        first.close()
+
+    assert "two are valid; no event has come with either yet" in unused.out
+    assert (done.status, tokens(asaas), posted.status_code) == (0, [new], 200)
+    assert used.json[0]["rotation"]["mend"].startswith("Asaas has the new one: take the old one out")
+    assert "the old one came never, the new one 0 min ago" in doctor.out
+    assert not [said for said in (too_early, unused, done, used, doctor) if new in said.out or TOKEN in said.out]
+
+
+def test_a_rotation_says_what_to_do(commands: Commands, asaas: AsaasSimulator) -> None:
+    """The new token is shown once with the steps; where there is none to replace, that is said."""
+    said = commands.run("webhook", "register", "--rotate")
+    none = commands.run("webhook", "register", "--rotate", ASAAS_WEBHOOK_TOKEN="")
+    nobody = commands.run("webhook", "status", ASAAS_WEBHOOK_TOKEN=f"{TOKEN}x {TOKEN}")
+
+    assert "ASAAS_WEBHOOK_TOKEN='NEW OLD'" in said.out
+    assert TOKEN not in said.out
+    assert hooks(asaas) == []
+    assert none.status == 2
+    assert "so there is no token to replace" in none.err
+    assert "two are valid" in nobody.out or nobody.status == 1
 
 
 def test_register_refuses_a_token_that_asaas_would_refuse(commands: Commands, asaas: AsaasSimulator) -> None:

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 
-from bridge.clint import ClintClient, http_client
+from bridge.clint import ClintClient, GuardedClient, http_client
 from bridge.clint.api import ClintApi, Deal
 from bridge.errors import ClintApiFailed, SettingsError
 from bridge.simulator.clint.account import DEFAULT_TOKEN, INTEGRATIONS
@@ -21,13 +20,13 @@ from tests.peers import Asked, Peer, Reply
 
 
 @pytest.fixture
-def http() -> Iterator[httpx.Client]:
+def http() -> Iterator[GuardedClient]:
     """Give a client that may talk to this machine."""
     with http_client(allow_private=True) as client:
         yield client
 
 
-def api(http: httpx.Client, url: str, token: str = DEFAULT_TOKEN, **more: Any) -> ClintApi:
+def api(http: GuardedClient, url: str, token: str = DEFAULT_TOKEN, **more: Any) -> ClintApi:
     """Return a reader that need not be paced."""
     return ClintApi(token, url, http, **{"every_s": 0.0, **more})
 
@@ -37,7 +36,7 @@ def answering(answer: Callable[[Asked], object]) -> Callable[[Asked], Reply]:
     return lambda asked: Reply(body=json.dumps({"data": answer(asked)}).encode())
 
 
-def test_deals_of_every_status_are_found(http: httpx.Client) -> None:
+def test_deals_of_every_status_are_found(http: GuardedClient) -> None:
     """Open ones are what Clint lists by itself; won and lost ones are asked for too."""
     with Served(ClintSimulator().app) as served:
         client = ClintClient(http, allow_private=True)
@@ -55,7 +54,7 @@ def test_deals_of_every_status_are_found(http: httpx.Client) -> None:
     assert all(abs((deal.changed_ms or 0) - time.time() * 1000) < 60_000 for deal in found)
 
 
-def test_a_phone_finds_what_the_email_does_not(http: httpx.Client) -> None:
+def test_a_phone_finds_what_the_email_does_not(http: GuardedClient) -> None:
     """The e-mail is asked for first; the phone goes without the country code."""
     with Served(ClintSimulator().app) as served:
         payload = {"nome": "Ana", "telefone": "5511987654321"}
@@ -67,7 +66,7 @@ def test_a_phone_finds_what_the_email_does_not(http: httpx.Client) -> None:
         assert reader.deals() == []
 
 
-def test_a_stage_without_a_label_is_looked_up_once(http: httpx.Client) -> None:
+def test_a_stage_without_a_label_is_looked_up_once(http: GuardedClient) -> None:
     """The origins say what the stages are called; an unknown one keeps its id."""
     origins = [{"id": "o", "stages": [{"id": "s1", "label": "Ganho"}]}, {"id": "p", "stages": None}, "x"]
     with Peer(respond=answering(lambda asked: origins)) as peer:
@@ -79,7 +78,7 @@ def test_a_stage_without_a_label_is_looked_up_once(http: httpx.Client) -> None:
         assert reader.stage(Deal("d", "o", "s1", "Paga", "OPEN", None)) == "Paga"
 
 
-def test_a_deal_without_times_says_so(http: httpx.Client) -> None:
+def test_a_deal_without_times_says_so(http: GuardedClient) -> None:
     """Without `updated_at` nobody knows when a deal was last written; a nonsense time is none."""
     deals = [{"id": "1", "created_at": "2026-11-22T10:00:00Z"}, {"id": "2", "updated_at": "x"}]
     deals.append({"id": "3", "updated_at": "2026-11-22T10:00:00", "created_at": "2026-11-21T10:00:00Z"})
@@ -89,7 +88,7 @@ def test_a_deal_without_times_says_so(http: httpx.Client) -> None:
     assert found == {"1": None, "2": None, "3": 1795341600000}
 
 
-def test_a_refused_token_says_what_mends_it(http: httpx.Client) -> None:
+def test_a_refused_token_says_what_mends_it(http: GuardedClient) -> None:
     """A 401 is no reason to ask again."""
     with Served(ClintSimulator().app) as served, pytest.raises(ClintApiFailed) as caught:
         api(http, served.url, token="wrong").deals("a@example.com")
@@ -108,7 +107,7 @@ def test_a_refused_token_says_what_mends_it(http: httpx.Client) -> None:
         (Reply(body=b'"' + b"x" * 5_000_000 + b'"'), "at most"),
     ],
 )
-def test_what_is_no_list_is_an_error_that_may_pass(http: httpx.Client, reply: Reply, text: str) -> None:
+def test_what_is_no_list_is_an_error_that_may_pass(http: GuardedClient, reply: Reply, text: str) -> None:
     """Nothing is taken for an empty list that is none."""
     with Peer(reply) as peer, pytest.raises(ClintApiFailed) as caught:
         api(http, peer.url).deals("a@example.com")
@@ -117,7 +116,7 @@ def test_what_is_no_list_is_an_error_that_may_pass(http: httpx.Client, reply: Re
     assert caught.value.mend is None
 
 
-def test_a_status_that_fails_does_not_hide_another(http: httpx.Client) -> None:
+def test_a_status_that_fails_does_not_hide_another(http: GuardedClient) -> None:
     """Lists of won deals were seen to fail; the open one is found all the same."""
 
     def answer(asked: Asked) -> Reply:
@@ -129,7 +128,7 @@ def test_a_status_that_fails_does_not_hide_another(http: httpx.Client) -> None:
         assert [deal.id for deal in api(http, peer.url).deals("a@example.com")] == ["1"]
 
 
-def test_requests_are_paced_and_a_retry_after_is_honoured(http: httpx.Client) -> None:
+def test_requests_are_paced_and_a_retry_after_is_honoured(http: GuardedClient) -> None:
     """Two a second at most; after a 429 the next one waits as long as Clint asks."""
     waits: list[float] = []
     replies = iter([Reply(status=429, headers={"Retry-After": "7"})])
@@ -142,7 +141,7 @@ def test_requests_are_paced_and_a_retry_after_is_honoured(http: httpx.Client) ->
     assert waits[2] > waits[1] + 0.4
 
 
-def test_a_token_must_fit_into_a_header(http: httpx.Client) -> None:
+def test_a_token_must_fit_into_a_header(http: GuardedClient) -> None:
     """What no header can carry is said at the start."""
     with pytest.raises(SettingsError, match="CLINT_API_TOKEN"):
         api(http, "https://api.clint.digital", token="é")

@@ -142,6 +142,7 @@ def test_the_process_remembers_a_bounded_number(make: Make) -> None:
     assert ids_asked(peer) == ["cus_1", "cus_1", "cus_2", "cus_3"]
 
 
+@pytest.mark.alone
 def test_a_redis_that_dies_is_not_noticed(make: Make, redis_server: RedisServer) -> None:
     """Objects come all the same, and each batch costs milliseconds more at most."""
     with Peer(respond=echo) as peer:

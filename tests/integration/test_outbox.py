@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +20,7 @@ from bridge.delivery.retry import PAUSE_LOOK_MS, Policy
 from bridge.errors import JournalError, LeaseLost
 from bridge.journal import Journal, Lease, destinations
 from bridge.journal.destinations import Destination
-from bridge.model import DeliveryState, idempotency_key, lane_of
+from bridge.model import DeliveryState, idempotency_key, lane_of, trace_id, traceparent
 from bridge.outbox import Outbox, Rules
 from bridge.outbox.claim import UNSET_LOOK_MS
 from tests.factories import (
@@ -75,10 +75,17 @@ class World:
         self.urls |= urls
         register(self.journal, **urls)
 
-    def outbox(self, with_rules: Rules | None = None, client: Any = None) -> Outbox:
+    def outbox(self, with_rules: Rules | None = None, client: Any = None, accounts: Collection[str] = ()) -> Outbox:
         """Return an outbox with these rules."""
         return Outbox(
-            self.journal, client or self.client, self.urls, with_rules or rules(), self.pool, self.clock, lambda: 0.5
+            self.journal,
+            client or self.client,
+            self.urls,
+            with_rules or rules(),
+            self.pool,
+            self.clock,
+            lambda: 0.5,
+            accounts=accounts,
         )
 
     def lease(self, customer: str = "cus_1", owner: str = "worker") -> Lease:
@@ -95,9 +102,23 @@ class World:
         """Send what is due in that customer's lane."""
         lease = self.lease(customer)
         try:
-            return self.outbox(with_rules).run(lease, until_ms, self.stopping.is_set)
+            return self.drain(self.outbox(with_rules), lease, until_ms)
         finally:
             self.journal.lanes.release(lease)
+
+    def drain(self, outbox: Outbox, lease: Lease, until_ms: int = FOREVER_MS) -> bool:
+        """Take turns until nothing is left to send; return whether anything was sent or settled."""
+        moved = False
+        while True:
+            ends = self.stopping.is_set() or self.clock() >= until_ms
+            turn = outbox.turn([lease], [] if ends else [lease], self.stopping.is_set)
+            if turn.lost:
+                raise LeaseLost
+            moved = moved or turn.moved
+            if outbox.in_flight:
+                outbox.wait(2)
+            elif not turn.more:
+                return moved
 
     def customers(self, number: int) -> list[str]:
         """Return customers of one lane."""
@@ -107,7 +128,7 @@ class World:
     def destination(self, name: str = "default") -> Destination:
         """Return what is known of a destination."""
         with self.journal.database.read() as connection:
-            return destinations.load(connection, [name])[name]
+            return destinations.load(connection)[name]
 
 
 @contextmanager
@@ -117,6 +138,7 @@ def made_world(url: str) -> Iterator[World]:
         world = World(journal, pool)
         with world.http:
             yield world
+            pool.shutdown()  # before the client is closed under a send that is still out
 
 
 @pytest.fixture
@@ -152,6 +174,7 @@ def test_a_delivery_is_posted_once_and_recorded(world: World) -> None:
     chosen = owed(world.journal, delivery_id)
     assert json.loads(asked.body) == json.loads(chosen.payload)
     assert asked.headers["Idempotency-Key"] == idempotency_key("default", chosen.event_key, "paga", 0)
+    assert asked.headers["traceparent"] == traceparent(trace_id("default", chosen.event_key), chosen.id, 1)
     row, (attempt,) = row_of(world.journal, delivery_id), tries_of(world.journal)
     assert (row["state"], row["attempts"], row["finished_ms"], row["due_ms"]) == ("delivered", 1, world.clock(), None)
     assert (attempt["outcome"], attempt["status"], attempt["code"]) == ("delivered", 200, "clint.ok")
@@ -340,17 +363,17 @@ def test_a_fault_of_the_client_does_not_cost_the_others_their_answers(world: Wor
     one, two = world.customers(2)
 
     class Client:
-        def send(self, url: str, payload: Mapping[str, Any], idempotency_key: str) -> Answer:
+        def send(self, url: str, payload: Mapping[str, Any], idempotency_key: str, *, traceparent: str) -> Answer:
             if payload["customer"] == one:
                 raise RuntimeError("a fault")
-            return world.client.send(url, payload, idempotency_key)
+            return world.client.send(url, payload, idempotency_key, traceparent=traceparent)
 
     with Peer(Reply(after_s=0.1)) as peer:
         world.sends_to(default=peer.url)
         due(world, one)
         due(world, two)
         lease = world.lease()
-        world.outbox(client=Client()).run(lease, FOREVER_MS, world.stopping.is_set)
+        world.drain(world.outbox(client=Client()), lease)
 
     assert [(row["state"], row["reason_code"]) for row in rows_of(world.journal)] == [
         ("retrying", "bridge.fault"),
@@ -592,7 +615,7 @@ def test_of_two_workers_one_sends_the_probe(postgres_url: str) -> None:
 
         def drain(lease: Lease) -> None:
             ready.wait()
-            world.outbox().run(lease, FOREVER_MS, world.stopping.is_set)
+            world.drain(world.outbox(), lease)
 
         threads = [threading.Thread(target=drain, args=(lease,)) for lease in leases]
         for thread in threads:
@@ -621,7 +644,7 @@ def test_a_probe_that_somebody_else_took_is_waited_for(postgres_url: str) -> Non
         with world.journal.database.write() as connection:
             probing = Destination(**{**_as_dict(opened), "state": "half_open", "until_ms": world.clock() + 4_000})
             assert destinations.save(connection, opened, probing)
-            thread = threading.Thread(target=lambda: world.outbox().run(lease, FOREVER_MS, world.stopping.is_set))
+            thread = threading.Thread(target=lambda: world.drain(world.outbox(), lease))
             thread.start()
             thread.join(0.5)
             assert thread.is_alive()
@@ -642,7 +665,7 @@ def test_nothing_new_is_sent_when_the_time_is_over(world: World) -> None:
         due(world)
         assert not world.run(until_ms=world.clock())
         assert peer.asked == []
-        assert world.journal.lanes.is_due(world.lane("cus_1"), world.clock())
+        assert world.journal.lanes.due(world.clock(), [world.lane("cus_1")])
 
 
 def test_a_stop_lets_what_is_in_flight_finish(world: World) -> None:
@@ -661,7 +684,7 @@ def test_a_stop_lets_what_is_in_flight_finish(world: World) -> None:
         assert len(peer.asked) == 1
 
     assert states(world.journal) == ["delivered", "pending"]
-    assert world.journal.lanes.is_due(world.lane("cus_1"), world.clock())
+    assert world.journal.lanes.due(world.clock(), [world.lane("cus_1")])
 
 
 def test_a_lease_that_runs_out_before_the_send_sends_nothing(world: World) -> None:
@@ -700,12 +723,12 @@ def test_an_owner_that_lost_its_lane_records_nothing(world: World) -> None:
             if len(peer.asked) == 1:
                 world.clock.go(31)
                 next_owner = world.lease(owner="next")
-                world.outbox().run(next_owner, FOREVER_MS, world.stopping.is_set)
+                world.drain(world.outbox(), next_owner)
             return Reply()
 
         peer._respond = respond
         with pytest.raises(LeaseLost):
-            world.outbox().run(late, FOREVER_MS, world.stopping.is_set)
+            world.drain(world.outbox(), late)
         assert len({asked.headers["Idempotency-Key"] for asked in peer.asked}) == 1
 
     assert [attempt["outcome"] for attempt in tries_of(world.journal, delivery_id)] == ["unknown", "delivered"]
@@ -727,7 +750,7 @@ def test_a_long_send_keeps_its_lane(world: World) -> None:
         world.sends_to(default=peer.url)
         due(world)
         lease = world.lease()
-        world.outbox().run(lease, FOREVER_MS, world.stopping.is_set)
+        world.drain(world.outbox(), lease)
 
     assert lease_until
     assert states(world.journal) == ["delivered"]
@@ -748,9 +771,7 @@ def test_an_answer_is_recorded_although_the_database_was_away(postgres_server: P
         due(world)
         lease = world.lease()
         outcome: list[bool] = []
-        worker = threading.Thread(
-            target=lambda: outcome.append(world.outbox().run(lease, FOREVER_MS, world.stopping.is_set))
-        )
+        worker = threading.Thread(target=lambda: outcome.append(world.drain(world.outbox(), lease)))
         worker.start()
         assert sending.wait(10)
         postgres_server.kill()
@@ -781,7 +802,7 @@ def test_a_worker_that_stops_does_not_wait_for_the_database_for_ever(postgres_se
             due(world)
             lease = world.lease()
             with pytest.raises(JournalError):
-                world.outbox().run(lease, FOREVER_MS, world.stopping.is_set)
+                world.drain(world.outbox(), lease)
             assert len(peer.asked) == 1
         postgres_server.start()
         assert states(world.journal) == ["sending"]
@@ -795,8 +816,54 @@ def test_a_database_that_is_away_before_anything_was_sent_is_said(postgres_serve
         lease = world.lease()
         postgres_server.kill()
         with pytest.raises(JournalError):
-            world.outbox().run(lease, FOREVER_MS, world.stopping.is_set)
+            world.drain(world.outbox(), lease)
         postgres_server.start()
+
+
+def test_a_delivery_that_the_database_refuses_costs_only_its_own_lane(sqlite_url: str) -> None:
+    """What can't be claimed, whatever the reason, stops no other lane; its own is given back."""
+    with made_world(sqlite_url) as world, Peer() as peer:
+        world.sends_to(default=peer.url)
+        other = next(name for name in (f"x{n}" for n in range(99)) if world.lane(name) != world.lane("cus_1"))
+        due(world)
+        due(world, other)
+        with world.journal.database.write() as connection:
+            connection.exec_driver_sql(
+                "CREATE TRIGGER refuses BEFORE UPDATE ON deliveries WHEN old.subject = 'cus_1'"
+                " BEGIN SELECT RAISE(ABORT, 'no'); END"
+            )
+        outbox = world.outbox()
+        leases = [world.lease(), world.lease(other)]
+        turn = outbox.turn(leases, leases, world.stopping.is_set)
+        assert turn.faulty == leases[:1]
+        while outbox.in_flight:
+            outbox.wait(2)
+            outbox.turn(leases[1:], [], world.stopping.is_set)
+
+    assert states(world.journal) == ["pending", "delivered"]
+
+
+def test_a_database_that_goes_away_during_a_fault_is_waited_for(world: World) -> None:
+    """The answer that came in is recorded when both are over, and sent once."""
+    faults: list[Exception] = []
+
+    def clock() -> int:
+        if faults:
+            raise faults.pop(0)
+        return world.clock()
+
+    with Peer() as peer:
+        world.sends_to(default=peer.url)
+        due(world)
+        outbox = Outbox(world.journal, world.client, world.urls, rules(), world.pool, clock)
+        lease = world.lease()
+        outbox.turn([lease], [lease], world.stopping.is_set)
+        until(lambda: outbox.has_landed)
+        faults += [RuntimeError("a fault"), JournalError("away")]
+        assert outbox.turn([lease], [], world.stopping.is_set).moved
+        assert len(peer.asked) == 1
+
+    assert states(world.journal) == ["delivered"]
 
 
 def test_two_workers_with_two_failing_destinations_do_not_stop_each_other(postgres_url: str) -> None:
@@ -814,7 +881,7 @@ def test_two_workers_with_two_failing_destinations_do_not_stop_each_other(postgr
         def drain(lease: Lease) -> None:
             try:
                 for _ in range(15):
-                    world.outbox(calm).run(lease, FOREVER_MS, world.stopping.is_set)
+                    world.drain(world.outbox(calm), lease)
                     world.clock.go(0.2)
             except BaseException as error:  # noqa: BLE001 (a thread's error must fail the test)
                 faults.append(error)
@@ -831,3 +898,106 @@ def test_two_workers_with_two_failing_destinations_do_not_stop_each_other(postgr
                 "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
             )
             assert found.scalar_one() == 0
+
+
+def test_a_rate_limit_lets_deliveries_wait_without_a_try_and_in_order(world: World) -> None:
+    """What finds no slot is due again when the limit says, with the reason; no attempt is burnt and none overtakes."""
+    with Peer() as peer:
+        world.sends_to(default=peer.url)
+        first, second, third = (owe(world.journal, customer=name) for name in world.customers(3))
+        behind = owe(world.journal, customer=world.customers(3)[2])
+        slots = [None, None, NOW_MS + 5_000]
+        outbox = Outbox(
+            world.journal,
+            world.client,
+            world.urls,
+            rules(),
+            world.pool,
+            world.clock,
+            pace=lambda _destination, _account, _now_ms: slots.pop(0) if slots else None,
+        )
+        world.drain(outbox, world.lease())
+
+        assert [row_of(world.journal, one)["state"] for one in (first, second, third, behind)] == [
+            "delivered",
+            "delivered",
+            "pending",
+            "pending",
+        ]
+        row = row_of(world.journal, third)
+        assert (row["due_ms"], row["waiting"], row["reason_code"], row["attempts"]) == (
+            NOW_MS + 5_000,
+            "pace",
+            "destination.rate_limit",
+            0,
+        )
+        assert row_of(world.journal, behind)["due_ms"] is None
+
+
+# ---------------------------------------------------------------- shares
+
+
+@contextmanager
+def hanging() -> Iterator[Peer]:
+    """Give a destination that answers nobody before the end."""
+    released = threading.Event()
+
+    def respond(_asked: Asked) -> Reply:
+        released.wait(30)
+        return Reply()
+
+    with Peer(respond=respond) as peer:
+        try:
+            yield peer
+        finally:
+            released.set()
+
+
+def test_a_hanging_destination_leaves_sends_to_another(world: World) -> None:
+    """Of eight it gets six however much it is owed; what another is owed later goes at once."""
+    with hanging() as hung, Peer() as fine:
+        world.sends_to(default=hung.url, erp=fine.url)
+        customers = world.customers(25)
+        for customer in customers[:20]:
+            due(world, customer)
+        outbox, lease = world.outbox(client=world.patient(30)), world.lease()
+        turn = outbox.turn([lease], [lease], world.stopping.is_set)
+        assert (outbox.in_flight, turn.more) == (6, False)
+
+        for customer in customers[20:]:
+            due(world, customer, destination="erp", line="erp")
+
+        def all_there() -> bool:
+            outbox.wait(0.05)
+            outbox.turn([lease], [lease], world.stopping.is_set)
+            return states(world.journal).count("delivered") == 5
+
+        until(all_there)
+        until(lambda: len(hung.asked) == 6)
+        assert outbox.in_flight == 6
+
+
+def test_an_account_with_a_backlog_leaves_sends_to_another(world: World) -> None:
+    """Both send to one destination: what the second account is owed last is among the first that go."""
+    with hanging() as peer:
+        world.sends_to(default=peer.url)
+        for customer in world.customers(20):
+            due(world, customer)
+        late = due(world, "cus_1", account="branch", lane=world.lane("cus_1"))
+        outbox, lease = world.outbox(client=world.patient(30), accounts=("default", "branch")), world.lease()
+        outbox.turn([lease], [lease], world.stopping.is_set)
+
+        assert row_of(world.journal, late)["state"] == "sending"
+        assert outbox.in_flight == 7
+
+
+def test_the_only_destination_and_account_have_all_the_sends(world: World) -> None:
+    """Nothing is kept free for somebody who is not there."""
+    with hanging() as peer:
+        world.sends_to(default=peer.url)
+        for customer in world.customers(20):
+            due(world, customer)
+        outbox, lease = world.outbox(client=world.patient(30), accounts=("default",)), world.lease()
+        outbox.turn([lease], [lease], world.stopping.is_set)
+
+        assert outbox.in_flight == 8

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from bridge.clint.api import Deal
 from bridge.errors import ClintApiFailed
-from bridge.journal import Journal, read_backs
+from bridge.journal import Journal, notices, read_backs
 from bridge.journal.schema import deliveries
 from bridge.mapping import Known
 from bridge.mapping.read import read_mapping
@@ -117,6 +117,26 @@ def test_what_is_not_seen_often_enough_says_the_causes(
     assert waits == [30, 120, 480, 1920]
     assert said(journal, number) == ("not_seen", LOOKS, CAUSES)
     assert "delivery.not_seen" in capsys.readouterr().out
+
+
+def test_a_deal_that_was_not_seen_is_a_notice_until_one_is(journal: Journal) -> None:
+    """One for all deliveries of a mapping to a destination, closed by the next of them that is seen."""
+    clint = Clint()
+    looks = ReadBacks(journal, clint, Mappings(), WAIT_S)
+
+    def noticed(now_ms: int) -> list[tuple[str, str, int]]:
+        looks.step(now_ms)
+        with journal.database.read() as connection:
+            return [(one.code, one.about, one.times) for one in notices.unmended(connection)]
+
+    delivered(journal, '{"nome": "Ana"}')
+    delivered(journal, '{"nome": "Bia"}', customer="cus_2")
+    before = noticed(NOW_MS + 30_000)
+    clint.shows = [DEAL]
+    delivered(journal, customer="cus_3")
+
+    assert before == [("delivery.not_seen", "default/paga", 2)]
+    assert noticed(NOW_MS + 30_000) == []
 
 
 def test_a_payload_without_contact_is_not_looked_for(journal: Journal) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import structlog
 
-from bridge.journal import rounds
+from bridge.journal import notices, rounds
 from bridge.runtime import Runtime
 from bridge.worker.reconciling import AGAIN_AFTER_MS, Reconciling
 from tests.charges import Place, place
@@ -77,6 +77,26 @@ def test_it_says_what_is_missing_once_a_round(at: Place, runtime: Runtime) -> No
     ]
     assert second == []
     assert len(third) == 1
+
+
+def test_what_is_missing_is_a_notice_until_it_is_there(at: Place, runtime: Runtime) -> None:
+    """The next round that finds nothing missing closes it; the number is kept for the metrics."""
+    at.paid()
+    clock = Clock(runtime.clock_ms())
+
+    def noticed() -> tuple[list[str], int]:
+        reconciled(runtime, at, clock)
+        clock.go(24 * 3600)
+        with runtime.journal.database.read() as connection:
+            found = [f"{one.code} {one.about}: {one.detail}" for one in notices.unmended(connection)]
+            return found, rounds.results(connection, ["reconcile:default"])["reconcile:default"]["behind"]
+
+    before = noticed()
+    at.came(runtime.journal)
+
+    detail = "charges that never arrived: 1, that arrived in an older state: 0"
+    assert before == ([f"reconcile.missing default: {detail}"], 1)
+    assert noticed() == ([], 0)
 
 
 def test_nothing_missing_is_no_warning(at: Place, runtime: Runtime) -> None:

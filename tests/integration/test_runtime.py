@@ -13,7 +13,7 @@ from bridge.journal import Database, destinations, upgrade
 from bridge.runtime import Runtime, clock_ms, open_journal
 from bridge.settings import Settings
 from bridge.worker.drain import Drainer
-from tests.factories import events_of, incoming, keep, opened_journal, rows_of, until
+from tests.factories import events_of, incoming, keep, opened_journal, rows_of
 from tests.peers import Asked, Peer, Reply
 
 MAPPING = """
@@ -69,8 +69,9 @@ def test_an_event_goes_the_whole_way(environ: dict[str, str], redis_url: str) ->
         runtime.ingress.keep(incoming(received_ms=clock_ms()))
         lane = events_of(runtime.journal)[0]["lane"]
         drainer = Drainer(runtime.journal, runtime.processor, runtime.outbox, runtime.wakeups, runtime.clock_ms, 1)
-        drainer.drain(lane)
-        until(lambda: rows_of(runtime.journal)[0]["state"] == "delivered")
+        drainer.start(lane)
+        drainer.join()
+        assert rows_of(runtime.journal)[0]["state"] == "delivered"
         runtime.close()
 
         assert asked_of_asaas[0].path == "/v3/customers/cus_1"
@@ -141,10 +142,10 @@ def test_a_runtime_that_did_nothing_closes(environ: dict[str, str]) -> None:
     runtime_of(environ).close()
 
 
-def test_a_journal_that_is_not_there_is_said(environ: dict[str, str], sqlite_url: str) -> None:
+def test_a_journal_that_is_not_there_is_said(environ: dict[str, str], tmp_path: Path) -> None:
     """A command that only looks makes no file; an older schema names the command too."""
-    settings = Settings.from_env(environ)
-    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    path = tmp_path / "none.db"
+    settings = Settings.from_env({**environ, "DATABASE_URL": f"sqlite:///{path}"})
     with pytest.raises(JournalNotMigrated, match="there is no journal yet"):
         open_journal(settings)
     assert not path.exists()
@@ -152,7 +153,7 @@ def test_a_journal_that_is_not_there_is_said(environ: dict[str, str], sqlite_url
     path.touch()
     with pytest.raises(JournalNotMigrated, match="bridge db upgrade"):
         open_journal(settings)
-    database = Database(sqlite_url)
+    database = Database(settings.database_url)
     upgrade(database)
     database.close()
     journal = open_journal(settings)

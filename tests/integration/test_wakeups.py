@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Iterable
 
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue
+from rq import Queue, SimpleWorker
 
 from bridge.queueing.wakeups import COALESCE_S, LONGEST_QUEUE, QUEUE, BackgroundWaker, Wakeups, connect
 from tests.factories import until
@@ -29,12 +30,12 @@ class Notes:
         self.lanes: list[int] = []
         self.fault = fault
 
-    def wake(self, lane: int) -> None:
-        """Note the lane, or fail once."""
+    def wake_all(self, lanes: Iterable[int]) -> None:
+        """Note the lanes, or fail once."""
         if self.fault:
             fault, self.fault = self.fault, None
             raise fault
-        self.lanes.append(lane)
+        self.lanes += lanes
 
 
 def test_a_wake_up_names_its_lane(redis: Redis) -> None:
@@ -46,14 +47,23 @@ def test_a_wake_up_names_its_lane(redis: Redis) -> None:
     assert queued(redis) == [5, 3, 9]
 
 
-def test_wake_ups_of_a_lane_coalesce_until_it_is_looked_at(redis: Redis) -> None:
-    """A thousand events of a lane make one job; from the moment a worker looks, the next one is needed again."""
+def test_lanes_that_are_woken_together_coalesce_too(redis: Redis) -> None:
+    """Those of them that were asked for already are left out."""
+    wakeups = Wakeups(redis)
+    wakeups.wake(5)
+    wakeups.wake_all([3, 5, 9])
+
+    assert queued(redis) == [5, 3, 9]
+
+
+def test_wake_ups_of_a_lane_coalesce_until_its_last_look(redis: Redis) -> None:
+    """A thousand events of a lane make one job; when a worker has looked for the last time one is needed again."""
     wakeups = Wakeups(redis)
     for _ in range(10):
         wakeups.wake(5)
     assert queued(redis) == [5]
 
-    wakeups.started(5)
+    wakeups.ended([5])
     wakeups.wake(5)
     assert queued(redis) == [5, 5]
 
@@ -93,9 +103,26 @@ def test_a_redis_that_is_away_is_an_error(redis_server: RedisServer) -> None:
 
     with pytest.raises(RedisError):
         wakeups.wake(5)
-    wakeups.started(5)
+    wakeups.ended([5])
+    wakeups.ended([])
+    with pytest.raises(RedisError):
+        wakeups.keep([5])
 
 
+def test_a_lane_that_a_worker_keeps_needs_no_wake_ups(redis: Redis) -> None:
+    """The worker looks by itself; it is told how many share the lanes."""
+    wakeups = Wakeups(redis)
+
+    assert wakeups.keep([5]) == 0
+    wakeups.wake(5)
+    assert queued(redis) == []
+    assert 0 < redis.pttl("bridge:wake:5") <= COALESCE_S * 1000
+    worker = SimpleWorker([QUEUE], connection=redis, name="one")
+    worker.register_birth()  # type: ignore[no-untyped-call]
+    assert wakeups.keep([]) == 1
+
+
+@pytest.mark.alone
 def test_a_redis_that_says_nothing_is_not_waited_for() -> None:
     """A connection that is taken and never answered costs half a second, not a minute."""
 
@@ -119,6 +146,7 @@ def test_the_background_waker_wakes(redis: Redis) -> None:
     until(lambda: sorted(queued(redis)) == [5, 7])
 
 
+@pytest.mark.alone
 def test_the_background_waker_never_waits_and_rests_while_redis_is_away() -> None:
     """Thousands of calls cost nothing, and one of them in three seconds finds out whether Redis is back."""
     with closed_port() as port:
@@ -155,6 +183,17 @@ def test_a_fault_does_not_end_the_background_waker() -> None:
     waker.wake(2)
 
     until(lambda: notes.lanes == [2])
+
+
+def test_a_waker_that_is_closed_has_woken_what_was_asked(redis: Redis) -> None:
+    """One that was never used ends at once."""
+    BackgroundWaker(Wakeups(redis)).close()
+    waker = BackgroundWaker(Wakeups(redis))
+    for lane in range(20):
+        waker.wake(lane)
+    waker.close()
+
+    assert sorted(queued(redis)) == list(range(20))
 
 
 def test_many_threads_start_one_waker(redis: Redis) -> None:

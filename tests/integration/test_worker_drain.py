@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from redis.exceptions import RedisError
+from sqlalchemy import select
 
 from bridge.asaas.redis_link import RedisLink
 from bridge.clint import ClintClient, http_client
@@ -16,12 +17,26 @@ from bridge.delivery.circuit import Limits
 from bridge.delivery.retry import Policy
 from bridge.enrichment import Cache, Enricher
 from bridge.journal import Journal, revisions
+from bridge.journal.schema import lanes
 from bridge.model import lane_of
 from bridge.outbox import Outbox, Rules
-from bridge.process import ActiveMappings, Processor
+from bridge.process import ActiveMappings, Batch, Processor
 from bridge.worker import jobs
-from bridge.worker.drain import GIVE_WAY_MS, Drainer
-from tests.factories import NOW_MS, Clock, events_of, incoming, keep, opened_journal, register, states, tries_of
+from bridge.worker.drain import Drainer
+from bridge.worker.held import GIVE_WAY_MS
+from tests.factories import (
+    NOW_MS,
+    Clock,
+    events_of,
+    incoming,
+    keep,
+    opened_journal,
+    register,
+    rows_of,
+    states,
+    tries_of,
+    until,
+)
 from tests.peers import Asked, Peer, Reply
 
 MAPPING = """
@@ -35,7 +50,9 @@ class Notes:
 
     def __init__(self) -> None:
         self.woken: list[int] = []
-        self.begun: list[int] = []
+        self.ended_lanes: list[int] = []
+        self.kept: list[int] = []
+        self.workers = 1
         self.away = False
 
     def wake(self, lane: int) -> None:
@@ -44,9 +61,16 @@ class Notes:
             raise RedisError("away")
         self.woken.append(lane)
 
-    def started(self, lane: int) -> None:
-        """Note the lane."""
-        self.begun.append(lane)
+    def keep(self, lanes: Collection[int]) -> int:
+        """Note the lanes; return how many workers share them."""
+        if self.away:
+            raise RedisError("away")
+        self.kept += lanes
+        return self.workers
+
+    def ended(self, lanes: Collection[int]) -> None:
+        """Note the lanes."""
+        self.ended_lanes += lanes
 
 
 class World:
@@ -59,25 +83,61 @@ class World:
         self.http = http_client(allow_private=True)
         self.pool = pool
         self.urls: dict[str, str] = {}
+        self.says: Callable[[str, str], dict[str, Any] | None] = lambda _name, _id: None
         self.lane = lane_of("default", "cus_1", journal.lane_count)
         with journal.database.write() as connection:
             revisions.import_text(connection, "paga", MAPPING, "file", "test", NOW_MS)
 
-    def drainer(self, lanes_at_once: int = 2) -> Drainer:
+    def processor(self) -> Processor:
+        """Return a processor of these parts."""
+        enricher = Enricher({"default": self}, Cache(RedisLink(None)))
+        mappings = ActiveMappings(self.journal, self.clock)
+        return Processor(self.journal, mappings, enricher, lambda _account: "sandbox", self.clock)
+
+    def get_object(self, name: str, object_id: str) -> dict[str, Any] | None:
+        """Answer in the place of Asaas."""
+        return self.says(name, object_id)
+
+    def maps(self, email: str) -> None:
+        """Take the contact's e-mail from there."""
+        with self.journal.database.write() as connection:
+            text = MAPPING.replace("\"'ana@example.com'\"", email)
+            revisions.import_text(connection, "paga", text, "file", "test", NOW_MS)
+
+    def drainer(self, lanes_at_once: int = 2, processor: Any = None) -> Drainer:
         """Return a drainer of these parts."""
-        enricher = Enricher({}, Cache(RedisLink(None)))
-        processor = Processor(
-            self.journal, ActiveMappings(self.journal, self.clock), enricher, lambda _account: "sandbox", self.clock
-        )
         rules = Rules(Policy(10, 60, 3), Limits(3, 20, 4), 8, 3_000)
         client = ClintClient(self.http, deadline_s=2, allow_private=True)
         outbox = Outbox(self.journal, client, self.urls, rules, self.pool, self.clock)
-        return Drainer(self.journal, processor, outbox, self.wakeups, self.clock, lanes_at_once)  # type: ignore[arg-type]
+        return Drainer(self.journal, processor or self.processor(), outbox, self.wakeups, self.clock, lanes_at_once)  # type: ignore[arg-type]
 
     def sends_to(self, url: str) -> None:
         """Make the destination known."""
         self.urls["default"] = url
         register(self.journal, default=url)
+
+    def drain(self) -> None:
+        """Let a worker drain the lane."""
+        drainer = self.drainer()
+        drainer.start(self.lane)
+        drainer.join()
+
+    def lane_of(self, customer: str) -> int:
+        """Return a customer's lane."""
+        return lane_of("default", customer, self.journal.lane_count)
+
+    def other_customers(self, number: int) -> list[str]:
+        """Return customers whose lanes are other ones than that of cus_1, each its own."""
+        found: dict[int, str] = {}
+        for n in range(2, 1_000):
+            found.setdefault(self.lane_of(f"cus_{n}"), f"cus_{n}")
+        return [name for lane, name in found.items() if lane != self.lane][:number]
+
+    def lease_until(self) -> int:
+        """Return when the lane's lease ends."""
+        with self.journal.database.read() as connection:
+            query = select(lanes.c.lease_until_ms).where(lanes.c.lane == self.lane)
+            return int(connection.execute(query).scalar_one())
 
     def is_free(self) -> bool:
         """Whether the lane was given back."""
@@ -101,12 +161,12 @@ def test_a_drain_decides_and_delivers_and_gives_the_lane_back(world: World) -> N
     with Peer() as peer:
         world.sends_to(peer.url)
         keep(world.journal, incoming(), incoming())
-        world.drainer().drain(world.lane)
+        world.drain()
         assert len(peer.asked) == 2
 
     assert states(world.journal) == ["delivered", "delivered"]
     assert world.is_free()
-    assert (world.wakeups.begun, world.wakeups.woken) == ([world.lane], [])
+    assert (world.wakeups.ended_lanes, world.wakeups.woken) == ([world.lane], [])
 
 
 def test_an_event_that_comes_during_the_drain_is_not_forgotten(world: World) -> None:
@@ -121,7 +181,7 @@ def test_an_event_that_comes_during_the_drain_is_not_forgotten(world: World) -> 
     with Peer(respond=respond) as peer:
         world.sends_to(peer.url)
         keep(world.journal, incoming())
-        world.drainer().drain(world.lane)
+        world.drain()
 
     assert states(world.journal) == ["delivered", "delivered"]
 
@@ -131,7 +191,7 @@ def test_a_lane_that_somebody_else_has_is_left(world: World) -> None:
     world.sends_to("http://127.0.0.1:9")
     keep(world.journal, incoming())
     assert world.journal.lanes.acquire(world.lane, "another", world.clock())
-    world.drainer().drain(world.lane)
+    world.drain()
 
     assert events_of(world.journal)[0]["state"] == "received"
     assert not world.is_free()
@@ -139,23 +199,35 @@ def test_a_lane_that_somebody_else_has_is_left(world: World) -> None:
 
 @pytest.mark.parametrize("away", [False, True])
 def test_a_drain_gives_way_after_its_time(world: World, away: bool) -> None:
-    """What is left is woken again behind the other lanes; without Redis the sweeper does that."""
+    """Where another lane waits for the place, what is left is woken again; without Redis the sweeper does that."""
     world.wakeups.away = away
+    asked: list[str] = []
+    other = world.other_customers(1)[0]
+    drainer = world.drainer(lanes_at_once=1)
+    waiting = threading.Thread(target=lambda: drainer.start(world.lane_of(other)))
 
     def respond(_asked: Asked) -> Reply:
+        asked.append("")
+        if len(asked) == 1:
+            waiting.start()
+            until(lambda: drainer.missing == 1)
         world.clock.go(GIVE_WAY_MS / 1000 / 2)
         return Reply()
 
     with Peer(respond=respond) as peer:
         world.sends_to(peer.url)
         keep(world.journal, *(incoming() for _ in range(9)))
-        world.drainer().drain(world.lane)
-        assert len(peer.asked) == 2
+        keep(world.journal, incoming(other))
+        drainer.start(world.lane)
+        until(lambda: waiting.ident)
+        waiting.join()
+        drainer.join()
 
-    assert states(world.journal).count("delivered") == 2
+    delivered = [row["subject"] for row in rows_of(world.journal) if row["state"] == "delivered"]
+    assert delivered == ["cus_1", "cus_1", other]
     assert world.wakeups.woken == ([] if away else [world.lane])
     assert world.is_free()
-    assert world.journal.lanes.is_due(world.lane, world.clock())
+    assert world.journal.lanes.due(world.clock(), [world.lane])
 
 
 def test_what_is_for_later_is_left_to_its_time(world: World) -> None:
@@ -163,7 +235,7 @@ def test_what_is_for_later_is_left_to_its_time(world: World) -> None:
     with Peer(Reply(500)) as peer:
         world.sends_to(peer.url)
         keep(world.journal, incoming())
-        world.drainer().drain(world.lane)
+        world.drain()
         assert len(peer.asked) == 1
 
     assert states(world.journal) == ["retrying"]
@@ -222,12 +294,41 @@ def test_a_stop_ends_drains_and_what_was_in_flight_is_recorded(world: World) -> 
         drainers.append(world.drainer())
         drainers[0].start(world.lane)
         drainers[0].join()
-        drainers[0].drain(world.lane)
+        drainers[0].start(world.lane)
+        drainers[0].join()
         assert len(peer.asked) == 1
 
     assert drainers[0].stopping
     assert states(world.journal) == ["delivered", "pending"]
     assert world.is_free()
+
+
+def test_a_stop_does_not_wait_for_asaas(world: World) -> None:
+    """What Asaas is still asked for is asked again by the lane's next owner, who has it at once."""
+    world.maps(email="customer.email")
+    asked, answer = threading.Event(), threading.Event()
+
+    def says(_name: str, id_: str) -> dict[str, Any]:
+        asked.set()
+        answer.wait(30)
+        return {"email": f"{id_}@example.com"}
+
+    world.says = says
+    with Peer() as peer:
+        world.sends_to(peer.url)
+        keep(world.journal, incoming())
+        drainer = world.drainer()
+        drainer.start(world.lane)
+        assert asked.wait(10)
+        drainer.stop()
+        drainer.join()
+        assert not answer.is_set()
+        assert world.is_free()
+
+        answer.set()
+        world.drain()
+
+    assert states(world.journal) == ["delivered"]
 
 
 def lost(world: World) -> None:
@@ -266,20 +367,143 @@ def test_a_drain_in_trouble_gives_its_place_to_others(world: World, trouble: Cal
     assert len(peer.asked) == 1
 
 
-def test_a_fault_of_ours_gives_the_lane_back(world: World) -> None:
-    """The place and the lane are free; the error is in the log."""
+class Broken:
+    """A processor that fails in some lanes through a fault of ours."""
 
-    class Broken:
-        def run(self, *_: Any) -> bool:
+    def __init__(self, processor: Processor, lane: int) -> None:
+        self._processor = processor
+        self._lane = lane
+
+    def look(self, lanes: Collection[int]) -> list[Batch]:
+        """Fail where the lane is one of them."""
+        if self._lane in lanes:
             raise RuntimeError("a fault")
+        return self._processor.look(lanes)
 
-    drainer = Drainer(world.journal, Broken(), Broken(), world.wakeups, world.clock, 1)  # type: ignore[arg-type]
-    drainer.start(world.lane)
-    drainer.join()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._processor, name)
 
+
+def test_a_fault_of_ours_gives_the_lane_back_and_costs_no_other_lane(world: World) -> None:
+    """The place and the lane are free, the error is in the log, and the customers of other lanes are served."""
+    other = world.other_customers(1)[0]
+    with Peer() as peer:
+        world.sends_to(peer.url)
+        keep(world.journal, incoming(), incoming(other))
+        drainer = world.drainer(processor=Broken(world.processor(), world.lane))
+        drainer.start(world.lane)
+        drainer.start(world.lane_of(other))
+        drainer.join()
+
+    assert [(row["subject"], row["state"]) for row in rows_of(world.journal)] == [(other, "delivered")]
     assert world.is_free()
-    with pytest.raises(RuntimeError):
-        drainer.drain(world.lane)
+    assert world.wakeups.woken == []
+
+
+def test_what_a_fault_kept_from_being_recorded_costs_no_other_lane(world: World) -> None:
+    """An answer for a delivery that somebody changed under the bridge's hands: the other lane's is recorded."""
+    other = world.other_customers(1)[0]
+    both = threading.Barrier(2)
+
+    def respond(_asked: Asked) -> Reply:
+        if both.wait(10) == 0:
+            with world.journal.database.write() as connection:
+                connection.exec_driver_sql("UPDATE deliveries SET state = 'discarded' WHERE subject = 'cus_1'")
+        both.wait(10)
+        return Reply()
+
+    with Peer(respond=respond) as peer:
+        world.sends_to(peer.url)
+        keep(world.journal, incoming(), incoming(other))
+        drainer = world.drainer()
+        drainer.start(world.lane)
+        drainer.start(world.lane_of(other))
+        drainer.join()
+
+    assert {row["subject"]: row["state"] for row in rows_of(world.journal)} == {
+        "cus_1": "discarded",
+        other: "delivered",
+    }
+    assert world.is_free()
+
+
+def test_a_slow_asaas_costs_neither_the_lane_nor_the_others(world: World) -> None:
+    """The lease is renewed while Asaas is asked, and customers who are known go on meanwhile."""
+    world.maps(email="customer.email")
+    other = world.other_customers(1)[0]
+    before_ms: list[int] = []
+
+    def says(_name: str, id_: str) -> dict[str, Any]:
+        if id_ == "cus_1":
+            until(lambda: "delivered" in states(world.journal))
+            before_ms.append(world.lease_until())
+            world.clock.go(20)
+            until(lambda: world.lease_until() > before_ms[0])
+        return {"email": f"{id_}@example.com"}
+
+    world.says = says
+    with Peer() as peer:
+        world.sends_to(peer.url)
+        keep(world.journal, incoming(), incoming(other))
+        drainer = world.drainer()
+        drainer.start(world.lane)
+        drainer.start(world.lane_of(other))
+        drainer.join()
+
+    assert before_ms
+    assert states(world.journal) == ["delivered", "delivered"]
+
+
+def test_a_lane_is_kept_without_wake_ups_while_others_have_work(world: World) -> None:
+    """Redis is told that the worker looks by itself; an event that comes meanwhile is found without a wake-up."""
+    other = world.other_customers(1)[0]
+    go_on = threading.Event()
+
+    def respond(asked: Asked) -> Reply:
+        go_on.wait(10)
+        return Reply()
+
+    with Peer(respond=respond) as peer:
+        world.sends_to(peer.url)
+        keep(world.journal, incoming(other))
+        drainer = world.drainer()
+        drainer.start(world.lane_of(other))
+        until(lambda: peer.asked)
+        drainer.start(world.lane)
+        until(lambda: world.lease_until() > 0)
+        keep(world.journal, incoming())
+        until(lambda: len(peer.asked) == 2)
+        go_on.set()
+        drainer.join()
+
+    assert states(world.journal) == ["delivered", "delivered"]
+    assert world.wakeups.kept == [world.lane_of(other)]
+
+
+def test_workers_share_the_lanes(world: World) -> None:
+    """With as many workers as lanes each has one, and leaves the wake-ups of others to the others."""
+    world.wakeups.workers = world.journal.lane_count
+    other = world.other_customers(1)[0]
+    drainer = world.drainer(lanes_at_once=64)
+    waiting = threading.Thread(target=lambda: drainer.start(world.lane_of(other)))
+
+    def respond(_asked: Asked) -> Reply:
+        until(lambda: world.wakeups.kept)
+        if not waiting.is_alive():
+            waiting.start()
+            until(lambda: drainer.missing == 1)
+        return Reply()
+
+    with Peer(respond=respond) as peer:
+        world.sends_to(peer.url)
+        keep(world.journal, incoming())
+        drainer.start(world.lane)
+        until(lambda: waiting.ident)
+        waiting.join()
+        drainer.join()
+
+    assert states(world.journal) == ["delivered"]
+    assert world.wakeups.ended_lanes == [world.lane, world.lane_of(other)]
 
 
 def test_two_workers_have_two_names(world: World) -> None:

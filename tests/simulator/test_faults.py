@@ -10,7 +10,7 @@ import pytest
 
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
-from bridge.simulator.faults import Faults
+from bridge.simulator.faults import FLOOD_BYTES, Faults
 from bridge.simulator.serve import drop_connection
 
 HOOK = "/endpoints/integration/webhook/" + INTEGRATIONS["default"]
@@ -137,3 +137,30 @@ def test_knobs_over_http(clint: ClintSimulator, crm: httpx.Client) -> None:
     assert crm.post("/_sim/goes_down").json()["down"] is True
     assert crm.post("/_sim/comes_back").json() == {"down": False, "slow_s": 0.0, "rules": 0}
     assert clint.requests[-1].result == "dropped"
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        ("resets", httpx.ReadError),
+        ("truncates", httpx.RemoteProtocolError),
+        ("garbles", httpx.RemoteProtocolError),
+    ],
+)
+def test_a_spoilt_answer_comes_after_the_work(
+    how: str, error: type[httpx.TransportError], clint: ClintSimulator, crm: httpx.Client
+) -> None:
+    """An answer may be reset, cut off or no HTTP at all, and the deal is written all the same."""
+    crm.post("/_sim/breaks", json={"how": how, "times": 1})
+    with pytest.raises(error):
+        crm.post(HOOK, json=BODY)
+
+    assert crm.post(HOOK, json=BODY).status_code == 200
+    assert [entry.result for entry in clint.requests] == ["created", "updated"]
+
+
+def test_an_answer_may_be_a_flood(clint: ClintSimulator, crm: httpx.Client) -> None:
+    """An answer may have ten million bytes."""
+    clint.faults.breaks("floods", times=1)
+
+    assert len(crm.post(HOOK, json=BODY).content) == FLOOD_BYTES

@@ -130,6 +130,7 @@ class Lines:
         raise AssertionError(f"no line began with {start!r}")
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_watch_runs_again_when_a_file_changes(commands: Commands) -> None:
     """A mapping, then a sample; Ctrl-C ends with the status of the last run."""

@@ -19,17 +19,21 @@ WRITERS = ("outbox", "filtering.py", "transform.py", "process", "delivery", "cli
 """What decides or writes a delivery's, an attempt's or a held event's code."""
 
 
+def _notes(called: ast.expr) -> bool:
+    """Say whether a call writes a log record or an entry of the audit trail, whose actions are no reason codes."""
+    if isinstance(called, ast.Name):
+        return called.id == "_note"
+    return isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "log"
+
+
 def codes_in(source: str) -> set[str]:
-    """Return the codes among the texts of a module, except those that are the actions of log records."""
+    """Return the codes among the texts of a module, except the actions of log records and of the audit trail."""
     tree = ast.parse(source)
     logged = {
-        id(node.args[0])
+        id(argument)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == "log"
-        and node.args
+        if isinstance(node, ast.Call) and _notes(node.func)
+        for argument in node.args
     }
     return {
         node.value
@@ -45,8 +49,8 @@ def written_codes() -> set[str]:
     """Return every code that the source may write."""
     package = Path(bridge.__file__).parent
     paths = [path for name in WRITERS for path in (package / name, *package.glob(f"{name}/**/*.py"))]
-    # The causes that a diagnosis names are explained where it names them, and stand in no delivery.
-    elsewhere = {"dead_letter.py", "diagnosis.py"}
+    # What a diagnosis or a read-back names is explained where it is named, and stands in no delivery.
+    elsewhere = {"dead_letter.py", "diagnosis.py", "read_back.py"}
     sources = [path.read_text() for path in paths if path.is_file() and path.name not in elsewhere]
     return {code for source in sources for code in codes_in(source)}
 
@@ -99,10 +103,19 @@ def test_an_unknown_code_is_not_explained(code: str | None) -> None:
     assert dead_letter.explain(code) is None
 
 
+def test_the_catalogue_speaks_both_languages() -> None:
+    """Every code has its meaning in English and Portuguese, and in both a cause and a mend or in neither."""
+    for code, said in dead_letter.catalogue().items():
+        assert set(said) == {"en", "pt"}, code
+        assert bool(said["en"].cause) == bool(said["pt"].cause), code
+        assert bool(said["en"].todo) == bool(said["pt"].todo), code
+
+
 def test_sentences_are_in_the_house_style() -> None:
     """Lower case, no full stop, nothing empty but what needs no action."""
-    for code, said in dead_letter.EXPLANATIONS.items():
-        assert said.means, code
-        for text in said:
-            assert not text.endswith("."), code
-            assert not text or text[0].islower() or text.startswith("Asaas"), code
+    for code, languages in dead_letter.catalogue().items():
+        for said in languages.values():
+            assert said.means, code
+            for text in said[:3]:
+                assert not text.endswith("."), code
+                assert not text or text[0].islower() or text.startswith("Asaas"), code

@@ -79,7 +79,7 @@ def test_an_exception_is_one_field(lines: Lines) -> None:
 
     assert record["level"] == "error"
     assert record["exception"].startswith("Traceback")
-    assert record["exception"].endswith("ValueError: no [e-mail]")
+    assert record["exception"].endswith("\nValueError")
 
 
 def test_a_field_can_not_take_the_place_of_a_given_one(lines: Lines) -> None:
@@ -136,7 +136,7 @@ def test_a_library_s_exception_is_one_field(lines: Lines) -> None:
         logging.getLogger("some.library").exception("failed")
     (record,) = lines()
 
-    assert record["exception"].endswith("ValueError: no")
+    assert record["exception"].endswith("\nValueError")
 
 
 def test_httpx_does_not_log_urls(lines: Lines) -> None:
@@ -158,7 +158,7 @@ def test_people_may_read_lines_instead(stream: io.StringIO) -> None:
     logging.getLogger("some.library").info("hello")
 
     assert "web.failed" in stream.getvalue()
-    assert "ValueError: no" in stream.getvalue()
+    assert "\nValueError\n" in stream.getvalue()
     assert "hello" in stream.getvalue()
 
 

@@ -42,9 +42,9 @@ def test_redis_comes_back_where_it_was(redis_server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("time", [1, 2])
-def test_a_database_is_empty_for_each_test(database_url: str, time: int) -> None:
+def test_a_database_is_empty_for_each_test(empty_url: str, time: int) -> None:
     """Each test that asks for a database gets a new one, of each kind."""
-    engine = create_engine(database_url)
+    engine = create_engine(empty_url)
     with engine.begin() as connection:
         connection.execute(text("create table seen (time integer)"))
         connection.execute(text("insert into seen values (:time)"), {"time": time})

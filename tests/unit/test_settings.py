@@ -105,6 +105,13 @@ def test_the_journal_lies_in_the_data_directory() -> None:
         ("PORT", "-1", "must be a whole number from 0 to 65535, got '-1'"),
         ("BRIDGE_WORKER_LANES", "0", "must be a whole number from 1 to 64, got '0'"),
         ("BRIDGE_RETRY_BASE", "5s", "must be a number of seconds from 0.01 to 3600, got '5s'"),
+        (
+            "CLINT_RATE_LIMIT_ERP",
+            "10/fortnight",
+            "must be a number for each second, minute, hour or day, such as 10/second, got '10/fortnight'",
+        ),
+        ("BRIDGE_RETENTION_DAYS", "29", "must be 0 (keep for ever) or a whole number from 30 to 3650, got '29'"),
+        ("BRIDGE_RETENTION_DAYS", "a", "must be a whole number from 0 to 3650, got 'a'"),
         ("BRIDGE_RETRY_BASE", "nan", "must be a number of seconds from 0.01 to 3600, got 'nan'"),
         ("BRIDGE_RETRY_CAP", "1e3", "must be a number of seconds from 0.01 to 86400, got '1e3'"),
         ("BRIDGE_SEND_TIMEOUT", "0", "must be a number of seconds from 0.1 to 60, got '0'"),
@@ -119,7 +126,7 @@ def test_the_journal_lies_in_the_data_directory() -> None:
         ("REDIS_URL", f"http://:{SECRET}@r", "must begin with redis://, rediss:// or unix://"),
         ("CLINT_WEBHOOK_URL", f"ftp://x/{SECRET}", "must be an https:// URL"),
         ("CLINT_WEBHOOK_URL_ERP", SECRET, "must be an https:// URL"),
-        ("ASAAS_WEBHOOK_TOKEN", f"{SECRET} {SECRET}", "must not have white space"),
+        ("ASAAS_WEBHOOK_TOKEN", f"{SECRET} {SECRET}", "must be two different tokens"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_rule(name: str, value: str, rule: str) -> None:
@@ -232,3 +239,13 @@ def test_a_setting_that_does_not_exist_is_an_attribute_error() -> None:
         _ = settings.no_such_thing
 
     assert copy.copy(settings).port == 8000
+
+
+def test_rate_limits_are_of_a_destination_or_of_all() -> None:
+    """Those of destinations by name, whether the environment has their URL or not, and the one of all."""
+    limits = {"CLINT_RATE_LIMIT": "5/hour", "CLINT_RATE_LIMIT_ERP": "300 / minute", "BRIDGE_RATE_LIMIT": "10/second"}
+    settings = Settings.from_env(limits)
+
+    assert settings.paces == {"default": "5/hour", "erp": "300/minute"}
+    assert settings.bridge_rate_limit == "10/second"
+    assert Settings.from_env({}).paces == {}

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from alembic import context
 
+from bridge.failpoints import reached
 from bridge.journal.schema import metadata
 
+
+def _done(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
+    reached("migration.after_step")
+
+
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=metadata, transaction_per_migration=False
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transaction_per_migration=False,
+    on_version_apply=_done,
 )
 context.run_migrations()

@@ -69,6 +69,7 @@ def test_the_limit_holds_over_workers(redis: Redis, redis_url: str) -> None:
     take(other)
 
 
+@pytest.mark.alone
 def test_a_place_whose_worker_was_killed_is_free_again(redis: Redis, redis_url: str) -> None:
     """A place that is never given back runs out."""
     limits = Limits(at_once=1, lease_s=0.1, patience_s=1)

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+import pytest
 from redis import Redis
 
 from bridge.asaas.redis_link import RedisLink
@@ -24,6 +25,7 @@ def test_an_answer_is_passed_on(redis_url: str) -> None:
     assert RedisLink.from_url(redis_url).ask(lambda redis: redis.ping()) is True
 
 
+@pytest.mark.alone
 def test_a_refused_connection_costs_milliseconds_and_is_remembered() -> None:
     """After the first failure nobody even tries until the time is over."""
     with closed_port() as port:
@@ -42,6 +44,7 @@ def test_a_refused_connection_costs_milliseconds_and_is_remembered() -> None:
     assert len(tried) == 1
 
 
+@pytest.mark.alone
 def test_a_redis_that_says_nothing_costs_one_timeout_for_all() -> None:
     """A connection that hangs is given up after the timeout, once for all threads."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -10,7 +10,8 @@ import pytest
 import trustme
 
 from bridge.clint import ClintClient, http_client
-from bridge.clint.transport import GuardedTransport, resolve
+from bridge.clint.network import resolve
+from bridge.clint.transport import GuardedTransport
 from bridge.model import Outcome
 from tests.peers import Peer, Reply
 
@@ -98,6 +99,40 @@ def test_a_scheme_it_does_not_speak_is_httpx_s_error() -> None:
         http.get("ftp://127.0.0.1/")
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "169.254.169.254"])
+def test_a_name_that_is_rebound_to_this_network_is_not_connected_to(address: str) -> None:
+    """A name is judged again by each connection's own addresses, and nothing is connected to but what was judged."""
+    found = [["8.8.8.8"], [address]]
+    transport = GuardedTransport(allow_private=False, resolve=lambda *host: found.pop())
+    with Peer() as peer, httpx.Client(transport=transport) as http:
+        with pytest.raises(httpx.ConnectError, match="no public address"):
+            http.get(f"https://clint.example:{peer.port}/")
+
+        assert (peer.asked, len(found)) == ([], 1)
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1"])
+def test_an_odd_spelling_of_this_machine_is_not_connected_to(host: str) -> None:
+    """What the system's resolver makes of a number is judged as the address that it is."""
+    with Peer() as peer, http_client(allow_private=False) as http:
+        with pytest.raises(httpx.ConnectError):
+            http.get(f"http://{host}:{peer.port}/")
+
+        assert peer.asked == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(status: int) -> None:
+    """Not even to where it could: what was owed to one address is not posted to another."""
+    with Peer() as elsewhere, Peer(Reply(status, headers={"Location": elsewhere.url})) as peer:
+        with http_client(allow_private=True) as http:
+            answer = ClintClient(http, allow_private=True).send(f"{peer.url}/x", {"a": "1"}, "k", 0)
+
+        assert (answer.outcome, answer.status) == (Outcome.REJECTED, status)
+        assert elsewhere.asked == []
+
+
+@pytest.mark.alone
 def test_a_resolver_that_says_nothing_is_not_waited_for() -> None:
     """The system's resolver has no timeout of its own."""
     started_s = time.monotonic()

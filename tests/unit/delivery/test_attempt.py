@@ -8,7 +8,7 @@ from bridge.clint import Answer
 from bridge.delivery import attempt
 from bridge.journal import Lease
 from bridge.journal.owed import Owed
-from bridge.model import DeliveryState, Outcome, idempotency_key
+from bridge.model import DeliveryState, Outcome, idempotency_key, trace_id, traceparent
 
 NOW_MS = 1_795_000_000_000
 OK = Answer(Outcome.DELIVERED, 200, "clint.ok", "the destination answered 200", None, 3, "")
@@ -31,7 +31,7 @@ OWED = Owed(
     state=DeliveryState.SENDING,
     attempts=4,
     forgiven=0,
-    created_ms=0,
+    received_ms=0,
 )
 
 
@@ -40,11 +40,11 @@ class Client:
 
     def __init__(self, says: Answer | Exception = OK) -> None:
         self.says = says
-        self.asked: list[tuple[str, dict[str, Any], str]] = []
+        self.asked: list[tuple[str, dict[str, Any], str, str]] = []
 
-    def send(self, url: str, payload: dict[str, Any], idempotency_key: str) -> Answer:
+    def send(self, url: str, payload: dict[str, Any], idempotency_key: str, *, traceparent: str) -> Answer:
         """Note the request."""
-        self.asked.append((url, payload, idempotency_key))
+        self.asked.append((url, payload, idempotency_key, traceparent))
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
@@ -60,16 +60,17 @@ def test_a_try_sends_the_payload_with_the_deliverys_key() -> None:
     """The same key for every try of one delivery, another for another replay."""
     client = Client()
 
-    assert made(client) == attempt.Sent(OWED, 5, OK)
+    assert made(client) == attempt.Sent(OWED, 5, 1, OK)
     key = idempotency_key("default", "evt&1", "paga", 2)
-    assert client.asked == [("https://clint.example/x", {"nome": "Ana"}, key)]
+    parent = traceparent(trace_id("default", "evt&1"), OWED.id, 5)
+    assert client.asked == [("https://clint.example/x", {"nome": "Ana"}, key, parent)]
 
 
 def test_nothing_is_sent_where_the_lease_could_run_out_first() -> None:
     """A process that slept since the intent was committed must not send beside the lane's next owner."""
     client = Client()
 
-    assert made(client, until_ms=NOW_MS + 10_999) == attempt.Sent(OWED, 5, None)
+    assert made(client, until_ms=NOW_MS + 10_999) == attempt.Sent(OWED, 5, 1, None)
     assert client.asked == []
     assert made(client, until_ms=NOW_MS + 11_000).answer is OK
 

@@ -9,11 +9,12 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from jmespath import exceptions
 
 from bridge.mapping.document import Scalar
 from bridge.mapping.expressions import EvaluationFailed, Expression, compile_expression, evaluate
 from bridge.mapping.findings import Findings
-from bridge.mapping.functions import FUNCTIONS, arity
+from bridge.mapping.functions import FUNCTIONS, Functions, arity
 
 TABLES = Path(__file__).parents[2] / "compliance" / "functions"
 ROWS = [
@@ -89,3 +90,9 @@ def test_cnpj_with_letters_has_the_check_digits_of_the_rule(base: str) -> None:
     if len(set(whole)) > 1:
         assert evaluate(compiled("cpf_cnpj(x)"), {"x": whole.lower()}) == written
     assert evaluate(compiled("cpf_cnpj(x)"), {"x": wrong}) == wrong
+
+
+def test_join_leaves_what_is_no_list_of_texts_to_jmespath() -> None:
+    """Its size is not counted; the error says what it takes."""
+    with pytest.raises(exceptions.JMESPathTypeError):
+        Functions().call_function("join", [1, ["a"]])

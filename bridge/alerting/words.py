@@ -1,0 +1,157 @@
+"""What each kind of problem is called and what to do about it, in both languages.
+
+A notice's own words are English and may hold facts, such as which reasons; they follow as the detail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+PT = "pt-BR"
+EN = "en"
+LANGUAGES = (PT, EN)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A problem's name and what mends it."""
+
+    title: str
+    todo: str
+
+
+_DOCTOR_PT = "Rode `bridge doctor`: ele diz a causa e o que fazer."
+_DOCTOR_EN = "Run `bridge doctor`: it says the cause and what to do."
+_DATA_PT = "Confira no Asaas, em Minha Conta, Configurações."
+_DATA_EN = "Look in Asaas: Minha Conta, Configurações."
+_REGISTER_PT = "Rode `bridge webhook register`, ou confira em Asaas, Integrações, Webhooks."
+_REGISTER_EN = "Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."
+
+_TABLE: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "delivery.dead": (
+        ("Entregas que precisam de uma pessoa", "Veja o motivo em `bridge deliveries list --state dead` e decida."),
+        ("Deliveries that need a person", "See the reason with `bridge deliveries list --state dead` and decide."),
+    ),
+    "delivery.not_seen": (
+        ("Entregue, mas o negócio não apareceu na Clint", "Veja os Históricos da integração na Clint."),
+        ("Delivered, but no deal was seen in Clint", "Look at the integration's Históricos in Clint."),
+    ),
+    "destination.paused": (
+        ("Destino pausado: nada é enviado", "Corrija a URL da integração, ou rode `bridge destinations resume`."),
+        ("Destination paused: nothing is sent", "Mend the integration's URL, or run `bridge destinations resume`."),
+    ),
+    "destination.circuit_open": (
+        ("Destino com falhas: as entregas esperam", "Nada se perde. Confira se a Clint está no ar."),
+        ("Destination fails: deliveries wait", "Nothing is lost. Look whether Clint is up."),
+    ),
+    "events.behind": (
+        ("Eventos parados: nenhum worker os processa", f"Confira se o worker está rodando. {_DOCTOR_PT}"),
+        ("Events wait: no worker takes them", f"Look whether the worker runs. {_DOCTOR_EN}"),
+    ),
+    "account.silent": (
+        ("Nenhum evento do Asaas há tempo demais", f"A fila pode estar interrompida. {_DOCTOR_PT}"),
+        ("No event from Asaas for unusually long", f"The queue may be interrupted. {_DOCTOR_EN}"),
+    ),
+    "reconcile.missing": (
+        ("Cobranças que nunca chegaram", "Veja com `bridge reconcile`; traga com `bridge backfill`."),
+        ("Charges that never arrived", "See them with `bridge reconcile`; bring them in with `bridge backfill`."),
+    ),
+    "webhook.missing": (
+        ("Não há webhook no Asaas para a ponte", _REGISTER_PT),
+        ("No webhook at Asaas leads to the bridge", _REGISTER_EN),
+    ),
+    "webhook.disabled": (
+        ("O webhook está desligado no Asaas", _REGISTER_PT),
+        ("The webhook is switched off at Asaas", _REGISTER_EN),
+    ),
+    "webhook.interrupted": (
+        ("O Asaas interrompeu a fila de eventos", "Corrija a causa e rode `bridge webhook resume`; restam 14 dias."),
+        ("Asaas interrupted the queue of events", "Mend the cause, then `bridge webhook resume`; 14 days are left."),
+    ),
+    "webhook.penalised": (
+        ("O Asaas penaliza o webhook por falhas", "Veja se a ponte responde 200 e rode `bridge webhook resume`."),
+        ("Asaas penalises the webhook for failures", "See that the bridge answers 200, then `bridge webhook resume`."),
+    ),
+    "webhook.token": (
+        ("O webhook está sem token no Asaas", _REGISTER_PT),
+        ("The webhook has no token at Asaas", _REGISTER_EN),
+    ),
+    "webhook.events": (
+        ("Faltam eventos na inscrição do webhook", _REGISTER_PT),
+        ("The webhook lacks events that mappings need", _REGISTER_EN),
+    ),
+    "webhook.several": (
+        ("Mais de um webhook leva à ponte", "Veja com `bridge webhook status` e remova o que sobra."),
+        ("Several webhooks lead to the bridge", "See `bridge webhook status` and remove what is too many."),
+    ),
+    "webhook.retention": (
+        ("Eventos parados no Asaas serão apagados em breve", "Rode `bridge webhook resume` agora."),
+        ("Events that wait at Asaas are deleted soon", "Run `bridge webhook resume` now."),
+    ),
+    "account.key_refused": (
+        ("O Asaas recusa a chave de API", "Crie outra chave no Asaas e troque ASAAS_API_KEY."),
+        ("Asaas refuses the API key", "Make a new key in Asaas and set ASAAS_API_KEY."),
+    ),
+    "account.access_token": (
+        ("Chave de API expirando, expirada ou desligada", "Crie outra chave no Asaas e troque ASAAS_API_KEY."),
+        ("API key expiring, expired or disabled", "Make a new key in Asaas and set ASAAS_API_KEY."),
+    ),
+    "account.bank_account_info": (
+        ("Conta bancária do Asaas com pendência", _DATA_PT),
+        ("The Asaas account's bank account is pending", _DATA_EN),
+    ),
+    "account.commercial_info": (
+        ("Dados comerciais do Asaas com pendência", _DATA_PT),
+        ("The Asaas account's commercial data is pending", _DATA_EN),
+    ),
+    "account.document": (
+        ("Documentos da conta Asaas com pendência", _DATA_PT),
+        ("The Asaas account's documents are pending", _DATA_EN),
+    ),
+    "account.general_approval": (
+        ("Aprovação da conta Asaas com pendência", _DATA_PT),
+        ("The Asaas account's approval is pending", _DATA_EN),
+    ),
+}
+
+WORDS: Mapping[str, Mapping[str, Words]] = MappingProxyType(
+    {code: {PT: Words(*portuguese), EN: Words(*english)} for code, (portuguese, english) in _TABLE.items()}
+)
+"""Code -> language -> words."""
+
+PHRASES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        PT: {
+            "name": "Ponte Asaas–Clint",
+            "new": "NOVO",
+            "again": "CONTINUA",
+            "over": "VOLTOU AO NORMAL",
+            "one": "{number} problema",
+            "many": "{number} problemas",
+            "all_over": "voltou ao normal",
+            "since": "desde {moment}",
+            "lasted": "de {moment} até agora há pouco",
+            "detail": "detalhe",
+            "more": "e mais {number}: `bridge notices list`",
+            "test_title": "teste",
+            "test_body": "Este é um teste de `bridge alerts test`. Os avisos da ponte chegam aqui.",
+        },
+        EN: {
+            "name": "Asaas–Clint bridge",
+            "new": "NEW",
+            "again": "STILL SO",
+            "over": "BACK TO NORMAL",
+            "one": "{number} problem",
+            "many": "{number} problems",
+            "all_over": "back to normal",
+            "since": "since {moment}",
+            "lasted": "from {moment} until a moment ago",
+            "detail": "detail",
+            "more": "and {number} more: `bridge notices list`",
+            "test_title": "test",
+            "test_body": "This is a test by `bridge alerts test`. The bridge's alerts arrive here.",
+        },
+    }
+)

@@ -1,0 +1,59 @@
+"""Who changed what, and when: written beside the change, read by people, never changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from bridge.journal.schema_console import audit
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes a change."""
+
+    name: str
+    """A role and the name that somebody gave (`operator Ana`), or a command's user (`command root`)."""
+    address: str = ""
+    """The network address that it came from; empty for a command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """One change that somebody made."""
+
+    id: int
+    at_ms: int
+    actor: str
+    address: str
+    action: str
+    about: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def note(
+    connection: Connection, actor: Actor, action: str, about: str, now_ms: int, detail: Mapping[str, Any] | None = None
+) -> None:
+    """Note a change: a stable dotted action, the number or name of what was changed, and numbers that say more."""
+    connection.execute(
+        insert(audit).values(
+            at_ms=now_ms,
+            actor=actor.name,
+            address=actor.address,
+            action=action,
+            about=about,
+            detail=json.dumps(dict(detail or {}), ensure_ascii=False),
+        )
+    )
+
+
+def newest(connection: Connection, limit: int, before_id: int | None = None) -> list[Noted]:
+    """Return what was noted, newest first."""
+    query = select(audit).order_by(audit.c.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(audit.c.id < before_id)
+    return [Noted(**{**row, "detail": json.loads(row["detail"])}) for row in connection.execute(query).mappings()]

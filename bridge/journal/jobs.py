@@ -1,0 +1,119 @@
+"""Long work of the console in the journal: what it is, how far it came, what was said, what came out.
+
+A job belongs to the process that began it. One whose process gives no sign of life for two minutes is lost: it is shown
+as failed, and begun again by a person; nothing that jobs do is harmed by being done again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, or_, select, update
+
+from bridge.journal.schema_console import jobs
+
+LOST_AFTER_MS = 120_000
+KEPT_MS = 30 * 24 * 3_600_000
+PREVIEWS_KEPT_MS = 24 * 3_600_000
+"""A preview holds what would be sent, so it is not kept longer than somebody may look at it."""
+LOST = "console.job_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One piece of long work."""
+
+    id: int
+    kind: str
+    about: str
+    params: Mapping[str, Any]
+    state: str
+    done: int
+    total: int | None
+    steps: Sequence[Mapping[str, Any]]
+    result: Mapping[str, Any] | None
+    code: str | None
+    error: str | None
+    author: str
+    created_ms: int
+    beat_ms: int
+    finished_ms: int | None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it goes on."""
+        return self.state == "running"
+
+
+def begin(connection: Connection, kind: str, about: str, params: Mapping[str, Any], author: str, now_ms: int) -> int:
+    """Note that work began; return its number. What ended long ago is forgotten."""
+    forget(connection, now_ms)
+    values = {"kind": kind, "about": about, "params": json.dumps(dict(params)), "author": author}
+    row = insert(jobs).values(**values, state="running", done=0, steps="[]", created_ms=now_ms, beat_ms=now_ms)
+    fresh: int = connection.execute(row.returning(jobs.c.id)).scalar_one()
+    return fresh
+
+
+def forget(connection: Connection, now_ms: int) -> None:
+    """Remove what ended long ago; a preview after a day."""
+    ended = jobs.c.finished_ms
+    connection.execute(
+        delete(jobs).where(
+            or_(
+                ended < now_ms - KEPT_MS,
+                (ended < now_ms - PREVIEWS_KEPT_MS) & jobs.c.kind.in_(("replay_preview", "backfill_preview")),
+            )
+        )
+    )
+
+
+def beat(
+    connection: Connection, id_: int, now_ms: int, *, done: int, total: int | None, steps: Sequence[Mapping[str, Any]]
+) -> None:
+    """Note how far it came."""
+    values = {"done": done, "total": total, "steps": json.dumps(list(steps)), "beat_ms": now_ms}
+    connection.execute(update(jobs).where(jobs.c.id == id_, jobs.c.state == "running").values(**values))
+
+
+def finish(connection: Connection, id_: int, now_ms: int, result: Mapping[str, Any]) -> None:
+    """Note what came out."""
+    _end(connection, id_, now_ms, state="done", result=json.dumps(dict(result)))
+
+
+def fail(connection: Connection, id_: int, now_ms: int, code: str, error: str) -> None:
+    """Note why it ended before it was done."""
+    _end(connection, id_, now_ms, state="failed", code=code, error=error)
+
+
+def _end(connection: Connection, id_: int, now_ms: int, **values: Any) -> None:
+    connection.execute(update(jobs).where(jobs.c.id == id_).values(finished_ms=now_ms, beat_ms=now_ms, **values))
+
+
+def amend(connection: Connection, id_: int, result: Mapping[str, Any]) -> None:
+    """Replace what came out: somebody said more about it."""
+    connection.execute(update(jobs).where(jobs.c.id == id_).values(result=json.dumps(dict(result))))
+
+
+def find(connection: Connection, id_: int, now_ms: int) -> Job | None:
+    """Return one job."""
+    row = connection.execute(select(jobs).where(jobs.c.id == id_)).mappings().first()
+    return _job(row, now_ms) if row else None
+
+
+def newest(connection: Connection, kind: str, now_ms: int, limit: int = 1, about: str | None = None) -> list[Job]:
+    """Return the last jobs of a kind (about one thing, where it is named), newest first."""
+    query = select(jobs).where(jobs.c.kind == kind).order_by(jobs.c.id.desc()).limit(limit)
+    if about is not None:
+        query = query.where(jobs.c.about == about)
+    return [_job(row, now_ms) for row in connection.execute(query).mappings()]
+
+
+def _job(row: Mapping[Any, Any], now_ms: int) -> Job:
+    read = {**row, "params": json.loads(row["params"]), "steps": json.loads(row["steps"])}
+    read["result"] = json.loads(row["result"]) if row["result"] else None
+    if row["state"] == "running" and row["beat_ms"] < now_ms - LOST_AFTER_MS:
+        read |= {"state": "failed", "code": LOST, "error": "the process that did it ended"}
+    return Job(**read)

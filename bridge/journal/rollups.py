@@ -1,0 +1,130 @@
+"""Counts by the hour, for whoever asks how many and how fast: no event or delivery is read for them.
+
+Triggers write a tally when an event is kept and when a delivery ends, in the same transaction; `fold` adds the tallies
+to one row for each hour, account, mapping, destination, event name and verdict. What is read is the sum of both, so it
+is exact at any time and stays exact when a fold is broken off. Rows that retention removes stay counted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, Executable, delete, func, literal, select, union, union_all
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bridge.journal.schema_rollups import rollups, tallies
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+RECEIVED = "received"
+"""The verdict under which events are counted, by the hour of their arrival, without mapping and destination."""
+BRASILIA_MS = -3 * HOUR_MS
+"""Days are Brasília's, which has had no summer time since 2019."""
+FOLD = 1_000
+"""Tallies that one transaction adds up: a few milliseconds."""
+BY = ("account", "mapping", "destination", "event", "verdict")
+
+_KEY = [rollups.c.hour_ms, *(rollups.c[name] for name in BY)]
+
+
+def _add(insert: sqlite.Insert | postgresql.Insert) -> Executable:
+    new = insert.excluded
+    more = {"number": rollups.c.number + new.number, "latency_ms": rollups.c.latency_ms + new.latency_ms}
+    return insert.on_conflict_do_update(index_elements=_KEY, set_=more)
+
+
+_ADD = {  # the same statement, which each dialect spells by itself
+    "sqlite": _add(sqlite.insert(rollups)),
+    "postgresql": _add(postgresql.insert(rollups)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """How many came in or ended within an hour or a day, for one combination of what was asked for."""
+
+    start_ms: int
+    key: tuple[str, ...]
+    """The values of what was asked `by`, in that order."""
+    number: int
+    latency_ms: int
+    """Of delivered ones together, from the event's arrival (or the replay's making) to Clint's answer."""
+
+    @property
+    def mean_latency_ms(self) -> float:
+        """Return the mean; meaningful where all that was summed was delivered."""
+        return self.latency_ms / self.number if self.number else 0.0
+
+
+def last_24_hours(connection: Connection, now_ms: int, by: Sequence[str] = ("verdict",)) -> list[Sum]:
+    """Return the sums of this hour and the 23 before it, hour by hour, the oldest first; empty hours are left out.
+
+    A delivery counts by its state in the hour in which it ended; an event as `received` in the hour of its arrival.
+    """
+    this_hour_ms = now_ms // HOUR_MS * HOUR_MS
+    return _read(connection, this_hour_ms - 23 * HOUR_MS, tallied_by=by, every_ms=HOUR_MS, shift_ms=0)
+
+
+def last_30_days(connection: Connection, now_ms: int, by: Sequence[str] = ("verdict",)) -> list[Sum]:
+    """Return the sums of today and the 29 days before in Brasília, day by day, the oldest first."""
+    today_ms = (now_ms + BRASILIA_MS) // DAY_MS * DAY_MS - BRASILIA_MS
+    return _read(connection, today_ms - 29 * DAY_MS, tallied_by=by, every_ms=DAY_MS, shift_ms=BRASILIA_MS)
+
+
+def active_hours(connection: Connection, since_ms: int) -> dict[str, list[int]]:
+    """Return by account the hours (whole hours since the epoch) in which events came in, ascending."""
+    of_events = (
+        select(table.c.account, table.c.hour_ms).where(table.c.hour_ms >= since_ms, table.c.verdict == RECEIVED)
+        for table in (rollups, tallies)
+    )
+    found: dict[str, list[int]] = {}
+    for account, hour_ms in connection.execute(union(*of_events).order_by("account", "hour_ms")):
+        found.setdefault(account, []).append(hour_ms // HOUR_MS)
+    return found
+
+
+def _read(
+    connection: Connection, since_ms: int, *, tallied_by: Sequence[str], every_ms: int, shift_ms: int
+) -> list[Sum]:
+    parts = union_all(
+        *(
+            select(table.c.hour_ms, *(table.c[name] for name in tallied_by), table.c.number, table.c.latency_ms).where(
+                table.c.hour_ms >= since_ms
+            )
+            for table in (rollups, tallies)
+        )
+    ).subquery()
+    shifted: ColumnElement[int] = parts.c.hour_ms + literal(shift_ms)
+    start = shifted - shifted % literal(every_ms) - literal(shift_ms)
+    names = [parts.c[name] for name in tallied_by]
+    number = func.sum(parts.c.number)
+    query = select(start.label("start"), *names, number, func.sum(parts.c.latency_ms)).group_by("start", *names)
+    rows = connection.execute(query.having(number != 0).order_by("start", *names))
+    return [Sum(int(start), tuple(key), int(number), int(latency)) for start, *key, number, latency in rows]
+
+
+def fold(connection: Connection, limit: int = FOLD) -> bool:
+    """Add up to `limit` tallies to their rows; return whether more may be left."""
+    oldest = select(tallies.c.id).order_by(tallies.c.id).limit(limit).with_for_update(skip_locked=True)
+    taken = connection.execute(
+        delete(tallies)
+        .where(tallies.c.id.in_(oldest.scalar_subquery()))
+        .returning(*(tallies.c[column.name] for column in _KEY), tallies.c.number, tallies.c.latency_ms)
+    ).all()
+    sums: defaultdict[tuple[object, ...], list[int]] = defaultdict(lambda: [0, 0])
+    for *key, number, latency_ms in taken:
+        sums[tuple(key)][0] += number
+        sums[tuple(key)][1] += latency_ms
+    if sums:
+        names = [column.name for column in _KEY]
+        connection.execute(
+            _ADD[connection.dialect.name],
+            # In one order, so that two sweepers can't wait for each other.
+            [
+                {**dict(zip(names, key, strict=True)), "number": number, "latency_ms": latency_ms}
+                for key, (number, latency_ms) in sorted(sums.items())
+            ],
+        )
+    return len(taken) == limit

@@ -1,0 +1,137 @@
+"""What needs a person: dead deliveries by reason, events on hold, paused destinations, notices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from bridge import recovery
+from bridge.delivery.dead_letter import reason
+from bridge.journal import browsing, dead, destinations, notices
+from bridge.journal.browsing import Wanted
+from bridge.journal.dead import Chosen
+from bridge.recovery.many import Decision, Progress, go_on
+from bridge.recovery.preview import Preview, preview
+from bridge.web.console import frame
+from bridge.web.console.events import lines
+
+attention = Blueprint("attention", __name__)
+
+SAMPLE = 5
+PREVIEWED = 3
+
+
+@attention.get("/attention")
+def index() -> ResponseReturnValue:
+    """Show everything that waits for a person, with the likely cause and the mend."""
+    language = frame.words().language
+    with frame.runtime().journal.database.read() as connection:
+        groups = dead.groups(connection)
+        holds = dead.held(connection)
+        open_notices = notices.unmended(connection)
+        paused = [one for one in destinations.load(connection).values() if one.paused_ms is not None]
+    return frame.page(
+        "attention.html",
+        groups=[(group, reason(group.code, language)) for group in groups],
+        holds=[(hold, reason(hold.code, language)) for hold in holds],
+        notices=sorted(open_notices, key=lambda one: (one.level != "error", -one.last_ms)),
+        paused=paused,
+        decisions=tuple(Decision),
+    )
+
+
+def _chosen() -> Chosen:
+    asked = request.values
+    return Chosen(asked.get("code", ""), asked.get("mapping", ""), asked.get("destination", ""))
+
+
+def _decision() -> Decision:
+    asked = request.values.get("decision", "")
+    return frame.found(Decision(asked) if asked in set(Decision) else None)  # type: ignore[no-any-return]
+
+
+@attention.get("/attention/confirm")
+def confirm() -> ResponseReturnValue:
+    """Say how many a decision is about, show some, and for a replay what would be sent otherwise than before."""
+    decision, chosen = _decision(), replace(_chosen(), until_ms=frame.now_ms())
+    runtime = frame.runtime()
+    with runtime.journal.database.read() as connection:
+        total = dead.count(connection, chosen)
+        some = dead.some(connection, chosen, 0, SAMPLE)
+        rows = [row for one in some for row in browsing.browse(connection, Wanted(text=str(one.event_id)), 1)]
+        sample = lines(connection, rows, frame.words().language)
+    previews: list[Preview] = []
+    if decision is Decision.REPLAY and some:
+        ids = sorted({one.event_id for one in some[:PREVIEWED]})
+        previews = list(
+            islice(
+                preview(
+                    runtime.journal,
+                    ids,
+                    chosen.mapping or None,
+                    active=runtime.mappings.current(),
+                    environment=runtime.environment,
+                    enrichment=runtime.enricher,
+                ),
+                PREVIEWED,
+            )
+        )
+    return frame.page(
+        "attention_confirm.html",
+        decision=decision,
+        chosen=chosen,
+        total=total,
+        sample=sample,
+        previews=previews,
+        said=reason(chosen.code, frame.words().language),
+    )
+
+
+@attention.post("/attention/run")
+def run() -> ResponseReturnValue:
+    """Do the next piece, and show how far it is; the page goes on by itself, or with its button."""
+    runtime, asked = frame.runtime(), request.form
+    decision = _decision()
+    chosen = replace(_chosen(), until_ms=frame.number(asked.get("until_ms")) or frame.now_ms())
+    total, done, refused, after_id = (
+        frame.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id")
+    )
+    progress = go_on(
+        runtime.journal,
+        decision,
+        chosen,
+        Progress(total, done, refused, after_id),
+        runtime.clock_ms(),
+        by=frame.person().actor,
+    )
+    return frame.page(
+        "attention_progress.html" if frame.partial() else "attention_run.html",
+        decision=decision,
+        chosen=chosen,
+        progress=progress,
+        share=min(1.0, (progress.done + progress.refused) / progress.total) if progress.total else 1.0,
+    )
+
+
+@attention.post("/attention/notices/<int:id_>/close")
+def close(id_: int) -> ResponseReturnValue:
+    """Close a notice that is mended or of no interest."""
+    runtime = frame.runtime()
+    with runtime.journal.database.write() as connection:
+        closed = notices.close(connection, id_, runtime.clock_ms())
+    if closed:
+        frame.note("notice.closed", str(id_))
+        frame.said("attention.notice.closed")
+    return redirect(url_for("console.attention.index"))
+
+
+@attention.post("/attention/destinations/<name>/resume")
+def resume(name: str) -> ResponseReturnValue:
+    """Send to a paused destination again."""
+    runtime = frame.runtime()
+    freed = recovery.resume(runtime.journal, name, runtime.clock_ms(), by=frame.person().actor)
+    frame.said("attention.resumed", name=name, n=freed)
+    return redirect(url_for("console.attention.index"))

@@ -1,0 +1,227 @@
+"""Both ends: accounts and their webhooks at Asaas, destinations at Clint, every check with what mends it, notices.
+
+Of a secret it is shown whether it is set, never what it is; a webhook's token that was made here is shown once.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from bridge import mapping_cases, recovery
+from bridge.asaas.webhook_rules import needed, ours, problems
+from bridge.asaas.webhooks import Webhooks
+from bridge.errors import BridgeError
+from bridge.journal import destinations, jobs, notices
+from bridge.mapping import Mapping
+from bridge.settings import variable
+from bridge.web.console import frame, tasks
+from bridge.web.console.mappings import author, directory
+from bridge.web.console.work import outside, work
+from bridge.workbench.accounts import client_of, public_hook_url
+from bridge.workbench.webhook_plan import Wanted, apply, events_wanted, plan, resumed
+
+connections = Blueprint("connections", __name__)
+
+MOST_BODY = 20_000
+
+
+@connections.get("/connections")
+def show() -> ResponseReturnValue:
+    """Show accounts, destinations, the last examination and what is to be known."""
+    runtime = frame.runtime()
+    settings = runtime.settings
+    with runtime.journal.database.read() as connection:
+        kept = destinations.load(connection)
+        found = notices.unmended(connection)
+        last = jobs.newest(connection, "examination", runtime.clock_ms())
+    names = sorted(kept.keys() | runtime.destinations.keys())
+    return frame.page(
+        "connections.html",
+        accounts=[
+            {
+                "name": one.name,
+                "key": bool(one.api_key),
+                "key_variable": variable("ASAAS_API_KEY", one.name),
+                "token": bool(one.webhook_token),
+                "token_variable": variable("ASAAS_WEBHOOK_TOKEN", one.name),
+                "environment": runtime.environment(one.name),
+            }
+            for one in runtime.accounts.values()
+        ],
+        destinations=[
+            (name, variable("CLINT_WEBHOOK_URL", name), name in runtime.destinations, kept.get(name)) for name in names
+        ],
+        others=[
+            ("CLINT_API_TOKEN", bool(settings.clint_api_token)),
+            ("REDIS_URL", bool(settings.redis_url)),
+            ("DATABASE_URL", True),
+            ("BRIDGE_PUBLIC_URL", bool(settings.bridge_public_url)),
+        ],
+        public_url=settings.bridge_public_url,
+        notices=found,
+        examination=last[0] if last else None,
+    )
+
+
+@connections.post("/connections/check")
+def check() -> ResponseReturnValue:
+    """Begin the examination, or show the one that goes on."""
+    runtime = frame.runtime()
+    with runtime.journal.database.read() as connection:
+        last = jobs.newest(connection, "examination", runtime.clock_ms())
+    if last and last[0].is_running:
+        number = last[0].id
+    else:
+        number = work().begin("examination", "", tasks.examination, {}, author())
+    return redirect(url_for("console.jobs.show", number=number), 303)
+
+
+# ---------------------------------------------------------------- the webhook at Asaas
+
+
+def _mappings() -> list[Mapping]:
+    return [item.mapping for item in frame.runtime().mappings.current()]
+
+
+@connections.get("/connections/<account>/webhook")
+def webhook(account: str) -> ResponseReturnValue:
+    """Show the webhook as Asaas has it, what registering would change, and what is wrong with it."""
+    frame.found(frame.runtime().accounts.get(account))
+    values: dict[str, Any] = {"account": account, "public_url": frame.runtime().settings.bridge_public_url}
+    try:
+        client = client_of(frame.runtime(), account)
+        url = public_hook_url(frame.runtime().settings, account, None)
+        with outside():
+            found = ours(Webhooks(client).all(), account, url)
+        wants = needed(_mappings(), account)
+        values |= {"webhooks": found, "needed": wants, "problems": problems(found, wants, account)}
+    except BridgeError as error:
+        values["error"] = error
+    return frame.page("webhook.html", **values)
+
+
+@connections.post("/connections/<account>/webhook")
+def register(account: str) -> ResponseReturnValue:
+    """Show what registering would change; do it where that was confirmed."""
+    runtime = frame.runtime()
+    frame.found(runtime.accounts.get(account))
+    form = request.form
+    given = form.get("url", "").strip() or None
+    values: dict[str, Any] = {"account": account, "form": form}
+    try:
+        webhooks = Webhooks(client_of(runtime, account))
+        wanted = Wanted(
+            account,
+            public_hook_url(runtime.settings, account, given),
+            events_wanted(_mappings(), "", account, every="every" in form, account_events="account_events" in form),
+            runtime.accounts[account].webhook_token,
+            email=form.get("email", "").strip() or None,
+            new_token="new_token" in form,
+        )
+        with outside():
+            planned = plan(webhooks.all(), wanted)
+        if "confirmed" not in form:
+            return frame.page("webhook_confirm.html", planned=planned, **values)
+        with outside():
+            done = apply(webhooks, planned)
+    except BridgeError as error:
+        return frame.page("webhook_confirm.html", 422, planned=None, error=error, **values)
+    frame.note("webhook.registered", account, {"events": len(done.webhook.events), "new_token": planned.made_token})
+    # Shown in this answer only: it is in no address, no cookie and not in the journal.
+    return frame.page("webhook_done.html", done=done, name=variable("ASAAS_WEBHOOK_TOKEN", account), account=account)
+
+
+@connections.post("/connections/<account>/webhook/resume")
+def resume_webhook(account: str) -> ResponseReturnValue:
+    """Let Asaas send again."""
+    runtime = frame.runtime()
+    frame.found(runtime.accounts.get(account))
+    try:
+        url = public_hook_url(runtime.settings, account, None)
+        with outside():
+            done = resumed(Webhooks(client_of(runtime, account)), account, url)
+    except BridgeError as error:
+        frame.said("connections.failed", "bad", error=str(error))
+    else:
+        changed = any(what for _, what in done)
+        frame.note("webhook.resumed", account)
+        frame.said("connections.webhook.resumed" if changed else "connections.webhook.as_it_was")
+    return redirect(url_for("console.connections.webhook", account=account), 303)
+
+
+# ---------------------------------------------------------------- destinations and notices
+
+
+@connections.post("/connections/destinations/<name>/pause")
+def pause(name: str) -> ResponseReturnValue:
+    """Stop sending to a destination; its work waits."""
+    recovery.pause(
+        frame.runtime().journal, name, f"paused by {author()}", frame.runtime().clock_ms(), by=frame.person().actor
+    )
+    frame.said("connections.paused", "warning", name=name)
+    return redirect(url_for("console.connections.show"), 303)
+
+
+@connections.post("/connections/destinations/<name>/resume")
+def resume(name: str) -> ResponseReturnValue:
+    """Send to a destination again."""
+    freed = recovery.resume(frame.runtime().journal, name, frame.runtime().clock_ms(), by=frame.person().actor)
+    frame.said("connections.resumed", name=name, n=freed)
+    return redirect(url_for("console.connections.show"), 303)
+
+
+@connections.get("/connections/destinations/<name>/test")
+def test_form(name: str) -> ResponseReturnValue:
+    """Show what a test would send: what a test of a mapping sends, to change at will."""
+    frame.found(frame.runtime().destinations.get(name))
+    return frame.page("destination_test.html", name=name, body=_example(name), answer=None, problem="")
+
+
+def _example(name: str) -> str:
+    for mapping in _mappings():
+        if name in mapping.destinations:
+            sent = next((one.payload for one in mapping_cases.run(mapping, directory()) if one.payload), None)
+            if sent:
+                return json.dumps(dict(sent), ensure_ascii=False, indent=2)
+    example = {"nome": "Teste da ponte", "email": "teste@example.com", "telefone": "5511900000000"}
+    return json.dumps(example, ensure_ascii=False, indent=2)
+
+
+@connections.post("/connections/destinations/<name>/test")
+def test(name: str) -> ResponseReturnValue:
+    """Post a payload to a destination once and show what it answers."""
+    runtime = frame.runtime()
+    url = frame.found(runtime.destinations.get(name))
+    body = request.form.get("body", "")[:MOST_BODY]
+    answer, problem = None, ""
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
+        payload = None
+    if not isinstance(payload, dict):
+        problem = "connections.test.not_json"
+    elif "confirmed" not in request.form:
+        problem = "connections.test.confirm_missing"
+    else:
+        with outside():
+            answer = runtime.clint.send(url, payload, f"test-{secrets.token_hex(8)}", runtime.clock_ms())
+        frame.note("destination.tested", name, {"outcome": answer.outcome.value, "status": answer.status})
+    status = 422 if problem else 200
+    return frame.page("destination_test.html", status, name=name, body=body, answer=answer, problem=problem)
+
+
+@connections.post("/connections/notices/<int:number>/close")
+def close_notice(number: int) -> ResponseReturnValue:
+    """Close a notice; what is not mended is raised again when it is seen again."""
+    runtime = frame.runtime()
+    with runtime.journal.database.write() as connection:
+        closed = notices.close(connection, number, runtime.clock_ms())
+    if closed:
+        frame.note("notice.closed", str(number))
+        frame.said("connections.notice_closed")
+    return redirect(url_for("console.connections.show"), 303)

@@ -1,0 +1,181 @@
+"""One event: its whole way, why it went so, and what a person may do about it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from bridge import recovery
+from bridge.delivery.dead_letter import reason
+from bridge.errors import BridgeError
+from bridge.journal import dead, reading
+from bridge.journal.reading import Row
+from bridge.model import TRANSITIONS, DeliveryState, EventState
+from bridge.recovery.preview import preview
+from bridge.web.console import explaining, frame
+from bridge.web.console.explaining import Conditions
+from bridge.web.console.said import Told, amount_of, delivery_told, event_label, event_state
+
+event = Blueprint("event", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing on an event's timeline."""
+
+    at_ms: int
+    title: str
+    shape: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one mapping made of the event."""
+
+    row: Row
+    told: Told
+    conditions: Conditions
+    payload: dict[str, Any] | None
+    attempts: list[Row]
+
+    @property
+    def can_retry(self) -> bool:
+        """Whether the same payload may be sent again, or sooner."""
+        state = DeliveryState(self.row["state"])
+        waits = state in {DeliveryState.PENDING, DeliveryState.RETRYING} and self.row["due_ms"] is not None
+        return waits or (DeliveryState.PENDING in TRANSITIONS[state] and self.payload is not None)
+
+    @property
+    def can_discard(self) -> bool:
+        """Whether a person may decide that it is not owed."""
+        return DeliveryState.DISCARDED in TRANSITIONS[DeliveryState(self.row["state"])]
+
+
+@event.get("/events/<int:id_>")
+def show(id_: int) -> ResponseReturnValue:
+    """Show the whole way of an event; with `ask`, conditions that need what only Asaas knows are looked at too."""
+    runtime, text = frame.runtime(), frame.words()
+    with runtime.journal.database.read() as connection:
+        row = frame.found(reading.find_event(connection, str(id_)))
+        rows = reading.deliveries_of(connection, id_)
+        attempts = {one["id"]: reading.attempts_of(connection, one["id"]) for one in rows}
+        fetched, problem = _fetched(row) if "ask" in request.args else (None, "")
+        verdicts = [
+            Verdict(
+                one,
+                delivery_told(one, text, frame.formats()),
+                explaining.conditions(runtime, connection, row, one, fetched),
+                json.loads(one["payload"]) if one["payload"] else None,
+                attempts[one["id"]],
+            )
+            for one in rows
+        ]
+    body = json.loads(row["body"])
+    return frame.page(
+        "event_way.html" if frame.partial() else "event.html",
+        event=row,
+        label=event_label(row["name"], text.language),
+        state=event_state(row, {one["state"]: 1 for one in rows}),
+        held=reason(row["hold_code"], text.language),
+        amount=amount_of(body, row["entity"]),
+        body=json.dumps(body, ensure_ascii=False, indent=2),
+        verdicts=verdicts[::-1],
+        steps=_steps(row, verdicts),
+        problem=problem,
+        live=row["state"] == EventState.RECEIVED or any(one["state"] in _MOVING for one in rows),
+    )
+
+
+_MOVING = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING})
+
+
+def _fetched(row: Row) -> tuple[dict[str, Any] | None, str]:
+    needs = frozenset({"customer", "payment", "subscription", "installment"})
+    try:
+        return explaining.fetch(frame.runtime(), row, needs), ""
+    except BridgeError as error:
+        return None, str(error)
+
+
+def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
+    text, fmt = frame.words(), frame.formats()
+    again = text.count("events.repeats", row["repeats"]) if row["repeats"] else ""
+    steps = [Step(row["received_ms"], text("events.step.received"), "received", again)]
+    if row["state"] == EventState.PROCESSED and row["processed_ms"]:
+        steps.append(Step(row["processed_ms"], text("events.step.processed"), "mappings"))
+    elif row["hold_code"]:
+        again = text("events.again", when=fmt.ago(row["due_ms"]))
+        steps.append(Step(frame.now_ms(), text("events.step.held"), "warning", again))
+    for verdict in verdicts:
+        mapping = verdict.row["mapping"]
+        for attempt in verdict.attempts:
+            outcome = text(f"events.outcome.{attempt['outcome'] or 'unknown'}")
+            status = f" · {attempt['status']}" if attempt["status"] else ""
+            shape = "delivered" if attempt["outcome"] == "delivered" else "sending"
+            title = text("events.step.attempt", mapping=mapping, n=attempt["number"])
+            steps.append(Step(attempt["started_ms"], title, shape, outcome + status))
+        if verdict.row["finished_ms"] and verdict.row["state"] != DeliveryState.DELIVERED:
+            state = verdict.row["state"]
+            title = text("events.step.finished", mapping=mapping, state=text(f"states.{state}").lower())
+            steps.append(Step(verdict.row["finished_ms"], title, state))
+    return sorted(steps, key=lambda step: step.at_ms)
+
+
+# ---------------------------------------------------------------- changes
+
+
+@event.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
+def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
+    """Send the same payload again."""
+    runtime = frame.runtime()
+    recovery.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=frame.person().actor)
+    frame.said("events.retried", n=delivery_id)
+    return redirect(url_for("console.event.show", id_=id_))
+
+
+@event.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
+def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
+    """Decide that a delivery is not owed."""
+    runtime = frame.runtime()
+    recovery.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=frame.person().actor)
+    frame.said("events.discarded", n=delivery_id)
+    return redirect(url_for("console.event.show", id_=id_))
+
+
+@event.get("/events/<int:id_>/replay")
+def compare(id_: int) -> ResponseReturnValue:
+    """Show what a replay would make of the event, beside what was made of it before."""
+    runtime = frame.runtime()
+    active = runtime.mappings.current()
+    mapping = request.args.get("mapping") or None
+    if mapping not in {None, *(item.mapping.name for item in active)}:
+        frame.found(None)
+    found = preview(
+        runtime.journal,
+        [id_],
+        mapping,
+        active=active,
+        environment=runtime.environment,
+        enrichment=runtime.enricher,
+    )
+    seen = next(iter(found))
+    return frame.page("replay.html", seen=seen, mapping=mapping, label=event_label(seen.name, frame.words().language))
+
+
+@event.post("/events/<int:id_>/replay")
+def replay(id_: int) -> ResponseReturnValue:
+    """Send the event through today's mappings again."""
+    runtime = frame.runtime()
+    mapping = request.form.get("mapping") or None
+    recovery.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=frame.person().actor)
+    with runtime.journal.database.read() as connection:
+        replaced = dead.of_event(connection, id_, mapping)
+    for delivery_id in replaced:  # what comes of the replay stands in a new delivery
+        recovery.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=frame.person().actor)
+    frame.said("events.replayed", n=id_)
+    return redirect(url_for("console.event.show", id_=id_))

@@ -1,0 +1,99 @@
+"""A new mapping by a form: events, conditions and fields with an example of each; it writes what a person would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from bridge.errors import MappingChanged, UsageError
+from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.asaas_labels import BILLING_TYPE_LABELS
+from bridge.mapping.menu import USUAL, entity_of, offers_of
+from bridge.mapping_cases.choices import (
+    FAMILIES,
+    as_amount,
+    as_billing_types,
+    as_events,
+    as_installments,
+    as_keys,
+    as_name,
+    examples,
+)
+from bridge.mapping_cases.draft import Choices, draft, first_of
+from bridge.web.console import frame
+from bridge.web.console.mappings import directory, keep
+from bridge.workbench.mapping_changes import file_text
+
+fresh = Blueprint("mappings_new", __name__)
+
+
+@fresh.get("/mappings-new")
+def form() -> ResponseReturnValue:
+    """Show the form; `kind` says what the events are about."""
+    return _form()
+
+
+def _form(status: int = 200, problem: UsageError | None = None) -> ResponseReturnValue:
+    kind = request.values.get("kind", "payment")
+    kind = kind if kind in {"payment", "subscription"} else "payment"
+    offers = tuple(offers_of(kind))
+    chosen = (
+        request.form.getlist("field") if request.method == "POST" else [one.key for one in offers if one.key in USUAL]
+    )
+    return frame.page(
+        "mapping_new.html",
+        status,
+        kind=kind,
+        events=[one for one in EVENTS.values() if one.family in FAMILIES and one.entity == kind],
+        offers=offers,
+        shown=examples(offers, kind),
+        chosen=chosen,
+        billing_types=BILLING_TYPE_LABELS,
+        destinations=sorted({"default", *frame.runtime().destinations}),
+        given=request.form,
+        problem=problem,
+    )
+
+
+@fresh.post("/mappings-new")
+def make() -> ResponseReturnValue:
+    """Write the mapping, or only show its text."""
+    try:
+        choices = _choices(request.form)
+        found = draft(choices)
+        text = found.text
+        if "show" not in request.form:
+            if file_text(directory(), choices.name) is not None:
+                raise UsageError("there is a mapping of that name", mend="choose another")
+            keep(choices.name, text, 0)
+            return redirect(url_for("console.mappings.edit", name=choices.name), 303)
+    except (UsageError, MappingChanged) as error:
+        problem = error if isinstance(error, UsageError) else UsageError("there is a mapping of that name")
+        return _form(422, problem)
+    return frame.page("mapping_new_text.html", text=text, name=choices.name, given=request.form)
+
+
+def _choices(form: Any) -> Choices:
+    name = as_name(form.get("name", "").strip())
+    events = as_events(form.getlist("event"))
+    if not events:
+        raise UsageError("no event was said", mend="choose one at least")
+    entity = entity_of(events)
+    offers = offers_of(entity)
+    keys = as_keys(form.getlist("field"), [one.key for one in offers])
+    send_to = as_name(form.get("send_to", "default"))
+    is_payment = entity == "payment"
+    return Choices(
+        name=name,
+        description=" ".join(form.get("description", "").split())[:200] or f"{EVENTS[first_of(events)].label} no Clint",
+        events=events,
+        offers=tuple(one for one in offers if one.key in keys),
+        at_least=as_amount(form.get("at_least", "").strip().replace(",", ".")),
+        billing_types=as_billing_types(form.getlist("billing_type")),
+        reference=form.get("reference", "").strip(),
+        installments=as_installments(form.get("installments", "each")) if is_payment else "each",
+        send_to=send_to,
+        enabled="enabled" in form and (send_to == "default" or send_to in frame.runtime().destinations),
+    )

@@ -1,0 +1,212 @@
+"""The mappings: their list, the editor with its save, switching on and off, and the checklist for Clint's screen.
+
+A save with errors is refused with what lint found, one whose tests fail unless the person says so; one that was written
+from an older revision is refused with what the others changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
+
+from bridge import mapping_cases
+from bridge.errors import MappingChanged
+from bridge.journal import lately, revisions
+from bridge.journal.revisions import Revision
+from bridge.mapping import Mapping, ReadMapping, Severity, read_mapping
+from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.difference import difference
+from bridge.mapping.entries import NAME
+from bridge.mapping.switching import switched
+from bridge.mapping_cases.checklist import integrations_of, keys_of
+from bridge.web.console import frame, mapping_live
+from bridge.workbench.mapping_changes import file_text, save, writes_files
+
+mappings = Blueprint("mappings", __name__)
+
+DAY_MS = 24 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One line of the list."""
+
+    name: str
+    mapping: Mapping | None
+    counted: dict[str, int]
+    findings: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        """How it stands: on, off, or broken where its file can't run (an older text may still be active)."""
+        if self.findings:
+            return "broken"
+        return "on" if self.mapping and self.mapping.enabled else "off"
+
+
+def directory() -> Path:
+    """Return where the mapping files are."""
+    found: Path = frame.runtime().settings.bridge_mappings_dir
+    return found
+
+
+def read(name: str, text: str) -> ReadMapping:
+    """Read a text as the mapping of that name, with what the environment knows."""
+    return read_mapping(text, f"{name}.yaml", frame.runtime().known)
+
+
+def revision_of(name: str) -> Revision:
+    """Return a mapping's active revision; the page is not found where there is none."""
+    if not NAME.fullmatch(name):
+        raise NotFound
+    with frame.runtime().journal.database.read() as connection:
+        found = revisions.newest(connection, name)
+    if found is None or found.text is None:
+        raise NotFound
+    return found
+
+
+def author() -> str:
+    """Return who makes a revision: the name that was given at sign-in, else the role."""
+    who = frame.person()
+    return who.name or who.role.value
+
+
+@mappings.get("/mappings")
+def listed() -> ResponseReturnValue:
+    """List every mapping with its state and what became of its deliveries in the last 24 hours."""
+    runtime = frame.runtime()
+    active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
+    broken = {
+        Path(one.path).stem: tuple(str(f) for f in one.findings if f.severity is Severity.ERROR)
+        for one in runtime.mapping_files.read()
+        if one.mapping is None and Path(one.path) != directory()
+    }
+    refused = runtime.mappings.refused()
+    with runtime.journal.database.read() as connection:
+        counted = lately.by_mapping(connection, frame.now_ms() - DAY_MS)
+        kept = revisions.active(connection) if refused else []
+    # A revision that was active and can't run in this version holds every event back: it must be seen.
+    broken.update({one.mapping: (str(refused),) for one in kept if one.mapping not in active | broken})
+    rows = [
+        Listed(name, active.get(name), counted.get(name, {}), broken.get(name, ()))
+        for name in sorted(active.keys() | broken.keys())
+    ]
+    rows.sort(key=lambda one: ("broken", "on", "off").index(one.state))
+    return frame.page("mappings.html", rows=rows, labels=EVENTS, refused=refused)
+
+
+@mappings.get("/mappings/<name>")
+def edit(name: str) -> ResponseReturnValue:
+    """Show the editor with the active text."""
+    active = revision_of(name)
+    return _editor(name, active.text or "", active.id)
+
+
+def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> ResponseReturnValue:
+    journal = frame.runtime().journal
+    found = read(name, text)
+    values: dict[str, Any] = {
+        "name": name,
+        "text": text,
+        "base": base,
+        "mapping": found.mapping,
+        "findings": found.findings,
+        "choices": mapping_live.choices(found.mapping),
+        "in_file": writes_files(journal, directory()),
+        "file_differs": base and (in_file := file_text(directory(), name)) is not None and in_file != text,
+    }
+    return frame.page("mapping_edit.html", status, **{**values, **more})
+
+
+@mappings.post("/mappings/<name>")
+def store(name: str) -> ResponseReturnValue:
+    """Save a text, where lint, the tests and nobody else's change are against it."""
+    if not NAME.fullmatch(name):
+        raise NotFound
+    text = written(request.form.get("text", ""))
+    base = frame.number(request.form.get("base")) or 0
+    found = read(name, text)
+    if found.mapping is None:
+        return _editor(name, text, base, 422, refused="lint")
+    results = mapping_cases.run(found.mapping, directory())
+    if any(not one.passed for one in results) and "anyway" not in request.form:
+        return _editor(name, text, base, 422, refused="tests", results=results)
+    try:
+        kept = keep(name, text, base)
+    except MappingChanged as error:
+        return _changed(name, text, base, error)
+    if kept is None:
+        frame.said("mappings.saved.same", "neutral")
+    if "run" in request.form:
+        return redirect(url_for("console.mappings_run.choose", name=name), 303)
+    return redirect(url_for("console.mappings.edit", name=name), 303)
+
+
+def keep(name: str, text: str, base: int) -> int | None:
+    """Save and say so; return the new revision, or None where the text was active already. Raises MappingChanged."""
+    runtime = frame.runtime()
+    saved = save(runtime.journal, directory(), name, text, base=base, author=author(), now_ms=runtime.clock_ms())
+    if saved.revision_id == base:
+        return None
+    frame.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
+    frame.said("mappings.saved.file" if saved.in_file else "mappings.saved.journal", revision=saved.revision_id)
+    return saved.revision_id
+
+
+def written(text: str) -> str:
+    """Return the text of a form as a file has it: a browser ends lines with two characters."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text if not text or text.endswith("\n") else f"{text}\n"
+
+
+def _changed(name: str, text: str, base: int, error: MappingChanged) -> ResponseReturnValue:
+    with frame.runtime().journal.database.read() as connection:
+        newest = revisions.newest(connection, name)
+        before = revisions.get(connection, base) if base else None
+    theirs = (newest.text if newest else None) or ""
+    whose = newest if newest is not None and newest.id != base else None
+    lines = difference((before.text if before else None) or "", theirs) if whose else []
+    # What is sent again was written from the newest revision, by a person who has seen it.
+    fresh = newest.id if newest else 0
+    return _editor(name, text, fresh, 409, refused="changed", whose=whose, lines=lines, error=error)
+
+
+@mappings.post("/mappings/<name>/switch")
+def switch(name: str) -> ResponseReturnValue:
+    """Switch a mapping on or off."""
+    active = revision_of(name)
+    on = request.form.get("on") == "1"
+    text = switched(active.text or "", on=on)
+    found = read(name, text)
+    if found.mapping is None or found.mapping.enabled is not on:
+        return _editor(name, text, active.id, 422, refused="lint")
+    if active.id != (frame.number(request.form.get("base")) or active.id):
+        return _changed(name, text, active.id, MappingChanged())
+    try:
+        keep(name, text, active.id)
+    except MappingChanged as error:
+        return _changed(name, text, active.id, error)
+    return redirect(url_for("console.mappings.listed"), 303)
+
+
+@mappings.get("/mappings/<name>/checklist")
+def checklist(name: str) -> ResponseReturnValue:
+    """Say what to choose on Clint's mapping screen."""
+    active = revision_of(name)
+    mapping = read(name, active.text or "").mapping
+    if mapping is None:
+        return redirect(url_for("console.mappings.edit", name=name))
+    return frame.page(
+        "mapping_checklist.html",
+        name=name,
+        mapping=mapping,
+        keys=keys_of(mapping, directory()),
+        integrations=integrations_of(mapping),
+        labels=EVENTS,
+    )

@@ -1,0 +1,65 @@
+"""Puts the console on the application: its pages, and what holds for all of them."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask
+
+from bridge.runtime import Runtime
+from bridge.web.console import (
+    access,
+    attention,
+    connections,
+    event,
+    events,
+    frame,
+    headers,
+    jobs,
+    mapping_history,
+    mapping_live,
+    mapping_new,
+    mapping_run,
+    mappings,
+    overview,
+    reconciling,
+    sessions,
+    signin,
+    trial,
+)
+from bridge.web.console.throttle import Throttle
+from bridge.web.console.work import Work
+
+PAGES: tuple[Blueprint, ...] = (
+    overview.overview,
+    events.events,
+    event.event,
+    attention.attention,
+    mappings.mappings,
+    mapping_live.live,
+    mapping_history.past,
+    mapping_new.fresh,
+    mapping_run.running,
+    trial.trial,
+    connections.connections,
+    reconciling.reconcile,
+    jobs.jobs,
+    signin.signin,
+)
+"""Every blueprint of the console; `frame.NAVIGATION` says which pages stand in the menu."""
+
+
+def mount(app: Flask, runtime: Runtime, *, bound_to: str, secret_key: str) -> None:
+    """Serve the console under `/`; `bound_to` is the address that the process listens on."""
+    sessions.settle(app, secret_key, runtime.settings.bridge_public_url)
+    app.extensions["bridge.access"] = access.Access(runtime.settings, bound_to, secret_key)
+    app.extensions["bridge.throttle"] = Throttle(runtime.clock_ms)
+    app.extensions["bridge.work"] = Work(runtime)
+    console = Blueprint(
+        "console", __name__, template_folder="../templates", static_folder="../static", static_url_path="/assets"
+    )
+    console.before_request(access.check)
+    for page in PAGES:
+        console.register_blueprint(page)
+    app.register_blueprint(console)
+    app.context_processor(frame.context)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.after_request(headers.secure)

@@ -1,0 +1,155 @@
+"""The first page: is everything flowing, and if not, what needs a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, url_for
+from flask.typing import ResponseReturnValue
+from redis.exceptions import RedisError
+from sqlalchemy import Connection
+
+from bridge.errors import SettingsError
+from bridge.journal import destinations, gauges, notices, reading, rollups
+from bridge.journal.gauges import Gauges
+from bridge.journal.notices import KeptNotice
+from bridge.journal.reading import Work
+from bridge.observing.families import ATTEMPT_S, FROM_RECEIPT_S, Family
+from bridge.queueing.workers import SeenWorker, workers
+from bridge.runtime import Runtime
+from bridge.web.console import charts, frame
+from bridge.web.console.charts import Chart
+
+overview = Blueprint("overview", __name__)
+
+LATE_S = 120.0
+"""An event that waits for longer than this, although nothing holds it, shows that nobody works."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """One thing that is not as it should be."""
+
+    kind: str
+    """Bad where a person must act, warning where it may pass."""
+    text: str
+    url: str
+
+
+@overview.get("/")
+def index() -> ResponseReturnValue:
+    """Show whether everything flows."""
+    runtime, now_ms = frame.runtime(), frame.now_ms()
+    with runtime.journal.database.read() as connection:
+        work, state = reading.work(connection, now_ms), gauges.gauges(connection, now_ms)
+        told = notices.unmended(connection)
+        numbers = _numbers(connection, now_ms)
+        known = destinations.load(connection)
+        waits_ms = gauges.waiting_since_ms(connection)
+    seen = _workers(runtime)
+    late_s = max(0.0, (now_ms - waits_ms) / 1000) if waits_ms is not None else 0.0
+    concerns = _concerns(work, state, told, seen, late_s)
+    return frame.page(
+        "overview_state.html" if frame.partial() else "overview.html",
+        concerns=concerns,
+        kind=_loudest(concerns),
+        work=work,
+        state=state,
+        late_s=late_s,
+        workers=seen,
+        known={name: known.get(name) for name in sorted({*known, *runtime.destinations})},
+        urls=runtime.destinations,
+        accounts={name: _about(name, told) for name in runtime.accounts},
+        mappings=[item.mapping for item in runtime.mappings.current()],
+        latency={"send": _latency(runtime, ATTEMPT_S), "way": _latency(runtime, FROM_RECEIPT_S)},
+        **numbers,
+    )
+
+
+def _numbers(connection: Connection, now_ms: int) -> dict[str, Any]:
+    """Return what the counts by the hour say."""
+    hours = rollups.last_24_hours(connection, now_ms)
+    first_hour = now_ms // rollups.HOUR_MS * rollups.HOUR_MS - 23 * rollups.HOUR_MS
+    today = (now_ms + rollups.BRASILIA_MS) // rollups.DAY_MS * rollups.DAY_MS - rollups.BRASILIA_MS
+    day = charts.stacked(charts.starts(first_hour, rollups.HOUR_MS, 24), hours)
+    month = charts.stacked(
+        charts.starts(today - 29 * rollups.DAY_MS, rollups.DAY_MS, 30), rollups.last_30_days(connection, now_ms)
+    )
+    split = rollups.last_24_hours(connection, now_ms, ("account", "mapping", "destination", "verdict"))
+    return {
+        "day": day,
+        "month": month,
+        "share": _share(day),
+        "of_mapping": charts.by(split, lambda one: (one.key[1], one.key[3])),
+        "of_destination": charts.by(split, lambda one: (one.key[2], one.key[3])),
+        "of_account": charts.by(split, lambda one: (one.key[0], one.key[3])),
+    }
+
+
+def _share(chart: Chart) -> float | None:
+    """Return which share of what was to be delivered was, None where there was nothing."""
+    owed = chart.totals["delivered"] + chart.totals["dead"]
+    return chart.totals["delivered"] / owed if owed else None
+
+
+def _workers(runtime: Runtime) -> list[SeenWorker] | None:
+    try:
+        return workers(runtime.redis)
+    except (RedisError, SettingsError):
+        return None  # Redis is away: nobody knows
+
+
+def _latency(runtime: Runtime, family: Family) -> dict[str, float] | None:
+    """Return the median and the 95th percentile of all processes' histogram, None where nothing was counted."""
+    counted = runtime.shared_counts.totals() or {}
+    bounds = (*family.bounds, float("inf"))
+    numbers = [0.0] * len(bounds)
+    for (of, _, part), number in counted.items():
+        if of is family and part.isdigit() and int(part) < len(numbers):
+            numbers[int(part)] += number
+    buckets = list(zip(bounds, numbers, strict=True))
+    middle, most = charts.quantile(0.5, buckets), charts.quantile(0.95, buckets)
+    return {"p50": middle, "p95": most} if middle is not None and most is not None else None
+
+
+def _about(account: str, told: list[KeptNotice]) -> list[KeptNotice]:
+    return [one for one in told if one.about == account or one.about.startswith(f"{account} ")]
+
+
+def _loudest(concerns: list[Concern]) -> str:
+    kinds = {concern.kind for concern in concerns}
+    return "bad" if "bad" in kinds else "warning" if kinds else "good"
+
+
+def _concerns(
+    work: Work, state: Gauges, told: list[KeptNotice], seen: list[SeenWorker] | None, late_s: float
+) -> list[Concern]:
+    """Return what is not as it should be: what needs a person first."""
+    text, fmt = frame.words(), frame.formats()
+    attention, notices_at = url_for("console.attention.index"), url_for("console.connections.show")
+    found: list[Concern] = []
+    if number := work.deliveries["dead"]:
+        found.append(Concern("bad", text.count("overview.concern.dead", number), attention))
+    found += [
+        Concern("bad", text("overview.concern.paused", name=name), attention)
+        for name, paused in state.paused.items()
+        if paused
+    ]
+    found += [
+        Concern("bad" if one.level == "error" else "warning", f"{one.about}: {text.of_notice(one)[0]}", notices_at)
+        for one in told
+    ]
+    if seen is None:
+        found.append(Concern("warning", text("overview.concern.redis"), "#workers"))
+    elif not seen and (work.events_waiting or late_s):
+        found.append(Concern("bad", text("overview.concern.no_worker"), "#workers"))
+    if late_s > LATE_S:
+        waits = url_for("console.events.index", state="waiting")
+        found.append(Concern("warning", text("overview.concern.late", age=fmt.lasting(late_s)), waits))
+    found += [
+        Concern("warning", text("overview.concern.circuit", name=name), url_for("console.events.index", state="open"))
+        for name, circuit in state.circuits.items()
+        if circuit != "closed" and not state.paused.get(name)
+    ]
+    return sorted(found, key=lambda concern: concern.kind != "bad")

@@ -1,0 +1,81 @@
+"""Says in the reader's language what became of events and deliveries; pure, from rows of the journal to words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.delivery.dead_letter import Reason, reason
+from bridge.journal.reading import Row
+from bridge.mapping.asaas_events import EVENTS
+from bridge.model import DeliveryState, EventState, Waiting
+from bridge.web.console.formats import Formats
+from bridge.web.console.words import Words
+
+# Of several deliveries the one that most wants to be looked at stands for the event.
+_LOUDEST = (
+    DeliveryState.DEAD,
+    DeliveryState.RETRYING,
+    DeliveryState.SENDING,
+    DeliveryState.PENDING,
+    DeliveryState.DELIVERED,
+    DeliveryState.STALE,
+    DeliveryState.DISCARDED,
+    DeliveryState.FILTERED,
+)
+
+
+def event_state(event: Row, states: Mapping[str, int]) -> str:
+    """Return in one state how far an event has come: its loudest delivery's, or its own."""
+    if event["state"] == EventState.RECEIVED:
+        return "held" if event["hold_code"] else "received"
+    return next((state.value for state in _LOUDEST if states.get(state)), "unmapped")
+
+
+def event_label(name: str, language: str) -> str:
+    """Return an event's name as people say it."""
+    known = EVENTS.get(name)
+    return known.label if known and language == "pt" else name.replace("_", " ").capitalize()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a delivery or of an event that is held, and what a person may do about it."""
+
+    why: str
+    """What the state means, or what the reason code means."""
+    detail: str = ""
+    """The sentence that the bridge wrote down when it happened; English."""
+    reason: Reason | None = None
+
+
+def delivery_told(delivery: Row, text: Words, fmt: Formats) -> Told:
+    """Return why a delivery stands where it stands."""
+    state = DeliveryState(delivery["state"])
+    if state is DeliveryState.DELIVERED:
+        return Told(text("states.means.delivered", to=delivery["destination"]))
+    if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
+        return Told(
+            _waits(delivery, text, fmt), delivery["reason"] or "", reason(delivery["reason_code"], text.language)
+        )
+    known = reason(delivery["reason_code"], text.language)
+    fallback = text.maybe(f"states.means.{state}") or delivery["reason"] or text(f"states.{state}")
+    return Told(known.means if known else fallback, delivery["reason"] or "", known)
+
+
+def _waits(delivery: Row, text: Words, fmt: Formats) -> str:
+    if delivery["due_ms"] is None:
+        return text("states.line")
+    if delivery["waiting"] is None:
+        return text("states.next")
+    if delivery["waiting"] == Waiting.PAUSED:
+        return text("states.paused")
+    return text(f"states.{delivery['waiting']}", when=fmt.ago(delivery["due_ms"]))
+
+
+def amount_of(body: Mapping[str, Any], entity: str) -> Any:
+    """Return the value of an event's object, None where it has none."""
+    held = body.get(entity)
+    value = held.get("value") if isinstance(held, dict) else None
+    return value if isinstance(value, int | float | str) and not isinstance(value, bool) else None

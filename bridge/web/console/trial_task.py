@@ -1,0 +1,130 @@
+"""A test charge as long work: `bridge test-charge` with the job's page for a witness."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+from bridge.asaas.charges import Charges, Order
+from bridge.errors import BridgeError
+from bridge.journal.reading import Row
+from bridge.model import FINISHED, DeliveryState, EventState
+from bridge.recovery.diagnosis import Cause
+from bridge.recovery.trial import Seen, Trial, expected, new_mark
+from bridge.web.console.work import Result, Task
+from bridge.workbench.accounts import client_of, is_production, public_hook_url
+from bridge.workbench.trial_run import Run
+
+TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
+"""How long the deal is waited for, where the bridge pays and where a person does."""
+
+
+def trial(task: Task) -> Result:
+    """Make a test charge and follow it to the deal."""
+    runtime, params = task.runtime, task.params
+    account = params["account"]
+    client = client_of(runtime, account)
+    real = is_production(runtime, account)
+    wanted = expected([item.mapping for item in runtime.mappings.current()], account, params["billing_type"])
+    mark = new_mark()
+    order = Order(
+        mark=mark,
+        billing_type=params["billing_type"],
+        value=Decimal(params["value"]),
+        due=params["due"],
+        installments=params["installments"],
+        email=params["email"] or f"{mark}@example.com",
+        phone=params["phone"],
+    )
+    charge = Trial(Charges(client), runtime.journal, account, order, runtime.clock_ms())
+    witness = Witness(task)
+    hook_url = public_hook_url(runtime.settings, account, None)
+    run = Run(charge, wanted, runtime, client, hook_url, real=real, witness=witness, sleep=task.sleep)
+    run.begin()
+    try:
+        run.follow(params.get("timeout_s") or (TRIAL_PERSON_S if real else TRIAL_S))
+    finally:
+        if params["cleanup"]:
+            try:
+                run.remove()
+            except BridgeError as error:
+                task.step(code="not_removed", error=str(error))
+    return {
+        "proved": run.proved,
+        "asks_person": witness.asked,
+        "email": order.email,
+        "causes": [cause._asdict() for cause in run.causes],
+        "events": [
+            {
+                "id": one.event["id"],
+                "name": one.event["name"],
+                "deliveries": [_told(delivery) for delivery, _ in one.deliveries],
+            }
+            for one in run.seen
+        ],
+        "deal": {"id": run.deal.id, "stage": run.stage, "status": run.deal.status} if run.deal else None,
+    }
+
+
+def _told(delivery: Row) -> dict[str, Any]:
+    return {
+        "mapping": delivery["mapping"],
+        "destination": delivery["destination"],
+        "state": delivery["state"],
+        "reason": delivery["reason"] or "",
+    }
+
+
+class Witness:
+    """Notes each step of a test charge for its page."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._told: set[tuple[object, ...]] = set()
+        self.asked = False
+
+    def step(self, code: str, /, **values: object) -> None:
+        self._task.step(code=code, values={name: str(value) for name, value in values.items()})
+
+    @contextmanager
+    def waiting(self, for_events: Sequence[str]) -> Iterator[None]:
+        self._task.step(code="waiting", values={"events": ", ".join(for_events)})
+        yield
+
+    def news(self, seen: Sequence[Seen], now_ms: int) -> bool:
+        before = len(self._told)
+        for event, deliveries in seen:
+            number = event["id"]
+            self._once(("event", number), code="event", event=number, values={"name": event["name"]})
+            if event["state"] == EventState.PROCESSED and not deliveries:
+                self._once(("unheard", number), code="unheard", event=number)
+            for delivery, attempts in deliveries:
+                told = _told(delivery)
+                if delivery["payload"]:
+                    payload = json.loads(delivery["payload"])
+                    self._once(("payload", delivery["id"]), code="payload", event=number, payload=payload, values=told)
+                state = DeliveryState(delivery["state"])
+                if state in FINISHED or state is DeliveryState.RETRYING:
+                    tried = attempts[-1] if attempts else None
+                    answer = {"status": tried["status"], "ms": tried["duration_ms"]} if tried else {}
+                    key = ("delivery", delivery["id"], state, delivery["attempts"])
+                    self._once(key, code="delivery", event=number, state=state.value, answer=answer, values=told)
+        return len(self._told) > before
+
+    def _once(self, key: tuple[object, ...], **said: Any) -> None:
+        if key not in self._told:
+            self._told.add(key)
+            self._task.step(**said)
+
+    def sees_deal(self) -> bool:
+        self.asked = True
+        return False
+
+    def problem(self, cause: Cause) -> None:
+        """Causes stand in the result."""
+
+    def verdict(self, *, proved: bool) -> None:
+        """So does the verdict."""

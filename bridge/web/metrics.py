@@ -1,0 +1,189 @@
+"""`GET /metrics`: what Prometheus asks, the same answer from every web process.
+
+Counters and histograms are those of all processes, out of Redis; gauges are the journal's state. An answer is given
+also where one of both is away: `bridge_journal_up` and `bridge_redis_up` say which.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, current_app
+from flask.typing import ResponseReturnValue
+
+from bridge import __version__
+from bridge.errors import JournalError
+from bridge.journal import gauges, notices, reading, rounds
+from bridge.journal.gauges import Gauges
+from bridge.journal.reading import Work
+from bridge.logs import logger
+from bridge.observing.counts import SUM, Series
+from bridge.observing.families import FAMILIES, Family
+from bridge.runtime import Runtime
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+log = logger(__name__)
+
+SLOW_S = 0.05
+REUSED_S = 5.0
+"""What a look at the journal found that took longer than SLOW_S is used again for so long: a scraper must not slow
+the bridge down."""
+
+metrics = Blueprint("metrics", __name__)
+
+
+@metrics.get("/metrics")
+def numbers() -> ResponseReturnValue:
+    """Answer the numbers in Prometheus's text format."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    registry = CollectorRegistry()
+    registry.register(current_app.extensions["bridge.numbers"])
+    return Response(generate_latest(registry), mimetype="text/plain")
+
+
+class Numbers:
+    """All numbers of the bridge, as Prometheus's client collects them."""
+
+    def __init__(self, runtime: Runtime, slow_s: float = SLOW_S) -> None:
+        self._runtime = runtime
+        self._slow_s = slow_s
+        self._seen: list[Metric] = []
+        self._seen_until_s = 0.0
+
+    def describe(self) -> list[Metric]:
+        """Name nothing beforehand, or the registry would collect everything twice."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield a family of numbers at a time."""
+        build = {"version": __version__, "python": platform.python_version()}
+        yield _gauge(
+            "bridge_build_info",
+            "always 1; its labels say what runs",
+            {(build["version"], build["python"]): 1.0},
+            *build,
+        )
+        counted = self._runtime.shared_counts.totals()
+        yield _gauge("bridge_redis_up", "1 where Redis answers", float(counted is not None))
+        for family in FAMILIES:
+            yield _family(family, counted or {})
+        yield from self._quotas()
+        yield from self._journal()
+
+    def _quotas(self) -> Iterator[Metric]:
+        left = {
+            account: float(max(0, governor.limits.quota - governor.used()))
+            for account, governor in self._runtime.governors.items()
+        }
+        yield _gauge("bridge_asaas_quota_left", "requests left of the account's 12 hours", left, "account")
+
+    def _journal(self) -> list[Metric]:
+        began_s = time.monotonic()
+        if began_s < self._seen_until_s:
+            return self._seen
+        try:
+            found = [_gauge("bridge_journal_up", "1 where the journal answers", 1.0), *self._looked()]
+        except JournalError as error:
+            log.warning("metrics.journal_away", error=str(error))
+            return [_gauge("bridge_journal_up", "1 where the journal answers", 0.0)]
+        took_s = time.monotonic() - began_s
+        self._seen, self._seen_until_s = found, began_s + (REUSED_S if took_s > self._slow_s else 0)
+        return found
+
+    def _looked(self) -> Iterator[Metric]:
+        now_ms = self._runtime.clock_ms()
+        accounts = list(self._runtime.accounts)
+        with self._runtime.journal.database.read() as connection:
+            work = reading.work(connection, now_ms)
+            state = gauges.gauges(connection, now_ms)
+            levels = notices.counts(connection)
+            reconciled = rounds.results(connection, [f"reconcile:{account}" for account in accounts])
+        yield from _work(work)
+        yield from _state(state, accounts)
+        yield _gauge(
+            "bridge_notices",
+            "open notices: what a person must mend",
+            {k: float(v) for k, v in levels.items()},
+            "level",
+        )
+        yield _gauge(
+            "bridge_reconcile_missing",
+            "charges at Asaas that the journal did not know or knows in an older state, by the last scheduled round",
+            {name.split(":", 1)[1]: float(result["behind"]) for name, result in reconciled.items()},
+            "account",
+        )
+
+
+def _work(work: Work) -> Iterator[Metric]:
+    yield _gauge("bridge_events_waiting", "events that no mapping has seen yet", float(work.events_waiting))
+    yield _gauge("bridge_oldest_waiting_seconds", "age of the oldest of them", work.oldest_waiting_s)
+    states = {state: float(number) for state, number in work.deliveries.items()}
+    yield _gauge("bridge_deliveries", "deliveries that are open or dead", states, "state")
+    up = {name: float(is_up) for name, is_up in work.destinations.items()}
+    yield _gauge("bridge_destination_up", "1 closed circuit and not paused", up, "destination")
+
+
+def _state(state: Gauges, accounts: list[str]) -> Iterator[Metric]:
+    yield _gauge("bridge_oldest_owed_seconds", "age of the oldest delivery that is open", state.oldest_owed_s)
+    yield _gauge("bridge_lanes", "lanes of the journal", float(state.lanes))
+    yield _gauge("bridge_lanes_leased", "lanes that a worker works on right now", float(state.lanes_leased))
+    events = {str(lane): float(number) for lane, number in sorted(state.lane_events.items())}
+    yield _gauge("bridge_lane_events", "events that wait in a lane", events, "lane")
+    due = {str(lane): float(number) for lane, number in sorted(state.lane_due.items())}
+    yield _gauge("bridge_lane_due", "customers in a lane whose next delivery is due", due, "lane")
+    circuits = {
+        (name, each): float(each == now)
+        for name, now in state.circuits.items()
+        for each in ("closed", "open", "half_open")
+    }
+    yield _gauge("bridge_destination_circuit", "1 for the state of the circuit", circuits, "destination", "state")
+    paused = {name: float(is_paused) for name, is_paused in state.paused.items()}
+    yield _gauge("bridge_destination_paused", "1 until a person resumes it", paused, "destination")
+    codes: dict[str, float] = {}
+    for code, _ in state.notices:
+        codes[code] = codes.get(code, 0) + 1
+    yield _gauge("bridge_notices_open", "open notices by code", codes, "code")
+    for problem in ("interrupted", "penalised"):
+        said = {name: float((f"webhook.{problem}", name) in state.notices) for name in accounts}
+        yield _gauge(f"bridge_asaas_queue_{problem}", f"1 while Asaas has the queue {problem}", said, "account")
+
+
+def _gauge(
+    name: str, words: str, values: float | Mapping[str, float] | Mapping[tuple[str, str], float], *labels: str
+) -> Metric:
+    """Return a gauge without labels, or with values by one label or by two."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    if not isinstance(values, Mapping):
+        return GaugeMetricFamily(name, words, value=values)
+    family = GaugeMetricFamily(name, words, labels=labels)
+    for key, value in values.items():
+        family.add_metric([key] if isinstance(key, str) else key, value)
+    return family
+
+
+def _family(family: Family, counted: dict[Series, float]) -> Metric:
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
+    parts: dict[tuple[str, ...], dict[str, float]] = {}
+    for (of, labels, part), value in counted.items():
+        if of is family:
+            parts.setdefault(labels, {})[part] = value
+    if not family.bounds:
+        counter = CounterMetricFamily(family.name, family.help, labels=family.labels)
+        for labels, found in sorted(parts.items()):
+            counter.add_metric(labels, found[""])
+        return counter
+    histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+    for labels, found in sorted(parts.items()):
+        upward = accumulate(found.get(str(index), 0) for index in range(len(family.bounds) + 1))
+        bounds = [*(f"{bound:g}" for bound in family.bounds), "+Inf"]
+        histogram.add_metric(labels, list(zip(bounds, upward, strict=True)), found.get(SUM, 0.0))
+    return histogram

@@ -1,0 +1,211 @@
+"""What `bridge doctor` and the console make of what is seen: pure, from values to verdicts with what mends them.
+
+No secret gets in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from bridge.alerting.sending import Result
+from bridge.asaas import webhook_token
+from bridge.asaas.webhook_rules import Problem
+from bridge.clint import check_url
+from bridge.mapping import Mapping, ReadMapping, Severity
+from bridge.model import NoticeLevel
+from bridge.settings import Account, Settings, variable
+
+
+class State(StrEnum):
+    """A verdict."""
+
+    FINE = "fine"
+    WARNING = "warning"  # it works, but not for long or not as it should
+    WRONG = "wrong"  # it does not work until it is mended
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    value: str
+    state: State = State.FINE
+    mend: str = ""
+    code: str = ""
+    """By which a mend is said in another language."""
+
+
+_BY_LEVEL = {NoticeLevel.WARNING: State.WARNING, NoticeLevel.ERROR: State.WRONG}
+_KEY_KINDS = {"$aact_prod_": "production", "$aact_hmlg_": "sandbox"}
+_HOSTS = {
+    "api.asaas.com": "production",
+    "www.asaas.com": "production",
+    "api-sandbox.asaas.com": "sandbox",
+    "sandbox.asaas.com": "sandbox",
+}
+_CLINT = re.compile(r"https://functions-api\.clint\.digital/endpoints/integration/[a-z]+/[0-9a-fA-F-]{36}/?")
+_CLOCK_WARNING_S, _CLOCK_WRONG_S = 30, 300
+_DISK_WARNING, _DISK_WRONG = 1024**3, 100 * 1024**2
+_QUOTA_WARNING, _QUOTA_WRONG = 0.8, 0.98
+
+
+def by_level(level: str) -> State:
+    """Return the verdict that a notice's level stands for."""
+    return _BY_LEVEL[NoticeLevel(level)]
+
+
+def alerts(results: Sequence[Result]) -> Iterator[Check]:
+    """Judge the URLs to which people are told what needs them."""
+    if not results:
+        yield Check("alerts", "BRIDGE_ALERT_URLS is unset: nobody is told; `bridge notices list` has what is wrong")
+    for number, result in enumerate(results, 1):
+        name = f"alerts {number}"
+        if result.sent:
+            yield Check(name, f"{result.service}, can be used; `bridge alerts test` sends a message")
+        else:
+            mend = "mend BRIDGE_ALERT_URLS; apprise's documentation has the form of each service's URL"
+            yield Check(name, f"{result.service}: {result.problem}", State.WRONG, mend)
+
+
+def key(account: Account, api_url: str, mappings: Iterable[Mapping]) -> Check:
+    """Judge an account's API key: is it there where a mapping needs it, and does it fit the API's address."""
+    name = variable("ASAAS_API_KEY", account.name)
+    if not account.api_key:
+        needy = [m.name for m in mappings if m.enabled and m.account == account.name and m.filter_needs | m.field_needs]
+        mend = "make a key in Asaas (Integrações, Chaves de API) and put it in single quotes"
+        if needy:
+            return Check(
+                name, f"unset, but {', '.join(needy)} needs what only the API knows", State.WRONG, mend, "key.needed"
+            )
+        return Check(name, "unset: no webhook set-up and no watch on the queue", State.WARNING, mend, "key.unset")
+    kind = next((kind for prefix, kind in _KEY_KINDS.items() if account.api_key.startswith(prefix)), "older")
+    host = urlsplit(api_url).hostname or ""
+    at = _HOSTS.get(host, "")
+    if at and kind != "older" and at != kind:
+        mend = "take ASAAS_API_URL away: the key says which API it belongs to"
+        return Check(name, f"a {kind} key, but ASAAS_API_URL is {at}'s", State.WRONG, mend, "key.other_api")
+    if kind == "older" and not api_url:
+        mend = "copy the whole key in single quotes, for a shell takes $aact for a variable of its own"
+        return Check(name, "set, but it does not begin with $aact_prod_ or $aact_hmlg_", State.WRONG, mend, "key.cut")
+    return Check(name, f"a {kind} key" + (f", API at {host}" if host else ""))
+
+
+def token(account: Account, used: tuple[int | None, int | None] = (None, None), now_ms: int = 0) -> Check:
+    """Judge an account's webhook token, or two; `used` is when an event last came with the new one and the old one."""
+    name = variable("ASAAS_WEBHOOK_TOKEN", account.name)
+    if not account.webhook_token:
+        mend = "run: bridge webhook register, which makes one; put it into the environment"
+        return Check(name, "unset: every event of the account is refused", State.WRONG, mend, "token.unset")
+    problem = webhook_token.problem(account.webhook_token)
+    if problem:
+        return Check(
+            name, problem, State.WARNING, "unset it and run: bridge webhook register --new-token", "token.weak"
+        )
+    if account.old_webhook_token:
+        return Check(name, *_warned(webhook_token.rotation(*used, now_ms, account.name)))
+    return Check(name, "set")
+
+
+def _warned(said: tuple[str, str]) -> tuple[str, State, str]:
+    what, mend = said
+    return what, State.WARNING, mend
+
+
+def failpoint(settings: Settings) -> Iterator[Check]:
+    """Complain of a setting that is for tests only."""
+    if settings.bridge_failpoint:
+        told = f"BRIDGE_FAILPOINT is set: processes kill themselves at {settings.bridge_failpoint}"
+        yield Check("failpoint", told, State.WRONG, "unset it and start all processes again", "failpoint")
+
+
+def destinations(settings: Settings, mappings: Iterable[Mapping]) -> list[Check]:
+    """Judge each destination's URL, and whether those that mappings name are there."""
+    checks = []
+    copy = "copy the URL from Clint: the origin's integrations, Receber Webhook"
+    for name, url in sorted(settings.destinations.items()):
+        label = variable("CLINT_WEBHOOK_URL", name)
+        problem = check_url(url, settings.bridge_allow_private_destinations)
+        if problem:
+            checks.append(Check(label, problem, State.WRONG, copy, "url"))
+        elif not _CLINT.fullmatch(url) and not settings.bridge_allow_private_destinations:
+            checks.append(
+                Check(label, "does not look like a URL of a Clint webhook integration", State.WARNING, copy, "url")
+            )
+        else:
+            checks.append(Check(label, "set"))
+    named = {destination for mapping in mappings if mapping.enabled for destination in mapping.destinations}
+    for name in sorted((named or {"default"}) - settings.destinations.keys()):
+        checks.append(Check(variable("CLINT_WEBHOOK_URL", name), "unset", State.WRONG, copy, "url"))
+    return checks
+
+
+def mapping_files(read: Sequence[ReadMapping], mappings: Sequence[Mapping]) -> Check:
+    """Judge the mapping files and the mappings in use."""
+    errors = sum(finding.severity is Severity.ERROR for one in read for finding in one.findings)
+    enabled = [mapping.name for mapping in mappings if mapping.enabled]
+    if errors:
+        return Check("mappings", f"files with errors, got {errors}", State.WRONG, "run: bridge mappings lint", "files")
+    if not enabled:
+        return Check(
+            "mappings", "none is enabled, so nothing is sent", State.WRONG, "see: bridge mappings show", "none_enabled"
+        )
+    return Check("mappings", ", ".join(enabled))
+
+
+def clock(answered_at: str, now_s: float) -> Check:
+    """Judge this machine's clock by the Date of an answer."""
+    try:
+        off_s = now_s - parsedate_to_datetime(answered_at).timestamp()
+    except ValueError:
+        return Check("clock", "unknown: Asaas's answer has no date")
+    state = (
+        State.WRONG if abs(off_s) > _CLOCK_WRONG_S else State.WARNING if abs(off_s) > _CLOCK_WARNING_S else State.FINE
+    )
+    value = f"{abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} Asaas"
+    mend = "" if state is State.FINE else "let this machine's clock be set by NTP: retries and leases go by it"
+    return Check("clock", value, state, mend, "clock" if mend else "")
+
+
+def quota(account: str, used: int, limit: int) -> Check:
+    """Judge how much of an account's requests is used, as far as the bridge counts them."""
+    share = used / limit
+    state = State.WRONG if share >= _QUOTA_WRONG else State.WARNING if share >= _QUOTA_WARNING else State.FINE
+    mend = "" if state is State.FINE else "events wait until the 12 hours are over; Asaas raises the quota on request"
+    return Check(f"quota {account}", f"{used} of {limit} requests in 12 hours", state, mend, "quota" if mend else "")
+
+
+def webhook(account: str, urls: Sequence[str], problems: Sequence[Problem]) -> list[Check]:
+    """Judge an account's webhook at Asaas."""
+    name = f"webhook {account}"
+    if not problems:
+        return [Check(name, ", ".join(urls))]
+    return [Check(name, problem.what, _BY_LEVEL[problem.level], problem.mend, problem.code) for problem in problems]
+
+
+def door(name: str, status: int | None) -> Check:
+    """Judge what the bridge's own door answered from outside to the right token with no event: 400 is right."""
+    if status == 400:
+        return Check(name, "the bridge answers there and knows the token")
+    mend = "is the tunnel or the proxy up, and does it lead to this bridge's port? see: bridge webhook register --url"
+    if status is None:
+        return Check(name, "nobody answers there", State.WRONG, mend, "door.away")
+    if status == 401:
+        mend = "start the bridge again with the environment of this command"
+        return Check(name, "the bridge that answers there has another token", State.WRONG, mend, "door.token")
+    if status == 404:
+        mend = "start the bridge again with the environment of this command, or mend the address"
+        return Check(name, "what answers there does not know the account, got 404", State.WRONG, mend, "door.account")
+    return Check(name, f"what answers there is not the bridge, got {status}", State.WRONG, mend, "door.away")
+
+
+def disk(where: str, free: int) -> Check:
+    """Judge the free space where the data lies."""
+    state = State.WRONG if free < _DISK_WRONG else State.WARNING if free < _DISK_WARNING else State.FINE
+    mend = "" if state is State.FINE else "make room: a journal that can't be written keeps no event"
+    return Check("disk", f"{free / 1024**3:.1f} GiB free at {where}", state, mend, "disk" if mend else "")

@@ -1,0 +1,172 @@
+"""What registering the webhook changes at Asaas: planned from what is there, and done; and starting it again.
+
+The plan is pure. A token is made here only where it is needed, and Asaas never gives it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.asaas import webhook_token
+from bridge.asaas.webhook_rules import needed, ours
+from bridge.asaas.webhooks import SEND_TYPES, Webhook, Webhooks
+from bridge.errors import AsaasRejected, NotFound, SettingsError, UsageError
+from bridge.mapping import Mapping
+from bridge.mapping.asaas_events import EVENTS
+from bridge.settings import variable
+
+ACCOUNT_FAMILIES = ("ACCOUNT_STATUS", "ACCESS_TOKEN")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the operator asks for."""
+
+    account: str
+    url: str | None
+    events: frozenset[str]
+    token: str = field(repr=False)
+    """The token of the environment; empty where none is set."""
+    send_type: str | None = None
+    email: str | None = None
+    new_token: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done."""
+
+    wanted: Wanted
+    before: Webhook | None
+    """The webhook that is there; None: one is to be made."""
+    token: str = field(repr=False)
+    """The token to set; empty: the webhook keeps its own."""
+    made_token: bool
+    others: tuple[str, ...]
+    """Webhooks with the bridge's path on another host."""
+
+    @property
+    def loses(self) -> list[str]:
+        """The events that the webhook would not bring any more."""
+        return sorted(set(self.before.events) - self.wanted.events) if self.before else []
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done."""
+
+    plan: Plan
+    webhook: Webhook
+    changed: tuple[str, ...]
+
+
+def events_wanted(
+    mappings: Iterable[Mapping], source: str, account: str, *, every: bool, account_events: bool
+) -> frozenset[str]:
+    """Return the events to subscribe to; raise UsageError where nothing asks for any."""
+    if every:
+        return frozenset(EVENTS)
+    names = needed(mappings, account)
+    if account_events:
+        names |= {event.name for event in EVENTS.values() if event.family in ACCOUNT_FAMILIES}
+    if not names:
+        raise UsageError(
+            f"no enabled mapping names an event of account {account}",
+            where=source,
+            mend="write one (see: bridge mappings lint), or subscribe to every event with --all",
+        )
+    return names
+
+
+def plan(webhooks: Sequence[Webhook], wanted: Wanted) -> Plan:
+    """Return what is to be done; raise where the environment's token or the URL can't be used."""
+    name = variable("ASAAS_WEBHOOK_TOKEN", wanted.account)
+    if wanted.token and (problem := webhook_token.problem(wanted.token)):
+        raise SettingsError([f"{name} {problem}; unset it, and the bridge makes one that Asaas takes"])
+    found = ours(webhooks, wanted.account, wanted.url)
+    others = tuple(one.url for one in ours(webhooks, wanted.account) if one not in found)
+    if len(found) > 1:
+        raise UsageError(f"{len(found)} webhooks lead to the bridge", mend="name one by its address with --url")
+    before = found[0] if found else None
+    if before is None and wanted.url is None:
+        raise UsageError(
+            "the bridge can't know under which address Asaas reaches it",
+            mend="give it with --url, such as https://bridge.example.com, or set BRIDGE_PUBLIC_URL",
+        )
+    makes = wanted.new_token or (not wanted.token and not (before and before.has_token))
+    return Plan(wanted, before, webhook_token.generate() if makes else wanted.token, makes, others)
+
+
+def apply(webhooks: Webhooks, planned: Plan) -> Done:
+    """Make or change the webhook."""
+    wanted, before = planned.wanted, planned.before
+    if before is None:
+        try:
+            made = webhooks.create(
+                url=wanted.url or "",
+                events=wanted.events,
+                token=planned.token,
+                send_type=wanted.send_type or SEND_TYPES[0],
+                email=wanted.email,
+            )
+        except AsaasRejected as error:
+            mend = "an account has ten webhooks at most" if wanted.email else "give an address with --email"
+            raise AsaasRejected(error.what, where=error.where, mend=mend) from None
+        return Done(planned, made, ("made",))
+    changes: dict[str, Any] = {}
+    if set(before.events) != wanted.events:
+        changes["events"] = sorted(wanted.events)
+    if wanted.send_type and wanted.send_type != before.send_type:
+        changes["sendType"] = wanted.send_type
+    if not before.enabled:
+        changes["enabled"] = True
+    said = _said(before, changes)
+    if planned.token:
+        # Asaas does not say which token it has; writing the right one again mends a wrong one.
+        changes["authToken"] = planned.token
+    if planned.made_token:
+        said.append("a new token")
+    return Done(planned, webhooks.update(before, changes) if changes else before, tuple(said))
+
+
+def _said(before: Webhook, changes: dict[str, Any]) -> list[str]:
+    said = []
+    if "events" in changes:
+        more, less = set(changes["events"]) - set(before.events), set(before.events) - set(changes["events"])
+        said += [f"subscribed to {', '.join(sorted(more))}"] if more else []
+        said += [f"no longer subscribed to {', '.join(sorted(less))}"] if less else []
+    if "sendType" in changes:
+        said.append(f"sends {changes['sendType']}, before {before.send_type}")
+    if "enabled" in changes:
+        said.append("switched on")
+    return said
+
+
+def resumed(webhooks: Webhooks, account: str, url: str | None) -> list[tuple[Webhook, list[str]]]:
+    """Start interrupted queues and take penalties off; return each of our webhooks with what was done.
+
+    Raises NotFound where the account has no webhook that leads to the bridge.
+    """
+    results = []
+    for one in found_ours(webhooks, account, url):
+        done = []
+        if one.interrupted:
+            webhooks.update(one, {"interrupted": False})
+            done.append("started")
+        if one.penalised:
+            webhooks.remove_backoff(one)
+            done.append("forgiven")
+        results.append((one, done))
+    return results
+
+
+def found_ours(webhooks: Webhooks, account: str, url: str | None) -> list[Webhook]:
+    """Return the account's webhooks that lead to the bridge; raise NotFound where there is none."""
+    found = ours(webhooks.all(), account, url)
+    if not found:
+        raise NotFound(
+            f"account {account} has no webhook at Asaas that leads to the bridge", mend="see: bridge webhook status"
+        )
+    return found

@@ -1,0 +1,71 @@
+"""Looks for leases and due times that a clock which was ahead has left, so that nothing waits for it to come round.
+
+With PostgreSQL all go by its clock, and counting on by themselves they see no step of it; a machine with SQLite has one
+clock, and somebody may set it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from bridge.delivery.retry import PAUSE_LOOK_MS
+from bridge.errors import BridgeError
+from bridge.journal import Journal, ahead
+from bridge.logs import logger
+
+log = logger(__name__)
+
+EVERY_S = 5.0
+SLACK_MS = 60_000
+"""Two processes need not agree to the second, and one may have been started with longer waits than the other."""
+
+
+class ClockWatch:
+    """Looks until it is stopped."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        lease_s: float,
+        retry_cap_s: float,
+        clock_ms: Callable[[], int],
+        counted_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal = journal
+        self._lease_s = lease_s
+        self._longest_wait_ms = max(int(retry_cap_s * 1000), PAUSE_LOOK_MS) + SLACK_MS
+        self._clock_ms = clock_ms
+        self._counted_s = counted_s
+        self._seen: dict[tuple[int, int], float] = {}
+
+    def run(self, stopping: threading.Event) -> None:
+        """Look every few seconds; what fails is logged and tried again."""
+        while not stopping.is_set():
+            try:
+                self.look()
+            except BridgeError as error:
+                log.warning("clock.not_looked", error=str(error))
+            stopping.wait(EVERY_S)
+
+    def look(self) -> int:
+        """Take away what lies further ahead than it can; return how much that was.
+
+        A lease must have looked so for as long as a lease lasts: an owner that lives renews it meanwhile.
+        """
+        now_ms = self._clock_ms()
+        latest_ms = now_ms + self._longest_wait_ms
+        with self._journal.database.read() as connection:
+            found = ahead.leases(connection, now_ms + int(self._lease_s * 1000) + SLACK_MS)
+            far = ahead.is_any_due_after(connection, latest_ms)
+        at_s = self._counted_s()
+        self._seen = {seen: self._seen.get(seen, at_s) for seen in found.items()}
+        left = {lane: until_ms for (lane, until_ms), since_s in self._seen.items() if at_s - since_s >= self._lease_s}
+        if not left and not far:
+            return 0
+        with self._journal.database.write() as connection:
+            ended = ahead.end_leases(connection, left)
+            moved = ahead.due_now(connection, now_ms, latest_ms)
+        log.warning("clock.was_ahead", leases=ended, due=moved, mend="keep this machine's clock right, as by NTP")
+        return ended + moved

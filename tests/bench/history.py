@@ -1,0 +1,55 @@
+"""A journal's history: copies of events that went their whole way, as many as are wanted, made by the database itself.
+
+Each copy is an event with its delivery and its attempt, of the same customers and lanes, so that what is posted next
+meets a journal as it is after years.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Table, func, select, text
+
+from bridge.journal.database import Database
+from bridge.journal.schema import attempts, deliveries, events
+
+_PORTION = 20_000
+_OBJECT = "'old_pay_' || (n.i / 4)"
+
+
+def fill(database: Database, count: int) -> None:
+    """Add so many finished events; the first rows of the journal, which must be finished, are what is copied."""
+    with database.read() as connection:
+        templates = int(connection.scalar(select(func.count()).select_from(attempts)) or 0)
+        base = int(connection.scalar(select(func.max(events.c.id))) or 0) + 1
+    own = ":base + n.i"
+    statements = [
+        _copy(events, {"id": own, "event_key": "'old_' || n.i", "object_id": _OBJECT}),
+        _copy(deliveries, {"id": own, "event_id": own, "object_id": _OBJECT}),
+        _copy(attempts, {"id": own, "delivery_id": own}),
+    ]
+    for first in range(0, count, _PORTION):
+        last = min(first + _PORTION, count) - 1
+        with database.write() as connection:
+            for statement in statements:
+                connection.execute(
+                    text(statement), {"first": first, "last": last, "base": base, "templates": templates}
+                )
+    if not database.is_sqlite:
+        with database.write() as connection:
+            for table in (events, deliveries, attempts):
+                name = table.name
+                sequence = f"pg_get_serial_sequence('{name}', 'id')"
+                connection.execute(text(f"SELECT setval({sequence}, (SELECT max(id) FROM {name}))"))
+            connection.execute(text("ANALYZE"))  # as its autovacuum would by then
+
+
+def _copy(table: Table, changed: Mapping[str, str]) -> str:
+    names = [column.name for column in table.columns]
+    values = ", ".join(changed.get(name, f"old.{name}") for name in names)
+    return (
+        "WITH RECURSIVE n(i) AS ("
+        "SELECT CAST(:first AS bigint) UNION ALL SELECT i + 1 FROM n WHERE i < CAST(:last AS bigint)) "
+        f"INSERT INTO {table.name} ({', '.join(names)}) "
+        f"SELECT {values} FROM n JOIN {table.name} old ON old.id = 1 + (n.i % :templates)"
+    )

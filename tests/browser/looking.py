@@ -1,0 +1,110 @@
+"""A browser before the console: what a person does there, and what must be true of every page that is looked at.
+
+A page has no error in its console, nothing that axe finds, and no scroll to the side on a phone. A screenshot of each
+stays in `build/screens`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from playwright.sync_api import Browser, ConsoleMessage, Page
+
+from bridge.web.console.words import Words
+
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
+SCREENS = Path(__file__).parents[2] / "build" / "screens"
+LOCALES = {"pt": "pt-BR", "en": "en-US"}
+PHONE, DESK = 390, 1440
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_RULES = "wcag2a wcag2aa wcag21a wcag21aa wcag22aa best-practice"
+
+
+class Visitor:
+    """A person with a browser of their own, in one language."""
+
+    def __init__(self, browser: Browser, base_url: str, language: str, width: int = DESK) -> None:
+        self.text = Words(language)
+        self.language = language
+        self.errors: list[str] = []
+        self._context = browser.new_context(
+            base_url=base_url,
+            locale=LOCALES[language],
+            viewport={"width": width, "height": 900},
+            reduced_motion="reduce",
+        )
+        self.page: Page = self._context.new_page()
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._context.close()
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.errors.append(message.text)
+
+    def sign_in(self, password: str, name: str = "Ana") -> None:
+        """Sign in as a person does."""
+        self.page.goto("/login")
+        self.page.get_by_label(self.text("signin.password")).fill(password)
+        self.page.get_by_label(self.text("signin.name")).fill(name)
+        self.page.get_by_role("button", name=self.text("signin.enter")).click()
+        self.page.wait_for_url("**/")
+
+    def look(self, name: str, *, light: bool = True, dark: bool = True) -> None:
+        """Look at the page as it is now on a desk and on a phone, light and dark; fail on any fault."""
+        for scheme, wanted in (("light", light), ("dark", dark)):
+            if not wanted:
+                continue
+            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # a literal, which a tuple forgets
+            for width in (DESK, PHONE):
+                self.page.set_viewport_size({"width": width, "height": 900})
+                self._screenshot(f"{name}-{self.language}-{scheme}-{width}")
+                assert self._too_wide() <= width, f"{name} scrolls to the side at {width} pixels"
+            faults = self.faults()
+            assert faults == [], f"{name} is not accessible ({scheme}): {faults}"
+        self.page.emulate_media(color_scheme="light")
+        self.page.set_viewport_size({"width": DESK, "height": 900})
+        assert self.errors == [], f"{name} has errors in its console"
+
+    def _screenshot(self, name: str) -> None:
+        SCREENS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENS / f"{re.sub(r'[^a-z0-9-]+', '-', name.lower())}.png", full_page=True)
+
+    def _too_wide(self) -> int:
+        width: int = self.page.evaluate("document.documentElement.scrollWidth")
+        return width
+
+    def faults(self) -> list[str]:
+        """Return what axe finds wrong with the page: the rule, and the first element that breaks it."""
+        # Evaluated by the debugger, which the page's own policy does not bind: the page stays as strict as it is.
+        self.page.evaluate(_axe())
+        found: dict[str, Any] = self.page.evaluate(
+            f"axe.run(document, {{resultTypes: ['violations'], runOnly: '{_RULES}'.split(' ')}})"
+        )
+        return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found["violations"]]
+
+
+@cache
+def _axe() -> str:
+    return AXE.read_text(encoding="utf-8")

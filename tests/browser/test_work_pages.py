@@ -1,0 +1,183 @@
+"""The pages on which something is done, in a real browser, against a bridge in real processes and the simulators."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser
+
+from bridge.simulator.asaas import DEFAULT_KEY
+from bridge.simulator.clint.account import DEFAULT_TOKEN
+from tests.acceptance.deployment import ROOT, Deployment
+from tests.browser.looking import LOCALES, Visitor
+
+PASSWORD = "cavalo bateria grampo"
+WORDS = {
+    "pt": {
+        "proved": "Provado: a cobrança virou negócio",
+        "again": "passaria",
+        "lacking": "não está aqui como no Asaas",
+        "brought": "entregue aos workers",
+        "sent": "Seria enviado a",
+        "refused": "Não foi salvo: há erros",
+        "checks": "Última verificação",
+        "registered": "Webhook registrado",
+        "taken": "O Clint aceitou",
+        "saved": "Salvo como revisão",
+    },
+    "en": {
+        "proved": "Proved: the charge became a deal",
+        "again": "would go through again",
+        "lacking": "not known as Asaas has it",
+        "brought": "handed to the workers",
+        "sent": "Would be sent to",
+        "refused": "Not saved: there are errors",
+        "checks": "Last checked",
+        "registered": "Webhook registered",
+        "taken": "Clint took it",
+        "saved": "Saved as revision",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def bridge(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Deployment]:
+    """Give a bridge that runs, with the mappings it ships with and a console with a password."""
+    scratch = tmp_path_factory.mktemp("console")
+    shutil.copytree(ROOT / "mappings", scratch / "mappings")
+    settings = {"CLINT_API_TOKEN": DEFAULT_TOKEN, "BRIDGE_PASSWORD": PASSWORD}
+    deployment = Deployment(scratch, f"sqlite:///{scratch}/journal.db", redis_url, scratch / "mappings", settings)
+    with deployment:
+        deployment.env["CLINT_API_URL"] = deployment.clint_url
+        deployment.start()
+        yield deployment
+
+
+def sees(me: Visitor, name: str, says: str = "") -> None:
+    """Wait for words on the page, then look at it; at night too, in one of the languages."""
+    if says:
+        me.page.get_by_text(says).first.wait_for(timeout=120_000)
+    me.look(name, dark=me.language == "pt")
+
+
+@pytest.mark.parametrize("language", sorted(LOCALES))
+def test_a_day_of_an_operator(chromium: Browser, bridge: Deployment, language: str) -> None:
+    """Connect, prove the way by a test charge, change a mapping, run it over the last events, reconcile."""
+    url, words = f"http://127.0.0.1:{bridge.web_ports[0]}", WORDS[language]
+    with Visitor(chromium, url, language) as me:
+        me.sign_in(PASSWORD)
+        _connects(me, url, words)
+        _tries(me, words)
+        _maps(me, words)
+        _reconciles(me, bridge, words)
+
+
+def _connects(me: Visitor, url: str, words: dict[str, str]) -> None:
+    page = me.page
+
+    page.goto("/connections/default/webhook")
+    sees(me, "webhook-empty")
+    page.fill("#url", url)
+    page.click("form[action$='/webhook'] button.primary")
+    sees(me, "webhook-confirm")
+    page.click("button[name=confirmed]")
+    sees(me, "webhook-done", words["registered"])
+    page.goto("/connections/default/webhook")
+    sees(me, "webhook")
+    page.goto("/connections")
+    page.click(".heading button.primary")
+    page.locator("#checks-title").wait_for(timeout=60_000)
+    page.goto("/connections")
+    sees(me, "connections", words["checks"])
+    page.goto("/connections/destinations/default/test")
+    sees(me, "destination-test")
+    page.check("input[name=confirmed]")
+    page.click("main button.primary")
+    sees(me, "destination-tested", words["taken"])
+
+
+def _tries(me: Visitor, words: dict[str, str]) -> None:
+    page = me.page
+    page.goto("/test-charge")
+    sees(me, "trial")
+    page.click("main form button.primary")
+    page.wait_for_url("**/work/*")
+    page.reload()
+    page.get_by_text(words["proved"]).first.wait_for(timeout=120_000)
+    sees(me, "trial-proved")
+
+
+def _maps(me: Visitor, words: dict[str, str]) -> None:
+    page = me.page
+    page.goto("/mappings")
+    sees(me, "mappings")
+    page.click("text=cobranca_paga")
+    page.locator(".cm-editor").wait_for()
+    page.locator("#preview .badge").first.wait_for()
+    sees(me, "mapping-edit")
+    page.locator(".cm-content").click()
+    page.keyboard.press("Control+End")
+    page.keyboard.insert_text("nonsense: 1\n")
+    page.locator(".findings .error").first.wait_for()
+    page.locator(".cm-lint-marker-error").first.wait_for()
+    page.click("button[name=save]")
+    page.get_by_text(words["refused"]).first.wait_for()
+    me.errors.clear()  # the browser itself notes the answer 422
+    sees(me, "mapping-refused", words["refused"])
+    page.locator(".cm-content").click()
+    page.keyboard.press("Control+End")
+    for _ in "nonsense: 1\n":
+        page.keyboard.press("Backspace")
+    page.keyboard.insert_text(f"# {me.language}\n")
+    page.click("button[name=run]")
+    page.wait_for_url("**/run")
+    sees(me, "mapping-run", words["saved"])
+    page.click("main form button.primary >> nth=0")
+    page.get_by_text(words["again"]).first.wait_for(timeout=60_000)
+    sees(me, "replay-preview", words["sent"])
+    page.click("main form button.primary")
+    page.locator(".flash.good").first.wait_for(timeout=60_000)
+    sees(me, "replay-done")
+    page.goto("/mappings/cobranca_paga/history")
+    sees(me, "mapping-history")
+    page.goto("/mappings/cobranca_paga/checklist")
+    sees(me, "mapping-checklist")
+
+    page.goto("/mappings-new")
+    page.check("input[value=PAYMENT_OVERDUE]")
+    page.fill("#name", f"vencida_{me.language}")
+    sees(me, "mapping-new")
+    page.click("button[name=show]")
+    sees(me, "mapping-new-text")
+    page.click("main form button.primary")
+    page.wait_for_url("**/mappings/vencida_*")
+
+
+def _reconciles(me: Visitor, bridge: Deployment, words: dict[str, str]) -> None:
+    page = me.page
+    _missed_charge(bridge)
+    page.goto("/reconcile")
+    sees(me, "reconcile")
+    page.click("main form button.primary")
+    page.get_by_text(words["lacking"]).first.wait_for(timeout=60_000)
+    sees(me, "reconcile-report")
+    page.click("main .callout button.primary")
+    page.locator(".previews").first.wait_for(timeout=60_000)
+    sees(me, "backfill-preview")
+    page.click("main .callout button.primary")
+    page.get_by_text(words["brought"]).first.wait_for(timeout=60_000)
+    sees(me, "backfill-done")
+
+
+def _missed_charge(bridge: Deployment) -> None:
+    """Make a charge at Asaas while no webhook brings its events."""
+    with httpx.Client(base_url=f"{bridge.asaas_url}/v3", headers={"access_token": DEFAULT_KEY}) as asaas:
+        hooks = asaas.get("/webhooks").json()["data"]
+        for hook in hooks:
+            asaas.put(f"/webhooks/{hook['id']}", json={"enabled": False}).raise_for_status()
+        customer = asaas.post("/customers", json={"name": "Cliente Perdido", "cpfCnpj": "24971563792"}).json()["id"]
+        charge = {"customer": customer, "billingType": "PIX", "value": 42, "dueDate": "2030-01-01"}
+        asaas.post("/payments", json=charge).raise_for_status()

@@ -1,0 +1,191 @@
+"""The console's list of events: what each filter and each search finds, newest first, page by page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bridge.journal import Journal, browsing, retention, search
+from bridge.journal.browsing import Wanted
+from bridge.journal.search import Term, terms_of_customer, terms_of_object
+from bridge.model import DeliveryState
+from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, revision
+
+CUSTOMER = {
+    "id": "cus_ana",
+    "name": "Ana Lúcia D'Ávila",
+    "company": "Padaria Sol",
+    "email": "Ana@Example.com",
+    "cpfCnpj": "24971563792",
+    "mobilePhone": "47996321478",
+    "additionalEmails": "contas@example.com,fiscal@example.com",
+    "externalReference": "erp-77",
+}
+
+
+def found(journal: Journal, limit: int = 50, before: int | None = None, **wanted: Any) -> list[int]:
+    """Return the numbers of the wanted events as the list shows them."""
+    with journal.database.read() as connection:
+        return [row["id"] for row in browsing.browse(connection, Wanted(**wanted), limit, before)]
+
+
+@pytest.fixture
+def known(journal: Journal) -> dict[str, int]:
+    """Give a journal with one event of each kind, by what stands in it."""
+    revision(journal)
+    ana, bia = (
+        keep(journal, incoming(customer, object_id=object_id, received_ms=NOW_MS + n * 60_000, **more))[0]
+        for n, (customer, object_id, more) in enumerate(
+            [
+                ("cus_ana", "pay_ana", {}),
+                ("cus_bia", "pay_bia", {"name": "PAYMENT_OVERDUE", "account": "matriz"}),
+            ]
+        )
+    )
+    dead = owe(journal, event_id=ana, customer="cus_ana")
+    put_in_state(journal, dead, DeliveryState.DEAD, due_ms=None)
+    open_ = owe(journal, event_id=bia, customer="cus_bia", mapping="vencida", account="matriz")
+    entity = payment("cus_ana", invoiceNumber="16479671", externalReference="PLP-9", subscription="sub_1")
+    terms = [*terms_of_object("default", "pay_ana", entity), *terms_of_customer("default", "cus_ana", CUSTOMER)]
+    with journal.database.write() as connection:
+        search.write(connection, terms)
+        search.write(connection, terms)
+        search.write(connection, [])
+    return {"ana": ana, "bia": bia, "dead": dead, "open": open_}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pay_ana",
+        "cus_ana",
+        "16479671",
+        "PLP-9",
+        "plp-9",
+        "sub_1",
+        "Ana",
+        "ana lucia",
+        "LÚCIA ávila",
+        "padaria",
+        "ana@example.com",
+        "fiscal@example.com",
+        "249.715.637-92",
+        "24971563792",
+        "(47) 99632-1478",
+        "+55 47 99632-1478",
+        "erp-77",
+    ],
+)
+def test_a_search_leads_to_the_charge_and_the_customer(journal: Journal, known: dict[str, int], text: str) -> None:
+    """Ids, invoice number, reference, words of the name, e-mail, document and phone, as people write them."""
+    assert found(journal, text=text) == [known["ana"]]
+
+
+@pytest.mark.parametrize("text", ["nobody", "ana bia", "an", "24971563793", "evt_x&1", "0", "%"])
+def test_a_search_finds_nothing_else(journal: Journal, known: dict[str, int], text: str) -> None:
+    """All words must lead to the same customer, and nothing is found by a part of a word."""
+    assert found(journal, text=text) == []
+
+
+def test_a_search_takes_the_number_and_the_id_of_an_event(journal: Journal, known: dict[str, int]) -> None:
+    """The number from the list and the whole id that Asaas gave."""
+    (id_,) = keep(journal, incoming(key="evt_abc&7"))
+
+    assert found(journal, text="evt_abc&7") == [id_]
+    assert found(journal, text=str(known["bia"])) == [known["bia"]]
+
+
+def test_no_name_or_document_stands_in_the_index(journal: Journal, known: dict[str, int]) -> None:
+    """Terms are hashes with a key that each journal draws for itself."""
+    with journal.database.read() as connection:
+        kept = connection.exec_driver_sql("SELECT term FROM search_terms").scalars().all()
+
+    assert len(kept) > 10
+    assert all(len(term) == 24 and int(term, 16) for term in kept)
+
+
+def test_what_leads_to_a_customer_goes_with_the_last_full_event(journal: Journal, known: dict[str, int]) -> None:
+    """As long as one event of the customer is full, the search finds it; then nothing leads there any more."""
+    put_in_state(journal, known["dead"], DeliveryState.DISCARDED, finished_ms=NOW_MS)
+    (later,) = keep(journal, incoming("cus_ana", object_id="pay_later"))
+    with journal.database.write() as connection:
+        connection.exec_driver_sql("UPDATE events SET state = 'processed'")
+        assert retention.empty(connection, [known["ana"]], NOW_MS + 10, NOW_MS) == 1
+    assert found(journal, text="Ana") == [later, known["ana"]]
+    assert found(journal, text="16479671") == []
+    with journal.database.write() as connection:
+        assert retention.remove(connection, [later], NOW_MS + 10) == 1
+    assert found(journal, text="Ana") == []
+
+
+def test_each_filter_finds_its_own(journal: Journal, known: dict[str, int]) -> None:
+    """State, mapping, event, account and time, alone and together."""
+    ana, bia = known["ana"], known["bia"]
+
+    assert found(journal) == [bia, ana]
+    assert found(journal, state="dead") == [ana]
+    assert found(journal, state="open") == [bia]
+    assert found(journal, state="pending") == [bia]
+    assert found(journal, state="delivered") == []
+    assert found(journal, state="waiting") == [bia, ana]
+    assert found(journal, mapping="paga") == [ana]
+    assert found(journal, mapping="paga", state="open") == []
+    assert found(journal, name="PAYMENT_OVERDUE") == [bia]
+    assert found(journal, name="PAYMENT_RECEIVED", state="dead") == [ana]
+    assert found(journal, name="PAYMENT_RECEIVED", state="delivered") == []
+    assert found(journal, name="PAYMENT_RECEIVED", mapping="paga") == [ana]
+    assert found(journal, account="matriz") == [bia]
+    assert found(journal, account="matriz", state="dead") == []
+    assert found(journal, text="Ana", state="dead") == [ana]
+    assert found(journal, text="Ana", state="open") == []
+
+
+def test_a_period_is_from_its_first_moment_to_before_its_last(journal: Journal, known: dict[str, int]) -> None:
+    """Also in an empty journal and beyond both ends."""
+    ana, bia = known["ana"], known["bia"]
+
+    assert found(journal, since_ms=NOW_MS + 1) == [bia]
+    assert found(journal, until_ms=NOW_MS + 60_000) == [ana]
+    assert found(journal, since_ms=NOW_MS, until_ms=NOW_MS + 60_001, mapping="paga") == [ana]
+    assert found(journal, since_ms=NOW_MS + 60_001) == []
+
+
+def test_an_empty_journal_has_an_empty_list(journal: Journal) -> None:
+    """Nothing is found, whatever is asked."""
+    assert found(journal, since_ms=0, until_ms=1, text="x") == []
+    with journal.database.read() as connection:
+        assert browsing.names(connection) == browsing.accounts(connection) == []
+
+
+def test_pages_follow_each_other_without_a_gap(journal: Journal) -> None:
+    """Each page begins below the last number of the one before, also where several states are merged."""
+    ids = keep(journal, *(incoming(f"cus_{n}") for n in range(9)))
+    for n, id_ in enumerate(ids):
+        delivery = owe(journal, event_id=id_, customer=f"cus_{n}")
+        state = (DeliveryState.DELIVERED, DeliveryState.FILTERED, DeliveryState.PENDING)[n % 3]
+        put_in_state(journal, delivery, state)
+
+    for wanted in ({}, {"mapping": "paga"}, {"name": "PAYMENT_RECEIVED"}):
+        pages: list[int] = []
+        while page := found(journal, 4, pages[-1] if pages else None, **wanted):
+            pages += page
+        assert pages == sorted(ids, reverse=True)
+
+
+def test_names_and_accounts_are_those_of_kept_events(journal: Journal, known: dict[str, int]) -> None:
+    """The filters offer what there is."""
+    with journal.database.read() as connection:
+        assert browsing.names(connection) == ["PAYMENT_OVERDUE", "PAYMENT_RECEIVED"]
+        assert browsing.accounts(connection) == ["default", "matriz"]
+
+
+def test_what_has_no_text_leads_nowhere() -> None:
+    """Missing values, and an event without an object."""
+    assert terms_of_object("a", "", {"invoiceNumber": "1"}) == []
+    assert terms_of_object("a", "pay_1", {"invoiceNumber": None, "externalReference": " ", "installment": True}) == []
+    assert terms_of_customer("a", "cus_1", {"name": None, "email": None}) == []
+    assert Term("1", search.Kind.OBJECT, "a", "pay_1") in terms_of_object(
+        "a", "pay_1", json.loads(json.dumps({**envelope()["payment"], "invoiceNumber": 1}))
+    )

@@ -1,0 +1,112 @@
+"""The console in this process, as a browser sees it: on a real journal, with cookies and forms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.security import generate_password_hash
+from werkzeug.test import TestResponse
+
+from bridge.journal import Journal
+from bridge.runtime import Runtime
+from bridge.settings import Settings
+from bridge.web import create_app
+from tests.factories import NOW_MS, Clock, opened_journal
+
+PASSWORD = "cavalo bateria grampo"
+VIEWER = "so para olhar"
+QUICK = "pbkdf2:sha256:1"
+"""A hash that takes no time: what a slow one costs is nothing that these tests are about."""
+HTML = {"Accept": "text/html,application/xhtml+xml"}
+MAPPING = """
+events: [PAYMENT_RECEIVED]
+contact: {email: "'ana@example.com'"}
+tests: []
+"""
+
+
+class Browser:
+    """One browser: keeps cookies, asks in a language, sends forms with their token."""
+
+    def __init__(self, client: FlaskClient, language: str = "en", **headers: str) -> None:
+        self._client = client
+        self._headers = {**HTML, "Accept-Language": language, **headers}
+
+    def get(self, path: str, *, follow: bool = False, **headers: str) -> TestResponse:
+        """Fetch a page."""
+        return self._client.get(path, headers={**self._headers, **headers}, follow_redirects=follow)
+
+    def part(self, path: str) -> TestResponse:
+        """Fetch a part of a page as htmx does."""
+        headers = {**self._headers, "HX-Request": "true", "Accept": "*/*"}
+        return self._client.get(path, headers=headers)
+
+    def token(self) -> str:
+        """Return the token that the forms of this session carry."""
+        with self._client.session_transaction() as session:
+            if "csrf" in session:
+                return str(session["csrf"])
+        found = re.search(r'name="csrf_token" value="([^"]+)"', self.get("/login", follow=True).text)
+        assert found
+        return found[1]
+
+    def post(
+        self, path: str, given: Mapping[str, str] | None = None, *, follow: bool = False, **fields: Any
+    ) -> TestResponse:
+        """Send a form of this session."""
+        data = {"csrf_token": self.token(), **(given or {}), **fields}
+        return self._client.post(path, data=data, headers=self._headers, follow_redirects=follow)
+
+    def sign_in(self, password: str = PASSWORD, name: str = "Ana", **fields: Any) -> TestResponse:
+        """Sign in."""
+        return self.post("/login", password=password, name=name, **fields)
+
+
+class Console:
+    """A bridge's console on its own journal."""
+
+    def __init__(self, journal: Journal, runtime: Runtime, clock: Clock, **how: Any) -> None:
+        self.journal = journal
+        self.runtime = runtime
+        self.clock = clock
+        self.app = create_app(runtime, **how)
+
+    def browser(self, language: str = "en", **headers: str) -> Browser:
+        """Return a new browser."""
+        return Browser(self.app.test_client(), language, **headers)
+
+    def operator(self, language: str = "en") -> Browser:
+        """Return a browser in which the operator is signed in."""
+        browser = self.browser(language)
+        assert browser.sign_in().status_code == 302
+        return browser
+
+
+@contextmanager
+def opened_console(
+    database_url: str, scratch: Path, *, how: dict[str, Any] | None = None, **environ: str
+) -> Iterator[Console]:
+    """Give a console with both passwords on a journal of this version's schema; `how` goes to create_app."""
+    (scratch / "mappings").mkdir(exist_ok=True)
+    (scratch / "mappings" / "cobranca.yaml").write_text(MAPPING)
+    environment = {
+        "DATABASE_URL": database_url,
+        "BRIDGE_DATA_DIR": str(scratch),
+        "BRIDGE_MAPPINGS_DIR": str(scratch / "mappings"),
+        "CLINT_WEBHOOK_URL": "https://clint.example/a",
+        "BRIDGE_PASSWORD": generate_password_hash(PASSWORD, QUICK),
+        "BRIDGE_VIEWER_PASSWORD": generate_password_hash(VIEWER, QUICK),
+        **environ,
+    }
+    clock = Clock(NOW_MS)
+    with opened_journal(database_url) as journal:
+        runtime = Runtime(Settings.from_env(environment))
+        runtime.clock_ms = clock
+        runtime.register()
+        yield Console(journal, runtime, clock, **(how or {}))
+        runtime.close()

@@ -1,0 +1,246 @@
+"""What is wrong is noticed and told to people, by real messages to a service that stands for theirs."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+import structlog
+
+from bridge.alerting.message import Message
+from bridge.alerting.sending import Result, check, send
+from bridge.alerting.silence import Silence
+from bridge.errors import JournalError
+from bridge.journal import Journal, alerts, destinations, notices
+from bridge.journal.notices import Notice
+from bridge.model import DeliveryState, NoticeLevel
+from bridge.worker.alerts import Alerts
+from tests.factories import Clock, incoming, keep, opened_journal, owe, put_in_state, register, until
+from tests.peers import Peer, Reply
+
+
+@pytest.fixture
+def journal(database_url: str) -> Iterator[Journal]:
+    """Give an empty journal on each database."""
+    with opened_journal(database_url) as journal:
+        register(journal)
+        yield journal
+
+
+class Mailbox:
+    """Stands for the process that sends: keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.works = True
+
+    def __call__(self, urls: Sequence[str], message: Message) -> list[Result]:
+        """Take a message."""
+        self.messages.append(message)
+        return [Result("json", self.works, "" if self.works else "no") for _ in urls]
+
+
+def telling(journal: Journal, clock: Clock, send: Any, silences: Mapping[str, Silence | None] | None = None) -> Alerts:
+    """Return what a sweeper runs."""
+    return Alerts(journal, ["json://x"], "en", "", lambda _now_ms: silences or {}, clock, send)
+
+
+def open_codes(journal: Journal) -> list[str]:
+    """Return what the open notices are about."""
+    with journal.database.read() as connection:
+        return [f"{one.code} {one.about}" for one in notices.unmended(connection)]
+
+
+def test_a_thousand_dead_deliveries_are_one_message(journal: Journal) -> None:
+    """They are told once, and once more when a person has discarded them."""
+    clock, box = Clock(), Mailbox()
+    dead = [owe(journal, customer=f"cus_{number}") for number in range(30)]
+    for delivery in dead:
+        put_in_state(journal, delivery, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422")
+    one = telling(journal, clock, box)
+    for _ in range(10):
+        one.round()
+        clock.go(15)
+    for delivery in dead:
+        put_in_state(journal, delivery, DeliveryState.DISCARDED, due_ms=None)
+    clock.go(600)
+    for _ in range(40):
+        one.round()
+        clock.go(15)
+
+    problem, over = box.messages
+    assert "deliveries that need a person: 30 (clint.http_422 ×30)" in problem.body
+    assert over.title == "Asaas–Clint bridge: back to normal"
+    assert open_codes(journal) == []
+    with journal.database.read() as connection:
+        assert alerts.load(connection) == {}
+
+
+def test_all_kinds_of_trouble_are_noticed(journal: Journal) -> None:
+    """A paused destination, an open circuit, events that wait, a silent account: a notice each, one message for all."""
+    clock, box = Clock(), Mailbox()
+    register(journal, default="https://clint.example/a", vip="https://clint.example/b")
+    with journal.database.write() as connection:
+        destinations.pause(connection, "default", "it was removed", clock())
+        before = destinations.load(connection)["vip"]
+        destinations.save(
+            connection, before, destinations.Destination("vip", before.url_digest, "open", 9, None, True, 3)
+        )
+    keep(journal, incoming(received_ms=clock() - 600_000))
+    telling(journal, clock, box, {"default": Silence(9, 4)}).round()
+
+    assert open_codes(journal) == [
+        "account.silent default",
+        "destination.circuit_open vip",
+        "destination.paused default",
+        "events.behind bridge",
+    ]
+    assert [message.title for message in box.messages] == ["Asaas–Clint bridge: 4 problems"]
+
+
+def test_what_others_notice_is_told_too(journal: Journal) -> None:
+    """Every notice is, whoever raised it; without URLs nobody is told, and the notices are there all the same."""
+    clock, box = Clock(), Mailbox()
+    with journal.database.write() as connection:
+        said = Notice("webhook.interrupted", "matriz", NoticeLevel.ERROR, "what", "mend")
+        notices.apply(connection, [said], clock())
+    silent = Alerts(journal, [], "en", "", lambda _now_ms: {}, clock, box)
+    put_in_state(journal, owe(journal), DeliveryState.DEAD, due_ms=None)
+
+    assert not silent.round()
+    clock.go(15)
+    assert telling(journal, clock, box).round()
+    assert "Asaas interrupted the queue of events (matriz)" in box.messages[0].body
+    assert open_codes(journal) == ["webhook.interrupted matriz", "delivery.dead default"]
+
+
+def test_two_sweepers_tell_once(journal: Journal) -> None:
+    """One of them does each round, and what is being sent is left alone."""
+    clock, box = Clock(), Mailbox()
+    put_in_state(journal, owe(journal), DeliveryState.DEAD, due_ms=None)
+    one, other = telling(journal, clock, box), telling(journal, clock, box)
+
+    assert one.round()
+    assert not other.round()
+    clock.go(15)
+    assert not other.round()
+    assert len(box.messages) == 1
+
+
+def test_what_could_not_be_sent_is_sent_later(journal: Journal) -> None:
+    """The outcome is kept with the problem, and in the log without a URL."""
+    clock, box = Clock(), Mailbox()
+    put_in_state(journal, owe(journal), DeliveryState.DEAD, due_ms=None)
+    one = telling(journal, clock, box)
+    box.works = False
+    with structlog.testing.capture_logs() as logs:
+        one.round()
+    with journal.database.read() as connection:
+        (failed,) = alerts.load(connection).values()
+    box.works = True
+    clock.go(60)
+    one.round()
+    with journal.database.read() as connection:
+        (told,) = alerts.load(connection).values()
+
+    assert (failed.failures, failed.times, told.failures, told.times) == (1, 0, 0, 1)
+    record = next(record for record in logs if record["event"] == "alert.not_sent")
+    assert record["services"] == ["json: no"]
+    assert record["problems"] == ["new delivery.dead default"]
+
+
+def test_one_service_that_fails_does_not_repeat_the_others(sqlite_url: str) -> None:
+    """Whoever was reached is not told again each minute because another service is down."""
+    with opened_journal(sqlite_url) as journal:
+        clock = Clock()
+        put_in_state(journal, owe(journal), DeliveryState.DEAD, due_ms=None)
+        sends: list[Message] = []
+
+        def half(_urls: Sequence[str], message: Message) -> list[Result]:
+            sends.append(message)
+            return [Result("slack", True, ""), Result("mailto", False, "no")]
+
+        one = telling(journal, clock, half)
+        for _ in range(20):
+            one.round()
+            clock.go(15)
+
+        assert len(sends) == 1
+
+
+def test_the_thread_goes_on_whatever_happens(sqlite_url: str) -> None:
+    """A journal that is away and a fault of our own are logged; the next round tries again, and a stop ends it."""
+    clock, box = Clock(), Mailbox()
+    tries: list[str] = []
+
+    def silences(_now_ms: int) -> dict[str, Silence | None]:
+        tries.append("tried")
+        if len(tries) == 1:
+            raise JournalError
+        if len(tries) == 2:
+            raise ZeroDivisionError
+        return {}
+
+    stopping = threading.Event()
+    with opened_journal(sqlite_url) as journal:
+        put_in_state(journal, owe(journal), DeliveryState.DEAD, due_ms=None)
+        one = Alerts(journal, ["json://x"], "en", "", silences, clock, box)
+        # Rounds that are due at once: the clock stands still.
+        thread = threading.Thread(target=one.run, args=(stopping, 0.0))
+        thread.start()
+        until(lambda: box.messages)
+        stopping.set()
+        thread.join(10)
+
+        assert not thread.is_alive()
+        assert len(tries) >= 3
+
+
+# ---------------------------------------------------------------- the process that sends
+
+
+def test_a_message_arrives() -> None:
+    """Over real HTTP, by apprise; each URL for itself."""
+    with Peer() as service:
+        results = send([f"json://127.0.0.1:{service.port}/x", "slack://a"], Message("título", "corpo"))
+        (asked,) = service.asked
+
+    assert results == [Result("json", True, ""), Result("slack", False, "apprise can't use the URL")]
+    told = json.loads(asked.body)
+    assert (told["title"], told["message"]) == ("título", "corpo")
+
+
+def test_a_service_that_refuses_is_named_without_its_url() -> None:
+    """A URL is a password as a whole."""
+    with Peer(Reply(status=403)) as service:
+        results = send([f"json://user:secret@127.0.0.1:{service.port}/x"], Message("a", "b"))
+
+    assert results == [Result("json", False, "the service did not take the message")]
+
+
+def test_a_check_sends_nothing() -> None:
+    """`bridge doctor` may look as often as it likes."""
+    with Peer() as service:
+        results = check([f"json://127.0.0.1:{service.port}/x", "nothing://x"])
+
+        assert [result.sent for result in results] == [True, False]
+        assert service.asked == []
+
+
+def test_a_process_that_hangs_is_killed() -> None:
+    """A service that takes the message and never answers costs the bridge nothing but time."""
+    with Peer(Reply(after_s=3)) as service:
+        (result,) = send([f"json://127.0.0.1:{service.port}/x"], Message("a", "b"), timeout_s=0.01)
+
+    assert result == Result("json", False, "not sent within 0.01 s")
+
+
+@pytest.mark.parametrize(("python", "name"), [("/bin/false", "CalledProcessError"), ("/nowhere", "FileNotFoundError")])
+def test_a_process_that_fails_is_a_message_not_sent(python: str, name: str) -> None:
+    """Whatever it is: nothing is raised."""
+    assert send(["json://x"], Message("a", "b"), python=python) == [
+        Result("json", False, f"the process that sends ended with {name}")
+    ]

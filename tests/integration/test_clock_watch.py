@@ -1,0 +1,106 @@
+"""What a clock that was ahead has left is taken away once it is right."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.journal import Journal
+from bridge.journal.database import Database
+from bridge.journal.schema import destinations as destination_table
+from bridge.model import DeliveryState, Waiting, lane_of
+from bridge.worker.clock_watch import ClockWatch
+from tests.factories import LEASE_S, Clock, events_of, incoming, keep, opened_journal, owe, put_in_state, register
+from tests.factories import row_of as delivery_of
+
+HOURS_S = 3 * 3600
+
+
+@pytest.fixture
+def journal(database_url: str) -> Iterator[Journal]:
+    """Give an empty journal on each database."""
+    with opened_journal(database_url) as journal:
+        yield journal
+
+
+class Counter:
+    """Seconds that nobody sets, until a test lets them pass."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_a_lane_slept_for_as_long_as_the_clock_of_a_worker_that_died_was_ahead(journal: Journal) -> None:
+    """A lease from a clock that was hours ahead ends once nobody has renewed it for as long as a lease lasts."""
+    clock, counted = Clock(), Counter()
+    keep(journal, incoming())
+    lane = lane_of("default", "cus_1", journal.lane_count)
+    assert journal.lanes.acquire(lane, "dead", clock() + HOURS_S * 1000)
+    watch = ClockWatch(journal, LEASE_S, 3600, clock, counted)
+
+    assert [watch.look(), journal.lanes.due(clock())] == [0, []]
+    counted.seconds += LEASE_S - 1
+    assert [watch.look(), journal.lanes.due(clock())] == [0, []]
+    counted.seconds += 1
+    assert [watch.look(), journal.lanes.due(clock())] == [1, [lane]]
+    assert watch.look() == 0
+
+
+def test_a_lease_whose_owner_lives_is_left_to_it(journal: Journal) -> None:
+    """An owner renews its lease by the clock that is right again, so that it is not taken away."""
+    clock, counted = Clock(), Counter()
+    lease = journal.lanes.acquire(3, "alive", clock() + HOURS_S * 1000)
+    assert lease is not None
+    watch = ClockWatch(journal, LEASE_S, 3600, clock, counted)
+    assert watch.look() == 0
+    with journal.lanes.hold(lease, clock()):
+        pass
+    counted.seconds += LEASE_S * 2
+
+    assert watch.look() == 0
+    assert lease.until_ms == clock() + int(LEASE_S * 1000)
+    assert journal.lanes.acquire(3, "other", clock()) is None
+
+
+def test_due_times_that_no_clock_could_give_are_now(journal: Journal) -> None:
+    """An event, a delivery and a probe that would be due hours later than any wait are due now; a slow pace is not."""
+    clock = Clock()
+    later_ms = clock() + HOURS_S * 1000
+    register(journal)
+    (event,) = keep(journal, incoming("cus_2", received_ms=later_ms))
+    far = owe(journal)
+    put_in_state(journal, far, DeliveryState.RETRYING, due_ms=later_ms)
+    near = owe(journal, customer="cus_3")
+    put_in_state(journal, near, DeliveryState.RETRYING, due_ms=clock() + 3_600_000)
+    paced = owe(journal, customer="cus_4")
+    put_in_state(journal, paced, DeliveryState.PENDING, due_ms=later_ms, waiting=Waiting.PACE.value)
+    with journal.database.write() as connection:
+        connection.execute(destination_table.update().values(until_ms=later_ms))
+
+    assert ClockWatch(journal, LEASE_S, 3600, clock).look() == 3
+    assert next(row["due_ms"] for row in events_of(journal) if row["id"] == event) == clock()
+    dues = [delivery_of(journal, id_)["due_ms"] - clock() for id_ in (far, near, paced)]
+    assert dues == [0, 3_600_000, HOURS_S * 1000]
+
+
+def test_a_watch_outlives_a_journal_that_is_away(tmp_path: Path) -> None:
+    """It looks again, until it is told to stop."""
+    stopping = threading.Event()
+    looks: list[int] = []
+
+    def clock_ms() -> int:
+        looks.append(1)
+        stopping.set()
+        return 0
+
+    nowhere = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    ClockWatch(Journal(nowhere, LEASE_S), LEASE_S, 1, clock_ms).run(stopping)
+    nowhere.close()
+
+    assert looks == [1]

@@ -1,0 +1,216 @@
+"""The page of what needs a person: groups with their cause, and decisions about many at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge import recovery
+from bridge.journal import audit, dead, notices
+from bridge.journal.audit import Actor
+from bridge.journal.dead import Chosen
+from bridge.journal.notices import Notice
+from bridge.journal.schema import events as event_table
+from bridge.model import DeliveryState, NoticeLevel
+from bridge.recovery import many
+from bridge.recovery.many import Decision, Progress
+from tests.console import VIEWER, Browser, Console, opened_console
+from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, states
+
+
+@pytest.fixture
+def console(sqlite_url: str, tmp_path: Path) -> Iterator[Console]:
+    """Give a console with both passwords."""
+    with opened_console(sqlite_url, tmp_path) as opened:
+        yield opened
+
+
+def give_up(console: Console, number: int, code: str = "clint.http_422", **more: str) -> list[int]:
+    """Make so many dead deliveries, each of an event and a customer of its own; return their numbers."""
+    made = []
+    for n in range(number):
+        body = json.dumps(envelope(payment=payment(f"cus_{code}_{n}")))
+        (event_id,) = keep(console.journal, incoming(f"cus_{code}_{n}", body=body, object_id=f"pay_{code}_{n}"))
+        with console.journal.database.write() as connection:
+            connection.execute(
+                event_table.update().where(event_table.c.id == event_id).values(state="processed", processed_ms=NOW_MS)
+            )
+        delivery = owe(
+            console.journal, event_id=event_id, customer=f"cus_{code}_{n}", **{"mapping": "cobranca", **more}
+        )
+        put_in_state(
+            console.journal, delivery, DeliveryState.DEAD, due_ms=None, reason_code=code, finished_ms=NOW_MS - 60_000
+        )
+        made.append(delivery)
+    return made
+
+
+def told(console: Console) -> list[tuple[str, str, dict[str, object]]]:
+    """Return what the audit trail has of changes, newest first."""
+    with console.journal.database.read() as connection:
+        noted = audit.newest(connection, 50)
+    return [(one.action, one.about, dict(one.detail)) for one in noted if one.action != "console.signed_in"]
+
+
+def fields(page: str) -> dict[str, str]:
+    """Return the hidden fields of the page's form that runs a decision."""
+    form = page.split('action="/attention/run"')[1].split("</form>")[0]
+    found = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+    del found["csrf_token"]
+    return found
+
+
+def carry_out(browser: Browser, page: str) -> str:
+    """Send the form and those of the pages after it, as a browser without JavaScript does; return the last page."""
+    while 'action="/attention/run"' in page:
+        page = browser.post("/attention/run", fields(page)).text
+    return page
+
+
+# ---------------------------------------------------------------- what there is
+
+
+def test_nothing_to_do_is_said(console: Console) -> None:
+    """An empty page is good news, and the menu counts nothing."""
+    page = console.operator("pt-BR").get("/attention").text
+
+    assert "Nada precisa de você" in page
+    assert 'class="count"' not in page
+
+
+def test_dead_deliveries_are_grouped_with_cause_and_mend(console: Console) -> None:
+    """The largest group first, each with what it means in the reader's language; the menu counts them all."""
+    give_up(console, 2, "clint.http_400")
+    give_up(console, 3)
+    give_up(console, 1, "nobody.knows", destination="outro")
+    page = console.operator("pt-BR").get("/attention").text
+
+    assert page.index("não aceita esses valores") < page.index("não consegue ler o que foi enviado")
+    assert "sem DDD" in page
+    assert "Motivo que esta versão não conhece" in page
+    assert "cobranca para outro" in page
+    assert re.search(r'class="count"[^>]*>6<', page)
+
+
+def test_holds_notices_and_pauses_stand_there_too(console: Console) -> None:
+    """With why, since when, and the button that ends them."""
+    (held,) = keep(console.journal, incoming())
+    with console.journal.database.write() as connection:
+        connection.execute(
+            event_table.update().where(event_table.c.id == held).values(hold_code="asaas.key_refused", due_ms=NOW_MS)
+        )
+        notice = Notice("queue.interrupted", "default", NoticeLevel.ERROR, "Asaas sends nothing", "resume it")
+        warning = Notice("key.expiring", "default", NoticeLevel.WARNING, "the key expires", "")
+        notices.apply(connection, [notice, warning], NOW_MS)
+    recovery.pause(console.journal, "default", "the integration was removed", NOW_MS)
+    browser = console.operator()
+    page = browser.get("/attention").text
+
+    for text in ("Asaas refuses the account", "Asaas sends nothing", "resume it", "the integration was removed"):
+        assert text in page
+    assert page.index("Asaas sends nothing") < page.index("the key expires")
+    assert "The notice is closed" in browser.post("/attention/notices/1/close", follow=True).text
+    assert "is closed" not in browser.post("/attention/notices/1/close", follow=True).text
+    assert "is resumed" in browser.post("/attention/destinations/default/resume", follow=True).text
+    assert [action for action, _, _ in told(console)] == ["destination.resumed", "notice.closed"]
+
+
+# ---------------------------------------------------------------- decisions about many
+
+
+def test_a_decision_says_first_how_many_it_is_about(console: Console) -> None:
+    """With the oldest of them and, for a replay, what would change; nothing is done yet."""
+    give_up(console, 7, payload='{"email": "old@example.com"}')
+    browser = console.operator()
+    page = browser.get("/attention/confirm?decision=replay&code=clint.http_422&mapping=cobranca").text
+
+    assert "Yes, replay 7 events" in page
+    assert page.count('class="row-link"') == 5
+    assert page.count("<del>old@example.com</del>") == 3
+    assert "Yes, discard 7 deliveries" in browser.get("/attention/confirm?decision=discard").text
+    assert "Nothing is left" in browser.get("/attention/confirm?decision=retry&code=x").text
+    assert browser.get("/attention/confirm?decision=shred").status_code == 404
+    assert set(states(console.journal)) == {"dead"}
+
+
+@pytest.mark.parametrize(
+    ("decision", "left"),
+    [(Decision.RETRY, "pending"), (Decision.DISCARD, "discarded"), (Decision.REPLAY, "discarded")],
+)
+def test_a_decision_is_carried_out_on_its_group_only(console: Console, decision: Decision, left: str) -> None:
+    """In pieces, to the end, and noted once with its numbers."""
+    chosen = give_up(console, 5)
+    other = give_up(console, 1, "clint.http_400")
+    browser = console.operator()
+    page = browser.get(f"/attention/confirm?decision={decision}&code=clint.http_422").text
+    last = carry_out(browser, page)
+
+    assert "Finished" in last
+    assert "5 of 5" in last
+    with console.journal.database.read() as connection:
+        assert [one.id for one in dead.some(connection, Chosen(), 0, 99)] == other
+    assert states(console.journal) == [left] * len(chosen) + ["dead"]
+    assert told(console) == [(f"bulk.{decision}", "clint.http_422", {"done": 5, "refused": 0, "destination": ""})]
+
+
+def test_progress_counts_what_went_before(console: Console) -> None:
+    """The page says how far it is, counting what went before."""
+    give_up(console, 3)
+    browser = console.operator()
+    page = browser.post("/attention/run", decision="retry", until_ms=NOW_MS, total=403, done=400).text
+
+    assert "403 of 403" in page
+    assert "100%" in page
+
+
+def test_a_piece_ends_and_the_next_begins_after_it(console: Console) -> None:
+    """The number of the last one is where the next piece begins, and what died again since is left."""
+    first, second = give_up(console, many.PIECE), give_up(console, 1, "clint.http_400")
+    chosen = Chosen(until_ms=NOW_MS)
+    pieces = [many.go_on(console.journal, Decision.DISCARD, chosen, Progress(201), NOW_MS)]
+    while not pieces[-1].finished:
+        pieces.append(many.go_on(console.journal, Decision.DISCARD, chosen, pieces[-1], NOW_MS, Actor("command root")))
+
+    assert len(pieces) > 1  # a slow machine makes shorter pieces of it
+    assert pieces[0].after_id == first[pieces[0].done - 1]
+    assert (pieces[-1].done, pieces[-1].after_id) == (201, second[0])
+    put_in_state(console.journal, second[0], DeliveryState.DEAD, finished_ms=NOW_MS + 1)
+    again = many.go_on(console.journal, Decision.DISCARD, chosen, Progress(1), NOW_MS)
+    assert (again.done, again.finished) == (0, True)
+
+
+def test_what_can_not_be_changed_is_counted(console: Console) -> None:
+    """An event that still waits for its mappings can't be replayed now; the others are."""
+    (waits, _) = give_up(console, 2)
+    with console.journal.database.write() as connection:
+        connection.execute(event_table.update().where(event_table.c.id == 1).values(state="received"))
+    browser = console.operator()
+    last = carry_out(browser, browser.get("/attention/confirm?decision=replay").text)
+
+    assert "1 of 2" in last
+    assert "could not be changed" in last
+    with console.journal.database.read() as connection:
+        assert [one.id for one in dead.some(connection, Chosen(), 0, 99)] == [waits]
+
+
+def test_a_replay_of_one_event_puts_its_dead_delivery_aside(console: Console) -> None:
+    """What comes of it stands in a new delivery; the old one needs nobody any more."""
+    give_up(console, 1)
+    console.operator().post("/events/1/replay", mapping="cobranca")
+
+    assert states(console.journal) == ["discarded"]
+
+
+def test_a_viewer_decides_nothing(console: Console) -> None:
+    """There are no buttons, and a form made by hand is refused."""
+    give_up(console, 1)
+    browser = console.browser()
+    browser.sign_in(VIEWER)
+
+    assert "/attention/confirm" not in browser.get("/attention").text
+    assert browser.post("/attention/run", decision="discard", until_ms=NOW_MS).status_code == 403
+    assert states(console.journal) == ["dead"]

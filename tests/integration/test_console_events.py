@@ -1,0 +1,337 @@
+"""The console's list of events, the page of one event, and what a person does there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.journal import audit, retention, revisions, search
+from bridge.journal.schema import attempts as attempt_table
+from bridge.journal.schema import events as event_table
+from bridge.journal.search import Kind, Term
+from bridge.model import DeliveryState, Origin
+from tests.console import VIEWER, Console, opened_console
+from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, revision, row_of
+
+FILTERING = """
+events: [PAYMENT_RECEIVED]
+filter:
+  all:
+    - {field: payment.value, at_least: 500}
+    - {field: payment.billingType, equals: PIX}
+contact: {email: "'ana@example.com'"}
+"""
+ASKING = """
+events: [PAYMENT_RECEIVED]
+filter: {all: [{field: customer.name, equals: Ana}]}
+contact: {email: customer.email}
+"""
+
+
+@pytest.fixture
+def console(sqlite_url: str, tmp_path: Path) -> Iterator[Console]:
+    """Give a console with both passwords."""
+    with opened_console(sqlite_url, tmp_path) as opened:
+        yield opened
+
+
+def processed(console: Console, **changes: object) -> int:
+    """Keep an event that the mappings have seen, and return its number."""
+    (id_,) = keep(console.journal, incoming(**changes))  # type: ignore[arg-type]
+    with console.journal.database.write() as connection:
+        connection.execute(
+            event_table.update().where(event_table.c.id == id_).values(state="processed", processed_ms=NOW_MS)
+        )
+    return id_
+
+
+def told(console: Console) -> list[tuple[str, str, str]]:
+    """Return what the audit trail has of changes, newest first."""
+    with console.journal.database.read() as connection:
+        noted = audit.newest(connection, 50)
+    return [(one.actor, one.action, one.about) for one in noted if one.action != "console.signed_in"]
+
+
+def attempt(console: Console, delivery_id: int, number: int, **values: object) -> None:
+    """Write down an attempt of a delivery."""
+    with console.journal.database.write() as connection:
+        row = {"delivery_id": delivery_id, "number": number, "fence": 1, "started_ms": NOW_MS + number, **values}
+        connection.execute(attempt_table.insert().values(**row))
+
+
+# ---------------------------------------------------------------- the list
+
+
+def test_the_list_says_what_became_of_each_event(console: Console) -> None:
+    """Newest first, with state, amount, mapping and how old; masked as lists are: no name, no address."""
+    first, second = processed(console), processed(console, name="PAYMENT_OVERDUE", origin=Origin.BACKFILL)
+    put_in_state(console.journal, owe(console.journal, event_id=first), DeliveryState.DEAD, due_ms=None)
+    page = console.operator("pt-BR").get("/events").text
+
+    assert page.index(f"/events/{second}") < page.index(f"/events/{first}")
+    assert "Cobrança recebida" in page
+    assert "Sem entrega" in page
+    assert "Sem regra" in page
+    assert "preenchimento" in page
+    assert "R$\xa0129,90" in page
+    assert "ana@example.com" not in page
+
+
+def test_an_empty_journal_says_what_to_look_at(console: Console) -> None:
+    """Nothing yet and nothing found are different things."""
+    browser = console.operator()
+
+    assert "No events yet" in browser.get("/events").text
+    assert "Nothing found" in browser.get("/events?q=nobody").text
+
+
+def test_filters_and_search_narrow_the_list(console: Console) -> None:
+    """Each of them is part of the address, and what is no value of a filter is as if it was not there."""
+    one, two = processed(console, object_id="pay_one"), processed(console, name="PAYMENT_OVERDUE", object_id="pay_two")
+    put_in_state(console.journal, owe(console.journal, event_id=one, object_id="pay_one"), DeliveryState.DEAD)
+    with console.journal.database.write() as connection:
+        search.write(connection, [Term("16479671", Kind.OBJECT, "default", "pay_two")])
+    browser = console.operator()
+
+    def shown(query: str) -> list[int]:
+        page = browser.get(f"/events?{query}").text
+        return [id_ for id_ in (one, two) if f'id="e{id_}"' in page]
+
+    assert shown("") == [one, two]
+    assert shown("state=dead") == [one]
+    assert shown("state=open") == []
+    assert shown("mapping=paga") == [one]
+    assert shown("name=PAYMENT_OVERDUE") == [two]
+    assert shown("q=16479671") == [two]
+    assert shown("q=pay_one") == [one]
+    assert shown("since=2026-11-18") == [one, two]
+    assert shown("until=2026-11-17") == []
+    assert shown("state=nonsense&since=x&until=9999-12-31&before=x") == [one, two]
+
+
+def test_the_list_is_paged_by_number(console: Console) -> None:
+    """The second page begins where the first ends, and leads back."""
+    keep(console.journal, *(incoming(f"cus_{n}") for n in range(53)))
+    browser = console.operator()
+    first = browser.get("/events")
+
+    assert first.text.count('class="row-link"') == 50
+    assert "before=4" in first.text
+    second = browser.get("/events?before=4")
+    assert second.text.count('class="row-link"') == 3
+    assert "Back to the newest" in second.text
+    assert "hx-trigger" not in second.text.split('id="rows"')[1].split(">")[0]
+
+
+def test_the_list_is_fetched_anew_in_part(console: Console) -> None:
+    """htmx gets the rows and nothing else."""
+    processed(console)
+    part = console.operator().part("/events").text
+
+    assert "<html" not in part
+    assert 'id="rows"' in part
+    assert "every 4s" in part
+
+
+# ---------------------------------------------------------------- one event
+
+
+def test_a_dead_delivery_is_explained_with_cause_and_mend(console: Console) -> None:
+    """In the reader's language, with every attempt, the payload, and the buttons."""
+    id_ = processed(console)
+    dead = owe(console.journal, event_id=id_, payload='{"nome": "Ana Souza"}')
+    attempt(console, dead, 1, outcome="failed", code="clint.timeout", detail="no answer", finished_ms=NOW_MS)
+    attempt(console, dead, 2, outcome="rejected", status=422, code="clint.http_422", excerpt="phone", duration_ms=42)
+    attempt(console, dead, 3)
+    put_in_state(
+        console.journal, dead, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422", finished_ms=NOW_MS + 9
+    )
+    page = console.operator("pt-BR").get(f"/events/{id_}").text
+
+    for text in ("não aceita esses valores", "Causa provável", "sem DDD", "42 ms", "phone", "Ana Souza", "422"):
+        assert text in page
+    assert f"/events/{id_}/deliveries/{dead}/retry" in page
+    assert f"/events/{id_}/deliveries/{dead}/discard" in page
+
+
+def test_every_condition_stands_with_the_value_it_saw(console: Console) -> None:
+    """Those after the one that said no were not looked at."""
+    revision(console.journal)
+    with console.journal.database.write() as connection:
+        text = revisions.import_text(connection, "grande", FILTERING, "console", "test", NOW_MS)
+    id_ = processed(console)
+    delivery = owe(console.journal, event_id=id_, mapping="grande", revision_id=text, payload=None)
+    put_in_state(
+        console.journal,
+        delivery,
+        DeliveryState.FILTERED,
+        due_ms=None,
+        reason_code="filter.compare",
+        reason="payment.value is 129.9, must be at least 500",
+        finished_ms=NOW_MS,
+    )
+    page = console.operator().get(f"/events/{id_}").text
+
+    assert "payment.value at_least 500" in page
+    assert "129.9" in page
+    assert "Not looked at" in page
+    assert "payment.value is 129.9, must be at least 500" in page
+
+
+def test_conditions_that_need_asaas_are_looked_at_on_request(console: Console) -> None:
+    """A page asks nobody by itself; where Asaas can't be asked it says so."""
+    with console.journal.database.write() as connection:
+        text = revisions.import_text(connection, "ana", ASKING, "console", "test", NOW_MS)
+    id_ = processed(console)
+    owe(console.journal, event_id=id_, mapping="ana", revision_id=text)
+    browser = console.operator()
+
+    assert "Ask Asaas" in browser.get(f"/events/{id_}").text
+    assert "has no key" in browser.get(f"/events/{id_}?ask=1").text
+
+
+@pytest.mark.parametrize("text", [None, "events: ["])
+def test_a_mapping_that_is_gone_is_said(console: Console, text: str | None) -> None:
+    """A removed mapping and one that this version can't read have no conditions to show."""
+    with console.journal.database.write() as connection:
+        revisions.import_text(connection, "weg", "events: [PAYMENT_RECEIVED]", "console", "test", NOW_MS)
+        gone = revisions.import_text(connection, "weg", text, "console", "test", NOW_MS)
+    id_ = processed(console)
+    owe(console.journal, event_id=id_, mapping="weg", revision_id=gone)
+
+    assert "no longer there" in console.operator().get(f"/events/{id_}").text
+
+
+def test_an_event_that_retention_emptied_says_so(console: Console) -> None:
+    """Its way is still there, its conditions and buttons are not, and a replay is refused in words."""
+    id_ = processed(console)
+    put_in_state(console.journal, owe(console.journal, event_id=id_), DeliveryState.DISCARDED, finished_ms=NOW_MS)
+    with console.journal.database.write() as connection:
+        assert retention.empty(connection, [id_], NOW_MS + 1, NOW_MS) == 1
+    browser = console.operator()
+    page = browser.get(f"/events/{id_}").text
+
+    assert "BRIDGE_RETENTION_DAYS" in page
+    assert "no longer there" in page
+    assert "/replay" not in page
+    refused = browser.get(f"/events/{id_}/replay")
+    assert (refused.status_code, "neither retried nor replayed" in refused.text) == (410, True)
+
+
+def test_an_event_that_waits_says_why(console: Console) -> None:
+    """On hold with its reason and mend, or for a worker; such a page fetches itself anew."""
+    (new, held) = keep(console.journal, incoming("cus_1"), incoming("cus_2"))
+    with console.journal.database.write() as connection:
+        connection.execute(
+            event_table.update()
+            .where(event_table.c.id == held)
+            .values(hold_code="asaas.key_missing", hold_reason="no key", due_ms=NOW_MS + 90_000)
+        )
+    browser = console.operator()
+
+    assert "have not seen this event yet" in browser.get(f"/events/{new}").text
+    page = browser.get(f"/events/{held}").text
+    assert "set ASAAS_API_KEY" in page
+    assert "in 2 minutes" in page
+    assert "every 3s" in browser.part(f"/events/{held}").text
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"state": "pending", "due_ms": None}, "Waits for the delivery before it"),
+        ({"state": "pending"}, "Is sent next"),
+        ({"state": "retrying", "waiting": "backoff", "due_ms": NOW_MS + 90_000}, "Next try in 2 minutes"),
+        ({"state": "retrying", "waiting": "circuit", "due_ms": NOW_MS + 9_000}, "it is probed in 9 seconds"),
+        ({"state": "retrying", "waiting": "paused"}, "until the destination is resumed"),
+        ({"state": "sending"}, "Is being sent right now"),
+        ({"state": "delivered", "read_back": "not_seen"}, "Deal not found in Clint"),
+        ({"state": "dead", "reason_code": "nobody.knows", "reason": "old words"}, "Old words"),
+        ({"state": "dead"}, "Not delivered"),
+    ],
+)
+def test_each_state_is_said_in_words(console: Console, changes: dict[str, object], says: str) -> None:
+    """Why a delivery stands where it stands."""
+    delivery = owe(console.journal, event_id=processed(console))
+    values = {**changes}
+    put_in_state(console.journal, delivery, DeliveryState(str(values.pop("state"))), **values)
+
+    assert says in console.operator().get(f"/events/{row_of(console.journal, delivery)['event_id']}").text
+
+
+def test_an_event_that_nobody_listens_to_says_so(console: Console) -> None:
+    """And one that is not there is not found."""
+    browser = console.operator()
+
+    assert "No active mapping listens" in browser.get(f"/events/{processed(console, name='TRANSFER_DONE')}").text
+    assert browser.get("/events/999").status_code == 404
+
+
+# ---------------------------------------------------------------- changes
+
+
+def test_a_delivery_is_retried_and_discarded_and_noted(console: Console) -> None:
+    """The journal has the change and who made it."""
+    id_ = processed(console)
+    dead = owe(console.journal, event_id=id_)
+    put_in_state(console.journal, dead, DeliveryState.DEAD, due_ms=None)
+    browser = console.operator()
+
+    answer = browser.post(f"/events/{id_}/deliveries/{dead}/retry", follow=True)
+    assert f"Delivery {dead} is sent in a moment" in answer.text
+    assert row_of(console.journal, dead)["state"] == "pending"
+    answer = browser.post(f"/events/{id_}/deliveries/{dead}/discard", follow=True)
+    assert f"Delivery {dead} is discarded" in answer.text
+    assert row_of(console.journal, dead)["state"] == "discarded"
+    refused = browser.post(f"/events/{id_}/deliveries/{dead}/retry")
+    assert (refused.status_code, "no longer possible" in refused.text) == (409, True)
+    assert told(console) == [
+        ("operator Ana", "delivery.discarded", str(dead)),
+        ("operator Ana", "delivery.retried", str(dead)),
+    ]
+    assert "Retried delivery" in browser.get("/who").text
+
+
+def test_a_replay_shows_the_difference_first(console: Console) -> None:
+    """What today's mapping makes of the event beside what was sent; then it is asked for."""
+    body = json.dumps(envelope(payment=payment("cus_1")))
+    id_ = processed(console, body=body)
+    owe(console.journal, event_id=id_, mapping="cobranca", payload='{"email": "old@example.com", "gone": 1}')
+    browser = console.operator()
+    page = browser.get(f"/events/{id_}/replay").text
+
+    assert "<del>old@example.com</del>" in page
+    assert "<ins>ana@example.com</ins>" in page
+    assert "Would be sent to default" in page
+    answer = browser.post(f"/events/{id_}/replay", mapping="cobranca", follow=True)
+    assert "goes through today" in answer.text
+    assert told(console) == [("operator Ana", "event.replayed", str(id_))]
+    assert "Only through the mapping cobranca" in browser.get(f"/events/{id_}/replay?mapping=cobranca").text
+    assert browser.get(f"/events/{id_}/replay?mapping=nobody").status_code == 404
+    assert browser.get("/events/999/replay").status_code == 404
+
+
+def test_a_viewer_has_no_buttons_and_no_way_past_them(console: Console) -> None:
+    """The page shows everything; a form that is made by hand is refused and changes nothing."""
+    id_ = processed(console)
+    dead = owe(console.journal, event_id=id_)
+    put_in_state(console.journal, dead, DeliveryState.DEAD, due_ms=None)
+    browser = console.browser()
+    browser.sign_in(VIEWER)
+
+    page = browser.get(f"/events/{id_}").text
+    assert "Payload to send" in page
+    assert 'action="/events' not in page
+    answer = browser.post(f"/events/{id_}/deliveries/{dead}/retry")
+    assert (answer.status_code, "viewer" in answer.text) == (403, True)
+    assert row_of(console.journal, dead)["state"] == "dead"
+
+
+def test_a_form_that_is_sent_after_the_session_changes_nothing(console: Console) -> None:
+    """It is said, and the person signs in again."""
+    answer = console.browser().post("/events/1/deliveries/1/retry")
+
+    assert (answer.status_code, "Nothing was changed" in answer.text) == (401, True)

@@ -1,0 +1,367 @@
+"""The console's pages of mappings: a save that is refused or kept, its history, the form, the preview."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.journal import audit, revisions
+from bridge.model import DeliveryState
+from bridge.process import MappingFiles
+from bridge.web.console.work import Work
+from tests.console import Console, opened_console
+from tests.factories import incoming, keep, owe
+
+SAMPLES = Path(__file__).parents[2] / "mappings" / "samples"
+GOOD = """events: [PAYMENT_RECEIVED]
+filter:
+  all:
+    - {field: payment.value, at_least: 5}
+contact: {email: customer.email}
+deal: {valor: money(payment.value)}
+tests:
+  - name: paga
+    given: samples/payment_received_pix.json
+    with: {customer: samples/customer_pf.json}
+    expect: {valor: "150.00"}
+"""
+
+
+@pytest.fixture
+def console(sqlite_url: str, tmp_path: Path) -> Iterator[Console]:
+    """Give a console with both passwords, one mapping and the bundled samples."""
+    shutil.copytree(SAMPLES, tmp_path / "mappings" / "samples")
+    with opened_console(sqlite_url, tmp_path) as opened:
+        yield opened
+
+
+def newest(console: Console, name: str = "cobranca") -> revisions.Revision:
+    """Return a mapping's active revision."""
+    with console.journal.database.read() as connection:
+        found = revisions.newest(connection, name)
+    assert found is not None
+    return found
+
+
+def file_of(console: Console, name: str = "cobranca") -> Path:
+    """Return a mapping's file."""
+    return Path(console.runtime.settings.bridge_mappings_dir) / f"{name}.yaml"
+
+
+def with_value(value: str) -> str:
+    """Return the good mapping with another expectation."""
+    return GOOD.replace('"150.00"', f'"{value}"')
+
+
+def passing(console: Console) -> str:
+    """Return the good mapping with the value that its sample really has."""
+    body = (SAMPLES / "payment_received_pix.json").read_text()
+    value = float(re.search(r'"value":\s*([\d.]+)', body)[1])  # type: ignore[index]
+    return with_value(f"{value:.2f}")
+
+
+def test_the_list_says_state_and_what_became_of_the_last_day(console: Console) -> None:
+    """Deliveries of the last 24 hours are counted by mapping; older ones are not."""
+    owe(console.journal, state=DeliveryState.DEAD)
+    page = console.operator().get("/mappings").text
+
+    assert "Broken" in page  # what the delivery names has a text that can't run
+    assert "Switched on" in page
+    assert '<td class="number bad-text strong" data-label="Not delivered">1</td>' in page
+
+
+def test_a_save_is_active_and_in_the_file(console: Console) -> None:
+    """On one machine the file is written too, and reading the directory again makes no other revision of it."""
+    browser = console.operator()
+    text = passing(console)
+    saved = browser.post("/mappings/cobranca", text=text.replace("\n", "\r\n"), base=newest(console).id)
+    after = newest(console)
+    files = MappingFiles(console.journal, file_of(console).parent, console.runtime.known, console.clock)
+    files.import_changed()
+
+    assert saved.status_code == 303
+    assert (after.text, after.origin, after.author) == (text, "console-file", "Ana")
+    assert file_of(console).read_text() == text
+    assert newest(console).id == after.id
+    with console.journal.database.read() as connection:
+        assert audit.newest(connection, 1)[0].action == "mapping.saved"
+
+
+def test_a_save_whose_file_cant_be_written_is_kept_in_the_journal(console: Console) -> None:
+    """The revision wins until the file changes; a file that stays as it was brings nothing back."""
+    file_of(console).with_name(".cobranca.yaml.new").mkdir()
+    text = passing(console)
+    console.operator().post("/mappings/cobranca", text=text, base=newest(console).id)
+    after = newest(console)
+    MappingFiles(console.journal, file_of(console).parent, console.runtime.known, console.clock).import_changed()
+
+    assert (after.text, after.origin) == (text, "console")
+    assert file_of(console).read_text() != text
+    assert newest(console).id == after.id
+    assert "The file has another text" in console.operator().get("/mappings/cobranca").text
+
+
+def test_a_save_with_errors_is_refused(console: Console) -> None:
+    """The findings are shown beside the text, which is not lost; nothing was saved."""
+    before = newest(console)
+    page = console.operator().post("/mappings/cobranca", text=GOOD.replace("money(", "mony("), base=before.id)
+
+    assert page.status_code == 422
+    assert "Not saved: there are errors" in page.text
+    assert "expression.unknown_function" in page.text
+    assert "mony(payment.value)" in page.text
+    assert newest(console) == before
+
+
+def test_a_save_whose_tests_fail_needs_a_word(console: Console) -> None:
+    """What was expected stands beside what came; with the box ticked it is saved all the same."""
+    browser, before = console.operator(), newest(console)
+    page = browser.post("/mappings/cobranca", text=with_value("1.00"), base=before.id)
+    kept = browser.post("/mappings/cobranca", text=with_value("1.00"), base=before.id, anyway="on")
+
+    assert page.status_code == 422
+    assert "there are tests that fail" in page.text
+    assert "1.00" in page.text
+    assert kept.status_code == 303
+    assert newest(console).text == with_value("1.00")
+
+
+def test_somebody_elses_save_is_not_overwritten(console: Console) -> None:
+    """The second of two who began from the same revision sees what the first one changed, and keeps the own text."""
+    first, second, base = console.operator(), console.operator(), newest(console).id
+    first.post("/mappings/cobranca", text=passing(console), base=base)
+    mine = passing(console).replace("at_least: 5", "at_least: 7")
+    page = second.post("/mappings/cobranca", text=mine, base=base)
+
+    assert page.status_code == 409
+    assert "the text was changed meanwhile" in page.text
+    assert "Ana saved another revision" in page.text
+    assert "at_least: 7" in page.text
+    assert newest(console).text == passing(console)
+    assert f'name="base" value="{newest(console).id}"' in page.text
+
+
+def test_a_file_that_somebody_edits_is_not_overwritten(console: Console) -> None:
+    """A text in the file that the journal does not know yet is somebody's work, even with an error in it."""
+    file_of(console).write_text("events: [PAYMENT_RECEIVED\n")
+    page = console.operator().post("/mappings/cobranca", text=passing(console), base=newest(console).id)
+
+    assert page.status_code == 409
+    assert "has a text that is not active yet" in page.text
+    assert file_of(console).read_text() == "events: [PAYMENT_RECEIVED\n"
+
+
+def test_switching_off_changes_one_line(console: Console) -> None:
+    """The rest of the text is as it was, and the list says so."""
+    browser = console.operator()
+    before = newest(console).text or ""
+    browser.post("/mappings/cobranca/switch", on="0")
+    off = newest(console).text or ""
+    console.clock.go(1)
+
+    assert off.replace("enabled: false\n", "") == before
+    assert "Switched off" in browser.get("/mappings").text
+    browser.post("/mappings/cobranca/switch", on="1")
+    assert "enabled: true" in (newest(console).text or "")
+
+
+def test_history_shows_differences_and_brings_a_text_back(console: Console) -> None:
+    """A restore is a new revision with the old text; one that was begun before another save is refused."""
+    browser, first = console.operator(), newest(console)
+    browser.post("/mappings/cobranca", text=passing(console), base=first.id)
+    second = newest(console)
+    page = browser.get(f"/mappings/cobranca/history?from={first.id}&to={second.id}").text
+    refused = browser.post(f"/mappings/cobranca/history/{first.id}/restore", base=first.id, follow=True)
+    restored = browser.post(f"/mappings/cobranca/history/{first.id}/restore", base=second.id, follow=True)
+
+    assert '<span class="added">+deal: {valor: money(payment.value)}</span>' in page
+    assert "Not restored: somebody saved meanwhile." in refused.text
+    assert restored.status_code == 200
+    assert newest(console).text == first.text
+    assert newest(console).id > second.id
+    assert browser.get("/mappings/nobody/history").status_code == 404
+
+
+def test_lint_answers_what_the_editor_marks(console: Console) -> None:
+    """Line, column, severity and code of each finding; a viewer may ask too, since nothing is changed."""
+    viewer = console.browser()
+    viewer.sign_in("so para olhar")
+    found = viewer.post("/mappings/live/lint", text="events: [PAYMENT_RECEIVD]\n", name="x").get_json()["findings"]
+
+    assert {one["code"] for one in found} >= {"events.unknown"} or any(
+        "PAYMENT_RECEIVD" in one["message"] for one in found
+    )
+    assert all(one["line"] >= 1 and one["severity"] in {"error", "warning", "note"} for one in found)
+    assert viewer.post("/mappings/cobranca", text="x", base=1).status_code == 403
+
+
+def test_words_for_completion_come_from_the_tables(console: Console) -> None:
+    """Events, functions and paths are those that lint knows."""
+    words = console.operator().get("/mappings/live/words.json").get_json()
+
+    assert "PAYMENT_RECEIVED" in {one["label"] for one in words["events"]}
+    assert "phone" in {one["label"] for one in words["functions"]}
+    assert "payment.value" in {one["label"] for one in words["paths"]}
+    assert "at_least: " in {one["label"] for one in words["operators"]}
+
+
+@pytest.mark.parametrize("against", ["sample:payment_received_pix.json", "example", "event:1"])
+def test_the_preview_says_what_would_come_out(console: Console, against: str) -> None:
+    """Each condition with the value it saw, and the payload with its destination."""
+    keep(console.journal, incoming())
+    page = console.operator().post("/mappings/live/preview", text=GOOD, name="cobranca", against=against).text
+
+    assert "payment.value" in page
+    assert "saw" in page
+    assert "Would be sent to default" in page or "Without what Asaas would say" in page or "Could not be sent" in page
+
+
+def test_the_preview_says_why_not(console: Console) -> None:
+    """A filter that says no, an event it does not listen to, a text with errors, a sample that is not there."""
+    browser = console.operator()
+
+    def seen(text: str, against: str = "sample:payment_received_pix.json") -> str:
+        return str(browser.post("/mappings/live/preview", text=text, name="x", against=against).text)
+
+    assert "Would be filtered" in seen(GOOD.replace("at_least: 5", "at_least: 5000"))
+    assert "Does not listen" in seen(GOOD, "sample:payment_deleted.json")
+    assert "Mend the errors" in seen("events: 7")
+    assert "can&#39;t be shown" in seen(GOOD, "sample:nothing.json")
+
+
+def test_a_new_mapping_by_the_form(console: Console) -> None:
+    """What was chosen becomes a file whose tests pass; its text can be seen first."""
+    browser = console.operator()
+    chosen: dict[str, Any] = {
+        "name": "venda_no_pix",
+        "event": "PAYMENT_RECEIVED",
+        "field": ["email", "valor"],
+        "at_least": "50,00",
+        "billing_type": "PIX",
+        "send_to": "default",
+        "installments": "each",
+        "enabled": "on",
+    }
+    shown = browser.post("/mappings-new", **chosen, show="1")
+    made = browser.post("/mappings-new", **chosen)
+
+    assert "at_least: 50.00" in shown.text
+    assert (made.status_code, made.location) == (303, "/mappings/venda_no_pix")
+    text = file_of(console, "venda_no_pix").read_text()
+    assert newest(console, "venda_no_pix").text == text
+    assert "email: customer.email" in text
+    assert browser.post("/mappings-new", **chosen).status_code == 422
+
+
+@pytest.mark.parametrize("wrong", [{"name": "Venda"}, {"event": "X"}, {"field": ["valor"]}, {"at_least": "viele"}])
+def test_the_form_says_what_is_wrong(console: Console, wrong: dict[str, object]) -> None:
+    """A refusal keeps what was chosen."""
+    chosen: dict[str, Any] = {
+        "name": "x",
+        "event": "PAYMENT_RECEIVED",
+        "field": ["email"],
+        "send_to": "default",
+        **wrong,
+    }
+    page = console.operator().post("/mappings-new", **chosen)
+
+    assert page.status_code == 422
+    assert 'role="alert"' in page.text
+
+
+def test_the_checklist_can_be_copied(console: Console) -> None:
+    """Each key with its tab and an example, each integration with its stage."""
+    browser = console.operator("pt-BR")
+    browser.post("/mappings/cobranca", text=passing(console), base=newest(console).id)
+    page = browser.get("/mappings/cobranca/checklist").text
+
+    assert 'data-copy="valor"' in page
+    assert "Negócio" in page
+    assert "CLINT_WEBHOOK_URL" in page
+
+
+def test_save_and_run_shows_first_and_sends_on_confirmation(console: Console) -> None:
+    """The last events go through the mapping again, after a preview that survives a reload."""
+    browser = console.operator()
+    keep(console.journal, incoming())
+    with console.journal.database.write() as connection:
+        connection.exec_driver_sql("UPDATE events SET state = 'processed', processed_ms = 1")
+    browser.post("/mappings/cobranca", text=passing(console), base=newest(console).id, run="1")
+    begun = browser.post("/mappings/cobranca/run", over="events", number="10")
+    work: Work = console.app.extensions["bridge.work"]
+    work.join(20)
+    preview = browser.get(begun.location).text
+    asked = browser.post(f"{begun.location}/replay")
+    work.join(20)
+    done = browser.get(asked.location).text
+
+    assert begun.status_code == 303
+    assert "1 event would go through again" in preview
+    assert "Replay 1 event" in preview
+    assert "1 event is processed again" in done
+    with console.journal.database.read() as connection:
+        assert connection.exec_driver_sql("SELECT replay, state FROM events").all() == [(1, "received")]
+
+
+def test_nothing_to_run_over_is_said(console: Console) -> None:
+    """Where no event came that the mapping listens to, no work is begun."""
+    page = console.operator().post("/mappings/cobranca/run", over="events", number="10", follow=True)
+
+    assert "No recent event that this mapping listens to." in page.text
+
+
+def test_names_that_are_none_are_not_found(console: Console) -> None:
+    """An address is no way to write a file of another name."""
+    browser = console.operator()
+
+    assert browser.get("/mappings/Paga").status_code == 404
+    assert browser.get("/mappings/nobody").status_code == 404
+    assert browser.post("/mappings/..paga", text=GOOD, base="0").status_code == 404
+
+
+def test_a_switch_notices_somebody_elses_save(console: Console) -> None:
+    """What was looked at is not what would be switched."""
+    browser, base = console.operator(), newest(console).id
+    browser.post("/mappings/cobranca", text=passing(console), base=base)
+    page = browser.post("/mappings/cobranca/switch", on="0", base=base)
+
+    assert page.status_code == 409
+    assert newest(console).text == passing(console)
+
+
+def test_the_same_text_again_is_no_revision(console: Console) -> None:
+    """Saving what is active changes nothing and says so."""
+    browser, before = console.operator(), newest(console)
+    page = browser.post("/mappings/cobranca", text=before.text or "", base=before.id, anyway="on", follow=True)
+
+    assert "nothing changed" in page.text
+    assert newest(console) == before
+
+
+def test_a_text_of_another_time_that_cant_run_is_not_restored(console: Console) -> None:
+    """A revision that this version refuses stays where it is; its checklist leads to the editor."""
+    with console.journal.database.write() as connection:
+        revisions.turn(connection)
+        old = revisions.add(connection, "velha", "events: 7\n", "file", "Ana", 1)
+        revisions.add(connection, "velha", "events: 8\n", "file", "Ana", 2)
+    browser = console.operator()
+    page = browser.post(f"/mappings/velha/history/{old}/restore", follow=True).text
+
+    assert "can&#39;t run any more" in page
+    assert browser.get("/mappings/velha/checklist").location == "/mappings/velha"
+    assert browser.post("/mappings/velha/switch", on="0").status_code == 422
+
+
+def test_charges_that_never_came_can_be_run_over(console: Console) -> None:
+    """Without a key the page says why it can't; asked all the same, the work ends with the reason."""
+    browser = console.operator()
+    begun = browser.post("/mappings/cobranca/run", over="charges", days="7")
+    console.app.extensions["bridge.work"].join(20)
+
+    assert "The account has no API key" in browser.get("/mappings/cobranca/run").text
+    assert "ASAAS_API_KEY is not set" in browser.get(begun.location).text

@@ -1,0 +1,463 @@
+"""The console's pages on which something is done: test charge, connections, reconciliation, and long work."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.security import generate_password_hash
+
+from bridge.journal import jobs, notices
+from bridge.journal.notices import Notice
+from bridge.model import NoticeLevel
+from bridge.recovery.trial import Seen
+from bridge.runtime import clock_ms
+from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
+from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
+from bridge.simulator.serve import Served
+from bridge.web.console import trial, trial_task
+from bridge.web.console.pictures import MOST_BARS, bars
+from bridge.web.console.work import AT_ONCE, Task, Work
+from tests.charges import Calendar
+from tests.console import PASSWORD, QUICK, Browser, Console, opened_console
+from tests.factories import until
+from tests.peers import closed_port
+
+TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"
+WAIT_S = 30.0
+
+
+@pytest.fixture
+def asaas() -> Iterator[AsaasSimulator]:
+    """Give a simulated Asaas."""
+    simulator = AsaasSimulator(clock=Calendar())
+    yield simulator
+    simulator.close()
+
+
+@pytest.fixture
+def console(sqlite_url: str, tmp_path: Path, asaas: AsaasSimulator, redis_url: str) -> Iterator[Console]:
+    """Give a console whose bridge stands between the simulators."""
+    clint = ClintSimulator()
+    with contextlib.ExitStack() as opened:
+        at_asaas, at_clint = opened.enter_context(Served(asaas.app)), opened.enter_context(Served(clint.app))
+        environ: dict[str, Any] = {
+            "ASAAS_API_KEY": DEFAULT_KEY,
+            "ASAAS_WEBHOOK_TOKEN": TOKEN,
+            "ASAAS_API_URL": f"{at_asaas.url}/v3",
+            "CLINT_WEBHOOK_URL": f"{at_clint.url}/endpoints/integration/webhook/{INTEGRATIONS['default']}",
+            "REDIS_URL": redis_url,
+            "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1",
+            "BRIDGE_PASSWORD": generate_password_hash(PASSWORD, QUICK),
+        }
+        console = opened.enter_context(opened_console(sqlite_url, tmp_path, **environ))
+        console.clock.now_ms = clock_ms()
+        yield console
+        worker(console).join(WAIT_S)
+
+
+def worker(console: Console) -> Work:
+    """Return what does the console's long work."""
+    found: Work = console.app.extensions["bridge.work"]
+    return found
+
+
+def finished(console: Console, browser: Browser, path: str, **fields: Any) -> str:
+    """Begin something, wait until it is done and return its page."""
+    begun = browser.post(path, **fields)
+    assert begun.status_code == 303, begun.text
+    worker(console).join(WAIT_S)
+    return str(browser.get(begun.location).text)
+
+
+# ---------------------------------------------------------------- long work
+
+
+def test_work_is_shown_while_it_goes_on_and_after(console: Console) -> None:
+    """The page says how far it is, fetches itself anew, and shows the end; what failed says why."""
+    go, looked = threading.Event(), threading.Event()
+
+    def slowly(task: Task) -> dict[str, Any]:
+        task.step(code="begun")
+        task.tell(3, 10)
+        task.flush()
+        looked.set()
+        assert go.wait(WAIT_S)
+        return {"checks": []}
+
+    browser = console.operator()
+    number = worker(console).begin("examination", "", slowly, {}, "Ana")
+    assert looked.wait(WAIT_S)
+    under_way = browser.part(f"/work/{number}").text
+    go.set()
+    worker(console).join(WAIT_S)
+    after = browser.get(f"/work/{number}").text
+
+    assert "3 of 10" in under_way
+    assert 'hx-trigger="every 1s"' in under_way
+    assert "Done" in after
+    assert 'hx-trigger="every 1s"' not in after
+    assert browser.get("/work/999").status_code == 404
+
+
+def test_a_fault_and_a_lost_process_are_shown(console: Console) -> None:
+    """A fault of ours ends the work, and one whose process ended is not shown as going on for ever."""
+
+    def breaks(_task: Task) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    browser = console.operator()
+    number = worker(console).begin("examination", "", breaks, {}, "Ana")
+    worker(console).join(WAIT_S)
+    with console.journal.database.write() as connection:
+        lost = jobs.begin(connection, "reconcile", "default", {}, "Ana", console.clock() - jobs.LOST_AFTER_MS - 1)
+
+    assert "ZeroDivisionError" in browser.get(f"/work/{number}").text
+    assert "The process that did this ended" in browser.get(f"/work/{lost}").text
+
+
+def test_only_so_much_is_done_at_once(console: Console) -> None:
+    """One more than allowed is refused in words, and nothing of it is noted."""
+    go = threading.Event()
+
+    def waits(_task: Task) -> dict[str, Any]:
+        go.wait(WAIT_S)
+        return {}
+
+    for _ in range(AT_ONCE):
+        worker(console).begin("replay", "x", waits, {}, "Ana")
+    refused = console.operator().post("/connections/check")
+    go.set()
+
+    assert refused.status_code == 503
+    assert "Too much at once" in refused.text
+
+
+def test_what_ended_long_ago_is_forgotten(console: Console) -> None:
+    """Previews after a day, everything else after a month."""
+    now_ms = console.clock()
+    day_ms = 24 * 3_600_000
+    with console.journal.database.write() as connection:
+        for kind, days in (("replay_preview", 2), ("reconcile", 2), ("reconcile", 31)):
+            id_ = jobs.begin(connection, kind, "x", {}, "Ana", now_ms - days * day_ms)
+            jobs.finish(connection, id_, now_ms - days * day_ms, {})
+        jobs.begin(connection, "examination", "", {}, "Ana", now_ms)
+        kept = connection.exec_driver_sql("SELECT kind FROM console_jobs ORDER BY id").scalars().all()
+
+    assert kept == ["reconcile", "examination"]
+
+
+# ---------------------------------------------------------------- connections
+
+
+def test_everything_is_checked_and_said_with_its_mend(console: Console) -> None:
+    """No secret is shown, and what is wrong says what to do."""
+    page = finished(console, console.operator(), "/connections/check")
+
+    assert "No webhook at Asaas leads to the bridge" in page
+    assert "What to do" in page
+    for secret in (TOKEN, DEFAULT_KEY, INTEGRATIONS["default"]):
+        assert secret not in page + console.operator().get("/connections").text
+
+
+def test_the_webhook_is_registered_after_a_look(console: Console, asaas: AsaasSimulator) -> None:
+    """First what would change, then the change; a token that was made is shown once."""
+    browser = console.operator()
+    form: dict[str, Any] = {"url": "http://127.0.0.1:9", "email": "a@example.com", "new_token": "on"}
+    looked = browser.post("/connections/default/webhook", **form)
+    before = browser.get("/connections/default/webhook").text
+    done = browser.post("/connections/default/webhook", **form, confirmed="1")
+    after = browser.get("/connections/default/webhook").text
+
+    assert "A new webhook is made" in looked.text
+    assert "No webhook leads to the bridge" in before
+    assert "Keep this token now" in done.text
+    assert "http://127.0.0.1:9/webhooks/asaas" in after
+    assert "Keep this token now" not in after
+    assert browser.get("/connections/nobody/webhook").status_code == 404
+
+
+def test_an_interrupted_webhook_is_resumed(console: Console, asaas: AsaasSimulator) -> None:
+    """Asaas sends again; where there is nothing to resume that is said."""
+    asaas.posts_to("http://127.0.0.1:9/webhooks/asaas", TOKEN, interrupted=True)
+    browser = console.operator()
+    page = browser.get("/connections/default/webhook").text
+    first = browser.post("/connections/default/webhook/resume", follow=True).text
+    second = browser.post("/connections/default/webhook/resume", follow=True).text
+
+    assert "Interrupted" in page
+    assert "Asaas sends again." in first
+    assert "neither interrupted nor penalised" in second
+
+
+def test_a_destination_is_tried_paused_and_resumed(console: Console) -> None:
+    """A test needs a tick and a JSON object; what Clint answers is shown."""
+    browser = console.operator()
+    form = browser.get("/connections/destinations/default/test").text
+    unsure = browser.post("/connections/destinations/default/test", body='{"email": "a@example.com"}')
+    wrong = browser.post("/connections/destinations/default/test", body="[1]", confirmed="on")
+    sent = browser.post("/connections/destinations/default/test", body='{"email": "a@example.com"}', confirmed="on")
+    paused = browser.post("/connections/destinations/default/pause", follow=True).text
+    resumed = browser.post("/connections/destinations/default/resume", follow=True).text
+
+    assert "email" in form
+    assert (unsure.status_code, wrong.status_code) == (422, 422)
+    assert "Clint took it" in sent.text
+    assert "default is paused" in paused
+    assert "default takes deliveries again" in resumed
+
+
+def test_a_notice_is_dismissed(console: Console) -> None:
+    """It is gone from the list and stands in the audit trail."""
+    with console.journal.database.write() as connection:
+        said = Notice("account.access_token", "default/1", NoticeLevel.WARNING, "a key expires", "make a new one")
+        notices.apply(connection, [said], console.clock())
+    browser = console.operator()
+    shown = browser.get("/connections").text
+    after = browser.post("/connections/notices/1/close", follow=True).text
+
+    assert "a key expires" in shown
+    assert "a key expires" not in after
+    assert "Dismissed" in browser.get("/who").text or "Closed notice" in browser.get("/who").text
+
+
+# ---------------------------------------------------------------- reconciliation
+
+
+def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, asaas: AsaasSimulator) -> None:
+    """Report, picture and files; then what would be sent; then the events, once."""
+    customer = asaas.has_customer()["id"]
+    charge = str(asaas.has_payment(customer, 100.0)["id"])
+    asaas.is_paid(charge)
+    browser = console.operator()
+    today = Calendar().now.date().isoformat()
+    begun = browser.post("/reconcile", account="default", by="created", since=today, until=today)
+    worker(console).join(WAIT_S)
+    report = browser.get(begun.location).text
+    as_csv = browser.get(f"{begun.location}/report.csv").text
+    charges = browser.get(f"{begun.location}/report.charges.csv").text
+    as_json = browser.get(f"{begun.location}/report.json").get_json()
+    looked = browser.post(f"{begun.location}/missing")
+    worker(console).join(WAIT_S)
+    preview = browser.get(looked.location).text
+    done = finished(console, browser, f"{looked.location}/bring-in")
+    again = finished(console, browser, f"{looked.location}/bring-in")
+
+    assert "1 charge is not known as Asaas has it" in report
+    assert '<svg class="bars"' in report
+    assert as_csv.splitlines()[0].startswith("account,day,status,charges,missing")
+    assert charge in charges
+    assert as_json["behind"][0]["id"] == charge
+    assert browser.get(f"{begun.location}/report.xml").status_code == 404
+    assert "1 event would be made" in preview
+    assert "1 event handed to the workers" in done
+    assert "1 came meanwhile" in again
+    assert today[:4] in browser.get("/reconcile").text
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"since": ""}, "Choose both days."),
+        ({"until": "2020-01-01"}, "The last day is before the first."),
+        ({"account": "nobody"}, "Choose an account with an API key."),
+    ],
+)
+def test_a_period_that_makes_no_sense_is_refused(console: Console, changes: dict[str, str], says: str) -> None:
+    """The form says what is wrong."""
+    form: dict[str, Any] = {
+        "account": "default",
+        "by": "created",
+        "since": "2026-11-01",
+        "until": "2026-11-02",
+        **changes,
+    }
+    page = console.operator().post("/reconcile", **form)
+
+    assert page.status_code == 422
+    assert says in page.text
+
+
+def test_a_picture_of_many_days_puts_some_together() -> None:
+    """However long the period, so many bars at most, each with its words."""
+    days = {
+        f"20{year}-{month:02d}-01": {"delivered": 2, "missing": 1} for year in range(10, 20) for month in range(1, 13)
+    }
+    drawn = bars(days)
+
+    assert 0 < drawn.count("<g>") <= MOST_BARS
+    assert "delivered" in drawn
+    assert bars({}) == ""
+
+
+# ---------------------------------------------------------------- test charge
+
+
+def test_a_test_charge_says_why_no_event_came(console: Console) -> None:
+    """Without a webhook the charge is made and paid, and the page says what is missing."""
+    browser = console.operator()
+    params = {
+        "account": "default",
+        "billing_type": "PIX",
+        "value": "10.00",
+        "due": "2030-01-01",
+        "installments": 1,
+        "email": "",
+        "phone": "",
+        "cleanup": True,
+        "timeout_s": 1.0,
+    }
+    number = worker(console).begin("trial", "default", trial_task.trial, params, "Ana")
+    worker(console).join(WAIT_S)
+    page = browser.get(f"/work/{number}").text
+
+    assert "No webhook at Asaas leads to the bridge" in page
+    assert "Paid in the sandbox" in page
+    assert "Not proved" in browser.get("/test-charge").text
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"account": "nobody"}, "Choose an account"),
+        ({"value": "viel"}, "The value must be an amount"),
+        ({"installments": "99"}, "no such billing type or number"),
+    ],
+)
+def test_a_test_charge_that_makes_no_sense_is_refused(console: Console, changes: dict[str, str], says: str) -> None:
+    """Nothing is made at Asaas."""
+    form: dict[str, Any] = {"account": "default", "billing_type": "PIX", "value": "10", **changes}
+    page = console.operator().post("/test-charge", **form)
+
+    assert page.status_code == 422
+    assert says in page.text
+
+
+def test_a_charge_of_production_needs_typed_words(sqlite_url: str, tmp_path: Path) -> None:
+    """The value that is typed must be the value that is charged."""
+    with opened_console(sqlite_url, tmp_path, ASAAS_API_KEY="$aact_prod_x", ASAAS_WEBHOOK_TOKEN=TOKEN) as opened:
+        browser = opened.operator()
+        page = browser.post(
+            "/test-charge", account="default", billing_type="PIX", value="12.50", confirm="charge 10.00"
+        )
+
+    assert page.status_code == 422
+    assert "type exactly the words shown" in page.text
+    assert "charge 12.50" in page.text
+
+
+@pytest.mark.parametrize(("sees", "says"), [("yes", "A person saw the deal"), ("no", "Not proved")])
+def test_a_person_says_whether_the_deal_stands(console: Console, sees: str, says: str) -> None:
+    """Where nobody but a person can look, the page asks, and keeps the answer."""
+    params = {"value": "10.00", "billing_type": "PIX"}
+    result = {"proved": False, "asks_person": True, "email": "a@example.com", "causes": [], "events": [], "deal": None}
+    with console.journal.database.write() as connection:
+        number = jobs.begin(connection, "trial", "default", params, "Ana", console.clock())
+        jobs.finish(connection, number, console.clock(), result)
+    browser = console.operator()
+    asked = browser.get(f"/work/{number}").text
+    answered = browser.post(f"/work/{number}/deal", sees=sees, follow=True).text
+
+    assert "Does the deal stand in Clint?" in asked
+    assert says in answered
+
+
+def test_amounts_are_read_as_people_write_them() -> None:
+    """A comma or a point, two decimals, nothing else."""
+    assert str(trial.amount(" 10,50 ")) == "10.50"
+    assert [trial.amount(text) for text in ("", "NaN", "0", "-1", "1.005", "1000000")] == [None] * 6
+
+
+def test_lists_are_empty_in_words(console: Console) -> None:
+    """Each page has something to say before anything happened."""
+    browser = console.operator("pt-BR")
+
+    assert "Nenhuma conciliação ainda" in browser.get("/reconcile").text
+    assert "Nenhum teste ainda" in browser.get("/test-charge").text
+    until(lambda: "Conexões" in browser.get("/connections").text, 5)
+
+
+def test_a_test_that_no_mapping_listens_to_ends_at_once(console: Console) -> None:
+    """Nothing is made at Asaas, and the page names the reason."""
+    browser = console.operator()
+    browser.post("/mappings/cobranca/switch", on="0")
+    console.clock.go(1)
+    page = finished(console, browser, "/test-charge", account="default", billing_type="PIX", value="10")
+
+    assert "no active mapping of account default listens" in page
+
+
+def test_a_test_that_goes_on_is_shown_instead_of_a_second_one(console: Console) -> None:
+    """Of one account there is one test at a time, and one reconciliation, and one examination."""
+    browser = console.operator()
+    with console.journal.database.write() as connection:
+        numbers = [
+            jobs.begin(connection, kind, about, {}, "Ana", console.clock())
+            for kind, about in (("trial", "default"), ("reconcile", "default"), ("examination", ""))
+        ]
+    period = {"by": "created", "since": "2026-11-01", "until": "2026-11-02"}
+    again = (
+        browser.post("/test-charge", account="default", billing_type="PIX", value="10").location,
+        browser.post("/reconcile", account="default", **period).location,  # type: ignore[arg-type]
+        browser.post("/connections/check").location,
+    )
+
+    assert again == tuple(f"/work/{number}" for number in numbers)
+
+
+def test_each_thing_that_becomes_of_a_charge_is_a_step(console: Console) -> None:
+    """Events, payloads, answers and what nobody listens to, each once."""
+    event = {"id": 7, "name": "PAYMENT_RECEIVED", "state": "processed"}
+    owed = {"id": 3, "mapping": "paga", "destination": "default", "payload": '{"valor": "10.00"}', "reason": None}
+    sent = [(owed | {"state": "delivered", "attempts": 1}, [{"status": 200, "duration_ms": 12}])]
+    given_up: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
+        (owed | {"id": 4, "state": "dead", "attempts": 0, "payload": None, "reason": "no e-mail"}, [])
+    ]
+
+    def watches(task: Task) -> dict[str, Any]:
+        witness = trial_task.Witness(task)
+        with witness.waiting(("PAYMENT_RECEIVED",)):
+            seen = [Seen(event, sent), Seen({**event, "id": 8}, given_up), Seen({**event, "id": 9}, [])]
+            assert witness.news(seen, 0)
+            assert not witness.news(seen, 0)
+        witness.step("to_be_paid", url="https://asaas.example/i/1")
+        assert not witness.sees_deal()
+        return {"proved": False, "asks_person": witness.asked, "email": "a@example.com", "causes": [], "deal": None}
+
+    number = worker(console).begin("trial", "default", watches, {}, "Ana")
+    worker(console).join(WAIT_S)
+    page = console.operator().get(f"/work/{number}").text
+
+    assert page.count("sends to default") == 1
+    assert "<dd>10.00</dd>" in page
+    assert "no e-mail" in page
+    assert "no active mapping listens" in page
+    assert "https://asaas.example/i/1" in page
+
+
+def test_an_asaas_that_is_away_is_said(sqlite_url: str, tmp_path: Path) -> None:
+    """The webhook's page, its registration and its resumption say what happened, in a page."""
+    with closed_port() as port:
+        environ: dict[str, Any] = {
+            "ASAAS_API_KEY": DEFAULT_KEY,
+            "ASAAS_WEBHOOK_TOKEN_MATRIZ": TOKEN,
+            "ASAAS_API_URL": f"http://127.0.0.1:{port}",
+            "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1",
+        }
+        with opened_console(sqlite_url, tmp_path, **environ) as opened:
+            browser = opened.operator()
+            shown = browser.get("/connections/default/webhook").text
+            refused = browser.post("/connections/default/webhook", url="http://127.0.0.1:9")
+            resumed = browser.post("/connections/default/webhook/resume", follow=True).text
+            keyless = browser.get("/connections/matriz/webhook").text
+            listed = browser.get("/connections").text
+
+    assert "Asaas does not say what webhooks there are" in shown
+    assert refused.status_code == 422
+    assert "It failed:" in resumed
+    assert "ASAAS_API_KEY_MATRIZ is not set" in keyless
+    assert "Without a key the webhook can" in listed

@@ -1,0 +1,120 @@
+"""The sweeper's housekeeping: it goes on by itself, through what fails, and ends when it is told to."""
+
+from __future__ import annotations
+
+import threading
+
+from sqlalchemy import text
+
+from bridge.errors import JournalError
+from bridge.journal import Database, Journal, events, rounds
+from bridge.journal.clock import own_clock_ms
+from bridge.worker.housekeeping import AGAIN_AFTER_MS, DAY_MS, ROUND, Housekeeping
+from tests.factories import NOW_MS, events_of, incoming, keep, opened_journal, until
+
+
+def tallies(journal: Journal) -> int:
+    """Return how many tallies are not added up yet."""
+    with journal.database.read() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM tallies")).scalar_one())
+
+
+def test_tallies_are_added_up_as_they_come(database_url: str) -> None:
+    """More than one transaction takes, and those that come later."""
+    with opened_journal(database_url) as journal:
+        for _ in range(3):
+            keep(journal, *(incoming() for _ in range(500)))
+        assert tallies(journal) == 1_500
+        stopping = threading.Event()
+        house = threading.Thread(
+            target=Housekeeping(journal, 0, own_clock_ms, every_s=0.02, pause_s=0.001).run, args=(stopping,)
+        )
+        house.start()
+        until(lambda: tallies(journal) == 0)
+        keep(journal, incoming())
+        until(lambda: tallies(journal) == 0)
+        stopping.set()
+        house.join()
+
+
+def test_a_journal_that_is_away_is_tried_again(sqlite_url: str) -> None:
+    """So is one on which the code trips: the thread lives on."""
+
+    class Faulty(Journal):
+        faults = 2
+
+        @property
+        def database(self) -> Database:
+            if self.faults:
+                self.faults -= 1
+                raise RuntimeError("a fault") if self.faults else JournalError()
+            return self._real
+
+        @database.setter
+        def database(self, real: Database) -> None:
+            self._real = real
+
+    with opened_journal(sqlite_url) as journal:
+        keep(journal, incoming())
+        faulty = Faulty(journal.database, 30)
+        stopping = threading.Event()
+        house = threading.Thread(target=Housekeeping(faulty, 0, own_clock_ms, every_s=0.01).run, args=(stopping,))
+        house.start()
+        until(lambda: tallies(journal) == 0)
+        stopping.set()
+        house.join()
+
+
+def test_what_is_old_is_emptied_and_then_removed_once_a_day(database_url: str) -> None:
+    """More than one page of it; the next look on the same day does nothing, another sweeper's neither."""
+    now_ms = [NOW_MS + 31 * DAY_MS]
+    with opened_journal(database_url) as journal:
+        ids = keep(journal, *(incoming() for _ in range(450)))
+        with journal.database.write() as connection:
+            events.mark_processed(connection, ids, NOW_MS)
+        keep(journal, incoming(received_ms=now_ms[0]))
+        house = Housekeeping(journal, 30, lambda: now_ms[0], pause_s=0.0)
+        house.clear_due(threading.Event())
+        assert [row["emptied_ms"] is not None for row in events_of(journal)] == [True] * 450 + [False]
+
+        now_ms[0] = NOW_MS + 61 * DAY_MS
+        with journal.database.write() as connection:
+            rounds.again_at(connection, ROUND, now_ms[0] + 1)
+        house.clear_due(threading.Event())
+        assert len(events_of(journal)) == 451
+        now_ms[0] += 1
+        house.clear_due(threading.Event())
+        assert len(events_of(journal)) == 1
+
+
+def test_a_round_that_is_broken_off_comes_again(sqlite_url: str) -> None:
+    """A sweeper that ends in the middle leaves the rest for ten minutes later."""
+    now_ms = [NOW_MS + 31 * DAY_MS]
+    with opened_journal(sqlite_url) as journal:
+        ids = keep(journal, incoming())
+        with journal.database.write() as connection:
+            events.mark_processed(connection, ids, NOW_MS)
+        house = Housekeeping(journal, 30, lambda: now_ms[0])
+        stopping = threading.Event()
+        stopping.set()
+        house.clear_due(stopping)
+        assert events_of(journal)[0]["emptied_ms"] is None
+
+        now_ms[0] += AGAIN_AFTER_MS
+        house.clear_due(threading.Event())
+        assert events_of(journal)[0]["emptied_ms"] == now_ms[0]
+
+
+def test_retention_runs_with_the_rest(sqlite_url: str) -> None:
+    """The thread that adds up looks for what is old as well, where the setting says so."""
+    with opened_journal(sqlite_url) as journal:
+        ids = keep(journal, incoming())
+        with journal.database.write() as connection:
+            events.mark_processed(connection, ids, NOW_MS)
+        stopping = threading.Event()
+        keeping = Housekeeping(journal, 30, lambda: NOW_MS + 31 * DAY_MS)
+        house = threading.Thread(target=keeping.run, args=(stopping,))
+        house.start()
+        until(lambda: events_of(journal)[0]["emptied_ms"])
+        stopping.set()
+        house.join()

@@ -1,0 +1,46 @@
+"""What the processes that run for months must not import: each megabyte is there once for each of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+ONLY_AT_TIMES = {
+    "alembic",
+    "mako",
+    "ofxtools",
+    "watchfiles",
+    "waitress",
+    "bridge.simulator",
+}
+FOR_THE_WEB = {"flask", "gunicorn", "jinja2", "prometheus_client", "werkzeug"}
+FORBIDDEN = {
+    "web": ONLY_AT_TIMES,
+    "worker": ONLY_AT_TIMES | FOR_THE_WEB,
+    "sweeper": ONLY_AT_TIMES | FOR_THE_WEB,
+}
+ONE_COMMAND = {"bridge.cli.demo", "bridge.cli.doctor", "bridge.cli.mappings", "bridge.cli.trial"}
+SCRIPT = """
+import ast, inspect, sys, textwrap
+from bridge.cli.entry import cli
+
+command = cli.get_command(None, sys.argv[1])
+# What the command imports when it runs stands at its beginning.
+body = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(command.callback)))).body[0].body
+for node in body:
+    if isinstance(node, ast.ImportFrom):
+        exec(ast.unparse(node))
+print(*sorted(sys.modules))
+"""
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_a_process_imports_only_what_it_works_with(name: str) -> None:
+    """Migrations, tables for a terminal, the demo and the other commands stay out of it."""
+    told = subprocess.run([sys.executable, "-c", SCRIPT, name], capture_output=True, text=True, check=True)
+    imported = set(told.stdout.split())
+
+    assert {"bridge.runtime", "bridge.cli.processes"} <= imported
+    assert imported & (FORBIDDEN[name] | ONE_COMMAND) == set()

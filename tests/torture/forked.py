@@ -1,0 +1,116 @@
+"""Processes of the bridge that are forked from one which has imported it: hundreds of them are started and killed here.
+
+Each is a process of its own, with its own session, environment, log and signals; only what imports would cost is saved.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from multiprocessing.forkserver import ensure_running
+from pathlib import Path
+
+from tests.acceptance.deployment import ROOT, Child
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(
+    [
+        *("alembic.command", "psycopg", "rq", "bridge.cli.entry", "bridge.cli.processes", "bridge.cli.database"),
+        *("bridge.cli.backfill", "bridge.cli.deliveries", "bridge.cli.events", "bridge.runtime", "bridge.recovery"),
+        *("bridge.web.server", "bridge.worker.beside", "bridge.worker.drain", "bridge.worker.rq_worker"),
+        *("bridge.worker.sweeper", "bridge.simulator.asaas", "bridge.simulator.clint", "bridge.simulator.serve"),
+    ]
+)
+
+
+# An exit status can be read once, and multiprocessing asks all processes for theirs whenever one is started: of two
+# threads that ask at the same time one would be told 255.
+_asking = threading.Lock()
+
+
+@cache
+def _server() -> None:
+    """Start what everything is forked from; what it forks is killed before it could write coverage down."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COVERAGE")}
+    try:
+        ensure_running()
+    finally:
+        os.environ.update(hidden)
+
+
+class Forked:
+    """A running process, with the methods of subprocess.Popen that a Child needs."""
+
+    def __init__(self, command: list[str], env: Mapping[str, str], log: Path) -> None:
+        _server()
+        with _asking:
+            self._process = _FORKS.Process(target=_run, args=(command[1:], dict(env), str(log)), daemon=True)
+            self._process.start()
+        self.pid = self._process.pid or 0
+
+    def poll(self) -> int | None:
+        """Return its exit status (minus the signal that ended it), None while it runs."""
+        with _asking:
+            return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it ends and return its exit status; raise subprocess.TimeoutExpired."""
+        ends_s = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while (status := self.poll()) is None:
+            if time.monotonic() > ends_s:
+                raise subprocess.TimeoutExpired(self._process.name, timeout or 0)
+            time.sleep(0.01)
+        return status
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send it a signal; -9 also to the processes that it has forked."""
+        with suppress(ProcessLookupError):
+            if sig == signal.SIGKILL:
+                os.killpg(self.pid, sig)
+            else:
+                os.kill(self.pid, sig)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.send_signal(signal.SIGKILL)
+
+
+class ForkedChild(Child):
+    """A Child that is forked."""
+
+    def start(self) -> None:
+        """Start it; its output goes on in the same file."""
+        self.log.touch()
+        self.process = Forked(self.command, self.env, self.log)
+
+
+def _run(arguments: list[str], env: dict[str, str], log: str) -> None:
+    """Become the process that `python ARGUMENTS` would be."""
+    os.setsid()
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    for number in (1, 2):
+        os.dup2(output, number)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(ROOT)
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")

@@ -1,0 +1,85 @@
+"""Two deployments at once: the code of the schema before this one works on while the journal is migrated under it.
+
+The old code is taken from git's history: the newest commit whose last migration is not today's. Where there is no
+history the fault is not tried, and the run says so.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import tarfile
+from functools import cache
+from pathlib import Path
+
+from bridge.journal.migrate import current, head
+from tests.acceptance.deployment import ROOT, Child, until
+from tests.services import free_port
+from tests.torture.site import Site
+
+_VERSIONS = "bridge/journal/migrations/versions/"
+
+
+@cache
+def old_commit() -> str | None:
+    """Return the newest commit with the schema before today's, None where git can't say."""
+    for commit in _git("rev-list", "--first-parent", "HEAD").split():
+        revisions = _git("ls-tree", "--name-only", commit, _VERSIONS).split()
+        newest = max((Path(name).name[:4] for name in revisions if Path(name).name[0].isdigit()), default=None)
+        if newest != head():
+            return commit if newest else None
+    return None
+
+
+def _git(*arguments: str) -> str:
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        return ""
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def old_code(where: Path) -> Path:
+    """Put the old code there."""
+    commit = old_commit()
+    assert commit is not None
+    packed = subprocess.run(["git", "archive", commit, "bridge"], cwd=ROOT, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(where, filter="data")
+    return where
+
+
+def rolling(site: Site) -> None:
+    """Old processes take and deliver, the journal is migrated, new ones join, and the old ones are stopped."""
+    assert site.old is not None
+    port = free_port()
+    old = {
+        "old-web": site.of_old("web", "--port", str(port)),
+        "old-worker": site.of_old("worker"),
+        "old-sweeper": site.of_old("sweeper"),
+    }
+    for name, child in old.items():
+        site.children[name] = child
+        child.start()
+    site.opens_at(port)
+    part = len(site.untold) // 4
+    site.tell(part)
+    with site.journal() as database:
+        assert current(database) != head()
+    telling = site.telling(part)
+    assert site.command("db", "upgrade") == 0
+    telling.result()
+    assert all(child.alive for child in old.values()), "an old process ended when the journal was migrated"
+    site.start(webs=1, workers=1, sweepers=1)
+    site.tell(part)  # by the old door still, while both deployments work
+    site.strikes += 1
+    site.door = 1
+    telling = site.telling()
+    for child in old.values():
+        _stop(child)
+    telling.result()
+
+
+def _stop(child: Child) -> None:
+    assert child.process is not None
+    child.process.terminate()
+    until(lambda: not child.alive, 30)

@@ -1,0 +1,158 @@
+"""The verdicts of `bridge doctor`, each from plain values."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.asaas.webhook_rules import problems
+from bridge.mapping import Known, Mapping, read_mapping
+from bridge.settings import Account, Settings
+from bridge.workbench import checks
+from bridge.workbench.checks import State
+
+TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"
+CLINT = "https://functions-api.clint.digital/endpoints/integration/webhook/5b0c1b6e-1111-4222-8333-444455556666"
+SANDBOX = "https://api-sandbox.asaas.com/v3"
+
+
+def mapping(more: str = "") -> Mapping:
+    """Return a mapping that needs the customer."""
+    read = read_mapping(
+        f"events: [PAYMENT_RECEIVED]\ncontact: {{email: customer.email}}\n{more}", "paga", Known(None, None)
+    )
+    assert read.mapping is not None
+    return read.mapping
+
+
+@pytest.mark.parametrize(
+    ("key", "url", "state", "words"),
+    [
+        ("$aact_hmlg_x", "", State.FINE, "sandbox key"),
+        ("$aact_prod_x", "", State.FINE, "production key"),
+        ("$aact_hmlg_x", SANDBOX, State.FINE, "API at api-sandbox.asaas.com"),
+        ("$aact_hmlg_x", "http://127.0.0.1:1/v3", State.FINE, "API at 127.0.0.1"),
+        ("$aact_prod_x", SANDBOX, State.WRONG, "production key, but ASAAS_API_URL is sandbox's"),
+        ("$aact_hmlg_x", "https://api.asaas.com/v3", State.WRONG, "sandbox key, but ASAAS_API_URL is production's"),
+        ("_prod_x", "", State.WRONG, "does not begin with"),
+        ("_prod_x", SANDBOX, State.FINE, "older key"),
+        ("", "", State.WRONG, "paga needs"),
+    ],
+)
+def test_a_key_must_fit_the_api(key: str, url: str, state: State, words: str) -> None:
+    """The prefix says where a key belongs; the key itself is never shown."""
+    check = checks.key(Account("matriz", api_key=key), url, [mapping("account: matriz")])
+
+    assert (check.name, check.state) == ("ASAAS_API_KEY_MATRIZ", state)
+    assert words in check.value
+    assert not key or key not in check.value
+    assert bool(check.mend) is (state is not State.FINE)
+
+
+def test_a_key_that_no_mapping_needs_may_be_missing() -> None:
+    """Then only the set-up and the watch are lost."""
+    assert checks.key(Account("default"), "", [mapping("enabled: false")]).state is State.WARNING
+
+
+@pytest.mark.parametrize(("token", "state"), [("", State.WRONG), ("short", State.WARNING), (TOKEN, State.FINE)])
+def test_a_token_must_be_there_and_should_meet_the_rules(token: str, state: State) -> None:
+    """An account may have an older, shorter one, so that is a warning."""
+    check = checks.token(Account("default", webhook_token=token))
+
+    assert check.state is state
+    assert not token or token not in check.value
+
+
+@pytest.mark.parametrize(
+    ("url", "state"),
+    [
+        (CLINT, State.FINE),
+        ("https://clint.example/a", State.WARNING),
+        ("http://functions-api.clint.digital/x", State.WRONG),
+        ("", State.WRONG),
+    ],
+)
+def test_a_destination_should_look_like_clints(url: str, state: State) -> None:
+    """A URL of another form may work; plain http and none at all do not."""
+    (check,) = checks.destinations(Settings.from_env({"CLINT_WEBHOOK_URL": url}), [mapping()])
+
+    assert (check.name, check.state) == ("CLINT_WEBHOOK_URL", state)
+    assert not url or url not in check.value + check.mend
+
+
+def test_a_destination_that_a_mapping_names_must_be_set() -> None:
+    """One that only a disabled mapping names need not be."""
+    settings = Settings.from_env({"CLINT_WEBHOOK_URL": CLINT})
+    found = checks.destinations(settings, [mapping("send_to: vencidas"), mapping("enabled: false\nsend_to: x")])
+
+    assert [(check.name, check.state.value) for check in found] == [
+        ("CLINT_WEBHOOK_URL", "fine"),
+        ("CLINT_WEBHOOK_URL_VENCIDAS", "wrong"),
+    ]
+
+
+def test_mappings_must_be_sound_and_one_enabled() -> None:
+    """An error in a file is wrong even where an older revision still runs."""
+    bad = read_mapping("events: [NOPE]\n", "x", Known(None, None))
+
+    assert checks.mapping_files([], [mapping()]).value == "paga"
+    assert checks.mapping_files([], [mapping("enabled: false")]).state is State.WRONG
+    assert checks.mapping_files([bad], [mapping()]).mend == "run: bridge mappings lint"
+
+
+@pytest.mark.parametrize(
+    ("answered_at", "state", "words"),
+    [
+        ("Sun, 22 Nov 2026 12:00:00 GMT", State.FINE, "0 s behind"),
+        ("Sun, 22 Nov 2026 11:59:00 GMT", State.WARNING, "60 s ahead"),
+        ("Sun, 22 Nov 2026 13:00:00 GMT", State.WRONG, "3600 s behind"),
+        ("", State.FINE, "no date"),
+        ("yesterday", State.FINE, "no date"),
+    ],
+)
+def test_the_clock_is_held_against_asaas(answered_at: str, state: State, words: str) -> None:
+    """Half a minute is a warning, five minutes are wrong."""
+    check = checks.clock(answered_at, 1795348800.0)
+
+    assert check.state is state
+    assert words in check.value
+
+
+@pytest.mark.parametrize(("used", "state"), [(0, State.FINE), (20_000, State.WARNING), (24_500, State.WRONG)])
+def test_the_quota_is_watched(used: int, state: State) -> None:
+    """From four fifths on."""
+    assert checks.quota("default", used, 25_000).state is state
+
+
+@pytest.mark.parametrize(
+    ("free", "state"), [(10 * 1024**3, State.FINE), (1024**3 - 1, State.WARNING), (1024, State.WRONG)]
+)
+def test_the_disk_must_have_room(free: int, state: State) -> None:
+    """A full disk keeps no event."""
+    assert checks.disk("data", free).state is state
+
+
+def test_a_webhook_without_problems_is_shown_by_its_address() -> None:
+    """Each problem is a line of its own, with its own verdict."""
+    found = checks.webhook("default", [], problems([], {"PAYMENT_RECEIVED"}, "default"))
+
+    assert checks.webhook("default", ["https://b.example"], [])[0].value == "https://b.example"
+    assert [(check.state, "register" in check.mend) for check in found] == [(State.WRONG, True)]
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "words"),
+    [
+        (400, State.FINE, "knows the token"),
+        (None, State.WRONG, "nobody answers"),
+        (401, State.WRONG, "another token"),
+        (404, State.WRONG, "does not know the account"),
+        (200, State.WRONG, "is not the bridge, got 200"),
+        (502, State.WRONG, "is not the bridge, got 502"),
+    ],
+)
+def test_the_door_must_know_the_token(status: int | None, state: State, words: str) -> None:
+    """400 to a body that is no event is the one right answer."""
+    check = checks.door("door", status)
+
+    assert check.state is state
+    assert words in check.value

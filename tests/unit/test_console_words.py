@@ -1,0 +1,60 @@
+"""The words of the console: both languages have all of them, and pages use no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from bridge.web.console.words import FILES, LANGUAGES, Words, table
+
+WEB = FILES.parent
+SOURCES = sorted([*(WEB / "templates").rglob("*.html"), *(WEB / "console").rglob("*.py")])
+USED = re.compile(r"""(?:\bt|\bwords\(\)|\bsaid|\btext)\(\s*"([a-z_0-9]+\.[a-zA-Z_0-9.]+)"(?!\s*~)""")
+COUNTED = re.compile(r"""(?:\btn|\.count)\(\s*"([a-z_0-9]+\.[a-z_0-9.]+)"(?!\s*~)""")
+
+
+def names(text: str) -> set[str]:
+    """Return the names of the values that stand in a text."""
+    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+
+
+@pytest.mark.parametrize("key", sorted(table()))
+def test_a_key_has_a_text_in_every_language_with_the_same_values(key: str) -> None:
+    """A text that lacks a value in one language would say less there; an empty one nothing."""
+    texts = table()[key]
+
+    assert set(texts) == set(LANGUAGES)
+    assert all(text and text.strip() == text for text in texts.values())
+    assert len({frozenset(names(text)) for text in texts.values()}) == 1
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_pages_use_known_words_only(source: Path) -> None:
+    """A key that nobody wrote would break the page in which it stands."""
+    text = source.read_text(encoding="utf-8")
+    counted = {f"{key}.{number}" for key in COUNTED.findall(text) for number in ("one", "many")}
+
+    assert sorted(({*USED.findall(text)} | counted) - set(table())) == []
+
+
+def test_numbers_choose_the_text_and_are_written_as_people_write_them() -> None:
+    """Portuguese counts nought as one does, English does not."""
+    assert [Words("en").count("nav.waiting", n) for n in (0, 1, 1234)] == [
+        "0 items need a person",
+        "1 item needs a person",
+        "1,234 items need a person",
+    ]
+    assert [Words("pt").count("nav.waiting", n) for n in (0, 1, 1234)] == [
+        "0 item precisa de alguém",
+        "1 item precisa de alguém",
+        "1.234 itens precisam de alguém",
+    ]
+
+
+def test_a_text_may_be_missing_where_asaas_decides() -> None:
+    """An event that Asaas invents tomorrow has no words of ours."""
+    assert Words("en").maybe("signin.title") == "Sign in"
+    assert Words("en").maybe("signin.nothing", "as it is") == "as it is"
