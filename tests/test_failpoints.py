@@ -68,6 +68,16 @@ def test_nothing_happens_where_none_is_armed() -> None:
         failpoints.reached(name)
 
 
+def test_passes_before_the_last_one_are_survived() -> None:
+    """The process lives through all passes but the one that was asked for."""
+    failpoints.arm("wake.after_queue:3")
+    try:
+        for _ in range(2):
+            failpoints.reached("wake.after_queue")
+    finally:
+        failpoints.arm("")
+
+
 def test_an_armed_process_says_so_first(tmp_path: Path) -> None:
     """A process that will kill itself says that as loudly as it can, before anything else."""
     environ = {"BRIDGE_FAILPOINT": "migration.before_steps", "DATABASE_URL": f"sqlite:///{tmp_path / 'journal.db'}"}
