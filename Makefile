@@ -19,7 +19,7 @@ PYTEST_ARGS ?=
 # Tests that run at once: most of them wait more than they compute. `make test JOBS=0` runs one after another.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, len(os.sched_getaffinity(0)) + 1))')
 
-.PHONY: help setup demo up test test-fast lint fix lock audit docs docs-check bench bench-compare bench-hosts scale torture clean
+.PHONY: help setup demo up test test-fast lint fix lock audit docs docs-check bench bench-compare bench-hosts scale torture model clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ scale: $(READY) ## simulate the end of a month at 100,000 merchants, for docs/sc
 torture: $(READY) ## break the bridge in every way that docs/reliability.md lists, and judge it each time (minutes)
 	$(PY) -m tests.torture $(TORTURE_ARGS)
 	@$(MAKE) --no-print-directory docs
+
+model: $(READY) ## try the lane protocol in many orders, as a state machine on both databases (minutes)
+	$(PY) -m tests.model $(MODEL_ARGS)
 
 clean: ## remove .venv and everything that was generated
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

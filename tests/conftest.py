@@ -6,6 +6,7 @@ tried nothing is worse than a red one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from redis import Redis
 
 from bridge.errors import RedisMissing
+from tests.databases import SpareDatabase
 from tests.factories import opened_journal
 from tests.services import PostgresServer, RedisServer, ServiceMissing
 from tests.turns import pytest_collection_modifyitems, pytest_runtest_protocol
@@ -103,10 +105,16 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def _postgres_spare(_postgres: PostgresServer, _postgres_template: str) -> Iterator[SpareDatabase]:
+    with contextlib.closing(SpareDatabase(_postgres, _postgres_template)) as spare:
+        yield spare
+
+
 @pytest.fixture
-def postgres_url(_postgres: PostgresServer, _postgres_template: str) -> Iterator[str]:
-    """Give the SQLAlchemy URL of a new PostgreSQL database that has this version's schema and no rows."""
-    with _postgres.database(_postgres_template) as url:
+def postgres_url(_postgres_spare: SpareDatabase) -> Iterator[str]:
+    """Give the SQLAlchemy URL of a PostgreSQL database that has this version's schema and no rows."""
+    with _postgres_spare.lent() as url:
         yield url
 
 

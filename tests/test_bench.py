@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import asking
 from tests.bench import load, references, usage
 from tests.bench.load import Order
 from tests.bench.numbers import Number, percentile, table
@@ -165,7 +166,7 @@ def test_load_counts_what_was_not_answered() -> None:
 def test_a_hanging_receiver_counts_but_does_not_answer(receiver: Receiver) -> None:
     """While it hangs a POST is counted and gets no answer; after that posts are answered again."""
     receiver.hang()
-    with httpx.Client() as client:
+    with asking.client() as client:
         with pytest.raises(httpx.ReadTimeout):
             client.post(receiver.url, content=b"{}", timeout=0.2)
         receiver.answer()

@@ -14,6 +14,7 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
+from bridge.certificates import nobody
 from bridge.cli.output import plain, show_table
 from bridge.cli.wording import STYLES, delivery_said
 from bridge.journal import Journal, reading
@@ -33,7 +34,7 @@ class Watch:
         self._journal = journal
         self._asaas_url = asaas_url
         self._clint_url = clint_url
-        self._http = httpx.Client(timeout=10, trust_env=False)
+        self._http = httpx.Client(timeout=10, verify=nobody(), trust_env=False)
         self._out = out
         self._newest = 0
         self._open: dict[int, Row] = {}

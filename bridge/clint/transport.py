@@ -17,6 +17,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpcore
 import httpx
 
+from bridge.certificates import authorities
 from bridge.clint.connections import Connections
 from bridge.clint.network import GuardedBackend, resolve, until
 
@@ -65,11 +66,13 @@ class GuardedTransport(httpx.BaseTransport):
         ssl_context: ssl.SSLContext | None = None,
         resolve: Callable[[str, int, float | None], list[str]] = resolve,
     ) -> None:
-        secure = ssl_context or httpx.create_ssl_context()
+        def secure(origin: httpcore.Origin) -> ssl.SSLContext | None:
+            return (ssl_context or authorities()) if origin.scheme == b"https" else None
+
         backend = GuardedBackend(allow_private, resolve)
         self._connections = Connections(
             lambda origin: httpcore.HTTPConnection(
-                origin, ssl_context=secure, keepalive_expiry=KEEPALIVE_S, network_backend=backend
+                origin, ssl_context=secure(origin), keepalive_expiry=KEEPALIVE_S, network_backend=backend
             )
         )
 

@@ -16,6 +16,7 @@ import httpx
 
 from .asaas.days import brasilia_now
 from .asaas.people import cpf_of
+from .asaas.sender import authorities
 from .bulk import bulk, bulk_customers
 
 __all__ = ["Account", "ExpectedDeal", "bulk", "bulk_customers", "missing", "play"]
@@ -56,7 +57,7 @@ class Account:
 
     def __init__(self, url: str, key: str, on_step: Callable[[str], None], pause_s: float) -> None:
         headers = {"access_token": key, "User-Agent": "bridge-demo"}
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=10, trust_env=False)
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=10, verify=authorities(), trust_env=False)
         self._on_step = on_step
         self._pause_s = pause_s
         self.due = (brasilia_now().date() + timedelta(days=3)).isoformat()

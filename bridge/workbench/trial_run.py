@@ -15,6 +15,7 @@ import httpx
 
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.webhooks import Webhooks
+from bridge.certificates import authorities
 from bridge.clint.api import Deal
 from bridge.errors import ClintApiFailed, JournalError
 from bridge.recovery.diagnosis import Cause, refused_at_door, why_no_event
@@ -173,7 +174,7 @@ class Run:
             )
             return
         self.causes += self._refused()
-        with httpx.Client(trust_env=False) as http:
+        with httpx.Client(verify=authorities(), trust_env=False) as http:
             host = self._runtime.settings.bridge_host
             local = f"http://{_LOOPBACK if host in _EVERYWHERE else host}:{self._runtime.settings.port}"
             webhooks = Webhooks(self._client)

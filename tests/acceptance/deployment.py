@@ -27,6 +27,7 @@ from click.testing import CliRunner
 from bridge.cli.entry import cli
 from bridge.simulator.asaas import DEFAULT_KEY
 from bridge.simulator.clint import INTEGRATIONS
+from tests import asking
 from tests.services import free_port
 
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
@@ -126,7 +127,7 @@ class Deployment:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._scratch = scratch
-        self._http = httpx.Client(timeout=10)
+        self._http = asking.client(timeout=10)
         self.children: dict[str, Child] = {}
         self.web_ports: list[int] = []
         self._web_urls: list[str] = []
@@ -282,7 +283,7 @@ class Deployment:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2).status_code == 200
+        return asking.get(url, timeout=2).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from bridge.simulator.asaas import DEFAULT_KEY
 from bridge.simulator.clint.account import DEFAULT_TOKEN
+from tests import asking
 from tests.acceptance.deployment import ROOT, TOKEN, Deployment
 from tests.commands import Commands, Said
 from tests.factories import until
@@ -34,7 +34,7 @@ class Site:
         self.commands = Commands(directory)
         self.commands.environ = {**bridge.env, "PORT": str(bridge.web_ports[0])}
         self.registered: dict[str, Any] = {}
-        self.asaas_api = httpx.Client(
+        self.asaas_api = asking.client(
             base_url=f"{bridge.asaas_url}/v3", headers={"access_token": DEFAULT_KEY, "User-Agent": "test"}
         )
 
@@ -71,7 +71,7 @@ class Site:
 
     def asaas_state(self) -> dict[str, Any]:
         """Return the numbers of the simulated Asaas."""
-        state: dict[str, Any] = httpx.get(f"{self.bridge.asaas_url}/_sim/state").json()
+        state: dict[str, Any] = asking.get(f"{self.bridge.asaas_url}/_sim/state").json()
         return state
 
     def close(self) -> None:

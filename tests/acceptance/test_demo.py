@@ -10,10 +10,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
 import pytest
 
 from bridge.queueing.embedded import find_server
+from tests import asking
 from tests.commands import ROOT
 from tests.factories import until
 from tests.services import free_port
@@ -103,11 +103,11 @@ def test_stays_until_it_is_ended(tmp_path: Path) -> None:
             asaas = re.search(r"Asaas \(simulated\) +(\S+)", shown.read_text())
             assert asaas is not None
             before = shown.read_text().count("PAYMENT_REFUNDED")
-            (charge, *_) = re.findall(r"/charges/(pay_\w+)/refund", httpx.get(asaas[1]).text)
-            httpx.post(f"{asaas[1]}/charges/{charge}/refund")
+            (charge, *_) = re.findall(r"/charges/(pay_\w+)/refund", asking.get(asaas[1]).text)
+            asking.post(f"{asaas[1]}/charges/{charge}/refund")
             until(lambda: shown.read_text().count("PAYMENT_REFUNDED") > before, 30, 0.2)
 
-            assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+            assert asking.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
             second = run_once(tmp_path)
             assert (second.returncode, second.stdout) == (1, "")
             assert "another demo runs already" in second.stderr

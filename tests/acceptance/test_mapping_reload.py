@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import select
 
 from bridge.journal import Database, revisions
 from bridge.journal.schema import deliveries
+from tests import asking
 from tests.acceptance.deployment import Deployment, until
 from tests.services import RedisServer
 
@@ -59,7 +59,7 @@ def body(number: int, **payment: Any) -> bytes:
 
 def ready(bridge: Deployment) -> dict[str, Any]:
     """Return what /readyz says of the mappings, and with which status."""
-    answer = httpx.get(f"http://127.0.0.1:{bridge.web_ports[0]}/readyz", timeout=10)
+    answer = asking.get(f"http://127.0.0.1:{bridge.web_ports[0]}/readyz", timeout=10)
     return {"status": answer.status_code, **answer.json()["mappings"]}
 
 

@@ -10,13 +10,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from bridge.queueing.embedded import find_server
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
 from bridge.simulator.serve import Served
+from tests import asking
 from tests.commands import ROOT, Commands
 from tests.factories import until
 from tests.services import free_port
@@ -179,7 +179,7 @@ def test_problems_of_a_mapping_file_are_shown(commands: Commands) -> None:
     settings = {"ASAAS_WEBHOOK_TOKEN": TOKEN, "CLINT_WEBHOOK_URL": "https://clint.example/a"}
     with up(commands, "--port", str(port := free_port()), **settings) as (_process, shown):
         until(lambda: "enter the tunnel" in shown.read_text(), 90, 0.1)
-        ready = httpx.get(f"http://127.0.0.1:{port}/readyz")
+        ready = asking.get(f"http://127.0.0.1:{port}/readyz")
 
     assert "active mappings: fixo" in shown.read_text()
     assert re.search(r"not ready: .*errada\.yaml:2:\d+: ", shown.read_text())

@@ -24,6 +24,7 @@ from flask import Flask, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from bridge.settings import SETTINGS
+from tests import asking
 from tests.acceptance.deployment import until
 from tests.services import free_port
 
@@ -87,7 +88,7 @@ class View:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/", timeout=2).status_code == 200
+            return asking.get(f"http://127.0.0.1:{self.port}/", timeout=2).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -95,7 +96,7 @@ class View:
 def post_bare(url: str, payloads: Sequence[bytes], seconds: float) -> float:
     """Post these payloads again and again by one client in one thread; return how many a second."""
     count = 0
-    with httpx.Client() as client:
+    with asking.client() as client:
         begun_s = time.perf_counter()
         for payload in cycle(payloads):
             client.post(url, content=payload, headers={"Content-Type": "application/json"}).raise_for_status()

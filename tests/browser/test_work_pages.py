@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from playwright.sync_api import Browser
 
 from bridge.simulator.asaas import DEFAULT_KEY
 from bridge.simulator.clint.account import DEFAULT_TOKEN
+from tests import asking
 from tests.acceptance.deployment import ROOT, Deployment
 from tests.browser.looking import LOCALES, Visitor
 
@@ -174,7 +174,7 @@ def _reconciles(me: Visitor, bridge: Deployment, words: dict[str, str]) -> None:
 
 def _missed_charge(bridge: Deployment) -> None:
     """Make a charge at Asaas while no webhook brings its events."""
-    with httpx.Client(base_url=f"{bridge.asaas_url}/v3", headers={"access_token": DEFAULT_KEY}) as asaas:
+    with asking.client(base_url=f"{bridge.asaas_url}/v3", headers={"access_token": DEFAULT_KEY}) as asaas:
         hooks = asaas.get("/webhooks").json()["data"]
         for hook in hooks:
             asaas.put(f"/webhooks/{hook['id']}", json={"enabled": False}).raise_for_status()

@@ -30,6 +30,7 @@ from bridge.errors import (
 )
 from bridge.simulator.asaas.simulator import AsaasSimulator
 from bridge.simulator.serve import Served
+from tests import asking
 from tests.peers import Peer, RawPeer, Reply, closed_port
 
 CUSTOMER = (Path(__file__).parents[1] / "data" / "asaas" / "api_customer.json").read_bytes()
@@ -194,7 +195,7 @@ def test_an_answer_that_drips_is_given_up(guarded: bool) -> None:
     started_s = time.monotonic()
     with (
         RawPeer(speak) as peer,
-        http_client(allow_private=True) if guarded else httpx.Client() as http,
+        http_client(allow_private=True) if guarded else asking.client() as http,
         pytest.raises(AsaasUnavailable, match=re.compile("in time|too slowly")),
     ):
         client_of(peer.url, http, read_timeout_s=0.1).customer("cus_1")
@@ -287,7 +288,7 @@ def test_the_simulated_asaas_answers_as_the_client_expects(http: httpx.Client) -
     simulator = AsaasSimulator()
     with Served(simulator.app) as served:
         url = f"{served.url}/v3"
-        made = httpx.post(
+        made = asking.post(
             f"{url}/customers",
             headers={"access_token": KEY, "User-Agent": "test"},
             json={"name": "Cliente Teste", "cpfCnpj": "24971563792", "email": "cliente@example.com"},

@@ -16,6 +16,7 @@ import pytest
 
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.serve import Served
+from tests import asking
 from tests.commands import Commands
 from tests.factories import until
 from tests.services import PostgresServer, free_port
@@ -127,13 +128,13 @@ def test_web_keeps_events_while_redis_is_away(commands: Commands) -> None:
     with commands.journal(), running(commands, "web", "--port", str(port)) as web:
         url = f"http://127.0.0.1:{port}"
         until(lambda: answers(f"{url}/healthz"), 30)
-        answer = httpx.post(
+        answer = asking.post(
             f"{url}/webhooks/asaas", headers={"asaas-access-token": "token"}, json={"event": "X", "id": "a&1"}
         )
-        ready = httpx.get(f"{url}/readyz").json()
+        ready = asking.get(f"{url}/readyz").json()
 
         assert (answer.status_code, answer.json()) == (200, {"received": True})
-        assert 'bridge_notices{level="error"} 0.0' in httpx.get(f"{url}/metrics").text
+        assert 'bridge_notices{level="error"} 0.0' in asking.get(f"{url}/metrics").text
         assert ready["mappings"]["active"] == ["paga"]
         assert web.end() == 0
 
@@ -141,7 +142,7 @@ def test_web_keeps_events_while_redis_is_away(commands: Commands) -> None:
 def answers(url: str) -> bool:
     """Return whether a GET is answered."""
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(url).status_code == 200
+        return asking.get(url).status_code == 200
     return False
 
 
@@ -175,10 +176,10 @@ def test_processes_wait_for_a_database_that_is_away(commands: Commands, postgres
             until(lambda process=process: process.logged("journal.away"), 30)  # type: ignore[misc]
         until(lambda: answers(f"{door}/healthz"), 30)
         headers = {"asaas-access-token": "token"}
-        refused = httpx.post(f"{door}/webhooks/asaas", headers=headers, json={"event": "X", "id": "a&1"}, timeout=15)
+        refused = asking.post(f"{door}/webhooks/asaas", headers=headers, json={"event": "X", "id": "a&1"}, timeout=15)
         postgres_server.start()
         until(lambda: worker.logged("mapping.imported") or sweeper.logged("mapping.imported"), 40)
-        kept = httpx.post(f"{door}/webhooks/asaas", headers=headers, json={"event": "X", "id": "a&1"}, timeout=15)
+        kept = asking.post(f"{door}/webhooks/asaas", headers=headers, json={"event": "X", "id": "a&1"}, timeout=15)
 
         assert (refused.status_code, kept.status_code) == (503, 200)
         assert (web.end(), worker.end(), sweeper.end()) == (0, 0, 0)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from bridge.asaas.webhook_token import problem
@@ -16,6 +15,7 @@ from bridge.settings import Settings
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.serve import Served
 from bridge.web import create_app
+from tests import asking
 from tests.commands import Commands
 from tests.factories import envelope, revision, until
 from tests.peers import closed_port
@@ -135,7 +135,7 @@ def test_a_token_is_changed_without_a_gap(commands: Commands, asaas: AsaasSimula
         site.extensions["bridge"] = runtime = Runtime(Settings.from_env({**commands.environ, **both}))
         unused = commands.run("webhook", "status", **both)
         done = commands.run("webhook", "register", "--rotate", **both)
-        posted = httpx.post(
+        posted = asking.post(
             f"{before.url}/webhooks/asaas", json=envelope(), headers={"asaas-access-token": str(tokens(asaas)[0])}
         )
         used = commands.run("webhook", "status", "--json", **both)

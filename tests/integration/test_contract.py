@@ -7,7 +7,6 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import httpx
 import pytest
 from flask import Flask
 
@@ -15,6 +14,7 @@ from bridge.asaas.charges import Charges, Order, Split
 from bridge.asaas.client import PATHS
 from bridge.asaas.webhooks import Webhooks
 from bridge.simulator.serve import Served
+from tests import asking
 from tests.charges import Place, place
 from tests.simulator.contract import Contract, operation_of
 
@@ -124,7 +124,7 @@ def test_a_breach_is_heard(at: Place, method: str, path: str, breach: str) -> No
     contract = Contract(at.asaas.app)
     url = at.commands.environ["ASAAS_API_URL"].removesuffix("/v3")
     headers = {"access_token": at.commands.environ["ASAAS_API_KEY"]}
-    httpx.request(method, f"{url}{path}", headers=headers, json={"valor": 1} if method == "POST" else None)
+    asking.request(method, f"{url}{path}", headers=headers, json={"valor": 1} if method == "POST" else None)
 
     assert len(contract.breaches) == 1
     assert breach in contract.breaches[0]
@@ -136,7 +136,7 @@ def test_an_answer_that_drifts_is_heard() -> None:
     app.add_url_rule("/v3/payments", view_func=lambda: {"totalCount": "one", "data": []})
     contract = Contract(app)
     with Served(app) as served:
-        httpx.get(f"{served.url}/v3/payments")
+        asking.get(f"{served.url}/v3/payments")
 
     assert contract.breaches == ["GET /v3/payments.totalCount: 'one' is not integer"]
 

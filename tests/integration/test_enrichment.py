@@ -20,6 +20,7 @@ from bridge.enrichment.cache import Lifetimes
 from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, AsaasRejected, AsaasUnavailable, BridgeError
 from bridge.simulator.asaas.simulator import AsaasSimulator
 from bridge.simulator.serve import Served
+from tests import asking
 from tests.peers import Asked, Peer, Reply
 from tests.services import RedisServer
 
@@ -293,10 +294,10 @@ def test_a_charge_of_the_simulated_asaas_is_enriched(http: httpx.Client) -> None
     simulator = AsaasSimulator()
     with Served(simulator.app) as served:
         url, headers = f"{served.url}/v3", {"access_token": "$aact_hmlg_simulator", "User-Agent": "test"}
-        customer = httpx.post(
+        customer = asking.post(
             f"{url}/customers", headers=headers, json={"name": "Cliente Teste", "cpfCnpj": "24971563792"}
         ).json()
-        charge = httpx.post(
+        charge = asking.post(
             f"{url}/payments",
             headers=headers,
             json={"customer": customer["id"], "billingType": "PIX", "value": 10, "dueDate": "2030-01-01"},

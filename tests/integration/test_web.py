@@ -30,6 +30,7 @@ from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web import create_app
 from bridge.web.webhooks import MAX_BODY_BYTES
+from tests import asking
 from tests.factories import NOW_MS, envelope, events_of, opened_journal, owe, register, until
 from tests.peers import closed_port
 from tests.services import PostgresServer
@@ -390,14 +391,14 @@ class Site:
     def answers(self) -> bool:
         """Whether it is up."""
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"http://127.0.0.1:{self.port}/healthz", timeout=5).status_code == 200
+            return asking.get(f"http://127.0.0.1:{self.port}/healthz", timeout=5).status_code == 200
         return False
 
     def post(self, body: Any, token: str = TOKEN) -> int:
         """Post an event and return the status."""
         headers = {"asaas-access-token": token}
         url = f"http://127.0.0.1:{self.port}/webhooks/asaas"
-        return httpx.post(url, json=body, headers=headers, timeout=15).status_code
+        return asking.post(url, json=body, headers=headers, timeout=15).status_code
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from flask import Flask, Response, request
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.serve import Served
+from tests import asking
 
 QUICK = 0.00002
 """Turns a penalty of three hours into a fifth of a second."""
@@ -75,7 +76,7 @@ def api(asaas: AsaasSimulator) -> Iterator[httpx.Client]:
     """Give a client of the simulated Asaas, over a real socket."""
     with (
         Served(asaas.app) as served,
-        httpx.Client(base_url=f"{served.url}/v3", headers={"access_token": DEFAULT_KEY}) as client,
+        asking.client(base_url=f"{served.url}/v3", headers={"access_token": DEFAULT_KEY}) as client,
     ):
         yield client
 
@@ -91,5 +92,5 @@ def clint() -> Iterator[ClintSimulator]:
 @pytest.fixture
 def crm(clint: ClintSimulator) -> Iterator[httpx.Client]:
     """Give a client of the simulated Clint, over a real socket."""
-    with Served(clint.app) as served, httpx.Client(base_url=served.url) as client:
+    with Served(clint.app) as served, asking.client(base_url=served.url) as client:
         yield client

@@ -11,6 +11,7 @@ import pytest
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.asaas.limits import QUOTA_WINDOW_S, Limits, TooMany
 from bridge.simulator.serve import Served
+from tests import asking
 
 
 @pytest.fixture
@@ -31,15 +32,15 @@ def url(asaas: AsaasSimulator) -> Iterator[str]:
 )
 def test_wrong_key_is_401_with_its_code(url: str, key: str | None, code: str) -> None:
     """A key that is missing, malformed, of production or unknown has its own 401."""
-    answer = httpx.get(f"{url}/v3/customers", headers={"access_token": key} if key else {})
+    answer = asking.get(f"{url}/v3/customers", headers={"access_token": key} if key else {})
 
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (401, code)
 
 
 def test_key_goes_in_the_header_with_the_underscore(url: str) -> None:
     """`access-token` is not `access_token`: a client that confuses them is refused here as well."""
-    wrong = httpx.get(f"{url}/v3/customers", headers={"access-token": DEFAULT_KEY})
-    right = httpx.get(f"{url}/v3/customers", headers={"Access_Token": DEFAULT_KEY})
+    wrong = asking.get(f"{url}/v3/customers", headers={"access-token": DEFAULT_KEY})
+    right = asking.get(f"{url}/v3/customers", headers={"Access_Token": DEFAULT_KEY})
 
     assert (wrong.status_code, right.status_code) == (401, 200)
 

@@ -9,17 +9,18 @@ import httpx
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
 from bridge.simulator.scenario import bulk_customers
+from tests import asking
 from tests.simulator.conftest import Inbox
 
 
 def sim(api: httpx.Client, path: str, **body: Any) -> httpx.Response:
     """Turn a knob of the simulator behind the API's client."""
-    return httpx.post(f"{str(api.base_url).removesuffix('/v3/')}/_sim/{path}", json=body)
+    return asking.post(f"{str(api.base_url).removesuffix('/v3/')}/_sim/{path}", json=body)
 
 
 def look(api: httpx.Client, path: str) -> Any:
     """Look at something of the simulator behind the API's client."""
-    return httpx.get(f"{str(api.base_url).removesuffix('/v3/')}/_sim/{path}").raise_for_status().json()
+    return asking.get(f"{str(api.base_url).removesuffix('/v3/')}/_sim/{path}").raise_for_status().json()
 
 
 def test_asaas_is_watched(asaas: AsaasSimulator, api: httpx.Client, inbox: Inbox) -> None:

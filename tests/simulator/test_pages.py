@@ -7,13 +7,14 @@ import httpx
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.sender import MOST_FAILURES
 from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
+from tests import asking
 from tests.simulator.conftest import Inbox
 from tests.simulator.test_asaas_sender import until
 
 
 def page(api: httpx.Client, path: str = "/") -> str:
     """Give the page of the simulator behind the API's client."""
-    return httpx.get(site(api) + path).raise_for_status().text
+    return asking.get(site(api) + path).raise_for_status().text
 
 
 def site(api: httpx.Client) -> str:
@@ -37,7 +38,7 @@ def test_charges_with_their_buttons(asaas: AsaasSimulator, api: httpx.Client) ->
     paid, removed = (asaas.has_payment(customer, 1234.5)["id"] for _ in range(2))
 
     def press(charge: str, action: str) -> httpx.Response:
-        return httpx.post(f"{site(api)}/charges/{charge}/{action}")
+        return asking.post(f"{site(api)}/charges/{charge}/{action}")
 
     text = page(api)
     assert "Ana &lt;b&gt;" in text
@@ -66,7 +67,7 @@ def test_webhooks_and_their_tries(asaas: AsaasSimulator, api: httpx.Client, inbo
     assert until(lambda: "fila pausada" in page(api))
     assert "1 evento espera entrega" in page(api)
     inbox.always = None
-    assert httpx.post(f"{site(api)}/webhooks/{webhook}/resume").status_code == 303
+    assert asking.post(f"{site(api)}/webhooks/{webhook}/resume").status_code == 303
     assert asaas.is_settled()
 
     text = page(api)

@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 
-import httpx
 import pytest
 
 from bridge.simulator.__main__ import main
+from tests import asking
 
 
 def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
@@ -32,9 +32,9 @@ def test_process_answers_until_its_signal(arguments: tuple[str, ...], path: str,
     """A simulator prints its address, answers with the key it was told, has its knobs, and leaves on SIGTERM with 0."""
     process, url = start(*arguments)
     with process:
-        assert httpx.get(url + path, headers={header: "$aact_hmlg_x"}).status_code == 200
-        assert httpx.get(url + path).status_code == 401
-        assert httpx.get(f"{url}/_sim/state").status_code == 200
+        assert asking.get(url + path, headers={header: "$aact_hmlg_x"}).status_code == 200
+        assert asking.get(url + path).status_code == 401
+        assert asking.get(f"{url}/_sim/state").status_code == 200
         process.send_signal(signal.SIGTERM)
 
         assert process.wait(10) == 0

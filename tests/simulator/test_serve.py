@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 
 from bridge.simulator.serve import Served, drop_connection
+from tests import asking
 
 
 def test_connections_are_kept_and_closed_at_the_end() -> None:
@@ -19,12 +20,12 @@ def test_connections_are_kept_and_closed_at_the_end() -> None:
     app.add_url_rule("/", view_func=lambda: {"ok": True})
     with socket.socket() as idle, Served(app) as served:
         idle.connect((served.host, served.port))
-        with httpx.Client(base_url=served.url) as client:
+        with asking.client(base_url=served.url) as client:
             streams = [client.get("/").extensions["network_stream"] for _ in range(2)]
             ports = {stream.get_extra_info("client_addr")[1] for stream in streams}
         assert len(ports) == 1
     with pytest.raises(httpx.ConnectError):
-        httpx.get(served.url)
+        asking.get(served.url)
     served.wait()
 
 
@@ -36,7 +37,7 @@ def test_many_requests_at_once() -> None:
     answers: list[int] = []
     with Served(app) as served:
         threads = [
-            threading.Thread(target=lambda: answers.append(httpx.get(served.url).status_code)) for _ in range(20)
+            threading.Thread(target=lambda: answers.append(asking.get(served.url).status_code)) for _ in range(20)
         ]
         for thread in threads:
             thread.start()

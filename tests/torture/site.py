@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
 from sqlalchemy import func, select
 
 from bridge.journal.database import Database
 from bridge.journal.schema import attempts
 from bridge.simulator.asaas import DEFAULT_KEY
+from tests import asking
 from tests.acceptance import story
 from tests.acceptance.deployment import Child, Deployment, until
 from tests.services import PostgresServer, RedisServer
@@ -225,7 +225,7 @@ class Site(Deployment):
 
     def owes(self) -> None:
         """Let Asaas have a charge for each customer, of which the bridge is told nothing."""
-        with httpx.Client(headers={"access_token": DEFAULT_KEY, "User-Agent": "torture"}, timeout=30) as asaas:
+        with asking.client(headers={"access_token": DEFAULT_KEY, "User-Agent": "torture"}, timeout=30) as asaas:
             for person in self.people:
                 charge = {"customer": person["id"], "billingType": "PIX", "value": 10, "dueDate": "2030-01-01"}
                 made = asaas.post(f"{self.asaas_url}/v3/payments", json={**charge, "description": "1000"})

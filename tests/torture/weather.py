@@ -15,12 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
-import httpx
 import psycopg
 from redis import Redis
 
 from bridge.simulator.asaas import DEFAULT_KEY
 from bridge.simulator.clint import INTEGRATIONS
+from tests import asking
 from tests.acceptance.deployment import until
 from tests.torture import disk
 from tests.torture.site import Site
@@ -265,7 +265,7 @@ def _used(url: str, times: int) -> Struck:
     first_s = [0.0]
 
     def struck() -> int:
-        used = times - int(httpx.get(f"{url}/_sim/faults", timeout=10).json()["rules"])
+        used = times - int(asking.get(f"{url}/_sim/faults", timeout=10).json()["rules"])
         if used and not first_s[0]:
             first_s[0] = time.monotonic()
         return used if used == times or (used and time.monotonic() > first_s[0] + USED_WITHIN_S) else 0
