@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from bridge import logs
 from bridge.errors import BridgeError
 from tests.factories import opened_journal
 from tests.model.protocol import LaneProtocol
@@ -45,6 +46,7 @@ def journal_url(database: str) -> Iterator[str]:
 )
 def main(steps: int, database: tuple[str, ...], seed: int | None) -> None:
     """Try the lane protocol in many orders. Ends with 1 and the shortest such order where a promise was broken."""
+    logs.configure("critical")  # what two workers say in ten thousand steps
     seed = random.randrange(10**9) if seed is None else seed
     click.echo(f"orders drawn by the seed {seed}")
     for name in database or DATABASES:
