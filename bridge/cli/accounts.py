@@ -51,6 +51,7 @@ def list_accounts(invocation: Invocation, as_json: bool) -> None:
     show_table(
         ("name", "kept in", "API key", "token", "path of its webhook", "changed"),
         [(r["name"], r["kept_in"], r["api_key"], r["webhook_token"], r["path"], moment(r["changed_ms"])) for r in rows],
+        empty="no account yet; see: bridge accounts add --help",
     )
 
 

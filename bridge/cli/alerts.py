@@ -60,4 +60,5 @@ def list_alerts(invocation: Invocation, as_json: bool) -> None:
             )
             for one in found
         ],
+        empty="nobody was told of anything",
     )

@@ -97,6 +97,7 @@ def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **want
             )
             for row in rows
         ],
+        empty="no delivery like that",
     )
     if len(rows) == limit:
         click.echo(f"older ones: bridge deliveries list --before {rows[-1]['id']}", err=True)

@@ -48,6 +48,7 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
             (r["name"], r["url"], r["kept_in"], r["state"], r["failures"], moment(r["paused_ms"]), r["paused_reason"])
             for r in rows
         ],
+        empty="no destination yet; see: bridge destinations add --help",
     )
 
 

@@ -71,6 +71,7 @@ def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as
             )
             for row in rows
         ],
+        empty="no event like that",
     )
     if len(rows) == limit:
         click.echo(f"older ones: bridge events list --before {rows[-1]['id']}", err=True)

@@ -49,6 +49,7 @@ def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool)
             )
             for one in found
         ],
+        empty="no notice: nothing needs you",
     )
 
 

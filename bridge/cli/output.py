@@ -54,9 +54,13 @@ def show_json(value: Any) -> None:
     click.echo(text)
 
 
-def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under headers."""
+def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "") -> None:
+    """Print rows under headers; where there is none, say on standard error what that means."""
     cells = [[plain(cell) for cell in row] for row in rows]
+    if empty and not cells:
+        click.echo(empty, err=True)
+        if is_terminal():
+            return
     if is_terminal():
         table = Table(box=None, pad_edge=False, header_style="bold")
         for header in headers:

@@ -191,3 +191,15 @@ def test_a_retry_of_what_waits_makes_it_due(commands: Commands) -> None:
         commands.run("deliveries", "retry", "1")
 
         assert row_of(journal, id_)["due_ms"] < 9_000_000_000_000
+
+
+def test_an_empty_list_says_what_that_means(commands: Commands) -> None:
+    """Headers alone look like a fault; standard output stays what a program expects."""
+    with commands.journal():
+        pass
+    said = commands.run("deliveries", "list", "--state", "dead")
+
+    assert (said.status, said.err) == (0, "no delivery like that\n")
+    assert said.out.split() == ["number", "event", "name", "mapping", "to", "state", "since", "why"]
+    assert commands.run("notices", "list").err == "no notice: nothing needs you\n"
+    assert commands.run("notices", "list", "--json").err == ""
