@@ -18,7 +18,7 @@ from redis import Redis
 
 from bridge.errors import RedisMissing
 from tests.databases import SpareDatabase
-from tests.factories import opened_journal
+from tests.factories import opened_journal, sqlite_template
 from tests.services import PostgresServer, RedisServer, ServiceMissing
 from tests.turns import pytest_collection_modifyitems, pytest_runtest_protocol
 
@@ -98,14 +98,6 @@ def _postgres_template(_postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "journal.db"
-    with opened_journal(f"sqlite:///{path}"):
-        pass
-    return path
-
-
-@pytest.fixture(scope="session")
 def _postgres_spare(_postgres: PostgresServer, _postgres_template: str) -> Iterator[SpareDatabase]:
     with contextlib.closing(SpareDatabase(_postgres, _postgres_template)) as spare:
         yield spare
@@ -119,9 +111,9 @@ def postgres_url(_postgres_spare: SpareDatabase) -> Iterator[str]:
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path, _sqlite_template: Path) -> str:
+def sqlite_url(tmp_path: Path) -> str:
     """Give the SQLAlchemy URL of a new SQLite file that has this version's schema and no rows."""
-    return f"sqlite:///{shutil.copy(_sqlite_template, tmp_path)}"
+    return f"sqlite:///{shutil.copy(sqlite_template(), tmp_path)}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
