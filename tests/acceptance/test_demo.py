@@ -126,7 +126,7 @@ def test_stays_until_it_is_ended(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child to its parent")
 def test_a_killed_demo_leaves_nothing_running(tmp_path: Path) -> None:
-    """Killed with -9, the demo takes its Redis, its simulators and its processes with it; none had a key of the operator."""
+    """Killed with -9, the demo takes all that it started with it; none of that had a key of the operator."""
     command = [sys.executable, "-m", "bridge", "demo"]
     shown = tmp_path / "shown"
     with (
