@@ -28,6 +28,7 @@ from bridge.cli.entry import cli
 from bridge.simulator.asaas import DEFAULT_KEY
 from bridge.simulator.clint import INTEGRATIONS
 from tests import asking
+from tests.factories import opened_journal
 from tests.services import free_port
 
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
@@ -165,7 +166,8 @@ class Deployment:
         self._upgrade()
 
     def _upgrade(self) -> None:
-        subprocess.run([sys.executable, "-m", "bridge", "db", "upgrade"], env=self.env, cwd=ROOT, check=True)
+        with opened_journal(self.env["DATABASE_URL"]):
+            pass
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -171,28 +171,20 @@ def test_a_paid_charge_becomes_a_deal_and_what_dies_is_started_again(commands: C
                     os.kill(pid, 0)
 
 
-def test_problems_of_a_mapping_file_are_shown(commands: Commands) -> None:
-    """A file that can't run does not stop the bridge, and is said with file and line."""
+def test_problems_of_a_mapping_file_are_shown_and_an_own_redis_is_used(commands: Commands, redis_url: str) -> None:
+    """A file that can't run stops nothing, and is said with file and line; with REDIS_URL no Redis is started."""
     commands.environ["BRIDGE_MAPPINGS_DIR"] = str(commands.mappings)
     commands.has_mapping("fixo", "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'ana@example.com'\"}\n")
     commands.has_mapping("errada", "events: [PAYMENT_RECEIVED]\ncontact: {email: 'upper('}\n")
-    settings = {"ASAAS_WEBHOOK_TOKEN": TOKEN, "CLINT_WEBHOOK_URL": "https://clint.example/a"}
-    with up(commands, "--port", str(port := free_port()), **settings) as (_process, shown):
+    settings = {"ASAAS_WEBHOOK_TOKEN": TOKEN, "CLINT_WEBHOOK_URL": "https://clint.example/a", "REDIS_URL": redis_url}
+    everywhere = "0.0.0.0"  # noqa: S104 (what a container binds)
+    with up(commands, "--port", str(port := free_port()), "--host", everywhere, **settings) as (process, shown):
         until(lambda: "enter the tunnel" in shown.read_text(), 90, 0.1)
         ready = asking.get(f"http://127.0.0.1:{port}/readyz")
+        children = set(children_of(process.pid))
 
     assert "active mappings: fixo" in shown.read_text()
     assert re.search(r"not ready: .*errada\.yaml:2:\d+: ", shown.read_text())
     assert ready.status_code == 503
-
-
-def test_an_own_redis_is_used_where_one_is_named(commands: Commands, redis_url: str) -> None:
-    """With REDIS_URL no Redis is started."""
-    commands.environ["BRIDGE_MAPPINGS_DIR"] = str(commands.mappings)
-    commands.has_mapping("fixo", "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'ana@example.com'\"}\n")
-    settings = {"ASAAS_WEBHOOK_TOKEN": TOKEN, "CLINT_WEBHOOK_URL": "https://clint.example/a", "REDIS_URL": redis_url}
-    everywhere = "0.0.0.0"  # noqa: S104 (what a container binds)
-    with up(commands, "--port", str(free_port()), "--host", everywhere, **settings) as (process, shown):
-        until(lambda: "up at http://127.0.0.1" in shown.read_text(), 90, 0.1)
-
-        assert set(children_of(process.pid)) == {"web", "worker", "sweeper"}
+    assert "up at http://127.0.0.1" in shown.read_text()
+    assert children == {"web", "worker", "sweeper"}

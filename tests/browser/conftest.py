@@ -18,7 +18,7 @@ from tests.acceptance.deployment import Deployment, until
 from tests.browser.looking import ARGUMENTS, LOCALES, Visitor
 from tests.console import PASSWORD, QUICK, VIEWER
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 MAPPING = """
 description: Cobrança paga vira (ou atualiza) negócio
 events: [PAYMENT_RECEIVED]
