@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.measuring import is_counted, uncounted
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put slow tests first and tests that run alone last."""
@@ -28,6 +30,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     with ExitStack() as stack:
         if run:
             stack.enter_context(turn(run, alone=item.get_closest_marker("alone") is not None))
+        if not is_counted(item):
+            stack.enter_context(uncounted())
         return (yield)
 
 

@@ -18,6 +18,7 @@ import click
 
 from bridge import logs
 from bridge.cli.root import Invocation
+from bridge.collector import settle
 from bridge.errors import JournalError, JournalNotMigrated, PortTaken, SealBroken, SettingsError
 from bridge.logs import logger
 from bridge.settings import Settings
@@ -88,6 +89,7 @@ def worker(invocation: Invocation) -> None:
     )
     if settings.bridge_worker_one_cpu:
         keep_on_one_cpu()
+    settle()
     work(runtime.worker_redis, drainer)
     runtime.close()
 
@@ -120,6 +122,7 @@ def sweeper(invocation: Invocation) -> None:
         runtime.mapping_files.import_changed()
 
     beside = Beside(runtime, stopping)
+    settle()
     Sweeper(runtime.journal, runtime.wakeups, import_mappings, runtime.clock_ms).run(stopping)
     beside.join()
     runtime.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import resource
 import secrets
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from bridge.collector import settle
 from bridge.one_cpu import keep_on_one_cpu
 from bridge.runtime import Runtime
 from bridge.web.app import create_app
@@ -68,8 +68,7 @@ def serve(runtime: Runtime, host: str, port: int) -> None:
         "limit_request_fields": 64,
         "forwarded_allow_ips": "",
     }
-    gc.collect()
-    gc.freeze()  # what is imported stays one memory for all processes: the collector would write into it
+    settle()
     _Server(runtime, host, {name: value for name, value in options.items() if value is not None}).run()
 
 

@@ -1,0 +1,53 @@
+"""Which tests count towards coverage: not those that drive the whole bridge, or one function ten thousand times.
+
+Watching every line doubles what a test takes. What these tests run is held by others, line by line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from coverage import Coverage
+
+NOT_COUNTED = (
+    "tests/acceptance/test_hosts.py",
+    "tests/acceptance/test_mapping_reload.py",
+    "tests/acceptance/test_samples.py",
+    "tests/acceptance/test_torture.py",
+    "tests/acceptance/test_wrong_clock.py",
+    "tests/browser/",
+    "tests/conformance/test_lines.py",
+    "tests/integration/test_bad_input.py",
+    "tests/integration/test_log_readers.py",
+    "tests/model/",
+    "tests/test_bench",
+    "tests/torture/",
+    "tests/unit/mapping/test_bounds.py",
+    "tests/unit/mapping/test_fuzz.py",
+)
+_CHILDREN = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+"""Variables that let processes which a test starts be measured too."""
+
+
+def is_counted(item: pytest.Item) -> bool:
+    """Return whether a test counts."""
+    return not item.nodeid.startswith(NOT_COUNTED)
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Measure neither this process nor those that it starts, where they are measured at all."""
+    coverage = Coverage.current()
+    if coverage is None:
+        yield
+        return
+    coverage.stop()
+    kept = {name: os.environ.pop(name) for name in _CHILDREN if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+        coverage.start()
