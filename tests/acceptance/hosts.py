@@ -102,8 +102,12 @@ def _held(database: Database, pid: int) -> dict[int, int]:
 
 
 def _still(database: Database, fences: Mapping[int, int]) -> Collection[int]:
-    """Return the lanes that nobody has taken over."""
-    query = select(lanes.c.lane, lanes.c.fence).where(lanes.c.lane.in_(fences))
+    """Return the lanes that nobody has taken over although something of them is on its way.
+
+    In a lane whose answer came in at the last moment there may be nothing left to take over.
+    """
+    sending = select(deliveries.c.lane).where(deliveries.c.state == "sending")
+    query = select(lanes.c.lane, lanes.c.fence).where(lanes.c.lane.in_(fences), lanes.c.lane.in_(sending))
     with database.read() as connection:
         return [row.lane for row in connection.execute(query) if row.fence == fences[row.lane]]
 

@@ -41,6 +41,7 @@ def test_a_block_that_fails_is_undone(journal: Journal) -> None:
     keep(journal, incoming())
 
 
+@pytest.mark.alone
 def test_the_door_stands_before_all_but_one_of_those_that_wait(sqlite_url: str) -> None:
     """However many workers want to write, an answer to Asaas waits for a few of them at most."""
     order: list[str] = []

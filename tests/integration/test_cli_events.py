@@ -206,7 +206,7 @@ def test_show_says_why_an_event_is_held_and_until_when(commands: Commands) -> No
             events.hold(connection, {1: (clock_ms() + 60_000, "asaas.key_missing", "account default has no key")})
     said = commands.run("events", "show", "1")
 
-    assert "held (asaas.key_missing), looked at again in 59 s" in said.out
+    assert re.search(r"held \(asaas\.key_missing\), looked at again in [45]\d s", said.out)
     assert "account default has no key; what to do: set ASAAS_API_KEY" in said.out
     assert "held (asaas.key_missing)" in commands.run("events", "list").out
 

@@ -215,12 +215,16 @@ def test_lines_are_sent_side_by_side_up_to_the_bound(world: World) -> None:
     at_once: Counter[str] = Counter()
     lock = threading.Lock()
     most: list[int] = []
+    all_out = threading.Event()
 
     def respond(asked: Asked) -> Reply:
         customer = customer_of(asked)
         with lock:
             at_once[customer] += 1
             most.append(at_once[customer])
+            if at_once.total() == 4:
+                all_out.set()
+        all_out.wait(10)
         time.sleep(0.03)
         with lock:
             at_once[customer] -= 1
