@@ -13,6 +13,7 @@ import click
 from bridge.cli.output import ago, count, moment, plain
 from bridge.cli.wording import delivery_said
 from bridge.delivery import dead_letter
+from bridge.journal.people import FORGOTTEN
 from bridge.journal.reading import Row
 from bridge.mapping.dates import BRASILIA
 from bridge.model import FINISHED, DeliveryState, EventState, Origin
@@ -81,7 +82,8 @@ def show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int)
     _line("received", f"{moment(event['received_ms'])}, {ago(event['received_ms'], now_ms)}{again}")
     _line("state", _event_state(event, now_ms))
     if event["emptied_ms"] is not None:
-        _line("emptied", f"{moment(event['emptied_ms'])}: body, payloads and answers are gone (BRIDGE_RETENTION_DAYS)")
+        cause = "bridge forget" if event["subject"].startswith(FORGOTTEN) else "BRIDGE_RETENTION_DAYS"
+        _line("emptied", f"{moment(event['emptied_ms'])}: body, payloads and answers are gone ({cause})")
     if event["replay"]:
         of = f", the last for the mapping {event['replay_mapping']}" if event["replay_mapping"] else ""
         _line("replayed", f"{count(event['replay'], 'time')}{of}")

@@ -26,6 +26,8 @@ from bridge.model import FINISHED, DeliveryState, EventState
 
 Person = tuple[str, str]
 """An account and the customer's id in it."""
+FORGOTTEN = "forgotten_"
+"""So the customer of an event begins whose person was erased."""
 _NEVER_MS = 2**62
 _MOST = 500
 
@@ -154,7 +156,7 @@ def _drop(connection: Connection, found: Held, now_ms: int) -> None:
 
 def _erase(connection: Connection, person: Person, now_ms: int) -> None:
     account, subject = person
-    nobody = f"forgotten_{secrets.token_hex(8)}"
+    nobody = f"{FORGOTTEN}{secrets.token_hex(8)}"
     mine = (deliveries.c.account == account, deliveries.c.subject == subject)
     connection.execute(update(deliveries).where(*mine, deliveries.c.read_back.is_not(None)).values(read_back=None))
     ids = list(connection.scalars(select(events.c.id).where(events.c.account == account, events.c.subject == subject)))
