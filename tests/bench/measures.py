@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bridge.model import idempotency_key
 from tests.bench import history as history_of
-from tests.bench import usage
+from tests.bench import pages, usage
 from tests.bench.load import Answers
 from tests.bench.numbers import Number, percentile
 from tests.bench.site import Bridge, Site
@@ -155,7 +155,20 @@ class Bench:
         for name, value in full.items():
             yield self._number(measure, name, "/s", value, empty[name])
 
+    def console(self) -> Iterator[Number]:
+        """How long pages of the console take with a long history in the journal, beside those with a short one."""
+        few, many = self._pages(0), self._pages(self._size.journal)
+        measure = f"page of the console with {self._size.journal:,} events in the journal"
+        for name, value in many.items():
+            yield self._number(measure, name, "ms", value, few[name])
+
     # ------------------------------------------------------------ parts of measures
+
+    def _pages(self, history: int) -> dict[str, float]:
+        with self._site.bridge(workers=1) as bridge:
+            bridge.warm()
+            history_of.fill(bridge.database, history)
+            return pages.took_ms(bridge.deployment.web_ports[0])
 
     def _rates(self, history: int) -> dict[str, float]:
         receiver, stream = self._site.receiver, self._site.stream
@@ -220,5 +233,6 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Number]]] = {
     "backlog": Bench.backlog,
     "idle": Bench.idle,
     "journal": Bench.journal,
+    "console": Bench.console,
 }
 """By the name that `--only` takes."""
