@@ -20,7 +20,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3 python3.13 python3
 PYTEST_ARGS ?=
 
 # Tests that run at once: most of them wait more than they compute. `make test JOBS=0` runs one after another.
-JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, len(os.sched_getaffinity(0)) + 2))')
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(8, len(os.sched_getaffinity(0)) + 1))')
 
 .PHONY: help setup demo up test test-fast lint fix lock audit docs docs-check bench bench-compare bench-hosts scale torture model clean
 

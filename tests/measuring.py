@@ -26,8 +26,8 @@ NOT_COUNTED = (
     "tests/test_bench",
     "tests/torture/",
 )
-_CHILDREN = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
-"""Variables that let processes which a test starts be measured too."""
+_CHILDREN = "COVERAGE"
+"""So the variables begin that let processes which a test starts be measured too."""
 
 
 def is_counted(item: pytest.Item) -> bool:
@@ -43,7 +43,7 @@ def uncounted() -> Iterator[None]:
         yield
         return
     coverage.stop()
-    kept = {name: os.environ.pop(name) for name in _CHILDREN if name in os.environ}
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_CHILDREN)}
     try:
         yield
     finally:

@@ -186,6 +186,8 @@ def test_usage_sees_a_process_and_its_children() -> None:
         for pid in reversed(pids):
             subprocess.run(["kill", str(pid)], check=True)
         process.wait(10)
+        while usage.memory(pids).rss_mb and time.monotonic() < ends_s:
+            time.sleep(0.02)
 
     assert len(pids) == 2
     assert held.rss_mb >= held.pss_mb > 0
