@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import yaml
+from bridge import word_files
 
 _FILE = Path(__file__).with_name("reasons.yaml")
 _OF_STATUS = "clint.http_"
@@ -30,8 +30,6 @@ class Then(StrEnum):
     NOTHING = ""
 
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The C loader: hundreds of lines take the other one a tenth of a second, in each process."""
 _COMMANDS = {Then.RETRY: "then: bridge deliveries retry", Then.REPLAY: "then: bridge events replay", Then.NOTHING: ""}
 
 
@@ -54,8 +52,7 @@ class Reason(NamedTuple):
 @cache
 def catalogue() -> Mapping[str, Mapping[str, Reason]]:
     """Return every code with its reason by language (en, pt); answers by status and kind of status too."""
-    said: dict[str, Any] = yaml.load(_FILE.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 (a safe loader)
-    return MappingProxyType({code: _by_language(entry) for code, entry in said.items()})
+    return MappingProxyType({code: _by_language(entry) for code, entry in word_files.read(_FILE).items()})
 
 
 def _by_language(entry: dict[str, Any]) -> Mapping[str, Reason]:

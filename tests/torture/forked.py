@@ -39,12 +39,8 @@ _asking = threading.Lock()
 
 @cache
 def _server() -> None:
-    """Start what everything is forked from; what it forks is killed before it could write coverage down."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COVERAGE")}
-    try:
-        ensure_running()
-    finally:
-        os.environ.update(hidden)
+    """Start what everything is forked from."""
+    ensure_running()
 
 
 class Forked:

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-import yaml
 from flask import Request
 
+from bridge import word_files
 from bridge.alerting.words import WORDS
 from bridge.journal.notices import KeptNotice
 
@@ -32,13 +32,9 @@ def table() -> Mapping[str, Mapping[str, str]]:
     """Return every key with its text by language."""
     found: dict[str, Mapping[str, str]] = {}
     for file in sorted(FILES.glob("*.yaml")):
-        # The C loader: there are hundreds of lines, and a process reads them once before its first page.
-        for key, texts in yaml.load(file.read_text(encoding="utf-8"), _LOADER).items():  # noqa: S506 (a safe loader)
+        for key, texts in word_files.read(file).items():
             found[f"{file.stem}.{key}"] = texts
     return MappingProxyType(found)
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
