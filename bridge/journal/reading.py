@@ -47,6 +47,12 @@ def work(connection: Connection, now_ms: int) -> Work:
     return Work(count, (now_ms - oldest) / 1000 if oldest else 0.0, by_state, up)
 
 
+def under_way(connection: Connection) -> dict[str, int]:
+    """Return by mapping how many deliveries are neither sent nor given up; reads a partial index only."""
+    query = select(deliveries.c.mapping, func.count().label("number")).where(OPEN).group_by(deliveries.c.mapping)
+    return {row.mapping: row.number for row in connection.execute(query)}
+
+
 def list_events(connection: Connection, *, limit: int, before_id: int | None = None, **wanted: Any) -> list[Row]:
     """Return events, newest first, without their bodies; `wanted` as in `event_ids`."""
     query = select(*_event_columns).where(*_wanted_events(**wanted)).order_by(events.c.id.desc()).limit(limit)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Table, func, select, text
 
+from bridge.journal import rollups
 from bridge.journal.database import Database
 from bridge.journal.schema import attempts, deliveries, events
 
@@ -42,6 +43,10 @@ def fill(database: Database, count: int) -> None:
                 sequence = f"pg_get_serial_sequence('{name}', 'id')"
                 connection.execute(text(f"SELECT setval({sequence}, (SELECT max(id) FROM {name}))"))
             connection.execute(text("ANALYZE"))  # as its autovacuum would by then
+    more = True
+    while more:  # as the sweeper would by then
+        with database.write() as connection:
+            more = rollups.fold(connection)
 
 
 def _copy(table: Table, changed: Mapping[str, str]) -> str:

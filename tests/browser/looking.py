@@ -57,6 +57,8 @@ class Visitor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if error is not None:
+            error.add_note(f"{self.page.url} said:\n{self.page.locator('body').inner_text(timeout=5_000)[-4_000:]}")
         self._context.close()
 
     def _console(self, message: ConsoleMessage) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event, text
 
 from bridge import recovery
-from bridge.journal import Journal, browsing, dead, deliveries, destinations, events, reading, search
+from bridge.journal import Journal, browsing, dead, deliveries, destinations, events, gauges, reading, rollups, search
 from bridge.journal.browsing import Wanted
 from bridge.journal.owed import Step
 from bridge.journal.search import Kind, Term
@@ -48,8 +48,8 @@ def asked(journal: Journal) -> Iterator[Asked]:
         event.remove(journal.database.engine, "before_cursor_execute", found.note)
 
 
-def scans(journal: Journal, found: Asked) -> list[str]:
-    """Return what of the noted statements reads a whole big table, or a whole index of it."""
+def scans(journal: Journal, found: Asked, small: str = "deliveries_dead|deliveries_sending") -> list[str]:
+    """Return what of the noted statements reads a whole big table, or a whole index of it that is not small."""
     wrong = []
     with journal.database.write() as connection:
         if not journal.database.is_sqlite:
@@ -63,15 +63,15 @@ def scans(journal: Journal, found: Asked) -> list[str]:
             else:
                 # One step is a line with an arrow and the lines about it, such as its condition.
                 steps = re.split(r"->", "\n".join(row[0] for row in rows))
-            wrong += [f"{step.strip()} <- {statement}" for step in steps if _reads_all(step, statement)]
+            wrong += [f"{step.strip()} <- {statement}" for step in steps if _reads_all(step, statement, small)]
     return wrong
 
 
-def _reads_all(step: str, statement: str) -> bool:
+def _reads_all(step: str, statement: str, small: str) -> bool:
     if re.search(r"ORDER BY \w+\.(id|event_id|name|account)( DESC)?\s+LIMIT", statement):
         return False  # walks from an end and stops at the limit
-    if re.search(r"\b(INDEX|using) deliveries_(dead|sending)\b", step):
-        return False  # small, and holds nothing but what is asked for
+    if re.search(rf"\b(INDEX|using) ({small})\b", step):
+        return False  # holds nothing but what is asked for
     if re.search(rf"\bSCAN ({BIG})\b", step) or re.search(rf"Seq Scan on ({BIG})\b", step):
         return True
     # PostgreSQL walks an index from end to end, and filters, where it finds nothing better.
@@ -220,3 +220,16 @@ def test_no_query_reads_a_whole_table(old: Journal, work: Callable[[Journal], No
 
     assert found.statements
     assert scans(old, found) == []
+
+
+def test_what_is_counted_for_a_page_is_what_is_unfinished(old: Journal) -> None:
+    """The overview and the list of mappings read indexes that hold unfinished work only, and the counts by the hour."""
+    with asked(old) as found, old.database.read() as connection:
+        reading.work(connection, NOW_MS)
+        reading.under_way(connection)
+        gauges.gauges(connection, NOW_MS)
+        gauges.waiting_since_ms(connection)
+        rollups.last_24_hours(connection, NOW_MS, ("mapping", "verdict"))
+        rollups.last_30_days(connection, NOW_MS)
+
+    assert scans(old, found, "deliveries_(dead|line|due|head)|events_waiting") == []

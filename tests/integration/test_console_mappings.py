@@ -15,7 +15,7 @@ from bridge.model import DeliveryState
 from bridge.process import MappingFiles
 from bridge.web.console.work import Work
 from tests.console import Console, opened_console
-from tests.factories import incoming, keep, owe
+from tests.factories import incoming, keep, owe, put_in_state
 
 SAMPLES = Path(__file__).parents[2] / "mappings" / "samples"
 GOOD = """events: [PAYMENT_RECEIVED]
@@ -66,13 +66,20 @@ def passing(console: Console) -> str:
 
 
 def test_the_list_says_state_and_what_became_of_the_last_day(console: Console) -> None:
-    """Deliveries of the last 24 hours are counted by mapping; older ones are not."""
-    owe(console.journal, state=DeliveryState.DEAD)
+    """What ended in the last 24 hours is counted by mapping, and what is under way; what ended before is not."""
+    now_ms, hour_ms = console.clock(), 3_600_000
+    for hours in (0, 23, 25):
+        delivery = owe(console.journal, customer=f"cus_{hours}")
+        put_in_state(console.journal, delivery, DeliveryState.DELIVERED, finished_ms=now_ms - hours * hour_ms)
+    put_in_state(console.journal, owe(console.journal, customer="cus_4"), DeliveryState.DEAD, finished_ms=now_ms)
+    owe(console.journal, customer="cus_5")
     page = console.operator().get("/mappings").text
 
-    assert "Broken" in page  # what the delivery names has a text that can't run
+    assert "Broken" in page  # what the deliveries name has a text that can't run
     assert "Switched on" in page
+    assert '<td class="number" data-label="Delivered">2</td>' in page
     assert '<td class="number bad-text strong" data-label="Not delivered">1</td>' in page
+    assert '<td class="number" data-label="Under way">1</td>' in page
 
 
 def test_a_save_is_active_and_in_the_file(console: Console) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
 from bridge import mapping_cases
 from bridge.errors import MappingChanged
-from bridge.journal import lately, revisions
+from bridge.journal import reading, revisions, rollups
 from bridge.journal.revisions import Revision
 from bridge.mapping import Mapping, ReadMapping, Severity, read_mapping
 from bridge.mapping.asaas_events import EVENTS
@@ -24,12 +25,10 @@ from bridge.mapping.difference import difference
 from bridge.mapping.entries import NAME
 from bridge.mapping.switching import switched
 from bridge.mapping_cases.checklist import integrations_of, keys_of
-from bridge.web.console import frame, mapping_live
+from bridge.web.console import charts, frame, mapping_live
 from bridge.workbench.mapping_changes import file_text, save, writes_files
 
 mappings = Blueprint("mappings", __name__)
-
-DAY_MS = 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def author() -> str:
 
 @mappings.get("/mappings")
 def listed() -> ResponseReturnValue:
-    """List every mapping with its state and what became of its deliveries in the last 24 hours."""
+    """List every mapping with its state and what became of its deliveries lately."""
     runtime = frame.runtime()
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
     broken = {
@@ -89,7 +88,7 @@ def listed() -> ResponseReturnValue:
     }
     refused = runtime.mappings.refused()
     with runtime.journal.database.read() as connection:
-        counted = lately.by_mapping(connection, frame.now_ms() - DAY_MS)
+        counted = _lately(connection, frame.now_ms())
         kept = revisions.active(connection) if refused else []
     # A revision that was active and can't run in this version holds every event back: it must be seen.
     broken.update({one.mapping: (str(refused),) for one in kept if one.mapping not in active | broken})
@@ -106,6 +105,15 @@ def edit(name: str) -> ResponseReturnValue:
     """Show the editor with the active text."""
     active = revision_of(name)
     return _editor(name, active.text or "", active.id)
+
+
+def _lately(connection: Connection, now_ms: int) -> dict[str, dict[str, int]]:
+    """Return by mapping what ended in the last 24 hours by state, and what is under way."""
+    sums = rollups.last_24_hours(connection, now_ms, ("mapping", "verdict"))
+    counted = charts.by(sums, lambda one: (one.key[0], one.key[1]))
+    for name, number in reading.under_way(connection).items():
+        counted.setdefault(name, {})["under_way"] = number
+    return counted
 
 
 def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> ResponseReturnValue:
