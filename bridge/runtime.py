@@ -152,7 +152,12 @@ class Runtime:
     def enricher(self) -> Enricher:
         """What fetches the objects that events point to."""
         lifetimes = Lifetimes(customer_s=self.settings.bridge_cache_ttl)
-        return Enricher(self.asaas, Cache(self._redis_link, lifetimes, keyring=self.journal.database.keyring))
+        keyring = self.journal.database.keyring
+        return Enricher(self.asaas, Cache(self._redis_link, lifetimes, keyring=keyring, api_of=self._api_of))
+
+    def _api_of(self, account: str) -> str:
+        client = self.asaas.get(account)
+        return client.base_url if client else ""
 
     def environment(self, account: str) -> str:
         """Return production or sandbox, by the account's key."""

@@ -69,6 +69,14 @@ def redis(redis_url: str) -> Iterator[Redis]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def emptied_redis_url(redis_url: str) -> str:
+    """Give the URL of this run's Redis, emptied once: what other tests fetched is not this module's Asaas."""
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+    return redis_url
+
+
 @pytest.fixture
 def redis_server() -> Iterator[RedisServer]:
     """Give a Redis of the test's own, started, that it may stop, kill and start again."""

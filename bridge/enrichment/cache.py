@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -49,7 +49,11 @@ class Lifetimes:
 
 
 class Cache:
-    """Objects that were fetched a short time ago."""
+    """Objects that were fetched a short time ago.
+
+    `api_of` gives the address of an account's API, under which its objects are kept: ids of customers look like running
+    numbers in the sandbox and in production, so one id may be two people when a key is changed for the other's.
+    """
 
     def __init__(
         self,
@@ -58,12 +62,14 @@ class Cache:
         *,
         near_size: int = 2000,
         keyring: Keyring | None = None,
+        api_of: Callable[[str], str] = lambda account: "",
     ) -> None:
         self._redis = redis
         self._lifetimes = lifetimes or Lifetimes()
         self._near_size = near_size
         self._keyring = keyring or Keyring()
-        self._near: OrderedDict[Key, tuple[float, Found]] = OrderedDict()
+        self._api_of = api_of
+        self._near: OrderedDict[str, tuple[float, Found]] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, keys: Collection[Key]) -> dict[Key, Found]:
@@ -71,7 +77,7 @@ class Cache:
         found = self._read_near(keys)
         missing = [key for key in keys if key not in found]
         if missing:
-            texts = self._redis.ask(lambda redis: redis.mget([_name(key) for key in missing]))
+            texts = self._redis.ask(lambda redis: redis.mget([self._name(key) for key in missing]))
             for key, text in zip(missing, texts or (), strict=False):
                 if text is not None:
                     found.update(self._entry(key, text))
@@ -89,7 +95,7 @@ class Cache:
             with redis.pipeline(transaction=False) as pipe:
                 for key, value in kept.items():
                     text = self._keyring.seal(json.dumps(value), _PLACE)
-                    pipe.set(_name(key), text, px=int(self._lifetimes.of(key, value) * 1000) or 1)
+                    pipe.set(self._name(key), text, px=int(self._lifetimes.of(key, value) * 1000) or 1)
                 pipe.execute()
             return True
 
@@ -100,9 +106,9 @@ class Cache:
         gone = list(keys)
         with self._lock:
             for key in gone:
-                self._near.pop(key, None)
+                self._near.pop(self._name(key), None)
         if gone:
-            self._redis.ask(lambda redis: redis.delete(*(_name(key) for key in gone)))
+            self._redis.ask(lambda redis: redis.delete(*(self._name(key) for key in gone)))
 
     def _entry(self, key: Key, kept: bytes | str) -> dict[Key, Found]:
         try:
@@ -115,7 +121,7 @@ class Cache:
     def _read_near(self, keys: Collection[Key]) -> dict[Key, Found]:
         now_s = time.monotonic()
         with self._lock:
-            near = {key: self._near[key] for key in keys if key in self._near}
+            near = {key: self._near[name] for key in keys if (name := self._name(key)) in self._near}
         return {key: value for key, (ends_s, value) in near.items() if now_s < ends_s}
 
     def _keep_near(self, entries: Mapping[Key, Found]) -> None:
@@ -123,11 +129,11 @@ class Cache:
         with self._lock:
             for key, value in entries.items():
                 ends_s = now_s + min(self._lifetimes.near_s, self._lifetimes.of(key, value))
-                self._near[key] = (ends_s, value)
-                self._near.move_to_end(key)
+                name = self._name(key)
+                self._near[name] = (ends_s, value)
+                self._near.move_to_end(name)
             while len(self._near) > self._near_size:
                 self._near.popitem(last=False)
 
-
-def _name(key: Key) -> str:
-    return "bridge:cache:" + ":".join(key)
+    def _name(self, key: Key) -> str:
+        return ":".join(("bridge:cache", self._api_of(key[0]), *key))

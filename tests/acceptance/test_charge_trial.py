@@ -80,7 +80,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, emptied_redis_url: str) -> Iterator[Site]:
     """Give a bridge that runs, with the mappings it ships with and a webhook as `bridge webhook register` makes."""
     scratch = tmp_path_factory.mktemp("trial")
     mappings = scratch / "shipped"
@@ -88,7 +88,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[S
     with (mappings / "cobranca_paga.yaml").open("a", encoding="utf-8") as file:
         file.write("verify: true\n")
     settings = {"CLINT_API_TOKEN": DEFAULT_TOKEN, "BRIDGE_READ_BACK_WAIT": "1"}
-    bridge = Deployment(scratch, f"sqlite:///{scratch}/journal.db", redis_url, mappings, settings)
+    bridge = Deployment(scratch, f"sqlite:///{scratch}/journal.db", emptied_redis_url, mappings, settings)
     with bridge:
         bridge.env["CLINT_API_URL"] = bridge.clint_url
         bridge.asaas("keys", keys=[DEFAULT_KEY, PRODUCTION_KEY])

@@ -104,7 +104,7 @@ class Site(Deployment):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, emptied_redis_url: str) -> Iterator[Site]:
     """Give a bridge that has something to show: delivered, filtered, not delivered, and an event without a mapping."""
     scratch = tmp_path_factory.mktemp("site")
     (scratch / "mappings").mkdir()
@@ -115,7 +115,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[S
         "BRIDGE_SECRET_KEY": "for these tests only",
     }
     database = f"sqlite:///{scratch / 'journal.db'}"
-    with Site(scratch, database, f"{redis_url.rpartition('/')[0]}/5", scratch / "mappings", settings) as bridge:
+    with Site(scratch, database, emptied_redis_url, scratch / "mappings", settings) as bridge:
         people = [
             {"id": id_, "name": name, "email": f"{id_}@example.com", "mobilePhone": "47996321478", "cpfCnpj": cpf}
             for id_, name, cpf in PEOPLE

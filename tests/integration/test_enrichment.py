@@ -73,7 +73,7 @@ def test_an_object_is_fetched_once_and_remembered(make: Make, redis: Redis, redi
         }
         assert enricher.fetch("default", {"customer": "cus_1", "installment": "abc-1"}) == first
         assert len(peer.asked) == 2
-        assert redis.exists("bridge:cache:default:customer:cus_1") == int(with_redis)
+        assert redis.exists("bridge:cache::default:customer:cus_1") == int(with_redis)
 
 
 def test_another_worker_uses_what_one_has_fetched(make: Make, redis: Redis, redis_url: str) -> None:
@@ -126,7 +126,7 @@ def test_a_forgotten_object_is_fetched_again(make: Make, redis: Redis, redis_url
 @pytest.mark.parametrize("garbage", [b"{half", b"[]", b'"x"'])
 def test_a_damaged_entry_is_fetched_again(make: Make, redis: Redis, redis_url: str, garbage: bytes) -> None:
     """What somebody else wrote into Redis is not taken for a customer."""
-    redis.set("bridge:cache:default:customer:cus_1", garbage)
+    redis.set("bridge:cache::default:customer:cus_1", garbage)
     with Peer(respond=echo) as peer:
         found = make(peer, RedisLink.from_url(redis_url)).fetch("default", {"customer": "cus_1"})
 

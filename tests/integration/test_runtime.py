@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,19 @@ def test_an_event_goes_the_whole_way(environ: dict[str, str], redis_url: str) ->
 
 
 @pytest.mark.usefixtures("migrated")
+@pytest.mark.usefixtures("migrated", "redis")
+def test_a_person_of_one_environment_is_not_taken_for_that_of_another(environ: dict[str, str], redis_url: str) -> None:
+    """After the key of the sandbox was changed for that of production, an id may be somebody else's."""
+    found = []
+    for email in ("sandbox@example.com", "ana@example.com", "ana@example.com"):
+        with Peer(Reply(200, json.dumps({"object": "customer", "email": email}).encode())) as asaas:
+            runtime = runtime_of(environ, REDIS_URL=redis_url, ASAAS_API_URL=f"{asaas.url}/v3")
+            with contextlib.closing(runtime):
+                found.append(runtime.enricher.fetch("default", {"customer": "cus_000000000001"})["customer"]["email"])
+
+    assert found == ["sandbox@example.com", "ana@example.com", "ana@example.com"]
+
+
 def test_registering_brings_destinations_and_mappings_into_the_journal(environ: dict[str, str]) -> None:
     """And tells which paused destination a new URL has resumed."""
     runtime = runtime_of(environ)
