@@ -49,7 +49,9 @@ def bridge(tmp_path_factory: pytest.TempPathFactory, emptied_redis_url: str) -> 
     scratch = tmp_path_factory.mktemp("console")
     shutil.copytree(ROOT / "mappings", scratch / "mappings")
     settings = {"CLINT_API_TOKEN": DEFAULT_TOKEN, "BRIDGE_PASSWORD": PASSWORD}
-    deployment = Deployment(scratch, f"sqlite:///{scratch}/journal.db", emptied_redis_url, scratch / "mappings", settings)
+    deployment = Deployment(
+        scratch, f"sqlite:///{scratch}/journal.db", emptied_redis_url, scratch / "mappings", settings
+    )
     with deployment:
         deployment.env["CLINT_API_URL"] = deployment.clint_url
         deployment.start()
