@@ -12,6 +12,7 @@ from typing import Protocol
 
 from bridge.runtime import Runtime
 from bridge.worker.alerts import Alerts
+from bridge.worker.checkpointing import Checkpointing
 from bridge.worker.clock_watch import ClockWatch
 from bridge.worker.housekeeping import Housekeeping
 from bridge.worker.silences import Silences
@@ -90,6 +91,11 @@ def _keep_house(runtime: Runtime) -> Duty:
     return Housekeeping(runtime.journal, runtime.settings.bridge_retention_days, runtime.clock_ms)
 
 
+def _checkpoint(runtime: Runtime) -> Duty | None:
+    """Copies SQLite's log back, so that nobody who writes must."""
+    return Checkpointing(runtime.journal.database) if runtime.journal.database.is_sqlite else None
+
+
 def _alert(runtime: Runtime) -> Duty:
     """What people must be told; told where BRIDGE_ALERT_URLS says how."""
     settings = runtime.settings
@@ -113,6 +119,7 @@ SIDES = (
     Side("watch", _watch),
     Side("reconciling", _reconcile, ends_within_s=None),
     Side("deals", _read_deals),
+    Side("checkpoint", _checkpoint),
     Side("house", _keep_house, ends_within_s=None),
     Side("alerts", _alert),
     Side("clock", _watch_clock),

@@ -140,3 +140,11 @@ def operator(visitor: Visitor) -> Visitor:
     """Give the operator, signed in, once in each language."""
     visitor.sign_in(PASSWORD)
     return visitor
+
+
+@pytest.fixture
+def plain(chromium: Browser, site: Site) -> Iterator[Visitor]:
+    """Give the operator, signed in, in a browser that runs no script."""
+    with Visitor(chromium, site.base_url, "pt", scripts=False) as one:
+        one.sign_in(PASSWORD)
+        yield one

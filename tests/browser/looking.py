@@ -36,15 +36,16 @@ _RULES = "wcag2a wcag2aa wcag21a wcag21aa wcag22aa best-practice"
 class Visitor:
     """A person with a browser of their own, in one language."""
 
-    def __init__(self, browser: Browser, base_url: str, language: str, width: int = DESK) -> None:
+    def __init__(self, browser: Browser, base_url: str, language: str, *, scripts: bool = True) -> None:
         self.text = Words(language)
         self.language = language
         self.errors: list[str] = []
         self._context = browser.new_context(
             base_url=base_url,
             locale=LOCALES[language],
-            viewport={"width": width, "height": 900},
+            viewport={"width": DESK, "height": 900},
             reduced_motion="reduce",
+            java_script_enabled=scripts,
         )
         self.page: Page = self._context.new_page()
         self.page.on("console", self._console)

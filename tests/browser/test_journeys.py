@@ -169,3 +169,53 @@ def test_language_and_light_are_switched(operator: Visitor) -> None:
     page.goto("/events")
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     assert operator.errors == []
+
+
+def test_the_console_works_without_scripts(plain: Visitor, site: Site) -> None:
+    """Search, filters, a bulk retry to its end, a mapping that is saved, a reconciliation: all by forms and links."""
+    page, t = plain.page, plain.text
+    site.clint("answers", status=400, times=2)
+    charges = [site.says(f"plain{n}", n) for n in range(2)]
+    for charge in charges:
+        site.until_event(charge, "dead")
+
+    page.goto("/events")
+    page.get_by_role("searchbox", name=t("events.search")).fill(charges[0])
+    page.get_by_label(t("events.state"), exact=True).select_option(label=t("states.dead"))
+    page.get_by_role("button", name=t("events.apply")).click()
+    page.locator("#rows tbody tr").get_by_role("link").first.click()
+    expect(page.locator(".verdict-card")).to_contain_text(t("states.dead"))
+
+    page.goto("/attention")
+    group = page.locator("article.group", has_text="clint.http_400")
+    group.get_by_role("link", name=t("attention.retry"), exact=True).click()
+    page.get_by_role("button", name=t.count("attention.confirm.yes.retry", 2)).click()
+    for _ in charges:  # each press sends what fits into one request
+        if page.get_by_text(t("attention.finished")).count():
+            break
+        page.get_by_role("button", name=t("attention.go_on")).click()
+    expect(page.locator("#progress")).to_contain_text(t("attention.finished"))
+    for charge in charges:
+        site.until_event(charge, "delivered")
+
+    page.goto("/mappings/cobranca_paga")
+    text = page.get_by_role("textbox", name=t("mappings.text"))
+    good = text.input_value()
+    text.fill(good + "nonsense: 1\n")
+    page.get_by_role("button", name=t("mappings.save"), exact=True).click()
+    expect(page.locator("#findings")).to_contain_text(t("findings.key.unknown"))
+    page.get_by_role("textbox", name=t("mappings.text")).fill(good + "# saved without a script\n")
+    page.get_by_role("button", name=t("mappings.save"), exact=True).click()
+    expect(page.get_by_role("status").first).to_be_visible()
+    expect(page.get_by_role("textbox", name=t("mappings.text"))).to_have_value(re.compile("saved without a script"))
+
+    page.goto("/reconcile")
+    page.locator("main form button.primary").click()
+    page.wait_for_url("**/work/*")
+    for _ in range(100):
+        if page.get_by_text(t("job.done"), exact=True).count():
+            break
+        page.get_by_role("link", name=t("job.refresh")).click()
+    expect(page.get_by_text(t("job.done"), exact=True)).to_be_visible()
+    page.get_by_role("button", name=t("nav.language.en")).click()
+    expect(page.locator("html")).to_have_attribute("lang", "en")

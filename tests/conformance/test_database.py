@@ -18,7 +18,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from bridge.errors import JournalError
-from bridge.journal import Database, Journal, schema_alerts, schema_console, schema_rollups, upgrade
+from bridge.journal import Database, Journal, schema_alerts, schema_console, schema_rollups, schema_tenants, upgrade
 from bridge.journal.migrate import current, head, is_current
 from bridge.journal.schema import metadata
 from tests.factories import incoming, keep, opened_journal, until
@@ -123,7 +123,7 @@ def test_a_statement_that_is_refused_shows_no_values(journal: Journal) -> None:
 
 def test_the_migrations_make_the_schema_that_the_code_has(journal: Journal) -> None:
     """Tables, columns and indexes; else a new installation and an upgraded one would differ."""
-    tables = {schema_alerts.alerts, schema_console.audit, schema_rollups.rollups}
+    tables = {schema_alerts.alerts, schema_console.audit, schema_rollups.rollups, schema_tenants.tenant_accounts}
     assert {table.name for table in tables} <= set(metadata.tables)
     with journal.database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

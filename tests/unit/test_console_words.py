@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from string import Formatter
@@ -38,6 +39,24 @@ def test_pages_use_known_words_only(source: Path) -> None:
     counted = {f"{key}.{number}" for key in COUNTED.findall(text) for number in ("one", "many")}
 
     assert sorted(({*USED.findall(text)} | counted) - set(table())) == []
+
+
+def codes_of_findings() -> set[str]:
+    """Return the codes under which the modules of the mapping language say what is wrong."""
+    families = "|".join(sorted({key.split(".")[1] for key in table() if key.startswith("findings.")}))
+    code = re.compile(rf"({families})\.[a-z_]+")
+    found = {"account.unset", "destination.unset", "operand.date", "operand.number", "operand.pattern"}
+    for module in (WEB.parent / "mapping").glob("*.py"):
+        texts = (one.value for one in ast.walk(ast.parse(module.read_text())) if isinstance(one, ast.Constant))
+        found |= {text for text in texts if isinstance(text, str) and code.fullmatch(text)}
+    return found
+
+
+def test_every_finding_is_said_in_both_languages() -> None:
+    """An operator who writes Portuguese reads in Portuguese what to change, before lint's own words."""
+    assert {f"findings.{code}" for code in codes_of_findings()} == {
+        key for key in table() if key.startswith("findings.")
+    }
 
 
 def test_numbers_choose_the_text_and_are_written_as_people_write_them() -> None:

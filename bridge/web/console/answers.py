@@ -8,9 +8,7 @@ from flask.typing import ResponseReturnValue
 from bridge.errors import BridgeError, ConsoleClosed
 from bridge.web.console import frame
 from bridge.web.console.access import access
-
-PROGRAMS = ("/webhooks/", "/healthz", "/readyz", "/metrics", "/openapi.json")
-"""Addresses that only programs ask; they get JSON whatever they say they take."""
+from bridge.web.console.sessions import PROGRAMS
 
 
 def wants_page() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, redirect, request, url_for
@@ -82,6 +83,7 @@ def show(id_: int) -> ResponseReturnValue:
         label=event_label(row["name"], text.language),
         state=event_state(row, {one["state"]: 1 for one in rows}),
         held=reason(row["hold_code"], text.language),
+        reason=partial(reason, language=text.language),
         amount=amount_of(body, row["entity"]),
         body=json.dumps(body, ensure_ascii=False, indent=2),
         verdicts=verdicts[::-1],

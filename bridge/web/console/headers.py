@@ -6,7 +6,7 @@ import secrets
 
 from flask import Response, current_app, g, request
 
-from bridge.web.console.sessions import over_https
+from bridge.web.console.sessions import PROGRAMS, over_https
 
 POLICY = {
     "default-src": "'none'",
@@ -29,7 +29,11 @@ def style_nonce() -> str:
 
 
 def secure(response: Response) -> Response:
-    """Add the headers to an answer."""
+    """Add the headers to an answer; a program needs no more than to take it for what it is."""
+    if request.path.startswith(PROGRAMS):
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
     styles = f" 'nonce-{g.style_nonce}'" if "style_nonce" in g else ""
     policy = {**POLICY, "style-src": POLICY["style-src"] + styles}
     response.headers["Content-Security-Policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())

@@ -40,7 +40,7 @@ RECENT = 15
 @live.post("/mappings/live/lint")
 def lint() -> ResponseReturnValue:
     """Return what is wrong with a text, for the editor's line markers."""
-    found = _read()
+    found, text = _read(), frame.words()
     return jsonify(
         findings=[
             {
@@ -48,6 +48,7 @@ def lint() -> ResponseReturnValue:
                 "column": one.column,
                 "severity": one.severity.value,
                 "code": one.code,
+                "title": text(f"findings.{one.code}"),
                 "message": one.message,
             }
             for one in found.findings

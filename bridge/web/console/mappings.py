@@ -38,7 +38,8 @@ class Listed:
     name: str
     mapping: Mapping | None
     counted: dict[str, int]
-    findings: tuple[str, ...]
+    findings: tuple[tuple[str, str], ...]
+    """Of what is wrong with its file, the code and the words."""
 
     @property
     def state(self) -> str:
@@ -82,7 +83,7 @@ def listed() -> ResponseReturnValue:
     runtime = frame.runtime()
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
     broken = {
-        Path(one.path).stem: tuple(str(f) for f in one.findings if f.severity is Severity.ERROR)
+        Path(one.path).stem: tuple((f.code, str(f)) for f in one.findings if f.severity is Severity.ERROR)
         for one in runtime.mapping_files.read()
         if one.mapping is None and Path(one.path) != directory()
     }
@@ -91,7 +92,7 @@ def listed() -> ResponseReturnValue:
         counted = _lately(connection, frame.now_ms())
         kept = revisions.active(connection) if refused else []
     # A revision that was active and can't run in this version holds every event back: it must be seen.
-    broken.update({one.mapping: (str(refused),) for one in kept if one.mapping not in active | broken})
+    broken.update({one.mapping: (("", str(refused)),) for one in kept if one.mapping not in active | broken})
     rows = [
         Listed(name, active.get(name), counted.get(name, {}), broken.get(name, ()))
         for name in sorted(active.keys() | broken.keys())

@@ -7,8 +7,8 @@ from datetime import timedelta
 from hmac import compare_digest
 from urllib.parse import urlsplit
 
-from flask import Flask, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from bridge.errors import FormRefused
 
@@ -19,8 +19,15 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 FIELD = "csrf_token"
 HEADER = "X-CSRF-Token"
 
+PROGRAMS = ("/webhooks/", "/healthz", "/readyz", "/metrics", "/openapi.json")
+"""Addresses that only programs ask; they get JSON whatever they say they take, and no session."""
+
 
 class _Sessions(SecureCookieSessionInterface):
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Return the browser's session; a program has none, and at the door reading one took a tenth of the time."""
+        return None if request.path.startswith(PROGRAMS) else super().open_session(app, request)
+
     def get_cookie_secure(self, app: Flask) -> bool:
         """Return whether the browser may send the cookie over https only."""
         return over_https(app.config["BRIDGE_PUBLIC_URL"])
