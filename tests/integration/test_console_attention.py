@@ -113,8 +113,8 @@ def test_holds_notices_and_pauses_stand_there_too(console: Console) -> None:
     for text in ("Asaas refuses the account", "Asaas sends nothing", "resume it", "the integration was removed"):
         assert text in page
     assert page.index("Asaas sends nothing") < page.index("the key expires")
-    assert "The notice is closed" in browser.post("/attention/notices/1/close", follow=True).text
-    assert "is closed" not in browser.post("/attention/notices/1/close", follow=True).text
+    assert "Notice dismissed" in browser.post("/attention/notices/1/close", follow=True).text
+    assert "Notice dismissed" not in browser.post("/attention/notices/1/close", follow=True).text
     assert "is resumed" in browser.post("/attention/destinations/default/resume", follow=True).text
     assert [action for action, _, _ in told(console)] == ["destination.resumed", "notice.closed"]
 

@@ -44,7 +44,7 @@ def test_everything_is_flowing(console: Console, redis: Redis) -> None:
     """In both languages, with the worker that is there, its lanes, the mapping, the destination and the account."""
     page = console.operator("pt-BR").get("/").text
 
-    for text in ("Tudo está fluindo", "Ativa", "Responde", "Sem avisos", "0 de 16", "processo"):
+    for text in ("Tudo está fluindo", "Ligada", "Recebendo", "Sem avisos", "0 de 16", "processo"):
         assert text in page
     assert "Everything is flowing" in console.operator("en").get("/").text
     assert workers(redis)[0].pid > 0
@@ -87,7 +87,7 @@ def test_a_destination_that_fails_is_a_reservation(console: Console) -> None:
 
     assert "with reservations" in page
     assert "fails for several customers" in page
-    assert "Does not answer" in page
+    assert "Failing" in page
 
 
 def test_redis_may_be_away(sqlite_url: str, tmp_path: Path) -> None:

@@ -218,11 +218,12 @@ def test_a_notice_is_dismissed(console: Console) -> None:
         notices.apply(connection, [said], console.clock())
     browser = console.operator()
     shown = browser.get("/connections").text
-    after = browser.post("/connections/notices/1/close", follow=True).text
+    after = browser.post("/attention/notices/1/close", page="connections", follow=True).text
 
     assert "a key expires" in shown
     assert "a key expires" not in after
-    assert "Dismissed" in browser.get("/who").text or "Closed notice" in browser.get("/who").text
+    assert "<h1>Connections</h1>" in after
+    assert "Dismissed a notice" in browser.get("/who").text
 
 
 # ---------------------------------------------------------------- reconciliation

@@ -44,6 +44,7 @@ def test_numbers_and_money_have_the_languages_separators() -> None:
     """What is no number is shown as it came."""
     assert (PT.number(1234567), EN.number(1234567)) == ("1.234.567", "1,234,567")
     assert (PT.percent(0.9876), EN.percent(0.9876)) == ("98,8%", "98.8%")
+    assert (PT.percent(0.99999), PT.percent(1)) == ("99,9%", "100%")
     assert PT.money(1234.5) == "R$\xa01.234,50"
     assert EN.money("99.9") == "R$99.90"
     assert PT.money("sem valor") == "sem valor"

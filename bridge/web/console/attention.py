@@ -31,13 +31,13 @@ def index() -> ResponseReturnValue:
     with frame.runtime().journal.database.read() as connection:
         groups = dead.groups(connection)
         holds = dead.held(connection)
-        open_notices = notices.unmended(connection)
+        told = frame.open_notices(connection)
         paused = [one for one in destinations.load(connection).values() if one.paused_ms is not None]
     return frame.page(
         "attention.html",
         groups=[(group, reason(group.code, language)) for group in groups],
         holds=[(hold, reason(hold.code, language)) for hold in holds],
-        notices=sorted(open_notices, key=lambda one: (one.level != "error", -one.last_ms)),
+        notices=told,
         paused=paused,
         decisions=tuple(Decision),
     )
@@ -125,7 +125,8 @@ def close(id_: int) -> ResponseReturnValue:
     if closed:
         frame.note("notice.closed", str(id_))
         frame.said("attention.notice.closed")
-    return redirect(url_for("console.attention.index"))
+    page = "console.connections.show" if request.form.get("page") == "connections" else "console.attention.index"
+    return redirect(url_for(page), 303)
 
 
 @attention.post("/attention/destinations/<name>/resume")

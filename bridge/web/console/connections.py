@@ -16,7 +16,7 @@ from bridge import mapping_cases, recovery
 from bridge.asaas.webhook_rules import needed, ours, problems
 from bridge.asaas.webhooks import Webhooks
 from bridge.errors import BridgeError
-from bridge.journal import destinations, jobs, notices
+from bridge.journal import destinations, jobs
 from bridge.mapping import Mapping
 from bridge.settings import variable
 from bridge.web.console import frame, tasks
@@ -37,7 +37,7 @@ def show() -> ResponseReturnValue:
     settings = runtime.settings
     with runtime.journal.database.read() as connection:
         kept = destinations.load(connection)
-        found = notices.unmended(connection)
+        found = frame.open_notices(connection)
         last = jobs.newest(connection, "examination", runtime.clock_ms())
     names = sorted(kept.keys() | runtime.destinations.keys())
     return frame.page(
@@ -154,7 +154,7 @@ def resume_webhook(account: str) -> ResponseReturnValue:
     return redirect(url_for("console.connections.webhook", account=account), 303)
 
 
-# ---------------------------------------------------------------- destinations and notices
+# ---------------------------------------------------------------- destinations
 
 
 @connections.post("/connections/destinations/<name>/pause")
@@ -213,15 +213,3 @@ def test(name: str) -> ResponseReturnValue:
         frame.note("destination.tested", name, {"outcome": answer.outcome.value, "status": answer.status})
     status = 422 if problem else 200
     return frame.page("destination_test.html", status, name=name, body=body, answer=answer, problem=problem)
-
-
-@connections.post("/connections/notices/<int:number>/close")
-def close_notice(number: int) -> ResponseReturnValue:
-    """Close a notice; what is not mended is raised again when it is seen again."""
-    runtime = frame.runtime()
-    with runtime.journal.database.write() as connection:
-        closed = notices.close(connection, number, runtime.clock_ms())
-    if closed:
-        frame.note("notice.closed", str(number))
-        frame.said("connections.notice_closed")
-    return redirect(url_for("console.connections.show"), 303)

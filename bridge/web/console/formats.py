@@ -86,8 +86,9 @@ class Formats:
         return format_decimal(value, locale=self._locale)
 
     def percent(self, share: float) -> str:
-        """Write a share of one as a percentage with one decimal."""
-        return format_percent(share, "#,##0.#%", locale=self._locale)
+        """Write a share of one as a percentage with one decimal; only what is whole is called so."""
+        shown = min(share, 0.999) if share < 1 else share
+        return format_percent(shown, "#,##0.#%", locale=self._locale)
 
     def money(self, value: Any) -> str:
         """Write an amount of reais; what is no number is written as it is."""

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from flask import current_app, flash, g, render_template, request, url_for
+from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
+from bridge.alerting import standing
 from bridge.errors import JournalError
 from bridge.journal import audit, notices, reading
+from bridge.journal.notices import KeptNotice
 from bridge.runtime import Runtime
 from bridge.web.console.access import Person, access
 from bridge.web.console.formats import Formats
@@ -129,12 +132,22 @@ def found(row: Any) -> Any:
     return row
 
 
+SHOWN_BY_THEMSELVES = frozenset({standing.DEAD, standing.PAUSED})
+"""Notices of what the console shows anyway, each with its buttons; they are for alerts and for the command line."""
+
+
+def open_notices(connection: Connection) -> list[KeptNotice]:
+    """Return the open notices that say more than the pages do, errors first, then the newest."""
+    told = [one for one in notices.unmended(connection) if one.code not in SHOWN_BY_THEMSELVES]
+    return sorted(told, key=lambda one: (one.level != "error", -one.last_ms))
+
+
 def needing_a_person() -> int:
     """Return how many dead deliveries and open notices there are; from two small indexes."""
     if "needing" not in g:
         try:
             with runtime().journal.database.read() as connection:
-                g.needing = reading.dead_count(connection) + sum(notices.counts(connection).values())
+                g.needing = reading.dead_count(connection) + len(open_notices(connection))
         except JournalError:
             g.needing = 0  # the menu must not be what breaks a page that says what is broken
     return int(g.needing)

@@ -83,7 +83,11 @@ def listed() -> ResponseReturnValue:
     runtime = frame.runtime()
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
     broken = {
-        Path(one.path).stem: tuple((f.code, str(f)) for f in one.findings if f.severity is Severity.ERROR)
+        Path(one.path).stem: tuple(
+            (found.code, f"{found.line}:{found.column}: {found.message}")
+            for found in one.findings
+            if found.severity is Severity.ERROR
+        )
         for one in runtime.mapping_files.read()
         if one.mapping is None and Path(one.path) != directory()
     }

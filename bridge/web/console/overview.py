@@ -10,8 +10,9 @@ from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
+from bridge.alerting import standing
 from bridge.errors import SettingsError
-from bridge.journal import destinations, gauges, notices, reading, rollups
+from bridge.journal import destinations, gauges, reading, rollups
 from bridge.journal.gauges import Gauges
 from bridge.journal.notices import KeptNotice
 from bridge.journal.reading import Work
@@ -43,7 +44,7 @@ def index() -> ResponseReturnValue:
     runtime, now_ms = frame.runtime(), frame.now_ms()
     with runtime.journal.database.read() as connection:
         work, state = reading.work(connection, now_ms), gauges.gauges(connection, now_ms)
-        told = notices.unmended(connection)
+        told = frame.open_notices(connection)
         numbers = _numbers(connection, now_ms)
         known = destinations.load(connection)
         waits_ms = gauges.waiting_since_ms(connection)
@@ -61,7 +62,9 @@ def index() -> ResponseReturnValue:
         known={name: known.get(name) for name in sorted({*known, *runtime.destinations})},
         urls=runtime.destinations,
         accounts={name: _about(name, told) for name in runtime.accounts},
-        mappings=[item.mapping for item in runtime.mappings.current()],
+        mappings=sorted(
+            (item.mapping for item in runtime.mappings.current()), key=lambda one: (not one.enabled, one.name)
+        ),
         latency={"send": _latency(runtime, ATTEMPT_S), "way": _latency(runtime, FROM_RECEIPT_S)},
         **numbers,
     )
@@ -139,6 +142,7 @@ def _concerns(
     found += [
         Concern("bad" if one.level == "error" else "warning", f"{one.about}: {text.of_notice(one)[0]}", notices_at)
         for one in told
+        if one.code != standing.CIRCUIT  # the destination itself says so below
     ]
     if seen is None:
         found.append(Concern("warning", text("overview.concern.redis"), "#workers"))
