@@ -33,7 +33,8 @@ class Gauges:
 
 def gauges(connection: Connection, now_ms: int) -> Gauges:
     """Return the state at this moment."""
-    first = select(func.min(deliveries.c.id)).where(OPEN).scalar_subquery()
+    # + 0: for the least number itself both databases walk all deliveries from the oldest until one is open.
+    first = select(func.min(deliveries.c.id + 0)).where(OPEN).scalar_subquery()
     oldest_ms = connection.scalar(select(deliveries.c.created_ms).where(deliveries.c.id == first))
     count = func.count().label("number")
     leased = select(func.count()).select_from(lanes).where(lanes.c.lease_until_ms > now_ms)

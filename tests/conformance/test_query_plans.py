@@ -19,6 +19,7 @@ from bridge.journal.browsing import Wanted
 from bridge.journal.owed import Step
 from bridge.journal.search import Kind, Term
 from bridge.model import DeliveryState, Outcome, lane_of
+from tests.bench.history import fill
 from tests.factories import NOW_MS, begin, incoming, keep, many_rows, owe, owed, put_in_state, record, register
 
 BIG = "events|deliveries|attempts|line|head|search_terms"
@@ -72,7 +73,8 @@ def _reads_all(step: str, statement: str, small: str) -> bool:
         return False  # walks from an end and stops at the limit
     if re.search(rf"\b(INDEX|using) ({small})\b", step):
         return False  # holds nothing but what is asked for
-    if re.search(rf"\bSCAN ({BIG})\b", step) or re.search(rf"Seq Scan on ({BIG})\b", step):
+    # SQLite calls it a search, too, when it walks a table from one end for min() or max() until a row fits.
+    if re.search(rf"\bSCAN ({BIG})\b|\bSEARCH ({BIG})$", step) or re.search(rf"Seq Scan on ({BIG})\b", step):
         return True
     # PostgreSQL walks an index from end to end, and filters, where it finds nothing better.
     return bool(re.search(rf"Index (Only )?Scan (Backward )?using \w+ on ({BIG})\b", step)) and "Index Cond" not in step
@@ -80,11 +82,12 @@ def _reads_all(step: str, statement: str, small: str) -> bool:
 
 @pytest.fixture
 def old(journal: Journal) -> Journal:
-    """Give a journal with thousands of rows of history, and with statistics."""
+    """Give a journal with thousands of rows of history, with statistics where the database makes them by itself."""
     register(journal)
     many_rows(journal, 1_500)
-    with journal.database.write() as connection:
-        connection.execute(text("ANALYZE"))
+    if not journal.database.is_sqlite:
+        with journal.database.write() as connection:
+            connection.execute(text("ANALYZE"))
     return journal
 
 
@@ -222,9 +225,18 @@ def test_no_query_reads_a_whole_table(old: Journal, work: Callable[[Journal], No
     assert scans(old, found) == []
 
 
-def test_what_is_counted_for_a_page_is_what_is_unfinished(old: Journal) -> None:
-    """The overview and the list of mappings read indexes that hold unfinished work only, and the counts by the hour."""
-    with asked(old) as found, old.database.read() as connection:
+def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> None:
+    """The overview and the list of mappings read indexes that hold unfinished work only, and the counts by the hour.
+
+    On a journal in which nearly all is finished: there a database walks the whole table where it may.
+    """
+    delivery = owe(journal)
+    with journal.database.write() as connection:
+        begin(connection, [owed(journal, delivery)], 1, NOW_MS)
+    put_in_state(journal, delivery, DeliveryState.DELIVERED, due_ms=None, finished_ms=NOW_MS)
+    fill(journal.database, 2_000)
+    owe(journal)
+    with asked(journal) as found, journal.database.read() as connection:
         reading.work(connection, NOW_MS)
         reading.under_way(connection)
         gauges.gauges(connection, NOW_MS)
@@ -232,4 +244,4 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(old: Journal) -> None:
         rollups.last_24_hours(connection, NOW_MS, ("mapping", "verdict"))
         rollups.last_30_days(connection, NOW_MS)
 
-    assert scans(old, found, "deliveries_(dead|line|due|head)|events_waiting") == []
+    assert scans(journal, found, "deliveries_(dead|line|due|head)|events_waiting") == []
