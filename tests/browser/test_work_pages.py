@@ -59,10 +59,10 @@ def bridge(tmp_path_factory: pytest.TempPathFactory, emptied_redis_url: str) -> 
 
 
 def sees(me: Visitor, name: str, says: str = "") -> None:
-    """Wait for words on the page, then look at it; at night too, in one of the languages."""
+    """Wait for words on the page, then look at it."""
     if says:
         me.page.get_by_text(says).first.wait_for(timeout=120_000)
-    me.look(name, dark=me.language == "pt")
+    me.look(name)
 
 
 @pytest.mark.parametrize("language", sorted(LOCALES))

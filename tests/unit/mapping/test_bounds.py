@@ -12,6 +12,7 @@ import pytest
 from bridge.mapping import Known, read_file, read_mapping
 from bridge.mapping.document import MAX_CHARACTERS
 from bridge.mapping.findings import MAX_FINDINGS
+from tests.measuring import uncounted
 
 ANYTHING = Known(None, None)
 SOUND = "events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email}\n"
@@ -62,9 +63,10 @@ MOST_KB = 64 * 1024
 @pytest.mark.slow
 def test_nasty_files_are_refused_in_bounded_time_and_memory() -> None:
     """Each in a few seconds and megabytes, with findings that somebody can read."""
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE], input=json.dumps(NASTY), capture_output=True, text=True, check=True
-    )
+    with uncounted():  # watched line by line it takes twice as long, and its time is what counts
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE], input=json.dumps(NASTY), capture_output=True, text=True, check=True
+        )
     told = json.loads(done.stdout)
 
     assert set(told) == set(NASTY)
