@@ -20,7 +20,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.bench.measures import MEASURES, Bench, Size
+from tests.bench.measures import LONG, MEASURES, Bench, Size
 from tests.bench.numbers import Number, percentile, table
 from tests.bench.site import Site, Stream, commit_of
 
@@ -38,6 +38,8 @@ _MOST_PER_S = 3_000
 @click.option("--backlog", type=click.IntRange(10), default=20_000, help="Events of the backlog that is drained.")
 @click.option("--idle", type=click.IntRange(1), default=100, help="Events sent one by one to an idle bridge.")
 @click.option("--journal", type=click.IntRange(1), default=1_000_000, help="Events in the journal that is full.")
+@click.option("--waiting", type=click.IntRange(1), default=100_000, help="Events that wait while answers are timed.")
+@click.option("--minutes", type=click.IntRange(1), default=30, help="Length of soak, which runs only when asked for.")
 @click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="File to write the numbers to.")
 def main(
     database: str,
@@ -48,14 +50,16 @@ def main(
     backlog: int,
     idle: int,
     journal: int,
+    waiting: int,
+    minutes: int,
     path: Path | None,
 ) -> None:
     """Measure answers and deliveries of the bridge, each beside a bare reference in the same run."""
     # So that everything is stopped also when the bench itself is told to stop.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    names = [name for name in MEASURES if name in only or not only]
+    names = [name for name in MEASURES if name in only or (not only and name not in LONG)]
     databases = DATABASES if database == "both" else (database,)
-    size = Size(seconds, connections, backlog, idle, journal)
+    size = Size(seconds, connections, backlog, idle, journal, waiting, minutes)
     console = Console(stderr=True)
     notes: list[str] = []
     numbers: list[Number] = []
@@ -86,7 +90,7 @@ def main(
         report = {
             "commit": commit_of(_ROOT),
             "machine": machine,
-            "sizes": {**sizes, "idle": idle, "journal": journal},
+            "sizes": {**sizes, "idle": idle, "journal": journal, "waiting": waiting, "minutes": minutes},
             "notes": notes,
             "numbers": [number.as_json() for number in numbers],
         }

@@ -6,7 +6,7 @@ meets a journal as it is after years.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Table, func, select, text
 
@@ -16,6 +16,21 @@ from bridge.journal.schema import attempts, deliveries, events
 
 _PORTION = 20_000
 _OBJECT = "'old_pay_' || (n.i / 4)"
+
+
+def leave_waiting(database: Database, count: int) -> None:
+    """Add so many events that no mapping has seen, copies of those of the journal in turn."""
+    with database.read() as connection:
+        templates, base = connection.execute(select(func.count(), func.max(events.c.id) + 1).select_from(events)).one()
+    new = {"id": ":base + n.i", "event_key": "'wait_' || n.i", "state": "'received'", "processed_ms": "NULL"}
+    for first in range(0, count, _PORTION):
+        last = min(first + _PORTION, count) - 1
+        with database.write() as connection:
+            connection.execute(
+                text(_copy(events, new)), {"first": first, "last": last, "base": base, "templates": templates}
+            )
+    _mind_the_numbers(database, (events,))
+    _fold(database)
 
 
 def fill(database: Database, count: int) -> None:
@@ -36,13 +51,21 @@ def fill(database: Database, count: int) -> None:
                 connection.execute(
                     text(statement), {"first": first, "last": last, "base": base, "templates": templates}
                 )
+    _mind_the_numbers(database, (events, deliveries, attempts))
+    _fold(database)
+
+
+def _mind_the_numbers(database: Database, tables: Sequence[Table]) -> None:
+    """Let the next row have a number of its own, which SQLite sees to by itself."""
     if not database.is_sqlite:
         with database.write() as connection:
-            for table in (events, deliveries, attempts):
-                name = table.name
-                sequence = f"pg_get_serial_sequence('{name}', 'id')"
-                connection.execute(text(f"SELECT setval({sequence}, (SELECT max(id) FROM {name}))"))
+            for table in tables:
+                sequence = f"pg_get_serial_sequence('{table.name}', 'id')"
+                connection.execute(text(f"SELECT setval({sequence}, (SELECT max(id) FROM {table.name}))"))
             connection.execute(text("ANALYZE"))  # as its autovacuum would by then
+
+
+def _fold(database: Database) -> None:
     more = True
     while more:  # as the sweeper would by then
         with database.write() as connection:

@@ -15,7 +15,7 @@ from tests.bench import history as history_of
 from tests.bench import pages, usage
 from tests.bench.load import Answers
 from tests.bench.numbers import Number, percentile
-from tests.bench.site import Bridge, Site
+from tests.bench.site import Bridge, Site, Stream
 
 _PERCENTILES = {"p50": 50.0, "p99": 99.0, "longest": 100.0}
 _AHEAD = 400
@@ -23,6 +23,7 @@ _AHEAD = 400
 _IDLE_RATE = 4.0
 _SETTLE_S = 2.0
 _PAYLOADS = 200
+_MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Size:
     backlog: int
     idle: int
     journal: int
+    waiting: int
+    minutes: int
 
 
 class Bench:
@@ -69,6 +72,7 @@ class Bench:
             "worker delivers": self._answers_while(1),
             "Clint hangs": self._answers_while(1, clint_hangs=True),
             "Redis is stopped": self._answers_while(1, redis_stops=True),
+            f"{self._size.waiting:,} events wait": self._answers_while(0, waiting=self._size.waiting),
         }
         reference = before + self._site.post_to_view(flows, self._size.seconds, rate=self._rate)
         for state, answers in got.items():
@@ -162,6 +166,25 @@ class Bench:
         for name, value in many.items():
             yield self._number(measure, name, "ms", value, few[name])
 
+    def soak(self) -> Iterator[Number]:
+        """What the bridge holds after each minute of a load that goes on, at half of what it delivers at most."""
+        held: list[float] = []
+        posted = 0
+        with self._site.bridge(workers=1) as bridge:
+            bridge.warm()
+            most = bridge.post(self._site.stream.flows(self._size.connections), self._size.seconds, ahead=_AHEAD)
+            for minute in range(self._size.minutes):
+                stream = Stream(self._site.stream.customers, int(most.per_s / 2 * _MINUTE_S), seed=minute + 1)
+                flows = stream.flows(self._size.connections)
+                got = bridge.post(flows, _MINUTE_S, rate=most.per_s / 2, ahead=_AHEAD)
+                self._refused("soak", got)
+                posted += got.statuses[200]
+                parts = {part: usage.memory(pids) for part, pids in bridge.parts().items() if part != "postgresql"}
+                held.append(sum(memory.pss_mb for memory in parts.values()))
+        measure = f"memory under {most.per_s / 2:.0f} events/s, {posted:,} in all"
+        for minute, memory_mb in enumerate(held, 1):
+            yield self._number(measure, f"after minute {minute}", "MB", memory_mb, held[0])
+
     # ------------------------------------------------------------ parts of measures
 
     def _pages(self, history: int) -> dict[str, float]:
@@ -192,10 +215,15 @@ class Bench:
         steady = [at_ns for at_ns in arrivals_ns if begins_ns <= at_ns <= got.ended_ns]
         return len(steady) / (got.ended_ns - begins_ns) * 1e9
 
-    def _answers_while(self, workers: int, *, clint_hangs: bool = False, redis_stops: bool = False) -> Answers:
+    def _answers_while(
+        self, workers: int, *, clint_hangs: bool = False, redis_stops: bool = False, waiting: int = 0
+    ) -> Answers:
         with self._site.bridge(workers=workers) as bridge:
             if workers:
                 bridge.warm()
+            if waiting:
+                bridge.post(self._site.stream.flows(8, first=True))
+                history_of.leave_waiting(bridge.database, waiting)
             if clint_hangs:
                 self._site.receiver.hang()
             if redis_stops:
@@ -234,5 +262,8 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Number]]] = {
     "idle": Bench.idle,
     "journal": Bench.journal,
     "console": Bench.console,
+    "soak": Bench.soak,
 }
 """By the name that `--only` takes."""
+LONG = frozenset({"soak"})
+"""Measured only where `--only` says so."""

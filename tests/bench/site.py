@@ -61,9 +61,9 @@ class DurablePostgres(PostgresServer):
 class Stream:
     """Events of many customers; the first of each warms the bridge, the rest is what is measured."""
 
-    def __init__(self, customers: int, events: int) -> None:
+    def __init__(self, customers: int, events: int, seed: int = 0) -> None:
         self.customers = customers
-        bodies = [body for _, body in bulk(customers, customers + events)]
+        bodies = [body for _, body in bulk(customers, customers + events, seed)]
         self.first, self.rest = bodies[:customers], bodies[customers:]
 
     def flows(self, count: int, most: int | None = None, *, first: bool = False) -> list[list[bytes]]:

@@ -1,12 +1,13 @@
-"""A history is as many finished events as were asked for, each with its delivery and its attempt."""
+"""A history is as many finished events as were asked for, with delivery and attempt; or as many that wait."""
 
 from __future__ import annotations
 
 from sqlalchemy import func, select
 
+from bridge.journal import reading
 from bridge.journal.schema import attempts, deliveries, events
 from bridge.model import DeliveryState
-from tests.bench.history import fill
+from tests.bench.history import fill, leave_waiting
 from tests.factories import NOW_MS, begin, incoming, keep, opened_journal, owe, owed, put_in_state
 
 
@@ -24,3 +25,15 @@ def test_a_history_is_copied_from_what_is_finished(database_url: str) -> None:
             counts = [connection.scalar(select(func.count()).select_from(t)) for t in (events, deliveries, attempts)]
         assert counts == [52, 51, 51]
         assert newest > 50
+
+
+def test_events_that_wait_are_copied_too(database_url: str) -> None:
+    """They are what a worker would look at next, and the next event gets a number of its own."""
+    with opened_journal(database_url) as journal:
+        keep(journal, incoming("cus_1"), incoming("cus_2"))
+        leave_waiting(journal.database, 30)
+        (newest,) = keep(journal, incoming("cus_3"))
+
+        with journal.database.read() as connection:
+            assert reading.work(connection, NOW_MS).events_waiting == 33
+        assert newest > 32
