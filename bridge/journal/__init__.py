@@ -55,7 +55,9 @@ class Journal:
     def append(self, batch: Sequence[IncomingEvent], *, next_in_turn: bool = False) -> list[tuple[int, events.Kept]]:
         """Keep these events in one commit; return lane and result of each. When this returns, they are durable."""
         lanes = [lane_of(event.account, event.subject, self.lane_count) for event in batch]
-        with self.database.write(next_in_turn=next_in_turn) as connection:
-            kept = events.append(connection, list(zip(batch, lanes, strict=True)))
+        database = self.database
+        with database.write_by_driver(next_in_turn=next_in_turn) as cursor:
+            mark = "?" if database.is_sqlite else "%s"
+            kept = events.append(cursor, mark, database.keyring, list(zip(batch, lanes, strict=True)))
             reached("append.before_commit")
         return list(zip(lanes, kept, strict=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,26 @@ class Database:
         turn = self._turn(next_in_turn) if self._turn else nullcontext()
         with turn, _translated(), self._writer.begin() as connection:
             yield connection
+
+    @contextmanager
+    def write_by_driver(self, *, next_in_turn: bool = False) -> Iterator[Any]:
+        """Open the same transaction and give the driver's own cursor.
+
+        For the door's one statement: of an answer to Asaas SQLAlchemy's own objects took a fifth of the CPU time.
+        """
+        dialect = self.engine.dialect
+        base: type[Exception] = dialect.loaded_dbapi.Error
+        turn = self._turn(next_in_turn) if self._turn else nullcontext()
+        with turn, _translated(), closing(self.engine.raw_connection()) as raw:  # whose close undoes what is left
+            try:
+                cursor = raw.cursor()
+                if self.is_sqlite:
+                    cursor.execute("BEGIN IMMEDIATE")
+                yield cursor
+                raw.commit()
+            except base as error:
+                raw.invalidate(error)  # whether it stands is not known, and another is soon made
+                raise DBAPIError.instance(None, None, error, base, hide_parameters=True, dialect=dialect) from error
 
     def checkpoint(self) -> None:
         """Copy SQLite's write-ahead log into its file while others write; PostgreSQL does so by itself.

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
 from bridge.journal.lane_heads import Heads
 from bridge.journal.schema import events
-from bridge.journal.sealed import keyring_of
 from bridge.model import EventState, IncomingEvent
 from bridge.sealing import Keyring
 
@@ -82,12 +82,12 @@ _processed = (
 )
 
 
-def append(connection: Connection, batch: Sequence[tuple[IncomingEvent, int]]) -> list[Kept]:
+def append(cursor: Any, mark: str, keyring: Keyring, batch: Sequence[tuple[IncomingEvent, int]]) -> list[Kept]:
     """Keep these events, each in its lane, or count one more arrival of an event that is kept already.
 
-    One statement of the driver for all of them: put together by SQLAlchemy for each event, it cost six times as much.
+    One statement of the driver for all of them, whose values stand where `mark` is: put together by SQLAlchemy for
+    each event, it cost six times as much.
     """
-    keyring = keyring_of(connection)
     found: dict[tuple[str, str], list[Kept]] = {}
     left = list(batch)
     while left:
@@ -97,17 +97,16 @@ def append(connection: Connection, batch: Sequence[tuple[IncomingEvent, int]]) -
             # PostgreSQL refuses to count an arrival twice in one statement.
             if first.setdefault((item[0].account, item[0].key), item) is not item:
                 again.append(item)
-        for account, key, *kept in connection.exec_driver_sql(
-            _insert(connection.dialect.name, len(first)), tuple(_values(first.values(), keyring))
-        ):
+        cursor.execute(_insert(mark, len(first)), tuple(_values(first.values(), keyring)))
+        for account, key, *kept in cursor.fetchall():
             found.setdefault((account, key), []).append(Kept(*kept))
         left = again
     return [found[event.account, event.key].pop(0) for event, _lane in batch]
 
 
 @lru_cache(maxsize=256)
-def _insert(dialect: str, rows: int) -> str:
-    marks = ", ".join(["?" if dialect == "sqlite" else "%s"] * len(_INSERTED))
+def _insert(mark: str, rows: int) -> str:
+    marks = ", ".join([mark] * len(_INSERTED))
     return (
         f"INSERT INTO events ({', '.join(_INSERTED)}) VALUES {', '.join([f'({marks})'] * rows)}"  # noqa: S608 (names and marks)
         " ON CONFLICT (account, event_key) DO UPDATE SET repeats = events.repeats + 1"

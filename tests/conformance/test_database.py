@@ -17,7 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from bridge.errors import JournalError
+from bridge.errors import JournalError, JournalRefused
 from bridge.journal import Database, Journal, schema_alerts, schema_console, schema_rollups, schema_tenants, upgrade
 from bridge.journal.migrate import current, head, is_current
 from bridge.journal.schema import metadata
@@ -119,6 +119,41 @@ def test_a_statement_that_is_refused_shows_no_values(journal: Journal) -> None:
     assert str(caught.value).startswith("the journal's database refused a statement: ")
     assert "maria" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_the_driver_writes_is_whole_or_nothing(journal: Journal) -> None:
+    """Undone where the block raises, kept where it does not."""
+
+    def fence() -> int:
+        with journal.database.read() as reading:
+            return int(reading.execute(text("SELECT fence FROM lanes WHERE lane = 0")).scalar_one())
+
+    def broken_off() -> None:
+        with journal.database.write_by_driver() as cursor:
+            cursor.execute("UPDATE lanes SET fence = 7 WHERE lane = 0")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken_off()
+    before = fence()
+    with journal.database.write_by_driver(next_in_turn=True) as cursor:
+        cursor.execute("UPDATE lanes SET fence = 8 WHERE lane = 0")
+
+    assert (before, fence()) == (0, 8)
+
+
+def test_what_the_driver_can_not_write_is_said_without_values(journal: Journal) -> None:
+    """As of every statement, and the next one has a connection that works."""
+
+    def insert_again() -> None:
+        with journal.database.write_by_driver() as cursor:
+            cursor.execute("INSERT INTO journal_meta (key, value) VALUES ('lanes', 'maria@example.com')")
+
+    with pytest.raises(JournalRefused) as caught:
+        insert_again()
+    assert str(caught.value).startswith("the journal's database refused a statement: ")
+    assert "maria" not in str(caught.value)
+    assert keep(journal, incoming())
 
 
 def test_the_migrations_make_the_schema_that_the_code_has(journal: Journal) -> None:
