@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +74,14 @@ class Database:
         turn = self._turn(next_in_turn) if self._turn else nullcontext()
         with turn, _translated(), closing(self.engine.raw_connection()) as raw:  # whose close undoes what is left
             try:
-                cursor = raw.cursor()
-                if self.is_sqlite:
-                    cursor.execute("BEGIN IMMEDIATE")
-                yield cursor
+                with closing(raw.cursor()) as cursor:  # a statement that is not ended would keep SQLite's write lock
+                    if self.is_sqlite:
+                        cursor.execute("BEGIN IMMEDIATE")
+                    yield cursor
                 raw.commit()
             except base as error:
+                with suppress(base):
+                    raw.rollback()
                 raw.invalidate(error)  # whether it stands is not known, and another is soon made
                 raise DBAPIError.instance(None, None, error, base, hide_parameters=True, dialect=dialect) from error
 

@@ -7,7 +7,7 @@ have come from the account's own Asaas.
 
 from __future__ import annotations
 
-from flask import Blueprint, current_app, jsonify, request
+from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -22,6 +22,7 @@ from bridge.web.callers import Callers
 from bridge.web.refusals import Refusals
 
 MAX_BODY_BYTES = 1024 * 1024
+_RECEIVED = b'{"received":true}\n'
 
 webhooks = Blueprint("webhooks", __name__)
 
@@ -40,7 +41,7 @@ def receive(account: str) -> ResponseReturnValue:
         current_app.extensions["bridge"].observer.refused(whose, error.code)
         raise
     reached("ingress.before_answer")
-    return jsonify(received=True)
+    return Response(_RECEIVED, mimetype="application/json")
 
 
 def _keep(account: str) -> None:
