@@ -69,8 +69,8 @@ def pace() -> str:
     told = _simulated()
     sends, mean_s = told["workers"][0]["sends"], told["clint_s"] * math.exp(SPREAD * SPREAD / 2)
     return (
-        "With few workers it is not their core that sets the pace but Clint's answer: a worker has at most"
-        f" `BRIDGE_WORKER_SENDS` = {sends}\nsends on their way, and so many that take {mean_s:.2f} s on average are"
+        "Not only its core sets a worker's pace, but also Clint's answer: it has at most"
+        f" `BRIDGE_WORKER_SENDS` = {sends} sends\non their way, and so many that take {mean_s:.2f} s on average are"
         f' {sends / mean_s:,.0f} a second.\nWhere "worker busy" is far below 100 % and events wait, raise it before you'
         " add workers."
     )
