@@ -103,12 +103,12 @@ class Cache:
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Forget the entries, here and in Redis."""
-        gone = list(keys)
+        gone = [self._name(key) for key in keys]
         with self._lock:
-            for key in gone:
-                self._near.pop(self._name(key), None)
+            for name in gone:
+                self._near.pop(name, None)
         if gone:
-            self._redis.ask(lambda redis: redis.delete(*(self._name(key) for key in gone)))
+            self._redis.ask(lambda redis: redis.delete(*gone))
 
     def _entry(self, key: Key, kept: bytes | str) -> dict[Key, Found]:
         try:
@@ -120,16 +120,18 @@ class Cache:
 
     def _read_near(self, keys: Collection[Key]) -> dict[Key, Found]:
         now_s = time.monotonic()
+        names = {key: self._name(key) for key in keys}  # before the lock: an account's API may be looked up for it
         with self._lock:
-            near = {key: self._near[name] for key in keys if (name := self._name(key)) in self._near}
+            near = {key: self._near[name] for key, name in names.items() if name in self._near}
         return {key: value for key, (ends_s, value) in near.items() if now_s < ends_s}
 
     def _keep_near(self, entries: Mapping[Key, Found]) -> None:
         now_s = time.monotonic()
+        names = {key: self._name(key) for key in entries}
         with self._lock:
             for key, value in entries.items():
                 ends_s = now_s + min(self._lifetimes.near_s, self._lifetimes.of(key, value))
-                name = self._name(key)
+                name = names[key]
                 self._near[name] = (ends_s, value)
                 self._near.move_to_end(name)
             while len(self._near) > self._near_size:

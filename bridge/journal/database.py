@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,7 @@ class Database:
         On SQLite `next_in_turn` waits only for the writer that is at it, not for others that wait already: for the
         door, where somebody waits for an answer.
         """
-        turn = self._turn(next_in_turn) if self._turn else nullcontext()
-        with turn, _translated(), self._writer.begin() as connection:
+        with self._in_turn(next_in_turn), _translated(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
@@ -71,8 +70,11 @@ class Database:
         """
         dialect = self.engine.dialect
         base: type[Exception] = dialect.loaded_dbapi.Error
-        turn = self._turn(next_in_turn) if self._turn else nullcontext()
-        with turn, _translated(), closing(self.engine.raw_connection()) as raw:  # whose close undoes what is left
+        with (
+            self._in_turn(next_in_turn),
+            _translated(),
+            closing(self.engine.raw_connection()) as raw,
+        ):  # whose close undoes what is left
             try:
                 with closing(raw.cursor()) as cursor:  # a statement that is not ended would keep SQLite's write lock
                     if self.is_sqlite:
@@ -90,13 +92,15 @@ class Database:
 
         Raises JournalError where the file can't be written.
         """
-        if self._turn is None or self.url.database is None:
+        if not self.is_sqlite or self.url.database is None:
             return
-        turn = self._turn
         try:
-            checkpoint(self.url.database, lambda: turn(next_in_turn=False))
+            checkpoint(self.url.database, self._in_turn)
         except sqlite3.Error as error:
             raise JournalError(f"the journal's log can't be copied into its file: {error}") from error
+
+    def _in_turn(self, next_in_turn: bool = False) -> AbstractContextManager[None]:
+        return self._turn(next_in_turn) if self._turn else nullcontext()
 
     def close(self) -> None:
         """Close every pooled connection."""

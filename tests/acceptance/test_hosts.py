@@ -47,9 +47,8 @@ def test_a_worker_that_is_cut_off_neither_loses_nor_disorders(tmp_path: Path, ne
         RedisServer.started(network.address) as redis,
         PostgresServer.started(network.address) as postgres,
         HostDeployment(tmp_path, network, postgres.url("postgres"), redis.url, mappings) as bridge,
-        ExitStack() as stack,
+        closing(Database(postgres.url("postgres"))) as database,
     ):
-        database = stack.enter_context(closing(Database(postgres.url("postgres"))))
         bridge.asaas("customers", customers=people)
         bridge.start(webs=1, workers=2, sweepers=1)
         bridge.clint("is_slow", seconds=0.5)

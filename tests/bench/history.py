@@ -23,12 +23,7 @@ def leave_waiting(database: Database, count: int) -> None:
     with database.read() as connection:
         templates, base = connection.execute(select(func.count(), func.max(events.c.id) + 1).select_from(events)).one()
     new = {"id": ":base + n.i", "event_key": "'wait_' || n.i", "state": "'received'", "processed_ms": "NULL"}
-    for first in range(0, count, _PORTION):
-        last = min(first + _PORTION, count) - 1
-        with database.write() as connection:
-            connection.execute(
-                text(_copy(events, new)), {"first": first, "last": last, "base": base, "templates": templates}
-            )
+    _run(database, [_copy(events, new)], count, base, templates)
     _mind_the_numbers(database, (events,))
     _fold(database)
 
@@ -44,15 +39,18 @@ def fill(database: Database, count: int) -> None:
         _copy(deliveries, {"id": own, "event_id": own, "object_id": _OBJECT}),
         _copy(attempts, {"id": own, "delivery_id": own}),
     ]
-    for first in range(0, count, _PORTION):
-        last = min(first + _PORTION, count) - 1
-        with database.write() as connection:
-            for statement in statements:
-                connection.execute(
-                    text(statement), {"first": first, "last": last, "base": base, "templates": templates}
-                )
+    _run(database, statements, count, base, templates)
     _mind_the_numbers(database, (events, deliveries, attempts))
     _fold(database)
+
+
+def _run(database: Database, statements: Sequence[str], count: int, base: int, templates: int) -> None:
+    """Make so many copies, a portion to a transaction."""
+    for first in range(0, count, _PORTION):
+        which = {"first": first, "last": min(first + _PORTION, count) - 1, "base": base, "templates": templates}
+        with database.write() as connection:
+            for statement in statements:
+                connection.execute(text(statement), which)
 
 
 def _mind_the_numbers(database: Database, tables: Sequence[Table]) -> None:

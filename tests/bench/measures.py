@@ -7,7 +7,7 @@ A measure never judges: what is good enough is for the reader and for the issues
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.model import idempotency_key
@@ -105,13 +105,10 @@ class Bench:
             per_event_ms = (spent_s - cpu_before[part]) / got.statuses[200] * 1000
             yield self._number("CPU for each delivered event", part, "ms", per_event_ms)
         for state, held in (("idle", idle), ("after load", loaded)):
-            bridge_parts = [memory for part, memory in held.items() if part != "postgresql"]
             measure = f"memory {state}"
             for part, memory in held.items():
                 yield self._number(measure, f"{part}, resident", "MB", memory.rss_mb)
-            yield self._number(
-                measure, "bridge and Redis, shared counted once", "MB", sum(memory.pss_mb for memory in bridge_parts)
-            )
+            yield self._number(measure, "bridge and Redis, shared counted once", "MB", _together_mb(held))
 
     def backlog(self) -> Iterator[Number]:
         """How many deliveries a second two workers make out of a backlog that nobody adds to."""
@@ -179,8 +176,7 @@ class Bench:
                 got = bridge.post(flows, _MINUTE_S, rate=most.per_s / 2, ahead=_AHEAD)
                 self._refused("soak", got)
                 posted += got.statuses[200]
-                parts = {part: usage.memory(pids) for part, pids in bridge.parts().items() if part != "postgresql"}
-                held.append(sum(memory.pss_mb for memory in parts.values()))
+                held.append(_together_mb({part: usage.memory(pids) for part, pids in bridge.parts().items()}))
         measure = f"memory under {most.per_s / 2:.0f} events/s, {posted:,} in all"
         for minute, memory_mb in enumerate(held, 1):
             yield self._number(measure, f"after minute {minute}", "MB", memory_mb, held[0])
@@ -252,6 +248,11 @@ class Bench:
 
     def _number(self, measure: str, name: str, unit: str, bridge: float, reference: float | None = None) -> Number:
         return Number(self._site.database, measure, name, unit, bridge, reference)
+
+
+def _together_mb(held: Mapping[str, usage.Memory]) -> float:
+    """Return what the bridge and Redis hold, what they share counted once."""
+    return sum(memory.pss_mb for part, memory in held.items() if part != "postgresql")
 
 
 MEASURES: dict[str, Callable[[Bench], Iterator[Number]]] = {

@@ -11,6 +11,22 @@ from tests.browser.looking import Visitor
 from tests.console import PASSWORD, VIEWER
 
 
+def given_up(site: Site, names: list[str]) -> list[str]:
+    """Let Clint refuse one event of each name; return the charges once their deliveries are given up."""
+    site.clint("answers", status=400, times=len(names))
+    charges = [site.says(name, customer) for customer, name in enumerate(names)]
+    for charge in charges:
+        site.until_event(charge, "dead")
+    return charges
+
+
+def chooses_to_retry(one: Visitor) -> None:
+    """Go from what needs attention to the question whether all that Clint refused is to be retried."""
+    one.page.goto("/attention")
+    group = one.page.locator("article.group", has_text="clint.http_400")
+    group.get_by_role("link", name=one.text("attention.retry"), exact=True).click()
+
+
 def test_signing_in_and_out(visitor: Visitor) -> None:
     """A wrong password is refused in words; the right one leads to the page that was asked for; leaving ends it."""
     page, t = visitor.page, visitor.text
@@ -80,14 +96,9 @@ def test_from_a_dead_delivery_to_a_replayed_event(operator: Visitor, site: Site)
 def test_many_dead_deliveries_are_retried_at_once(operator: Visitor, site: Site) -> None:
     """The count first, then progress to the end; Clint has every one of them."""
     page, t = operator.page, operator.text
-    site.clint("answers", status=400, times=3)
-    charges = [site.says(f"many{n}{operator.language}", n) for n in range(3)]
-    for charge in charges:
-        site.until_event(charge, "dead")
+    charges = given_up(site, [f"many{n}{operator.language}" for n in range(3)])
 
-    page.goto("/attention")
-    group = page.locator("article.group", has_text="clint.http_400")
-    group.get_by_role("link", name=t("attention.retry"), exact=True).click()
+    chooses_to_retry(operator)
     operator.look("attention-confirm")
     page.get_by_role("button", name=t.count("attention.confirm.yes.retry", 3)).click()
     expect(page.locator("#progress")).to_contain_text(t("attention.finished"))
@@ -174,10 +185,7 @@ def test_language_and_light_are_switched(operator: Visitor) -> None:
 def test_the_console_works_without_scripts(plain: Visitor, site: Site) -> None:
     """Search, filters, a bulk retry to its end, a mapping that is saved, a reconciliation: all by forms and links."""
     page, t = plain.page, plain.text
-    site.clint("answers", status=400, times=2)
-    charges = [site.says(f"plain{n}", n) for n in range(2)]
-    for charge in charges:
-        site.until_event(charge, "dead")
+    charges = given_up(site, ["plain0", "plain1"])
 
     page.goto("/events")
     page.get_by_role("searchbox", name=t("events.search")).fill(charges[0])
@@ -186,9 +194,7 @@ def test_the_console_works_without_scripts(plain: Visitor, site: Site) -> None:
     page.locator("#rows tbody tr").get_by_role("link").first.click()
     expect(page.locator(".verdict-card")).to_contain_text(t("states.dead"))
 
-    page.goto("/attention")
-    group = page.locator("article.group", has_text="clint.http_400")
-    group.get_by_role("link", name=t("attention.retry"), exact=True).click()
+    chooses_to_retry(plain)
     page.get_by_role("button", name=t.count("attention.confirm.yes.retry", 2)).click()
     for _ in charges:  # each press sends what fits into one request
         if page.get_by_text(t("attention.finished")).count():

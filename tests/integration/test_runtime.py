@@ -82,7 +82,6 @@ def test_an_event_goes_the_whole_way(environ: dict[str, str], redis_url: str) ->
         assert json.loads(sent.body) == {"email": "ana@example.com", "ambiente": "sandbox"}
 
 
-@pytest.mark.usefixtures("migrated")
 @pytest.mark.usefixtures("migrated", "redis")
 def test_a_person_of_one_environment_is_not_taken_for_that_of_another(environ: dict[str, str], redis_url: str) -> None:
     """After the key of the sandbox was changed for that of production, an id may be somebody else's."""
@@ -96,6 +95,7 @@ def test_a_person_of_one_environment_is_not_taken_for_that_of_another(environ: d
     assert found == ["sandbox@example.com", "ana@example.com", "ana@example.com"]
 
 
+@pytest.mark.usefixtures("migrated")
 def test_registering_brings_destinations_and_mappings_into_the_journal(environ: dict[str, str]) -> None:
     """And tells which paused destination a new URL has resumed."""
     runtime = runtime_of(environ)

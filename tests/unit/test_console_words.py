@@ -47,8 +47,13 @@ def codes_of_findings() -> set[str]:
     code = re.compile(rf"({families})\.[a-z_]+")
     found = {"account.unset", "destination.unset", "operand.date", "operand.number", "operand.pattern"}
     for module in (WEB.parent / "mapping").glob("*.py"):
-        texts = (one.value for one in ast.walk(ast.parse(module.read_text())) if isinstance(one, ast.Constant))
+        nodes = list(ast.walk(ast.parse(module.read_text())))
+        texts = (one.value for one in nodes if isinstance(one, ast.Constant))
         found |= {text for text in texts if isinstance(text, str) and code.fullmatch(text)}
+        # Also of a family that has no words yet.
+        calls = (one for one in nodes if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute))
+        said = (one.args[1] for one in calls if one.func.attr in {"error", "warning", "note"} and len(one.args) > 1)  # type: ignore[attr-defined]
+        found |= {str(one.value) for one in said if isinstance(one, ast.Constant)}
     return found
 
 
