@@ -7,7 +7,6 @@ opens no client of Clint and a command that reads the journal needs no Redis.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -174,10 +173,12 @@ class Runtime:
     @cached_property
     def clint(self) -> ClintClient:
         """The client that posts to destinations."""
-        return ClintClient(
-            self._http(),
-            deadline_s=self.settings.bridge_send_timeout,
-            allow_private=self.settings.bridge_allow_private_destinations,
+        return self._opened.enter_context(
+            ClintClient(
+                deadline_s=self.settings.bridge_send_timeout,
+                allow_private=self.settings.bridge_allow_private_destinations,
+                clock_ms=self.clock_ms,
+            )
         )
 
     @cached_property
@@ -193,14 +194,13 @@ class Runtime:
     def outbox(self) -> Outbox:
         """The sending half of a drain."""
         s = self.settings
-        pool = self._opened.enter_context(ThreadPoolExecutor(s.bridge_worker_sends, thread_name_prefix="send"))
         more: dict[str, Any] = {"observer": self.observer}
         if s.paces or s.bridge_rate_limit:
             from bridge.delivery.pace import Pace
 
             more["pace"] = Pace(s.paces, self._redis_link, of_all=s.bridge_rate_limit).wait_until_ms
         more["accounts"] = self.accounts
-        return Outbox(self.journal, self.clint, self.destinations, Rules.of(s), pool, self.clock_ms, **more)
+        return Outbox(self.journal, self.clint, self.destinations, Rules.of(s), self.clock_ms, **more)
 
     @cached_property
     def mapping_files(self) -> MappingFiles:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import trustme
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -151,3 +153,17 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield int(held.getsockname()[1])
+
+
+def tls_server(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    """Return the server side of TLS with a certificate for the name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def tls_trusting(authority: trustme.CA) -> ssl.SSLContext:
+    """Return the client side of TLS that trusts the authority."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context

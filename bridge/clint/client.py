@@ -9,156 +9,211 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self, cast
 
-import httpcore
 import httpx
 
 from bridge import __version__
 from bridge.clint.answer import Answer, Verdict, classify
-from bridge.clint.network import NameNotResolved, PrivateAddress
-from bridge.clint.transport import GuardedClient
+from bridge.clint.connection import Origin, Reply
+from bridge.clint.network import KEEPALIVE_S, NameNotResolved, PrivateAddress, lookup
+from bridge.clint.poster import Post, Poster
 from bridge.clint.url import check_url
+from bridge.logs import logger
 from bridge.model import Outcome
 from bridge.redaction import redact
 
-DEADLINE_S = 10.0
-CONNECT_TIMEOUT_S = 5.0
+log = logger(__name__)
 
-MAX_ANSWER_BYTES = 64 * 1024
+DEADLINE_S = 10.0
+
 MAX_EXCERPT = 500
 
-_HEADERS = (
-    (b"Accept", b"*/*"),
+_NOT_JSON = (b"NaN", b"Infinity")
+_STANDING = (
+    "Accept: */*\r\n"
     # So that what is read of the answer is text, and a small answer can't unfold into a large one.
-    (b"Accept-Encoding", b"identity"),
-    (b"Connection", b"keep-alive"),
-    (b"User-Agent", f"asaas-clint-bridge/{__version__}".encode()),
-    (b"Content-Type", b"application/json"),
+    "Accept-Encoding: identity\r\n"
+    "Connection: keep-alive\r\n"
+    f"User-Agent: asaas-clint-bridge/{__version__}\r\n"
+    "Content-Type: application/json\r\n"
 )
+
+_HTTPS = 443
+_HTTP = 80
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
     """A destination's URL as a request needs it, or what is wrong with it."""
 
-    url: httpcore.URL | None
-    host: bytes
+    origin: Origin
+    head: str
     problem: str | None
 
 
 class ClintClient:
-    """What sends deliveries; threads may share it."""
+    """What sends deliveries, many at once; threads may share it. Closed at the end of a `with` block."""
 
-    def __init__(self, http: GuardedClient, *, deadline_s: float = DEADLINE_S, allow_private: bool = False) -> None:
-        self._http = http
+    def __init__(
+        self,
+        *,
+        deadline_s: float = DEADLINE_S,
+        allow_private: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+        lookup: Callable[[str, int], list[str]] = lookup,
+        keepalive_s: float = KEEPALIVE_S,
+        clock_ms: Callable[[], int] = lambda: round(time.time() * 1000),
+    ) -> None:
+        self._poster = Poster(
+            allow_private=allow_private, ssl_context=ssl_context, lookup=lookup, keepalive_s=keepalive_s
+        )
         self._deadline_s = deadline_s
-        self._connect_s = min(CONNECT_TIMEOUT_S, deadline_s)
         self._allow_private = allow_private
+        self._clock_ms = clock_ms
         self._targets: dict[str, _Target] = {}
 
-    def send(
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection; what is not answered yet ends as a failed connection."""
+        self._poster.close()
+
+    def begin(
         self,
         url: str,
-        payload: Mapping[str, Any],
+        payload: str,
         idempotency_key: str,
-        now_ms: int | None = None,
+        then: Callable[[Answer | None], None],
         *,
         traceparent: str = "",
-    ) -> Answer:
-        """Post the payload once and return what became of it; `now_ms` is what a `Retry-After` date is held against."""
-        started_s = time.monotonic()
-        status: int | None = None
-        excerpt = ""
+        may_go: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Post a payload, as JSON text, once; `then` is given what became of it, in a thread that must not wait.
+
+        It is given None where `may_go`, asked at the last moment, says no.
+        """
         target = self._target(url)
-        if target.url is None:
+        if target.problem is not None:
             # Nothing may be lost for a typing error in a setting: the destination pauses until a person mends it.
             detail = f"the destination's URL {target.problem}; mend it and resume the destination"
-            verdict = Verdict(Outcome.REMOVED, "clint.url", detail)
-        else:
-            try:
-                body = json.dumps(payload, ensure_ascii=False, allow_nan=False).encode(errors="replace")
-                headers = (
-                    (b"Host", target.host),
-                    *_HEADERS,
-                    (b"Idempotency-Key", idempotency_key.encode()),
-                    *([(b"traceparent", traceparent.encode())] if traceparent else []),
-                    (b"Content-Length", b"%d" % len(body)),
-                )
-                with self._http.guarded.post(
-                    target.url, headers, body, deadline_s=self._deadline_s, connect_s=self._connect_s
-                ) as (answer, pieces):
-                    status = answer.status
-                    excerpt = _excerpt(pieces, started_s + self._deadline_s)
-                said = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
-                verdict = classify(status, said, round(time.time() * 1000) if now_ms is None else now_ms)
-            except httpx.TransportError as error:
-                verdict = _fault(error, self._deadline_s)
-            except (TypeError, ValueError) as error:
-                # The same payload would fail again: a value that JSON does not know.
-                verdict = Verdict(Outcome.REJECTED, "clint.payload", f"the payload is no JSON: {type(error).__name__}")
-        return Answer(
-            outcome=verdict.outcome,
-            status=status,
-            code=verdict.code,
-            detail=verdict.detail,
-            retry_after_s=verdict.retry_after_s,
-            duration_ms=round((time.monotonic() - started_s) * 1000),
-            excerpt=excerpt,
+            then(_answer(Verdict(Outcome.REMOVED, "clint.url", detail)))
+            return
+        body = payload.encode(errors="replace")
+        if any(word in body for word in _NOT_JSON) and not _is_json(payload):
+            then(_not_json("a number that JSON does not know"))
+            return
+        trace = f"traceparent: {traceparent}\r\n" if traceparent else ""
+        head = (
+            f"{target.head}{_STANDING}Idempotency-Key: {idempotency_key}\r\n{trace}Content-Length: {len(body)}\r\n\r\n"
         )
+        begun_s: list[float] = []
+
+        def may_begin() -> bool:
+            begun_s.append(time.monotonic())
+            return may_go()
+
+        def tell(reply: Reply | Exception | None) -> None:
+            then(None if reply is None else self._concluded(reply, begun_s[0]))
+
+        self._poster.post(Post(target.origin, head.encode() + body, self._deadline_s, may_begin, tell))
+
+    def _concluded(self, reply: Reply | Exception, begun_s: float) -> Answer:
+        duration_ms = round((time.monotonic() - begun_s) * 1000)
+        if isinstance(reply, Exception):
+            return _answer(_fault(reply, self._deadline_s), duration_ms)
+        said = {name.decode("latin-1"): value.decode("latin-1") for name, value in reply.headers}
+        try:
+            verdict = classify(reply.status, said, self._clock_ms())
+            return _answer(verdict, duration_ms, reply.status, _excerpt(reply.body))
+        except Exception as error:
+            # A fault of ours must not leave the delivery without an answer: it would be waited for until the end.
+            log.exception("delivery.fault", status=reply.status)
+            detail = f"the bridge failed to read the answer ({type(error).__name__}); the log has the details"
+            return _answer(Verdict(Outcome.RETRY, "bridge.fault", detail), duration_ms, reply.status)
+
+    def send(self, url: str, payload: Mapping[str, Any], idempotency_key: str, *, traceparent: str = "") -> Answer:
+        """Post the payload once, wait, and return what became of it."""
+        try:
+            text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            return _not_json(type(error).__name__)
+        answers: SimpleQueue[Answer | None] = SimpleQueue()
+        self.begin(url, text, idempotency_key, answers.put, traceparent=traceparent)
+        return cast("Answer", answers.get())
 
     def _target(self, url: str) -> _Target:
         target = self._targets.get(url)
         if target is None:
             problem = check_url(url, self._allow_private)
-            target = _Target(None, b"", problem)
+            target = _Target(Origin(False, "", 0), "", problem)
             if problem is None:
                 parts = httpx.URL(url)
-                bare = httpcore.URL(
-                    scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path
+                secure = parts.scheme == "https"
+                origin = Origin(secure, parts.raw_host.decode("ascii"), parts.port or (_HTTPS if secure else _HTTP))
+                target = _Target(
+                    origin,
+                    f"POST {parts.raw_path.decode('ascii')} HTTP/1.1\r\nHost: {parts.netloc.decode('ascii')}\r\n",
+                    None,
                 )
-                target = _Target(bare, parts.netloc, None)
             self._targets[url] = target  # the environment names the URLs, so they are few
         return target
 
 
-def _excerpt(chunks: Iterator[bytes], ends_at_s: float) -> str:
-    """Return the beginning of the answer; the status already tells the outcome, so a broken body is just cut short."""
-    found = bytearray()
-    try:
-        for chunk in chunks:
-            found += chunk
-            if len(found) >= MAX_ANSWER_BYTES or time.monotonic() > ends_at_s:
-                break
-    except httpx.TransportError:
-        pass
+def _answer(verdict: Verdict, duration_ms: int = 0, status: int | None = None, excerpt: str = "") -> Answer:
+    return Answer(
+        outcome=verdict.outcome,
+        status=status,
+        code=verdict.code,
+        detail=verdict.detail,
+        retry_after_s=verdict.retry_after_s,
+        duration_ms=duration_ms,
+        excerpt=excerpt,
+    )
+
+
+def _is_json(text: str) -> bool:
+    """Return whether a strict reader takes it: Python's own writes and reads three numbers that JSON has not."""
+    unknown: list[str] = []
+    json.loads(text, parse_constant=unknown.append)
+    return not unknown
+
+
+def _not_json(why: str) -> Answer:
+    # The same payload would fail again.
+    return _answer(Verdict(Outcome.REJECTED, "clint.payload", f"the payload is no JSON: {why}"))
+
+
+def _excerpt(body: bytearray) -> str:
+    """Return the beginning of the answer."""
     # Redacted before it is cut, lest half a secret escape the patterns; NUL is what PostgreSQL refuses in a text.
-    text = found[: MAX_EXCERPT * 8].decode(errors="replace").replace("\x00", "\ufffd")
+    text = body.decode(errors="replace").replace("\x00", "\ufffd")
     return redact(text)[:MAX_EXCERPT]
 
 
-def _fault(error: httpx.TransportError, deadline_s: float) -> Verdict:
-    if isinstance(error, httpx.TimeoutException):
+def _fault(error: Exception, deadline_s: float) -> Verdict:
+    if isinstance(error, TimeoutError):
         return Verdict(
             Outcome.RETRY, "clint.timeout", f"no answer within {deadline_s:g} s; whether it was received is not known"
         )
-    causes = list(_causes(error))
-    if any(isinstance(cause, PrivateAddress) for cause in causes):
+    if isinstance(error, PrivateAddress):
         return Verdict(
             Outcome.RETRY,
             "clint.private_address",
             "the destination's name resolves to an address of this machine or network, where nothing is sent",
         )
-    if any(isinstance(cause, NameNotResolved) for cause in causes):
+    if isinstance(error, NameNotResolved):
         return Verdict(Outcome.RETRY, "clint.dns", "the destination's name could not be resolved")
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+    if isinstance(error, ssl.SSLError):
         return Verdict(Outcome.RETRY, "clint.tls", "no secure connection to the destination could be made")
     return Verdict(Outcome.RETRY, "clint.connection", f"the connection failed: {type(error).__name__}")
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

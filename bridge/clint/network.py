@@ -22,7 +22,11 @@ import httpcore
 
 from bridge.clint.url import public_only
 
-_AT_ONCE = struct.pack("ii", 1, 0)
+KEEPALIVE_S = 4.0
+"""How long an idle connection is kept: shorter than the 5 s after which common servers close one. To be closed in the
+moment in which it is used again is a failed attempt."""
+
+AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER: a close that waits for nothing and leaves nothing to be sent."""
 
 _ends_at_s: ContextVar[float | None] = ContextVar("ends_at_s", default=None)
@@ -36,25 +40,34 @@ class NameNotResolved(httpcore.ConnectError):
     """The host's name resolves to nothing."""
 
 
+def lookup(host: str, port: int) -> list[str]:
+    """Return the host's addresses, however long that takes; raise NameNotResolved where it has none."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise NameNotResolved(str(error)) from error
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
 def resolve(host: str, port: int, timeout_s: float | None) -> list[str]:
     """Return the host's addresses; the system's own resolver has no timeout, so a thread asks it."""
     found: list[str] = []
-    problem: list[OSError | UnicodeError] = []
+    problem: list[NameNotResolved] = []
 
     def ask() -> None:
         try:
-            found.extend(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
+            found.extend(lookup(host, port))
+        except NameNotResolved as error:
             problem.append(error)
 
     resolver = threading.Thread(target=ask, name="resolver", daemon=True)
     resolver.start()
     resolver.join(timeout_s)
     if problem:
-        raise NameNotResolved(str(problem[0])) from problem[0]
+        raise problem[0]
     if not found:
         raise httpcore.ConnectTimeout("the host's name was not resolved in time")
-    return list(dict.fromkeys(found))
+    return found
 
 
 class GuardedBackend(httpcore.SyncBackend):
@@ -93,7 +106,7 @@ class GuardedBackend(httpcore.SyncBackend):
         socket_options: Iterable[Any] | None,
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout)
-        options = [*(socket_options or ()), *_repeats_for(left_s)]
+        options = [*(socket_options or ()), *repeats_for(left_s)]
         return _Stream(super().connect_tcp(address, port, left_s, local_address, options))
 
 
@@ -116,7 +129,7 @@ class _Stream(httpcore.NetworkStream):
             yield
         except BaseException:
             with suppress(OSError):
-                self.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+                self.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
             raise
 
     def close(self) -> None:
@@ -131,7 +144,7 @@ class _Stream(httpcore.NetworkStream):
         return self._inner.get_extra_info(info)
 
 
-def _repeats_for(seconds: float | None) -> Iterator[tuple[int, int, int]]:
+def repeats_for(seconds: float | None) -> Iterator[tuple[int, int, int]]:
     """Give the option by which the kernel repeats nothing that nobody acknowledged for half the time; Linux has it.
 
     Half: a packet may wait three seconds more for its neighbour's address, and the kernel looks seldom. It holds also

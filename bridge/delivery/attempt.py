@@ -6,10 +6,9 @@ records the answer under the lane's lease.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from bridge.clint import Answer
 from bridge.failpoints import reached
@@ -24,8 +23,17 @@ log = logger(__name__)
 class Destinations(Protocol):
     """Sends a payload to a webhook URL; never raises for what the network does."""
 
-    def send(self, url: str, payload: dict[str, Any], idempotency_key: str, *, traceparent: str) -> Answer:
-        """Return the destination's answer, classified."""
+    def begin(
+        self,
+        url: str,
+        payload: str,
+        idempotency_key: str,
+        then: Callable[[Answer | None], None],
+        *,
+        traceparent: str,
+        may_go: Callable[[], bool],
+    ) -> None:
+        """Post JSON text and give `then` the destination's answer, classified; None where `may_go` said no."""
         ...
 
 
@@ -39,26 +47,38 @@ class Sent:
     answer: Answer | None
 
 
-def make(
-    client: Destinations, url: str, owed: Owed, lease: Lease, *, longest_ms: int, clock_ms: Callable[[], int]
-) -> Sent:
-    """Send one delivery and return the answer; send nothing where the lease could run out before the answer is in.
+def begin(
+    client: Destinations,
+    url: str,
+    owed: Owed,
+    lease: Lease,
+    then: Callable[[Sent], None],
+    *,
+    longest_ms: int,
+    clock_ms: Callable[[], int],
+) -> None:
+    """Begin to send one delivery; `then` is given the answer, in a thread that must not wait.
 
-    Without that look, a process that slept (a suspended machine, a debugger) between the commit of the intent and the
-    send could send at the same time as the worker that took its lane over. A fault of ours is an answer too: raised, it
-    would cost the answers of all other sends of the lane.
+    Nothing is sent where the lease could run out before the answer is in. Without that look, a process that slept (a
+    suspended machine, a debugger) between the commit of the intent and the send could send at the same time as the
+    worker that took its lane over. A fault of ours is an answer too: raised, it would cost the answers of all other
+    sends of the lane.
     """
     number = owed.attempts + 1
-    if clock_ms() + longest_ms > lease.until_ms:
-        return Sent(owed, number, lease.fence, None)
+
+    def may_go() -> bool:
+        reached("deliver.before_send")
+        return clock_ms() + longest_ms <= lease.until_ms
+
+    def told(answer: Answer | None) -> None:
+        reached("deliver.after_send")
+        then(Sent(owed, number, lease.fence, answer))
+
     key = idempotency_key(owed.account, owed.event_key, owed.mapping, owed.replay)
     parent = traceparent(trace_id(owed.account, owed.event_key), owed.id, number)
-    reached("deliver.before_send")
     try:
-        answer = client.send(url, json.loads(owed.payload), key, traceparent=parent)
+        client.begin(url, owed.payload, key, told, traceparent=parent, may_go=may_go)
     except Exception as error:
         log.exception("delivery.fault", delivery_id=owed.id, event_id=owed.event_id, attempt=number)
         detail = f"the bridge failed to send ({type(error).__name__}); the log has the details"
-        answer = Answer(Outcome.RETRY, None, "bridge.fault", detail, None, 0, "")
-    reached("deliver.after_send")
-    return Sent(owed, number, lease.fence, answer)
+        told(Answer(Outcome.RETRY, None, "bridge.fault", detail, None, 0, ""))

@@ -1,7 +1,8 @@
 """Sends what lanes owe: intent committed, POST, outcome committed; many at once, one of each line.
 
 It is given leases, turn by turn. One transaction of a turn records the answers that came in and claims what is due
-next, so that a commit is shared by many deliveries of many lanes; then what was claimed is sent by a pool of threads.
+next, so that a commit is shared by many deliveries of many lanes; then what was claimed is handed to the client, whose
+own thread sends.
 An outcome that can't be written down is tried until it can: sending again is the last resort, and only for another
 owner of the lane.
 """
@@ -12,7 +13,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -32,6 +32,8 @@ log = logger(__name__)
 
 GATHER_S = 0.015
 """How long answers that came in wait for others, to share a transaction with them, while half of the sends are out."""
+LOOK_S = 0.002
+"""How often they are looked for meanwhile."""
 _WRITE_AGAIN_S = 0.5
 _WRITE_TRIES_AT_END = 20  # a worker that is asked to stop does not wait for the database for ever
 
@@ -81,7 +83,6 @@ class Outbox:
         client: attempt.Destinations,
         urls: Mapping[str, str],
         rules: Rules,
-        pool: Executor,
         clock_ms: Callable[[], int],
         rng: Callable[[], float] = random.random,
         pace: claim.Pacing = claim.unpaced,
@@ -93,7 +94,6 @@ class Outbox:
         self._client = client
         self._urls = urls
         self._rules = rules
-        self._pool = pool
         self._clock_ms = clock_ms
         self._claims = claim.Claims(urls, rules.policy, rules.limits, clock_ms, rng, pace)
         self._settling = settle.Settling(rules.policy, rules.limits, clock_ms, rng)
@@ -153,10 +153,14 @@ class Outbox:
             ends_s = time.monotonic() + GATHER_S
             while arrived is not None:
                 self._landed.append(arrived)
-                left_s = ends_s - time.monotonic()
-                if len(self._landed) * 2 >= self.in_flight or left_s <= 0:
+                if len(self._landed) * 2 >= self.in_flight:
                     return
-                arrived = self._arrivals.get(timeout=left_s)
+                # Asleep, not in `get`: each answer would wake this thread for itself.
+                while self._arrivals.empty():
+                    if time.monotonic() >= ends_s:
+                        return
+                    time.sleep(LOOK_S)
+                arrived = self._arrivals.get_nowait()
 
     def wake(self) -> None:
         """End the waiting of another thread."""
@@ -220,18 +224,15 @@ class Outbox:
             self._flying[owed.lane] += 1
             self._shares.take(owed)
         for owed in claimed:
-            self._pool.submit(self._send, owed, by_lane[owed.lane])
-
-    def _send(self, owed: Owed, lease: Lease) -> None:
-        sent = attempt.make(
-            self._client,
-            self._urls[owed.destination],
-            owed,
-            lease,
-            longest_ms=self._rules.longest_send_ms,
-            clock_ms=self._clock_ms,
-        )
-        self._arrivals.put(sent)
+            attempt.begin(
+                self._client,
+                self._urls[owed.destination],
+                owed,
+                by_lane[owed.lane],
+                self._arrivals.put,
+                longest_ms=self._rules.longest_send_ms,
+                clock_ms=self._clock_ms,
+            )
 
 
 def _of(leases: Sequence[Lease], landed: Sequence[Sent]) -> list[Sent]:

@@ -38,8 +38,7 @@ def answering(answer: Callable[[Asked], object]) -> Callable[[Asked], Reply]:
 
 def test_deals_of_every_status_are_found(http: GuardedClient) -> None:
     """Open ones are what Clint lists by itself; won and lost ones are asked for too."""
-    with Served(ClintSimulator().app) as served:
-        client = ClintClient(http, allow_private=True)
+    with Served(ClintSimulator().app) as served, ClintClient(allow_private=True) as client:
         for name in ("default", "pagas", "estornadas"):
             payload = {"nome": name, "email": f"{name}@example.com"}
             client.send(f"{served.url}{PATH}{INTEGRATIONS[name]}", payload, name)
@@ -56,9 +55,9 @@ def test_deals_of_every_status_are_found(http: GuardedClient) -> None:
 
 def test_a_phone_finds_what_the_email_does_not(http: GuardedClient) -> None:
     """The e-mail is asked for first; the phone goes without the country code."""
-    with Served(ClintSimulator().app) as served:
+    with Served(ClintSimulator().app) as served, ClintClient(allow_private=True) as client:
         payload = {"nome": "Ana", "telefone": "5511987654321"}
-        ClintClient(http, allow_private=True).send(f"{served.url}{PATH}{INTEGRATIONS['default']}", payload, "k")
+        client.send(f"{served.url}{PATH}{INTEGRATIONS['default']}", payload, "k")
         reader = api(http, served.url)
 
         assert len(reader.deals("ana@example.com", "+55 (11) 98765-4321")) == 1

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.clint import ClintClient, http_client
+from bridge.clint import ClintClient
 from bridge.model import Outcome
 from bridge.simulator.clint.simulator import ClintSimulator
 from bridge.simulator.serve import Served
@@ -17,8 +17,8 @@ PAYLOAD = {"nome": "Cliente Teste", "email": "cliente@example.com", "titulo": "C
 @pytest.fixture
 def clint() -> Iterator[ClintClient]:
     """Give a client that may talk to this machine."""
-    with http_client(allow_private=True) as http:
-        yield ClintClient(http, deadline_s=0.5, allow_private=True)
+    with ClintClient(deadline_s=0.5, allow_private=True) as client:
+        yield client
 
 
 def test_a_payload_becomes_a_deal_and_a_repeat_updates_it(clint: ClintClient) -> None:

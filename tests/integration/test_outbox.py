@@ -6,15 +6,14 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pytest
 
 from bridge import recovery
-from bridge.clint import Answer, ClintClient, http_client
+from bridge.clint import ClintClient
 from bridge.delivery.circuit import Limits
 from bridge.delivery.retry import PAUSE_LOOK_MS, Policy
 from bridge.errors import JournalError, LeaseLost
@@ -57,18 +56,21 @@ def rules(attempts: int = 3, failures: int = 3, in_flight: int = 8) -> Rules:
 class World:
     """One journal, one clock, and outboxes that send from it."""
 
-    def __init__(self, journal: Journal, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.clock = Clock()
-        self.pool = pool
-        self.http = http_client(allow_private=True)
+        self._opened = ExitStack()
         self.client = self.patient(2)
         self.stopping = threading.Event()
         self.urls: dict[str, str] = {}
 
     def patient(self, deadline_s: float) -> ClintClient:
         """Return a client that waits that long for an answer."""
-        return ClintClient(self.http, deadline_s=deadline_s, allow_private=True)
+        return self._opened.enter_context(ClintClient(deadline_s=deadline_s, allow_private=True))
+
+    def close(self) -> None:
+        """Close every client."""
+        self._opened.close()
 
     def sends_to(self, **urls: str) -> None:
         """Make these destinations known."""
@@ -82,7 +84,6 @@ class World:
             client or self.client,
             self.urls,
             with_rules or rules(),
-            self.pool,
             self.clock,
             lambda: 0.5,
             accounts=accounts,
@@ -134,11 +135,8 @@ class World:
 @contextmanager
 def made_world(url: str) -> Iterator[World]:
     """Give an empty world on that database."""
-    with opened_journal(url) as journal, ThreadPoolExecutor(32) as pool:
-        world = World(journal, pool)
-        with world.http:
-            yield world
-            pool.shutdown()  # before the client is closed under a send that is still out
+    with opened_journal(url) as journal, closing(World(journal)) as world:
+        yield world
 
 
 @pytest.fixture
@@ -367,10 +365,10 @@ def test_a_fault_of_the_client_does_not_cost_the_others_their_answers(world: Wor
     one, two = world.customers(2)
 
     class Client:
-        def send(self, url: str, payload: Mapping[str, Any], idempotency_key: str, *, traceparent: str) -> Answer:
-            if payload["customer"] == one:
+        def begin(self, url: str, payload: str, *arguments: Any, **more: Any) -> None:
+            if json.loads(payload)["customer"] == one:
                 raise RuntimeError("a fault")
-            return world.client.send(url, payload, idempotency_key, traceparent=traceparent)
+            world.client.begin(url, payload, *arguments, **more)
 
     with Peer(Reply(after_s=0.1)) as peer:
         world.sends_to(default=peer.url)
@@ -695,17 +693,17 @@ def test_a_lease_that_runs_out_before_the_send_sends_nothing(world: World) -> No
     """A process that slept after the claim must not send beside the lane's next owner; the attempt says so."""
     slept = threading.Event()
 
-    class Sleepy(ThreadPoolExecutor):
-        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    class Sleepy:
+        def begin(self, *arguments: Any, **more: Any) -> None:
             if not slept.is_set():
                 slept.set()
                 world.clock.go(29)
-            return super().submit(fn, *args, **kwargs)
+            world.client.begin(*arguments, **more)
 
-    with Peer() as peer, Sleepy(2) as world.pool:
+    with Peer() as peer:
         world.sends_to(default=peer.url)
         delivery_id = due(world)
-        world.run()
+        world.drain(world.outbox(client=Sleepy()), world.lease())
         assert len(peer.asked) == 1, "in the next round, under the renewed lease"
 
     attempts = tries_of(world.journal, delivery_id)
@@ -859,7 +857,7 @@ def test_a_database_that_goes_away_during_a_fault_is_waited_for(world: World) ->
     with Peer() as peer:
         world.sends_to(default=peer.url)
         due(world)
-        outbox = Outbox(world.journal, world.client, world.urls, rules(), world.pool, clock)
+        outbox = Outbox(world.journal, world.client, world.urls, rules(), clock)
         lease = world.lease()
         outbox.turn([lease], [lease], world.stopping.is_set)
         until(lambda: outbox.has_landed)
@@ -916,7 +914,6 @@ def test_a_rate_limit_lets_deliveries_wait_without_a_try_and_in_order(world: Wor
             world.client,
             world.urls,
             rules(),
-            world.pool,
             world.clock,
             pace=lambda _destination, _account, _now_ms: slots.pop(0) if slots else None,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 
 from bridge.asaas.redis_link import RedisLink
-from bridge.clint import ClintClient, http_client
+from bridge.clint import ClintClient
 from bridge.delivery.circuit import Limits
 from bridge.delivery.retry import Policy
 from bridge.enrichment import Cache, Enricher
@@ -76,12 +75,11 @@ class Notes:
 class World:
     """A worker's parts, with a destination that a test plays."""
 
-    def __init__(self, journal: Journal, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.clock = Clock()
         self.wakeups = Notes()
-        self.http = http_client(allow_private=True)
-        self.pool = pool
+        self.client = ClintClient(deadline_s=2, allow_private=True)
         self.urls: dict[str, str] = {}
         self.says: Callable[[str, str], dict[str, Any] | None] = lambda _name, _id: None
         self.lane = lane_of("default", "cus_1", journal.lane_count)
@@ -107,8 +105,7 @@ class World:
     def drainer(self, lanes_at_once: int = 2, processor: Any = None) -> Drainer:
         """Return a drainer of these parts."""
         rules = Rules(Policy(10, 60, 3), Limits(3, 20, 4), 8, 3_000)
-        client = ClintClient(self.http, deadline_s=2, allow_private=True)
-        outbox = Outbox(self.journal, client, self.urls, rules, self.pool, self.clock)
+        outbox = Outbox(self.journal, self.client, self.urls, rules, self.clock)
         return Drainer(self.journal, processor or self.processor(), outbox, self.wakeups, self.clock, lanes_at_once)  # type: ignore[arg-type]
 
     def sends_to(self, url: str) -> None:
@@ -150,9 +147,9 @@ class World:
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
     """Give an empty world on each database."""
-    with opened_journal(database_url) as journal, ThreadPoolExecutor(8) as pool:
-        world = World(journal, pool)
-        with world.http:
+    with opened_journal(database_url) as journal:
+        world = World(journal)
+        with world.client:
             yield world
 
 

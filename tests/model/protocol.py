@@ -24,12 +24,11 @@ from bridge.journal.schema import attempts, deliveries, destinations, events, la
 from bridge.model import DeliveryState, Outcome, lane_of
 from bridge.process import ActiveMappings
 from tests.factories import LEASE_S, NOW_MS, Clock, envelope, incoming, payment
-from tests.model.worker import LONGEST_SEND_MS, RULES, Bell, Worker
+from tests.model.worker import DOMAIN, LONGEST_SEND_MS, RULES, Bell, Worker
 
 CUSTOMERS = ("cus_1", "cus_2")
 URLS = {"default": "https://clint.example/a"}
 MAPPING = "events: [PAYMENT_RECEIVED]\ncontact: {email: payment.description}\n"
-DOMAIN = "@example.com"
 ENDED = frozenset({"delivered", "dead", "stale", "filtered", "discarded"})
 ANSWERS = (Outcome.DELIVERED, Outcome.DELIVERED, Outcome.RETRY, Outcome.UNKNOWN)
 ROUNDS = 60
@@ -70,17 +69,6 @@ def some(can: Callable[[Worker], object]) -> Callable[[LaneProtocol], bool]:
     return lambda machine: any(can(worker) for worker in machine.workers)
 
 
-class Clint:
-    """The destination: hands each POST to the machine."""
-
-    def __init__(self, posted: Callable[[str], Answer]) -> None:
-        self._posted = posted
-
-    def send(self, url: str, payload: dict[str, Any], idempotency_key: str, *, traceparent: str) -> Answer:
-        """Answer a POST, whose e-mail begins with the event's id."""
-        return self._posted(payload["email"].removesuffix(DOMAIN))
-
-
 class LaneProtocol(RuleBasedStateMachine):
     """The machine; `url` names a database with this version's schema, which it empties for each sequence."""
 
@@ -118,7 +106,7 @@ class LaneProtocol(RuleBasedStateMachine):
             revisions.import_text(connection, "paga", MAPPING, "file", "test", NOW_MS)
 
     def _new_worker(self, name: str) -> Worker:
-        return self.worker_type(name, self.journal, self.mappings, self.bell, Clint(self._posted), URLS, self.clock)
+        return self.worker_type(name, self.journal, self.mappings, self.bell, self._posted, URLS, self.clock)
 
     # ------------------------------------------------------------ what comes from outside
 

@@ -6,22 +6,24 @@ differs in that nothing else happens to it between two of its steps; here anythi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from functools import partial
 from typing import Any
 
-from bridge.delivery.attempt import Destinations
+from bridge.clint import Answer
 from bridge.delivery.circuit import Limits
 from bridge.delivery.retry import Policy
 from bridge.errors import BridgeError
 from bridge.journal import Journal, Lease
+from bridge.model import lane_of
 from bridge.outbox import Outbox, Rules
 from bridge.process import ActiveMappings, Batch, Processor
 from bridge.queueing.wakeups import COALESCE_S
 from bridge.worker.held import HeldLanes
 from bridge.worker.places import Places
 
+DOMAIN = "@example.com"
+"""What follows an event's id in the e-mail of its payload."""
 LONGEST_SEND_MS = 3_000
 RULES = Rules(
     Policy(base_s=2, cap_s=8, attempts=4),
@@ -56,16 +58,31 @@ class Bell:
             self._quiet_until_ms.pop(lane, None)
 
 
-class Hands(Executor):
-    """The pool of senders: each send waits until it is let go."""
+class Hands:
+    """The client that sends: each POST waits until it is let go, and is then answered by the machine."""
 
-    def __init__(self) -> None:
-        self.waiting: list[tuple[Lease, Callable[[], object]]] = []
+    def __init__(self, posted: Callable[[str], Answer], lease_of: Callable[[str], Lease]) -> None:
+        self.waiting: list[tuple[Lease, Callable[[], None]]] = []
+        self._posted = posted
+        self._lease_of = lease_of
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Keep a send, whose last argument is the lease under which it was claimed."""
-        self.waiting.append((args[-1], partial(fn, *args, **kwargs)))
-        return Future()
+    def begin(
+        self,
+        url: str,
+        payload: str,
+        idempotency_key: str,
+        then: Callable[[Answer | None], None],
+        *,
+        traceparent: str,
+        may_go: Callable[[], bool],
+    ) -> None:
+        """Keep a POST, whose e-mail begins with the event's id, with the lease under which it was claimed."""
+        event_key = json.loads(payload)["email"].removesuffix(DOMAIN)
+
+        def go() -> None:
+            then(self._posted(event_key) if may_go() else None)
+
+        self.waiting.append((self._lease_of(event_key.partition("-")[0]), go))
 
 
 class NoEnrichment:
@@ -92,20 +109,23 @@ class Worker:
         journal: Journal,
         mappings: ActiveMappings,
         bell: Bell,
-        client: Destinations,
+        posted: Callable[[str], Answer],
         urls: Mapping[str, str],
         clock_ms: Callable[[], int],
     ) -> None:
         self.name = name
         self.journal = journal
-        self.hands = Hands()
+        self.hands = Hands(posted, self._lease_of)
         self.batches: list[Batch] = []
         self.woken: set[int] = set()
         self._places = Places(64)
         self._bell = bell
         self.held = HeldLanes(journal, bell, self._places, name, clock_ms)  # type: ignore[arg-type]
-        self.outbox = Outbox(journal, client, urls, RULES, self.hands, clock_ms, lambda: 0.5)
+        self.outbox = Outbox(journal, self.hands, urls, RULES, clock_ms, lambda: 0.5)
         self.processor = Processor(journal, mappings, NoEnrichment(), lambda _: "sandbox", clock_ms)
+
+    def _lease_of(self, customer: str) -> Lease:
+        return self.held.of([lane_of("default", customer, self.journal.lane_count)])[0]
 
     def wake(self, lane: int) -> None:
         """Want a lane."""

@@ -209,7 +209,7 @@ def test(name: str) -> ResponseReturnValue:
         problem = "connections.test.confirm_missing"
     else:
         with outside():
-            answer = runtime.clint.send(url, payload, f"test-{secrets.token_hex(8)}", runtime.clock_ms())
+            answer = runtime.clint.send(url, payload, f"test-{secrets.token_hex(8)}")
         frame.note("destination.tested", name, {"outcome": answer.outcome.value, "status": answer.status})
     status = 422 if problem else 200
     return frame.page("destination_test.html", status, name=name, body=body, answer=answer, problem=problem)

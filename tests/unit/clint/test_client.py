@@ -7,36 +7,30 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
 from bridge import __version__
-from bridge.clint import Answer, ClintClient, GuardedClient, http_client
-from bridge.clint.transport import GuardedTransport
+from bridge.clint import Answer, ClintClient
 from bridge.model import Outcome
-from tests.peers import Peer, RawPeer, Reply, closed_port
+from tests.peers import Asked, Peer, RawPeer, Reply, closed_port
 
 PAYLOAD = {"nome": "Ana Água", "valor": "129.90"}
 SECRET = "0f0e0d0c-aaaa-bbbb-cccc-0123456789ab"
 
 
 @pytest.fixture
-def http() -> Iterator[GuardedClient]:
-    """Give a client that may talk to this machine."""
-    with http_client(allow_private=True) as client:
+def clint() -> Iterator[ClintClient]:
+    """Give a client of destinations with a short deadline, that may talk to this machine and lives in 1970."""
+    with ClintClient(deadline_s=0.4, allow_private=True, clock_ms=lambda: 0) as client:
         yield client
-
-
-@pytest.fixture
-def clint(http: GuardedClient) -> ClintClient:
-    """Give a client of destinations with a short deadline."""
-    return ClintClient(http, deadline_s=0.4, allow_private=True)
 
 
 def send(clint: ClintClient, url: str, payload: dict[str, Any] | None = None) -> Answer:
     """Post a payload to a URL that is a secret."""
-    answer = clint.send(f"{url}/endpoints/integration/webhook/{SECRET}", payload or PAYLOAD, "chave-1", 0)
+    answer = clint.send(f"{url}/endpoints/integration/webhook/{SECRET}", payload or PAYLOAD, "chave-1")
     assert SECRET not in repr(answer)
     return answer
 
@@ -74,10 +68,10 @@ def test_a_wait_that_is_asked_for_is_kept(clint: ClintClient) -> None:
         assert send(clint, peer.url).retry_after_s == 60
 
 
-def test_a_date_is_held_against_now_where_no_time_is_given(clint: ClintClient) -> None:
-    """Without a given time the wall clock counts."""
+def test_a_date_is_held_against_the_clock() -> None:
+    """Without a clock of its own the client goes by the wall's."""
     past = Reply(503, b"", {"Retry-After": "Thu, 01 Jan 1970 00:01:00 GMT"})
-    with Peer(past) as peer:
+    with Peer(past) as peer, ClintClient(allow_private=True) as clint:
         assert clint.send(peer.url, PAYLOAD, "chave-1").retry_after_s is None
 
 
@@ -146,6 +140,7 @@ def test_headers_that_drip_end_with_the_deadline(clint: ClintClient) -> None:
     """Every byte comes in time, the answer never does: httpx's own timeouts would wait for hours."""
 
     def speak(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
         for _ in range(100):
             connection.sendall(b"H")
             time.sleep(0.05)
@@ -201,20 +196,10 @@ def test_a_name_that_does_not_exist_is_tried_again(clint: ClintClient) -> None:
 
 def test_a_url_that_must_not_be_used_pauses_the_destination() -> None:
     """Nothing is sent and nothing is lost: the destination waits until the setting is mended."""
-    with http_client(allow_private=False) as http, Peer() as peer:
-        answer = send(ClintClient(http), peer.url)
+    with ClintClient() as clint, Peer() as peer:
+        answer = send(clint, peer.url)
 
     assert (answer.outcome, answer.code) == (Outcome.REMOVED, "clint.url")
-    assert peer.asked == []
-
-
-def test_a_name_that_leads_to_this_machine_is_not_connected_to() -> None:
-    """Only the resolver knows what such a name is, so the address itself is judged when the connection is made."""
-    transport = GuardedTransport(allow_private=False, resolve=lambda *host: ["127.0.0.1"])
-    with GuardedClient(transport) as http, Peer() as peer:
-        answer = send(ClintClient(http), f"https://clint.example:{peer.port}")
-
-    assert (answer.outcome, answer.code) == (Outcome.RETRY, "clint.private_address")
     assert peer.asked == []
 
 
@@ -226,6 +211,24 @@ def test_a_payload_that_is_no_json_is_refused_unsent(clint: ClintClient, odd: ob
 
     assert (answer.outcome, answer.code) == (Outcome.REJECTED, "clint.payload")
     assert peer.asked == []
+
+
+@pytest.mark.parametrize("text", ['{"valor": NaN}', '{"valor": -Infinity}', '{"a": [Infinity]}'])
+def test_a_number_that_json_does_not_know_is_refused_unsent(clint: ClintClient, text: str) -> None:
+    """Python writes and reads it, nobody else does."""
+    answers: list[Answer | None] = []
+    with Peer() as peer:
+        clint.begin(peer.url, text, "chave-1", answers.append)
+
+    assert answers[0] is not None
+    assert (answers[0].outcome, answers[0].code) == (Outcome.REJECTED, "clint.payload")
+    assert peer.asked == []
+
+
+def test_a_word_that_looks_like_such_a_number_is_sent(clint: ClintClient) -> None:
+    """A customer may be called so."""
+    with Peer() as peer:
+        assert send(clint, peer.url, {"nome": "NaN Infinity"}).outcome is Outcome.DELIVERED
 
 
 def test_half_a_character_is_replaced(clint: ClintClient) -> None:
@@ -244,6 +247,57 @@ def test_a_connection_is_used_again_and_cookies_are_not(clint: ClintClient) -> N
 
     assert len({asked.connection for asked in peer.asked}) == 1
     assert not any("Cookie" in asked.headers for asked in peer.asked)
+
+
+def test_nothing_is_sent_where_the_last_look_says_no(clint: ClintClient) -> None:
+    """Who asked is told that nothing was sent; a look that fails is a fault of that request alone."""
+    told: SimpleQueue[Answer | None] = SimpleQueue()
+    with Peer() as peer:
+        clint.begin(peer.url, "{}", "chave-1", told.put, may_go=lambda: False)
+        assert told.get(timeout=5) is None
+        clint.begin(peer.url, "{}", "chave-1", told.put, may_go=lambda: bool(1 / 0))
+        failed = told.get(timeout=5)
+        assert failed is not None
+        assert (failed.outcome, failed.detail) == (Outcome.RETRY, "the connection failed: ZeroDivisionError")
+        assert send(clint, peer.url).outcome is Outcome.DELIVERED
+        assert len(peer.asked) == 1
+
+
+def test_a_fault_of_ours_in_reading_is_an_answer_that_is_tried_again() -> None:
+    """What is never told would be waited for until the worker ends."""
+    with Peer() as peer, ClintClient(allow_private=True, clock_ms=lambda: 1 // 0) as clint:
+        answer = send(clint, peer.url)
+
+    assert (answer.outcome, answer.code, answer.status) == (Outcome.RETRY, "bridge.fault", 200)
+    assert answer.detail == "the bridge failed to read the answer (ZeroDivisionError); the log has the details"
+
+
+def test_who_waits_is_told_when_the_client_is_closed() -> None:
+    """The end of a process waits for nobody who does not answer, with or without a connection."""
+    told: SimpleQueue[Answer | None] = SimpleQueue()
+    asked, resolving = threading.Event(), threading.Event()
+
+    def respond(_asked: Asked) -> Reply:
+        asked.set()
+        return Reply(after_s=0.5)
+
+    def resolve(_host: str, _port: int) -> list[str]:
+        resolving.wait(5)
+        return ["127.0.0.1"]
+
+    with Peer(respond=respond) as peer, ClintClient(allow_private=True) as clint:
+        clint.begin(peer.url, "{}", "chave-1", told.put)
+        assert asked.wait(5)
+        clint.close()
+        with ClintClient(allow_private=True, lookup=resolve) as slow:
+            slow.begin("http://clint.example", "{}", "chave-2", told.put)
+            time.sleep(0.05)
+        resolving.set()
+
+    for _ in range(2):
+        answer = told.get(timeout=5)
+        assert answer is not None
+        assert (answer.outcome, answer.code) == (Outcome.RETRY, "clint.connection")
 
 
 @pytest.mark.alone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from bridge.clint import Answer
 from bridge.delivery import attempt
@@ -40,20 +40,35 @@ class Client:
 
     def __init__(self, says: Answer | Exception = OK) -> None:
         self.says = says
-        self.asked: list[tuple[str, dict[str, Any], str, str]] = []
+        self.asked: list[tuple[str, str, str, str]] = []
 
-    def send(self, url: str, payload: dict[str, Any], idempotency_key: str, *, traceparent: str) -> Answer:
+    def begin(
+        self,
+        url: str,
+        payload: str,
+        idempotency_key: str,
+        then: Callable[[Answer | None], None],
+        *,
+        traceparent: str,
+        may_go: Callable[[], bool],
+    ) -> None:
         """Note the request."""
+        if not may_go():
+            then(None)
+            return
         self.asked.append((url, payload, idempotency_key, traceparent))
         if isinstance(self.says, Exception):
             raise self.says
-        return self.says
+        then(self.says)
 
 
 def made(client: Client, *, until_ms: int = NOW_MS + 30_000, owed: Owed = OWED) -> attempt.Sent:
     """Make one try under a lease that ends then."""
-    lease = Lease(5, "one", 1, until_ms)
-    return attempt.make(client, "https://clint.example/x", owed, lease, longest_ms=11_000, clock_ms=lambda: NOW_MS)
+    lease, sent = Lease(5, "one", 1, until_ms), list[attempt.Sent]()
+    url = "https://clint.example/x"
+    attempt.begin(client, url, owed, lease, sent.append, longest_ms=11_000, clock_ms=lambda: NOW_MS)
+    assert len(sent) == 1
+    return sent[0]
 
 
 def test_a_try_sends_the_payload_with_the_deliverys_key() -> None:
@@ -63,7 +78,7 @@ def test_a_try_sends_the_payload_with_the_deliverys_key() -> None:
     assert made(client) == attempt.Sent(OWED, 5, 1, OK)
     key = idempotency_key("default", "evt&1", "paga", 2)
     parent = traceparent(trace_id("default", "evt&1"), OWED.id, 5)
-    assert client.asked == [("https://clint.example/x", {"nome": "Ana"}, key, parent)]
+    assert client.asked == [("https://clint.example/x", OWED.payload, key, parent)]
 
 
 def test_nothing_is_sent_where_the_lease_could_run_out_first() -> None:
