@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bridge import collector
+from bridge import collector, spared
 
 collector.start()
+spared.start()
 
 from bridge.cli.entry import cli  # noqa: E402
 

@@ -17,7 +17,7 @@ from bridge.errors import BridgeError, JournalError
 from bridge.failpoints import reached
 from bridge.journal import Journal
 from bridge.journal.events import Kept
-from bridge.logs import logger
+from bridge.logs import logger, together
 from bridge.model import IncomingEvent, trace_id
 
 log = logger(__name__)
@@ -71,16 +71,6 @@ class Ingress:
             raise item.error or JournalError(
                 f"the journal did not take the event within {self._answer_within_s:g} seconds"
             )
-        log.info(
-            "event.received",
-            trace=trace_id(event.account, event.key),
-            event_id=item.kept.id,
-            event_key=event.key,
-            name=event.name,
-            account=event.account,
-            object=event.object_id,
-            repeats=item.kept.repeats,
-        )
         return item.kept
 
     def _told_to_write(self, item: _Posted) -> bool:
@@ -112,6 +102,10 @@ class Ingress:
         reached("ingress.before_wake")
         for lane in lanes:
             self._wake(lane)
+        with together():
+            for item in batch:
+                if item.kept is not None:
+                    _say(item.event, item.kept)
 
     def _write(self, batch: Sequence[_Posted]) -> set[int]:
         """Commit these events and note what became of each; return the lanes that have work now."""
@@ -134,3 +128,16 @@ class Ingress:
         log.error("event.not_kept", event_key=item.event.key, name=item.event.name, error=str(error))
         item.error = error if isinstance(error, BridgeError) else JournalError()
         return set()
+
+
+def _say(event: IncomingEvent, kept: Kept) -> None:
+    log.info(
+        "event.received",
+        trace=trace_id(event.account, event.key),
+        event_id=kept.id,
+        event_key=event.key,
+        name=event.name,
+        account=event.account,
+        object=event.object_id,
+        repeats=kept.repeats,
+    )

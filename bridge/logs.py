@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from json import JSONEncoder
 from typing import Any, TextIO, cast
@@ -34,7 +36,7 @@ def configure(level: str = "info", *, json: bool = True, stream: TextIO | None =
     structlog.configure(
         processors=[structlog.processors.add_log_level, _format_exception, _record, _renderer(json)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=lambda *_: _Lines(stream),
         # A logger that a module keeps would otherwise go on with the configuration it met first.
         cache_logger_on_first_use=False,
     )
@@ -43,7 +45,61 @@ def configure(level: str = "info", *, json: bool = True, stream: TextIO | None =
 
 def logger(name: str) -> FilteringBoundLogger:
     """Return the logger of a module; its methods take the action and the fields."""
-    return cast(FilteringBoundLogger, structlog.get_logger(_logger=name))
+    return cast(FilteringBoundLogger, _Logger(name))
+
+
+class _Logger:
+    """A logger that is bound once for each configuration, where structlog's own is bound for each record."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._configuration: Any = None
+        self._bound: Any = None
+
+    def __getattr__(self, method: str) -> Any:
+        configuration = structlog.get_config()["processors"]
+        if configuration is not self._configuration:
+            self._bound = structlog.get_logger(_logger=self._name).bind()
+            self._configuration = configuration
+        return getattr(self._bound, method)
+
+
+class _Gathering(threading.local):
+    """What a thread writes together, if it does."""
+
+    lines: dict[_Lines, list[str]] | None = None
+
+
+_gathering = _Gathering()
+
+
+class _Lines(structlog.WriteLogger):
+    """Where records go, a line each."""
+
+    def msg(self, message: str) -> None:
+        """Write a line, or keep it for what is written together."""
+        if _gathering.lines is None:
+            super().msg(message)
+        else:
+            _gathering.lines.setdefault(self, []).append(message)
+
+    debug = info = warning = error = critical = exception = msg
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Write the records of the block in one piece when it is left, for one who has a record for each of many events.
+
+    A piece costs as much as a line, and as often gives another thread the chance to come in between.
+    """
+    gathered: dict[_Lines, list[str]] = {}
+    _gathering.lines = gathered
+    try:
+        yield
+    finally:
+        _gathering.lines = None
+        for to, lines in gathered.items():
+            to.msg("\n".join(lines))
 
 
 def library_logging(level: str = "info", *, json: bool = True, stream: TextIO | None = None) -> dict[str, Any]:

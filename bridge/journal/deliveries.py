@@ -88,13 +88,13 @@ def due(
         rows = statements.DUE_OF_OTHERS.read(connection, marks, each, now=now_ms, **others)
     else:
         rows = statements.DUE.read(connection, marks, each, now=now_ms)
-    rows.sort(key=lambda row: (row[0], row[1]))
-    found = [_owed(row) for row in rows[:limit]]
-    return found, len(rows) >= min(limit, each)
+    ids = [id_ for _, id_ in sorted((due_ms, id_) for due_ms, id_ in rows)[:limit]]
+    found = {row[0]: _owed(row) for row in connection.execute(statements.OWED, {"b_ids": ids}).all()} if ids else {}
+    return [found[id_] for id_ in ids], len(rows) >= min(limit, each)
 
 
 def _owed(row: Row[*tuple[Any, ...]]) -> Owed:
-    values = list(row[1:])  # by position: this runs for each delivery
+    values = list(row)  # by position: this runs for each delivery
     values[_STATE_AT] = DeliveryState(values[_STATE_AT])
     return Owed(*values)
 

@@ -10,25 +10,26 @@ from sqlalchemy import bindparam, exists, func, insert, select, text, update
 
 from bridge.journal.lane_heads import Heads
 from bridge.journal.owed import Owed
-from bridge.journal.schema import DELIVERED, OPEN, attempts, deliveries
-from bridge.journal.sealed import Sealed
+from bridge.journal.schema import DELIVERED, OPEN, attempts, deliveries, events
 from bridge.model import DeliveryState
 
 OF_EVENT = frozenset({"event_key", "received_ms"})
 """What a delivery that is owed has of its event; the rest is its own row's."""
-_owed = ", ".join(["deliveries.due_ms", *(("events." if n in OF_EVENT else "deliveries.") + n for n in Owed.__slots__)])
+# Of many lanes more rows are read than can be sent, to find the longest due of all: so no more than their numbers.
+_head = "deliveries.due_ms, deliveries.id"
 _is_due = "head.due_ms IS NOT NULL AND head.due_ms <= :now"
-_event = "JOIN events ON events.id = deliveries.event_id"
-_sealed = {"payload": Sealed("deliveries.payload")}
-DUE = Heads("deliveries", _owed, where=_is_due, order="head.due_ms", join=_event, sealed=_sealed)
+DUE = Heads("deliveries", _head, where=_is_due, order="head.due_ms")
 DUE_OF_OTHERS = Heads(
     "deliveries",
-    _owed,
+    _head,
     where=f"{_is_due} AND head.destination NOT IN :not_to AND head.account NOT IN :not_of",
     order="head.due_ms",
-    join=_event,
     lists=("not_to", "not_of"),
-    sealed=_sealed,
+)
+OWED = (
+    select(*((events if n in OF_EVENT else deliveries).c[n] for n in Owed.__slots__))
+    .join_from(deliveries, events, events.c.id == deliveries.c.event_id)
+    .where(deliveries.c.id.in_(bindparam("b_ids", expanding=True)))
 )
 START = (
     update(deliveries)

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, text
-
-from bridge.journal.sealed import Sealed
 
 # CROSS JOIN: SQLite keeps this order; in the other one it would ask for each row of the table which lanes it heads.
 _SQLITE = """
@@ -21,22 +18,19 @@ SELECT {columns} FROM json_each(:places) AS place
 CROSS JOIN {table} ON {table}.id IN (
     SELECT head.id FROM {table} AS head
     WHERE head.lane = CAST(place.key AS INTEGER) AND {where} ORDER BY {order} LIMIT :each)
-{join}
 """
 _POSTGRESQL = """
 SELECT {columns} FROM unnest(CAST(:lanes AS int[]), CAST(:afters AS bigint[])) AS place(lane, value)
 CROSS JOIN LATERAL (
     SELECT * FROM {table} AS head
     WHERE head.lane = place.lane AND {where} ORDER BY {order} LIMIT :each) AS {table}
-{join}
 """
 
 
 class Heads:
     """A query for the first rows of lanes; in `where` and `order` the table is called `head`, a lane's mark `place`.
 
-    `lists` names the parameters that are lists, none of them empty; `sealed` those of the columns that are kept sealed,
-    with their types: a text alone would not say.
+    `lists` names the parameters that are lists, none of them empty.
     """
 
     def __init__(
@@ -45,14 +39,12 @@ class Heads:
         columns: str,
         where: str,
         order: str,
-        join: str = "",
         lists: Sequence[str] = (),
-        sealed: Mapping[str, Sealed] = MappingProxyType({}),
     ) -> None:
-        parts = {"table": table, "columns": columns, "where": where, "order": order, "join": join}
+        parts = {"table": table, "columns": columns, "where": where, "order": order}
         expanding: list[BindParameter[Any]] = [bindparam(each, expanding=True) for each in lists]
         self._statements = {
-            name: text(words.format_map(parts)).bindparams(*expanding).columns(**sealed)
+            name: text(words.format_map(parts)).bindparams(*expanding)
             for name, words in (("sqlite", _SQLITE), ("postgresql", _POSTGRESQL))
         }
 

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
@@ -30,6 +31,7 @@ _INSERTS = {
     "sqlite": sqlite.insert(search_terms).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(search_terms).on_conflict_do_nothing(),
 }
+_MOST_OF_TERM = 200
 _WORD = re.compile(r"[^\W_]+")
 _OF_CHARGE = ("invoiceNumber", "externalReference", "subscription", "installment", "paymentLink", "pixTransaction")
 _OF_CUSTOMER = ("email", "externalReference")
@@ -140,8 +142,16 @@ def words(text: Any) -> list[str]:
 
 def _plain(value: Any) -> str:
     text = str(value).strip() if isinstance(value, str | int) else ""
+    return _remembered(text) if len(text) <= _MOST_OF_TERM else _without_accents(text)
+
+
+def _without_accents(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(char for char in decomposed if not unicodedata.combining(char))[:200]
+    return "".join(char for char in decomposed if not unicodedata.combining(char))[:_MOST_OF_TERM]
+
+
+# The events of a customer carry the same name, address and documents again and again.
+_remembered = lru_cache(maxsize=8192)(_without_accents)
 
 
 def _digits(value: Any) -> str:

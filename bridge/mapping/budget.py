@@ -7,6 +7,7 @@ whoever compares, prints or copies it later would pay for each of them.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from jmespath import visitor
@@ -27,11 +28,12 @@ class TooMuchWork(ValueError):
 
 
 class BoundedInterpreter(visitor.TreeInterpreter):
-    """Evaluates one expression, once."""
+    """Evaluates one expression at a time."""
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
-        self._left = WORK
+        self.left = WORK
+        """What is left of the budget."""
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the value of a node; raise TooMuchWork where the budget is spent."""
@@ -43,8 +45,8 @@ class BoundedInterpreter(visitor.TreeInterpreter):
 
     def spend(self, work: int) -> None:
         """Take work from the budget, before it is done."""
-        self._left -= work
-        if self._left < 0:
+        self.left -= work
+        if self.left < 0:
             raise TooMuchWork
 
     def measured(self, value: Any) -> Any:
@@ -74,3 +76,20 @@ class BoundedInterpreter(visitor.TreeInterpreter):
             else:
                 flat.append(part)
         return flat
+
+
+class _Here(threading.local):
+    """What each thread has of its own: a field is worked out sooner than one is made."""
+
+    made: BoundedInterpreter | None = None
+
+
+_here = _Here()
+
+
+def interpreter(options: Any) -> BoundedInterpreter:
+    """Return this thread's interpreter, which has these options since it was made, with the whole budget."""
+    if _here.made is None:
+        _here.made = BoundedInterpreter(options)
+    _here.made.left = WORK
+    return _here.made

@@ -10,6 +10,8 @@ from bridge.mapping.derived import DERIVED, derive
 from bridge.mapping.parts import FETCHABLE
 from bridge.mapping.values import Unreadable, as_decimal
 
+EVERY_DERIVED = frozenset(DERIVED)
+
 
 def build_context(
     event_name: str,
@@ -20,8 +22,11 @@ def build_context(
     fetched: dict[str, Any],
     *,
     today: str | None = None,
+    derived: frozenset[str] = EVERY_DERIVED,
 ) -> dict[str, Any]:
     """Return the context of one event; `today` (yyyy-mm-dd) is the day in Brasília unless a test names another.
+
+    Of the derived values it has those named: who knows what will be read spares the others.
 
     The event's own object wins over a fetched one of the same name, because it is what Asaas said in this event. An
     object that was looked for and does not exist is None in `fetched`, and null to expressions.
@@ -29,7 +34,7 @@ def build_context(
     today = today or brasilia_day()
     context: dict[str, Any] = {
         **fetched,
-        **derive(entity_object if entity_key == "payment" else {}, fetched, today),
+        **derive(entity_object if entity_key == "payment" else {}, fetched, today, derived),
         "event": event_name,
         "account": account,
         "environment": environment,

@@ -30,16 +30,16 @@ class Derived:
     """What must be fetched for it."""
 
 
-def derive(charge: Mapping[str, Any], fetched: Mapping[str, Any], today: str) -> dict[str, Any]:
-    """Return every derived value of a charge."""
+def derive(charge: Mapping[str, Any], fetched: Mapping[str, Any], today: str, names: frozenset[str]) -> dict[str, Any]:
+    """Return those derived values of a charge."""
     found = fetched.get("installment")
     plan = found if isinstance(found, dict) else {}
     values = {}
-    for one in DERIVED.values():
+    for name in names:
         try:
-            values[one.name] = one.work_out(charge, plan, today)
+            values[name] = DERIVED[name].work_out(charge, plan, today)
         except (Unreadable, ArithmeticError):
-            values[one.name] = None
+            values[name] = None
     return values
 
 

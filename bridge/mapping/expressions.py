@@ -19,7 +19,7 @@ from jmespath import exceptions, lexer, parser
 from jmespath import functions as jmespath_functions
 
 from bridge.mapping import dates
-from bridge.mapping.budget import BoundedInterpreter, TooMuchWork
+from bridge.mapping.budget import TooMuchWork, interpreter
 from bridge.mapping.document import Node, Scalar
 from bridge.mapping.evaluation import Run, runner
 from bridge.mapping.findings import Findings, Spot, did_you_mean, shown
@@ -66,7 +66,7 @@ class EvaluationFailed(Exception):
 def evaluate(expression: Expression, context: dict[str, Any]) -> Any:
     """Return the expression's value in the context."""
     try:
-        return expression.run(context, BoundedInterpreter(_OPTIONS))
+        return expression.run(context, interpreter(_OPTIONS))
     except TooMuchWork:
         raise EvaluationFailed("takes too much work or makes too large a value; make it simpler") from None
     except FunctionFailed as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,9 @@ from bridge.mapping.values import Unreadable, is_missing, kind_of
 
 MAX_TEXT = 1024 * 1024
 """Characters that a function may make out of shorter texts: as much as a whole event has."""
+MOST_REMEMBERED = 200
+"""Longest text, in characters, for which a function's result is kept."""
+_SMALL = frozenset({int, float, bool, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +208,21 @@ class Functions(jmespath_functions.Functions):
             return super().call_function(function_name, arguments)
         if not function.takes_null and any(argument is None for argument in arguments):
             return None
-        try:
-            return function.call(*arguments)
-        except Unreadable as error:
-            raise FunctionFailed(f"{function_name}() {error}") from None
+        if all(type(one) in _SMALL or (type(one) is str and len(one) <= MOST_REMEMBERED) for one in arguments):
+            return _remembered(function_name, *arguments)
+        return _called(function_name, *arguments)
+
+
+def _called(name: str, *arguments: Any) -> Any:
+    try:
+        return FUNCTIONS[name].call(*arguments)
+    except Unreadable as error:
+        raise FunctionFailed(f"{name}() {error}") from None
+
+
+# All are pure, and the events of a customer carry the same documents, phones and dates again and again. By type too:
+# to a dictionary 1, 1.0 and true are one key.
+_remembered = lru_cache(maxsize=8192, typed=True)(_called)
 
 
 def arity(name: str) -> tuple[int, int | None] | None:

@@ -171,6 +171,8 @@ class Mapping:
     tests: tuple[Case, ...] = field(repr=False)
     filter_needs: frozenset[str]
     field_needs: frozenset[str]
+    derived: frozenset[str]
+    """The derived values that its expressions read."""
 
     def listens_to(self, event_name: str) -> bool:
         """Say whether the mapping names this event, or its family."""

@@ -14,7 +14,7 @@ from typing import Literal, cast
 from bridge.mapping import lint
 from bridge.mapping.cases import build_cases
 from bridge.mapping.conditions import build_condition
-from bridge.mapping.derived import needs_of
+from bridge.mapping.derived import DERIVED, needs_of
 from bridge.mapping.document import MAX_CHARACTERS, Block, Sequence, read_document
 from bridge.mapping.entries import Entries, read_entries
 from bridge.mapping.expressions import Expression
@@ -224,6 +224,7 @@ class _Reader:
             tests=tuple(self._cases),
             filter_needs=_needs(lint.expressions_of_condition(self._filter)),
             field_needs=_needs(lint.expressions_of_fields(self._fields)),
+            derived=_derived([*lint.expressions_of_condition(self._filter), *lint.expressions_of_fields(self._fields)]),
         )
 
 
@@ -233,3 +234,9 @@ def _needs(expressions: Iterable[Expression]) -> frozenset[str]:
         # The whole context (`@`) may hold anything, so everything that can be fetched is.
         needs |= FETCHABLE if () in expression.paths else expression.names & FETCHABLE | needs_of(expression.names)
     return frozenset(needs)
+
+
+def _derived(expressions: Iterable[Expression]) -> frozenset[str]:
+    whole = any(() in expression.paths for expression in expressions)
+    names = frozenset[str]().union(*(expression.names for expression in expressions))
+    return frozenset(DERIVED) if whole else names & DERIVED.keys()

@@ -22,7 +22,7 @@ from bridge.delivery.attempt import Sent
 from bridge.failpoints import reached
 from bridge.journal import Journal, Lease, destinations, is_away
 from bridge.journal.owed import Owed
-from bridge.logs import logger
+from bridge.logs import logger, together
 from bridge.observing import UNSEEN, Observer
 from bridge.outbox import claim, settle
 from bridge.outbox.shares import Shares
@@ -190,8 +190,9 @@ class Outbox:
             reached("deliver.intent_after_commit")
         self._done_with(landed)
         self._launch(claimed.go, held)
-        settle.say(ended, known, self._observer)
-        claim.say(claimed.ended, self._observer)
+        with together():
+            settle.say(ended, known, self._observer)
+            claim.say(claimed.ended, self._observer)
         lost = [lease for lease in leases if lease.lane not in lanes]
         return Turn(bool(ended or claimed.go), claimed.more, lost)
 

@@ -13,6 +13,7 @@ from bridge.failpoints import reached
 from bridge.journal import Journal, Lease, deliveries, events, notices, search
 from bridge.journal.events import KeptEvent
 from bridge.journal.owed import NewDelivery
+from bridge.logs import together
 from bridge.model import DeliveryState
 from bridge.observing import UNSEEN, Observer
 from bridge.process.active import ActiveMappings
@@ -126,7 +127,8 @@ class Processor:
             reached("process.before_commit")
         reached("process.after_commit")
         self._terms.written(terms)
-        say(batch.plans, decided, self._observer, now_ms, self._clock_ms())
+        with together():
+            say(batch.plans, decided, self._observer, now_ms, self._clock_ms())
         return bool(decided.done), lost
 
     def _plans(self, kept: Sequence[KeptEvent]) -> list[Plan]:

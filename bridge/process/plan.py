@@ -23,6 +23,8 @@ from bridge.process.active import ActiveMapping
 
 log = logger(__name__)
 
+_encoder = json.JSONEncoder(ensure_ascii=False)  # json.dumps with options would make one each time
+
 
 @dataclass(slots=True)
 class Plan:
@@ -41,7 +43,10 @@ class Plan:
     def context(self, fetched: dict[str, Any]) -> dict[str, Any]:
         """Return what expressions see."""
         event = self.event
-        return build_context(event.name, event.entity, self.entity, event.account, self.environment, fetched)
+        derived = frozenset[str]().union(*(active.mapping.derived for active in self.mappings))
+        return build_context(
+            event.name, event.entity, self.entity, event.account, self.environment, fetched, derived=derived
+        )
 
     def decide(self, fetched: dict[str, Any]) -> list[NewDelivery]:
         """Return one delivery for each mapping: owed, filtered with the condition that said no, or dead with why."""
@@ -81,7 +86,7 @@ class Plan:
         return self._new(
             active,
             DeliveryState.PENDING,
-            payload=_storable(json.dumps(payload, ensure_ascii=False)),
+            payload=_storable(_encoder.encode(payload)),
             once_key=filtering.once_key(mapping, context),
             read_back=ReadBack.ASKED.value if mapping.verify else None,
         )

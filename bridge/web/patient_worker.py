@@ -18,6 +18,7 @@ from gunicorn import util
 from gunicorn.http import errors, wsgi
 from gunicorn.workers import gthread
 
+from bridge.web.response import Response
 from bridge.web.webhooks import MAX_BODY_BYTES
 from bridge.web.whole_request import Gathered, Progress
 
@@ -41,7 +42,9 @@ class _Socket(socket.socket):
     """A socket whose waits end: should a request be handed over too early, its thread is not lost."""
 
     def setblocking(self, flag: bool) -> None:
-        self.settimeout(READ_WITHIN_S if flag else 0.0)
+        timeout_s = READ_WITHIN_S if flag else 0.0
+        if self.gettimeout() != timeout_s:  # a system call, and with it another thread's turn
+            self.settimeout(timeout_s)
 
 
 class _Connection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no types
@@ -60,13 +63,6 @@ class _Connection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no types
         self.gathered = Gathered()
 
 
-class _Response(wsgi.Response):  # type: ignore[misc]
-    """An answer that does not say what made it."""
-
-    def default_headers(self) -> list[str]:
-        return [line for line in super().default_headers() if not line.startswith("Server:")]
-
-
 class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]
     """A worker whose threads never wait for a client's bytes."""
 
@@ -79,7 +75,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Prepare the process."""
-        wsgi.Response = _Response  # gunicorn has no setting for it
+        wsgi.Response = Response  # gunicorn has no setting for it
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:

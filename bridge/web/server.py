@@ -56,6 +56,7 @@ def serve(runtime: Runtime, host: str, port: int) -> None:
         "timeout": 60,  # of a whole worker process that does not answer; a request is bounded by ingress
         "graceful_timeout": 15,
         "worker_tmp_dir": None,
+        "sendfile": False,  # the head waits for the body that it is sent with
         "accesslog": None,
         "errorlog": "-",
         "loglevel": "warning",

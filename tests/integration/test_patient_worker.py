@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import logging
 import socket
 from collections.abc import Callable, Iterator
 from selectors import DefaultSelector
+from typing import Any
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.http import wsgi
+from gunicorn.http.parser import RequestParser
 
 from bridge.web.patient_worker import PatientWorker
+from bridge.web.response import Response
 from tests.factories import until
 
 PARTIAL = b"POST /webhooks/asaas HTTP/1.1\r\nHost: bridge\r\n"
@@ -124,3 +129,42 @@ def test_a_client_that_leaves_is_forgotten(room: Room) -> None:
     room.turns_until(lambda: not room.worker.nr_conns)
 
     assert room.worker._gathered_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("pieces", "length", "pace"),
+    [
+        ([b"ok"], "2", 1),
+        ([b"o", b"k"], "2", 2),
+        ([], "0", 1),
+        ([b"o", b"k"], None, 4),
+        ([], None, 2),
+    ],
+)
+def test_an_answers_head_leaves_with_its_body(pieces: list[bytes], length: str | None, pace: int) -> None:
+    """A small answer is one piece on the wire; chunks and answers without a body are as HTTP wants them."""
+
+    class Wire(socket.socket):
+        sends = 0
+
+        def sendall(self, *arguments: Any) -> None:
+            self.sends += 1
+            super().sendall(*arguments)
+
+    ours, theirs = socket.socketpair()
+    config = Config()
+    with Wire(fileno=ours.detach()) as wire, theirs:
+        parser = RequestParser(config, wire, ("127.0.0.1", 1))
+        parser.unreader.unread(b"GET / HTTP/1.1\r\nHost: bridge\r\n\r\n")
+        response, _ = wsgi.create(
+            next(parser), wire, ("127.0.0.1", 1), ("127.0.0.1", 80), config, response_class=Response
+        )
+        response.start_response("200 OK", [("Content-Length", length)] if length else [])
+        for piece in pieces:
+            response.write(piece)
+        response.close()
+        answer = http.client.HTTPResponse(theirs)
+        answer.begin()
+
+        assert (answer.status, answer.read(), answer.getheader("Server")) == (200, b"".join(pieces), None)
+        assert wire.sends == pace

@@ -8,6 +8,7 @@ import logging
 import logging.config
 import subprocess
 import sys
+import threading
 import timeit
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -39,6 +40,30 @@ def lines(stream: io.StringIO) -> Lines:
     """Give what has been written so far, read as JSON lines."""
     logs.configure("info", json=True, stream=stream)
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_records_that_are_written_together_are_one_piece(stream: io.StringIO, lines: Lines) -> None:
+    """They come in their order when the block is left, also by an error; another thread's are not held back."""
+    log = logs.logger("bridge.outbox")
+
+    def fail() -> None:
+        with logs.together():
+            log.info("one")
+            log.info("two")
+            other = threading.Thread(target=log.info, args=("other",))
+            other.start()
+            other.join()
+            assert [line["action"] for line in lines()] == ["other"]
+            raise ZeroDivisionError
+
+    assert lines() == []
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with logs.together():
+        pass
+    log.info("three")
+
+    assert [json.loads(line)["action"] for line in stream.getvalue().splitlines()] == ["other", "one", "two", "three"]
 
 
 def test_a_record_is_one_json_line(lines: Lines) -> None:
