@@ -71,7 +71,7 @@ def _read(body: bytes) -> tuple[str, dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise NotAnEvent(f"the body must be UTF-8, got another byte at position {error.start}") from None
     try:
-        envelope = json.loads(text, parse_constant=_refuse_constant)
+        envelope = _decoder.decode(text)
         too_deep = _is_deeper(envelope, text)
     except RecursionError:
         too_deep = True
@@ -89,6 +89,9 @@ def _read(body: bytes) -> tuple[str, dict[str, Any]]:
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise NotAnEvent(f"the body must be JSON, which has no {constant}")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads with options would make one each time
 
 
 def _is_deeper(value: object, text: str) -> bool:

@@ -18,11 +18,10 @@ from gunicorn import util
 from gunicorn.http import errors, wsgi
 from gunicorn.workers import gthread
 
-from bridge.web.response import Response
 from bridge.web.webhooks import MAX_BODY_BYTES
 from bridge.web.whole_request import Gathered, Progress
+from bridge.web.wire import READ_WITHIN_S, Response, Socket
 
-READ_WITHIN_S = 10.0
 LINGER_S = 2.0
 """Time that a client has to read the answer before the connection is closed for good (RFC 9112 section 9.6)."""
 MAX_GATHERED_BYTES = 64 * 1024 * 1024
@@ -38,20 +37,11 @@ _STATUS = {
 }
 
 
-class _Socket(socket.socket):
-    """A socket whose waits end: should a request be handed over too early, its thread is not lost."""
-
-    def setblocking(self, flag: bool) -> None:
-        timeout_s = READ_WITHIN_S if flag else 0.0
-        if self.gettimeout() != timeout_s:  # a system call, and with it another thread's turn
-            self.settimeout(timeout_s)
-
-
 class _Connection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no types
     """A connection with what has come of its next request."""
 
     def __init__(self, cfg: Any, client: socket.socket, address: Any, server: Any) -> None:
-        super().__init__(cfg, _Socket(fileno=client.detach()), address, server)
+        super().__init__(cfg, Socket(fileno=client.detach()), address, server)
         self.data_ready = True  # gunicorn would wait for it in a thread
         self.polled = False
         self.whole = False
@@ -143,7 +133,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]
             self._send(conn, _TOO_MANY_HEADERS)
             self._linger(conn)
         else:
-            conn.whole = progress is Progress.WHOLE
+            conn.whole = conn.sock.only_answers = progress is Progress.WHOLE
             self.enqueue_req(conn)
         return True
 

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from selectors import DefaultSelector
 from typing import Any
@@ -16,7 +17,7 @@ from gunicorn.http import wsgi
 from gunicorn.http.parser import RequestParser
 
 from bridge.web.patient_worker import PatientWorker
-from bridge.web.response import Response
+from bridge.web.wire import Response, Socket
 from tests.factories import until
 
 PARTIAL = b"POST /webhooks/asaas HTTP/1.1\r\nHost: bridge\r\n"
@@ -168,3 +169,29 @@ def test_an_answers_head_leaves_with_its_body(pieces: list[bytes], length: str |
 
         assert (answer.status, answer.read(), answer.getheader("Server")) == (200, b"".join(pieces), None)
         assert wire.sends == pace
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_client_that_is_slow_to_take_its_answer_gets_it_whole(full: bool) -> None:
+    """A socket that only answers never blocks for its mode, but waits where there is no room."""
+    ours, theirs = socket.socketpair()
+    answer = bytes(range(256)) * 20_000
+    before = b""
+    with Socket(fileno=ours.detach()) as sock, theirs:
+        sock.only_answers = True
+        sock.setblocking(False)
+        sock.setblocking(True)
+        assert sock.gettimeout() == 0.0
+        while full:
+            try:
+                before += b"." * sock.send(b"." * 65536)
+            except BlockingIOError:
+                break
+        sending = threading.Thread(target=sock.sendall, args=(answer,))
+        sending.start()
+        taken = b""
+        while len(taken) < len(before) + len(answer):
+            taken += theirs.recv(100_000)
+        sending.join()
+
+    assert taken == before + answer

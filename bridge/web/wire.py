@@ -1,13 +1,44 @@
-"""How the web process writes an answer: gunicorn's own way but for two things.
+"""How the web process writes its answers: with as few system calls as can be.
 
-gunicorn writes the head and the body of an answer apart: two system calls, two packets, and twice the chance that
-another thread gets the interpreter in between.
+At each of them a thread lets the others have the interpreter and must wait until it gets it back. gunicorn changes the
+socket's mode twice for a request and writes the head and the body of an answer apart.
 """
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
 from gunicorn import util
 from gunicorn.http import wsgi
+
+READ_WITHIN_S = 10.0
+
+
+class Socket(socket.socket):
+    """A socket whose waits end: should a request be handed over too early, its thread is not lost.
+
+    Each change of mode is a system call, and with it another thread's turn. So one on which nothing is to be read stays
+    as it is, and waits only where the client is slow to take the answer.
+    """
+
+    only_answers = False
+
+    def setblocking(self, flag: bool) -> None:
+        """Let a thread wait, for a while, or not."""
+        timeout_s = READ_WITHIN_S if flag and not self.only_answers else 0.0
+        if self.gettimeout() != timeout_s:
+            self.settimeout(timeout_s)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send all of it; raise TimeoutError where it is not taken in time."""
+        try:
+            sent = self.send(data, flags)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self.settimeout(READ_WITHIN_S)
+            super().sendall(data[sent:], flags)
 
 
 class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
