@@ -88,7 +88,7 @@ class Poster:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
         if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(self._shut)
+            asyncio.run_coroutine_threadsafe(self._end(), loop)
             thread.join()
 
     # ------------------------------------------------------------ the loop's thread
@@ -98,14 +98,16 @@ class Poster:
         loop.run_forever()
         loop.close()
 
-    def _shut(self) -> None:
+    async def _end(self) -> None:
+        await asyncio.sleep(0)  # a task that is cancelled before its first step would tell nobody
         for task in self._connecting:
             task.cancel()
         for connection in list(self._open):
             connection.abort(NoAnswer("the connection was closed by the bridge, which ends"))
-        loop = asyncio.get_running_loop()
-        # After those who are told now, and the transports, which end in their own next steps.
-        loop.call_soon(loop.call_soon, loop.stop)
+        await asyncio.gather(*self._connecting, return_exceptions=True)
+        while self._open:  # a transport ends some steps after it was told to
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().stop()
 
     def _take_all(self) -> None:
         with self._lock:
