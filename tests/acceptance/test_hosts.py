@@ -72,9 +72,9 @@ def test_a_worker_that_is_cut_off_neither_loses_nor_disorders(tmp_path: Path, ne
 
 _POSTS_TWICE = """
 import sys
-from bridge.clint import ClintClient, http_client
+from bridge.clint import ClintClient
 
-client = ClintClient(http_client(allow_private=True), deadline_s=2, allow_private=True)
+client = ClintClient(deadline_s=2, allow_private=True)
 for key in ("in-time", "late"):
     sys.stdin.readline()
     print(client.send(sys.argv[1], {"key": key}, key).code, flush=True)
@@ -87,6 +87,7 @@ def test_what_was_given_up_does_not_arrive_when_the_network_is_back(network: Net
     host = network.host("worker")
     got: list[bytes] = []
     with socket.create_server((network.address, 0)) as server:
+        server.settimeout(PATIENCE_S)
         url = f"http://{network.address}:{server.getsockname()[1]}/x"
         command = host.command([sys.executable, "-c", _POSTS_TWICE, url])
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
