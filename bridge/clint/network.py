@@ -49,7 +49,9 @@ def lookup(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
-def resolve(host: str, port: int, timeout_s: float | None) -> list[str]:
+def resolve(
+    host: str, port: int, timeout_s: float | None, lookup: Callable[[str, int], list[str]] = lookup
+) -> list[str]:
     """Return the host's addresses; the system's own resolver has no timeout, so a thread asks it."""
     found: list[str] = []
     problem: list[NameNotResolved] = []
