@@ -19,7 +19,7 @@ import httpx
 
 from bridge import __version__
 from bridge.clint.answer import Answer, Verdict, classify
-from bridge.clint.connection import Origin, Reply
+from bridge.clint.connection import NoAnswer, Origin, Reply
 from bridge.clint.network import KEEPALIVE_S, NameNotResolved, PrivateAddress, lookup
 from bridge.clint.poster import Post, Poster
 from bridge.clint.url import check_url
@@ -216,4 +216,5 @@ def _fault(error: Exception, deadline_s: float) -> Verdict:
         return Verdict(Outcome.RETRY, "clint.dns", "the destination's name could not be resolved")
     if isinstance(error, ssl.SSLError):
         return Verdict(Outcome.RETRY, "clint.tls", "no secure connection to the destination could be made")
-    return Verdict(Outcome.RETRY, "clint.connection", f"the connection failed: {type(error).__name__}")
+    why = str(error) if isinstance(error, NoAnswer) else type(error).__name__
+    return Verdict(Outcome.RETRY, "clint.connection", f"the connection failed: {why}")

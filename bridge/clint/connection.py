@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._reply, self._fed, self._complete = Reply(), 0, False
         self._timer = self._loop.call_at(ends_at_s, self._end, TimeoutError())
         if self._transport.is_closing():
-            self._end(NoAnswer("the connection was closed"))
+            self._end(NoAnswer("it was closed before the request"))
         else:
             self._transport.write(message)
 
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who waits, and that this connection is no more."""
         if self._then is not None:
-            self._end(exc or NoAnswer("the connection was closed"))
+            self._end(exc or NoAnswer("it was closed without an answer"))
         self._keeper.gone(self)
 
     # ------------------------------------------------------------ called by llhttp

@@ -72,6 +72,16 @@ def resolve(
     return found
 
 
+def allowed(addresses: list[str], allow_private: bool) -> list[str]:
+    """Return those of a host's addresses that may be connected to; raise PrivateAddress where none may."""
+    if allow_private:
+        return addresses
+    public = public_only(addresses)
+    if not public:
+        raise PrivateAddress("the host's name resolves to no public address")
+    return public
+
+
 class GuardedBackend(httpcore.SyncBackend):
     """Connects to addresses of the open internet only, but where private ones are allowed."""
 
@@ -87,11 +97,7 @@ class GuardedBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        addresses = self._resolve(host, port, _left_s(timeout))
-        if not self._allow_private:
-            addresses = public_only(addresses)
-            if not addresses:
-                raise PrivateAddress("the host's name resolves to no public address")
+        addresses = allowed(self._resolve(host, port, _left_s(timeout)), self._allow_private)
         for address in addresses[:-1]:
             try:
                 return self._connect(address, port, timeout, local_address, socket_options)

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 
 from bridge.certificates import authorities
 from bridge.clint.connection import Connection, NoAnswer, Origin, Reply
-from bridge.clint.network import KEEPALIVE_S, PrivateAddress, lookup, repeats_for
-from bridge.clint.url import public_only
+from bridge.clint.network import KEEPALIVE_S, allowed, lookup, repeats_for
 
 CONNECT_TIMEOUT_S = 5.0
 """How long one address of a host is tried."""
@@ -103,7 +102,7 @@ class Poster:
         for task in self._connecting:
             task.cancel()
         for connection in list(self._open):
-            connection.abort(NoAnswer("the connection was closed by the bridge, which ends"))
+            connection.abort(NoAnswer("the bridge closed it, for it ends"))
         await asyncio.gather(*self._connecting, return_exceptions=True)
         while self._open:  # a transport ends some steps after it was told to
             await asyncio.sleep(0)
@@ -173,7 +172,7 @@ class Poster:
             async with asyncio.timeout_at(ends_at_s):
                 connection = await self._connect(post.origin, post.deadline_s)
         except asyncio.CancelledError:
-            post.then(NoAnswer("the connection was closed by the bridge, which ends"))
+            post.then(NoAnswer("the bridge closed it, for it ends"))
             raise
         except Exception as error:  # noqa: BLE001 (whatever it is, who waits must be told)
             post.then(error)
@@ -181,11 +180,8 @@ class Poster:
             connection.send(post.message, ends_at_s, post.then)
 
     async def _connect(self, origin: Origin, deadline_s: float) -> Connection:
-        addresses = await _in_thread(lambda: self._lookup(origin.host, origin.port))
-        if not self._allow_private:
-            addresses = public_only(addresses)
-            if not addresses:
-                raise PrivateAddress("the host's name resolves to no public address")
+        found = await _in_thread(lambda: self._lookup(origin.host, origin.port))
+        addresses = allowed(found, self._allow_private)
         for address in addresses[:-1]:
             try:
                 return await self._connect_to(address, origin, deadline_s)

@@ -178,13 +178,21 @@ def test_a_refused_connection_is_tried_again(clint: ClintClient) -> None:
     assert (answer.outcome, answer.code) == (Outcome.RETRY, "clint.connection")
 
 
-@pytest.mark.parametrize("said", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 ab OK\r\n\r\n"])
-def test_what_is_no_http_is_tried_again(clint: ClintClient, said: bytes) -> None:
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (b"", "it was closed without an answer"),
+        (b"SSH-2.0-OpenSSH\r\n", "what came is no HTTP/1.1"),
+        (b"HTTP/1.1 ab OK\r\n\r\n", "what came is no HTTP/1.1"),
+    ],
+)
+def test_what_is_no_http_is_tried_again(clint: ClintClient, said: bytes, why: str) -> None:
     """A connection that closes or answers something else is a fault of the moment."""
     with RawPeer(lambda connection: connection.sendall(said) if said else None) as peer:
         answer = send(clint, peer.url)
 
     assert (answer.outcome, answer.code) == (Outcome.RETRY, "clint.connection")
+    assert answer.detail == f"the connection failed: {why}"
 
 
 def test_a_name_that_does_not_exist_is_tried_again(clint: ClintClient) -> None:
