@@ -33,10 +33,11 @@ _HEAD = ("at", "level", "action", "logger")
 
 def configure(level: str = "info", *, json: bool = True, stream: TextIO | None = None) -> None:
     """Send the records of the bridge and of its libraries, from that level on, to the stream or standard output."""
+    lines = _Lines(stream)
     structlog.configure(
         processors=[structlog.processors.add_log_level, _format_exception, _record, _renderer(json)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Lines(stream),
+        logger_factory=lambda *_: lines,
         # A logger that a module keeps would otherwise go on with the configuration it met first.
         cache_logger_on_first_use=False,
     )

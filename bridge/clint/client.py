@@ -49,11 +49,10 @@ _HTTP = 80
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A destination's URL as a request needs it, or what is wrong with it."""
+    """A destination's URL as a request needs it."""
 
     origin: Origin
     head: str
-    problem: str | None
 
 
 class ClintClient:
@@ -75,7 +74,7 @@ class ClintClient:
         self._deadline_s = deadline_s
         self._allow_private = allow_private
         self._clock_ms = clock_ms
-        self._targets: dict[str, _Target] = {}
+        self._targets: dict[str, _Target | str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -104,9 +103,9 @@ class ClintClient:
         It is given None where `may_go`, asked at the last moment, says no.
         """
         target = self._target(url)
-        if target.problem is not None:
+        if isinstance(target, str):
             # Nothing may be lost for a typing error in a setting: the destination pauses until a person mends it.
-            detail = f"the destination's URL {target.problem}; mend it and resume the destination"
+            detail = f"the destination's URL {target}; mend it and resume the destination"
             then(_answer(Verdict(Outcome.REMOVED, "clint.url", detail)))
             return
         body = payload.encode(errors="replace")
@@ -117,14 +116,15 @@ class ClintClient:
         head = (
             f"{target.head}{_STANDING}Idempotency-Key: {idempotency_key}\r\n{trace}Content-Length: {len(body)}\r\n\r\n"
         )
-        begun_s: list[float] = []
+        begun_s = 0.0
 
         def may_begin() -> bool:
-            begun_s.append(time.monotonic())
+            nonlocal begun_s
+            begun_s = time.monotonic()
             return may_go()
 
         def tell(reply: Reply | Exception | None) -> None:
-            then(None if reply is None else self._concluded(reply, begun_s[0]))
+            then(None if reply is None else self._concluded(reply, begun_s))
 
         self._poster.post(Post(target.origin, head.encode() + body, self._deadline_s, may_begin, tell))
 
@@ -152,22 +152,18 @@ class ClintClient:
         self.begin(url, text, idempotency_key, answers.put, traceparent=traceparent)
         return cast("Answer", answers.get())
 
-    def _target(self, url: str) -> _Target:
-        target = self._targets.get(url)
-        if target is None:
-            problem = check_url(url, self._allow_private)
-            target = _Target(Origin(False, "", 0), "", problem)
-            if problem is None:
-                parts = httpx.URL(url)
-                secure = parts.scheme == "https"
-                origin = Origin(secure, parts.raw_host.decode("ascii"), parts.port or (_HTTPS if secure else _HTTP))
-                target = _Target(
-                    origin,
-                    f"POST {parts.raw_path.decode('ascii')} HTTP/1.1\r\nHost: {parts.netloc.decode('ascii')}\r\n",
-                    None,
-                )
-            self._targets[url] = target  # the environment names the URLs, so they are few
-        return target
+    def _target(self, url: str) -> _Target | str:
+        """Return where the URL leads, or what is wrong with it; the environment names the URLs, so they are few."""
+        if url not in self._targets:
+            self._targets[url] = check_url(url, self._allow_private) or _target_of(httpx.URL(url))
+        return self._targets[url]
+
+
+def _target_of(url: httpx.URL) -> _Target:
+    secure = url.scheme == "https"
+    origin = Origin(secure, url.raw_host.decode("ascii"), url.port or (_HTTPS if secure else _HTTP))
+    head = f"POST {url.raw_path.decode('ascii')} HTTP/1.1\r\nHost: {url.netloc.decode('ascii')}\r\n"
+    return _Target(origin, head)
 
 
 def _answer(verdict: Verdict, duration_ms: int = 0, status: int | None = None, excerpt: str = "") -> Answer:

@@ -8,15 +8,13 @@ answer counts from its status on: what breaks off, drips or never ends after it 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, cast
 
 import httptools
 
-from bridge.clint.network import AT_ONCE
+from bridge.clint.network import forget
 
 MAX_ANSWER_BYTES = 64 * 1024
 """More than this of an answer is not read; what has no status by then is none."""
@@ -178,11 +176,6 @@ class Connection(asyncio.Protocol):
             self.free_since_s = self._loop.time()
             self._keeper.free(self)
         else:
-            self._forget()
+            forget(self._transport.get_extra_info("socket"))
+            self._transport.abort()
         then(self._reply if error is None or self._reply.status else error)
-
-    def _forget(self) -> None:
-        # What was not taken must not be repeated by the kernel after the request was given up.
-        with suppress(OSError):
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
-        self._transport.abort()

@@ -14,6 +14,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
@@ -26,7 +27,7 @@ KEEPALIVE_S = 4.0
 """How long an idle connection is kept: shorter than the 5 s after which common servers close one. To be closed in the
 moment in which it is used again is a failed attempt."""
 
-AT_ONCE = struct.pack("ii", 1, 0)
+_AT_ONCE = struct.pack("ii", 1, 0)
 """SO_LINGER: a close that waits for nothing and leaves nothing to be sent."""
 
 _ends_at_s: ContextVar[float | None] = ContextVar("ends_at_s", default=None)
@@ -49,27 +50,29 @@ def lookup(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
-def resolve(
-    host: str, port: int, timeout_s: float | None, lookup: Callable[[str, int], list[str]] = lookup
-) -> list[str]:
-    """Return the host's addresses; the system's own resolver has no timeout, so a thread asks it."""
-    found: list[str] = []
-    problem: list[NameNotResolved] = []
+def asked(host: str, port: int, lookup: Callable[[str, int], list[str]] = lookup) -> Future[list[str]]:
+    """Begin to look up a host's addresses, in a thread of its own: the system's resolver has no timeout."""
+    found: Future[list[str]] = Future()
+    found.set_running_or_notify_cancel()  # so that whoever gives up waiting leaves the thread in peace
 
     def ask() -> None:
         try:
-            found.extend(lookup(host, port))
-        except NameNotResolved as error:
-            problem.append(error)
+            found.set_result(lookup(host, port))
+        except Exception as error:  # noqa: BLE001 (raised again where it is waited for)
+            found.set_exception(error)
 
-    resolver = threading.Thread(target=ask, name="resolver", daemon=True)
-    resolver.start()
-    resolver.join(timeout_s)
-    if problem:
-        raise problem[0]
-    if not found:
-        raise httpcore.ConnectTimeout("the host's name was not resolved in time")
+    threading.Thread(target=ask, name="resolver", daemon=True).start()
     return found
+
+
+def resolve(
+    host: str, port: int, timeout_s: float | None, lookup: Callable[[str, int], list[str]] = lookup
+) -> list[str]:
+    """Return the host's addresses; raise NameNotResolved, or httpcore's ConnectTimeout."""
+    try:
+        return asked(host, port, lookup).result(timeout_s)
+    except TimeoutError:
+        raise httpcore.ConnectTimeout("the host's name was not resolved in time") from None
 
 
 def allowed(addresses: list[str], allow_private: bool) -> list[str]:
@@ -136,8 +139,7 @@ class _Stream(httpcore.NetworkStream):
         try:
             yield
         except BaseException:
-            with suppress(OSError):
-                self.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+            forget(self.get_extra_info("socket"))
             raise
 
     def close(self) -> None:
@@ -150,6 +152,12 @@ class _Stream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+def forget(sock: socket.socket) -> None:
+    """Let the close that follows throw away what was not taken, instead of having the kernel repeat it."""
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
 
 def repeats_for(seconds: float | None) -> Iterator[tuple[int, int, int]]:

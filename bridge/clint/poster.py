@@ -14,13 +14,12 @@ import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.certificates import authorities
 from bridge.clint.connection import Connection, NoAnswer, Origin, Reply
-from bridge.clint.network import KEEPALIVE_S, allowed, lookup, repeats_for
+from bridge.clint.network import KEEPALIVE_S, allowed, asked, lookup, repeats_for
 
 CONNECT_TIMEOUT_S = 5.0
 """How long one address of a host is tried."""
@@ -155,10 +154,8 @@ class Poster:
         loop = asyncio.get_running_loop()
         oldest_s = loop.time() - self._keepalive_s
         for origin, idle in list(self._idle.items()):
-            for connection in idle:
-                if connection.free_since_s <= oldest_s:
-                    connection.close()
-            idle[:] = [connection for connection in idle if connection.free_since_s > oldest_s]
+            while idle and idle[0].free_since_s <= oldest_s:  # the last freed is the last of the list
+                idle.pop(0).close()
             if not idle:
                 del self._idle[origin]
         self._tidying = bool(self._idle)
@@ -180,7 +177,7 @@ class Poster:
             connection.send(post.message, ends_at_s, post.then)
 
     async def _connect(self, origin: Origin, deadline_s: float) -> Connection:
-        found = await _in_thread(lambda: self._lookup(origin.host, origin.port))
+        found = await asyncio.wrap_future(asked(origin.host, origin.port, self._lookup))
         addresses = allowed(found, self._allow_private)
         for address in addresses[:-1]:
             try:
@@ -212,28 +209,3 @@ class Poster:
             sock.close()
             raise
         return connection
-
-
-async def _in_thread(ask: Callable[[], Sequence[str]]) -> list[str]:
-    """Return what a thread of its own finds: the system's resolver has no timeout, and must hold up nobody else."""
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[str]] = loop.create_future()
-
-    def tell(result: list[str] | Exception) -> None:
-        if found.done():
-            return  # nobody waits any more
-        if isinstance(result, Exception):
-            found.set_exception(result)
-        else:
-            found.set_result(result)
-
-    def work() -> None:
-        try:
-            result: list[str] | Exception = list(ask())
-        except Exception as error:  # noqa: BLE001 (raised again where it is waited for)
-            result = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(tell, result)
-
-    threading.Thread(target=work, name="resolver", daemon=True).start()
-    return await found

@@ -67,11 +67,14 @@ def begin(
     number = owed.attempts + 1
 
     def may_go() -> bool:
+        if clock_ms() + longest_ms > lease.until_ms:
+            return False
         reached("deliver.before_send")
-        return clock_ms() + longest_ms <= lease.until_ms
+        return True
 
     def told(answer: Answer | None) -> None:
-        reached("deliver.after_send")
+        if answer is not None:
+            reached("deliver.after_send")
         then(Sent(owed, number, lease.fence, answer))
 
     key = idempotency_key(owed.account, owed.event_key, owed.mapping, owed.replay)

@@ -78,18 +78,13 @@ class BoundedInterpreter(visitor.TreeInterpreter):
         return flat
 
 
-class _Here(threading.local):
-    """What each thread has of its own: a field is worked out sooner than one is made."""
+class Interpreters(threading.local):
+    """An interpreter for each thread: a field is worked out sooner than one is made."""
 
-    made: BoundedInterpreter | None = None
+    def __init__(self, options: Any) -> None:
+        self._made = BoundedInterpreter(options)
 
-
-_here = _Here()
-
-
-def interpreter(options: Any) -> BoundedInterpreter:
-    """Return this thread's interpreter, which has these options since it was made, with the whole budget."""
-    if _here.made is None:
-        _here.made = BoundedInterpreter(options)
-    _here.made.left = WORK
-    return _here.made
+    def begin(self) -> BoundedInterpreter:
+        """Return this thread's, with the whole budget."""
+        self._made.left = WORK
+        return self._made

@@ -19,7 +19,7 @@ from jmespath import exceptions, lexer, parser
 from jmespath import functions as jmespath_functions
 
 from bridge.mapping import dates
-from bridge.mapping.budget import TooMuchWork, interpreter
+from bridge.mapping.budget import Interpreters, TooMuchWork
 from bridge.mapping.document import Node, Scalar
 from bridge.mapping.evaluation import Run, runner
 from bridge.mapping.findings import Findings, Spot, did_you_mean, shown
@@ -33,7 +33,7 @@ MAX_DEPTH = 60
 
 _CONSTANTS = frozenset({"null", "~", "true", "false"})
 _FUNCTIONS = Functions()
-_OPTIONS = jmespath.Options(custom_functions=_FUNCTIONS)
+_interpreters = Interpreters(jmespath.Options(custom_functions=_FUNCTIONS))
 _JMESPATH_NAMES = jmespath_functions.TYPES_MAP
 """Python's name of a type to JMESPath's: an error about a list's element names the former."""
 # Texts come first, so that a backtick inside one is no literal's beginning.
@@ -66,7 +66,7 @@ class EvaluationFailed(Exception):
 def evaluate(expression: Expression, context: dict[str, Any]) -> Any:
     """Return the expression's value in the context."""
     try:
-        return expression.run(context, interpreter(_OPTIONS))
+        return expression.run(context, _interpreters.begin())
     except TooMuchWork:
         raise EvaluationFailed("takes too much work or makes too large a value; make it simpler") from None
     except FunctionFailed as error:

@@ -205,6 +205,8 @@ class _Reader:
     def mapping(self, text: str, path: str) -> Mapping:
         """Return the mapping; only called where nothing found is an error."""
         entries = self._entries
+        filter_names = _names(lint.expressions_of_condition(self._filter))
+        field_names = _names(lint.expressions_of_fields(self._fields))
         return Mapping(
             name=PurePath(path).stem,
             path=path,
@@ -222,21 +224,13 @@ class _Reader:
             routes=tuple(route for route, _ in self._routes),
             verify=entries.text("verify") == "true",
             tests=tuple(self._cases),
-            filter_needs=_needs(lint.expressions_of_condition(self._filter)),
-            field_needs=_needs(lint.expressions_of_fields(self._fields)),
-            derived=_derived([*lint.expressions_of_condition(self._filter), *lint.expressions_of_fields(self._fields)]),
+            filter_needs=filter_names & FETCHABLE | needs_of(filter_names),
+            field_needs=field_names & FETCHABLE | needs_of(field_names),
+            derived=(filter_names | field_names) & DERIVED.keys(),
         )
 
 
-def _needs(expressions: Iterable[Expression]) -> frozenset[str]:
-    needs: set[str] = set()
-    for expression in expressions:
-        # The whole context (`@`) may hold anything, so everything that can be fetched is.
-        needs |= FETCHABLE if () in expression.paths else expression.names & FETCHABLE | needs_of(expression.names)
-    return frozenset(needs)
-
-
-def _derived(expressions: Iterable[Expression]) -> frozenset[str]:
-    whole = any(() in expression.paths for expression in expressions)
-    names = frozenset[str]().union(*(expression.names for expression in expressions))
-    return frozenset(DERIVED) if whole else names & DERIVED.keys()
+def _names(expressions: Iterable[Expression]) -> frozenset[str]:
+    """Return what the expressions read of the context; the whole of it (`@`) may hold anything."""
+    anything = FETCHABLE | DERIVED.keys()
+    return frozenset[str]().union(*(anything if () in one.paths else one.names for one in expressions))

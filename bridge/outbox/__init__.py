@@ -2,9 +2,8 @@
 
 It is given leases, turn by turn. One transaction of a turn records the answers that came in and claims what is due
 next, so that a commit is shared by many deliveries of many lanes; then what was claimed is handed to the client, whose
-own thread sends.
-An outcome that can't be written down is tried until it can: sending again is the last resort, and only for another
-owner of the lane.
+own thread sends. An outcome that can't be written down is tried until it can: sending again is the last resort, and
+only for another owner of the lane.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ log = logger(__name__)
 
 GATHER_S = 0.015
 """How long answers that came in wait for others, to share a transaction with them, while half of the sends are out."""
-LOOK_S = 0.002
+_LOOK_S = 0.002
 """How often they are looked for meanwhile."""
 _WRITE_AGAIN_S = 0.5
 _WRITE_TRIES_AT_END = 20  # a worker that is asked to stop does not wait for the database for ever
@@ -159,7 +158,7 @@ class Outbox:
                 while self._arrivals.empty():
                     if time.monotonic() >= ends_s:
                         return
-                    time.sleep(LOOK_S)
+                    time.sleep(_LOOK_S)
                 arrived = self._arrivals.get_nowait()
 
     def wake(self) -> None:

@@ -13,6 +13,7 @@ from gunicorn import util
 from gunicorn.http import wsgi
 
 READ_WITHIN_S = 10.0
+"""How long a client is waited for, which sends its request or takes its answer."""
 
 
 class Socket(socket.socket):
