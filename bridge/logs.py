@@ -28,7 +28,8 @@ from bridge.redaction import redact, redact_all
 # request and say nothing that the bridge's own records do not.
 _QUIET = ("httpx", "httpcore", "urllib3", "rq", "rq.worker", "werkzeug", "alembic")
 
-_HEAD = ("at", "level", "action", "logger")
+_HEAD = frozenset({"at", "level", "action", "logger"})
+_AS_THEY_ARE = frozenset({int, float, bool, type(None)})
 
 
 def configure(level: str = "info", *, json: bool = True, stream: TextIO | None = None) -> None:
@@ -176,7 +177,8 @@ def _record(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDic
     }
     for key, value in fields.items():
         if key not in _HEAD:
-            record[key] = value if type(value) is int else redact_all(value)
+            kind = type(value)
+            record[key] = value if kind in _AS_THEY_ARE else redact(value) if kind is str else redact_all(value)
     return record
 
 

@@ -144,6 +144,8 @@ def _text(value: object) -> str:
 
 def _storable(text: str) -> str:
     """Return the text, or its hash where a database would refuse or cut it (NUL, half a character, too long)."""
+    if len(text) <= MAX_TEXT and text.isascii() and "\x00" not in text:
+        return text  # nearly all of them
     raw = text.encode(errors="surrogatepass")
     if len(text) <= MAX_TEXT and "\x00" not in text and raw == text.encode(errors="replace"):
         return text

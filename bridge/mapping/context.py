@@ -10,7 +10,9 @@ from bridge.mapping.derived import DERIVED, derive
 from bridge.mapping.parts import FETCHABLE
 from bridge.mapping.values import Unreadable, as_decimal
 
-EVERY_DERIVED = frozenset(DERIVED)
+FEE = "fee"
+WORKED_OUT = frozenset({FEE, *DERIVED})
+"""What is in no object, and must be worked out for whoever reads it."""
 
 
 def build_context(
@@ -22,11 +24,11 @@ def build_context(
     fetched: dict[str, Any],
     *,
     today: str | None = None,
-    derived: frozenset[str] = EVERY_DERIVED,
+    derived: frozenset[str] = WORKED_OUT,
 ) -> dict[str, Any]:
     """Return the context of one event; `today` (yyyy-mm-dd) is the day in Brasília unless a test names another.
 
-    Of the derived values it has those named: who knows what will be read spares the others.
+    Of what is worked out it has those named: who knows what will be read spares the others.
 
     The event's own object wins over a fetched one of the same name, because it is what Asaas said in this event. An
     object that was looked for and does not exist is None in `fetched`, and null to expressions.
@@ -34,15 +36,16 @@ def build_context(
     today = today or brasilia_day()
     context: dict[str, Any] = {
         **fetched,
-        **derive(entity_object if entity_key == "payment" else {}, fetched, today, derived),
+        **derive(entity_object if entity_key == "payment" else {}, fetched, today, derived & DERIVED.keys()),
         "event": event_name,
         "account": account,
         "environment": environment,
         "today": today,
-        "fee": _fee(entity_object),
     }
+    if FEE in derived:
+        context[FEE] = _fee(entity_object)
     # Last, but never over the names above: an envelope whose only object is its `account` block has no entity.
-    if entity_key and entity_key not in {"event", "account", "environment", "today", "fee", *DERIVED}:
+    if entity_key and entity_key not in {"event", "account", "environment", "today", *WORKED_OUT}:
         context[entity_key] = entity_object
     return context
 

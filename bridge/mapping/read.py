@@ -14,7 +14,8 @@ from typing import Literal, cast
 from bridge.mapping import lint
 from bridge.mapping.cases import build_cases
 from bridge.mapping.conditions import build_condition
-from bridge.mapping.derived import DERIVED, needs_of
+from bridge.mapping.context import WORKED_OUT
+from bridge.mapping.derived import needs_of
 from bridge.mapping.document import MAX_CHARACTERS, Block, Sequence, read_document
 from bridge.mapping.entries import Entries, read_entries
 from bridge.mapping.expressions import Expression
@@ -226,11 +227,11 @@ class _Reader:
             tests=tuple(self._cases),
             filter_needs=filter_names & FETCHABLE | needs_of(filter_names),
             field_needs=field_names & FETCHABLE | needs_of(field_names),
-            derived=(filter_names | field_names) & DERIVED.keys(),
+            derived=(filter_names | field_names) & WORKED_OUT,
         )
 
 
 def _names(expressions: Iterable[Expression]) -> frozenset[str]:
     """Return what the expressions read of the context; the whole of it (`@`) may hold anything."""
-    anything = FETCHABLE | DERIVED.keys()
+    anything = FETCHABLE | WORKED_OUT
     return frozenset[str]().union(*(anything if () in one.paths else one.names for one in expressions))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar, cast
 
@@ -43,48 +44,49 @@ class SharedCounts:
     def __init__(self, link: Link, flush_s: float = FLUSH_S) -> None:
         self._link = link
         self._flush_s = flush_s
-        self._pending: dict[Series, float] = {}
+        self._pending = defaultdict[Series, float](int)
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._timer: threading.Timer | None = None
 
     def add(self, family: Family, *labels: str, by: int = 1) -> None:
         """Count."""
-        self._put({(family, labels, ""): by})
+        with self._lock:
+            self._pending[family, labels, ""] += by
+            self._hand_on_soon()
 
     def observe(self, family: Family, value_s: float, *labels: str) -> None:
         """Note one duration in a histogram."""
         bucket = str(bisect_left(family.bounds, value_s))
-        self._put({(family, labels, bucket): 1, (family, labels, SUM): value_s})
-
-    def _put(self, more: Mapping[Series, float]) -> None:
         with self._lock:
-            for series, by in more.items():
-                self._pending[series] = self._pending.get(series, 0) + by
-            if self._timer is None:
-                # Made when there is something to hand on: threads do not survive a web server's fork.
-                self._timer = threading.Timer(self._flush_s, self._flush_in_time)
-                self._timer.daemon = True
-                self._timer.start()
+            self._pending[family, labels, bucket] += 1
+            self._pending[family, labels, SUM] += value_s
+            self._hand_on_soon()
+
+    def _hand_on_soon(self) -> None:
+        if self._timer is None:
+            # Made when there is something to hand on: threads do not survive a web server's fork.
+            self._timer = threading.Timer(self._flush_s, self._flush_in_time)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _flush_in_time(self) -> None:
         self.flush()
         with self._lock:
             self._timer = None
-            left = bool(self._pending)
-        if left:
-            self._put({})  # counted meanwhile, or Redis is away: again in a while
+            if self._pending:
+                self._hand_on_soon()  # counted meanwhile, or Redis is away
 
     def flush(self) -> bool:
         """Hand on what has gathered; return False where Redis did not take it."""
         with self._flushing:
             with self._lock:
-                pending, self._pending = self._pending, {}
+                pending, self._pending = self._pending, defaultdict[Series, float](int)
             if not pending or self._link.ask(lambda redis: _add(redis, pending)):
                 return True
             with self._lock:
                 for series, by in pending.items():
-                    self._pending[series] = self._pending.get(series, 0) + by
+                    self._pending[series] += by
             return False
 
     def totals(self) -> dict[Series, float] | None:

@@ -126,7 +126,7 @@ class Processor:
             search.write(connection, terms)
             reached("process.before_commit")
         reached("process.after_commit")
-        self._terms.written(terms)
+        self._terms.written(terms, batch.plans, batch.fetched)
         with together():
             say(batch.plans, decided, self._observer, now_ms, self._clock_ms())
         return bool(decided.done), lost

@@ -17,6 +17,7 @@ from bridge.journal.search import Term
 from bridge.process.plan import Plan
 
 REMEMBERED = 20_000
+CUSTOMERS = 2_000
 FOR_S = 24 * 3600.0
 """How long what was written is taken to be there: retention removes what leads to events that are gone."""
 
@@ -24,35 +25,50 @@ FOR_S = 24 * 3600.0
 class Terms:
     """The terms that one process wrote lately."""
 
-    def __init__(self, remembered: int = REMEMBERED, for_s: float = FOR_S) -> None:
+    def __init__(self, remembered: int = REMEMBERED, for_s: float = FOR_S, customers: int = CUSTOMERS) -> None:
         self._remembered = remembered
+        self._most_customers = customers
         self._for_s = for_s
         self._since_s = time.monotonic()
         self._known: OrderedDict[Term, None] = OrderedDict()
+        self._customers: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
+        """What Asaas said of customers all of whose terms are written: enrichment gives the same object for a while."""
         self._lock = Lock()
 
     def of(self, plans: Sequence[Plan], fetched: Sequence[dict[str, Any] | BridgeError]) -> list[Term]:
         """Return what is to be written for these events and what Asaas said of them."""
-        found = [term for pair in zip(plans, fetched, strict=True) for term in _terms(*pair)]
         with self._lock:
             if time.monotonic() - self._since_s > self._for_s:
                 self._known.clear()
+                self._customers.clear()
                 self._since_s = time.monotonic()
+            found: list[Term] = []
+            for plan in plans:
+                found += search.terms_of_object(plan.event.account, plan.event.object_id, plan.entity)
+            for (account, subject), customer in _customers(plans, fetched).items():
+                if self._customers.get((account, subject)) is not customer:
+                    found += search.terms_of_customer(account, subject, customer)
             return [term for term in dict.fromkeys(found) if term not in self._known]
 
-    def written(self, terms: Iterable[Term]) -> None:
-        """Remember that these are in the journal."""
+    def written(
+        self, terms: Iterable[Term], plans: Sequence[Plan], fetched: Sequence[dict[str, Any] | BridgeError]
+    ) -> None:
+        """Remember that these, which `of` returned for the events, are in the journal."""
         with self._lock:
-            for term in terms:
-                self._known[term] = None
+            self._known.update(dict.fromkeys(terms))
+            self._customers.update(_customers(plans, fetched))
             while len(self._known) > self._remembered:
                 self._known.popitem(last=False)
+            while len(self._customers) > self._most_customers:
+                self._customers.popitem(last=False)
 
 
-def _terms(plan: Plan, fetched: dict[str, Any] | BridgeError) -> list[Term]:
-    event = plan.event
-    found = search.terms_of_object(event.account, event.object_id, plan.entity)
-    customer = fetched.get("customer") if isinstance(fetched, dict) else None
-    if isinstance(customer, dict):
-        found += search.terms_of_customer(event.account, event.subject, customer)
-    return found
+def _customers(
+    plans: Sequence[Plan], fetched: Sequence[dict[str, Any] | BridgeError]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return by account and id what Asaas said of the events' customers."""
+    return {
+        (plan.event.account, plan.event.subject): customer
+        for plan, said in zip(plans, fetched, strict=True)
+        if isinstance(said, dict) and isinstance(customer := said.get("customer"), dict)
+    }

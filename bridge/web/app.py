@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
+from typing import Any
 
 from flask import Flask, jsonify
 from flask.typing import ResponseReturnValue
@@ -23,13 +25,19 @@ from bridge.web.webhooks import MAX_BODY_BYTES, webhooks
 log = logger(__name__)
 
 
+class _App(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function as it is: none of ours is asynchronous, and Flask looks at each for every request."""
+        return func
+
+
 def create_app(runtime: Runtime, *, bound_to: str | None = None, secret_key: str | None = None) -> Flask:
     """Return the application; nothing is opened or started before the first request.
 
     `bound_to` is the address that it is served at, where that is not BRIDGE_HOST; `secret_key` signs sessions, and
     must be one for all processes of one server.
     """
-    app = Flask("bridge", static_folder=None)
+    app = _App("bridge", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1  # one more, so that the door can tell a body cut off there
     # No redirects of werkzeug's own (/webhooks/asaas/default to the path without a name): Asaas takes them as failures.
     app.url_map.redirect_defaults = False

@@ -7,10 +7,11 @@ have come from the account's own Asaas.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from bridge.asaas.webhook import check_token, parse_event
 from bridge.errors import AddressNotAllowed, BodyTooLarge, NotAnEvent, UnknownAccount, WrongToken
@@ -19,12 +20,32 @@ from bridge.journal.door import NEW_TOKEN, OLD_TOKEN
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT
 from bridge.web.callers import Callers
+from bridge.web.console.headers import FOR_PROGRAMS
 from bridge.web.refusals import Refusals
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 MAX_BODY_BYTES = 1024 * 1024
-_RECEIVED = b'{"received":true}\n'
 
 webhooks = Blueprint("webhooks", __name__)
+
+
+class _Received(Response):
+    """The answer to every event that is kept: one for all, for putting it together took longer than reading the event.
+
+    Nothing may change it: hooks of the application only add what it has already.
+    """
+
+    def __call__(self, _environ: WSGIEnvironment, start_response: StartResponse) -> tuple[bytes]:
+        """Answer as WSGI does."""
+        start_response("200 OK", list(_HEAD))
+        return (_BODY,)
+
+
+_BODY = b'{"received":true}\n'
+_RECEIVED = _Received(_BODY, mimetype="application/json", headers=FOR_PROGRAMS)
+_HEAD = tuple(_RECEIVED.headers)
 
 
 @webhooks.post("/webhooks/asaas", defaults={"account": DEFAULT})
@@ -41,7 +62,7 @@ def receive(account: str) -> ResponseReturnValue:
         current_app.extensions["bridge"].observer.refused(whose, error.code)
         raise
     reached("ingress.before_answer")
-    return Response(_RECEIVED, mimetype="application/json")
+    return _RECEIVED
 
 
 def _keep(account: str) -> None:
@@ -73,13 +94,12 @@ def _keep(account: str) -> None:
 
 
 def _body() -> bytes:
+    # A body in chunks has no length to refuse beforehand. As gunicorn gives it, the input ends with the request.
+    too_long = (request.content_length or 0) > MAX_BODY_BYTES
     try:
-        body = request.get_data(cache=False)
-    except RequestEntityTooLarge:
-        body = None
+        body: bytes = b"" if too_long else request.environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
     except (OSError, ParseException) as error:
         raise NotAnEvent(f"the body did not come as HTTP says, got {type(error).__name__}") from None
-    # A body in chunks has no length to refuse beforehand, and werkzeug cuts it off at the limit without a word.
-    if body is None or len(body) > MAX_BODY_BYTES:
+    if too_long or len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge(f"the body must not be over {MAX_BODY_BYTES} bytes")
     return body

@@ -7,6 +7,9 @@ socket's mode twice for a request and writes the head and the body of an answer 
 from __future__ import annotations
 
 import socket
+import time
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
 from gunicorn import util
@@ -50,7 +53,12 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
 
     def default_headers(self) -> list[str]:
         """Return the lines that every answer begins with."""
-        return [line for line in super().default_headers() if not line.startswith("Server:")]
+        lines = [
+            f"HTTP/{self.req.version[0]}.{self.req.version[1]} {self.status}\r\n",
+            f"Date: {_date(int(time.time()))}\r\n",
+            f"Connection: {'close' if self.should_close() else 'keep-alive'}\r\n",
+        ]
+        return [*lines, "Transfer-Encoding: chunked\r\n"] if self.chunked else lines
 
     def send_headers(self) -> None:
         """Make the head ready to leave."""
@@ -75,3 +83,8 @@ class Response(wsgi.Response):  # type: ignore[misc]  # gunicorn has no types
         if self._head:
             head, self._head = self._head, b""
             util.write(self.sock, head)
+
+
+@lru_cache(1)
+def _date(now_s: int) -> str:
+    return formatdate(now_s, usegmt=True)

@@ -30,12 +30,13 @@ class Notes:
         self.lanes: list[int] = []
         self.fault = fault
 
-    def wake_all(self, lanes: Iterable[int]) -> None:
+    def wake_all(self, lanes: Iterable[int]) -> bool:
         """Note the lanes, or fail once."""
         if self.fault:
             fault, self.fault = self.fault, None
             raise fault
         self.lanes += lanes
+        return True
 
 
 def test_a_wake_up_names_its_lane(redis: Redis) -> None:
@@ -51,8 +52,11 @@ def test_lanes_that_are_woken_together_coalesce_too(redis: Redis) -> None:
     """Those of them that were asked for already are left out."""
     wakeups = Wakeups(redis)
     wakeups.wake(5)
-    wakeups.wake_all([3, 5, 9])
 
+    assert wakeups.wake_all([3, 5, 9])
+    assert queued(redis) == [5, 3, 9]
+    assert not wakeups.wake_all([3, 9])
+    assert not wakeups.wake_all([])
     assert queued(redis) == [5, 3, 9]
 
 

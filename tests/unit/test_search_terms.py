@@ -34,7 +34,7 @@ def test_a_charge_and_its_customer_are_written_once() -> None:
         Term("ana@example.com", Kind.SUBJECT, "default", "cus_1"),
     ]
     assert terms.of(*batch) == fresh  # a commit that failed is made again
-    terms.written(fresh)
+    terms.written(fresh, *batch)
     assert terms.of(*batch) == []
 
 
@@ -43,7 +43,7 @@ def test_after_a_day_everything_is_written_again() -> None:
     terms = Terms(for_s=0)
     batch = [plan("pay_1", invoiceNumber="7")], [dict[str, object]()]
     fresh = terms.of(*batch)
-    terms.written(fresh)
+    terms.written(fresh, *batch)
 
     assert terms.of(*batch) == fresh
 
@@ -51,8 +51,26 @@ def test_after_a_day_everything_is_written_again() -> None:
 def test_what_was_written_long_ago_is_forgotten() -> None:
     """The memory of a process is bounded; to write a term again does no harm."""
     terms = Terms(remembered=1)
-    first = terms.of([plan("pay_1", invoiceNumber="7")], [{}])
-    terms.written(first)
-    terms.written(terms.of([plan("pay_2", invoiceNumber="8")], [{"customer": None}]))
+    batch = [plan("pay_1", invoiceNumber="7")], [dict[str, object]()]
+    first = terms.of(*batch)
+    terms.written(first, *batch)
+    other = [plan("pay_2", invoiceNumber="8")], [{"customer": None}]
+    terms.written(terms.of(*other), *other)
 
     assert terms.of([plan("pay_1", invoiceNumber="7")], [AsaasRejected()]) == first
+
+
+def test_a_customer_of_whom_nothing_new_is_said_is_not_looked_at_again() -> None:
+    """Enrichment gives the same object for a while; what it fetches anew is looked at, and so is another customer."""
+    terms = Terms(customers=1)
+    ana = {"name": "Ana"}
+    known = [plan("pay_1")], [{"customer": ana}]
+    terms.written(terms.of(*known), *known)
+    ana["name"] = "Bia"  # nobody changes it in truth: here it shows that the object is not read
+
+    assert terms.of(*known) == []
+    assert terms.of([plan("pay_1")], [{"customer": dict(ana)}]) == [Term("bia", Kind.SUBJECT, "default", "cus_1")]
+
+    other = [plan("pay_2", "cus_2")], [{"customer": {"name": "Eva"}}]
+    terms.written(terms.of(*other), *other)
+    assert terms.of(*known) == [Term("bia", Kind.SUBJECT, "default", "cus_1")]

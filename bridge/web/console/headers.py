@@ -20,6 +20,9 @@ POLICY = {
     "frame-ancestors": "'none'",
 }
 
+FOR_PROGRAMS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+"""What an answer to a program has: it needs no more than to take it for what it is."""
+
 
 def style_nonce() -> str:
     """Return a nonce for this page's own style elements: an editor must write some, and no page else may."""
@@ -29,10 +32,10 @@ def style_nonce() -> str:
 
 
 def secure(response: Response) -> Response:
-    """Add the headers to an answer; a program needs no more than to take it for what it is."""
+    """Add the headers to an answer."""
     if request.path.startswith(PROGRAMS):
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in FOR_PROGRAMS.items():
+            response.headers.setdefault(name, value)
         return response
     styles = f" 'nonce-{g.style_nonce}'" if "style_nonce" in g else ""
     policy = {**POLICY, "style-src": POLICY["style-src"] + styles}
