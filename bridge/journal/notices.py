@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, func, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Executable, func, select, text, update
 
 from bridge.journal.schema import UNMENDED, notices
+from bridge.journal.upsert import Upsert
 from bridge.model import NoticeLevel
+
+if TYPE_CHECKING:
+    from bridge.journal.upsert import Insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Mended:
     about: str
 
 
-def _upsert(insert: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+def _again(insert: Insert) -> Executable:
     fresh = insert.excluded
     return insert.on_conflict_do_update(
         index_elements=[notices.c.code, notices.c.about],
@@ -62,11 +66,10 @@ def _upsert(insert: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgr
             "last_ms": fresh.last_ms,
             "times": notices.c.times + 1,
         },
-    )
+    ).returning(notices.c.times)
 
 
-# The same statement, which each dialect spells by itself.
-_INSERTS = {"sqlite": _upsert(sqlite.insert(notices)), "postgresql": _upsert(postgresql.insert(notices))}
+_RAISE = Upsert(notices, _again)
 _columns = [notices.c[name] for name in KeptNotice.__slots__]
 
 
@@ -82,7 +85,7 @@ def _changes(connection: Connection, said: Notice | Mended, now_ms: int) -> bool
         query = update(notices).where(notices.c.code == said.code, notices.c.about == said.about, UNMENDED)
         return connection.execute(query.values(closed_ms=now_ms)).rowcount > 0
     times = connection.execute(
-        _INSERTS[connection.dialect.name].returning(notices.c.times),
+        _RAISE.of(connection),
         {**asdict(said), "level": said.level.value, "raised_ms": now_ms, "last_ms": now_ms, "times": 1},
     ).scalar_one()
     return bool(times == 1)

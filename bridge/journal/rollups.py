@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, Connection, Executable, delete, func, literal, select, union, union_all
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.journal.schema_rollups import rollups, tallies
+from bridge.journal.upsert import Upsert
+
+if TYPE_CHECKING:
+    from bridge.journal.upsert import Insert
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -29,16 +33,13 @@ BY = ("account", "mapping", "destination", "event", "verdict")
 _KEY = [rollups.c.hour_ms, *(rollups.c[name] for name in BY)]
 
 
-def _add(insert: sqlite.Insert | postgresql.Insert) -> Executable:
+def _add(insert: Insert) -> Executable:
     new = insert.excluded
     more = {"number": rollups.c.number + new.number, "latency_ms": rollups.c.latency_ms + new.latency_ms}
     return insert.on_conflict_do_update(index_elements=_KEY, set_=more)
 
 
-_ADD = {  # the same statement, which each dialect spells by itself
-    "sqlite": _add(sqlite.insert(rollups)),
-    "postgresql": _add(postgresql.insert(rollups)),
-}
+_ADD = Upsert(rollups, _add)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def fold(connection: Connection, limit: int = FOLD) -> bool:
     if sums:
         names = [column.name for column in _KEY]
         connection.execute(
-            _ADD[connection.dialect.name],
+            _ADD.of(connection),
             # In one order, so that two sweepers can't wait for each other.
             [
                 {**dict(zip(names, key, strict=True)), "number": number, "latency_ms": latency_ms}

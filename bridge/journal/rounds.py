@@ -6,20 +6,17 @@ import json
 from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.journal.schema import meta
+from bridge.journal.upsert import unless_there
 
-_FIRST = {  # the same statement, which each dialect spells by itself
-    "sqlite": sqlite.insert(meta).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(meta).on_conflict_do_nothing(),
-}
+_FIRST = unless_there(meta)
 
 
 def claim(connection: Connection, name: str, every_ms: int, now_ms: int) -> bool:
     """Return whether a round is due and this caller is the one to do it; the next is due after `every_ms`."""
     key = _key(name)
-    connection.execute(_FIRST[connection.dialect.name], {"key": key, "value": "0"})
+    connection.execute(_FIRST.of(connection), {"key": key, "value": "0"})
     next_ms = connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one()
     # One that is further away than a whole round was set when rounds were longer.
     if now_ms < int(next_ms) <= now_ms + every_ms:
@@ -36,7 +33,7 @@ def again_at(connection: Connection, name: str, at_ms: int) -> None:
 def note_result(connection: Connection, name: str, result: Mapping[str, int]) -> None:
     """Keep the numbers that the last round found, such as the charges that are missing."""
     row = {"key": _result_key(name), "value": json.dumps(dict(result))}
-    connection.execute(_FIRST[connection.dialect.name], row)
+    connection.execute(_FIRST.of(connection), row)
     connection.execute(update(meta).where(meta.c.key == row["key"]).values(value=row["value"]))
 
 

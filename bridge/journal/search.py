@@ -18,19 +18,16 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.journal.keys import search_key
 from bridge.journal.schema import events
 from bridge.journal.schema_console import search_terms
+from bridge.journal.upsert import unless_there
 
 MOST = 500
 """Charges and customers that one search goes on with; who finds more looks for too little."""
 
-_INSERTS = {
-    "sqlite": sqlite.insert(search_terms).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(search_terms).on_conflict_do_nothing(),
-}
+_INSERT = unless_there(search_terms)
 _MOST_OF_TERM = 200
 _WORD = re.compile(r"[^\W_]+")
 _OF_CHARGE = ("invoiceNumber", "externalReference", "subscription", "installment", "paymentLink", "pixTransaction")
@@ -80,7 +77,7 @@ def write(connection: Connection, terms: Iterable[Term]) -> None:
     # Always in one order, or two batches could wait for each other's.
     values = sorted((hashed(key, t.text), t.kind.value, t.account, t.ref) for t in rows.values())
     names = ("term", "kind", "account", "ref")
-    connection.execute(_INSERTS[connection.dialect.name], [dict(zip(names, row, strict=True)) for row in values])
+    connection.execute(_INSERT.of(connection), [dict(zip(names, row, strict=True)) for row in values])
 
 
 def refs_of(connection: Connection, event_ids: Collection[int]) -> set[str]:

@@ -26,6 +26,8 @@ def runner(tree: Any, call: Callable[[str, list[Any]], Any]) -> Run:
         return lambda _context, _budget: value
     if kind not in {"subexpression", "function_expression", "or_expression"}:
         return lambda context, budget: budget.visit(tree, context)
+    if kind == "subexpression" and all(child["type"] == "field" for child in children):
+        return _fields([child["value"] for child in children])
     parts = [runner(child, call) for child in children]
     if kind == "subexpression":
         return _path(parts)
@@ -40,6 +42,17 @@ def _field(name: str) -> Run:
         return context.get(name) if isinstance(context, dict) else None
 
     return field
+
+
+def _fields(names: list[str]) -> Run:
+    def fields(context: Any, _budget: BoundedInterpreter) -> Any:
+        for name in names:
+            if not isinstance(context, dict):
+                return None
+            context = context.get(name)
+        return context
+
+    return fields
 
 
 def _path(parts: list[Run]) -> Run:

@@ -12,6 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,2})?")
+_EXACT = 2.0**53
+"""Up to here a whole float is exactly the number that its text says."""
 _BRAZILIAN_NUMBER = re.compile(r"-?(\d{1,3}(\.\d{3}){1,10}|\d{1,30}),\d{1,30}")
 
 
@@ -43,6 +45,8 @@ def is_missing(value: Any) -> bool:
 def as_text(value: Any) -> str:
     """Return a scalar as text; whole numbers have no decimal point, true and false are written as in JSON."""
     if isinstance(value, str):
+        if value.isascii() and "\x00" not in value:
+            return value
         # A NUL can't be kept by PostgreSQL and half a surrogate pair can't be sent as UTF-8; JSON may carry both.
         return value.replace("\x00", "").encode("utf-8", "replace").decode()
     if isinstance(value, bool):
@@ -72,6 +76,8 @@ def as_decimal(value: Any) -> Decimal:
 
 def as_number(value: Any) -> int | float:
     """Return a number for JSON; a whole one as an integer."""
+    if type(value) is float and -_EXACT < value < _EXACT:
+        return int(value) if value.is_integer() else value  # as below, and without the way over its text
     number = as_decimal(value)
     return int(number) if number == number.to_integral_value() else float(number)
 

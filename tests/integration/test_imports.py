@@ -13,6 +13,8 @@ ONLY_AT_TIMES = {
     "ofxtools",
     "watchfiles",
     "waitress",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql",
     "bridge.simulator",
 }
 FOR_THE_WEB = {"flask", "gunicorn", "jinja2", "prometheus_client", "werkzeug"}
@@ -38,7 +40,7 @@ print(*sorted(sys.modules))
 
 @pytest.mark.parametrize("name", FORBIDDEN)
 def test_a_process_imports_only_what_it_works_with(name: str) -> None:
-    """Migrations, tables for a terminal, the demo and the other commands stay out of it."""
+    """Migrations, tables for a terminal, the demo, the other commands and a database not in use stay out of it."""
     told = subprocess.run([sys.executable, "-c", SCRIPT, name], capture_output=True, text=True, check=True)
     imported = set(told.stdout.split())
 

@@ -7,7 +7,7 @@ from typing import Any
 from alembic import context
 
 from bridge.failpoints import reached
-from bridge.journal.schema import metadata
+from bridge.journal.schema import with_partial_indexes
 
 
 def _done(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
@@ -16,7 +16,7 @@ def _done(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=with_partial_indexes(),
     transaction_per_migration=False,
     on_version_apply=_done,
 )
