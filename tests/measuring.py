@@ -1,4 +1,5 @@
-"""Which tests count towards coverage: not those that drive the whole bridge, or one part of it thousands of times.
+"""Which tests count towards coverage: not those that drive the whole bridge, or one part of it thousands of times, nor
+those that do on PostgreSQL what the same test has done on SQLite.
 
 Watching every line doubles what a test takes. What these tests run is held by others, line by line.
 """
@@ -13,6 +14,9 @@ import pytest
 from coverage import Coverage
 
 NOT_COUNTED = (
+    "tests/acceptance/test_demo.py::test_a_killed_demo_leaves_nothing_running",
+    "tests/acceptance/test_demo.py::test_once_ends_with_1",
+    "tests/acceptance/test_demo.py::test_stays_until_it_is_ended",
     "tests/acceptance/test_hosts.py",
     "tests/acceptance/test_mapping_reload.py",
     "tests/acceptance/test_samples.py",
@@ -25,14 +29,17 @@ NOT_COUNTED = (
     "tests/model/",
     "tests/test_bench",
     "tests/torture/",
+    "tests/unit/mapping/test_evaluation.py",
+    "tests/unit/mapping/test_fuzz.py",
 )
+_ON_THE_OTHER_DATABASE = "[postgresql"
 _CHILDREN = "COVERAGE"
 """So the variables begin that let processes which a test starts be measured too."""
 
 
 def is_counted(item: pytest.Item) -> bool:
     """Return whether a test counts."""
-    return not item.nodeid.startswith(NOT_COUNTED)
+    return not item.nodeid.startswith(NOT_COUNTED) and _ON_THE_OTHER_DATABASE not in item.nodeid
 
 
 @contextmanager

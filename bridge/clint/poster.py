@@ -20,7 +20,10 @@ from dataclasses import dataclass
 from bridge.certificates import authorities
 from bridge.clint.connection import Connection, NoAnswer, Origin, Reply
 from bridge.clint.network import KEEPALIVE_S, allowed, asked, lookup, repeats_for
+from bridge.clint.pausing import PausingSelector
 
+BUSY = 8
+"""Answers that are waited for; with fewer each is handled as it comes."""
 CONNECT_TIMEOUT_S = 5.0
 """How long one address of a host is tried."""
 _LOOKS = 8
@@ -72,7 +75,7 @@ class Poster:
         """Let a request be made."""
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop = asyncio.SelectorEventLoop(PausingSelector(self._is_busy))
                 self._thread = threading.Thread(target=self._run, args=(self._loop,), name="post", daemon=True)
                 self._thread.start()
             self._waiting.append(post)
@@ -129,6 +132,9 @@ class Poster:
         task = loop.create_task(self._connect_and_send(post, ends_at_s))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
+
+    def _is_busy(self) -> bool:
+        return len(self._open) - sum(len(idle) for idle in self._idle.values()) >= BUSY
 
     # ------------------------------------------------------------ kept connections
 
