@@ -113,7 +113,7 @@ def test_redacting_twice_changes_nothing(text: str) -> None:
 def test_long_texts_take_no_long_time(piece: str) -> None:
     """The time grows with the length of the text, not with its square."""
     text = piece * (200_000 // len(piece))
-    started_s = time.perf_counter()
+    started_s = time.thread_time()  # of this thread alone: other tests may be at work
     redact(text)
 
-    assert time.perf_counter() - started_s < 2
+    assert time.thread_time() - started_s < 2

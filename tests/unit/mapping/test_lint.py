@@ -36,9 +36,9 @@ def test_text_gives_exactly_these_findings(case: dict[str, Any], root: Path) -> 
     text = repeat["piece"] * repeat["times"] if repeat else case["text"]
     known = Known(frozenset(case.get("accounts", ["default", "matriz"])), frozenset({"default", "vencidas"}), root)
 
-    started = time.monotonic()
+    started = time.thread_time()  # of this thread alone: other tests may be at work
     read = read_mapping(text, "m.yaml", known)
-    took_s = time.monotonic() - started
+    took_s = time.thread_time() - started
 
     found = [f"{one.line}:{one.column} {one.severity} {one.code}: {one.message}" for one in read.findings]
     assert found == case["findings"]
