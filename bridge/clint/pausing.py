@@ -25,4 +25,5 @@ class PausingSelector(selectors.DefaultSelector):
         """Return what is ready, as the selector does."""
         if (timeout is None or timeout > PAUSE_S) and self._is_busy():
             time.sleep(PAUSE_S)
+            timeout = None if timeout is None else timeout - PAUSE_S
         return super().select(timeout)

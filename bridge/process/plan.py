@@ -150,7 +150,8 @@ def _needs(plan: Plan, active: ActiveMapping, bare: dict[str, Any]) -> frozenset
         passes = filtering.decide(mapping, bare).passed
     except Exception:  # noqa: BLE001 (decide() meets it again, and makes the dead delivery)
         passes = False
-    if passes and not mapping.filter_needs:
+    # Which instalment it is, a charge may say that is fetched for another reason.
+    if passes and not mapping.filter_needs and (mapping.installments != "first" or "payment" in bare):
         plan.passed.add(mapping.name)
     return mapping.field_needs if passes else frozenset()
 

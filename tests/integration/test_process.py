@@ -11,6 +11,7 @@ import pytest
 
 from bridge import recovery
 from bridge.asaas.redis_link import RedisLink
+from bridge.asaas.webhook import parse_event
 from bridge.enrichment import Cache, Enricher
 from bridge.enrichment.cache import Lifetimes
 from bridge.errors import (
@@ -228,6 +229,26 @@ def test_a_filter_may_need_what_asaas_knows(world: World) -> None:
 
     assert world.verdicts() == [("outra", "filtered", "filter.compare"), ("paga", "pending", None)] * 2
     assert world.asaas.asked == ["customer cus_1"]
+
+
+def test_which_instalment_it_is_asaas_may_have_to_say(world: World) -> None:
+    """An anticipation names its charge only by id; with the charge fetched, the third instalment is not the first."""
+    world.maps(adiantada=f"installments: first{PAID.replace('PAYMENT_RECEIVED', 'RECEIVABLE_ANTICIPATION_CREDITED')}")
+    world.asaas.says = lambda name, id_: {
+        "id": id_,
+        "customer": "cus_1",
+        "email": "ana@example.com",
+        "value": 10,
+        "installmentNumber": int(id_[-1]),
+    }
+    for number in (1, 3):
+        anticipation = {"id": f"ant_{number}", "payment": f"pay_{number}"}
+        body = {"id": f"evt_{number}", "event": "RECEIVABLE_ANTICIPATION_CREDITED", "anticipation": anticipation}
+        event = parse_event("default", json.dumps(body).encode(), world.clock())
+        keep(world.journal, replace(event, subject="cus_1"))
+    world.run()
+
+    assert world.verdicts() == [("adiantada", "pending", None), ("adiantada", "filtered", "filter.installment")]
 
 
 def test_the_events_of_a_customer_become_due_one_after_another(world: World) -> None:
