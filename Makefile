@@ -25,7 +25,7 @@ PYTEST_ARGS ?=
 CPUS = $(shell $(PYTHON) -c 'import os; print(min(7, len(os.sched_getaffinity(0))))')
 
 # Tests that run at once: most of them wait more than they compute. `make test JOBS=0` runs one after another.
-JOBS ?= $(shell expr $(CPUS) + 2)
+JOBS ?= $(shell expr $(CPUS) + 1)
 
 .PHONY: help setup demo up test test-fast lint fix lock audit docs docs-check bench bench-compare bench-hosts scale torture model clean
 

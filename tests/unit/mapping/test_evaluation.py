@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jmespath import exceptions, visitor
 
-from bridge.mapping.budget import BoundedInterpreter
+from bridge.mapping.budget import CHARACTERS, WORK, BoundedInterpreter, TooMuchWork
 from bridge.mapping.evaluation import runner
 from bridge.mapping.functions import FunctionFailed, Functions
 
@@ -49,6 +49,19 @@ _KEYS = st.sampled_from("abc")
 _CONTEXT = st.dictionaries(
     _KEYS, st.recursive(_LEAF, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_KEYS, inner, max_size=2))
 )
+
+
+def test_all_that_a_value_holds_is_measured() -> None:
+    """Texts by their length, lists and objects with everything in them, however deep."""
+    interpreter = BoundedInterpreter(_OPTIONS)
+    left = interpreter.left
+    value = {"x": ["a" * 640, {"y": 1}], "z": "b"}
+
+    assert interpreter.measured(value) is value
+    # The object and its two values, the list and its two, the long text, the inner object and its one, the short text.
+    assert left - interpreter.left == 3 + 3 + 11 + 2 + 1
+    with pytest.raises(TooMuchWork):
+        interpreter.measured("c" * CHARACTERS * WORK)
 
 
 def outcome(value: Any) -> Any:
