@@ -64,6 +64,14 @@ def test_all_that_a_value_holds_is_measured() -> None:
         interpreter.measured("c" * CHARACTERS * WORK)
 
 
+@pytest.mark.parametrize(
+    ("value", "flat"), [([[1], 2, [3]], [1, 2, 3]), ({"b": [1]}, None), ("text", None), (None, None)]
+)
+def test_only_a_list_is_flattened(value: Any, flat: list[int] | None) -> None:
+    """What is no list has nothing to flatten, as in JMESPath."""
+    assert BoundedInterpreter(_OPTIONS).visit(jmespath.compile("a[]").parsed["children"][0], {"a": value}) == flat
+
+
 def outcome(value: Any) -> Any:
     """Return what a call gives, or the kind of its error."""
     try:
