@@ -29,7 +29,6 @@ from bridge.redaction import redact, redact_all
 _QUIET = ("httpx", "httpcore", "urllib3", "rq", "rq.worker", "werkzeug", "alembic")
 
 _HEAD = frozenset({"at", "level", "action", "logger"})
-_AS_THEY_ARE = frozenset({int, float, bool, type(None)})
 
 
 def configure(level: str = "info", *, json: bool = True, stream: TextIO | None = None) -> None:
@@ -177,8 +176,7 @@ def _record(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDic
     }
     for key, value in fields.items():
         if key not in _HEAD:
-            kind = type(value)
-            record[key] = value if kind in _AS_THEY_ARE else redact(value) if kind is str else redact_all(value)
+            record[key] = value if type(value) is int else redact_all(value)
     return record
 
 

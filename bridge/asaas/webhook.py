@@ -144,12 +144,10 @@ def _text(value: object) -> str:
 
 def _storable(text: str) -> str:
     """Return the text, or its hash where a database would refuse or cut it (NUL, half a character, too long)."""
-    if len(text) <= MAX_TEXT and text.isascii() and "\x00" not in text:
-        return text  # nearly all of them
-    raw = text.encode(errors="surrogatepass")
-    if len(text) <= MAX_TEXT and "\x00" not in text and raw == text.encode(errors="replace"):
+    is_whole = text.isascii() or text.encode(errors="surrogatepass") == text.encode(errors="replace")
+    if is_whole and len(text) <= MAX_TEXT and "\x00" not in text:
         return text
-    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    return f"sha256:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
 
 
 def _hash_of_canonical(envelope: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ def runner(tree: Any, call: Callable[[str, list[Any]], Any]) -> Run:
     """Return the function that gives the expression's value in a context; `call` calls a function by its name."""
     kind, children = tree["type"], tree["children"]
     if kind == "field":
-        return _field(tree["value"])
+        return _fields([tree["value"]])
     if kind == "literal":
         value = tree["value"]
         return lambda _context, _budget: value
@@ -35,13 +35,6 @@ def runner(tree: Any, call: Callable[[str, list[Any]], Any]) -> Run:
         name = tree["value"]
         return lambda context, budget: budget.measured(call(name, [part(context, budget) for part in parts]))
     return _either(*parts)
-
-
-def _field(name: str) -> Run:
-    def field(context: Any, _budget: BoundedInterpreter) -> Any:
-        return context.get(name) if isinstance(context, dict) else None
-
-    return field
 
 
 def _fields(names: list[str]) -> Run:

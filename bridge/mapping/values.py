@@ -12,8 +12,6 @@ from decimal import Decimal
 from typing import Any
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,2})?")
-_EXACT = 2.0**53
-"""Up to here a whole float is exactly the number that its text says."""
 _BRAZILIAN_NUMBER = re.compile(r"-?(\d{1,3}(\.\d{3}){1,10}|\d{1,30}),\d{1,30}")
 
 
@@ -76,8 +74,6 @@ def as_decimal(value: Any) -> Decimal:
 
 def as_number(value: Any) -> int | float:
     """Return a number for JSON; a whole one as an integer."""
-    if type(value) is float and -_EXACT < value < _EXACT:
-        return int(value) if value.is_integer() else value  # as below, and without the way over its text
     number = as_decimal(value)
     return int(number) if number == number.to_integral_value() else float(number)
 

@@ -39,8 +39,6 @@ class Plan:
     """What must be fetched from Asaas: name -> id."""
     fault: Exception | None = None
     """Why the plan could not be opened: a fault of ours."""
-    passed: set[str] = field(default_factory=set)
-    """Mappings whose filter reads nothing of Asaas and has let the event through."""
 
     def context(self, fetched: dict[str, Any]) -> dict[str, Any]:
         """Return what expressions see."""
@@ -81,10 +79,9 @@ class Plan:
 
     def _decided(self, active: ActiveMapping, context: dict[str, Any]) -> NewDelivery:
         mapping = active.mapping
-        if mapping.name not in self.passed:
-            verdict = filtering.decide(mapping, context)
-            if not verdict.passed:
-                return self._new(active, DeliveryState.FILTERED, reason_code=verdict.code, reason=verdict.reason)
+        verdict = filtering.decide(mapping, context)
+        if not verdict.passed:
+            return self._new(active, DeliveryState.FILTERED, reason_code=verdict.code, reason=verdict.reason)
         payload = transform.build(mapping, context)
         return self._new(
             active,
@@ -135,14 +132,14 @@ def opened(event: KeptEvent, active: Iterable[ActiveMapping], environment: str) 
     try:
         plan.entity = json.loads(event.body).get(event.entity) or {}
         bare = plan.context({})
-        needs = frozenset[str]().union(*(_needs(plan, item, bare) for item in mappings))
+        needs = frozenset[str]().union(*(_needs(item, bare) for item in mappings))
         plan.wanted = enrichment.plan(needs, references(bare))
     except Exception as error:  # noqa: BLE001 (each mapping's delivery says so, and the log of each has the details)
         plan.fault = error
     return plan
 
 
-def _needs(plan: Plan, active: ActiveMapping, bare: dict[str, Any]) -> frozenset[str]:
+def _needs(active: ActiveMapping, bare: dict[str, Any]) -> frozenset[str]:
     mapping = active.mapping
     if mapping.filter_needs - bare.keys():
         return mapping.filter_needs | mapping.field_needs
@@ -150,9 +147,6 @@ def _needs(plan: Plan, active: ActiveMapping, bare: dict[str, Any]) -> frozenset
         passes = filtering.decide(mapping, bare).passed
     except Exception:  # noqa: BLE001 (decide() meets it again, and makes the dead delivery)
         passes = False
-    # Which instalment it is, a charge may say that is fetched for another reason.
-    if passes and not mapping.filter_needs and (mapping.installments != "first" or "payment" in bare):
-        plan.passed.add(mapping.name)
     return mapping.field_needs if passes else frozenset()
 
 
