@@ -110,6 +110,8 @@ class Served:
         # Closed by the thread that polls them: a socket closed by another would be polled once more, closed.
         self._server.task_dispatcher.shutdown(timeout=1)
         with self._closing:
+            for channel in list(self._server.active_channels.values()):
+                channel.handle_close()  # its buffers with it: a long answer's is a file
             for dispatcher in list(self._sockets.values()):
                 dispatcher.close()
 

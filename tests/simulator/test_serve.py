@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
+import warnings
 
 import httpx
 import pytest
@@ -27,6 +29,20 @@ def test_connections_are_kept_and_closed_at_the_end() -> None:
     with pytest.raises(httpx.ConnectError):
         asking.get(served.url)
     served.wait()
+
+
+def test_a_long_answer_leaves_no_file_behind() -> None:
+    """What waitress wrote into a file, being over a megabyte, is closed though the client stays connected."""
+    app = Flask("long")
+    app.add_url_rule("/", view_func=lambda: b"x" * 3_000_000)
+    with asking.client() as client, warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", ResourceWarning)
+        with Served(app) as served:
+            assert len(client.get(served.url).content) == 3_000_000
+        del served
+        gc.collect()
+
+    assert [str(warning.message) for warning in seen] == []
 
 
 def test_many_requests_at_once() -> None:
