@@ -27,7 +27,7 @@ from bridge.journal.owed import Ended, NewDelivery, Owed, Step
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table
-from bridge.model import DeliveryState, IncomingEvent, Outcome, lane_of
+from bridge.model import FINISHED, DeliveryState, IncomingEvent, Outcome, lane_of
 
 LEASE_S = 30.0
 NOW_MS = 1_795_000_000_000
@@ -209,6 +209,7 @@ def record(connection: Connection, step: Step, number: int, outcome: Outcome = O
 
 def put_in_state(journal: Journal, delivery_id: int, state: DeliveryState, **more: Any) -> None:
     """Put a delivery into a state past all rules, to try what follows from there."""
+    more.setdefault("finished_ms", NOW_MS if state in FINISHED else None)
     with journal.database.write() as connection:
         connection.execute(
             delivery_table.update().where(delivery_table.c.id == delivery_id).values(state=state.value, **more)
@@ -300,6 +301,7 @@ def many_rows(journal: Journal, number: int) -> None:
                         "due_ms": None if n % 50 else NOW_MS + n,
                         "waiting": None if n % 100 else "paused",
                         "created_ms": NOW_MS,
+                        "finished_ms": NOW_MS if n % 50 else None,
                     }
                     for n in keys
                 ],

@@ -35,11 +35,12 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 # Conditions of the partial indexes, also for queries: SQLite uses a partial index only where the query repeats its
 # condition literally, so a bound parameter would scan the table.
 WAITS = text("events.state = 'received'")
-OPEN = text("deliveries.state IN ('pending', 'sending', 'retrying')")
+# None is a list of states: SQLite would make a table of it for each row that changes, and for each index that has one.
+OPEN = text("deliveries.finished_ms IS NULL")
 SENDING = text("deliveries.state = 'sending'")
 DELIVERED = text("deliveries.state = 'delivered'")
 DEAD = text("deliveries.state = 'dead'")
-FINISHED = text("deliveries.state IN ('delivered', 'filtered', 'stale', 'dead', 'discarded')")
+FINISHED = text("deliveries.finished_ms IS NOT NULL")
 HELD = text("deliveries.waiting = 'paused'")
 UNMENDED = text("notices.closed_ms IS NULL")
 TO_READ_BACK = text("deliveries.read_back = 'asked'")
@@ -151,7 +152,7 @@ deliveries = Table(
     Column("reason_code", Text),
     Column("reason", Sealed("deliveries.reason")),
     Column("created_ms", BigInteger, nullable=False),
-    Column("finished_ms", BigInteger),
+    Column("finished_ms", BigInteger),  # null exactly in the states that are not model.FINISHED
     Column("read_back", Text),  # asked, seen, not_seen; null where the mapping does not say verify
     Column("read_back_tries", Integer, nullable=False, server_default="0"),
     Column("read_back_due_ms", BigInteger),  # the next look; null before the first one

@@ -210,6 +210,7 @@ class Lines(RuleBasedStateMachine):
         """What ended has no due time and keeps its state; only a person's command opens it again."""
         for row in rows_of(self.journal):
             if row["state"] in OPEN:
+                assert row["finished_ms"] is None, row
                 continue
             assert (row["due_ms"], row["waiting"]) == (None, None), row
             assert row["finished_ms"] is not None, row
