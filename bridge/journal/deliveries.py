@@ -7,6 +7,7 @@ only the first open delivery of a line has a due time is kept here and nowhere e
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -19,6 +20,7 @@ from bridge.model import FINISHED, TRANSITIONS, DeliveryState
 
 _LEAST_EACH = 4
 _STATE_AT = Owed.__slots__.index("state")
+_decided = attrgetter(*NewDelivery.__slots__)
 
 
 def add(connection: Connection, new: Sequence[NewDelivery], now_ms: int) -> None:
@@ -26,18 +28,17 @@ def add(connection: Connection, new: Sequence[NewDelivery], now_ms: int) -> None
     if not new:
         return
     taken = _lines_taken(connection, {(d.account, d.subject, d.line) for d in new if d.state not in FINISHED})
-    rows: list[dict[str, Any]] = []
-    for delivery in new:
-        row = {name: getattr(delivery, name) for name in NewDelivery.__slots__}
-        row |= {"state": delivery.state.value, "created_ms": now_ms, "due_ms": None, "finished_ms": None}
+    rows: list[tuple[Any, ...]] = []
+    for place, delivery in enumerate(new):
+        due_ms = finished_ms = None
         line = (delivery.account, delivery.subject, delivery.line)
         if delivery.state in FINISHED:
-            row["finished_ms"] = now_ms
+            finished_ms = now_ms
         elif line not in taken:
             taken.add(line)
-            row["due_ms"] = now_ms
-        rows.append(row)
-    connection.execute(statements.ADD, rows)
+            due_ms = now_ms
+        rows.append((*_decided(delivery), now_ms, due_ms, finished_ms, place))
+    statements.ADD.run(connection, rows)
 
 
 def _lines_taken(connection: Connection, lines: Collection[Line]) -> set[Line]:
@@ -118,36 +119,20 @@ def start(connection: Connection, owed: Sequence[Owed], fences: Mapping[int, int
     """Commit-to-be: write down that these are about to be sent, one attempt each, under the fence of their lane."""
     if not owed:
         return
-    changed = connection.execute(statements.START, [{"b_id": d.id, "b_number": d.attempts + 1} for d in owed]).rowcount
+    changed = statements.START.run(connection, [(d.id, d.attempts + 1) for d in owed])
     if changed != len(owed):
         raise IllegalTransition(f"{len(owed) - changed} of {len(owed)} deliveries were not waiting to be sent")
-    connection.execute(
-        statements.ATTEMPT,
-        [{"delivery_id": d.id, "number": d.attempts + 1, "fence": fences[d.lane], "started_ms": now_ms} for d in owed],
-    )
+    statements.ATTEMPT.run(connection, [(d.id, d.attempts + 1, fences[d.lane], now_ms) for d in owed])
 
 
 def record(connection: Connection, ended: Sequence[Ended]) -> None:
     """Write down what became of attempts of deliveries that are in state `sending`, and move these on."""
-    if ended:
-        connection.execute(
-            statements.OUTCOME,
-            [
-                {
-                    "b_delivery": end.step.delivery.id,
-                    "b_number": end.number,
-                    "b_finished": end.step.now_ms,
-                    "b_outcome": end.outcome.value,
-                    "b_status": end.status,
-                    "b_code": end.code,
-                    "b_detail": end.detail,
-                    "b_excerpt": end.excerpt,
-                    "b_duration": end.duration_ms,
-                }
-                for end in ended
-            ],
-        )
-        move(connection, [(end.step, DeliveryState.SENDING) for end in ended])
+    rows = [
+        (e.step.delivery.id, e.number, e.step.now_ms, e.outcome, e.status, e.code, e.detail, e.excerpt, e.duration_ms)
+        for e in ended
+    ]
+    statements.OUTCOME.run(connection, rows)
+    move(connection, [(end.step, DeliveryState.SENDING) for end in ended])
 
 
 def move(connection: Connection, steps: Sequence[tuple[Step, DeliveryState]]) -> None:
@@ -155,59 +140,28 @@ def move(connection: Connection, steps: Sequence[tuple[Step, DeliveryState]]) ->
 
     Raises IllegalTransition where `model.TRANSITIONS` has no such change or a delivery is in another state.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     freed: dict[Line, int] = {}
     for step, source in steps:
         delivery = step.delivery
         if step.to not in TRANSITIONS[source]:
             raise IllegalTransition(f"delivery {delivery.id} can't go from {source} to {step.to}")
-        finished = step.to in FINISHED
-        rows.append(
-            {
-                "b_id": delivery.id,
-                "b_from": source.value,
-                "b_to": step.to.value,
-                "b_due": step.due_ms,
-                "b_waiting": step.waiting.value if step.waiting else None,
-                "b_code": step.code,
-                "b_reason": step.reason,
-                "b_finished": step.now_ms if finished else None,
-            }
-        )
-        if finished:
-            freed[delivery.account, delivery.subject, delivery.line] = step.now_ms
-    if not rows:
-        return
-    if connection.execute(statements.STEP, rows).rowcount != len(rows):
+        finished_ms = step.now_ms if step.to in FINISHED else None
+        why = (step.waiting, step.code, step.reason)
+        rows.append((delivery.id, step.to, step.due_ms, *why, finished_ms, source))
+        if finished_ms is not None:
+            freed[delivery.account, delivery.subject, delivery.line] = finished_ms
+    if statements.STEP.run(connection, rows) != len(rows):
         names = ", ".join(f"{step.delivery.id} is not {source} any more" for step, source in steps[:3])
         raise IllegalTransition(f"of {len(rows)} deliveries at least one is in another state: {names}")
-    if freed:
-        connection.execute(statements.PROMOTE, [_turn(line, now_ms) for line, now_ms in freed.items()])
+    statements.PROMOTE.run(connection, [(*line, now_ms) for line, now_ms in freed.items()])
 
 
 def put_off(connection: Connection, waits: Sequence[PutOff]) -> None:
     """Let deliveries wait without burning an attempt; their states stay."""
-    if waits:
-        connection.execute(
-            statements.PUT_OFF,
-            [
-                {
-                    "b_id": wait.delivery.id,
-                    "b_due": wait.due_ms,
-                    "b_waiting": wait.waiting.value,
-                    "b_code": wait.code,
-                    "b_reason": wait.reason,
-                }
-                for wait in waits
-            ],
-        )
+    statements.PUT_OFF.run(connection, [(w.delivery.id, w.due_ms, w.waiting, w.code, w.reason) for w in waits])
 
 
 def promote(connection: Connection, line: Line, now_ms: int) -> None:
     """Make the first open delivery of a line due, unless one of the line has a due time or is being sent."""
-    connection.execute(statements.PROMOTE, _turn(line, now_ms))
-
-
-def _turn(line: Line, now_ms: int) -> dict[str, Any]:
-    account, subject, name = line
-    return {"b_account": account, "b_subject": subject, "b_line": name, "b_due": now_ms}
+    statements.PROMOTE.run(connection, [(*line, now_ms)])

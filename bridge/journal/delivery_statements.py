@@ -6,12 +6,12 @@ database takes to carry it out. Lists are bound (`expanding`), and rows go in an
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, exists, func, insert, select, text, update
+from sqlalchemy import bindparam, select
 
+from bridge.journal.bulk import Bulk
 from bridge.journal.lane_heads import Heads
-from bridge.journal.owed import Owed
+from bridge.journal.owed import NewDelivery, Owed
 from bridge.journal.schema import DELIVERED, OPEN, attempts, deliveries, events
-from bridge.model import DeliveryState
 
 OF_EVENT = frozenset({"event_key", "received_ms"})
 """What a delivery that is owed has of its event; the rest is its own row's."""
@@ -31,50 +31,38 @@ OWED = (
     .join_from(deliveries, events, events.c.id == deliveries.c.event_id)
     .where(deliveries.c.id.in_(bindparam("b_ids", expanding=True)))
 )
-START = (
-    update(deliveries)
-    .where(
-        deliveries.c.id == bindparam("b_id"),
-        # Not in_(): a list can't be bound when one statement is run for many rows.
-        (deliveries.c.state == DeliveryState.PENDING.value) | (deliveries.c.state == DeliveryState.RETRYING.value),
-    )
-    .values(state=DeliveryState.SENDING.value, attempts=bindparam("b_number"), due_ms=None, waiting=None)
+START = Bulk(
+    "UPDATE deliveries SET state = 'sending', attempts = given.attempts, due_ms = NULL, waiting = NULL FROM {given}"
+    " WHERE deliveries.id = given.id AND deliveries.state IN ('pending', 'retrying')",
+    deliveries,
+    *("id", "attempts"),
 )
-STEP = (
-    update(deliveries)
-    .where(deliveries.c.id == bindparam("b_id"), deliveries.c.state == bindparam("b_from"))
-    .values(
-        state=bindparam("b_to"),
-        due_ms=bindparam("b_due"),
-        waiting=bindparam("b_waiting"),
-        reason_code=bindparam("b_code"),
-        reason=bindparam("b_reason"),
-        finished_ms=bindparam("b_finished"),
-    )
+STEP = Bulk(
+    "UPDATE deliveries SET state = given.state, due_ms = given.due_ms, waiting = given.waiting,"
+    " reason_code = given.reason_code, reason = given.reason, finished_ms = given.finished_ms FROM {given}"
+    " WHERE deliveries.id = given.id AND deliveries.state = given.before",
+    deliveries,
+    *("id", "state", "due_ms", "waiting", "reason_code", "reason", "finished_ms"),
+    before=deliveries.c.state,
 )
-_line = deliveries.alias("line")
-_in_line = (
-    _line.c.account == bindparam("b_account"),
-    _line.c.subject == bindparam("b_subject"),
-    _line.c.line == bindparam("b_line"),
-    text(OPEN.text.replace("deliveries.", "line.")),
+_IN_LINE = (
+    "FROM deliveries AS line WHERE line.account = given.account AND line.subject = given.subject"
+    " AND line.line = given.line AND line.finished_ms IS NULL"
 )
-_first_in_line = select(func.min(_line.c.id)).where(*_in_line).scalar_subquery()
-_line_has_its_turn = exists(
-    select(1).where(*_in_line, _line.c.due_ms.is_not(None) | (_line.c.state == DeliveryState.SENDING.value))
+PROMOTE = Bulk(
+    "UPDATE deliveries SET due_ms = given.due_ms FROM {given}"
+    " WHERE deliveries.id = (SELECT min(line.id) IN_LINE)"
+    " AND NOT EXISTS (SELECT 1 IN_LINE AND (line.due_ms IS NOT NULL OR line.state = 'sending'))".replace(
+        "IN_LINE", _IN_LINE
+    ),
+    deliveries,
+    *("account", "subject", "line", "due_ms"),
 )
-PROMOTE = (
-    update(deliveries).where(deliveries.c.id == _first_in_line, ~_line_has_its_turn).values(due_ms=bindparam("b_due"))
-)
-PUT_OFF = (
-    update(deliveries)
-    .where(deliveries.c.id == bindparam("b_id"), deliveries.c.due_ms.is_not(None))
-    .values(
-        due_ms=bindparam("b_due"),
-        waiting=bindparam("b_waiting"),
-        reason_code=bindparam("b_code"),
-        reason=bindparam("b_reason"),
-    )
+PUT_OFF = Bulk(
+    "UPDATE deliveries SET due_ms = given.due_ms, waiting = given.waiting, reason_code = given.reason_code,"
+    " reason = given.reason FROM {given} WHERE deliveries.id = given.id AND deliveries.due_ms IS NOT NULL",
+    deliveries,
+    *("id", "due_ms", "waiting", "reason_code", "reason"),
 )
 LINES_OPEN = (
     select(deliveries.c.account, deliveries.c.subject, deliveries.c.line)
@@ -90,18 +78,22 @@ LINES_OPEN = (
 NEWEST = select(*(deliveries.c[n] for n in ("account", "object_id", "line", "order_at", "order_rank"))).where(
     deliveries.c.object_id.in_(bindparam("b_objects", expanding=True)), DELIVERED
 )
-ADD = insert(deliveries)
-ATTEMPT = insert(attempts)
-OUTCOME = (
-    update(attempts)
-    .where(attempts.c.delivery_id == bindparam("b_delivery"), attempts.c.number == bindparam("b_number"))
-    .values(
-        finished_ms=bindparam("b_finished"),
-        outcome=bindparam("b_outcome"),
-        status=bindparam("b_status"),
-        code=bindparam("b_code"),
-        detail=bindparam("b_detail"),
-        excerpt=bindparam("b_excerpt"),
-        duration_ms=bindparam("b_duration"),
-    )
+ADD = Bulk(
+    # In the order in which they are given: their numbers are their order in a line.
+    "INSERT INTO deliveries ({columns}) SELECT {values} FROM {given} ORDER BY given.place",
+    deliveries,
+    *(*NewDelivery.__slots__, "created_ms", "due_ms", "finished_ms"),
+    place=deliveries.c.id,
+)
+ATTEMPT = Bulk(
+    "INSERT INTO attempts ({columns}) SELECT {values} FROM {given}",
+    attempts,
+    *("delivery_id", "number", "fence", "started_ms"),
+)
+OUTCOME = Bulk(
+    "UPDATE attempts SET finished_ms = given.finished_ms, outcome = given.outcome, status = given.status,"
+    " code = given.code, detail = given.detail, excerpt = given.excerpt, duration_ms = given.duration_ms FROM {given}"
+    " WHERE attempts.delivery_id = given.delivery_id AND attempts.number = given.number",
+    attempts,
+    *("delivery_id", "number", "finished_ms", "outcome", "status", "code", "detail", "excerpt", "duration_ms"),
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from bridge.journal.bulk import Bulk
 from bridge.journal.lane_heads import Heads
 from bridge.journal.schema import events
 from bridge.model import EventState, IncomingEvent
@@ -70,15 +71,17 @@ _waiting = Heads(
     order="head.id",
 )
 _load = select(*_columns).where(events.c.id.in_(bindparam("b_ids", expanding=True))).order_by(events.c.id)
-_hold = (
-    update(events)
-    .where(events.c.id == bindparam("b_id"), events.c.state == _RECEIVED)
-    .values(due_ms=bindparam("b_due"), hold_code=bindparam("b_code"), hold_reason=bindparam("b_reason"))
+_hold = Bulk(
+    "UPDATE events SET due_ms = given.due_ms, hold_code = given.hold_code, hold_reason = given.hold_reason"
+    " FROM {given} WHERE events.id = given.id AND events.state = 'received'",
+    events,
+    *("id", "due_ms", "hold_code", "hold_reason"),
 )
-_processed = (
-    update(events)
-    .where(events.c.id == bindparam("b_id"))
-    .values(state=EventState.PROCESSED.value, processed_ms=bindparam("b_now"), hold_code=None, hold_reason=None)
+_processed = Bulk(
+    "UPDATE events SET state = 'processed', processed_ms = given.processed_ms, hold_code = NULL, hold_reason = NULL"
+    " FROM {given} WHERE events.id = given.id",
+    events,
+    *("id", "processed_ms"),
 )
 
 
@@ -178,17 +181,12 @@ def load(connection: Connection, ids: Collection[int]) -> list[KeptEvent]:
 
 def mark_processed(connection: Connection, ids: Sequence[int], now_ms: int) -> None:
     """Note that every mapping has had its say on these events."""
-    if ids:
-        connection.execute(_processed, [{"b_id": id_, "b_now": now_ms} for id_ in ids])
+    _processed.run(connection, [(id_, now_ms) for id_ in ids])
 
 
 def hold(connection: Connection, holds: Mapping[int, tuple[int, str, str]]) -> None:
     """Put these events off until a time each, with a code and the reason in words."""
-    if holds:
-        values = [
-            {"b_id": id_, "b_due": due, "b_code": code, "b_reason": why} for id_, (due, code, why) in holds.items()
-        ]
-        connection.execute(_hold, values)
+    _hold.run(connection, [(id_, *hold) for id_, hold in holds.items()])
 
 
 def ask_replay(connection: Connection, id_: int, mapping: str | None, now_ms: int) -> int:

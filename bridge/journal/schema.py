@@ -33,9 +33,8 @@ metadata = MetaData()
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 # Conditions of the partial indexes, also for queries: SQLite uses a partial index only where the query repeats its
-# condition literally, so a bound parameter would scan the table.
+# condition literally. None is a list of states: of one it makes a table for each row that changes, and for each index.
 WAITS = text("events.state = 'received'")
-# None is a list of states: SQLite would make a table of it for each row that changes, and for each index that has one.
 OPEN = text("deliveries.finished_ms IS NULL")
 SENDING = text("deliveries.state = 'sending'")
 DELIVERED = text("deliveries.state = 'delivered'")

@@ -19,15 +19,20 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
 
+from bridge.journal.bulk import Bulk
 from bridge.journal.keys import search_key
 from bridge.journal.schema import events
 from bridge.journal.schema_console import search_terms
-from bridge.journal.upsert import unless_there
 
 MOST = 500
 """Charges and customers that one search goes on with; who finds more looks for too little."""
 
-_INSERT = unless_there(search_terms)
+_INSERT = Bulk(
+    # WHERE: without it SQLite takes ON for a join's.
+    "INSERT INTO search_terms ({columns}) SELECT {values} FROM {given} WHERE true ON CONFLICT DO NOTHING",
+    search_terms,
+    *("term", "kind", "account", "ref"),
+)
 _MOST_OF_TERM = 200
 _WORD = re.compile(r"[^\W_]+")
 _OF_CHARGE = ("invoiceNumber", "externalReference", "subscription", "installment", "paymentLink", "pixTransaction")
@@ -75,9 +80,7 @@ def write(connection: Connection, terms: Iterable[Term]) -> None:
         return
     key = search_key(connection)
     # Always in one order, or two batches could wait for each other's.
-    values = sorted((hashed(key, t.text), t.kind.value, t.account, t.ref) for t in rows.values())
-    names = ("term", "kind", "account", "ref")
-    connection.execute(_INSERT.of(connection), [dict(zip(names, row, strict=True)) for row in values])
+    _INSERT.run(connection, sorted((hashed(key, t.text), t.kind.value, t.account, t.ref) for t in rows.values()))
 
 
 def refs_of(connection: Connection, event_ids: Collection[int]) -> set[str]:

@@ -1,0 +1,77 @@
+"""Statements that change or insert many rows at once: their values go in as one list, read as each database can.
+
+Run for each row by itself, such a statement costs SQLAlchemy and the driver as much as the database, and PostgreSQL's
+server twice as much (docs/performance.md, "Rows in one statement").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Column, Connection, Dialect, Table
+
+from bridge.journal.sealed import Sealed, keyring_of
+
+_MOST = 100
+"""Rows of one statement: SQLite takes 32,766 values."""
+
+
+class Bulk:
+    """A statement in whose words `{given}` stands for the rows, which are called `given` there.
+
+    Their columns are named and typed, and sealed, as those of `table`; `more` has columns of other names after them.
+    `{columns}` stands for the names of the table's, `{values}` for what is given for them.
+    """
+
+    def __init__(self, words: str, table: Table, *names: str, **more: Column[Any]) -> None:
+        self._words = words
+        self._into = {"columns": ", ".join(names), "values": ", ".join(f"given.{name}" for name in names)}
+        self._columns: dict[str, Column[Any]] = {**{name: table.c[name] for name in names}, **more}
+        types = enumerate(column.type for column in self._columns.values())
+        self._sealed = [(at, type_.place) for at, type_ in types if isinstance(type_, Sealed)]
+        self._on_postgresql = ""
+
+    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Carry it out; a row has its values in the order of the columns. Return how many rows it changed."""
+        changed = 0
+        for first in range(0, len(rows), _MOST):
+            part = self._seal(connection, rows[first : first + _MOST])
+            if connection.dialect.name == "sqlite":
+                values = tuple(value for row in part for value in row)
+                changed += connection.exec_driver_sql(self._for_sqlite(len(part)), values).rowcount
+            else:
+                names = tuple(self._columns)
+                text = json.dumps([dict(zip(names, row, strict=True)) for row in part], ensure_ascii=False)
+                changed += connection.exec_driver_sql(self._for_postgresql(connection.dialect), (text,)).rowcount
+        return changed
+
+    def _seal(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
+        if not self._sealed:
+            return rows
+        keyring = keyring_of(connection)
+        sealed = [list(row) for row in rows]
+        for row in sealed:
+            for at, place in self._sealed:
+                row[at] = None if row[at] is None else keyring.seal(row[at], place)
+        return sealed
+
+    def _for_sqlite(self, rows: int) -> str:
+        marks = f"({', '.join(['?'] * len(self._columns))})"
+        named = ", ".join(f"column{number} AS {name}" for number, name in enumerate(self._columns, 1))
+        # Not WITH: of a statement that begins with it Python 3.11's driver does not say how many rows it changed.
+        given = f"(SELECT {named} FROM (VALUES {', '.join([marks] * rows)})) AS given"  # noqa: S608 (names and marks)
+        return self._words.format(given=given, **self._into)
+
+    def _for_postgresql(self, dialect: Dialect) -> str:
+        # One value, however many rows: the text is always the same, and prepared.
+        if not self._on_postgresql:
+            names = ", ".join(self._columns)
+            typed = ", ".join(f"{name} {column.type.compile(dialect)}" for name, column in self._columns.items())
+            rows = f"ROWS FROM (json_to_recordset(CAST(%s AS json)) AS ({typed})) WITH ORDINALITY AS one({names}, nth)"
+            # Every row is in that range. Without it PostgreSQL would expect a hundred rows, and read a table of some
+            # thousands as a whole to find them; of a range in something unknown it expects one.
+            given = f"(SELECT {names} FROM {rows} WHERE nth BETWEEN 1 AND {_MOST}) AS given"  # noqa: S608 (our names)
+            self._on_postgresql = self._words.format(given=given, **self._into)
+        return self._on_postgresql
