@@ -1,8 +1,8 @@
 """The journal owns the work: events, deliveries, attempts, leases, destinations and mapping revisions.
 
 What is written here has happened; everything else (Redis, a worker's memory) may be lost at any time. Relied upon:
-a commit is durable (SQLite with synchronous=FULL, PostgreSQL with its default synchronous_commit), and a row's update
-locks it until the transaction ends. The rules of each table stand beside it in `schema`.
+a write is durable (on SQLite by `log_sync`, on PostgreSQL by its default synchronous_commit), and a row's update locks
+it until the transaction ends. The rules of each table stand beside it in `schema`.
 """
 
 from __future__ import annotations

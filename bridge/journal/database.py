@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from bridge.errors import JournalError, JournalRefused
 from bridge.journal import sealed
 from bridge.journal.checkpoint import checkpoint
+from bridge.journal.log_sync import to_disk
 from bridge.journal.write_turn import BUSY_TIMEOUT_MS, Turn
 from bridge.redaction import redact
 from bridge.sealing import Keyring
@@ -53,20 +54,26 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self, *, next_in_turn: bool = False) -> Iterator[Connection]:
-        """Open a transaction that is durable once the block is left, and undone where it raises.
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+        """Open a transaction that is undone where the block raises, and outlives the machine's power once it is left.
 
-        On SQLite `next_in_turn` waits only for the writer that is at it, not for others that wait already: for the
-        door, where somebody waits for an answer.
+        One that need not be `durable` is with the next that is: for what would be done again in the same way. Raises
+        JournalError where it did not come about, or is not known to be durable.
         """
-        with self._in_turn(next_in_turn), _translated(), self._writer.begin() as connection:
+        with self._in_turn(), _translated(), self._writer.begin() as connection:
+            if not durable and not self.is_sqlite:
+                connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
             yield connection
+        if durable:
+            self._to_disk()
 
     @contextmanager
     def write_by_driver(self, *, next_in_turn: bool = False) -> Iterator[Any]:
         """Open the same transaction and give the driver's own cursor.
 
         For the door's one statement: of an answer to Asaas SQLAlchemy's own objects took a fifth of the CPU time.
+        On SQLite `next_in_turn` waits only for the writer that is at it, not for others that wait already: for the
+        door, where somebody waits for an answer.
         """
         dialect = self.engine.dialect
         base: type[Exception] = dialect.loaded_dbapi.Error
@@ -86,6 +93,7 @@ class Database:
                     raw.rollback()
                 raw.invalidate(error)  # whether it stands is not known, and another is soon made
                 raise DBAPIError.instance(None, None, error, base, hide_parameters=True, dialect=dialect) from error
+        self._to_disk()
 
     def checkpoint(self) -> None:
         """Copy SQLite's write-ahead log into its file while others write; PostgreSQL does so by itself.
@@ -98,6 +106,10 @@ class Database:
             checkpoint(self.url.database, self._in_turn)
         except sqlite3.Error as error:
             raise JournalError(f"the journal's log can't be copied into its file: {error}") from error
+
+    def _to_disk(self) -> None:
+        if self.is_sqlite and self.url.database is not None:
+            to_disk(self.url.database)
 
     def _in_turn(self, next_in_turn: bool = False) -> AbstractContextManager[None]:
         return self._turn(next_in_turn) if self._turn else nullcontext()
@@ -144,10 +156,13 @@ def _sqlite(url: str, pool_size: int) -> Engine:
     def _connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions by itself: see _begin
         cursor = connection.cursor()
-        # FULL: a commit is on the disk before the answer to Asaas, also when the machine loses power.
+        if cursor.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise JournalError(
+                f"SQLite can't keep a write-ahead log beside {path}",
+                mend="put the journal on a disk of this machine, or use PostgreSQL",
+            )
         for pragma in (
-            "journal_mode = WAL",
-            "synchronous = FULL",
+            "synchronous = NORMAL",  # the log is brought to the disk when others may write: see log_sync
             f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
             "foreign_keys = ON",
             f"busy_timeout = {BUSY_TIMEOUT_MS}",

@@ -116,7 +116,8 @@ class Processor:
         decided = decide(batch.plans, batch.fetched, now_ms)
         terms = self._terms.of(batch.plans, batch.fetched)
         reached("process.before_write")
-        with self._journal.lanes.hold_all(leases, now_ms) as (connection, held):
+        # What a loss of power takes of it is decided again; nothing is sent before the outbox's commit is on the disk.
+        with self._journal.lanes.hold_all(leases, now_ms, durable=False) as (connection, held):
             lanes = {lease.lane for lease in held}
             lost = [lease for lease in leases if lease.lane not in lanes]
             if lost:

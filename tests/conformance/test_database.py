@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,7 +50,7 @@ def test_the_door_stands_before_all_but_one_of_those_that_wait(sqlite_url: str) 
 
     def write(name: str, *, next_in_turn: bool) -> None:
         database = Database(sqlite_url)  # of its own, as another process would have
-        with database.write(next_in_turn=next_in_turn):
+        with database.write_by_driver(next_in_turn=next_in_turn):
             order.append(name)
         database.close()
 
@@ -195,15 +197,94 @@ def test_many_processes_may_upgrade_an_empty_database_at_once(empty_url: str) ->
         database.close()
 
 
-def test_sqlite_is_durable_and_checks_its_keys(sqlite_url: str) -> None:
-    """Each connection has the write-ahead log, full synchronisation and foreign keys."""
+def test_sqlite_keeps_a_log_and_checks_its_keys(sqlite_url: str) -> None:
+    """Each connection has the write-ahead log, which SQLite leaves to us to sync, and foreign keys."""
     with opened_journal(sqlite_url) as journal, journal.database.read() as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
             for name in ("journal_mode", "synchronous", "foreign_keys")
         }
 
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    assert pragmas == {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1}
+
+
+def test_a_file_system_without_a_log_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where SQLite can keep no write-ahead log, nothing would bring a commit to the disk: it is said at once."""
+    monkeypatch.chdir(tmp_path)
+    database = Database("sqlite:///file:journal.db?vfs=unix-dotfile&uri=true")  # a way to open it that knows no log
+
+    with pytest.raises(JournalError, match="write-ahead log"), database.write():
+        raise AssertionError("opened")
+    database.close()
+
+
+class Synced:
+    """Stands where a sync of a file goes out to the disk: notes what could be read and written at that moment."""
+
+    def __init__(self, url: str) -> None:
+        self._others = Database(url)
+        self.events: list[int] = []
+        self.fails = False
+
+    def __call__(self, file: int) -> None:
+        """Note how many events another process sees, which it can only say when it can write too."""
+        assert os.readlink(f"/proc/self/fd/{file}").endswith("journal.db-wal")
+        if self.fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        with self._others.write(durable=False) as connection:
+            self.events.append(connection.scalar(text("SELECT count(*) FROM events")) or 0)
+
+    def close(self) -> None:
+        """Close the other's connections."""
+        self._others.close()
+
+
+@pytest.fixture
+def synced(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Synced]:
+    """Give what stands for the disk."""
+    synced = Synced(sqlite_url)
+    monkeypatch.setattr(os, "fdatasync", synced)
+    yield synced
+    synced.close()
+
+
+def test_what_is_durable_is_on_the_disk_before_it_is_said(sqlite_url: str, synced: Synced) -> None:
+    """The log is synced after the commit, when others write again, and before the caller goes on."""
+    with opened_journal(sqlite_url) as journal:
+        synced.events.clear()
+        keep(journal, incoming())
+        assert synced.events == [1]
+        with journal.database.write(durable=False) as connection:
+            connection.execute(text("UPDATE events SET replay = 1"))
+        assert synced.events == [1], "what need not be durable waits for no disk"
+        with journal.database.write():
+            pass
+        assert synced.events == [1, 1], "but goes to it with the next that is"
+
+
+def test_postgresql_waits_for_its_disk_only_for_what_is_durable(postgres_url: str) -> None:
+    """What need not be durable is committed without waiting, in that transaction only."""
+    with opened_journal(postgres_url) as journal:
+        said = []
+        for durable in (False, True):
+            with journal.database.write(durable=durable) as connection:
+                said.append(connection.scalar(text("SHOW synchronous_commit")))
+
+    assert said == ["off", "on"]
+
+
+def test_a_disk_that_fails_is_no_success(sqlite_url: str, synced: Synced) -> None:
+    """Whoever can't know that it is kept says so; an event is then posted again, and kept once."""
+    with opened_journal(sqlite_url) as journal:
+        event = incoming()
+        synced.fails = True
+        with pytest.raises(JournalError, match="brought to the disk"):
+            keep(journal, event)
+        with pytest.raises(JournalError, match="brought to the disk"), journal.database.write():
+            pass
+        synced.fails = False
+        keep(journal, event)
+        assert synced.events[-1] == 1
 
 
 @pytest.mark.slow
