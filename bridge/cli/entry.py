@@ -53,7 +53,7 @@ class Commands(Root):
         return command
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands)
 @click.version_option(__version__, message="%(version)s")
 @click.option("--debug", is_flag=True, help="Show log records and, where the bridge itself fails, the traceback.")
 @click.pass_context

@@ -80,7 +80,11 @@ class Invocation:
 
 
 class Root(click.Group):
-    """A group whose errors are one line each."""
+    """A group whose errors are one line each, and whose commands all know -h."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        # Here, not where it is made: a command keeps the help option of the root under which it was first asked.
+        super().__init__(*arguments, **more, context_settings={"help_option_names": ["-h", "--help"]})
 
     def main(
         self,
