@@ -262,17 +262,6 @@ def test_what_is_durable_is_on_the_disk_before_it_is_said(sqlite_url: str, synce
         assert synced.events == [1, 1], "but goes to it with the next that is"
 
 
-def test_postgresql_waits_for_its_disk_only_for_what_is_durable(postgres_url: str) -> None:
-    """What need not be durable is committed without waiting, in that transaction only."""
-    with opened_journal(postgres_url) as journal:
-        said = []
-        for durable in (False, True):
-            with journal.database.write(durable=durable) as connection:
-                said.append(connection.scalar(text("SHOW synchronous_commit")))
-
-    assert said == ["off", "on"]
-
-
 def test_a_disk_that_fails_is_no_success(sqlite_url: str, synced: Synced) -> None:
     """Whoever can't know that it is kept says so; an event is then posted again, and kept once."""
     with opened_journal(sqlite_url) as journal:
