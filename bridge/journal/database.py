@@ -57,7 +57,7 @@ class Database:
     def write(self, *, durable: bool = True) -> Iterator[Connection]:
         """Open a transaction that is undone where the block raises, and outlives the machine's power once it is left.
 
-        On SQLite, one that need not be `durable` is with the next that is: for what would be done again in the same way.
+        On SQLite, one that need not be `durable` is with the next that is: for what would be done again the same way.
         Raises JournalError where it did not come about, or is not known to be durable.
         """
         with self._in_turn(), _translated(), self._writer.begin() as connection:
