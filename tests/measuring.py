@@ -14,7 +14,6 @@ import pytest
 from coverage import Coverage
 
 NOT_COUNTED = (
-    "tests/acceptance/test_charge_trial.py",
     "tests/acceptance/test_demo.py::test_a_killed_demo_leaves_nothing_running",
     "tests/acceptance/test_demo.py::test_once_ends_with_1",
     "tests/acceptance/test_hosts.py",
