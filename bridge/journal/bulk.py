@@ -1,4 +1,4 @@
-"""Statements that change or insert many rows at once: their values go in as one list, read as each database can.
+"""Statements about many rows at once: their values go in as one list, which each database reads as it can.
 
 Run for each row by itself, such a statement costs SQLAlchemy and the driver as much as the database, and PostgreSQL's
 server twice as much (docs/performance.md, "Rows in one statement").
@@ -7,10 +7,10 @@ server twice as much (docs/performance.md, "Rows in one statement").
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Dialect, Table
+from sqlalchemy import Column, Connection, CursorResult, Dialect, Row, Table
 
 from bridge.journal.sealed import Sealed, keyring_of
 
@@ -35,17 +35,24 @@ class Bulk:
 
     def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
         """Carry it out; a row has its values in the order of the columns. Return how many rows it changed."""
-        changed = 0
+        return sum(result.rowcount for result in self._results(connection, rows))
+
+    def read(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Row[*tuple[Any, ...]]]:
+        """Return what a query says of these rows."""
+        return [row for result in self._results(connection, rows) for row in result.all()]
+
+    def _results(
+        self, connection: Connection, rows: Sequence[tuple[Any, ...]]
+    ) -> Iterator[CursorResult[*tuple[Any, ...]]]:
         for first in range(0, len(rows), _MOST):
             part = self._seal(connection, rows[first : first + _MOST])
             if connection.dialect.name == "sqlite":
                 values = tuple(value for row in part for value in row)
-                changed += connection.exec_driver_sql(self._for_sqlite(len(part)), values).rowcount
+                yield connection.exec_driver_sql(self._for_sqlite(len(part)), values)
             else:
                 names = tuple(self._columns)
                 text = json.dumps([dict(zip(names, row, strict=True)) for row in part], ensure_ascii=False)
-                changed += connection.exec_driver_sql(self._for_postgresql(connection.dialect), (text,)).rowcount
-        return changed
+                yield connection.exec_driver_sql(self._for_postgresql(connection.dialect), (text,))
 
     def _seal(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
         if not self._sealed:

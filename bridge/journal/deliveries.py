@@ -42,12 +42,8 @@ def add(connection: Connection, new: Sequence[NewDelivery], now_ms: int) -> None
 
 
 def _lines_taken(connection: Connection, lines: Collection[Line]) -> set[Line]:
-    if not lines:
-        return set()
-    accounts, subjects, names = (sorted(set(values)) for values in zip(*lines, strict=True))
-    asked = {"b_accounts": accounts, "b_subjects": subjects, "b_lines": names}
     return {
-        (account, subject, line) for account, subject, line in connection.execute(statements.LINES_OPEN, asked).all()
+        (account, subject, line) for account, subject, line in statements.LINES_OPEN.read(connection, sorted(lines))
     }
 
 
@@ -136,9 +132,10 @@ def record(connection: Connection, ended: Sequence[Ended]) -> None:
 
 
 def move(connection: Connection, steps: Sequence[tuple[Step, DeliveryState]]) -> None:
-    """Change deliveries' states, each from the one given; where that frees a line, its next delivery becomes due.
+    """Change the states of deliveries that have their line's turn, each from the one given.
 
-    Raises IllegalTransition where `model.TRANSITIONS` has no such change or a delivery is in another state.
+    Where that ends one, the first that is left in its line becomes due. Raises IllegalTransition where
+    `model.TRANSITIONS` has no such change or a delivery is in another state.
     """
     rows: list[tuple[Any, ...]] = []
     freed: dict[Line, int] = {}
@@ -154,7 +151,7 @@ def move(connection: Connection, steps: Sequence[tuple[Step, DeliveryState]]) ->
     if statements.STEP.run(connection, rows) != len(rows):
         names = ", ".join(f"{step.delivery.id} is not {source} any more" for step, source in steps[:3])
         raise IllegalTransition(f"of {len(rows)} deliveries at least one is in another state: {names}")
-    statements.PROMOTE.run(connection, [(*line, now_ms) for line, now_ms in freed.items()])
+    statements.NEXT.run(connection, [(*line, now_ms) for line, now_ms in freed.items()])
 
 
 def put_off(connection: Connection, waits: Sequence[PutOff]) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 from bridge.journal.bulk import Bulk
 from bridge.journal.lane_heads import Heads
 from bridge.journal.owed import NewDelivery, Owed
-from bridge.journal.schema import DELIVERED, OPEN, attempts, deliveries, events
+from bridge.journal.schema import DELIVERED, attempts, deliveries, events
 
 OF_EVENT = frozenset({"event_key", "received_ms"})
 """What a delivery that is owed has of its event; the rest is its own row's."""
@@ -49,31 +49,25 @@ _IN_LINE = (
     "FROM deliveries AS line WHERE line.account = given.account AND line.subject = given.subject"
     " AND line.line = given.line AND line.finished_ms IS NULL"
 )
+_FIRST = "UPDATE deliveries SET due_ms = given.due_ms FROM {given} WHERE deliveries.id = (SELECT min(line.id) IN_LINE)"
+_LINE = ("account", "subject", "line")
 PROMOTE = Bulk(
-    "UPDATE deliveries SET due_ms = given.due_ms FROM {given}"
-    " WHERE deliveries.id = (SELECT min(line.id) IN_LINE)"
-    " AND NOT EXISTS (SELECT 1 IN_LINE AND (line.due_ms IS NOT NULL OR line.state = 'sending'))".replace(
+    # The first may have no turn while a later one has it: a person opened it again. This reads the line to its end.
+    f"{_FIRST} AND NOT EXISTS (SELECT 1 IN_LINE AND (line.due_ms IS NOT NULL OR line.state = 'sending'))".replace(
         "IN_LINE", _IN_LINE
     ),
     deliveries,
-    *("account", "subject", "line", "due_ms"),
+    *(*_LINE, "due_ms"),
+)
+NEXT = Bulk(_FIRST.replace("IN_LINE", _IN_LINE), deliveries, *(*_LINE, "due_ms"))
+LINES_OPEN = Bulk(
+    "SELECT {values} FROM {given} WHERE EXISTS (SELECT 1 IN_LINE)".replace("IN_LINE", _IN_LINE), deliveries, *_LINE
 )
 PUT_OFF = Bulk(
     "UPDATE deliveries SET due_ms = given.due_ms, waiting = given.waiting, reason_code = given.reason_code,"
     " reason = given.reason FROM {given} WHERE deliveries.id = given.id AND deliveries.due_ms IS NOT NULL",
     deliveries,
     *("id", "due_ms", "waiting", "reason_code", "reason"),
-)
-LINES_OPEN = (
-    select(deliveries.c.account, deliveries.c.subject, deliveries.c.line)
-    # Column by column, which finds more than is asked: with rows of values SQLite would read the whole index.
-    .where(
-        deliveries.c.account.in_(bindparam("b_accounts", expanding=True)),
-        deliveries.c.subject.in_(bindparam("b_subjects", expanding=True)),
-        deliveries.c.line.in_(bindparam("b_lines", expanding=True)),
-        OPEN,
-    )
-    .distinct()
 )
 NEWEST = select(*(deliveries.c[n] for n in ("account", "object_id", "line", "order_at", "order_rank"))).where(
     deliveries.c.object_id.in_(bindparam("b_objects", expanding=True)), DELIVERED

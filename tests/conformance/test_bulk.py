@@ -33,6 +33,10 @@ RENAME = Bulk(
     before=THINGS.c.name,
 )
 
+THERE = Bulk(
+    "SELECT {values} FROM {given} WHERE EXISTS (SELECT 1 FROM things WHERE things.name = given.name)", THINGS, "name"
+)
+
 
 @pytest.fixture
 def connection(journal: Journal) -> Iterator[Connection]:
@@ -73,7 +77,16 @@ def test_what_a_change_does_not_apply_to_is_not_counted(connection: Connection) 
     assert names(connection) == ["A", "b"]
 
 
+def test_a_query_says_which_of_many_it_is_true_of(connection: Connection) -> None:
+    """Of however many rows, those come back of which it is true."""
+    ADD.run(connection, [(name, None, None, None, 0) for name in ("17", "250", "it's")])
+
+    found = THERE.read(connection, [(str(number),) for number in range(300)])
+    assert sorted(row.name for row in found) == ["17", "250"]
+
+
 def test_no_rows_are_no_statement(connection: Connection) -> None:
     """Nothing to do is nothing asked."""
     assert ADD.run(connection, []) == 0
+    assert THERE.read(connection, []) == []
     assert names(connection) == []

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 
 from bridge import recovery
 from bridge.journal import Journal, browsing, dead, deliveries, destinations, events, gauges, reading, rollups, search
@@ -20,7 +20,21 @@ from bridge.journal.owed import Step
 from bridge.journal.search import Kind, Term
 from bridge.model import DeliveryState, Outcome, lane_of
 from tests.bench.history import fill
-from tests.factories import NOW_MS, begin, incoming, keep, many_rows, owe, owed, put_in_state, record, register
+from tests.factories import (
+    NOW_MS,
+    begin,
+    delivery,
+    incoming,
+    keep,
+    many_rows,
+    opened_journal,
+    owe,
+    owe_all,
+    owed,
+    put_in_state,
+    record,
+    register,
+)
 
 BIG = "events|deliveries|attempts|line|head|search_terms"
 
@@ -223,6 +237,39 @@ def test_no_query_reads_a_whole_table(old: Journal, work: Callable[[Journal], No
 
     assert found.statements
     assert scans(old, found) == []
+
+
+def test_a_delivery_costs_the_same_in_a_long_line(sqlite_url: str) -> None:
+    """What one more delivery takes, and one that is finished, does not grow with those that wait in the line."""
+
+    def steps(journal: Journal, work: Callable[[Connection], None]) -> int:
+        taken = []
+        with journal.database.write() as connection:
+            raw: Any = connection.connection.dbapi_connection
+            raw.set_progress_handler(lambda: taken.append(1), 10)
+            work(connection)
+            raw.set_progress_handler(None, 10)
+        return len(taken)
+
+    took = []
+    with opened_journal(sqlite_url) as journal:
+        register(journal)
+        owe_all(journal, [delivery(journal) for _ in range(10)])
+        for first in (1, 2):
+            went, comes = owed(journal, first), delivery(journal)
+            with journal.database.write() as connection:
+                begin(connection, [went], 1, NOW_MS)
+            step = Step(went, DeliveryState.DELIVERED, NOW_MS)
+            took.append(
+                (
+                    steps(journal, lambda connection, comes=comes: deliveries.add(connection, [comes], NOW_MS)),  # type: ignore[misc]
+                    steps(journal, lambda connection, step=step: record(connection, step, 1)),  # type: ignore[misc]
+                )
+            )
+            owe_all(journal, [delivery(journal) for _ in range(300)])
+
+    for short, long in zip(*took, strict=True):
+        assert long <= short * 1.2 + 5, took
 
 
 def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> None:
