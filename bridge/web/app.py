@@ -38,7 +38,7 @@ def create_app(runtime: Runtime, *, bound_to: str | None = None, secret_key: str
     must be one for all processes of one server.
     """
     app = _App("bridge", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1  # for forms: the door looks at a body's length by itself
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES  # for forms: the door looks at a body's length by itself
     # No redirects of werkzeug's own (/webhooks/asaas/default to the path without a name): Asaas takes them as failures.
     app.url_map.redirect_defaults = False
     app.url_map.merge_slashes = False
