@@ -25,8 +25,6 @@ _decided = attrgetter(*NewDelivery.__slots__)
 
 def add(connection: Connection, new: Sequence[NewDelivery], now_ms: int) -> None:
     """Insert these deliveries in their order; the first open one of each free line is due now."""
-    if not new:
-        return
     taken = _lines_taken(connection, {(d.account, d.subject, d.line) for d in new if d.state not in FINISHED})
     rows: list[tuple[Any, ...]] = []
     for place, delivery in enumerate(new):
@@ -113,8 +111,6 @@ def newest_delivered(
 
 def start(connection: Connection, owed: Sequence[Owed], fences: Mapping[int, int], now_ms: int) -> None:
     """Commit-to-be: write down that these are about to be sent, one attempt each, under the fence of their lane."""
-    if not owed:
-        return
     changed = statements.START.run(connection, [(d.id, d.attempts + 1) for d in owed])
     if changed != len(owed):
         raise IllegalTransition(f"{len(owed) - changed} of {len(owed)} deliveries were not waiting to be sent")

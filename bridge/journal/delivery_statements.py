@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 from bridge.journal.bulk import Bulk
 from bridge.journal.lane_heads import Heads
 from bridge.journal.owed import NewDelivery, Owed
-from bridge.journal.schema import DELIVERED, attempts, deliveries, events
+from bridge.journal.schema import DELIVERED, OPEN, attempts, deliveries, events
 
 OF_EVENT = frozenset({"event_key", "received_ms"})
 """What a delivery that is owed has of its event; the rest is its own row's."""
@@ -47,7 +47,7 @@ STEP = Bulk(
 )
 _IN_LINE = (
     "FROM deliveries AS line WHERE line.account = given.account AND line.subject = given.subject"
-    " AND line.line = given.line AND line.finished_ms IS NULL"
+    " AND line.line = given.line AND " + OPEN.text.replace("deliveries.", "line.")
 )
 _FIRST = "UPDATE deliveries SET due_ms = given.due_ms FROM {given} WHERE deliveries.id = (SELECT min(line.id) IN_LINE)"
 _LINE = ("account", "subject", "line")

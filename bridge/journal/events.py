@@ -186,7 +186,7 @@ def mark_processed(connection: Connection, ids: Sequence[int], now_ms: int) -> N
 
 def hold(connection: Connection, holds: Mapping[int, tuple[int, str, str]]) -> None:
     """Put these events off until a time each, with a code and the reason in words."""
-    _hold.run(connection, [(id_, *hold) for id_, hold in holds.items()])
+    _hold.run(connection, [(id_, *until_and_why) for id_, until_and_why in holds.items()])
 
 
 def ask_replay(connection: Connection, id_: int, mapping: str | None, now_ms: int) -> int:
