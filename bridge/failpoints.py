@@ -18,7 +18,7 @@ from types import MappingProxyType
 FAILPOINTS: Mapping[str, str] = MappingProxyType(
     {
         "ingress.before_write": "an event is posted, nothing is written",
-        "append.before_commit": "events are written, not committed",
+        "append.before_commit": "the statement that keeps events is ready, nothing is committed",
         "ingress.after_commit": "events are committed, nobody is answered and no lane is woken",
         "ingress.before_wake": "those who share the commit are told, no lane is woken",
         "ingress.before_answer": "the event is kept, Asaas is not answered",

@@ -8,6 +8,7 @@ it until the transaction ends. The rules of each table stand beside it in `schem
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import select
 
@@ -56,8 +57,11 @@ class Journal:
         """Keep these events in one commit; return lane and result of each. When this returns, they are durable."""
         lanes = [lane_of(event.account, event.subject, self.lane_count) for event in batch]
         database = self.database
-        with database.write_by_driver(next_in_turn=next_in_turn) as cursor:
-            mark = "?" if database.is_sqlite else "%s"
-            kept = events.append(cursor, mark, database.keyring, list(zip(batch, lanes, strict=True)))
+
+        def carry_out(statement: str, values: Sequence[Any]) -> list[Any]:
             reached("append.before_commit")
+            return database.write_statement(statement, values, next_in_turn=next_in_turn)
+
+        mark = "?" if database.is_sqlite else "%s"
+        kept = events.append(carry_out, mark, database.keyring, list(zip(batch, lanes, strict=True)))
         return list(zip(lanes, kept, strict=True))

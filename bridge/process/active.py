@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from bridge.errors import MappingRefused
 from bridge.journal import Journal, revisions
@@ -46,12 +49,13 @@ class ActiveMappings:
         self._active: tuple[ActiveMapping, ...] = ()
         self._refused: MappingRefused | None = None
 
-    def current(self) -> tuple[ActiveMapping, ...]:
-        """Return the active mappings by name, the disabled ones too."""
+    def current(self, connection: Connection | None = None) -> tuple[ActiveMapping, ...]:
+        """Return the active mappings by name, the disabled ones too; look by this connection where it is time to."""
         with self._turn:
             now_ms = self._clock_ms()
             if not 0 <= now_ms - self._looked_ms < LOOK_EVERY_MS:
-                self._look()
+                with nullcontext(connection) if connection else self._journal.database.read() as reading:
+                    self._look(reading)
                 self._looked_ms = now_ms
             return self._active
 
@@ -59,15 +63,13 @@ class ActiveMappings:
         """Return why an active mapping can't run in this version; going on without it would lose what it would send."""
         return self._refused
 
-    def _look(self) -> None:
-        with self._journal.database.read() as connection:
-            newest = revisions.newest_id(connection)
-            if newest == self._newest:
-                return
-            found = revisions.active(connection)
+    def _look(self, connection: Connection) -> None:
+        newest = revisions.newest_id(connection)
+        if newest == self._newest:
+            return
         active = []
         refused = None
-        for revision in found:
+        for revision in revisions.active(connection):
             # It could run when it was imported. Where the environment has lost its destination since, its deliveries
             # are made and wait; left out, the events of that time would pass it by.
             read = read_mapping(revision.text or "", f"{revision.mapping}.yaml", _ANYTHING)

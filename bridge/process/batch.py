@@ -16,7 +16,7 @@ from bridge.journal.owed import NewDelivery
 from bridge.logs import together
 from bridge.model import DeliveryState
 from bridge.observing import UNSEEN, Observer
-from bridge.process.active import ActiveMappings
+from bridge.process.active import ActiveMapping, ActiveMappings
 from bridge.process.decision import Decided, Fetched, decide, say
 from bridge.process.plan import Plan, opened
 from bridge.process.terms import Terms
@@ -86,9 +86,11 @@ class Processor:
         with self._journal.database.read() as connection:
             waiting = events.waiting(connection, lanes, self._clock_ms(), self._batch)
             kept = events.load(connection, waiting.ready) if waiting.ready else []
+            # One look at the mappings for the whole batch: no event is half in one revision and half in another.
+            active = self._mappings.current(connection) if kept else ()
         if not kept and not waiting.behind:
             return []
-        plans = self._plans(kept)
+        plans = self._plans(kept, active)
         fetched = self._at_hand(plans)
         asking = frozenset(plan.event.lane for plan, found in zip(plans, fetched, strict=True) if found is None)
         at_once = [(p, found) for p, found in zip(plans, fetched, strict=True) if p.event.lane not in asking]
@@ -132,9 +134,7 @@ class Processor:
             say(batch.plans, decided, self._observer, now_ms, self._clock_ms())
         return bool(decided.done), lost
 
-    def _plans(self, kept: Sequence[KeptEvent]) -> list[Plan]:
-        # One look at the mappings for the whole batch: no event is half in one revision and half in another.
-        active = self._mappings.current()
+    def _plans(self, kept: Sequence[KeptEvent], active: Sequence[ActiveMapping]) -> list[Plan]:
         plans = [opened(event, active, self._environment(event.account)) for event in kept]
         for plan in plans:
             if plan.event.replay:

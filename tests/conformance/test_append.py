@@ -38,6 +38,20 @@ def test_a_repeated_event_is_kept_once_and_counted(journal: Journal) -> None:
     assert [row["repeats"] for row in events_of(journal)] == [2]
 
 
+def test_of_a_batch_the_first_arrival_counts(journal: Journal) -> None:
+    """It is kept where it stood, with its own body, however often the event stands in the batch."""
+    one, other = incoming(key="evt_1&1", body='{"n": 1}'), incoming(key="evt_2&2")
+    again = incoming(key="evt_1&1", body='{"n": 2}')
+    journal.append([again])
+    kept = [kept for _, kept in journal.append([one, other, again, one])]
+
+    assert [result.repeats for result in kept] == [1, 0, 2, 3]
+    assert next((row["event_key"], row["body"]) for row in events_of(journal)) == ("evt_1&1", '{"n": 2}')
+    more, most = incoming(key="evt_3&3"), incoming(key="evt_4&4")
+    first, second, third = (kept.id for _, kept in journal.append([more, most, more]))
+    assert first == third < second
+
+
 def test_ids_that_differ_behind_the_ampersand_are_two_events(journal: Journal) -> None:
     """The first part of an Asaas id is the same for all events of a type; only the whole id tells two apart."""
     keep(journal, incoming(key="evt_05b708f961d739ea7eba7e4db318f621&1"))

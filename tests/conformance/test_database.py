@@ -47,15 +47,15 @@ def test_a_block_that_fails_is_undone(journal: Journal) -> None:
 @pytest.mark.alone
 def test_the_door_stands_before_all_but_one_of_those_that_wait(sqlite_url: str) -> None:
     """However many workers want to write, an answer to Asaas waits for a few of them at most."""
-    order: list[str] = []
 
     def write(name: str, *, next_in_turn: bool) -> None:
         database = Database(sqlite_url)  # of its own, as another process would have
-        with database.write_by_driver(next_in_turn=next_in_turn):
-            order.append(name)
+        database.write_statement("INSERT INTO writers (name) VALUES (?)", [name], next_in_turn=next_in_turn)
         database.close()
 
     with opened_journal(sqlite_url) as journal:
+        with journal.database.write() as connection:
+            connection.execute(text("CREATE TABLE writers (id INTEGER PRIMARY KEY, name TEXT)"))
         path = Path(f"{journal.database.url.database}.turn")
         with path.open("ab") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
@@ -70,6 +70,8 @@ def test_the_door_stands_before_all_but_one_of_those_that_wait(sqlite_url: str) 
             until(lambda: waiting_for(path) == 2)
         for thread in [*workers, door]:
             thread.join()
+        with journal.database.read() as connection:
+            order = list(connection.scalars(text("SELECT name FROM writers ORDER BY id")))
 
     # The one that came before the door may be first, and a waiter that Linux wakes later may overtake it now and then.
     assert order.index("door") < len(workers) // 2
@@ -124,39 +126,57 @@ def test_a_statement_that_is_refused_shows_no_values(journal: Journal) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_what_the_driver_writes_is_whole_or_nothing(journal: Journal) -> None:
-    """Undone where the block raises, kept where it does not."""
+def test_a_statement_of_its_own_is_committed_when_its_rows_are_there(journal: Journal) -> None:
+    """Another connection sees it, and the next transaction of that connection is one again."""
+    statement = "UPDATE lanes SET fence = 8 WHERE lane < 2 RETURNING lane"
 
-    def fence() -> int:
+    def fence(lane: int) -> int:
         with journal.database.read() as reading:
-            return int(reading.execute(text("SELECT fence FROM lanes WHERE lane = 0")).scalar_one())
+            query = text("SELECT fence FROM lanes WHERE lane = :lane")
+            return int(reading.execute(query, {"lane": lane}).scalar_one())
 
     def broken_off() -> None:
-        with journal.database.write_by_driver() as cursor:
-            cursor.execute("UPDATE lanes SET fence = 7 WHERE lane = 0")
+        with journal.database.write() as connection:
+            connection.execute(text("UPDATE lanes SET fence = 9 WHERE lane = 0"))
             raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        broken_off()
-    before = fence()
-    with journal.database.write_by_driver(next_in_turn=True) as cursor:
-        cursor.execute("UPDATE lanes SET fence = 8 WHERE lane = 0")
-
-    assert (before, fence()) == (0, 8)
+    assert sorted(row[0] for row in journal.database.write_statement(statement, [])) == [0, 1]
+    assert (fence(0), fence(1)) == (8, 8)
+    for _ in range(3):  # whichever connection of the pool it has
+        with pytest.raises(ZeroDivisionError):
+            broken_off()
+    assert fence(0) == 8
 
 
 def test_what_the_driver_can_not_write_is_said_without_values(journal: Journal) -> None:
     """As of every statement, and the next one has a connection that works."""
 
     def insert_again() -> None:
-        with journal.database.write_by_driver() as cursor:
-            cursor.execute("INSERT INTO journal_meta (key, value) VALUES ('lanes', 'maria@example.com')")
+        journal.database.write_statement(
+            "INSERT INTO journal_meta (key, value) VALUES ('lanes', 'maria@example.com')", []
+        )
 
     with pytest.raises(JournalRefused) as caught:
         insert_again()
     assert str(caught.value).startswith("the journal's database refused a statement: ")
     assert "maria" not in str(caught.value)
     assert keep(journal, incoming())
+
+
+def test_a_fault_of_ours_in_a_statement_leaves_no_connection_that_commits_by_itself(journal: Journal) -> None:
+    """Whichever way the driver says so: the next transaction is undone as a whole."""
+
+    def broken_off() -> None:
+        with journal.database.write() as connection:
+            connection.execute(text("UPDATE lanes SET fence = 9 WHERE lane = 0"))
+            raise ZeroDivisionError
+
+    with pytest.raises((TypeError, JournalRefused)):
+        journal.database.write_statement("SELECT 1", 7)  # type: ignore[arg-type]
+    with pytest.raises(ZeroDivisionError):
+        broken_off()
+    with journal.database.read() as reading:
+        assert reading.execute(text("SELECT fence FROM lanes WHERE lane = 0")).scalar_one() == 0
 
 
 def test_the_migrations_make_the_schema_that_the_code_has(journal: Journal) -> None:

@@ -1,0 +1,120 @@
+"""Engines for the journal's database: what a connection is told when it is made, and asked before it is used again."""
+
+from __future__ import annotations
+
+import select
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import InvalidatePoolError
+
+from bridge.errors import JournalError
+from bridge.journal.write_turn import BUSY_TIMEOUT_MS
+
+CHECKPOINT_PAGES = 20_000
+"""From 80 MB of log on SQLite's own checkpoint helps, in the middle of a commit: then the sweeper's has not run."""
+
+
+def sqlite(url: str, pool_size: int) -> Engine:
+    """Return an engine for a journal on SQLite, which raises JournalError where its file can't have a log beside it."""
+    path = make_url(url).database
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=pool_size, max_overflow=16, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions by itself: see _begin
+        cursor = connection.cursor()
+        if cursor.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise JournalError(
+                f"SQLite can't keep a write-ahead log beside {path}",
+                mend="put the journal on a disk of this machine, or use PostgreSQL",
+            )
+        for pragma in (
+            "synchronous = NORMAL",  # the log is brought to the disk when others may write: see log_sync
+            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+            "foreign_keys = ON",
+            f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("bridge_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+# A machine that is cut off from the network says nothing more, and would hold its locks and be waited for without end.
+# The server ends what stands idle inside a transaction (its locks keep a lane from being taken over) and asks quiet
+# peers whether they live; both give up what nobody acknowledges instead of waiting a quarter of an hour. That counts on
+# the server too, to which nobody is idle who went in the middle of a pipeline of statements (acceptance/test_hosts.py).
+_SERVER_SIDE = {
+    "statement_timeout": 15_000,
+    "lock_timeout": 10_000,
+    "idle_in_transaction_session_timeout": 10_000,
+    "tcp_keepalives_idle": 30,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+_CLIENT_SIDE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+_PREPARE = "prepare_threshold"
+
+
+def _prepare_after(url: URL) -> dict[str, int | None]:
+    """Return after how many uses a statement is prepared, where the URL says so: `?prepare_threshold=none` is never.
+
+    Behind PgBouncer's transaction pooling the next transaction may have another server, which knows of no statement.
+    """
+    said = url.query.get(_PREPARE)
+    if said is None:
+        return {}
+    if said == "none":
+        return {_PREPARE: None}
+    if isinstance(said, str) and said.isdecimal():
+        return {_PREPARE: int(said)}
+    raise JournalError(f"{_PREPARE} in DATABASE_URL must be a whole number or none, got {said!r}")
+
+
+def postgresql(text: str, pool_size: int) -> Engine:
+    """Return an engine for a journal on PostgreSQL; raise JournalError where the URL asks for what is not known."""
+    url = make_url(text)
+    engine = create_engine(
+        url.difference_update_query([_PREPARE]),
+        pool_size=pool_size,
+        max_overflow=16,
+        hide_parameters=True,  # an error's text ends up in logs, and the parameters are events
+        pool_timeout=5,
+        connect_args={
+            **_CLIENT_SIDE,
+            **_prepare_after(url),
+            "options": " ".join(f"-c {name}={value}" for name, value in _SERVER_SIDE.items()),
+        },
+    )
+    event.listen(engine, "checkout", _only_if_it_stands)
+    return engine
+
+
+def _only_if_it_stands(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool made anew where the server ended a connection, as by its restart, instead of failing an event.
+
+    What it said last, or the end of the stream, waits to be read then, and keepalives see to a server that says
+    nothing more. The pool's own pre-ping asks the server each time, which took a third of a short transaction.
+    """
+    waits = select.poll()
+    waits.register(connection.pgconn.socket, select.POLLIN)
+    if waits.poll(0):
+        raise InvalidatePoolError
