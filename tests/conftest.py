@@ -19,10 +19,11 @@ from redis import Redis
 from bridge.errors import RedisMissing
 from tests.databases import SpareDatabase
 from tests.factories import opened_journal, sqlite_template
+from tests.measuring import pytest_collection
 from tests.services import PostgresServer, RedisServer, ServiceMissing
 from tests.turns import pytest_collection_modifyitems, pytest_runtest_protocol
 
-__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
+__all__ = ["pytest_collection", "pytest_collection_modifyitems", "pytest_runtest_protocol"]
 
 _OURS = ("BRIDGE_", "ASAAS_", "CLINT_")
 _OURS_EXACTLY = frozenset({"DATABASE_URL", "REDIS_URL", "PORT"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from coverage import Coverage
@@ -31,6 +31,7 @@ NOT_COUNTED = (
     "tests/unit/mapping/test_evaluation.py::test_both_give_the_same",
 )
 _ON_THE_OTHER_DATABASE = "[postgresql"
+_FIRST_WORKER = "gw0"
 _CHILDREN = "COVERAGE"
 """So the variables begin that let processes which a test starts be measured too."""
 
@@ -38,6 +39,13 @@ _CHILDREN = "COVERAGE"
 def is_counted(item: pytest.Item) -> bool:
     """Return whether a test counts."""
     return not item.nodeid.startswith(NOT_COUNTED) and _ON_THE_OTHER_DATABASE not in item.nodeid
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Let one of pytest-xdist's workers watch what an import runs: all of them import the same."""
+    with nullcontext() if os.environ.get("PYTEST_XDIST_WORKER", _FIRST_WORKER) == _FIRST_WORKER else uncounted():
+        return (yield)
 
 
 @contextmanager
