@@ -63,19 +63,6 @@ def _by_measure(report: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.slow
-def test_bench_measures_answers_on_sqlite(tmp_path: Path) -> None:
-    """Answers are measured, each number beside its reference; nothing is refused."""
-    report = _report(tmp_path, "--database", "sqlite", "--only", "answers")
-    (answers,) = _by_measure(report).values()
-
-    assert report["notes"] == []
-    assert {number["database"] for number in report["numbers"]} == {"sqlite"}
-    assert [number["name"] for number in answers] == ["answers", "p50", "p99", "longest"]
-    assert all(number["ratio"] == number["bridge"] / number["reference"] for number in report["numbers"])
-    assert {"fsync_ms", "cores", "load_before", "load_after"} <= set(report["machine"])
-
-
-@pytest.mark.slow
 @pytest.mark.usefixtures("postgres_url")
 def test_bench_measures_deliveries_on_postgresql(tmp_path: Path) -> None:
     """Deliveries, what they take of each process and how long one takes are measured; nothing is lost."""

@@ -94,7 +94,10 @@ def test_the_table_has_a_row_for_each_number() -> None:
 
 @pytest.mark.slow
 def test_two_revisions_are_measured_in_turn(tmp_path: Path) -> None:
-    """The last commit and the work tree run in turn; the report has every run and every number; no worktree stays."""
+    """The last commit and the work tree run in turn; the report has every run and every number; no worktree stays.
+
+    Of each run the answers are measured, each number beside its reference, and nothing is refused.
+    """
     path = tmp_path / "compare.json"
     before = _worktrees()
     sizes = ["--rounds", "1", "--seconds", "0.2", "--database", "sqlite", "--only", "answers"]
@@ -107,6 +110,11 @@ def test_two_revisions_are_measured_in_turn(tmp_path: Path) -> None:
     assert [change["name"] for change in told["changes"]] == ["answers", "p50", "p99", "longest"]
     assert told["after"].startswith(f"here {told['before']}")
     assert "chance alone" in done.stdout
+    for report in [run for runs in told["runs"].values() for run in runs]:
+        assert report["notes"] == []
+        assert {number["database"] for number in report["numbers"]} == {"sqlite"}
+        assert all(number["ratio"] == number["bridge"] / number["reference"] for number in report["numbers"])
+        assert {"fsync_ms", "cores", "load_before", "load_after"} <= set(report["machine"])
     assert _worktrees() == before
 
 
