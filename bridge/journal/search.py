@@ -151,7 +151,7 @@ def _without_accents(text: str) -> str:
 
 
 # The events of a customer carry the same name, address and documents again and again.
-_remembered = lru_cache(maxsize=8192)(_without_accents)
+_remembered = lru_cache(maxsize=4096)(_without_accents)
 
 
 def _digits(value: Any) -> str:

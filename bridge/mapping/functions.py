@@ -222,7 +222,7 @@ def _called(name: str, *arguments: Any) -> Any:
 
 # All are pure, and the events of a customer carry the same documents, phones and dates again and again. By type too:
 # to a dictionary 1, 1.0 and true are one key.
-_remembered = lru_cache(maxsize=8192, typed=True)(_called)
+_remembered = lru_cache(maxsize=4096, typed=True)(_called)
 
 
 def arity(name: str) -> tuple[int, int | None] | None:

@@ -16,7 +16,8 @@ from bridge.journal import search
 from bridge.journal.search import Term
 from bridge.process.plan import Plan
 
-REMEMBERED = 20_000
+REMEMBERED = 10_000
+"""Terms after which those before the last so many are forgotten."""
 CUSTOMERS = 2_000
 FOR_S = 24 * 3600.0
 """How long what was written is taken to be there: retention removes what leads to events that are gone."""
@@ -30,7 +31,9 @@ class Terms:
         self._most_customers = customers
         self._for_s = for_s
         self._since_s = time.monotonic()
-        self._known: OrderedDict[Term, None] = OrderedDict()
+        # Numbers, not terms, of which a worker held 8 MB: two that are alike among 2^64 would cost one search a word.
+        self._known: set[int] = set()
+        self._known_before: set[int] = set()
         self._customers: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
         """What Asaas said of customers all of whose terms are written: enrichment gives the same object for a while."""
         self._lock = Lock()
@@ -39,7 +42,7 @@ class Terms:
         """Return what is to be written for these events and what Asaas said of them."""
         with self._lock:
             if time.monotonic() - self._since_s > self._for_s:
-                self._known.clear()
+                self._known, self._known_before = set(), set()
                 self._customers.clear()
                 self._since_s = time.monotonic()
             found: list[Term] = []
@@ -48,19 +51,22 @@ class Terms:
             for (account, subject), customer in _customers(plans, fetched).items():
                 if self._customers.get((account, subject)) is not customer:
                     found += search.terms_of_customer(account, subject, customer)
-            return [term for term in dict.fromkeys(found) if term not in self._known]
+            return [term for term in dict.fromkeys(found) if not self._knows(hash(term))]
 
     def written(
         self, terms: Iterable[Term], plans: Sequence[Plan], fetched: Sequence[dict[str, Any] | BridgeError]
     ) -> None:
         """Remember that these, which `of` returned for the events, are in the journal."""
         with self._lock:
-            self._known.update(dict.fromkeys(terms))
+            self._known.update(map(hash, terms))
+            if len(self._known) >= self._remembered:
+                self._known, self._known_before = set(), self._known
             self._customers.update(_customers(plans, fetched))
-            while len(self._known) > self._remembered:
-                self._known.popitem(last=False)
             while len(self._customers) > self._most_customers:
                 self._customers.popitem(last=False)
+
+    def _knows(self, term: int) -> bool:
+        return term in self._known or term in self._known_before
 
 
 def _customers(
