@@ -16,7 +16,6 @@ from coverage import Coverage
 NOT_COUNTED = (
     "tests/acceptance/test_demo.py::test_a_killed_demo_leaves_nothing_running",
     "tests/acceptance/test_demo.py::test_once_ends_with_1",
-    "tests/acceptance/test_demo.py::test_stays_until_it_is_ended",
     "tests/acceptance/test_hosts.py",
     "tests/acceptance/test_mapping_reload.py",
     "tests/acceptance/test_samples.py",
