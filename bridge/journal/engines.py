@@ -114,6 +114,8 @@ def _only_if_it_stands(connection: Any, _record: Any, _proxy: Any) -> None:
     What it said last, or the end of the stream, waits to be read then, and keepalives see to a server that says
     nothing more. The pool's own pre-ping asks the server each time, which took a third of a short transaction.
     """
+    if connection.closed:
+        raise InvalidatePoolError
     waits = select.poll()
     waits.register(connection.pgconn.socket, select.POLLIN)
     if waits.poll(0):

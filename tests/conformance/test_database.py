@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -401,6 +403,16 @@ def test_connections_that_a_restart_killed_are_replaced(postgres_server: Postgre
         keep(journal, incoming())
         postgres_server.kill()
         postgres_server.start()
+        keep(journal, incoming())
+
+
+def test_a_connection_that_was_closed_under_the_pool_is_replaced(postgres_url: str) -> None:
+    """However it came to be closed, nobody gets it."""
+    with opened_journal(postgres_url) as journal:
+        keep(journal, incoming())
+        with contextlib.closing(journal.database.engine.raw_connection()) as raw:
+            driver: Any = raw.driver_connection
+        driver.close()
         keep(journal, incoming())
 
 
