@@ -8,12 +8,10 @@ it until the transaction ends. The rules of each table stand beside it in `schem
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import select
 
 from bridge.errors import JournalNotMigrated
-from bridge.failpoints import reached
 from bridge.journal import events, keys
 from bridge.journal.database import Database, is_away
 from bridge.journal.lanes import Lanes, Lease
@@ -56,12 +54,5 @@ class Journal:
     def append(self, batch: Sequence[IncomingEvent], *, next_in_turn: bool = False) -> list[tuple[int, events.Kept]]:
         """Keep these events in one commit; return lane and result of each. When this returns, they are durable."""
         lanes = [lane_of(event.account, event.subject, self.lane_count) for event in batch]
-        database = self.database
-
-        def carry_out(statement: str, values: Sequence[Any]) -> list[Any]:
-            reached("append.before_commit")
-            return database.write_statement(statement, values, next_in_turn=next_in_turn)
-
-        mark = "?" if database.is_sqlite else "%s"
-        kept = events.append(carry_out, mark, database.keyring, list(zip(batch, lanes, strict=True)))
+        kept = events.append(self.database, list(zip(batch, lanes, strict=True)), next_in_turn=next_in_turn)
         return list(zip(lanes, kept, strict=True))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from bridge.failpoints import reached
 from bridge.journal.bulk import Bulk
+from bridge.journal.database import Database
 from bridge.journal.lane_heads import Heads
 from bridge.journal.schema import events
 from bridge.model import EventState, IncomingEvent
@@ -86,26 +87,22 @@ _processed = Bulk(
 )
 
 
-def append(
-    carry_out: Callable[[str, Sequence[Any]], list[Any]],
-    mark: str,
-    keyring: Keyring,
-    batch: Sequence[tuple[IncomingEvent, int]],
-) -> list[Kept]:
+def append(database: Database, batch: Sequence[tuple[IncomingEvent, int]], *, next_in_turn: bool = False) -> list[Kept]:
     """Keep these events, each in its lane, or count one more arrival of an event that is kept already.
 
-    One statement of the driver for all of them, whose values stand where `mark` is: put together by SQLAlchemy for
-    each event, it cost six times as much. PostgreSQL refuses to count two arrivals of a row one by one in a statement.
+    One statement of the driver for all of them: put together by SQLAlchemy for each event, it cost six times as much.
+    PostgreSQL refuses to count two arrivals of a row one by one in a statement.
     """
     keys = [(event.account, event.key) for event, _ in batch]
     left = Counter(keys)
     first: dict[tuple[str, str], tuple[IncomingEvent, int]] = {}
     for key, item in zip(keys, batch, strict=True):
         first.setdefault(key, item)
-    rows = [(*item, left[key]) for key, item in first.items()]
-    found = {}
-    for account, event_key, id_, repeats in carry_out(_insert(mark, len(rows)), tuple(_values(rows, keyring))):
-        found[account, event_key] = (id_, repeats)
+    values = tuple(_values([(*item, left[key]) for key, item in first.items()], database.keyring))
+    statement = _insert("?" if database.is_sqlite else "%s", len(first))
+    reached("append.before_commit")
+    rows = database.write_statement(statement, values, next_in_turn=next_in_turn)
+    found = {(account, key): (id_, repeats) for account, key, id_, repeats in rows}
     kept = []
     for key in keys:
         left[key] -= 1
