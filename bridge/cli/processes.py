@@ -72,6 +72,7 @@ def worker(invocation: Invocation) -> None:
     """
     from bridge.one_cpu import keep_on_one_cpu
     from bridge.runtime import Runtime
+    from bridge.trimming import keep_trimmed
     from bridge.worker.drain import Drainer
     from bridge.worker.rq_worker import work
 
@@ -90,6 +91,7 @@ def worker(invocation: Invocation) -> None:
     if settings.bridge_worker_one_cpu:
         keep_on_one_cpu()
     settle()
+    keep_trimmed()
     work(runtime.worker_redis, drainer)
     runtime.close()
 
@@ -102,6 +104,7 @@ def sweeper(invocation: Invocation) -> None:
     One is enough, two do no harm. Needs REDIS_URL, and CLINT_WEBHOOK_URL or a destination in the journal.
     """
     from bridge.runtime import Runtime
+    from bridge.trimming import keep_trimmed
     from bridge.worker.beside import Beside
     from bridge.worker.sweeper import Sweeper
 
@@ -123,6 +126,7 @@ def sweeper(invocation: Invocation) -> None:
 
     beside = Beside(runtime, stopping)
     settle()
+    keep_trimmed()
     Sweeper(runtime.journal, runtime.wakeups, import_mappings, runtime.clock_ms).run(stopping)
     beside.join()
     runtime.close()

@@ -12,6 +12,7 @@ from gunicorn.app.base import BaseApplication
 from bridge.collector import settle
 from bridge.one_cpu import keep_on_one_cpu
 from bridge.runtime import Runtime
+from bridge.trimming import keep_trimmed
 from bridge.web.app import create_app
 from bridge.web.patient_worker import PatientWorker
 
@@ -46,6 +47,12 @@ def serve(runtime: Runtime, host: str, port: int) -> None:
         runtime.close()
 
     settings = runtime.settings
+
+    def begun() -> None:
+        keep_trimmed()
+        if settings.bridge_web_one_cpu:
+            keep_on_one_cpu()
+
     options = {
         "bind": f"{host}:{port}",
         "worker_class": PatientWorker,
@@ -62,7 +69,7 @@ def serve(runtime: Runtime, host: str, port: int) -> None:
         "loglevel": "warning",
         "control_socket_disable": True,
         "when_ready": lambda _server: None,
-        "post_worker_init": lambda _worker: keep_on_one_cpu() if settings.bridge_web_one_cpu else None,
+        "post_worker_init": lambda _worker: begun(),
         "child_exit": lambda _server, _worker: None,
         "worker_exit": lambda _server, worker: close(worker),
         "limit_request_line": 4094,
