@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import regex
-
 from bridge.mapping import dates, patterns
 from bridge.mapping.document import Node, Scalar, Sequence
 from bridge.mapping.entries import Entries, is_null, read_entries
@@ -101,7 +99,7 @@ def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bo
     if operator.operand is not Operand.BOOLEAN and (is_null(operand) or not text):
         findings.error(operand, "operand.null", f"{name} can't compare with nothing; use exists: false")
         return False
-    wrong = None
+    wrong = ""
     try:
         if operator.operand is Operand.NUMBER:
             wrong = f"{name} needs a number such as 50 or 129.90, got {shown(text)}"
@@ -119,9 +117,14 @@ def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bo
             if problem := patterns.problem(text):
                 wrong = f"{name} needs a simple regular expression, got one that {problem}"
                 raise Unreadable
-            regex.compile(text)
-    except (Unreadable, regex.error, RecursionError) as error:
-        why = f": {error}" if isinstance(error, regex.error) else ""
-        findings.error(operand, f"operand.{operator.operand}", f"{wrong}{why}")
+            import regex  # 1 MB, for those that have such a condition
+
+            try:
+                regex.compile(text)
+            except regex.error as error:
+                wrong += f": {error}"
+                raise Unreadable from error
+    except (Unreadable, RecursionError):
+        findings.error(operand, f"operand.{operator.operand}", wrong)
         return False
     return True

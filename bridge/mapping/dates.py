@@ -11,8 +11,6 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import get_day_names, get_month_names
-
 from bridge.mapping.values import Unreadable, kind_of
 
 BRASILIA = ZoneInfo("America/Sao_Paulo")
@@ -92,8 +90,12 @@ def _written(directive: str, moment: datetime) -> str:
         case "%-m":
             return str(moment.month)
         case "%B" | "%b":
+            from babel.dates import get_month_names
+
             return str(get_month_names("wide" if directive == "%B" else "abbreviated", locale=_NAMES)[moment.month])
         case "%A" | "%a":
+            from babel.dates import get_day_names
+
             return str(get_day_names("wide" if directive == "%A" else "abbreviated", locale=_NAMES)[moment.weekday()])
         case _:
             return "%"

@@ -14,8 +14,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-import regex
-
 from bridge.mapping import dates
 from bridge.mapping.values import Unreadable, as_decimal, as_text, is_missing, kind_of
 
@@ -99,6 +97,8 @@ def _day(holds: Callable[[date, date], bool]) -> Callable[[Any, tuple[str, ...],
 
 
 def _matches(value: Any, operand: str) -> bool:
+    import regex  # 1 MB, for those that have such a condition
+
     try:
         return regex.search(operand, _text(value), timeout=MATCH_TIMEOUT_S) is not None
     except TimeoutError:

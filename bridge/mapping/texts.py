@@ -1,7 +1,8 @@
 """The rules of Brazilian texts: phones, CPF and CNPJ, names of people and companies, amounts.
 
-Where a well-kept library knows the rule it is asked. Each function is given a value as Asaas sent it and returns a
-text, or None where the value is nothing; it raises `Unreadable`, which says what it got without quoting it.
+Where a well-kept library knows the rule it is asked. Those of phones and of currencies take 1 MB each, and only the
+processes that ask them import them. Each function is given a value as Asaas sent it and returns a text, or None where
+the value is nothing; it raises `Unreadable`, which says what it got without quoting it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ import re
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
-import phonenumbers
-from babel.numbers import format_currency
 from stdnum.br import cnpj, cpf
 
 from bridge.mapping.values import Unreadable, as_decimal, as_text, is_missing, kind_of
@@ -50,6 +49,8 @@ def phone(value: Any) -> str | None:
         return f"55{_with_ninth_digit(only)}"
     if only.startswith("55") and len(only) in (12, 13):
         return f"55{_with_ninth_digit(only[2:])}"
+    import phonenumbers
+
     try:
         number = phonenumbers.parse(f"+{only.removeprefix('00')}" if international else text, "BR")
     except phonenumbers.NumberParseException:
@@ -125,6 +126,8 @@ def money(value: Any) -> str:
 
 def brl(value: Any) -> str:
     """Return an amount as Brazilians write it: R$ 1.234,50."""
+    from babel.numbers import format_currency
+
     # Babel puts a no-break space behind R$, which nobody can type when searching in the CRM.
     return format_currency(cents(value), "BRL", locale="pt_BR").replace("\xa0", " ")
 
