@@ -2,6 +2,11 @@
 
 SQLAlchemy keeps what it compiled of a statement that does not change; one that is put together anew costs more than the
 database takes to carry it out. Lists are bound (`expanding`), and rows go in and out many at a time.
+
+PostgreSQL plans by statistics that may be of a quiet hour, in which partial indexes of what is open or due are empty:
+where it has the choice it then reads such an index as a whole for each row. So it is given none. What is looked for row
+by row is a subquery with one result, not EXISTS, of which it would make a join or a table. What is found by its number
+has its other conditions in words that no partial index answers to.
 """
 
 from __future__ import annotations
@@ -53,19 +58,20 @@ _FIRST = "UPDATE deliveries SET due_ms = given.due_ms FROM {given} WHERE deliver
 _LINE = ("account", "subject", "line")
 PROMOTE = Bulk(
     # The first may have no turn while a later one has it: a person opened it again. This reads the line to its end.
-    f"{_FIRST} AND NOT EXISTS (SELECT 1 IN_LINE AND (line.due_ms IS NOT NULL OR line.state = 'sending'))".replace(
-        "IN_LINE", _IN_LINE
-    ),
+    f"{_FIRST} AND (SELECT min(line.id) IN_LINE AND (line.due_ms IS NOT NULL OR line.state = 'sending'))"
+    " IS NULL".replace("IN_LINE", _IN_LINE),
     deliveries,
     *(*_LINE, "due_ms"),
 )
 NEXT = Bulk(_FIRST.replace("IN_LINE", _IN_LINE), deliveries, *(*_LINE, "due_ms"))
 LINES_OPEN = Bulk(
-    "SELECT {values} FROM {given} WHERE EXISTS (SELECT 1 IN_LINE)".replace("IN_LINE", _IN_LINE), deliveries, *_LINE
+    "SELECT {values} FROM {given} WHERE (SELECT min(line.id) IN_LINE) IS NOT NULL".replace("IN_LINE", _IN_LINE),
+    deliveries,
+    *_LINE,
 )
 PUT_OFF = Bulk(
     "UPDATE deliveries SET due_ms = given.due_ms, waiting = given.waiting, reason_code = given.reason_code,"
-    " reason = given.reason FROM {given} WHERE deliveries.id = given.id AND deliveries.due_ms IS NOT NULL",
+    " reason = given.reason FROM {given} WHERE deliveries.id = given.id AND COALESCE(deliveries.due_ms, 0) > 0",
     deliveries,
     *("id", "due_ms", "waiting", "reason_code", "reason"),
 )

@@ -75,7 +75,7 @@ _waiting = Heads(
 _load = select(*_columns).where(events.c.id.in_(bindparam("b_ids", expanding=True))).order_by(events.c.id)
 _hold = Bulk(
     "UPDATE events SET due_ms = given.due_ms, hold_code = given.hold_code, hold_reason = given.hold_reason"
-    " FROM {given} WHERE events.id = given.id AND events.state = 'received'",
+    " FROM {given} WHERE events.id = given.id AND events.state || '' = 'received'",  # see delivery_statements
     events,
     *("id", "due_ms", "hold_code", "hold_reason"),
 )

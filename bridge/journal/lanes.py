@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Select, bindparam, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Select, TextClause, bindparam, literal, select, update
 
 from bridge.errors import LeaseLost
 from bridge.journal.database import Database
@@ -49,14 +49,19 @@ _renew = (
     .where(lanes.c.lane == bindparam("b_lane"), lanes.c.fence == bindparam("b_fence"))
     .values(lease_until_ms=bindparam("b_until"))
 )
-_event_due = exists(select(1).where(events.c.lane == lanes.c.lane, WAITS, events.c.due_ms <= bindparam("b_now")))
-_delivery_due = exists(
-    select(1).where(
-        deliveries.c.lane == lanes.c.lane, deliveries.c.due_ms.is_not(None), deliveries.c.due_ms <= bindparam("b_now")
-    )
+
+
+def _has(*conditions: ColumnElement[bool] | TextClause) -> ColumnElement[bool]:
+    """Return whether there is such a row of the lane; no EXISTS, see delivery_statements."""
+    return select(literal(1)).where(*conditions).limit(1).correlate(lanes).scalar_subquery().is_not(None)
+
+
+_event_due = _has(events.c.lane == lanes.c.lane, WAITS, events.c.due_ms <= bindparam("b_now"))
+_delivery_due = _has(
+    deliveries.c.lane == lanes.c.lane, deliveries.c.due_ms.is_not(None), deliveries.c.due_ms <= bindparam("b_now")
 )
 # An expired lease is due as well: what its owner left in state `sending` has no due time of its own.
-_left_behind = exists(select(1).where(deliveries.c.lane == lanes.c.lane, SENDING))
+_left_behind = _has(deliveries.c.lane == lanes.c.lane, SENDING)
 _left = select(deliveries.c.id).where(deliveries.c.lane == bindparam("b_lane"), SENDING)
 _due = (
     select(lanes.c.lane)
