@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from redis import Redis
@@ -20,6 +19,7 @@ from bridge.errors import RedisMissing
 from tests.databases import SpareDatabase
 from tests.factories import opened_journal, sqlite_template
 from tests.measuring import pytest_collection
+from tests.missing import cannot_have
 from tests.services import PostgresServer, RedisServer, ServiceMissing
 from tests.turns import pytest_collection_modifyitems, pytest_runtest_protocol
 
@@ -35,24 +35,18 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
-def _cannot_have(what: str, error: Exception) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"CI must have {what}: {error}")
-    pytest.skip(f"no {what} here: {error}")
-
-
 def _running_redis() -> RedisServer:
     try:
         return RedisServer.started()
     except RedisMissing as error:
-        _cannot_have("Redis", error)
+        cannot_have("Redis", error)
 
 
 def _running_postgres() -> PostgresServer:
     try:
         return PostgresServer.started()
     except ServiceMissing as error:
-        _cannot_have("PostgreSQL", error)
+        cannot_have("PostgreSQL", error)
 
 
 @pytest.fixture(scope="session")

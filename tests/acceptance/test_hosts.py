@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from tests.acceptance import story
 from tests.acceptance.deployment import ROOT, until
 from tests.acceptance.hosts import PATIENCE_S, HostDeployment, cut_off, finished
 from tests.acceptance.network import Network, NetworkMissing
+from tests.missing import cannot_have
 from tests.services import PostgresServer, RedisServer
 
 EVENTS, CUSTOMERS, MAPPINGS = 200, 60, 2
@@ -32,9 +32,7 @@ def network() -> Iterator[Network]:
         with Network() as network:
             yield network
     except NetworkMissing as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI must have network namespaces: {error}")
-        pytest.skip(f"no network namespaces here: {error}")
+        cannot_have("network namespaces", error)
 
 
 def test_a_worker_that_is_cut_off_neither_loses_nor_disorders(tmp_path: Path, network: Network) -> None:
