@@ -71,7 +71,7 @@ LINES_OPEN = Bulk(
 )
 PUT_OFF = Bulk(
     "UPDATE deliveries SET due_ms = given.due_ms, waiting = given.waiting, reason_code = given.reason_code,"
-    " reason = given.reason FROM {given} WHERE deliveries.id = given.id AND COALESCE(deliveries.due_ms, 0) > 0",
+    " reason = given.reason FROM {given} WHERE deliveries.id = given.id AND COALESCE(deliveries.due_ms, -1) >= 0",
     deliveries,
     *("id", "due_ms", "waiting", "reason_code", "reason"),
 )

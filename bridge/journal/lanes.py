@@ -53,7 +53,7 @@ _renew = (
 
 def _has(*conditions: ColumnElement[bool] | TextClause) -> ColumnElement[bool]:
     """Return whether there is such a row of the lane; no EXISTS, see delivery_statements."""
-    return select(literal(1)).where(*conditions).limit(1).correlate(lanes).scalar_subquery().is_not(None)
+    return select(literal(1)).where(*conditions).limit(1).scalar_subquery().is_not(None)
 
 
 _event_due = _has(events.c.lane == lanes.c.lane, WAITS, events.c.due_ms <= bindparam("b_now"))

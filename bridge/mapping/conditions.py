@@ -110,21 +110,26 @@ def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bo
             if text != "today":
                 dates.as_moment(text)
         elif operator.operand is Operand.PATTERN:
-            wrong = f"{name} needs a regular expression of at most {MAX_PATTERN} characters, got {len(text)}"
-            if len(text) > MAX_PATTERN:
+            wrong = _pattern_fault(name, text)
+            if wrong:
                 raise Unreadable
-            wrong = f"{name} needs a regular expression, got {shown(text)}"
-            if problem := patterns.problem(text):
-                wrong = f"{name} needs a simple regular expression, got one that {problem}"
-                raise Unreadable
-            import regex  # 1 MB, for those that have such a condition
-
-            try:
-                regex.compile(text)
-            except regex.error as error:
-                wrong += f": {error}"
-                raise Unreadable from error
-    except (Unreadable, RecursionError):
+    except Unreadable:
         findings.error(operand, f"operand.{operator.operand}", wrong)
         return False
     return True
+
+
+def _pattern_fault(name: str, text: str) -> str:
+    """Return why the text can't be the operator's pattern, empty where it can."""
+    import regex  # 1 MB, for those that have such a condition
+
+    if len(text) > MAX_PATTERN:
+        return f"{name} needs a regular expression of at most {MAX_PATTERN} characters, got {len(text)}"
+    if problem := patterns.problem(text):
+        return f"{name} needs a simple regular expression, got one that {problem}"
+    try:
+        regex.compile(text)
+    except (regex.error, RecursionError) as error:
+        why = f": {error}" if isinstance(error, regex.error) else ""
+        return f"{name} needs a regular expression, got {shown(text)}{why}"
+    return ""

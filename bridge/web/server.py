@@ -43,16 +43,15 @@ def serve(runtime: Runtime, host: str, port: int) -> None:
     """Serve until SIGTERM; requests under way are finished first."""
     runtime.journal.database.close()  # a connection that was opened before the fork must not be used by two processes
 
-    def close(_worker: object) -> None:
-        runtime.close()
-
-    settings = runtime.settings
-
-    def begun() -> None:
+    def begun(_worker: object) -> None:
         keep_trimmed()
         if settings.bridge_web_one_cpu:
             keep_on_one_cpu()
 
+    def close(_worker: object) -> None:
+        runtime.close()
+
+    settings = runtime.settings
     options = {
         "bind": f"{host}:{port}",
         "worker_class": PatientWorker,
@@ -69,7 +68,7 @@ def serve(runtime: Runtime, host: str, port: int) -> None:
         "loglevel": "warning",
         "control_socket_disable": True,
         "when_ready": lambda _server: None,
-        "post_worker_init": lambda _worker: begun(),
+        "post_worker_init": begun,
         "child_exit": lambda _server, _worker: None,
         "worker_exit": lambda _server, worker: close(worker),
         "limit_request_line": 4094,
