@@ -104,7 +104,7 @@ def together() -> Iterator[None]:
 
 
 def library_logging(level: str = "info", *, json: bool = True, stream: TextIO | None = None) -> dict[str, Any]:
-    """Return the dictionary for logging.config, or gunicorn's `logconfig_dict`, that routes what libraries say."""
+    """Return the dictionary for logging.config that routes what libraries say."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

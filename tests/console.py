@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from bridge.journal import Journal
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.web import create_app
+from bridge.web.app import create_app
 from tests.factories import NOW_MS, Clock, opened_journal
 
 PASSWORD = "cavalo bateria grampo"

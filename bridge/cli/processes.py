@@ -42,24 +42,12 @@ def web(invocation: Invocation, host: str | None, port: int | None) -> None:
 
     Needs REDIS_URL, and ASAAS_WEBHOOK_TOKEN or an account in the journal.
     """
-    from bridge.runtime import Runtime
     from bridge.web.server import serve
 
     settings = _begin(invocation, "ASAAS_WEBHOOK_TOKEN", "REDIS_URL")
     address = (host or settings.bridge_host, settings.port if port is None else port)
     check_free(*address)
-    # In a runtime of its own: gunicorn forks, and connections of a database must not be shared by two processes.
-    registering = Runtime(settings)
-    try:
-        registering.register()
-    except (JournalNotMigrated, SealBroken):
-        raise
-    except JournalError as error:
-        # The door opens all the same: it answers 503 and Asaas comes again. The worker registers what is new.
-        log.warning("journal.away", error=str(error))
-    finally:
-        registering.close()
-    serve(Runtime(settings), *address)
+    serve(settings, *address)
 
 
 @click.command()

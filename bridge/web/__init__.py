@@ -1,5 +1,4 @@
-"""The web process: the door for Asaas, and what a host asks of it (alive, ready, metrics)."""
+"""The web process: the door for Asaas, the console, and what a host asks of it (alive, ready, metrics).
 
-from bridge.web.app import create_app
-
-__all__ = ["create_app"]
+gunicorn's own process imports `server` only: nothing is imported here.
+"""

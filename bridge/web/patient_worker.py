@@ -18,8 +18,7 @@ from gunicorn import util
 from gunicorn.http import errors, wsgi
 from gunicorn.workers import gthread
 
-from bridge.web.webhooks import MAX_BODY_BYTES
-from bridge.web.whole_request import Gathered, Progress
+from bridge.web.whole_request import MAX_BODY_BYTES, Gathered, Progress
 from bridge.web.wire import READ_WITHIN_S, Response, Socket
 
 LINGER_S = 2.0

@@ -22,11 +22,10 @@ from bridge.settings import DEFAULT
 from bridge.web.callers import Callers
 from bridge.web.console.headers import FOR_PROGRAMS
 from bridge.web.refusals import Refusals
+from bridge.web.whole_request import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-MAX_BODY_BYTES = 1024 * 1024
 
 webhooks = Blueprint("webhooks", __name__)
 

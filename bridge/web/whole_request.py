@@ -11,6 +11,8 @@ from enum import Enum
 
 MAX_HEAD_BYTES = 64 * 1024
 """Request line and headers. Asaas sends less than one KiB, a browser with cookies a few."""
+MAX_BODY_BYTES = 1024 * 1024
+"""A longer body is refused without reading it to its end. Asaas sends a few KiB."""
 
 _FRAMING = re.compile(rb"\r\n(?i:content-length[ \t]*:[ \t]*(\d{1,15})[ \t]*\r|(transfer-encoding|expect)[ \t]*:)")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]{0,64}\r\n")

@@ -92,11 +92,10 @@ def test_missing_settings_are_all_said(commands: Commands, command: str) -> None
     assert "REDIS_URL is not set" in said.err
 
 
-@pytest.mark.parametrize("command", ["web", "worker", "sweeper"])
+@pytest.mark.parametrize("command", ["worker", "sweeper"])
 def test_a_schema_of_another_version_is_not_waited_for(commands: Commands, command: str) -> None:
     """Only `bridge db upgrade` ends that, so the process says so and ends with 1."""
-    port = free_port()
-    said = commands.run(command, PORT=str(port))
+    said = commands.run(command)
 
     assert said.status == 1
     assert said.err.endswith("run: bridge db upgrade\n")
@@ -121,6 +120,38 @@ def test_a_port_in_use_is_said_with_how_to_choose_another(commands: Commands) ->
     assert (said.status, said.err.count("\n")) == (1, 1)
     assert f"port {port} of 127.0.0.1 can't be bound" in said.err
     assert "--port or PORT" in said.err
+
+
+def test_web_does_not_wait_for_a_schema_of_another_version(commands: Commands) -> None:
+    """What gunicorn's worker finds is said by the command, in one line, with its status."""
+    status, records, said = ended(commands)
+
+    assert (status, said.count("\n")) == (1, 1)
+    assert said.endswith("run: bridge db upgrade\n")
+    assert {record["action"] for record in records} == {"library.logged"}
+
+
+def test_web_ends_where_its_worker_can_not_begin(commands: Commands) -> None:
+    """Whatever that is, such as a library that is not whole: it is not tried for ever, and the log says why."""
+    (commands.directory / "flask.py").write_text("raise ImportError('of no use to ana@example.com')\n")
+    with commands.journal():
+        status, records, said = ended(commands, PYTHONPATH=str(commands.directory))
+    (fault,) = (record["exception"] for record in records if "exception" in record)
+
+    assert status == 1
+    assert fault.endswith("ImportError: of no use to [e-mail]")
+    assert said.endswith("the web process could not begin; the log says why\n")
+
+
+def ended(commands: Commands, **environ: str) -> tuple[int, list[dict[str, Any]], str]:
+    """Run `bridge web` until it ends by itself; return its status, its log, and what it says on standard error."""
+    arguments = ("web", "--port", str(free_port()))
+    process = commands.process(*arguments, environ=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        log, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode, [json.loads(line) for line in log.splitlines()], said.decode()
 
 
 def test_web_keeps_events_while_redis_is_away(commands: Commands) -> None:

@@ -14,7 +14,7 @@ from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.serve import Served
-from bridge.web import create_app
+from bridge.web.app import create_app
 from tests import asking
 from tests.commands import Commands
 from tests.factories import envelope, revision, until

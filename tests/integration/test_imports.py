@@ -19,7 +19,7 @@ ONLY_AT_TIMES = {
 }
 FOR_THE_WEB = {"flask", "gunicorn", "jinja2", "prometheus_client", "werkzeug"}
 FORBIDDEN = {
-    "web": ONLY_AT_TIMES,
+    "web": ONLY_AT_TIMES | {"bridge.runtime", "flask", "redis", "sqlalchemy"},  # what its workers are forked from
     "worker": ONLY_AT_TIMES | FOR_THE_WEB,
     "sweeper": ONLY_AT_TIMES | FOR_THE_WEB,
 }
@@ -44,5 +44,15 @@ def test_a_process_imports_only_what_it_works_with(name: str) -> None:
     told = subprocess.run([sys.executable, "-c", SCRIPT, name], capture_output=True, text=True, check=True)
     imported = set(told.stdout.split())
 
-    assert {"bridge.runtime", "bridge.cli.processes"} <= imported
+    assert {"bridge.web.server" if name == "web" else "bridge.runtime", "bridge.cli.processes"} <= imported
     assert imported & (FORBIDDEN[name] | ONE_COMMAND) == set()
+
+
+def test_what_gunicorn_forks_imports_the_application_and_no_more() -> None:
+    """The worker process of the web has what answers, and nothing that is done at times."""
+    script = "import sys, bridge.web.server, bridge.runtime, bridge.web.app; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    imported = set(told.stdout.split())
+
+    assert {"flask", "sqlalchemy"} <= imported
+    assert imported & (ONLY_AT_TIMES | ONE_COMMAND) == set()

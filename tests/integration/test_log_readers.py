@@ -18,7 +18,7 @@ import structlog
 from bridge import logs
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.web import create_app
+from bridge.web.app import create_app
 from bridge.worker.drain import Drainer
 from tests.factories import Clock, envelope, opened_journal, payment
 from tests.peers import Asked, Peer, Reply, closed_port

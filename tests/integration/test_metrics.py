@@ -18,7 +18,7 @@ from bridge.model import DeliveryState, NoticeLevel
 from bridge.observing import Processed
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.web import create_app
+from bridge.web.app import create_app
 from bridge.web.metrics import Numbers
 from tests.conformance.test_query_plans import asked, scans
 from tests.factories import NOW_MS, envelope, incoming, keep, many_rows, opened_journal, owe, register

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.web import create_app
+from bridge.web.app import create_app
 from bridge.web.openapi import document
 from docs.openapi import FILE, text
 from tests.factories import opened_journal

@@ -18,7 +18,7 @@ from bridge.runtime import Runtime
 from bridge.sealing import new_key
 from bridge.settings import Settings
 from bridge.tenants import Tenants, changes
-from bridge.web import create_app
+from bridge.web.app import create_app
 from bridge.worker.drain import Drainer
 from tests.factories import NOW_MS, envelope, events_of, opened_journal, owe, payment, put_in_state, row_of, until
 from tests.peers import Peer, Reply

@@ -11,7 +11,7 @@ from redis import Redis
 from bridge.model import trace_id
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.web import create_app
+from bridge.web.app import create_app
 from tests.commands import Commands
 from tests.factories import envelope, opened_journal
 from tests.peers import Peer

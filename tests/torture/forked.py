@@ -26,8 +26,9 @@ _FORKS.set_forkserver_preload(
     [
         *("alembic.command", "psycopg", "rq", "bridge.cli.entry", "bridge.cli.processes", "bridge.cli.database"),
         *("bridge.cli.backfill", "bridge.cli.deliveries", "bridge.cli.events", "bridge.runtime", "bridge.recovery"),
-        *("bridge.web.server", "bridge.worker.beside", "bridge.worker.drain", "bridge.worker.rq_worker"),
-        *("bridge.worker.sweeper", "bridge.simulator.asaas", "bridge.simulator.clint", "bridge.simulator.serve"),
+        *("bridge.web.app", "bridge.web.server", "bridge.worker.beside", "bridge.worker.drain"),
+        *("bridge.worker.rq_worker", "bridge.worker.sweeper"),
+        *("bridge.simulator.asaas", "bridge.simulator.clint", "bridge.simulator.serve"),
     ]
 )
 

@@ -6,8 +6,6 @@ import io
 import json
 import logging
 import logging.config
-import subprocess
-import sys
 import threading
 import timeit
 from collections.abc import Callable, Iterator
@@ -196,32 +194,6 @@ def test_standard_output_is_the_default(capsys: pytest.CaptureFixture[str], stre
 
     assert [json.loads(line)["action"] for line in output.out.splitlines()] == ["web.started", "library.logged"]
     assert output.err == ""
-
-
-GUNICORN = """
-from gunicorn.app.base import BaseApplication
-from bridge.logs import library_logging
-
-class App(BaseApplication):
-    def load_config(self):
-        self.cfg.set("bind", "127.0.0.1:0")
-        self.cfg.set("logconfig_dict", library_logging("info"))
-        self.cfg.set("when_ready", lambda server: server.log.info("ready") or exit(0))
-    def load(self):
-        return lambda environ, start_response: []
-
-App().run()
-"""
-
-
-def test_gunicorn_takes_the_same_configuration() -> None:
-    """gunicorn's own lines are JSON lines on standard output, each once, from its start on."""
-    ended = subprocess.run([sys.executable, "-c", GUNICORN], capture_output=True, text=True, timeout=30, check=False)
-    records = [json.loads(line) for line in ended.stdout.splitlines()]
-
-    assert ended.stderr == ""
-    assert {record["logger"] for record in records} == {"gunicorn.error"}
-    assert [record["message"] for record in records].count("ready") == 1
 
 
 def test_a_record_is_cheap(stream: io.StringIO, lines: Lines) -> None:
