@@ -52,6 +52,7 @@ class Bench:
         """How many answers a second the web process gives, and how long each takes, with all connections busy."""
         flows = self._site.stream.flows(self._size.connections)
         with self._site.bridge(workers=0) as bridge:
+            bridge.begin(self._size.connections)
             before = self._site.post_to_view(flows, self._size.seconds)
             got = bridge.post(flows, self._size.seconds)
             after = self._site.post_to_view(flows, self._size.seconds)
@@ -217,8 +218,9 @@ class Bench:
         with self._site.bridge(workers=workers) as bridge:
             if workers:
                 bridge.warm()
+            else:
+                bridge.begin(self._size.connections)
             if waiting:
-                bridge.post(self._site.stream.flows(8, first=True))
                 history_of.leave_waiting(bridge.database, waiting)
             if clint_hangs:
                 self._site.receiver.hang()

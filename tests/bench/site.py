@@ -96,6 +96,10 @@ class Bridge:
         port, receiver_port = self.deployment.web_ports[0], self._site.receiver.port
         return self._site.post(Order(port, BRIDGE_HEAD, flows, seconds, rate, receiver_port, ahead))
 
+    def begin(self, connections: int) -> None:
+        """Post one event of each customer, so that the web process has its connections and has said everything once."""
+        self.post(self._site.stream.flows(connections, first=True))
+
     def warm(self) -> list[bytes]:
         """Let one event of each customer through, so that every customer is cached; return the payloads."""
         stream = self._site.stream
