@@ -41,7 +41,7 @@ def configure(level: str = "info", *, json: bool = True, stream: TextIO | None =
         # A logger that a module keeps would otherwise go on with the configuration it met first.
         cache_logger_on_first_use=False,
     )
-    logging.config.dictConfig(library_logging(level, json=json, stream=stream))
+    logging.config.dictConfig(_library_logging(level, json=json, stream=stream))
 
 
 def logger(name: str) -> FilteringBoundLogger:
@@ -103,7 +103,7 @@ def together() -> Iterator[None]:
             to.msg("\n".join(lines))
 
 
-def library_logging(level: str = "info", *, json: bool = True, stream: TextIO | None = None) -> dict[str, Any]:
+def _library_logging(level: str, *, json: bool, stream: TextIO | None) -> dict[str, Any]:
     """Return the dictionary for logging.config that routes what libraries say."""
     return {
         "version": 1,
@@ -113,12 +113,7 @@ def library_logging(level: str = "info", *, json: bool = True, stream: TextIO | 
             "stream": {"class": "logging.StreamHandler", "stream": stream or "ext://sys.stdout", "formatter": "record"}
         },
         "root": {"level": level.upper(), "handlers": ["stream"]},
-        "loggers": {
-            # gunicorn gives these handlers of their own, which would say everything twice.
-            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
-            "gunicorn.access": {"level": level.upper(), "handlers": [], "propagate": True},
-            **{name: {"level": "WARNING", "handlers": [], "propagate": True} for name in _QUIET},
-        },
+        "loggers": {name: {"level": "WARNING", "handlers": [], "propagate": True} for name in _QUIET},
     }
 
 

@@ -105,21 +105,16 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._runtime = Runtime(self._settings)
         try:
             self._runtime.register()
-        except (JournalNotMigrated, SealBroken) as error:
-            self._refuse(error)
-        except JournalError as error:
+        except BridgeError as error:
+            if isinstance(error, JournalNotMigrated | SealBroken) or not isinstance(error, JournalError):
+                self._says_why.send(error)
+                raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
             # The door opens all the same: it answers 503 and Asaas comes again. The worker registers what is new.
             log.warning("journal.away", error=str(error))
-        except BridgeError as error:
-            self._refuse(error)
-        settle()
         return create_app(self._runtime, bound_to=self._host, secret_key=self._secret_key)
 
-    def _refuse(self, error: BridgeError) -> None:
-        self._says_why.send(error)
-        raise SystemExit(Arbiter.WORKER_BOOT_ERROR)
-
     def _begun(self, _worker: object) -> None:
+        settle()
         keep_trimmed()
         if self._settings.bridge_web_one_cpu:
             keep_on_one_cpu()

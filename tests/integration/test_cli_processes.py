@@ -128,7 +128,8 @@ def test_web_does_not_wait_for_a_schema_of_another_version(commands: Commands) -
 
     assert (status, said.count("\n")) == (1, 1)
     assert said.endswith("run: bridge db upgrade\n")
-    assert {record["action"] for record in records} == {"library.logged"}
+    assert {(record["action"], record["logger"]) for record in records} == {("library.logged", "gunicorn.error")}
+    assert len({record["message"] for record in records}) == len(records)
 
 
 def test_web_ends_where_its_worker_can_not_begin(commands: Commands) -> None:

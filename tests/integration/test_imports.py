@@ -38,11 +38,16 @@ print(*sorted(sys.modules))
 """
 
 
+def imported_by(script: str, *arguments: str) -> set[str]:
+    """Return the modules that are there when the script, which prints their names, has ended."""
+    told = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    return set(told.stdout.split())
+
+
 @pytest.mark.parametrize("name", FORBIDDEN)
 def test_a_process_imports_only_what_it_works_with(name: str) -> None:
     """Migrations, tables for a terminal, the demo, the other commands and a database not in use stay out of it."""
-    told = subprocess.run([sys.executable, "-c", SCRIPT, name], capture_output=True, text=True, check=True)
-    imported = set(told.stdout.split())
+    imported = imported_by(SCRIPT, name)
 
     assert {"bridge.web.server" if name == "web" else "bridge.runtime", "bridge.cli.processes"} <= imported
     assert imported & (FORBIDDEN[name] | ONE_COMMAND) == set()
@@ -50,9 +55,7 @@ def test_a_process_imports_only_what_it_works_with(name: str) -> None:
 
 def test_what_gunicorn_forks_imports_the_application_and_no_more() -> None:
     """The worker process of the web has what answers, and nothing that is done at times."""
-    script = "import sys, bridge.web.server, bridge.runtime, bridge.web.app; print(*sys.modules)"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    imported = set(told.stdout.split())
+    imported = imported_by("import sys, bridge.web.server, bridge.runtime, bridge.web.app; print(*sys.modules)")
 
     assert {"flask", "sqlalchemy"} <= imported
     assert imported & (ONLY_AT_TIMES | ONE_COMMAND) == set()

@@ -49,7 +49,7 @@ def logging_to(stream: io.StringIO) -> Iterator[None]:
     finally:
         structlog.reset_defaults()
         root.handlers[:], root.level = handlers, level
-        for name in ("gunicorn.error", "gunicorn.access", *logs._QUIET):
+        for name in logs._QUIET:
             logging.getLogger(name).setLevel(logging.NOTSET)
 
 

@@ -29,7 +29,7 @@ def stream() -> Iterator[io.StringIO]:
     yield io.StringIO()
     structlog.reset_defaults()
     root.handlers[:], root.level = handlers, level
-    for name in ("gunicorn.error", "gunicorn.access", "httpx", "httpcore", "urllib3", "rq", "rq.worker", "alembic"):
+    for name in ("httpx", "httpcore", "urllib3", "rq", "rq.worker", "alembic"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
