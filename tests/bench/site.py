@@ -102,10 +102,9 @@ class Bridge:
 
     def warm(self) -> list[bytes]:
         """Let one event of each customer through, so that every customer is cached; return the payloads."""
-        stream = self._site.stream
         self._site.receiver.forget()
-        self.post(stream.flows(8, first=True))
-        self.arrived(stream.customers)
+        self.begin(8)
+        self.arrived(self._site.stream.customers)
         self._site.receiver.forget()
         with self.database.read() as connection:
             rows = connection.exec_driver_sql("SELECT payload FROM deliveries WHERE state = 'delivered'")
