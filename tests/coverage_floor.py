@@ -13,8 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-WHOLE = (
-    "bridge/errors/*",
+CORE = (
     "bridge/model.py",
     "bridge/ingress*",
     "bridge/process*",
@@ -24,15 +23,17 @@ WHOLE = (
     "bridge/transform*",
     "bridge/mapping/*",
     "bridge/delivery/*",
+    "bridge/journal/*",
 )
-"""What decides what is sent, kept or given up: every line and branch."""
+"""The pipeline, the mapping language and the journal."""
 
+CORE_PERCENT = 95
 FLOOR_PERCENT = 90
 
 
 def floor_of(path: str) -> int:
     """Return the least percentage that the file must reach."""
-    return 100 if any(fnmatchcase(path, pattern) for pattern in WHOLE) else FLOOR_PERCENT
+    return CORE_PERCENT if any(fnmatchcase(path, pattern) for pattern in CORE) else FLOOR_PERCENT
 
 
 def shortfalls(report: dict[str, Any]) -> list[str]:

@@ -33,7 +33,6 @@ SIMULATOR = "simulator"
 MAY_SIMULATE = frozenset({"cli", "__main__"})
 
 NAMELESS = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "core", "misc", "base"})
-MOST_LINES = 250
 
 Sources = Mapping[str, str]
 """The text of each module by its dotted name, such as `bridge.mapping.read`; a package by its own name."""
@@ -61,7 +60,7 @@ def read_sources(package: Path) -> dict[str, str]:
 def faults(sources: Sources) -> list[str]:
     """Return every way in which the modules break the rules, in words."""
     edges = list(imports(sources))
-    return sorted({*_names(sources), *_lengths(sources), *_directions(edges), *_cycles(edges)})
+    return sorted({*_names(sources), *_directions(edges), *_cycles(edges)})
 
 
 def imports(sources: Sources) -> Iterator[Import]:
@@ -109,13 +108,6 @@ def _names(sources: Sources) -> Iterator[str]:
         for word in module.split("."):
             if word in NAMELESS:
                 yield f"{module} is named {word}, which says nothing; name what it does"
-
-
-def _lengths(sources: Sources) -> Iterator[str]:
-    for module, text in sources.items():
-        lines = text.count("\n")
-        if lines > MOST_LINES:
-            yield f"{module} has {lines} lines, at most {MOST_LINES} are allowed; a name is missing"
 
 
 def _directions(edges: list[Import]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.layers import LAYERS, MOST_LINES, Import, faults, imports, read_sources
+from tests.layers import LAYERS, Import, faults, imports, read_sources
 
 PACKAGE = Path(__file__).parents[1] / "bridge"
 
@@ -129,12 +129,6 @@ def test_imports_are_resolved_to_modules() -> None:
             "",
             "bridge.mapping.helpers is named helpers, which says nothing; name what it does",
             id="nameless",
-        ),
-        pytest.param(
-            "bridge.web",
-            "x = 1\n" * (MOST_LINES + 1),
-            f"bridge.web has 251 lines, at most {MOST_LINES} are allowed; a name is missing",
-            id="too long",
         ),
         pytest.param(
             "bridge.web",

@@ -1,4 +1,4 @@
-"""The floor under each file's coverage: stages whole, everything else nine parts in ten."""
+"""The floor under each file's coverage: the pipeline, mapping and journal 95 %, everything else 90 %."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ def measured(lines: int, reached: int, branches: int = 0, taken: int = 0) -> dic
 @pytest.mark.parametrize(
     ("path", "floor"),
     [
-        ("bridge/ingress.py", 100),
-        ("bridge/process/active.py", 100),
-        ("bridge/mapping/read.py", 100),
-        ("bridge/mapping/deep/er.py", 100),
-        ("bridge/delivery/retry.py", 100),
+        ("bridge/ingress.py", 95),
+        ("bridge/process/active.py", 95),
+        ("bridge/mapping/read.py", 95),
+        ("bridge/mapping/deep/er.py", 95),
+        ("bridge/delivery/retry.py", 95),
         ("bridge/mapping_cases.py", 90),
         ("bridge/web/app.py", 90),
         ("bridge/simulator/clint/app.py", 90),
     ],
 )
-def test_stages_must_be_whole(path: str, floor: int) -> None:
-    """The stages, the mapping and the delivery are asked for everything, the rest for ninety in a hundred."""
+def test_the_core_has_the_higher_floor(path: str, floor: int) -> None:
+    """The pipeline, the mapping and the journal must reach 95 %, the rest 90 %."""
     assert floor_of(path) == floor
 
 
 def test_a_file_below_its_floor_is_named() -> None:
-    """One branch that no test took is too many in a stage, with its place."""
+    """A file below its floor is reported with the lines and branches that no test reached."""
     report = {"files": {"bridge/outbox.py": measured(10, 10, 4, 3), "bridge/web/app.py": measured(10, 10, 10, 8)}}
 
     assert shortfalls(report) == [
-        "bridge/outbox.py: covered 92.9 %, at least 100 % is asked; lines none; branches 7->-1"
+        "bridge/outbox.py: covered 92.9 %, at least 95 % is asked; lines none; branches 7->-1"
     ]
 
 
