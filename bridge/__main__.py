@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from bridge import collector, spared
-
-collector.start()
-spared.start()
-
-from bridge.cli.entry import cli  # noqa: E402
+from bridge.cli.entry import cli
 
 
 def main() -> None:

@@ -24,8 +24,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("filtering", "enrichment", "transform"),
     ("asaas", "clint", "queueing", "journal", "observing"),
     ("mapping",),
-    ("settings", "logs", "model", "sealing", "one_cpu"),
-    ("errors", "redaction", "failpoints", "certificates", "collector", "spared", "trimming", "word_files"),
+    ("settings", "logs", "model", "sealing"),
+    ("errors", "redaction", "failpoints", "certificates", "word_files"),
 )
 
 # The other side of the wire: it imports nothing of the bridge, and only the commands may start it.

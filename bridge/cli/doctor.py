@@ -43,6 +43,10 @@ def doctor(context: click.Context, as_json: bool) -> None:
             made.append(
                 Check("settings", f"read, {len(settings.accounts)} accounts, {len(settings.destinations)} destinations")
             )
+            made += [
+                Check("settings", f"{name} has no effect any more", State.WARNING, "remove it")
+                for name in settings.without_effect
+            ]
             runtime = opened.enter_context(closing(Runtime(settings)))
             found = examine(runtime, lambda: invocation.journal)
         for check in [] if as_json else made:

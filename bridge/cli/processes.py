@@ -18,7 +18,6 @@ import click
 
 from bridge import logs
 from bridge.cli.root import Invocation
-from bridge.collector import settle
 from bridge.errors import JournalError, JournalNotMigrated, PortTaken, SealBroken, SettingsError
 from bridge.logs import logger
 from bridge.settings import Settings
@@ -58,9 +57,7 @@ def worker(invocation: Invocation) -> None:
     Any number of workers may run at once. Needs REDIS_URL, and CLINT_WEBHOOK_URL or a destination in the
     journal; SIGTERM lets it finish what is under way.
     """
-    from bridge.one_cpu import keep_on_one_cpu
     from bridge.runtime import Runtime
-    from bridge.trimming import keep_trimmed
     from bridge.worker.drain import Drainer
     from bridge.worker.rq_worker import work
 
@@ -76,10 +73,6 @@ def worker(invocation: Invocation) -> None:
         runtime.clock_ms,
         settings.bridge_worker_lanes,
     )
-    if settings.bridge_worker_one_cpu:
-        keep_on_one_cpu()
-    settle()
-    keep_trimmed()
     work(runtime.worker_redis, drainer)
     runtime.close()
 
@@ -92,7 +85,6 @@ def sweeper(invocation: Invocation) -> None:
     One is enough, two do no harm. Needs REDIS_URL, and CLINT_WEBHOOK_URL or a destination in the journal.
     """
     from bridge.runtime import Runtime
-    from bridge.trimming import keep_trimmed
     from bridge.worker.beside import Beside
     from bridge.worker.sweeper import Sweeper
 
@@ -113,8 +105,6 @@ def sweeper(invocation: Invocation) -> None:
         runtime.mapping_files.import_changed()
 
     beside = Beside(runtime, stopping)
-    settle()
-    keep_trimmed()
     Sweeper(runtime.journal, runtime.wakeups, import_mappings, runtime.clock_ms).run(stopping)
     beside.join()
     runtime.close()
@@ -132,6 +122,8 @@ def _begin(invocation: Invocation, *required: str) -> Settings:
     signal.signal(signal.SIGTERM, _leave)
     level = "debug" if invocation.debug else settings.bridge_log_level
     logs.configure(level, json=not sys.stdout.isatty())
+    for name in settings.without_effect:
+        log.warning("setting.without_effect", name=name, mend="remove it; the next release does not know it")
     return settings
 
 

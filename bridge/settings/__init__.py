@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bridge.errors import SettingsError
-from bridge.settings.table import SETTINGS, Setting
+from bridge.settings.table import SETTINGS, WITHOUT_EFFECT, Setting
 
 __all__ = ["DEFAULT", "NAME", "SETTINGS", "Account", "Setting", "Settings", "variable"]
 
@@ -58,6 +58,8 @@ class Settings:
     """Webhook URLs by destination name."""
     paces: Mapping[str, str]
     """Rate limits by destination name, of those that have one of their own."""
+    without_effect: tuple[str, ...]
+    """Variables that are set and that only the release before knew."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -97,6 +99,7 @@ class Settings:
             ),
             MappingProxyType(families["CLINT_WEBHOOK_URL"]),
             MappingProxyType(families["CLINT_RATE_LIMIT"]),
+            tuple(sorted(WITHOUT_EFFECT & environ.keys())),
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -152,7 +155,7 @@ def _read_family(name: str, text: str, families: dict[str, dict[str, str]], prob
 
 def _check_names(environ: Mapping[str, str], families: Mapping[str, object], problems: list[str]) -> None:
     for name in sorted(environ):
-        known = name in _BY_NAME or any(name.startswith(f"{base}_") for base in families)
+        known = name in _BY_NAME or name in WITHOUT_EFFECT or any(name.startswith(f"{base}_") for base in families)
         if known or not name.startswith(_PREFIXES):
             continue
         close = get_close_matches(name, _BY_NAME, 1)

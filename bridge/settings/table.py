@@ -151,19 +151,6 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("BRIDGE_LOG_LEVEL", "debug, info, warning or error", "info", parse=log_level),
     Setting("BRIDGE_WEB_THREADS", "requests that one web process answers at once", "16", parse=whole(1, 256)),
-    Setting("BRIDGE_WEB_PROCESSES", "web processes of `bridge web`", "1", parse=whole(1, 32)),
-    Setting(
-        "BRIDGE_WEB_ONE_CPU",
-        "1 keeps each web process on one CPU at a time, which halves what an answer costs; 0: lets it wander",
-        "1",
-        parse=switch,
-    ),
-    Setting(
-        "BRIDGE_WORKER_ONE_CPU",
-        "1 keeps each worker on one CPU at a time, which may make a delivery cheaper; 0: lets it wander",
-        "0",
-        parse=switch,
-    ),
     Setting(
         "BRIDGE_WORKER_LANES", "lanes that one worker drains at once, or its share of them", "64", parse=whole(1, 64)
     ),
@@ -206,3 +193,6 @@ SETTINGS: tuple[Setting, ...] = (
         parse=failpoints.parse,
     ),
 )
+
+WITHOUT_EFFECT = frozenset({"BRIDGE_WEB_PROCESSES", "BRIDGE_WEB_ONE_CPU", "BRIDGE_WORKER_ONE_CPU"})
+"""Settings of the release before. They are accepted for one release, with a warning."""

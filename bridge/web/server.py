@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import resource
 import secrets
-from importlib import import_module
 from multiprocessing import Pipe
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +16,9 @@ from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from bridge.collector import settle
 from bridge.errors import BridgeError, JournalError, JournalNotMigrated, NotStarted, SealBroken
 from bridge.logs import logger
-from bridge.one_cpu import keep_on_one_cpu
 from bridge.settings import Settings
-from bridge.trimming import keep_trimmed
 from bridge.web.patient_worker import PatientWorker
 
 if TYPE_CHECKING:
@@ -65,7 +61,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "bind": f"{self._host}:{self._port}",
             "worker_class": PatientWorker,
             "worker_connections": _connections(),
-            "workers": settings.bridge_web_processes,
+            "workers": 1,
             "threads": settings.bridge_web_threads,
             "keepalive": 75,
             "timeout": 60,  # of a whole worker process that does not answer; a request is bounded by ingress
@@ -74,7 +70,6 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "logger_class": _Log,
             "loglevel": "warning",
             "control_socket_disable": True,
-            "post_worker_init": self._begun,
             "worker_exit": self._ends,
             "limit_request_line": 4094,
             "limit_request_fields": 64,
@@ -113,12 +108,6 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             log.warning("journal.away", error=str(error))
         return create_app(self._runtime, bound_to=self._host, secret_key=self._secret_key)
 
-    def _begun(self, _worker: object) -> None:
-        settle()
-        keep_trimmed()
-        if self._settings.bridge_web_one_cpu:
-            keep_on_one_cpu()
-
     def _ends(self, _server: object, _worker: object) -> None:
         if self._runtime is not None:
             self._runtime.close()
@@ -129,10 +118,6 @@ def serve(settings: Settings, host: str, port: int) -> None:
 
     Raises JournalNotMigrated, SealBroken or NotStarted where that can't begin.
     """
-    if settings.bridge_web_processes > 1:
-        # Several share what was imported before the fork: for them that is less in all.
-        import_module("bridge.web.app")
-    settle()
     _Server(settings, host, port).run()
 
 

@@ -65,7 +65,7 @@ class View:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "--worker-class", "gthread"]
-        command += ["--workers", _DEFAULTS["BRIDGE_WEB_PROCESSES"], "--threads", _DEFAULTS["BRIDGE_WEB_THREADS"]]
+        command += ["--threads", _DEFAULTS["BRIDGE_WEB_THREADS"]]
         command += [
             "--keep-alive",
             "75",

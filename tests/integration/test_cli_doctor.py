@@ -124,9 +124,10 @@ def test_what_is_away_is_a_verdict(tmp_path: Path) -> None:
 
 def test_a_bare_environment_is_judged(tmp_path: Path) -> None:
     """Without any account the default one's variables are asked for; a Redis is `bridge up`'s affair."""
-    said = Commands(tmp_path).run("doctor")
+    said = Commands(tmp_path).run("doctor", BRIDGE_WEB_PROCESSES="2")
 
     assert said.status == 1
+    assert "BRIDGE_WEB_PROCESSES has no effect" in said.out
     assert "ASAAS_API_KEY: unset" in said.out
     assert "`bridge up` starts its own" in said.out
 

@@ -158,7 +158,7 @@ def ended(commands: Commands, **environ: str) -> tuple[int, list[dict[str, Any]]
 def test_web_keeps_events_while_redis_is_away(commands: Commands) -> None:
     """Without Redis the door is open, and SIGTERM ends the process with 0."""
     port = free_port()
-    with commands.journal(), running(commands, "web", "--port", str(port)) as web:
+    with commands.journal(), running(commands, "web", "--port", str(port), BRIDGE_WEB_ONE_CPU="1") as web:
         url = f"http://127.0.0.1:{port}"
         until(lambda: answers(f"{url}/healthz"), 30)
         answer = asking.post(
@@ -169,6 +169,7 @@ def test_web_keeps_events_while_redis_is_away(commands: Commands) -> None:
         assert (answer.status_code, answer.json()) == (200, {"received": True})
         assert 'bridge_notices{level="error"} 0.0' in asking.get(f"{url}/metrics").text
         assert ready["mappings"]["active"] == ["paga"]
+        assert [record["name"] for record in web.logged("setting.without_effect")] == ["BRIDGE_WEB_ONE_CPU"]
         assert web.end() == 0
 
 

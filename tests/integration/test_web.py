@@ -459,12 +459,10 @@ def test_sigterm_answers_what_is_under_way(sqlite_url: str, redis_url: str, tmp_
 
 
 @pytest.mark.slow
-def test_two_web_processes_and_a_database_that_goes_away(
-    postgres_server: PostgresServer, redis_url: str, tmp_path: Path
-) -> None:
-    """Each process has connections of its own; while the database is away 503, afterwards 200 without a restart."""
+def test_a_database_that_goes_away(postgres_server: PostgresServer, redis_url: str, tmp_path: Path) -> None:
+    """While the database is away 503, afterwards 200 without a restart."""
     with postgres_server.database() as url, opened_journal(url) as journal:
-        env = environment(url, redis_url, tmp_path, BRIDGE_WEB_PROCESSES="2")
+        env = environment(url, redis_url, tmp_path)
         with running(env, tmp_path) as site:
             assert {site.post(envelope()) for _ in range(20)} == {200}
             postgres_server.kill()

@@ -172,6 +172,12 @@ def test_a_misspelt_variable_is_refused(name: str, close: str) -> None:
     assert problems(**{name: "x"}) == (f"{name} is not a setting of the bridge; did you mean {close}?",)
 
 
+@pytest.mark.parametrize("name", ["BRIDGE_WEB_PROCESSES", "BRIDGE_WEB_ONE_CPU", "BRIDGE_WORKER_ONE_CPU"])
+def test_a_setting_of_the_release_before_is_taken_and_named(name: str) -> None:
+    """It has no effect, whatever its value, and stops nothing."""
+    assert Settings.from_env({name: "x"}).without_effect == (name,)
+
+
 def test_other_variables_are_nobodys_business() -> None:
     """What is not ours, and what looks like nothing of ours, is left alone."""
     Settings.from_env(
