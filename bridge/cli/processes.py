@@ -45,8 +45,7 @@ def web(invocation: Invocation, host: str | None, port: int | None) -> None:
 
     settings = _begin(invocation, "ASAAS_WEBHOOK_TOKEN", "REDIS_URL")
     address = (host or settings.bridge_host, settings.port if port is None else port)
-    check_free(*address)
-    serve(settings, *address)
+    serve(settings, address[0], listen(*address))
 
 
 @click.command()
@@ -150,13 +149,15 @@ def _register_when_there(runtime: Runtime, stopping: threading.Event) -> None:
 
 
 def check_free(host: str, port: int) -> None:
-    """Raise PortTaken where another process listens there; gunicorn would try five times and say less."""
+    """Raise PortTaken where another process listens there."""
+    listen(host, port).close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there; raise PortTaken where that can't be."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            # As gunicorn binds: a connection that lingers from the last run does not count.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
     except OSError as error:
         raise PortTaken(
             f"port {port} of {host} can't be bound: {(error.strerror or str(error)).lower()}",

@@ -24,7 +24,7 @@ LONGEST_WAIT_S = 30.0
 STEADY_S = 60.0
 """A child that ran so long is healthy: its next death waits from the beginning again."""
 GRACE_S = 25.0
-"""How long a child may finish what it does: longer than gunicorn's own grace and than a usual send to Clint."""
+"""How long a child may finish what it does: longer than the web process takes to stop, and than a usual send."""
 
 
 @dataclass(frozen=True, slots=True)

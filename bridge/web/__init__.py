@@ -1,4 +1,1 @@
-"""The web process: the door for Asaas, the console, and what a host asks of it (alive, ready, metrics).
-
-gunicorn's own process imports `server` only: nothing is imported here.
-"""
+"""The web process: the door for Asaas, the console, and what a host asks of it (alive, ready, metrics)."""

@@ -20,8 +20,7 @@ from bridge.web.health import health
 from bridge.web.metrics import Numbers, metrics
 from bridge.web.openapi import openapi
 from bridge.web.refusals import Refusals
-from bridge.web.webhooks import webhooks
-from bridge.web.whole_request import MAX_BODY_BYTES
+from bridge.web.webhooks import MAX_BODY_BYTES, webhooks
 
 log = logger(__name__)
 

@@ -1,128 +1,102 @@
-"""Runs the web process by gunicorn: threads, not one process for each request, since they wait for shared commits.
-
-The process that gunicorn forks its workers from holds nothing of the bridge but this: a worker imports the application
-by itself. What was imported before the fork became two memories while events came in, since Python counts who uses an
-object within the object (docs/performance.md, "What becomes of the memory").
-"""
+"""Serves the door and the console by waitress, which gathers a request before a thread gets it."""
 
 from __future__ import annotations
 
+import logging
 import resource
-import secrets
-from multiprocessing import Pipe
-from typing import TYPE_CHECKING, Any
+import signal
+import socket
+import time
+from contextlib import closing
+from types import FrameType
+from typing import Any
 
-from gunicorn import glogging
-from gunicorn.app.base import BaseApplication
-from gunicorn.arbiter import Arbiter
+from flask import Flask
+from waitress import wasyncore
+from waitress.server import create_server
 
-from bridge.errors import BridgeError, JournalError, JournalNotMigrated, NotStarted, SealBroken
+from bridge.errors import JournalError, JournalNotMigrated, SealBroken
 from bridge.logs import logger
+from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.web.patient_worker import PatientWorker
-
-if TYPE_CHECKING:
-    from flask import Flask
-
-    from bridge.runtime import Runtime
+from bridge.web.app import create_app
+from bridge.web.webhooks import MAX_BODY_BYTES
 
 log = logger(__name__)
 
 CONNECTIONS = 4_000
 OTHER_FILES = 256
+STOP_WITHIN_S = 15.0
+ROOM_BYTES = MAX_BODY_BYTES + 64 * 1024
+"""A little more than a body may have, so that the door answers 413 in its own words."""
 
 
-class _Log(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
-    """What gunicorn itself says: on the way of all other records, and so redacted, one JSON object a line."""
+def serve(settings: Settings, host: str, listener: socket.socket) -> None:
+    """Serve at this listening socket until SIGTERM or SIGINT; requests under way are answered first.
 
-    def setup(self, cfg: Any) -> None:
-        """Prepare for these options."""
-        super().setup(cfg)
-        self.error_log.handlers.clear()
-        self.error_log.propagate = True
-
-
-class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    def __init__(self, settings: Settings, host: str, port: int) -> None:
-        self._settings = settings
-        self._host = host
-        self._port = port
-        # Drawn before the fork, so that every worker process knows the sessions of the others.
-        self._secret_key = settings.bridge_secret_key or secrets.token_urlsafe(32)
-        self._why, self._says_why = Pipe(duplex=False)
-        self._is_worker = False
-        self._runtime: Runtime | None = None
-        super().__init__()
-
-    def load_config(self) -> None:
-        """Give gunicorn its options."""
-        settings = self._settings
-        options = {
-            "bind": f"{self._host}:{self._port}",
-            "worker_class": PatientWorker,
-            "worker_connections": _connections(),
-            "workers": 1,
-            "threads": settings.bridge_web_threads,
-            "keepalive": 75,
-            "timeout": 60,  # of a whole worker process that does not answer; a request is bounded by ingress
-            "graceful_timeout": 15,
-            "sendfile": False,  # the head waits for the body that it is sent with
-            "logger_class": _Log,
-            "loglevel": "warning",
-            "control_socket_disable": True,
-            "worker_exit": self._ends,
-            "limit_request_line": 4094,
-            "limit_request_fields": 64,
-            "forwarded_allow_ips": "",
-        }
-        for name, value in options.items():
-            self.cfg.set(name, value)
-
-    def run(self) -> None:
-        """Serve until SIGTERM; raise what a worker process could not begin with."""
+    `host` is the address that the listener is bound to. Raises JournalNotMigrated or SealBroken where the journal is
+    not one of this version.
+    """
+    # Both come with the load and with every client that hangs up.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    logging.getLogger("waitress").setLevel(logging.WARNING)
+    with listener, closing(Runtime(settings)) as runtime:
         try:
-            super().run()
-        except SystemExit as ends:  # of this process, or of a worker: it was forked within the call
-            if self._is_worker or ends.code != Arbiter.WORKER_BOOT_ERROR:
-                raise
-            if self._why.poll():
-                raise self._why.recv() from None
-            raise NotStarted("the web process could not begin", mend="the log says why") from None
-
-    # ------------------------------------------------------------ in a worker process
-
-    def load(self) -> Flask:
-        """Return the application of this worker process, once the journal is found to be of this version."""
-        self._is_worker = True
-        from bridge.runtime import Runtime
-        from bridge.web.app import create_app
-
-        self._runtime = Runtime(self._settings)
-        try:
-            self._runtime.register()
-        except BridgeError as error:
-            if isinstance(error, JournalNotMigrated | SealBroken) or not isinstance(error, JournalError):
-                self._says_why.send(error)
-                raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
+            runtime.register()
+        except (JournalNotMigrated, SealBroken):
+            raise
+        except JournalError as error:
             # The door opens all the same: it answers 503 and Asaas comes again. The worker registers what is new.
             log.warning("journal.away", error=str(error))
-        return create_app(self._runtime, bound_to=self._host, secret_key=self._secret_key)
-
-    def _ends(self, _server: object, _worker: object) -> None:
-        if self._runtime is not None:
-            self._runtime.close()
+        _run(runtime, create_app(runtime, bound_to=host), listener)
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve until SIGTERM; requests under way are finished first.
+def _run(runtime: Runtime, app: Flask, listener: socket.socket) -> None:
+    sockets: dict[int, Any] = {}
+    server: Any = create_server(
+        app,
+        map=sockets,
+        sockets=[listener],
+        threads=runtime.settings.bridge_web_threads,
+        connection_limit=_connections(),
+        channel_timeout=30,
+        cleanup_interval=5,
+        max_request_header_size=16_384,
+        max_request_body_size=ROOM_BYTES,
+        inbuf_overflow=ROOM_BYTES,
+        # The allow-list and the console judge X-Forwarded-For by themselves.
+        clear_untrusted_proxy_headers=False,
+        log_socket_errors=False,
+        ident=None,
+    )
+    stopping = False
 
-    Raises JournalNotMigrated, SealBroken or NotStarted where that can't begin.
-    """
-    _Server(settings, host, port).run()
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+        server.pull_trigger()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while not stopping:
+        wasyncore.loop(timeout=1, use_poll=True, map=sockets, count=1)
+    _finish(server, sockets)
+
+
+def _finish(server: Any, sockets: dict[int, Any]) -> None:
+    """Stop accepting, answer what has come, and close every connection."""
+    until_s = time.monotonic() + STOP_WITHIN_S
+    wasyncore.dispatcher.close(server)  # the listener alone: threads still wake the loop through the server
+    while time.monotonic() < until_s and any(
+        channel.requests or channel.total_outbufs_len for channel in server.active_channels.values()
+    ):
+        wasyncore.loop(timeout=0.1, use_poll=True, map=sockets, count=1)
+    server.task_dispatcher.shutdown(timeout=max(0.0, until_s - time.monotonic()))
+    wasyncore.close_all(sockets)
 
 
 def _connections() -> int:
-    """Return how many connections one process may hold, with files left for the journal, Redis and logs."""
+    """Return how many connections the process may hold, with files left for the journal, Redis and logs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:

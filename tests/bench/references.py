@@ -1,6 +1,6 @@
 """The references: what the bridge is held against, measured in the same run on the same machine.
 
-For answers, a bare Flask view on the bridge's own gunicorn settings that does one durable insert into SQLite. Its
+For answers, a bare Flask view on waitress, with the bridge's threads, that does one durable insert into SQLite. Its
 threads share one connection under a lock: with a connection each they would wait for SQLite's sleeps, and the bridge
 would look better beside them. For deliveries, one thread that posts the same payloads by one bare `httpx.Client`.
 """
@@ -34,7 +34,7 @@ _DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
 
 def view() -> Flask:
-    """Return the application; gunicorn calls this after its fork."""
+    """Return the application; waitress calls this."""
     app = Flask("view")
     lock = threading.Lock()
     connection = sqlite3.connect(os.environ[_FILE], isolation_level=None, check_same_thread=False)
@@ -64,16 +64,8 @@ class View:
         self.port = free_port()
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "--worker-class", "gthread"]
-        command += ["--threads", _DEFAULTS["BRIDGE_WEB_THREADS"]]
-        command += [
-            "--keep-alive",
-            "75",
-            "--log-level",
-            "warning",
-            "--no-control-socket",
-            "tests.bench.references:view()",
-        ]
+        command = [sys.executable, "-m", "waitress", f"--listen=127.0.0.1:{self.port}"]
+        command += [f"--threads={_DEFAULTS['BRIDGE_WEB_THREADS']}", "--call", "tests.bench.references:view"]
         env = {**os.environ, _FILE: str(self._scratch / "view.sqlite3")}
         with (self._scratch / "view.log").open("wb") as log:
             self._process = subprocess.Popen(command, env=env, cwd=Path(__file__).parents[2], stdout=log, stderr=log)

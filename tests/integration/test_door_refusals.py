@@ -14,7 +14,7 @@ from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
 from bridge.web.refusals import Refusals
-from bridge.web.whole_request import MAX_BODY_BYTES
+from bridge.web.webhooks import MAX_BODY_BYTES
 from tests.factories import NOW_MS, Clock, opened_journal
 
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"

@@ -12,14 +12,13 @@ ONLY_AT_TIMES = {
     "mako",
     "ofxtools",
     "watchfiles",
-    "waitress",
     "psycopg",
     "sqlalchemy.dialects.postgresql",
     "bridge.simulator",
 }
-FOR_THE_WEB = {"flask", "gunicorn", "jinja2", "prometheus_client", "werkzeug"}
+FOR_THE_WEB = {"flask", "jinja2", "prometheus_client", "waitress", "werkzeug"}
 FORBIDDEN = {
-    "web": ONLY_AT_TIMES | {"bridge.runtime", "flask", "redis", "sqlalchemy"},  # what its workers are forked from
+    "web": ONLY_AT_TIMES,
     "worker": ONLY_AT_TIMES | FOR_THE_WEB,
     "sweeper": ONLY_AT_TIMES | FOR_THE_WEB,
 }
@@ -49,13 +48,5 @@ def test_a_process_imports_only_what_it_works_with(name: str) -> None:
     """Migrations, tables for a terminal, the demo, the other commands and a database not in use stay out of it."""
     imported = imported_by(SCRIPT, name)
 
-    assert {"bridge.web.server" if name == "web" else "bridge.runtime", "bridge.cli.processes"} <= imported
+    assert {"bridge.runtime", "bridge.cli.processes"} <= imported
     assert imported & (FORBIDDEN[name] | ONE_COMMAND) == set()
-
-
-def test_what_gunicorn_forks_imports_the_application_and_no_more() -> None:
-    """The worker process of the web has what answers, and nothing that is done at times."""
-    imported = imported_by("import sys, bridge.web.server, bridge.runtime, bridge.web.app; print(*sys.modules)")
-
-    assert {"flask", "sqlalchemy"} <= imported
-    assert imported & (ONLY_AT_TIMES | ONE_COMMAND) == set()

@@ -29,7 +29,7 @@ from bridge.queueing.wakeups import QUEUE
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
-from bridge.web.whole_request import MAX_BODY_BYTES
+from bridge.web.webhooks import MAX_BODY_BYTES
 from tests import asking
 from tests.factories import NOW_MS, envelope, events_of, opened_journal, owe, register, until
 from tests.peers import closed_port

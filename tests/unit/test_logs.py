@@ -140,14 +140,13 @@ def test_a_new_configuration_holds_for_kept_loggers(stream: io.StringIO, lines: 
     assert json.loads(second.getvalue())["action"] == "c.d"
 
 
-@pytest.mark.parametrize("name", ["gunicorn.error", "some.library"])
-def test_libraries_go_the_same_way(lines: Lines, name: str) -> None:
+def test_libraries_go_the_same_way(lines: Lines) -> None:
     """A library's record has an action of its own and its text, redacted, as a field."""
-    logging.getLogger(name).info("hello %s", "a@b.example")
+    logging.getLogger("some.library").info("hello %s", "a@b.example")
     (record,) = lines()
 
     assert list(record) == ["at", "level", "action", "logger", "message"]
-    assert (record["level"], record["action"], record["logger"]) == ("info", "library.logged", name)
+    assert (record["level"], record["action"], record["logger"]) == ("info", "library.logged", "some.library")
     assert record["message"] == "hello [e-mail]"
 
 
