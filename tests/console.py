@@ -46,6 +46,12 @@ class Browser:
         headers = {**self._headers, "HX-Request": "true", "Accept": "*/*"}
         return self._client.get(path, headers=headers)
 
+    def cookie(self) -> str:
+        """Return the session, for one who asks over a real connection."""
+        found = self._client.get_cookie("bridge_session")
+        assert found
+        return found.value
+
     def token(self) -> str:
         """Return the token that the forms of this session carry."""
         with self._client.session_transaction() as session:

@@ -41,10 +41,17 @@ class TooManySignIns(BridgeError):
 
 
 class ConsoleBusy(BridgeError):
-    """the console does as much long work at once as it may; try again when some of it is done"""
+    """the console does as much at once as it may; try again in a moment"""
 
     code = "console.busy"
     http_status = 503
+
+
+class NoAnswerYet(BridgeError):
+    """no answer came within 3 seconds; what was asked for may still be done"""
+
+    code = "console.no_answer"
+    http_status = 504
 
 
 class JobLost(BridgeError):

@@ -150,7 +150,12 @@ SETTINGS: tuple[Setting, ...] = (
         parse=http,
     ),
     Setting("BRIDGE_LOG_LEVEL", "debug, info, warning or error", "info", parse=log_level),
-    Setting("BRIDGE_WEB_THREADS", "requests that one web process answers at once", "16", parse=whole(1, 256)),
+    Setting(
+        "BRIDGE_WEB_THREADS",
+        "requests that one web process answers at once; the console gets three quarters at most",
+        "16",
+        parse=whole(2, 256),
+    ),
     Setting(
         "BRIDGE_WORKER_LANES", "lanes that one worker drains at once, or its share of them", "64", parse=whole(1, 64)
     ),

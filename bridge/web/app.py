@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, jsonify
+from flask import Flask, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from bridge.errors import BridgeError, JournalError
+from bridge.errors import BridgeError, ConsoleBusy, JournalError
 from bridge.logs import logger
 from bridge.runtime import Runtime
 from bridge.web.callers import Callers
@@ -22,13 +23,75 @@ from bridge.web.openapi import openapi
 from bridge.web.refusals import Refusals
 from bridge.web.webhooks import MAX_BODY_BYTES, webhooks
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 log = logger(__name__)
+
+_BUSY = "bridge.busy"
+_PROBES = frozenset({"/readyz", "/metrics"})
 
 
 class _App(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function as it is: none of ours is asynchronous, and Flask looks at each for every request."""
         return func
+
+
+class _Places:
+    """Bounds the threads that pages and probes hold at once, so that some are left to the door.
+
+    A request holds its place until its answer is taken. Probes have a few places that pages have not: a host must not
+    take a bridge for broken because people look.
+    """
+
+    def __init__(self, app: WSGIApplication, threads: int) -> None:
+        self._app = app
+        self._pages = max(1, threads * 3 // 4)
+        self._probes = threads - max(1, threads // 8)
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/healthz" or path.startswith("/webhooks/"):
+            return self._app(environ, start_response)
+        with self._lock:
+            environ[_BUSY] = self._held >= (self._probes if path in _PROBES else self._pages)
+            self._held += not environ[_BUSY]
+        if environ[_BUSY]:
+            return self._app(environ, start_response)
+        try:
+            return _Answer(self._app(environ, start_response), self._leave)
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._held -= 1
+
+
+class _Answer:
+    """The body of an answer; calls back once, when it was taken or given up."""
+
+    def __init__(self, body: Iterable[bytes], leave: Callable[[], None]) -> None:
+        self._body = body
+        self._leave: Callable[[], None] | None = leave
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._body
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            try:
+                getattr(self._body, "close", lambda: None)()
+            finally:
+                leave()
 
 
 def create_app(runtime: Runtime, *, bound_to: str | None = None, secret_key: str | None = None) -> Flask:
@@ -59,10 +122,17 @@ def create_app(runtime: Runtime, *, bound_to: str | None = None, secret_key: str
         bound_to=bound_to or settings.bridge_host,
         secret_key=secret_key or settings.bridge_secret_key or secrets.token_urlsafe(32),
     )
+    app.before_request(_refuse_busy)
+    app.wsgi_app = _Places(app.wsgi_app, settings.bridge_web_threads)  # type: ignore[method-assign]
     app.register_error_handler(BridgeError, _bridge_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
     return app
+
+
+def _refuse_busy() -> None:
+    if request.environ.get(_BUSY):
+        raise ConsoleBusy
 
 
 def _bridge_error(error: BridgeError) -> ResponseReturnValue:

@@ -26,6 +26,8 @@ log = logger(__name__)
 
 CONNECTIONS = 4_000
 OTHER_FILES = 256
+SILENT_S = 30
+"""A connection over which nothing goes for so long is closed."""
 STOP_WITHIN_S = 15.0
 ROOM_BYTES = MAX_BODY_BYTES + 64 * 1024
 """A little more than a body may have, so that the door answers 413 in its own words."""
@@ -52,6 +54,9 @@ def serve(settings: Settings, host: str, listener: socket.socket) -> None:
 
 
 def _run(runtime: Runtime, app: Flask, listener: socket.socket) -> None:
+    # waitress never closes a connection that does not take its answer; the kernel does. macOS has no such option.
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
     sockets: dict[int, Any] = {}
     server: Any = create_server(
         app,
@@ -59,11 +64,12 @@ def _run(runtime: Runtime, app: Flask, listener: socket.socket) -> None:
         sockets=[listener],
         threads=runtime.settings.bridge_web_threads,
         connection_limit=_connections(),
-        channel_timeout=30,
+        channel_timeout=SILENT_S,
         cleanup_interval=5,
         max_request_header_size=16_384,
         max_request_body_size=ROOM_BYTES,
         inbuf_overflow=ROOM_BYTES,
+        outbuf_high_watermark=512 * 1024,
         # The allow-list and the console judge X-Forwarded-For by themselves.
         clear_untrusted_proxy_headers=False,
         log_socket_errors=False,

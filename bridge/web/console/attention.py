@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
+from functools import partial
 
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bridge import recovery
 from bridge.delivery.dead_letter import reason
+from bridge.errors import ConsoleBusy, NoAnswerYet
 from bridge.journal import browsing, dead, destinations, notices
 from bridge.journal.browsing import Wanted
 from bridge.journal.dead import Chosen
@@ -17,6 +18,7 @@ from bridge.recovery.many import Decision, Progress, go_on
 from bridge.recovery.preview import Preview, preview
 from bridge.web.console import frame
 from bridge.web.console.events import lines
+from bridge.web.console.work import outside
 
 attention = Blueprint("attention", __name__)
 
@@ -66,19 +68,19 @@ def confirm() -> ResponseReturnValue:
     previews: list[Preview] = []
     if decision is Decision.REPLAY and some:
         ids = sorted({one.event_id for one in some[:PREVIEWED]})
-        previews = list(
-            islice(
-                preview(
-                    runtime.journal,
-                    ids,
-                    chosen.mapping or None,
-                    active=runtime.mappings.current(),
-                    environment=runtime.environment,
-                    enrichment=runtime.enricher,
-                ),
-                PREVIEWED,
-            )
+        ask = partial(
+            preview,
+            runtime.journal,
+            ids,
+            chosen.mapping or None,
+            active=runtime.mappings.current(),
+            environment=runtime.environment,
+            enrichment=runtime.enricher,
         )
+        try:
+            previews = outside(lambda: list(ask()))
+        except (ConsoleBusy, NoAnswerYet) as error:
+            previews = [Preview(ids[0], "", problem=str(error))]
     return frame.page(
         "attention_confirm.html",
         decision=decision,

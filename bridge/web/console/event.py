@@ -12,14 +12,15 @@ from flask.typing import ResponseReturnValue
 
 from bridge import recovery
 from bridge.delivery.dead_letter import reason
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, ConsoleBusy, NoAnswerYet
 from bridge.journal import dead, reading
 from bridge.journal.reading import Row
 from bridge.model import TRANSITIONS, DeliveryState, EventState
-from bridge.recovery.preview import preview
+from bridge.recovery.preview import Preview, preview
 from bridge.web.console import explaining, frame
 from bridge.web.console.explaining import Conditions
 from bridge.web.console.said import Told, amount_of, delivery_told, event_label, event_state
+from bridge.web.console.work import outside
 
 event = Blueprint("event", __name__)
 
@@ -63,9 +64,10 @@ def show(id_: int) -> ResponseReturnValue:
     runtime, text = frame.runtime(), frame.words()
     with runtime.journal.database.read() as connection:
         row = frame.found(reading.find_event(connection, str(id_)))
+    fetched, problem = _fetched(row) if "ask" in request.args else (None, "")
+    with runtime.journal.database.read() as connection:
         rows = reading.deliveries_of(connection, id_)
         attempts = {one["id"]: reading.attempts_of(connection, one["id"]) for one in rows}
-        fetched, problem = _fetched(row) if "ask" in request.args else (None, "")
         verdicts = [
             Verdict(
                 one,
@@ -97,9 +99,9 @@ _MOVING = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState
 
 
 def _fetched(row: Row) -> tuple[dict[str, Any] | None, str]:
-    needs = frozenset({"customer", "payment", "subscription", "installment"})
+    runtime, needs = frame.runtime(), frozenset({"customer", "payment", "subscription", "installment"})
     try:
-        return explaining.fetch(frame.runtime(), row, needs), ""
+        return outside(lambda: explaining.fetch(runtime, row, needs)), ""
     except BridgeError as error:
         return None, str(error)
 
@@ -157,7 +159,10 @@ def compare(id_: int) -> ResponseReturnValue:
     mapping = request.args.get("mapping") or None
     if mapping not in {None, *(item.mapping.name for item in active)}:
         frame.found(None)
-    found = preview(
+    with runtime.journal.database.read() as connection:
+        name = frame.found(reading.find_event(connection, str(id_)))["name"]
+    ask = partial(
+        preview,
         runtime.journal,
         [id_],
         mapping,
@@ -165,7 +170,10 @@ def compare(id_: int) -> ResponseReturnValue:
         environment=runtime.environment,
         enrichment=runtime.enricher,
     )
-    seen = next(iter(found))
+    try:
+        (seen,) = outside(lambda: list(ask()))
+    except (ConsoleBusy, NoAnswerYet) as error:
+        seen = Preview(id_, name, problem=str(error))
     return frame.page("replay.html", seen=seen, mapping=mapping, label=event_label(seen.name, frame.words().language))
 
 

@@ -167,8 +167,7 @@ def _of_event(mapping: Mapping, reference: str) -> tuple[dict[str, Any], str]:
     wanted = enrichment.plan(needed, references(seen({})))
     if not wanted:
         return seen({}), ""
-    with outside():
-        try:
-            return seen(runtime.enricher.fetch(account, wanted)), ""
-        except BridgeError as error:
-            return seen({}), str(error)
+    try:
+        return seen(outside(lambda: runtime.enricher.fetch(account, wanted))), ""
+    except BridgeError as error:
+        return seen({}), str(error)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar, cast
 
 from flask import current_app
 
-from bridge.errors import BridgeError, ConsoleBusy
+from bridge.errors import BridgeError, ConsoleBusy, NoAnswerYet
 from bridge.journal import jobs
 from bridge.logs import logger
 from bridge.runtime import Runtime
@@ -26,6 +26,7 @@ BEAT_EVERY_S = 1.0
 MOST_STEPS = 500
 
 Result = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class Task:
@@ -138,20 +139,33 @@ class Work:
 
 
 _OUTSIDE = threading.Semaphore(3)
+OUTSIDE_S = 3.0
 
 
-@contextmanager
-def outside() -> Iterator[None]:
-    """Ask Asaas or Clint while a request waits: few at a time, for the threads are the webhook's door's first of all.
+def outside(ask: Callable[[], T]) -> T:
+    """Ask Asaas or Clint while a request waits, for 3 seconds at most; the caller holds no transaction meanwhile.
 
-    Raises ConsoleBusy where as many wait already.
+    Raises NoAnswerYet after that, and ConsoleBusy where as many calls as may be are under way, those that nobody
+    waits for any more included.
     """
     if not _OUTSIDE.acquire(blocking=False):
         raise ConsoleBusy
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:  # noqa: BLE001 raised where it is waited for
+            answer.set_exception(error)
+        finally:
+            _OUTSIDE.release()
+
+    # A daemon: a process that ends does not wait for it.
+    threading.Thread(target=run, name="outside", daemon=True).start()
     try:
-        yield
-    finally:
-        _OUTSIDE.release()
+        return answer.result(OUTSIDE_S)
+    except TimeoutError:
+        raise NoAnswerYet from None
 
 
 def work() -> Work:
