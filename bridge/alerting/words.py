@@ -78,6 +78,10 @@ _TABLE: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("O webhook está sem token no Asaas", _REGISTER_PT),
         ("The webhook has no token at Asaas", _REGISTER_EN),
     ),
+    "webhook.slash": (
+        ("A URL do webhook no Asaas termina em barra", _REGISTER_PT),
+        ("The webhook's URL at Asaas ends in a slash", _REGISTER_EN),
+    ),
     "webhook.events": (
         ("Faltam eventos na inscrição do webhook", _REGISTER_PT),
         ("The webhook lacks events that mappings need", _REGISTER_EN),

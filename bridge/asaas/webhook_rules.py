@@ -87,6 +87,9 @@ def problems(found: Sequence[Webhook], needed: Collection[str], account: str) ->
         if not webhook.has_token:
             what = "the webhook has no token, so the bridge refuses what it posts"
             said.append(Problem("webhook.token", NoticeLevel.ERROR, what, register))
+        if webhook.url.endswith("/"):
+            what = f"the webhook's URL ends in a slash, got {webhook.url}"
+            said.append(Problem("webhook.slash", NoticeLevel.WARNING, what, register))
     missing = sorted(set(needed) - {name for webhook in found if webhook.enabled for name in webhook.events})
     if missing:
         what = f"mappings need events that the webhook does not subscribe to: {', '.join(missing)}"
@@ -121,6 +124,7 @@ CODES = (
     "webhook.interrupted",
     "webhook.penalised",
     "webhook.token",
+    "webhook.slash",
     "webhook.events",
     "webhook.several",
     "webhook.retention",

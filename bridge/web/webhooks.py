@@ -48,8 +48,8 @@ _RECEIVED = _Received(_BODY, mimetype="application/json", headers=FOR_PROGRAMS)
 _HEAD = tuple(_RECEIVED.headers)
 
 
-@webhooks.post("/webhooks/asaas", defaults={"account": DEFAULT})
-@webhooks.post("/webhooks/asaas/<account>")
+@webhooks.post("/webhooks/asaas", defaults={"account": DEFAULT}, strict_slashes=False)
+@webhooks.post("/webhooks/asaas/<account>", strict_slashes=False)
 def receive(account: str) -> ResponseReturnValue:
     """Keep one event of an account and answer exactly 200."""
     try:

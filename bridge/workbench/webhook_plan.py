@@ -116,6 +116,8 @@ def apply(webhooks: Webhooks, planned: Plan) -> Done:
             raise AsaasRejected(error.what, where=error.where, mend=mend) from None
         return Done(planned, made, ("made",))
     changes: dict[str, Any] = {}
+    if before.url.endswith("/"):
+        changes["url"] = before.url.rstrip("/")
     if set(before.events) != wanted.events:
         changes["events"] = sorted(wanted.events)
     if wanted.send_type and wanted.send_type != before.send_type:
@@ -132,7 +134,7 @@ def apply(webhooks: Webhooks, planned: Plan) -> Done:
 
 
 def _said(before: Webhook, changes: dict[str, Any]) -> list[str]:
-    said = []
+    said = ["without the slash at the end of its URL"] if "url" in changes else []
     if "events" in changes:
         more, less = set(changes["events"]) - set(before.events), set(before.events) - set(changes["events"])
         said += [f"subscribed to {', '.join(sorted(more))}"] if more else []

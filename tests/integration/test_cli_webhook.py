@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.factories import envelope, revision, until
 from tests.peers import closed_port
 from tests.simulator.conftest import QUICK
 
+CASE = Path(__file__).parents[1] / "data" / "cases" / "webhook_with_slash.json"
 TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"
 MAPPING = "events: [PAYMENT_RECEIVED, CHECKOUT_*]\ncontact: {email: customer.email}\n"
 PUBLIC = "https://bridge.example"
@@ -328,6 +330,21 @@ def test_status_says_what_is_wrong(commands: Commands, asaas: AsaasSimulator) ->
     assert "run: bridge webhook resume" in said.out
     assert "does not subscribe to: CHECKOUT_CANCELED, CHECKOUT_CREATED" in said.out
     assert "of which 1 no mapping needs" in said.out
+
+
+def test_status_says_the_slash_that_register_takes_away(commands: Commands, asaas: AsaasSimulator) -> None:
+    """The webhook of a real account, entered by hand with a slash at its end."""
+    (kept,) = json.loads(CASE.read_text())["data"]
+    made = {name: kept[name] for name in ("name", "url", "email", "enabled", "interrupted", "apiVersion", "sendType")}
+    asaas.webhooks.create({**made, "authToken": TOKEN, "events": EVENTS_OF_MAPPING})
+    before = commands.run("webhook", "status", "--json").json
+    said = commands.run("webhook", "register", "--url", "https://bridge.example.com")
+    after = commands.run("webhook", "status", "--json").json
+
+    assert [one["code"] for status in before for one in status["problems"]] == ["webhook.slash"]
+    assert said.status == 0
+    assert [hook["url"] for hook in hooks(asaas)] == [kept["url"].rstrip("/")]
+    assert [status["problems"] for status in after] == [[]]
 
 
 def test_status_of_an_account_without_a_webhook(commands: Commands) -> None:

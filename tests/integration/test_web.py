@@ -147,6 +147,12 @@ def test_each_account_has_its_own_path_and_token(world: World) -> None:
     assert [row["account"] for row in events_of(world.journal)] == ["matriz", "default"]
 
 
+@pytest.mark.parametrize(("path", "token"), [("", TOKEN), ("/default", TOKEN), ("/matriz", OTHER)])
+def test_an_address_with_a_slash_at_its_end_is_the_door(world: World, path: str, token: str) -> None:
+    """It is answered like the one without, and not by a redirect: Asaas would take that for a failure."""
+    assert world.post(envelope(), f"/webhooks/asaas{path}/", token).status_code == 200
+
+
 @pytest.mark.parametrize("token", [None, "", "wrong", TOKEN.upper(), f"{TOKEN} ", TOKEN[:-1], "ação", OTHER])
 def test_a_wrong_token_is_401(world: World, token: str | None) -> None:
     """Nothing is kept, and the answer does not say what would be right."""

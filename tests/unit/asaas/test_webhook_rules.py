@@ -95,6 +95,7 @@ def test_families_are_spelled_out_over_the_known_names() -> None:
         ([replace(FINE, enabled=False)], ["webhook.disabled", "webhook.events"]),
         ([replace(FINE, events=("PAYMENT_CREATED",))], ["webhook.events"]),
         ([FINE, FINE], ["webhook.several"]),
+        ([replace(FINE, url=f"{FINE.url}/")], ["webhook.slash"]),
         ([FINE, replace(FINE, enabled=False)], ["webhook.disabled"]),
     ],
 )
