@@ -89,8 +89,7 @@ class LocalBridge:
     @property
     def url(self) -> str:
         """The address of the web process on this machine."""
-        host = self.settings.bridge_host
-        return f"http://{LOOPBACK if host in {'0.0.0.0', '::'} else host}:{self.settings.port}"  # noqa: S104 (compared)
+        return self.settings.local_url
 
     def tend(self) -> None:
         """Start again what died; call it several times a second from the main thread."""

@@ -21,6 +21,7 @@ from bridge.cli.root import Invocation
 from bridge.errors import JournalError, JournalNotMigrated, PortTaken, SealBroken, SettingsError
 from bridge.logs import logger
 from bridge.settings import Settings
+from bridge.settings.parsing import host as bare_host
 
 if TYPE_CHECKING:
     from bridge.runtime import Runtime
@@ -44,7 +45,7 @@ def web(invocation: Invocation, host: str | None, port: int | None) -> None:
     from bridge.web.server import serve
 
     settings = _begin(invocation, "ASAAS_WEBHOOK_TOKEN", "REDIS_URL")
-    address = (host or settings.bridge_host, settings.port if port is None else port)
+    address = (bare_host(host or settings.bridge_host), settings.port if port is None else port)
     serve(settings, address[0], listen(*address))
 
 
@@ -156,10 +157,13 @@ def check_free(host: str, port: int) -> None:
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens there; raise PortTaken where that can't be."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # A name such as localhost may have both: IPv4 comes first.
+        family, _, _, _, address = min(found, key=lambda one: one[0] == socket.AF_INET6)
+        # Every address of IPv6 is every one of IPv4, too.
+        return socket.create_server(address, family=family, dualstack_ipv6=host == "::")
     except OSError as error:
         raise PortTaken(
-            f"port {port} of {host} can't be bound: {(error.strerror or str(error)).lower()}",
+            f"port {port} of {host} can't be bound: {(error.strerror or str(error)).partition(' (')[0].lower()}",
             mend="choose another with --port or PORT, or end what listens there",
         ) from error

@@ -109,6 +109,12 @@ class Settings:
         except KeyError:
             raise AttributeError(name) from None
 
+    @property
+    def local_url(self) -> str:
+        """The address at which this machine reaches the web process."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(self.bridge_host, self.bridge_host)  # noqa: S104 (read)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
     def require(self, *names: str) -> None:
         """Raise SettingsError naming each of these variables that is not set and where its value comes from."""
         problems = []

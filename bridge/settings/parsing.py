@@ -67,6 +67,11 @@ def redis(text: str) -> str:
     return text
 
 
+def host(text: str) -> str:
+    """Return a host name or address; one of IPv6 may stand in brackets, as in a URL."""
+    return text.removeprefix("[").removesuffix("]")
+
+
 def http(text: str) -> str:
     """Return the text as a http, or raise ValueError with the rule."""
     if text and not re.match(r"https?://[^/\s]+", text):

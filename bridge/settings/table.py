@@ -16,6 +16,7 @@ from bridge.settings.networks import networks, proxies
 from bridge.settings.parsing import (
     alert_urls,
     database,
+    host,
     http,
     keys,
     language,
@@ -98,7 +99,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("BRIDGE_DATA_DIR", "directory of the SQLite journal and of logs", "./data", parse=Path),
     Setting("BRIDGE_MAPPINGS_DIR", "directory of the mapping files", "./mappings", parse=Path),
-    Setting("BRIDGE_HOST", "address that the web process binds", "127.0.0.1"),
+    Setting("BRIDGE_HOST", "address that the web process binds; `::`: every one", "127.0.0.1", parse=host),
     Setting("PORT", "port that the web process binds", "8000", parse=whole(0, 65535)),
     Setting(
         "BRIDGE_PUBLIC_URL",

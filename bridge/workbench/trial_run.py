@@ -31,10 +31,6 @@ _DEAL_AT_LEAST_S = 6.0
 """Clint works on what it took for a while; so long it is asked even where the time is over."""
 
 
-_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104
-_LOOPBACK = "127.0.0.1"
-
-
 class Witness(Protocol):
     """Whoever is told what happens to a test charge."""
 
@@ -175,8 +171,7 @@ class Run:
             return
         self.causes += self._refused()
         with httpx.Client(verify=authorities(), trust_env=False) as http:
-            host = self._runtime.settings.bridge_host
-            local = f"http://{_LOOPBACK if host in _EVERYWHERE else host}:{self._runtime.settings.port}"
+            local = self._runtime.settings.local_url
             webhooks = Webhooks(self._client)
             needed = self._expected.events
             self.causes += why_no_event(webhooks, self.trial.account, needed, self._hook_url, local, http)

@@ -130,6 +130,18 @@ def test_web_does_not_wait_for_a_schema_of_another_version(commands: Commands) -
     assert said.err.endswith("run: bridge db upgrade\n")
 
 
+@pytest.mark.parametrize(
+    ("host", "reached"), [("::", ["127.0.0.1", "[::1]"]), ("[::]", ["[::1]"]), ("::1", ["[::1]"]), ("[::1]", ["[::1]"])]
+)
+def test_web_binds_an_address_of_ipv6(commands: Commands, host: str, reached: list[str]) -> None:
+    """With or without brackets, by the setting or the option; every address of IPv6 is every one of IPv4, too."""
+    port = free_port()
+    option = ["--host", host] if host.startswith("[") else []
+    with commands.journal(), running(commands, "web", "--port", str(port), *option, BRIDGE_HOST=host):
+        for address in reached:
+            until(lambda url=f"http://{address}:{port}/healthz": answers(url), 30)  # type: ignore[misc]
+
+
 def test_web_keeps_events_while_redis_is_away(commands: Commands) -> None:
     """Without Redis the door is open, and SIGTERM ends the process with 0."""
     port = free_port()

@@ -57,6 +57,25 @@ def test_values_are_stripped_and_empty_ones_are_unset() -> None:
     assert dict(settings.destinations) == {}
 
 
+@pytest.mark.parametrize(
+    ("given", "bound", "url"),
+    [
+        ("", "127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "0.0.0.0", "http://127.0.0.1:8000"),  # noqa: S104 (a value that operators use)
+        ("::", "::", "http://127.0.0.1:8000"),
+        ("[::]", "::", "http://127.0.0.1:8000"),
+        ("::1", "::1", "http://[::1]:8000"),
+        ("[::1]", "::1", "http://[::1]:8000"),
+        ("bridge.local", "bridge.local", "http://bridge.local:8000"),
+    ],
+)
+def test_an_address_to_bind_has_an_address_to_open(given: str, bound: str, url: str) -> None:
+    """An address of IPv6 may stand in brackets, and stands in them in a URL."""
+    settings = Settings.from_env({"BRIDGE_HOST": given})
+
+    assert (settings.bridge_host, settings.local_url) == (bound, url)
+
+
 def test_a_suffix_makes_an_account_or_a_destination() -> None:
     """The name is the suffix in lower case; without one it is default."""
     settings = Settings.from_env(
