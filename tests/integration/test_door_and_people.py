@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bridge.journal import revisions
+from bridge.journal import audit, revisions
 from bridge.journal.schema import events as event_table
 from bridge.model import DeliveryState
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
@@ -112,6 +112,7 @@ def house(asaas: AsaasSimulator, sqlite_url: str, tmp_path: Path) -> Iterator[Ho
         )
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_no_page_waits_for_asaas_or_clint_and_the_door_stays_open(house: House) -> None:
     """Each page that asks them is answered in its time, holds no transaction meanwhile, and events still get in."""
@@ -159,3 +160,19 @@ def test_pages_leave_threads_to_probes_and_probes_to_the_door(house: House) -> N
     for one in (*held, *probed):
         one.close()
     assert client.get("/login").status_code == 200
+
+
+@pytest.mark.slow
+def test_a_new_token_is_shown_although_asaas_takes_its_time(house: House, asaas: AsaasSimulator) -> None:
+    """It may be the webhook's by now, and only this answer knows it; the audit trail says that it was asked for."""
+    asaas.faults.comes_back()
+    asaas.posts_to("https://bridge.example/webhooks/asaas", TOKEN, ["PAYMENT_RECEIVED"])
+    (hook,) = asaas.webhooks.listed({})["data"]
+    asaas.faults.hangs(60, path=f"/v3/webhooks/{hook['id']}")
+    page = house.send("/connections/default/webhook", confirmed="1", new_token="1")
+    with house.console.journal.database.read() as connection:
+        noted = audit.newest(connection, 1)
+
+    assert page.status_code == 422
+    assert [str(queue.token) in page.text for queue in asaas.book.queues.values()] == [True]
+    assert noted[0].detail == {"outcome": "unknown"}

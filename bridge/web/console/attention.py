@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -68,17 +67,19 @@ def confirm() -> ResponseReturnValue:
     previews: list[Preview] = []
     if decision is Decision.REPLAY and some:
         ids = sorted({one.event_id for one in some[:PREVIEWED]})
-        ask = partial(
-            preview,
-            runtime.journal,
-            ids,
-            chosen.mapping or None,
-            active=runtime.mappings.current(),
-            environment=runtime.environment,
-            enrichment=runtime.enricher,
-        )
         try:
-            previews = outside(lambda: list(ask()))
+            previews = outside(
+                lambda: list(
+                    preview(
+                        runtime.journal,
+                        ids,
+                        chosen.mapping or None,
+                        active=runtime.mappings.current(),
+                        environment=runtime.environment,
+                        enrichment=runtime.enricher,
+                    )
+                )
+            )
         except (ConsoleBusy, NoAnswerYet) as error:
             previews = [Preview(ids[0], "", problem=str(error))]
     return frame.page(

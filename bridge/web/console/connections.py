@@ -23,7 +23,7 @@ from bridge.web.console import frame, tasks
 from bridge.web.console.mappings import author, directory
 from bridge.web.console.work import outside, work
 from bridge.workbench.accounts import client_of, public_hook_url
-from bridge.workbench.webhook_plan import Wanted, apply, events_wanted, plan, resumed
+from bridge.workbench.webhook_plan import Done, Plan, Wanted, apply, events_wanted, plan, resumed
 
 connections = Blueprint("connections", __name__)
 
@@ -112,6 +112,7 @@ def register(account: str) -> ResponseReturnValue:
     form = request.form
     given = form.get("url", "").strip() or None
     values: dict[str, Any] = {"account": account, "form": form}
+    planned: list[Plan] = []
     try:
         webhooks = Webhooks(client_of(runtime, account))
         wanted = Wanted(
@@ -122,19 +123,21 @@ def register(account: str) -> ResponseReturnValue:
             email=form.get("email", "").strip() or None,
             new_token="new_token" in form,
         )
-        planned = outside(lambda: plan(webhooks.all(), wanted))
-        if "confirmed" not in form:
-            return frame.page("webhook_confirm.html", planned=planned, **values)
-        try:
-            done = outside(lambda: apply(webhooks, planned))
-        except (AsaasOutcomeUnknown, NoAnswerYet) as error:
+
+        def ask() -> Done | None:
+            planned.append(plan(webhooks.all(), wanted))
+            return apply(webhooks, planned[0]) if "confirmed" in form else None
+
+        done = outside(ask)
+    except BridgeError as error:
+        if "confirmed" in form and planned and isinstance(error, AsaasOutcomeUnknown | NoAnswerYet):
             # A token that was made may be the webhook's by now, and nothing but this answer shows it.
             frame.note("webhook.registered", account, {"outcome": "unknown"})
-            name = variable("ASAAS_WEBHOOK_TOKEN", account)
-            return frame.page("webhook_confirm.html", 504, planned=planned, error=error, name=name, **values)
-    except BridgeError as error:
-        return frame.page("webhook_confirm.html", 422, planned=None, error=error, **values)
-    frame.note("webhook.registered", account, {"events": len(done.webhook.events), "new_token": planned.made_token})
+            values |= {"planned": planned[0], "name": variable("ASAAS_WEBHOOK_TOKEN", account)}
+        return frame.page("webhook_confirm.html", 422, error=error, **values)
+    if done is None:
+        return frame.page("webhook_confirm.html", planned=planned[0], **values)
+    frame.note("webhook.registered", account, {"events": len(done.webhook.events), "new_token": done.plan.made_token})
     # Shown in this answer only: it is in no address, no cookie and not in the journal.
     return frame.page("webhook_done.html", done=done, name=variable("ASAAS_WEBHOOK_TOKEN", account), account=account)
 

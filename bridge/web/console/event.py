@@ -161,17 +161,19 @@ def compare(id_: int) -> ResponseReturnValue:
         frame.found(None)
     with runtime.journal.database.read() as connection:
         name = frame.found(reading.find_event(connection, str(id_)))["name"]
-    ask = partial(
-        preview,
-        runtime.journal,
-        [id_],
-        mapping,
-        active=active,
-        environment=runtime.environment,
-        enrichment=runtime.enricher,
-    )
     try:
-        (seen,) = outside(lambda: list(ask()))
+        (seen,) = outside(
+            lambda: list(
+                preview(
+                    runtime.journal,
+                    [id_],
+                    mapping,
+                    active=active,
+                    environment=runtime.environment,
+                    enrichment=runtime.enricher,
+                )
+            )
+        )
     except (ConsoleBusy, NoAnswerYet) as error:
         seen = Preview(id_, name, problem=str(error))
     return frame.page("replay.html", seen=seen, mapping=mapping, label=event_label(seen.name, frame.words().language))
