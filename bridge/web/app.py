@@ -32,11 +32,10 @@ class _App(Flask):
         return func
 
 
-def create_app(runtime: Runtime, *, bound_to: str | None = None, secret_key: str | None = None) -> Flask:
+def create_app(runtime: Runtime, *, secret_key: str | None = None) -> Flask:
     """Return the application; nothing is opened or started before the first request.
 
-    `bound_to` is the address that it is served at, where that is not BRIDGE_HOST; `secret_key` signs sessions, and
-    must be one for all processes of one server.
+    `secret_key` signs sessions, and must be one for all processes of one server.
     """
     app = _App("bridge", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES  # for forms: the door looks at a body's length by itself
@@ -54,12 +53,7 @@ def create_app(runtime: Runtime, *, bound_to: str | None = None, secret_key: str
     app.register_blueprint(metrics)
     app.register_blueprint(openapi)
     settings = runtime.settings
-    mount(
-        app,
-        runtime,
-        bound_to=bound_to or settings.bridge_host,
-        secret_key=secret_key or settings.bridge_secret_key or secrets.token_urlsafe(32),
-    )
+    mount(app, runtime, secret_key or settings.bridge_secret_key or secrets.token_urlsafe(32))
     app.register_error_handler(BridgeError, _bridge_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)

@@ -111,7 +111,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
                 raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
             # The door opens all the same: it answers 503 and Asaas comes again. The worker registers what is new.
             log.warning("journal.away", error=str(error))
-        return create_app(self._runtime, bound_to=self._host, secret_key=self._secret_key)
+        return create_app(self._runtime, secret_key=self._secret_key)
 
     def _begun(self, _worker: object) -> None:
         settle()
