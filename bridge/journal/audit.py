@@ -46,7 +46,8 @@ def note(
     The action is a stable dotted name, `about` the number or name of what was changed; the detail holds numbers.
     """
     made = connection.execute(
-        insert(audit).values(
+        insert(audit)
+        .values(
             at_ms=now_ms,
             actor=actor.name,
             address=actor.address,
@@ -54,8 +55,9 @@ def note(
             about=about,
             detail=json.dumps(dict(detail or {}), ensure_ascii=False),
         )
+        .returning(audit.c.id)
     )
-    return int(made.inserted_primary_key[0])
+    return int(made.scalar_one())
 
 
 def is_signed_out(connection: Connection, entry: int) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from werkzeug.security import generate_password_hash
@@ -17,7 +18,7 @@ from bridge.web.console.signin import TRIES
 from tests.console import PASSWORD, VIEWER, Browser, Console, opened_console
 
 CONSOLE_TOKEN = "k" * 43
-OPEN_TO_NOBODY = {"BRIDGE_PASSWORD": "", "BRIDGE_VIEWER_PASSWORD": ""}
+OPEN_TO_NOBODY: dict[str, Any] = {"BRIDGE_PASSWORD": "", "BRIDGE_VIEWER_PASSWORD": ""}
 
 
 @pytest.fixture
@@ -264,6 +265,7 @@ def test_without_a_password_the_token_of_the_address_opens_the_console(sqlite_ur
         cookie = browser._client.get_cookie("bridge_session")
 
         assert (opened.status_code, opened.location) == (302, "/")
+        assert browser.get(f"/?token={CONSOLE_TOKEN}").location == "/"
         assert "On this machine" in browser.get("/who").text
         assert browser.get("/login").location == "/"
         assert browser.post("/connections/destinations/default/pause").status_code == 303

@@ -156,7 +156,7 @@ def check() -> ResponseReturnValue | None:
     if request.endpoint == "console.static":
         return None
     g.person = person()
-    if g.person is None and not access().has_password:
+    if not access().has_password and (g.person is None or "token" in request.args):
         return _by_token()
     check_form()
     if g.person is None and request.endpoint not in FOR_STRANGERS:
@@ -170,7 +170,8 @@ def _by_token() -> ResponseReturnValue:
     token = access().token
     if not token or not hmac.compare_digest(token.encode(), request.args.get("token", "").encode()):
         raise ConsoleClosed
-    begin(Role.LOCAL, "")
+    if g.person is None:
+        begin(Role.LOCAL, "")
     return redirect("/")  # away from the address that holds the token
 
 
