@@ -144,7 +144,7 @@ def test_a_browser_of_an_operator_has_tries_of_its_own(console: Console) -> None
     known, viewer, forged = console.operator(), console.browser(), console.browser()
     known.post("/logout")
     assert viewer.sign_in(VIEWER).status_code == 302
-    forged._client.set_cookie("bridge_browser", "InMi.AAAA", path="/login")
+    forged._client.set_cookie("bridge_browser", f"a.{64 * '0'}", path="/login")
     tried(console.browser(), TRIES.amount)
 
     assert forged.sign_in().status_code == 429

@@ -96,7 +96,14 @@ class Access:
     def proof(self, role: Role) -> str:
         """Return what a session must carry to have that role: another password ends it."""
         secret = self.token if role is Role.LOCAL else self._passwords[role]
-        return hmac.new(self._secret_key, f"{role}\x00{secret}".encode(), hashlib.sha256).hexdigest()
+        return self._signature(f"{role}\x00{secret}")
+
+    def browser_cookie(self, browser: str) -> str:
+        """Return the cookie by which a browser is known in which an operator signed in."""
+        return f"{browser}.{self._signature('browser ' + browser)}"
+
+    def _signature(self, text: str) -> str:
+        return hmac.new(self._secret_key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def access() -> Access:

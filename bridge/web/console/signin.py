@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from ipaddress import ip_network
 
 from flask import Blueprint, Response, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from itsdangerous import BadSignature, URLSafeSerializer
 from limits import RateLimitItemPerMinute
 from limits.strategies import FixedWindowRateLimiter
 
@@ -64,7 +64,7 @@ def enter() -> ResponseReturnValue:
     if role is Role.OPERATOR:  # a viewer could make browsers, each with tries at the operator's password
         response.set_cookie(
             BROWSER,
-            _signer().dumps(known or secrets.token_urlsafe(12)),
+            access().browser_cookie(known or secrets.token_urlsafe(12)),
             max_age=YEAR_S,
             path=url_for("console.signin.form"),
             httponly=True,
@@ -75,14 +75,9 @@ def enter() -> ResponseReturnValue:
 
 
 def _known_browser() -> str:
-    try:
-        return str(_signer().loads(request.cookies.get(BROWSER, "")))
-    except BadSignature:
-        return ""
-
-
-def _signer() -> URLSafeSerializer:
-    return URLSafeSerializer(current_app.config["SECRET_KEY"], salt=BROWSER)
+    given = request.cookies.get(BROWSER, "")
+    browser = given.partition(".")[0]
+    return browser if hmac.compare_digest(given.encode(), access().browser_cookie(browser).encode()) else ""
 
 
 def _network(address: str) -> str:
