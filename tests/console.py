@@ -76,11 +76,11 @@ class Browser:
 class Console:
     """A bridge's console on its own journal."""
 
-    def __init__(self, journal: Journal, runtime: Runtime, clock: Clock, **how: Any) -> None:
+    def __init__(self, journal: Journal, runtime: Runtime, clock: Clock) -> None:
         self.journal = journal
         self.runtime = runtime
         self.clock = clock
-        self.app = create_app(runtime, **how)
+        self.app = create_app(runtime)
 
     def browser(self, language: str = "en", **headers: str) -> Browser:
         """Return a new browser."""
@@ -94,10 +94,8 @@ class Console:
 
 
 @contextmanager
-def opened_console(
-    database_url: str, scratch: Path, *, how: dict[str, Any] | None = None, **environ: str
-) -> Iterator[Console]:
-    """Give a console with both passwords on a journal of this version's schema; `how` goes to create_app."""
+def opened_console(database_url: str, scratch: Path, **environ: str) -> Iterator[Console]:
+    """Give a console with both passwords on a journal of this version's schema."""
     (scratch / "mappings").mkdir(exist_ok=True)
     (scratch / "mappings" / "cobranca.yaml").write_text(MAPPING)
     environment = {
@@ -106,6 +104,7 @@ def opened_console(
         "BRIDGE_MAPPINGS_DIR": str(scratch / "mappings"),
         "CLINT_WEBHOOK_URL": "https://clint.example/a",
         "BRIDGE_PASSWORD": generate_password_hash(PASSWORD, QUICK),
+        "BRIDGE_SECRET_KEY": "the same at each start of the tests",
         "BRIDGE_VIEWER_PASSWORD": generate_password_hash(VIEWER, QUICK),
         **environ,
     }
@@ -114,5 +113,5 @@ def opened_console(
         runtime = Runtime(Settings.from_env(environment))
         runtime.clock_ms = clock
         runtime.register()
-        yield Console(journal, runtime, clock, **(how or {}))
+        yield Console(journal, runtime, clock)
         runtime.close()

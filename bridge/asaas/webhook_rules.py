@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from bridge.asaas.webhooks import Webhook
 from bridge.mapping.asaas_events import EVENTS
@@ -48,15 +48,22 @@ def ours(webhooks: Iterable[Webhook], account: str, url: str | None = None) -> l
     """Return the webhooks that lead to this URL; without one, those whose path is the bridge's for this account."""
     if url is not None:
         return [webhook for webhook in webhooks if _same(webhook.url, url)]
-    return [webhook for webhook in webhooks if urlsplit(webhook.url.rstrip("/")).path.endswith(_paths(account))]
+    return [webhook for webhook in webhooks if _split(webhook.url.rstrip("/")).path.endswith(_paths(account))]
 
 
 def _same(one: str, other: str) -> bool:
     def parts(url: str) -> tuple[str, str, str]:
-        split = urlsplit(url)
+        split = _split(url)
         return split.scheme, split.netloc.lower(), split.path.rstrip("/")
 
     return parts(one) == parts(other)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # what a person entered at Asaas need not be a URL
+        return urlsplit("")
 
 
 def needed(mappings: Iterable[Mapping], account: str) -> frozenset[str]:

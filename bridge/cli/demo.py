@@ -187,7 +187,7 @@ def _addresses(stage: Stage, bridge: LocalBridge, out: Console) -> None:
     rows = (
         ("Asaas (simulated)", stage.asaas_url, "pay, refund or remove charges, and see what happens"),
         ("Clint (simulated)", stage.clint_url, "the funnel"),
-        ("console", f"{bridge.url}/", "every event, explained; mappings, test charge, reconciliation"),
+        ("console", bridge.console_url, "every event, explained; mappings, test charge, reconciliation"),
         ("journal", f"BRIDGE_DATA_DIR={stage.directory} bridge events list", "what came in"),
         ("logs", str(stage.directory / "logs"), ""),
     )

@@ -6,6 +6,8 @@ first the bridge's own, which finish what they do, then Redis.
 
 from __future__ import annotations
 
+import ipaddress
+import secrets
 import socket
 import sys
 import time
@@ -59,6 +61,10 @@ class LocalBridge:
         self._stack = ExitStack()
         self._redis: EmbeddedRedis | None = None
         self._redis_again_s = 0.0
+        settings = Settings.from_env(self._environ)
+        self.has_password = bool(settings.bridge_password or settings.bridge_viewer_password)
+        is_local = not self.has_password and is_loopback(settings.bridge_host)
+        self._environ["BRIDGE_CONSOLE_TOKEN"] = secrets.token_urlsafe(32) if is_local else ""
         self.settings = Settings.from_env(self._environ)
 
     def __enter__(self) -> Self:
@@ -91,6 +97,12 @@ class LocalBridge:
         """The address of the web process on this machine."""
         return self.settings.local_url
 
+    @property
+    def console_url(self) -> str:
+        """The address that opens the console, with its token where there is no password."""
+        token = self.settings.bridge_console_token
+        return f"{self.url}/?token={token}" if token else f"{self.url}/"
+
     def tend(self) -> None:
         """Start again what died; call it several times a second from the main thread."""
         self.processes.tend()
@@ -121,6 +133,14 @@ class LocalBridge:
                 self._notice(f"destination {name} was paused and goes on, since its URL is new")
         finally:
             runtime.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches that host name or address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def bridge_command(name: str) -> list[str]:

@@ -46,7 +46,7 @@ def web(invocation: Invocation, host: str | None, port: int | None) -> None:
 
     settings = _begin(invocation, "ASAAS_WEBHOOK_TOKEN", "REDIS_URL")
     address = (bare_host(host or settings.bridge_host), settings.port if port is None else port)
-    serve(settings, address[0], listen(*address))
+    serve(settings, listen(*address))
 
 
 @click.command()

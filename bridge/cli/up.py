@@ -131,6 +131,7 @@ def _welcome(bridge: LocalBridge) -> list[str]:
         if account.webhook_token
     }
     ready = bridge.readiness()
+    is_open = bridge.has_password or bridge.settings.bridge_console_token
     return [
         f"up at {bridge.url}",
         *(f"  webhook of account {name}: {bridge.url}{path}" for name, path in paths.items()),
@@ -139,5 +140,6 @@ def _welcome(bridge: LocalBridge) -> list[str]:
         "  Asaas must reach it from the internet: run the bridge on a host with https, or open a tunnel to this",
         f"  machine, such as `cloudflared tunnel --url {bridge.url}`; enter the tunnel's address, with that path",
         "  behind it, and the token of ASAAS_WEBHOOK_TOKEN in Asaas: Integrações, Webhooks",
-        f"  look: {bridge.url}/ (console); bridge events list; bridge deliveries list",
+        f"  look: {bridge.console_url} (console); bridge events list; bridge deliveries list",
+        *([] if is_open else ["  the console is closed: set BRIDGE_PASSWORD, 12 characters or more"]),
     ]

@@ -6,7 +6,7 @@ from bridge.errors.root import BridgeError
 
 
 class ConsoleClosed(BridgeError):
-    """the console is served to nobody from here until a password is set"""
+    """the console is closed until a password is set or the token that `bridge up` prints opens it"""
 
     code = "console.closed"
     http_status = 403

@@ -11,6 +11,9 @@ from sqlalchemy import Connection, insert, select
 
 from bridge.journal.schema_console import audit
 
+SIGNED_IN, SIGNED_OUT = "console.signed_in", "console.signed_out"
+"""A SIGNED_OUT row is about the id of the SIGNED_IN row with which its session began."""
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
@@ -37,10 +40,14 @@ class Noted:
 
 def note(
     connection: Connection, actor: Actor, action: str, about: str, now_ms: int, detail: Mapping[str, Any] | None = None
-) -> None:
-    """Note a change: a stable dotted action, the number or name of what was changed, and numbers that say more."""
-    connection.execute(
-        insert(audit).values(
+) -> int:
+    """Note a change and return its id.
+
+    The action is a stable dotted name, `about` the number or name of what was changed; the detail holds numbers.
+    """
+    made = connection.execute(
+        insert(audit)
+        .values(
             at_ms=now_ms,
             actor=actor.name,
             address=actor.address,
@@ -48,7 +55,15 @@ def note(
             about=about,
             detail=json.dumps(dict(detail or {}), ensure_ascii=False),
         )
+        .returning(audit.c.id)
     )
+    return int(made.scalar_one())
+
+
+def is_signed_out(connection: Connection, entry: int) -> bool:
+    """Return whether the session that began with this SIGNED_IN row was ended; reads only the rows after it."""
+    ended = (audit.c.id > entry) & (audit.c.action == SIGNED_OUT) & (audit.c.about == str(entry))
+    return connection.execute(select(audit.c.id).where(ended).limit(1)).first() is not None
 
 
 def newest(connection: Connection, limit: int, before_id: int | None = None) -> list[Noted]:

@@ -75,6 +75,8 @@ class Settings:
                 text = environ.get(setting.name, "").strip() or setting.default
                 values[setting.name] = _parsed(setting, setting.name, text, problems)
         _check_names(environ, families, problems)
+        if values["BRIDGE_ALLOW_PRIVATE_DESTINATIONS"] is not True:
+            _check_lengths(values, families, problems)
         if not problems and values["BRIDGE_LEASE"] < values["BRIDGE_SEND_TIMEOUT"] + 2:
             problems.append(
                 f"BRIDGE_LEASE must be at least BRIDGE_SEND_TIMEOUT + 2, got {values['BRIDGE_LEASE']:g}; "
@@ -157,6 +159,36 @@ def _read_family(name: str, text: str, families: dict[str, dict[str, str]], prob
             problems.append(f"{name} must end in a name of letters, digits and _, got {suffix!r}")
         elif text:
             members[suffix] = _parsed(_BY_NAME[base], name, text, problems)
+
+
+def _check_lengths(values: Mapping[str, Any], families: Mapping[str, Mapping[str, str]], problems: list[str]) -> None:
+    """Refuse secrets that can be guessed, unless all that they guard is the sandbox of Asaas."""
+    in_sandbox = {name: key.startswith("$aact_hmlg_") for name, key in families["ASAAS_API_KEY"].items()}
+    given = [
+        # Of two tokens only the new one: the old, short one goes on until Asaas has the new.
+        (variable("ASAAS_WEBHOOK_TOKEN", name), tokens.split()[0], 32, _REPLACE)
+        for name, tokens in families["ASAAS_WEBHOOK_TOKEN"].items()
+        if tokens and not in_sandbox.get(name)
+    ]
+    if not in_sandbox or not all(in_sandbox.values()):
+        given += [(name, values[name] or "", least, todo) for name, (least, todo) in _LEAST.items()]
+    problems += [
+        f"{name} must have at least {least} characters, got {len(text)}; {todo}"
+        for name, text, least, todo in given
+        if 0 < len(text) < least
+    ]
+
+
+_REPLACE = (
+    "take a new one, such as uuidgen makes, put it before this one with a blank between them, start the bridge again "
+    "and run: bridge webhook register --rotate"
+)
+_LEAST = {
+    "BRIDGE_PASSWORD": (12, "take a longer one: it opens the console to the internet"),
+    "BRIDGE_VIEWER_PASSWORD": (12, "take a longer one: it opens the console to the internet"),
+    "BRIDGE_SECRET_KEY": (32, "make one with `openssl rand -hex 32`; everybody signs in again"),
+    "BRIDGE_CONSOLE_TOKEN": (32, "unset it, and `bridge up` makes one, or set BRIDGE_PASSWORD"),
+}
 
 
 def _check_names(environ: Mapping[str, str], families: Mapping[str, object], problems: list[str]) -> None:

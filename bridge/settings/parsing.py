@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
@@ -74,15 +75,18 @@ def host(text: str) -> str:
 
 def http(text: str) -> str:
     """Return the text as a http, or raise ValueError with the rule."""
-    if text and not re.match(r"https?://[^/\s]+", text):
+    try:
+        parts = urlsplit(text)
+        well_formed = re.fullmatch(r"https?://\S+", text) and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is none
+        well_formed = False
+    if text and not well_formed:
         raise ValueError("must be an https:// URL")
     return text.rstrip("/")
 
 
 def token(text: str) -> str:
     """Return the text as a token, or raise ValueError with the rule."""
-    # Asaas's rules for webhook tokens (docs "create-new-webhook-via-web-application") ask for 32 to 255 characters;
-    # only what can't work at all is refused here, since an account may have an older, shorter one.
     # No token has white space, so two of them can't be taken for one.
     tokens = text.split()
     if len(tokens) > 2:

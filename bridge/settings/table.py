@@ -47,7 +47,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("ASAAS_API_KEY", "API key of the Asaas account; begins with `$`, so quote it", secret=True, family=True),
     Setting(
         "ASAAS_WEBHOOK_TOKEN",
-        "token that Asaas sends in the header asaas-access-token; `new old` while one takes the place of the other",
+        "token that Asaas sends in the header asaas-access-token, 32 characters at least; `new old` while one takes "
+        "the place of the other",
         parse=token,
         secret=True,
         family=True,
@@ -119,7 +120,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "BRIDGE_PASSWORD",
-        "password of the console, or its hash as werkzeug writes it (scrypt:...)",
+        "password of the console, 12 characters at least, or its hash as werkzeug writes it (scrypt:...)",
         secret=True,
     ),
     Setting(
@@ -129,7 +130,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "BRIDGE_SECRET_KEY",
-        "key that signs the console's sessions; without it one is drawn at each start, which signs everybody out",
+        "key that signs the console's sessions, 32 characters at least; without it one is drawn at each start, which "
+        "signs everybody out",
+        secret=True,
+    ),
+    Setting(
+        "BRIDGE_CONSOLE_TOKEN",
+        "opens the console where no password is set, as `/?token=...`; drawn by `bridge up` and `bridge demo`",
         secret=True,
     ),
     Setting(

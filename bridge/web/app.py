@@ -94,12 +94,8 @@ class _Answer:
                 leave()
 
 
-def create_app(runtime: Runtime, *, bound_to: str | None = None, secret_key: str | None = None) -> Flask:
-    """Return the application; nothing is opened or started before the first request.
-
-    `bound_to` is the address that it is served at, where that is not BRIDGE_HOST; `secret_key` signs sessions, and
-    must be one for all processes of one server.
-    """
+def create_app(runtime: Runtime) -> Flask:
+    """Return the application; nothing is opened or started before the first request."""
     app = _App("bridge", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES  # for forms: the door looks at a body's length by itself
     # No redirects of werkzeug's own (/webhooks/asaas/default to the path without a name): Asaas takes them as failures.
@@ -116,12 +112,7 @@ def create_app(runtime: Runtime, *, bound_to: str | None = None, secret_key: str
     app.register_blueprint(metrics)
     app.register_blueprint(openapi)
     settings = runtime.settings
-    mount(
-        app,
-        runtime,
-        bound_to=bound_to or settings.bridge_host,
-        secret_key=secret_key or settings.bridge_secret_key or secrets.token_urlsafe(32),
-    )
+    mount(app, runtime, settings.bridge_secret_key or secrets.token_urlsafe(32))
     app.before_request(_refuse_busy)
     app.wsgi_app = _Places(app.wsgi_app, settings.bridge_web_threads)  # type: ignore[method-assign]
     app.register_error_handler(BridgeError, _bridge_error)

@@ -33,11 +33,10 @@ ROOM_BYTES = MAX_BODY_BYTES + 64 * 1024
 """A little more than a body may have, so that the door answers 413 in its own words."""
 
 
-def serve(settings: Settings, host: str, listener: socket.socket) -> None:
+def serve(settings: Settings, listener: socket.socket) -> None:
     """Serve at this listening socket until SIGTERM or SIGINT; requests under way are answered first.
 
-    `host` is the address that the listener is bound to. Raises JournalNotMigrated or SealBroken where the journal is
-    not one of this version.
+    Raises JournalNotMigrated or SealBroken where the journal is not one of this version.
     """
     # Both come with the load and with every client that hangs up.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -50,7 +49,7 @@ def serve(settings: Settings, host: str, listener: socket.socket) -> None:
         except JournalError as error:
             # The door opens all the same: it answers 503 and Asaas comes again. The worker registers what is new.
             log.warning("journal.away", error=str(error))
-        _run(runtime, create_app(runtime, bound_to=host), listener)
+        _run(runtime, create_app(runtime), listener)
 
 
 def _run(runtime: Runtime, app: Flask, listener: socket.socket) -> None:

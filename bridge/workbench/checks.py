@@ -117,6 +117,18 @@ def _warned(said: tuple[str, str]) -> tuple[str, State, str]:
     return what, State.WARNING, mend
 
 
+def console(settings: Settings) -> Check:
+    """Judge who may come into the console."""
+    if not settings.bridge_password and not settings.bridge_viewer_password:
+        told = "no password: it is closed but for the address that `bridge up` prints"
+        return Check("console", told, State.WARNING, "set BRIDGE_PASSWORD, 12 characters or more", "console.password")
+    if settings.bridge_public_url and not settings.bridge_trusted_proxies:
+        told = "every client has the address of your proxy, so that a stranger's wrong passwords lock everybody out"
+        mend = "set BRIDGE_TRUSTED_PROXIES to the number of proxies before the bridge, such as 1"
+        return Check("console", told, State.WARNING, mend, "console.proxies")
+    return Check("console", "asks for a password")
+
+
 def failpoint(settings: Settings) -> Iterator[Check]:
     """Complain of a setting that is for tests only."""
     if settings.bridge_failpoint:

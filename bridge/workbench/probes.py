@@ -45,6 +45,7 @@ def examine(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterator[C
     mappings, _ = mappings_in_use(open_journal, directory)
     yield Check("versions", f"bridge {__version__}, Python {platform.python_version()}, {_machine()}")
     yield from checks.failpoint(settings)
+    yield checks.console(settings)
     yield from _journal(open_journal)
     yield _redis(runtime)
     yield from checks.alerts(sending.check(settings.bridge_alert_urls) if settings.bridge_alert_urls else [])

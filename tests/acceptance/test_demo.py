@@ -113,6 +113,10 @@ def test_stays_until_it_is_ended(tmp_path: Path) -> None:
             until(lambda: shown.read_text().count("PAYMENT_REFUNDED") > before, 30, 0.2)
 
             assert asking.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+            assert asking.get(f"http://127.0.0.1:{port}/").status_code == 403
+            console = re.search(r"console +(http\S+)", shown.read_text())
+            assert console is not None
+            assert asking.get(console[1]).headers["Set-Cookie"].startswith("bridge_session=")
             second = run_once(tmp_path)
             assert (second.returncode, second.stdout) == (1, "")
             assert "another demo runs already" in second.stderr

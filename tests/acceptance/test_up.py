@@ -143,6 +143,11 @@ def test_a_paid_charge_becomes_a_deal_and_what_dies_is_started_again(commands: C
             assert address[1] == f"http://127.0.0.1:{port}/webhooks/asaas"
             assert "active mappings: cobranca_criada" in text
             assert "not ready" not in text
+            # As an ordinary nginx on this machine passes a stranger on: nothing tells it from a request made here.
+            assert asking.get(f"http://127.0.0.1:{port}/who").status_code == 403
+            printed = re.search(r"look: (\S+) \(console\)", text)
+            assert printed is not None
+            assert asking.get(printed[1]).headers["Set-Cookie"].startswith("bridge_session=")
 
             asaas.posts_to(address[1], TOKEN)
             ana = asaas.has_customer(email="ana@example.com")
@@ -188,3 +193,5 @@ def test_problems_of_a_mapping_file_are_shown_and_an_own_redis_is_used(commands:
     assert ready.status_code == 503
     assert "up at http://127.0.0.1" in shown.read_text()
     assert children == {"web", "worker", "sweeper"}
+    assert "the console is closed: set BRIDGE_PASSWORD" in shown.read_text()
+    assert "?token=" not in shown.read_text()

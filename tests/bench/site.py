@@ -27,6 +27,7 @@ from tests.acceptance.deployment import QUICK, TOKEN, Deployment
 from tests.bench import load, references, usage
 from tests.bench.load import Answers, Order
 from tests.bench.receiver import Receiver
+from tests.console import PASSWORD
 from tests.services import PostgresServer, RedisServer
 
 MAPPINGS = Path(__file__).parent / "mappings"
@@ -37,6 +38,7 @@ BRIDGE_HEAD = (
 _CUSTOMER = re.compile(rb'"customer": ?"([^"]+)"')
 PRODUCTION = {
     **{setting.name: setting.default for setting in SETTINGS if setting.name in QUICK},
+    "BRIDGE_PASSWORD": PASSWORD,
     "BRIDGE_CACHE_TTL": "86400",  # what is measured is the way of an event, not the Asaas API
 }
 _STANDSTILL_S = 30.0

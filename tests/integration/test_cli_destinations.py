@@ -63,7 +63,7 @@ def test_config_shows_every_setting_and_no_secret(commands: Commands) -> None:
     """Every variable is listed; a secret is only set or unset."""
     secrets = {
         "ASAAS_API_KEY": "$aact_hmlg_abc",
-        "ASAAS_WEBHOOK_TOKEN_MATRIZ": "tokentoken",
+        "ASAAS_WEBHOOK_TOKEN_MATRIZ": "tokentoken" * 4,
         "CLINT_WEBHOOK_URL": SECRET,
         "REDIS_URL": "redis://:hunter2@127.0.0.1:1/0",
         "CLINT_RATE_LIMIT_VENCIDAS": "10/second",
@@ -78,7 +78,7 @@ def test_config_shows_every_setting_and_no_secret(commands: Commands) -> None:
     assert (values["CLINT_RATE_LIMIT"], values["CLINT_RATE_LIMIT_VENCIDAS"]) == ("unset", "10/second")
     assert values["ASAAS_API_KEY_MATRIZ"] == values["ASAAS_WEBHOOK_TOKEN"] == values["BRIDGE_PASSWORD"] == "unset"
     assert (values["PORT"], values["BRIDGE_ALLOW_PRIVATE_DESTINATIONS"]) == ("8000", "0")
-    for secret in ("abc", "tokentoken", "5b0c1b6e", "hunter2"):
+    for secret in ("abc", "tokentoken" * 4, "5b0c1b6e", "hunter2"):
         assert secret not in said.out + str(values)
 
 

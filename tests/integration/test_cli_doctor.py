@@ -15,6 +15,8 @@ from bridge.settings import Settings
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.serve import Served
 from bridge.web.app import create_app
+from bridge.workbench import checks
+from bridge.workbench.checks import State
 from tests.commands import Commands, Said
 from tests.factories import NOW_MS
 from tests.peers import closed_port
@@ -44,6 +46,7 @@ def commands(tmp_path: Path, asaas: AsaasSimulator, redis_url: str) -> Iterator[
             "CLINT_WEBHOOK_URL": CLINT,
             "REDIS_URL": redis_url,
             "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1",
+            "BRIDGE_PASSWORD": "cavalo bateria grampo",
         }
         yield place
 
@@ -60,6 +63,31 @@ def door(commands: Commands) -> Iterator[str]:
 def states(said: Said) -> dict[str, str]:
     """Return the verdict of each check by the first word of its name."""
     return {check["name"].split(" ")[0]: check["state"] for check in said.json}
+
+
+@pytest.mark.parametrize(
+    ("environ", "code"),
+    [
+        ({}, "console.password"),
+        ({"BRIDGE_VIEWER_PASSWORD": "p" * 12}, ""),
+        ({"BRIDGE_PASSWORD": "p" * 12, "BRIDGE_PUBLIC_URL": "https://bridge.example"}, "console.proxies"),
+        (
+            {
+                "BRIDGE_PASSWORD": "p" * 12,
+                "BRIDGE_PUBLIC_URL": "https://bridge.example",
+                "BRIDGE_TRUSTED_PROXIES": "127.0.0.1",
+            },
+            "",
+        ),
+    ],
+)
+def test_doctor_warns_of_a_console_without_a_password_and_of_a_proxy_that_is_not_counted(
+    environ: dict[str, str], code: str
+) -> None:
+    """The first is closed to everybody but `bridge up`, the second lets strangers lock everybody out."""
+    check = checks.console(Settings.from_env(environ))
+
+    assert (check.code, check.state is State.WARNING, bool(check.mend)) == (code, bool(code), bool(code))
 
 
 def test_all_is_fine(commands: Commands, door: str) -> None:

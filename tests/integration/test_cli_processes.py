@@ -23,7 +23,7 @@ from tests.services import PostgresServer, free_port
 
 NO_REDIS = "redis://127.0.0.1:1/0"
 SETTINGS = {
-    "ASAAS_WEBHOOK_TOKEN": "token",
+    "ASAAS_WEBHOOK_TOKEN": "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30",
     "CLINT_WEBHOOK_URL": "https://clint.example/a",
     "REDIS_URL": NO_REDIS,
 }
@@ -149,7 +149,9 @@ def test_web_keeps_events_while_redis_is_away(commands: Commands) -> None:
         url = f"http://127.0.0.1:{port}"
         until(lambda: answers(f"{url}/healthz"), 30)
         answer = asking.post(
-            f"{url}/webhooks/asaas", headers={"asaas-access-token": "token"}, json={"event": "X", "id": "a&1"}
+            f"{url}/webhooks/asaas",
+            headers={"asaas-access-token": SETTINGS["ASAAS_WEBHOOK_TOKEN"]},
+            json={"event": "X", "id": "a&1"},
         )
         ready = asking.get(f"{url}/readyz").json()
 
@@ -196,7 +198,7 @@ def test_processes_wait_for_a_database_that_is_away(commands: Commands, postgres
         for process in (web, worker, sweeper):
             until(lambda process=process: process.logged("journal.away"), 30)  # type: ignore[misc]
         until(lambda: answers(f"{door}/healthz"), 30)
-        headers = {"asaas-access-token": "token"}
+        headers = {"asaas-access-token": SETTINGS["ASAAS_WEBHOOK_TOKEN"]}
         refused = asking.post(f"{door}/webhooks/asaas", headers=headers, json={"event": "X", "id": "a&1"}, timeout=15)
         postgres_server.start()
         until(lambda: worker.logged("mapping.imported") or sweeper.logged("mapping.imported"), 40)

@@ -453,12 +453,14 @@ def test_an_asaas_that_is_away_is_said(sqlite_url: str, tmp_path: Path) -> None:
             browser = opened.operator()
             shown = browser.get("/connections/default/webhook").text
             refused = browser.post("/connections/default/webhook", url="http://127.0.0.1:9")
+            malformed = browser.post("/connections/default/webhook", url="https://xn--/")
             resumed = browser.post("/connections/default/webhook/resume", follow=True).text
             keyless = browser.get("/connections/matriz/webhook").text
             listed = browser.get("/connections").text
 
     assert "Asaas does not say what webhooks there are" in shown
-    assert refused.status_code == 422
+    assert (refused.status_code, malformed.status_code) == (422, 422)
+    assert "must be a URL such as" in malformed.text
     assert "It failed:" in resumed
     assert "ASAAS_API_KEY_MATRIZ is not set" in keyless
     assert "Without a key the webhook can" in listed

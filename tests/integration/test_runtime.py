@@ -34,7 +34,7 @@ def environ(sqlite_url: str, tmp_path: Path) -> dict[str, str]:
         "BRIDGE_MAPPINGS_DIR": str(tmp_path / "mappings"),
         "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1",
         "ASAAS_API_KEY": "$aact_hmlg_abc",
-        "ASAAS_WEBHOOK_TOKEN_MATRIZ": "t",
+        "ASAAS_WEBHOOK_TOKEN_MATRIZ": "t" * 32,
         "CLINT_WEBHOOK_URL": "https://clint.example/a",
     }
 

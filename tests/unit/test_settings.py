@@ -10,7 +10,7 @@ import pytest
 from bridge.errors import SettingsError
 from bridge.settings import SETTINGS, Account, Settings
 
-SECRET = "s3cr3t-of-nobody"
+SECRET = "s3cr3t-of-nobody-with-enough-characters"
 
 
 def problems(**environ: str) -> tuple[str, ...]:
@@ -82,8 +82,8 @@ def test_a_suffix_makes_an_account_or_a_destination() -> None:
         {
             "ASAAS_API_KEY": "$aact_hmlg_1",
             "ASAAS_API_KEY_MATRIZ": "$aact_prod_2",
-            "ASAAS_WEBHOOK_TOKEN_MATRIZ": "t2",
-            "ASAAS_WEBHOOK_TOKEN_FILIAL_2": "t3",
+            "ASAAS_WEBHOOK_TOKEN_MATRIZ": "2" * 32,
+            "ASAAS_WEBHOOK_TOKEN_FILIAL_2": "3" * 32,
             "CLINT_WEBHOOK_URL": "https://clint.example/a/",
             "CLINT_WEBHOOK_URL_ERP": "https://erp.example/b",
         }
@@ -91,8 +91,8 @@ def test_a_suffix_makes_an_account_or_a_destination() -> None:
 
     assert dict(settings.accounts) == {
         "default": Account("default", "$aact_hmlg_1", ""),
-        "matriz": Account("matriz", "$aact_prod_2", "t2"),
-        "filial_2": Account("filial_2", "", "t3"),
+        "matriz": Account("matriz", "$aact_prod_2", "2" * 32),
+        "filial_2": Account("filial_2", "", "3" * 32),
     }
     assert dict(settings.destinations) == {"default": "https://clint.example/a", "erp": "https://erp.example/b"}
 
@@ -145,6 +145,14 @@ def test_the_journal_lies_in_the_data_directory() -> None:
         ("REDIS_URL", f"http://:{SECRET}@r", "must begin with redis://, rediss:// or unix://"),
         ("CLINT_WEBHOOK_URL", f"ftp://x/{SECRET}", "must be an https:// URL"),
         ("CLINT_WEBHOOK_URL_ERP", SECRET, "must be an https:// URL"),
+        ("BRIDGE_PUBLIC_URL", "https://[bridge.example", "must be an https:// URL, got 'https://[bridge.example'"),
+        (
+            "BRIDGE_PUBLIC_URL",
+            "https://bridge.example:99999",
+            "must be an https:// URL, got 'https://bridge.example:99999'",
+        ),
+        ("BRIDGE_PUBLIC_URL", "https://:443", "must be an https:// URL, got 'https://:443'"),
+        ("ASAAS_API_URL", "https://api.asaas.com /v3", "must be an https:// URL, got 'https://api.asaas.com /v3'"),
         ("ASAAS_WEBHOOK_TOKEN", f"{SECRET} {SECRET}", "must be two different tokens"),
     ],
 )
@@ -156,6 +164,38 @@ def test_a_wrong_value_is_refused_with_its_rule(name: str, value: str, rule: str
     assert SECRET not in problem
     if "got '" not in rule:
         assert problem.endswith("got a secret that is not shown")
+
+
+LEAST = {
+    "ASAAS_WEBHOOK_TOKEN": 32,
+    "ASAAS_WEBHOOK_TOKEN_MATRIZ": 32,
+    "BRIDGE_PASSWORD": 12,
+    "BRIDGE_VIEWER_PASSWORD": 12,
+    "BRIDGE_SECRET_KEY": 32,
+    "BRIDGE_CONSOLE_TOKEN": 32,
+}
+
+
+@pytest.mark.parametrize("name", sorted(LEAST))
+def test_a_secret_that_can_be_guessed_is_refused_where_money_is_real(name: str) -> None:
+    """The problem says what to do; the sandbox and simulators take any, for nothing is to be had there."""
+    least, text = LEAST[name], "s" * 40
+    production = {"ASAAS_API_KEY": "$aact_prod_1", "ASAAS_API_KEY_MATRIZ": "$aact_prod_2"}
+    sandbox = {"ASAAS_API_KEY": "$aact_hmlg_1", "ASAAS_API_KEY_MATRIZ": "$aact_hmlg_2"}
+
+    for environ in (production, {}, {**sandbox, "ASAAS_API_KEY": "$aact_prod_1", "ASAAS_API_KEY_MATRIZ": "older"}):
+        (problem,) = problems(**environ, **{name: text[: least - 1]})
+        assert problem.startswith(f"{name} must have at least {least} characters, got {least - 1}; ")
+        Settings.from_env({**environ, name: text[:least]})
+    Settings.from_env({**sandbox, name: "s"})
+    Settings.from_env({**production, name: "s", "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1"})
+
+
+def test_a_short_token_is_let_in_as_the_old_one_until_asaas_has_the_new_one() -> None:
+    """Else an account that has a short one could not change it without a gap."""
+    settings = Settings.from_env({"ASAAS_WEBHOOK_TOKEN": f"{'n' * 32} old"})
+
+    assert settings.accounts["default"].old_webhook_token == "old"
 
 
 def test_every_problem_is_said_at_once() -> None:
@@ -231,7 +271,7 @@ def test_any_member_of_a_family_is_enough() -> None:
     Settings.from_env(
         {
             "CLINT_WEBHOOK_URL_ERP": "https://erp.example/b",
-            "ASAAS_WEBHOOK_TOKEN_MATRIZ": "t",
+            "ASAAS_WEBHOOK_TOKEN_MATRIZ": "t" * 32,
             "ASAAS_API_KEY_MATRIZ": "$aact_prod_1",
             "REDIS_URL": "redis://r",
         }

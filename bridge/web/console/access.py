@@ -1,15 +1,14 @@
 """Who may come in, and what they may do.
 
-With BRIDGE_PASSWORD whoever knows it may do everything, with BRIDGE_VIEWER_PASSWORD whoever knows that may look.
-Without a password the console is for people at this machine: it is served only while the process listens on a loopback
-address, to requests that name such an address and carry no header of a proxy (a tunnel here is a stranger too).
+BRIDGE_PASSWORD opens everything, BRIDGE_VIEWER_PASSWORD shows everything. Without a password the console answers only
+the token of BRIDGE_CONSOLE_TOKEN, which `bridge up` and `bridge demo` draw and print in the address; without that it is
+closed. Where a request seems to come from proves nothing: a proxy on this machine makes every stranger local.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -20,12 +19,13 @@ from flask.typing import ResponseReturnValue
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from bridge.errors import ConsoleClosed, NotSignedIn, ReadOnly
+from bridge.journal import audit
 from bridge.journal.audit import Actor
 from bridge.runtime import Runtime
 from bridge.settings import Settings
+from bridge.web.callers import Callers
 from bridge.web.console.sessions import LASTS, SAFE, check_form
 
-FORWARDING = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Cf-Ray")
 FOR_STRANGERS = frozenset(
     {"console.signin.form", "console.signin.enter", "console.signin.appearance", "console.signin.language"}
 )
@@ -42,7 +42,7 @@ class Role(StrEnum):
 
     OPERATOR = "operator"  # everything
     VIEWER = "viewer"  # look
-    LOCAL = "local"  # everything: no password is set, and the person is at this machine
+    LOCAL = "local"  # everything: no password is set, and the person has the token that `bridge up` printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +60,18 @@ class Person:
     @property
     def actor(self) -> Actor:
         """Who this is, for the audit trail."""
-        return Actor(f"{self.role} {self.name}".strip(), request.remote_addr or "")
+        return Actor(f"{self.role} {self.name}".strip(), client_address())
 
 
 class Access:
-    """The passwords of one process, and what the environment says of who may come in without one."""
+    """The passwords of one process, and the token that opens the console where there are none."""
 
-    def __init__(self, settings: Settings, bound_to: str, secret_key: str) -> None:
+    def __init__(self, settings: Settings, secret_key: str) -> None:
         self._passwords = {
             Role.OPERATOR: settings.bridge_password,
             Role.VIEWER: settings.bridge_viewer_password,
         }
-        self._loopback = is_loopback(bound_to)
+        self.token = "" if self.has_password else settings.bridge_console_token
         self._secret_key = secret_key.encode()
 
     @property
@@ -95,27 +95,15 @@ class Access:
 
     def proof(self, role: Role) -> str:
         """Return what a session must carry to have that role: another password ends it."""
-        return hmac.new(self._secret_key, f"{role}\x00{self._passwords[role]}".encode(), hashlib.sha256).hexdigest()
+        secret = self.token if role is Role.LOCAL else self._passwords[role]
+        return self._signature(f"{role}\x00{secret}")
 
-    def refusal(self) -> str:
-        """Return why this request is not served without a password (a key of the words), or an empty text."""
-        if not self._loopback:
-            return "closed.bound"
-        if any(name in request.headers for name in FORWARDING):
-            return "closed.forwarded"
-        if not is_loopback(request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host):
-            return "closed.host"  # a page of a stranger that points its own name at this machine
-        return ""
+    def browser_cookie(self, browser: str) -> str:
+        """Return the cookie by which a browser is known in which an operator signed in."""
+        return f"{browser}.{self._signature('browser ' + browser)}"
 
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches that host name or address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    def _signature(self, text: str) -> str:
+        return hmac.new(self._secret_key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def access() -> Access:
@@ -123,46 +111,75 @@ def access() -> Access:
     return cast(Access, current_app.extensions["bridge.access"])
 
 
+def client_address() -> str:
+    """Return the address of the client, as the trusted proxies tell it."""
+    callers: Callers = current_app.extensions["bridge.callers"]
+    remote = request.remote_addr or ""
+    return str(callers.address(remote, request.headers.get("X-Forwarded-For", "")) or remote)
+
+
 def begin(role: Role, name: str) -> None:
-    """Begin the session of a person who gave the right password."""
+    """Begin the session of a person who gave the right password or token; its audit row stands for it."""
+    now_ms = _runtime().clock_ms()
+    with _runtime().journal.database.write() as connection:
+        entry = audit.note(connection, Person(role, name).actor, audit.SIGNED_IN, "", now_ms)
     session.clear()
     session.permanent = True
-    until_ms = _now_ms() + int(LASTS.total_seconds() * 1000)
-    session.update(role=role.value, name=name, proof=access().proof(role), until_ms=until_ms)
+    until_ms = now_ms + int(LASTS.total_seconds() * 1000)
+    session.update(role=role.value, name=name, proof=access().proof(role), until_ms=until_ms, entry=entry)
+
+
+def end() -> None:
+    """End the session, also for whoever kept its cookie."""
+    if g.person is not None:
+        with _runtime().journal.database.write() as connection:
+            audit.note(connection, g.person.actor, audit.SIGNED_OUT, str(session["entry"]), _runtime().clock_ms())
+    session.clear()
 
 
 def person() -> Person | None:
     """Return who is looking, None for a stranger."""
-    if not access().has_password:
-        return None if access().refusal() else Person(Role.LOCAL)
     try:
         role = Role(session.get("role", ""))
-        genuine = role is not Role.LOCAL and hmac.compare_digest(access().proof(role), str(session.get("proof")))
     except ValueError:
         return None
-    if not genuine or session.get("until_ms", 0) < _now_ms():
+    if (role is Role.LOCAL) is access().has_password or "entry" not in session:
         return None
+    genuine = hmac.compare_digest(access().proof(role), str(session.get("proof")))
+    if not genuine or session.get("until_ms", 0) < _runtime().clock_ms():
+        return None
+    with _runtime().journal.database.read() as connection:
+        if audit.is_signed_out(connection, session["entry"]):
+            return None
     return Person(role, str(session.get("name", "")))
 
 
-def _now_ms() -> int:
-    runtime: Runtime = current_app.extensions["bridge"]
-    return runtime.clock_ms()
+def _runtime() -> Runtime:
+    return cast(Runtime, current_app.extensions["bridge"])
 
 
 def check() -> ResponseReturnValue | None:
     """Let nobody see or change what is not theirs to see or change; runs before each page of the console."""
     if request.endpoint == "console.static":
         return None
-    if not access().has_password and access().refusal():
-        raise ConsoleClosed
-    check_form()
     g.person = person()
+    if not access().has_password and (g.person is None or "token" in request.args):
+        return _by_token()
+    check_form()
     if g.person is None and request.endpoint not in FOR_STRANGERS:
         return _to_sign_in()
     if request.method not in SAFE and request.endpoint not in FOR_VIEWERS and not g.person.may_change:
         raise ReadOnly
     return None
+
+
+def _by_token() -> ResponseReturnValue:
+    token = access().token
+    if not token or not hmac.compare_digest(token.encode(), request.args.get("token", "").encode()):
+        raise ConsoleClosed
+    if g.person is None:
+        begin(Role.LOCAL, "")
+    return redirect("/")  # away from the address that holds the token
 
 
 def _to_sign_in() -> ResponseReturnValue:

@@ -21,7 +21,7 @@ def wants_page() -> bool:
 def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValue:
     """Return the page that says what went wrong and what to do."""
     if isinstance(error, ConsoleClosed):
-        return frame.page("closed.html", status, why=access().refusal())
+        return frame.page("closed.html", status, why="closed.token" if access().token else "closed.unset")
     text = frame.words()
     known = error.code if error and text.maybe(f"errors.{error.code}.title") else str(status)
     if not text.maybe(f"errors.{known}.title"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from flask import Blueprint, Flask
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
 
 from bridge.runtime import Runtime
 from bridge.web.console import (
@@ -25,7 +27,6 @@ from bridge.web.console import (
     signin,
     trial,
 )
-from bridge.web.console.throttle import Throttle
 from bridge.web.console.work import Work
 
 PAGES: tuple[Blueprint, ...] = (
@@ -47,11 +48,11 @@ PAGES: tuple[Blueprint, ...] = (
 """Every blueprint of the console; `frame.NAVIGATION` says which pages stand in the menu."""
 
 
-def mount(app: Flask, runtime: Runtime, *, bound_to: str, secret_key: str) -> None:
-    """Serve the console under `/`; `bound_to` is the address that the process listens on."""
+def mount(app: Flask, runtime: Runtime, secret_key: str) -> None:
+    """Serve the console under `/`."""
     sessions.settle(app, secret_key, runtime.settings.bridge_public_url)
-    app.extensions["bridge.access"] = access.Access(runtime.settings, bound_to, secret_key)
-    app.extensions["bridge.throttle"] = Throttle(runtime.clock_ms)
+    app.extensions["bridge.access"] = access.Access(runtime.settings, secret_key)
+    app.extensions["bridge.tries"] = FixedWindowRateLimiter(MemoryStorage())
     app.extensions["bridge.work"] = Work(runtime)
     console = Blueprint(
         "console", __name__, template_folder="../templates", static_folder="../static", static_url_path="/assets"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, redirect, request, session, url_for
-from flask.typing import ResponseReturnValue
+import hmac
+import secrets
+from ipaddress import ip_network
 
+from flask import Blueprint, Response, current_app, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from limits import RateLimitItemPerMinute
+from limits.strategies import FixedWindowRateLimiter
+
+from bridge.errors import TooManySignIns
 from bridge.journal import audit
-from bridge.journal.audit import Actor
 from bridge.logs import logger
 from bridge.web.console import frame
-from bridge.web.console.access import access, begin, here_only
-from bridge.web.console.throttle import Throttle
+from bridge.web.console.access import Role, access, begin, client_address, end, here_only
+from bridge.web.console.sessions import over_https
 from bridge.web.console.words import COOKIE, LANGUAGES
 
 log = logger(__name__)
@@ -18,6 +24,10 @@ log = logger(__name__)
 NAME_LENGTH = 40
 SHOWN = 50
 YEAR_S = 365 * 24 * 3600
+TRIES = RateLimitItemPerMinute(8, 15)
+"""Wrong passwords of an address, or of a browser in which an operator signed in before."""
+BROWSER = "bridge_browser"
+"""The cookie by which such a browser is known, so that strangers behind the same address do not lock it out."""
 
 signin = Blueprint("signin", __name__)
 
@@ -34,34 +44,54 @@ def form() -> ResponseReturnValue:
 def enter() -> ResponseReturnValue:
     """Let in who knows a password."""
     target = here_only(request.form.get("next", "/"))
-    address = _address()
-    throttle: Throttle = current_app.extensions["bridge.throttle"]
-    throttle.check(address)
+    tries: FixedWindowRateLimiter = current_app.extensions["bridge.tries"]
+    known = _known_browser()
+    who = known or _network(client_address())
+    # Counted before the password is looked at: tries at the same moment must not all see the same count.
+    if not tries.hit(TRIES, who):
+        is_proxy = "X-Forwarded-For" in request.headers and client_address() == request.remote_addr
+        mend = "set BRIDGE_TRUSTED_PROXIES: all people share the address of the proxy" if is_proxy else None
+        log.warning("console.sign_in_limited", mend=mend)
+        raise TooManySignIns
     role = access().role_of(request.form.get("password", ""))
     name = " ".join(request.form.get("name", "").split())[:NAME_LENGTH]
     if role is None:
-        throttle.failed(address)
         log.warning("console.sign_in_refused")
         return frame.page("signin.html", 401, target=target, name=name, wrong=True)
+    tries.hit(TRIES, who, cost=-1)
     begin(role, name)
-    runtime = frame.runtime()
-    with runtime.journal.database.write() as connection:
-        actor = Actor(f"{role} {name}".strip(), request.remote_addr or "")
-        audit.note(connection, actor, "console.signed_in", "", runtime.clock_ms())
-    return redirect(target)
+    response = redirect(target)
+    if role is Role.OPERATOR:  # a viewer could make browsers, each with tries at the operator's password
+        response.set_cookie(
+            BROWSER,
+            access().browser_cookie(known or secrets.token_urlsafe(12)),
+            max_age=YEAR_S,
+            path=url_for("console.signin.form"),
+            httponly=True,
+            samesite="Lax",
+            secure=over_https(current_app.config["BRIDGE_PUBLIC_URL"]),
+        )
+    return response
 
 
-def _address() -> str:
-    # Behind a proxy all people have its address; the last hop that it names is the nearest to the truth. Who makes up
-    # such headers still meets the limit for all addresses together.
-    hops = request.headers.get("X-Forwarded-For", "").rsplit(",", 1)[-1].strip()[:64]
-    return f"{request.remote_addr} {hops}"
+def _known_browser() -> str:
+    given = request.cookies.get(BROWSER, "")
+    browser = given.partition(".")[0]
+    return browser if hmac.compare_digest(given.encode(), access().browser_cookie(browser).encode()) else ""
+
+
+def _network(address: str) -> str:
+    """Return whose tries count together: an IPv6 network of 64 bits is one subscriber's."""
+    try:
+        return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
+    except ValueError:
+        return address  # with a zone, such as fe80::1%eth0
 
 
 @signin.post("/logout")
 def leave() -> ResponseReturnValue:
     """End the session."""
-    session.clear()
+    end()
     frame.said("signin.left")
     return redirect(url_for("console.signin.form"))
 

@@ -56,6 +56,13 @@ def test_ours_is_found_by_url() -> None:
     assert ours([FINE, other, slash], "default", FINE.url) == [FINE, slash]
 
 
+def test_a_webhook_whose_url_is_none_is_not_ours() -> None:
+    """It is passed over, by URL and by path."""
+    broken = replace(FINE, url="https://[bridge.example/webhooks/asaas")
+
+    assert ours([broken, FINE], "default", FINE.url) == ours([broken, FINE], "default") == [FINE]
+
+
 def test_ours_is_found_by_path() -> None:
     """Without a URL whatever has the account's path is ours, and nothing of another account or program."""
     hooks = [
