@@ -155,7 +155,9 @@ def find_mappings() -> Path:
     for place in places:
         if place.is_dir():
             return place.resolve()
-    raise DemoRefused("there are no mapping files", where=str(places[0]), mend="set BRIDGE_MAPPINGS_DIR")
+    raise DemoRefused(
+        "there are no mapping files", where=str(places[0]), mend="set BRIDGE_MAPPINGS_DIR, or run: bridge mappings init"
+    )
 
 
 def copy_mappings(source: Path, target: Path) -> None:

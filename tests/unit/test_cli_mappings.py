@@ -373,7 +373,7 @@ def test_schema_is_printed_or_written(root: Path) -> None:
 
 
 def test_init_copies_what_came_with_the_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mappings, samples and guide are there, lint clean and pass their tests; without DIR in the setting's directory."""
+    """Mappings, samples and guide are there, lint clean and pass; without DIR they lie in the setting's directory."""
     monkeypatch.setenv("BRIDGE_MAPPINGS_DIR", str(tmp_path / "set" / "mappings"))
     for arguments, place in (
         (["init"], tmp_path / "set" / "mappings"),
