@@ -19,20 +19,19 @@ from .asaas.days import brasilia_now
 from .asaas.people import cpf_of
 from .asaas.sender import authorities
 from .bulk import bulk, bulk_customers
+from .clint.account import STAGES
 
 __all__ = ["Account", "ExpectedDeal", "bulk", "bulk_customers", "play"]
 
 CARD = {"holderName": "CLIENTE TESTE", "number": "4444444444444444", "expiryMonth": "12", "expiryYear": "2031"}
 WALLET = "48548710-9baa-4ec1-a11f-9010193527c6"
-
-
 NEW, OVERDUE, PAID, REFUNDED = ("Nova cobrança", "OPEN"), ("Vencida", "OPEN"), ("Paga", "WON"), ("Estornada", "LOST")
 """Stage and status of the simulated integrations `default`, `vencidas`, `pagas` and `estornadas`."""
 
 
 @dataclass(frozen=True)
 class ExpectedDeal:
-    """The one deal of a customer that must stand in Clint when everything was delivered."""
+    """The one deal of a customer that must stand in Clint's funnel of charges when everything was delivered."""
 
     kind: str
     name: str
@@ -46,7 +45,7 @@ class ExpectedDeal:
 
     def problem(self, deals: Iterable[Mapping[str, Any]]) -> str | None:
         """Say what is wrong, given all deals as Clint's API shows them."""
-        found = [deal for deal in deals if self._is_of(deal["contact"])]
+        found = [deal for deal in deals if deal["stage"] in STAGES and self._is_of(deal["contact"])]
         stand = [f"{deal['stage']}, {deal['status']}, {deal['value']}" for deal in found]
         wanted = f"{', '.join(self.place)}, {self.value}"
         if stand == [wanted]:

@@ -47,10 +47,12 @@ def test_demo_knows_what_is_wrong_with_a_deal(clint: ClintSimulator, crm: httpx.
     first = expected[0]
     assert [one.problem(clint.deals) is None for one in expected] == [False] + [True] * 9
 
+    clint.has_origin("leads", ["Entrada"])
     for path, changes, is_right in (
         (paths["default"], {}, False),
         (paths["pagas"], {"valor": "1"}, False),
         (paths["pagas"], {}, True),
+        (clint.has_integration("leads", origin="leads", stage="Entrada").path, {}, True),
         (clint.has_integration("second", stage="Paga", status="WON", mode="create").path, {}, False),
     ):
         crm.post(path, json=body(first) | changes)
