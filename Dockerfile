@@ -12,6 +12,7 @@ RUN python -m venv /opt/bridge \
     && /opt/build/bin/pip install --require-hashes --requirement /src/requirements-build.lock
 COPY pyproject.toml README.md LICENSE /src/
 COPY bridge /src/bridge
+COPY mappings /src/mappings
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /src \
     && /opt/bridge/bin/pip install --no-deps --no-index /wheels/*.whl
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge import __version__
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -75,6 +77,22 @@ def test_an_undeclared_import_is_found(tmp_path: Path) -> None:
 def test_a_dependency_has_a_least_version(name: str) -> None:
     """Each dependency says the oldest version that has been seen to work."""
     assert ">=" in name
+
+
+def test_a_wheel_has_the_mapping_files() -> None:
+    """They lie where `starters()` looks first, and the image's build has them."""
+    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"] == {"mappings": "bridge/starters"}
+    assert "COPY mappings /src/mappings\n" in (ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("name", ["bridge", "asaas-bridge"])
+def test_a_script_starts_the_bridge(name: str) -> None:
+    """The second name is there for a terminal in which the first one is iproute2's."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name(name), "--version"], capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout == f"{__version__}\n"
 
 
 def test_the_procfile_names_commands() -> None:

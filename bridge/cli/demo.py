@@ -6,6 +6,7 @@ Needs no setting, touches nothing of an operator's own bridge, and sends nothing
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -39,15 +40,18 @@ _PAUSE_ONCE_S = 0.1
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="End when all is done: status 0 if every expected deal stands, else 1.")
+@click.option(
+    "--once", is_flag=True, help="End when all is done: status 0 if each deal stands in its stage and status, else 1."
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the bridge; otherwise 8000, or a free one.")
 @click.pass_context
 def demo(context: click.Context, once: bool, port: int | None) -> None:
     """Show the bridge at work against a simulated Asaas and Clint.
 
     Starts the simulators, a Redis, web, worker and sweeper on this machine, makes charges of different kinds, pays
-    them, and shows each event, what each mapping makes of it, and the deals that appear. Then it stays up until Ctrl-C,
-    for you to pay or refund charges on the page of the simulated Asaas. Needs no setting.
+    them, and shows each event, what each mapping makes of it, and the deals that move through the funnel. Then it stays
+    up until Ctrl-C, for you to pay the charge that is left, or refund others, on the page of the simulated Asaas. Needs
+    no setting, and works on a copy of the mapping files.
     """
     from bridge.cli.demo_stage import set_stage, take_directory
     from bridge.cli.local import LOOPBACK, choose_ports
@@ -77,17 +81,16 @@ def _play(stage: Stage, *, once: bool) -> bool:
         notice = _Notices(out)
         logs = stage.directory / "logs"
         simulators = stack.enter_context(Supervisor(stage.simulators(), notice=notice, log_directory=logs))
+        wait_for({"asaas": stage.asaas_url, "clint": stage.clint_url}, simulators.tend, stopping.__bool__)
+        if not stopping:
+            stage.connect()  # before the bridge looks for its webhook
         bridge = stack.enter_context(LocalBridge(stage.environ(), notice=notice, log_directory=logs))
         runtime = Runtime(bridge.settings)
         stack.callback(runtime.close)
         watch = Watch(runtime.journal, stage.asaas_url, stage.clint_url, out)
         stack.callback(watch.close)
         show = _Show(stage, bridge, simulators, watch, stopping)
-        wait_for(
-            {"web": f"{bridge.url}/healthz", "asaas": stage.asaas_url, "clint": stage.clint_url},
-            show.tend,
-            stopping.__bool__,
-        )
+        wait_for({"web": f"{bridge.url}/healthz"}, show.tend, stopping.__bool__)
         for problem in () if stopping else bridge.readiness().problems:
             watch.say("bridge", problem, "yellow")
         fine = show.run(_PAUSE_ONCE_S if once else _PAUSE_S)
@@ -152,7 +155,6 @@ class _Show:
         """Make the charges and wait for their deals; return whether all came to stand, else say which did not."""
         if self.stopping:
             return False
-        self.stage.connect()
         playing = threading.Thread(target=self._make_charges, args=(pause_s,), name="scenario", daemon=True)
         playing.start()
         self.until(lambda: not playing.is_alive())
@@ -177,18 +179,24 @@ class _Show:
             self._problem.append(error)
 
     def _still_missing(self) -> list[str]:
-        from bridge.simulator.scenario import missing
-
-        lines = [f"missing: the deal of {one.name} ({one.kind})" for one in missing(self._expected, self.watch.deals())]
+        deals = self.watch.deals()
+        lines = [line for one in self._expected if (line := one.problem(deals))]
         return lines if lines or self.watch.is_idle() else ["not everything was delivered in time"]
 
 
 def _addresses(stage: Stage, bridge: LocalBridge, out: Console) -> None:
+    from bridge.cli.demo_stage import FUNNEL
+    from bridge.cli.local import bridge_command
+
+    on = f", with {FUNNEL} on" if (stage.mappings / FUNNEL).exists() else ""
+    # The shell may have the operator's own settings, and its `bridge` may be another program.
+    settings = ["env", "-u", "DATABASE_URL", f"BRIDGE_DATA_DIR={stage.directory}"]
     rows = (
-        ("Asaas (simulated)", stage.asaas_url, "pay, refund or remove charges, and see what happens"),
+        ("Asaas (simulated)", stage.asaas_url, "pay Helena's charge, refund or remove others, and see what happens"),
         ("Clint (simulated)", stage.clint_url, "the funnel"),
         ("console", bridge.console_url, "every event, explained; mappings, test charge, reconciliation"),
-        ("journal", f"BRIDGE_DATA_DIR={stage.directory} bridge events list", "what came in"),
+        ("mappings", str(stage.mappings), f"a copy{on}"),
+        ("journal", shlex.join([*settings, *bridge_command("events"), "list"]), "what came in"),
         ("logs", str(stage.directory / "logs"), ""),
     )
     for name, place, what in rows:

@@ -22,15 +22,18 @@ import httpx
 
 from bridge.certificates import nobody
 from bridge.cli.local import LOOPBACK
+from bridge.cli.mapping_source import starters
 from bridge.cli.supervise import Child
 from bridge.errors import DemoRefused
 from bridge.mapping import Known, read_directory
+from bridge.mapping.switching import switched
 from bridge.settings import DEFAULT, SETTINGS
 from bridge.simulator.asaas import DEFAULT_KEY
 from bridge.simulator.asaas.events import NAMES
 from bridge.simulator.clint import INTEGRATIONS
 
 _MARK = ".bridge-demo"
+FUNNEL = "exemplo_etapas_do_funil.yaml"
 _OURS = ("ASAAS_", "CLINT_", "BRIDGE_")
 _TIME_SCALE = "0.02"
 """How much faster than Asaas the simulator tries again what the bridge did not take."""
@@ -80,8 +83,11 @@ class Stage:
         with httpx.Client(timeout=10, verify=nobody(), trust_env=False) as http:
             for name, identity in self.destinations.items():
                 if name not in INTEGRATIONS:
-                    told = {"name": name, "uuid": identity}
-                    http.post(f"{self.clint_url}/_sim/integrations", json=told).raise_for_status()
+                    # A funnel of its own: in that of the charges it would move their deals.
+                    funnel = {"name": name, "stages": ["Entrada"]}
+                    http.post(f"{self.clint_url}/_sim/origins", json=funnel).raise_for_status()
+                    integration = {"name": name, "uuid": identity, "origin": name, "stage": "Entrada"}
+                    http.post(f"{self.clint_url}/_sim/integrations", json=integration).raise_for_status()
             webhook = {
                 "name": "bridge",
                 "url": f"http://{LOOPBACK}:{self.bridge_port}/webhooks/asaas",
@@ -98,8 +104,9 @@ class Stage:
 
 
 def set_stage(directory: Path, ports: tuple[int, int, int]) -> Stage:
-    """Return the stage of a new demo; the ports are the bridge's, Asaas's and Clint's."""
-    mappings = find_mappings()
+    """Return the stage of a new demo in an empty directory; the ports are the bridge's, Asaas's and Clint's."""
+    mappings = directory / "mappings"
+    copy_mappings(find_mappings(), mappings)
     bridge, asaas, clint = ports
     return Stage(
         directory,
@@ -144,11 +151,30 @@ def take_directory(directory: Path) -> IO[bytes]:
 def find_mappings() -> Path:
     """Return the operator's mapping files, else those that came with the bridge."""
     told = os.environ.get("BRIDGE_MAPPINGS_DIR", "").strip()
-    places = [Path(told)] if told else [Path("mappings"), Path(__file__).parents[2] / "mappings"]
+    places = [Path(told)] if told else [Path("mappings"), starters()]
     for place in places:
         if place.is_dir():
             return place.resolve()
-    raise DemoRefused("there are no mapping files", where=str(places[0]), mend="set BRIDGE_MAPPINGS_DIR")
+    raise DemoRefused(
+        "there are no mapping files", where=str(places[0]), mend="set BRIDGE_MAPPINGS_DIR, or run: bridge mappings init"
+    )
+
+
+def copy_mappings(source: Path, target: Path) -> None:
+    """Copy mapping files and samples, so that what is changed in the demo's console changes no file of the operator.
+
+    In the copy the funnel with a stage for each situation is on, and the files that send the same charges are off.
+    """
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        if path.is_file() and path.suffix in {".yaml", ".yml"}:
+            shutil.copyfile(path, target / path.name)
+    if (source / "samples").is_dir():
+        shutil.copytree(source / "samples", target / "samples")
+    if (target / FUNNEL).exists():
+        for pattern, on in (("cobranca_*.yaml", False), ("exemplo_etapas_*.yaml", True)):
+            for path in target.glob(pattern):
+                path.write_text(switched(path.read_text(encoding="utf-8"), on=on), encoding="utf-8")
 
 
 def _destinations(mappings: Path) -> dict[str, str]:

@@ -22,6 +22,7 @@ from bridge.journal.reading import Row
 from bridge.mapping.dates import BRASILIA
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.runtime import clock_ms
+from bridge.simulator.clint.account import STAGES
 
 _PAGE = 200
 _KIND_STYLES = {"asaas": "magenta", "clint": "bold green", "bridge": "yellow"}
@@ -119,23 +120,32 @@ class Watch:
             if deal is None:
                 self.say("clint", f"{entry['result']}: {entry['why'] or ''}", "yellow")
             else:
-                sign = "new deal" if entry["result"] == "created" else "deal updated"
-                self.say("clint", f"{sign}: {' · '.join(deal_cells(deal, entry['body']))}", "green")
+                self.say("clint", _deal_line(entry, deal), "green")
 
 
-def deal_cells(deal: dict[str, Any], fields: dict[str, Any] | None = None) -> list[str]:
-    """Return contact, stage, value and what the mapping calls `situacao` of a deal."""
+def _deal_line(entry: dict[str, Any], deal: dict[str, Any]) -> str:
+    before, stage = entry["stage_before"], entry["stage"]
+    moved = before not in {None, stage}
+    what = "new deal" if before is None else "deal moved" if moved else "deal updated"
+    place = f"{before} → {stage}" if moved else stage
+    cells = (_who(deal), place, entry["deal_status"], _value(deal), entry["body"].get("situacao"))
+    return f"{what}: {' · '.join(plain(cell) for cell in cells if cell)}"
+
+
+def _who(deal: dict[str, Any]) -> str:
     contact = deal["contact"]
-    value = deal["value"]
-    cells = (
-        contact["name"] or contact["email"] or contact["phone"],
-        deal["stage"],
-        "" if value is None else f"R$ {value:.2f}".replace(".", ","),
-        (deal["fields"] if fields is None else fields).get("situacao", ""),
-    )
-    return [plain(cell) for cell in cells if fields is None or cell]
+    return str(contact["name"] or contact["email"] or contact["phone"])
+
+
+def _value(deal: dict[str, Any]) -> str:
+    return "" if deal["value"] is None else f"R$ {deal['value']:.2f}".replace(".", ",")
 
 
 def funnel(deals: Sequence[dict[str, Any]]) -> None:
-    """Print the deals as a table."""
-    show_table(("contact", "stage", "value", "situacao"), [deal_cells(deal) for deal in deals])
+    """Print the deals as a table, stage by stage."""
+    order = {label: number for number, label in enumerate(STAGES)}
+    rows = [
+        [plain(cell) for cell in (one["stage"], one["status"], _who(one), _value(one), one["fields"].get("situacao"))]
+        for one in sorted(deals, key=lambda deal: order.get(deal["stage"], len(order)))
+    ]
+    show_table(("stage", "status", "contact", "value", "situacao"), rows)

@@ -18,6 +18,13 @@ from bridge.settings import Settings
 paths_argument = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 
 
+def starters() -> Path:
+    """Return the directory of the mapping files that come with the bridge."""
+    package = Path(__file__).parents[1]
+    in_wheel = package / "starters"
+    return in_wheel if in_wheel.is_dir() else package.parent / "mappings"
+
+
 def read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment: bool) -> list[ReadMapping]:
     """Return what became of the files and directories; without any, of the directory of BRIDGE_MAPPINGS_DIR."""
     settings = invocation.settings

@@ -6,6 +6,7 @@ Only what names a kept event or a revision looks into the journal.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from bridge.cli.mapping_history import diff, history, restore
 from bridge.cli.mapping_new import new
 from bridge.cli.mapping_sample import sample
 from bridge.cli.mapping_schema import schema
-from bridge.cli.mapping_source import named, paths_argument, read_paths
+from bridge.cli.mapping_source import named, paths_argument, read_paths, starters
 from bridge.cli.mapping_test import test
 from bridge.cli.output import json_option, show_json, show_table
-from bridge.cli.root import NO
+from bridge.cli.root import NO, Invocation
+from bridge.errors import UsageError
 from bridge.mapping import ReadMapping, Severity
 
 
@@ -52,6 +54,29 @@ def lint(context: click.Context, paths: tuple[Path, ...], as_json: bool, no_envi
         mapping_views.show_findings(read)
     if any(finding.severity is not Severity.NOTE for one in read for finding in one.findings):
         context.exit(NO)
+
+
+@mappings.command()
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.pass_obj
+def init(invocation: Invocation, directory: Path | None) -> None:
+    """Copy the mapping files that come with the bridge, with their samples and the guide.
+
+    They go to DIR; without it, to the directory of BRIDGE_MAPPINGS_DIR. No file is overwritten: where one is there
+    already, nothing is copied.
+    """
+    source, target = starters(), directory or invocation.settings.bridge_mappings_dir
+    names = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
+    for name in names:
+        if (target / name).exists():
+            raise UsageError("there is a file of that name", where=str(target / name), mend="name another directory")
+    try:
+        for name in names:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, target / name)
+    except OSError as error:
+        raise UsageError(f"{target} can't be written ({error.strerror})", mend="name another directory") from None
+    click.echo(f"written: {target}, with {sum(name.suffix == '.yaml' for name in names)} mappings")
 
 
 @mappings.command()

@@ -7,6 +7,7 @@ web, worker and sweeper, each with its name in front.
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 import time
 from collections.abc import Iterable
@@ -124,6 +125,8 @@ def _problems(settings: Settings, name: str) -> list[str]:
 
 def _welcome(bridge: LocalBridge) -> list[str]:
     """Return what an operator must know to connect Asaas, and what is wrong."""
+    from bridge.cli.local import bridge_command
+
     accounts = bridge.settings.accounts.values()
     paths = {
         account.name: "/webhooks/asaas" if account.name == DEFAULT else f"/webhooks/asaas/{account.name}"
@@ -140,6 +143,7 @@ def _welcome(bridge: LocalBridge) -> list[str]:
         "  Asaas must reach it from the internet: run the bridge on a host with https, or open a tunnel to this",
         f"  machine, such as `cloudflared tunnel --url {bridge.url}`; enter the tunnel's address, with that path",
         "  behind it, and the token of ASAAS_WEBHOOK_TOKEN in Asaas: Integrações, Webhooks",
-        f"  look: {bridge.console_url} (console); bridge events list; bridge deliveries list",
+        # In another terminal `bridge` may be iproute2's.
+        f"  look: {bridge.console_url} (console); {shlex.join(bridge_command('events'))} list",
         *([] if is_open else ["  the console is closed: set BRIDGE_PASSWORD, 12 characters or more"]),
     ]

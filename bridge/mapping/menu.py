@@ -30,7 +30,7 @@ class Offer:
 OFFERS: tuple[Offer, ...] = (
     Offer("contact", "nome", "customer.name"),
     Offer("contact", "email", "customer.email"),
-    Offer("contact", "telefone", "phone(customer.mobilePhone || customer.phone)"),
+    Offer("contact", "telefone", "phone(customer.mobilePhone) || phone(customer.phone)"),
     Offer("contact", "cpf_cnpj", "cpf_cnpj(customer.cpfCnpj)"),
     Offer("organization", "empresa", "customer.company"),
     Offer("deal", "titulo", '{template: "Cobrança {payment.invoiceNumber} - {customer.name}"}', "payment"),

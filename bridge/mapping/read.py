@@ -66,7 +66,8 @@ def read_directory(directory: Path, known: Known) -> list[ReadMapping]:
     try:
         paths = sorted(path for path in directory.iterdir() if path.suffix in _SUFFIXES and path.is_file())
     except OSError as error:
-        return [_unreadable(str(directory), f"the directory can't be read ({error.strerror}); set BRIDGE_MAPPINGS_DIR")]
+        why = f"the directory can't be read ({error.strerror}); set BRIDGE_MAPPINGS_DIR, or run: bridge mappings init"
+        return [_unreadable(str(directory), why)]
     read = [read_file(path, known) for path in paths]
     return [*read, *_same_names(paths)]
 

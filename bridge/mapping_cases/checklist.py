@@ -18,8 +18,17 @@ from bridge.mapping.values import as_text
 from bridge.mapping_cases.running import run
 from bridge.settings import variable
 
-_WON = frozenset({"PAYMENT_CONFIRMED", "PAYMENT_RECEIVED", "PAYMENT_DUNNING_RECEIVED", "CHECKOUT_PAID"})
-_LOST = re.compile(r"(DELETED|REFUNDED|INACTIVATED|CHARGEBACK_\w+|CHARGEBACK_REVERSAL|CANCELED|CANCELLED|EXPIRED)$")
+_WON = frozenset(
+    {
+        *("PAYMENT_CONFIRMED", "PAYMENT_RECEIVED", "PAYMENT_DUNNING_RECEIVED", "CHECKOUT_PAID"),
+        # The charge stays paid.
+        *("PAYMENT_PARTIALLY_REFUNDED", "PAYMENT_REFUND_DENIED"),
+    }
+)
+_LOST = re.compile(
+    r"(DELETED|REFUNDED|REFUND_IN_PROGRESS|REPROVED_BY_RISK_ANALYSIS|INACTIVATED|CHARGEBACK_\w+|CHARGEBACK_REVERSAL"
+    r"|CANCELED|CANCELLED|EXPIRED)$"
+)
 _DATE = re.compile(r"\d{2}/\d{2}/\d{4}|\d{4}-\d{2}-\d{2}")
 _LABELS_SHOWN = 3
 

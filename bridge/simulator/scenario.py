@@ -1,6 +1,7 @@
 """The demo's charges: one of each kind, made over the Asaas API itself, and the deals that must come of them.
 
 `play` uses only paths that the sandbox has too. Names and numbers are the same on every run; the people do not exist.
+Each customer has one charge or one instalment plan, since Clint knows a deal by contact and origin.
 `bulk` and `bulk_customers` are the load for benches and acceptance tests.
 """
 
@@ -18,38 +19,41 @@ from .asaas.days import brasilia_now
 from .asaas.people import cpf_of
 from .asaas.sender import authorities
 from .bulk import bulk, bulk_customers
+from .clint.account import STAGES
 
-__all__ = ["Account", "ExpectedDeal", "bulk", "bulk_customers", "missing", "play"]
+__all__ = ["Account", "ExpectedDeal", "bulk", "bulk_customers", "play"]
 
 CARD = {"holderName": "CLIENTE TESTE", "number": "4444444444444444", "expiryMonth": "12", "expiryYear": "2031"}
 WALLET = "48548710-9baa-4ec1-a11f-9010193527c6"
+NEW, OVERDUE, PAID, REFUNDED = ("Nova cobrança", "OPEN"), ("Vencida", "OPEN"), ("Paga", "WON"), ("Estornada", "LOST")
+"""Stage and status of the simulated integrations `default`, `vencidas`, `pagas` and `estornadas`."""
 
 
 @dataclass(frozen=True)
 class ExpectedDeal:
-    """A deal that must stand in Clint when everything was delivered."""
+    """The one deal of a customer that must stand in Clint's funnel of charges when everything was delivered."""
 
     kind: str
     name: str
     email: str | None
     phone: str | None
-    values: tuple[float, ...]
-    """What the deal may be worth: of a plan, the instalment or the whole."""
+    value: float
+    """Of an instalment plan, the whole."""
     last_event: str
-    is_paid: bool
-    """False when no payment event was sent: a mapping for paid charges makes no deal of it."""
+    place: tuple[str, str]
+    """Stage and status."""
 
-    def is_met_by(self, deal: Mapping[str, Any]) -> bool:
-        """Say whether a deal, as Clint's API shows it, is this one."""
-        contact = deal["contact"]
-        is_person = contact["email"] == self.email if self.email else contact["phone"] == f"+55{self.phone}"
-        return bool(is_person) and deal.get("value") in (None, *self.values)
+    def problem(self, deals: Iterable[Mapping[str, Any]]) -> str | None:
+        """Say what is wrong, given all deals as Clint's API shows them."""
+        found = [deal for deal in deals if deal["stage"] in STAGES and self._is_of(deal["contact"])]
+        stand = [f"{deal['stage']}, {deal['status']}, {deal['value']}" for deal in found]
+        wanted = f"{', '.join(self.place)}, {self.value}"
+        if stand == [wanted]:
+            return None
+        return f"{self.name} ({self.kind}): expected {wanted}; there is {' and '.join(stand) or 'no deal'}"
 
-
-def missing(expected: Iterable[ExpectedDeal], deals: Iterable[Mapping[str, Any]]) -> list[ExpectedDeal]:
-    """Give the expected deals that none of these is."""
-    known = list(deals)
-    return [one for one in expected if not any(one.is_met_by(deal) for deal in known)]
+    def _is_of(self, contact: Mapping[str, Any]) -> bool:
+        return bool(contact["email"] == self.email if self.email else contact["phone"] == f"+55{self.phone}")
 
 
 class Account:
@@ -112,7 +116,7 @@ def _pix_paid(account: Account) -> ExpectedDeal:
         "a Pix charge of R$ 129,90 for Ana", customer, "PIX", value=129.9, description="Pedido 1001"
     )
     account.post("Ana pays the Pix", f"/sandbox/payment/{charge}/confirm")
-    return ExpectedDeal("pix", name, email, "11960000101", (129.9,), "PAYMENT_RECEIVED", is_paid=True)
+    return ExpectedDeal("pix", name, email, "11960000101", 129.9, "PAYMENT_RECEIVED", PAID)
 
 
 def _boleto_overdue_then_paid(account: Account) -> ExpectedDeal:
@@ -121,7 +125,15 @@ def _boleto_overdue_then_paid(account: Account) -> ExpectedDeal:
     charge = account.charge("a boleto of R$ 350,00 for Bruno", customer, "BOLETO", value=350, description="Pedido 1002")
     account.post("Bruno's boleto becomes overdue", f"/sandbox/payment/{charge}/overdue")
     account.post("Bruno pays the overdue boleto", f"/sandbox/payment/{charge}/confirm")
-    return ExpectedDeal("boleto", name, email, "21960000102", (350.0,), "PAYMENT_RECEIVED", is_paid=True)
+    return ExpectedDeal("boleto", name, email, "21960000102", 350.0, "PAYMENT_RECEIVED", PAID)
+
+
+def _boleto_overdue(account: Account) -> ExpectedDeal:
+    name, email = "Igor Jardim", "igor.jardim@example.com"
+    customer = account.customer(9, name, email=email, mobilePhone="91960000109")
+    charge = account.charge("a boleto of R$ 180,00 for Igor", customer, "BOLETO", value=180, description="Pedido 1009")
+    account.post("Igor's boleto becomes overdue", f"/sandbox/payment/{charge}/overdue")
+    return ExpectedDeal("overdue", name, email, "91960000109", 180.0, "PAYMENT_OVERDUE", OVERDUE)
 
 
 def _card_in_three(account: Account) -> ExpectedDeal:
@@ -138,7 +150,7 @@ def _card_in_three(account: Account) -> ExpectedDeal:
         creditCard=CARD,
         remoteIp="192.0.2.1",
     )
-    return ExpectedDeal("card", name, email, "31960000103", (300.0, 900.0), "PAYMENT_CONFIRMED", is_paid=True)
+    return ExpectedDeal("card", name, email, "31960000103", 900.0, "PAYMENT_CONFIRMED", PAID)
 
 
 def _subscription(account: Account) -> ExpectedDeal:
@@ -156,7 +168,7 @@ def _subscription(account: Account) -> ExpectedDeal:
     )
     charge = account.get(f"/subscriptions/{subscription['id']}/payments")["data"][0]["id"]
     account.post("Daniel pays the first month", f"/sandbox/payment/{charge}/confirm")
-    return ExpectedDeal("subscription", name, email, "41960000104", (79.9,), "PAYMENT_RECEIVED", is_paid=True)
+    return ExpectedDeal("subscription", name, email, "41960000104", 79.9, "PAYMENT_RECEIVED", PAID)
 
 
 def _split(account: Account) -> ExpectedDeal:
@@ -165,7 +177,7 @@ def _split(account: Account) -> ExpectedDeal:
     split = [{"walletId": WALLET, "percentualValue": 20}]
     charge = account.charge("a Pix charge of R$ 240,00 with a split for Elisa", customer, "PIX", value=240, split=split)
     account.post("Elisa pays the Pix", f"/sandbox/payment/{charge}/confirm")
-    return ExpectedDeal("split", name, email, "51960000105", (240.0,), "PAYMENT_SPLIT_DONE", is_paid=True)
+    return ExpectedDeal("split", name, email, "51960000105", 240.0, "PAYMENT_SPLIT_DONE", PAID)
 
 
 def _refunded(account: Account) -> ExpectedDeal:
@@ -176,7 +188,7 @@ def _refunded(account: Account) -> ExpectedDeal:
     )
     account.post("Fábio pays the Pix", f"/sandbox/payment/{charge}/confirm")
     account.post("Fábio's payment is refunded", f"/payments/{charge}/refund")
-    return ExpectedDeal("refund", name, email, "61960000106", (59.9,), "PAYMENT_REFUNDED", is_paid=True)
+    return ExpectedDeal("refund", name, email, "61960000106", 59.9, "PAYMENT_REFUNDED", REFUNDED)
 
 
 def _deleted(account: Account) -> ExpectedDeal:
@@ -184,7 +196,7 @@ def _deleted(account: Account) -> ExpectedDeal:
     customer = account.customer(7, name, email=email, mobilePhone="71960000107")
     charge = account.charge("a charge of R$ 45,00 for Gabriela", customer, "UNDEFINED", value=45)
     account.delete("Gabriela's charge is removed", f"/payments/{charge}")
-    return ExpectedDeal("deleted", name, email, "71960000107", (45.0,), "PAYMENT_DELETED", is_paid=False)
+    return ExpectedDeal("deleted", name, email, "71960000107", 45.0, "PAYMENT_DELETED", REFUNDED)
 
 
 def _cash_without_email(account: Account) -> ExpectedDeal:
@@ -192,7 +204,16 @@ def _cash_without_email(account: Account) -> ExpectedDeal:
     customer = account.customer(8, name, cpfCnpj="11222333000181", mobilePhone="81960000108")
     charge = account.charge("a boleto of R$ 500,00 for Mercado Ipê", customer, "BOLETO", value=500)
     account.post("Mercado Ipê pays in cash", f"/payments/{charge}/receiveInCash", value=500)
-    return ExpectedDeal("cash", name, None, "81960000108", (500.0,), "PAYMENT_RECEIVED", is_paid=True)
+    return ExpectedDeal("cash", name, None, "81960000108", 500.0, "PAYMENT_RECEIVED", PAID)
+
+
+def _left_to_pay(account: Account) -> ExpectedDeal:
+    name, email = "Helena Klein", "helena.klein@example.com"
+    customer = account.customer(10, name, email=email, mobilePhone="85960000110")
+    account.charge(
+        "a Pix charge of R$ 99,00 for Helena, left for you to pay", customer, "PIX", value=99, description="Pedido 1010"
+    )
+    return ExpectedDeal("left to pay", name, email, "85960000110", 99.0, "PAYMENT_CREATED", NEW)
 
 
 KINDS = (
@@ -204,4 +225,6 @@ KINDS = (
     _refunded,
     _deleted,
     _cash_without_email,
+    _boleto_overdue,
+    _left_to_pay,
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -71,10 +73,18 @@ def test_once_ends_with_0_when_every_deal_stands(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     assert re.search(r"#\d+ +PAYMENT_RECEIVED pay_", done.stdout)
-    assert re.search(r"cobranca_paga: delivered to default \(200 in \d+ ms\)", done.stdout)
-    assert re.search(r"cobranca_criada: filtered: ", done.stdout)
+    assert re.search(r"exemplo_etapas_do_funil: delivered to pagas \(200 in \d+ ms\)", done.stdout)
+    assert re.search(r"exemplo_etapas_do_funil: filtered: ", done.stdout)
     assert "no active mapping listens to this event" in done.stdout
     assert re.search(r"clint +new deal: Ana Beatriz Souza", done.stdout)
+    assert re.search(r"deal moved: Bruno Carvalho · Vencida → Paga · WON", done.stdout)
+    assert re.search(r"deal moved: Fábio Gomes · Paga → Estornada · LOST", done.stdout)
+    rows = [re.split(r"\s{2,}", line)[:3] for line in done.stdout.splitlines()]
+    stages = [row for row in rows if row[1:2] in (["OPEN"], ["WON"], ["LOST"])]
+    assert [row[:2] for row in stages] == [
+        ["Nova cobrança", "OPEN"], ["Vencida", "OPEN"], *[["Paga", "WON"]] * 6, *[["Estornada", "LOST"]] * 2,
+    ]  # fmt: skip
+    assert [row[2] for row in stages].count("Carla Dias da Silva") == 1
     assert "every expected deal stands" in done.stdout
     assert "\x1b" not in done.stdout
     assert not (tmp_path / "real.sqlite3").exists()
@@ -90,8 +100,8 @@ def test_once_ends_with_1_and_names_what_is_missing(tmp_path: Path) -> None:
     done = run_once(tmp_path / "data", BRIDGE_MAPPINGS_DIR=str(mappings))
 
     assert done.returncode == 1
-    assert "missing: the deal of Ana Beatriz Souza (pix)" in done.stdout
-    assert "missing: the deal of Bruno Carvalho" not in done.stdout
+    assert re.search(r"Ana Beatriz Souza \(pix\): expected Paga, WON, 129.9; there is no deal", done.stdout)
+    assert re.search(r"Igor Jardim \(overdue\): expected Vencida, OPEN, 180.0; there is Nova cobrança", done.stdout)
 
 
 def test_stays_until_it_is_ended(tmp_path: Path) -> None:
@@ -107,10 +117,17 @@ def test_stays_until_it_is_ended(tmp_path: Path) -> None:
             until(lambda: "Ctrl-C ends it." in shown.read_text(), 150, 0.2)
             asaas = re.search(r"Asaas \(simulated\) +(\S+)", shown.read_text())
             assert asaas is not None
-            before = shown.read_text().count("PAYMENT_REFUNDED")
-            (charge, *_) = re.findall(r"/charges/(pay_\w+)/refund", asking.get(asaas[1]).text)
-            asking.post(f"{asaas[1]}/charges/{charge}/refund")
-            until(lambda: shown.read_text().count("PAYMENT_REFUNDED") > before, 30, 0.2)
+            # Nothing is wrong, so no notice says so, and the command that looks is a whole one.
+            journal = re.search(r"^journal +(.*) events list  \(", shown.read_text(), re.MULTILINE)
+            assert journal is not None
+            notices = subprocess.run(
+                [*shlex.split(journal[1]), "notices", "list", "--json"], capture_output=True, text=True, check=True
+            )
+            assert json.loads(notices.stdout) == []
+
+            (charge,) = re.findall(r"/charges/(pay_\w+)/overdue", asking.get(asaas[1]).text)
+            asking.post(f"{asaas[1]}/charges/{charge}/pay")
+            until(lambda: "deal moved: Helena Klein · Nova cobrança → Paga · WON" in shown.read_text(), 30, 0.2)
 
             assert asking.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
             assert asking.get(f"http://127.0.0.1:{port}/").status_code == 403

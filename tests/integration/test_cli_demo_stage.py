@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.demo_stage import Stage, find_mappings, set_stage, take_directory
+from bridge.cli.demo_stage import FUNNEL, Stage, copy_mappings, find_mappings, set_stage, take_directory
 from bridge.cli.local import choose_ports
 from bridge.errors import DemoRefused
+from bridge.mapping import Known, read_directory
 from bridge.settings import Settings
 from bridge.simulator.asaas.webhooks import token_problem
 from bridge.simulator.clint import INTEGRATIONS
@@ -67,6 +68,24 @@ def test_mappings_come_from_the_setting_the_place_or_the_bridge(
     monkeypatch.setenv("BRIDGE_MAPPINGS_DIR", str(tmp_path / "nowhere"))
     with pytest.raises(DemoRefused, match="there are no mapping files"):
         find_mappings()
+
+
+def test_the_demo_works_on_a_copy(stage: Stage, tmp_path: Path) -> None:
+    """What is changed in the demo's console changes no file of the operator."""
+    copied = Path(stage.environ()["BRIDGE_MAPPINGS_DIR"])
+
+    assert (copied / "paga.yaml").read_text() == MAPPING
+    (copied / "paga.yaml").write_text("")
+    assert (tmp_path / "mappings" / "paga.yaml").read_text() == MAPPING
+
+
+def test_the_copy_has_the_funnel_on_and_what_would_send_the_same_off(tmp_path: Path) -> None:
+    """Of the starters those with a stage for each situation run, and samples are there for the mappings' tests."""
+    copy_mappings(ROOT / "mappings", tmp_path / "copy")
+    read = [one.mapping for one in read_directory(tmp_path / "copy", Known(None, None, tmp_path / "copy"))]
+
+    assert [one.name for one in read if one and one.enabled] == ["exemplo_etapas_ainda_vencida", Path(FUNNEL).stem]
+    assert len(read) == len(list((ROOT / "mappings").glob("*.yaml")))
 
 
 def test_the_directory_is_emptied_each_time(tmp_path: Path) -> None:

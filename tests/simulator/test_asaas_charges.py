@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +30,14 @@ def refused(asaas: AsaasSimulator, **fields: Any) -> str:
     with pytest.raises(Refusal) as refusal:
         asaas.payments.create(given)
     return refusal.value.code
+
+
+def test_a_charges_id_has_the_form_of_november_2026(asaas: AsaasSimulator) -> None:
+    """Its events name it so too."""
+    charge = asaas.has_payment(asaas.has_customer())["id"]
+
+    assert re.fullmatch(r"pay_1_[a-z0-9]{16}", charge)
+    assert json.loads(asaas.events[0].body)["payment"]["id"] == charge
 
 
 def test_pix_is_received_at_once(asaas: AsaasSimulator) -> None:

@@ -8,12 +8,17 @@ from collections import Counter
 import httpx
 
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
-from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
-from bridge.simulator.scenario import bulk, bulk_customers, missing, play
+from bridge.simulator.clint import ClintSimulator
+from bridge.simulator.scenario import NEW, OVERDUE, PAID, REFUNDED, ExpectedDeal, bulk, bulk_customers, play
+
+
+def body(person: ExpectedDeal) -> dict[str, str]:
+    whole = {"email": person.email, "telefone": f"55{person.phone}", "valor": str(person.value)}
+    return {key: value for key, value in whole.items() if value}
 
 
 def test_demo_makes_one_of_each_kind(asaas: AsaasSimulator, api: httpx.Client) -> None:
-    """The demo plays eight customers over the API, says each step, and each one's last event is the expected one."""
+    """The demo plays ten customers over the API, says each step, and each one's last event is the expected one."""
     steps: list[str] = []
     expected = play(str(api.base_url), DEFAULT_KEY, steps.append)
     bodies = [json.loads(event.body) for event in asaas.events]
@@ -21,28 +26,37 @@ def test_demo_makes_one_of_each_kind(asaas: AsaasSimulator, api: httpx.Client) -
     emails = {customer["id"]: customer["email"] for customer in asaas.book.customers.values()}
 
     assert [one.kind for one in expected] == [
-        "pix", "boleto", "card", "subscription", "split", "refund", "deleted", "cash",
+        "pix", "boleto", "card", "subscription", "split", "refund", "deleted", "cash", "overdue",
+        "left to pay",
     ]  # fmt: skip
     assert {emails[customer]: event for customer, event in last.items()} == {
         one.email: one.last_event for one in expected
     }
-    assert len(steps) == 17
-    assert [one.kind for one in expected if not one.is_paid] == ["deleted"]
+    assert len(steps) == 20
+    open_charges = [body["payment"]["id"] for body in bodies if body["event"] == "PAYMENT_CREATED"][-1:]
+    assert [asaas.book.payments[charge].status for charge in open_charges] == ["PENDING"]
 
 
-def test_demo_knows_which_deals_are_missing(clint: ClintSimulator, crm: httpx.Client, api: httpx.Client) -> None:
-    """A deal meets the expectation when person and value are right: by e-mail, or by phone where there is no e-mail."""
+def test_demo_knows_what_is_wrong_with_a_deal(clint: ClintSimulator, crm: httpx.Client, api: httpx.Client) -> None:
+    """A deal is as expected when person, value, stage and status are, and it is the person's only one."""
     expected = play(str(api.base_url), DEFAULT_KEY)
-    path = clint.receiver.integrations[INTEGRATIONS["default"]].path
+    paths = {one.name: one.path for one in clint.receiver.integrations.values()}
+    by_place = {NEW: "default", OVERDUE: "vencidas", PAID: "pagas", REFUNDED: "estornadas"}
     for one in expected[1:]:
-        body = {"email": one.email, "telefone": f"55{one.phone}", "valor": str(one.values[0])}
-        crm.post(path, json={key: value for key, value in body.items() if value})
-    assert missing(expected, clint.deals) == expected[:1]
-    crm.post(path, json={"email": expected[0].email, "valor": "1"})
+        crm.post(paths[by_place[one.place]], json=body(one))
+    first = expected[0]
+    assert [one.problem(clint.deals) is None for one in expected] == [False] + [True] * 9
 
-    assert missing(expected, clint.deals) == expected[:1]
-    crm.post(path, json={"email": expected[0].email, "valor": "129.9"})
-    assert missing(expected, clint.deals) == []
+    clint.has_origin("leads", ["Entrada"])
+    for path, changes, is_right in (
+        (paths["default"], {}, False),
+        (paths["pagas"], {"valor": "1"}, False),
+        (paths["pagas"], {}, True),
+        (clint.has_integration("leads", origin="leads", stage="Entrada").path, {}, True),
+        (clint.has_integration("second", stage="Paga", status="WON", mode="create").path, {}, False),
+    ):
+        crm.post(path, json=body(first) | changes)
+        assert (first.problem(clint.deals) is None) == is_right
 
 
 def test_load_is_the_same_each_time_and_touches_everybody() -> None:

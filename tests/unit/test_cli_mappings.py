@@ -370,3 +370,41 @@ def test_schema_is_printed_or_written(root: Path) -> None:
     assert printed.stdout == (SHIPPED / "mapping.schema.json").read_text() == (root / "mapping.schema.json").read_text()
     assert (printed.exit_code, written.exit_code) == (0, 0)
     assert "yaml-language-server: $schema=./mapping.schema.json" in written.stdout
+
+
+def test_init_copies_what_came_with_the_bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mappings, samples and guide are there, lint clean and pass; without DIR they lie in the setting's directory."""
+    monkeypatch.setenv("BRIDGE_MAPPINGS_DIR", str(tmp_path / "set" / "mappings"))
+    for arguments, place in (
+        (["init"], tmp_path / "set" / "mappings"),
+        (["init", str(tmp_path / "x")], tmp_path / "x"),
+    ):
+        said = bridge(*arguments)
+
+        assert (said.exit_code, said.stderr) == (0, "")
+        copied = {path.relative_to(place): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+        assert copied == {path.relative_to(SHIPPED): path.read_bytes() for path in SHIPPED.rglob("*") if path.is_file()}
+    assert bridge("lint", "--no-environment").exit_code == 0
+    assert bridge("test").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["cobranca_paga.yaml", "samples/customer_pf.json"])
+def test_init_overwrites_nothing(tmp_path: Path, name: str) -> None:
+    """One file that is there is enough to copy none."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    said = bridge("init", str(tmp_path))
+
+    assert said.exit_code == 2
+    assert str(tmp_path / name) in said.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_init_says_where_it_can_not_write(tmp_path: Path) -> None:
+    """One line, no traceback."""
+    (tmp_path / "file").write_text("")
+    said = bridge("init", str(tmp_path / "file" / "mappings"))
+
+    assert said.exit_code == 2
+    assert said.stderr.count("\n") == 1

@@ -134,12 +134,14 @@ def test_checklist_has_every_key_as_it_is_sent_and_every_integration(commands: C
     assert {row["key"]: (row["tab"], row["kind"], row["example"]) for row in said.json["keys"]}.items() >= {
         "email": ("contact", "e-mail", "cliente.teste@example.com"),
         "telefone": ("contact", "phone", "5547990000001"),
-        "valor": ("deal", "number", "129.9"),
+        "valor": ("deal", "text", "10.00"),
+        "vencimento": ("deal", "date", "08/08/2026"),
         "link": ("deal", "link", "https://sandbox.asaas.com/i/exemplo000001001"),
     }.items()
     assert [(row["integration"], row["setting"], row["status"]) for row in said.json["integrations"]] == [
         ("vencidas", "CLINT_WEBHOOK_URL_VENCIDAS", "OPEN"),
-        ("ganhas", "CLINT_WEBHOOK_URL_GANHAS", "WON"),
+        ("pagas", "CLINT_WEBHOOK_URL_PAGAS", "WON"),
+        ("estornadas", "CLINT_WEBHOOK_URL_ESTORNADAS", "LOST"),
         ("default", "CLINT_WEBHOOK_URL", "OPEN"),
     ]
 

@@ -1,10 +1,11 @@
 """A simulated Asaas: its API under `/v3`, its webhooks, and verbs for tests.
 
 Known (official pages, the generated OpenAPI client of 2026-03, bodies recorded on the sandbox): paths, fields, their
-order and when a field is left out; the envelope, with `evt_<md5 of the event's name>&<sequence>` and Brasilia time;
-only status 200 counts, 10 s, the waits between tries, the pause after 15 failures, 14 days of keeping, the rules of the
-token; the 401 codes, the shape of errors, 25,000 requests in 12 h and 50 GETs at once; fees, days of credit, the
-rest of a division on the last instalment; card: CREATED, already CONFIRMED, then CONFIRMED.
+order and when a field is left out; charge ids of the form `pay_1_…` since 2026-11; the envelope, with `evt_<md5 of the
+event's name>&<sequence>` and Brasilia time; only status 200 counts, 10 s, the waits between tries, the pause after 15
+failures, 14 days of keeping, the rules of the token; the 401 codes, the shape of errors, 25,000 requests in 12 h and 50
+GETs at once; fees, days of credit, the rest of a division on the last instalment; card: CREATED, already CONFIRMED,
+then CONFIRMED.
 
 Assumed: a confirmed boleto sends CONFIRMED and RECEIVED (as documented; one real log shows RECEIVED alone); forcing
 overdue does not change the due date; each event waits for its own penalty when NON_SEQUENTIALLY; the texts of errors

@@ -61,7 +61,7 @@ class Payment:
     @property
     def id(self) -> str:
         """The id, as other objects name it."""
-        return f"pay_{self.short_id}"
+        return f"pay_1_{self.short_id}"
 
     def receipt_of(self, event: str) -> str:
         """Give the address of the receipt of an event."""

@@ -13,7 +13,7 @@ from .receiver import MODES, PATH, Integration, Receiver
 
 DEFAULT_TOKEN = "clint-simulator-token"  # noqa: S105 - opens nothing but the simulator
 DEFAULT_ORIGIN = "Vendas"
-STAGES = ("Nova cobrança", "Vencida", "Estornada", "Paga")
+STAGES = ("Nova cobrança", "Vencida", "Paga", "Estornada")
 INTEGRATIONS = {
     "default": "11111111-1111-4111-8111-111111111111",
     "vencidas": "22222222-2222-4222-8222-222222222222",

@@ -26,7 +26,6 @@ def moment(value: datetime | None) -> str | None:
 def deal_body(crm: Crm, deal: Deal) -> Answer:
     """Give a deal as the API shows it; value, currency, stage and updated_at were seen but are not in the document."""
     contact = crm.contacts[deal.contact_id]
-    stage = next(stage for stage in crm.origins[deal.origin_id].stages if stage.id == deal.stage_id)
     return {
         "id": deal.id,
         "origin_id": deal.origin_id,
@@ -40,7 +39,7 @@ def deal_body(crm: Crm, deal: Deal) -> Answer:
         "created_at": moment(deal.created_at),
         "updated_at": moment(deal.updated_at),
         "stage_id": deal.stage_id,
-        "stage": stage.label,
+        "stage": crm.stage_of(deal).label,
         "updated_stage_at": moment(deal.updated_stage_at),
         "status": deal.status,
         "value": deal.value,

@@ -145,6 +145,10 @@ class Crm:
         deals = self._deals_of.get((origin_id, contact_id), [])
         return next((deal for deal in reversed(deals) if deal.status == "OPEN"), deals[-1] if deals else None)
 
+    def stage_of(self, deal: Deal) -> Stage:
+        """Give the stage in which a deal stands."""
+        return next(stage for stage in self.origins[deal.origin_id].stages if stage.id == deal.stage_id)
+
     def add_deal(self, origin_id: str, contact_id: str, stage_id: str) -> Deal:
         """Make a deal."""
         now = self.clock()

@@ -29,6 +29,10 @@ class Entry:
     why: str | None = None
     contact_id: str | None = None
     deal_id: str | None = None
+    stage_before: str | None = None
+    """The label of the stage that the deal left; None for a new deal."""
+    stage: str | None = None
+    deal_status: str | None = None
     notes: list[str] = field(default_factory=list)
 
     @property

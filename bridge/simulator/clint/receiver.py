@@ -149,9 +149,12 @@ class Receiver:
             if deal is None or integration.mode == "create":
                 deal = crm.add_deal(integration.origin_id, contact.id, integration.stage_id)
                 entry.result = "created"
+            else:
+                entry.stage_before = crm.stage_of(deal).label
             _fill(deal, mapped, entry)
             crm.move_deal(deal, integration.stage_id, integration.status)
             entry.contact_id, entry.deal_id = contact.id, deal.id
+            entry.stage, entry.deal_status = crm.stage_of(deal).label, deal.status
 
     @staticmethod
     def _map(integration: Integration, body: dict[str, Any], entry: Entry) -> _Mapped:

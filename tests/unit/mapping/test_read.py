@@ -158,7 +158,7 @@ def test_missing_directory_is_a_finding(tmp_path: Path) -> None:
     (read,) = read_directory(tmp_path / "nope", ANY)
 
     assert read.findings[0].message == (
-        "the directory can't be read (No such file or directory); set BRIDGE_MAPPINGS_DIR"
+        "the directory can't be read (No such file or directory); set BRIDGE_MAPPINGS_DIR, or run: bridge mappings init"
     )
 
 
