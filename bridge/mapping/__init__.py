@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bridge.mapping.findings import Finding, Severity
 from bridge.mapping.parts import Field, Known, Mapping, MappingSet, ReadMapping, Route
-from bridge.mapping.read import read_directory, read_file, read_mapping
+from bridge.mapping.read import read_directory, read_file, read_mapping, with_overlaps
 
 __all__ = [
     "Field",
@@ -23,4 +23,5 @@ __all__ = [
     "read_directory",
     "read_file",
     "read_mapping",
+    "with_overlaps",
 ]
