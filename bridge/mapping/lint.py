@@ -155,7 +155,7 @@ def check_overlap(mapping: Mapping, other: Mapping, findings: Findings) -> None:
         and not name.endswith("*")
         and mapping.destination(name) == other.destination(name)
     ]
-    if mapping.account != other.account or not both:
+    if mapping.account != other.account or mapping.name == other.name or not both:
         return
     where = mapping.destination(both[0])
     message = f"{PurePath(other.path).name} sends {both[0]} to {where} too, as {PurePath(mapping.path).name} does"
