@@ -5,6 +5,7 @@ Each piece of advice stands in tests/compliance/lint beside a mapping that follo
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Collection
@@ -111,7 +112,7 @@ for _right, _others in _SYNONYMS.items():
         _WORDS.setdefault(_other, []).append(_right)
 
 _PARTS = "an expression can't cut a text; digits(x), first_name(x), last_name(x) and replace(x, old, new) may do"
-_JOIN = "join texts by a template: {template: \"{payment.invoiceNumber} - {customer.name}\"}"
+_JOIN = 'join texts by a template: {template: "{payment.invoiceNumber} - {customer.name}"}'
 _CHOOSE = "write condition && 'one' || 'other', or a lookup"
 _FIRST = "write a || b, or default(a, b)"
 _TODAY = "write today, without brackets"
@@ -153,6 +154,12 @@ INVISIBLE = {
 SPACES = "".join(sign for sign, what in INVISIBLE.items() if what.endswith(("space", "width")) and sign.isspace())
 
 
+_CURLY = "\u201c\u201d\u2018\u2019\u00b4"
+_WORDS_ALONE = re.compile(r"[^\W\d][^'\"`(){}\[\]|&<>=]*")
+_MOST_QUOTED = 60
+"""Characters of a text that advice repeats."""
+
+
 def invisible(text: str) -> str:
     """Return what the first invisible character of a text is, with its number; empty where there is none."""
     sign = next((sign for sign in text if sign in INVISIBLE), "")
@@ -174,17 +181,18 @@ def instead_of(function: str) -> str:
 def of_syntax(text: str, position: int, token: str, *, number: bool) -> str:
     """Return what to do about an expression that can't be parsed, at the token that can't stand there."""
     sign, bare = token.strip("'\"")[:1], text.strip()
+    path = re.search(r"\w+(\.\w+)+", text)
     inner = re.fullmatch(r"\{+\s*([^{}]*?)\s*\}+", bare)
     for holds, advice in (
         (inner, f"an expression has no braces; write {inner[1] if inner else ''}"),
         (re.search(r"\{[^{}]*\}", text), f"a text with values in braces is a template: {{template: {_quoted(bare)}}}"),
         (sign in INVISIBLE, f"delete {invisible(sign)}"),
-        (sign in "“”‘’´", "write a text between straight quotes, '...'"),
-        ("R$" in text, f"write brl({bare.partition('$')[2].strip() or 'x'})"),
+        (sign and sign in _CURLY, "write a text between straight quotes, '...'"),
+        ("R$" in text, f"write brl({path[0] if path else 'x'})"),
         (re.fullmatch(r"\d+([.,]\d+)?", bare), f"a fixed value is written {{text: '{bare}'}}"),
         (number, f"a number stands between backticks: `{_number_at(text, position)}`"),
         (sign == "=" and text[position - 1 : position] != "=", f"write == to compare{_with_number(text, position)}"),
-        (sign == "=" or sign == ">" and text[position - 1 : position] == "<", "write == or != to compare"),
+        (sign == "=" or text[position - 1 : position + 1] == "<>", "write == or != to compare"),
         (token in {"e", "and"} or sign == "&", "write && between two conditions"),
         (token in {"ou", "or"}, "write || between two conditions"),
         (bare.startswith("not "), "write !(...) for not"),
@@ -193,7 +201,7 @@ def of_syntax(text: str, position: int, token: str, *, number: bool) -> str:
         (sign and sign in "+-*/%", _NO_ARITHMETIC),
         (sign == "#", "a comment stands outside of the quotes"),
         (sign == ".", "a name stands on both sides of a dot"),
-        (re.fullmatch(r"[^\W\d][^'\"`(){}\[\]|&<>=]* [^'\"`(){}\[\]|&<>=]*", bare), f"a fixed text is written {{text: {_quoted(bare)}}}"),
+        (" " in bare and _WORDS_ALONE.fullmatch(bare), f"a fixed text is written {{text: {_quoted(bare)}}}"),
     ):
         if holds:
             return advice
@@ -211,4 +219,4 @@ def _number_at(text: str, position: int) -> str:
 
 
 def _quoted(text: str) -> str:
-    return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"')) if len(text) <= 60 else '"..."'
+    return json.dumps(text, ensure_ascii=False) if len(text) <= _MOST_QUOTED else '"..."'

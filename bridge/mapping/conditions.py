@@ -130,9 +130,11 @@ def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bo
 
 def _if_date(text: str) -> str:
     try:
-        return "; for dates write after or before" if text == "today" or dates.as_day(text) else ""
+        if text != "today":
+            dates.as_day(text)
     except Unreadable:
         return ""
+    return "; for dates write after or before"
 
 
 def _pattern_fault(name: str, text: str) -> str:

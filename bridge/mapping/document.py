@@ -139,9 +139,12 @@ def _indentation(lines: list[str], spot: Spot) -> str:
     """Return what to do where a line begins between two columns; empty where that is not what is wrong."""
     if not 1 < spot.line <= len(lines) or not (line := lines[spot.line - 1]).strip():
         return ""
-    above = next((one for one in reversed(lines[: spot.line - 1]) if one.strip() and not one.lstrip().startswith("#")), "")
+    above = next(
+        (one for one in reversed(lines[: spot.line - 1]) if one.strip() and not one.lstrip().startswith("#")), ""
+    )
     indents = [len(one) - len(one.lstrip(" ")) for one in (above, line)]
-    if indents[0] == indents[1] or not _KEY.match(above) or not _KEY.match(line) or _ends_open(above) :
+    opens = above.split(" #")[0].rstrip().endswith(":")
+    if indents[0] == indents[1] or opens or not _KEY.match(above) or not _KEY.match(line):
         return ""
     return (
         f"line {spot.line} is indented by {indents[1]} and the line above by {indents[0]}; "
@@ -150,10 +153,6 @@ def _indentation(lines: list[str], spot: Spot) -> str:
 
 
 _KEY = re.compile(r" *(- +)?[^\s:#{\[-][^:#]*:( |$)")
-
-
-def _ends_open(line: str) -> bool:
-    return line.split(" #")[0].rstrip().endswith(":")
 
 
 def _hint(problem: str, lines: list[str], spot: Spot) -> str:
@@ -178,7 +177,8 @@ def _with_plain_spaces(text: str, findings: Findings) -> str:
     def plain(match: re.Match[str]) -> str:
         start = match.start() + next(index for index, sign in enumerate(match[0]) if sign in SPACES)
         line_start = text.rfind("\n", 0, start) + 1
-        if "#" in text[line_start:start] or text.count('"', line_start, start) % 2:
+        quoted = any(text.count(quote, line_start, start) % 2 for quote in "\"'")
+        if quoted or "#" in text[line_start:start]:
             return match[0]
         spot = Spot(text.count("\n", 0, start) + 1, start - line_start + 1)
         findings.nonsense(spot, "yaml.invisible", f"{invisible(match[0])}; write an ordinary space")
@@ -281,7 +281,9 @@ class _Builder:
 
     def _as_key(self, node: Node) -> Scalar:
         if not isinstance(node, Scalar):
-            self._findings.error(node, "yaml.key", "a key must be a text; quote it if it holds braces, and write an expression without")
+            self._findings.error(
+                node, "yaml.key", "a key must be a text; quote it if it holds braces, and write an expression without"
+            )
             return Scalar(node.line, node.column, "", plain=False, inline=False)
         if node.plain and node.text == "<<":
             self._findings.error(node, "yaml.merge", "a merge key (<<); write the keys out here")

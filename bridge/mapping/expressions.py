@@ -166,7 +166,7 @@ def _wrong_literal(text: str) -> re.Match[str] | None:
 def _why(error: exceptions.ParseError, text: str) -> str:
     token = str(error.token_value or "")
     position = min(error.lex_position or 0, len(text))
-    hint = advice.of_syntax(text, position, token, number=error.token_type == "NUMBER")
+    hint = advice.of_syntax(text, position, token, number=bool(re.match(r"-?\d", token)))
     if not token:
         return f"expression {shown(text)} ends too early; something is missing after its last character"
     if isinstance(error, exceptions.LexerError) and token.startswith("'"):

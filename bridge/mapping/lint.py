@@ -122,7 +122,7 @@ def check_paths(expressions: Iterable[Expression], events: tuple[str, ...], find
                 continue
             word = next((step for step in path if step in expression.double_quoted), None)
             if word is not None and doubtful[0] in {"path.unknown", "path.unknown_name"}:
-                message = f'double quotes name a field, and no field is named "{word}"; for the text write \'{word}\''
+                message = f"double quotes name a field, and no field is named \"{word}\"; for the text write '{word}'"
                 findings.nonsense(expression, "expression.double_quotes", message)
             else:
                 findings.warning(expression, *doubtful)

@@ -29,7 +29,6 @@ from bridge.mapping.parts import (
     Case,
     Condition,
     Field,
-    Holds,
     Known,
     Mapping,
     ReadMapping,
@@ -222,8 +221,7 @@ class _Reader:
         for expression in self._expressions():
             sense.check_expression(expression, findings)
         for condition in conditions:
-            if isinstance(condition, Holds):
-                sense.check_condition(condition.expression, findings)
+            sense.check_condition(condition, findings)
         sense.check_events(conditions, self._events, findings)
         sense.check_splits(self._expressions(), findings)
         tests = entries.value("tests")

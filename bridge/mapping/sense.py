@@ -28,6 +28,7 @@ _TEXTS = _AMOUNTS | {
     "phone", "digits", "cpf_cnpj", "title", "first_name", "last_name", "upper", "lower", "trim", "replace", "label",
     "join", "to_string",
 }  # fmt: skip
+_EMPTY: tuple[Any, ...] = (None, False, "", [], {})
 _ORDERS = frozenset({"lt", "lte", "gt", "gte"})
 _NEVER = {"eq": "is never equal", "ne": "is always different"}
 _IS_TEXT = frozenset({Operand.TEXT, Operand.TEXTS})
@@ -39,11 +40,15 @@ _LAST_OVERDUE = 4
 """Days after the due date at which Asaas may still send PAYMENT_OVERDUE: a weekend and a holiday lie between."""
 _SHARES = frozenset({"fixedValue", "percentualValue", "totalValue", "totalFixedValue"})
 _OTHER_SHARE = {"fixedValue": "percentage", "percentualValue": "a fixed value"}
-_OVERDUE_LIMITS = {"gte": 1, "gt": 0, "at_least": 1, "greater_than": 0}
+_MORE_THAN = {"gte": 1, "gt": 0, "at_least": 1, "greater_than": 0}
+"""Operators that ask for more days, and by how much the limit itself may be more than the last day."""
 
 # Date formats: what other programs write, and which directive it is here.
-_FOREIGN = re.compile(r"(?<![%\w])(yyyy|aaaa|dd|mm|yy|aa|hh|ss)(?!\w)", re.IGNORECASE)
-_DIRECTIVE_OF = {"yyyy": "%Y", "aaaa": "%Y", "yy": "%y", "aa": "%y", "dd": "%d", "mm": "%m", "hh": "%H", "ss": "%S"}
+_DIRECTIVE_OF = {
+    "yyyy": "%Y", "aaaa": "%Y", "yy": "%y", "aa": "%y", "mmmm": "%B", "mmm": "%b", "mm": "%m", "dd": "%d", "hh": "%H",
+    "ss": "%S",
+}  # fmt: skip
+_FOREIGN = re.compile(rf"(?<![%\w])({'|'.join(_DIRECTIVE_OF)})(?!\w)", re.IGNORECASE)
 _MINUTES_FOR_MONTHS = re.compile(r"(%-?[dYy]\W?)%M|%M(\W?%[Yy])")
 _MONTHS_FOR_MINUTES = re.compile(r"(%H[:h])%m")
 
@@ -60,11 +65,130 @@ def check_expression(expression: Expression, findings: Findings) -> None:
         _check_comparison(word, left, right, expression, findings)
 
 
-def check_condition(expression: Expression, findings: Findings) -> None:
-    """Find a condition that is an expression and always says the same."""
+def _check_constant(node: dict[str, Any], expression: Expression, findings: Findings) -> None:
+    kind, children = node["type"], node["children"]
+    if kind == "pipe" and _is_constant(children[1]):
+        findings.nonsense(
+            expression,
+            "expression.always_same",
+            f"what stands behind | is the value, whatever stands before it; for 'or else' write {_or_else(expression)}",
+        )
+    elif kind == "or_expression" and _is_constant(children[0]) and children[0].get("value") not in _EMPTY:
+        message = "a fixed value stands before ||, so what stands behind it is never looked at; write it last"
+        findings.nonsense(expression, "expression.always_same", message)
+    elif kind == "literal" and isinstance(node["value"], str) and "" != node["value"] == expression_in(node["value"]):
+        path = node["value"]
+        message = f"in quotes {path} is a text; write {path} without quotes for its value"
+        findings.nonsense(expression, "expression.quoted_path", message)
+
+
+def _or_else(expression: Expression) -> str:
+    return re.sub(r"(?<!\|)\|(?!\|)", "||", expression.text.strip()) if len(expression.text) < 80 else "||"
+
+
+def _is_constant(node: dict[str, Any]) -> bool:
+    if node["type"] == "literal":
+        return True
+    inner = [child for child in node["children"] if isinstance(child, dict)]
+    return node["type"] == "function_expression" and bool(inner) and all(map(_is_constant, inner))
+
+
+def _check_format(node: dict[str, Any], expression: Expression, findings: Findings) -> None:
+    if node["type"] != "literal" or not isinstance(node["value"], str) or dates.wrong_directive(node["value"]):
+        return
+    pattern = node["value"]
+    right = _FOREIGN.sub(lambda match: _DIRECTIVE_OF[match[1].lower()], pattern)
+    right = _MONTHS_FOR_MINUTES.sub(r"\1%M", _MINUTES_FOR_MONTHS.sub(r"\1%m\2", right))
+    if right == pattern and "%" not in pattern:
+        right = "%d/%m/%Y"
+    if right != pattern:
+        what = "minutes for months" if _MINUTES_FOR_MONTHS.search(pattern) else "letters of another language"
+        findings.nonsense(
+            expression, "expression.date_letters", f"date() writes {what} with {shown(pattern)}; write {right!r}"
+        )
+
+
+def _check_index(part: Part, expression: Expression, findings: Findings) -> None:
+    kind = _kind(part)
+    if kind is None or kind == "list" or part.node["type"] in {"identity", "current"}:
+        return
+    phone = part.node["type"] == "function_expression" and part.node["value"] == "phone"
+    advice = (
+        "digits(x) gives a phone without 55"
+        if phone
+        else "digits(x), first_name(x), last_name(x) and replace(x, old, new) give parts of a text"
+    )
+    findings.nonsense(
+        expression, "expression.index", f"[...] takes from a list, and this is a {kind}, so it gives nothing; {advice}"
+    )
+
+
+def _check_comparison(word: str, left: Part, right: Part, expression: Expression, findings: Findings) -> None:
+    kinds = {_kind(left), _kind(right)}
+    literal = next((str(part.node["value"]) for part in (left, right) if _is_text_literal(part)), None)
+    if "list" in kinds and (literal is not None or kinds & {"number", "text", "date"}):
+        message = "a list is never equal to one value; write | [0] behind the list, or contains(list, value)"
+        findings.warning(expression, "expression.never_equal", message)
+    elif word in _ORDERS:
+        _check_order(kinds, literal, expression, findings)
+    elif word in _NEVER:
+        hint = _why_never_equal(kinds, literal, left, right)
+        side = left if _values_of(left) else right
+        values = _values_of(side)
+        if hint:
+            findings.warning(expression, "expression.never_equal", f"this {_NEVER[word]}; {hint}")
+        elif values and literal is not None and literal not in values:
+            what = ".".join(step for step in min(side.scope) if step != ELEMENT)
+            findings.warning(expression, "value.undocumented", _undocumented(what, literal, values))
+
+
+def _is_text_literal(part: Part) -> bool:
+    return part.node["type"] == "literal" and isinstance(part.node["value"], str)
+
+
+def _why_never_equal(kinds: set[str | None], literal: str | None, left: Part, right: Part) -> str:
+    if "number" in kinds and kinds & {"text", "date", "amount"}:
+        number = next((part.node["value"] for part in (left, right) if part.node["type"] == "literal"), "...")
+        right_way = f"`{_bare_number(literal)}`" if literal is not None else f"'{number}'"
+        return f"a number is compared with a text; write {right_way}"
+    if "boolean" in kinds and literal is not None:
+        return "true and false stand between backticks: `true`"
+    if "date" in kinds and literal is not None and (iso := _iso_day(literal)) != literal:
+        return f"Asaas writes a date as 2026-12-01; write '{iso or '2026-12-01'}'"
+    return ""
+
+
+def _check_order(kinds: set[str | None], literal: str | None, expression: Expression, findings: Findings) -> None:
+    hint = ""
+    if "amount" in kinds:
+        hint = "money() and brl() give texts; compare the amount itself, such as payment.value > `50`"
+    elif "number" in kinds and kinds & {"text", "date", "formatted"}:
+        hint = "comparing a number with a text fails for every event"
+        hint += f"; write the number between backticks: `{_bare_number(literal)}`" if literal else ""
+    elif "date" in kinds and literal is not None and not re.match(r"\d{4}-\d{2}", literal):
+        iso = _iso_day(literal) or "2026-12-01"
+        hint = f"dates are compared as texts here; write '{iso}', or a condition with after or before"
+    elif "formatted" in kinds:
+        hint = "a formatted date is compared as a text; compare the field itself, or write after or before"
+    if hint:
+        dated = kinds & {"date", "formatted"} and "number" not in kinds
+        code = "expression.date_as_text" if dated else "expression.number_and_text"
+        findings.nonsense(expression, code, hint)
+
+
+def _bare_number(literal: str | None) -> str:
+    try:
+        return format(as_decimal(literal), "f")
+    except Unreadable:
+        return "50"
+
+
+def check_condition(condition: Compare | Holds, findings: Findings) -> None:
+    """Find a condition that always says the same."""
+    expression = condition.field if isinstance(condition, Compare) else condition.expression
     if not expression.paths:
         findings.warning(expression, "condition.constant", "this condition reads no value, so it always says the same")
-    elif _kind(whole(expression.parsed)) == "number":
+    elif isinstance(condition, Holds) and _kind(whole(expression.parsed)) == "number":
         message = f"a number counts as true, also 0, so this always holds; compare it: {expression.text.strip()} > `0`"
         findings.warning(expression, "condition.constant", message)
 
@@ -118,6 +242,29 @@ def _check_equal(what: str, kind: str | None, operand: Scalar, sign: str, findin
         findings.warning(operand, "condition.never_equal", f"this is never equal to {shown(text)}; {hint}")
 
 
+def _iso_day(text: str) -> str | None:
+    """Return the day that a text names as Asaas writes it, or None where it names none; a moment stays as it is."""
+    if re.match(r"\d{4}-\d{2}-\d{2}", text):
+        return text
+    try:
+        return dates.as_day(text).isoformat()
+    except Unreadable:
+        return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        as_decimal(text)
+    except Unreadable:
+        return False
+    return True
+
+
+def _undocumented(what: str, text: str, values: Sequence[str]) -> str:
+    known = f"it is one of {', '.join(values)}" if len(values) <= _MOST_VALUES else "Asaas documents others"
+    return f"no {what} that Asaas documents is {shown(text)}; {known}{did_you_mean(text, values)}"
+
+
 def check_lookup(expression: Expression, keys: Iterable[Scalar], findings: Findings) -> None:
     """Find keys of a lookup that the value never is."""
     values = _values(expression)
@@ -135,7 +282,7 @@ def check_text(key: str, scalar: Scalar, source: str, findings: Findings) -> Non
         return
     bare = re.fullmatch(r"\{*([^{}]*)\}*", text)
     if found != text and not (bare and expression_in(bare[1]) == bare[1]):
-        hint = f"write template: \"{_in_braces(text)}\""
+        hint = f'write template: "{_in_braces(text)}"'
         hint = f"a default is a fixed text; leave it out, and {hint}" if key == "default" else hint
     else:
         inner = bare[1].strip() if bare else text
@@ -213,8 +360,9 @@ def check_splits(expressions: Iterable[Expression], findings: Findings) -> None:
         for path in expression.paths:
             if path[1:3] == ("split", ELEMENT) and set(path[3:4]) & _SHARES and not chosen:
                 read.setdefault(path[0], {})[path[3]] = expression
-    for name, shares in read.items():
-        if len(shares) == 1 and (share := next(iter(shares))) in _OTHER_SHARE:
+    for shares in read.values():
+        share = next(iter(shares))
+        if len(shares) == 1 and share in _OTHER_SHARE:
             other = _OTHER_SHARE[share]
             message = f"a split by {other} has no {share}; for both kinds see mappings/marketplace_split.yaml"
             findings.note(shares[share], "split.kind", message)
@@ -246,96 +394,10 @@ def check_events(filters: Iterable[Compare | Holds], events: tuple[str, ...], fi
                 if left.scope == {("days_overdue",)} and right.node["type"] == "literal"
             ]
         for word, limit in asked:
-            if events == ("PAYMENT_OVERDUE",) and word in _OVERDUE_LIMITS and _is_number(limit):
-                if as_decimal(limit) - _OVERDUE_LIMITS[word] >= _LAST_OVERDUE:
-                    message = "Asaas sends PAYMENT_OVERDUE one to four days after the due date; delete the condition"
-                    findings.warning(name, "condition.event", message)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        as_decimal(text)
-    except Unreadable:
-        return False
-    return True
-
-
-def _iso_day(text: str) -> str | None:
-    """Return the day that a text names as Asaas writes it, or None where it names none; a moment stays as it is."""
-    if re.match(r"\d{4}-\d{2}-\d{2}", text):
-        return text
-    try:
-        return dates.as_day(text).isoformat()
-    except Unreadable:
-        return None
-
-
-def _undocumented(what: str, text: str, values: Sequence[str]) -> str:
-    known = f"it is one of {', '.join(values)}" if len(values) <= _MOST_VALUES else "Asaas documents others"
-    return f"no {what} that Asaas documents is {shown(text)}; {known}{did_you_mean(text, values)}"
-
-
-def _check_comparison(word: str, left: Part, right: Part, expression: Expression, findings: Findings) -> None:
-    kinds = {_kind(left), _kind(right)}
-    literal = next((str(part.node["value"]) for part in (left, right) if _is_text_literal(part)), None)
-    if "list" in kinds and (literal is not None or kinds & {"number", "text", "date"}):
-        message = "a list is never equal to one value; write | [0] behind the list, or contains(list, value)"
-        findings.warning(expression, "expression.never_equal", message)
-    elif word in _ORDERS:
-        _check_order(kinds, literal, expression, findings)
-    elif word in _NEVER:
-        hint = _why_never_equal(kinds, literal)
-        side = left if _values_of(left) else right
-        values = _values_of(side)
-        if hint:
-            findings.warning(expression, "expression.never_equal", f"this {_NEVER[word]}; {hint}")
-        elif values and literal is not None and literal not in values:
-            what = ".".join(step for step in min(side.scope) if step != ELEMENT)
-            findings.warning(expression, "value.undocumented", _undocumented(what, literal, values))
-
-
-def _is_text_literal(part: Part) -> bool:
-    return part.node["type"] == "literal" and isinstance(part.node["value"], str)
-
-
-def _why_never_equal(kinds: set[str | None], literal: str | None) -> str:
-    if "number" in kinds and kinds & {"text", "date", "amount"}:
-        return f"a number is compared with a text; write `{_bare_number(literal)}`" if literal else "one is a number"
-    if "boolean" in kinds and literal is not None:
-        return "true and false stand between backticks: `true`"
-    if "date" in kinds and literal is not None and (iso := _iso_day(literal)) != literal:
-        return f"Asaas writes a date as 2026-12-01; write '{iso or '2026-12-01'}'"
-    return ""
-
-
-def _check_order(kinds: set[str | None], literal: str | None, expression: Expression, findings: Findings) -> None:
-    hint = ""
-    if "amount" in kinds:
-        hint = "money() and brl() give texts; compare the amount itself, such as payment.value > `50`"
-    elif "number" in kinds and kinds & {"text", "date", "formatted"}:
-        hint = "comparing a number with a text fails for every event"
-        hint += f"; write the number between backticks: `{_bare_number(literal)}`" if literal else ""
-    elif "date" in kinds and literal is not None and not re.match(r"\d{4}-\d{2}", literal):
-        iso = _iso_day(literal) or "2026-12-01"
-        hint = f"dates are compared as texts here; write '{iso}', or a condition with after or before"
-    elif "formatted" in kinds:
-        hint = "a formatted date is compared as a text; compare the field itself, or write a condition with after or before"
-    if hint:
-        dated = kinds & {"date", "formatted"} and "number" not in kinds
-        code = "expression.date_as_text" if dated else "expression.number_and_text"
-        findings.nonsense(expression, code, hint)
-
-
-def _bare_number(literal: str | None) -> str:
-    try:
-        return format(as_decimal(literal), "f")
-    except Unreadable:
-        return "50"
-
-
-def _is_formatted(call: dict[str, Any]) -> bool:
-    pattern = call["children"][1]
-    return pattern["type"] != "literal" or not str(pattern["value"]).startswith("%Y-%m")
+            least = as_decimal(limit) if word in _MORE_THAN and _is_number(limit) else 0
+            if events == ("PAYMENT_OVERDUE",) and least >= _LAST_OVERDUE + _MORE_THAN.get(word, 0):
+                message = "Asaas sends PAYMENT_OVERDUE one to four days after the due date; delete the condition"
+                findings.warning(name, "condition.event", message)
 
 
 def _nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -344,64 +406,6 @@ def _nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
         node = stack.pop()
         yield node
         stack.extend(child for child in reversed(node["children"]) if isinstance(child, dict))
-
-
-def _is_constant(node: dict[str, Any]) -> bool:
-    if node["type"] == "literal":
-        return True
-    inner = [child for child in node["children"] if isinstance(child, dict)]
-    return node["type"] == "function_expression" and bool(inner) and all(map(_is_constant, inner))
-
-
-def _check_constant(node: dict[str, Any], expression: Expression, findings: Findings) -> None:
-    kind, children = node["type"], node["children"]
-    if kind == "pipe" and _is_constant(children[1]):
-        findings.nonsense(
-            expression,
-            "expression.always_same",
-            f"what stands behind | is the value, whatever stands before it; for 'or else' write {_or_else(expression)}",
-        )
-    elif kind == "or_expression" and _is_constant(children[0]):
-        message = "a fixed value stands before ||, so what stands behind it is never looked at; write it last"
-        findings.nonsense(expression, "expression.always_same", message)
-    elif kind == "literal" and isinstance(node["value"], str) and "" != node["value"] == expression_in(node["value"]):
-        path = node["value"]
-        message = f"in quotes {path} is a text; write {path} without quotes for its value"
-        findings.nonsense(expression, "expression.quoted_path", message)
-
-
-def _or_else(expression: Expression) -> str:
-    return re.sub(r"(?<!\|)\|(?!\|)", "||", expression.text.strip()) if len(expression.text) < 80 else "||"
-
-
-def _check_format(node: dict[str, Any], expression: Expression, findings: Findings) -> None:
-    if node["type"] != "literal" or not isinstance(node["value"], str) or dates.wrong_directive(node["value"]):
-        return
-    pattern = node["value"]
-    right = _FOREIGN.sub(lambda match: _DIRECTIVE_OF[match[1].lower()], pattern)
-    right = re.sub(r"(%H[:h])%m", r"\1%M", _MINUTES_FOR_MONTHS.sub(r"\1%m\2", right))
-    if right == pattern and "%" not in pattern:
-        right = "%d/%m/%Y"
-    if right != pattern:
-        what = "minutes for months" if "%M" in pattern and _MINUTES_FOR_MONTHS.search(pattern) else "another language's letters"
-        findings.nonsense(
-            expression, "expression.date_letters", f"date() would write {what} with {shown(pattern)}; write {right!r}"
-        )
-
-
-def _check_index(part: Part, expression: Expression, findings: Findings) -> None:
-    kind = _kind(part)
-    if kind is None or kind == "list" or part.node["type"] in {"identity", "current"}:
-        return
-    phone = part.node["type"] == "function_expression" and part.node["value"] == "phone"
-    advice = (
-        "digits(x) gives a phone without 55"
-        if phone
-        else "digits(x), first_name(x), last_name(x) and replace(x, old, new) give parts of a text"
-    )
-    findings.nonsense(
-        expression, "expression.index", f"[...] takes from a list, and this is a {kind}, so it gives nothing; {advice}"
-    )
 
 
 def _last(node: dict[str, Any]) -> dict[str, Any]:
@@ -441,8 +445,15 @@ def _kind(part: Part) -> str | None:
         return None
     kinds = {kind_of_path(path) for path in part.scope}
     kind = kinds.pop() if len(kinds) == 1 else None
-    others = {_kind(Part(child, part.scope)) for child in node["children"] if isinstance(child, dict) and _is_constant(child)}
+    others = {
+        _kind(Part(child, part.scope)) for child in node["children"] if isinstance(child, dict) and _is_constant(child)
+    }
     return kind if others <= {kind} else None
+
+
+def _is_formatted(call: dict[str, Any]) -> bool:
+    pattern = call["children"][1]
+    return pattern["type"] != "literal" or not str(pattern["value"]).startswith("%Y-%m")
 
 
 def _values(expression: Expression) -> tuple[str, ...]:
