@@ -107,7 +107,7 @@ class MappingFiles:
         """Return every file's mapping or findings as they are now."""
         seen = {
             str(path): (stat.st_mtime_ns, stat.st_size)
-            for path in sorted(self._directory.glob("*.y*ml"))
+            for path in sorted(self._directory.glob("[!.]*.[yY]*"))
             for stat in [path.stat()]
         }
         known = self._known if isinstance(self._known, Known) else self._known()
