@@ -50,6 +50,8 @@ _DIRECTIVE_OF = {
 }  # fmt: skip
 _FOREIGN = re.compile(rf"(?<![%\w])({'|'.join(_DIRECTIVE_OF)})(?!\w)", re.IGNORECASE)
 _MINUTES_FOR_MONTHS = re.compile(r"(%-?[dYy]\W?)%M|%M(\W?%[Yy])")
+_BY_SIZE = "YmdHMS"
+"""Directives whose texts sort as the dates do, in this order."""
 _MONTHS_FOR_MINUTES = re.compile(r"(%H[:h])%m")
 
 
@@ -165,7 +167,7 @@ def _check_order(kinds: set[str | None], literal: str | None, expression: Expres
     elif "number" in kinds and kinds & {"text", "date", "formatted"}:
         hint = "comparing a number with a text fails for every event"
         hint += f"; write the number between backticks: `{_bare_number(literal)}`" if literal else ""
-    elif "date" in kinds and literal is not None and not re.match(r"\d{4}-\d{2}", literal):
+    elif "date" in kinds and literal is not None and not re.match(r"\d{4}(-|$)", literal):
         iso = _iso_day(literal) or "2026-12-01"
         hint = f"dates are compared as texts here; write '{iso}', or a condition with after or before"
     elif "formatted" in kinds:
@@ -188,7 +190,7 @@ def check_condition(condition: Compare | Holds, findings: Findings) -> None:
     expression = condition.field if isinstance(condition, Compare) else condition.expression
     if not expression.paths:
         findings.warning(expression, "condition.constant", "this condition reads no value, so it always says the same")
-    elif isinstance(condition, Holds) and _kind(whole(expression.parsed)) == "number":
+    elif isinstance(condition, Holds) and expression.parsed.get("value") in _NUMBERS:
         message = f"a number counts as true, also 0, so this always holds; compare it: {expression.text.strip()} > `0`"
         findings.warning(expression, "condition.constant", message)
 
@@ -431,7 +433,7 @@ def _kind(part: Part) -> str | None:
         case "function_expression":
             name = node["value"]
             if name == "date":
-                return "formatted" if _is_formatted(node) else "date"
+                return _kind_of_format(node)
             if name in _TEXTS:
                 return "amount" if name in _AMOUNTS else "text"
             if name in _NUMBERS:
@@ -451,9 +453,14 @@ def _kind(part: Part) -> str | None:
     return kind if others <= {kind} else None
 
 
-def _is_formatted(call: dict[str, Any]) -> bool:
+def _kind_of_format(call: dict[str, Any]) -> str:
+    """Return the kind of a date that is written: date as Asaas writes it, text where it sorts by time, else formatted."""
     pattern = call["children"][1]
-    return pattern["type"] != "literal" or not str(pattern["value"]).startswith("%Y-%m")
+    text = str(pattern["value"]) if pattern["type"] == "literal" else ""
+    ranks = [_BY_SIZE.find(directive[-1]) for directive in re.findall(r"%-?.", text)]
+    if -1 in ranks or "%-" in text or ranks != sorted(ranks):
+        return "formatted"
+    return "date" if text.startswith("%Y-%m-%d") else "text"
 
 
 def _values(expression: Expression) -> tuple[str, ...]:
