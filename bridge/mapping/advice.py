@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-_SYNONYMS = {
+SYNONYMS = {
     # Keys of a mapping and of its parts.
     "account": "conta",
     "contact": "contato cliente",
@@ -43,7 +43,7 @@ _SYNONYMS = {
     "not": "nao",
     "field": "campo",
     "expression": "expressao",
-    "equals": "= == igual igual_a e eq is",
+    "equals": "= == igual igual_a eq is",
     "not_equals": "!= <> diferente diferente_de ne",
     "one_of": "um_de uma_de em in",
     "not_one_of": "nenhum_de nenhuma_de not_in",
@@ -106,8 +106,9 @@ _SYNONYMS = {
     "SUBSCRIPTION_INACTIVATED": "subscription_canceled subscription_cancelled",
     "CHECKOUT_PAID": "checkout_completed",
 }
+"""Right words, with the words that people write for them, without accents."""
 _WORDS: dict[str, list[str]] = {}
-for _right, _others in _SYNONYMS.items():
+for _right, _others in SYNONYMS.items():
     for _other in _others.split():
         _WORDS.setdefault(_other, []).append(_right)
 

@@ -168,7 +168,8 @@ def fits(row: Key, value: Node, findings: Findings) -> bool:
     )
     if not right:
         wanted = f"a list of texts such as {row.example}" if shape in _TEXTS else _WANTED.get(shape, "a text")
-        findings.error(value, "value.shape", f"{row.name} must be {wanted}, got {described(value)}")
+        hint = "; write all: above the list" if shape is Shape.CONDITION and isinstance(value, Sequence) else ""
+        findings.error(value, "value.shape", f"{row.name} must be {wanted}, got {described(value)}{hint}")
         return False
     return not isinstance(value, Scalar) or _scalar_fits(row, value, findings)
 

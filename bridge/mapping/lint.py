@@ -47,8 +47,11 @@ def check_events(events: Iterable[Scalar], findings: Findings) -> tuple[str, ...
         if name not in EVENTS and not (is_family and any(covers((name,), event) for event in EVENTS)):
             families = {f"{event.family}_*" for event in EVENTS.values()} if "*" in name else set()
             hint = did_you_mean(name, families or EVENTS)
+            words = re.findall(r"[^\s,;]+", name)
             if re.match(r"(?i)(customer|cliente)", name):
                 hint = "; it sends none about customers, so listen to PAYMENT_CREATED"
+            elif len(words) > 1 and EVENTS.keys() >= set(words):
+                hint = f"; write a list: [{', '.join(words)}]"
             findings.error(scalar, "events.unknown", f"Asaas has no event {shown(name)}{hint}")
         elif covers(good, name.removesuffix("*")) or name in good:
             findings.warning(scalar, "events.repeated", f"{name} is named already, alone or by its family; delete it")
@@ -159,7 +162,7 @@ def check_overlap(mapping: Mapping, other: Mapping, findings: Findings) -> None:
         return
     where = mapping.destination(both[0])
     message = f"{PurePath(other.path).name} sends {both[0]} to {where} too, as {PurePath(mapping.path).name} does"
-    more = f", and {len(both) - 1} events more" if len(both) > 1 else ""
+    more = f", and so with {len(both) - 1} more" if len(both) > 1 else ""
     if mapping.filter is None or other.filter is None or mapping.filter == other.filter:
         message += f"{more}, so Clint gets it twice; take it out of one, or divide them by a filter"
         findings.warning(Spot(1, 1), "mapping.overlap", message)

@@ -263,6 +263,9 @@ def _is_number(text: str) -> bool:
 
 
 def _undocumented(what: str, text: str, values: Sequence[str]) -> str:
+    words = re.split(r"[,;]\s*", text)
+    if len(words) > 1 and set(words) <= set(values):
+        return f"no {what} is {shown(text)}; write a list: [{', '.join(words)}]"
     known = f"it is one of {', '.join(values)}" if len(values) <= _MOST_VALUES else "Asaas documents others"
     return f"no {what} that Asaas documents is {shown(text)}; {known}{did_you_mean(text, values)}"
 
@@ -454,7 +457,7 @@ def _kind(part: Part) -> str | None:
 
 
 def _kind_of_format(call: dict[str, Any]) -> str:
-    """Return the kind of a date that is written: date as Asaas writes it, text where it sorts by time, else formatted."""
+    """Return what date() writes: a date as Asaas writes it, a text that sorts by time, or one that does not."""
     pattern = call["children"][1]
     text = str(pattern["value"]) if pattern["type"] == "literal" else ""
     ranks = [_BY_SIZE.find(directive[-1]) for directive in re.findall(r"%-?.", text)]

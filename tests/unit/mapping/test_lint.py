@@ -9,11 +9,24 @@ from typing import Any
 import pytest
 import yaml
 
-from bridge.mapping import Known, Severity, read_mapping
+from bridge.mapping import Known, Severity, read_mapping, spec
+from bridge.mapping.advice import SYNONYMS
+from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.asaas_fields import values_of_path
 from bridge.mapping.context import build_context
+from bridge.mapping.findings import did_you_mean
+from bridge.mapping.functions import names
 from bridge.mapping_cases.explained import explained
 
 TABLES = Path(__file__).parents[2] / "compliance" / "lint"
+VALUED = (
+    "environment",
+    "payment.status",
+    "payment.billingType",
+    "subscription.status",
+    "subscription.cycle",
+    "customer.personType",
+)
 TODAY = "2026-12-05"
 PAYMENT = {
     "id": "pay_1",
@@ -109,6 +122,20 @@ def test_active_mapping_goes_on_whatever_it_sends(case: dict[str, Any], root: Pa
     read = read_mapping(text, "m.yaml", Known(None, None, active=True))
 
     assert (read.mapping is not None) == (set(errors) <= NONSENSE)
+
+
+def test_synonym_leads_to_a_word_that_there_is() -> None:
+    """A key, operator, function, event or value, offered wherever it is one of the words that can be meant."""
+    tables = [*map(list, spec.TABLES.values()), list(names()), list(EVENTS)]
+    tables += [list(values_of_path(tuple(path.split(".")))) for path in VALUED]
+    pairs = [(right, wrong) for right, all_ in SYNONYMS.items() for wrong in all_.split()]
+    lost = [
+        (right, wrong)
+        for right, wrong in pairs
+        if not any(did_you_mean(wrong, table) == f"; did you mean {right}?" for table in tables if right in table)
+    ]
+
+    assert lost == []
 
 
 def test_there_are_at_least_sixty_cases() -> None:
