@@ -22,7 +22,7 @@ from bridge.mapping.document import MAX_CHARACTERS, Block, Sequence, read_docume
 from bridge.mapping.entries import Entries, read_entries
 from bridge.mapping.expressions import Expression
 from bridge.mapping.fields import build_fields
-from bridge.mapping.findings import Findings, Spot, TooManyFindings
+from bridge.mapping.findings import Finding, Findings, Spot, TooManyFindings
 from bridge.mapping.parts import (
     FETCHABLE,
     GROUPS,
@@ -73,7 +73,8 @@ def read_directory(directory: Path, known: Known) -> list[ReadMapping]:
         return [_unreadable(str(directory), f"the directory can't be read ({error.strerror}); set BRIDGE_MAPPINGS_DIR")]
     paths = [path for path in files if path.suffix in _SUFFIXES]
     read = [read_file(path, known) for path in paths]
-    return [*with_overlaps(read), *_same_names(paths), *_misnamed(files)]
+    unread = [ReadMapping(str(path), None, found) for path in files if (found := _misnamed(path))]
+    return [*with_overlaps(read), *_same_names(paths), *unread]
 
 
 def read_file(path: Path, known: Known) -> ReadMapping:
@@ -87,7 +88,8 @@ def read_file(path: Path, known: Known) -> ReadMapping:
         return _unreadable(str(path), f"the file can't be read ({error.strerror}); check its permissions")
     except UnicodeDecodeError:
         return _unreadable(str(path), "the file is not UTF-8; save it as UTF-8")
-    return read_mapping(text, str(path), known)
+    read = read_mapping(text, str(path), known)
+    return replace(read, findings=(*_misnamed(path), *read.findings))
 
 
 def _unreadable(path: str, message: str) -> ReadMapping:
@@ -104,16 +106,14 @@ def _same_names(paths: Iterable[Path]) -> list[ReadMapping]:
     ]
 
 
-def _misnamed(files: Iterable[Path]) -> list[ReadMapping]:
-    found = []
-    for path in files:
-        right = _MISNAMED.sub(".yaml", path.name)
-        if right != path.name and path.suffix not in _SUFFIXES:
-            findings = Findings(str(path))
-            message = f"{path.name} is not read: a mapping's name ends in .yaml; rename it to {right}"
-            findings.warning(Spot(1, 1), "file.name", message)
-            found.append(ReadMapping(str(path), None, findings.in_order()))
-    return found
+def _misnamed(path: Path) -> tuple[Finding, ...]:
+    right = _MISNAMED.sub(".yaml", path.name)
+    if right == path.name or path.suffix in _SUFFIXES:
+        return ()
+    findings = Findings(str(path))
+    message = f"{path.name} is not read: a mapping's name ends in .yaml; rename it to {right}"
+    findings.warning(Spot(1, 1), "file.name", message)
+    return findings.in_order()
 
 
 def with_overlaps(read: Iterable[ReadMapping], others: Iterable[Mapping] = ()) -> list[ReadMapping]:

@@ -162,6 +162,7 @@ def test_file_that_an_editor_named_otherwise_is_named(tmp_path: Path, name: str)
 
     (read,) = read_directory(tmp_path, ANY)
     (finding,) = read.findings
+    assert finding in read_file(tmp_path / name, ANY).findings, "also where lint is given the file by its name"
     (tmp_path / name).rename(tmp_path / finding.message.rpartition(" ")[2])
     (renamed,) = read_directory(tmp_path, ANY)
 
