@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
+from typing import Any
 
 from bridge.mapping.advice import invisible
 from bridge.mapping.asaas_events import EVENTS
@@ -163,12 +164,17 @@ def check_overlap(mapping: Mapping, other: Mapping, findings: Findings) -> None:
     where = mapping.destination(both[0])
     message = f"{PurePath(other.path).name} sends {both[0]} to {where} too, as {PurePath(mapping.path).name} does"
     more = f", and so with {len(both) - 1} more" if len(both) > 1 else ""
-    if mapping.filter is None or other.filter is None or mapping.filter == other.filter:
+    if mapping.filter is None or other.filter is None or _said(mapping.filter) == _said(other.filter):
         message += f"{more}, so Clint gets it twice; take it out of one, or divide them by a filter"
         findings.warning(Spot(1, 1), "mapping.overlap", message)
     else:
         message += f"{more}; what passes both filters reaches Clint twice"
         findings.note(Spot(1, 1), "mapping.overlap", message)
+
+
+def _said(condition: Condition) -> tuple[Any, ...]:
+    """Return what a filter says, wherever it stands in its file."""
+    return (condition.text, *map(_said, condition.conditions)) if isinstance(condition, Group) else (condition.text,)
 
 
 def check_traps(root: Node | None, findings: Findings) -> None:

@@ -189,7 +189,7 @@ ROUTE = "routes: [{events: [PAYMENT_OVERDUE], send_to: vencidas}]\n"
     [
         ("events: [PAYMENT_RECEIVED]\n", "events: [PAYMENT_*]\n", "warning"),
         ("events: [PAYMENT_RECEIVED]\n" + PIX, "events: [PAYMENT_RECEIVED]\n", "warning"),
-        ("events: [PAYMENT_RECEIVED]\n" + PIX, "events: [PAYMENT_RECEIVED]\n" + PIX, "warning"),
+        ("events: [PAYMENT_RECEIVED]\n" + PIX, "events: [PAYMENT_RECEIVED]\n\n" + PIX, "warning"),
         ("events: [PAYMENT_RECEIVED]\n" + PIX, "events: [PAYMENT_RECEIVED]\n" + BOLETO, "note"),
         ("events: [PAYMENT_OVERDUE]\nsend_to: vencidas\n", "events: [PAYMENT_*]\n" + ROUTE, "warning"),
         ("events: [PAYMENT_OVERDUE]\n", "events: [PAYMENT_OVERDUE]\n" + ROUTE, None),
