@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -83,8 +84,16 @@ def _write(paths: dict[str, Path], texts: dict[str, str], *, force: bool) -> Non
 def _say_how_to_use(paths: dict[str, Path], root: Path) -> None:
     for path in paths.values():
         click.echo(f"written: {path}", err=True)
-    named = {name: path.relative_to(root) if path.is_relative_to(root) else path for name, path in paths.items()}
+    if not all(path.resolve().is_relative_to(root.resolve()) for path in paths.values()):
+        click.echo(f"a test reads samples below {root}: put the file there to write one", err=True)
+        return
+    named = {name: _as_yaml(path.resolve().relative_to(root.resolve())) for name, path in paths.items()}
     click.echo(f"  - name: o que este teste mostra\n    given: {named.pop('')}")
     if named:
         click.echo(f"    with: {{{', '.join(f'{name}: {path}' for name, path in named.items())}}}")
-    click.echo("    expect: {}  # bridge mappings test says what came out")
+    click.echo("    expect: {exactly: {}}  # bridge mappings test says what came out")
+
+
+def _as_yaml(path: Path) -> str:
+    text = path.as_posix()
+    return text if re.fullmatch(r"[A-Za-z][\w./-]*", text) else json.dumps(text, ensure_ascii=False)

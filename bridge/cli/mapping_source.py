@@ -12,7 +12,7 @@ import click
 
 from bridge.cli.root import Invocation
 from bridge.errors import NotFound, UsageError
-from bridge.mapping import Known, Mapping, ReadMapping, read_directory, read_file
+from bridge.mapping import Known, Mapping, ReadMapping, read_directory, read_file, with_overlaps
 from bridge.settings import Settings
 
 paths_argument = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
@@ -30,13 +30,17 @@ def read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment:
     settings = invocation.settings
     places = list(paths) or [settings.bridge_mappings_dir]
     read: list[ReadMapping] = []
+    files: list[ReadMapping] = []
     for place in places:
         root = place if place.is_dir() else place.parent
         known = Known(*_names(settings), root, bool(settings.clint_api_token))
         if no_environment:
             known = Known(None, None, root)
-        read += [read_file(place, known)] if place.is_file() else read_directory(place, known)
-    return read
+        if place.is_file():
+            files.append(read_file(place, known))
+        else:
+            read += read_directory(place, known)
+    return [*read, *with_overlaps(files)]
 
 
 def _names(settings: Settings) -> tuple[frozenset[str], frozenset[str]]:

@@ -2,14 +2,15 @@
 
 `spec` is the one table of keys, `operators` and `functions` the tables of a filter's operators and of what expressions
 may call. `document` reads YAML nodes, `entries` holds them against the table, `conditions`, `fields` and `cases` build
-the parts, `lint` looks at the whole. Nothing here evaluates a mapping on an event: that is filtering and transform.
+the parts, `lint` looks at the whole, `sense` at what it would send. Nothing here evaluates a mapping on an event: that
+is filtering and transform.
 """
 
 from __future__ import annotations
 
 from bridge.mapping.findings import Finding, Severity
 from bridge.mapping.parts import Field, Known, Mapping, MappingSet, ReadMapping, Route
-from bridge.mapping.read import read_directory, read_file, read_mapping
+from bridge.mapping.read import read_directory, read_file, read_mapping, with_overlaps
 
 __all__ = [
     "Field",
@@ -23,4 +24,5 @@ __all__ = [
     "read_directory",
     "read_file",
     "read_mapping",
+    "with_overlaps",
 ]

@@ -2,7 +2,8 @@
 
 The lists in data/asaas_fields.json were built from the published field tables, the API's schemas and recorded bodies.
 They say what to warn about, never what is allowed: Asaas adds fields without notice. An object that is not listed, or
-is listed without fields, is one nobody has seen; nothing is said about its paths.
+is listed without fields, is one nobody has seen; nothing is said about its paths. data/asaas_values.json says of which
+kind a field is, wherever it stands, and which values Asaas documents for it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ from bridge.mapping.paths import ANY, ELEMENT, Path
 
 PLAIN_NAMES = ("event", "account", "environment", "fee", "today", *DERIVED)
 """What an expression sees beside objects: each is one value."""
+_KINDS = {
+    **dict.fromkeys(("event", "account", "environment", "installment_position"), "text"),
+    **dict.fromkeys(("fee", *DERIVED.keys() - {"installment_position"}), "number"),
+    "today": "date",
+}
 
 
 @cache
@@ -31,13 +37,44 @@ def known_fields() -> Mapping[str, Any]:
     return fields
 
 
+@cache
+def _known_values() -> dict[str, Any]:
+    text = files("bridge.mapping").joinpath("data/asaas_values.json").read_text(encoding="utf-8")
+    known: dict[str, Any] = json.loads(text)
+    return known
+
+
+def kind_of_path(path: Path) -> str | None:
+    """Return whether a path leads to a number, a date, a boolean or a text, or None where that is not known."""
+    steps = [step for step in path if step != ELEMENT]
+    if len(steps) == 1:
+        return _KINDS.get(steps[0])
+    fields: Any = known_fields()
+    for step in steps:
+        if not isinstance(fields, dict) or step not in fields:
+            return None
+        fields = fields[step]
+    kinds = _known_values()["kinds"]
+    return next((kind for kind in kinds if fields is None and steps[-1] in kinds[kind]), None)
+
+
+def values_of_path(path: Path) -> tuple[str, ...]:
+    """Return the values that Asaas documents for a path; empty where it documents none."""
+    if path == ("event",):
+        return tuple(EVENTS)
+    return tuple(_known_values()["values"].get(".".join(step for step in path if step != ELEMENT), ()))
+
+
 def entities_of(events: tuple[str, ...]) -> frozenset[str]:
     """Return the keys of the envelopes that the events (or families) of a mapping carry."""
     return frozenset(known.entity for known in EVENTS.values() if covers(events, known.name))
 
 
-def doubt(path: Path, entities: frozenset[str]) -> tuple[str, str] | None:
-    """Return a code and a message about a path that gives nothing in these events, or None where it may give some."""
+def doubt(path: Path, entities: frozenset[str], *, alone: bool = True) -> tuple[str, str] | None:
+    """Return a code and a message about a path that gives nothing in these events, or None where it may give some.
+
+    `alone` says that the expression has nothing but the path.
+    """
     root = path[0]
     if root in PLAIN_NAMES:
         return _into_a_value(path, 1) if len(path) > 1 else None
@@ -45,7 +82,7 @@ def doubt(path: Path, entities: frozenset[str]) -> tuple[str, str] | None:
     if root not in names:
         return "path.unknown_name", (
             f"{root!r} is nothing an expression sees{did_you_mean(root, names)}; "
-            f"for a fixed text write {{text: {root}}}"
+            f"for a fixed text write {f'{{text: {root}}}' if alone else repr(root)}"
         )
     if root not in FETCHABLE and entities and root not in entities:
         return "path.not_in_event", (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from bridge.mapping import dates, patterns
+from bridge.mapping import dates, patterns, sense
+from bridge.mapping.advice import synonym
 from bridge.mapping.document import Node, Scalar, Sequence
 from bridge.mapping.entries import Entries, is_null, read_entries
 from bridge.mapping.expressions import compile_expression
@@ -14,6 +16,7 @@ from bridge.mapping.parts import Compare, Condition, Group, Holds
 from bridge.mapping.spec import CONDITION, CONDITION_KINDS
 from bridge.mapping.values import Unreadable, as_decimal
 
+_COMPARISON = re.compile(r"([\w.]+) *(>=|<=|==|!=|<>|>|<|=) *['\"`]?([^'\"`]+)['\"`]?")
 MAX_PATTERN = 500
 """Ours: a longer pattern is a list that belongs into one_of."""
 
@@ -77,6 +80,11 @@ def _group(kind: str, value: Node | None, entries: Entries, findings: Findings, 
 
 def _compare(entries: Entries, operators: list[str], findings: Findings) -> Compare | None:
     scalar = entries.scalar("field")
+    inside = _COMPARISON.fullmatch(scalar.text.strip()) if scalar else None
+    if scalar and inside and not operators and (name := synonym(inside[2], OPERATORS)):
+        message = f"an operator is a key beside field; write {{field: {inside[1]}, {name}: {inside[3]}}}"
+        findings.error(scalar, "condition.operator_missing", message)
+        return None
     expression = compile_expression(scalar, findings) if scalar else None
     if len(operators) != 1:
         if operators:
@@ -91,6 +99,7 @@ def _compare(entries: Entries, operators: list[str], findings: Findings) -> Comp
     wrong = [operand for operand in operands if not _operand_fits(operator, operand, findings)]
     if expression is None or wrong:
         return None
+    sense.check_compare(expression, operator, operands, findings)
     return Compare(entries.key("field").line, expression, operator, tuple(operand.text for operand in operands))
 
 
@@ -102,7 +111,7 @@ def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bo
     wrong = ""
     try:
         if operator.operand is Operand.NUMBER:
-            wrong = f"{name} needs a number such as 50 or 129.90, got {shown(text)}"
+            wrong = f"{name} needs a number such as 50 or 129.90, got {shown(text)}{_if_date(text)}"
             as_decimal(text)
         elif operator.operand is Operand.DATE:
             wrong = f"{name} needs a date such as 2026-11-22 or 22/11/2026, or today, got {shown(text)}"
@@ -117,6 +126,15 @@ def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bo
         findings.error(operand, f"operand.{operator.operand}", wrong)
         return False
     return True
+
+
+def _if_date(text: str) -> str:
+    try:
+        if text != "today":
+            dates.as_day(text)
+    except Unreadable:
+        return ""
+    return "; for dates write after or before"
 
 
 def _pattern_fault(name: str, text: str) -> str:

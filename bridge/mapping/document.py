@@ -7,6 +7,7 @@ text: size and depth are limited, and anchors, aliases, merge keys and tags are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
@@ -14,6 +15,7 @@ from typing import cast
 import yaml
 from yaml.reader import ReaderError
 
+from bridge.mapping.advice import SPACES, invisible
 from bridge.mapping.findings import Findings, Spot
 
 MAX_CHARACTERS = 64 * 1024
@@ -39,6 +41,8 @@ class Scalar(Node):
     """Not quoted and no block: `null`, `true` and numbers may be meant."""
     inline: bool
     """Its characters stand in the file as they are, so a position inside it can be told exactly."""
+    comment: str = ""
+    """What stands behind a `#` on the same line, where the text has no quotes."""
 
 
 @dataclass(slots=True)
@@ -53,6 +57,8 @@ class Block(Node):
     """A mapping, with its pairs in the order of the file, duplicates included."""
 
     pairs: list[tuple[Scalar, Node]] = field(default_factory=list)
+    flow: bool = False
+    """Written in braces, where a comma ends a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,8 @@ def read_document(text: str, findings: Findings) -> Document:
             f"a mapping has at most {MAX_CHARACTERS} characters, got {len(text)}; split it into several files",
         )
         return Document(None, False)
-    builder = _Builder(findings)
+    text = _with_plain_spaces(text, findings)
+    builder = _Builder(text, findings)
     try:
         complete = builder.build(yaml.parse(text, Loader=yaml.SafeLoader))
     except ReaderError as error:
@@ -84,6 +91,9 @@ def read_document(text: str, findings: Findings) -> Document:
         return Document(None, False)
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, text, findings)
+        last = builder.last
+        if last is not None and not last.inline:
+            findings.refuse(last)  # its lines were taken together, which the syntax error explains
         complete = False
     root = builder.root
     if isinstance(root, Scalar) and root.plain and not root.text:
@@ -104,8 +114,77 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, findings: Findings) -
         findings.error(spot, "yaml.tab", "a tab; YAML is indented with spaces")
         return
     began = error.context_mark
+    hash_spot = _cut_in_braces(error, lines, spot)
+    if hash_spot:
+        what = "a # behind a space begins a comment, so the braces are never closed; put the text in quotes"
+        findings.error(hash_spot, "yaml.syntax", what)
+        return
     since = f" (in what begins on line {began.line + 1})" if began and began.line + 1 != spot.line else ""
-    findings.error(spot, "yaml.syntax", f"not YAML: {error.problem}{since}; check indentation and quotes")
+    hint = _indentation(lines, spot) or _hint(str(error.problem), lines, spot) or "check indentation and quotes"
+    findings.error(spot, "yaml.syntax", f"not YAML: {error.problem}{since}; {hint}")
+
+
+def _cut_in_braces(error: yaml.MarkedYAMLError, lines: list[str], spot: Spot) -> Spot | None:
+    """Return where a comment begins inside of braces that are not closed, if it looks like a text."""
+    if error.context_mark is None or "flow" not in str(error.context):
+        return None
+    for number in range(error.context_mark.line, min(spot.line, len(lines))):
+        found = re.search(r"\S[ \t]+(#)[^\s#]", lines[number])
+        if found:
+            return Spot(number + 1, found.start(1) + 1)
+    return None
+
+
+def _indentation(lines: list[str], spot: Spot) -> str:
+    """Return what to do where a line begins between two columns; empty where that is not what is wrong."""
+    if not 1 < spot.line <= len(lines) or not (line := lines[spot.line - 1]).strip():
+        return ""
+    above = next(
+        (one for one in reversed(lines[: spot.line - 1]) if one.strip() and not one.lstrip().startswith("#")), ""
+    )
+    indents = [len(one) - len(one.lstrip(" ")) for one in (above, line)]
+    opens = above.split(" #")[0].rstrip().endswith(":")
+    if indents[0] == indents[1] or opens or not _KEY.match(above) or not _KEY.match(line):
+        return ""
+    return (
+        f"line {spot.line} is indented by {indents[1]} and the line above by {indents[0]}; "
+        "begin the lines of a block in the same column"
+    )
+
+
+_KEY = re.compile(r" *(- +)?[^\s:#{\[-][^:#]*:( |$)")
+
+
+def _hint(problem: str, lines: list[str], spot: Spot) -> str:
+    line = lines[spot.line - 1] if spot.line <= len(lines) else ""
+    if re.search(r"(^|[\s{,])[<>=!]=?:", line):
+        return "name the operator: equals, not_equals, greater_than, at_least, less_than or at_most"
+    if problem.startswith("mapping values are not allowed") and ": " in line[: spot.column - 1]:
+        return "put a text with a colon in quotes"
+    if problem.startswith("could not find expected ':'"):
+        return "write a colon and a space behind the key"
+    if re.search(r"'<scalar>'|cannot start any token|but found '\||but got '[\[{]'", problem):
+        return "put the whole value in quotes"
+    return ""
+
+
+_STRUCTURE = re.compile(rf"^ *[{SPACES}][{SPACES} ]*(?=(- +)?[\w\"']+:( |$)|- )|(?<=:)[{SPACES}]", re.MULTILINE)
+
+
+def _with_plain_spaces(text: str, findings: Findings) -> str:
+    """Return the text with ordinary spaces where others stand before a key or behind its colon; say where."""
+
+    def plain(match: re.Match[str]) -> str:
+        start = match.start() + next(index for index, sign in enumerate(match[0]) if sign in SPACES)
+        line_start = text.rfind("\n", 0, start) + 1
+        quoted = any(text.count(quote, line_start, start) % 2 for quote in "\"'")
+        if quoted or "#" in text[line_start:start]:
+            return match[0]
+        spot = Spot(text.count("\n", 0, start) + 1, start - line_start + 1)
+        findings.nonsense(spot, "yaml.invisible", f"{invisible(match[0])}; write an ordinary space")
+        return " " * len(match[0])
+
+    return _STRUCTURE.sub(plain, text)
 
 
 def _is_inline(event: yaml.ScalarEvent) -> bool:
@@ -119,11 +198,14 @@ def _is_inline(event: yaml.ScalarEvent) -> bool:
 class _Builder:
     """Builds nodes from parser events with a stack of its own, so that deep nesting meets a limit, not recursion."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, text: str, findings: Findings) -> None:
+        self._text = text
         self._findings = findings
         self._stack: list[Sequence | Block] = []
         self._keys: list[Scalar | None] = []
         self.root: Node | None = None
+        self.last: Scalar | None = None
+        """The scalar that was read last."""
 
     def build(self, events: Iterator[yaml.Event]) -> bool:
         """Take the events; return False where the rest of the file was not looked at."""
@@ -153,18 +235,28 @@ class _Builder:
     def _open(self, event: yaml.NodeEvent, spot: Spot) -> bool:
         if isinstance(event, yaml.ScalarEvent):
             self._refuse_tag(event, spot)
-            self._add(Scalar(spot.line, spot.column, event.value, event.style is None, _is_inline(event)))
+            plain = event.style is None
+            comment = self._comment_behind(cast(yaml.Mark, event.end_mark).index) if plain else ""
+            self.last = Scalar(spot.line, spot.column, event.value, plain, _is_inline(event), comment)
+            self._add(self.last)
             return True
         self._refuse_tag(cast(yaml.CollectionStartEvent, event), spot)
         if len(self._stack) >= MAX_DEPTH:
             self._findings.error(spot, "yaml.depth", f"nested deeper than {MAX_DEPTH} levels; make it flatter")
             return False
-        kind: type[Sequence | Block] = Sequence if isinstance(event, yaml.SequenceStartEvent) else Block
-        node = kind(spot.line, spot.column)
+        node: Sequence | Block = (
+            Sequence(spot.line, spot.column)
+            if isinstance(event, yaml.SequenceStartEvent)
+            else Block(spot.line, spot.column, flow=bool(cast(yaml.MappingStartEvent, event).flow_style))
+        )
         self._add(node)
         self._stack.append(node)
         self._keys.append(None)
         return True
+
+    def _comment_behind(self, index: int) -> str:
+        found = re.compile(r"[ \t]+#([^\n]*)").match(self._text, index)
+        return found[1] if found else ""
 
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, spot: Spot) -> None:
         # "!" is how YAML writes "this is text" and is harmless, but nobody needs it here either.
@@ -189,7 +281,9 @@ class _Builder:
 
     def _as_key(self, node: Node) -> Scalar:
         if not isinstance(node, Scalar):
-            self._findings.error(node, "yaml.key", "a key must be a text; quote it if it holds braces or brackets")
+            self._findings.error(
+                node, "yaml.key", "a key must be a text; quote it if it holds braces, and write an expression without"
+            )
             return Scalar(node.line, node.column, "", plain=False, inline=False)
         if node.plain and node.text == "<<":
             self._findings.error(node, "yaml.merge", "a merge key (<<); write the keys out here")

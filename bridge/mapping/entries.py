@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 from bridge.mapping.document import Block, Node, Scalar, Sequence
@@ -115,19 +116,40 @@ def read_entries(
         return None
     entries: dict[str, Entry] = {}
     refused = set()
+    unindented: str | None = None
     for key, value in unique_pairs(node, findings):
         row = table.get(key.text)
         if row is not None and fits(row, value, findings):
             entries[key.text] = Entry(key, value)
         elif row is not None or not others:
             refused.add(key.text)
-        if row is None and not others and key.text:
-            findings.error(key, "key.unknown", f"{what} has no key {shown(key.text)}{did_you_mean(key.text, table)}")
+        if row is not None:
+            unindented = key.text if row.shape in _BLOCKS and _is_empty(value) and not node.flow else None
+        elif not others and key.text:
+            hint = f"; indent it below {unindented}" if unindented else ""
+            hint = hint or comma_hint(node, key, value) or did_you_mean(key.text, table)
+            if not hint and _is_empty(value) and node.flow and len(node.pairs) == 1:
+                hint = f"; an expression has no braces: write {key.text}"
+            findings.error(key, "key.unknown", f"{what} has no key {shown(key.text)}{hint}")
     if complete:
         for row in table.values():
             if row.required and row.name not in entries and row.name not in refused:
                 findings.error(node, "key.missing", f"{what} needs {row.name}, such as {row.name}: {row.example}")
     return Entries(node, entries, whole=complete and not refused)
+
+
+def _is_empty(value: Node) -> bool:
+    return isinstance(value, Scalar) and value.plain and not value.text
+
+
+def comma_hint(block: Block, key: Scalar, value: Node) -> str:
+    """Return what to do where a key is what stands behind a comma of the value before it; empty where it is none."""
+    before = next((one for (_, one), (other, _) in pairwise(block.pairs) if other is key), None)
+    if not block.flow or not _is_empty(value) or not isinstance(before, Scalar) or not before.plain:
+        return ""
+    number = f"{before.text},{key.text}"
+    what = f'"{number}"' if re.fullmatch(r"\d+,\d+", number) else "the whole value in quotes"
+    return f"; in braces a comma ends a value, so write {what}"
 
 
 def fits(row: Key, value: Node, findings: Findings) -> bool:
@@ -146,7 +168,8 @@ def fits(row: Key, value: Node, findings: Findings) -> bool:
     )
     if not right:
         wanted = f"a list of texts such as {row.example}" if shape in _TEXTS else _WANTED.get(shape, "a text")
-        findings.error(value, "value.shape", f"{row.name} must be {wanted}, got {described(value)}")
+        hint = "; write all: above the list" if shape is Shape.CONDITION and isinstance(value, Sequence) else ""
+        findings.error(value, "value.shape", f"{row.name} must be {wanted}, got {described(value)}{hint}")
         return False
     return not isinstance(value, Scalar) or _scalar_fits(row, value, findings)
 

@@ -18,7 +18,7 @@ import jmespath
 from jmespath import exceptions, lexer, parser
 from jmespath import functions as jmespath_functions
 
-from bridge.mapping import dates
+from bridge.mapping import advice, dates
 from bridge.mapping.budget import Interpreters, TooMuchWork
 from bridge.mapping.document import Node, Scalar
 from bridge.mapping.evaluation import Run, runner
@@ -50,6 +50,8 @@ class Expression:
     """Every path of the context that it reads, such as ("payment", "split", "[]", "walletId")."""
     line: int = field(compare=False)
     column: int = field(compare=False)
+    double_quoted: frozenset[str] = field(repr=False, hash=False, compare=False)
+    """Names in double quotes that begin a path."""
     run: Run = field(repr=False, hash=False, compare=False)
     """The value in a context; raises whatever JMESPath does, and TooMuchWork."""
 
@@ -126,7 +128,7 @@ def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: F
             start, "expression.not", "JMESPath reads !a.b as (!a).b, which never has a value; write !(a.b)"
         )
     run = runner(parsed, _FUNCTIONS.call_function)
-    return Expression(text, parsed, paths_read(parsed), start.line, start.column, run)
+    return Expression(text, parsed, paths_read(parsed), start.line, start.column, _double_quoted(text), run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +165,15 @@ def _wrong_literal(text: str) -> re.Match[str] | None:
 
 def _why(error: exceptions.ParseError, text: str) -> str:
     token = str(error.token_value or "")
+    position = min(error.lex_position or 0, len(text))
+    hint = advice.of_syntax(text, position, token, number=bool(re.match(r"-?\d", token)))
     if not token:
         return f"expression {shown(text)} ends too early; something is missing after its last character"
-    if isinstance(error, exceptions.LexerError):
-        return f"expression {shown(text)} has a character it can't have there: {shown(token)}; quote texts with '...'"
-    return f"expression {shown(text)} has {shown(token)} where it can't stand; quote texts with '...'"
+    if isinstance(error, exceptions.LexerError) and token.startswith("'"):
+        return f"expression {shown(text)} has a text that is never closed; write ' behind it too"
+    what = "a character it can't have there: " if isinstance(error, exceptions.LexerError) else ""
+    where = "" if what else " where it can't stand"
+    return f"expression {shown(text)} has {what}{shown(token)}{where}; {hint}"
 
 
 def _depth(tree: dict[str, Any]) -> int:
@@ -199,9 +205,8 @@ def _check_functions(tree: dict[str, Any], text: str, place: _Place, findings: F
         spot = place.at(positions[name].pop(0)) if positions.get(name) else place.at(0)
         bounds = arity(name)
         if bounds is None:
-            findings.error(
-                spot, "expression.unknown_function", f"unknown function {shown(name)}{did_you_mean(name, names())}"
-            )
+            hint = f"; {instead}" if (instead := advice.instead_of(name)) else did_you_mean(name, names())
+            findings.error(spot, "expression.unknown_function", f"unknown function {shown(name)}{hint}")
             good = False
         elif given < bounds[0] or (bounds[1] is not None and given > bounds[1]):
             findings.error(
@@ -225,10 +230,20 @@ def _check_date_format(call: dict[str, Any], spot: Spot, findings: Findings) -> 
     wrong = dates.wrong_directive(str(pattern["value"])) if pattern["type"] == "literal" else None
     if wrong is None:
         return True
-    findings.error(
-        spot, "expression.date_format", f"date() does not know {shown(wrong)}; it knows {' '.join(dates.DIRECTIVES)}"
-    )
+    near = next((one for one in dates.DIRECTIVES if one.lower() == wrong.lower()), "")
+    hint = f"; did you mean {near}?" if near else ""
+    known = " ".join(dates.DIRECTIVES)
+    findings.error(spot, "expression.date_format", f"date() does not know {shown(wrong)}; it knows {known}{hint}")
     return False
+
+
+def _double_quoted(text: str) -> frozenset[str]:
+    tokens = [{"type": "", "value": ""}, *lexer.Lexer().tokenize(text)] if '"' in text else []
+    return frozenset(
+        str(token["value"])
+        for before, token in pairwise(tokens)
+        if token["type"] == "quoted_identifier" and before["type"] != "dot"
+    )
 
 
 def _name_positions(text: str) -> dict[str, list[int]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Literal, cast
 
+from bridge.mapping import sense
 from bridge.mapping.document import Block, Node, Scalar
-from bridge.mapping.entries import Entries, described, is_null, read_entries, unique_pairs
+from bridge.mapping.entries import Entries, comma_hint, described, is_null, read_entries, unique_pairs
 from bridge.mapping.expressions import Expression, compile_expression, compile_text
 from bridge.mapping.findings import Findings, shown
 from bridge.mapping.parts import Field, Fixed, Source, Template
@@ -21,6 +22,10 @@ def build_fields(group: str, block: Block, findings: Findings, *, complete: bool
     """Return the fields of one group that can run."""
     fields = []
     for key, value in unique_pairs(block, findings):
+        comma = comma_hint(block, key, value)
+        if comma:
+            findings.error(key, "value.empty", f"{shown(key.text)} has no value{comma}")
+            continue
         field = _build(group, key, value, findings, complete=complete)
         if field is not None:
             fields.append(field)
@@ -78,6 +83,7 @@ def _from_entries(
     lookup = _lookup(entries.value("lookup"), findings)
     if source is None or ("lookup" in entries and lookup is None):
         return None
+    _check_sense(source, entries, findings)
     kind, said = entries.text("type", "text"), entries.text("is")
     return Field(
         group,
@@ -93,6 +99,20 @@ def _from_entries(
         lookup=lookup,
         default=entries.text("default") or None,
     )
+
+
+def _check_sense(source: Source, entries: Entries, findings: Findings) -> None:
+    expression = source.text if isinstance(source, Expression) else ""
+    pairs = entries.value("lookup")
+    texts = [(key, scalar) for key in ("text", "default") if (scalar := entries.scalar(key))]
+    if isinstance(pairs, Block) and isinstance(source, Expression):
+        sense.check_lookup(source, (key for key, _ in pairs.pairs), findings)
+        texts += [("lookup", value) for _, value in pairs.pairs if isinstance(value, Scalar)]
+    for key, scalar in texts:
+        sense.check_text(key, scalar, expression, findings)
+    template = entries.scalar("template")
+    if template and isinstance(source, Template):
+        sense.check_template(source, template, findings)
 
 
 def _sources() -> str:

@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Protocol
 
+from bridge.mapping.advice import synonym
+
 
 class Severity(StrEnum):
     """How much a finding matters."""
@@ -68,14 +70,28 @@ class TooManyFindings(Exception):
 class Findings:
     """Collects the findings of one file; raises TooManyFindings at the last one it takes."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, active: bool = False) -> None:
         self.path = path
+        self._active = active
         self._found: list[Finding] = []
         self._refused: set[tuple[int, int]] = set()
 
     def error(self, place: Place, code: str, message: str, *, caret: str = "") -> None:
         """Record that the mapping can't run as written."""
         self._add(place, code, Severity.ERROR, message, caret)
+
+    def nonsense(self, place: Place, code: str, message: str) -> None:
+        """Record an error of a mapping that runs and surely sends nonsense or fails for every event.
+
+        It keeps a mapping from being activated, and never stops one that is active.
+        """
+        if not self._active:
+            self._add(place, code, Severity.ERROR, message)
+
+    def refuse(self, place: Place) -> None:
+        """Take no finding at this place from now on, nor keep the one that is there."""
+        self._refused.add((place.line, place.column))
+        self._found = [found for found in self._found if not _same_place(found, place)]
 
     def warning(self, place: Place, code: str, message: str) -> None:
         """Record that the mapping runs, but hardly as meant."""
@@ -123,13 +139,14 @@ def _same_place(one: Place, other: Place) -> bool:
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """Return `; did you mean x?` for the nearest of the words, or an empty text where none is near.
+    """Return `; did you mean x?` for the word that is meant or nearest, or an empty text where none is near.
 
     Case is not looked at, because `payment_created` is as near to PAYMENT_CREATED as can be.
     """
     by_lower = {known.lower(): known for known in words}
-    close = get_close_matches(word.lower(), by_lower, 1, 0.7)
-    return f"; did you mean {by_lower[close[0]]}?" if close else ""
+    close = [by_lower[lower] for lower in get_close_matches(word.lower(), by_lower, 1, 0.7)]
+    meant = synonym(word, by_lower.values()) or (close[0] if close else None)
+    return f"; did you mean {meant}?" if meant else ""
 
 
 def shown(word: str, length: int = 60) -> str:

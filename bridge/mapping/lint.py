@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
+from bridge.mapping.advice import invisible
 from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.asaas_fields import doubt, entities_of
 from bridge.mapping.cases import SampleUnreadable, read_sample
 from bridge.mapping.document import Block, Node, Scalar, Sequence
 from bridge.mapping.expressions import Expression
-from bridge.mapping.findings import Findings, did_you_mean, shown
-from bridge.mapping.parts import Case, Compare, Condition, Field, Group, Route, Sample, Template, covers
+from bridge.mapping.findings import Findings, Spot, did_you_mean, shown
+from bridge.mapping.parts import (
+    Case,
+    Compare,
+    Condition,
+    Field,
+    Group,
+    Holds,
+    Mapping,
+    Route,
+    Sample,
+    Template,
+    covers,
+)
 from bridge.mapping.values import typed
 
 _FAMILY = re.compile(r"[A-Z][A-Z_]*_\*")
@@ -32,12 +46,14 @@ def check_events(events: Iterable[Scalar], findings: Findings) -> tuple[str, ...
         name = scalar.text
         is_family = _FAMILY.fullmatch(name) is not None
         if name not in EVENTS and not (is_family and any(covers((name,), event) for event in EVENTS)):
-            families = {f"{event.family}_*" for event in EVENTS.values()}
-            findings.error(
-                scalar,
-                "events.unknown",
-                f"Asaas has no event {shown(name)}{did_you_mean(name, [*EVENTS, *families])}",
-            )
+            families = {f"{event.family}_*" for event in EVENTS.values()} if "*" in name else set()
+            hint = did_you_mean(name, families or EVENTS)
+            words = re.findall(r"[^\s,;]+", name)
+            if re.match(r"(?i)(customer|cliente)", name):
+                hint = "; it sends none about customers, so listen to PAYMENT_CREATED"
+            elif len(words) > 1 and EVENTS.keys() >= set(words):
+                hint = f"; write a list: [{', '.join(words)}]"
+            findings.error(scalar, "events.unknown", f"Asaas has no event {shown(name)}{hint}")
         elif covers(good, name.removesuffix("*")) or name in good:
             findings.warning(scalar, "events.repeated", f"{name} is named already, alone or by its family; delete it")
         else:
@@ -105,8 +121,14 @@ def check_paths(expressions: Iterable[Expression], events: tuple[str, ...], find
     entities = entities_of(events)
     for expression in expressions:
         for path in sorted(path for path in expression.paths if path):
-            doubtful = doubt(path, entities)
-            if doubtful:
+            doubtful = doubt(path, entities, alone=expression.text.strip() == ".".join(path))
+            if not doubtful:
+                continue
+            word = next((step for step in path if step in expression.double_quoted), None)
+            if word is not None and doubtful[0] in {"path.unknown", "path.unknown_name"}:
+                message = f"double quotes name a field, and no field is named \"{word}\"; for the text write '{word}'"
+                findings.nonsense(expression, "expression.double_quotes", message)
+            else:
                 findings.warning(expression, *doubtful)
 
 
@@ -126,9 +148,43 @@ def check_cases(cases: Iterable[Case], keys: frozenset[str], root: Path | None, 
                 )
 
 
+def check_overlap(mapping: Mapping, other: Mapping, findings: Findings) -> None:
+    """Warn that two mappings send the same event to the same destination; a note where their filters may divide it."""
+    names = dict.fromkeys((*EVENTS, *mapping.events, *other.events))
+    both = [
+        name
+        for name in names
+        if mapping.listens_to(name)
+        and other.listens_to(name)
+        and not name.endswith("*")
+        and mapping.destination(name) == other.destination(name)
+    ]
+    if mapping.account != other.account or mapping.name == other.name or not both:
+        return
+    where = mapping.destination(both[0])
+    message = f"{PurePath(other.path).name} sends {both[0]} to {where} too, as {PurePath(mapping.path).name} does"
+    more = f", and so with {len(both) - 1} more" if len(both) > 1 else ""
+    if mapping.filter is None or other.filter is None or _said(mapping.filter) == _said(other.filter):
+        message += f"{more}, so Clint gets it twice; take it out of one, or divide them by a filter"
+        findings.warning(Spot(1, 1), "mapping.overlap", message)
+    else:
+        message += f"{more}; what passes both filters reaches Clint twice"
+        findings.note(Spot(1, 1), "mapping.overlap", message)
+
+
+def _said(condition: Condition) -> tuple[Any, ...]:
+    """Return what a filter says, wherever it stands in its file."""
+    return (condition.text, *map(_said, condition.conditions)) if isinstance(condition, Group) else (condition.text,)
+
+
 def check_traps(root: Node | None, findings: Findings) -> None:
-    """Warn of unquoted texts that other readers of YAML take for something else."""
+    """Warn of unquoted texts that other readers of YAML take for something else, and of invisible characters."""
     for scalar in _scalars(root):
+        if what := invisible(scalar.text):
+            findings.warning(scalar, "yaml.invisible", f"{shown(scalar.text)} holds {what}; delete it or write a space")
+        if re.match(r"[\d{]", scalar.comment) and not findings.speaks_of(scalar):
+            message = f"` #` begins a comment, so only {shown(scalar.text)} is read; put the text in quotes"
+            findings.warning(scalar, "yaml.comment", message)
         for pattern, meaning in _TRAPS:
             if scalar.plain and pattern.fullmatch(scalar.text) and not findings.speaks_of(scalar):
                 findings.warning(
@@ -151,15 +207,19 @@ def _scalars(root: Node | None) -> Iterator[Scalar]:
             stack.extend(part for pair in node.pairs for part in pair)
 
 
+def comparisons_of(condition: Condition | None) -> Iterator[Compare | Holds]:
+    """Return every condition of a filter that is no group."""
+    if isinstance(condition, Group):
+        for inner in condition.conditions:
+            yield from comparisons_of(inner)
+    elif condition is not None:
+        yield condition
+
+
 def expressions_of_condition(condition: Condition | None) -> Iterator[Expression]:
     """Return every expression of a filter."""
-    if isinstance(condition, Compare):
-        yield condition.field
-    elif isinstance(condition, Group):
-        for inner in condition.conditions:
-            yield from expressions_of_condition(inner)
-    elif condition is not None:
-        yield condition.expression
+    for one in comparisons_of(condition):
+        yield one.field if isinstance(one, Compare) else one.expression
 
 
 def expressions_of_fields(fields: Iterable[Field]) -> Iterator[Expression]:

@@ -209,6 +209,8 @@ class Known:
     """The directory of the mappings, where `samples/` is looked for."""
     reads_back: bool = True
     """Whether deals can be read back from Clint, which `verify` needs."""
+    active: bool = False
+    """Whether the text is active already: it goes on whatever lint says of what it sends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ paths that its current value may come from.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 Path = tuple[str, ...]
@@ -32,6 +33,33 @@ def paths_read(tree: dict[str, Any]) -> frozenset[Path]:
     return frozenset(longest | ({()} & reader.whole))
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of an expression and where its value may come from."""
+
+    node: dict[str, Any]
+    scope: Scope
+
+
+def compared(tree: dict[str, Any]) -> list[tuple[str, Part, Part]]:
+    """Return the operator and the two sides of every comparison of the expression."""
+    reader = _Reader()
+    reader.visit(tree, _ROOT)
+    return reader.compared
+
+
+def indexed(tree: dict[str, Any]) -> list[Part]:
+    """Return what an index or a slice of the expression is taken from."""
+    reader = _Reader()
+    reader.visit(tree, _ROOT)
+    return reader.indexed
+
+
+def whole(tree: dict[str, Any]) -> Part:
+    """Return the expression itself as a part."""
+    return Part(tree, _Reader().visit(tree, _ROOT))
+
+
 def _leads_to(path: Path, other: Path) -> bool:
     return len(other) > len(path) and other[: len(path)] == path
 
@@ -40,6 +68,8 @@ class _Reader:
     def __init__(self) -> None:
         self.read: set[Path] = set()
         self.whole: set[Path] = set()
+        self.compared: list[tuple[str, Part, Part]] = []
+        self.indexed: list[Part] = []
 
     def visit(self, node: dict[str, Any], scope: Scope) -> Scope:
         """Record what the node reads in the scope, and return where its value may come from."""
@@ -50,7 +80,14 @@ class _Reader:
             case "subexpression" | "index_expression" | "pipe":
                 for child in children:
                     scope = self.visit(child, scope)
+                    if kind == "index_expression" and child is children[0]:
+                        self.indexed.append(Part(child, scope))
                 return scope
+            case "comparator":
+                left, right = (Part(child, self.visit(child, scope)) for child in children)
+                self.use(left.scope | right.scope)
+                self.compared.append((node["value"], left, right))
+                return _NOTHING
             case "current" | "identity":
                 return scope
             case "index" | "slice":
@@ -63,7 +100,7 @@ class _Reader:
                 return frozenset().union(*(self.visit(child, scope) for child in children))
             case "function_expression":
                 return self._call(node, scope)
-            case _:  # comparators, not, literals, multi-selects: their children are read, their value is new
+            case _:  # not, literals, multi-selects: their children are read, their value is new
                 for child in children:
                     self.use(self.visit(child, scope))
                 return _NOTHING

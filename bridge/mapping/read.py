@@ -7,11 +7,13 @@ an error, so whatever runs was whole when it was read.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Literal, cast
 
-from bridge.mapping import lint
+from bridge.mapping import lint, sense
 from bridge.mapping.cases import build_cases
 from bridge.mapping.conditions import build_condition
 from bridge.mapping.context import WORKED_OUT
@@ -20,7 +22,7 @@ from bridge.mapping.document import MAX_CHARACTERS, Block, Sequence, read_docume
 from bridge.mapping.entries import Entries, read_entries
 from bridge.mapping.expressions import Expression
 from bridge.mapping.fields import build_fields
-from bridge.mapping.findings import Findings, Spot, TooManyFindings
+from bridge.mapping.findings import Finding, Findings, Spot, TooManyFindings
 from bridge.mapping.parts import (
     FETCHABLE,
     GROUPS,
@@ -36,11 +38,13 @@ from bridge.mapping.spec import MAPPING, ROUTE
 
 _MAX_BYTES = 4 * MAX_CHARACTERS
 _SUFFIXES = (".yaml", ".yml")
+_MISNAMED = re.compile(r"\.ya?ml(\.te?xt)?$|\.yam$|\.ymal$", re.IGNORECASE)
+"""Endings that an editor or a slip makes of .yaml; a copy such as x.yaml.bak is meant."""
 
 
 def read_mapping(text: str, path: str, known: Known) -> ReadMapping:
     """Return the mapping that a text describes, or None where it can't run, and everything found in it."""
-    findings = Findings(path)
+    findings = Findings(path, active=known.active)
     mapping = None
     try:
         mapping = _read(text, path, known, findings)
@@ -64,12 +68,14 @@ def _read(text: str, path: str, known: Known, findings: Findings) -> Mapping | N
 def read_directory(directory: Path, known: Known) -> list[ReadMapping]:
     """Return what became of each mapping file of a directory (not of those below it), in the order of the names."""
     try:
-        paths = sorted(path for path in directory.iterdir() if path.suffix in _SUFFIXES and path.is_file())
+        files = sorted(path for path in directory.iterdir() if path.is_file())
     except OSError as error:
         why = f"the directory can't be read ({error.strerror}); set BRIDGE_MAPPINGS_DIR, or run: bridge mappings init"
         return [_unreadable(str(directory), why)]
+    paths = [path for path in files if path.suffix in _SUFFIXES]
     read = [read_file(path, known) for path in paths]
-    return [*read, *_same_names(paths)]
+    unread = [ReadMapping(str(path), None, found) for path in files if (found := _misnamed(path))]
+    return [*with_overlaps(read), *_same_names(paths), *unread]
 
 
 def read_file(path: Path, known: Known) -> ReadMapping:
@@ -83,7 +89,8 @@ def read_file(path: Path, known: Known) -> ReadMapping:
         return _unreadable(str(path), f"the file can't be read ({error.strerror}); check its permissions")
     except UnicodeDecodeError:
         return _unreadable(str(path), "the file is not UTF-8; save it as UTF-8")
-    return read_mapping(text, str(path), known)
+    read = read_mapping(text, str(path), known)
+    return replace(read, findings=(*_misnamed(path), *read.findings))
 
 
 def _unreadable(path: str, message: str) -> ReadMapping:
@@ -98,6 +105,35 @@ def _same_names(paths: Iterable[Path]) -> list[ReadMapping]:
     return [
         _unreadable(str(path), f"{first[path.stem].name} has the same name {path.stem}; rename one") for path in twice
     ]
+
+
+def _misnamed(path: Path) -> tuple[Finding, ...]:
+    right = _MISNAMED.sub(".yaml", path.name)
+    if right == path.name or path.suffix in _SUFFIXES:
+        return ()
+    findings = Findings(str(path))
+    message = f"{path.name} is not read: a mapping's name ends in .yaml; rename it to {right}"
+    findings.warning(Spot(1, 1), "file.name", message)
+    return findings.in_order()
+
+
+def with_overlaps(read: Iterable[ReadMapping], others: Iterable[Mapping] = ()) -> list[ReadMapping]:
+    """Return what was read, with a warning where an enabled mapping sends an event that another one sends there too.
+
+    `others` are mappings that are active beside them.
+    """
+    before = [other for other in others if other.enabled]
+    result = []
+    for one in read:
+        mapping = one.mapping
+        if mapping is not None and mapping.enabled:
+            findings = Findings(one.path)
+            for other in before:
+                lint.check_overlap(mapping, other, findings)
+            one = replace(one, findings=(*one.findings, *findings.in_order()))
+            before.append(mapping)
+        result.append(one)
+    return result
 
 
 class _Reader:
@@ -182,6 +218,13 @@ class _Reader:
             lint.check_fields(self._fields, contact, findings, whole=self._complete and self._contact_is_whole(contact))
         lint.check_routes((route for route, _ in self._routes if route.events), self._events, findings)
         lint.check_paths(self._expressions(), self._events, findings)
+        conditions = list(lint.comparisons_of(self._filter))
+        for expression in self._expressions():
+            sense.check_expression(expression, findings)
+        for condition in conditions:
+            sense.check_condition(condition, findings)
+        sense.check_events(conditions, self._events, findings)
+        sense.check_splits(self._expressions(), findings)
         tests = entries.value("tests")
         if entries.whole and not (isinstance(tests, Sequence) and tests.items):
             findings.warning(entries.node, "tests.none", "no tests; add one, so that a change can't break it unseen")

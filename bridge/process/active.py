@@ -25,7 +25,7 @@ LOOK_EVERY_MS = 500
 GONE_AFTER_MS = 3_000
 """How long a file must be gone before its mapping is removed: editors and git replace a file by removing it first, and
 the events of that moment would pass the mapping by."""
-_ANYTHING = Known(None, None)
+_ANYTHING = Known(None, None, active=True)
 _OF_FILES = frozenset({"file", revisions.WITH_FILE})
 
 
@@ -107,7 +107,7 @@ class MappingFiles:
         """Return every file's mapping or findings as they are now."""
         seen = {
             str(path): (stat.st_mtime_ns, stat.st_size)
-            for path in sorted(self._directory.glob("*.y*ml"))
+            for path in sorted(self._directory.glob("[!.]*.[yY]*"))
             for stat in [path.stat()]
         }
         known = self._known if isinstance(self._known, Known) else self._known()
@@ -130,14 +130,14 @@ class MappingFiles:
         if away or (self._imported == self._seen and not self._gone_ms):
             return read
         now_ms = self._clock_ms()
-        texts = {Path(item.path).stem: item.text for item in read}
+        there = {Path(item.path).stem for item in read}
+        texts = {Path(item.path).stem: item.text for item in read if item.mapping is not None}
         authors = {Path(item.path).stem: _owner(Path(item.path)) for item in read if item.mapping is not None}
-        good = {Path(item.path).stem for item in read if item.mapping is not None}
         with self._journal.database.write() as connection:
-            gone = [r.mapping for r in revisions.active(connection) if r.origin in _OF_FILES and r.mapping not in texts]
+            gone = [r.mapping for r in revisions.active(connection) if r.origin in _OF_FILES and r.mapping not in there]
             since = {name: self._gone_ms.get(name, now_ms) for name in gone}
             stay_gone = [name for name in gone if now_ms - since[name] >= GONE_AFTER_MS]
-            for name in [*sorted(good), *stay_gone]:
+            for name in [*sorted(texts), *stay_gone]:
                 text = texts.get(name)
                 author = authors.get(name, "")
                 fresh = revisions.import_text(connection, name, text, "file", author, now_ms)

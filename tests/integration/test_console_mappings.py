@@ -177,6 +177,42 @@ def test_switching_off_changes_one_line(console: Console) -> None:
     assert "enabled: true" in (newest(console).text or "")
 
 
+def test_a_mapping_that_sends_nonsense_can_be_switched_off_and_not_on(console: Console) -> None:
+    """It became active before lint knew; off it does no harm."""
+    text = passing(console) + "organization: {nome: {text: customer.name}}\n"
+    with console.journal.database.write() as connection:
+        revisions.import_text(connection, "cobranca", text, "console", "", console.clock())
+    browser = console.operator()
+    off = browser.post("/mappings/cobranca/switch", on="0")
+    on = browser.post("/mappings/cobranca/switch", on="1")
+
+    assert (off.status_code, on.status_code) == (303, 422)
+    assert "enabled: false" in (newest(console).text or "")
+
+
+def test_the_list_names_a_file_that_is_not_read(console: Console) -> None:
+    """An editor of Windows saved it as a text."""
+    file_of(console).with_name("nova.yaml.txt").write_text(GOOD)
+
+    assert "rename it to nova.yaml" in console.operator().get("/mappings").text
+
+
+def test_the_editor_says_which_other_mapping_sends_the_same(console: Console) -> None:
+    """The set of files is more than each of them."""
+    text = GOOD.replace("PAYMENT_RECEIVED", "PAYMENT_*").replace(
+        "filter:\n  all:\n    - {field: payment.value, at_least: 5}\n", ""
+    )
+    with console.journal.database.write() as connection:
+        revisions.import_text(connection, "outra", text, "console", "", console.clock())
+    found = (
+        console.operator().post("/mappings/live/lint", text=passing(console), name="cobranca").get_json()["findings"]
+    )
+
+    assert [one["message"].partition(" sends")[0] for one in found if one["code"] == "mapping.overlap"] == [
+        "outra.yaml"
+    ]
+
+
 def test_history_shows_differences_and_brings_a_text_back(console: Console) -> None:
     """A restore is a new revision with the old text; one that was begun before another save is refused."""
     browser, first = console.operator(), newest(console)

@@ -73,6 +73,28 @@ def test_a_file_that_can_not_run_leaves_its_last_good_revision(journal: Journal,
     assert active(journal) == {"criada": 2, "paga": 1}
 
 
+@pytest.mark.parametrize("twin", ["paga.yml", "paga.YAML"])
+def test_a_file_of_the_same_name_empties_no_mapping(journal: Journal, tmp_path: Path, twin: str) -> None:
+    """What is said of the second file is no text of the first."""
+    write(tmp_path / "paga.yaml", TEXT, 1)
+    write(tmp_path / twin, TEXT, 1)
+    files(journal, tmp_path).import_changed()
+
+    assert active(journal) == {"paga": 1}
+
+
+def test_an_active_mapping_that_lint_would_refuse_today_goes_on(journal: Journal, tmp_path: Path) -> None:
+    """A newer version knows more nonsense; the file is refused, and no event is held back."""
+    text = TEXT + "deal: {nome: {text: customer.name}}\n"
+    with journal.database.write() as connection:
+        revisions.import_text(connection, "paga", text, "file", "", NOW_MS)
+    write(tmp_path / "paga.yaml", text, 1)
+    (read,) = files(journal, tmp_path).import_changed()
+
+    assert read.mapping is None
+    assert active(journal) == {"paga": 1}
+
+
 def test_a_revision_of_the_console_stays_when_the_file_does_not_change(journal: Journal, tmp_path: Path) -> None:
     """Nor is a mapping of the console removed because no file has its name."""
     write(tmp_path / "paga.yaml", TEXT, 1)

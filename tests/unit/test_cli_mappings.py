@@ -80,7 +80,7 @@ def test_lint_prints_path_line_column_and_the_caret(root: Path) -> None:
     assert result.exit_code == 1
     assert result.stdout == (
         f"{root}/pago.yaml:9:24: expression.syntax: expression 'money(payment..value)' has '.' where it can't stand; "
-        "quote texts with '...'\n    money(payment..value)\n                  ^\n"
+        "a name stands on both sides of a dot\n    money(payment..value)\n                  ^\n"
         "1 mapping: 1 error, 0 warnings, 0 notes\n"
     )
 
@@ -121,6 +121,16 @@ def test_lint_takes_files_and_directories(root: Path, tmp_path_factory: pytest.T
     (other / "x.yaml").write_text("nope")
 
     assert "2 mappings: 1 error" in bridge("lint", str(other), str(root / "pago.yaml")).stdout
+
+
+def test_lint_of_files_sees_what_two_of_them_send_twice(root: Path) -> None:
+    """As in a directory."""
+    (root / "outro.yaml").write_text(GOOD)
+
+    said = bridge("lint", str(root / "outro.yaml"), str(root / "pago.yaml"))
+
+    assert said.exit_code == 1
+    assert "mapping.overlap: outro.yaml sends" in said.stdout
 
 
 def test_lint_can_leave_the_environment_aside(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

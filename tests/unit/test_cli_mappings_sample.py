@@ -36,10 +36,11 @@ def test_sample_of_the_newest_event_is_written_and_can_be_tested(commands: Comma
     commands.has_mapping(
         "paga",
         "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'a@example.com'\"}\ndeal: {valor: payment.value}\ntests:\n"
-        + said.out.replace("{}", "{valor: 7}"),
+        + said.out.replace("{}", "{email: a@example.com, valor: 7}"),
     )
     (read,) = read_directory(commands.mappings, Known(None, None, commands.mappings))
     assert read.mapping is not None
+    assert read.findings == ()
     assert [result.passed for result in run(read.mapping, commands.mappings)] == [True]
 
 
@@ -104,8 +105,23 @@ def test_sample_overwrites_only_by_force(commands: Commands, tmp_path: Path) -> 
     assert refused.err == f"the file is there already; {path}; choose --output, or add --force\n"
     assert path.read_text() == "mine"
     forced = commands.run("mappings", "sample", "PAYMENT_RECEIVED", "--output", str(path), "--force")
-    assert forced.status == 0
-    assert f"given: {path}" in forced.out
+    assert (forced.status, forced.out) == (0, ""), "lint would refuse a test with a file from outside"
+    assert str(commands.mappings) in forced.err
+
+
+@pytest.mark.parametrize("name", ["x.json", "a b.json", "10 #3.json", "com, vírgula.json", "a: b.json"])
+def test_printed_test_is_one_that_lint_takes(commands: Commands, name: str) -> None:
+    """As it was printed, whatever the file is named; run, it says what came out."""
+    with commands.journal() as journal:
+        keep(journal, incoming(body=json.dumps({"event": "PAYMENT_RECEIVED", "payment": {"value": 7}})))
+    said = commands.run("mappings", "sample", "PAYMENT_RECEIVED", "--output", str(commands.mappings / name))
+    commands.has_mapping("paga", f"events: [PAYMENT_RECEIVED]\ncontact: {{email: \"'a@b.c'\"}}\ntests:\n{said.out}")
+    (read,) = read_directory(commands.mappings, Known(None, None, commands.mappings))
+
+    assert read.findings == ()
+    assert read.mapping is not None
+    (result,) = run(read.mapping, commands.mappings)
+    assert [(one.what, one.actual) for one in result.differences] == [("email", "'a@b.c'")]
 
 
 @pytest.mark.parametrize(

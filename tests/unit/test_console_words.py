@@ -52,7 +52,8 @@ def codes_of_findings() -> set[str]:
         found |= {text for text in texts if isinstance(text, str) and code.fullmatch(text)}
         # Also of a family that has no words yet.
         calls = (one for one in nodes if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute))
-        said = (one.args[1] for one in calls if one.func.attr in {"error", "warning", "note"} and len(one.args) > 1)  # type: ignore[attr-defined]
+        kinds = {"error", "nonsense", "warning", "note"}
+        said = (one.args[1] for one in calls if one.func.attr in kinds and len(one.args) > 1)  # type: ignore[attr-defined]
         found |= {str(one.value) for one in said if isinstance(one, ast.Constant)}
     return found
 

@@ -80,7 +80,7 @@ def value_of(field: str, payment: dict[str, Any]) -> Any:
         ('{template: "Cobrança {payment.id}"}', {}, "-"),
         ('{template: "Cobrança {payment.id}", default: sem número}', {}, "sem número"),
         ('{template: "{payment.value} de {money(payment.value)}"}', {"value": 10.0}, "10 de 10.00"),
-        ('{template: "{{payment.id}} {payment.id}}}"}', {"id": "1"}, "{payment.id} 1}"),
+        ('{template: "{{x}} {payment.id}}}"}', {"id": "1"}, "{x} 1}"),
         ("{template: \"{ {a: payment.id}.a } {default(payment.x, '}')}\"}", {"id": "1"}, "1 }"),
         ("{template: \"{default(payment.x, '\\\\'}')}\"}", {}, "'}"),
         ('{template: "{payment.split[?v == `1`] | [0].id}"}', {"split": [{"v": 1, "id": "s"}]}, "s"),

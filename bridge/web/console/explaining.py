@@ -20,7 +20,7 @@ from bridge.mapping.dates import brasilia_day
 from bridge.mapping_cases.explained import explained
 from bridge.runtime import Runtime
 
-_ANYTHING = Known(None, None)
+_ANYTHING = Known(None, None, active=True)
 
 
 @dataclass(frozen=True, slots=True)

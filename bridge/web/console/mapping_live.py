@@ -16,7 +16,7 @@ from flask.typing import ResponseReturnValue
 from bridge import enrichment, mapping_cases
 from bridge.errors import BridgeError
 from bridge.journal import reading
-from bridge.mapping import Mapping, ReadMapping, read_mapping
+from bridge.mapping import Mapping, ReadMapping, read_mapping, with_overlaps
 from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.asaas_fields import known_fields
 from bridge.mapping.cases import SampleUnreadable, read_sample
@@ -108,9 +108,17 @@ def preview() -> ResponseReturnValue:
     )
 
 
+def read(name: str, text: str) -> ReadMapping:
+    """Read a text as the mapping of that name, with what the environment and the other active mappings know."""
+    runtime = frame.runtime()
+    others = [item.mapping for item in runtime.mappings.current() if item.mapping.name != name]
+    (found,) = with_overlaps([read_mapping(text, f"{name}.yaml", runtime.known)], others)
+    return found
+
+
 def _read() -> ReadMapping:
     text = request.form.get("text", "")[:MOST_TEXT].replace("\r\n", "\n")
-    return read_mapping(text, f"{request.form.get('name') or 'mapping'}.yaml", frame.runtime().known)
+    return read(request.form.get("name") or "mapping", text)
 
 
 def choices(mapping: Mapping | None) -> dict[str, list[tuple[str, str]]]:

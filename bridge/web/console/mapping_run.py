@@ -12,7 +12,8 @@ from bridge.mapping import Mapping
 from bridge.mapping.dates import BRASILIA
 from bridge.web.console import frame, tasks
 from bridge.web.console.jobs import of_number
-from bridge.web.console.mappings import author, read, revision_of
+from bridge.web.console.mapping_live import read
+from bridge.web.console.mappings import author, revision_of
 from bridge.web.console.work import work
 
 running = Blueprint("mappings_run", __name__)

@@ -6,7 +6,7 @@ from an older revision is refused with what the others changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from bridge import mapping_cases
 from bridge.errors import MappingChanged
 from bridge.journal import reading, revisions, rollups
 from bridge.journal.revisions import Revision
-from bridge.mapping import Mapping, ReadMapping, Severity, read_mapping
+from bridge.mapping import Mapping, Severity, read_mapping
 from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.difference import difference
 from bridge.mapping.entries import NAME
 from bridge.mapping.switching import switched
 from bridge.mapping_cases.checklist import integrations_of, keys_of
 from bridge.web.console import charts, frame, mapping_live
+from bridge.web.console.mapping_live import read
 from bridge.workbench.mapping_changes import file_text, save, writes_files
 
 mappings = Blueprint("mappings", __name__)
@@ -55,11 +56,6 @@ def directory() -> Path:
     return found
 
 
-def read(name: str, text: str) -> ReadMapping:
-    """Read a text as the mapping of that name, with what the environment knows."""
-    return read_mapping(text, f"{name}.yaml", frame.runtime().known)
-
-
 def revision_of(name: str) -> Revision:
     """Return a mapping's active revision; the page is not found where there is none."""
     if not NAME.fullmatch(name):
@@ -85,8 +81,7 @@ def listed() -> ResponseReturnValue:
     broken = {
         Path(one.path).stem: tuple(
             (found.code, f"{found.line}:{found.column}: {found.message}")
-            for found in one.findings
-            if found.severity is Severity.ERROR
+            for found in [found for found in one.findings if found.severity is Severity.ERROR] or one.findings
         )
         for one in runtime.mapping_files.read()
         if one.mapping is None and Path(one.path) != directory()
@@ -196,7 +191,8 @@ def switch(name: str) -> ResponseReturnValue:
     active = revision_of(name)
     on = request.form.get("on") == "1"
     text = switched(active.text or "", on=on)
-    found = read(name, text)
+    # A mapping that sends nonsense can be switched off.
+    found = read_mapping(text, f"{name}.yaml", replace(frame.runtime().known, active=not on))
     if found.mapping is None or found.mapping.enabled is not on:
         return _editor(name, text, active.id, 422, refused="lint")
     if active.id != (frame.number(request.form.get("base")) or active.id):

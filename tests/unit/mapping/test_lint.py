@@ -9,9 +9,62 @@ from typing import Any
 import pytest
 import yaml
 
-from bridge.mapping import Known, Severity, read_mapping
+from bridge.mapping import Known, Severity, read_mapping, spec
+from bridge.mapping.advice import SYNONYMS
+from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.asaas_fields import values_of_path
+from bridge.mapping.context import build_context
+from bridge.mapping.findings import did_you_mean
+from bridge.mapping.functions import names
+from bridge.mapping_cases.explained import explained
 
 TABLES = Path(__file__).parents[2] / "compliance" / "lint"
+VALUED = (
+    "environment",
+    "payment.status",
+    "payment.billingType",
+    "subscription.status",
+    "subscription.cycle",
+    "customer.personType",
+)
+TODAY = "2026-12-05"
+PAYMENT = {
+    "id": "pay_1",
+    "customer": "cus_1",
+    "value": 129.9,
+    "netValue": 127.91,
+    "billingType": "PIX",
+    "status": "RECEIVED",
+    "dueDate": "2026-12-02",
+    "paymentDate": None,
+    "lastInvoiceViewedDate": "2026-12-02T18:07:00Z",
+    "invoiceNumber": "00001001",
+    "installmentNumber": 1,
+    "deleted": False,
+    "anticipated": False,
+    "split": [
+        {"id": "split-a", "walletId": "carteira-a", "percentualValue": 10, "status": "DONE"},
+        {"id": "split-b", "walletId": "carteira-b", "fixedValue": 15.5, "status": "DONE"},
+    ],
+}
+FETCHED = {
+    "customer": {"name": "Maria da Silva", "company": None, "email": "maria@example.com", "mobilePhone": "47996321478"}
+}
+NONSENSE = {
+    "condition.kind",
+    "expression.always_same",
+    "expression.date_as_text",
+    "expression.date_letters",
+    "expression.double_quotes",
+    "expression.index",
+    "expression.number_and_text",
+    "expression.quoted_path",
+    "field.text_is_expression",
+    "template.cut",
+    "template.literal",
+    "yaml.invisible",
+}
+"""Errors of a mapping that runs."""
 CASES = [
     pytest.param(case, id=f"{path.stem}: {case['name']}")
     for path in sorted(TABLES.glob("*.yaml"))
@@ -44,6 +97,45 @@ def test_text_gives_exactly_these_findings(case: dict[str, Any], root: Path) -> 
     assert found == case["findings"]
     assert (read.mapping is None) == any(one.severity is Severity.ERROR for one in read.findings)
     assert took_s < 5
+
+
+@pytest.mark.parametrize("case", [one for one in CASES if "fix" in one.values[0]])  # type: ignore[operator]
+def test_advice_that_is_followed_gives_a_mapping_that_works(case: dict[str, Any], root: Path) -> None:
+    """With `old` replaced by `new` there is no finding any more, and the event is sent with these values."""
+    old, new = case["fix"]
+    read = read_mapping(case["text"].replace(old, new), "m.yaml", Known(None, None, root))
+
+    assert [str(finding) for finding in read.findings] == []
+    assert read.mapping is not None
+    name = case.get("event", read.mapping.events[0])
+    context = build_context(name, "payment", PAYMENT, "default", "production", FETCHED, today=TODAY)
+    told = explained(read.mapping, context)
+    assert told["outcome"] == "sent", told
+    assert told["payload"].items() >= case.get("gives", {}).items()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_active_mapping_goes_on_whatever_it_sends(case: dict[str, Any], root: Path) -> None:
+    """What lint learned later stops no mapping that runs: only an error that was one before does."""
+    text = case.get("text", "")
+    errors = [one.code for one in read_mapping(text, "m.yaml", Known(None, None)).findings if one.severity == "error"]
+    read = read_mapping(text, "m.yaml", Known(None, None, active=True))
+
+    assert (read.mapping is not None) == (set(errors) <= NONSENSE)
+
+
+def test_synonym_leads_to_a_word_that_there_is() -> None:
+    """A key, operator, function, event or value, offered wherever it is one of the words that can be meant."""
+    tables = [*map(list, spec.TABLES.values()), list(names()), list(EVENTS)]
+    tables += [list(values_of_path(tuple(path.split(".")))) for path in VALUED]
+    pairs = [(right, wrong) for right, all_ in SYNONYMS.items() for wrong in all_.split()]
+    lost = [
+        (right, wrong)
+        for right, wrong in pairs
+        if not any(did_you_mean(wrong, table) == f"; did you mean {right}?" for table in tables if right in table)
+    ]
+
+    assert lost == []
 
 
 def test_there_are_at_least_sixty_cases() -> None:

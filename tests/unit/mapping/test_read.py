@@ -153,6 +153,65 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "name", ["paga.yaml.txt", "paga.YAML", "paga.Yml", "paga.yml.txt", "paga.yaml.TEXT", "paga.yam", "paga.ymal"]
+)
+def test_file_that_an_editor_named_otherwise_is_named(tmp_path: Path, name: str) -> None:
+    """It is not read, and with the name of the advice it is."""
+    (tmp_path / name).write_text(SMALL)
+
+    (read,) = read_directory(tmp_path, ANY)
+    (finding,) = read.findings
+    assert finding in read_file(tmp_path / name, ANY).findings, "also where lint is given the file by its name"
+    (tmp_path / name).rename(tmp_path / finding.message.rpartition(" ")[2])
+    (renamed,) = read_directory(tmp_path, ANY)
+
+    assert (read.mapping, finding.code, finding.severity) == (None, "file.name", Severity.WARNING)
+    assert renamed.mapping is not None
+
+
+@pytest.mark.parametrize("name", ["paga.yaml.bak", "paga.yaml~", ".paga.yaml.new", "paga.json", "leia.txt", "yaml"])
+def test_file_that_is_meant_to_be_no_mapping_is_not_named(tmp_path: Path, name: str) -> None:
+    """Copies and other files are nobody's slip."""
+    (tmp_path / name).write_text(SMALL)
+
+    assert read_directory(tmp_path, ANY) == []
+
+
+PIX = "filter: {field: payment.billingType, equals: PIX}\n"
+BOLETO = "filter: {field: payment.billingType, equals: BOLETO}\n"
+CONTACT = "contact: {email: customer.email}\n"
+ROUTE = "routes: [{events: [PAYMENT_OVERDUE], send_to: vencidas}]\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "severity"),
+    [
+        ("events: [PAYMENT_RECEIVED]\n", "events: [PAYMENT_*]\n", "warning"),
+        ("events: [PAYMENT_RECEIVED]\n" + PIX, "events: [PAYMENT_RECEIVED]\n", "warning"),
+        ("events: [PAYMENT_RECEIVED]\n" + PIX, "events: [PAYMENT_RECEIVED]\n\n" + PIX, "warning"),
+        ("events: [PAYMENT_RECEIVED]\n" + PIX, "events: [PAYMENT_RECEIVED]\n" + BOLETO, "note"),
+        ("events: [PAYMENT_OVERDUE]\nsend_to: vencidas\n", "events: [PAYMENT_*]\n" + ROUTE, "warning"),
+        ("events: [PAYMENT_OVERDUE]\n", "events: [PAYMENT_OVERDUE]\n" + ROUTE, None),
+        ("events: [PAYMENT_RECEIVED]\n", "events: [PAYMENT_OVERDUE]\n", None),
+        ("events: [PAYMENT_RECEIVED]\n", "events: [PAYMENT_RECEIVED]\naccount: matriz\n", None),
+        ("events: [PAYMENT_RECEIVED]\n", "events: [PAYMENT_RECEIVED]\nenabled: false\n", None),
+        ("events: [PAYMENT_RECEIVED]\n", "events: [PAYMENT_RECEIVED]\nsend_to: ganhas\n", None),
+    ],
+)
+def test_two_mappings_that_send_an_event_to_one_destination(
+    tmp_path: Path, first: str, second: str, severity: str | None
+) -> None:
+    """Clint would get the event twice; the finding names both files."""
+    (tmp_path / "a.yaml").write_text(first + CONTACT)
+    (tmp_path / "b.yaml").write_text(second + CONTACT)
+
+    found = [one for read in read_directory(tmp_path, ANY) for one in read.findings if one.code == "mapping.overlap"]
+
+    assert [one.severity for one in found] == ([severity] if severity else [])
+    assert all("a.yaml" in one.message and one.path.endswith("b.yaml") for one in found)
+
+
 def test_missing_directory_is_a_finding(tmp_path: Path) -> None:
     """Reading never raises."""
     (read,) = read_directory(tmp_path / "nope", ANY)
