@@ -36,6 +36,7 @@ def sqlite(url: str, pool_size: int) -> Engine:
             "synchronous = NORMAL",  # the log is brought to the disk when others may write: see log_sync
             f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
             "foreign_keys = ON",
+            "secure_delete = ON",  # what is deleted or replaced may be somebody's: see people
             f"busy_timeout = {BUSY_TIMEOUT_MS}",
         ):
             cursor.execute(f"PRAGMA {pragma}")

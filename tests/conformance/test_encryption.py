@@ -44,7 +44,7 @@ def fill(journal: Journal) -> None:
         journal, id_, DeliveryState.DEAD, due_ms=None, reason=f"refused {PERSON[2]}", read_back_detail=PERSON[1]
     )
     with journal.database.write() as connection:
-        write(connection, [Term(PERSON[0], Kind.SUBJECT, "default", "cus_1")])
+        write(connection, [Term(PERSON[0], Kind.EMAIL, "default", "cus_1")])
         for table in TABLES:
             assert sealed_columns(table)
 
@@ -56,7 +56,8 @@ def everything(url: str) -> str:
         names = sorted(metadata.tables)
         rows = [tuple(row) for name in names for row in connection.exec_driver_sql(f"SELECT * FROM {name}")]
     database.close()
-    files = Path(database.url.database or "").parent.glob("journal.db*") if database.is_sqlite else ()
+    path = Path(database.url.database or "")
+    files = path.parent.glob(f"{path.name}*") if database.is_sqlite else ()
     return "\n".join([*map(str, rows), *(path.read_bytes().decode("latin-1") for path in files)])
 
 
@@ -77,7 +78,7 @@ def test_no_person_stands_in_the_bytes(database_url: str) -> None:
         assert json.loads(row_of(journal, 1)["payload"])["nome"] == PERSON[1]
         assert row_of(journal, 1)["reason"] == f"refused {PERSON[2]}"
         with journal.database.read() as connection:
-            assert look_up(connection, PERSON[0]).subjects == ("cus_1",)
+            assert look_up(connection, PERSON[0]).subjects == (("default", "cus_1"),)
 
 
 def test_a_journal_from_before_the_key_reads_and_is_sealed_afterwards(database_url: str) -> None:
@@ -96,7 +97,7 @@ def test_a_journal_from_before_the_key_reads_and_is_sealed_afterwards(database_u
         assert steps[-1] == Progress(3, 3)
         assert found_in(events_of(journal)[0]["body"]) == list(PERSON)
         with journal.database.read() as connection:
-            assert look_up(connection, PERSON[0]).subjects == ("cus_1",)
+            assert look_up(connection, PERSON[0]).subjects == (("default", "cus_1"),)
             assert connection.scalar(select(delivery_table.c.attempts)) == 0
     assert found_in(everything(database_url)) == []
 
