@@ -151,8 +151,12 @@ class Runtime:
     def enricher(self) -> Enricher:
         """What fetches the objects that events point to."""
         lifetimes = Lifetimes(customer_s=self.settings.bridge_cache_ttl)
-        keyring = self.journal.database.keyring
-        return Enricher(self.asaas, Cache(self._redis_link, lifetimes, keyring=keyring, api_of=self._api_of))
+        more: dict[str, Any] = {"keyring": self.journal.database.keyring, "erasure_of": self._erasure}
+        return Enricher(self.asaas, Cache(self._redis_link, lifetimes, api_of=self._api_of, **more))
+
+    def _erasure(self) -> str:
+        with self.journal.database.read() as connection:
+            return keys.erasure(connection)
 
     def _api_of(self, account: str) -> str:
         client = self.asaas.get(account)

@@ -20,6 +20,7 @@ from typing import IO
 
 import httpx
 
+from bridge import private_files
 from bridge.certificates import nobody
 from bridge.cli.local import LOOPBACK
 from bridge.cli.mapping_source import starters
@@ -131,7 +132,7 @@ def take_directory(directory: Path) -> IO[bytes]:
             where=str(directory),
             mend="move them, or set BRIDGE_DATA_DIR",
         )
-    directory.mkdir(parents=True, exist_ok=True)
+    private_files.make_directory(directory)
     hold = mark.open("wb")
     try:
         fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge import failpoints
+from bridge import failpoints, private_files
 from bridge.errors import BridgeError
 from bridge.logs import logger
 from bridge.redaction import redact
@@ -47,6 +47,7 @@ class Invocation:
     def settings(self) -> Settings:
         """The environment as settings; raises SettingsError with all of its problems."""
         settings = Settings.from_env()
+        private_files.restrict(settings.bridge_data_dir)
         failpoints.arm(settings.bridge_failpoint)
         if settings.bridge_failpoint:
             log.critical(
@@ -136,8 +137,8 @@ def _fault(error: Exception) -> str:
     text = "".join(traceback.format_exception(error))
     path = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "./data") / FAULTS
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        private_files.make_directory(path.parent)
+        with open(path, "a", encoding="utf-8", errors="backslashreplace", opener=private_files.opener) as file:
             file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {redact(text)}\n")
     except OSError:
         return f"{what}; run it again with --debug to see where"

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Self
 
+from bridge import private_files
 from bridge.queueing.embedded import bound_to_parent
 
 FIRST_WAIT_S = 1.0
@@ -70,7 +71,8 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         if self._log_directory is not None:
-            self._log_directory.mkdir(parents=True, exist_ok=True)
+            private_files.make_directory(self._log_directory)
+            private_files.restrict(self._log_directory)
         try:
             self.tend()
         except BaseException:
@@ -127,7 +129,7 @@ class Supervisor:
                 )
                 kept.reader.start()
         else:
-            with (self._log_directory / f"{child.name}.log").open("ab") as log:
+            with open(self._log_directory / f"{child.name}.log", "ab", opener=private_files.opener) as log:
                 kept.process = self._launch(child, log)
         kept.started_s = time.monotonic()
 

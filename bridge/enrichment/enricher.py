@@ -53,17 +53,19 @@ class Enricher:
         """Return for each of them the objects by name, or the error."""
         known: dict[Key, Outcome] = {}
         troubles = _Troubles()
-        self._learn({(a, n, i) for a, ids in wanted for n, i in ids.items() if i != LATER}, known, troubles)
+        erasure = self._erasure(wanted)
+        self._learn({(a, n, i) for a, ids in wanted for n, i in ids.items() if i != LATER}, known, troubles, erasure)
         later = [_follow(account, ids, known) for account, ids in wanted]
-        self._learn({key for keys in later for key in keys.values()}, known, troubles)
+        self._learn({key for keys in later for key in keys.values()}, known, troubles, erasure)
         return [_assemble(account, ids, known, follow) for (account, ids), follow in zip(wanted, later, strict=True)]
 
     def at_hand(self, wanted: Sequence[Wanted]) -> list[dict[str, Any] | BridgeError | None]:
         """Return for each of them the objects by name where no request is needed for that, else None."""
         known: dict[Key, Outcome] = {}
-        self._recall({(a, n, i) for a, ids in wanted for n, i in ids.items() if i != LATER}, known)
+        erasure = self._erasure(wanted)
+        self._recall({(a, n, i) for a, ids in wanted for n, i in ids.items() if i != LATER}, known, erasure)
         later = [_follow(account, ids, known) for account, ids in wanted]
-        self._recall({key for keys in later for key in keys.values()}, known)
+        self._recall({key for keys in later for key in keys.values()}, known, erasure)
         pairs = zip(wanted, later, strict=True)
         return [
             _assemble(account, ids, known, follow) if _is_known(account, ids, known, follow) else None
@@ -74,17 +76,21 @@ class Enricher:
         """Forget these objects, so that the next fetch asks Asaas: for a replay after somebody mended the customer."""
         self._cache.forget((account, name, object_id) for name, object_id in wanted.items() if object_id != LATER)
 
-    def _learn(self, keys: Iterable[Key], known: dict[Key, Outcome], troubles: _Troubles) -> None:
-        missing = self._recall(keys, known)
+    def _erasure(self, wanted: Sequence[Wanted]) -> str:
+        return self._cache.erasure() if any(ids for _, ids in wanted) else ""
+
+    def _learn(self, keys: Iterable[Key], known: dict[Key, Outcome], troubles: _Troubles, erasure: str) -> None:
+        missing = self._recall(keys, known, erasure)
         if not missing:
             return
         fetched = dict(
             zip(missing, _each(lambda key: self._fetch_one(key, troubles), missing, self._at_once), strict=True)
         )
         known.update(fetched)
-        self._cache.write({key: value for key, value in fetched.items() if not isinstance(value, BridgeError)})
+        found = {key: value for key, value in fetched.items() if not isinstance(value, BridgeError)}
+        self._cache.write(found, erasure)
 
-    def _recall(self, keys: Iterable[Key], known: dict[Key, Outcome]) -> list[Key]:
+    def _recall(self, keys: Iterable[Key], known: dict[Key, Outcome], erasure: str) -> list[Key]:
         """Add to `known` what needs no request; return what does."""
         new = sorted(set(keys) - set(known))
         for key in new:
@@ -94,7 +100,7 @@ class Enricher:
                 known[key] = error
         asked = [key for key in new if key not in known]
         if asked:
-            known.update(self._cache.read(asked))
+            known.update(self._cache.read(asked, erasure))
         return [key for key in asked if key not in known]
 
     def _fetch_one(self, key: Key, troubles: _Troubles) -> Outcome:

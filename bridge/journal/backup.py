@@ -13,6 +13,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bridge import private_files
 from bridge.errors import JournalError
 
 _BUSY_S = 5.0
@@ -27,9 +28,8 @@ def back_up(journal: Path, target: Path) -> int:
         raise JournalError(f"{target} is there already", mend="name a file that is not there yet")
     unfinished = target.with_name(f"{target.name}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Events hold personal data: the copy is nobody else's, whatever the umask says.
-        os.close(os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
+        private_files.make_directory(target.parent)
+        os.close(private_files.opener(str(unfinished), os.O_CREAT | os.O_TRUNC | os.O_WRONLY))
         with closing(_opened(journal)) as source, closing(sqlite3.connect(unfinished)) as copy:
             source.backup(copy)  # in one go: step by step it would begin anew with each commit
             copy.execute("PRAGMA journal_mode=DELETE")
@@ -62,13 +62,13 @@ def restore(copy: Path, journal: Path) -> Path | None:
     check(copy)
     aside = None
     try:
-        journal.parent.mkdir(parents=True, exist_ok=True)
+        private_files.make_directory(journal.parent)
         if journal.exists():
             _close_log(journal)
             aside = journal.with_name(f"{journal.name}.{datetime.now(UTC):%Y%m%dT%H%M%S}")
             journal.rename(aside)
-        shutil.copyfile(copy, journal)
-        journal.chmod(0o600)
+        with copy.open("rb") as source, open(journal, "wb", opener=private_files.opener) as file:
+            shutil.copyfileobj(source, file)
     except OSError as error:
         raise JournalError(f"the copy could not be put back: {error}", where=str(journal)) from error
     return aside

@@ -153,9 +153,9 @@ def _places(connection: Connection, text: str) -> list[_Condition]:
         places.append(c.id == int(text))
     found = search.look_up(connection, text)
     if found.objects:
-        places.append(c.object_id.in_(found.objects))
+        places.append(search.of(events, "object_id", found.objects))
     if found.subjects:
-        places.append(c.subject.in_(found.subjects))
+        places.append(search.of(events, "subject", found.subjects))
     return places
 
 

@@ -106,6 +106,14 @@ class Database:
         except sqlite3.Error as error:
             raise JournalError(f"the journal's log can't be copied into its file: {error}") from error
 
+    def clear_log(self) -> bool:
+        """Empty SQLite's write-ahead log, where older versions of rows stand; return False where a reader needs it."""
+        if not self.is_sqlite:
+            return True
+        with self._in_turn(), _translated(), closing(self.engine.raw_connection()) as raw:
+            (busy, _, _) = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
     def _to_disk(self) -> None:
         if self.is_sqlite and self.url.database is not None:
             to_disk(self.url.database)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import select
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import InvalidatePoolError
 
+from bridge import private_files
 from bridge.errors import JournalError
 from bridge.journal.write_turn import BUSY_TIMEOUT_MS
 
@@ -19,9 +23,21 @@ CHECKPOINT_PAGES = 20_000
 def sqlite(url: str, pool_size: int) -> Engine:
     """Return an engine for a journal on SQLite, which raises JournalError where its file can't have a log beside it."""
     path = make_url(url).database
+    if path in {":memory:", ""}:
+        path = None
     if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        file = Path(path)
+        private_files.make_directory(file.parent)
+        for there in file.parent.glob(f"{glob.escape(file.name)}*"):  # the log, locks, what was restored over
+            private_files.restrict(there)
     engine = create_engine(url, pool_size=pool_size, max_overflow=16, hide_parameters=True)
+
+    @event.listens_for(engine, "do_connect")
+    def _create(*_: Any) -> None:
+        # Its log gets the rights of the file. One that is there is not opened: to close it would free SQLite's locks.
+        if path:
+            with suppress(OSError):
+                os.close(private_files.opener(path, os.O_CREAT | os.O_EXCL | os.O_RDWR))
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
@@ -36,6 +52,7 @@ def sqlite(url: str, pool_size: int) -> Engine:
             "synchronous = NORMAL",  # the log is brought to the disk when others may write: see log_sync
             f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
             "foreign_keys = ON",
+            "secure_delete = ON",  # what is deleted or replaced may be somebody's: see people
             f"busy_timeout = {BUSY_TIMEOUT_MS}",
         ):
             cursor.execute(f"PRAGMA {pragma}")

@@ -81,7 +81,7 @@ _hold = Bulk(
 )
 _processed = Bulk(
     "UPDATE events SET state = 'processed', processed_ms = given.processed_ms, hold_code = NULL, hold_reason = NULL"
-    " FROM {given} WHERE events.id = given.id",
+    " FROM {given} WHERE events.id = given.id AND events.state || '' = 'received'",
     events,
     *("id", "processed_ms"),
 )
@@ -184,9 +184,9 @@ def load(connection: Connection, ids: Collection[int]) -> list[KeptEvent]:
     return [KeptEvent(*row) for row in connection.execute(_load, {"b_ids": list(ids)}).all()]
 
 
-def mark_processed(connection: Connection, ids: Sequence[int], now_ms: int) -> None:
-    """Note that every mapping has had its say on these events."""
-    _processed.run(connection, [(id_, now_ms) for id_ in ids])
+def mark_processed(connection: Connection, ids: Sequence[int], now_ms: int) -> int:
+    """Note that every mapping has had its say on these events; return how many of them were waiting for it."""
+    return _processed.run(connection, [(id_, now_ms) for id_ in ids])
 
 
 def hold(connection: Connection, holds: Mapping[int, tuple[int, str, str]]) -> None:

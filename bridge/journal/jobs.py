@@ -58,8 +58,8 @@ def begin(connection: Connection, kind: str, about: str, params: Mapping[str, An
 
 
 def forget(connection: Connection, now_ms: int) -> None:
-    """Remove what ended long ago; a preview after a day."""
-    ended = jobs.c.finished_ms
+    """Remove what ended long ago, or was lost then; a preview after a day."""
+    ended = jobs.c.beat_ms
     connection.execute(
         delete(jobs).where(
             or_(

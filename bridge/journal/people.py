@@ -7,29 +7,31 @@ came, how charges stood and what became of deliveries stays, under a name that l
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, delete, func, or_, select, tuple_, update
+from stdnum.br import cnpj, cpf
 
 from bridge.errors import StillOwed
-from bridge.journal import audit, retention, search
+from bridge.journal import audit, keys, retention, search
 from bridge.journal.audit import Actor
 from bridge.journal.lanes import lock_some
-from bridge.journal.rekey import leave_no_trace
 from bridge.journal.schema import attempts, deliveries, destinations, events
 from bridge.journal.schema_console import jobs, search_terms
-from bridge.journal.sealed import Sealed
+from bridge.journal.search import Kind, Ref
 from bridge.model import FINISHED, DeliveryState, EventState
 
-Person = tuple[str, str]
+Person: TypeAlias = Ref
 """An account and the customer's id in it."""
 FORGOTTEN = "forgotten_"
 """So the customer of an event begins whose person was erased."""
 _NEVER_MS = 2**62
 _MOST = 500
+_ID = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +46,38 @@ class Held:
     """Numbers of the events that no mapping has seen yet."""
     owed: tuple[int, ...]
     """Numbers of the deliveries that are still owed."""
+    console_jobs: int
+    """The whole console's: each may show somebody, and can be begun again."""
 
 
-def find(connection: Connection, *, customer: str | None = None, text: str | None = None) -> list[Person]:
-    """Return the customers of that id, or those that an e-mail, CPF, CNPJ or phone leads to."""
-    ids = {customer} if customer else set(search.look_up(connection, text or "").subjects)
-    known = select(events.c.account, events.c.subject).where(events.c.subject.in_(ids)).distinct()
+def find(connection: Connection, customer: str) -> list[Person]:
+    """Return the customers of that id, which is another person in each account."""
+    known = select(events.c.account, events.c.subject).where(events.c.subject == customer).distinct()
     terms = select(search_terms.c.account, search_terms.c.ref).where(
-        search_terms.c.kind == search.Kind.SUBJECT.value, search_terms.c.ref.in_(ids)
+        search_terms.c.kind != Kind.OBJECT.value, search_terms.c.ref == customer
     )
     return sorted({(row[0], row[1]) for query in (known, terms) for row in connection.execute(query)})
 
 
+def find_by(connection: Connection, kind: Kind, text: str) -> list[Person]:
+    """Return the customers that have this e-mail, document or phone as their own."""
+    c = search_terms.c
+    term = [search.plain(text) if kind is Kind.EMAIL else search.digits(text)]
+    found = set(search.leading(connection, term, c.kind == kind.value))
+    # An older journal does not say what a term is: then only its form tells a phone from a CPF.
+    if kind is Kind.EMAIL or (cpf.is_valid(term[0]) or cnpj.is_valid(term[0])) == (kind is Kind.DOCUMENT):
+        older = search.leading(connection, term, c.kind == Kind.SUBJECT.value)
+        newer = select(c.account, c.ref).where(
+            search.of(search_terms, "ref", older), c.kind.in_([kind.value for kind in search.WHOSE])
+        )
+        found |= {*older} - {(row.account, row.ref) for row in connection.execute(newer)}
+    return sorted(found)
+
+
 def held(connection: Connection, people: Collection[Person]) -> Held:
     """Return how much is held of these customers."""
-    of_events = tuple_(events.c.account, events.c.subject).in_(people)
-    of_deliveries = tuple_(deliveries.c.account, deliveries.c.subject).in_(people)
+    of_events = search.of(events, "subject", people)
+    of_deliveries = search.of(deliveries, "subject", people)
     made = select(deliveries.c.id).where(of_deliveries)
     finished = [state.value for state in FINISHED]
 
@@ -73,12 +91,13 @@ def held(connection: Connection, people: Collection[Person]) -> Held:
         number(search_terms.c.ref, _terms_of(people)),
         tuple(connection.scalars(select(events.c.id).where(of_events, events.c.state == EventState.RECEIVED.value))),
         tuple(connection.scalars(made.where(deliveries.c.state.not_in(finished)))),
+        number(jobs.c.id),
     )
 
 
 def everything_of(connection: Connection, people: Collection[Person]) -> Iterator[dict[str, Any]]:
     """Give each event of these customers with its deliveries and their attempts, oldest first, as plain data."""
-    query = select(events).where(tuple_(events.c.account, events.c.subject).in_(people)).order_by(events.c.id)
+    query = select(events).where(search.of(events, "subject", people)).order_by(events.c.id)
     for event in connection.execute(query).mappings().all():
         made = select(deliveries).where(deliveries.c.event_id == event["id"]).order_by(deliveries.c.id)
         yield {
@@ -100,6 +119,38 @@ def everything_of(connection: Connection, people: Collection[Person]) -> Iterato
         }
 
 
+def jobs_of(connection: Connection, people: Collection[Person]) -> Iterator[dict[str, Any]]:
+    """Give what the console's jobs show of these customers; of a list, such as a preview's, only their own entries."""
+    mine = select(events.c.id, events.c.account, events.c.object_id).where(search.of(events, "subject", people))
+    rows = connection.execute(mine).all()
+    numbers = {row.id for row in rows}
+    known = {*people, *((row.account, row.object_id) for row in rows if row.object_id)}
+    for job in connection.execute(select(jobs).order_by(jobs.c.id)).mappings().all():
+        ids = {id_ for account, id_ in known if account == job["about"]}
+        result = _parsed(job["result"]) or {}
+        if job["kind"] == "trial":
+            given = {**job, "params": _parsed(job["params"]), "steps": _parsed(job["steps"]), "result": result}
+            own = given if _names(given, ids) else {}
+        else:
+            parts = {name: _own(part, numbers, ids) for name, part in result.items() if isinstance(part, list)}
+            own = {name: part for name, part in parts.items() if part}
+        if own:
+            yield {"job": job["id"], "kind": job["kind"], "created_ms": job["created_ms"], **own}
+
+
+def _own(entries: list[Any], numbers: Collection[int], ids: Collection[str]) -> list[Any]:
+    found = []
+    for one in entries:
+        number = one.get("event_id") or one.get("id") if isinstance(one, dict) else one
+        if (isinstance(number, int) and number in numbers) or _names(one, ids):
+            found.append(one)
+    return found
+
+
+def _names(part: Any, ids: Collection[str]) -> bool:
+    return not set(_ID.findall(json.dumps(part))).isdisjoint(ids)
+
+
 def forget(
     connection: Connection, people: Collection[Person], actor: Actor, now_ms: int, *, also_open: bool = False
 ) -> Held:
@@ -108,9 +159,7 @@ def forget(
     Raises StillOwed where something is owed and `also_open` does not say that it is dropped, or where a delivery is
     being sent at this moment.
     """
-    leave_no_trace(connection)
-    lanes = select(events.c.lane).where(tuple_(events.c.account, events.c.subject).in_(people))
-    lock_some(connection, lanes)
+    lock_some(connection, select(events.c.lane).where(search.of(events, "subject", people)))
     found = held(connection, people)
     if (found.waiting or found.owed) and not also_open:
         raise StillOwed(
@@ -118,9 +167,12 @@ def forget(
             mend="wait until they are done, or drop them: --also-open",
         )
     _drop(connection, found, now_ms)
+    connection.execute(delete(search_terms).where(_terms_of(people)))
     for person in people:
         _erase(connection, person, now_ms)
-    _erase_elsewhere(connection, people)
+    # All of them, of whomever they are: one that runs would write down whom it saw before.
+    connection.execute(delete(jobs))
+    keys.renew_erasure(connection)
     audit.note(
         connection,
         actor,
@@ -175,22 +227,14 @@ def _erase(connection: Connection, person: Person, now_ms: int) -> None:
     )
 
 
-def _erase_elsewhere(connection: Connection, people: Collection[Person]) -> None:
-    connection.execute(delete(search_terms).where(_terms_of(people)))
-    sealed = [column for column in jobs.c if isinstance(column.type, Sealed)]
-    for row in connection.execute(select(jobs.c.id, *sealed).where(jobs.c.state != "running")).mappings().all():
-        if any(subject in str(value) for value in row.values() for _, subject in people):
-            connection.execute(delete(jobs).where(jobs.c.id == row["id"]))
-
-
 def _terms_of(people: Collection[Person]) -> Any:
     c = search_terms.c
-    objects = select(events.c.account, events.c.object_id).where(
-        tuple_(events.c.account, events.c.subject).in_(people), events.c.object_id != ""
-    )
+    charges = (search.of(events, "subject", people), events.c.object_id != "")
     return or_(
-        (c.kind == search.Kind.SUBJECT.value) & tuple_(c.account, c.ref).in_(people),
-        (c.kind == search.Kind.OBJECT.value) & tuple_(c.account, c.ref).in_(objects),
+        (c.kind != Kind.OBJECT.value) & search.of(search_terms, "ref", people),
+        (c.kind == Kind.OBJECT.value)
+        & c.ref.in_(select(events.c.object_id).where(*charges))
+        & tuple_(c.account, c.ref).in_(select(events.c.account, events.c.object_id).where(*charges)),
     )
 
 

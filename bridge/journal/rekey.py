@@ -1,8 +1,7 @@
 """Brings what is kept in the journal under the first key of BRIDGE_ENCRYPTION_KEY, a few rows at a time.
 
 What is under it already is passed over, so that a walk that was broken off goes on where it stopped. A row that
-changes meanwhile is left to its writer, which seals with the first key by itself. Of what is replaced, SQLite keeps no
-trace in the pages that it frees.
+changes meanwhile is left to its writer, which seals with the first key by itself.
 """
 
 from __future__ import annotations
@@ -46,30 +45,12 @@ def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
         after: Any = None
         while True:
             with database.write() as connection:
-                leave_no_trace(connection)
                 after, changed = _step(connection, table, after, page)
             done += changed
             if not changed:
                 break
             yield Progress(done, max(done, total))
-    clear_log(database)
-
-
-def leave_no_trace(connection: Connection) -> None:
-    """Let SQLite overwrite what this connection deletes or replaces; PostgreSQL does so when it vacuums."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA secure_delete = ON")
-
-
-def clear_log(database: Database) -> None:
-    """Bring SQLite's write-ahead log into the file and empty it: older versions of rows stand in it."""
-    if not database.is_sqlite:
-        return
-    raw = database.engine.raw_connection()
-    try:
-        raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    finally:
-        raw.close()
+    database.clear_log()
 
 
 def sealed_columns(table: Table) -> list[Column[Any]]:

@@ -12,12 +12,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, update
 
 from bridge.errors import Emptied
 from bridge.journal import search
 from bridge.journal.lanes import lock_some
 from bridge.journal.schema import attempts, deliveries, events
+from bridge.journal.sealed import Sealed
 from bridge.model import DeliveryState, EventState, ReadBack
 
 PAGE = 200
@@ -52,20 +53,23 @@ def empty(connection: Connection, ids: Collection[int], before_ms: int, now_ms: 
     if not done:
         return 0
     made = select(deliveries.c.id).where(deliveries.c.event_id.in_(done))
-    connection.execute(update(attempts).where(attempts.c.delivery_id.in_(made)).values(detail=None, excerpt=None))
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.event_id.in_(done))
-        .values(payload=None, reason=None, read_back_detail=None)
-    )
+    connection.execute(update(attempts).where(attempts.c.delivery_id.in_(made)).values(_nothing(attempts)))
+    connection.execute(update(deliveries).where(deliveries.c.event_id.in_(done)).values(_nothing(deliveries)))
     for row in connection.execute(
         select(events.c.id, events.c.entity, events.c.body).where(events.c.id.in_(done))
     ).all():
         connection.execute(
-            update(events).where(events.c.id == row.id).values(body=_rest(row.body, row.entity), emptied_ms=now_ms)
+            update(events)
+            .where(events.c.id == row.id)
+            .values({**_nothing(events), "body": _rest(row.body, row.entity), "emptied_ms": now_ms})
         )
     search.forget(connection, search.refs_of(connection, done))
     return len(done)
+
+
+def _nothing(table: Table) -> dict[str, None]:
+    """Return no value for each column of a table that may hold a person: those that are sealed."""
+    return {column.name: None for column in table.c if isinstance(column.type, Sealed)}
 
 
 def remove(connection: Connection, ids: Collection[int], before_ms: int) -> int:

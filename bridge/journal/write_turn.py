@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from bridge.errors import JournalError
+from bridge.private_files import opener
 
 BUSY_TIMEOUT_MS = 5_000
 
@@ -55,7 +56,7 @@ class _FileLock:
             raise JournalError("the journal's write lock was not free for 5 seconds")
         try:
             if self._file is None or self._pid != os.getpid():  # a fork shares the lock of its parent
-                self._file, self._pid = self._path.open("ab"), os.getpid()
+                self._file, self._pid = open(self._path, "ab", opener=opener), os.getpid()
             fcntl.flock(self._file, fcntl.LOCK_EX)
         except OSError as error:
             self._thread.release()

@@ -208,7 +208,9 @@ class Functions(jmespath_functions.Functions):
             return super().call_function(function_name, arguments)
         if not function.takes_null and any(argument is None for argument in arguments):
             return None
-        if all(type(one) in _SMALL or (type(one) is str and len(one) <= MOST_REMEMBERED) for one in arguments):
+        if function_name in _REMEMBERED and all(
+            type(one) in _SMALL or (type(one) is str and len(one) <= MOST_REMEMBERED) for one in arguments
+        ):
             return _remembered(function_name, *arguments)
         return _called(function_name, *arguments)
 
@@ -220,8 +222,9 @@ def _called(name: str, *arguments: Any) -> Any:
         raise FunctionFailed(f"{name}() {error}") from None
 
 
-# All are pure, and the events of a customer carry the same documents, phones and dates again and again. By type too:
-# to a dictionary 1, 1.0 and true are one key.
+_REMEMBERED = frozenset({"brl", "date", "days_between", "money", "percent"})
+"""The costly ones. The others take names, phones and documents, which no process may keep."""
+# By type too: to a dictionary 1, 1.0 and true are one key.
 _remembered = lru_cache(maxsize=4096, typed=True)(_called)
 
 

@@ -13,13 +13,13 @@ from bridge.failpoints import reached
 from bridge.journal import Journal, Lease, deliveries, events, notices, search
 from bridge.journal.events import KeptEvent
 from bridge.journal.owed import NewDelivery
+from bridge.journal.search import Term
 from bridge.logs import together
 from bridge.model import DeliveryState
 from bridge.observing import UNSEEN, Observer
 from bridge.process.active import ActiveMapping, ActiveMappings
 from bridge.process.decision import Decided, Fetched, decide, say
 from bridge.process.plan import Plan, opened
-from bridge.process.terms import Terms
 
 BATCH = 100
 """Small enough that a slow Asaas API answers for all of them well within a lease."""
@@ -56,6 +56,24 @@ class Batch:
     fetched: Fetched = ()
 
 
+class _Overtaken(Exception):
+    """An event of the batch waits no more."""
+
+
+def _terms(batch: Batch, decided: Decided) -> list[Term]:
+    """Return what leads a search to the charges and customers of the events that were decided on."""
+    done = set(decided.done)
+    found: list[Term] = []
+    for plan, said in zip(batch.plans, batch.fetched, strict=True):
+        event = plan.event
+        if event.id in done:
+            found += search.terms_of_object(event.account, event.object_id, plan.entity)
+            customer = said.get("customer") if isinstance(said, dict) else None
+            if isinstance(customer, dict):
+                found += search.terms_of_customer(event.account, event.subject, customer)
+    return found
+
+
 class Processor:
     """The deciding half of a drain."""
 
@@ -76,7 +94,6 @@ class Processor:
         self._environment = environment
         self._clock_ms = clock_ms
         self._batch = batch
-        self._terms = Terms()
 
     def look(self, lanes: Collection[int]) -> list[Batch]:
         """Return what waits in these lanes: what can be decided at once, and each lane apart that must ask Asaas first.
@@ -111,25 +128,29 @@ class Processor:
     def write(self, leases: Sequence[Lease], batch: Batch) -> tuple[bool, list[Lease]]:
         """Decide on a batch whose objects are fetched, and write it under the leases of its lanes.
 
-        Returns whether any event was processed, and the leases that are lost: nothing was written there.
+        Returns whether any event was processed, and the leases that are lost: nothing was written there. Nothing is
+        written either where an event of the batch waits no more, since its person was erased: look again.
         """
         # Decided before the transaction, which on SQLite lets nobody else write, and so no event in.
         now_ms = self._clock_ms()
         decided = decide(batch.plans, batch.fetched, now_ms)
-        terms = self._terms.of(batch.plans, batch.fetched)
+        terms = _terms(batch, decided)
         reached("process.before_write")
         # What a loss of power takes of it is decided again; nothing is sent before the outbox's commit is on the disk.
-        with self._journal.lanes.hold_all(leases, now_ms, durable=False) as (connection, held):
-            lanes = {lease.lane for lease in held}
-            lost = [lease for lease in leases if lease.lane not in lanes]
-            if lost:
-                kept = [(p, f) for p, f in zip(batch.plans, batch.fetched, strict=True) if p.event.lane in lanes]
-                decided = decide([plan for plan, _ in kept], [fetched for _, fetched in kept], now_ms)
-            self._write(connection, decided, {} if lost else batch.behind, now_ms)
-            search.write(connection, terms)
-            reached("process.before_commit")
+        try:
+            with self._journal.lanes.hold_all(leases, now_ms, durable=False) as (connection, held):
+                lanes = {lease.lane for lease in held}
+                lost = [lease for lease in leases if lease.lane not in lanes]
+                if lost:
+                    kept = [(p, f) for p, f in zip(batch.plans, batch.fetched, strict=True) if p.event.lane in lanes]
+                    decided = decide([plan for plan, _ in kept], [fetched for _, fetched in kept], now_ms)
+                    terms = _terms(batch, decided)
+                self._write(connection, decided, {} if lost else batch.behind, now_ms)
+                search.write(connection, terms)
+                reached("process.before_commit")
+        except _Overtaken:
+            return True, []
         reached("process.after_commit")
-        self._terms.written(terms, batch.plans, batch.fetched)
         with together():
             say(batch.plans, decided, self._observer, now_ms, self._clock_ms())
         return bool(decided.done), lost
@@ -153,7 +174,8 @@ class Processor:
         events.hold(connection, decided.held | {id_: (due, "event.behind", waits) for id_, due in behind.items()})
         decided.new = self._once_per_plan(connection, decided.new, decided.done)
         deliveries.add(connection, decided.new, now_ms)
-        events.mark_processed(connection, decided.done, now_ms)
+        if events.mark_processed(connection, decided.done, now_ms) != len(decided.done):
+            raise _Overtaken
         decided.noticed = notices.apply(connection, decided.noticed, now_ms)
 
     def _once_per_plan(

@@ -24,6 +24,7 @@ from typing import Self
 
 import redis
 
+from bridge import private_files
 from bridge.errors import RedisMissing, RedisNotStarted
 
 _START_TIMEOUT_S = 10.0
@@ -95,7 +96,8 @@ class EmbeddedRedis:
         program = find_server()
         if program is None:
             raise RedisMissing(mend="install redis-server or valkey-server, or set REDIS_URL to a server that runs")
-        self._directory.mkdir(parents=True, exist_ok=True)
+        private_files.make_directory(self._directory)
+        private_files.restrict(self._directory)
         fixed = self._port
         deadline_s = time.monotonic() + _START_TIMEOUT_S
         # A free port may be taken by somebody else between our look and the server's bind.
@@ -149,7 +151,7 @@ class EmbeddedRedis:
 
     def _launch(self, program: Path) -> None:
         # The configuration goes by an unnamed file: everybody on the machine can read a process's arguments.
-        with tempfile.TemporaryFile() as configuration, self._log.open("wb") as log:
+        with tempfile.TemporaryFile() as configuration, open(self._log, "wb", opener=private_files.opener) as log:
             configuration.write(self._configuration().encode())
             configuration.seek(0)
             self._process = subprocess.Popen(  # noqa: S603 (the program comes from PATH or our own dependency)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bridge import private_files
 from bridge.asaas.listing import Reads
 from bridge.journal import Journal
 from bridge.recovery.comparison import BEHIND, Compared, Verdict
@@ -99,8 +100,9 @@ class Progress:
 
     def note(self, findings: list[Finding], following: int) -> None:
         """Write a page down."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
+        private_files.make_directory(self.path.parent)
+        private_files.restrict(self.path.parent)
+        with open(self.path, "a", encoding="utf-8", opener=private_files.opener) as file:
             file.write(json.dumps({"following": following, "findings": [asdict(one) for one in findings]}) + "\n")
 
 

@@ -48,8 +48,7 @@ class Housekeeping:
         while not stopping.is_set():
             try:
                 self.fold(stopping)
-                if self._retention_days:
-                    self.clear_due(stopping)
+                self.clear_due(stopping)
             except BridgeError as error:
                 log.warning("house.not_kept", error=str(error))
             except Exception:  # the thread must not end for what the code does not expect
@@ -79,8 +78,15 @@ class Housekeeping:
                     rounds.again_at(connection, ROUND, self._clock_ms() + AGAIN_AFTER_MS)
 
     def clear(self, stopping: threading.Event) -> bool:
-        """Remove what is twice as old as BRIDGE_RETENTION_DAYS, empty what is older than they; return whether all."""
+        """Remove what is twice as old as BRIDGE_RETENTION_DAYS, empty what is older than they; return whether all.
+
+        The console's jobs go after a month also where events are kept for ever.
+        """
         now_ms = self._clock_ms()
+        with self._journal.database.write() as connection:
+            jobs.forget(connection, now_ms)
+        if not self._retention_days:
+            return True
         before_ms = now_ms - self._retention_days * DAY_MS
         removed = self._each(
             stopping,
@@ -94,8 +100,6 @@ class Housekeeping:
             lambda connection, ids, until_ms: retention.empty(connection, ids, until_ms, now_ms),
             full_only=True,
         )
-        with self._journal.database.write() as connection:
-            jobs.forget(connection, now_ms)
         log.info("house.cleared", removed=removed, emptied=emptied)
         return not stopping.is_set()
 

@@ -38,12 +38,12 @@ def http() -> Iterator[httpx.Client]:
 def make(http: httpx.Client) -> Make:
     """Give a maker of enrichers: as many as there are workers, each with its own cache."""
 
-    def make_one(peer: Peer, link: RedisLink, *, lifetimes: Lifetimes | None = None, near_size: int = 2000) -> Enricher:
+    def make_one(peer: Peer, link: RedisLink, *, lifetimes: Lifetimes | None = None, **more: Any) -> Enricher:
         clients = {
             account: AsaasClient(account, "$aact_hmlg_x", f"{peer.url}/{account}", http, Governor(account, link))
             for account in ("default", "matriz")
         }
-        return Enricher(clients, Cache(link, lifetimes, near_size=near_size))
+        return Enricher(clients, Cache(link, lifetimes, **more))
 
     return make_one
 
@@ -236,6 +236,29 @@ def test_a_refused_key_is_tried_once_in_a_batch(make: Make) -> None:
     assert {type(outcome) for outcome in outcomes[::2]} == {dict}
     assert {type(outcome) for outcome in outcomes[1::2]} == {AsaasKeyRefused}
     assert sum("matriz" in asked.path for asked in peer.asked) <= 8
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+def test_what_was_read_before_an_erasure_is_not_used_after_it(
+    make: Make, redis: Redis, redis_url: str, with_redis: bool
+) -> None:
+    """By any process: neither what it remembers, nor what is in Redis, nor what was on its way from Asaas meanwhile."""
+    now = ["1"]
+
+    def respond(asked: Asked) -> Reply:
+        if "cus_late" in asked.path:
+            now[0] = "2"
+        return echo(asked)
+
+    with Peer(respond=respond) as peer:
+        link = RedisLink.from_url(redis_url if with_redis else None)
+        first, second = (make(peer, link, erasure_of=lambda: now[0]) for _ in range(2))
+        for enricher in (first, second):
+            enricher.fetch("default", {"customer": "cus_1"})
+        first.fetch("default", {"customer": "cus_late"})
+
+        wanted = [("default", {"customer": id_}) for id_ in ("cus_1", "cus_late")]
+        assert [enricher.at_hand(wanted) for enricher in (first, second)] == [[None, None]] * 2
 
 
 def test_one_object_that_always_fails_does_not_stop_the_others(make: Make) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from sqlalchemy import text
 
 from bridge.errors import JournalError
-from bridge.journal import Database, Journal, events, rounds
+from bridge.journal import Database, Journal, events, jobs, rounds
 from bridge.journal.clock import own_clock_ms
 from bridge.worker.housekeeping import AGAIN_AFTER_MS, DAY_MS, ROUND, Housekeeping
 from tests.factories import NOW_MS, events_of, incoming, keep, opened_journal, until
@@ -85,6 +86,24 @@ def test_what_is_old_is_emptied_and_then_removed_once_a_day(database_url: str) -
         now_ms[0] += 1
         house.clear_due(threading.Event())
         assert len(events_of(journal)) == 1
+
+
+@pytest.mark.parametrize("retention_days", [0, 90])
+def test_the_consoles_jobs_go_after_a_month(sqlite_url: str, retention_days: int) -> None:
+    """Also where events are kept for ever, and also a job whose process died."""
+    with opened_journal(sqlite_url) as journal:
+        with journal.database.write() as connection:
+            for days in (31, 29, 1):
+                for ends in (True, False):
+                    then_ms = NOW_MS - days * DAY_MS
+                    job = jobs.begin(connection, "trial", str(days), {}, "Ana", then_ms)
+                    if ends:
+                        jobs.finish(connection, job, then_ms, {})
+        Housekeeping(journal, retention_days, lambda: NOW_MS).clear_due(threading.Event())
+        with journal.database.read() as connection:
+            left = [job.about for job in jobs.newest(connection, "trial", NOW_MS, 9)]
+
+    assert left == ["1", "1", "29", "29"]
 
 
 def test_a_round_that_is_broken_off_comes_again(sqlite_url: str) -> None:

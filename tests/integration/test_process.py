@@ -23,7 +23,9 @@ from bridge.errors import (
     JournalError,
     LeaseLost,
 )
-from bridge.journal import Journal, Lease, notices, revisions
+from bridge.journal import Journal, Lease, keys, notices, people, revisions
+from bridge.journal.audit import Actor
+from bridge.journal.search import Kind
 from bridge.mapping import Known, read_mapping
 from bridge.model import IncomingEvent, lane_of
 from bridge.process import ActiveMappings, Processor
@@ -478,6 +480,59 @@ def test_a_replay_asks_asaas_again(world: World) -> None:
     recovery.replay(world.journal, event_id, None, world.clock())
     world.run()
     assert len(world.asaas.asked) == 2
+
+
+def forget(world: World, customer: str = "cus_1") -> None:
+    """Erase a customer, as another process does, with all that is open."""
+    with world.journal.database.write() as connection:
+        people.forget(connection, [("default", customer)], Actor("test"), world.clock(), also_open=True)
+
+
+def found(world: World, email: str) -> list[people.Person]:
+    """Return whom the journal knows by that address."""
+    with world.journal.database.read() as connection:
+        return people.find_by(connection, Kind.EMAIL, email)
+
+
+def test_who_was_forgotten_is_found_again_once_they_come_again(world: World) -> None:
+    """A worker that goes on remembers neither that it wrote the person's terms nor what Asaas said of the person."""
+
+    def erasure() -> str:
+        with world.journal.database.read() as connection:
+            return keys.erasure(connection)
+
+    world.enricher = Enricher({"default": world.asaas}, Cache(RedisLink(None), Lifetimes(), erasure_of=erasure))
+    world.maps(paga=PAID)
+    processor, lease = world.processor(), world.lease()
+    for asked in (1, 2):
+        keep(world.journal, incoming())
+        for batch in processor.look([lease.lane]):
+            processor.write([lease], processor.ask(batch))
+        assert found(world, "cus_1@example.com") == [("default", "cus_1")]
+        forget(world)
+        assert found(world, "cus_1@example.com") == []
+        assert len(world.asaas.asked) == asked
+
+
+def test_what_was_decided_before_an_erasure_is_not_written_after_it(world: World) -> None:
+    """Neither deliveries nor terms of an event that was given up; the others of the batch are decided again."""
+    world.maps(paga=PAID)
+    mine, others = world.same_lane(2)
+    keep(world.journal, incoming(mine), incoming(others))
+    lease = world.lease(mine)
+
+    def says(_name: str, id_: str) -> dict[str, Any]:
+        world.asaas.says = lambda _name, id_: {"id": id_, "email": f"{id_}@example.com"}
+        forget(world, mine)
+        return {"id": id_, "email": f"{id_}@example.com"}
+
+    world.asaas.says = says
+    world.process(lease)
+    assert rows_of(world.journal) == []
+    world.process(lease)
+
+    assert [row["subject"] for row in rows_of(world.journal)] == [others]
+    assert (found(world, f"{mine}@example.com"), len(found(world, f"{others}@example.com"))) == ([], 1)
 
 
 def test_batches_are_bounded_and_commit_one_by_one(world: World) -> None:

@@ -93,7 +93,12 @@ def backfill_preview(task: Task) -> Result:
         "names": dict(Counter(event.name for event in events)),
         "unknown": unknown,
         "previews": [
-            {"charge": event.object_id, "created": event.created, **_previewed(one)}
+            {
+                "charge": event.object_id,
+                "customer": event.subject,
+                "created": event.created,
+                **_previewed(one),
+            }
             for event, one in zip(events[:PREVIEWED], shown, strict=True)
         ],
     }

@@ -1,0 +1,46 @@
+"""Files and directories that only the bridge's own user may read: what lies in them is people's.
+
+It serves journal, logs, Redis and reports, whatever the umask says, and takes rights away from what is there already.
+Mapping files and what a person names as an output are not its business.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+_DIRECTORY = 0o700
+_FILE = 0o600
+
+
+def make_directory(path: Path) -> None:
+    """Make the directory and its parents; what is there already stays as it is."""
+    for missing in reversed([one for one in (path, *path.parents) if not one.exists()]):
+        missing.mkdir(mode=_DIRECTORY, exist_ok=True)
+    path.mkdir(exist_ok=True)  # raises where it is a file
+
+
+def opener(path: str, flags: int) -> int:
+    """Open a file for `open(..., opener=opener)`."""
+    file = os.open(path, flags, _FILE)
+    with suppress(OSError):  # another user's file, or a file system without rights
+        os.fchmod(file, _FILE)
+    return file
+
+
+def restrict(path: Path) -> None:
+    """Take the rights of all others away from a file, or from a directory that is the bridge's alone."""
+    with suppress(OSError):
+        state = path.stat()
+        if stat.S_ISREG(state.st_mode):
+            path.chmod(_FILE)
+        elif stat.S_ISDIR(state.st_mode) and not _is_shared(path, state):
+            path.chmod(_DIRECTORY)
+
+
+def _is_shared(path: Path, state: os.stat_result) -> bool:
+    """Return whether a directory holds more than the bridge's files: /tmp, a home, where the command was called."""
+    places = {Path.cwd(), Path(os.environ.get("HOME") or "/"), Path("/")}
+    return bool(state.st_mode & stat.S_ISVTX) or path.resolve() in places
