@@ -109,8 +109,8 @@ def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **want
 def retry(context: click.Context, /, **chosen: Any) -> None:
     """Send the same payload again: what waits is sent now, what is dead or stale anew.
 
-    Name the NUMBERs of deliveries, or say --all-dead. To send an event through today's mapping instead:
-    bridge events replay.
+    Name the NUMBERs of deliveries, or say --all-dead: those that have no payload are then left out and counted. To
+    send an event through today's mapping instead: bridge events replay.
     """
     from bridge import recovery
 
@@ -147,10 +147,17 @@ def _change(
     if bool(numbers) == all_dead or (numbers and any(only.values())):
         raise UsageError("either name deliveries or say --all-dead, which --mapping and the like narrow down")
     journal = invocation.journal
-    ids = list(dict.fromkeys(numbers)) if numbers else _dead(journal, **only)
+    ids = list(dict.fromkeys(numbers)) if numbers else _dead(journal, only)
     if all_dead and not ids:
         click.echo("no delivery is dead" + (" with these options" if any(only.values()) else ""), err=True)
         return
+    if all_dead and verb == "retry":
+        every, ids = ids, _dead(journal, only, with_payload=True)
+        if bare := len(every) - len(ids):
+            text = f"{count(bare, 'dead delivery has', 'dead deliveries have')} no payload to send again"
+            click.echo(f"{text}; mend the cause, then: bridge events replay", err=True)
+        if not ids:
+            context.exit(NO)
     if all_dead and not agreed(f"{verb} {count(len(ids), 'dead delivery', 'dead deliveries')}?", yes=yes):
         click.echo("nothing was changed", err=True)
         context.exit(NO)
@@ -171,8 +178,8 @@ def _change(
         context.exit(NO)
 
 
-def _dead(journal: Journal, **only: str | None) -> list[int]:
+def _dead(journal: Journal, only: dict[str, str | None], *, with_payload: bool = False) -> list[int]:
     from bridge.journal import reading
 
     with journal.database.read() as connection:
-        return reading.dead_ids(connection, **only)
+        return reading.dead_ids(connection, with_payload=with_payload, **only)

@@ -17,7 +17,7 @@ from bridge.journal.people import FORGOTTEN
 from bridge.journal.reading import Row
 from bridge.mapping.dates import BRASILIA
 from bridge.model import FINISHED, DeliveryState, EventState, Origin
-from bridge.recovery.preview import Outcome, Preview
+from bridge.recovery.preview import Outcome, Preview, Unheard
 
 _WANTS_A_PERSON = frozenset({DeliveryState.DEAD, DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.STALE})
 
@@ -156,6 +156,7 @@ def preview_data(preview: Preview) -> dict[str, Any]:
         "event_id": preview.event_id,
         "name": preview.name,
         "problem": preview.problem or None,
+        "unheard": preview.unheard,
         "outcomes": [
             {**asdict(outcome), "changes": [change._asdict() for change in outcome.changes]}
             for outcome in preview.outcomes
@@ -163,18 +164,27 @@ def preview_data(preview: Preview) -> dict[str, Any]:
     }
 
 
-def show_preview(preview: Preview) -> None:
-    """Print what a replay would change."""
+_UNHEARD = {
+    Unheard.NOBODY: "no active mapping listens to it",
+    Unheard.GONE: "no active mapping is named {mapping}",
+    Unheard.OFF: "mapping {mapping} is switched off",
+    Unheard.OTHER_ACCOUNT: "mapping {mapping} is for another account",
+    Unheard.OTHER_EVENT: "mapping {mapping} does not listen to it",
+}
+
+
+def show_preview(preview: Preview, mapping: str | None) -> None:
+    """Print what a replay, through one mapping where it is named, would change."""
     click.echo(f"event {preview.event_id} {plain(preview.name)}")
-    show_outcomes(preview)
+    show_outcomes(preview, mapping)
 
 
-def show_outcomes(preview: Preview) -> None:
+def show_outcomes(preview: Preview, mapping: str | None = None) -> None:
     """Print what each mapping would make of an event."""
     if preview.problem:
         click.echo(f"  would wait: {plain(preview.problem)}")
-    elif not preview.outcomes:
-        click.echo("  no active mapping listens to it")
+    elif preview.unheard:
+        click.echo("  " + _UNHEARD[preview.unheard].format(mapping=plain(mapping)))
     for outcome in preview.outcomes:
         click.echo(f"  {plain(outcome.mapping)}: {_verdict(outcome)}")
         for change in outcome.changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,10 @@ from bridge.errors import UsageError
 from bridge.model import EventState, Origin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bridge.journal import Journal
+    from bridge.process import ActiveMapping
 
 SHOWN = 50
 
@@ -53,7 +57,8 @@ def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as
 
     with invocation.journal.database.read() as connection:
         rows = reading.list_events(connection, limit=limit, before_id=before_id, **wanted)
-        states = reading.verdicts_of(connection, [row["id"] for row in rows])
+        found = reading.mappings_of(connection, [row["id"] for row in rows])
+    states = {id_: Counter(mappings.values()) for id_, mappings in found.items()}
     if as_json:
         show_json([{**with_times(row), "deliveries": states[row["id"]]} for row in rows])
         return
@@ -135,9 +140,10 @@ def replay(
         raise UsageError("either name events or choose them by --since, --until or --name", mend="see --help")
     check_can_ask(yes=yes or dry_run)
     journal = invocation.journal
+    active = _active(journal, mapping)
     ids = _chosen(journal, which, since_ms=since_ms, until_ms=until_ms, name=name)
     if not yes or dry_run:
-        _show_previews(invocation, ids, mapping, as_json=as_json and dry_run)
+        _show_previews(invocation, ids, mapping, active, as_json=as_json and dry_run)
     if dry_run:
         return
     if not ids or not agreed(f"replay {count(len(ids), 'event')}?", yes=yes):
@@ -157,17 +163,26 @@ def _chosen(journal: Journal, which: tuple[str, ...], **wanted: Any) -> list[int
         return reading.event_ids(connection, state=EventState.PROCESSED.value, **wanted)
 
 
-def _show_previews(invocation: Invocation, ids: list[int], mapping: str | None, *, as_json: bool) -> None:
-    from bridge.cli.event_views import preview_data, show_preview
+def _active(journal: Journal, mapping: str | None) -> Sequence[ActiveMapping]:
+    """Return the active mappings; raise UsageError where the one that was named is not among them."""
     from bridge.process import ActiveMappings
+    from bridge.runtime import clock_ms
+
+    active = ActiveMappings(journal, clock_ms).current()
+    if mapping is not None and mapping not in {item.mapping.name for item in active}:
+        raise UsageError(f"no active mapping is named {mapping!r}", mend="see: bridge mappings show")
+    return active
+
+
+def _show_previews(
+    invocation: Invocation, ids: list[int], mapping: str | None, active: Sequence[ActiveMapping], *, as_json: bool
+) -> None:
+    from bridge.cli.event_views import preview_data, show_preview
     from bridge.recovery.preview import preview
     from bridge.runtime import Runtime
 
     runtime = Runtime(invocation.settings)
     try:
-        active = ActiveMappings(invocation.journal, runtime.clock_ms).current()
-        if mapping is not None and mapping not in {item.mapping.name for item in active}:
-            raise UsageError(f"no active mapping is named {mapping!r}", mend="see: bridge mappings show")
         found = preview(
             invocation.journal,
             ids,
@@ -180,7 +195,7 @@ def _show_previews(invocation: Invocation, ids: list[int], mapping: str | None, 
             show_json([preview_data(one) for one in found])
         else:
             for one in found:
-                show_preview(one)
+                show_preview(one, mapping)
     finally:
         runtime.close()
 

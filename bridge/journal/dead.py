@@ -5,10 +5,10 @@ All of it reads the partial index of dead deliveries, which is as long as what t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, TextClause, func, select
+from sqlalchemy import ColumnElement, Connection, TextClause, exists, func, select
 
 from bridge.journal.schema import DEAD, WAITS, deliveries, events
 
@@ -22,6 +22,12 @@ class Chosen:
     destination: str = ""
     until_ms: int | None = None
     """Only those that were dead then: what dies again while many are retried is not tried for ever."""
+    with_payload: bool = False
+    """Only those whose payload could be made and is still kept: no other can be retried."""
+    with_body: bool = False
+    """Only those whose event still has its body: no other can be replayed."""
+    of: Collection[str] | None = None
+    """Only those of these mappings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,8 @@ class Group:
     mapping: str
     destination: str
     number: int
+    with_payload: int
+    with_body: int
     oldest_ms: int
     newest_ms: int
 
@@ -60,8 +68,15 @@ def groups(connection: Connection) -> list[Group]:
     c = deliveries.c
     keys = (func.coalesce(c.reason_code, ""), c.mapping, c.destination)
     ended = func.coalesce(c.finished_ms, c.created_ms)
-    query = select(*keys, func.count().label("number"), func.min(ended), func.max(ended)).where(DEAD).group_by(*keys)
-    return [Group(*row) for row in connection.execute(query.order_by(func.count().desc(), *keys))]
+    bodies = func.count().filter(events.c.emptied_ms.is_(None))
+    query = (
+        select(*keys, func.count(), func.count(c.payload), bodies, func.min(ended), func.max(ended))
+        .join(events, events.c.id == c.event_id)
+        .where(DEAD)
+        .group_by(*keys)
+        .order_by(func.count().desc(), *keys)
+    )
+    return [Group(*row) for row in connection.execute(query)]
 
 
 def count(connection: Connection, chosen: Chosen) -> int:
@@ -105,6 +120,12 @@ def _conditions(chosen: Chosen) -> list[ColumnElement[bool] | TextClause]:
         found.append(c.mapping == chosen.mapping)
     if chosen.destination:
         found.append(c.destination == chosen.destination)
+    if chosen.with_payload:
+        found.append(c.payload.is_not(None))
+    if chosen.with_body:
+        found.append(exists().where(events.c.id == c.event_id, events.c.emptied_ms.is_(None)))
+    if chosen.of is not None:
+        found.append(c.mapping.in_(chosen.of))
     if chosen.until_ms is not None:
         found.append(func.coalesce(c.finished_ms, c.created_ms) <= chosen.until_ms)
     return found

@@ -62,11 +62,12 @@ def list_events(connection: Connection, *, limit: int, before_id: int | None = N
 
 
 def event_ids(connection: Connection, **wanted: Any) -> list[int]:
-    """Return the numbers of the wanted events in the order of arrival.
+    """Return the numbers of the wanted events that have their bodies, in the order of arrival.
 
     `wanted` is any of name, account, object_id, state, since_ms and until_ms (the first moment that is too late).
     """
-    return list(connection.scalars(select(events.c.id).where(*_wanted_events(**wanted)).order_by(events.c.id)))
+    query = select(events.c.id).where(*_wanted_events(**wanted), events.c.emptied_ms.is_(None))
+    return list(connection.scalars(query.order_by(events.c.id)))
 
 
 def _wanted_events(
@@ -89,15 +90,6 @@ def _wanted_events(
 
 def _equal(wanted: Mapping[ColumnElement[Any], str | None]) -> list[ColumnElement[bool]]:
     return [column == value for column, value in wanted.items() if value is not None]
-
-
-def verdicts_of(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, int]]:
-    """Return for each of these events how many of its deliveries stand in each state."""
-    query = select(deliveries.c.event_id, deliveries.c.state, func.count()).where(deliveries.c.event_id.in_(ids))
-    found: dict[int, dict[str, int]] = {id_: {} for id_ in ids}
-    for event_id, state, number in connection.execute(query.group_by(deliveries.c.event_id, deliveries.c.state)):
-        found[event_id][state] = number
-    return found
 
 
 def mappings_of(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, str]]:
@@ -166,10 +158,17 @@ def dead_count(connection: Connection) -> int:
 
 
 def dead_ids(
-    connection: Connection, *, mapping: str | None = None, destination: str | None = None, code: str | None = None
+    connection: Connection,
+    *,
+    mapping: str | None = None,
+    destination: str | None = None,
+    code: str | None = None,
+    with_payload: bool = False,
 ) -> list[int]:
     """Return the numbers of the dead deliveries, oldest first, so that what is done to them keeps the order."""
     query = select(deliveries.c.id).where(DEAD, *_wanted_deliveries(mapping, destination, code))
+    if with_payload:
+        query = query.where(deliveries.c.payload.is_not(None))
     return list(connection.scalars(query.order_by(deliveries.c.id)))
 
 

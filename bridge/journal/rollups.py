@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Connection, Executable, delete, func, literal, select, union, union_all
+from sqlalchemy import ColumnElement, Connection, Executable, delete, func, insert, literal, select, union, union_all
 
+from bridge.journal.schema import deliveries, events
 from bridge.journal.schema_rollups import rollups, tallies
 from bridge.journal.upsert import Upsert
 
@@ -62,7 +63,9 @@ class Sum:
 def last_24_hours(connection: Connection, now_ms: int, by: Sequence[str] = ("verdict",)) -> list[Sum]:
     """Return the sums of this hour and the 23 before it, hour by hour, the oldest first; empty hours are left out.
 
-    A delivery counts by its state in the hour in which it ended; an event as `received` in the hour of its arrival.
+    An event counts as `received` in the hour of its arrival. A delivery, of a replay or not, counts once: by the state
+    it is in now, in the hour in which it came into that state. One that is open, and a dead one whose place a replay
+    took, are not counted.
     """
     this_hour_ms = now_ms // HOUR_MS * HOUR_MS
     return _read(connection, this_hour_ms - 23 * HOUR_MS, tallied_by=by, every_ms=HOUR_MS, shift_ms=0)
@@ -72,6 +75,18 @@ def last_30_days(connection: Connection, now_ms: int, by: Sequence[str] = ("verd
     """Return the sums of today and the 29 days before in Brasília, day by day, the oldest first."""
     today_ms = (now_ms + BRASILIA_MS) // DAY_MS * DAY_MS - BRASILIA_MS
     return _read(connection, today_ms - 29 * DAY_MS, tallied_by=by, every_ms=DAY_MS, shift_ms=BRASILIA_MS)
+
+
+def leave_out(connection: Connection, delivery_id: int) -> None:
+    """Undo the count of a delivery that was just discarded, since the replay that took its place is counted."""
+    c = deliveries.c
+    hour_ms = c.finished_ms - c.finished_ms % literal(HOUR_MS)
+    undone = (
+        select(hour_ms, c.account, c.mapping, c.destination, events.c.name, c.state, literal(-1), literal(0))
+        .join(events, events.c.id == c.event_id)
+        .where(c.id == delivery_id)
+    )
+    connection.execute(insert(tallies).from_select(["hour_ms", *BY, "number", "latency_ms"], undone))
 
 
 def active_hours(connection: Connection, since_ms: int) -> dict[str, list[int]]:

@@ -40,3 +40,5 @@ class Attempted:
     received_ms: int
     created: str
     """Asaas's `dateCreated`, or an empty text."""
+    replay: int = 0
+    """The replay that made the delivery, 0 where it was made when the event came."""

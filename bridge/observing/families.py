@@ -38,11 +38,14 @@ DELIVERIES = Family(
 )
 ATTEMPT_S = Family("bridge_attempt_seconds", "duration of each try", ("destination",), SEND_S)
 FROM_RECEIPT_S = Family(
-    "bridge_delivered_after_receipt_seconds", "from Asaas's post to the 2xx of the destination", ("destination",), WAY_S
+    "bridge_delivered_after_receipt_seconds",
+    "from Asaas's post to the 2xx of the destination; replays are left out",
+    ("destination",),
+    WAY_S,
 )
 FROM_CREATED_S = Family(
     "bridge_delivered_after_created_seconds",
-    "from Asaas's dateCreated, which has whole seconds, to the 2xx of the destination",
+    "from Asaas's dateCreated, which has whole seconds, to the 2xx of the destination; replays are left out",
     ("destination",),
     WAY_S,
 )

@@ -113,7 +113,7 @@ class Observer:
         self._counts.add(families.ATTEMPTS, done.destination, done.outcome)
         self._counts.add(families.DELIVERIES, done.destination, done.state)
         self._counts.observe(families.ATTEMPT_S, done.duration_ms / 1000, done.destination)
-        if done.state == DeliveryState.DELIVERED.value:
+        if done.state == DeliveryState.DELIVERED.value and not done.replay:
             self._delivered(done)
         if self._spans is not None:
             self._spans.attempted(done)

@@ -166,4 +166,5 @@ def _attempted(end: Ended, trace: str) -> Attempted:
         ended_ms=step.now_ms,
         received_ms=owed.received_ms,
         created=owed.order_at,
+        replay=owed.replay,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,11 +105,11 @@ class MappingFiles:
 
     def read(self) -> list[ReadMapping]:
         """Return every file's mapping or findings as they are now."""
-        seen = {
-            str(path): (stat.st_mtime_ns, stat.st_size)
-            for path in sorted(self._directory.glob("[!.]*.[yY]*"))
-            for stat in [path.stat()]
-        }
+        seen = {}
+        for path in sorted(self._directory.glob("[!.]*.[yY]*")):
+            with suppress(OSError):  # it was removed just now, or is a link to nothing
+                stat = path.stat()
+                seen[str(path)] = (stat.st_mtime_ns, stat.st_size)
         known = self._known if isinstance(self._known, Known) else self._known()
         if known != self._read_for:
             # A file that names an account or destination which was not there may be right now.

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from bridge.errors import IllegalTransition, NotFound
 from bridge.failpoints import reached
-from bridge.journal import Journal, audit, destinations, events, lanes, retention
+from bridge.journal import Journal, audit, destinations, events, lanes, retention, rollups
 from bridge.journal.audit import Actor
 from bridge.journal.deliveries import promote
 from bridge.journal.schema import deliveries as table
@@ -69,16 +69,20 @@ def _instead(state: DeliveryState, event_id: int) -> str:
     return f"to send its event through today's mapping: bridge events replay {event_id}"
 
 
-def discard(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None) -> DeliveryState:
+def discard(
+    journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None, replaced: bool = False
+) -> DeliveryState:
     """Decide that a delivery is not owed, which frees its line; return the state it was in.
 
-    Raises NotFound, IllegalTransition.
+    `replaced` says that a replay took its place. Raises NotFound, IllegalTransition.
     """
     with journal.database.write() as connection:
-        return _discard(connection, delivery_id, now_ms, by)
+        return _discard(connection, delivery_id, now_ms, by, replaced=replaced)
 
 
-def _discard(connection: Connection, delivery_id: int, now_ms: int, by: Actor | None) -> DeliveryState:
+def _discard(
+    connection: Connection, delivery_id: int, now_ms: int, by: Actor | None, *, replaced: bool
+) -> DeliveryState:
     before = _locked(connection, delivery_id)
     state = DeliveryState(before.state)
     if DeliveryState.DISCARDED not in TRANSITIONS[state]:
@@ -91,10 +95,12 @@ def _discard(connection: Connection, delivery_id: int, now_ms: int, by: Actor | 
             due_ms=None,
             waiting=None,
             finished_ms=now_ms,
-            reason_code="delivery.discarded",
-            reason="discarded by a person",
+            reason_code="delivery.replaced" if replaced else "delivery.discarded",
+            reason="a replay took its place" if replaced else "discarded by a person",
         )
     )
+    if replaced:
+        rollups.leave_out(connection, delivery_id)
     _note(connection, by, "delivery.discarded", delivery_id, now_ms, was=state)
     if state not in FINISHED:
         promote(connection, (before.account, before.subject, before.line), now_ms)
@@ -129,7 +135,7 @@ def replay(
         _note(connection, by, "event.replayed", event_id, now_ms, **({"mapping": mapping} if mapping else {}))
         number = events.ask_replay(connection, event_id, mapping, now_ms)
         if instead_of is not None:
-            _discard(connection, instead_of, now_ms, None)
+            _discard(connection, instead_of, now_ms, None, replaced=True)
         reached("replay.before_commit")
     reached("replay.after_commit")
     return number

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection
@@ -35,6 +36,16 @@ class Enrichment(Protocol):
     def forget(self, account: str, wanted: Mapping[str, str]) -> None:
         """Let the next fetch of these ask Asaas again."""
         ...
+
+
+class Unheard(StrEnum):
+    """Why no mapping takes an event."""
+
+    NOBODY = "nobody"  # no active mapping listens to it
+    GONE = "gone"  # the mapping that was named is not there; the others say why that one does not take it
+    OFF = "off"
+    OTHER_ACCOUNT = "other_account"
+    OTHER_EVENT = "other_event"
 
 
 class Change(NamedTuple):
@@ -68,6 +79,8 @@ class Preview:
     outcomes: tuple[Outcome, ...] = ()
     problem: str = ""
     """Why it can't be said; the event would wait."""
+    unheard: Unheard | None = None
+    """Why no mapping takes the event; None where one does."""
 
 
 def preview(
@@ -112,18 +125,33 @@ def preview_events(
         # Asaas is asked outside the transaction: it may take seconds.
         fetched = enrichment.fetch_many([(plan.event.account, plan.wanted) for plan in plans])
         with journal.database.read() as connection:
-            found = [_preview(connection, plan, result) for plan, result in zip(plans, fetched, strict=True)]
+            found = [_preview(connection, plan, result, active) for plan, result in zip(plans, fetched, strict=True)]
         yield from found
 
 
-def _preview(connection: Connection, plan: Plan, fetched: dict[str, Any] | BridgeError) -> Preview:
+def _preview(
+    connection: Connection, plan: Plan, fetched: dict[str, Any] | BridgeError, active: Sequence[ActiveMapping]
+) -> Preview:
     event = plan.event
+    if not plan.mappings:
+        return Preview(event.id, event.name, unheard=_unheard(event, active))
     if isinstance(fetched, EnrichmentWaits):
         return Preview(event.id, event.name, problem=str(fetched))
     newest: dict[str, Row] = {row["mapping"]: row for row in reading.deliveries_of(connection, event.id)}
     made = plan.reject(fetched) if isinstance(fetched, BridgeError) else plan.decide(fetched)
     decided = [_with_journal(connection, delivery) for delivery in made]
     return Preview(event.id, event.name, tuple(_outcome(new, newest.get(new.mapping)) for new in decided))
+
+
+def _unheard(event: KeptEvent, active: Sequence[ActiveMapping]) -> Unheard:
+    if event.replay_mapping is None:
+        return Unheard.NOBODY
+    mapping = next((one.mapping for one in active if one.mapping.name == event.replay_mapping), None)
+    if mapping is None:
+        return Unheard.GONE
+    if not mapping.enabled:
+        return Unheard.OFF
+    return Unheard.OTHER_ACCOUNT if mapping.account != event.account else Unheard.OTHER_EVENT
 
 
 def _with_journal(connection: Connection, new: NewDelivery) -> NewDelivery:

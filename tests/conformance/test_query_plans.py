@@ -180,7 +180,7 @@ def look(journal: Journal) -> None:
         reading.find_event(connection, "1000003")
         reading.deliveries_of(connection, 1_000_003)
         reading.attempts_of(connection, 1_000_003)
-        reading.verdicts_of(connection, [1_000_003, 1_000_004])
+        reading.mappings_of(connection, [1_000_003, 1_000_004])
 
 
 def attend(journal: Journal) -> None:

@@ -203,3 +203,18 @@ def test_an_empty_list_says_what_that_means(commands: Commands) -> None:
     assert said.out.split() == ["number", "event", "name", "mapping", "to", "state", "since", "why"]
     assert commands.run("notices", "list").err == "no notice: nothing needs you\n"
     assert commands.run("notices", "list", "--json").err == ""
+
+
+def test_a_retry_of_all_counts_only_those_that_have_a_payload(commands: Commands) -> None:
+    """The others are named with what to do instead; where there are only such, the answer is no."""
+    with commands.journal() as journal:
+        bare, full = dead(journal), dead(journal, "cus_2")
+        put_in_state(journal, bare, DeliveryState.DEAD, payload=None)
+        first = commands.run("deliveries", "retry", "--all-dead", "--yes")
+        second = commands.run("deliveries", "retry", "--all-dead", "--yes")
+
+        assert (first.status, first.out) == (0, "1 delivery will be sent\n")
+        assert "1 dead delivery has no payload" in first.err
+        assert (second.status, second.out) == (1, "")
+        assert states(journal) == ["dead", "pending"]
+        assert row_of(journal, full)["state"] == "pending"

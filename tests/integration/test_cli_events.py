@@ -14,6 +14,7 @@ from bridge.errors import NotFound
 from bridge.filtering import once_key
 from bridge.journal import Journal, events, retention
 from bridge.journal.owed import Step
+from bridge.journal.schema import events as event_table
 from bridge.mapping import Known, read_directory
 from bridge.model import DeliveryState, IncomingEvent, Outcome, Waiting
 from bridge.recovery.preview import preview
@@ -43,6 +44,7 @@ contact: {email: "'ana@example.com'"}
 deal: {valor: payment.value}
 """
 HOUR_MS = 3_600_000
+MATRIZ = {"ASAAS_WEBHOOK_TOKEN_MATRIZ": "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"}
 
 
 @pytest.fixture
@@ -486,3 +488,49 @@ def test_what_retention_emptied_is_said_everywhere(commands: Commands) -> None:
         said = commands.run(*asked)
         assert said.status == 1
         assert said.err.strip().endswith(f"the body of event {event_id} was emptied after BRIDGE_RETENTION_DAYS")
+
+
+@pytest.mark.parametrize(
+    ("mapping", "said"),
+    [
+        ("criada", "mapping criada does not listen to it"),
+        ("desligada", "mapping desligada is switched off"),
+        ("outra", "mapping outra is for another account"),
+    ],
+)
+def test_a_dry_run_through_one_mapping_says_why_that_one_takes_nothing(
+    commands: Commands, mapping: str, said: str
+) -> None:
+    """Another mapping listens to the event, so nobody may say that none does."""
+    commands.has_mapping("paga", MAPPING)
+    commands.has_mapping("criada", MAPPING.replace("PAYMENT_RECEIVED", "PAYMENT_CREATED"))
+    commands.has_mapping("desligada", f"{MAPPING}enabled: false\n")
+    commands.has_mapping("outra", f"{MAPPING}account: matriz\n")
+    with commands.journal() as journal:
+        kept(journal, incoming())
+    runtime = Runtime(Settings.from_env({**commands.environ, "CLINT_WEBHOOK_URL": "https://clint.example/a", **MATRIZ}))
+    runtime.register()
+    runtime.close()
+    shown = commands.run("events", "replay", "1", "--mapping", mapping, "--dry-run")
+
+    assert said in shown.out
+    assert "no active mapping" not in shown.out
+
+
+def test_a_replay_through_a_mapping_that_is_not_there_is_refused(commands: Commands) -> None:
+    """Also without a look at what would change: nothing would come of it."""
+    with commands.journal() as journal:
+        kept(journal, incoming())
+
+    assert commands.run("events", "replay", "1", "--mapping", "nada", "--yes").status == 2
+
+
+def test_events_without_a_body_are_not_chosen_for_a_replay(commands: Commands) -> None:
+    """Retention emptied one of two; the other is replayed."""
+    with commands.journal() as journal:
+        emptied, full = kept(journal, incoming(), incoming())
+        with journal.database.write() as connection:
+            connection.execute(event_table.update().where(event_table.c.id == emptied).values(emptied_ms=NOW_MS))
+    said = commands.run("events", "replay", "--name", "PAYMENT_RECEIVED", "--yes", "--json")
+
+    assert [one["id"] for one in said.json] == [full]

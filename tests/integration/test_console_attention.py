@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge import recovery
-from bridge.journal import audit, dead, notices
+from bridge.journal import audit, dead, notices, rollups
 from bridge.journal.audit import Actor
 from bridge.journal.dead import Chosen
 from bridge.journal.notices import Notice
@@ -19,7 +19,7 @@ from bridge.model import DeliveryState, NoticeLevel
 from bridge.recovery import many
 from bridge.recovery.many import Decision, Progress
 from tests.console import VIEWER, Browser, Console, opened_console
-from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, states
+from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, rows_of, states
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def console(sqlite_url: str, tmp_path: Path) -> Iterator[Console]:
         yield opened
 
 
-def give_up(console: Console, number: int, code: str = "clint.http_422", **more: str) -> list[int]:
+def give_up(console: Console, number: int, code: str = "clint.http_422", **more: str | None) -> list[int]:
     """Make so many dead deliveries, each of an event and a customer of its own; return their numbers."""
     made = []
     for n in range(number):
@@ -214,3 +214,104 @@ def test_a_viewer_decides_nothing(console: Console) -> None:
     assert "/attention/confirm" not in browser.get("/attention").text
     assert browser.post("/attention/run", decision="discard", until_ms=NOW_MS).status_code == 403
     assert states(console.journal) == ["dead"]
+
+
+# ---------------------------------------------------------------- only what can be done is offered
+
+
+def offered(page: str) -> list[str]:
+    """Return the decisions that the page offers."""
+    return re.findall(r"/attention/confirm\?decision=(\w+)", page)
+
+
+def test_what_can_not_be_done_is_neither_offered_nor_counted(console: Console) -> None:
+    """No retry without a payload, no replay without the event's body or the mapping; a part of a group counts alone."""
+    bare = give_up(console, 2, "transform.no_contact", payload=None)
+    assert offered(console.operator().get("/attention").text) == ["replay", "discard"]
+
+    put_in_state(console.journal, bare[0], DeliveryState.DEAD, payload="{}", reason_code="transform.no_contact")
+    browser = console.operator()
+    assert offered(browser.get("/attention").text) == ["retry", "replay", "discard"]
+    last = carry_out(browser, browser.get("/attention/confirm?decision=retry").text)
+    assert "1 of 1" in last
+    assert states(console.journal) == ["pending", "dead"]
+
+    with console.journal.database.write() as connection:
+        connection.execute(event_table.update().values(emptied_ms=NOW_MS))
+    assert offered(browser.get("/attention").text) == ["discard"]
+    assert "Nothing is left" in browser.get("/attention/confirm?decision=replay").text
+
+
+def test_a_replay_without_its_mapping_puts_nothing_aside(console: Console) -> None:
+    """Nothing would come of it, and the delivery would be lost from sight."""
+    give_up(console, 1, mapping="removida")
+    browser = console.operator()
+
+    assert offered(browser.get("/attention").text) == ["retry", "discard"]
+    browser.post("/attention/run", decision="replay", until_ms=NOW_MS, total=1)
+    assert states(console.journal) == ["dead"]
+
+
+def test_a_decision_that_changed_nothing_is_no_hundred_percent(console: Console) -> None:
+    """What was refused is not done."""
+    page = console.operator("pt-BR").post("/attention/run", decision="retry", until_ms=NOW_MS, total=171, refused=171)
+
+    assert "0 de 171 · 0%" in page.text
+
+
+# ---------------------------------------------------------------- one definition of each number
+
+
+def test_what_a_replay_replaced_is_not_discarded(console: Console) -> None:
+    """By the event's page and by a decision about many: the replay's own delivery counts instead."""
+    give_up(console, 3)
+    discarded = give_up(console, 1, "clint.http_400")
+    browser = console.operator()
+    browser.post("/events/1/replay", mapping="cobranca")
+    carry_out(browser, browser.get("/attention/confirm?decision=replay&code=clint.http_422").text)
+    browser.post(f"/events/4/deliveries/{discarded[0]}/discard")
+
+    assert states(console.journal) == ["discarded"] * 4
+    with console.journal.database.read() as connection:
+        counted = {one.key[0]: one.number for one in rollups.last_24_hours(connection, NOW_MS)}
+    assert counted == {"received": 4, "discarded": 1}
+    assert [row["reason_code"] for row in rows_of(console.journal)] == ["delivery.replaced"] * 3 + [
+        "delivery.discarded"
+    ]
+
+
+def test_a_mapping_has_the_same_numbers_everywhere(console: Console) -> None:
+    """Filtered is what a condition said no to, on the overview and in the list of mappings."""
+    for number, state in enumerate((DeliveryState.FILTERED, DeliveryState.STALE, DeliveryState.DISCARDED)):
+        for n in range(3 + number):
+            made = owe(console.journal, customer=f"cus_{number}_{n}", mapping="cobranca")
+            put_in_state(console.journal, made, state, due_ms=None)
+    browser = console.operator()
+    overview, listed = browser.get("/").text, browser.get("/mappings").text
+
+    assert re.search(r'mapping=cobranca">cobranca</a>.*?class="number less">3<', overview, re.DOTALL)
+    assert re.search(r'data-label="Filtered">3<', listed)
+
+
+# ---------------------------------------------------------------- a mapping file that can't run
+
+
+def test_a_broken_mapping_file_is_said_where_people_look(console: Console) -> None:
+    """On the overview, on the page of what needs a person and in the menu; mended, it is gone at once."""
+    file = console.runtime.settings.bridge_mappings_dir / "quebrada.yaml"
+    file.write_text("events: [PAYMENT_RECEIVED\n")
+    browser = console.operator()
+
+    assert "The file of mapping quebrada has an error" in browser.get("/").text
+    page = browser.get("/attention").text
+    assert "quebrada" in page
+    assert re.search(r'class="count"[^>]*>1<', page)
+    file.unlink()
+    assert "quebrada" not in browser.get("/").text + browser.get("/attention").text
+
+
+def test_a_mapping_file_that_leads_nowhere_breaks_no_page(console: Console) -> None:
+    """A link to nothing, as a mounted directory may have for a moment."""
+    (console.runtime.settings.bridge_mappings_dir / "solta.yaml").symlink_to("nada.yaml")
+
+    assert console.operator().get("/mappings").status_code == 200

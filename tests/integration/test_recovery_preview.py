@@ -15,7 +15,7 @@ from bridge.errors import AsaasRejected, AsaasUnavailable, BridgeError, NotFound
 from bridge.journal import Journal, revisions
 from bridge.model import DeliveryState
 from bridge.process import ActiveMappings
-from bridge.recovery.preview import BATCH, Change, Preview, preview
+from bridge.recovery.preview import BATCH, Change, Preview, Unheard, preview
 from tests.factories import NOW_MS, Clock, envelope, events_of, incoming, keep, opened_journal, owe, payment, rows_of
 
 PAID = """
@@ -106,14 +106,14 @@ def test_a_preview_asks_asaas_anew(world: World) -> None:
 
 
 def test_a_preview_may_look_at_one_mapping(world: World) -> None:
-    """Others are left out; an event that nobody listens to has no outcome."""
+    """Others are left out; an event that it does not take has no outcome, and it is said why."""
     world.maps(paga=PAID, livre=FREE)
     one, other = keep(world.journal, incoming(), incoming(name="PAYMENT_CREATED"))
     first, second = world.preview(one, other, mapping="livre")
 
     assert [outcome.mapping for outcome in first.outcomes] == ["livre"]
     assert (first.outcomes[0].before, first.problem) == (None, "")
-    assert second == Preview(other, "PAYMENT_CREATED")
+    assert second == Preview(other, "PAYMENT_CREATED", unheard=Unheard.OTHER_EVENT)
 
 
 def test_a_preview_says_what_would_not_be_sent(world: World) -> None:

@@ -12,7 +12,7 @@ from bridge.delivery.dead_letter import reason
 from bridge.errors import ConsoleBusy, NoAnswerYet
 from bridge.journal import browsing, dead, destinations, notices
 from bridge.journal.browsing import Wanted
-from bridge.journal.dead import Chosen
+from bridge.journal.dead import Chosen, Group
 from bridge.recovery.many import Decision, Progress, go_on
 from bridge.recovery.preview import Preview, preview
 from bridge.web.console import frame
@@ -34,19 +34,39 @@ def index() -> ResponseReturnValue:
         holds = dead.held(connection)
         told = frame.open_notices(connection)
         paused = [one for one in destinations.load(connection).values() if one.paused_ms is not None]
+    listening = _listening()
     return frame.page(
         "attention.html",
-        groups=[(group, reason(group.code, language)) for group in groups],
+        groups=[(group, reason(group.code, language), _possible(group, listening)) for group in groups],
         holds=[(hold, reason(hold.code, language)) for hold in holds],
         notices=told,
         paused=paused,
-        decisions=tuple(Decision),
+        broken=frame.broken_files(),
     )
 
 
-def _chosen() -> Chosen:
+def _listening() -> frozenset[str]:
+    return frozenset(item.mapping.name for item in frame.runtime().mappings.current() if item.mapping.enabled)
+
+
+def _possible(group: Group, listening: frozenset[str]) -> list[Decision]:
+    """Return what can be done with a group; a replay without its mapping would only put the delivery aside."""
+    replays = group.with_body and group.mapping in listening
+    numbers = {Decision.RETRY: group.with_payload, Decision.REPLAY: replays, Decision.DISCARD: group.number}
+    return [decision for decision in Decision if numbers[decision]]
+
+
+def _chosen(decision: Decision) -> Chosen:
+    """Return the deliveries that the form names, as far as the decision is possible for them."""
     asked = request.values
-    return Chosen(asked.get("code", ""), asked.get("mapping", ""), asked.get("destination", ""))
+    return Chosen(
+        asked.get("code", ""),
+        asked.get("mapping", ""),
+        asked.get("destination", ""),
+        with_payload=decision is Decision.RETRY,
+        with_body=decision is Decision.REPLAY,
+        of=_listening() if decision is Decision.REPLAY else None,
+    )
 
 
 def _decision() -> Decision:
@@ -57,7 +77,8 @@ def _decision() -> Decision:
 @attention.get("/attention/confirm")
 def confirm() -> ResponseReturnValue:
     """Say how many a decision is about, show some, and for a replay what would be sent otherwise than before."""
-    decision, chosen = _decision(), replace(_chosen(), until_ms=frame.now_ms())
+    decision = _decision()
+    chosen = replace(_chosen(decision), until_ms=frame.now_ms())
     runtime = frame.runtime()
     with runtime.journal.database.read() as connection:
         total = dead.count(connection, chosen)
@@ -98,7 +119,7 @@ def run() -> ResponseReturnValue:
     """Do the next piece, and show how far it is; the page goes on by itself, or with its button."""
     runtime, asked = frame.runtime(), request.form
     decision = _decision()
-    chosen = replace(_chosen(), until_ms=frame.number(asked.get("until_ms")) or frame.now_ms())
+    chosen = replace(_chosen(decision), until_ms=frame.number(asked.get("until_ms")) or frame.now_ms())
     total, done, refused, after_id = (
         frame.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id")
     )

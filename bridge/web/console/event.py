@@ -44,6 +44,8 @@ class Verdict:
     conditions: Conditions
     payload: dict[str, Any] | None
     attempts: list[Row]
+    can_replay: bool
+    """Whether its mapping is there to see the event again."""
 
     @property
     def can_retry(self) -> bool:
@@ -68,6 +70,7 @@ def show(id_: int) -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         rows = reading.deliveries_of(connection, id_)
         attempts = {one["id"]: reading.attempts_of(connection, one["id"]) for one in rows}
+        listening = {item.mapping.name for item in runtime.mappings.current(connection) if item.mapping.enabled}
         verdicts = [
             Verdict(
                 one,
@@ -75,6 +78,7 @@ def show(id_: int) -> ResponseReturnValue:
                 explaining.conditions(runtime, connection, row, one, fetched),
                 json.loads(one["payload"]) if one["payload"] else None,
                 attempts[one["id"]],
+                row["emptied_ms"] is None and one["mapping"] in listening,
             )
             for one in rows
         ]
@@ -83,7 +87,7 @@ def show(id_: int) -> ResponseReturnValue:
         "event_way.html" if frame.partial() else "event.html",
         event=row,
         label=event_label(row["name"], text.language),
-        state=event_state(row, {one["state"]: 1 for one in rows}),
+        state=event_state(row, {one["mapping"]: one["state"] for one in rows}.values()),
         held=reason(row["hold_code"], text.language),
         reason=partial(reason, language=text.language),
         amount=amount_of(body, row["entity"]),
@@ -188,6 +192,6 @@ def replay(id_: int) -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         replaced = dead.of_event(connection, id_, mapping)
     for delivery_id in replaced:  # what comes of the replay stands in a new delivery
-        recovery.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=frame.person().actor)
+        recovery.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=frame.person().actor, replaced=True)
     frame.said("events.replayed", n=id_)
     return redirect(url_for("console.event.show", id_=id_))

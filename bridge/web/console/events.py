@@ -40,12 +40,12 @@ class Line:
 def lines(connection: Connection, rows: list[Row], language: str) -> list[Line]:
     """Return what a list says of these events."""
     ids = [row["id"] for row in rows]
-    states, verdicts = reading.verdicts_of(connection, ids), reading.mappings_of(connection, ids)
+    verdicts = reading.mappings_of(connection, ids)
     return [
         Line(
             row,
             event_label(row["name"], language),
-            event_state(row, states[row["id"]]),
+            event_state(row, verdicts[row["id"]].values()),
             amount_of(json.loads(row["body"]), row["entity"]),
             tuple(verdicts[row["id"]].items()),
         )

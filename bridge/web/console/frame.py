@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from flask import current_app, flash, g, render_template, request, url_for
 from sqlalchemy import Connection
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import BadRequest, NotFound
 
 from bridge.alerting import standing
 from bridge.errors import JournalError
 from bridge.journal import audit, notices, reading
 from bridge.journal.notices import KeptNotice
+from bridge.mapping import Finding, Severity
 from bridge.runtime import Runtime
 from bridge.web.console.access import Person, access
 from bridge.web.console.formats import Formats
@@ -99,14 +101,22 @@ def person() -> Person:
     return cast(Person, g.person)
 
 
-def page(template: str, status: int = 200, **values: Any) -> tuple[str, int]:
+def page(template: str, status: int = 200, **values: Any) -> tuple[bytes, int]:
     """Fill a page. Its template extends `layout.html`, or is a part of a page that htmx fetches."""
-    return render_template(template, **values), status
+    # A payload may hold half of a surrogate pair, which UTF-8 does not have.
+    return render_template(template, **values).encode(errors="replace"), status
 
 
 def partial() -> bool:
     """Return whether htmx asks, for a part of the page; a link that it follows wants the whole page."""
     return "HX-Request" in request.headers and "HX-Boosted" not in request.headers
+
+
+def refuse_nul() -> None:
+    """Refuse a request that holds NUL: no name, number or text has it, and PostgreSQL takes none."""
+    given = [*request.values.items(multi=True), *(request.view_args or {}).items()]
+    if any("\0" in str(value) for _, value in given):
+        raise BadRequest
 
 
 def said(key: str, kind: str = "good", /, **values: object) -> None:
@@ -142,12 +152,22 @@ def open_notices(connection: Connection) -> list[KeptNotice]:
     return sorted(told, key=lambda one: (one.level != "error", -one.last_ms))
 
 
+def broken_files() -> dict[str, list[Finding]]:
+    """Return the mapping files that can't run, by mapping, each with what is wrong; an older text may be active."""
+    directory = runtime().settings.bridge_mappings_dir
+    return {
+        Path(one.path).stem: [found for found in one.findings if found.severity is Severity.ERROR] or list(one.findings)
+        for one in runtime().mapping_files.read()
+        if one.mapping is None and Path(one.path) != directory
+    }
+
+
 def needing_a_person() -> int:
-    """Return how many dead deliveries and open notices there are; from two small indexes."""
+    """Return how many dead deliveries, open notices and broken mapping files there are."""
     if "needing" not in g:
         try:
             with runtime().journal.database.read() as connection:
-                g.needing = reading.dead_count(connection) + len(open_notices(connection))
+                g.needing = reading.dead_count(connection) + len(open_notices(connection)) + len(broken_files())
         except JournalError:
             g.needing = 0  # the menu must not be what breaks a page that says what is broken
     return int(g.needing)
@@ -166,8 +186,7 @@ def asset(name: str) -> str:
 def with_query(**changes: Any) -> str:
     """Return the address of this page with some of its query changed; None takes a part away."""
     query = {**request.args.to_dict(), **changes}
-    assert request.endpoint is not None  # a page is shown  # noqa: S101
-    return url_for(request.endpoint, **(request.view_args or {}), **{k: v for k, v in query.items() if v is not None})
+    return f"{request.path}?{urlencode({name: value for name, value in query.items() if value is not None})}"
 
 
 def context() -> dict[str, Any]:

@@ -136,7 +136,7 @@ def choices(mapping: Mapping | None) -> dict[str, list[tuple[str, str]]]:
     if mapping is not None:
         with runtime.journal.database.read() as connection:
             rows = reading.list_events(connection, limit=RECENT * 10, account=mapping.account)
-        listened = [row for row in rows if mapping.listens_to(row["name"])][:RECENT]
+        listened = [row for row in rows if row["emptied_ms"] is None and mapping.listens_to(row["name"])][:RECENT]
         events = [(f"event:{row['id']}", f"{row['id']} {row['name']} {row['object_id']}") for row in listened]
     return {"events": events, "samples": samples}
 

@@ -72,7 +72,7 @@ def _last(mapping: Mapping, wanted: int) -> list[int]:
     """Return the numbers of the last events that the mapping listens to, in the order of arrival."""
     with frame.runtime().journal.database.read() as connection:
         rows = reading.list_events(connection, limit=wanted * LOOKED_AT, account=mapping.account, state="processed")
-    return sorted([row["id"] for row in rows if mapping.listens_to(row["name"])][:wanted])
+    return sorted([row["id"] for row in rows if row["emptied_ms"] is None and mapping.listens_to(row["name"])][:wanted])
 
 
 @running.post("/work/<int:number>/replay")

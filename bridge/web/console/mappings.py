@@ -19,7 +19,7 @@ from bridge import mapping_cases
 from bridge.errors import MappingChanged
 from bridge.journal import reading, revisions, rollups
 from bridge.journal.revisions import Revision
-from bridge.mapping import Mapping, Severity, read_mapping
+from bridge.mapping import Mapping, read_mapping
 from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.difference import difference
 from bridge.mapping.entries import NAME
@@ -79,12 +79,8 @@ def listed() -> ResponseReturnValue:
     runtime = frame.runtime()
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
     broken = {
-        Path(one.path).stem: tuple(
-            (found.code, f"{found.line}:{found.column}: {found.message}")
-            for found in [found for found in one.findings if found.severity is Severity.ERROR] or one.findings
-        )
-        for one in runtime.mapping_files.read()
-        if one.mapping is None and Path(one.path) != directory()
+        name: tuple((one.code, f"{one.line}:{one.column}: {one.message}") for one in findings)
+        for name, findings in frame.broken_files().items()
     }
     refused = runtime.mappings.refused()
     with runtime.journal.database.read() as connection:

@@ -139,6 +139,10 @@ def _concerns(
         for name, paused in state.paused.items()
         if paused
     ]
+    mappings_at = url_for("console.mappings.listed")
+    found += [Concern("bad", text("overview.concern.broken", name=name), mappings_at) for name in frame.broken_files()]
+    if frame.runtime().mappings.refused():
+        found.append(Concern("bad", text("errors.mapping.refused.title"), mappings_at))
     found += [
         Concern("bad" if one.level == "error" else "warning", f"{one.about}: {text.of_notice(one)[0]}", notices_at)
         for one in told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +26,11 @@ _LOUDEST = (
 )
 
 
-def event_state(event: Row, states: Mapping[str, int]) -> str:
-    """Return in one state how far an event has come: its loudest delivery's, or its own."""
+def event_state(event: Row, states: Collection[str]) -> str:
+    """Return in one state how far an event has come: the loudest of each mapping's newest delivery, or its own."""
     if event["state"] == EventState.RECEIVED:
         return "held" if event["hold_code"] else "received"
-    return next((state.value for state in _LOUDEST if states.get(state)), "unmapped")
+    return next((state.value for state in _LOUDEST if state in states), "unmapped")
 
 
 def event_label(name: str, language: str) -> str:

@@ -173,6 +173,7 @@ def _previewed(one: Preview) -> dict[str, Any]:
         "event_id": one.event_id,
         "name": one.name,
         "problem": one.problem,
+        "unheard": one.unheard,
         "outcomes": [_outcome(outcome) for outcome in one.outcomes],
     }
 

@@ -149,3 +149,11 @@ def test_an_event_has_one_trace() -> None:
     assert len({one, trace_id("matriz", "evt_1"), trace_id("default", "evt_\ud800")}) == 3
     assert len(one) == 32
     assert int(one, 16)
+
+
+def test_a_replay_is_not_on_the_way_from_asaas() -> None:
+    """Its event came long ago; the try itself counts as any."""
+    noted = Noted()
+    Observer(noted).attempted(attempted(replay=1))
+
+    assert set(noted.seconds) == {"bridge_attempt_seconds"}
