@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bridge.cli import explain_source
+from bridge.cli.output import json_text
 from bridge.cli.root import Invocation
 from bridge.errors import NotFound, UsageError
 from bridge.mapping.parts import FETCHABLE
@@ -51,7 +52,7 @@ def sample(
     found = {name: fetched[name] for name in names if fetched.get(name) is not None}
     # Together, so that a name that only the customer tells is found in the event's texts too.
     scrubbed = Scrubber(ids=ids).scrub({"": json.loads(row["body"]), **found})
-    texts = {name: json.dumps(one, ensure_ascii=False, indent=2) + "\n" for name, one in scrubbed.items()}
+    texts = {name: json_text(one) + "\n" for name, one in scrubbed.items()}
     if output == "-":
         click.echo(texts[""], nl=False)
         return

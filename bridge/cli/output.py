@@ -23,7 +23,8 @@ from bridge.mapping.dates import BRASILIA
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 # Escape sequences begin with one of these; a new line would break a row.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# A surrogate is half a character, which no terminal and no file takes.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SPACE = re.compile(r"[\t\n\r\u2028\u2029]+")
 
 
@@ -44,14 +45,19 @@ def plain(value: object) -> str:
     return "" if value is None else _CONTROL.sub("\ufffd", _SPACE.sub(" ", str(value).strip()))
 
 
-def show_json(value: Any) -> None:
-    """Print a value as JSON."""
+def json_text(value: Any) -> str:
+    """Return a value as JSON that UTF-8 can write: one with half a character in it is escaped, as Asaas posted it."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     try:
         text.encode()
-    except UnicodeEncodeError:  # half a character, escaped in the body that Asaas posted
+    except UnicodeEncodeError:
         text = json.dumps(value, indent=2)
-    click.echo(text)
+    return text
+
+
+def show_json(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(json_text(value))
 
 
 def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "") -> None:

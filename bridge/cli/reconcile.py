@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.asaas_choice import account_option, by_option, check_days, clients_of, days, progress_bar
-from bridge.cli.output import count, json_option, show_json, show_table
+from bridge.cli.output import count, json_option, json_text, show_json, show_table
 from bridge.cli.root import NO, Invocation
 from bridge.errors import UsageError
 
@@ -81,7 +80,7 @@ def _show(reports: list[Report], *, as_json: bool, as_csv: bool, output: str | N
 
     data = [as_data(report) for report in reports]
     if output:
-        text = json.dumps(data, ensure_ascii=False, indent=2) + "\n" if as_json else csv_of(data)
+        text = json_text(data) + "\n" if as_json else csv_of(data)
         Path(output).write_text(text, encoding="utf-8")
         click.echo(f"written: {output}", err=True)
     elif as_json:

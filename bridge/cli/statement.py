@@ -55,7 +55,7 @@ def statement(
             with progress_bar(f"reading {client.account}") as tell:
                 found.append(read_statement(client, since, until, tell=tell))
     if kind == "csv":
-        written = written_csv(found).encode()
+        written = written_csv(found).encode(errors="replace")
     else:
         written = written_ofx(found[0], datetime.now(UTC), bank=bank_id, account_id=account_id or "")
     if output:

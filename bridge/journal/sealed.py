@@ -37,8 +37,11 @@ class Sealed(TypeDecorator[str]):
         self.place = place
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Seal a text on its way into the database."""
-        return None if value is None else _keyrings.get(dialect, _PLAIN).seal(value, self.place)
+        """Seal a text on its way into the database, without NUL and half characters, which no database takes."""
+        if value is None:
+            return None
+        text = value.replace("\0", "\ufffd").encode(errors="replace").decode()
+        return _keyrings.get(dialect, _PLAIN).seal(text, self.place)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """Open a text on its way out; raises SealBroken."""

@@ -71,7 +71,7 @@ def made_events(compared: Compared, account: str, asked_ms: int) -> list[Incomin
 
 def _event(account: str, name: str, key: str, created: str, charge: Mapping[str, Any], asked_ms: int) -> IncomingEvent:
     envelope = {"id": key, "event": name, "dateCreated": created, "payment": charge}
-    body = json.dumps(envelope, ensure_ascii=False).encode(errors="surrogatepass")
+    body = json.dumps(envelope).encode()
     return replace(parse_event(account, body, asked_ms), origin=Origin.BACKFILL)
 
 

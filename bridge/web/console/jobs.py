@@ -72,7 +72,8 @@ def report(number: int, kind: str) -> ResponseReturnValue:
         kind = "csv"
     else:
         return frame.found(None)  # type: ignore[no-any-return]
-    return Response(text, mimetype=mime, headers={"Content-Disposition": f'attachment; filename="{name}.{kind}"'})
+    headers = {"Content-Disposition": f'attachment; filename="{name}.{kind}"'}
+    return Response(text.encode(errors="replace"), mimetype=mime, headers=headers)
 
 
 def _charges(behind: list[dict[str, str]]) -> str:
