@@ -12,7 +12,7 @@ from bridge.journal import audit, retention, revisions, search
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import events as event_table
 from bridge.journal.search import Kind, Term
-from bridge.model import DeliveryState, Origin
+from bridge.model import DeliveryState, Origin, Outcome, Waiting
 from tests.console import VIEWER, Console, opened_console
 from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, revision, row_of
 
@@ -335,3 +335,43 @@ def test_a_form_that_is_sent_after_the_session_changes_nothing(console: Console)
     answer = console.browser().post("/events/1/deliveries/1/retry")
 
     assert (answer.status_code, "Nothing was changed" in answer.text) == (401, True)
+
+
+@pytest.mark.parametrize("language", ["pt-BR", "en"])
+@pytest.mark.parametrize("outcome", Outcome)
+def test_the_page_of_an_event_that_was_tried_again_opens(console: Console, outcome: Outcome, language: str) -> None:
+    """Whatever became of the first try, and whatever the next one waits for."""
+    event_id = processed(console)
+    for number, waiting in enumerate((None, *Waiting)):
+        delivery = owe(console.journal, event_id=event_id, customer=f"cus_{number}", mapping=f"m{number}")
+        attempt(console, delivery, 1, outcome=outcome.value, status=500, code="clint.http_500", detail="500")
+        put_in_state(console.journal, delivery, DeliveryState.RETRYING, due_ms=NOW_MS + 5_000, waiting=waiting)
+
+    assert console.operator(language).get(f"/events/{event_id}").status_code == 200
+    assert console.operator(language).part(f"/events/{event_id}").status_code == 200
+
+
+def test_a_replay_is_not_offered_where_the_mapping_is_gone(console: Console) -> None:
+    """It would make nothing, and its page would not be found."""
+    event_id = processed(console)
+    for mapping in ("cobranca", "removida"):
+        put_in_state(console.journal, owe(console.journal, event_id=event_id, mapping=mapping), DeliveryState.DEAD)
+    page = console.operator().get(f"/events/{event_id}").text
+
+    assert f"/events/{event_id}/replay?mapping=cobranca" in page
+    assert "mapping=removida" not in page
+
+
+def test_a_page_leads_to_others_with_any_query(console: Console) -> None:
+    """The query's names are Flask's as well; none of them may steer the links."""
+    keep(console.journal, *(incoming(f"cus_{n}") for n in range(53)))
+    page = console.operator().get("/events?endpoint=x&_method=DELETE&_external=1&name=PAYMENT_RECEIVED")
+
+    assert page.status_code == 200
+    assert "/events?endpoint=x&amp;_method=DELETE&amp;_external=1&amp;name=PAYMENT_RECEIVED&amp;before=4" in page.text
+
+
+@pytest.mark.parametrize("path", ["/work/{}", "/events/{}", "/events/{}/replay", "/work/{}/report.csv"])
+def test_a_number_that_no_journal_holds_is_not_found(console: Console, path: str) -> None:
+    """It is no fault."""
+    assert console.operator().get(path.format(99999999999999999999)).status_code == 404

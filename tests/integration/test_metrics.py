@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,19 +13,28 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 from sqlalchemy import text
 
+from bridge.alerting.words import WORDS
+from bridge.delivery.circuit import Circuit
+from bridge.errors import BridgeError, EnrichmentWaits, MappingRefused, WrongToken
 from bridge.journal import Journal, destinations, gauges, notices, rounds
 from bridge.journal.notices import Notice
-from bridge.model import DeliveryState, NoticeLevel
+from bridge.model import FINISHED, DeliveryState, NoticeLevel, Outcome
 from bridge.observing import Processed
+from bridge.observing.observer import OWED
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
 from bridge.web.metrics import Numbers
 from tests.conformance.test_query_plans import asked, scans
-from tests.factories import NOW_MS, envelope, incoming, keep, many_rows, opened_journal, owe, register
+from tests.factories import NOW_MS, envelope, incoming, keep, many_rows, opened_journal, owe, put_in_state, register
 from tests.peers import closed_port
+from tests.unit.observing.test_spans import ATTEMPTED
+from tests.unit.test_dead_letter import tree
 
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
+
+Samples = dict[tuple[str, ...], float]
+"""Name and values of the labels -> value."""
 
 
 def runtime_at(database_url: str, redis_url: str, scratch: Path) -> Runtime:
@@ -59,7 +69,7 @@ def runtime(journal: Journal, database_url: str, redis_url: str, redis: Redis, t
     runtime.close()
 
 
-def numbers(client: FlaskClient) -> dict[tuple[str, ...], float]:
+def numbers(client: FlaskClient) -> Samples:
     """Return every sample: its name and the values of its labels -> its value."""
     answer = client.get("/metrics")
     assert answer.status_code == 200
@@ -180,3 +190,67 @@ def test_a_look_reads_what_is_unfinished_only(journal: Journal) -> None:
     partial = r"\b(events_waiting|events_due|deliveries_due|deliveries_line)\b"
     assert found.statements
     assert [step for step in scans(journal, found) if not re.search(partial, step.split("<-")[0])] == []
+
+
+VERDICTS = (OWED, DeliveryState.FILTERED.value, DeliveryState.DEAD.value)
+
+
+def held_codes() -> list[str]:
+    """Return every code under which an event may be put off."""
+    return sorted({kind.code for kind in tree(EnrichmentWaits)} | {MappingRefused.code})
+
+
+def refusal_codes() -> list[str]:
+    """Return every code under which the door may refuse a post."""
+    return sorted(kind.code for kind in tree(BridgeError) if kind.__module__ == WrongToken.__module__)
+
+
+MEMBERS = [
+    *(("bridge_attempts_total", "default", outcome.value) for outcome in Outcome if outcome is not Outcome.UNKNOWN),
+    *(("bridge_deliveries_settled_total", "default", state.value) for state in DeliveryState),
+    *(("bridge_deliveries", state.value) for state in DeliveryState if state not in FINISHED or state == "dead"),
+    *(("bridge_verdicts_total", "default", "PAYMENT_RECEIVED", "paga", verdict) for verdict in VERDICTS),
+    *(("bridge_events_held_total", "default", code) for code in held_codes()),
+    *(("bridge_webhook_refusals_total", "default", code) for code in refusal_codes()),
+    *(("bridge_destination_circuit", "default", state.value) for state in Circuit),
+    *(("bridge_notices", level.value) for level in NoticeLevel),
+    *(("bridge_notices_open", code) for code in WORDS),
+]
+"""Every label's value that a member of an enumeration makes."""
+
+
+@pytest.fixture(scope="module")
+def everything(emptied_redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samples]:
+    """Give the numbers of a bridge in which whatever can happen happened once."""
+    scratch = tmp_path_factory.mktemp("everything")
+    url = f"sqlite:///{scratch / 'journal.db'}"
+    with opened_journal(url) as journal:
+        runtime = runtime_at(url, emptied_redis_url, scratch)
+        register(journal)
+        for place, state in enumerate(DeliveryState):
+            put_in_state(journal, owe(journal, customer=f"cus_{place}"), state)
+            runtime.observer.ended("default", state.value)
+        for outcome in Outcome:
+            runtime.observer.attempted(
+                replace(ATTEMPTED, destination="default", outcome=outcome.value, state="retrying")
+            )
+        for verdict in VERDICTS:
+            said = {"paga": "pending" if verdict == OWED else verdict}
+            runtime.observer.processed(Processed(1, "0" * 32, "default", "PAYMENT_RECEIVED", 0, 1, said))
+        for code in held_codes():
+            runtime.observer.held("default", code)
+        for code in refusal_codes():
+            runtime.observer.refused("default", code)
+        levels = list(NoticeLevel)
+        with journal.database.write() as connection:
+            told = [Notice(code, "default", levels[place % 2], "", "") for place, code in enumerate(WORDS)]
+            notices.apply(connection, told, NOW_MS)
+        assert runtime.shared_counts.flush()
+        yield numbers(create_app(runtime).test_client())
+        runtime.close()
+
+
+@pytest.mark.parametrize("labels", MEMBERS, ids=" ".join)
+def test_every_outcome_state_and_code_stands_in_the_metrics(everything: Samples, labels: tuple[str, ...]) -> None:
+    """Under its own name, so that a rule can watch for it."""
+    assert labels in everything

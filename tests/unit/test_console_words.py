@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from string import Formatter
 
 import pytest
+from structlog.testing import capture_logs
 
+from bridge.asaas.charges import BILLING_TYPES
+from bridge.delivery.circuit import Circuit
+from bridge.errors import BridgeError
+from bridge.journal import audit
+from bridge.model import DeliveryState, NoticeLevel, Origin, Outcome, ReadBack, Waiting
+from bridge.recovery.comparison import Verdict
+from bridge.recovery.many import Decision
+from bridge.recovery.preview import Unheard
+from bridge.recovery.walk import FIELDS
+from bridge.web.console.access import Role
+from bridge.web.console.events import STATES
+from bridge.web.console.jobs import HOME
 from bridge.web.console.words import FILES, LANGUAGES, Words, table
+from bridge.workbench.checks import State as CheckState
+from tests.unit.test_dead_letter import tree
 
 WEB = FILES.parent
 SOURCES = sorted([*(WEB / "templates").rglob("*.html"), *(WEB / "console").rglob("*.py")])
@@ -83,3 +99,118 @@ def test_a_text_may_be_missing_where_asaas_decides() -> None:
     """An event that Asaas invents tomorrow has no words of ours."""
     assert Words("en").maybe("signin.title") == "Sign in"
     assert Words("en").maybe("signin.nothing", "as it is") == "as it is"
+
+
+# ---------------------------------------------------------------- every member of every enumeration
+
+
+def trees(*places: str) -> Iterator[ast.AST]:
+    """Return every node of these modules and packages of the bridge."""
+    for place in places:
+        path = WEB.parent / place
+        for module in [path] if path.is_file() else path.rglob("*.py"):
+            yield from ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+
+
+def texts_of(node: ast.AST) -> set[str]:
+    """Return the texts in a piece of source."""
+    return {one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+
+
+def calls(name: str, *places: str) -> Iterator[ast.Call]:
+    """Return every call of a function or method of that name."""
+    for node in trees(*places):
+        if isinstance(node, ast.Call) and name == getattr(node.func, "attr", getattr(node.func, "id", None)):
+            yield node
+
+
+def actions() -> set[str]:
+    """Return every action that the audit trail is given."""
+    given = [node for name in ("note", "_note") for node in calls(name, "web", "recovery", "tenants", "journal", "cli")]
+    found = {text for node in given for argument in node.args for text in texts_of(argument) if "." in text}
+    named = {argument.id for node in given for argument in node.args if isinstance(argument, ast.Name)}
+    for node in (one for one in trees("tenants") if isinstance(one, ast.Assign)):
+        if any(getattr(to, "id", "") in named for to in node.targets):
+            found |= texts_of(node)
+    constants = {argument.attr for node in given for argument in node.args if isinstance(argument, ast.Attribute)}
+    found |= {str(getattr(audit, name)) for name in constants if name.isupper()}
+    return {one for one in found if not one.endswith(".")} | {f"bulk.{decision}" for decision in Decision}
+
+
+def causes() -> set[str]:
+    """Return every code under which a test charge that was not proved, or a webhook, says what is wrong."""
+    code = re.compile(r"(webhook|public_url|bridge|trial)\.[a-z_]+")
+    sources = ("recovery/diagnosis.py", "asaas/webhook_rules.py", "workbench/trial_run.py")
+    return {text for node in trees(*sources) for text in texts_of(node) if code.fullmatch(text)}
+
+
+def steps() -> set[str]:
+    """Return every step of a test charge; that of an event and of a delivery say what they are about instead."""
+    sources = ("workbench/trial_run.py", "web/console/trial_task.py")
+    first = {text for node in calls("step", *sources) for one in node.args[:1] for text in texts_of(one)}
+    named = (one for node in calls("_once", *sources) for one in node.keywords if one.arg == "code")
+    return (first | {text for one in named for text in texts_of(one.value)} | {"waiting", "not_removed"}) - {
+        "event",
+        "delivery",
+    }
+
+
+def checks() -> set[str]:
+    """Return the code of every check that may say what mends it."""
+    made = [node.args[4] for node in calls("Check", "workbench") if len(node.args) > 4]
+    return {text for one in made for text in texts_of(one) if text}
+
+
+NEVER_ON_A_PAGE = re.compile(
+    r"(webhook\.(?!token_not_known)|redis|port|process|demo|lane|person|filter|transform|stage|enrichment)\b.*"
+    r"|console\.closed"
+)
+"""What the door answers a program, what ends a process, what is a delivery's reason, and what has its own page."""
+ERRORS = {kind.code for kind in tree(BridgeError) if not NEVER_ON_A_PAGE.fullmatch(kind.code)}
+
+SAID: dict[str, Iterable[str]] = {
+    "states.{}": [*DeliveryState, *Waiting, *STATES, "received", "held", "unmapped"],
+    "job.state.{}": DeliveryState,
+    "events.outcome.{}": Outcome,
+    "events.deal.{}": ReadBack,
+    "events.origin.{}": Origin,
+    "events.{}": Unheard,
+    "attention.level.{}": NoticeLevel,
+    "attention.{}": Decision,
+    "attention.confirm.{}": Decision,
+    "attention.confirm.{}.lead": Decision,
+    "attention.confirm.yes.{}.one": Decision,
+    "overview.destination.{}": [*Circuit, "paused", "not_set"],
+    "job.kind.{}": HOME,
+    "job.home.{}": {home.split(".")[1] for home in HOME.values()},
+    "reconcile.verdict.{}": Verdict,
+    "reconcile.by.{}": FIELDS,
+    "trial.billing_type.{}": BILLING_TYPES,
+    "trial.step.{}": steps(),
+    "trial.cause.{}": causes(),
+    "trial.mend.{}": causes(),
+    "checks.state.{}": CheckState,
+    "checks.mend.{}": checks(),
+    "nav.role.{}": Role,
+    "who.role.{}": Role,
+    "who.action.{}": actions(),
+    "errors.{}.title": ERRORS,
+    "errors.{}.lead": ERRORS,
+    "findings.{}": codes_of_findings(),
+}
+"""Every key that is made of a code, with every code that there is."""
+
+
+@pytest.mark.parametrize(("pattern", "member"), [(key, str(one)) for key, all_ in SAID.items() for one in sorted(all_)])
+def test_every_member_of_every_enumeration_has_a_sentence(pattern: str, member: str) -> None:
+    """In every language, since a key has all of them; a page would show the code."""
+    assert pattern.format(member) in table()
+
+
+def test_a_missing_sentence_shows_its_code() -> None:
+    """A page never fails for want of one; the log says which."""
+    with capture_logs() as logs:
+        shown = Words("pt")("events.outcome.made_tomorrow")
+
+    assert shown == "outcome.made_tomorrow"
+    assert [(one["event"], one["key"]) for one in logs] == [("words.missing", "events.outcome.made_tomorrow")]

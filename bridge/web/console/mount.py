@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Flask
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
+from werkzeug.routing import IntegerConverter
 
 from bridge.runtime import Runtime
 from bridge.web.console import (
@@ -48,6 +51,13 @@ PAGES: tuple[Blueprint, ...] = (
 """Every blueprint of the console; `frame.NAVIGATION` says which pages stand in the menu."""
 
 
+class JournalNumber(IntegerConverter):
+    """A whole number that the journal can hold; a larger one is no address."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"max": 2**63 - 1, **options})
+
+
 def mount(app: Flask, runtime: Runtime, secret_key: str) -> None:
     """Serve the console under `/`."""
     sessions.settle(app, secret_key, runtime.settings.bridge_public_url)
@@ -57,7 +67,9 @@ def mount(app: Flask, runtime: Runtime, secret_key: str) -> None:
     console = Blueprint(
         "console", __name__, template_folder="../templates", static_folder="../static", static_url_path="/assets"
     )
+    app.url_map.converters["int"] = JournalNumber
     console.before_request(access.check)
+    console.before_request(frame.refuse_nul)
     for page in PAGES:
         console.register_blueprint(page)
     app.register_blueprint(console)

@@ -17,6 +17,9 @@ from flask import Request
 from bridge import word_files
 from bridge.alerting.words import WORDS
 from bridge.journal.notices import KeptNotice
+from bridge.logs import logger
+
+log = logger(__name__)
 
 FILES = Path(__file__).parent.parent / "words"
 
@@ -44,8 +47,12 @@ class Words:
     language: str
 
     def __call__(self, key: str, /, **values: object) -> str:
-        """Return the text of a key with its values in place; raises KeyError for a key that nobody wrote."""
-        text = table()[key][self.language]
+        """Return the text of a key with its values in place; a key without a text shows its code and is logged."""
+        texts = table().get(key)
+        if texts is None:
+            log.error("words.missing", key=key)
+            return key.partition(".")[2]
+        text = texts[self.language]
         return text.format(**values) if values else text
 
     def count(self, key: str, number: int, /, **values: object) -> str:
