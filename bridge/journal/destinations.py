@@ -27,6 +27,9 @@ class Destination:
     until_ms: int = 0
     paused_ms: int | None = None
     paused_reason: str | None = None
+    origin_id: str | None = None
+    """The origin in Clint whose deals it writes; learned from the first delivery whose deal was seen, or set."""
+    stage_id: str | None = None
 
 
 _all = select(*(destinations.c[name] for name in Destination.__slots__)).order_by(destinations.c.name)
@@ -73,11 +76,19 @@ def register(connection: Connection, urls: Mapping[str, str], now_ms: int) -> li
             fresh: dict[str, Any] = {field: getattr(Destination(name), field) for field in Destination.__slots__}
             connection.execute(insert(destinations), {**fresh, "url_digest": digest})
         elif before.url_digest != digest:
-            connection.execute(update(destinations).where(destinations.c.name == name).values(url_digest=digest))
+            # Another integration may write into another origin.
+            fresh_place = {"url_digest": digest, "origin_id": None, "stage_id": None}
+            connection.execute(update(destinations).where(destinations.c.name == name).values(**fresh_place))
             if before.paused_ms is not None:
                 resume(connection, name, now_ms)
                 resumed.append(name)
     return resumed
+
+
+def set_place(connection: Connection, name: str, origin_id: str | None, stage_id: str | None = None) -> bool:
+    """Write down where in Clint a destination's deals stand; return whether there is such a destination."""
+    query = update(destinations).where(destinations.c.name == name).values(origin_id=origin_id, stage_id=stage_id)
+    return connection.execute(query).rowcount == 1
 
 
 def pause(connection: Connection, name: str, reason: str, now_ms: int) -> None:

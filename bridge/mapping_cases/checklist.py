@@ -35,7 +35,7 @@ _LABELS_SHOWN = 3
 
 
 def checklist(mappings: Iterable[Mapping], only: Mapping | None = None, root: Path | None = None) -> dict[str, Any]:
-    """Return the integrations of the enabled mappings, and each key that they get; those of one mapping where it is given.
+    """Return the integrations of the enabled mappings, or only those of one mapping, and each key that they get.
 
     `root` is where the tests' samples lie, where that is not beside the file.
     """

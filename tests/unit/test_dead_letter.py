@@ -14,7 +14,7 @@ from bridge.delivery import dead_letter
 from bridge.errors import AsaasRejected, BridgeError, EnrichmentWaits, MappingRefused, StageError
 from bridge.filtering import REASONS
 
-CODE = re.compile(r"(filter|transform|stage|asaas|clint|attempt|delivery|destination|event|bridge)\.[a-z_]*[a-z]")
+CODE = re.compile(r"(deal|filter|transform|stage|asaas|clint|attempt|delivery|destination|event|bridge)\.[a-z_]*[a-z]")
 WRITERS = ("outbox", "filtering.py", "transform.py", "process", "delivery", "clint", "journal", "recovery")
 """What decides or writes a delivery's, an attempt's or a held event's code."""
 
