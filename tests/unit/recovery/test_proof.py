@@ -30,45 +30,50 @@ LATER = Other(T + 5_000, texts_of(PAID), "")
 ELSEWHERE = replace(MADE, origin_id="o2")
 
 
-@pytest.mark.parametrize(
-    ("code", "sent", "deals"),
-    [
-        (proof.NONE, SENT, []),
-        (proof.SEEN, SENT, [MADE]),
-        (proof.SEEN, SENT, [OLD, MADE]),
-        (proof.SEEN, KNOWN, [OLD, replace(MADE, times_ms={})]),
-        (proof.SEEN, SENT, [PLAIN]),
-        (proof.OLDER, SENT, [OLD]),
-        (proof.OLDER, replace(SENT, status="LOST"), [OLD]),
-        (proof.OTHER_STATUS, SENT, [replace(MADE, status="OPEN")]),
-        (proof.SEEN, replace(SENT, status=""), [replace(MADE, status="OPEN")]),
-        (proof.OTHER_ORIGIN, KNOWN, [ELSEWHERE]),
-        (proof.ORIGIN_UNKNOWN, SENT, [MADE, replace(ELSEWHERE, id="d2")]),
-        (proof.UNMARKED, SENT, [MOVED]),
-        (proof.UNMARKED, replace(SENT, origin_id="o1"), [MOVED]),
-        (
-            proof.SEEN,
-            replace(SENT, payload={"titulo": "Boleto 7001"}),
-            [replace(MOVED, fields={"nome": "boleto 7001"})],
-        ),
-        (proof.UNMARKED, SENT, [OLD, PLAIN]),
-        (proof.SEEN, replace(SENT, origin_id="o1"), [OLD, PLAIN]),
-        (proof.OTHER_STAGE, KNOWN, [replace(MOVED, fields={})]),
-        (proof.SEEN, KNOWN, [replace(MOVED, stage_id="s1", fields={})]),
-        (proof.OTHER_CHARGE, SENT, [replace(MADE, fields={"codigo": "pay_2", "situacao": "Recebida"})]),
-        (proof.SEEN, replace(SENT, others=(EARLIER,)), [MADE]),
-        (proof.AMBIGUOUS, replace(SENT, others=(EARLIER,)), [PLAIN]),
-        (proof.SEEN, replace(SENT, others=(EARLIER._replace(sent_ms=T - LATE_MS - 1),)), [PLAIN]),
-        (proof.SEEN, replace(SENT, others=(EARLIER._replace(status="OPEN"),)), [PLAIN]),
-        (proof.SEEN, replace(SENT, others=(LATER,)), [PLAIN]),
-        (proof.AMBIGUOUS, replace(SENT, others=(LATER,)), [replace(PLAIN, status="LOST")]),
-        (proof.AMBIGUOUS, replace(SENT, others=(LATER,)), [replace(PLAIN, times_ms={"created_at": T + 6_000})]),
-        (proof.OLDER, replace(SENT, others=(LATER,)), [OLD]),
-    ],
-)
+READ_BACKS: list[tuple[str, Sent, list[Deal]]] = [
+    (proof.NONE, SENT, []),
+    (proof.SEEN, SENT, [MADE]),
+    (proof.SEEN, SENT, [OLD, MADE]),
+    (proof.SEEN, KNOWN, [OLD, replace(MADE, times_ms={})]),
+    (proof.SEEN, SENT, [PLAIN]),
+    (proof.OLDER, SENT, [OLD]),
+    (proof.OLDER, replace(SENT, status="LOST"), [OLD]),
+    (proof.OTHER_STATUS, SENT, [replace(MADE, status="OPEN")]),
+    (proof.SEEN, replace(SENT, status=""), [replace(MADE, status="OPEN")]),
+    (proof.OTHER_ORIGIN, KNOWN, [ELSEWHERE]),
+    (proof.ORIGIN_UNKNOWN, SENT, [MADE, replace(ELSEWHERE, id="d2")]),
+    (proof.UNMARKED, SENT, [MOVED]),
+    (proof.UNMARKED, replace(SENT, origin_id="o1"), [MOVED]),
+    (
+        proof.SEEN,
+        replace(SENT, payload={"titulo": "Boleto 7001"}),
+        [replace(MOVED, fields={"nome": "boleto 7001"})],
+    ),
+    (proof.UNMARKED, SENT, [OLD, PLAIN]),
+    (proof.SEEN, replace(SENT, origin_id="o1"), [OLD, PLAIN]),
+    (proof.OTHER_STAGE, KNOWN, [replace(MOVED, fields={})]),
+    (proof.SEEN, KNOWN, [replace(MOVED, stage_id="s1", fields={})]),
+    (proof.OTHER_CHARGE, SENT, [replace(MADE, fields={"codigo": "pay_2", "situacao": "Recebida"})]),
+    (proof.SEEN, replace(SENT, others=(EARLIER,)), [MADE]),
+    (proof.AMBIGUOUS, replace(SENT, others=(EARLIER,)), [PLAIN]),
+    (proof.SEEN, replace(SENT, others=(EARLIER._replace(sent_ms=T - LATE_MS - 1),)), [PLAIN]),
+    (proof.SEEN, replace(SENT, others=(EARLIER._replace(status="OPEN"),)), [PLAIN]),
+    (proof.SEEN, replace(SENT, others=(LATER,)), [PLAIN]),
+    (proof.AMBIGUOUS, replace(SENT, others=(LATER,)), [replace(PLAIN, status="LOST")]),
+    (proof.AMBIGUOUS, replace(SENT, others=(LATER,)), [replace(PLAIN, times_ms={"created_at": T + 6_000})]),
+    (proof.OLDER, replace(SENT, others=(LATER,)), [OLD]),
+]
+
+
+@pytest.mark.parametrize(("code", "sent", "deals"), READ_BACKS)
 def test_what_each_read_back_proves(code: str, sent: Sent, deals: list[Deal]) -> None:
     """Old deals, other origins, LOST, other deals of the contact, moved by people, late; each says its own reason."""
     assert judge(sent, deals).code == code
+
+
+def test_each_code_is_in_the_table() -> None:
+    """Without a contact nothing is asked, so nothing is judged."""
+    assert {code for code, *_ in READ_BACKS} == set(proof.CODES) - {proof.NO_CONTACT}
 
 
 @pytest.mark.parametrize("name", ["created_at", "updated_stage_at", "won_at", "lost_at", "updated_at"])
