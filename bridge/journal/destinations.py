@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from bridge.journal import notices
 from bridge.journal.lanes import lock_all
+from bridge.journal.notices import Mended
 from bridge.journal.schema import HELD, deliveries, destinations
 
 
@@ -100,6 +102,10 @@ def pause(connection: Connection, name: str, reason: str, now_ms: int) -> None:
     )
 
 
+NOTICES = ("destination.paused", "destination.circuit_open")
+"""What is said of a destination that takes nothing."""
+
+
 def resume(connection: Connection, name: str, now_ms: int) -> int:
     """Send to a destination again, with a closed circuit; return how many lines were waiting for it.
 
@@ -120,6 +126,7 @@ def resume(connection: Connection, name: str, now_ms: int) -> int:
             until_ms=0,
         )
     )
+    notices.apply(connection, [Mended(code, name) for code in NOTICES], now_ms)
     return connection.execute(
         update(deliveries)
         .where(

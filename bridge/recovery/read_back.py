@@ -119,12 +119,14 @@ class ReadBacks:
         self._clint = clint
         self._mappings = mappings
         self._wait_ms = int(wait_s * 1000)
+        self._revisions: dict[str, int] | None = None
 
     def step(self, now_ms: int) -> int:
         """Look for the deals of one batch; return how many deliveries it was. Raises ClintApiFailed."""
         with self._journal.database.read() as connection:
             batch = read_backs.due(connection, now_ms, wait_ms=self._wait_ms, oldest_ms=now_ms - OLDEST_MS, limit=BATCH)
         active = self._mappings.current()
+        self._close_changed({one.mapping.name: one.revision_id for one in active if one.mapping.verify}, now_ms)
         for one in batch:
             with self._journal.database.read() as connection:
                 sent = sent_deliveries(connection, one.account, one.subject, active).get(one.id)
@@ -156,6 +158,17 @@ class ReadBacks:
             say = log.info if is_seen else log.warning
             told = {"delivery_id": one.id, "event_id": one.event_id, "mapping": one.mapping}
             say(f"delivery.{state.value}", **told, destination=one.destination, **detail)
+
+    def _close_changed(self, revisions: dict[str, int], now_ms: int) -> None:
+        """Close the notices of mappings that were changed, or whose deals nobody looks for any more."""
+        before, self._revisions = self._revisions, revisions
+        if before == revisions:
+            return
+        kept = {name for name, id_ in revisions.items() if before is None or before.get(name, id_) == id_}
+        with self._journal.database.write() as connection:
+            open_notices = notices.unmended(connection, [NOT_SEEN])
+            mended = [Mended(NOT_SEEN, one.about) for one in open_notices if one.about.rpartition("/")[2] not in kept]
+            notices.apply(connection, mended, now_ms)
 
     def _facts(self, found: Finding, sent: Sent) -> dict[str, str]:
         if found.deal is None:
