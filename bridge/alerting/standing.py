@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bridge.alerting.silence import Silence
-from bridge.journal.dead import NOTICE as DEAD
+from bridge.journal import dead
 from bridge.journal.destinations import NOTICES, Destination
 from bridge.journal.notices import KeptNotice, Mended, Notice
 from bridge.model import NoticeLevel
 
+DEAD = dead.NOTICE
 PAUSED, CIRCUIT = NOTICES
 BEHIND = "events.behind"
 SILENT = "account.silent"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -161,7 +161,7 @@ def world(sqlite_url: str) -> Iterator[World]:
 Does: TypeAlias = Callable[[World], object]
 
 
-def hooked(**changes: object) -> Does:
+def hooked(**changes: Any) -> Does:
     """Return what makes a webhook at Asaas in which something is wrong, and lets it be judged."""
 
     def opens(world: World) -> None:
