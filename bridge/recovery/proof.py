@@ -119,11 +119,9 @@ class _Shown:
     @property
     def is_of_other_charge(self) -> bool:
         """Whether it shows something else where the payload has the charge's id."""
-        return any(
-            self.sent.object_id in str(value) and key in self.deal.fields and str(value) != str(self.deal.fields[key])
-            for key, value in self.sent.payload.items()
-            if self.sent.object_id
-        )
+        mark = self.sent.object_id.casefold()
+        shown = [_text(self.deal.fields.get(key)) for key, value in self.sent.payload.items() if mark in _text(value)]
+        return bool(mark) and any(text and mark not in text for text in shown)
 
     def is_since(self, *names: str) -> bool:
         """Return whether one of these times lies after the send and before the next delivery."""

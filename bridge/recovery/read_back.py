@@ -69,6 +69,7 @@ def sent_deliveries(
     rows = read_backs.sent_to(connection, account, subject)
     origins = {name: place.origin_id or "" for name, place in places.items()}
     payloads = {row.id: json.loads(row.payload) if row.payload else {} for row in rows}
+    texts = {row.id: proof.texts_of(payloads[row.id]) for row in rows}
     found = {}
     for row in rows:
         origin, place = origins.get(row.destination, ""), places.get(row.destination)
@@ -86,7 +87,7 @@ def sent_deliveries(
                     if key not in of_contact and str(value) not in contact
                 },
                 others=tuple(
-                    Other(other.sent_ms, proof.texts_of(payloads[other.id]), status.get(other.destination, ""))
+                    Other(other.sent_ms, texts[other.id], status.get(other.destination, ""))
                     for other in rows
                     if other.id != row.id and (not origin or origins.get(other.destination, "") in {"", origin})
                 ),
