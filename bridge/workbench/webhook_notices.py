@@ -6,10 +6,12 @@ Given the webhooks that Asaas has it raises what is wrong and closes what is not
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from bridge.asaas.webhook_rules import CODES, KEY_REFUSED, Problem, hook_url, needed, ours, problems, retention
 from bridge.asaas.webhooks import Webhook
+from bridge.errors import JournalError
 from bridge.journal import Journal, events, notices
 from bridge.journal.notices import KeptNotice, Mended, Notice
 from bridge.logs import logger
@@ -43,6 +45,19 @@ def judge(
     # The bridge's own key works: one that has expired or was disabled is another one, or was replaced.
     mended += [Mended(one.code, one.about) for one in keys if _is_dead_key(one, account)]
     say_notices(journal, [*(_notice(problem, account) for problem in said), *mended], now_ms)
+
+
+def judge_change(
+    journal: Journal,
+    account: str,
+    webhooks: Sequence[Webhook],
+    mappings: Iterable[Mapping],
+    public_url: str,
+    now_ms: int,
+) -> None:
+    """Judge after a change at Asaas; it is done, so a journal that is away must not hide what came of it."""
+    with suppress(JournalError):
+        judge(journal, account, webhooks, mappings, public_url, now_ms)
 
 
 def sending(webhook: Webhook) -> Webhook:

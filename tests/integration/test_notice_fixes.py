@@ -165,7 +165,7 @@ def hooked(**changes: Any) -> Does:
     """Return what makes a webhook at Asaas in which something is wrong, and lets it be judged."""
 
     def opens(world: World) -> None:
-        world.asaas.posts_to(HOOK, TOKEN, **{"events": ["PAYMENT_RECEIVED"], **changes})
+        world.asaas.posts_to(**{"url": HOOK, "token": TOKEN, "events": ["PAYMENT_RECEIVED"], **changes})
         world.judges()
 
     return opens
@@ -215,6 +215,7 @@ FIXES: list[tuple[str, str, Does, Does]] = [
     ("webhook.interrupted", "resume", hooked(interrupted=True), World.resumes),
     ("webhook.interrupted", "an event", hooked(interrupted=True), World.hears),
     ("webhook.events", "register", hooked(events=["PAYMENT_CREATED"]), World.registers),
+    ("webhook.slash", "register", hooked(url=f"{HOOK}/"), World.registers),
     ("webhook.several", "remove", several, removes_one),
     ("webhook.token", "an event", says("webhook.token"), World.hears),
     ("webhook.token", "register", says("webhook.token"), World.registers),

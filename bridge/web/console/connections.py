@@ -23,7 +23,7 @@ from bridge.web.console import frame, tasks
 from bridge.web.console.mappings import author, directory
 from bridge.web.console.work import outside, work
 from bridge.workbench.accounts import client_of, public_hook_url
-from bridge.workbench.webhook_notices import judge, sending
+from bridge.workbench.webhook_notices import judge_change, sending
 from bridge.workbench.webhook_plan import Done, Plan, Wanted, apply, events_wanted, plan, resumed
 
 connections = Blueprint("connections", __name__)
@@ -93,7 +93,7 @@ def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> N
     """Close the notices that a change at Asaas mended."""
     runtime = frame.runtime()
     public_url = given or runtime.settings.bridge_public_url
-    judge(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
+    judge_change(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
 
 
 @connections.get("/connections/<account>/webhook")
