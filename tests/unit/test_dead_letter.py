@@ -49,8 +49,8 @@ def written_codes() -> set[str]:
     """Return every code that the source may write."""
     package = Path(bridge.__file__).parent
     paths = [path for name in WRITERS for path in (package / name, *package.glob(f"{name}/**/*.py"))]
-    # What a diagnosis or a read-back names is explained where it is named, and stands in no delivery.
-    elsewhere = {"dead_letter.py", "diagnosis.py", "read_back.py"}
+    # What a diagnosis or a notice names is explained where it is named, and stands in no delivery.
+    elsewhere = {"dead.py", "dead_letter.py", "diagnosis.py", "read_back.py"}
     sources = [path.read_text() for path in paths if path.is_file() and path.name not in elsewhere]
     return {code for source in sources for code in codes_in(source)}
 
