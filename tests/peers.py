@@ -67,7 +67,8 @@ class Peer:
                 reply = peer._take(asked)
                 time.sleep(reply.after_s)
                 with contextlib.suppress(OSError):
-                    self.send_response(reply.status)
+                    # The plain one sends a Date of its own.
+                    (self.send_response_only if "Date" in reply.headers else self.send_response)(reply.status)
                     for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
                         self.send_header(name, value)
                     self.end_headers()

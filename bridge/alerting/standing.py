@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bridge.alerting.silence import Silence
-from bridge.journal.destinations import Destination
+from bridge.journal import dead
+from bridge.journal.destinations import NOTICES, Destination
 from bridge.journal.notices import KeptNotice, Mended, Notice
 from bridge.model import NoticeLevel
 
-DEAD = "delivery.dead"
-PAUSED = "destination.paused"
-CIRCUIT = "destination.circuit_open"
+DEAD = dead.NOTICE
+PAUSED, CIRCUIT = NOTICES
 BEHIND = "events.behind"
 SILENT = "account.silent"
 CODES = (DEAD, PAUSED, CIRCUIT, BEHIND, SILENT)

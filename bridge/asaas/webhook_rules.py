@@ -125,6 +125,8 @@ def retention(oldest_ms: int, now_ms: int, account: str) -> Problem | None:
     return Problem("webhook.retention", level, what, f"run: bridge webhook resume{of}")
 
 
+KEY_REFUSED = "account.key_refused"
+"""The notice's code where Asaas refuses the account's key, so that nothing of its webhook is known."""
 CODES = (
     "webhook.missing",
     "webhook.disabled",

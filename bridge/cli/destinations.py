@@ -9,6 +9,7 @@ import click
 from bridge.cli.choice import agreed, check_can_ask
 from bridge.cli.output import count, json_option, moment, show_json, show_table
 from bridge.cli.root import NO, Invocation
+from bridge.errors import NotFound
 
 
 @click.group()
@@ -115,3 +116,27 @@ def resume(invocation: Invocation, name: str) -> None:
 
     freed = recovery.resume(invocation.journal, name, clock_ms(), by=invocation.actor)
     click.echo(f"{name} takes deliveries again; {count(freed, 'line')} waited for it")
+
+
+@destinations.command()
+@click.argument("name")
+@click.argument("origin_id", metavar="[ORIGIN_ID]", required=False)
+@click.pass_context
+def origin(context: click.Context, name: str, origin_id: str | None) -> None:
+    """Say in which origin of Clint a destination's deals stand; without an id it is learned anew.
+
+    A read-back takes a deal of another origin for no proof. The origin is learned from the first delivery whose deal
+    is seen, and forgotten with the destination's URL.
+    """
+    from bridge.journal import audit
+    from bridge.journal import destinations as journal
+    from bridge.runtime import clock_ms
+
+    invocation: Invocation = context.obj
+    with invocation.journal.database.write() as connection:
+        found = journal.set_place(connection, name, origin_id)
+        if found:
+            audit.note(connection, invocation.actor, "destination.origin", name, clock_ms(), {"origin": origin_id})
+    if not found:
+        raise NotFound(f"no destination is named {name!r}", mend="see: bridge destinations list")
+    click.echo(f"the deals of {name} stand in origin {origin_id}" if origin_id else f"the origin of {name} is learned")

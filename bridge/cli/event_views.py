@@ -131,7 +131,7 @@ def _show_delivery(delivery: Row, attempts: list[Row], now_ms: int) -> None:
     for attempt in attempts:
         _line(f"attempt {attempt['number']}", _attempt(attempt))
     if delivery["read_back"] and state is DeliveryState.DELIVERED:
-        detail = delivery["read_back_detail"]
+        detail = dead_letter.deal_said(delivery["read_back_detail"])
         _line("deal", delivery["read_back"].replace("_", " ") + (f": {plain(detail)}" if detail else ""))
 
 

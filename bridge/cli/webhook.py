@@ -62,6 +62,7 @@ def register(
     from bridge.settings import Account
     from bridge.workbench.accounts import client_of, public_hook_url
     from bridge.workbench.probes import knock
+    from bridge.workbench.webhook_notices import judge_change
     from bridge.workbench.webhook_plan import Wanted, apply, events_wanted, plan
 
     invocation: Invocation = context.obj
@@ -87,6 +88,8 @@ def register(
         if known.old_webhook_token and planned.before:
             check_known(knock(runtime, planned.before.url, planned.token), planned.before.url)
         done = apply(webhooks, planned)
+        public_url = url or settings.bridge_public_url
+        judge_change(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
     show_done(done, source, as_json=as_json)
 
 
@@ -132,11 +135,16 @@ def resume(invocation: Invocation, account: str, url: str | None, as_json: bool)
     """Let Asaas send again: start an interrupted queue, and take the penalties off."""
     from bridge.asaas.webhooks import Webhooks
     from bridge.workbench.accounts import client_of, public_hook_url
+    from bridge.workbench.webhook_notices import judge_change, sending
     from bridge.workbench.webhook_plan import resumed
 
     hook_url = public_hook_url(invocation.settings, account, url)
+    mappings, _ = mappings_in_use(invocation)
     with opened_runtime(invocation.settings) as runtime:
         done = resumed(Webhooks(client_of(runtime, account)), account, hook_url)
+        public_url = url or invocation.settings.bridge_public_url
+        webhooks = [sending(one) for one, _ in done]
+        judge_change(runtime.journal, account, webhooks, mappings, public_url, runtime.clock_ms())
     results = [{"id": one.id, "url": one.url, "done": [_RESUMED[what](one) for what in whats]} for one, whats in done]
     if as_json:
         show_json(results)

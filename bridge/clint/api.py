@@ -1,10 +1,10 @@
 """Reads deals and stages back by the Clint API; changes nothing there.
 
-Relied on (specs of clint-api.readme.io): the header `api-token`; `GET /v1/deals` filtered by e-mail or phone, which
-lists open deals only unless a status is named; `GET /v1/origins` with the label of each stage. No limit of requests is
-published, so it asks twice a second at most and honours `Retry-After`. `updated_at` was seen in answers, but is in no
-document: it may be missing. A token or a person's data never gets into a text. An error that a later try would only
-repeat carries what mends it; one that may pass carries nothing.
+Relied on (specs of clint-api.readme.io): the header `api-token`; `GET /v1/deals` filtered by e-mail or phone and by
+`updated_at_start`, which lists open deals only unless a status is named; `GET /v1/origins` with the label of each
+stage. No limit of requests is published, so it asks twice a second at most and honours `Retry-After`. `value` and
+`updated_at` were seen in answers, but are in no document: they may be missing. A token or a person's data never gets
+into a text. An error that a later try would only repeat carries what mends it; one that may pass carries nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -28,6 +29,8 @@ EVERY_S = 0.5
 DEADLINE_S = 15.0
 LONGEST_WAIT_S = 60.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
+_CLOCKS_MS = 2_000
+"""Clocks that are further apart are taken for wrong; `Date` has whole seconds."""
 _TIMES = ("created_at", "updated_at", "updated_stage_at", "won_at", "lost_at")
 
 
@@ -41,8 +44,10 @@ class Deal:
     stage: str
     """The stage's label; empty where Clint does not say."""
     status: str
-    changed_ms: int | None
-    """The newest moment that Clint names, or None where it does not say when the deal was last written."""
+    times_ms: Mapping[str, int] = field(default_factory=dict)
+    """The moments that Clint names, by its names for them and this machine's clock."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Its own value and its fields, by their keys."""
 
 
 class ClintApi:
@@ -71,14 +76,23 @@ class ClintApi:
         self._lock = threading.Lock()
         self._next_s = 0.0
         self._labels: dict[str, str] = {}
+        self._ahead_ms = 0
+        """How far Clint's clock is before this machine's."""
 
-    def deals(self, email: str = "", phone: str = "") -> list[Deal]:
-        """Return the deals of the contact with this e-mail, else of the one with this phone, newest change first."""
+    def deals(self, email: str = "", phone: str = "", changed_since_ms: int | None = None) -> list[Deal]:
+        """Return the deals of the contact with this e-mail, else of the one with this phone, newest change first.
+
+        With a time, only those that Clint says were changed since then.
+        """
+        since = {}
+        if changed_since_ms is not None:
+            moment = datetime.fromtimestamp((changed_since_ms + self._ahead_ms) / 1000, UTC)
+            since = {"updated_at_start": moment.isoformat(timespec="microseconds")}
         for filters in ({"email": email}, {"phone": local_phone(phone)}):
             if all(filters.values()):
-                found = self._deals(filters)
+                found = self._deals({**filters, **since})
                 if found:
-                    return sorted(found, key=lambda deal: deal.changed_ms or 0, reverse=True)
+                    return sorted(found, key=lambda deal: max(deal.times_ms.values(), default=0), reverse=True)
         return []
 
     def stage(self, deal: Deal) -> str:
@@ -97,7 +111,8 @@ class ClintApi:
         failed: ClintApiFailed | None = None
         for status in STATUSES:
             try:
-                found += map(_deal, self._listed("/v1/deals", {**filters, "status": status, "limit": "200"}))
+                items = self._listed("/v1/deals", {**filters, "status": status, "limit": "200"})
+                found += (_deal(item, self._ahead_ms) for item in items)
             except ClintApiFailed as error:
                 if error.mend:
                     raise
@@ -149,7 +164,15 @@ class ClintApi:
         except httpx.HTTPError as error:
             got = type(error).__name__  # the error's text may carry the address with a person's e-mail
             raise ClintApiFailed(f"the Clint API could not be reached, got {got}", where=where) from None
+        self._set_clock(answer.headers.get("Date", ""))
         return answer.status_code, answer.headers, bytes(body)
+
+    def _set_clock(self, date: str) -> None:
+        try:
+            ahead_ms = round((parsedate_to_datetime(date).timestamp() - time.time()) * 1000)
+        except (ValueError, OverflowError):
+            return
+        self._ahead_ms = ahead_ms if abs(ahead_ms) > _CLOCKS_MS else 0
 
     def _take_turn(self) -> None:
         with self._lock:
@@ -172,16 +195,17 @@ def local_phone(phone: str) -> str:
     return digits[2:] if len(digits) >= 12 and digits.startswith("55") else digits
 
 
-def _deal(item: Mapping[str, Any]) -> Deal:
-    times = [_moment_ms(item.get(name)) for name in _TIMES]
+def _deal(item: Mapping[str, Any], ahead_ms: int) -> Deal:
+    times = {name: moment for name in _TIMES if (moment := _moment_ms(item.get(name))) is not None}
+    fields = item.get("fields")
     return Deal(
         id=str(item.get("id") or ""),
         origin_id=str(item.get("origin_id") or ""),
         stage_id=str(item.get("stage_id") or ""),
         stage=str(item.get("stage") or ""),
         status=str(item.get("status") or ""),
-        # Without updated_at the other times say nothing of an update that left the stage as it was.
-        changed_ms=max((time for time in times if time is not None), default=None) if item.get("updated_at") else None,
+        times_ms={name: moment - ahead_ms for name, moment in times.items()},
+        fields={"value": item.get("value"), **(fields if isinstance(fields, dict) else {})},
     )
 
 

@@ -6,6 +6,7 @@ looks for each in the source). The codes are stable, the sentences are not.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -76,6 +77,28 @@ def reason(code: str | None, language: str = "en") -> Reason | None:
         return known[code][language] if code in known and not code.endswith("xx") else None
     refused = 400 <= int(status[1]) < 500 and int(status[1]) not in _MAY_PASS
     return known[f"{_OF_STATUS}{'4xx' if refused else '5xx'}"][language]
+
+
+_FACTS = {
+    "en": {"wanted": "expected", "origin": "in origin"},
+    "pt": {"stage": "etapa", "wanted": "esperado", "origin": "na origem"},
+}
+
+
+def deal_said(detail: str | None, language: str = "en") -> str:
+    """Return what was found of a delivery's deal as a sentence; an older journal has the sentence itself.
+
+    >>> deal_said('{"code": "deal.seen", "stage": "Paga", "status": "WON"}', "pt")
+    'há um negócio que esta entrega criou ou alterou (etapa Paga, status WON)'
+    """
+    try:
+        facts = json.loads(detail or "")
+        code = facts.pop("code")
+    except (ValueError, AttributeError, KeyError):
+        return detail or ""
+    found = reason(code, language)
+    more = ", ".join(f"{_FACTS[language].get(name, name)} {value}" for name, value in facts.items())
+    return f"{found.means if found else code}{f' ({more})' if more else ''}"
 
 
 def explain(code: str | None) -> Explanation | None:

@@ -6,6 +6,6 @@ fail an event because Asaas is away: such errors say that the event waits. The c
 
 from bridge.enrichment.cache import Cache
 from bridge.enrichment.enricher import Enricher, Source
-from bridge.enrichment.plan import plan
+from bridge.enrichment.plan import led_to, plan
 
-__all__ = ["Cache", "Enricher", "Source", "plan"]
+__all__ = ["Cache", "Enricher", "Source", "led_to", "plan"]

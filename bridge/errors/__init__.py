@@ -10,6 +10,7 @@ from __future__ import annotations
 from bridge.errors.apis import (
     AsaasKeyMissing,
     AsaasKeyRefused,
+    AsaasNotFound,
     AsaasOutcomeUnknown,
     AsaasQuotaSpent,
     AsaasRateLimited,
@@ -52,6 +53,7 @@ __all__ = [
     "AddressNotAllowed",
     "AsaasKeyMissing",
     "AsaasKeyRefused",
+    "AsaasNotFound",
     "AsaasOutcomeUnknown",
     "AsaasQuotaSpent",
     "AsaasRateLimited",

@@ -51,6 +51,12 @@ class AsaasRejected(BridgeError):
     code = "asaas.rejected"
 
 
+class AsaasNotFound(AsaasRejected):
+    """the Asaas API has no such object for the account of the key"""
+
+    code = "asaas.not_found"
+
+
 class AsaasOutcomeUnknown(BridgeError):
     """the Asaas API may or may not have done what was asked"""
 

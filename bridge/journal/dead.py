@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, TextClause, exists, func, select
 
+from bridge.journal import notices
+from bridge.journal.notices import Mended
 from bridge.journal.schema import DEAD, WAITS, deliveries, events
 
 
@@ -61,6 +63,16 @@ class Held:
     account: str
     number: int
     oldest_ms: int
+
+
+NOTICE = "delivery.dead"
+
+
+def close_notice(connection: Connection, destination: str, now_ms: int) -> None:
+    """Close a destination's notice of dead deliveries where it has none any more."""
+    left = select(deliveries.c.id).where(deliveries.c.destination == destination, DEAD).limit(1)
+    if connection.scalar(left) is None:
+        notices.apply(connection, [Mended(NOTICE, destination)], now_ms)
 
 
 def groups(connection: Connection) -> list[Group]:

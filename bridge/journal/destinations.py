@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from bridge.journal import notices
 from bridge.journal.lanes import lock_all
+from bridge.journal.notices import Mended
 from bridge.journal.schema import HELD, deliveries, destinations
 
 
@@ -27,6 +29,9 @@ class Destination:
     until_ms: int = 0
     paused_ms: int | None = None
     paused_reason: str | None = None
+    origin_id: str | None = None
+    """The origin in Clint whose deals it writes; learned from the first delivery whose deal was seen, or set."""
+    stage_id: str | None = None
 
 
 _all = select(*(destinations.c[name] for name in Destination.__slots__)).order_by(destinations.c.name)
@@ -73,11 +78,19 @@ def register(connection: Connection, urls: Mapping[str, str], now_ms: int) -> li
             fresh: dict[str, Any] = {field: getattr(Destination(name), field) for field in Destination.__slots__}
             connection.execute(insert(destinations), {**fresh, "url_digest": digest})
         elif before.url_digest != digest:
-            connection.execute(update(destinations).where(destinations.c.name == name).values(url_digest=digest))
+            # Another integration may write into another origin.
+            fresh_place = {"url_digest": digest, "origin_id": None, "stage_id": None}
+            connection.execute(update(destinations).where(destinations.c.name == name).values(**fresh_place))
             if before.paused_ms is not None:
                 resume(connection, name, now_ms)
                 resumed.append(name)
     return resumed
+
+
+def set_place(connection: Connection, name: str, origin_id: str | None, stage_id: str | None = None) -> bool:
+    """Write down where in Clint a destination's deals stand; return whether there is such a destination."""
+    query = update(destinations).where(destinations.c.name == name).values(origin_id=origin_id, stage_id=stage_id)
+    return connection.execute(query).rowcount == 1
 
 
 def pause(connection: Connection, name: str, reason: str, now_ms: int) -> None:
@@ -87,6 +100,10 @@ def pause(connection: Connection, name: str, reason: str, now_ms: int) -> None:
         .where(destinations.c.name == name, destinations.c.paused_ms.is_(None))
         .values(paused_ms=now_ms, paused_reason=reason)
     )
+
+
+NOTICES = ("destination.paused", "destination.circuit_open")
+"""What is said of a destination that takes nothing."""
 
 
 def resume(connection: Connection, name: str, now_ms: int) -> int:
@@ -109,6 +126,7 @@ def resume(connection: Connection, name: str, now_ms: int) -> int:
             until_ms=0,
         )
     )
+    notices.apply(connection, [Mended(code, name) for code in NOTICES], now_ms)
     return connection.execute(
         update(deliveries)
         .where(

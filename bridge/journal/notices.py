@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Executable, func, select, text, update
 
-from bridge.journal.schema import UNMENDED, notices
+from bridge.journal.schema import UNMENDED, events, notices
 from bridge.journal.upsert import Upsert
 from bridge.model import NoticeLevel
 
@@ -96,6 +96,34 @@ def close(connection: Connection, id_: int, now_ms: int) -> bool:
     return (
         connection.execute(update(notices).where(notices.c.id == id_, UNMENDED).values(closed_ms=now_ms)).rowcount > 0
     )
+
+
+HEARD = (
+    "webhook.missing",
+    "webhook.disabled",
+    "webhook.interrupted",
+    "webhook.retention",
+    "webhook.token",
+    "account.silent",
+)
+"""What is disproved by an event that Asaas posts later."""
+
+
+def close_heard(connection: Connection, event_ids: Collection[int], now_ms: int) -> list[Mended]:
+    """Close what these events disprove, posted after it was last said; a replay or a backfill disproves nothing."""
+    posted = (
+        select(events.c.id)
+        .where(
+            events.c.id.in_(list(event_ids)),
+            events.c.account == notices.c.about,
+            events.c.origin == "webhook",
+            events.c.replay == 0,
+            events.c.received_ms > notices.c.last_ms,
+        )
+        .exists()
+    )
+    query = update(notices).where(UNMENDED, notices.c.code.in_(HEARD), posted).values(closed_ms=now_ms)
+    return [Mended(*row) for row in connection.execute(query.returning(notices.c.code, notices.c.about))]
 
 
 def unmended(connection: Connection, codes: Collection[str] = (), about: str | None = None) -> list[KeptNotice]:

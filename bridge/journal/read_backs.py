@@ -6,10 +6,11 @@ Only these columns of a delivery are written here, and no lane is needed for tha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
-from bridge.journal.schema import DELIVERED, TO_READ_BACK, deliveries
+from bridge.journal.schema import DELIVERED, TO_READ_BACK, attempts, deliveries, events
 from bridge.model import ReadBack
 
 
@@ -19,10 +20,12 @@ class ToReadBack:
 
     id: int
     event_id: int
+    account: str
+    subject: str
+    object_id: str
     mapping: str
     destination: str
     payload: str
-    created_ms: int
     finished_ms: int
     read_back_tries: int
 
@@ -42,6 +45,38 @@ def due(connection: Connection, now_ms: int, *, wait_ms: int, oldest_ms: int, li
         .limit(limit)
     )
     return [ToReadBack(**row) for row in connection.execute(query).mappings()]
+
+
+class SentDelivery(NamedTuple):
+    """A delivery that was tried at least once."""
+
+    id: int
+    object_id: str
+    destination: str
+    mapping: str
+    payload: str | None
+    sent_ms: int
+    """When the first attempt began."""
+
+
+def sent_to(connection: Connection, account: str, subject: str, limit: int = 100) -> list[SentDelivery]:
+    """Return the deliveries of a customer that were tried, newest first."""
+    columns = deliveries.c
+    query = (
+        select(
+            columns.id,
+            columns.object_id,
+            columns.destination,
+            columns.mapping,
+            columns.payload,
+            select(func.min(attempts.c.started_ms)).where(attempts.c.delivery_id == columns.id).scalar_subquery(),
+        )
+        .join(events, events.c.id == columns.event_id)
+        .where(events.c.subject == subject, events.c.account == account, columns.attempts > 0)
+        .order_by(events.c.id.desc(), columns.id.desc())
+        .limit(limit)
+    )
+    return [SentDelivery(*row) for row in connection.execute(query)]
 
 
 def record(

@@ -220,6 +220,8 @@ destinations = Table(
     Column("until_ms", BigInteger, nullable=False),  # open: when a probe may go; half open: until when one is out
     Column("paused_ms", BigInteger),
     Column("paused_reason", Text),
+    Column("origin_id", Text),  # in Clint: where its deals stand, so that others prove nothing
+    Column("stage_id", Text),
 )
 
 notices = Table(

@@ -1,19 +1,20 @@
 """What to choose on Clint's mapping screen for a mapping, key by key and integration by integration.
 
 The keys are those of the file, the examples what its own tests send. Stage and status are not in any payload: Clint's
-integration sets them, so each destination has a line that says which events it gets and what to choose for them.
+integration sets them, so each destination has a line that says which events it gets from all its mappings and what to
+choose for them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from bridge.mapping import Field, Mapping
 from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.asaas_labels import label_of
-from bridge.mapping.parts import covers
 from bridge.mapping.values import as_text
 from bridge.mapping_cases.running import run
 from bridge.settings import variable
@@ -33,18 +34,31 @@ _DATE = re.compile(r"\d{2}/\d{2}/\d{4}|\d{4}-\d{2}-\d{2}")
 _LABELS_SHOWN = 3
 
 
-def keys_of(mapping: Mapping, root: Path | None = None) -> list[dict[str, str]]:
-    """Return each key exactly as it is sent, with its tab, its kind and an example from the mapping's tests.
+def checklist(mappings: Iterable[Mapping], only: Mapping | None = None, root: Path | None = None) -> dict[str, Any]:
+    """Return the integrations of the enabled mappings, or only those of one mapping, and each key that they get.
 
     `root` is where the tests' samples lie, where that is not beside the file.
     """
-    sent = [result.payload for result in run(mapping, root or Path(mapping.path).parent)]
-    rows = []
-    for field in mapping.fields:
-        values = [payload[field.key] for payload in sent if field.key in payload]
-        example = "" if not values else values[0] if isinstance(values[0], str) else as_text(values[0])
-        rows.append({"key": field.key, "tab": field.group, "kind": _kind(field, example), "example": example})
-    return rows
+    used = [only] if only else []
+    used += [one for one in mappings if one.enabled and (only is None or one.name != only.name)]
+    integrations = [row for row in integrations_of(used) if only is None or only.name in row["mappings"]]
+    return {"keys": _keys(used, [row["integration"] for row in integrations], root), "integrations": integrations}
+
+
+def _keys(mappings: Iterable[Mapping], destinations: list[str], root: Path | None) -> list[dict[str, Any]]:
+    """Return each key exactly as it is sent, with its tab, its kind, an example from the tests, and who gets it."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for mapping in mappings:
+        gets = [name for name in destinations if name in mapping.destinations]
+        sent = [result.payload for result in run(mapping, root or Path(mapping.path).parent)] if gets else []
+        for field in mapping.fields if gets else ():
+            values = [payload[field.key] for payload in sent if field.key in payload]
+            example = "" if not values else values[0] if isinstance(values[0], str) else as_text(values[0])
+            fresh = {"key": field.key, "tab": field.group, "kind": _kind(field, example), "example": example}
+            row = rows.setdefault((field.key, field.group), {**fresh, "integrations": []})
+            row.update({} if row["example"] else fresh)
+            row["integrations"] += [name for name in gets if name not in row["integrations"]]
+    return list(rows.values())
 
 
 def _kind(field: Field, example: str) -> str:
@@ -57,25 +71,37 @@ def _kind(field: Field, example: str) -> str:
     return "link" if example.startswith(("https://", "http://")) else "text"
 
 
-def integrations_of(mapping: Mapping) -> list[dict[str, Any]]:
-    """Return each destination with the events it gets and the stage and status that its integration should set."""
-    left = [name for name in EVENTS if mapping.listens_to(name)]
-    events: dict[str, list[str]] = {}
-    for route in mapping.routes:
-        events.setdefault(route.send_to, []).extend(name for name in left if covers(route.events, name))
-        left = [name for name in left if not covers(route.events, name)]
-    if left:
-        events.setdefault(mapping.send_to, []).extend(left)
-    return [
-        {
-            "integration": destination,
-            "setting": variable("CLINT_WEBHOOK_URL", destination),
-            "events": names,
-            "stage": _stage(names),
-            "status": _status(names),
-        }
-        for destination, names in events.items()
-    ]
+def integrations_of(mappings: Iterable[Mapping]) -> list[dict[str, Any]]:
+    """Return each destination of these mappings with all that it gets, and the stage and status that it should set.
+
+    An integration sets one status: where its events ask for several, `status` is None and `conflict` has the events of
+    each.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for mapping in mappings:
+        for name in filter(mapping.listens_to, EVENTS):
+            found.setdefault(mapping.destination(name), {}).setdefault(name, []).append(mapping.name)
+    return [_integration(destination, senders) for destination, senders in found.items()]
+
+
+def _integration(destination: str, senders: dict[str, list[str]]) -> dict[str, Any]:
+    by_status: dict[str, list[str]] = {}
+    for name in senders:
+        by_status.setdefault(_status(name), []).append(name)
+    return {
+        "integration": destination,
+        "setting": variable("CLINT_WEBHOOK_URL", destination),
+        "mappings": sorted({mapping for names in senders.values() for mapping in names}),
+        "events": list(senders),
+        "stage": _stage(list(senders)),
+        "status": next(iter(by_status)) if len(by_status) == 1 else None,
+        "conflict": by_status if len(by_status) > 1 else {},
+    }
+
+
+def statuses(mappings: Iterable[Mapping]) -> dict[str, str]:
+    """Return the status of each destination's integration, by the active mappings; empty where they conflict."""
+    return {row["integration"]: row["status"] or "" for row in integrations_of(m for m in mappings if m.enabled)}
 
 
 def _stage(names: list[str]) -> str:
@@ -84,7 +110,5 @@ def _stage(names: list[str]) -> str:
     return f"the one for: {' or '.join(labels[:_LABELS_SHOWN])}{more}"
 
 
-def _status(names: list[str]) -> str:
-    if all(name in _WON for name in names):
-        return "WON"
-    return "LOST" if all(_LOST.search(name) for name in names) else "OPEN"
+def _status(name: str) -> str:
+    return "WON" if name in _WON else "LOST" if _LOST.search(name) else "OPEN"

@@ -14,8 +14,9 @@ from bridge.clint import Answer
 from bridge.delivery import circuit, retry
 from bridge.delivery.attempt import Sent
 from bridge.failpoints import reached
-from bridge.journal import deliveries, destinations
+from bridge.journal import deliveries, destinations, notices
 from bridge.journal.destinations import Destination
+from bridge.journal.notices import Mended
 from bridge.journal.owed import Ended, Step
 from bridge.logs import logger
 from bridge.model import DeliveryState, Outcome, trace_id
@@ -120,6 +121,8 @@ class Settling:
             )
             if after.state != state:
                 log.warning("destination.circuit", destination=before.name, state=after.state, opens=after.opens)
+                if after.state == "closed":
+                    notices.apply(connection, [Mended(destinations.NOTICES[1], before.name)], now_ms)
         destinations.save(connection, before, after)
         return after
 

@@ -24,6 +24,9 @@ from bridge.process.plan import Plan, opened
 BATCH = 100
 """Small enough that a slow Asaas API answers for all of them well within a lease."""
 
+HEARD_EVERY_MS = 1_000
+"""A stream of events closes notices of silence no more often."""
+
 
 class Enrichment(Protocol):
     """Fetches objects from Asaas."""
@@ -94,6 +97,7 @@ class Processor:
         self._environment = environment
         self._clock_ms = clock_ms
         self._batch = batch
+        self._heard_ms = 0
 
     def look(self, lanes: Collection[int]) -> list[Batch]:
         """Return what waits in these lanes: what can be decided at once, and each lane apart that must ask Asaas first.
@@ -177,6 +181,9 @@ class Processor:
         if events.mark_processed(connection, decided.done, now_ms) != len(decided.done):
             raise _Overtaken
         decided.noticed = notices.apply(connection, decided.noticed, now_ms)
+        if decided.done and now_ms - self._heard_ms >= HEARD_EVERY_MS:
+            decided.noticed += notices.close_heard(connection, decided.done, now_ms)
+            self._heard_ms = now_ms
 
     def _once_per_plan(
         self, connection: Connection, decided: list[NewDelivery], event_ids: Sequence[int]

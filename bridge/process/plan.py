@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge import enrichment, filtering, transform
-from bridge.errors import BridgeError, StageError
+from bridge.errors import AsaasNotFound, BridgeError, FilterFailed, StageError
 from bridge.journal.events import KeptEvent
 from bridge.journal.owed import NewDelivery
 from bridge.logs import logger
@@ -20,6 +20,7 @@ from bridge.mapping.asaas_events import flow_rank
 from bridge.mapping.context import build_context, references
 from bridge.model import DeliveryState, ReadBack
 from bridge.process.active import ActiveMapping
+from bridge.settings import variable
 
 log = logger(__name__)
 
@@ -69,19 +70,38 @@ class Plan:
         try:
             if self.fault is not None:
                 raise self.fault
-            return self._decided(active, self.context(fetched))
+            return self._decided(active, self.context(fetched), fetched)
         except StageError as error:
-            return self._new(active, DeliveryState.DEAD, reason_code=error.code, reason=str(error))
+            needs = active.mapping.filter_needs if isinstance(error, FilterFailed) else active.mapping.field_needs
+            said = self._not_found(needs, fetched, error.what) or error
+            return self._new(active, DeliveryState.DEAD, reason_code=said.code, reason=str(said))
         except Exception as error:  # a fault of ours must not stop the lane for everybody in it
             log.exception("mapping.fault", event_id=self.event.id, mapping=active.mapping.name)
             reason = f"the bridge failed on this event ({type(error).__name__}); the log has the details"
             return self._new(active, DeliveryState.DEAD, reason_code="bridge.fault", reason=reason)
 
-    def _decided(self, active: ActiveMapping, context: dict[str, Any]) -> NewDelivery:
+    def _not_found(
+        self, needs: frozenset[str], fetched: dict[str, Any], consequence: str | None
+    ) -> AsaasNotFound | None:
+        """Return what Asaas answered 404 for, where that is why a mapping can't go on."""
+        for name in sorted(needs & self.wanted.keys()):
+            object_id = self.wanted[name] or enrichment.led_to(name, fetched)
+            if object_id and name in fetched and fetched[name] is None:
+                key = variable("ASAAS_API_KEY", self.event.account)
+                return AsaasNotFound(
+                    f"the {name} {object_id} must be in the Asaas account of the key, got 404; so {consequence}",
+                    where=f"account {self.event.account}",
+                    mend=f"see that {key} is of the account and environment of the event, then replay",
+                )
+        return None
+
+    def _decided(self, active: ActiveMapping, context: dict[str, Any], fetched: dict[str, Any]) -> NewDelivery:
         mapping = active.mapping
         verdict = filtering.decide(mapping, context)
         if not verdict.passed:
-            return self._new(active, DeliveryState.FILTERED, reason_code=verdict.code, reason=verdict.reason)
+            gone = self._not_found(mapping.filter_needs, fetched, verdict.reason)
+            reason = str(gone) if gone else verdict.reason
+            return self._new(active, DeliveryState.FILTERED, reason_code=verdict.code, reason=reason)
         payload = transform.build(mapping, context)
         return self._new(
             active,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from bridge.errors import IllegalTransition, NotFound
 from bridge.failpoints import reached
-from bridge.journal import Journal, audit, destinations, events, lanes, retention, rollups
+from bridge.journal import Journal, audit, dead, destinations, events, lanes, retention, rollups
 from bridge.journal.audit import Actor
 from bridge.journal.deliveries import promote
 from bridge.journal.schema import deliveries as table
@@ -60,6 +60,8 @@ def _retry(connection: Connection, delivery_id: int, now_ms: int, by: Actor | No
         )
     )
     promote(connection, (before.account, before.subject, before.line), now_ms)
+    if state is DeliveryState.DEAD:
+        dead.close_notice(connection, before.destination, now_ms)
     return state
 
 
@@ -104,6 +106,8 @@ def _discard(
     _note(connection, by, "delivery.discarded", delivery_id, now_ms, was=state)
     if state not in FINISHED:
         promote(connection, (before.account, before.subject, before.line), now_ms)
+    if state is DeliveryState.DEAD:
+        dead.close_notice(connection, before.destination, now_ms)
     return state
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from bridge.asaas.listing import Reads
 from bridge.failpoints import reached
-from bridge.journal import Journal
+from bridge.journal import Journal, rounds
 from bridge.journal.events import Kept, KeptEvent
 from bridge.mapping.asaas_events import flow_rank
 from bridge.model import IncomingEvent, lane_of
@@ -81,6 +81,10 @@ def bring_in(
         reached("backfill.after_append")
         for event, (lane, kept) in zip(batch, appended, strict=True):
             yield event, lane, kept
+    # The next reconciliation, due at once, says whether anything is still missing.
+    with journal.database.write() as connection:
+        for account in sorted({event.account for event in events}):
+            rounds.again_at(connection, f"reconcile:{account}", clock_ms())
 
 
 def as_kept(journal: Journal, event: IncomingEvent) -> KeptEvent:

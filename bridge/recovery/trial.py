@@ -9,15 +9,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from bridge.asaas.charges import MARK, Charge, Charges, Order
-from bridge.clint.api import Deal
 from bridge.errors import BridgeError, NotFound
 from bridge.journal import Journal, reading
 from bridge.journal.reading import Row
 from bridge.mapping import Mapping
 from bridge.model import FINISHED, DeliveryState, EventState
+from bridge.process import ActiveMapping
+from bridge.recovery.proof import CODES, NONE, SEEN, Finding
+from bridge.recovery.read_back import Deals, look, sent_deliveries
 
 _MADE = "PAYMENT_CREATED"
 _PAID = {
@@ -29,8 +31,6 @@ _PAID = {
 }
 """The events that a payment causes, by the documented flows; a card's money comes weeks later."""
 
-_CLOCKS_MS = 120_000
-"""How far the clocks of Clint and of this machine may be apart."""
 _MOST_EVENTS = 200
 
 
@@ -45,14 +45,6 @@ class Seen(NamedTuple):
         """Whether nothing more will happen to it by itself."""
         states = [DeliveryState(delivery["state"]) for delivery, _ in self.deliveries]
         return self.event["state"] == EventState.PROCESSED and all(state in FINISHED for state in states)
-
-
-class Deals(Protocol):
-    """The part of the Clint API that reads deals."""
-
-    def deals(self, email: str = "", phone: str = "") -> list[Deal]:
-        """Return the deals of a contact."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +121,16 @@ class Trial:
                 found.append(Seen(event, [(one, reading.attempts_of(connection, one["id"])) for one in deliveries]))
         return found
 
-    def deal(self, clint: Deals) -> Deal | None:
-        """Return the deal that this test made or changed, None where there is none (yet)."""
-        for deal in clint.deals(self.order.email, self.order.phone):
-            # A contact that was there before may have a deal that has nothing to do with the test.
-            if deal.changed_ms is None or deal.changed_ms >= self.began_ms - _CLOCKS_MS:
-                return deal
-        return None
+    def find_deal(self, clint: Deals, active: Sequence[ActiveMapping]) -> Finding:
+        """Return the deal that one of the test's deliveries is proved by, the newest first, else why there is none."""
+        with self._journal.database.read() as connection:
+            sent = sent_deliveries(connection, self.account, self.customer_id, active)
+        found = Finding(NONE)
+        for contact, one in sent.values():
+            found = max(found, look(clint, contact, one), key=lambda finding: CODES.index(finding.code))
+            if found.code == SEEN:
+                break
+        return found
 
     def remove(self) -> tuple[str, ...]:
         """Remove what was made; return the charges that Asaas keeps because they were paid."""

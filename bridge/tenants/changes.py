@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, func, select
 
 from bridge.asaas import webhook_token
+from bridge.asaas.webhook_rules import KEY_REFUSED
 from bridge.clint import check_url
 from bridge.errors import KeyNeeded, NotFound, UsageError
-from bridge.journal import Journal, audit, keys
+from bridge.journal import Journal, audit, keys, notices
 from bridge.journal import destinations as circuits
 from bridge.journal import tenants as kept
 from bridge.journal.audit import Actor
+from bridge.journal.notices import Mended
 from bridge.journal.schema import OPEN, WAITS, deliveries, events
+from bridge.process.account_events import ACCESS_TOKEN
 from bridge.settings import NAME, Settings, variable
 from bridge.tenants import LOOK_EVERY_S
 
@@ -62,6 +65,10 @@ def add_account(
         made = None if token or before else webhook_token.generate()
         token = token or made or (before.webhook_token if before else "")
         kept.put_account(connection, kept.KeptAccount(name, api_key, token, now_ms, now_ms))
+        if before is None or before.api_key != api_key:
+            keys_of = [one for one in notices.unmended(connection, [ACCESS_TOKEN]) if one.about.startswith(f"{name}/")]
+            mended = [Mended(KEY_REFUSED, name), *(Mended(one.code, one.about) for one in keys_of)]
+            notices.apply(connection, mended, now_ms)
         audit.note(connection, actor, "account.changed" if before else "account.added", name, now_ms)
     return Made(f"/webhooks/asaas/{name}", before is None, made)
 

@@ -17,9 +17,10 @@ from bridge.asaas.client import AsaasClient
 from bridge.asaas.webhooks import Webhooks
 from bridge.certificates import authorities
 from bridge.clint.api import Deal
+from bridge.delivery.dead_letter import explain
 from bridge.errors import ClintApiFailed, JournalError
 from bridge.recovery.diagnosis import Cause, refused_at_door, why_no_event
-from bridge.recovery.read_back import CAUSES
+from bridge.recovery.proof import NONE, SEEN, Finding
 from bridge.recovery.trial import Expected, Seen, Trial, delivered, has_come
 from bridge.runtime import Runtime
 
@@ -189,10 +190,12 @@ class Run:
             self._ask_person()
             return
         self._show.step("looking", email=self.trial.order.email)
-        problem = ""
+        problem, found = "", Finding(NONE)
         while self.deal is None and time.monotonic() < ends_s:
             try:
-                self.deal, problem = self.trial.deal(clint), ""
+                found, problem = self.trial.find_deal(clint, self._runtime.mappings.current()), ""
+                if found.code == SEEN:
+                    self.deal = found.deal
                 if self.deal is not None:
                     self.stage = clint.stage(self.deal)
             except ClintApiFailed as error:
@@ -207,12 +210,8 @@ class Run:
             self._show.step("deal", deal=self.deal.id, stage=self.stage or "not said", status=self.deal.status)
         elif problem:
             self._blame(ClintApiFailed.code, problem, "try again later; whether the deal stands is not known")
-        else:
-            self._blame(
-                "trial.deal_not_seen",
-                "Clint took it, and shows no deal of the test customer",
-                CAUSES,
-            )
+        elif (said := explain(found.code)) is not None:
+            self._blame(found.code, said.means, said.todo)
 
     def _ask_person(self) -> None:
         """Without the Clint API only a person can see the deal."""

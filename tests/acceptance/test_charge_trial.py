@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -136,7 +137,7 @@ def test_a_mapping_that_says_verify_has_its_deal_looked_for(site: Site) -> None:
     shown = site.commands.run("events", "show", number)
     (listed,) = site.commands.run("deliveries", "list", "--mapping", "cobranca_paga", "--limit", "1", "--json").json
 
-    assert "deal       seen: stage " in shown.out
+    assert re.search(r"deal +seen: .*stage ", shown.out)
     assert (listed["read_back"], listed["read_back_tries"]) == ("seen", 1)
 
 
@@ -209,8 +210,24 @@ def test_a_deal_that_clint_does_not_show_is_no_proof(site: Site, tmp_path: Path)
     with Served(ClintSimulator().app) as other:
         found = site.try_it("--timeout", "4", status=1, CLINT_API_URL=other.url)
 
-    assert codes(found) == ["trial.deal_not_seen"]
+    assert codes(found) == ["deal.none"]
     assert "Históricos" in found["problems"][0]["mend"]
+
+
+def test_an_old_deal_of_the_contact_is_no_proof(site: Site) -> None:
+    """Another Clint account has a lost deal of the same person from before: the answer says that it is older."""
+    from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
+    from bridge.simulator.serve import Served
+
+    clint = ClintSimulator()
+    with Served(clint.app) as other:
+        path = clint.receiver.integrations[INTEGRATIONS["estornadas"]].path
+        asking.post(f"{other.url}{path}", json={"nome": "Dona", "email": "velha@example.com", "valor": "10.00"})
+        arguments = ("--email", "velha@example.com", "--timeout", "4")
+        found = site.try_it(*arguments, status=1, CLINT_API_URL=other.url)
+
+    assert codes(found) == ["deal.older"]
+    assert found["deal"] is None
 
 
 def test_a_wrong_token_is_seen_at_the_door(site: Site) -> None:

@@ -71,7 +71,7 @@ PLAIN = {
     " read_back",
     "attempts": "outcome code",
     "lanes": "owner",
-    "destinations": "name url_digest state failed_subject paused_reason",
+    "destinations": "name url_digest state failed_subject paused_reason origin_id stage_id",
     "notices": "code about level detail mend",
     "alerts": "code about level detail mend",
     "door_refusals": "account code",

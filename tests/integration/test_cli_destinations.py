@@ -87,3 +87,17 @@ def test_config_shows_where_the_journal_is(commands: Commands) -> None:
     values = {row["name"]: row["value"] for row in commands.run("config", "--json").json}
 
     assert values["DATABASE_URL"] == commands.journal_url
+
+
+def test_the_origin_of_a_destination_is_named_and_learned_anew(commands: Commands) -> None:
+    """A read-back takes a deal of another origin for no proof."""
+    with commands.journal() as journal:
+        register(journal, default=SECRET)
+        named = commands.run("destinations", "origin", "default", "o1")
+        rows = commands.run("destinations", "list", "--json").json
+        forgotten = commands.run("destinations", "origin", "default")
+        after = commands.run("destinations", "list", "--json").json
+        unknown = commands.run("destinations", "origin", "nope", "o1")
+
+    assert (named.status, forgotten.status, unknown.status) == (0, 0, 1)
+    assert (rows[0]["origin_id"], after[0]["origin_id"]) == ("o1", None)

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from bridge.asaas.webhook_token import problem
+from bridge.journal import notices
+from bridge.journal.notices import Notice
 from bridge.mapping.asaas_events import EVENTS
+from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
@@ -18,7 +21,7 @@ from bridge.simulator.serve import Served
 from bridge.web.app import create_app
 from tests import asking
 from tests.commands import Commands
-from tests.factories import envelope, revision, until
+from tests.factories import NOW_MS, envelope, revision, until
 from tests.peers import closed_port
 from tests.simulator.conftest import QUICK
 
@@ -62,6 +65,18 @@ def hooks(asaas: AsaasSimulator) -> list[dict[str, Any]]:
 def tokens(asaas: AsaasSimulator) -> list[str | None]:
     """Return the tokens that Asaas sends."""
     return [queue.token for queue in asaas.book.queues.values()]
+
+
+def test_register_closes_the_notice_that_there_is_no_webhook(commands: Commands) -> None:
+    """Nobody waits five minutes for the watch, and `doctor` does not go on about what was mended."""
+    with commands.journal() as journal, journal.database.write() as connection:
+        gone = Notice("webhook.missing", "default", NoticeLevel.ERROR, "no webhook at Asaas", "register one")
+        notices.apply(connection, [gone], NOW_MS)
+    before = commands.run("notices", "list", "--json").json
+    commands.run("webhook", "register", "--url", PUBLIC, "--email", "ana@example.com")
+
+    assert [one["code"] for one in before] == ["webhook.missing"]
+    assert commands.run("notices", "list", "--json").json == []
 
 
 def test_register_makes_what_the_mappings_need(commands: Commands, asaas: AsaasSimulator) -> None:

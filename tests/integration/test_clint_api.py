@@ -45,12 +45,19 @@ def test_deals_of_every_status_are_found(http: GuardedClient) -> None:
         reader = api(http, served.url)
         found = [reader.deals(f"{name}@example.com")[0] for name in ("default", "pagas", "estornadas")]
 
-    assert [(deal.stage, deal.status) for deal in found] == [
+        stages = [reader.stage(deal) for deal in found]
+
+    assert [(stage, deal.status) for stage, deal in zip(stages, found, strict=True)] == [
         ("Nova cobrança", "OPEN"),
         ("Paga", "WON"),
         ("Estornada", "LOST"),
     ]
-    assert all(abs((deal.changed_ms or 0) - time.time() * 1000) < 60_000 for deal in found)
+    assert all(abs(deal.times_ms["created_at"] - time.time() * 1000) < 60_000 for deal in found)
+    assert [set(deal.times_ms) - {"created_at", "updated_stage_at"} for deal in found] == [
+        set(),
+        {"won_at"},
+        {"lost_at"},
+    ]
 
 
 def test_a_phone_finds_what_the_email_does_not(http: GuardedClient) -> None:
@@ -70,21 +77,58 @@ def test_a_stage_without_a_label_is_looked_up_once(http: GuardedClient) -> None:
     origins = [{"id": "o", "stages": [{"id": "s1", "label": "Ganho"}]}, {"id": "p", "stages": None}, "x"]
     with Peer(respond=answering(lambda asked: origins)) as peer:
         reader = api(http, peer.url)
-        named = [reader.stage(Deal("d", "o", stage, "", "OPEN", None)) for stage in ("s1", "s1", "s2")]
+        named = [reader.stage(Deal("d", "o", stage, "", "OPEN")) for stage in ("s1", "s1", "s2")]
 
         assert named == ["Ganho", "Ganho", "s2"]
         assert len(peer.asked) == 2
-        assert reader.stage(Deal("d", "o", "s1", "Paga", "OPEN", None)) == "Paga"
+        assert reader.stage(Deal("d", "o", "s1", "Paga", "OPEN")) == "Paga"
 
 
-def test_a_deal_without_times_says_so(http: GuardedClient) -> None:
-    """Without `updated_at` nobody knows when a deal was last written; a nonsense time is none."""
-    deals = [{"id": "1", "created_at": "2026-11-22T10:00:00Z"}, {"id": "2", "updated_at": "x"}]
-    deals.append({"id": "3", "updated_at": "2026-11-22T10:00:00", "created_at": "2026-11-21T10:00:00Z"})
+def test_a_deal_has_the_times_and_fields_that_clint_says(http: GuardedClient) -> None:
+    """A nonsense time is none; a time without a zone is UTC."""
+    deals: list[dict[str, Any]] = [{"id": "1", "created_at": "2026-11-22T10:00:00Z", "fields": {"codigo": "pay_1"}}]
+    deals += [
+        {"id": "2", "updated_at": "x", "fields": None},
+        {"id": "3", "updated_at": "2026-11-22T10:00:00", "value": 7},
+    ]
     with Peer(respond=answering(lambda asked: deals if "OPEN" in asked.path else [])) as peer:
-        found = {deal.id: deal.changed_ms for deal in api(http, peer.url).deals("a@example.com")}
+        found = {deal.id: deal for deal in api(http, peer.url).deals("a@example.com")}
 
-    assert found == {"1": None, "2": None, "3": 1795341600000}
+    assert {id_: deal.times_ms for id_, deal in found.items()} == {
+        "1": {"created_at": 1795341600000},
+        "2": {},
+        "3": {"updated_at": 1795341600000},
+    }
+    assert [found[id_].fields for id_ in ("1", "3")] == [{"value": None, "codigo": "pay_1"}, {"value": 7}]
+
+
+def test_what_was_changed_since_is_what_clint_filters(http: GuardedClient) -> None:
+    """The documented answer does not say when a deal was changed; the filter does."""
+    with Served(ClintSimulator().app) as served, ClintClient(allow_private=True) as client:
+        payload = {"nome": "Ana", "email": "ana@example.com"}
+        client.send(f"{served.url}{PATH}{INTEGRATIONS['default']}", payload, "k")
+        reader, now_ms = api(http, served.url), round(time.time() * 1000)
+
+        assert len(reader.deals("ana@example.com", changed_since_ms=now_ms - 60_000)) == 1
+        assert reader.deals("ana@example.com", changed_since_ms=now_ms + 60_000) == []
+
+
+def test_a_clock_that_is_wrong_is_put_right_by_clints(http: GuardedClient) -> None:
+    """Times are by this machine's clock, however far Clint's is away, also those that are asked for."""
+    deal = {"id": "1", "created_at": "2020-01-01T10:00:00Z"}
+    asked_for: list[str] = []
+
+    def answer(asked: Asked) -> Reply:
+        asked_for.append(asked.path)
+        return Reply(body=json.dumps({"data": [deal]}).encode(), headers={"Date": "Wed, 01 Jan 2020 10:00:00 GMT"})
+
+    with Peer(respond=answer) as peer:
+        reader = api(http, peer.url)
+        found = reader.deals("a@example.com")[0]
+        reader.deals("a@example.com", changed_since_ms=round(time.time() * 1000))
+
+    assert abs(found.times_ms["created_at"] - time.time() * 1000) < 60_000
+    assert "updated_at_start=2020-01-01T" in asked_for[-1]
 
 
 def test_a_refused_token_says_what_mends_it(http: GuardedClient) -> None:

@@ -229,7 +229,7 @@ def test_the_watch_goes_on_after_a_fault_and_ends_when_told(watched: Watched) ->
 def test_every_code_of_the_rules_is_closed_by_the_watch() -> None:
     """A code that is not in the list would stay open for ever."""
     bad = Webhook("1", "x", HOOK, "", True, True, "SEQUENTIALLY", False, 3, ())
-    found = [bad, replace(bad, enabled=False), replace(bad, id="2")]
+    found = [bad, replace(bad, enabled=False), replace(bad, id="2", url=f"{HOOK}/")]
     said = {one.code for one in [*problems([], {"X"}, "default"), *problems(found, {"X"}, "default")]}
 
     assert said | {"webhook.retention"} == set(CODES)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,15 +13,16 @@ from sqlalchemy import select
 
 from bridge.clint.api import Deal
 from bridge.errors import ClintApiFailed
-from bridge.journal import Journal, notices, read_backs
-from bridge.journal.schema import deliveries
+from bridge.journal import Journal, destinations, notices, read_backs
+from bridge.journal.schema import attempts, deliveries
 from bridge.mapping import Known
 from bridge.mapping.read import read_mapping
 from bridge.model import DeliveryState, ReadBack
 from bridge.process import ActiveMapping
-from bridge.recovery.read_back import CAUSES, LOOKS, NO_CONTACT, OLDEST_MS, ReadBacks
+from bridge.recovery import proof
+from bridge.recovery.read_back import LOOKS, OLDEST_MS, ReadBacks
 from bridge.worker.deal_reader import DealReader
-from tests.factories import NOW_MS, Clock, opened_journal, owe, put_in_state, row_of, until
+from tests.factories import NOW_MS, Clock, opened_journal, owe, put_in_state, register, row_of, until
 
 WAIT_S = 30.0
 TEXT = "events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email, fone: phone(customer.phone)}\nverify: true\n"
@@ -33,8 +36,10 @@ class Clint:
         self.fails = fails
         self.asked: list[tuple[str, str]] = []
 
-    def deals(self, email: str = "", phone: str = "") -> list[Deal]:
-        """Return what it shows."""
+    def deals(self, email: str = "", phone: str = "", changed_since_ms: int | None = None) -> list[Deal]:
+        """Return what it shows; of changes it knows nothing."""
+        if changed_since_ms is not None:
+            return []
         self.asked.append((email, phone))
         if self.fails:
             raise ClintApiFailed("the Clint API could not be reached")
@@ -55,8 +60,8 @@ class Mappings:
         return (ActiveMapping(mapping, 1),)
 
 
-DEAL = Deal("d1", "o1", "s1", "Paga", "WON", NOW_MS)
-OLD = Deal("d0", "o1", "s1", "Nova", "OPEN", NOW_MS - 86_400_000)
+DEAL = Deal("d1", "o1", "s1", "Paga", "WON", {"created_at": NOW_MS})
+OLD = Deal("d0", "o1", "s1", "Nova", "OPEN", {"created_at": NOW_MS - 86_400_000})
 
 
 @pytest.fixture
@@ -69,14 +74,18 @@ def journal(database_url: str) -> Iterator[Journal]:
 def delivered(journal: Journal, payload: str = '{"email": "ana@example.com"}', **more: Any) -> int:
     """Add a delivery that was delivered now and whose deal is to be looked for."""
     number = owe(journal, payload=payload, read_back=ReadBack.ASKED.value, **more)
-    put_in_state(journal, number, DeliveryState.DELIVERED, finished_ms=NOW_MS, created_ms=NOW_MS)
+    put_in_state(journal, number, DeliveryState.DELIVERED, finished_ms=NOW_MS, created_ms=NOW_MS, attempts=1)
+    with journal.database.write() as connection:
+        values = {"delivery_id": number, "number": 1, "fence": 1, "started_ms": NOW_MS}
+        connection.execute(attempts.insert().values(values))
     return number
 
 
 def said(journal: Journal, number: int) -> tuple[Any, ...]:
     """Return what the journal says of the looks."""
     row = row_of(journal, number)
-    return row["read_back"], row["read_back_tries"], row["read_back_detail"]
+    facts = json.loads(row["read_back_detail"]) if row["read_back_detail"] else None
+    return row["read_back"], row["read_back_tries"], facts
 
 
 def test_a_deal_that_stands_is_seen_once_its_time_has_come(journal: Journal) -> None:
@@ -86,23 +95,20 @@ def test_a_deal_that_stands_is_seen_once_its_time_has_come(journal: Journal) -> 
 
     assert looks.step(NOW_MS + 29_000) == 0
     assert looks.step(NOW_MS + 30_000) == 1
-    assert said(journal, number) == ("seen", 1, "stage Paga, status WON")
+    assert said(journal, number) == ("seen", 1, {"code": "deal.seen", "stage": "Paga", "status": "WON"})
     assert looks.step(NOW_MS + 999_000) == 0
 
 
-def test_one_request_serves_every_delivery_of_a_contact(journal: Journal) -> None:
-    """A batch asks for each contact once."""
-    clint = Clint(DEAL)
-    for customer in ("cus_1", "cus_2", "cus_3"):
-        delivered(journal, '{"email": "ana@example.com", "fone": "5511987654321"}', customer=customer)
-
-    assert ReadBacks(journal, clint, Mappings(), WAIT_S).step(NOW_MS + 30_000) == 3
-    assert clint.asked == [("ana@example.com", "5511987654321")]
+LOST = replace(OLD, id="d9", origin_id="o9", status="LOST", times_ms={"lost_at": NOW_MS - 6 * 365 * 86_400_000})
+OPEN = replace(DEAL, status="OPEN")
 
 
-@pytest.mark.parametrize("shows", [[], [OLD]])
-def test_what_is_not_seen_often_enough_says_the_causes(
-    journal: Journal, capsys: pytest.CaptureFixture[str], shows: list[Deal]
+@pytest.mark.parametrize(
+    ("shows", "code"),
+    [([], proof.NONE), ([OLD], proof.OLDER), ([LOST], proof.OLDER), ([OPEN], proof.OTHER_STATUS)],
+)
+def test_what_is_not_seen_often_enough_says_why(
+    journal: Journal, capsys: pytest.CaptureFixture[str], shows: list[Deal], code: str
 ) -> None:
     """Each look waits longer than the one before; a deal from before the delivery proves nothing."""
     clint, number, clock = Clint(*shows), delivered(journal), Clock()
@@ -115,7 +121,8 @@ def test_what_is_not_seen_often_enough_says_the_causes(
         waits.append(waited_s)
 
     assert waits == [30, 120, 480, 1920]
-    assert said(journal, number) == ("not_seen", LOOKS, CAUSES)
+    state, tries, facts = said(journal, number)
+    assert (state, tries, facts["code"]) == ("not_seen", LOOKS, code)
     assert "delivery.not_seen" in capsys.readouterr().out
 
 
@@ -139,12 +146,50 @@ def test_a_deal_that_was_not_seen_is_a_notice_until_one_is(journal: Journal) -> 
     assert noticed(NOW_MS + 30_000) == []
 
 
+def test_the_origin_is_learned_from_the_first_deal_that_is_seen(journal: Journal) -> None:
+    """A deal of another origin is no proof from then on; another integration is learned anew."""
+    register(journal)
+    first, clint = delivered(journal), Clint(DEAL)
+    looks = ReadBacks(journal, clint, Mappings(), WAIT_S)
+    looks.step(NOW_MS + 30_000)
+    with journal.database.read() as connection:
+        learned = destinations.load(connection)["default"]
+    clint.shows = [replace(DEAL, id="d2", origin_id="o2")]
+    second = delivered(journal, customer="cus_2")
+    looks.step(NOW_MS + 30_000)
+    register(journal, default="https://clint.example/other")
+    with journal.database.read() as connection:
+        forgotten = destinations.load(connection)["default"]
+
+    assert said(journal, first)[0] == "seen"
+    assert (learned.origin_id, learned.stage_id) == ("o1", "s1")
+    assert said(journal, second)[2]["code"] == proof.OTHER_ORIGIN
+    assert (forgotten.origin_id, forgotten.stage_id) == (None, None)
+
+
+def test_what_our_own_deliveries_hide_is_no_alarm(journal: Journal) -> None:
+    """A deal that a later delivery of the customer may have written says nothing of the earlier one."""
+    number = delivered(journal)
+    later = delivered(journal)
+    with journal.database.write() as connection:
+        connection.execute(attempts.update().where(attempts.c.delivery_id == later).values(started_ms=NOW_MS + 1_000))
+        put = {"read_back_tries": LOOKS - 1}
+        connection.execute(deliveries.update().where(deliveries.c.id == number).values(**put))
+    clint = Clint(replace(DEAL, times_ms={"created_at": NOW_MS + 2_000}))
+    ReadBacks(journal, clint, Mappings(), WAIT_S).step(NOW_MS + 30_000)
+    with journal.database.read() as connection:
+        raised = notices.unmended(connection)
+
+    assert said(journal, number)[0::2] == ("not_seen", {"code": proof.AMBIGUOUS, "stage": "Paga", "status": "WON"})
+    assert raised == []
+
+
 def test_a_payload_without_contact_is_not_looked_for(journal: Journal) -> None:
     """There is nothing to ask Clint for."""
     clint, number = Clint(DEAL), delivered(journal, '{"nome": "Ana"}')
     ReadBacks(journal, clint, Mappings(), WAIT_S).step(NOW_MS + 30_000)
 
-    assert said(journal, number) == ("not_seen", 1, NO_CONTACT)
+    assert said(journal, number) == ("not_seen", 1, {"code": proof.NO_CONTACT})
     assert clint.asked == []
 
 

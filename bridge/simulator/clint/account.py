@@ -99,7 +99,7 @@ class ClintAccount:
 
     @property
     def deals(self) -> list[dict[str, Any]]:
-        """Give every deal as the API shows it, oldest first."""
+        """Give every deal with all that there is of it, oldest first."""
         with self.crm.lock:
             return [deal_body(self.crm, deal) for deal in self.crm.deals.values()]
 

@@ -24,7 +24,14 @@ def moment(value: datetime | None) -> str | None:
 
 
 def deal_body(crm: Crm, deal: Deal) -> Answer:
-    """Give a deal as the API shows it; value, currency, stage and updated_at were seen but are not in the document."""
+    """Give a deal with all that there is of it."""
+    stage = crm.stage_of(deal).label
+    more = {"updated_at": moment(deal.updated_at), "stage": stage, "value": deal.value, "currency": "BRL"}
+    return {**documented_body(crm, deal), **more}
+
+
+def documented_body(crm: Crm, deal: Deal) -> Answer:
+    """Give a deal as the API documents it: without value, currency, stage and updated_at, which were only seen."""
     contact = crm.contacts[deal.contact_id]
     return {
         "id": deal.id,
@@ -37,13 +44,9 @@ def deal_body(crm: Crm, deal: Deal) -> Answer:
             "phone": full_phone(contact),
         },
         "created_at": moment(deal.created_at),
-        "updated_at": moment(deal.updated_at),
         "stage_id": deal.stage_id,
-        "stage": crm.stage_of(deal).label,
         "updated_stage_at": moment(deal.updated_stage_at),
         "status": deal.status,
-        "value": deal.value,
-        "currency": "BRL",
         "won_at": moment(deal.won_at),
         "won_by": None,
         "lost_status_id": None,
@@ -100,13 +103,13 @@ def api_blueprint(crm: Crm, tokens: set[str]) -> Blueprint:
     def deals() -> Answer:
         with crm.lock:
             found = [deal for deal in reversed(crm.deals.values()) if _deal_matches(crm, deal, request.args)]
-            return _paged(found, lambda deal: deal_body(crm, deal))
+            return _paged(found, lambda deal: documented_body(crm, deal))
 
     @api.get("/deals/<deal_id>")
     def deal(deal_id: str) -> tuple[Answer, int]:
         with crm.lock:
             found = crm.deals.get(deal_id)
-            return _one(deal_body(crm, found) if found else None)
+            return _one(documented_body(crm, found) if found else None)
 
     @api.get("/contacts")
     def contacts() -> Answer:

@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 
 from bridge import mapping_cases, recovery
 from bridge.asaas.webhook_rules import needed, ours, problems
-from bridge.asaas.webhooks import Webhooks
+from bridge.asaas.webhooks import Webhook, Webhooks
 from bridge.errors import AsaasOutcomeUnknown, BridgeError, NoAnswerYet
 from bridge.journal import destinations, jobs
 from bridge.mapping import Mapping
@@ -23,6 +23,7 @@ from bridge.web.console import frame, tasks
 from bridge.web.console.mappings import author, directory
 from bridge.web.console.work import outside, work
 from bridge.workbench.accounts import client_of, public_hook_url
+from bridge.workbench.webhook_notices import judge_change, sending
 from bridge.workbench.webhook_plan import Done, Plan, Wanted, apply, events_wanted, plan, resumed
 
 connections = Blueprint("connections", __name__)
@@ -88,6 +89,13 @@ def _mappings() -> list[Mapping]:
     return [item.mapping for item in frame.runtime().mappings.current()]
 
 
+def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> None:
+    """Close the notices that a change at Asaas mended."""
+    runtime = frame.runtime()
+    public_url = given or runtime.settings.bridge_public_url
+    judge_change(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
+
+
 @connections.get("/connections/<account>/webhook")
 def webhook(account: str) -> ResponseReturnValue:
     """Show the webhook as Asaas has it, what registering would change, and what is wrong with it."""
@@ -137,6 +145,7 @@ def register(account: str) -> ResponseReturnValue:
         return frame.page("webhook_confirm.html", 422, error=error, **values)
     if done is None:
         return frame.page("webhook_confirm.html", planned=planned[0], **values)
+    _judge(account, [done.webhook], given)
     frame.note("webhook.registered", account, {"events": len(done.webhook.events), "new_token": done.plan.made_token})
     # Shown in this answer only: it is in no address, no cookie and not in the journal.
     return frame.page("webhook_done.html", done=done, name=variable("ASAAS_WEBHOOK_TOKEN", account), account=account)
@@ -155,6 +164,7 @@ def resume_webhook(account: str) -> ResponseReturnValue:
         frame.said("connections.failed", "bad", error=str(error))
     else:
         changed = any(what for _, what in done)
+        _judge(account, [sending(one) for one, _ in done])
         frame.note("webhook.resumed", account)
         frame.said("connections.webhook.resumed" if changed else "connections.webhook.as_it_was")
     return redirect(url_for("console.connections.webhook", account=account), 303)

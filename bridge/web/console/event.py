@@ -11,7 +11,7 @@ from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bridge import recovery
-from bridge.delivery.dead_letter import reason
+from bridge.delivery.dead_letter import deal_said, reason
 from bridge.errors import BridgeError, ConsoleBusy, NoAnswerYet
 from bridge.journal import dead, reading
 from bridge.journal.reading import Row
@@ -90,6 +90,7 @@ def show(id_: int) -> ResponseReturnValue:
         state=event_state(row, {one["mapping"]: one["state"] for one in rows}.values()),
         held=reason(row["hold_code"], text.language),
         reason=partial(reason, language=text.language),
+        deal_said=partial(deal_said, language=text.language),
         amount=amount_of(body, row["entity"]),
         body=json.dumps(body, ensure_ascii=False, indent=2),
         verdicts=verdicts[::-1],

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+from functools import partial
 
 from flask import Blueprint, Response, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
+from bridge.delivery.dead_letter import reason
 from bridge.journal import jobs as kept
 from bridge.journal.jobs import Job
 from bridge.recovery.report import as_csv
@@ -42,7 +44,8 @@ def show(number: int) -> ResponseReturnValue:
     job = of_number(number)
     g.shown_for = HOME[job.kind]
     template = "job_part.html" if frame.partial() else "job.html"
-    return frame.page(template, job=job, home=HOME[job.kind], picture=_picture(job))
+    sentence = partial(reason, language=frame.words().language)
+    return frame.page(template, job=job, home=HOME[job.kind], picture=_picture(job), reason=sentence)
 
 
 def _picture(job: Job) -> str:

@@ -24,7 +24,7 @@ from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.difference import difference
 from bridge.mapping.entries import NAME
 from bridge.mapping.switching import switched
-from bridge.mapping_cases.checklist import integrations_of, keys_of
+from bridge.mapping_cases.checklist import checklist as clint_checklist
 from bridge.web.console import charts, frame, mapping_live
 from bridge.web.console.mapping_live import read
 from bridge.workbench.mapping_changes import file_text, save, writes_files
@@ -202,7 +202,7 @@ def switch(name: str) -> ResponseReturnValue:
 
 @mappings.get("/mappings/<name>/checklist")
 def checklist(name: str) -> ResponseReturnValue:
-    """Say what to choose on Clint's mapping screen."""
+    """Say what to choose on Clint's mapping screen for the integrations of a mapping, by all that is sent to them."""
     active = revision_of(name)
     mapping = read(name, active.text or "").mapping
     if mapping is None:
@@ -211,7 +211,6 @@ def checklist(name: str) -> ResponseReturnValue:
         "mapping_checklist.html",
         name=name,
         mapping=mapping,
-        keys=keys_of(mapping, directory()),
-        integrations=integrations_of(mapping),
         labels=EVENTS,
+        **clint_checklist([one.mapping for one in frame.runtime().mappings.current()], mapping, directory()),
     )

@@ -12,13 +12,12 @@ from bridge.alerting import standing
 from bridge.alerting.message import MOST, compose, trial
 from bridge.alerting.plan import Item, Kind
 from bridge.alerting.words import EN, LANGUAGES, PHRASES, PT, WORDS
-from bridge.asaas.webhook_rules import CODES
+from bridge.asaas.webhook_rules import CODES, KEY_REFUSED
 from bridge.cli.entry import cli
 from bridge.journal.alerts import Alert
 from bridge.process.account_events import RULES
 from bridge.recovery.read_back import NOT_SEEN
 from bridge.settings import Settings
-from bridge.worker.queue_watch import KEY_REFUSED
 from bridge.worker.reconciling import MISSING
 from tests.documents import command_faults
 from tests.factories import NOW_MS
@@ -109,6 +108,7 @@ def test_every_notice_is_among_them() -> None:
         "bridge/alerting/standing.py",
         "bridge/process/account_events.py",
         "bridge/recovery/read_back.py",
+        "bridge/workbench/webhook_notices.py",
         "bridge/worker/queue_watch.py",
         "bridge/worker/reconciling.py",
     }
