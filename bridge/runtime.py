@@ -18,11 +18,12 @@ from bridge.asaas.client import AsaasClient
 from bridge.asaas.environment import environment
 from bridge.asaas.governor import Governor
 from bridge.asaas.redis_link import RedisLink
-from bridge.clint import ClintClient, GuardedClient, check_url, http_client
+from bridge.clint import ClintClient
 from bridge.clint.api import ClintApi
 from bridge.enrichment import Cache, Enricher
 from bridge.enrichment.cache import Lifetimes
 from bridge.errors import JournalNotMigrated, SettingsError
+from bridge.http import HttpClient, check_url
 from bridge.ingress import Ingress
 from bridge.journal import Database, Journal, destinations, keys
 from bridge.journal.clock import DatabaseClock
@@ -145,7 +146,7 @@ class Runtime:
         """The API client of each account that has a key; raises SettingsError where a key would go in clear."""
         override = self.settings.asaas_api_url
         self._refuse({"ASAAS_API_URL": override})
-        return Clients(self.accounts, self.governors, override, self._http())
+        return Clients(self.accounts, self.governors, override, self.http)
 
     @cached_property
     def enricher(self) -> Enricher:
@@ -177,22 +178,18 @@ class Runtime:
     @cached_property
     def clint(self) -> ClintClient:
         """The client that posts to destinations."""
-        return self._opened.enter_context(
-            ClintClient(
-                deadline_s=self.settings.bridge_send_timeout,
-                allow_private=self.settings.bridge_allow_private_destinations,
-                clock_ms=self.clock_ms,
-            )
-        )
+        return ClintClient(self.http, deadline_s=self.settings.bridge_send_timeout, clock_ms=self.clock_ms)
 
     @cached_property
     def clint_api(self) -> ClintApi | None:
         """The client that reads deals back, None without CLINT_API_TOKEN."""
         s = self.settings
-        return ClintApi(s.clint_api_token, s.clint_api_url, self._http()) if s.clint_api_token else None
+        return ClintApi(s.clint_api_token, s.clint_api_url, self.http) if s.clint_api_token else None
 
-    def _http(self) -> GuardedClient:
-        return self._opened.enter_context(http_client(allow_private=self.settings.bridge_allow_private_destinations))
+    @cached_property
+    def http(self) -> HttpClient:
+        """The client of every outgoing request."""
+        return self._opened.enter_context(HttpClient(allow_private=self.settings.bridge_allow_private_destinations))
 
     @cached_property
     def outbox(self) -> Outbox:

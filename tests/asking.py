@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from bridge.certificates import nobody
+from bridge.http import nobody
 
 
 def client(**options: Any) -> httpx.Client:

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("asaas", "clint", "queueing", "journal", "observing"),
     ("mapping",),
     ("settings", "logs", "model", "sealing"),
-    ("errors", "redaction", "failpoints", "certificates", "private_files", "word_files"),
+    ("errors", "redaction", "failpoints", "http", "private_files", "word_files"),
 )
 
 # The other side of the wire: it imports nothing of the bridge, and only the commands may start it.

@@ -16,7 +16,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import trustme
+
+from bridge.clint import ClintClient
+from bridge.http import HttpClient
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Peer:
 
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                asked = Asked(self.command, self.path, dict(self.headers), body, id(self.connection))
+                asked = Asked(self.command, self.path, httpx.Headers(dict(self.headers)), body, id(self.connection))
                 reply = peer._take(asked)
                 time.sleep(reply.after_s)
                 with contextlib.suppress(OSError):
@@ -168,3 +172,16 @@ def tls_trusting(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
+
+
+@contextlib.contextmanager
+def clint_client(
+    *,
+    deadline_s: float = 10.0,
+    clock_ms: Callable[[], int] = lambda: round(time.time() * 1000),
+    allow_private: bool = True,
+    **http: Any,
+) -> Iterator[ClintClient]:
+    """Give a client of destinations that may connect to this machine, and close its connections at the end."""
+    with HttpClient(allow_private=allow_private, **http) as client:
+        yield ClintClient(client, deadline_s=deadline_s, clock_ms=clock_ms)

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import httpx
 
-from bridge import __version__
 from bridge.asaas import answers
 from bridge.errors import AsaasOutcomeUnknown, AsaasRejected, AsaasUnavailable, BridgeError, SettingsError
+from bridge.http import HttpClient, TooLarge
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 15.0
@@ -67,7 +66,7 @@ class AsaasClient:
         account: str,
         api_key: str,
         base_url: str,
-        http: httpx.Client,
+        http: HttpClient,
         governor: Turns,
         *,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
@@ -80,12 +79,11 @@ class AsaasClient:
         self.base_url = base_url.rstrip("/")
         self._headers = {
             "access_token": api_key,
-            "User-Agent": f"asaas-clint-bridge/{__version__}",
             "Accept": "application/json",
         }
         self._http = http
         self._governor = governor
-        self._timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s)
+        self._connect_timeout_s = connect_timeout_s
         self._deadline_s = connect_timeout_s + read_timeout_s
         self.answered_at = ""
         """The `Date` of Asaas's last answer, by which `bridge doctor` judges this machine's clock."""
@@ -134,18 +132,8 @@ class AsaasClient:
         self, method: str, path: str, params: dict[str, str | int] | None = None, body: dict[str, Any] | None = None
     ) -> dict[str, Any] | None:
         where = f"{method} {path}, account {self.account}"
-        request = self._http.build_request(
-            method,
-            f"{self.base_url}{path}",
-            params=params,
-            json=body,
-            headers=self._headers,
-            timeout=self._timeout,
-            # The bridge's own transport ends the whole exchange then, even if headers come drop by drop.
-            extensions={"deadline_s": self._deadline_s},
-        )
         with self._governor.turn():
-            status, headers, answer = self._ask(request, where)
+            status, headers, answer = self._ask(method, path, params, body, where)
         self.answered_at = headers.get("Date", "")
         problem = answers.refusal(status, headers, answer, where)
         if status == 429 or answers.spent(headers):
@@ -160,22 +148,23 @@ class AsaasClient:
             return {}
         return _object_in(answer, method, where)
 
-    def _ask(self, request: httpx.Request, where: str) -> tuple[int, httpx.Headers, bytes]:
-        ends_at_s = time.monotonic() + self._deadline_s
-        method = request.method
-        body = bytearray()
+    def _ask(
+        self, method: str, path: str, params: dict[str, str | int] | None, body: dict[str, Any] | None, where: str
+    ) -> tuple[int, httpx.Headers, bytes]:
         try:
-            answer = self._http.send(request, stream=True, follow_redirects=False)
-            try:
-                for chunk in answer.iter_bytes():
-                    body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise _failed(method, f"the answer must have at most {MAX_ANSWER_BYTES} bytes", where)
-                    if time.monotonic() > ends_at_s:
-                        raise _failed(method, "the Asaas API answered too slowly", where)
-                return answer.status_code, answer.headers, bytes(body)
-            finally:
-                answer.close()
+            answer = self._http.request(
+                method,
+                f"{self.base_url}{path}",
+                params=params,
+                json=body,
+                headers=self._headers,
+                connect_timeout_s=self._connect_timeout_s,
+                deadline_s=self._deadline_s,
+                max_bytes=MAX_ANSWER_BYTES,
+            )
+            return answer.status_code, answer.headers, answer.content
+        except TooLarge as error:
+            raise _failed(method, str(error), where) from None
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             # Nothing was sent, so nothing was changed either.
             raise AsaasUnavailable(f"the Asaas API could not be reached, got {_kind(error)}", where=where) from None

@@ -21,11 +21,11 @@ from typing import IO
 import httpx
 
 from bridge import private_files
-from bridge.certificates import nobody
 from bridge.cli.local import LOOPBACK
 from bridge.cli.mapping_source import starters
 from bridge.cli.supervise import Child
 from bridge.errors import DemoRefused
+from bridge.http import nobody
 from bridge.mapping import Known, read_directory
 from bridge.mapping.switching import switched
 from bridge.settings import DEFAULT, SETTINGS

@@ -14,9 +14,9 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
-from bridge.certificates import nobody
 from bridge.cli.output import plain, show_table
 from bridge.cli.wording import STYLES, delivery_said
+from bridge.http import nobody
 from bridge.journal import Journal, reading
 from bridge.journal.reading import Row
 from bridge.mapping.dates import BRASILIA

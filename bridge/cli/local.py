@@ -20,11 +20,11 @@ from typing import Self
 
 import httpx
 
-from bridge.certificates import nobody
 from bridge.cli.database import upgraded
 from bridge.cli.processes import check_free
 from bridge.cli.supervise import Child, Supervisor
 from bridge.errors import NotStarted, PortTaken, RedisNotStarted
+from bridge.http import nobody
 from bridge.queueing.embedded import EmbeddedRedis
 from bridge.runtime import Runtime
 from bridge.settings import Settings

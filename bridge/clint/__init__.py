@@ -13,7 +13,5 @@ same deal instead of making a second one; an integration in the mode "criar" mak
 
 from bridge.clint.answer import Answer, Verdict, classify
 from bridge.clint.client import ClintClient
-from bridge.clint.transport import GuardedClient, http_client
-from bridge.clint.url import check_url
 
-__all__ = ["Answer", "ClintClient", "GuardedClient", "Verdict", "check_url", "classify", "http_client"]
+__all__ = ["Answer", "ClintClient", "Verdict", "classify"]

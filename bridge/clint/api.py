@@ -20,15 +20,14 @@ from typing import Any
 
 import httpx
 
-from bridge import __version__
 from bridge.clint.answer import retry_after_s
 from bridge.errors import ClintApiFailed, SettingsError
+from bridge.http import HttpClient, TooLarge
 
 STATUSES = ("OPEN", "WON", "LOST")
 EVERY_S = 0.5
 DEADLINE_S = 15.0
 LONGEST_WAIT_S = 60.0
-MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _CLOCKS_MS = 2_000
 """Clocks that are further apart are taken for wrong; `Date` has whole seconds."""
 _TIMES = ("created_at", "updated_at", "updated_stage_at", "won_at", "lost_at")
@@ -57,7 +56,7 @@ class ClintApi:
         self,
         token: str,
         base_url: str,
-        http: httpx.Client,
+        http: HttpClient,
         *,
         every_s: float = EVERY_S,
         sleep: Callable[[float], object] = time.sleep,
@@ -67,7 +66,6 @@ class ClintApi:
         self._base_url = base_url.rstrip("/")
         self._headers = {
             "api-token": token,
-            "User-Agent": f"asaas-clint-bridge/{__version__}",
             "Accept": "application/json",
         }
         self._http = http
@@ -142,30 +140,18 @@ class ClintApi:
         return [item for item in data if isinstance(item, dict)]
 
     def _ask(self, path: str, params: Mapping[str, str], where: str) -> tuple[int, httpx.Headers, bytes]:
-        request = self._http.build_request(
-            "GET",
-            f"{self._base_url}{path}",
-            params=dict(params),
-            headers=self._headers,
-            timeout=DEADLINE_S,
-            extensions={"deadline_s": DEADLINE_S},
-        )
         self._take_turn()
-        body = bytearray()
         try:
-            answer = self._http.send(request, stream=True, follow_redirects=False)
-            try:
-                for chunk in answer.iter_bytes():
-                    body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        raise ClintApiFailed(f"the answer must have at most {MAX_ANSWER_BYTES} bytes", where=where)
-            finally:
-                answer.close()
+            answer = self._http.request(
+                "GET", f"{self._base_url}{path}", params=dict(params), headers=self._headers, deadline_s=DEADLINE_S
+            )
+            self._set_clock(answer.headers.get("Date", ""))
+            return answer.status_code, answer.headers, answer.content
+        except TooLarge as error:
+            raise ClintApiFailed(str(error), where=where) from None
         except httpx.HTTPError as error:
             got = type(error).__name__  # the error's text may carry the address with a person's e-mail
             raise ClintApiFailed(f"the Clint API could not be reached, got {got}", where=where) from None
-        self._set_clock(answer.headers.get("Date", ""))
-        return answer.status_code, answer.headers, bytes(body)
 
     def _set_clock(self, date: str) -> None:
         try:

@@ -10,19 +10,13 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from queue import SimpleQueue
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import httpx
 
-from bridge import __version__
 from bridge.clint.answer import Answer, Verdict, classify
-from bridge.clint.connection import NoAnswer, Origin, Reply
-from bridge.clint.network import KEEPALIVE_S, NameNotResolved, PrivateAddress, lookup
-from bridge.clint.poster import Post, Poster
-from bridge.clint.url import check_url
+from bridge.http import HttpClient, NameNotResolved, PrivateAddress, check_url, new_request
 from bridge.logs import logger
 from bridge.model import Outcome
 from bridge.redaction import redact
@@ -31,62 +25,27 @@ log = logger(__name__)
 
 DEADLINE_S = 10.0
 
+MAX_BODY_BYTES = 4096
+"""The beginning of an answer that is read."""
 MAX_EXCERPT = 500
 
 _NOT_JSON = (b"NaN", b"Infinity")
-_STANDING = (
-    "Accept: */*\r\n"
-    # So that what is read of the answer is text, and a small answer can't unfold into a large one.
-    "Accept-Encoding: identity\r\n"
-    "Connection: keep-alive\r\n"
-    f"User-Agent: asaas-clint-bridge/{__version__}\r\n"
-    "Content-Type: application/json\r\n"
-)
-
-_HTTPS = 443
-_HTTP = 80
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """A destination's URL as a request needs it."""
-
-    origin: Origin
-    head: str
 
 
 class ClintClient:
-    """What sends deliveries, many at once; threads may share it. Closed at the end of a `with` block."""
+    """Sends deliveries, many at once; threads may share it."""
 
     def __init__(
         self,
+        http: HttpClient,
         *,
         deadline_s: float = DEADLINE_S,
-        allow_private: bool = False,
-        ssl_context: ssl.SSLContext | None = None,
-        lookup: Callable[[str, int], list[str]] = lookup,
-        keepalive_s: float = KEEPALIVE_S,
         clock_ms: Callable[[], int] = lambda: round(time.time() * 1000),
     ) -> None:
-        self._poster = Poster(
-            allow_private=allow_private, ssl_context=ssl_context, lookup=lookup, keepalive_s=keepalive_s
-        )
+        self._http = http
         self._deadline_s = deadline_s
-        self._allow_private = allow_private
         self._clock_ms = clock_ms
-        self._targets: dict[str, _Target | str] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close every connection; what is not answered yet ends as a failed connection."""
-        self._poster.close()
+        self._targets: dict[str, httpx.URL | str] = {}
 
     def begin(
         self,
@@ -112,10 +71,9 @@ class ClintClient:
         if any(word in body for word in _NOT_JSON) and not _is_json(payload):
             then(_not_json("a number that JSON does not know"))
             return
-        trace = f"traceparent: {traceparent}\r\n" if traceparent else ""
-        head = (
-            f"{target.head}{_STANDING}Idempotency-Key: {idempotency_key}\r\n{trace}Content-Length: {len(body)}\r\n\r\n"
-        )
+        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
+        if traceparent:
+            headers["traceparent"] = traceparent
         begun_s = 0.0
 
         def may_begin() -> bool:
@@ -123,24 +81,29 @@ class ClintClient:
             begun_s = time.monotonic()
             return may_go()
 
-        def tell(reply: Reply | Exception | None) -> None:
+        def tell(reply: httpx.Response | Exception | None) -> None:
             then(None if reply is None else self._concluded(reply, begun_s))
 
-        self._poster.post(Post(target.origin, head.encode() + body, self._deadline_s, may_begin, tell))
+        self._http.send(
+            new_request("POST", target, content=body, headers=headers),
+            deadline_s=self._deadline_s,
+            max_bytes=MAX_BODY_BYTES,
+            may_start=may_begin,
+            on_result=tell,
+        )
 
-    def _concluded(self, reply: Reply | Exception, begun_s: float) -> Answer:
+    def _concluded(self, reply: httpx.Response | Exception, begun_s: float) -> Answer:
         duration_ms = round((time.monotonic() - begun_s) * 1000)
         if isinstance(reply, Exception):
             return _answer(_fault(reply, self._deadline_s), duration_ms)
-        said = {name.decode("latin-1"): value.decode("latin-1") for name, value in reply.headers}
         try:
-            verdict = classify(reply.status, said, self._clock_ms())
-            return _answer(verdict, duration_ms, reply.status, _excerpt(reply.body))
+            verdict = classify(reply.status_code, reply.headers, self._clock_ms())
+            return _answer(verdict, duration_ms, reply.status_code, _excerpt(reply.content))
         except Exception as error:
             # A fault of ours must not leave the delivery without an answer: it would be waited for until the end.
-            log.exception("delivery.fault", status=reply.status)
+            log.exception("delivery.fault", status=reply.status_code)
             detail = f"the bridge failed to read the answer ({type(error).__name__}); the log has the details"
-            return _answer(Verdict(Outcome.RETRY, "bridge.fault", detail), duration_ms, reply.status)
+            return _answer(Verdict(Outcome.RETRY, "bridge.fault", detail), duration_ms, reply.status_code)
 
     def send(self, url: str, payload: Mapping[str, Any], idempotency_key: str, *, traceparent: str = "") -> Answer:
         """Post the payload once, wait, and return what became of it."""
@@ -152,18 +115,11 @@ class ClintClient:
         self.begin(url, text, idempotency_key, answers.put, traceparent=traceparent)
         return cast("Answer", answers.get())
 
-    def _target(self, url: str) -> _Target | str:
+    def _target(self, url: str) -> httpx.URL | str:
         """Return where the URL leads, or what is wrong with it; the environment names the URLs, so they are few."""
         if url not in self._targets:
-            self._targets[url] = check_url(url, self._allow_private) or _target_of(httpx.URL(url))
+            self._targets[url] = check_url(url, self._http.allow_private) or httpx.URL(url)
         return self._targets[url]
-
-
-def _target_of(url: httpx.URL) -> _Target:
-    secure = url.scheme == "https"
-    origin = Origin(secure, url.raw_host.decode("ascii"), url.port or (_HTTPS if secure else _HTTP))
-    head = f"POST {url.raw_path.decode('ascii')} HTTP/1.1\r\nHost: {url.netloc.decode('ascii')}\r\n"
-    return _Target(origin, head)
 
 
 def _answer(verdict: Verdict, duration_ms: int = 0, status: int | None = None, excerpt: str = "") -> Answer:
@@ -190,7 +146,7 @@ def _not_json(why: str) -> Answer:
     return _answer(Verdict(Outcome.REJECTED, "clint.payload", f"the payload is no JSON: {why}"))
 
 
-def _excerpt(body: bytearray) -> str:
+def _excerpt(body: bytes) -> str:
     """Return the beginning of the answer."""
     # Redacted before it is cut, lest half a secret escape the patterns; NUL is what PostgreSQL refuses in a text.
     text = body.decode(errors="replace").replace("\x00", "\ufffd")
@@ -198,7 +154,7 @@ def _excerpt(body: bytearray) -> str:
 
 
 def _fault(error: Exception, deadline_s: float) -> Verdict:
-    if isinstance(error, TimeoutError):
+    if isinstance(error, httpx.TimeoutException):
         return Verdict(
             Outcome.RETRY, "clint.timeout", f"no answer within {deadline_s:g} s; whether it was received is not known"
         )
@@ -210,7 +166,8 @@ def _fault(error: Exception, deadline_s: float) -> Verdict:
         )
     if isinstance(error, NameNotResolved):
         return Verdict(Outcome.RETRY, "clint.dns", "the destination's name could not be resolved")
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error.__cause__, ssl.SSLError):
         return Verdict(Outcome.RETRY, "clint.tls", "no secure connection to the destination could be made")
-    why = str(error) if isinstance(error, NoAnswer) else type(error).__name__
+    # The texts of these errors are the client's own; any other may carry an address.
+    why = str(error) if isinstance(error, httpx.TransportError) else type(error).__name__
     return Verdict(Outcome.RETRY, "clint.connection", f"the connection failed: {why}")

@@ -15,6 +15,7 @@ import httpx
 from bridge.asaas.webhook_rules import ours, problems
 from bridge.asaas.webhooks import Webhook, Webhooks
 from bridge.errors import BridgeError
+from bridge.http import HttpClient
 from bridge.journal import Journal, door
 from bridge.model import NoticeLevel
 from bridge.settings import DEFAULT
@@ -60,7 +61,7 @@ def refused_at_door(journal: Journal, account: str, since_ms: int) -> list[Cause
 
 
 def why_no_event(
-    webhooks: Webhooks, account: str, needed: Collection[str], hook_url: str | None, local_url: str, http: httpx.Client
+    webhooks: Webhooks, account: str, needed: Collection[str], hook_url: str | None, local_url: str, http: HttpClient
 ) -> list[Cause]:
     """Return why no event comes from Asaas, as far as can be seen from here."""
     try:
@@ -82,7 +83,7 @@ def why_no_event(
     return causes + _unreachable(leading, local_url, http)
 
 
-def _unreachable(leading: list[Webhook], local_url: str, http: httpx.Client) -> list[Cause]:
+def _unreachable(leading: list[Webhook], local_url: str, http: HttpClient) -> list[Cause]:
     """Return whether the addresses that Asaas posts to answer as the bridge does."""
     causes = []
     for webhook in leading:
@@ -105,10 +106,10 @@ def _prefix(path: str) -> str:
     return path.partition("/webhooks/asaas")[0]
 
 
-def _asked(url: str, http: httpx.Client) -> str:
+def _asked(url: str, http: HttpClient) -> str:
     """Return `alive` where the bridge answers there, else what happened instead, in words."""
     try:
-        answer = http.get(url, timeout=_ANSWER_WITHIN_S, extensions={"deadline_s": _ANSWER_WITHIN_S})
+        answer = http.request("GET", url, deadline_s=_ANSWER_WITHIN_S)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"does not answer, got {type(error).__name__}"
     try:

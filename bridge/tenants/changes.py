@@ -13,8 +13,8 @@ from sqlalchemy import Connection, func, select
 
 from bridge.asaas import webhook_token
 from bridge.asaas.webhook_rules import KEY_REFUSED
-from bridge.clint import check_url
 from bridge.errors import KeyNeeded, NotFound, UsageError
+from bridge.http import check_url
 from bridge.journal import Journal, audit, keys, notices
 from bridge.journal import destinations as circuits
 from bridge.journal import tenants as kept

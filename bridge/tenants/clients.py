@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-import httpx
-
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.environment import base_url
 from bridge.asaas.governor import Governor
+from bridge.http import HttpClient
 from bridge.settings import Account
 
 T = TypeVar("T")
@@ -58,7 +57,7 @@ class Clients(_Keyed[AsaasClient]):
     """The client of each account; `api_url` overrides the address that its key chooses."""
 
     def __init__(
-        self, accounts: Mapping[str, Account], governors: Mapping[str, Governor], api_url: str, http: httpx.Client
+        self, accounts: Mapping[str, Account], governors: Mapping[str, Governor], api_url: str, http: HttpClient
     ) -> None:
         super().__init__(accounts)
         self._governors = governors

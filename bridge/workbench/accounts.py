@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.webhook_rules import hook_url
-from bridge.clint import check_url
 from bridge.errors import JournalError, SettingsError, UsageError
+from bridge.http import check_url
 from bridge.journal import Journal
 from bridge.journal.clock import own_clock_ms
 from bridge.mapping import Known, Mapping, read_directory

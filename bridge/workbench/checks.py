@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from bridge.alerting.sending import Result
 from bridge.asaas import webhook_token
 from bridge.asaas.webhook_rules import Problem
-from bridge.clint import check_url
+from bridge.http import check_url
 from bridge.mapping import Mapping, ReadMapping, Severity
 from bridge.model import NoticeLevel
 from bridge.settings import Account, Settings, variable

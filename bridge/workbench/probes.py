@@ -22,7 +22,6 @@ from bridge.alerting import sending
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.webhook_rules import needed, ours, problems
 from bridge.asaas.webhooks import Webhooks
-from bridge.clint import http_client
 from bridge.errors import BridgeError
 from bridge.journal import Journal, door, notices
 from bridge.mapping import Known, Mapping, read_directory
@@ -134,14 +133,9 @@ def _api(client: AsaasClient) -> Check:
 
 def knock(runtime: Runtime, address: str, token: str) -> int | None:
     """Return what the door at this address answers to the token with a body that is no event; None: nothing."""
-    with http_client(allow_private=runtime.settings.bridge_allow_private_destinations) as http:
-        try:
-            return http.post(
-                address,
-                json={},
-                headers={b"asaas-access-token": token.encode()},
-                timeout=DOOR_TIMEOUT_S,
-                extensions={"deadline_s": DOOR_TIMEOUT_S},
-            ).status_code
-        except (httpx.HTTPError, httpx.InvalidURL):
-            return None
+    try:
+        return runtime.http.request(
+            "POST", address, json={}, headers={"asaas-access-token": token}, deadline_s=DOOR_TIMEOUT_S
+        ).status_code
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return None

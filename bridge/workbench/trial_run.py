@@ -11,14 +11,12 @@ from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Protocol
 
-import httpx
-
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.webhooks import Webhooks
-from bridge.certificates import authorities
 from bridge.clint.api import Deal
 from bridge.delivery.dead_letter import explain
 from bridge.errors import ClintApiFailed, JournalError
+from bridge.http import HttpClient
 from bridge.recovery.diagnosis import Cause, refused_at_door, why_no_event
 from bridge.recovery.proof import NONE, SEEN, Finding
 from bridge.recovery.trial import Expected, Seen, Trial, delivered, has_come
@@ -171,11 +169,11 @@ class Run:
             )
             return
         self.causes += self._refused()
-        with httpx.Client(verify=authorities(), trust_env=False) as http:
-            local = self._runtime.settings.local_url
-            webhooks = Webhooks(self._client)
-            needed = self._expected.events
-            self.causes += why_no_event(webhooks, self.trial.account, needed, self._hook_url, local, http)
+        local = self._runtime.settings.local_url
+        needed = self._expected.events
+        # The bridge's own public address may be a private one, and nothing of a person is sent to it.
+        with HttpClient(allow_private=True) as http:
+            self.causes += why_no_event(Webhooks(self._client), self.trial.account, needed, self._hook_url, local, http)
         if not self.causes:
             came = f"only {', '.join(one.event['name'] for one in self.seen)} came" if self.seen else "no event came"
             self._blame(

@@ -71,8 +71,9 @@ def test_a_worker_that_is_cut_off_neither_loses_nor_disorders(tmp_path: Path, ne
 _POSTS_TWICE = """
 import sys
 from bridge.clint import ClintClient
+from bridge.http import HttpClient
 
-client = ClintClient(deadline_s=2, allow_private=True)
+client = ClintClient(HttpClient(allow_private=True), deadline_s=2)
 for key in ("in-time", "late"):
     sys.stdin.readline()
     print(client.send(sys.argv[1], {"key": key}, key).code, flush=True)

@@ -15,8 +15,8 @@ from bridge.asaas.client import AsaasClient
 from bridge.asaas.governor import Governor
 from bridge.asaas.listing import TRIES, pages
 from bridge.asaas.redis_link import RedisLink
-from bridge.clint import http_client
 from bridge.errors import AsaasUnavailable
+from bridge.http import HttpClient
 from tests.peers import Asked, Peer, Reply
 
 
@@ -32,7 +32,7 @@ def numbered(ids: list[int], asked: Asked) -> Reply:
 @contextlib.contextmanager
 def asking(peer: Peer) -> Iterator[AsaasClient]:
     """Give a client of the peer."""
-    with peer, http_client(allow_private=True) as http:
+    with peer, HttpClient(allow_private=True) as http:
         yield AsaasClient("default", "$key", peer.url, http, Governor("default", RedisLink.from_url(None)))
 
 

@@ -13,8 +13,8 @@ from bridge.asaas.charges import Charge, Charges, Order, Split
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.governor import Governor
 from bridge.asaas.redis_link import RedisLink
-from bridge.clint import http_client
 from bridge.errors import AsaasRejected, AsaasUnavailable
+from bridge.http import HttpClient
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.serve import Served
 from tests.peers import Peer, Reply
@@ -31,7 +31,7 @@ def charges(url: str, http: Any) -> Charges:
 @pytest.fixture
 def http() -> Iterator[Any]:
     """Give the bridge's own HTTP client."""
-    with http_client(allow_private=True) as client:
+    with HttpClient(allow_private=True) as client:
         yield client
 
 

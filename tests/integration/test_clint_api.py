@@ -9,24 +9,24 @@ from typing import Any
 
 import pytest
 
-from bridge.clint import ClintClient, GuardedClient, http_client
 from bridge.clint.api import ClintApi, Deal
 from bridge.errors import ClintApiFailed, SettingsError
+from bridge.http import HttpClient
 from bridge.simulator.clint.account import DEFAULT_TOKEN, INTEGRATIONS
 from bridge.simulator.clint.receiver import PATH
 from bridge.simulator.clint.simulator import ClintSimulator
 from bridge.simulator.serve import Served
-from tests.peers import Asked, Peer, Reply
+from tests.peers import Asked, Peer, Reply, clint_client
 
 
 @pytest.fixture
-def http() -> Iterator[GuardedClient]:
+def http() -> Iterator[HttpClient]:
     """Give a client that may talk to this machine."""
-    with http_client(allow_private=True) as client:
+    with HttpClient(allow_private=True) as client:
         yield client
 
 
-def api(http: GuardedClient, url: str, token: str = DEFAULT_TOKEN, **more: Any) -> ClintApi:
+def api(http: HttpClient, url: str, token: str = DEFAULT_TOKEN, **more: Any) -> ClintApi:
     """Return a reader that need not be paced."""
     return ClintApi(token, url, http, **{"every_s": 0.0, **more})
 
@@ -36,9 +36,9 @@ def answering(answer: Callable[[Asked], object]) -> Callable[[Asked], Reply]:
     return lambda asked: Reply(body=json.dumps({"data": answer(asked)}).encode())
 
 
-def test_deals_of_every_status_are_found(http: GuardedClient) -> None:
+def test_deals_of_every_status_are_found(http: HttpClient) -> None:
     """Open ones are what Clint lists by itself; won and lost ones are asked for too."""
-    with Served(ClintSimulator().app) as served, ClintClient(allow_private=True) as client:
+    with Served(ClintSimulator().app) as served, clint_client() as client:
         for name in ("default", "pagas", "estornadas"):
             payload = {"nome": name, "email": f"{name}@example.com"}
             client.send(f"{served.url}{PATH}{INTEGRATIONS[name]}", payload, name)
@@ -60,9 +60,9 @@ def test_deals_of_every_status_are_found(http: GuardedClient) -> None:
     ]
 
 
-def test_a_phone_finds_what_the_email_does_not(http: GuardedClient) -> None:
+def test_a_phone_finds_what_the_email_does_not(http: HttpClient) -> None:
     """The e-mail is asked for first; the phone goes without the country code."""
-    with Served(ClintSimulator().app) as served, ClintClient(allow_private=True) as client:
+    with Served(ClintSimulator().app) as served, clint_client() as client:
         payload = {"nome": "Ana", "telefone": "5511987654321"}
         client.send(f"{served.url}{PATH}{INTEGRATIONS['default']}", payload, "k")
         reader = api(http, served.url)
@@ -72,7 +72,7 @@ def test_a_phone_finds_what_the_email_does_not(http: GuardedClient) -> None:
         assert reader.deals() == []
 
 
-def test_a_stage_without_a_label_is_looked_up_once(http: GuardedClient) -> None:
+def test_a_stage_without_a_label_is_looked_up_once(http: HttpClient) -> None:
     """The origins say what the stages are called; an unknown one keeps its id."""
     origins = [{"id": "o", "stages": [{"id": "s1", "label": "Ganho"}]}, {"id": "p", "stages": None}, "x"]
     with Peer(respond=answering(lambda asked: origins)) as peer:
@@ -84,7 +84,7 @@ def test_a_stage_without_a_label_is_looked_up_once(http: GuardedClient) -> None:
         assert reader.stage(Deal("d", "o", "s1", "Paga", "OPEN")) == "Paga"
 
 
-def test_a_deal_has_the_times_and_fields_that_clint_says(http: GuardedClient) -> None:
+def test_a_deal_has_the_times_and_fields_that_clint_says(http: HttpClient) -> None:
     """A nonsense time is none; a time without a zone is UTC."""
     deals: list[dict[str, Any]] = [{"id": "1", "created_at": "2026-11-22T10:00:00Z", "fields": {"codigo": "pay_1"}}]
     deals += [
@@ -102,9 +102,9 @@ def test_a_deal_has_the_times_and_fields_that_clint_says(http: GuardedClient) ->
     assert [found[id_].fields for id_ in ("1", "3")] == [{"value": None, "codigo": "pay_1"}, {"value": 7}]
 
 
-def test_what_was_changed_since_is_what_clint_filters(http: GuardedClient) -> None:
+def test_what_was_changed_since_is_what_clint_filters(http: HttpClient) -> None:
     """The documented answer does not say when a deal was changed; the filter does."""
-    with Served(ClintSimulator().app) as served, ClintClient(allow_private=True) as client:
+    with Served(ClintSimulator().app) as served, clint_client() as client:
         payload = {"nome": "Ana", "email": "ana@example.com"}
         client.send(f"{served.url}{PATH}{INTEGRATIONS['default']}", payload, "k")
         reader, now_ms = api(http, served.url), round(time.time() * 1000)
@@ -113,7 +113,7 @@ def test_what_was_changed_since_is_what_clint_filters(http: GuardedClient) -> No
         assert reader.deals("ana@example.com", changed_since_ms=now_ms + 60_000) == []
 
 
-def test_a_clock_that_is_wrong_is_put_right_by_clints(http: GuardedClient) -> None:
+def test_a_clock_that_is_wrong_is_put_right_by_clints(http: HttpClient) -> None:
     """Times are by this machine's clock, however far Clint's is away, also those that are asked for."""
     deal = {"id": "1", "created_at": "2020-01-01T10:00:00Z"}
     asked_for: list[str] = []
@@ -131,7 +131,7 @@ def test_a_clock_that_is_wrong_is_put_right_by_clints(http: GuardedClient) -> No
     assert "updated_at_start=2020-01-01T" in asked_for[-1]
 
 
-def test_a_refused_token_says_what_mends_it(http: GuardedClient) -> None:
+def test_a_refused_token_says_what_mends_it(http: HttpClient) -> None:
     """A 401 is no reason to ask again."""
     with Served(ClintSimulator().app) as served, pytest.raises(ClintApiFailed) as caught:
         api(http, served.url, token="wrong").deals("a@example.com")
@@ -150,7 +150,7 @@ def test_a_refused_token_says_what_mends_it(http: GuardedClient) -> None:
         (Reply(body=b'"' + b"x" * 5_000_000 + b'"'), "at most"),
     ],
 )
-def test_what_is_no_list_is_an_error_that_may_pass(http: GuardedClient, reply: Reply, text: str) -> None:
+def test_what_is_no_list_is_an_error_that_may_pass(http: HttpClient, reply: Reply, text: str) -> None:
     """Nothing is taken for an empty list that is none."""
     with Peer(reply) as peer, pytest.raises(ClintApiFailed) as caught:
         api(http, peer.url).deals("a@example.com")
@@ -159,7 +159,7 @@ def test_what_is_no_list_is_an_error_that_may_pass(http: GuardedClient, reply: R
     assert caught.value.mend is None
 
 
-def test_a_status_that_fails_does_not_hide_another(http: GuardedClient) -> None:
+def test_a_status_that_fails_does_not_hide_another(http: HttpClient) -> None:
     """Lists of won deals were seen to fail; the open one is found all the same."""
 
     def answer(asked: Asked) -> Reply:
@@ -171,7 +171,7 @@ def test_a_status_that_fails_does_not_hide_another(http: GuardedClient) -> None:
         assert [deal.id for deal in api(http, peer.url).deals("a@example.com")] == ["1"]
 
 
-def test_requests_are_paced_and_a_retry_after_is_honoured(http: GuardedClient) -> None:
+def test_requests_are_paced_and_a_retry_after_is_honoured(http: HttpClient) -> None:
     """Two a second at most; after a 429 the next one waits as long as Clint asks."""
     waits: list[float] = []
     replies = iter([Reply(status=429, headers={"Retry-After": "7"})])
@@ -184,7 +184,7 @@ def test_requests_are_paced_and_a_retry_after_is_honoured(http: GuardedClient) -
     assert waits[2] > waits[1] + 0.4
 
 
-def test_a_token_must_fit_into_a_header(http: GuardedClient) -> None:
+def test_a_token_must_fit_into_a_header(http: HttpClient) -> None:
     """What no header can carry is said at the start."""
     with pytest.raises(SettingsError, match="CLINT_API_TOKEN"):
         api(http, "https://api.clint.digital", token="é")

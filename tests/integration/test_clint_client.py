@@ -10,6 +10,7 @@ from bridge.clint import ClintClient
 from bridge.model import Outcome
 from bridge.simulator.clint.simulator import ClintSimulator
 from bridge.simulator.serve import Served
+from tests.peers import clint_client
 
 PAYLOAD = {"nome": "Cliente Teste", "email": "cliente@example.com", "titulo": "Cobrança 1", "valor": "129.90"}
 
@@ -17,7 +18,7 @@ PAYLOAD = {"nome": "Cliente Teste", "email": "cliente@example.com", "titulo": "C
 @pytest.fixture
 def clint() -> Iterator[ClintClient]:
     """Give a client that may talk to this machine."""
-    with ClintClient(deadline_s=0.5, allow_private=True) as client:
+    with clint_client(deadline_s=0.5) as client:
         yield client
 
 

@@ -7,17 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 from redis import Redis
 
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.governor import Governor
 from bridge.asaas.redis_link import RedisLink
-from bridge.clint import http_client
 from bridge.enrichment import Cache, Enricher, plan
 from bridge.enrichment.cache import Lifetimes
 from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, AsaasRejected, AsaasUnavailable, BridgeError
+from bridge.http import HttpClient
 from bridge.simulator.asaas.simulator import AsaasSimulator
 from bridge.simulator.serve import Served
 from tests import asking
@@ -28,14 +27,14 @@ Make = Callable[..., Enricher]
 
 
 @pytest.fixture
-def http() -> Iterator[httpx.Client]:
+def http() -> Iterator[HttpClient]:
     """Give the bridge's own HTTP client."""
-    with http_client(allow_private=True) as client:
+    with HttpClient(allow_private=True) as client:
         yield client
 
 
 @pytest.fixture
-def make(http: httpx.Client) -> Make:
+def make(http: HttpClient) -> Make:
     """Give a maker of enrichers: as many as there are workers, each with its own cache."""
 
     def make_one(peer: Peer, link: RedisLink, *, lifetimes: Lifetimes | None = None, **more: Any) -> Enricher:
@@ -312,7 +311,7 @@ def test_threads_share_an_enricher(make: Make, redis: Redis, redis_url: str) -> 
     assert wrong == []
 
 
-def test_a_charge_of_the_simulated_asaas_is_enriched(http: httpx.Client) -> None:
+def test_a_charge_of_the_simulated_asaas_is_enriched(http: HttpClient) -> None:
     """The objects that a simulated charge points to come as the simulator has them."""
     simulator = AsaasSimulator()
     with Served(simulator.app) as served:

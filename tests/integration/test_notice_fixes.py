@@ -16,11 +16,12 @@ from bridge.asaas.governor import Governor
 from bridge.asaas.redis_link import RedisLink
 from bridge.asaas.webhook_rules import CODES, KEY_REFUSED
 from bridge.asaas.webhooks import Webhook, Webhooks
-from bridge.clint import Answer, http_client
+from bridge.clint import Answer
 from bridge.delivery.attempt import Sent as Attempt
 from bridge.delivery.circuit import Limits
 from bridge.delivery.retry import Policy
 from bridge.enrichment import Cache, Enricher
+from bridge.http import HttpClient
 from bridge.journal import Database, Journal, destinations, notices, revisions, rounds, upgrade
 from bridge.journal.audit import Actor
 from bridge.journal.notices import Notice
@@ -150,7 +151,7 @@ def world(sqlite_url: str) -> Iterator[World]:
     """Give a world whose account has no webhook at Asaas."""
     simulator = AsaasSimulator()
     database = Database(sqlite_url, keyring=Keyring.from_text(new_key()))
-    with closing(database), Served(simulator.app) as served, http_client(allow_private=True) as http:
+    with closing(database), Served(simulator.app) as served, HttpClient(allow_private=True) as http:
         upgrade(database)
         governor = Governor("default", RedisLink(None))
         client = AsaasClient("default", DEFAULT_KEY, f"{served.url}/v3", http, governor)

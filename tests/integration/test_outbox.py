@@ -36,7 +36,7 @@ from tests.factories import (
     tries_of,
     until,
 )
-from tests.peers import Asked, Peer, Reply, closed_port
+from tests.peers import Asked, Peer, Reply, clint_client, closed_port
 from tests.services import PostgresServer
 
 LONGEST_MS = 3_000
@@ -66,7 +66,7 @@ class World:
 
     def patient(self, deadline_s: float) -> ClintClient:
         """Return a client that waits that long for an answer."""
-        return self._opened.enter_context(ClintClient(deadline_s=deadline_s, allow_private=True))
+        return self._opened.enter_context(clint_client(deadline_s=deadline_s))
 
     def close(self) -> None:
         """Close every client."""

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import httpx
 import pytest
 
 from bridge.asaas.client import AsaasClient
@@ -14,7 +13,7 @@ from bridge.asaas.governor import Governor, Limits
 from bridge.asaas.redis_link import RedisLink
 from bridge.asaas.webhook_rules import CODES, problems, retention
 from bridge.asaas.webhooks import Webhook
-from bridge.clint import http_client
+from bridge.http import HttpClient
 from bridge.journal import Journal, notices
 from bridge.journal.notices import KeptNotice
 from bridge.mapping import Known, Mapping, read_mapping
@@ -40,7 +39,7 @@ def mapping(events: str = "[PAYMENT_RECEIVED]") -> Mapping:
 class Watched:
     """A journal, a simulated Asaas and the watch between them."""
 
-    def __init__(self, journal: Journal, asaas: AsaasSimulator, url: str, http: httpx.Client) -> None:
+    def __init__(self, journal: Journal, asaas: AsaasSimulator, url: str, http: HttpClient) -> None:
         self.journal = journal
         self.asaas = asaas
         self.clock = Clock()
@@ -72,7 +71,7 @@ def watched(sqlite_url: str) -> Iterator[Watched]:
     with (
         opened_journal(sqlite_url) as journal,
         Served(simulator.app) as served,
-        http_client(allow_private=True) as http,
+        HttpClient(allow_private=True) as http,
     ):
         yield Watched(journal, simulator, f"{served.url}/v3", http)
     simulator.close()

@@ -17,13 +17,12 @@ from bridge.asaas.client import AsaasClient
 from bridge.asaas.governor import Governor, Limits
 from bridge.asaas.redis_link import RedisLink
 from bridge.asaas.webhook import parse_event
-from bridge.clint import ClintClient, http_client
-from bridge.clint.network import NameNotResolved
 from bridge.delivery import circuit
 from bridge.delivery.dead_letter import catalogue, reason
 from bridge.delivery.retry import Policy
 from bridge.enrichment import Cache, Enricher
 from bridge.enrichment.cache import Lifetimes
+from bridge.http import HttpClient, NameNotResolved
 from bridge.journal import Journal, Lease, revisions
 from bridge.journal.schema import deliveries, destinations
 from bridge.model import DeliveryState, lane_of
@@ -48,7 +47,7 @@ from tests.factories import (
     rows_of,
     tries_of,
 )
-from tests.peers import Peer, Reply, closed_port
+from tests.peers import Peer, Reply, clint_client, closed_port
 
 Sends: TypeAlias = Callable[["Sending"], None]
 
@@ -119,7 +118,7 @@ def processed(journal: Journal, case: Decided, body: dict[str, Any]) -> None:
     clock = Clock()
     with journal.database.write() as connection:
         revisions.import_text(connection, "paga", case.mapping, "file", "test", NOW_MS)
-    with Peer(case.asaas or Reply()) as peer, http_client(allow_private=True) as http:
+    with Peer(case.asaas or Reply()) as peer, HttpClient(allow_private=True) as http:
         governor = Governor("default", RedisLink(None), Limits(quota=case.quota))
         client = AsaasClient("default", "key", peer.url, http, governor)
         cache = Cache(RedisLink(None), Lifetimes(customer_s=0, nothing_s=0))
@@ -213,7 +212,7 @@ class Sending:
                 raise NameNotResolved
             return list(addresses)
 
-        self.client = {"lookup": lookup, "deadline_s": 0.2}
+        self.client = {"lookup": lookup, "deadline_s": 0.2, "allow_private": False}
         self.leads_to("https://clint.example/a")
 
     def lease(self, owner: str = "worker") -> Lease:
@@ -228,7 +227,7 @@ class Sending:
 
     def run(self, sleeps_s: float = 0) -> None:
         """Send what is due; after the claim the process may sleep."""
-        client = self.stack.enter_context(ClintClient(**self.client))
+        client = self.stack.enter_context(clint_client(**self.client))
 
         def begin(*arguments: Any, **more: Any) -> None:
             self.clock.go(sleeps_s)

@@ -15,6 +15,7 @@ from bridge.clint import ClintClient
 from bridge.delivery.circuit import Limits
 from bridge.delivery.retry import Policy
 from bridge.enrichment import Cache, Enricher
+from bridge.http import HttpClient
 from bridge.journal import Journal, revisions
 from bridge.journal.schema import lanes
 from bridge.model import lane_of
@@ -79,7 +80,8 @@ class World:
         self.journal = journal
         self.clock = Clock()
         self.wakeups = Notes()
-        self.client = ClintClient(deadline_s=2, allow_private=True)
+        self.http = HttpClient(allow_private=True)
+        self.client = ClintClient(self.http, deadline_s=2)
         self.urls: dict[str, str] = {}
         self.says: Callable[[str, str], dict[str, Any] | None] = lambda _name, _id: None
         self.lane = lane_of("default", "cus_1", journal.lane_count)
@@ -149,7 +151,7 @@ def world(database_url: str) -> Iterator[World]:
     """Give an empty world on each database."""
     with opened_journal(database_url) as journal:
         world = World(journal)
-        with world.client:
+        with world.http:
             yield world
 
 

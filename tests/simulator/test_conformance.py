@@ -14,7 +14,7 @@ from bridge.asaas.client import AsaasClient
 from bridge.asaas.governor import Governor
 from bridge.asaas.redis_link import RedisLink
 from bridge.asaas.webhooks import Webhooks
-from bridge.clint import http_client
+from bridge.http import HttpClient
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.asaas.events import NAMES
 from bridge.simulator.clint import DEFAULT_TOKEN, INTEGRATIONS, ClintSimulator
@@ -174,7 +174,7 @@ def test_the_bridge_asks_for_webhooks_as_documented(asaas: AsaasSimulator) -> No
         sent.append((f"{request.method} {path}", sorted({*(body or {}), *request.args})))
 
     asaas.app.before_request(note)
-    with Served(asaas.app) as served, http_client(allow_private=True) as http:
+    with Served(asaas.app) as served, HttpClient(allow_private=True) as http:
         client = AsaasClient("default", DEFAULT_KEY, f"{served.url}/v3", http, Governor("default", RedisLink(None)))
         webhooks = Webhooks(client)
         made = webhooks.create(

@@ -14,8 +14,9 @@ import pytest
 
 from bridge import __version__
 from bridge.clint import Answer, ClintClient
+from bridge.http import HttpClient
 from bridge.model import Outcome
-from tests.peers import Asked, Peer, RawPeer, Reply, closed_port
+from tests.peers import Asked, Peer, RawPeer, Reply, clint_client, closed_port
 
 PAYLOAD = {"nome": "Ana Água", "valor": "129.90"}
 SECRET = "0f0e0d0c-aaaa-bbbb-cccc-0123456789ab"
@@ -24,7 +25,7 @@ SECRET = "0f0e0d0c-aaaa-bbbb-cccc-0123456789ab"
 @pytest.fixture
 def clint() -> Iterator[ClintClient]:
     """Give a client of destinations with a short deadline, that may talk to this machine and lives in 1970."""
-    with ClintClient(deadline_s=0.4, allow_private=True, clock_ms=lambda: 0) as client:
+    with clint_client(deadline_s=0.4, clock_ms=lambda: 0) as client:
         yield client
 
 
@@ -71,7 +72,7 @@ def test_a_wait_that_is_asked_for_is_kept(clint: ClintClient) -> None:
 def test_a_date_is_held_against_the_clock() -> None:
     """Without a clock of its own the client goes by the wall's."""
     past = Reply(503, b"", {"Retry-After": "Thu, 01 Jan 1970 00:01:00 GMT"})
-    with Peer(past) as peer, ClintClient(allow_private=True) as clint:
+    with Peer(past) as peer, clint_client() as clint:
         assert clint.send(peer.url, PAYLOAD, "chave-1").retry_after_s is None
 
 
@@ -107,15 +108,9 @@ def test_an_answer_without_end_is_cut(clint: ClintClient) -> None:
     assert answer.duration_ms < 400
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nrecebido",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz",
-    ],
-)
-def test_a_status_counts_although_the_body_breaks_off(clint: ClintClient, said: bytes) -> None:
+def test_a_status_counts_although_the_body_breaks_off(clint: ClintClient) -> None:
     """The destination said yes before its answer broke."""
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nrecebido"
     with RawPeer(lambda connection: connection.sendall(said)) as peer:
         assert send(clint, peer.url).outcome is Outcome.DELIVERED
 
@@ -162,6 +157,7 @@ def test_a_destination_that_hangs_is_a_timeout(clint: ClintClient) -> None:
     assert answer.duration_ms < 800
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 def test_a_destination_that_takes_no_bytes_is_a_timeout(clint: ClintClient) -> None:
     """A payload that nobody reads does not hold the worker either."""
     with RawPeer(lambda connection: time.sleep(1)) as peer:
@@ -181,9 +177,9 @@ def test_a_refused_connection_is_tried_again(clint: ClintClient) -> None:
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (b"", "it was closed without an answer"),
-        (b"SSH-2.0-OpenSSH\r\n", "what came is no HTTP/1.1"),
-        (b"HTTP/1.1 ab OK\r\n\r\n", "what came is no HTTP/1.1"),
+        (b"", "the connection was closed without an answer"),
+        (b"SSH-2.0-OpenSSH\r\n", "the answer is no HTTP/1.1"),
+        (b"HTTP/1.1 ab OK\r\n\r\n", "the answer is no HTTP/1.1"),
     ],
 )
 def test_what_is_no_http_is_tried_again(clint: ClintClient, said: bytes, why: str) -> None:
@@ -204,7 +200,7 @@ def test_a_name_that_does_not_exist_is_tried_again(clint: ClintClient) -> None:
 
 def test_a_url_that_must_not_be_used_pauses_the_destination() -> None:
     """Nothing is sent and nothing is lost: the destination waits until the setting is mended."""
-    with ClintClient() as clint, Peer() as peer:
+    with clint_client(allow_private=False) as clint, Peer() as peer:
         answer = send(clint, peer.url)
 
     assert (answer.outcome, answer.code) == (Outcome.REMOVED, "clint.url")
@@ -273,7 +269,7 @@ def test_nothing_is_sent_where_the_last_look_says_no(clint: ClintClient) -> None
 
 def test_a_fault_of_ours_in_reading_is_an_answer_that_is_tried_again() -> None:
     """What is never told would be waited for until the worker ends."""
-    with Peer() as peer, ClintClient(allow_private=True, clock_ms=lambda: 1 // 0) as clint:
+    with Peer() as peer, clint_client(clock_ms=lambda: 1 // 0) as clint:
         answer = send(clint, peer.url)
 
     assert (answer.outcome, answer.code, answer.status) == (Outcome.RETRY, "bridge.fault", 200)
@@ -293,12 +289,12 @@ def test_who_waits_is_told_when_the_client_is_closed() -> None:
         resolving.wait(5)
         return ["127.0.0.1"]
 
-    with Peer(respond=respond) as peer, ClintClient(allow_private=True) as clint:
-        clint.begin(peer.url, "{}", "chave-1", told.put)
+    with Peer(respond=respond) as peer, HttpClient(allow_private=True) as http:
+        ClintClient(http).begin(peer.url, "{}", "chave-1", told.put)
         assert asked.wait(5)
-        clint.close()
+        http.close()
         for pause_s in (0.05, 0.0):
-            with ClintClient(allow_private=True, lookup=resolve) as slow:
+            with clint_client(lookup=resolve) as slow:
                 slow.begin("http://clint.example", "{}", "chave-2", told.put)
                 time.sleep(pause_s)
         resolving.set()

@@ -6,8 +6,7 @@ import ipaddress
 
 import pytest
 
-from bridge.clint import check_url
-from bridge.clint.url import is_public, public_only
+from bridge.http import check_url, is_public, public_only
 
 SECRET = "0f0e0d0c-aaaa-bbbb-cccc-0123456789ab"
 PATH = f"/endpoints/integration/webhook/{SECRET}"

@@ -1,0 +1,459 @@
+"""The client of every outgoing request: httpx over aiohttp's transport, in one event loop of one thread.
+
+It takes an `httpx.Request` with a deadline and returns an `httpx.Response` whose body is read and bounded, or raises
+one of httpx's errors. It never connects to an address of this machine or network unless private ones are allowed, never
+follows a redirect, keeps no cookie, reads no proxy from the environment and unpacks no body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from contextvars import ContextVar
+from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import aiohttp
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
+from httpx_aiohttp import AiohttpTransport
+
+from bridge import __version__
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_S = 5.0
+"""The time for name, connection and TLS handshake."""
+KEEPALIVE_S = 4.0
+"""How long an idle connection is kept: less than the 5 s after which common servers close one. A request on a
+connection that is being closed is a failed attempt."""
+MAX_BODY_BYTES = 4 * 1024 * 1024
+UNACKNOWLEDGED_S = 5.0
+"""How long the kernel repeats data that the other side does not acknowledge (TCP_USER_TIMEOUT)."""
+
+_CLOSED = "the bridge closed the connection because it stops"
+_transport: ContextVar[asyncio.Transport | None] = ContextVar("_transport", default=None)
+"""The connection of the request that the current task makes."""
+_DISCARD_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+"""RFC 6052 and RFC 4291: the last 32 bits are an IPv4 address."""
+
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All that IANA gives out. Outside of it stand translators, site-local addresses and what comes to be reserved."""
+
+_HOST_NAME = re.compile(r"(?=.{1,253}\.?$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
+
+_LOCAL_NAMES = ("localhost", "local", "internal", "lan", "home.arpa")
+
+
+class PrivateAddress(httpx.ConnectError):
+    """The host has addresses of this machine or network only."""
+
+
+class NameNotResolved(httpx.ConnectError):
+    """The host's name has no address."""
+
+
+class TooLarge(httpx.TransportError):
+    """The body of the answer is larger than allowed."""
+
+
+@cache
+def authorities() -> ssl.SSLContext:
+    """Return a context that trusts the authorities that httpx trusts; read once in a process, since that is slow."""
+    return httpx.create_ssl_context()
+
+
+@cache
+def nobody() -> ssl.SSLContext:
+    """Return a context that trusts nobody, for clients that speak plain http with other processes of this machine."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def lookup(host: str, port: int) -> list[str]:
+    """Return the host's addresses; raise NameNotResolved where it has none."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise NameNotResolved(str(error)) from error
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+class HttpClient:
+    """Sends requests; threads may share it. Its own thread starts with the first request and ends with `close`."""
+
+    def __init__(
+        self,
+        *,
+        allow_private: bool,
+        ssl_context: ssl.SSLContext | None = None,
+        lookup: Callable[[str, int], list[str]] = lookup,
+        keepalive_s: float = KEEPALIVE_S,
+    ) -> None:
+        self.allow_private = allow_private
+        self._ssl_context = ssl_context
+        self._lookup = lookup
+        self._keepalive_s = keepalive_s
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        deadline_s: float,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        max_bytes: int = MAX_BODY_BYTES,
+        params: dict[str, str | int] | None = None,
+        json: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send a request, wait, and return the whole answer.
+
+        Raises httpx.ConnectError and httpx.ConnectTimeout where nothing was sent, httpx.InvalidURL, and another
+        httpx.TransportError (TooLarge among them) where the other side may have acted on the request.
+        """
+        request = new_request(method, url, connect_timeout_s, params=params, json=json, headers=headers)
+        answer = self._submit(self._exchange(request, deadline_s, max_bytes, whole=True))
+        try:
+            return answer.result()
+        except CancelledError:
+            raise httpx.ReadError(_CLOSED) from None
+        except BaseException:
+            answer.cancel()
+            raise
+
+    def send(
+        self,
+        request: httpx.Request,
+        *,
+        deadline_s: float,
+        max_bytes: int,
+        may_start: Callable[[], bool],
+        on_result: Callable[[httpx.Response | Exception | None], None],
+    ) -> None:
+        """Send a request once; call `on_result` in the client's thread with the answer, or with the error.
+
+        An answer counts from its status on: a body that breaks off, drips or is too long is cut. `may_start` is called
+        immediately before the request; where it returns False nothing is sent and the result is None.
+        """
+        self._submit(self._deliver(request, deadline_s, max_bytes, may_start, on_result))
+
+    def close(self) -> None:
+        """Close every connection; each request without an answer ends with httpx.ReadError."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(self._stop.set)
+            thread.join()
+
+    # ------------------------------------------------------------ the client's thread
+
+    def _submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        with self._lock:
+            if self._loop is None:
+                ready: Future[asyncio.AbstractEventLoop] = Future()
+                self._thread = threading.Thread(
+                    target=lambda: asyncio.run(self._serve(ready)), name="http", daemon=True
+                )
+                self._thread.start()
+                self._loop = ready.result()
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    async def _serve(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
+        """Keep the connections until `close`."""
+        secure = self._ssl_context or authorities()
+        connector = _Connector(
+            limit=0,  # the callers bound how many requests are under way
+            ssl=secure,
+            resolver=_Resolver(self.allow_private, self._lookup),
+            use_dns_cache=False,
+            keepalive_timeout=self._keepalive_s,
+            socket_factory=_new_socket,
+        )
+        self._stop = asyncio.Event()
+        async with (
+            aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
+            ) as session,
+            httpx.AsyncClient(
+                transport=AiohttpTransport(client=session, verify=secure, trust_env=False),
+                # A cookie of one destination has no business in the next request.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+                trust_env=False,
+            ) as self._client,
+        ):
+            ready.set_result(asyncio.get_running_loop())
+            await self._stop.wait()
+            await asyncio.sleep(0)  # a task that is cancelled before its first step would report nothing
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)  # asyncio closes transports in a later step
+
+    async def _deliver(
+        self,
+        request: httpx.Request,
+        deadline_s: float,
+        max_bytes: int,
+        may_start: Callable[[], bool],
+        on_result: Callable[[httpx.Response | Exception | None], None],
+    ) -> None:
+        result: httpx.Response | Exception | None = None
+        try:
+            if may_start():
+                result = await self._exchange(request, deadline_s, max_bytes, whole=False)
+        except asyncio.CancelledError:
+            on_result(httpx.ReadError(_CLOSED))
+            raise
+        except Exception as error:  # noqa: BLE001 (every request has a result)
+            result = error
+        on_result(result)
+
+    async def _exchange(
+        self, request: httpx.Request, deadline_s: float, max_bytes: int, *, whole: bool
+    ) -> httpx.Response:
+        answer: httpx.Response | None = None
+        body = bytearray()
+        try:
+            async with asyncio.timeout(deadline_s):
+                _judge_literal(request.url.host, self.allow_private)
+                answer = await self._client.send(request, stream=True)
+                async for chunk in answer.aiter_raw():
+                    body += chunk
+                    if len(body) > max_bytes:
+                        raise TooLarge(f"the body must have at most {max_bytes} bytes")
+        except Exception as error:
+            if answer is None or whole:
+                known = _in_httpx_words(error)
+                if known is error:
+                    raise
+                raise known from error.__cause__ or error
+        finally:
+            if answer is not None:
+                await answer.aclose()
+            transport = _transport.get()
+            if transport is not None and (answer is None or transport.is_closing()):
+                # Bytes that still wait to be sent would reach the other side after the request was abandoned.
+                transport.abort()
+        # Without its encoding a body is never unpacked: a small one could unfold into a large one.
+        headers = [(name, value) for name, value in answer.headers.raw if name.lower() != b"content-encoding"]
+        return httpx.Response(answer.status_code, headers=headers, content=bytes(body[:max_bytes]), request=request)
+
+
+def new_request(
+    method: str, url: httpx.URL | str, connect_timeout_s: float = CONNECT_TIMEOUT_S, **more: Any
+) -> httpx.Request:
+    """Return a request whose connection must be there within that time; the deadline bounds the rest."""
+    # `pool` is what aiohttp calls `connect`: name, connection and handshake together.
+    timeout = httpx.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s)
+    headers = {
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "User-Agent": f"asaas-clint-bridge/{__version__}",
+        **(more.pop("headers", None) or {}),
+    }
+    return httpx.Request(method, url, headers=headers, extensions={"timeout": timeout.as_dict()}, **more)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Never reuses a connection on which bytes came that nobody asked for: aiohttp takes them for the next answer."""
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """Return a connection without unread bytes."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                _transport.set(connection.transport)
+                return connection
+            connection.close()
+
+
+class _Resolver(AbstractResolver):
+    """Looks names up in a thread each, since the system's resolver has no timeout, and judges every address."""
+
+    def __init__(self, allow_private: bool, lookup: Callable[[str, int], list[str]]) -> None:
+        self._allow_private = allow_private
+        self._lookup = lookup
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return the addresses that may be connected to; raise NameNotResolved or PrivateAddress."""
+        found: Future[list[str]] = Future()
+        found.set_running_or_notify_cancel()  # a caller that stops waiting leaves the thread alone
+
+        def ask() -> None:
+            try:
+                found.set_result(self._lookup(host, port))
+            except Exception as error:  # noqa: BLE001 (raised again where the addresses are awaited)
+                found.set_exception(error)
+
+        threading.Thread(target=ask, name="resolver", daemon=True).start()
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in _allowed(await asyncio.wrap_future(found), self._allow_private)
+        ]
+
+    async def close(self) -> None:
+        """Leave the threads, which end by themselves."""
+
+
+def _allowed(addresses: list[str], allow_private: bool) -> list[str]:
+    if allow_private:
+        return addresses
+    public = public_only(addresses)
+    if not public:
+        raise PrivateAddress("the host's name resolves to no public address")
+    return public
+
+
+def _judge_literal(host: str, allow_private: bool) -> None:
+    """Raise PrivateAddress for an address in the URL itself, which never reaches a resolver."""
+    with suppress(ValueError):
+        _allowed([str(ipaddress.ip_address(host))], allow_private)
+
+
+def _new_socket(info: aiohttp.AddrInfoType) -> socket.socket:
+    """Return a socket whose data the kernel does not repeat after the request was abandoned, or its process killed.
+
+    A delivery that another worker has overtaken meanwhile would otherwise reach the destination last
+    (`tests/acceptance/test_hosts.py`).
+    """
+    family, kind, protocol, *_ = info
+    sock = socket.socket(family, kind, protocol)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD_ON_CLOSE)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNACKNOWLEDGED_S * 1000))
+    return sock
+
+
+def _in_httpx_words(error: Exception) -> Exception:
+    """Return httpx's error for one of aiohttp's: the transport's own table calls a broken connection a connect timeout.
+
+    https://github.com/karpetrosyan/httpx-aiohttp, `AIOHTTP_EXC_MAP` of 0.2.
+    """
+    cause = error.__cause__ if isinstance(error, httpx.TransportError) and error.__cause__ else error
+    if isinstance(cause, httpx.TransportError):
+        return cause
+    if isinstance(cause, aiohttp.ConnectionTimeoutError):
+        return httpx.ConnectTimeout("no connection in time")
+    if isinstance(cause, TimeoutError):
+        return httpx.ReadTimeout("no answer in time")
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        return httpx.ConnectError(type(cause.os_error).__name__)
+    if isinstance(cause, aiohttp.ClientConnectionError):
+        return httpx.ReadError("the connection was closed without an answer")
+    if isinstance(cause, aiohttp.InvalidURL):
+        return httpx.UnsupportedProtocol("the URL leads nowhere")
+    if isinstance(cause, aiohttp.ClientError):
+        return httpx.RemoteProtocolError("the answer is no HTTP/1.1")
+    return error
+
+
+# ---------------------------------------------------------------- which addresses are judged public
+
+
+def check_url(url: str, allow_private: bool) -> str | None:
+    """Return what is wrong with a destination URL, or None where it may be used."""
+    try:
+        parts = httpx.URL(url)
+        host = parts.host  # decoded here: IDNA finds fault with `xn--`
+    except (httpx.InvalidURL, ValueError):
+        return "must be a URL such as https://host/path, got something that is none"
+    if parts.scheme not in {"http", "https"} or not host:
+        return "must be a URL such as https://host/path, got one without https:// or host"
+    if not _is_host(parts.raw_host.decode("ascii")):
+        return "must be a URL such as https://host/path, got one whose host is neither a name nor an address"
+    if parts.port is not None and not 0 < parts.port < 65536:
+        return f"must have a port from 1 to 65535, got {parts.port}"
+    if parts.userinfo:
+        return "must not carry a user name or password before the host"
+    if allow_private:
+        return None
+    if parts.scheme != "https":
+        return "must begin with https://, got http://, which shows the customers' data to anybody on the way"
+    if _is_local(host):
+        return "must be a public address, got one of this machine or network"
+    return None
+
+
+def is_public(address: IpAddress) -> bool:
+    """Return whether the address belongs to the open internet, whatever notation hides it."""
+    inner = address
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or _embedded(address) or address
+        if inner is address and address not in _GLOBAL_UNICAST:
+            return False
+    return inner.is_global and not inner.is_multicast
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address to which a translator (NAT64, or the old ::1.2.3.4) would lead."""
+    if any(address in network for network in _TRANSLATED):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return None
+
+
+def public_only(addresses: Iterable[str]) -> list[str]:
+    """Return those of a name's addresses that belong to the open internet, in their order."""
+    return [address for address in addresses if is_public(ipaddress.ip_address(address))]
+
+
+def _is_host(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return _HOST_NAME.fullmatch(host.lower()) is not None
+    return True
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return not is_public(ipaddress.ip_address(host))
+    except ValueError:
+        name = host.lower().rstrip(".")
+        if _is_number(name):
+            return True
+        return name in _LOCAL_NAMES or name.endswith(tuple(f".{local}" for local in _LOCAL_NAMES))
+
+
+def _is_number(name: str) -> bool:
+    """Return whether resolvers read the name as an IPv4 address in decimal, octal or short form."""
+    return all(re.fullmatch(r"0x[0-9a-f]*|[0-9]+", part) for part in name.split("."))
