@@ -209,7 +209,7 @@ class Sending:
 
         def lookup(_host: str, _port: int) -> list[str]:
             if not addresses:
-                raise NameNotResolved
+                raise NameNotResolved("no address")
             return list(addresses)
 
         self.client = {"lookup": lookup, "deadline_s": 0.2, "allow_private": False}
