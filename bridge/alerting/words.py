@@ -54,6 +54,10 @@ _TABLE: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("Nenhum evento do Asaas há tempo demais", f"A fila pode estar interrompida. {_DOCTOR_PT}"),
         ("No event from Asaas for unusually long", f"The queue may be interrupted. {_DOCTOR_EN}"),
     ),
+    "task.failing": (
+        ("Uma tarefa periódica da ponte está parada", f"Veja task.failed no log do sweeper. {_DOCTOR_PT}"),
+        ("A periodic task of the bridge stands still", f"See task.failed in the sweeper's log. {_DOCTOR_EN}"),
+    ),
     "reconcile.missing": (
         ("Cobranças que nunca chegaram", "Veja com `bridge reconcile`; traga com `bridge backfill`."),
         ("Charges that never arrived", "See them with `bridge reconcile`; bring them in with `bridge backfill`."),

@@ -85,8 +85,8 @@ def sweeper(invocation: Invocation) -> None:
     One is enough, two do no harm. Needs REDIS_URL, and CLINT_WEBHOOK_URL or a destination in the journal.
     """
     from bridge.runtime import Runtime
-    from bridge.worker.beside import Beside
-    from bridge.worker.sweeper import Sweeper
+    from bridge.worker.beside import tasks
+    from bridge.worker.sweeper import PeriodicRunner
 
     settings = _begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL")
     stopping = threading.Event()
@@ -101,12 +101,8 @@ def sweeper(invocation: Invocation) -> None:
     runtime.check_urls()
     _register_when_there(runtime, stopping)
 
-    def import_mappings() -> None:
-        runtime.mapping_files.import_changed()
-
-    beside = Beside(runtime, stopping)
-    Sweeper(runtime.journal, runtime.wakeups, import_mappings, runtime.clock_ms).run(stopping)
-    beside.join()
+    runner = PeriodicRunner(tasks(runtime), runtime.journal, runtime.observer, runtime.clock_ms)
+    runner.run(stopping)
     runtime.close()
 
 

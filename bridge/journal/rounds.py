@@ -11,6 +11,8 @@ from bridge.journal.schema import meta
 from bridge.journal.upsert import unless_there
 
 _FIRST = unless_there(meta)
+TASKS = "tasks"
+"""The result under this name says for each periodic task until when it is in time."""
 
 
 def claim(connection: Connection, name: str, every_ms: int, now_ms: int) -> bool:
@@ -42,6 +44,12 @@ def results(connection: Connection, names: Collection[str]) -> dict[str, dict[st
     keys = {_result_key(name): name for name in names}
     rows = connection.execute(select(meta.c.key, meta.c.value).where(meta.c.key.in_(list(keys))))
     return {keys[row.key]: json.loads(row.value) for row in rows}
+
+
+def late_tasks(connection: Connection, now_ms: int) -> list[str]:
+    """Return the names of the periodic tasks that no sweeper has done in time; none where none ever ran."""
+    known = results(connection, [TASKS]).get(TASKS, {})
+    return sorted(name for name, until_ms in known.items() if until_ms < now_ms)
 
 
 def _result_key(name: str) -> str:

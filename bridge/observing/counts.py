@@ -71,11 +71,13 @@ class SharedCounts:
             self._timer.start()
 
     def _flush_in_time(self) -> None:
-        self.flush()
-        with self._lock:
-            self._timer = None
-            if self._pending:
-                self._hand_on_soon()  # counted meanwhile, or Redis is away
+        try:
+            self.flush()
+        finally:  # a flush that fails must not be the last
+            with self._lock:
+                self._timer = None
+                if self._pending:
+                    self._hand_on_soon()  # counted meanwhile, or Redis is away
 
     def flush(self) -> bool:
         """Hand on what has gathered; return False where Redis did not take it."""

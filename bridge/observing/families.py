@@ -36,6 +36,7 @@ ATTEMPTS = Family("bridge_attempts", "tries to send, by outcome", ("destination"
 DELIVERIES = Family(
     "bridge_deliveries_settled", "states into which deliveries came, by a try or without one", ("destination", "state")
 )
+TASK_FAILURES = Family("bridge_task_failures", "runs of periodic tasks that ended with an error", ("task",))
 ATTEMPT_S = Family("bridge_attempt_seconds", "duration of each try", ("destination",), SEND_S)
 FROM_RECEIPT_S = Family(
     "bridge_delivered_after_receipt_seconds",
@@ -58,6 +59,7 @@ FAMILIES = (
     HELD,
     ATTEMPTS,
     DELIVERIES,
+    TASK_FAILURES,
     ATTEMPT_S,
     FROM_RECEIPT_S,
     FROM_CREATED_S,

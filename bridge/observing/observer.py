@@ -94,6 +94,10 @@ class Observer:
         """An event was put off."""
         self._counts.add(families.HELD, account, code)
 
+    def task_failed(self, name: str) -> None:
+        """A run of a periodic task ended with an error."""
+        self._counts.add(families.TASK_FAILURES, name)
+
     def processed(self, done: Processed) -> None:
         """Every mapping has had its say on an event."""
         name = done.name if done.name in EVENTS else OTHER

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 
 from bridge.errors import BridgeError
+from bridge.journal import rounds
 from bridge.mapping import Severity
 from bridge.runtime import Runtime
 
@@ -30,6 +31,7 @@ def ready() -> ResponseReturnValue:
         "journal": _part(lambda: _journal(runtime)),
         "redis": _part(lambda: _redis(runtime)),
         "mappings": _part(lambda: _mappings(runtime)),
+        "tasks": _part(lambda: _tasks(runtime)),
     }
     fine = all(part["ready"] for part in parts.values())
     return jsonify(ready=fine, **parts), 200 if fine else 503
@@ -50,6 +52,12 @@ def _journal(runtime: Runtime) -> dict[str, Any]:
 def _redis(runtime: Runtime) -> dict[str, Any]:
     runtime.redis.ping()
     return {"ready": True}
+
+
+def _tasks(runtime: Runtime) -> dict[str, Any]:
+    """Name the periodic tasks that are late; the door works without them, so that they do not take it away."""
+    with runtime.journal.database.read() as connection:
+        return {"ready": True, "late": rounds.late_tasks(connection, runtime.clock_ms())}
 
 
 def _mappings(runtime: Runtime) -> dict[str, Any]:

@@ -153,8 +153,14 @@ _ALIVE = _closed(alive={"const": True})
 _PART: Json = {
     "type": "object",
     "required": ["ready"],
-    "properties": {"ready": {"type": "boolean"}, "problem": _TEXT, "active": _TEXTS, "problems": _TEXTS},
+    "properties": {
+        "ready": {"type": "boolean"},
+        "problem": _TEXT,
+        "active": _TEXTS,
+        "problems": _TEXTS,
+        "late": _TEXTS,
+    },
     "additionalProperties": False,
 }
-_READY = _closed(ready={"type": "boolean"}, journal=_PART, redis=_PART, mappings=_PART)
+_READY = _closed(ready={"type": "boolean"}, journal=_PART, redis=_PART, mappings=_PART, tasks=_PART)
 _ERROR = _closed(error=_closed(code={"type": "string", "pattern": "^[a-z_]+\\.[a-z0-9_]+$"}, message=_TEXT))

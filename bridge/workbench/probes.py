@@ -23,7 +23,7 @@ from bridge.asaas.client import AsaasClient
 from bridge.asaas.webhook_rules import needed, ours, problems
 from bridge.asaas.webhooks import Webhooks
 from bridge.errors import BridgeError
-from bridge.journal import Journal, door, notices
+from bridge.journal import Journal, door, notices, rounds
 from bridge.mapping import Known, Mapping, read_directory
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT, Account
@@ -45,7 +45,7 @@ def examine(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterator[C
     yield Check("versions", f"bridge {__version__}, Python {platform.python_version()}, {_machine()}")
     yield from checks.failpoint(settings)
     yield checks.console(settings)
-    yield from _journal(open_journal)
+    yield from _journal(open_journal, runtime.clock_ms)
     yield _redis(runtime)
     yield from checks.alerts(sending.check(settings.bridge_alert_urls) if settings.bridge_alert_urls else [])
     yield from tenants(open_journal, runtime)
@@ -65,15 +65,19 @@ def _machine() -> str:
     return f"SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}"
 
 
-def _journal(open_journal: Callable[[], Journal]) -> Iterator[Check]:
+def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -> Iterator[Check]:
     try:
         journal = open_journal()
         with journal.database.read() as connection:
             told = notices.unmended(connection)
+            late = rounds.late_tasks(connection, clock_ms())
     except BridgeError as error:
         yield Check("journal", error.what, State.WRONG, error.mend or "is the database of DATABASE_URL up?", "journal")
         return
     yield Check("journal", journal.database.place)
+    if late:
+        todo = "is `bridge sweeper` running? its log says why (task.failed)"
+        yield Check("tasks", f"late: {', '.join(late)}", State.WARNING, todo, "task.failing")
     for one in told:
         yield Check(f"notice {one.id}", f"{one.about}: {one.detail}", checks.by_level(one.level), one.mend, one.code)
 

@@ -1,4 +1,4 @@
-"""Looks what is wrong, keeps it as notices, and tells people; in a thread of the sweeper.
+"""The periodic task that looks what is wrong, keeps it as notices, and tells people.
 
 Of several sweepers one does each round. A message that was being sent when the process died is sent again: twice is
 better than never. Without BRIDGE_ALERT_URLS the notices are kept all the same.
@@ -6,7 +6,6 @@ better than never. Without BRIDGE_ALERT_URLS the notices are kept all the same.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from bridge.alerting import standing
@@ -15,7 +14,6 @@ from bridge.alerting.plan import Item, failed, plan, sending, sent
 from bridge.alerting.sending import Result, send
 from bridge.alerting.silence import Silence
 from bridge.alerting.standing import Look
-from bridge.errors import BridgeError
 from bridge.journal import Journal, alerts, destinations, gauges, notices, rounds
 from bridge.journal.notices import Notice
 from bridge.logs import logger
@@ -29,7 +27,7 @@ Send = Callable[[Sequence[str], Message], list[Result]]
 
 
 class Alerts:
-    """Looks and tells until it is stopped."""
+    """Looks and tells."""
 
     def __init__(
         self,
@@ -48,17 +46,6 @@ class Alerts:
         self._silences = silences
         self._clock_ms = clock_ms
         self._send = send
-
-    def run(self, stopping: threading.Event, every_s: float = EVERY_S) -> None:
-        """Do a round every few seconds; what goes wrong is logged and tried again."""
-        while not stopping.is_set():
-            try:
-                self.round(every_s)
-            except BridgeError as error:
-                log.warning("alerts.not_looked", error=str(error))
-            except Exception:  # the thread must live on: a fault in here must not leave people untold of others
-                log.exception("alerts.fault")
-            stopping.wait(every_s)
 
     def round(self, every_s: float = EVERY_S) -> bool:
         """Look and tell once, unless another process does it; return whether there was something to tell."""

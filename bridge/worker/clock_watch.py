@@ -6,24 +6,21 @@ clock, and somebody may set it.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
 from bridge.delivery.retry import PAUSE_LOOK_MS
-from bridge.errors import BridgeError
 from bridge.journal import Journal, ahead
 from bridge.logs import logger
 
 log = logger(__name__)
 
-EVERY_S = 5.0
 SLACK_MS = 60_000
 """Two processes need not agree to the second, and one may have been started with longer waits than the other."""
 
 
 class ClockWatch:
-    """Looks until it is stopped."""
+    """Remembers the leases that it saw, so that one which nobody renews is told from one that somebody holds."""
 
     def __init__(
         self,
@@ -39,15 +36,6 @@ class ClockWatch:
         self._clock_ms = clock_ms
         self._counted_s = counted_s
         self._seen: dict[tuple[int, int], float] = {}
-
-    def run(self, stopping: threading.Event) -> None:
-        """Look every few seconds; what fails is logged and tried again."""
-        while not stopping.is_set():
-            try:
-                self.look()
-            except BridgeError as error:
-                log.warning("clock.not_looked", error=str(error))
-            stopping.wait(EVERY_S)
 
     def look(self) -> int:
         """Take away what lies further ahead than it can; return how much that was.

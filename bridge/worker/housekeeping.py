@@ -1,6 +1,6 @@
-"""Keeps the journal's house beside the sweeper: adds tallies up, and once a day empties and removes what is old.
+"""The periodic tasks that keep the journal small: one adds tallies up, one empties and removes once a day what is old.
 
-In a thread of its own and in small transactions: neither a wake-up nor an answer to Asaas may wait for it.
+Both work in small transactions: neither a wake-up nor an answer to Asaas may wait for them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from bridge.errors import BridgeError
 from bridge.journal import Journal, jobs, retention, rollups, rounds
 from bridge.logs import logger
 
 log = logger(__name__)
 
-EVERY_S = 2.0
 PAUSE_S = 0.05
 """Between two transactions, so that others get their turn."""
 
@@ -27,33 +25,19 @@ AGAIN_AFTER_MS = 10 * 60_000
 
 
 class Housekeeping:
-    """Keeps house until it is stopped."""
+    """Keeps house."""
 
     def __init__(
         self,
         journal: Journal,
         retention_days: int,
         clock_ms: Callable[[], int],
-        every_s: float = EVERY_S,
         pause_s: float = PAUSE_S,
     ) -> None:
         self._journal = journal
         self._retention_days = retention_days
         self._clock_ms = clock_ms
-        self._every_s = every_s
         self._pause_s = pause_s
-
-    def run(self, stopping: threading.Event) -> None:
-        """Do what there is to do every few seconds; what fails is logged and tried again."""
-        while not stopping.is_set():
-            try:
-                self.fold(stopping)
-                self.clear_due(stopping)
-            except BridgeError as error:
-                log.warning("house.not_kept", error=str(error))
-            except Exception:  # the thread must not end for what the code does not expect
-                log.exception("house.fault")
-            stopping.wait(self._every_s)
 
     def fold(self, stopping: threading.Event) -> None:
         """Add up all tallies there are."""

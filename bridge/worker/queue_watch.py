@@ -1,13 +1,11 @@
 """Watches the queue at Asaas: is the account's webhook there, does it send, does it bring what the mappings need.
 
-Every few minutes it asks each account that has a key, and leaves notices in the journal, closed by themselves when it
-is mended. It runs in a thread of the sweeper, since an Asaas that is slow must not hold up a wake-up. It must never
-take the last of an account's quota: events need that for their customers.
+A periodic task: it asks each account that has a key, and leaves notices in the journal, closed by themselves when it
+is mended. It must never take the last of an account's quota: events need that for their customers.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -23,8 +21,6 @@ from bridge.workbench.webhook_notices import judge, say_notices
 
 log = logger(__name__)
 
-EVERY_S = 300.0
-
 
 class Quota(Protocol):
     """Says whether an account has requests to spare."""
@@ -35,7 +31,7 @@ class Quota(Protocol):
 
 
 class QueueWatch:
-    """Looks until it is stopped."""
+    """Looks at the queues of all accounts."""
 
     def __init__(
         self,
@@ -52,15 +48,6 @@ class QueueWatch:
         self._mappings = mappings
         self._public_url = public_url
         self._clock_ms = clock_ms
-
-    def run(self, stopping: threading.Event, every_s: float = EVERY_S) -> None:
-        """Look every few minutes; what goes wrong is logged and tried again."""
-        while not stopping.is_set():
-            try:
-                self.look()
-            except Exception as error:  # noqa: BLE001 (an odd answer or a database that is away must not end the watch)
-                log.error("watch.failed", error=str(error) if isinstance(error, BridgeError) else type(error).__name__)
-            stopping.wait(every_s)
 
     def look(self) -> None:
         """Look at each account once."""

@@ -1,5 +1,4 @@
-"""Reconciles every account now and then, beside the sweeper: says in the log, and by a notice, what the journal
-does not know.
+"""The periodic task that reconciles every account: it says in the log, and by a notice, what the journal does not know.
 
 It is off unless BRIDGE_RECONCILE_HOURS says otherwise, sends nothing and brings nothing in: that is left to a person.
 """
@@ -7,7 +6,7 @@ It is off unless BRIDGE_RECONCILE_HOURS says otherwise, sends nothing and brings
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from bridge.recovery.walk import FIELDS, Window
 
 log = logger(__name__)
 
-LOOKS_EVERY_S = 60.0
 AGAIN_AFTER_MS = 10 * 60_000
 """How long after a round that was broken off the next is tried."""
 LEAST_DAYS = 2
@@ -40,11 +38,11 @@ class _Stopping(Exception):
 
 
 class Reconciling:
-    """Reconciles until it is stopped."""
+    """Reconciles the accounts."""
 
     def __init__(
         self,
-        clients: Collection[AsaasClient],
+        clients: Mapping[str, AsaasClient],
         journal: Journal,
         every_hours: int,
         clock_ms: Callable[[], int],
@@ -56,12 +54,10 @@ class Reconciling:
         self._clock_ms = clock_ms
         self._directory = directory
 
-    def run(self, stopping: threading.Event) -> None:
-        """Look once a minute whether a round is due; what fails is logged and tried again."""
-        while not stopping.is_set():
-            for client in self._clients:
-                self.reconcile_due(client, stopping)
-            stopping.wait(LOOKS_EVERY_S)
+    def reconcile_all(self, stopping: threading.Event) -> None:
+        """Reconcile each account whose round is due."""
+        for client in self._clients.values():
+            self.reconcile_due(client, stopping)
 
     def reconcile_due(self, client: AsaasClient, stopping: threading.Event) -> None:
         """Reconcile an account if its round is due and no other process does it."""
@@ -72,7 +68,7 @@ class Reconciling:
                     return
             try:
                 self._report(client.account, self._found(client, stopping))
-            except (BridgeError, OSError, _Stopping):
+            except Exception:
                 with self._journal.database.write() as connection:
                     rounds.again_at(connection, name, self._clock_ms() + AGAIN_AFTER_MS)
                 raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,12 +12,11 @@ import structlog
 from bridge.alerting.message import Message
 from bridge.alerting.sending import Result, check, send
 from bridge.alerting.silence import Silence
-from bridge.errors import JournalError
 from bridge.journal import Journal, alerts, destinations, notices
 from bridge.journal.notices import Notice
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.worker.alerts import Alerts
-from tests.factories import Clock, incoming, keep, opened_journal, owe, put_in_state, register, until
+from tests.factories import Clock, incoming, keep, opened_journal, owe, put_in_state, register
 from tests.peers import Peer, Reply
 
 
@@ -169,34 +167,6 @@ def test_one_service_that_fails_does_not_repeat_the_others(sqlite_url: str) -> N
             clock.go(15)
 
         assert len(sends) == 1
-
-
-def test_the_thread_goes_on_whatever_happens(sqlite_url: str) -> None:
-    """A journal that is away and a fault of our own are logged; the next round tries again, and a stop ends it."""
-    clock, box = Clock(), Mailbox()
-    tries: list[str] = []
-
-    def silences(_now_ms: int) -> dict[str, Silence | None]:
-        tries.append("tried")
-        if len(tries) == 1:
-            raise JournalError
-        if len(tries) == 2:
-            raise ZeroDivisionError
-        return {}
-
-    stopping = threading.Event()
-    with opened_journal(sqlite_url) as journal:
-        put_in_state(journal, owe(journal), DeliveryState.DEAD, due_ms=None)
-        one = Alerts(journal, ["json://x"], "en", "", silences, clock, box)
-        # Rounds that are due at once: the clock stands still.
-        thread = threading.Thread(target=one.run, args=(stopping, 0.0))
-        thread.start()
-        until(lambda: box.messages)
-        stopping.set()
-        thread.join(10)
-
-        assert not thread.is_alive()
-        assert len(tries) >= 3
 
 
 # ---------------------------------------------------------------- the process that sends

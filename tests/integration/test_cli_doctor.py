@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.journal import notices
+from bridge.journal import notices, rounds
 from bridge.journal.notices import Notice
 from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
@@ -111,6 +111,7 @@ def test_what_is_wrong_comes_with_what_mends_it(commands: Commands, asaas: Asaas
     with commands.journal() as journal, journal.database.write() as connection:
         expired = Notice("account.access_token", "default/1", NoticeLevel.WARNING, "a key expires", "make a new one")
         notices.apply(connection, [expired], NOW_MS)
+        rounds.note_result(connection, rounds.TASKS, {"fold_counts": NOW_MS, "wake_due_lanes": 2**60})
     said = commands.run("doctor", ASAAS_WEBHOOK_TOKEN=TOKEN.upper())
 
     assert said.status == 1
@@ -118,6 +119,7 @@ def test_what_is_wrong_comes_with_what_mends_it(commands: Commands, asaas: Asaas
     assert "run: bridge webhook resume" in said.out
     assert "warning  notice 1: default/1: a key expires; make a new one" in said.out
     assert "the bridge that answers there has another token" in said.out
+    assert "warning  tasks: late: fold_counts;" in said.out
 
 
 def test_a_way_in_that_is_down_is_said(commands: Commands, asaas: AsaasSimulator) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from bridge.journal import Journal
-from bridge.journal.database import Database
 from bridge.journal.schema import destinations as destination_table
 from bridge.model import DeliveryState, Waiting, lane_of
 from bridge.worker.clock_watch import ClockWatch
@@ -87,20 +84,3 @@ def test_due_times_that_no_clock_could_give_are_now(journal: Journal) -> None:
     assert next(row["due_ms"] for row in events_of(journal) if row["id"] == event) == clock()
     dues = [delivery_of(journal, id_)["due_ms"] - clock() for id_ in (far, near, paced)]
     assert dues == [0, 3_600_000, HOURS_S * 1000]
-
-
-def test_a_watch_outlives_a_journal_that_is_away(tmp_path: Path) -> None:
-    """It looks again, until it is told to stop."""
-    stopping = threading.Event()
-    looks: list[int] = []
-
-    def clock_ms() -> int:
-        looks.append(1)
-        stopping.set()
-        return 0
-
-    nowhere = Database(f"sqlite:///{tmp_path / 'empty.db'}")
-    ClockWatch(Journal(nowhere, LEASE_S), LEASE_S, 1, clock_ms).run(stopping)
-    nowhere.close()
-
-    assert looks == [1]

@@ -1,4 +1,4 @@
-"""The sweeper's housekeeping: it goes on by itself, through what fails, and ends when it is told to."""
+"""The sweeper's housekeeping: counts are added up, what is old goes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import threading
 import pytest
 from sqlalchemy import text
 
-from bridge.errors import JournalError
-from bridge.journal import Database, Journal, events, jobs, rounds
+from bridge.journal import Journal, events, jobs, rounds
 from bridge.journal.clock import own_clock_ms
 from bridge.worker.housekeeping import AGAIN_AFTER_MS, DAY_MS, ROUND, Housekeeping
-from tests.factories import NOW_MS, events_of, incoming, keep, opened_journal, until
+from tests.factories import NOW_MS, events_of, incoming, keep, opened_journal
 
 
 def tallies(journal: Journal) -> int:
@@ -23,47 +22,15 @@ def tallies(journal: Journal) -> int:
 def test_tallies_are_added_up_as_they_come(database_url: str) -> None:
     """More than one transaction takes, and those that come later."""
     with opened_journal(database_url) as journal:
+        house = Housekeeping(journal, 0, own_clock_ms, pause_s=0.001)
         for _ in range(3):
             keep(journal, *(incoming() for _ in range(500)))
         assert tallies(journal) == 1_500
-        stopping = threading.Event()
-        house = threading.Thread(
-            target=Housekeeping(journal, 0, own_clock_ms, every_s=0.02, pause_s=0.001).run, args=(stopping,)
-        )
-        house.start()
-        until(lambda: tallies(journal) == 0)
+        house.fold(threading.Event())
+        assert tallies(journal) == 0
         keep(journal, incoming())
-        until(lambda: tallies(journal) == 0)
-        stopping.set()
-        house.join()
-
-
-def test_a_journal_that_is_away_is_tried_again(sqlite_url: str) -> None:
-    """So is one on which the code trips: the thread lives on."""
-
-    class Faulty(Journal):
-        faults = 2
-
-        @property
-        def database(self) -> Database:
-            if self.faults:
-                self.faults -= 1
-                raise RuntimeError("a fault") if self.faults else JournalError()
-            return self._real
-
-        @database.setter
-        def database(self, real: Database) -> None:
-            self._real = real
-
-    with opened_journal(sqlite_url) as journal:
-        keep(journal, incoming())
-        faulty = Faulty(journal.database, 30)
-        stopping = threading.Event()
-        house = threading.Thread(target=Housekeeping(faulty, 0, own_clock_ms, every_s=0.01).run, args=(stopping,))
-        house.start()
-        until(lambda: tallies(journal) == 0)
-        stopping.set()
-        house.join()
+        house.fold(threading.Event())
+        assert tallies(journal) == 0
 
 
 def test_what_is_old_is_emptied_and_then_removed_once_a_day(database_url: str) -> None:
@@ -122,18 +89,3 @@ def test_a_round_that_is_broken_off_comes_again(sqlite_url: str) -> None:
         now_ms[0] += AGAIN_AFTER_MS
         house.clear_due(threading.Event())
         assert events_of(journal)[0]["emptied_ms"] == now_ms[0]
-
-
-def test_retention_runs_with_the_rest(sqlite_url: str) -> None:
-    """The thread that adds up looks for what is old as well, where the setting says so."""
-    with opened_journal(sqlite_url) as journal:
-        ids = keep(journal, incoming())
-        with journal.database.write() as connection:
-            events.mark_processed(connection, ids, NOW_MS)
-        stopping = threading.Event()
-        keeping = Housekeeping(journal, 30, lambda: NOW_MS + 31 * DAY_MS)
-        house = threading.Thread(target=keeping.run, args=(stopping,))
-        house.start()
-        until(lambda: events_of(journal)[0]["emptied_ms"])
-        stopping.set()
-        house.join()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -21,7 +20,7 @@ from bridge.model import NoticeLevel
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.serve import Served
 from bridge.worker.queue_watch import QueueWatch
-from tests.factories import Clock, incoming, keep, opened_journal, until
+from tests.factories import Clock, incoming, keep, opened_journal
 from tests.peers import closed_port
 
 HOOK = "https://bridge.example/webhooks/asaas"
@@ -200,29 +199,6 @@ def test_the_rest_of_the_quota_is_left_to_events(watched: Watched) -> None:
         watch.look()
 
     assert watched.asaas.limits.requests == 2
-
-
-def test_the_watch_goes_on_after_a_fault_and_ends_when_told(watched: Watched) -> None:
-    """A database or a mapping that is away is logged and looked at again."""
-    looked: list[int] = []
-
-    def mappings() -> list[Mapping]:
-        looked.append(1)
-        if len(looked) == 1:
-            raise OSError("away")
-        return watched.mappings
-
-    watched.in_use = mappings
-    watch = watched.watch()
-    stopping = threading.Event()
-    thread = threading.Thread(target=watch.run, args=(stopping, 0.01))
-    thread.start()
-    until(watched.codes)
-    stopping.set()
-    thread.join(10)
-
-    assert not thread.is_alive()
-    assert watched.codes() == ["webhook.missing"]
 
 
 def test_every_code_of_the_rules_is_closed_by_the_watch() -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from bridge.clint.api import Deal
 from bridge.errors import ClintApiFailed
@@ -21,8 +19,7 @@ from bridge.model import DeliveryState, ReadBack
 from bridge.process import ActiveMapping
 from bridge.recovery import proof
 from bridge.recovery.read_back import LOOKS, OLDEST_MS, ReadBacks
-from bridge.worker.deal_reader import DealReader
-from tests.factories import NOW_MS, Clock, opened_journal, owe, put_in_state, register, row_of, until
+from tests.factories import NOW_MS, Clock, opened_journal, owe, put_in_state, register, row_of
 
 WAIT_S = 30.0
 TEXT = "events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email, fone: phone(customer.phone)}\nverify: true\n"
@@ -227,44 +224,16 @@ def test_two_that_look_at_once_record_once(journal: Journal) -> None:
 
 
 def test_a_clint_that_fails_costs_no_look(journal: Journal) -> None:
-    """The reader says so and asks again later."""
+    """What was not looked for is looked for in the next step."""
     number, clint = delivered(journal), Clint(DEAL, fails=True)
-    stopping = threading.Event()
-    reader = DealReader(ReadBacks(journal, clint, Mappings(), WAIT_S), Clock(NOW_MS + 30_000), 0.01, 0.01)
-    thread = threading.Thread(target=reader.run, args=(stopping,))
-    thread.start()
-    until(lambda: len(clint.asked) > 1)
-    before = said(journal, number)
+    looks = ReadBacks(journal, clint, Mappings(), WAIT_S)
+    with pytest.raises(ClintApiFailed):
+        looks.step(NOW_MS + 30_000)
+    assert said(journal, number) == ("asked", 0, None)
+
     clint.fails = False
-    until(lambda: said(journal, number)[0] == "seen")
-    stopping.set()
-    thread.join()
-
-    assert before == ("asked", 0, None)
-
-
-def test_a_delivery_that_can_not_be_read_does_not_end_the_reader(
-    journal: Journal, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A fault of ours is logged with where it is, and the thread goes on."""
-    number = delivered(journal, "no JSON")
-    stopping = threading.Event()
-    reader = DealReader(ReadBacks(journal, Clint(), Mappings(), WAIT_S), Clock(NOW_MS + 30_000), 0.01, 0.01)
-    thread = threading.Thread(target=reader.run, args=(stopping,))
-    thread.start()
-    shown = [""]
-
-    def is_said() -> bool:
-        shown[0] += capsys.readouterr().out
-        return "deals.fault" in shown[0]
-
-    until(is_said)
-    stopping.set()
-    thread.join()
-    with journal.database.read() as connection:
-        tries = connection.scalar(select(deliveries.c.read_back_tries).where(deliveries.c.id == number))
-
-    assert tries == 0
+    looks.step(NOW_MS + 30_000)
+    assert said(journal, number)[0] == "seen"
 
 
 def test_lint_warns_where_nothing_can_be_read_back() -> None:

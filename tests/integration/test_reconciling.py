@@ -40,7 +40,7 @@ def runtime(at: Place) -> Iterator[Runtime]:
 def reconciled(runtime: Runtime, at: Place, clock: Clock, stopping: threading.Event | None = None) -> list[Any]:
     """Look once whether a round is due; return what was logged."""
     client = runtime.asaas["default"]
-    one = Reconciling([client], runtime.journal, 24, clock, at.commands.directory / "state")
+    one = Reconciling({client.account: client}, runtime.journal, 24, clock, at.commands.directory / "state")
     with structlog.testing.capture_logs() as logs:
         one.reconcile_due(client, stopping or threading.Event())
     return [

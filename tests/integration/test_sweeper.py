@@ -1,21 +1,33 @@
-"""The sweeper behind every wake-up that was lost."""
+"""The sweeper: lanes with due work are woken, and tasks run whatever fails."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from redis import Redis
 from rq import Queue
+from structlog.testing import capture_logs
 
+from bridge.alerting.silence import HOUR_MS
 from bridge.errors import JournalError
-from bridge.journal import Journal
+from bridge.journal import Journal, notices, rounds
+from bridge.journal.audit import Actor
+from bridge.journal.clock import own_clock_ms
 from bridge.model import DeliveryState, lane_of
-from bridge.queueing.wakeups import QUEUE, Wakeups, connect
-from bridge.worker.sweeper import Sweeper
-from tests.factories import Clock, incoming, keep, opened_journal, owe, put_in_state, until
-from tests.services import RedisServer
+from bridge.observing import Observer
+from bridge.observing.families import TASK_FAILURES, Family
+from bridge.queueing.wakeups import QUEUE, Wakeups
+from bridge.runtime import Runtime
+from bridge.sealing import new_key
+from bridge.settings import Settings
+from bridge.tenants.changes import add_account
+from bridge.worker.beside import tasks
+from bridge.worker.sweeper import FAILING, PeriodicRunner, PeriodicTask, wake_due_lanes
+from tests.factories import NOW_MS, Clock, incoming, keep, opened_journal, owe, put_in_state, until
 
 
 @pytest.fixture
@@ -28,10 +40,6 @@ def journal(database_url: str) -> Iterator[Journal]:
 def woken(redis: Redis) -> list[int]:
     """Return the lanes that are woken."""
     return sorted(job.args[0] for job in Queue(QUEUE, connection=redis).jobs)
-
-
-def nothing() -> None:
-    """Import no mapping."""
 
 
 def test_lanes_with_due_work_are_woken(journal: Journal, redis: Redis) -> None:
@@ -47,44 +55,174 @@ def test_lanes_with_due_work_are_woken(journal: Journal, redis: Redis) -> None:
     put_in_state(journal, owe(journal, customer=names[left]), DeliveryState.SENDING, due_ms=None)
     owe(journal, customer=names[busy])
     assert journal.lanes.acquire(busy, "worker", clock())
-    sweeper = Sweeper(journal, Wakeups(redis), nothing, clock)
 
-    assert sweeper.wake_due() == 3
+    assert wake_due_lanes(journal, Wakeups(redis), clock()) == 3
     assert woken(redis) == sorted([event, now, left])
     clock.go(61)
-    assert sweeper.wake_due() == 5
+    assert wake_due_lanes(journal, Wakeups(redis), clock()) == 5
 
 
 def test_a_quiet_bridge_wakes_nobody(journal: Journal, redis: Redis) -> None:
     """No work, no job."""
-    assert Sweeper(journal, Wakeups(redis), nothing, Clock()).wake_due() == 0
+    assert wake_due_lanes(journal, Wakeups(redis), NOW_MS) == 0
     assert woken(redis) == []
 
 
-def test_a_sweep_goes_on_whatever_is_away(sqlite_url: str, redis_server: RedisServer) -> None:
-    """Redis, a file or the journal may fail in one sweep; the next one tries again, and a stop ends it."""
-    clock = Clock()
-    imports: list[str] = []
+# ---------------------------------------------------------------- the runner
 
-    def import_mappings() -> None:
-        imports.append("tried")
-        if len(imports) == 1:
-            raise OSError("no directory")
-        if len(imports) == 2:
-            raise JournalError
 
-    with opened_journal(sqlite_url) as journal:
-        keep(journal, incoming())
-        wakeups = Wakeups(connect(redis_server.url))
-        redis_server.kill()
-        stopping = threading.Event()
-        sweeping = threading.Thread(target=Sweeper(journal, wakeups, import_mappings, clock).run, args=(stopping,))
-        sweeping.start()
-        until(lambda: len(imports) >= 3)
-        redis_server.start()
-        with Redis.from_url(redis_server.url) as client:
-            assert until(lambda: woken(client)) == [lane_of("default", "cus_1", journal.lane_count)]
+class Counted:
+    """Takes the numbers that an observer hands on."""
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+
+    def add(self, family: Family, *labels: str, by: int = 1) -> None:
+        """Note a failure."""
+        assert (family, by) == (TASK_FAILURES, 1)
+        self.failures += labels
+
+    def observe(self, family: Family, value_s: float, *labels: str) -> None:
+        """Note nothing: runs have no durations."""
+
+
+@contextmanager
+def at_work(runner: PeriodicRunner) -> Iterator[None]:
+    """Let the runner work in a thread for the block; it must end soon after."""
+    stopping = threading.Event()
+    thread = threading.Thread(target=runner.run, args=(stopping,))
+    thread.start()
+    try:
+        yield
+    finally:
         stopping.set()
-        sweeping.join(5)
+        thread.join(10)
+    assert not thread.is_alive()
 
-        assert not sweeping.is_alive()
+
+@pytest.mark.parametrize(
+    "fault", [JournalError(), OSError("no directory"), RuntimeError("a fault"), SystemExit(3)], ids=repr
+)
+def test_a_task_that_fails_is_said_counted_and_run_again(sqlite_url: str, fault: BaseException) -> None:
+    """Also where its thread ends; another task goes on meanwhile, and a stop ends all."""
+    runs: list[str] = []
+
+    def fail_once(_stopping: threading.Event) -> None:
+        runs.append("failing")
+        if runs.count("failing") == 1:
+            raise fault
+
+    counted = Counted()
+    tasks = [
+        PeriodicTask("failing", 0.01, fail_once),
+        PeriodicTask("other", 0.01, lambda _: runs.append("other")),
+        PeriodicTask("off", 0.01, lambda _: runs.append("off"), enabled=False),
+    ]
+    threading.excepthook, hook = lambda _: None, threading.excepthook
+    try:
+        with (
+            opened_journal(sqlite_url) as journal,
+            capture_logs() as logs,
+            at_work(PeriodicRunner(tasks, journal, Observer(counted), own_clock_ms)),
+        ):
+            until(lambda: runs.count("failing") > 2 and runs.count("other") > 2)
+    finally:
+        threading.excepthook = hook
+
+    assert [(one["task"], one["log_level"]) for one in logs if one["event"] == "task.failed"] == [("failing", "error")]
+    assert counted.failures == ["failing"]
+    assert "off" not in runs
+
+
+def test_a_runner_that_can_not_go_on_ends_with_its_error(sqlite_url: str) -> None:
+    """No thread of a task keeps the process alive then."""
+
+    class Broken(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if threading.current_thread() is threading.main_thread():
+                raise ZeroDivisionError
+            return super().wait(timeout)
+
+    forever = PeriodicTask("forever", 0.01, lambda stopping: stopping.wait(), stop_timeout_s=None)
+    with opened_journal(sqlite_url) as journal, pytest.raises(ZeroDivisionError):
+        PeriodicRunner([forever], journal, Observer(), own_clock_ms).run(Broken())
+
+    assert "forever" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_task_that_is_late_is_a_notice_until_it_succeeds(database_url: str) -> None:
+    """One that fails and one that hangs; a success in another sweeper counts as well."""
+    hanging, failing = threading.Event(), threading.Event()
+
+    def hang(stopping: threading.Event) -> None:
+        while not (stopping.is_set() or hanging.is_set()):
+            stopping.wait(0.01)
+
+    def fail(_stopping: threading.Event) -> None:
+        if not failing.is_set():
+            raise OSError("no directory")
+
+    each = {"hanging": hang, "failing": fail}
+    bad = [PeriodicTask(name, 0.01, run, late_after_s=0.2) for name, run in each.items()]
+    fine = [PeriodicTask(name, 0.01, lambda _: None, late_after_s=0.2) for name in each]
+    with opened_journal(database_url) as journal:
+
+        def said(runner: PeriodicRunner) -> tuple[dict[str, str], list[str]]:
+            runner.report()
+            with journal.database.read() as connection:
+                late = rounds.late_tasks(connection, own_clock_ms())
+                return {one.about: one.detail for one in notices.unmended(connection, [FAILING])}, late
+
+        one, two = (PeriodicRunner(tasks, journal, Observer(), own_clock_ms) for tasks in (bad, fine))
+        with at_work(one):
+            details, late = until(lambda: found if len((found := said(one))[0]) == 2 else None)
+            assert late == ["failing", "hanging"]
+            assert details["failing"].endswith("no directory")
+            assert "does not end" in details["hanging"]
+            with at_work(two):
+                until(lambda: said(two) == ({}, []))
+                assert said(one) == ({}, [])
+            until(lambda: len(said(one)[0]) == 2)
+            hanging.set()
+            failing.set()
+            until(lambda: said(one) == ({}, []))
+
+
+@pytest.fixture
+def runtime(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Runtime]:
+    """Give the parts of a sweeper with every setting that switches a task on."""
+    environ = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "BRIDGE_DATA_DIR": str(tmp_path),
+        "BRIDGE_MAPPINGS_DIR": str(tmp_path),
+        "BRIDGE_RETENTION_DAYS": "30",
+        "BRIDGE_RECONCILE_HOURS": "24",
+        "CLINT_API_TOKEN": "token",
+        "CLINT_WEBHOOK_URL": "https://clint.example/a",
+        "BRIDGE_ENCRYPTION_KEY": new_key(),
+    }
+    with opened_journal(database_url), closing(Runtime(Settings.from_env(environ))) as runtime:
+        runtime.register()
+        yield runtime
+
+
+def test_every_task_of_the_sweeper_runs(runtime: Runtime) -> None:
+    """On an empty journal, none fails."""
+    for task in tasks(runtime):
+        assert task.enabled or (task.name == "checkpoint" and not runtime.journal.database.is_sqlite)
+        task.run(threading.Event())
+
+
+def test_an_account_that_is_added_while_the_sweeper_runs_is_missed_when_it_is_silent(runtime: Runtime) -> None:
+    """Events every hour for six weeks, then none for eight hours."""
+    (send_alerts,) = [task for task in tasks(runtime) if task.name == "send_alerts"]
+    now_ms = own_clock_ms()
+    hours = range(now_ms - 6 * 7 * 24 * HOUR_MS, now_ms - 8 * HOUR_MS, HOUR_MS)
+    add_account(runtime.journal, runtime.settings, Actor("test"), now_ms, "filial", api_key="")
+    keep(runtime.journal, *(incoming(account="filial", received_ms=at_ms) for at_ms in hours))
+    until(lambda: "filial" in runtime.accounts)
+    send_alerts.run(threading.Event())
+
+    with runtime.journal.database.read() as connection:
+        assert [one.code for one in notices.unmended(connection, about="filial")] == ["account.silent"]

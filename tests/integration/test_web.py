@@ -23,7 +23,7 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from bridge.errors import JournalError
-from bridge.journal import Journal, door, revisions
+from bridge.journal import Journal, door, revisions, rounds
 from bridge.model import DeliveryState, lane_of
 from bridge.queueing.wakeups import QUEUE
 from bridge.runtime import Runtime
@@ -312,8 +312,20 @@ def test_readyz_says_what_every_part_says(world: World) -> None:
         "journal": {"ready": True},
         "redis": {"ready": True},
         "mappings": {"ready": True, "active": ["paga"], "problems": []},
+        "tasks": {"ready": True, "late": []},
     }
     assert answer.status_code == 200
+
+
+def test_readyz_names_the_tasks_that_are_late(world: World) -> None:
+    """The door works without them, so that it stays ready."""
+    with world.journal.database.write() as connection:
+        rounds.note_result(connection, rounds.TASKS, {"fold_counts": NOW_MS, "wake_due_lanes": 2**60})
+    answer = world.client.get("/readyz")
+
+    assert answer.status_code == 200
+    assert answer.json is not None
+    assert answer.json["tasks"] == {"ready": True, "late": ["fold_counts"]}
 
 
 def test_readyz_says_which_part_is_not(world: World, tmp_path: Path) -> None:

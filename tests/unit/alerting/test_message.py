@@ -19,6 +19,7 @@ from bridge.process.account_events import RULES
 from bridge.recovery.read_back import NOT_SEEN
 from bridge.settings import Settings
 from bridge.worker.reconciling import MISSING
+from bridge.worker.sweeper import FAILING
 from tests.documents import command_faults
 from tests.factories import NOW_MS
 
@@ -88,7 +89,7 @@ def test_a_trial_says_that_it_is_one(language: str) -> None:
 
 def test_every_problem_has_words_in_both_languages() -> None:
     """Whatever raises a notice can be told."""
-    raised = {*CODES, KEY_REFUSED, MISSING, NOT_SEEN, *standing.CODES, *(rule.code for rule in RULES.values())}
+    raised = {*CODES, FAILING, KEY_REFUSED, MISSING, NOT_SEEN, *standing.CODES, *(rule.code for rule in RULES.values())}
 
     assert raised == set(WORDS)
     assert {language for words in WORDS.values() for language in words} == set(LANGUAGES)
@@ -111,6 +112,7 @@ def test_every_notice_is_among_them() -> None:
         "bridge/workbench/webhook_notices.py",
         "bridge/worker/queue_watch.py",
         "bridge/worker/reconciling.py",
+        "bridge/worker/sweeper.py",
     }
 
 
