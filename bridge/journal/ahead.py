@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, select, update
 
+from bridge.errors import AsaasQuotaSpent
 from bridge.journal.lanes import lock_some
 from bridge.journal.schema import WAITS, deliveries, destinations, events, lanes
 from bridge.model import Waiting
 
 _NOT_OF_PACE = deliveries.c.waiting.is_(None) | (deliveries.c.waiting != Waiting.PACE.value)
 """The operator's rate limit may be so low that the next slot is days away."""
+
+_HELD_FOR_QUOTA = (AsaasQuotaSpent.code, "event.behind")
 
 
 def leases(connection: Connection, latest_ms: int) -> dict[int, int]:
@@ -33,22 +36,27 @@ def end_leases(connection: Connection, left: Mapping[int, int]) -> int:
     return ended
 
 
-def is_any_due_after(connection: Connection, latest_ms: int) -> bool:
-    """Return whether an event, a delivery or a probe is due later than that; a rate limit's slots do not count."""
-    return bool(connection.scalar(select(or_(*(exists(select(1).where(far)) for far in _far(latest_ms))))))
+def is_any_due_after(connection: Connection, latest_ms: int, quota_ms: int) -> bool:
+    """Return whether an event, a delivery or a probe is due later than that; a rate limit's slots do not count.
+
+    `quota_ms` is the latest time for an event that waits for Asaas's quota, or behind one that does.
+    """
+    far = _far(latest_ms, quota_ms)
+    return bool(connection.scalar(select(or_(*(exists(select(1).where(each)) for each in far)))))
 
 
-def _far(latest_ms: int) -> tuple[ColumnElement[bool], ColumnElement[bool], ColumnElement[bool]]:
+def _far(latest_ms: int, quota_ms: int) -> tuple[ColumnElement[bool], ColumnElement[bool], ColumnElement[bool]]:
+    latest = case((events.c.hold_code.in_(_HELD_FOR_QUOTA), quota_ms), else_=latest_ms)
     return (
-        and_(WAITS, events.c.due_ms > latest_ms),
+        and_(WAITS, events.c.due_ms > latest_ms, events.c.due_ms > latest),
         and_(deliveries.c.due_ms > latest_ms, _NOT_OF_PACE),
         destinations.c.until_ms > latest_ms,
     )
 
 
-def due_now(connection: Connection, now_ms: int, latest_ms: int) -> int:
-    """Let be due now what would be due later than that: events, deliveries, probes; return how many."""
-    far_events, far_deliveries, far_probes = _far(latest_ms)
+def due_now(connection: Connection, now_ms: int, latest_ms: int, quota_ms: int) -> int:
+    """Let be due now what `is_any_due_after` looks for; return how much that was."""
+    far_events, far_deliveries, far_probes = _far(latest_ms, quota_ms)
     for table, far in ((events, far_events), (deliveries, far_deliveries)):
         lock_some(connection, select(table.c.lane).where(far))
     moved = connection.execute(update(events).where(far_events).values(due_ms=now_ms)).rowcount

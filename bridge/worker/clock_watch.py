@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from bridge.asaas.governor import Limits
 from bridge.delivery.retry import PAUSE_LOOK_MS
 from bridge.journal import Journal, ahead
 from bridge.logs import logger
@@ -17,6 +18,7 @@ log = logger(__name__)
 
 SLACK_MS = 60_000
 """Two processes need not agree to the second, and one may have been started with longer waits than the other."""
+_QUOTA_WAIT_MS = int(Limits().window_s * 1000) + SLACK_MS
 
 
 class ClockWatch:
@@ -44,9 +46,10 @@ class ClockWatch:
         """
         now_ms = self._clock_ms()
         latest_ms = now_ms + self._longest_wait_ms
+        quota_ms = max(latest_ms, now_ms + _QUOTA_WAIT_MS)
         with self._journal.database.read() as connection:
             found = ahead.leases(connection, now_ms + int(self._lease_s * 1000) + SLACK_MS)
-            far = ahead.is_any_due_after(connection, latest_ms)
+            far = ahead.is_any_due_after(connection, latest_ms, quota_ms)
         at_s = self._counted_s()
         self._seen = {seen: self._seen.get(seen, at_s) for seen in found.items()}
         left = {lane: until_ms for (lane, until_ms), since_s in self._seen.items() if at_s - since_s >= self._lease_s}
@@ -54,6 +57,6 @@ class ClockWatch:
             return 0
         with self._journal.database.write() as connection:
             ended = ahead.end_leases(connection, left)
-            moved = ahead.due_now(connection, now_ms, latest_ms)
+            moved = ahead.due_now(connection, now_ms, latest_ms, quota_ms)
         log.warning("clock.was_ahead", leases=ended, due=moved, mend="keep this machine's clock right, as by NTP")
         return ended + moved

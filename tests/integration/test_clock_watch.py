@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.journal import Journal
+from bridge.asaas.governor import Limits
+from bridge.errors import AsaasQuotaSpent
+from bridge.journal import Journal, events
 from bridge.journal.schema import destinations as destination_table
 from bridge.model import DeliveryState, Waiting, lane_of
-from bridge.worker.clock_watch import ClockWatch
+from bridge.worker.clock_watch import SLACK_MS, ClockWatch
 from tests.factories import LEASE_S, Clock, events_of, incoming, keep, opened_journal, owe, put_in_state, register
 from tests.factories import row_of as delivery_of
 
@@ -84,3 +86,17 @@ def test_due_times_that_no_clock_could_give_are_now(journal: Journal) -> None:
     assert next(row["due_ms"] for row in events_of(journal) if row["id"] == event) == clock()
     dues = [delivery_of(journal, id_)["due_ms"] - clock() for id_ in (far, near, paced)]
     assert dues == [0, 3_600_000, HOURS_S * 1000]
+
+
+@pytest.mark.parametrize("code", [AsaasQuotaSpent.code, "event.behind"])
+def test_events_that_wait_for_the_quota_are_left_waiting(journal: Journal, code: str) -> None:
+    """Asaas's quota starts anew within twelve hours; what would wait longer is due now."""
+    clock = Clock()
+    window_ms = int(Limits().window_s * 1000)
+    quota, far = keep(journal, incoming("cus_1"), incoming("cus_2"))
+    with journal.database.write() as connection:
+        waits = {quota: clock() + window_ms, far: clock() + window_ms + SLACK_MS + 1}
+        events.hold(connection, {id_: (due_ms, code, "waits") for id_, due_ms in waits.items()})
+
+    assert ClockWatch(journal, LEASE_S, 3600, clock).look() == 1
+    assert {row["id"]: row["due_ms"] for row in events_of(journal)} == {quota: waits[quota], far: clock()}
