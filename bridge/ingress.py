@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from bridge.errors import BridgeError, JournalError
 from bridge.failpoints import reached
-from bridge.journal import Journal
+from bridge.journal import Journal, is_away
 from bridge.journal.events import Kept
 from bridge.logs import logger, together
 from bridge.model import IncomingEvent, trace_id
@@ -58,7 +58,7 @@ class Ingress:
         """Return once the event is durable; raise JournalError where it could not be written in time.
 
         An event that is written after the error was raised is no harm: Asaas posts it again, and it is kept once. The
-        request that writes waits for the database as long as it takes, the others do not.
+        request that writes waits as long as the database's own limits allow, the others do not.
         """
         item = _Posted(event, time.monotonic() + self._answer_within_s)
         with self._lock:
@@ -91,6 +91,7 @@ class Ingress:
             lanes = self._write(batch)
         finally:
             with self._lock:
+                batch += self._without_time(batch)
                 if self._posted:
                     self._posted[0].writes = True
                     self._posted[0].told.release()
@@ -107,26 +108,38 @@ class Ingress:
                 if item.kept is not None:
                     _say(item.event, item.kept)
 
+    def _without_time(self, batch: Sequence[_Posted]) -> list[_Posted]:
+        """Refuse those that waited for a write that the journal did not take and have no time for one of their own."""
+        error = batch[0].error
+        if error is None or not is_away(error):
+            return []
+        latest_s = time.monotonic() + self._answer_within_s / 2
+        refused = [item for item in self._posted if item.until_s < latest_s]
+        for item in refused:
+            item.error = error
+            self._posted.remove(item)
+        return refused
+
     def _write(self, batch: Sequence[_Posted]) -> set[int]:
         """Commit these events and note what became of each; return the lanes that have work now."""
         reached("ingress.before_write")
         try:
             kept = self._journal.append([item.event for item in batch], next_in_turn=True)
         except Exception as error:  # noqa: BLE001 (whatever it is, each waiting request must be answered)
-            return self._write_singly(batch, error)
+            return self._not_written(batch, error)
         reached("ingress.after_commit")
         for item, (_, result) in zip(batch, kept, strict=True):
             item.kept = result
         return {lane for lane, _ in kept}
 
-    def _write_singly(self, batch: Sequence[_Posted], error: Exception) -> set[int]:
-        """Try each event by itself: one of them may be what the database can't take."""
-        if len(batch) > 1:
+    def _not_written(self, batch: Sequence[_Posted], error: Exception) -> set[int]:
+        """Try each event by itself where the database is there: one of them may be what it can't take."""
+        if len(batch) > 1 and not is_away(error):
             in_time = (item for item in batch if time.monotonic() < item.until_s)
             return set[int]().union(*(self._write([item]) for item in in_time))
-        (item,) = batch
-        log.error("event.not_kept", event_key=item.event.key, name=item.event.name, error=str(error))
-        item.error = error if isinstance(error, BridgeError) else JournalError()
+        for item in batch:
+            log.error("event.not_kept", event_key=item.event.key, name=item.event.name, error=str(error))
+            item.error = error if isinstance(error, BridgeError) else JournalError()
         return set()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -26,9 +27,9 @@ class Turn:
     them at most stands before the door.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._writing = _FileLock(path)
-        self._waiting = _FileLock(path.with_name(f"{path.name}s"))
+    def __init__(self, path: Path, timeout_s: float = BUSY_TIMEOUT_MS / 1000) -> None:
+        self._writing = _FileLock(path, timeout_s)
+        self._waiting = _FileLock(path.with_name(f"{path.name}s"), timeout_s)
 
     @contextmanager
     def __call__(self, next_in_turn: bool) -> Iterator[None]:
@@ -43,23 +44,33 @@ class Turn:
 
 
 class _FileLock:
-    """A lock over threads and processes, whose waiters are woken at once."""
+    """A lock over threads and processes, whose waiters are woken at once and wait for a limited time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timeout_s: float) -> None:
         self._path = path
+        self._timeout_s = timeout_s
         self._thread = threading.Lock()
         self._file: IO[bytes] | None = None
         self._pid = 0
+        self._changed = threading.Condition()
+        self._in_flock = False
+        self._wanted = False
+        self._locked = False
 
     def __enter__(self) -> None:
-        if not self._thread.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
-            raise JournalError("the journal's write lock was not free for 5 seconds")
+        ends_s = time.monotonic() + self._timeout_s
+        if not self._thread.acquire(timeout=self._timeout_s):
+            raise self._not_free()
         try:
             if self._file is None or self._pid != os.getpid():  # a fork shares the lock of its parent
-                self._file, self._pid = open(self._path, "ab", opener=opener), os.getpid()
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-        except OSError as error:
+                self._file = open(self._path, "ab", opener=opener)
+                self._pid, self._in_flock = os.getpid(), False
+            if not self._lock(self._file, ends_s - time.monotonic()):
+                raise self._not_free()
+        except BaseException as error:
             self._thread.release()
+            if not isinstance(error, OSError):
+                raise
             raise JournalError(f"the journal's directory can't be written: {error.strerror}") from error
 
     def __exit__(self, *_: object) -> None:
@@ -69,7 +80,44 @@ class _FileLock:
 
     def close(self) -> None:
         """Close the file; the next writer opens it again."""
-        with self._thread:
-            if self._file is not None:
+        with self._thread, self._changed:
+            if self._file is not None and not self._in_flock:
                 self._file.close()
                 self._file = None
+
+    def _not_free(self) -> JournalError:
+        return JournalError(f"the journal's write lock was not free for {self._timeout_s:g} seconds")
+
+    def _lock(self, file: IO[bytes], timeout_s: float) -> bool:
+        """Lock the file against other processes; return whether that was possible in time.
+
+        flock() has no time limit, and a process that is stopped may hold the lock. So a thread of its own waits in
+        flock(), one at a time: a caller that gives up leaves it to the next one.
+        """
+        with self._changed:
+            if not self._in_flock:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    threading.Thread(target=self._wait_in_flock, args=(file,), name="flock", daemon=True).start()
+                    self._in_flock = True
+                else:
+                    return True
+            self._wanted, self._locked = True, False
+            self._changed.wait_for(lambda: self._locked, max(0.0, timeout_s))
+            self._wanted = False
+            return self._locked
+
+    def _wait_in_flock(self, file: IO[bytes]) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            is_held = True
+        except OSError:
+            is_held = False  # the caller gives up when its time is over
+        with self._changed:
+            self._in_flock = False
+            self._locked = is_held and self._wanted
+            if self._locked:
+                self._changed.notify()
+            elif is_held:
+                fcntl.flock(file, fcntl.LOCK_UN)

@@ -26,6 +26,7 @@ from bridge.errors import JournalError, JournalRefused
 from bridge.journal import Database, Journal, schema_alerts, schema_console, schema_rollups, schema_tenants, upgrade
 from bridge.journal.migrate import current, head, is_current
 from bridge.journal.schema import metadata, with_partial_indexes
+from bridge.journal.write_turn import Turn
 from tests.factories import incoming, keep, opened_journal, until
 from tests.peers import closed_port
 from tests.services import PostgresServer
@@ -362,6 +363,26 @@ def test_a_thread_that_writes_for_too_long_is_not_waited_for_for_ever(sqlite_url
             thread.join()
 
     assert errors == ["the journal's write lock was not free for 5 seconds"]
+
+
+def test_a_process_that_stopped_while_it_wrote_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    """Each writer gives up in time; one thread at most goes on waiting, and keeps the lock from nobody later."""
+    path = tmp_path / "journal.db.turn"
+    turn = Turn(path, timeout_s=0.1)
+    with path.open("ab") as stopped, path.open("ab") as other:
+        fcntl.flock(stopped, fcntl.LOCK_EX)
+        for next_in_turn in (True, False, True):
+            with pytest.raises(JournalError, match=r"was not free for 0\.1 seconds"), turn(next_in_turn):
+                pass
+        assert [thread.name for thread in threading.enumerate()].count("flock") == 1
+        fcntl.flock(stopped, fcntl.LOCK_UN)
+        until(lambda: "flock" not in [thread.name for thread in threading.enumerate()])
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(other, fcntl.LOCK_UN)
+
+    with turn(True):
+        pass
+    turn.close()
 
 
 def test_a_data_directory_that_can_not_be_written_is_said(sqlite_url: str, tmp_path: Path) -> None:

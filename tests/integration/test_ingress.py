@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -194,6 +198,37 @@ def test_a_journal_that_is_stuck_is_an_error_in_time(sqlite_url: str) -> None:
         assert set(later.refused) == {"second", "third"}
         assert str(later.refused["second"]) == "the journal did not take the event within 0.5 seconds"
         assert keys_of(journal) == {"first", "again"}
+
+
+@pytest.mark.slow
+def test_a_stopped_process_that_was_writing_blocks_the_door_for_seconds_only(sqlite_url: str, tmp_path: Path) -> None:
+    """Every request is refused before Asaas gives up; once the process goes on, events are kept again."""
+    program = """
+import os, signal, sys
+from bridge.journal import Database
+with Database(sys.argv[1]).write():
+    print("writing", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", program, sqlite_url]
+    with (
+        opened_journal(sqlite_url) as journal,
+        subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE) as stopped,
+    ):
+        assert stopped.stdout is not None
+        assert stopped.stdout.readline() == b"writing\n"
+        ingress = Ingress(journal, lambda _lane: None)
+        began_s = time.monotonic()
+        posting = Posting(ingress, [f"k{n}" for n in range(4)])
+        posting.join()
+        took_s = time.monotonic() - began_s
+        stopped.send_signal(signal.SIGCONT)
+        Posting(ingress, ["after"]).join()
+
+        assert len(posting.refused) == 4
+        assert took_s < 10
+        assert keys_of(journal) == {"after"}
 
 
 class Gated(Journal):
