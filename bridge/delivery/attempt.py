@@ -6,7 +6,7 @@ records the answer under the lane's lease.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,7 +49,7 @@ class Sent:
 
 def begin(
     client: Destinations,
-    url: str,
+    urls: Mapping[str, str],
     owed: Owed,
     lease: Lease,
     then: Callable[[Sent], None],
@@ -61,8 +61,8 @@ def begin(
 
     Nothing is sent where the lease could run out before the answer is in. Without that look, a process that slept (a
     suspended machine, a debugger) between the commit of the intent and the send could send at the same time as the
-    worker that took its lane over. A fault of ours is an answer too: raised, it would cost the answers of all other
-    sends of the lane.
+    worker that took its lane over. A fault of ours is an answer too, whatever it is: raised, it would cost the answers
+    of all other sends of the lane, and this delivery would count as in flight for ever.
     """
     number = owed.attempts + 1
 
@@ -77,11 +77,11 @@ def begin(
             reached("deliver.after_send")
         then(Sent(owed, number, lease.fence, answer))
 
-    key = idempotency_key(owed.account, owed.event_key, owed.mapping, owed.replay)
-    parent = traceparent(trace_id(owed.account, owed.event_key), owed.id, number)
     try:
-        client.begin(url, owed.payload, key, told, traceparent=parent, may_go=may_go)
+        key = idempotency_key(owed.account, owed.event_key, owed.mapping, owed.replay)
+        parent = traceparent(trace_id(owed.account, owed.event_key), owed.id, number)
+        client.begin(urls[owed.destination], owed.payload, key, told, traceparent=parent, may_go=may_go)
     except Exception as error:
-        log.exception("delivery.fault", delivery_id=owed.id, event_id=owed.event_id, attempt=number)
         detail = f"the bridge failed to send ({type(error).__name__}); the log has the details"
         told(Answer(Outcome.RETRY, None, "bridge.fault", detail, None, 0, ""))
+        log.exception("delivery.fault", delivery_id=owed.id, event_id=owed.event_id, attempt=number)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, select
 from bridge.errors import IllegalTransition
 from bridge.journal import delivery_statements as statements
 from bridge.journal.owed import Ended, Line, NewDelivery, Owed, PutOff, Step
-from bridge.journal.schema import deliveries
+from bridge.journal.schema import attempts, deliveries
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState
 
 _LEAST_EACH = 4
@@ -115,6 +115,13 @@ def start(connection: Connection, owed: Sequence[Owed], fences: Mapping[int, int
     if changed != len(owed):
         raise IllegalTransition(f"{len(owed) - changed} of {len(owed)} deliveries were not waiting to be sent")
     statements.ATTEMPT.run(connection, [(d.id, d.attempts + 1, fences[d.lane], now_ms) for d in owed])
+
+
+def sending(connection: Connection, ids: Collection[int]) -> set[tuple[int, int]]:
+    """Return the attempts (delivery, number) of these deliveries that have no outcome yet."""
+    query = select(attempts.c.delivery_id, attempts.c.number)
+    found = connection.execute(query.where(attempts.c.delivery_id.in_(ids), attempts.c.outcome.is_(None)))
+    return {(id_, number) for id_, number in found}
 
 
 def record(connection: Connection, ended: Sequence[Ended]) -> None:

@@ -16,11 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
+from sqlalchemy import Connection
+
 from bridge.delivery import attempt, circuit, retry
 from bridge.delivery.attempt import Sent
 from bridge.failpoints import reached
-from bridge.journal import Journal, Lease, destinations, is_away
-from bridge.journal.owed import Owed
+from bridge.journal import Journal, Lease, deliveries, destinations, is_away
+from bridge.journal.owed import Ended, Owed
 from bridge.logs import logger, together
 from bridge.observing import UNSEEN, Observer
 from bridge.outbox import claim, settle
@@ -73,6 +75,24 @@ class Turn:
     """Lanes whose answers can't be recorded through a fault of ours: their next owner sends again."""
 
 
+@dataclass(slots=True)
+class _Written:
+    """What a transaction wrote: answers, and intents of deliveries that are to be sent."""
+
+    fences: dict[int, int] = field(default_factory=dict)
+    ended: list[Ended] = field(default_factory=list)
+    go: list[Owed] = field(default_factory=list)
+
+    def lease_of(self, owed: Owed) -> tuple[int, int]:
+        """Return lane and fence under which this was written of a delivery."""
+        return owed.lane, self.fences[owed.lane]
+
+    def forget(self, lanes: Collection[int]) -> None:
+        """Leave out what was written in these lanes."""
+        self.ended = [end for end in self.ended if end.step.delivery.lane not in lanes]
+        self.go = [owed for owed in self.go if owed.lane not in lanes]
+
+
 class Outbox:
     """The sending half of a drain; one thread takes the turns."""
 
@@ -98,6 +118,8 @@ class Outbox:
         self._settling = settle.Settling(rules.policy, rules.limits, clock_ms, rng)
         self._arrivals: SimpleQueue[Sent | None] = SimpleQueue()
         self._landed: list[Sent] = []
+        self._unsure: list[_Written] = []
+        """What transactions wrote that seemed to fail: the answer to a COMMIT may be lost."""
         self._flying: Counter[int] = Counter()
         self._shares = Shares(rules.in_flight, urls, accounts)
 
@@ -130,7 +152,9 @@ class Outbox:
         while True:
             self._take_arrivals()
             try:
-                return self._write_apart(leases, claiming) if apart else self._write(leases, claiming, self._landed)
+                turn = self._write_apart(leases, claiming) if apart else self._write(leases, claiming, self._landed)
+                self._unsure.clear()
+                return turn
             except Exception as error:
                 if not is_away(error):
                     log.exception("delivery.not_recorded", deliveries=len(self._landed))
@@ -175,25 +199,56 @@ class Outbox:
                     self._landed.append(arrived)
 
     def _write(self, leases: Sequence[Lease], claiming: Sequence[Lease], landed: Sequence[Sent]) -> Turn:
-        room = self.room + len(landed)
         with self._journal.lanes.hold_all(leases, self._clock_ms()) as (connection, held):
             known = destinations.load(connection)
-            ended = self._settling.settle(connection, _of(held, landed), known)
+            stood = self._stood(connection, held)
+            recorded = {end.step.delivery.id for end in stood.ended}
+            answers = [sent for sent in _of(held, landed) if sent.owed.id not in recorded]
+            ended = self._settling.settle(connection, answers, known)
             lanes = {lease.lane for lease in held}
             mine = [lease for lease in claiming if lease.lane in lanes]
             shares = self._shares.without(sent.owed for sent in landed)
+            for owed in stood.go:
+                shares.take(owed)
+            room = self.room + len(landed) - len(stood.go)
             claimed = self._claims.claim(connection, mine, room, shares, known)
+            for earlier in self._unsure:
+                earlier.forget(lanes)
+            fences = {lease.lane: lease.fence for lease in held}
+            self._unsure.append(_Written(fences, [*stood.ended, *ended], [*stood.go, *claimed.go]))
+        self._unsure.pop()
         if ended:
             reached("deliver.outcome_after_commit")
         if claimed.go:
             reached("deliver.intent_after_commit")
         self._done_with(landed)
-        self._launch(claimed.go, held)
+        self._launch([*stood.go, *claimed.go], held)
         with together():
-            settle.say(ended, known, self._observer)
+            if stood.ended or stood.go:
+                log.warning(
+                    "delivery.commit_stood",
+                    recorded=sorted(recorded),
+                    begun=[owed.id for owed in stood.go],
+                    reason="the database had committed these, and its answer was lost",
+                )
+            settle.say([*stood.ended, *ended], known, self._observer)
             claim.say(claimed.ended, self._observer)
         lost = [lease for lease in leases if lease.lane not in lanes]
-        return Turn(bool(ended or claimed.go), claimed.more, lost)
+        return Turn(bool(stood.ended or ended or stood.go or claimed.go), claimed.more, lost)
+
+    def _stood(self, connection: Connection, held: Sequence[Lease]) -> _Written:
+        """Return what transactions committed in these lanes although they seemed to fail."""
+        if not self._unsure:
+            return _Written()
+        now = {(lease.lane, lease.fence) for lease in held}
+        ended = [end for each in self._unsure for end in each.ended if each.lease_of(end.step.delivery) in now]
+        go = [owed for each in self._unsure for owed in each.go if each.lease_of(owed) in now]
+        ids = [*(end.step.delivery.id for end in ended), *(owed.id for owed in go)]
+        sending = deliveries.sending(connection, ids)
+        return _Written(
+            ended=[end for end in ended if (end.step.delivery.id, end.number) not in sending],
+            go=[owed for owed in go if (owed.id, owed.attempts + 1) in sending],
+        )
 
     def _write_apart(self, leases: Sequence[Lease], claiming: Sequence[Lease]) -> Turn:
         # One lane's trouble must cost the others neither their answers nor their turn.
@@ -226,7 +281,7 @@ class Outbox:
         for owed in claimed:
             attempt.begin(
                 self._client,
-                self._urls[owed.destination],
+                self._urls,
                 owed,
                 by_lane[owed.lane],
                 self._arrivals.put,

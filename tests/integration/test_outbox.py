@@ -11,18 +11,21 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
+from structlog.testing import capture_logs
 
 from bridge import recovery
 from bridge.clint import ClintClient
 from bridge.delivery.circuit import Limits
 from bridge.delivery.retry import PAUSE_LOOK_MS, Policy
 from bridge.errors import JournalError, LeaseLost
-from bridge.journal import Journal, Lease, destinations
+from bridge.journal import Database, Journal, Lease, destinations
 from bridge.journal.destinations import Destination
 from bridge.model import DeliveryState, idempotency_key, lane_of, trace_id, traceparent
 from bridge.outbox import Outbox, Rules
 from bridge.outbox.claim import UNSET_LOOK_MS
 from tests.factories import (
+    LEASE_S,
     NOW_MS,
     Clock,
     opened_journal,
@@ -383,6 +386,32 @@ def test_a_fault_of_the_client_does_not_cost_the_others_their_answers(world: Wor
     ]
 
 
+def test_a_fault_between_claim_and_send_leaves_no_slot_taken(world: World) -> None:
+    """A URL that is gone once the intent is committed: the try failed, the place is free, and the next try is sent."""
+
+    class Vanishing(dict[str, str]):
+        looks = 0
+
+        def __getitem__(self, name: str) -> str:
+            self.looks += 1
+            if self.looks == 1:
+                raise KeyError(name)
+            return super().__getitem__(name)
+
+    with Peer() as peer:
+        world.sends_to(default=peer.url)
+        world.urls = Vanishing(world.urls)
+        delivery_id = due(world)
+        outbox, lease = world.outbox(), world.lease()
+        world.drain(outbox, lease)
+        assert (outbox.in_flight, outbox.room) == (0, rules().in_flight)
+        world.clock.go(60)
+        world.drain(outbox, lease)
+        assert len(peer.asked) == 1
+
+    assert [attempt["code"] for attempt in tries_of(world.journal, delivery_id)] == ["bridge.fault", "clint.ok"]
+
+
 # ---------------------------------------------------------------- stale
 
 
@@ -735,6 +764,126 @@ def test_an_owner_that_lost_its_lane_records_nothing(world: World) -> None:
 
     assert [attempt["outcome"] for attempt in tries_of(world.journal, delivery_id)] == ["unknown", "delivered"]
     assert states(world.journal) == ["delivered"]
+
+
+def test_an_answer_under_an_old_fence_is_not_recorded(world: World) -> None:
+    """The same worker lost its lane and has it again: the first try stays unknown, the second one's answer counts."""
+    first_may_end, second_may_end = threading.Event(), threading.Event()
+
+    def respond(_asked: Asked) -> Reply:
+        if len(peer.asked) == 1:
+            first_may_end.wait(20)
+            return Reply(422)
+        second_may_end.wait(20)
+        return Reply()
+
+    world.client = world.patient(30)
+    with Peer(respond=respond) as peer:
+        world.sends_to(default=peer.url)
+        delivery_id = due(world)
+        outbox, lost = world.outbox(), world.lease()
+        outbox.turn([lost], [lost], world.stopping.is_set)
+        until(lambda: len(peer.asked) == 1)
+        world.clock.go(31)
+        regained = world.lease()
+        outbox.turn([regained], [regained], world.stopping.is_set)
+        until(lambda: len(peer.asked) == 2)
+        first_may_end.set()
+        until(lambda: outbox.has_landed)
+        outbox.turn([regained], [], world.stopping.is_set)
+        assert row_of(world.journal, delivery_id)["state"] == "sending"
+        second_may_end.set()
+        world.drain(outbox, regained)
+
+    assert [attempt["outcome"] for attempt in tries_of(world.journal, delivery_id)] == ["unknown", "delivered"]
+    assert states(world.journal) == ["delivered"]
+    assert outbox.in_flight == 0
+
+
+class LosesAnswers(Database):
+    """A database whose answer to a COMMIT is lost as often as a test says."""
+
+    losses = 0
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+        """Commit, and say that the database is away."""
+        with super().write(durable=durable) as connection:
+            yield connection
+        if self.losses:
+            self.losses -= 1
+            raise JournalError("the answer to COMMIT was lost")
+
+
+@pytest.fixture
+def losing(database_url: str) -> Iterator[tuple[World, LosesAnswers]]:
+    """Give an empty world on a database that loses answers."""
+    with (
+        opened_journal(database_url),
+        closing(LosesAnswers(database_url)) as database,
+        closing(World(Journal(database, LEASE_S))) as world,
+    ):
+        yield world, database
+
+
+@pytest.mark.parametrize("losses", [1, 2])
+def test_an_outcome_whose_commit_stood_is_not_written_again(losing: tuple[World, LosesAnswers], losses: int) -> None:
+    """What was recorded is said, and the next of the line, whose intent was committed with it, is sent once."""
+    world, database = losing
+    with Peer() as peer:
+        world.sends_to(default=peer.url)
+        due(world)
+        due(world)
+        outbox, lease = world.outbox(), world.lease()
+        outbox.turn([lease], [lease], world.stopping.is_set)
+        until(lambda: outbox.has_landed)
+        database.losses = losses
+        with capture_logs() as logs:
+            world.drain(outbox, lease)
+        assert len(peer.asked) == 2
+
+    assert states(world.journal) == ["delivered", "delivered"]
+    assert [attempt["outcome"] for attempt in tries_of(world.journal)] == ["delivered", "delivered"]
+    first, second = (row["id"] for row in rows_of(world.journal))
+    (stood,) = [one for one in logs if one["event"] == "delivery.commit_stood"]
+    assert (stood["recorded"], stood["begun"]) == ([first], [second])
+    assert [one["delivery_id"] for one in logs if one["event"] == "delivery.attempted"] == [first, second]
+    assert {one["event"] for one in logs} == {"delivery.not_recorded", "delivery.commit_stood", "delivery.attempted"}
+    assert outbox.in_flight == 0
+
+
+def test_an_intent_whose_commit_stood_is_sent_once(losing: tuple[World, LosesAnswers]) -> None:
+    """Nothing was out yet, so that the turn gave up: the next one sends what the database has as being sent."""
+    world, database = losing
+    with Peer() as peer:
+        world.sends_to(default=peer.url)
+        due(world)
+        outbox, lease = world.outbox(), world.lease()
+        database.losses = 1
+        with pytest.raises(JournalError):
+            outbox.turn([lease], [lease], world.stopping.is_set)
+        assert (states(world.journal), peer.asked) == (["sending"], [])
+        world.drain(outbox, lease)
+        assert len(peer.asked) == 1
+
+    assert [attempt["outcome"] for attempt in tries_of(world.journal)] == ["delivered"]
+
+
+def test_an_intent_whose_commit_stood_is_left_to_the_lanes_next_owner(losing: tuple[World, LosesAnswers]) -> None:
+    """Under another fence it was taken over: the first try is unknown, and the second one is the only request."""
+    world, database = losing
+    with Peer() as peer:
+        world.sends_to(default=peer.url)
+        due(world)
+        outbox, lease = world.outbox(), world.lease()
+        database.losses = 1
+        with pytest.raises(JournalError):
+            outbox.turn([lease], [lease], world.stopping.is_set)
+        world.journal.lanes.release(lease)
+        world.drain(outbox, world.lease())
+        assert len(peer.asked) == 1
+
+    assert [attempt["outcome"] for attempt in tries_of(world.journal)] == ["unknown", "delivered"]
 
 
 def test_a_long_send_keeps_its_lane(world: World) -> None:
