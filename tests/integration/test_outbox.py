@@ -184,17 +184,18 @@ def test_a_delivery_is_posted_once_and_recorded(world: World) -> None:
 
 
 def test_the_intent_is_committed_before_the_send(world: World) -> None:
-    """While the destination has the request, another process reads the attempt and the state sending."""
+    """Another connection reads the attempt and the state sending in the moment in which the client gets the request."""
     seen: list[tuple[list[str], list[Any]]] = []
 
-    def respond(_asked: Asked) -> Reply:
-        seen.append((states(world.journal), [attempt["outcome"] for attempt in tries_of(world.journal)]))
-        return Reply()
+    class Looking:
+        def begin(self, *arguments: Any, **more: Any) -> None:
+            seen.append((states(world.journal), [attempt["outcome"] for attempt in tries_of(world.journal)]))
+            world.client.begin(*arguments, **more)
 
-    with Peer(respond=respond) as peer:
+    with Peer() as peer:
         world.sends_to(default=peer.url)
         due(world)
-        world.run()
+        world.drain(world.outbox(client=Looking()), world.lease())
 
     assert seen == [(["sending"], [None])]
 
