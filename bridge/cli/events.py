@@ -132,7 +132,8 @@ def replay(
     """Send events through today's mappings again, as new deliveries.
 
     Name the EVENTs, or choose them by --since, --until and --name. Shows what would be sent otherwise than before,
-    then asks. The workers take it up within seconds, in the order of arrival.
+    then asks. The workers take it up within seconds, in the order of arrival. What is dead of these events is
+    discarded: the new delivery takes its place.
     """
     invocation: Invocation = context.obj
     by_filter = since_ms is not None or until_ms is not None or name is not None

@@ -71,15 +71,13 @@ def _instead(state: DeliveryState, event_id: int) -> str:
     return f"to send its event through today's mapping: bridge events replay {event_id}"
 
 
-def discard(
-    journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None, replaced: bool = False
-) -> DeliveryState:
+def discard(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None) -> DeliveryState:
     """Decide that a delivery is not owed, which frees its line; return the state it was in.
 
-    `replaced` says that a replay took its place. Raises NotFound, IllegalTransition.
+    Raises NotFound, IllegalTransition.
     """
     with journal.database.write() as connection:
-        return _discard(connection, delivery_id, now_ms, by, replaced=replaced)
+        return _discard(connection, delivery_id, now_ms, by, replaced=False)
 
 
 def _discard(
@@ -122,7 +120,8 @@ def replay(
 ) -> int:
     """Send an event through today's mappings (or one of them) again; return the replay's number.
 
-    `instead_of` is a delivery that is put aside in the same commit. Raises NotFound, and IllegalTransition where the
+    What comes of it stands in new deliveries: the dead ones that the event has now are discarded in the same commit, or
+    only the one that `instead_of` names. Raises NotFound, and IllegalTransition where the
     event still waits: it goes through today's mappings anyway, and a replay of one mapping in its place would take it
     from the others. Raises Emptied where its body is gone.
     """
@@ -138,8 +137,9 @@ def replay(
         retention.check_full(connection, [event_id])
         _note(connection, by, "event.replayed", event_id, now_ms, **({"mapping": mapping} if mapping else {}))
         number = events.ask_replay(connection, event_id, mapping, now_ms)
-        if instead_of is not None:
-            _discard(connection, instead_of, now_ms, None, replaced=True)
+        replaced = dead.of_event(connection, event_id, mapping) if instead_of is None else [instead_of]
+        for delivery_id in replaced:
+            _discard(connection, delivery_id, now_ms, by, replaced=True)
         reached("replay.before_commit")
     reached("replay.after_commit")
     return number

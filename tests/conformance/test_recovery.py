@@ -185,6 +185,26 @@ def test_a_second_replay_does_not_replace_one_that_waits(journal: Journal) -> No
     assert the_event(journal, event_id)["replay_mapping"] == "paga"
 
 
+@pytest.mark.parametrize("mapping", [None, "paga"])
+def test_a_replay_discards_the_deliveries_that_were_dead_before_it(journal: Journal, mapping: str | None) -> None:
+    """Of the mapping that is replayed only, and none that the replay itself made, which may be dead by then."""
+    (event_id,) = keep(journal, incoming())
+    processed(journal, event_id)
+    old = owe(journal, event_id=event_id, state=DeliveryState.DEAD)
+    other = owe(journal, event_id=event_id, mapping="outra", state=DeliveryState.DEAD)
+    delivered = owe(journal, event_id=event_id, mapping="terceira", state=DeliveryState.DELIVERED)
+    recovery.replay(journal, event_id, mapping, NOW_MS + 5)
+    new = owe(journal, event_id=event_id, replay=1, state=DeliveryState.DEAD)
+
+    states = {id_: row_of(journal, id_)["state"] for id_ in (old, other, delivered, new)}
+    assert states == {
+        old: "discarded",
+        other: "dead" if mapping else "discarded",
+        delivered: "delivered",
+        new: "dead",
+    }
+
+
 def test_a_bulk_replay_that_is_killed_left_the_dead_delivery_to_be_replayed_again(journal: Journal) -> None:
     """A replay in place of a dead delivery puts it aside in the same commit: there is no moment between the two."""
     register(journal)

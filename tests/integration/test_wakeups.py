@@ -81,6 +81,18 @@ def test_a_lost_wake_up_holds_the_next_one_back_for_seconds_only(redis: Redis) -
     assert 0 < redis.pttl("bridge:wake:5") <= COALESCE_S * 1000
 
 
+def test_a_key_without_a_time_to_live_keeps_no_lane_asleep(redis: Redis) -> None:
+    """Such as one that a person's SET or PERSIST left behind; it gets a time to live again."""
+    redis.set("bridge:wake:5", "1")
+    wakeups = Wakeups(redis)
+    wakeups.wake_all([5, 6])
+
+    assert queued(redis) == [5, 6]
+    assert 0 < redis.pttl("bridge:wake:5") <= COALESCE_S * 1000
+    wakeups.wake(5)
+    assert queued(redis) == [5, 6]
+
+
 def test_a_flushed_redis_is_like_a_new_one(redis: Redis) -> None:
     """Nothing that was there is needed."""
     wakeups = Wakeups(redis)

@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from bridge import recovery
 from bridge.delivery.dead_letter import deal_said, reason
 from bridge.errors import BridgeError, ConsoleBusy, NoAnswerYet
-from bridge.journal import dead, reading
+from bridge.journal import reading
 from bridge.journal.reading import Row
 from bridge.model import TRANSITIONS, DeliveryState, EventState
 from bridge.recovery.preview import Preview, preview
@@ -190,9 +190,5 @@ def replay(id_: int) -> ResponseReturnValue:
     runtime = frame.runtime()
     mapping = request.form.get("mapping") or None
     recovery.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=frame.person().actor)
-    with runtime.journal.database.read() as connection:
-        replaced = dead.of_event(connection, id_, mapping)
-    for delivery_id in replaced:  # what comes of the replay stands in a new delivery
-        recovery.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=frame.person().actor, replaced=True)
     frame.said("events.replayed", n=id_)
     return redirect(url_for("console.event.show", id_=id_))
