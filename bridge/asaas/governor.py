@@ -51,11 +51,13 @@ class Limits:
 
 
 # Answers {what, number}: taken and the requests used so far, or the reason and the milliseconds to wait.
+# A count without a time to live, which nothing here makes, would never start anew.
 # The time is Redis's own, so that machines with differing clocks agree on when a lease ends.
 _TAKE = """
 local pause = redis.call('PTTL', KEYS[3])
 if pause > 0 then return {'paused', pause} end
 local used = tonumber(redis.call('GET', KEYS[2]) or '0')
+if used > 0 and redis.call('PTTL', KEYS[2]) < 0 then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
 if used >= tonumber(ARGV[3]) then return {'spent', redis.call('PTTL', KEYS[2])} end
 local t = redis.call('TIME')
 local now_ms = t[1] * 1000 + math.floor(t[2] / 1000)

@@ -119,6 +119,17 @@ def test_the_quota_starts_anew_after_its_window(link: RedisLink) -> None:
     assert governor.used() == 1
 
 
+def test_a_count_without_a_time_to_live_starts_anew_too(redis: Redis, redis_url: str) -> None:
+    """Such as one that a person's SET or PERSIST left behind."""
+    governor = Governor("a", RedisLink.from_url(redis_url), Limits(quota=2, quota_margin=0, window_s=60))
+    redis.set("bridge:asaas:a:quota", 2)
+    with pytest.raises(AsaasQuotaSpent) as raised:
+        take(governor)
+
+    assert raised.value.retry_after_s is not None
+    assert 0 < raised.value.retry_after_s <= 60
+
+
 def test_four_fifths_of_the_quota_are_said_once(link: RedisLink) -> None:
     """One warning names the account and the numbers; the next requests are silent."""
     governor = Governor("matriz", link, Limits(quota=10, quota_margin=0))
