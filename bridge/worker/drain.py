@@ -94,6 +94,15 @@ class Drainer:
     # ------------------------------------------------------------ the thread
 
     def _run(self) -> None:
+        try:
+            self._drain()
+        except BaseException:
+            with self._starting:  # the next wake-up begins anew, and a stop does not wait for this thread
+                self._held.forget_all()
+                self._thread = None
+            raise
+
+    def _drain(self) -> None:
         while True:
             try:
                 while self._turn():
@@ -193,6 +202,8 @@ class Drainer:
             self._held.give_back(self._held.lanes, look=False)
         except JournalError as error:
             log.error("lane.journal_away", lanes=self._held.lanes, error=str(error))
-        self._held.forget(self._held.lanes)
+        except Exception:
+            log.exception("lane.fault", lanes=self._held.lanes)
+        self._held.forget_all()
         self._asking.clear()
         self._more = False

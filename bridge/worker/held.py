@@ -74,7 +74,11 @@ class HeldLanes:
         if not wanted:
             return False
         now_ms = self._clock_ms()
-        leases = {lease.lane: lease for lease in self._journal.lanes.acquire_all(wanted, self._owner, now_ms)}
+        try:
+            leases = {lease.lane: lease for lease in self._journal.lanes.acquire_all(wanted, self._owner, now_ms)}
+        except Exception:
+            self._places.leave(*wanted)  # the sweeper wakes them
+            raise
         if leases:
             reached("lane.after_lease")
         self._leases |= leases
@@ -140,6 +144,11 @@ class HeldLanes:
         for lane in lanes:
             del self._leases[lane], self._since_ms[lane]
             self._leaving.pop(lane, None)
+
+    def forget_all(self) -> None:
+        """Hold no lane more, and free the places."""
+        self._places.leave(*self._leases)
+        self.forget(self.lanes)
 
     def _wake_later(self, lane: int) -> None:
         try:

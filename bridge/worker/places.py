@@ -48,6 +48,7 @@ class Places:
         """Return the lanes that were wanted since the last call."""
         with self._changed:
             fresh, self._fresh = self._fresh, set()
+            self._lanes |= fresh  # one of them may have been left after it was wanted again
             return fresh
 
     def leave(self, *lanes: int) -> None:

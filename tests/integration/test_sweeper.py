@@ -100,6 +100,7 @@ def at_work(runner: PeriodicRunner) -> Iterator[None]:
     assert not thread.is_alive()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(
     "fault", [JournalError(), OSError("no directory"), RuntimeError("a fault"), SystemExit(3)], ids=repr
 )
@@ -118,16 +119,12 @@ def test_a_task_that_fails_is_said_counted_and_run_again(sqlite_url: str, fault:
         PeriodicTask("other", 0.01, lambda _: runs.append("other")),
         PeriodicTask("off", 0.01, lambda _: runs.append("off"), enabled=False),
     ]
-    threading.excepthook, hook = lambda _: None, threading.excepthook
-    try:
-        with (
-            opened_journal(sqlite_url) as journal,
-            capture_logs() as logs,
-            at_work(PeriodicRunner(tasks, journal, Observer(counted), own_clock_ms)),
-        ):
-            until(lambda: runs.count("failing") > 2 and runs.count("other") > 2)
-    finally:
-        threading.excepthook = hook
+    with (
+        opened_journal(sqlite_url) as journal,
+        capture_logs() as logs,
+        at_work(PeriodicRunner(tasks, journal, Observer(counted), own_clock_ms)),
+    ):
+        until(lambda: runs.count("failing") > 2 and runs.count("other") > 2)
 
     assert [(one["task"], one["log_level"]) for one in logs if one["event"] == "task.failed"] == [("failing", "error")]
     assert counted.failures == ["failing"]

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
+from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import select
+from rq import Queue
+from sqlalchemy import Connection, select
 
 from bridge.asaas.redis_link import RedisLink
 from bridge.clint import ClintClient
 from bridge.delivery.circuit import Limits
 from bridge.delivery.retry import Policy
 from bridge.enrichment import Cache, Enricher
+from bridge.errors import JournalError
 from bridge.http import HttpClient
-from bridge.journal import Journal, revisions
+from bridge.journal import Database, Journal, revisions
 from bridge.journal.schema import lanes
 from bridge.model import lane_of
 from bridge.outbox import Outbox, Rules
 from bridge.process import ActiveMappings, Batch, Processor
+from bridge.queueing.wakeups import QUEUE, Wakeups
 from bridge.worker import jobs
 from bridge.worker.drain import Drainer
-from bridge.worker.held import GIVE_WAY_MS
+from bridge.worker.held import GIVE_WAY_MS, HeldLanes
+from bridge.worker.places import Places
 from tests.factories import (
+    LEASE_S,
     NOW_MS,
     Clock,
     events_of,
@@ -508,3 +515,96 @@ def test_workers_share_the_lanes(world: World) -> None:
 def test_two_workers_have_two_names(world: World) -> None:
     """The journal tells by it who has a lane."""
     assert world.drainer().owner != world.drainer().owner
+
+
+# ---------------------------------------------------------------- what ends a drain
+
+
+class Ending:
+    """A processor whose first look ends the thread."""
+
+    def __init__(self, processor: Processor) -> None:
+        self._processor = processor
+        self.looks = 0
+
+    def look(self, lanes: Collection[int]) -> list[Batch]:
+        """End the thread once."""
+        self.looks += 1
+        if self.looks == 1:
+            raise SystemExit
+        return self._processor.look(lanes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._processor, name)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_drain_whose_thread_ended_begins_anew_with_the_next_wake_up(world: World) -> None:
+    """Its places are free, a stop does not wait for it, and another thread drains the lane once the lease ran out."""
+    with Peer() as peer:
+        world.sends_to(peer.url)
+        keep(world.journal, incoming())
+        ending = Ending(world.processor())
+        drainer = world.drainer(lanes_at_once=1, processor=ending)
+        drainer.start(world.lane)
+        until(lambda: ending.looks == 1)
+        drainer.join()
+        world.clock.go(31)
+        drainer.start(world.lane)
+        drainer.join()
+
+    assert states(world.journal) == ["delivered"]
+
+
+class Refusing(Database):
+    """A database that takes no write until a test says so."""
+
+    refuses = True
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+        """Refuse, or write."""
+        if self.refuses:
+            raise JournalError
+        with super().write(durable=durable) as connection:
+            yield connection
+
+
+def test_lanes_that_could_not_be_leased_leave_no_place_taken(sqlite_url: str) -> None:
+    """Nor do those that could not be given back: others get their turn."""
+    with opened_journal(sqlite_url), closing(Refusing(sqlite_url)) as database:
+        places = Places(1)
+        held = HeldLanes(Journal(database, LEASE_S), Notes(), places, "worker", Clock())  # type: ignore[arg-type]
+        assert places.want(1)
+        with pytest.raises(JournalError):
+            held.take()
+        database.refuses = False
+        assert places.want(2), "waits for ever where the place is still taken"
+        assert held.take()
+        database.refuses = True
+        with pytest.raises(JournalError):
+            held.give_back([2])
+        held.forget_all()
+        assert places.want(3), "waits for ever where the place is still taken"
+
+
+def test_the_wake_up_key_is_removed_before_the_last_look(database_url: str, redis: Redis) -> None:
+    """An event that comes in between is seen by the look, for its own wake-up may have been dropped."""
+    with opened_journal(database_url) as journal:
+        lane = lane_of("default", "cus_1", journal.lane_count)
+
+        class Late(Wakeups):
+            def ended(self, lanes: Collection[int]) -> None:
+                keep(journal, incoming())
+                self.wake(lane)
+                super().ended(lanes)
+
+        wakeups = Late(redis)
+        places = Places(1)
+        held = HeldLanes(journal, wakeups, places, "worker", Clock())
+        places.want(lane)
+        held.take()
+        wakeups.keep([lane])
+
+        assert held.give_back([lane]), "nobody would look: the wake-up was dropped, and the key is gone"
+        assert Queue(QUEUE, connection=redis).count == 0
