@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
@@ -26,7 +25,16 @@ URLS = {"default": "https://clint.example/a"}
 class Delivers:
     """A destination that takes everything at once."""
 
-    def begin(self, url: str, payload: str, key: str, then: Callable[[Answer | None], None], **_more: Any) -> None:
+    def begin(
+        self,
+        url: str,
+        payload: str,
+        idempotency_key: str,
+        then: Callable[[Answer | None], None],
+        *,
+        traceparent: str,
+        may_go: Callable[[], bool],
+    ) -> None:
         """Answer 200."""
         then(Answer(Outcome.DELIVERED, 200, "clint.ok", "", None, 1, ""))
 

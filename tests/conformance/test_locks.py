@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -47,7 +46,16 @@ class Bench:
         self.outbox = Outbox(journal, self, {"default": "https://clint.example/a"}, rules, lambda: NOW_MS)
         self.send()
 
-    def begin(self, url: str, payload: str, key: str, then: Callable[[Answer | None], None], **_more: Any) -> None:
+    def begin(
+        self,
+        url: str,
+        payload: str,
+        idempotency_key: str,
+        then: Callable[[Answer | None], None],
+        *,
+        traceparent: str,
+        may_go: Callable[[], bool],
+    ) -> None:
         """Send nothing, and let the lease's end be the reason."""
         then(None)
 

@@ -65,8 +65,8 @@ class Client:
 def made(client: Client, *, until_ms: int = NOW_MS + 30_000, owed: Owed = OWED) -> attempt.Sent:
     """Make one try under a lease that ends then."""
     lease, sent = Lease(5, "one", 1, until_ms), list[attempt.Sent]()
-    url = "https://clint.example/x"
-    attempt.begin(client, url, owed, lease, sent.append, longest_ms=11_000, clock_ms=lambda: NOW_MS)
+    urls = {OWED.destination: "https://clint.example/x"}
+    attempt.begin(client, urls, owed, lease, sent.append, longest_ms=11_000, clock_ms=lambda: NOW_MS)
     assert len(sent) == 1
     return sent[0]
 
