@@ -325,8 +325,9 @@ def discard(sending: Sending) -> None:
 
 
 def replace_by_replay(sending: Sending) -> None:
-    """Discard the delivery in favour of a replay."""
-    recovery.discard(sending.journal, sending.id, sending.clock(), replaced=True)
+    """Replay the delivery's event, which discards it."""
+    event_id = row_of(sending.journal, sending.id)["event_id"]
+    recovery.replay(sending.journal, event_id, None, sending.clock(), instead_of=sending.id)
 
 
 SENT: list[tuple[str, Sends, tuple[str, ...]]] = [
