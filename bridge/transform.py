@@ -13,6 +13,7 @@ from bridge.errors import ExpressionFailed, NoContact, RequiredMissing, StageErr
 from bridge.mapping import Field, Mapping
 from bridge.mapping.expressions import EvaluationFailed, Expression, evaluate
 from bridge.mapping.parts import Fixed, Template
+from bridge.mapping.texts import first_email
 from bridge.mapping.values import Unreadable, as_number, as_text, is_missing, kind_of
 
 Value = str | int | float | bool
@@ -73,6 +74,9 @@ def _no_contact(mapping: Mapping) -> NoContact:
 def _field_value(mapping: Mapping, field: Field, context: dict[str, Any]) -> Value | None:
     try:
         value = _typed(field, _raw(field, context))
+        if isinstance(value, str) and field.identifies is not None:
+            # Clint finds a contact by one address, and Asaas keeps what was typed: blanks, two addresses in one field.
+            value = (first_email(value) if field.identifies == "email" else None) or value.strip()
     except (EvaluationFailed, Unreadable) as error:
         raise ExpressionFailed(
             f"field {field.key!r}: {error}", where=f"{mapping.path}:{field.line}", mend="mend the field, then replay"

@@ -16,6 +16,7 @@ from bridge.redaction import redact
 from tests.documents import Fence, fences
 
 ROOT = Path(__file__).parents[1] / "mappings"
+DATA = Path(__file__).parent / "data"
 READ = read_directory(ROOT, Known(frozenset({"default"}), frozenset({"default"}), ROOT))
 STARTERS = [one.mapping for one in READ if one.mapping and one.mapping.enabled]
 RESULTS = [result for one in READ if one.mapping for result in run(one.mapping, ROOT)]
@@ -35,6 +36,16 @@ def test_file_lints_clean_with_the_default_destination_alone(read: ReadMapping) 
 def test_case_of_a_shipped_mapping_passes(result: CaseResult) -> None:
     """Every test in every file passes."""
     assert result.passed, (result.problem, result.differences)
+
+
+@pytest.mark.parametrize("path", sorted((DATA / "cases").glob("*.yaml")), ids=lambda path: path.stem)
+def test_case_that_once_failed_passes(path: Path) -> None:
+    """Each file lints without a finding, and each of its tests passes."""
+    read = read_mapping(path.read_text(encoding="utf-8"), path.name, Known(None, None, DATA))
+
+    assert read.mapping is not None
+    assert read.findings == ()
+    assert [one for one in run(read.mapping, DATA) if not one.passed] == []
 
 
 def test_charge_created_paid_overdue_refunded_and_removed_are_covered_once() -> None:

@@ -44,6 +44,12 @@ def _known_values() -> dict[str, Any]:
     return known
 
 
+def documented_values() -> Mapping[str, list[str]]:
+    """Return the values that Asaas documents, by the path of their field."""
+    values: dict[str, list[str]] = _known_values()["values"]
+    return values
+
+
 def kind_of_path(path: Path) -> str | None:
     """Return whether a path leads to a number, a date, a boolean or a text, or None where that is not known."""
     steps = [step for step in path if step != ELEMENT]
@@ -62,7 +68,7 @@ def values_of_path(path: Path) -> tuple[str, ...]:
     """Return the values that Asaas documents for a path; empty where it documents none."""
     if path == ("event",):
         return tuple(EVENTS)
-    return tuple(_known_values()["values"].get(".".join(step for step in path if step != ELEMENT), ()))
+    return tuple(documented_values().get(".".join(step for step in path if step != ELEMENT), ()))
 
 
 def entities_of(events: tuple[str, ...]) -> frozenset[str]:

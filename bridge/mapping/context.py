@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from bridge.mapping.dates import brasilia_day
-from bridge.mapping.derived import DERIVED, derive
+from bridge.mapping.derived import DERIVED, amount, derive
 from bridge.mapping.parts import FETCHABLE
 from bridge.mapping.values import Unreadable, as_decimal
 
@@ -80,6 +79,6 @@ def _fee(entity: dict[str, Any]) -> float | None:
     if any(isinstance(value, (bool, str)) for value in values):
         return None
     try:
-        return float((as_decimal(values[0]) - as_decimal(values[1])).quantize(Decimal("0.01")))
+        return amount(as_decimal(values[0]) - as_decimal(values[1]))
     except (Unreadable, ArithmeticError):
         return None

@@ -51,7 +51,7 @@ def needs_of(names: frozenset[str]) -> frozenset[str]:
 def _net_of_splits(charge: Mapping[str, Any], _plan: Mapping[str, Any], _today: str) -> float:
     net = _number(charge.get("netValue"))
     shares = (_share(part, net, charge) for part in _objects(charge.get("split")))
-    return _amount(net - sum(shares, Decimal(0)))
+    return amount(net - sum(shares, Decimal(0)))
 
 
 def _share(part: Mapping[str, Any], net: Decimal, charge: Mapping[str, Any]) -> Decimal:
@@ -70,12 +70,12 @@ def _share(part: Mapping[str, Any], net: Decimal, charge: Mapping[str, Any]) -> 
 def _refunded_total(charge: Mapping[str, Any], _plan: Mapping[str, Any], _today: str) -> float | None:
     refunds = [_number(one.get("value")) for one in _objects(charge.get("refunds")) if one.get("status") == _DONE]
     if not refunds and charge.get("status") == "REFUNDED":
-        return _amount(_number(charge.get("value")))
-    return _amount(sum(refunds, Decimal(0))) if "refunds" in charge else None
+        return amount(_number(charge.get("value")))
+    return amount(sum(refunds, Decimal(0))) if "refunds" in charge else None
 
 
 def _plan_total(_charge: Mapping[str, Any], plan: Mapping[str, Any], _today: str) -> float:
-    return _amount(_number(plan.get("value")))
+    return amount(_number(plan.get("value")))
 
 
 def _position(charge: Mapping[str, Any], plan: Mapping[str, Any], _today: str) -> str | None:
@@ -98,8 +98,9 @@ def _number(value: Any) -> Decimal:
     return as_decimal(value)
 
 
-def _amount(value: Decimal) -> float:
-    return float(value.quantize(_CENT, ROUND_HALF_UP))
+def amount(value: Decimal) -> float:
+    """Return an amount rounded to cents, half a cent up; a zero without a sign."""
+    return float(value.quantize(_CENT, ROUND_HALF_UP) + 0)
 
 
 _PLAN = frozenset({"installment"})

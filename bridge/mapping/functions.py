@@ -89,9 +89,17 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
                 ("x",),
                 _unless_blank(texts.phone),
                 "Telefone só com dígitos e código do país 55; põe o nono dígito que faltar no celular. "
-                "O que não pode ser um telefone fica vazio.",
+                "O que não é um telefone fica vazio; número de outro país começa com + ou 00.",
                 "phone('(47) 99632-1478')",
                 "5547996321478",
+            ),
+            Function(
+                "first_email",
+                ("x",),
+                texts.first_email,
+                "O primeiro e-mail de um texto que tem vários, sem espaços.",
+                "first_email(' ana@example.com ; bia@example.com')",
+                "ana@example.com",
             ),
             Function("digits", ("x",), texts.digits, "Só os dígitos de um texto.", "digits('01310-000')", "01310000"),
             Function(

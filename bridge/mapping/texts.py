@@ -39,32 +39,41 @@ def digits(value: Any) -> str | None:
 def phone(value: Any) -> str | None:
     """Return a phone as Clint's senders write it: digits with the country code, 5547996321478.
 
-    A text that can't be a phone (no area code, too short) gives None: a mistyped phone must not keep a payment out of
-    the CRM when there is an e-mail. A Brazilian mobile without its ninth digit gets it.
+    A text that is no phone (no area code, too short, digits that no country gives out) gives None: a mistyped phone
+    must not keep a payment out of the CRM when there is an e-mail. A Brazilian mobile without its ninth digit gets it.
     """
-    text = text_of(value).strip()
-    only = re.sub(r"[^0-9]", "", text)
-    international = text.startswith(("+", "00"))
-    if not international and len(only) in (10, 11) and not only.startswith("0"):
-        return f"55{_with_ninth_digit(only)}"
-    if only.startswith("55") and len(only) in (12, 13):
-        return f"55{_with_ninth_digit(only[2:])}"
     import phonenumbers
 
+    text = text_of(value).strip()
+    only = re.sub(r"[^0-9]", "", text)
+    if text.startswith(("+", "00")) or (only.startswith("55") and len(only) in (12, 13)):
+        text = f"+{only.removeprefix('00')}"
     try:
-        number = phonenumbers.parse(f"+{only.removeprefix('00')}" if international else text, "BR")
+        number = phonenumbers.parse(text, "BR")
     except phonenumbers.NumberParseException:
         return None
-    national = str(number.national_number)
     if number.country_code == 55:
-        return f"55{_with_ninth_digit(national)}" if len(national) in (10, 11) else None
-    possible = phonenumbers.is_possible_number(number)
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:] if possible else None
+        national = _with_ninth_digit(str(number.national_number))
+        if len(national) < 10:  # 4004-1234 is dialled without an area code, so no sender reaches it
+            return None
+        number.national_number = int(national)
+    valid = phonenumbers.is_valid_number(number)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:] if valid else None
 
 
 def _with_ninth_digit(national: str) -> str:
     # Since 2016 every Brazilian mobile has nine digits; one of eight that begins with 6 to 9 is an old mobile.
     return f"{national[:2]}9{national[2:]}" if len(national) == 10 and national[2] in "6789" else national
+
+
+def first_email(value: Any) -> str | None:
+    """Return the first e-mail address of a text, which may hold several and names beside them.
+
+    >>> first_email(" Ana <ana@example.com>; bia@example.com ")
+    'ana@example.com'
+    """
+    words = re.split(r"[\s,;|<>()\"\u200b\ufeff]+", text_of(value))
+    return next((word for word in words if "@" in word[1:-1]), None)
 
 
 def cpf_cnpj(value: Any) -> str | None:
@@ -112,9 +121,9 @@ def last_name(value: Any) -> str | None:
 
 
 def cents(value: Any) -> Decimal:
-    """Return an amount rounded to cents, half a cent up."""
+    """Return an amount rounded to cents, half a cent up; a zero without a sign."""
     try:
-        return as_decimal(value).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        return as_decimal(value).quantize(Decimal("0.01"), ROUND_HALF_UP) + 0
     except InvalidOperation:
         raise Unreadable("takes an amount of money, got a number too large for one") from None
 

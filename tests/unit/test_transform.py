@@ -179,6 +179,33 @@ def test_either_identity_is_enough() -> None:
     assert build(mapping, context_of({}, {"email": None, "phone": "4738010919"})) == {"fone": "554738010919"}
 
 
+@pytest.mark.parametrize(
+    ("field", "customer", "value"),
+    [
+        ("email: customer.email", {"email": "ana@example.com "}, "ana@example.com"),
+        ("email: customer.email", {"email": "\u00a0ana@example.com\n"}, "ana@example.com"),
+        ("email: customer.email", {"email": " ana@example.com ; bia@example.com "}, "ana@example.com"),
+        ("email: customer.email", {"email": "ana@example.com,bia@example.com"}, "ana@example.com"),
+        ("email: customer.email", {"email": " sem arroba "}, "sem arroba"),
+        ('chave: {template: " {customer.email} ", is: email}', {"email": "ana@example.com"}, "ana@example.com"),
+        ("telefone: customer.phone", {"phone": " 4733334444 "}, "4733334444"),
+        (
+            "fone: phone(customer.mobilePhone) || phone(customer.phone)",
+            {"mobilePhone": "99", "phone": "1130000000"},
+            "551130000000",
+        ),
+    ],
+)
+def test_identity_is_one_address_without_blanks(field: str, customer: dict[str, Any], value: str) -> None:
+    """Clint compares it as it comes; a list of addresses finds nobody."""
+    read = read_mapping(f"events: [PAYMENT_RECEIVED]\ncontact:\n  {field}\n", "m.yaml", Known(None, None, None))
+    assert read.mapping is not None
+    context = context_of({}, customer)
+
+    assert list(build(read.mapping, context).values()) == [value]
+    assert [seen.value for seen in explain(read.mapping, context)] == [value]
+
+
 def test_explain_never_raises() -> None:
     """Every field is shown: its value, nothing, or its error."""
     mapping = mapping_with(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bridge.mapping.asaas_events import ENTITY_OF_FAMILY, EVENTS, flow_rank
-from bridge.mapping.asaas_labels import BILLING_TYPE_LABELS, STATUS_LABELS, label_of
+from bridge.mapping.asaas_fields import documented_values
+from bridge.mapping.asaas_labels import CHARGEBACK_REASON_LABELS, LABELS, label_of
 
 NAMES = (Path(__file__).parents[2] / "data" / "asaas" / "webhook_event_names.txt").read_text().split()
 
@@ -75,7 +76,34 @@ def test_words_of_asaas_have_portuguese_names(word: str, label: str | None) -> N
     assert label_of(word) == label
 
 
+@pytest.mark.parametrize("path", sorted(documented_values().keys() - {"environment"}))
+def test_every_documented_value_has_a_portuguese_name(path: str) -> None:
+    """Statuses, chargeback reasons, cycles and whatever lint learns next."""
+    assert [word for word in documented_values()[path] if label_of(word) is None] == []
+
+
+def test_chargeback_reasons_are_those_that_asaas_documents() -> None:
+    """All 32, and lint knows the same."""
+    assert len(CHARGEBACK_REASON_LABELS) == 32
+    assert set(documented_values()["payment.chargeback.reason"]) == set(CHARGEBACK_REASON_LABELS)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *("PAYMENT_DELETED", "PAYMENT_OVERDUE", "PAYMENT_RECEIVED_IN_CASH", "PAYMENT_REFUNDED"),
+        *("VALUE_DIVERGENCE_BLOCK", "WALLET_UNABLE_TO_RECEIVE"),
+        *("EXTERNAL_AUTHORIZATION_REFUSED", "PAYMENT_SPLIT_VALIDATION_FAILED"),
+    ],
+)
+def test_cancellation_reason_of_a_split_has_a_portuguese_name(reason: str) -> None:
+    """Asaas adds some without naming them, so lint holds no list of them."""
+    assert label_of(reason)
+
+
 def test_no_word_has_two_meanings() -> None:
-    """A status and a billing type never share a word, so one function can name both."""
-    assert not set(STATUS_LABELS) & set(BILLING_TYPE_LABELS)
-    assert not set(EVENTS) & (set(STATUS_LABELS) | set(BILLING_TYPE_LABELS))
+    """No two tables share a word, so one function can name all; `PAYMENT_DELETED` the reason is the event's."""
+    tables = [EVENTS, *LABELS]
+    words = [word for table in tables for word in table]
+
+    assert sorted({word for word in words if words.count(word) > 1}) == []

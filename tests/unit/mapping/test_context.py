@@ -54,6 +54,15 @@ def test_no_object_hides_a_name_of_the_bridge(entity: str) -> None:
         ({"value": 10.0, "netValue": 8.01}, 1.99),
         ({"value": 0.3, "netValue": 0.1}, 0.2),
         ({"value": 10, "netValue": 10}, 0.0),
+        ({"value": 10, "netValue": 10.01}, -0.01),
+        ({"value": 5, "netValue": 7.5}, -2.5),
+        ({"value": -10, "netValue": -8.01}, -1.99),
+        ({"value": 0, "netValue": 0}, 0.0),
+        ({"value": 1.005, "netValue": 1}, 0.01),
+        ({"value": 1, "netValue": 1.005}, -0.01),
+        ({"value": 1.015, "netValue": 1}, 0.02),
+        ({"value": 1.004, "netValue": 1}, 0.0),
+        ({"value": 1, "netValue": 1.004}, 0.0),
         ({"value": "10", "netValue": 8}, None),
         ({"value": True, "netValue": 8}, None),
         ({"value": 10, "netValue": None}, None),
@@ -64,12 +73,30 @@ def test_no_object_hides_a_name_of_the_bridge(entity: str) -> None:
 )
 def test_fee_is_there_only_where_both_amounts_are_numbers(payment: dict[str, Any], fee: float | None) -> None:
     """The fee is rounded to cents."""
-    assert context_of("payment", payment)["fee"] == fee
+    assert str(context_of("payment", payment)["fee"]) == str(fee)
 
 
-def test_today_is_the_day_in_brasilia() -> None:
-    """At one in the morning in London it is still yesterday there."""
-    assert brasilia_day(datetime(2026, 11, 22, 1, tzinfo=UTC)) == "2026-11-21"
+@pytest.mark.parametrize(
+    ("utc", "day"),
+    [
+        ("2026-11-22T01:00:00", "2026-11-21"),
+        ("2026-11-22T02:59:59.999999", "2026-11-21"),
+        ("2026-11-22T03:00:00", "2026-11-22"),
+        ("2026-11-22T23:59:59", "2026-11-22"),
+        ("2027-01-01T02:59:59", "2026-12-31"),
+        ("2027-01-01T03:00:00", "2027-01-01"),
+        ("2028-03-01T02:59:59", "2028-02-29"),
+        ("2018-11-05T01:59:59", "2018-11-04"),  # summer time, two hours behind
+        ("2018-11-05T02:00:00", "2018-11-05"),
+    ],
+)
+def test_today_is_the_day_in_brasilia(utc: str, day: str) -> None:
+    """The day ends there at three in the morning in London."""
+    assert brasilia_day(datetime.fromisoformat(utc).replace(tzinfo=UTC)) == day
+
+
+def test_today_is_the_day_of_now() -> None:
+    """Where nobody names another."""
     assert build_context("X", "payment", {}, "a", "sandbox", {})["today"] == brasilia_day()
 
 
