@@ -10,8 +10,9 @@ import pytest
 
 from bridge import filtering, transform
 from bridge.mapping import Known, ReadMapping, Severity, read_directory, read_mapping
+from bridge.mapping.asaas_events import entity_key
 from bridge.mapping.context import build_context
-from bridge.mapping_cases import CaseResult, entity_of, parts_of, run
+from bridge.mapping_cases import CaseResult, parts_of, run
 from bridge.redaction import redact
 from tests.documents import Fence, fences
 
@@ -82,8 +83,7 @@ def test_sample_makes_a_flat_payload_or_is_filtered(sample: Path) -> None:
         "customer": json.loads((ROOT / "samples" / "customer_pj.json").read_bytes()),
         "installment": json.loads((ROOT / "samples" / "installment_2x.json").read_bytes()),
     }
-    key, entity = entity_of(envelope)
-    context = build_context(envelope["event"], key, entity, "default", "sandbox", fetched)
+    context = build_context(envelope["event"], entity_key(envelope), envelope, "default", "sandbox", fetched)
     hearing = [one.mapping for one in READ if one.mapping and one.mapping.listens_to(envelope["event"])]
 
     assert hearing

@@ -111,7 +111,7 @@ def play(steps: list[Step], mappings: list[Mapping]) -> tuple[ClintSimulator, di
     payment = dict(PAYMENT)
     for event, status, changes in steps:
         payment |= {"status": status, **changes}
-        context = build_context(event, "payment", payment, "default", "sandbox", {"customer": CUSTOMER})
+        context = build_context(event, "payment", {"payment": payment}, "default", "sandbox", {"customer": CUSTOMER})
         heard = [one for one in mappings if one.listens_to(event) and filtering.decide(one, context).passed]
         assert len(heard) <= 1
         for mapping in heard:

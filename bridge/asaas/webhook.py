@@ -13,7 +13,7 @@ import json
 from typing import Any, NoReturn
 
 from bridge.errors import NotAnEvent
-from bridge.mapping.asaas_events import ENTITY_OF_FAMILY, EVENTS
+from bridge.mapping.asaas_events import entity_key
 from bridge.model import IncomingEvent
 
 MAX_DEPTH = 100
@@ -22,7 +22,6 @@ MAX_DEPTH = 100
 MAX_TEXT = 200
 """Characters of a text that goes into a column of its own; a longer one is replaced by its hash."""
 
-_NOT_ENTITIES = frozenset({"account", "additionalInfo"})
 _CUSTOMER_KEYS = ("customer", "customerId")
 _SUBJECT_WITHOUT_ENTITY = "account"
 
@@ -48,7 +47,7 @@ def parse_event(account: str, body: bytes, received_ms: int) -> IncomingEvent:
     if not isinstance(name, str) or not name.strip():
         got = "none" if name is None else "an empty text" if isinstance(name, str) else type(name).__name__
         raise NotAnEvent(f"the body must have an event name that is a text, got {got}")
-    entity = _entity_of(envelope, name)
+    entity = entity_key(envelope)
     found = envelope.get(entity) if entity else None
     about: dict[str, Any] = found if isinstance(found, dict) else {}
     object_id = _id_text(about.get("id"))
@@ -109,16 +108,6 @@ def _is_deeper(value: object, text: str) -> bool:
         if not level:
             return False
     return True
-
-
-def _entity_of(envelope: dict[str, Any], name: str) -> str:
-    objects = [key for key, value in envelope.items() if isinstance(value, dict) and key not in _NOT_ENTITIES]
-    known = EVENTS.get(name)
-    # The event's own entity first: some events carry a second object, such as the charge beside the instruction.
-    for key in (known.entity if known else "", *ENTITY_OF_FAMILY.values()):
-        if key in objects:
-            return key
-    return objects[0] if objects else ""
 
 
 def _customer_of(about: dict[str, Any]) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from bridge.asaas.webhooks import Webhook
-from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.parts import Mapping
 from bridge.model import NoticeLevel
 from bridge.settings import DEFAULT
@@ -67,9 +66,9 @@ def _split(url: str) -> SplitResult:
 
 
 def needed(mappings: Iterable[Mapping], account: str) -> frozenset[str]:
-    """Return the events that the account's enabled mappings name, families spelled out over the known names."""
+    """Return the events that the account's enabled mappings listen to."""
     listening = [mapping for mapping in mappings if mapping.enabled and mapping.account == account]
-    return frozenset(name for name in EVENTS if any(mapping.listens_to(name) for mapping in listening))
+    return frozenset(name for mapping in listening for name in mapping.event_names)
 
 
 def problems(found: Sequence[Webhook], needed: Collection[str], account: str) -> list[Problem]:

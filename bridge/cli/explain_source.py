@@ -54,5 +54,5 @@ def _seen(invocation: Invocation, event: Row, fetched: dict[str, Any]) -> dict[s
     from bridge.runtime import Runtime
 
     runtime = Runtime(invocation.settings)
-    account, entity = event["account"], json.loads(event["body"]).get(event["entity"]) or {}
-    return build_context(event["name"], event["entity"], entity, account, runtime.environment(account), fetched)
+    account, envelope = event["account"], json.loads(event["body"])
+    return build_context(event["name"], event["entity"], envelope, account, runtime.environment(account), fetched)

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from bridge import mapping_cases
 from bridge.cli import explain_source, mapping_views
 from bridge.cli.mapping_source import json_file, named, read_paths
 from bridge.cli.output import json_option, show_json
 from bridge.errors import UsageError
 from bridge.mapping import Mapping
+from bridge.mapping.asaas_events import entity_key
 from bridge.mapping.context import build_context, references
 from bridge.mapping.parts import FETCHABLE
 from bridge.mapping_cases.explained import explained
@@ -69,10 +69,9 @@ def _context_of_file(path: Path, fetched: dict[str, Any], account: str) -> dict[
     envelope = json_file(path)
     if not isinstance(envelope, dict) or not isinstance(envelope.get("event"), str):
         raise UsageError(f"{path} must be an event as Asaas sends it, an object with `event`, got something else")
-    key, entity = mapping_cases.entity_of(envelope)
     # A body names no environment, but its links do.
-    environment = "sandbox" if "//sandbox.asaas.com/" in json.dumps(entity) else "production"
-    return build_context(envelope["event"], key, entity, account, environment, fetched)
+    environment = "sandbox" if "//sandbox.asaas.com/" in json.dumps(envelope) else "production"
+    return build_context(envelope["event"], entity_key(envelope), envelope, account, environment, fetched)
 
 
 def _say_what_is_missing(chosen: Iterable[Mapping], seen: dict[str, Any]) -> None:

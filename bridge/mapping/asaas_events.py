@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ ENTITY_OF_FAMILY: Mapping[str, str] = MappingProxyType(
         "PIX_AUTOMATIC_RECURRING_ELIGIBILITY": "eligibility",
     }
 )
+
+_SPELLINGS = (("paymentInstruction", "instruction"), ("balance", "balanceData"))
+"""Keys for which Asaas's own documents have two names; the first is the bridge's."""
+_NOT_ENTITIES = frozenset({"account", "additionalInfo"})
 
 # Ranks leave gaps for events that Asaas may document later. Confirmed and received stand after overdue because a late
 # charge is paid after it was overdue; chargebacks stand before refunded because losing one ends in a refund.
@@ -227,6 +232,24 @@ EVENTS: Mapping[str, KnownEvent] = MappingProxyType(
     }
 )
 """Every event name the bridge knows."""
+
+
+def spellings(entity: str) -> tuple[str, ...]:
+    """Return every name of an entity's key, the bridge's first."""
+    return next((names for names in _SPELLINGS if entity in names), (entity,))
+
+
+def entity_key(envelope: Mapping[str, Any]) -> str:
+    """Return the key of the object that an event is about; empty where it carries none."""
+    objects = [key for key, value in envelope.items() if isinstance(value, dict) and key not in _NOT_ENTITIES]
+    name = envelope.get("event")
+    known = EVENTS.get(name) if isinstance(name, str) else None
+    # The event's own entity first: some events carry a second object, such as the charge beside the instruction.
+    for entity in (known.entity if known else "", *ENTITY_OF_FAMILY.values()):
+        for key in spellings(entity):
+            if key in objects:
+                return key
+    return objects[0] if objects else ""
 
 
 def flow_rank(event_name: str) -> int:

@@ -14,7 +14,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from bridge.mapping.asaas_events import ENTITY_OF_FAMILY, EVENTS
+from bridge.mapping.asaas_events import ENTITY_OF_FAMILY, EVENTS, spellings
+from bridge.mapping.context import ENVELOPE
 from bridge.mapping.derived import DERIVED
 from bridge.mapping.findings import did_you_mean
 from bridge.mapping.parts import FETCHABLE, covers
@@ -52,7 +53,7 @@ def documented_values() -> Mapping[str, list[str]]:
 
 def kind_of_path(path: Path) -> str | None:
     """Return whether a path leads to a number, a date, a boolean or a text, or None where that is not known."""
-    steps = [step for step in path if step != ELEMENT]
+    steps = [step for step in _own(path) if step != ELEMENT]
     if len(steps) == 1:
         return _KINDS.get(steps[0])
     fields: Any = known_fields()
@@ -66,31 +67,46 @@ def kind_of_path(path: Path) -> str | None:
 
 def values_of_path(path: Path) -> tuple[str, ...]:
     """Return the values that Asaas documents for a path; empty where it documents none."""
-    if path == ("event",):
+    if path in {("event",), (ENVELOPE, "event")}:
         return tuple(EVENTS)
-    return tuple(documented_values().get(".".join(step for step in path if step != ELEMENT), ()))
+    return tuple(documented_values().get(".".join(step for step in _own(path) if step != ELEMENT), ()))
 
 
-def entities_of(events: tuple[str, ...]) -> frozenset[str]:
-    """Return the keys of the envelopes that the events (or families) of a mapping carry."""
+def _own(path: Path) -> Path:
+    """Return a path with the bridge's name of its object, which the envelope holds too."""
+    if path[:1] == (ENVELOPE,) and len(path) > 1 and spellings(path[1])[0] in ENTITY_OF_FAMILY.values():
+        path = path[1:]
+    return (spellings(path[0])[0], *path[1:]) if path else path
+
+
+def entities_of(events: tuple[str, ...]) -> frozenset[str] | None:
+    """Return the keys of the objects that the events (or families) of a mapping carry, or None where one is new."""
+    if any(not any(covers((event,), known) for known in EVENTS) for event in events):
+        return None
     return frozenset(known.entity for known in EVENTS.values() if covers(events, known.name))
 
 
-def doubt(path: Path, entities: frozenset[str], *, alone: bool = True) -> tuple[str, str] | None:
+def doubt(path: Path, entities: frozenset[str] | None, *, alone: bool = True) -> tuple[str, str] | None:
     """Return a code and a message about a path that gives nothing in these events, or None where it may give some.
 
     `alone` says that the expression has nothing but the path.
     """
+    path = _own(path)
     root = path[0]
     if root in PLAIN_NAMES:
         return _into_a_value(path, 1) if len(path) > 1 else None
     names = {*PLAIN_NAMES, *FETCHABLE, *ENTITY_OF_FAMILY.values(), *known_fields()}
+    if root not in names and root in known_fields()[ENVELOPE]:
+        own = next((f", or {one}.{root}" for one in sorted(entities or ()) if root in known_fields().get(one, ())), "")
+        return "path.unknown_name", f"{root!r} stands in the envelope; write {_written((ENVELOPE, *path))}{own}"
+    if root not in names and entities is None and len(path) > 1:
+        return "path.unknown_name", f"{root!r} is no object that the bridge knows; it is there if the event carries it"
     if root not in names:
         return "path.unknown_name", (
             f"{root!r} is nothing an expression sees{did_you_mean(root, names)}; "
             f"for a fixed text write {f'{{text: {root}}}' if alone else repr(root)}"
         )
-    if root not in FETCHABLE and entities and root not in entities:
+    if root not in {*FETCHABLE, ENVELOPE} and entities and root not in entities:
         return "path.not_in_event", (
             f"{root} is not in these events, which carry {' or '.join(sorted(entities))}; it will always be missing"
         )
@@ -121,6 +137,8 @@ def _into_a_value(path: Path, index: int) -> tuple[str, str] | None:
         return None
     name = path[index - 1]
     hint = f"; write {name}.{rest[0]}, which is fetched from Asaas" if name in FETCHABLE else ""
+    if index == 1 and known_fields()[ENVELOPE].get(name):
+        hint = f"; write {_written((ENVELOPE, *path))}"
     return "path.into_value", f"{_written(path[:index])} is one value and has no {rest[0]!r}{hint}"
 
 

@@ -25,11 +25,14 @@ from bridge.mapping.parts import (
     Route,
     Sample,
     Template,
+    all_names,
     covers,
 )
 from bridge.mapping.values import typed
 
-_FAMILY = re.compile(r"[A-Z][A-Z_]*_\*")
+_FAMILY = re.compile(r"[A-Z][A-Z0-9_]*_\*")
+EVENT_FORM = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*(_\*)?")
+"""An event or a family by its form."""
 # What YAML 1.1 (PyYAML, Ruby, many editors) reads otherwise than it looks.
 _TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"[-+]?0[0-9_]+"), "a number without its zero"),
@@ -40,7 +43,7 @@ _TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 def check_events(events: Iterable[Scalar], findings: Findings) -> tuple[str, ...]:
-    """Return the event names and families that exist; say which do not, and which stand there twice."""
+    """Return the events and families that may come; say which are not known, and which stand there twice."""
     good: list[str] = []
     for scalar in events:
         name = scalar.text
@@ -50,10 +53,15 @@ def check_events(events: Iterable[Scalar], findings: Findings) -> tuple[str, ...
             hint = did_you_mean(name, families or EVENTS)
             words = re.findall(r"[^\s,;]+", name)
             if re.match(r"(?i)(customer|cliente)", name):
-                hint = "; it sends none about customers, so listen to PAYMENT_CREATED"
+                hint = "; Asaas sends none about customers, so listen to PAYMENT_CREATED"
             elif len(words) > 1 and EVENTS.keys() >= set(words):
                 hint = f"; write a list: [{', '.join(words)}]"
-            findings.error(scalar, "events.unknown", f"Asaas has no event {shown(name)}{hint}")
+            if not EVENT_FORM.fullmatch(name):
+                findings.error(scalar, "events.unknown", f"Asaas has no event {shown(name)}{hint}")
+                continue
+            good += [] if name in good else [name]
+            new = "name each new event, so that register subscribes to it" if is_family else "a new one works as it is"
+            findings.warning(scalar, "events.unknown", f"the bridge knows no event {shown(name)} ({new}){hint}")
         elif covers(good, name.removesuffix("*")) or name in good:
             findings.warning(scalar, "events.repeated", f"{name} is named already, alone or by its family; delete it")
         else:
@@ -106,11 +114,14 @@ def check_fields(fields: Iterable[Field], contact: Node, findings: Findings, *, 
 
 def check_routes(routes: Iterable[Route], events: tuple[str, ...], findings: Findings) -> None:
     """Say which route no event of the mapping ever takes."""
-    left = {name for name in EVENTS if covers(events, name)}
+    routes = list(routes)
+    # A family stands for itself too: its next event may come.
+    names = {*all_names(events, *(route.events for route in routes)), *events}
+    left = {name for name in names if covers(events, name)}
     for route in routes:
         taken = {name for name in left if covers(route.events, name)}
         if events and not taken:
-            heard = any(covers(events, name) and covers(route.events, name) for name in EVENTS)
+            heard = any(covers(events, name) and covers(route.events, name) for name in names)
             why = "an earlier route takes its events" if heard else "the mapping does not listen to its events"
             findings.error(route, "route.unreachable", f"no event takes this route: {why}; delete it or change one")
         left -= taken
@@ -150,14 +161,11 @@ def check_cases(cases: Iterable[Case], keys: frozenset[str], root: Path | None, 
 
 def check_overlap(mapping: Mapping, other: Mapping, findings: Findings) -> None:
     """Warn that two mappings send the same event to the same destination; a note where their filters may divide it."""
-    names = dict.fromkeys((*EVENTS, *mapping.events, *other.events))
+    names = all_names(mapping.events, other.events)
     both = [
         name
         for name in names
-        if mapping.listens_to(name)
-        and other.listens_to(name)
-        and not name.endswith("*")
-        and mapping.destination(name) == other.destination(name)
+        if mapping.listens_to(name) and other.listens_to(name) and mapping.destination(name) == other.destination(name)
     ]
     if mapping.account != other.account or mapping.name == other.name or not both:
         return

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.expressions import Expression
 from bridge.mapping.findings import Finding
 from bridge.mapping.operators import Operator
@@ -178,6 +179,11 @@ class Mapping:
         """Say whether the mapping names this event, or its family."""
         return covers(self.events, event_name)
 
+    @property
+    def event_names(self) -> tuple[str, ...]:
+        """Return the events that the mapping listens to, families spelled out, also those the bridge does not know."""
+        return tuple(name for name in all_names(self.events) if covers(self.events, name))
+
     def destination(self, event_name: str) -> str:
         """Return where this event's payload goes."""
         for route in self.routes:
@@ -189,6 +195,12 @@ class Mapping:
     def destinations(self) -> frozenset[str]:
         """Return every destination that the mapping may send to."""
         return frozenset({self.send_to, *(route.send_to for route in self.routes)})
+
+
+def all_names(*patterns: Iterable[str]) -> tuple[str, ...]:
+    """Return every event name that the bridge knows, and those of the patterns that it does not."""
+    named = (name for some in patterns for name in some if not name.endswith("*"))
+    return tuple(dict.fromkeys((*EVENTS, *named)))
 
 
 def covers(patterns: Iterable[str], event_name: str) -> bool:

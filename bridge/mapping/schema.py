@@ -13,6 +13,7 @@ from typing import Any
 from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.cases import SET_PATH
 from bridge.mapping.entries import NAME
+from bridge.mapping.lint import EVENT_FORM
 from bridge.mapping.operators import OPERATORS, Operand
 from bridge.mapping.parts import FETCHABLE
 from bridge.mapping.spec import CONDITION_KINDS, FIELD_SOURCES, TABLES, Key, Shape
@@ -28,7 +29,7 @@ _SCALAR = ["string", "number", "boolean"]
 _TEXT: dict[str, Any] = {"type": _SCALAR, "pattern": "\\S"}
 _EXPRESSION: dict[str, Any] = {"type": "string", "pattern": "\\S"}
 _EVENT: dict[str, Any] = {
-    "anyOf": [{"enum": [*EVENTS, *_FAMILIES]}, {"type": "string", "pattern": r"^[A-Z][A-Z_]*_\*$"}]
+    "anyOf": [{"enum": [*EVENTS, *_FAMILIES]}, {"type": "string", "pattern": f"^{EVENT_FORM.pattern}$"}]
 }
 _OPERANDS: dict[Operand, dict[str, Any]] = {
     Operand.TEXT: {"type": _SCALAR, "minLength": 1},

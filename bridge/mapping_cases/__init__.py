@@ -6,8 +6,7 @@ says so, because at run time the bridge would have fetched it.
 
 from __future__ import annotations
 
-from bridge.mapping_cases.given import entity_of
 from bridge.mapping_cases.reached import Part, parts_of
 from bridge.mapping_cases.running import CaseResult, Difference, run
 
-__all__ = ["CaseResult", "Difference", "Part", "entity_of", "parts_of", "run"]
+__all__ = ["CaseResult", "Difference", "Part", "parts_of", "run"]

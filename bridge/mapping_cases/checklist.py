@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from bridge.mapping import Field, Mapping
-from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.asaas_labels import label_of
 from bridge.mapping.values import as_text
 from bridge.mapping_cases.running import run
@@ -79,7 +78,7 @@ def integrations_of(mappings: Iterable[Mapping]) -> list[dict[str, Any]]:
     """
     found: dict[str, dict[str, list[str]]] = {}
     for mapping in mappings:
-        for name in filter(mapping.listens_to, EVENTS):
+        for name in mapping.event_names:
             found.setdefault(mapping.destination(name), {}).setdefault(name, []).append(mapping.name)
     return [_integration(destination, senders) for destination, senders in found.items()]
 

@@ -124,7 +124,7 @@ def _tests(choices: Choices, mapping: Mapping, event: str, entity: str) -> str:
     own = {key: value for key, value in example[entity].items() if (entity, key) in steps or key == "customer"}
     customer = {key: value for key, value in example["customer"].items() if ("customer", key) in steps}
     fetched = {"customer": customer} if customer else {}
-    context = build_context(event, entity, own, "default", "sandbox", fetched)
+    context = build_context(event, entity, {"event": event, entity: own}, "default", "sandbox", fetched)
     payload = transform.build(mapping, context)
     lines = ["", "tests:", f"  - name: {_quoted(EVENTS[event].label)}", "    given:", f"      event: {event}"]
     lines += [f"      {entity}:", *_pairs(own, 8)]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping as AnyMapping
 from pathlib import Path
 from typing import Any
 
-from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.asaas_events import entity_key
 from bridge.mapping.cases import read_sample
-from bridge.mapping.context import build_context
+from bridge.mapping.context import ENVELOPE, build_context
 from bridge.mapping.parts import Case, Sample
 
 _STEP = re.compile(r"\w+")
-_ENVELOPE = frozenset({"account", "additionalInfo"})
 _OVERRIDES = frozenset({"event", "account", "environment", "today", "fee"})
 
 
@@ -27,36 +25,26 @@ def context_of(case: Case, root: Path) -> dict[str, Any]:
     envelope = read_sample(root, case.given.path) if isinstance(case.given, Sample) else case.given
     if not isinstance(envelope, dict) or not isinstance(envelope.get("event"), str):
         raise CannotRun("given must be an event as Asaas sends it, an object with `event`, got something else")
-    key, entity = entity_of(envelope)
+    key = entity_key(envelope) or "payment"
     fetched = {
         name: read_sample(root, one.path) if isinstance(one, Sample) else one for name, one in case.fetched.items()
     }
-    objects: dict[str, Any] = copy.deepcopy({**fetched, key: entity})
+    objects: dict[str, Any] = copy.deepcopy({**fetched, key: envelope.get(key) or {}, ENVELOPE: envelope})
     overrides: dict[str, Any] = {}
     for path, value in case.set.items():
         _set(objects, overrides, path, value)
-    own = objects.pop(key)
+    name = str(overrides.pop("event", envelope["event"]))
+    envelope = {**objects.pop(ENVELOPE), "event": name, key: objects.pop(key)}
     context = build_context(
-        str(overrides.pop("event", envelope["event"])),
+        name,
         key,
-        own,
+        envelope,
         str(overrides.pop("account", "default")),
         str(overrides.pop("environment", "sandbox")),
         objects,
         today=str(overrides.pop("today", "")) or None,
     )
     return {**context, **overrides}
-
-
-def entity_of(envelope: AnyMapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the key and the object that an event as Asaas sends it is about."""
-    known = EVENTS.get(envelope["event"])
-    names = [known.entity] if known else []
-    for name in [*names, *(name for name in envelope if name not in _ENVELOPE)]:
-        value = envelope.get(name)
-        if isinstance(value, dict):
-            return name, value
-    return "payment", {}
 
 
 def _set(objects: dict[str, Any], overrides: dict[str, Any], path: str, value: Any) -> None:

@@ -70,7 +70,8 @@ def _terms(batch: Batch, decided: Decided) -> list[Term]:
     for plan, said in zip(batch.plans, batch.fetched, strict=True):
         event = plan.event
         if event.id in done:
-            found += search.terms_of_object(event.account, event.object_id, plan.entity)
+            about = plan.envelope.get(event.entity) or {}
+            found += search.terms_of_object(event.account, event.object_id, about)
             customer = said.get("customer") if isinstance(said, dict) else None
             if isinstance(customer, dict):
                 found += search.terms_of_customer(event.account, event.subject, customer)

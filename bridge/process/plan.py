@@ -34,8 +34,8 @@ class Plan:
     event: KeptEvent
     mappings: Sequence[ActiveMapping]
     environment: str
-    entity: dict[str, Any] = field(default_factory=dict)
-    """The event's own object."""
+    envelope: dict[str, Any] = field(default_factory=dict)
+    """The event as Asaas sent it."""
     wanted: dict[str, str] = field(default_factory=dict)
     """What must be fetched from Asaas: name -> id."""
     fault: Exception | None = None
@@ -46,7 +46,7 @@ class Plan:
         event = self.event
         derived = frozenset[str]().union(*(active.mapping.derived for active in self.mappings))
         return build_context(
-            event.name, event.entity, self.entity, event.account, self.environment, fetched, derived=derived
+            event.name, event.entity, self.envelope, event.account, self.environment, fetched, derived=derived
         )
 
     def decide(self, fetched: dict[str, Any]) -> list[NewDelivery]:
@@ -150,7 +150,7 @@ def opened(event: KeptEvent, active: Iterable[ActiveMapping], environment: str) 
     ]
     plan = Plan(event, mappings, environment)
     try:
-        plan.entity = json.loads(event.body).get(event.entity) or {}
+        plan.envelope = json.loads(event.body)
         bare = plan.context({})
         needs = frozenset[str]().union(*(_needs(item, bare) for item in mappings))
         plan.wanted = enrichment.plan(needs, references(bare))

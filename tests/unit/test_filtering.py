@@ -33,7 +33,9 @@ def mapping_with(extra: str, name: str = "m") -> Mapping:
 def context_of(payment: dict[str, Any], event: str = "PAYMENT_RECEIVED") -> dict[str, Any]:
     """Return the context of a payment event of 2026-11-22."""
     customer = {"name": "Cliente Teste", "email": "cliente@example.com"}
-    return build_context(event, "payment", payment, "default", "sandbox", {"customer": customer}, today="2026-11-22")
+    return build_context(
+        event, "payment", {"payment": payment}, "default", "sandbox", {"customer": customer}, today="2026-11-22"
+    )
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -141,7 +143,7 @@ def test_first_takes_the_first_instalment_and_single_charges(payment: dict[str, 
 
 def test_first_passes_events_that_carry_no_charge() -> None:
     """A transfer has no instalments."""
-    context = build_context("TRANSFER_DONE", "transfer", {"id": "x"}, "default", "sandbox", {})
+    context = build_context("TRANSFER_DONE", "transfer", {"transfer": {"id": "x"}}, "default", "sandbox", {})
 
     assert decide(mapping_with("installments: first"), context).passed
 
@@ -174,6 +176,6 @@ def test_once_key_is_none_outside_of_a_plan(extra: str, payment: dict[str, Any])
 
 def test_once_key_is_none_for_events_without_a_charge() -> None:
     """A transfer is in no plan."""
-    context = build_context("TRANSFER_DONE", "transfer", {"id": "x"}, "default", "sandbox", {})
+    context = build_context("TRANSFER_DONE", "transfer", {"transfer": {"id": "x"}}, "default", "sandbox", {})
 
     assert once_key(mapping_with("installments: once"), context) is None

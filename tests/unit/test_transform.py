@@ -25,7 +25,13 @@ def context_of(payment: dict[str, Any], customer: Any = ...) -> dict[str, Any]:
     if customer is ...:
         customer = {"name": "Cliente Teste", "email": "cliente@example.com"}
     return build_context(
-        "PAYMENT_RECEIVED", "payment", payment, "default", "sandbox", {"customer": customer}, today="2026-11-22"
+        "PAYMENT_RECEIVED",
+        "payment",
+        {"payment": payment},
+        "default",
+        "sandbox",
+        {"customer": customer},
+        today="2026-11-22",
     )
 
 

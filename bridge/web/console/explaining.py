@@ -60,10 +60,10 @@ def conditions(
 
 def context_of(runtime: Runtime, event: Row, fetched: dict[str, Any]) -> dict[str, Any]:
     """Return what expressions saw when the event was processed, or see now where it was not."""
-    account, entity = event["account"], json.loads(event["body"]).get(event["entity"]) or {}
+    account, envelope = event["account"], json.loads(event["body"])
     today = brasilia_day(datetime.fromtimestamp(event["processed_ms"] / 1000, UTC)) if event["processed_ms"] else None
     return build_context(
-        event["name"], event["entity"], entity, account, runtime.environment(account), fetched, today=today
+        event["name"], event["entity"], envelope, account, runtime.environment(account), fetched, today=today
     )
 
 

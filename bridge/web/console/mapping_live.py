@@ -13,11 +13,11 @@ from typing import Any
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from bridge import enrichment, mapping_cases
+from bridge import enrichment
 from bridge.errors import BridgeError
 from bridge.journal import reading
 from bridge.mapping import Mapping, ReadMapping, read_mapping, with_overlaps
-from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.asaas_events import EVENTS, entity_key
 from bridge.mapping.asaas_fields import known_fields
 from bridge.mapping.cases import SampleUnreadable, read_sample
 from bridge.mapping.context import build_context, references
@@ -149,27 +149,26 @@ def _context(mapping: Mapping, against: str) -> tuple[dict[str, Any], str]:
     root = frame.runtime().settings.bridge_mappings_dir
     if kind == "sample" and reference:
         envelope = read_sample(root, f"samples/{Path(reference).name}")
-        key, entity = mapping_cases.entity_of(envelope)
-        event = str(envelope["event"])
+        key, event = entity_key(envelope), str(envelope["event"])
     else:
-        event = next((name for name in EVENTS if mapping.listens_to(name)), "PAYMENT_RECEIVED")
-        key = EVENTS[event].entity
-        entity = dict(EXAMPLES.get(key, {}))
+        event = next(iter(mapping.event_names), "PAYMENT_RECEIVED")
+        key = EVENTS[event].entity if event in EVENTS else "payment"
+        envelope = {"event": event, key: dict(EXAMPLES.get(key, {}))}
     customer: Any = EXAMPLES["customer"]
     if (Path(root) / "samples" / "customer_pf.json").exists():
         customer = read_sample(root, "samples/customer_pf.json")
     fetched = {"customer": customer} if key != "customer" else {}
-    return build_context(event, key, entity, mapping.account, "sandbox", fetched), ""
+    return build_context(event, key, envelope, mapping.account, "sandbox", fetched), ""
 
 
 def _of_event(mapping: Mapping, reference: str) -> tuple[dict[str, Any], str]:
     runtime = frame.runtime()
     with runtime.journal.database.read() as connection:
         event = frame.found(reading.find_event(connection, reference))
-    account, entity = event["account"], json.loads(event["body"]).get(event["entity"]) or {}
+    account, envelope = event["account"], json.loads(event["body"])
 
     def seen(fetched: dict[str, Any]) -> dict[str, Any]:
-        return build_context(event["name"], event["entity"], entity, account, runtime.environment(account), fetched)
+        return build_context(event["name"], event["entity"], envelope, account, runtime.environment(account), fetched)
 
     needed = frozenset(FETCHABLE) & (mapping.filter_needs | mapping.field_needs)
     wanted = enrichment.plan(needed, references(seen({})))

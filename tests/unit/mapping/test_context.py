@@ -13,7 +13,9 @@ from bridge.mapping.dates import brasilia_day
 
 def context_of(entity: str, value: dict[str, Any], **fetched: Any) -> dict[str, Any]:
     """Return the context of an event about this object."""
-    return build_context("X", entity, value, "matriz", "production", fetched, today="2026-11-22")
+    return build_context(
+        "X", entity, {"id": "evt_1", entity: value}, "matriz", "production", fetched, today="2026-11-22"
+    )
 
 
 def test_context_holds_the_event_and_what_the_bridge_knows() -> None:
@@ -29,6 +31,7 @@ def test_context_holds_the_event_and_what_the_bridge_knows() -> None:
         "plan_total": None,
         "installment_position": None,
         "days_overdue": None,
+        "envelope": {"id": "evt_1", "payment": {"value": 10, "netValue": 8.01}},
         "payment": {"value": 10, "netValue": 8.01},
         "customer": {"id": "cus_1"},
     }
@@ -39,7 +42,7 @@ def test_own_object_wins_over_a_fetched_one() -> None:
     assert context_of("payment", {"value": 1}, payment={"value": 2})["payment"] == {"value": 1}
 
 
-@pytest.mark.parametrize("entity", ["", "event", "account", "environment", "today", "fee", "days_overdue"])
+@pytest.mark.parametrize("entity", ["", "event", "account", "environment", "today", "fee", "days_overdue", "envelope"])
 def test_no_object_hides_a_name_of_the_bridge(entity: str) -> None:
     """An envelope with odd keys can't change what `account` means."""
     context = context_of(entity, {"x": 1})

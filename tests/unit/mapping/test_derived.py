@@ -30,7 +30,7 @@ def plan() -> dict[str, Any]:
 
 def worked_out(name: str, charge: dict[str, Any], entity: str = "payment", **fetched: Any) -> Any:
     """Return one derived value."""
-    return build_context("X", entity, charge, "default", "sandbox", fetched, today="2026-11-22")[name]
+    return build_context("X", entity, {entity: charge}, "default", "sandbox", fetched, today="2026-11-22")[name]
 
 
 def test_net_of_splits_takes_fixed_and_percentual_shares_off_the_net_value() -> None:
@@ -110,7 +110,7 @@ def test_days_overdue_end_with_the_payment(charge: dict[str, Any], days: int | N
 
 def test_other_events_have_none_of_it() -> None:
     """A transfer has a net value too, and no splits."""
-    found = build_context("X", "transfer", {"netValue": 1}, "default", "sandbox", {}, today="2026-11-22")
+    found = build_context("X", "transfer", {"transfer": {"netValue": 1}}, "default", "sandbox", {}, today="2026-11-22")
 
     assert [found[name] for name in DERIVED] == [None] * len(DERIVED)
 

@@ -108,7 +108,7 @@ def test_advice_that_is_followed_gives_a_mapping_that_works(case: dict[str, Any]
     assert [str(finding) for finding in read.findings] == []
     assert read.mapping is not None
     name = case.get("event", read.mapping.events[0])
-    context = build_context(name, "payment", PAYMENT, "default", "production", FETCHED, today=TODAY)
+    context = build_context(name, "payment", {"payment": PAYMENT}, "default", "production", FETCHED, today=TODAY)
     told = explained(read.mapping, context)
     assert told["outcome"] == "sent", told
     assert told["payload"].items() >= case.get("gives", {}).items()
