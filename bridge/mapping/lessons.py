@@ -82,7 +82,11 @@ MISTAKES: tuple[tuple[str, str, str], ...] = (
     (_WHOLE, "filter: {field: payment.value, atleast: 50}", "O operador se chama `at_least`."),
     (_WHOLE, "filter: {field: payment.value, at_least: cinquenta}", "`at_least` compara números."),
     (_WHOLE, "events: [PAYMENT_OVERDUE]", "A chave está duas vezes no arquivo; fica só uma."),
-    ("contact:\n  email: customer.email\n", "events: [PAYMENT_RECIVED]", "A ponte não conhece esse evento; o lint diz o mais parecido."),
+    (
+        "contact:\n  email: customer.email\n",
+        "events: [PAYMENT_RECIVED]",
+        "A ponte não conhece esse evento; o lint diz o mais parecido.",
+    ),
     (
         "events: [PAYMENT_RECEIVED]\n",
         "contact: {nome: customer.name}",

@@ -32,7 +32,10 @@ def as_events(names: Sequence[str]) -> tuple[str, ...]:
     """Return events or families, each once; raise UsageError where Asaas has none or the menu no field for it."""
     for name in names:
         if not any(covers((name,), known) for known in EVENTS):
-            raise UsageError(f"Asaas has no event {name!r}{did_you_mean(name, EVENTS)}")
+            raise UsageError(
+                f"the menu knows no event {name!r}{did_you_mean(name, EVENTS)}",
+                mend="a new event of Asaas works in a mapping file: copy one of mappings/ and name it there",
+            )
     events = tuple(dict.fromkeys(names))
     if not entity_of(events):
         raise UsageError(

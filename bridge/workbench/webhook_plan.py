@@ -66,9 +66,9 @@ def events_wanted(
     mappings: Iterable[Mapping], source: str, account: str, *, every: bool, account_events: bool
 ) -> frozenset[str]:
     """Return the events to subscribe to; raise UsageError where nothing asks for any."""
-    if every:
-        return frozenset(EVENTS)
     names = needed(mappings, account)
+    if every:
+        return names | EVENTS.keys()
     if account_events:
         names |= {event.name for event in EVENTS.values() if event.family in ACCOUNT_FAMILIES}
     if not names:
@@ -113,7 +113,7 @@ def apply(webhooks: Webhooks, planned: Plan) -> Done:
             )
         except AsaasRejected as error:
             mend = "an account has ten webhooks at most" if wanted.email else "give an address with --email"
-            raise AsaasRejected(error.what, where=error.where, mend=mend) from None
+            raise AsaasRejected(error.what, where=error.where, mend=_new_events(wanted) or mend) from None
         return Done(planned, made, ("made",))
     changes: dict[str, Any] = {}
     if before.url.endswith("/"):
@@ -130,7 +130,16 @@ def apply(webhooks: Webhooks, planned: Plan) -> Done:
         changes["authToken"] = planned.token
     if planned.made_token:
         said.append("a new token")
-    return Done(planned, webhooks.update(before, changes) if changes else before, tuple(said))
+    try:
+        return Done(planned, webhooks.update(before, changes) if changes else before, tuple(said))
+    except AsaasRejected as error:
+        raise AsaasRejected(error.what, where=error.where, mend=_new_events(wanted) or error.mend) from None
+
+
+def _new_events(wanted: Wanted) -> str:
+    """Return what to do about events that the bridge does not know, which Asaas may not have either."""
+    new = ", ".join(sorted(wanted.events - EVENTS.keys()))
+    return f"Asaas may not have {new}; correct the name, or take it out of the mapping" if new else ""
 
 
 def _said(before: Webhook, changes: dict[str, Any]) -> list[str]:

@@ -225,6 +225,21 @@ def test_register_can_have_every_event(commands: Commands, asaas: AsaasSimulator
     assert len(some) == len(EVENTS_OF_MAPPING) + 24
 
 
+def test_register_subscribes_to_a_new_event(commands: Commands, asaas: AsaasSimulator) -> None:
+    """Also with --all; where Asaas does not have it, the name is said, with a webhook and without one."""
+    commands.has_mapping("nova", "events: [LOYALTY_2_EARNED]\ncontact: {email: customer.email}\n")
+    refused = [commands.run("webhook", "register", "--url", PUBLIC)]
+    asaas.webhooks.events.add("LOYALTY_2_EARNED")
+    taken = [commands.run("webhook", "register", "--url", PUBLIC, *more) for more in ((), ("--all",))]
+    subscribed = set(hooks(asaas)[0]["events"])
+    asaas.webhooks.events.remove("LOYALTY_2_EARNED")
+    refused.append(commands.run("webhook", "register", "--yes"))
+
+    assert [said.status for said in (*refused, *taken)] == [1, 1, 0, 0]
+    assert all("Asaas may not have LOYALTY_2_EARNED" in said.err for said in refused)
+    assert subscribed == {*EVENTS, "LOYALTY_2_EARNED"}
+
+
 def test_register_asks_on_a_terminal_before_events_are_lost(commands: Commands, asaas: AsaasSimulator) -> None:
     """A no leaves the webhook as it is; --yes does not ask."""
     commands.run("webhook", "register", "--url", PUBLIC, "--all")

@@ -249,7 +249,7 @@ def test_words_for_completion_come_from_the_tables(console: Console) -> None:
 
     assert "PAYMENT_RECEIVED" in {one["label"] for one in words["events"]}
     assert "phone" in {one["label"] for one in words["functions"]}
-    assert "payment.value" in {one["label"] for one in words["paths"]}
+    assert {"payment.value", "envelope.additionalInfo.splitId"} <= {one["label"] for one in words["paths"]}
     assert "at_least: " in {one["label"] for one in words["operators"]}
 
 
@@ -318,11 +318,13 @@ def test_the_form_says_what_is_wrong(console: Console, wrong: dict[str, object])
 
 
 def test_the_checklist_can_be_copied(console: Console) -> None:
-    """Each key with its tab and an example, each integration with its stage."""
+    """Each key with its tab and an example, each integration with its stage, also for an event without a label."""
     browser = console.operator("pt-BR")
-    browser.post("/mappings/cobranca", text=passing(console), base=newest(console).id)
+    text = passing(console).replace("events: [", "events: [LOYALTY_2_EARNED, ")
+    browser.post("/mappings/cobranca", text=text, base=newest(console).id)
     page = browser.get("/mappings/cobranca/checklist").text
 
+    assert "LOYALTY_2_EARNED" in page
     assert 'data-copy="valor"' in page
     assert "Negócio" in page
     assert "CLINT_WEBHOOK_URL" in page

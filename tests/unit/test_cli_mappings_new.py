@@ -107,7 +107,10 @@ def test_person_may_take_every_default(commands: Commands) -> None:
         ((), "name of the file is missing"),
         (("x",), "no event was said; add --event"),
         (("X", "--event", "PAYMENT_RECEIVED"), "a name has lower case letters, digits, _ and -, got 'X'"),
-        (("x", "--event", "PAYMENT_RECIVED"), "Asaas has no event 'PAYMENT_RECIVED'; did you mean PAYMENT_RECEIVED?"),
+        (
+            ("x", "--event", "PAYMENT_RECIVED"),
+            "the menu knows no event 'PAYMENT_RECIVED'; did you mean PAYMENT_RECEIVED?",
+        ),
         (("x", "--event", "TRANSFER_DONE"), "the menu has fields for charges or for subscriptions"),
         (("x", "--event", "PAYMENT_*", "--event", "SUBSCRIPTION_*"), "the menu has fields for charges or"),
         (("x", "--event", "PAYMENT_*", "--at-least", "dez"), "an amount is a number such as 50 or 129.90, got 'dez'"),

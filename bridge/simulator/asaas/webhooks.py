@@ -49,6 +49,8 @@ class Webhooks:
         self._tries: list[Try] = []
         self._each_nth = 0
         self._offered = 0
+        self.events = set(NAMES)
+        """The events that may be subscribed to; Asaas adds some."""
 
     def create(self, given: dict[str, Any]) -> dict[str, Any]:
         """Register a webhook."""
@@ -139,8 +141,7 @@ class Webhooks:
             raise Missing(webhook_id)
         return queue
 
-    @staticmethod
-    def _check(given: dict[str, Any], *, new: bool) -> None:
+    def _check(self, given: dict[str, Any], *, new: bool) -> None:
         for name in ("name", "url", "sendType", "events"):
             if (new or name in given) and not given.get(name):
                 raise Refusal(f"invalid_{name}", f"O campo {name} deve ser informado.")
@@ -148,7 +149,7 @@ class Webhooks:
             raise Refusal("invalid_url", "A URL informada é inválida.")
         if "sendType" in given and given["sendType"] not in SEND_TYPES:
             raise Refusal("invalid_sendType", "O campo sendType é inválido.")
-        unknown = sorted(set(given.get("events") or []) - NAMES)
+        unknown = sorted(set(given.get("events") or []) - self.events)
         if unknown:
             raise Refusal("invalid_events", f"O evento {unknown[0]} é inválido.")
         problem = token_problem(str(given["authToken"])) if given.get("authToken") else None

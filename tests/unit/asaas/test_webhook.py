@@ -124,17 +124,20 @@ def test_the_entity_is_the_object_of_the_envelope(
     assert (event.entity, event.object_id, event.subject) == (entity, object_id, subject)
 
 
-def test_the_event_name_decides_between_two_known_objects() -> None:
-    """An instruction that comes with its charge is about the instruction."""
-    event = parse(
-        {
-            "event": "PIX_AUTOMATIC_RECURRING_PAYMENT_INSTRUCTION_REFUSED",
-            "payment": {"id": "pay_1"},
-            "paymentInstruction": {"id": "ins_1"},
-        }
-    )
+@pytest.mark.parametrize(
+    ("name", "entity"),
+    [
+        ("PIX_AUTOMATIC_RECURRING_PAYMENT_INSTRUCTION_REFUSED", "paymentInstruction"),
+        ("PIX_AUTOMATIC_RECURRING_PAYMENT_INSTRUCTION_REFUSED", "instruction"),
+        ("BALANCE_VALUE_BLOCKED", "balance"),
+        ("BALANCE_VALUE_BLOCKED", "balanceData"),
+    ],
+)
+def test_the_event_name_decides_between_two_known_objects(name: str, entity: str) -> None:
+    """An instruction that comes with its charge is about the instruction, whichever of its two names Asaas writes."""
+    event = parse({"event": name, "payment": {"id": "pay_1"}, entity: {"id": "ins_1"}})
 
-    assert (event.entity, event.object_id) == ("paymentInstruction", "ins_1")
+    assert (event.entity, event.object_id) == (entity, "ins_1")
 
 
 @pytest.mark.parametrize(

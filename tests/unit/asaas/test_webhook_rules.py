@@ -75,11 +75,12 @@ def test_ours_is_found_by_path() -> None:
 
 
 def test_families_are_spelled_out_over_the_known_names() -> None:
-    """Exactly what the account's enabled mappings name is needed."""
+    """Exactly what the account's enabled mappings name is needed, also what the bridge does not know."""
     found = needed(
         [
             mapping("[PAYMENT_RECEIVED]"),
             mapping("INVOICE_*"),
+            mapping("[LOYALTY_2_EARNED, NEW_FAMILY_*]"),
             mapping("TRANSFER_*", "enabled: false"),
             mapping("BILL_*", "account: matriz"),
         ],
@@ -88,7 +89,7 @@ def test_families_are_spelled_out_over_the_known_names() -> None:
 
     invoices = {name for name in EVENTS if name.startswith("INVOICE_")}
     assert len(invoices) == 8
-    assert found == {"PAYMENT_RECEIVED"} | invoices
+    assert found == {"PAYMENT_RECEIVED", "LOYALTY_2_EARNED"} | invoices
 
 
 @pytest.mark.parametrize(

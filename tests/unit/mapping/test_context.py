@@ -37,6 +37,23 @@ def test_context_holds_the_event_and_what_the_bridge_knows() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "names", [("paymentInstruction", "instruction"), ("balance", "balanceData")], ids=lambda names: names[0]
+)
+def test_object_with_two_names_is_seen_under_both(names: tuple[str, str]) -> None:
+    """Asaas's documents have two; a mapping may write either, whichever comes."""
+    for sent in names:
+        context = context_of(sent, {"id": "x"})
+        assert [context[name] for name in names] == [{"id": "x"}, {"id": "x"}]
+
+
+def test_envelope_points_to_nothing() -> None:
+    """What stands beside the object is not the object's customer."""
+    envelope = {"event": "X", "customer": "cus_2", "payment": {"customer": "cus_1"}}
+
+    assert references(build_context("X", "payment", envelope, "a", "sandbox", {})) == {"customer": "cus_1"}
+
+
 def test_own_object_wins_over_a_fetched_one() -> None:
     """What Asaas said in this event is what the mapping sees."""
     assert context_of("payment", {"value": 1}, payment={"value": 2})["payment"] == {"value": 1}
