@@ -70,6 +70,7 @@ SYNONYMS = {
     "lower": "minuscula minusculas to_lower tolower lowercase",
     "title": "capitalize titulo proper",
     "trim": "strip aparar",
+    "first_email": "primeiro_email",
     "first_name": "primeiro_nome",
     "last_name": "sobrenome",
     "cpf_cnpj": "cpf cnpj documento",

@@ -25,8 +25,8 @@ from bridge.mapping.values import Unreadable, as_decimal
 _NUMBERS = frozenset({"percent", "days_between", "length", "sum", "avg", "abs", "ceil", "floor", "to_number"})
 _AMOUNTS = frozenset({"money", "brl"})
 _TEXTS = _AMOUNTS | {
-    "phone", "digits", "cpf_cnpj", "title", "first_name", "last_name", "upper", "lower", "trim", "replace", "label",
-    "join", "to_string",
+    "phone", "digits", "cpf_cnpj", "title", "first_email", "first_name", "last_name", "upper", "lower", "trim",
+    "replace", "label", "join", "to_string",
 }  # fmt: skip
 _EMPTY: tuple[Any, ...] = (None, False, "", [], {})
 _ORDERS = frozenset({"lt", "lte", "gt", "gte"})

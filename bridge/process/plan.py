@@ -155,7 +155,7 @@ def opened(event: KeptEvent, active: Iterable[ActiveMapping], environment: str) 
         needs = frozenset[str]().union(*(_needs(item, bare) for item in mappings))
         plan.wanted = enrichment.plan(needs, references(bare))
     except Exception as error:  # noqa: BLE001 (each mapping's delivery says so, and the log of each has the details)
-        plan.fault = error
+        plan.fault, plan.envelope = error, {}
     return plan
 
 
