@@ -37,7 +37,7 @@ def send_test(context: click.Context) -> None:
 @click.pass_obj
 def list_alerts(invocation: Invocation, as_json: bool) -> None:
     """List the problems that last, with how often people were told of them."""
-    from bridge.cli.event_views import with_times
+    from bridge.cli.output import with_times
     from bridge.journal import alerts as journal
 
     with invocation.journal.database.read() as connection:

@@ -71,7 +71,7 @@ def deliveries() -> None:
 @click.pass_obj
 def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **wanted: Any) -> None:
     """List deliveries, newest first, with their state and reason."""
-    from bridge.cli.event_views import with_times
+    from bridge.cli.output import with_times
     from bridge.cli.wording import delivery_brief
     from bridge.journal import reading
     from bridge.runtime import clock_ms

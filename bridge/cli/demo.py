@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 import httpx
 
-from bridge.cli.processes import check_free
+from bridge.cli.local import check_free
 from bridge.cli.root import NO
 from bridge.errors import JournalError
 

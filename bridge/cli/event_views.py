@@ -5,31 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from bridge.cli.output import ago, count, moment, plain
+from bridge.cli.output import ago, count, moment, plain, with_times
 from bridge.cli.wording import delivery_said
 from bridge.delivery import dead_letter
 from bridge.journal.people import FORGOTTEN
 from bridge.journal.reading import Row
-from bridge.mapping.dates import BRASILIA
 from bridge.model import FINISHED, DeliveryState, EventState, Origin
 from bridge.recovery.preview import Outcome, Preview, Unheard
 
 _WANTS_A_PERSON = frozenset({DeliveryState.DEAD, DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.STALE})
-
-
-def with_times(row: Mapping[str, Any]) -> Row:
-    """Return a row with each time also as people and other programs read it."""
-    times = {
-        f"{name.removesuffix('_ms')}_at": datetime.fromtimestamp(value / 1000, UTC).astimezone(BRASILIA).isoformat()
-        for name, value in row.items()
-        if name.endswith("_ms") and name != "duration_ms" and value is not None
-    }
-    return {**row, **times}
 
 
 def event_data(event: Row, deliveries: Sequence[tuple[Row, list[Row]]], now_ms: int) -> dict[str, Any]:

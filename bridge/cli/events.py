@@ -51,7 +51,8 @@ def events() -> None:
 @click.pass_obj
 def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as_json: bool, **wanted: Any) -> None:
     """List events, newest first, with what became of them."""
-    from bridge.cli.event_views import verdicts, with_times
+    from bridge.cli.event_views import verdicts
+    from bridge.cli.output import with_times
     from bridge.journal import reading
     from bridge.runtime import clock_ms
 

@@ -21,7 +21,6 @@ from typing import Self
 import httpx
 
 from bridge.cli.database import upgraded
-from bridge.cli.processes import check_free
 from bridge.cli.supervise import Child, Supervisor
 from bridge.errors import NotStarted, PortTaken, RedisNotStarted
 from bridge.http import nobody
@@ -193,3 +192,23 @@ def _free_port(taken: Sequence[int]) -> int:
             port = int(probe.getsockname()[1])
         if port not in taken:
             return port
+
+
+def check_free(host: str, port: int) -> None:
+    """Raise PortTaken where another process listens there."""
+    listen(host, port).close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there; raise PortTaken where that can't be."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # A name such as localhost may have both: IPv4 comes first.
+        family, _, _, _, address = min(found, key=lambda one: one[0] == socket.AF_INET6)
+        # Every address of IPv6 is every one of IPv4, too.
+        return socket.create_server(address, family=family, dualstack_ipv6=host == "::")
+    except OSError as error:
+        raise PortTaken(
+            f"port {port} of {host} can't be bound: {(error.strerror or str(error)).partition(' (')[0].lower()}",
+            mend="choose another with --port or PORT, or end what listens there",
+        ) from error

@@ -24,7 +24,7 @@ def notices() -> None:
 @click.pass_obj
 def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool) -> None:
     """List the open notices with what mends them."""
-    from bridge.cli.event_views import with_times
+    from bridge.cli.output import with_times
     from bridge.journal import notices as journal
     from bridge.runtime import clock_ms
 

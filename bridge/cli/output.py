@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -115,3 +115,13 @@ def count(number: int, one: str, many: str | None = None) -> str:
     ('1 event', '2 deliveries')
     """
     return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def with_times(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with each time also as people and other programs read it."""
+    times = {
+        f"{name.removesuffix('_ms')}_at": datetime.fromtimestamp(value / 1000, UTC).astimezone(BRASILIA).isoformat()
+        for name, value in row.items()
+        if name.endswith("_ms") and name != "duration_ms" and value is not None
+    }
+    return {**row, **times}

@@ -7,7 +7,6 @@ version's is not, since only `bridge db upgrade` ends that.
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 import threading
 from importlib.util import find_spec
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge import logs
+from bridge.cli.local import listen
 from bridge.cli.root import Invocation
-from bridge.errors import JournalError, JournalNotMigrated, PortTaken, SealBroken, SettingsError
+from bridge.errors import JournalError, JournalNotMigrated, SealBroken, SettingsError
 from bridge.logs import logger
 from bridge.settings import Settings
 from bridge.settings.parsing import host as bare_host
@@ -143,23 +143,3 @@ def _register_when_there(runtime: Runtime, stopping: threading.Event) -> None:
             for name in resumed:
                 log.info("destination.resumed", destination=name, reason="its URL is new")
             return
-
-
-def check_free(host: str, port: int) -> None:
-    """Raise PortTaken where another process listens there."""
-    listen(host, port).close()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there; raise PortTaken where that can't be."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        # A name such as localhost may have both: IPv4 comes first.
-        family, _, _, _, address = min(found, key=lambda one: one[0] == socket.AF_INET6)
-        # Every address of IPv6 is every one of IPv4, too.
-        return socket.create_server(address, family=family, dualstack_ipv6=host == "::")
-    except OSError as error:
-        raise PortTaken(
-            f"port {port} of {host} can't be bound: {(error.strerror or str(error)).partition(' (')[0].lower()}",
-            mend="choose another with --port or PORT, or end what listens there",
-        ) from error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.processes import check_free
+from bridge.cli.local import check_free
 from bridge.cli.root import Invocation
 from bridge.errors import SettingsError
 from bridge.settings import DEFAULT, Settings

@@ -15,6 +15,10 @@ REMEMBERED = 1_024
 """Pairs of address and header whose verdict is kept: Asaas has a handful."""
 
 
+FOR_PROGRAMS: dict[str, str] = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+"""The headers of an answer to a program, which needs no policy for pages."""
+
+
 class Callers:
     """The rules of one process."""
 

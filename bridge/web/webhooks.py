@@ -18,8 +18,7 @@ from bridge.failpoints import reached
 from bridge.journal.door import NEW_TOKEN, OLD_TOKEN
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT
-from bridge.web.callers import Callers
-from bridge.web.console.headers import FOR_PROGRAMS
+from bridge.web.callers import FOR_PROGRAMS, Callers
 from bridge.web.refusals import Refusals
 
 if TYPE_CHECKING:

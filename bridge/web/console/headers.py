@@ -6,6 +6,7 @@ import secrets
 
 from flask import Response, current_app, g, request
 
+from bridge.web.callers import FOR_PROGRAMS
 from bridge.web.console.sessions import PROGRAMS, over_https
 
 POLICY = {
@@ -19,9 +20,6 @@ POLICY = {
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
 }
-
-FOR_PROGRAMS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-"""What an answer to a program has: it needs no more than to take it for what it is."""
 
 
 def style_nonce() -> str:
