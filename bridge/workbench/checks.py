@@ -18,6 +18,7 @@ from bridge.asaas.webhook_rules import Problem
 from bridge.http import check_url
 from bridge.mapping import Mapping, ReadMapping, Severity
 from bridge.model import NoticeLevel
+from bridge.queueing.wakeups import refused_certificate
 from bridge.settings import Account, Settings, variable
 
 
@@ -214,6 +215,15 @@ def door(name: str, status: int | None) -> Check:
         mend = "start the bridge again with the environment of this command, or mend the address"
         return Check(name, "what answers there does not know the account, got 404", State.WRONG, mend, "door.account")
     return Check(name, f"what answers there is not the bridge, got {status}", State.WRONG, mend, "door.away")
+
+
+def redis(error: BaseException) -> Check:
+    """Judge a Redis that gave this error."""
+    if refused := refused_certificate(error):
+        mend = "where nobody can stand between, as with Heroku's own Redis, add ?ssl_cert_reqs=none to REDIS_URL"
+        return Check("redis", f"its certificate is refused: {refused}", State.WRONG, mend, "redis.certificate")
+    mend = "start it, or mend REDIS_URL; events are kept meanwhile and delivered once it is back"
+    return Check("redis", f"does not answer, got {type(error).__name__}", State.WRONG, mend, "redis")
 
 
 def disk(where: str, free: int) -> Check:

@@ -96,8 +96,7 @@ def _redis(runtime: Runtime) -> Check:
     try:
         runtime.redis.ping()
     except RedisError as error:
-        mend = "start it, or mend REDIS_URL; events are kept meanwhile and delivered once it is back"
-        return Check("redis", f"does not answer, got {type(error).__name__}", State.WRONG, mend, "redis")
+        return checks.redis(error)
     return Check("redis", "answers")
 
 
