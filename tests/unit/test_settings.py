@@ -231,6 +231,15 @@ def test_a_misspelt_variable_is_refused(name: str, close: str) -> None:
     assert problems(**{name: "x"}) == (f"{name} is not a setting of the bridge; did you mean {close}?",)
 
 
+@pytest.mark.parametrize("name", ["BRIDGE_PASSWORD", "BRIDGE_VIEWER_PASSWORD"])
+def test_a_hash_that_a_shell_cut_is_refused(name: str) -> None:
+    """Without quotes its salt is a variable of the shell's, and nobody could sign in."""
+    (problem,) = problems(**{name: "scrypt:32768:8:1"})
+
+    assert problem.startswith(f"{name} must be the whole hash in single quotes")
+    assert Settings.from_env({name: "scrypt:32768:8:1$salt$hash"}).values[name] == "scrypt:32768:8:1$salt$hash"
+
+
 KUBERNETES = (Path(__file__).parents[1] / "data" / "cases" / "kubernetes_service_links.env").read_text()
 
 
