@@ -6,6 +6,7 @@ own token and a body that is no event, so that nothing is kept.
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sqlite3
@@ -24,6 +25,7 @@ from bridge.asaas.webhook_rules import needed, ours, problems
 from bridge.asaas.webhooks import Webhooks
 from bridge.errors import BridgeError
 from bridge.journal import Journal, door, notices, rounds
+from bridge.journal.migrate import current, head
 from bridge.mapping import Known, Mapping, read_directory
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT, Account
@@ -45,6 +47,7 @@ def examine(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterator[C
     yield Check("versions", f"bridge {__version__}, Python {platform.python_version()}, {_machine()}")
     yield from checks.failpoint(settings)
     yield checks.console(settings)
+    yield from checks.proxies(os.environ)
     yield from _journal(open_journal, runtime.clock_ms)
     yield _redis(runtime)
     yield from checks.alerts(sending.check(settings.bridge_alert_urls) if settings.bridge_alert_urls else [])
@@ -68,13 +71,14 @@ def _machine() -> str:
 def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -> Iterator[Check]:
     try:
         journal = open_journal()
+        schema = current(journal.database)
         with journal.database.read() as connection:
             told = notices.unmended(connection)
             late = rounds.late_tasks(connection, clock_ms())
     except BridgeError as error:
         yield Check("journal", error.what, State.WRONG, error.mend or "is the database of DATABASE_URL up?", "journal")
         return
-    yield Check("journal", journal.database.place)
+    yield checks.schema(journal.database.place, schema, head())
     if late:
         todo = "is `bridge sweeper` running? its log says why (task.failed)"
         yield Check("tasks", f"late: {', '.join(late)}", State.WARNING, todo, "task.failing")
