@@ -241,7 +241,14 @@ def schema(place: str, found: str | None, head: str) -> Check:
     return Check("journal", f"{place}, of a newer version: schema {found}", State.WARNING, mend, "journal.newer")
 
 
-def redis(error: BaseException) -> Check:
+def redis(version: str) -> Check:
+    """Judge a Redis that answers, by its name and version."""
+    is_old = re.match(r"Redis [1-6]\.", version) is not None
+    mend = "install a newer redis-server or valkey-server when you can: this one lacks later security fixes"
+    return Check("redis", version, mend=mend if is_old else "", code="redis.old" if is_old else "")
+
+
+def redis_away(error: BaseException) -> Check:
     """Judge a Redis that gave this error."""
     if refused := refused_certificate(error):
         mend = "where nobody can stand between, as with Heroku's own Redis, add ?ssl_cert_reqs=none to REDIS_URL"

@@ -6,6 +6,7 @@ own token and a body that is no event, so that nothing is kept.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -14,9 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import httpx
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from bridge import __version__
 from bridge.alerting import sending
@@ -27,6 +29,7 @@ from bridge.errors import BridgeError
 from bridge.journal import Journal, door, notices, rounds
 from bridge.journal.migrate import current, head
 from bridge.mapping import Known, Mapping, read_directory
+from bridge.queueing.embedded import find_server, version_of
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT, Account
 from bridge.workbench import checks
@@ -96,11 +99,17 @@ def _tokens_used(open_journal: Callable[[], Journal], account: Account) -> tuple
 
 def _redis(runtime: Runtime) -> Check:
     if not runtime.settings.redis_url:
-        return Check("redis", "REDIS_URL is unset: `bridge up` starts its own, the other commands need one")
+        program = find_server()
+        own = f"starts its own, {version_of(program)} ({program})" if program else "finds none to start"
+        return Check("redis", f"REDIS_URL is unset: `bridge up` {own}; the other commands need one")
     try:
         runtime.redis.ping()
+        with contextlib.suppress(ResponseError):  # a server may keep INFO to itself
+            told = cast("dict[str, str]", runtime.redis.info("server"))
+            valkey = told.get("valkey_version")
+            return checks.redis(f"Valkey {valkey}" if valkey else f"Redis {told['redis_version']}")
     except RedisError as error:
-        return checks.redis(error)
+        return checks.redis_away(error)
     return Check("redis", "answers")
 
 

@@ -59,6 +59,17 @@ def test_a_proxy_of_the_environment_is_said_to_be_ignored(name: str) -> None:
     assert all("secret" not in check.value + check.mend for check in found)
 
 
+@pytest.mark.parametrize(
+    ("version", "code"),
+    [("Redis 6.2.14", "redis.old"), ("Redis 5.0.3", "redis.old"), ("Redis 7.2.4", ""), ("Valkey 8.0.1", "")],
+)
+def test_an_old_redis_is_noted(version: str, code: str) -> None:
+    """It works, so that it is no warning."""
+    check = checks.redis(version)
+
+    assert (check.value, check.state, check.code, bool(check.mend)) == (version, State.FINE, code, bool(code))
+
+
 def test_a_key_that_no_mapping_needs_may_be_missing() -> None:
     """Then only the set-up and the watch are lost."""
     assert checks.key(Account("default"), "", [mapping("enabled: false")]).state is State.WARNING
