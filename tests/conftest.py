@@ -26,7 +26,7 @@ from tests.turns import pytest_collection_modifyitems, pytest_runtest_protocol
 __all__ = ["pytest_collection", "pytest_collection_modifyitems", "pytest_runtest_protocol"]
 
 _OURS = ("BRIDGE_", "ASAAS_", "CLINT_")
-_OURS_EXACTLY = frozenset({"DATABASE_URL", "REDIS_URL", "PORT"})
+_OURS_EXACTLY = frozenset({"DATABASE_URL", "REDIS_URL", "PORT", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"})
 
 
 def pytest_configure() -> None:

@@ -18,6 +18,7 @@ KNOWN = Known(frozenset({"default", "matriz"}), frozenset({"default", "vencidas"
 FOREIGN = frozenset(
     {
         "cp",
+        "sudo",
         "set",
         ".",
         "cloudflared",

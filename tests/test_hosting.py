@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,43 @@ def test_services_are_closed() -> None:
         assert name == "web" or service["healthcheck"] == {"disable": True}
     opened = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert opened == ["127.0.0.1:8000:8000"]
+
+
+def test_a_buildpack_finds_the_project_and_its_python() -> None:
+    """Heroku's refuses a repository without requirements.txt; the Python is the image's."""
+    assert (ROOT / "requirements.txt").read_text() == ".\n"
+    assert f"FROM python:{(ROOT / '.python-version').read_text().strip()}-slim" in DOCKERFILE
+
+
+@pytest.mark.parametrize(
+    ("url", "more"),
+    [
+        ("rediss://:p@ec2-1-2-3-4.compute-1.amazonaws.com:7050", "?ssl_cert_reqs=none"),
+        ("rediss://:p@ec2-1-2-3-4.compute-1.amazonaws.com:7050?db=1", ""),
+        ("redis://:p@ec2-1-2-3-4.compute-1.amazonaws.com:7050", ""),
+        ("rediss://:p@master.x.cache.amazonaws.com:6379", ""),
+        ("rediss://:p@redis.example:6379", ""),
+        ("", ""),
+    ],
+)
+def test_only_the_redis_of_heroku_goes_without_a_check(url: str, more: str) -> None:
+    """Its certificate is signed by nobody; every other one is checked."""
+    script = '. ./.profile; printf %s "$REDIS_URL"'
+    done = subprocess.run(
+        ["bash", "-euc", script], env={"REDIS_URL": url}, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == url + more
+
+
+def test_a_host_that_reads_no_procfile_is_told_its_commands() -> None:
+    """The example of fly.toml has each process and the release line."""
+    (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "hosting.md").read_text(), re.DOTALL)
+    fly = tomllib.loads(example)
+    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+
+    assert fly["deploy"]["release_command"] == lines.pop("release")
+    assert fly["processes"] == {name: line.replace(" --host 0.0.0.0", "") for name, line in lines.items()}
 
 
 def test_settings_named_for_a_host_exist() -> None:

@@ -82,6 +82,10 @@ _TABLE: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("O webhook está sem token no Asaas", _REGISTER_PT),
         ("The webhook has no token at Asaas", _REGISTER_EN),
     ),
+    "webhook.version": (
+        ("O webhook usa outra versão da API", "Rode `bridge webhook remove` e depois `bridge webhook register`."),
+        ("The webhook has another API version", "Run `bridge webhook remove`, then `bridge webhook register`."),
+    ),
     "webhook.slash": (
         ("A URL do webhook no Asaas termina em barra", _REGISTER_PT),
         ("The webhook's URL at Asaas ends in a slash", _REGISTER_EN),

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from bridge.asaas.webhooks import Webhook
+from bridge.asaas.webhooks import API_VERSION, Webhook
 from bridge.mapping.parts import Mapping
 from bridge.model import NoticeLevel
 from bridge.settings import DEFAULT
@@ -93,6 +93,8 @@ def problems(found: Sequence[Webhook], needed: Collection[str], account: str) ->
         if not webhook.has_token:
             what = "the webhook has no token, so the bridge refuses what it posts"
             said.append(Problem("webhook.token", NoticeLevel.ERROR, what, register))
+        if webhook.api_version != API_VERSION:
+            said.append(of_version(webhook, account))
         if webhook.url.endswith("/"):
             what = f"the webhook's URL ends in a slash, got {webhook.url}"
             said.append(Problem("webhook.slash", NoticeLevel.WARNING, what, register))
@@ -104,6 +106,14 @@ def problems(found: Sequence[Webhook], needed: Collection[str], account: str) ->
         what = f"{len(found)} webhooks lead to the bridge, and it keeps only one arrival of each event"
         said.append(Problem("webhook.several", NoticeLevel.WARNING, what, "see: bridge webhook status"))
     return said
+
+
+def of_version(webhook: Webhook, account: str) -> Problem:
+    """Return that a webhook posts events in a form that the door does not read."""
+    what = f"the webhook's API version must be {API_VERSION}, and Asaas can't change it, got {webhook.api_version}"
+    of = "" if account == DEFAULT else f" --account {account}"
+    mend = f"run: bridge webhook remove{of}, then: bridge webhook register{of} --url PUBLIC_URL"
+    return Problem("webhook.version", NoticeLevel.ERROR, what, mend)
 
 
 RETENTION_DAYS = 14
@@ -132,6 +142,7 @@ CODES = (
     "webhook.interrupted",
     "webhook.penalised",
     "webhook.token",
+    "webhook.version",
     "webhook.slash",
     "webhook.events",
     "webhook.several",

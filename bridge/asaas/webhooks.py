@@ -18,6 +18,8 @@ NAME = "asaas-clint-bridge"
 """What Asaas's list of webhooks calls one that the bridge made."""
 
 SEND_TYPES = ("SEQUENTIALLY", "NON_SEQUENTIALLY")
+API_VERSION = 3
+"""The form of events that the door reads; Asaas lets nobody change it in a webhook."""
 _PAGE = 100
 
 
@@ -37,6 +39,7 @@ class Webhook:
     penalised: int
     """Events that failed and wait longer and longer."""
     events: tuple[str, ...]
+    api_version: int = API_VERSION
 
 
 class Api(Protocol):
@@ -87,7 +90,7 @@ class Webhooks:
             "url": url,
             "enabled": True,
             "interrupted": False,
-            "apiVersion": 3,
+            "apiVersion": API_VERSION,
             "authToken": token,
             "sendType": send_type,
             "events": sorted(events),
@@ -139,6 +142,7 @@ def _webhook(item: Mapping[str, Any]) -> Webhook:
         return str(item.get(name) or "")
 
     events = item.get("events")
+    version = item.get("apiVersion")
     penalised = item.get("penalizedRequestsCount")
     return Webhook(
         id=text("id"),
@@ -152,4 +156,5 @@ def _webhook(item: Mapping[str, Any]) -> Webhook:
         has_token=bool(item.get("hasAuthToken", True)),
         penalised=penalised if isinstance(penalised, int) else 0,
         events=tuple(str(name) for name in events) if isinstance(events, list) else (),
+        api_version=version if isinstance(version, int) else API_VERSION,
     )

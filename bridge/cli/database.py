@@ -119,9 +119,12 @@ def _sqlite(invocation: Invocation, instead: str) -> Path:
 def upgraded(database: Database) -> str:
     """Bring the schema to this version and return what was done, in words."""
     from bridge.journal import upgrade
+    from bridge.journal.migrate import head
 
     before, after = upgrade(database)
     where = f"journal {database.place}"
+    if before == after != head():
+        return f"{where}: schema {after} of a newer version, on which this one works too; nothing to do"
     if before == after:
         return f"{where}: schema {after}, nothing to do"
     return f"{where}: schema {before or 'none'} -> {after}"

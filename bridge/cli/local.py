@@ -70,6 +70,7 @@ class LocalBridge:
         with ExitStack() as starting:
             if not self.settings.redis_url:
                 self._redis = starting.enter_context(EmbeddedRedis(self.settings.bridge_data_dir / "redis"))
+                self._notice(f"Redis of its own: {self._redis.server}")
                 self._environ["REDIS_URL"] = self._redis.url
                 self.settings = Settings.from_env(self._environ)
             self._prepare_journal()

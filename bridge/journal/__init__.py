@@ -11,11 +11,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from bridge.errors import JournalNotMigrated
-from bridge.journal import events, keys
+from bridge.journal import events, keys, migrate
 from bridge.journal.database import Database, is_away
 from bridge.journal.lanes import Lanes, Lease
-from bridge.journal.migrate import is_current, upgrade
+from bridge.journal.migrate import upgrade
 from bridge.journal.schema import meta
 from bridge.model import IncomingEvent, lane_of
 
@@ -42,13 +41,12 @@ class Journal:
         return self._lane_count
 
     def check(self) -> None:
-        """Raise JournalNotMigrated where the schema is not this version's, JournalError where it can't be read.
+        """Raise JournalNotMigrated where this version can't work on the schema, JournalError where it can't be read.
 
         Raises SealBroken where the journal is encrypted and its key is not there.
         """
-        if not is_current(self.database):
-            raise JournalNotMigrated(mend="run: bridge db upgrade")
         with self.database.read() as connection:
+            migrate.check(connection)
             keys.check({row.key: row.value for row in connection.execute(select(meta))}, self.database.keyring)
 
     def append(self, batch: Sequence[IncomingEvent], *, next_in_turn: bool = False) -> list[tuple[int, events.Kept]]:

@@ -9,15 +9,21 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, delete, insert, inspect, select, text
 
+from bridge.errors import JournalNotMigrated
 from bridge.failpoints import reached
 from bridge.journal.database import Database
+from bridge.journal.schema import meta
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 _SCRIPTS = Path(__file__).parent / "migrations"
+RUNS_FROM = "0013"
+"""The version that this schema can still be worked on by, named by its newest revision. A migration that takes away or
+changes what that version uses raises it."""
+_RUNS_FROM_KEY = "runs_from"
 _ADVISORY_LOCK = 7_205_759  # any number of our own: one migration at a time on PostgreSQL
 
 
@@ -48,13 +54,30 @@ def _current(connection: Connection) -> str | None:
     return found
 
 
-def is_current(database: Database) -> bool:
-    """Return whether the schema is this version's."""
-    return current(database) == head()
+def check(connection: Connection) -> None:
+    """Raise JournalNotMigrated where this version can't work on the schema, which may be a newer version's."""
+    found = _current(connection)
+    if found is None or found < head():
+        raise JournalNotMigrated(mend="run: bridge db upgrade")
+    if found > head():
+        _check_newer(connection, found)
+
+
+def _check_newer(connection: Connection, found: str) -> None:
+    least = connection.scalar(select(meta.c.value).where(meta.c.key == _RUNS_FROM_KEY))
+    if least is None or least > head():
+        raise JournalNotMigrated(
+            "a newer version of the bridge changed the journal's schema so that this one can't work on it: "
+            f"this one knows {head()}, got {found}",
+            mend="nothing was changed; install the newer version again (docs/hosting.md, Going back)",
+        )
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Migrate to the newest schema; return the revisions before and after."""
+    """Migrate to the newest schema; return the revisions before and after.
+
+    A newer version's schema is left as it is. Raises JournalNotMigrated where this version can't work on it.
+    """
     from alembic import command
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -65,10 +88,15 @@ def upgrade(database: Database) -> tuple[str | None, str]:
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
         before = _current(connection)
+        if before is not None and before > head():
+            _check_newer(connection, before)
+            return before, before
         reached("migration.before_steps")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         after = _current(connection) or ""
+        connection.execute(delete(meta).where(meta.c.key == _RUNS_FROM_KEY))
+        connection.execute(insert(meta).values(key=_RUNS_FROM_KEY, value=RUNS_FROM))
         reached("migration.before_commit")
     reached("migration.after_commit")
     return before, after

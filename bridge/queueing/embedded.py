@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -57,6 +58,13 @@ def find_server() -> Path | None:
     return bundled if bundled.is_file() else None
 
 
+def version_of(program: Path) -> str:
+    """Return a server program's name and version, such as `Redis 7.2.4`; its name alone where it says none."""
+    said = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    found = re.match(r"(\w+) server v=([\w.]+)", said.stdout)
+    return f"{found[1]} {found[2]}" if found else program.name
+
+
 def bound_to_parent(command: list[str], signal_number: int = signal.SIGTERM) -> list[str]:
     """Return the command so that it gets the signal when the thread that starts it ends (on Linux; elsewhere it stays).
 
@@ -75,6 +83,8 @@ class EmbeddedRedis:
         self._password = secrets.token_urlsafe(24)
         self._port: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self.server = ""
+        """What was started, with its version and its program, once it has started."""
 
     @property
     def url(self) -> str:
@@ -105,6 +115,7 @@ class EmbeddedRedis:
             self._port = fixed or _free_port()
             self._launch(program)
             if self._answers(deadline_s):
+                self.server = f"{version_of(program)} ({program})"
                 return
             self.stop()
         self._port = fixed

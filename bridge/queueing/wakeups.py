@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Collection, Iterable
@@ -62,6 +63,18 @@ def connect(url: str, *, timeout_s: float | None = TIMEOUT_S) -> Redis:
     return Redis.from_url(
         url, socket_timeout=timeout_s, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0), **alive
     )
+
+
+def refused_certificate(error: BaseException) -> str:
+    """Return why Redis's certificate is refused, empty where the error is another."""
+    cause = error.__context__
+    return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
+
+
+def why_away(error: BaseException) -> str:
+    """Return why Redis does not answer, in words that hold no password."""
+    refused = refused_certificate(error)
+    return f"its certificate is refused: {refused}" if refused else type(error).__name__
 
 
 # Under load nearly all lanes are awake, and one question for all of them tells so. A key without a time to live, which
@@ -182,7 +195,7 @@ class BackgroundWaker:
             return self._wakeups.wake_all(lanes)
         except RedisError as error:
             self._rest_until_s = time.monotonic() + REST_S
-            log.warning("queue.away", error=type(error).__name__, rest_s=REST_S)
+            log.warning("queue.away", error=why_away(error), rest_s=REST_S)
         except Exception:
             # The thread must live on: without it nothing is woken, and what is asked gathers for ever.
             self._rest_until_s = time.monotonic() + REST_S

@@ -36,6 +36,15 @@ def variable(family: str, name: str) -> str:
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _PREFIXES = ("ASAAS_", "CLINT_", "BRIDGE_")
 
+# What Kubernetes puts into every container for each Service of its namespace, one named bridge included.
+_ADDRESS = r"(?:tcp|udp|sctp)://\S+"
+_SERVICE_LINKS = re.compile(
+    r"\w+_SERVICE_HOST=[0-9a-f.:]+"
+    r"|\w+_SERVICE_PORT(?:_\w+)?=\d+"
+    rf"|\w+_PORT(?:_\d+_(?:TCP|UDP|SCTP))?={_ADDRESS}"
+    r"|\w+_PORT_\d+_(?:TCP|UDP|SCTP)_(?:PROTO=(?:tcp|udp|sctp)|PORT=\d+|ADDR=[0-9a-f.:]+)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -64,7 +73,11 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the environment; raise SettingsError with every problem at once."""
-        environ = os.environ if environ is None else environ
+        environ = {
+            name: text
+            for name, text in (os.environ if environ is None else environ).items()
+            if not _SERVICE_LINKS.fullmatch(f"{name}={text}")
+        }
         problems: list[str] = []
         values: dict[str, Any] = {}
         families: dict[str, dict[str, str]] = {s.name: {} for s in SETTINGS if s.family}

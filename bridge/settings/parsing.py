@@ -113,6 +113,13 @@ def alert_urls(text: str) -> tuple[str, ...]:
     return urls
 
 
+def password(text: str) -> str:
+    """Return a password, or its hash as werkzeug writes it."""
+    if text.startswith(("scrypt:", "pbkdf2:")) and text.count("$") < 2:
+        raise ValueError("must be the whole hash in single quotes: a shell or compose takes $ for a variable")
+    return text
+
+
 def language(text: str) -> str:
     """Return the text as a language, or raise ValueError with the rule."""
     if text not in {"pt-BR", "en"}:

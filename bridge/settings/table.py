@@ -21,6 +21,7 @@ from bridge.settings.parsing import (
     keys,
     language,
     log_level,
+    password,
     rate,
     redis,
     retention,
@@ -121,11 +122,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "BRIDGE_PASSWORD",
         "password of the console, 12 characters at least, or its hash as werkzeug writes it (scrypt:...)",
+        parse=password,
         secret=True,
     ),
     Setting(
         "BRIDGE_VIEWER_PASSWORD",
         "a second password, for people who may see everything in the console and change nothing",
+        parse=password,
         secret=True,
     ),
     Setting(

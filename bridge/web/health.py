@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from bridge.errors import BridgeError
 from bridge.journal import rounds
 from bridge.mapping import Severity
+from bridge.queueing.wakeups import why_away
 from bridge.runtime import Runtime
 
 health = Blueprint("health", __name__)
@@ -41,7 +42,7 @@ def _part(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return look()
     except (BridgeError, RedisError, OSError) as error:
-        return {"ready": False, "problem": str(error) if isinstance(error, BridgeError) else type(error).__name__}
+        return {"ready": False, "problem": str(error) if isinstance(error, BridgeError) else why_away(error)}
 
 
 def _journal(runtime: Runtime) -> dict[str, Any]:

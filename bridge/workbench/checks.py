@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping as Environ
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -14,10 +15,12 @@ from urllib.parse import urlsplit
 
 from bridge.alerting.sending import Result
 from bridge.asaas import webhook_token
+from bridge.asaas.environment import PRODUCTION_URL, SANDBOX_URL
 from bridge.asaas.webhook_rules import Problem
 from bridge.http import check_url
 from bridge.mapping import Mapping, ReadMapping, Severity
 from bridge.model import NoticeLevel
+from bridge.queueing.wakeups import refused_certificate
 from bridge.settings import Account, Settings, variable
 
 
@@ -78,7 +81,9 @@ def key(account: Account, api_url: str, mappings: Iterable[Mapping]) -> Check:
     name = variable("ASAAS_API_KEY", account.name)
     if not account.api_key:
         needy = [m.name for m in mappings if m.enabled and m.account == account.name and m.filter_needs | m.field_needs]
-        mend = "make a key in Asaas (Integrações, Chaves de API) and put it in single quotes"
+        mend = (
+            "make a key in Asaas (Integrações, Chaves de API) and put it in single quotes, or nothing may be left of it"
+        )
         if needy:
             return Check(
                 name, f"unset, but {', '.join(needy)} needs what only the API knows", State.WRONG, mend, "key.needed"
@@ -90,10 +95,14 @@ def key(account: Account, api_url: str, mappings: Iterable[Mapping]) -> Check:
     if at and kind != "older" and at != kind:
         mend = "take ASAAS_API_URL away: the key says which API it belongs to"
         return Check(name, f"a {kind} key, but ASAAS_API_URL is {at}'s", State.WRONG, mend, "key.other_api")
+    if not account.api_key.startswith("$aact_"):
+        told = "cut: it does not begin with $aact_, which a shell or compose took for a variable of its own"
+        return Check(name, told, State.WRONG, f"copy the whole key in single quotes: {name}='$aact_...'", "key.cut")
     if kind == "older" and not api_url:
-        mend = "copy the whole key in single quotes, for a shell takes $aact for a variable of its own"
-        return Check(name, "set, but it does not begin with $aact_prod_ or $aact_hmlg_", State.WRONG, mend, "key.cut")
-    return Check(name, f"a {kind} key" + (f", API at {host}" if host else ""))
+        mend = f"set ASAAS_API_URL to {PRODUCTION_URL} or {SANDBOX_URL}"
+        told = "an older key, which does not say whether it is production's or the sandbox's"
+        return Check(name, told, State.WRONG, mend, "key.older")
+    return Check(name, f"{'an' if kind == 'older' else 'a'} {kind} key" + (f", API at {host}" if host else ""))
 
 
 def token(account: Account, used: tuple[int | None, int | None] = (None, None), now_ms: int = 0) -> Check:
@@ -127,6 +136,14 @@ def console(settings: Settings) -> Check:
         mend = "set BRIDGE_TRUSTED_PROXIES to the number of proxies before the bridge, such as 1"
         return Check("console", told, State.WARNING, mend, "console.proxies")
     return Check("console", "asks for a password")
+
+
+def proxies(environ: Environ[str, str]) -> Iterator[Check]:
+    """Warn of a proxy in the environment, which is not used."""
+    for name in sorted(name for name in environ if name.upper() in {"HTTPS_PROXY", "ALL_PROXY"}):
+        told = f"{name} is set, but what goes to Asaas and Clint does not use it; alerts do"
+        mend = "let this machine connect to them directly, on port 443"
+        yield Check("proxy", told, State.WARNING, mend, "proxy.ignored")
 
 
 def failpoint(settings: Settings) -> Iterator[Check]:
@@ -214,6 +231,30 @@ def door(name: str, status: int | None) -> Check:
         mend = "start the bridge again with the environment of this command, or mend the address"
         return Check(name, "what answers there does not know the account, got 404", State.WRONG, mend, "door.account")
     return Check(name, f"what answers there is not the bridge, got {status}", State.WRONG, mend, "door.away")
+
+
+def schema(place: str, found: str | None, head: str) -> Check:
+    """Judge a journal that this version can work on, by its schema."""
+    if found == head:
+        return Check("journal", place)
+    mend = "install the newer version again when you can; until then, run neither forget nor db rekey"
+    return Check("journal", f"{place}, of a newer version: schema {found}", State.WARNING, mend, "journal.newer")
+
+
+def redis(version: str) -> Check:
+    """Judge a Redis that answers, by its name and version."""
+    is_old = re.match(r"Redis [1-6]\.", version) is not None
+    mend = "install a newer redis-server or valkey-server when you can: this one lacks later security fixes"
+    return Check("redis", version, mend=mend if is_old else "", code="redis.old" if is_old else "")
+
+
+def redis_away(error: BaseException) -> Check:
+    """Judge a Redis that gave this error."""
+    if refused := refused_certificate(error):
+        mend = "where nobody can stand between, as with Heroku's own Redis, add ?ssl_cert_reqs=none to REDIS_URL"
+        return Check("redis", f"its certificate is refused: {refused}", State.WRONG, mend, "redis.certificate")
+    mend = "start it, or mend REDIS_URL; events are kept meanwhile and delivered once it is back"
+    return Check("redis", f"does not answer, got {type(error).__name__}", State.WRONG, mend, "redis")
 
 
 def disk(where: str, free: int) -> Check:

@@ -6,6 +6,8 @@ own token and a body that is no event, so that nothing is kept.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
 import shutil
 import sqlite3
@@ -13,9 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import httpx
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from bridge import __version__
 from bridge.alerting import sending
@@ -24,7 +27,9 @@ from bridge.asaas.webhook_rules import needed, ours, problems
 from bridge.asaas.webhooks import Webhooks
 from bridge.errors import BridgeError
 from bridge.journal import Journal, door, notices, rounds
+from bridge.journal.migrate import current, head
 from bridge.mapping import Known, Mapping, read_directory
+from bridge.queueing.embedded import find_server, version_of
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT, Account
 from bridge.workbench import checks
@@ -45,6 +50,7 @@ def examine(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterator[C
     yield Check("versions", f"bridge {__version__}, Python {platform.python_version()}, {_machine()}")
     yield from checks.failpoint(settings)
     yield checks.console(settings)
+    yield from checks.proxies(os.environ)
     yield from _journal(open_journal, runtime.clock_ms)
     yield _redis(runtime)
     yield from checks.alerts(sending.check(settings.bridge_alert_urls) if settings.bridge_alert_urls else [])
@@ -68,13 +74,14 @@ def _machine() -> str:
 def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -> Iterator[Check]:
     try:
         journal = open_journal()
+        schema = current(journal.database)
         with journal.database.read() as connection:
             told = notices.unmended(connection)
             late = rounds.late_tasks(connection, clock_ms())
     except BridgeError as error:
         yield Check("journal", error.what, State.WRONG, error.mend or "is the database of DATABASE_URL up?", "journal")
         return
-    yield Check("journal", journal.database.place)
+    yield checks.schema(journal.database.place, schema, head())
     if late:
         todo = "is `bridge sweeper` running? its log says why (task.failed)"
         yield Check("tasks", f"late: {', '.join(late)}", State.WARNING, todo, "task.failing")
@@ -92,12 +99,17 @@ def _tokens_used(open_journal: Callable[[], Journal], account: Account) -> tuple
 
 def _redis(runtime: Runtime) -> Check:
     if not runtime.settings.redis_url:
-        return Check("redis", "REDIS_URL is unset: `bridge up` starts its own, the other commands need one")
+        program = find_server()
+        own = f"starts its own, {version_of(program)} ({program})" if program else "finds none to start"
+        return Check("redis", f"REDIS_URL is unset: `bridge up` {own}; the other commands need one")
     try:
         runtime.redis.ping()
+        with contextlib.suppress(ResponseError):  # a server may keep INFO to itself
+            told = cast("dict[str, str]", runtime.redis.info("server"))
+            valkey = told.get("valkey_version")
+            return checks.redis(f"Valkey {valkey}" if valkey else f"Redis {told['redis_version']}")
     except RedisError as error:
-        mend = "start it, or mend REDIS_URL; events are kept meanwhile and delivered once it is back"
-        return Check("redis", f"does not answer, got {type(error).__name__}", State.WRONG, mend, "redis")
+        return checks.redis_away(error)
     return Check("redis", "answers")
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.asaas import webhook_token
-from bridge.asaas.webhook_rules import needed, ours
-from bridge.asaas.webhooks import SEND_TYPES, Webhook, Webhooks
+from bridge.asaas.webhook_rules import needed, of_version, ours
+from bridge.asaas.webhooks import API_VERSION, SEND_TYPES, Webhook, Webhooks
 from bridge.errors import AsaasRejected, NotFound, SettingsError, UsageError
 from bridge.mapping import Mapping
 from bridge.mapping.asaas_events import EVENTS
@@ -95,6 +95,9 @@ def plan(webhooks: Sequence[Webhook], wanted: Wanted) -> Plan:
             "the bridge can't know under which address Asaas reaches it",
             mend="give it with --url, such as https://bridge.example.com, or set BRIDGE_PUBLIC_URL",
         )
+    if before is not None and before.api_version != API_VERSION:
+        other = of_version(before, wanted.account)
+        raise UsageError(other.what, where=before.url, mend=other.mend)
     makes = wanted.new_token or (not wanted.token and not (before and before.has_token))
     return Plan(wanted, before, webhook_token.generate() if makes else wanted.token, makes, others)
 

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from bridge.failpoints import reached
 from bridge.journal import Journal, Lease
 from bridge.logs import logger
-from bridge.queueing.wakeups import Wakeups
+from bridge.queueing.wakeups import Wakeups, why_away
 from bridge.worker.places import Places
 
 log = logger(__name__)
@@ -154,7 +154,7 @@ class HeldLanes:
         try:
             self._wakeups.wake(lane)
         except RedisError as error:
-            log.warning("queue.away", lane=lane, error=type(error).__name__)  # the sweeper wakes it
+            log.warning("queue.away", lane=lane, error=why_away(error))  # the sweeper wakes it
 
     def keep(self) -> None:
         """Tell Redis that the lanes need no wake-ups, and share them with the workers that there are."""

@@ -17,7 +17,7 @@ from rq.exceptions import StopRequested
 from rq.worker import WorkerStatus
 
 from bridge.logs import logger
-from bridge.queueing.wakeups import QUEUE
+from bridge.queueing.wakeups import QUEUE, why_away
 from bridge.worker import jobs
 from bridge.worker.drain import Drainer
 
@@ -78,4 +78,4 @@ def _take_wakeups(redis: Redis, current: list[LaneWorker], drainer: Drainer) -> 
         if not drainer.stopping:
             current[0].work(logging_level="WARNING")
     except RedisError as error:
-        log.warning("queue.away", error=type(error).__name__)
+        log.warning("queue.away", error=why_away(error))

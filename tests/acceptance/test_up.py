@@ -143,6 +143,7 @@ def test_a_paid_charge_becomes_a_deal_and_what_dies_is_started_again(commands: C
             assert address[1] == f"http://127.0.0.1:{port}/webhooks/asaas"
             assert "active mappings: cobranca_alterada, cobranca_criada" in text
             assert "not ready" not in text
+            assert re.search(r"Redis of its own: (Redis|Valkey) [\d.]+ \(/", text)
             # As an ordinary nginx on this machine passes a stranger on: nothing tells it from a request made here.
             assert asking.get(f"http://127.0.0.1:{port}/who").status_code == 403
             printed = re.search(r"look: (\S+) \(console\)", text)

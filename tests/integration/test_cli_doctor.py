@@ -10,6 +10,7 @@ import pytest
 from bridge.journal import notices, rounds
 from bridge.journal.notices import Notice
 from bridge.model import NoticeLevel
+from bridge.queueing.embedded import find_server, version_of
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
@@ -159,7 +160,9 @@ def test_a_bare_environment_is_judged(tmp_path: Path) -> None:
     assert said.status == 1
     assert "BRIDGE_WEB_PROCESSES has no effect" in said.out
     assert "ASAAS_API_KEY: unset" in said.out
-    assert "`bridge up` starts its own" in said.out
+    program = find_server()
+    assert program is not None
+    assert f"`bridge up` starts its own, {version_of(program)} ({program})" in said.out
 
 
 def test_settings_that_can_not_be_read_are_each_a_line(tmp_path: Path) -> None:

@@ -377,6 +377,21 @@ def test_status_says_the_slash_that_register_takes_away(commands: Commands, asaa
     assert [status["problems"] for status in after] == [[]]
 
 
+def test_a_webhook_of_another_api_version_is_made_anew(commands: Commands, asaas: AsaasSimulator) -> None:
+    """The bridge does not read what it posts, and Asaas changes no version: register says so instead of fine."""
+    asaas.posts_to(HOOK, TOKEN, EVENTS_OF_MAPPING, apiVersion=2)
+    before = commands.run("webhook", "status", "--json").json
+    refused = commands.run("webhook", "register", "--url", PUBLIC)
+    commands.run("webhook", "remove", "--yes")
+    made = commands.run("webhook", "register", "--url", PUBLIC)
+    after = commands.run("webhook", "status", "--json").json
+
+    assert [one["code"] for status in before for one in status["problems"]] == ["webhook.version"]
+    assert (refused.status, "bridge webhook remove" in refused.err) == (2, True)
+    assert made.status == 0
+    assert [status["problems"] for status in after] == [[]]
+
+
 def test_status_of_an_account_without_a_webhook(commands: Commands) -> None:
     """Nothing registered is said with how to register."""
     said = commands.run("webhook", "status", "--account", "default")

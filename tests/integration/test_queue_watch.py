@@ -204,7 +204,7 @@ def test_the_rest_of_the_quota_is_left_to_events(watched: Watched) -> None:
 def test_every_code_of_the_rules_is_closed_by_the_watch() -> None:
     """A code that is not in the list would stay open for ever."""
     bad = Webhook("1", "x", HOOK, "", True, True, "SEQUENTIALLY", False, 3, ())
-    found = [bad, replace(bad, enabled=False), replace(bad, id="2", url=f"{HOOK}/")]
+    found = [bad, replace(bad, enabled=False), replace(bad, id="2", url=f"{HOOK}/", api_version=2)]
     said = {one.code for one in [*problems([], {"X"}, "default"), *problems(found, {"X"}, "default")]}
 
     assert said | {"webhook.retention"} == set(CODES)

@@ -33,8 +33,10 @@ def mapping(more: str = "") -> Mapping:
         ("$aact_hmlg_x", "http://127.0.0.1:1/v3", State.FINE, "API at 127.0.0.1"),
         ("$aact_prod_x", SANDBOX, State.WRONG, "production key, but ASAAS_API_URL is sandbox's"),
         ("$aact_hmlg_x", "https://api.asaas.com/v3", State.WRONG, "sandbox key, but ASAAS_API_URL is production's"),
-        ("_prod_x", "", State.WRONG, "does not begin with"),
-        ("_prod_x", SANDBOX, State.FINE, "older key"),
+        ("::-aaaa-bbbb", "", State.WRONG, "does not begin with"),
+        ("::-aaaa-bbbb", SANDBOX, State.WRONG, "does not begin with"),
+        ("$aact_YTU5", "", State.WRONG, "does not say whether"),
+        ("$aact_YTU5", SANDBOX, State.FINE, "an older key"),
         ("", "", State.WRONG, "paga needs"),
     ],
 )
@@ -46,6 +48,26 @@ def test_a_key_must_fit_the_api(key: str, url: str, state: State, words: str) ->
     assert words in check.value
     assert not key or key not in check.value
     assert bool(check.mend) is (state is not State.FINE)
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "all_proxy", "NO_PROXY"])
+def test_a_proxy_of_the_environment_is_said_to_be_ignored(name: str) -> None:
+    """Nothing would come through where the machine has no other way out."""
+    found = list(checks.proxies({name: "http://user:secret@proxy.example:3128"}))
+
+    assert [check.code for check in found] == ([] if name == "NO_PROXY" else ["proxy.ignored"])
+    assert all("secret" not in check.value + check.mend for check in found)
+
+
+@pytest.mark.parametrize(
+    ("version", "code"),
+    [("Redis 6.2.14", "redis.old"), ("Redis 5.0.3", "redis.old"), ("Redis 7.2.4", ""), ("Valkey 8.0.1", "")],
+)
+def test_an_old_redis_is_noted(version: str, code: str) -> None:
+    """It works, so that it is no warning."""
+    check = checks.redis(version)
+
+    assert (check.value, check.state, check.code, bool(check.mend)) == (version, State.FINE, code, bool(code))
 
 
 def test_a_key_that_no_mapping_needs_may_be_missing() -> None:

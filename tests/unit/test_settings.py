@@ -231,6 +231,36 @@ def test_a_misspelt_variable_is_refused(name: str, close: str) -> None:
     assert problems(**{name: "x"}) == (f"{name} is not a setting of the bridge; did you mean {close}?",)
 
 
+@pytest.mark.parametrize("name", ["BRIDGE_PASSWORD", "BRIDGE_VIEWER_PASSWORD"])
+def test_a_hash_that_a_shell_cut_is_refused(name: str) -> None:
+    """Without quotes its salt is a variable of the shell's, and nobody could sign in."""
+    (problem,) = problems(**{name: "scrypt:32768:8:1"})
+
+    assert problem.startswith(f"{name} must be the whole hash in single quotes")
+    assert Settings.from_env({name: "scrypt:32768:8:1$salt$hash"}).values[name] == "scrypt:32768:8:1$salt$hash"
+
+
+KUBERNETES = (Path(__file__).parents[1] / "data" / "cases" / "kubernetes_service_links.env").read_text()
+
+
+@pytest.mark.parametrize("service", ["BRIDGE", "BRIDGE_WEB", "ASAAS_CLINT_BRIDGE", "CLINT_WEBHOOK_URL"])
+def test_service_links_of_kubernetes_are_no_settings(service: str) -> None:
+    """They are in every container of a namespace that has such a Service, for each of its ports."""
+    lines = [*KUBERNETES.splitlines()[1:], "BRIDGE_SERVICE_PORT_HTTP=8000", "BRIDGE_PORT_53_UDP=udp://[fd00::a]:53"]
+    links = dict(line.replace("BRIDGE", service, 1).split("=") for line in lines)
+
+    assert len(links) == 9
+    assert Settings.from_env(links) == Settings.from_env({})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("BRIDGE_PORT", "8000"), ("BRIDGE_SERVICE_HOST", "localhost"), ("BRIDGE_PASSWORD_", "tcp://x")]
+)
+def test_a_misspelt_variable_is_no_service_link(name: str, text: str) -> None:
+    """A name alone, and an address alone, is still a typing error."""
+    assert "is not a setting of the bridge; did you mean" in problems(**{name: text})[0]
+
+
 @pytest.mark.parametrize("name", ["BRIDGE_WEB_PROCESSES", "BRIDGE_WEB_ONE_CPU", "BRIDGE_WORKER_ONE_CPU"])
 def test_a_setting_of_the_release_before_is_taken_and_named(name: str) -> None:
     """It has no effect, whatever its value, and stops nothing."""

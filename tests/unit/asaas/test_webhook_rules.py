@@ -105,6 +105,7 @@ def test_families_are_spelled_out_over_the_known_names() -> None:
         ([FINE, FINE], ["webhook.several"]),
         ([replace(FINE, url=f"{FINE.url}/")], ["webhook.slash"]),
         ([FINE, replace(FINE, enabled=False)], ["webhook.disabled"]),
+        ([replace(FINE, api_version=2)], ["webhook.version"]),
     ],
 )
 def test_each_problem_has_its_code(found: list[Webhook], codes: list[str]) -> None:
