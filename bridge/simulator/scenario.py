@@ -2,7 +2,6 @@
 
 `play` uses only paths that the sandbox has too. Names and numbers are the same on every run; the people do not exist.
 Each customer has one charge or one instalment plan, since Clint knows a deal by contact and origin.
-`bulk` and `bulk_customers` are the load for benches and acceptance tests.
 """
 
 from __future__ import annotations
@@ -18,10 +17,7 @@ import httpx
 from .asaas.days import brasilia_now
 from .asaas.people import cpf_of
 from .asaas.sender import authorities
-from .bulk import bulk, bulk_customers
 from .clint.account import STAGES
-
-__all__ = ["Account", "ExpectedDeal", "bulk", "bulk_customers", "play"]
 
 CARD = {"holderName": "CLIENTE TESTE", "number": "4444444444444444", "expiryMonth": "12", "expiryYear": "2031"}
 WALLET = "48548710-9baa-4ec1-a11f-9010193527c6"

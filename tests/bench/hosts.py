@@ -24,11 +24,11 @@ import click
 from redis import Redis
 
 from bridge.journal.database import Database
-from bridge.simulator.bulk import bulk_customers
 from tests.acceptance import story
 from tests.acceptance.hosts import CutOff, HostDeployment, cut_off
 from tests.acceptance.network import Network
 from tests.bench import load, references, usage
+from tests.bench.bulk import bulk_customers
 from tests.bench.load import Order
 from tests.bench.receiver import Receiver
 from tests.bench.site import BRIDGE_HEAD, MAPPINGS, PRODUCTION, DurablePostgres, Stream, commit_of

@@ -22,9 +22,9 @@ from redis import Redis
 
 from bridge.journal.database import Database
 from bridge.settings import SETTINGS
-from bridge.simulator.bulk import bulk, bulk_customers
 from tests.acceptance.deployment import QUICK, TOKEN, Deployment
 from tests.bench import load, references, usage
+from tests.bench.bulk import bulk, bulk_customers
 from tests.bench.load import Answers, Order
 from tests.bench.receiver import Receiver
 from tests.console import PASSWORD

@@ -8,8 +8,8 @@ import httpx
 
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
-from bridge.simulator.scenario import bulk_customers
 from tests import asking
+from tests.bench.bulk import bulk_customers
 from tests.simulator.conftest import Inbox
 
 

@@ -1,7 +1,7 @@
-"""A load: many customers, and a stream of the events that their charges make, without a sender in between.
+"""Many customers, and the events of their charges, for the benches.
 
-The same numbers give the same bytes. Each event is one that the simulated Asaas itself would send, because it made
-it; a customer's events come in the order in which they happened, mixed with those of the others.
+The same arguments give the same bytes. The simulated Asaas makes each event. A customer's events keep their order,
+mixed with those of the others.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from .asaas import AsaasSimulator
-from .asaas.days import BRASILIA
-from .asaas.people import cpf_of
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.days import BRASILIA
+from bridge.simulator.asaas.people import cpf_of
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=BRASILIA)
 STEP_S = 0.2
