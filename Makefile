@@ -94,7 +94,6 @@ DOCUMENTS := .env.example $(wildcard *.md docs/*.md mappings/*.md)
 
 docs: $(READY) ## write the generated parts of the documents anew
 	$(PY) -m cogapp -r --verbosity=1 $(DOCUMENTS)
-	@$(PY) -m docs.openapi
 
 docs-check: $(READY) ## fail when a generated part of a document is not what the code says
 	@$(PY) -m cogapp --check --check-fail-msg="run make docs" --diff --verbosity=0 $(DOCUMENTS)

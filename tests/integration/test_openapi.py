@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -18,15 +20,32 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from bridge import __version__
+from bridge.errors import (
+    AddressNotAllowed,
+    BodyTooLarge,
+    BridgeError,
+    JournalError,
+    NotAnEvent,
+    UnknownAccount,
+    WrongToken,
+)
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
-from bridge.web.openapi import document
-from docs.openapi import FILE, text
+from bridge.web.openapi import DOCUMENT
 from tests.factories import opened_journal
 from tests.integration.test_web import OTHER, TOKEN, environment
 
-schema = schemathesis.openapi.from_dict(document())
+document: dict[str, Any] = json.loads(DOCUMENT)
+schema = schemathesis.openapi.from_dict(document)
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +71,7 @@ def test_every_answer_is_one_that_the_document_names(case: Case[Any], app: Flask
         case.call_and_validate(
             app=app,
             headers={"asaas-access-token": token} if token else {"asaas-access-token": "x"},
-            checks=[
-                not_a_server_error,
-                status_code_conformance,
-                content_type_conformance,
-                response_headers_conformance,
-                response_schema_conformance,
-            ],
+            checks=CHECKS,
         )
 
 
@@ -71,13 +84,34 @@ def test_every_path_is_in_the_document(app: Flask) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     described = {
-        (path, method) for path, item in document()["paths"].items() for method in item if method != "parameters"
+        (path, method) for path, item in document["paths"].items() for method in item if method != "parameters"
     }
 
     assert described == served
 
 
-def test_the_document_is_served_and_written_down(app: Flask) -> None:
-    """At /openapi.json, and in docs/openapi.json."""
-    assert app.test_client().get("/openapi.json").json == document()
-    assert FILE.read_text(encoding="utf-8") == text(), "run make docs"
+@pytest.mark.parametrize("path", ["/webhooks/asaas", "/webhooks/asaas/{account}"])
+def test_every_refusal_of_the_door_is_in_the_document(path: str) -> None:
+    """Requests can't bring about all of them."""
+    refusals = (NotAnEvent, WrongToken, AddressNotAllowed, UnknownAccount, BodyTooLarge, BridgeError, JournalError)
+
+    assert set(document["paths"][path]["post"]["responses"]) == {"200", *(str(one.http_status) for one in refusals)}
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/metrics", "/openapi.json"])
+def test_a_busy_bridge_answers_as_the_document_says(path: str, app: Flask) -> None:
+    """An answer that nobody took holds its thread."""
+    with ExitStack() as held:
+        for _ in range(16):
+            held.callback(app.test_client().get("/metrics").close)
+
+        answer = schema[path]["GET"].Case().call_and_validate(app=app, checks=CHECKS[1:])
+
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "console.busy"
+
+
+def test_the_document_is_served_as_it_is(app: Flask) -> None:
+    """It names the version that runs."""
+    assert app.test_client().get("/openapi.json").data == DOCUMENT
+    assert document["info"]["version"] == __version__
