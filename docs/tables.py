@@ -1,6 +1,6 @@
 """The parts of the documents that are made from the code: settings, commands, error codes, layers.
 
-cog runs these inside README.md, docs/*.md, CONTRIBUTING.md and .env.example: `make docs` writes them anew, `make lint`
+cog runs these inside docs/*.md, CONTRIBUTING.md and .env.example: `make docs` writes them anew, `make lint`
 fails when one is not what the code says. Nothing here is used by the bridge itself.
 """
 

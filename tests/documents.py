@@ -1,4 +1,4 @@
-"""Finds in the Markdown files what can be wrong: mappings that do not lint, commands and targets that do not exist."""
+"""Finds faults in Markdown files: mappings that do not lint; commands, targets, files and headings that do not exist."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -80,6 +81,24 @@ def command_faults(markdown: str, path: str, group: click.Group, makefile: str) 
                     if fault := _fault(words, group, makefile):
                         found.append(f"{path}:{fence.line + offset}: {fault}")
     return found
+
+
+def link_faults(markdown: str, path: Path) -> list[str]:
+    """Return the relative links of the document that name no file, or no heading of their file."""
+    found = []
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", markdown):
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        if name and not target.exists():
+            found.append(link)
+        elif anchor and anchor not in _anchors(target.read_text(encoding="utf-8") if name else markdown):
+            found.append(link)
+    return found
+
+
+def _anchors(markdown: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", markdown, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def _commands_of(line: str) -> Iterator[list[str]]:

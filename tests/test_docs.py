@@ -13,7 +13,7 @@ import pytest
 from bridge.cli.entry import cli
 from bridge.settings import SETTINGS
 from docs.tables import command_reference, command_table, commands, error_table, reason_table, settings_table
-from tests.documents import Fence, command_faults, fences, mapping_faults
+from tests.documents import Fence, command_faults, fences, link_faults, mapping_faults
 from tests.test_errors import ERRORS
 
 ROOT = Path(__file__).parents[1]
@@ -40,11 +40,13 @@ def test_generated_parts_are_fresh() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-@pytest.mark.parametrize("lie", ["`BRIDGE_LEASE`", "`bridge web`"])
-def test_a_stale_generated_part_is_found(tmp_path: Path, lie: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "row"), [("docs/settings.md", "`BRIDGE_LEASE`"), ("docs/commands.md", "`bridge web`")]
+)
+def test_a_stale_generated_part_is_found(tmp_path: Path, name: str, row: str) -> None:
     """A generated row that was edited by hand is reported."""
-    stale = tmp_path / "README.md"
-    stale.write_text(read("README.md").replace(f"| {lie} ", "| `WRONG` "), encoding="utf-8")
+    stale = tmp_path / "page.md"
+    stale.write_text(read(name).replace(f"| {row} ", "| `WRONG` "), encoding="utf-8")
 
     assert cog_check([stale]).returncode != 0
 
@@ -57,12 +59,12 @@ def test_every_document_with_a_marker_is_checked() -> None:
     assert ours <= set(NAMES)
 
 
-def test_the_readme_has_every_setting() -> None:
-    """Each setting is a row of README.md's table, with its default, and nothing else is."""
-    rows = re.findall(r"^\| `([A-Z_]+)`(?:, `[A-Z_]+`)? \| .* \| (.*) \|$", read("README.md"), re.MULTILINE)
+def test_every_setting_is_documented() -> None:
+    """Each setting is a row of docs/settings.md, with its default, and nothing else is."""
+    rows = re.findall(r"^\| `([A-Z_]+)`(?:, `[A-Z_]+`)? \| .* \| (.*) \|$", read("docs/settings.md"), re.MULTILINE)
 
     assert rows == [(setting.name, f"`{setting.default}`" if setting.default else "none") for setting in SETTINGS]
-    assert settings_table() in read("README.md")
+    assert settings_table() in read("docs/settings.md")
 
 
 def test_the_example_environment_has_every_setting() -> None:
@@ -86,8 +88,8 @@ def test_the_example_environment_is_read_by_a_shell() -> None:
 
 
 def test_every_command_is_documented() -> None:
-    """README.md lists each command, docs/commands.md has its whole help."""
-    assert command_table(cli) in read("README.md")
+    """docs/commands.md lists each command and has its whole help."""
+    assert command_table(cli) in read("docs/commands.md")
     assert command_reference(cli) in read("docs/commands.md")
 
 
@@ -122,11 +124,17 @@ def test_commands_in_documents_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_links_to_files_lead_somewhere(name: str) -> None:
-    """A relative link of a document names a file that is there."""
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", read(name))
+def test_links_lead_somewhere(name: str) -> None:
+    """A relative link of a document names a file that is there, and a heading that the file has."""
+    assert link_faults(read(name), ROOT / name) == []
 
-    assert [link for link in links if not (ROOT / name).parent.joinpath(link).exists()] == []
+
+@pytest.mark.parametrize("link", ["nowhere.md", "nowhere.md#try-it", "README.md#nowhere", "#nowhere"])
+def test_a_planted_link_fault_is_found(link: str) -> None:
+    """A link to a file or heading that does not exist is reported, one beside it that does is not."""
+    text = f"# Here\n[a]({link}) [b](README.md#try-it) [c](#here) [d](https://example.com/x.md)\n"
+
+    assert link_faults(text, ROOT / "x.md") == [link]
 
 
 def test_fences_are_found_with_their_lines() -> None:

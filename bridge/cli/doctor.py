@@ -37,7 +37,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
         try:
             settings = invocation.settings
         except SettingsError as error:
-            mend = "see: README.md, Settings"
+            mend = "see: docs/settings.md"
             found: Iterable[Check] = [Check("settings", problem, State.WRONG, mend) for problem in error.problems]
         else:
             made.append(

@@ -1,7 +1,7 @@
 """Statements about many rows at once: their values go in as one list, which each database reads as it can.
 
 Run for each row by itself, such a statement costs SQLAlchemy and the driver as much as the database, and PostgreSQL's
-server twice as much (docs/performance.md, "Rows in one statement").
+server twice as much (docs/performance.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one table of the environment: parsing, `bridge config`, the README and `.env.example` all read it.
+"""The one table of the environment: parsing, `bridge config`, docs/settings.md and `.env.example` read it.
 
 A variable with `family` may also be given with a suffix: `ASAAS_API_KEY` sets up the account `default`,
 `ASAAS_API_KEY_MATRIZ` the account `matriz`.
