@@ -1,4 +1,4 @@
-"""Finds faults in Markdown files: mappings that do not lint; commands, targets, files and headings that do not exist."""
+"""Finds faults in Markdown files: mappings that do not lint, commands, targets and links that lead nowhere."""
 
 from __future__ import annotations
 
@@ -88,10 +88,11 @@ def link_faults(markdown: str, path: Path) -> list[str]:
     found = []
     for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", markdown):
         name, _, anchor = link.partition("#")
-        target = path.parent / name if name else path
-        if name and not target.exists():
-            found.append(link)
-        elif anchor and anchor not in _anchors(target.read_text(encoding="utf-8") if name else markdown):
+        target = path.parent / name
+        sound = not name or target.exists()
+        if sound and anchor:
+            sound = anchor in _anchors(target.read_text(encoding="utf-8") if name else markdown)
+        if not sound:
             found.append(link)
     return found
 

@@ -12,6 +12,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bridge import __version__
 
@@ -93,6 +94,19 @@ def test_a_script_starts_the_bridge(name: str) -> None:
     )
 
     assert done.stdout == f"{__version__}\n"
+
+
+def test_the_hooks_run_what_make_lint_runs() -> None:
+    """A hook that differs would let through what the CI refuses, or refuse what it lets through."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe
+
+    variables = {"$(PY)": ".venv/bin/python", "$(MAKE)": "make", " --num-workers $(CPUS)": ""}
+    commands = recipe[1].replace("@", "")
+    for variable, value in variables.items():
+        commands = commands.replace(variable, value)
+    assert [hook["entry"] for hook in hooks] == [line.strip() for line in commands.splitlines()]
 
 
 def test_the_procfile_names_commands() -> None:
