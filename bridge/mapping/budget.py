@@ -7,7 +7,6 @@ whoever compares, prints or copies it later would pay for each of them.
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from jmespath import visitor
@@ -28,7 +27,7 @@ class TooMuchWork(ValueError):
 
 
 class BoundedInterpreter(visitor.TreeInterpreter):
-    """Evaluates one expression at a time."""
+    """JMESPath's interpreter for one evaluation, within the budget."""
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
@@ -38,8 +37,6 @@ class BoundedInterpreter(visitor.TreeInterpreter):
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the value of a node; raise TooMuchWork where the budget is spent."""
         self.spend(1)
-        if node["type"] == "flatten":
-            return self._flatten(node, *args, **kwargs)
         value = super().visit(node, *args, **kwargs)
         return self.measured(value) if node["type"] in _MAKES else value
 
@@ -63,28 +60,3 @@ class BoundedInterpreter(visitor.TreeInterpreter):
                 self.spend(1 + len(one))
                 stack.extend(one)
         return value
-
-    def _flatten(self, node: dict[str, Any], *args: Any, **kwargs: Any) -> list[Any] | None:
-        base = self.visit(node["children"][0], *args, **kwargs)
-        if not isinstance(base, list):
-            return None
-        self.spend(sum(len(part) if isinstance(part, list) else 1 for part in base))
-        flat: list[Any] = []
-        for part in base:
-            if isinstance(part, list):
-                flat.extend(part)
-            else:
-                flat.append(part)
-        return flat
-
-
-class Interpreters(threading.local):
-    """An interpreter for each thread: a field is worked out sooner than one is made."""
-
-    def __init__(self, options: Any) -> None:
-        self._made = BoundedInterpreter(options)
-
-    def begin(self) -> BoundedInterpreter:
-        """Return this thread's, with the whole budget."""
-        self._made.left = WORK
-        return self._made

@@ -19,9 +19,8 @@ from jmespath import exceptions, lexer, parser
 from jmespath import functions as jmespath_functions
 
 from bridge.mapping import advice, dates
-from bridge.mapping.budget import Interpreters, TooMuchWork
+from bridge.mapping.budget import BoundedInterpreter, TooMuchWork
 from bridge.mapping.document import Node, Scalar
-from bridge.mapping.evaluation import Run, runner
 from bridge.mapping.findings import Findings, Spot, did_you_mean, shown
 from bridge.mapping.functions import FUNCTIONS, FunctionFailed, Functions, arity, names
 from bridge.mapping.paths import Path, paths_read
@@ -32,8 +31,7 @@ MAX_DEPTH = 60
 """Ours: JMESPath evaluates recursively; this stays far from Python's own limit."""
 
 _CONSTANTS = frozenset({"null", "~", "true", "false"})
-_FUNCTIONS = Functions()
-_interpreters = Interpreters(jmespath.Options(custom_functions=_FUNCTIONS))
+_OPTIONS = jmespath.Options(custom_functions=Functions())
 _JMESPATH_NAMES = jmespath_functions.TYPES_MAP
 """Python's name of a type to JMESPath's: an error about a list's element names the former."""
 # Texts come first, so that a backtick inside one is no literal's beginning.
@@ -52,8 +50,6 @@ class Expression:
     column: int = field(compare=False)
     double_quoted: frozenset[str] = field(repr=False, hash=False, compare=False)
     """Names in double quotes that begin a path."""
-    run: Run = field(repr=False, hash=False, compare=False)
-    """The value in a context; raises whatever JMESPath does, and TooMuchWork."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -68,7 +64,7 @@ class EvaluationFailed(Exception):
 def evaluate(expression: Expression, context: dict[str, Any]) -> Any:
     """Return the expression's value in the context."""
     try:
-        return expression.run(context, _interpreters.begin())
+        return BoundedInterpreter(_OPTIONS).visit(expression.parsed, context)
     except TooMuchWork:
         raise EvaluationFailed("takes too much work or makes too large a value; make it simpler") from None
     except FunctionFailed as error:
@@ -127,8 +123,7 @@ def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: F
         findings.warning(
             start, "expression.not", "JMESPath reads !a.b as (!a).b, which never has a value; write !(a.b)"
         )
-    run = runner(parsed, _FUNCTIONS.call_function)
-    return Expression(text, parsed, paths_read(parsed), start.line, start.column, _double_quoted(text), run)
+    return Expression(text, parsed, paths_read(parsed), start.line, start.column, _double_quoted(text))
 
 
 @dataclass(frozen=True, slots=True)
