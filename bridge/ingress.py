@@ -124,7 +124,7 @@ class Ingress:
         """Commit these events and note what became of each; return the lanes that have work now."""
         reached("ingress.before_write")
         try:
-            kept = self._journal.append([item.event for item in batch], next_in_turn=True)
+            kept = self._journal.append([item.event for item in batch])
         except Exception as error:  # noqa: BLE001 (whatever it is, each waiting request must be answered)
             return self._not_written(batch, error)
         reached("ingress.after_commit")

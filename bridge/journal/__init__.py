@@ -1,8 +1,8 @@
 """The journal owns the work: events, deliveries, attempts, leases, destinations and mapping revisions.
 
-What is written here has happened; everything else (Redis, a worker's memory) may be lost at any time. Relied upon:
-a write is durable (on SQLite by `log_sync`, on PostgreSQL by its default synchronous_commit), and a row's update locks
-it until the transaction ends. The rules of each table stand beside it in `schema`.
+What is written here has happened; everything else (Redis, a worker's memory) may be lost at any time. Relied upon: a
+write is durable (on SQLite by synchronous=FULL, on PostgreSQL by its default synchronous_commit), and a row's update
+locks it until the transaction ends. The rules of each table stand beside it in `schema`.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Journal:
             migrate.check(connection)
             keys.check({row.key: row.value for row in connection.execute(select(meta))}, self.database.keyring)
 
-    def append(self, batch: Sequence[IncomingEvent], *, next_in_turn: bool = False) -> list[tuple[int, events.Kept]]:
+    def append(self, batch: Sequence[IncomingEvent]) -> list[tuple[int, events.Kept]]:
         """Keep these events in one commit; return lane and result of each. When this returns, they are durable."""
         lanes = [lane_of(event.account, event.subject, self.lane_count) for event in batch]
-        kept = events.append(self.database, list(zip(batch, lanes, strict=True)), next_in_turn=next_in_turn)
+        kept = events.append(self.database, list(zip(batch, lanes, strict=True)))
         return list(zip(lanes, kept, strict=True))

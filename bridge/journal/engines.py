@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
-import select
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import InvalidatePoolError
 
 from bridge import private_files
 from bridge.errors import JournalError
 from bridge.journal.write_turn import BUSY_TIMEOUT_MS
-
-CHECKPOINT_PAGES = 20_000
-"""From 80 MB of log on SQLite's own checkpoint helps, in the middle of a commit: then the sweeper's has not run."""
 
 
 def sqlite(url: str, pool_size: int) -> Engine:
@@ -49,8 +44,7 @@ def sqlite(url: str, pool_size: int) -> Engine:
                 mend="put the journal on a disk of this machine, or use PostgreSQL",
             )
         for pragma in (
-            "synchronous = NORMAL",  # the log is brought to the disk when others may write: see log_sync
-            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+            "synchronous = FULL",  # a commit returns once it is on the disk
             "foreign_keys = ON",
             "secure_delete = ON",  # what is deleted or replaced may be somebody's: see people
             f"busy_timeout = {BUSY_TIMEOUT_MS}",
@@ -113,31 +107,16 @@ def _prepare_after(url: URL) -> dict[str, int | None]:
 def postgresql(text: str, pool_size: int) -> Engine:
     """Return an engine for a journal on PostgreSQL; raise JournalError where the URL asks for what is not known."""
     url = make_url(text)
-    engine = create_engine(
+    return create_engine(
         url.difference_update_query([_PREPARE]),
         pool_size=pool_size,
         max_overflow=16,
         hide_parameters=True,  # an error's text ends up in logs, and the parameters are events
         pool_timeout=5,
+        pool_pre_ping=True,  # a restart of the server fails no event
         connect_args={
             **_CLIENT_SIDE,
             **_prepare_after(url),
             "options": " ".join(f"-c {name}={value}" for name, value in (_SERVER_SIDE | _PLANS).items()),
         },
     )
-    event.listen(engine, "checkout", _only_if_it_stands)
-    return engine
-
-
-def _only_if_it_stands(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Have the pool made anew where the server ended a connection, as by its restart, instead of failing an event.
-
-    What it said last, or the end of the stream, waits to be read then, and keepalives see to a server that says
-    nothing more. The pool's own pre-ping asks the server each time, which took a third of a short transaction.
-    """
-    if connection.closed:
-        raise InvalidatePoolError
-    waits = select.poll()
-    waits.register(connection.pgconn.socket, select.POLLIN)
-    if waits.poll(0):
-        raise InvalidatePoolError

@@ -107,15 +107,10 @@ class Lanes:
             yield connection
 
     @contextmanager
-    def hold_all(
-        self, leases: Sequence[Lease], now_ms: int, *, durable: bool = True
-    ) -> Iterator[tuple[Connection, list[Lease]]]:
-        """Open a write transaction under these leases, which it renews; also give those of them that are not lost.
-
-        `durable` is that of `Database.write`.
-        """
+    def hold_all(self, leases: Sequence[Lease], now_ms: int) -> Iterator[tuple[Connection, list[Lease]]]:
+        """Open a write transaction under these leases, which it renews; also give those of them that are not lost."""
         until_ms = now_ms + self._lease_ms
-        with self._database.write(durable=durable) as connection:
+        with self._database.write() as connection:
             rows = connection.execute(_fences, {"b_lanes": [lease.lane for lease in leases]})
             fences = {row.lane: row.fence for row in rows}
             held = [lease for lease in leases if fences[lease.lane] == lease.fence]

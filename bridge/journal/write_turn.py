@@ -1,4 +1,4 @@
-"""The queue of those who write one SQLite file: over all threads and processes of this machine."""
+"""The write lock of a SQLite file, over all threads and processes of this machine."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
@@ -17,36 +15,14 @@ from bridge.private_files import opener
 BUSY_TIMEOUT_MS = 5_000
 
 
-class Turn:
-    """The turn to write.
+class WriteLock:
+    """SQLite's write lock, taken in advance for one block at a time.
 
-    SQLite itself waits by sleeping, longer each time, up to 100 ms: under load the answer to Asaas would wait for a
-    sleep instead of for a commit of one millisecond. Who writes without this lock still waits as SQLite does.
-
-    Two locks: whoever writes holds the second; all but the door's writers must hold the first before, so that one of
-    them at most stands before the door.
+    SQLite waits by sleeping, longer each time, up to 100 ms. A waiter of this lock is woken when the lock is free, and
+    raises JournalError after `timeout_s`. A writer without this lock still waits as SQLite does.
     """
 
     def __init__(self, path: Path, timeout_s: float = BUSY_TIMEOUT_MS / 1000) -> None:
-        self._writing = _FileLock(path, timeout_s)
-        self._waiting = _FileLock(path.with_name(f"{path.name}s"), timeout_s)
-
-    @contextmanager
-    def __call__(self, next_in_turn: bool) -> Iterator[None]:
-        """Hold the turn for the block; raise JournalError where it can't be had."""
-        with nullcontext() if next_in_turn else self._waiting, self._writing:
-            yield
-
-    def close(self) -> None:
-        """Close the files; the next writer opens them again."""
-        self._writing.close()
-        self._waiting.close()
-
-
-class _FileLock:
-    """A lock over threads and processes, whose waiters are woken at once and wait for a limited time."""
-
-    def __init__(self, path: Path, timeout_s: float) -> None:
         self._path = path
         self._timeout_s = timeout_s
         self._thread = threading.Lock()

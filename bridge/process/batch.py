@@ -143,7 +143,7 @@ class Processor:
         reached("process.before_write")
         # What a loss of power takes of it is decided again; nothing is sent before the outbox's commit is on the disk.
         try:
-            with self._journal.lanes.hold_all(leases, now_ms, durable=False) as (connection, held):
+            with self._journal.lanes.hold_all(leases, now_ms) as (connection, held):
                 lanes = {lease.lane for lease in held}
                 lost = [lease for lease in leases if lease.lane not in lanes]
                 if lost:

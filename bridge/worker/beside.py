@@ -40,7 +40,6 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
         _reconcile(runtime),
         _read_back(runtime),
         # SQLite's log is copied back here, so that no writer must.
-        PeriodicTask("checkpoint", 0.5, lambda _: journal.database.checkpoint(), enabled=journal.database.is_sqlite),
     ]
 
 

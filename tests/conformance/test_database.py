@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
-import re
-import shutil
+import resource
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,7 @@ from bridge.errors import JournalError, JournalRefused
 from bridge.journal import Database, Journal, schema_alerts, schema_console, schema_rollups, schema_tenants, upgrade
 from bridge.journal.migrate import current, head
 from bridge.journal.schema import metadata, with_partial_indexes
-from bridge.journal.write_turn import Turn
+from bridge.journal.write_turn import WriteLock
 from tests.factories import incoming, keep, opened_journal, until
 from tests.peers import closed_port
 from tests.services import PostgresServer
@@ -50,45 +47,6 @@ def test_a_block_that_fails_is_undone(journal: Journal) -> None:
     with journal.database.read() as connection:
         assert connection.execute(text("SELECT sum(fence) FROM lanes")).scalar_one() == 0
     keep(journal, incoming())
-
-
-@pytest.mark.alone
-def test_the_door_stands_before_all_but_one_of_those_that_wait(sqlite_url: str) -> None:
-    """However many workers want to write, an answer to Asaas waits for a few of them at most."""
-
-    def write(name: str, *, next_in_turn: bool) -> None:
-        database = Database(sqlite_url)  # of its own, as another process would have
-        database.write_statement("INSERT INTO writers (name) VALUES (?)", [name], next_in_turn=next_in_turn)
-        database.close()
-
-    with opened_journal(sqlite_url) as journal:
-        with journal.database.write() as connection:
-            connection.execute(text("CREATE TABLE writers (id INTEGER PRIMARY KEY, name TEXT)"))
-        path = Path(f"{journal.database.url.database}.turn")
-        with path.open("ab") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            workers = [
-                threading.Thread(target=write, args=(f"worker {n}",), kwargs={"next_in_turn": False}) for n in range(8)
-            ]
-            for thread in workers:
-                thread.start()
-            until(lambda: waiting_for(path) == 1 and waiting_for(path.with_name(f"{path.name}s")) == 7)
-            door = threading.Thread(target=write, args=("door",), kwargs={"next_in_turn": True})
-            door.start()
-            until(lambda: waiting_for(path) == 2)
-        for thread in [*workers, door]:
-            thread.join()
-        with journal.database.read() as connection:
-            order = list(connection.scalars(text("SELECT name FROM writers ORDER BY id")))
-
-    # The one that came before the door may be first, and a waiter that Linux wakes later may overtake it now and then.
-    assert order.index("door") < len(workers) // 2
-
-
-def waiting_for(path: Path) -> int:
-    """Return how many wait for a lock on the file, as Linux says."""
-    waits = re.compile(rf"-> FLOCK .*:{path.stat().st_ino} ")
-    return sum(1 for line in Path("/proc/locks").read_text().splitlines() if waits.search(line))
 
 
 def test_writers_take_turns(journal: Journal) -> None:
@@ -127,51 +85,11 @@ def test_a_statement_that_is_refused_shows_no_values(journal: Journal) -> None:
         with journal.database.write() as connection:
             connection.execute(text("INSERT INTO journal_meta (key, value) VALUES ('lanes', 'maria@example.com')"))
 
-    with pytest.raises(JournalError) as caught:
-        insert_again()
-    assert str(caught.value).startswith("the journal's database refused a statement: ")
-    assert "maria" not in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_statement_of_its_own_is_committed_when_its_rows_are_there(journal: Journal) -> None:
-    """Another connection sees it, and the next transaction of that connection is one again."""
-    statement = "UPDATE lanes SET fence = 8 WHERE lane < 2 RETURNING lane"
-
-    def fence(lane: int) -> int:
-        with journal.database.read() as reading:
-            query = text("SELECT fence FROM lanes WHERE lane = :lane")
-            return int(reading.execute(query, {"lane": lane}).scalar_one())
-
-    assert sorted(row[0] for row in journal.database.write_statement(statement, [])) == [0, 1]
-    assert (fence(0), fence(1)) == (8, 8)
-    for _ in range(3):  # whichever connection of the pool it has
-        break_off(journal)
-    assert fence(0) == 8
-
-
-def test_what_the_driver_can_not_write_is_said_without_values(journal: Journal) -> None:
-    """As of every statement, and the next one has a connection that works."""
-
-    def insert_again() -> None:
-        journal.database.write_statement(
-            "INSERT INTO journal_meta (key, value) VALUES ('lanes', 'maria@example.com')", []
-        )
-
     with pytest.raises(JournalRefused) as caught:
         insert_again()
     assert str(caught.value).startswith("the journal's database refused a statement: ")
     assert "maria" not in str(caught.value)
-    assert keep(journal, incoming())
-
-
-def test_a_fault_of_ours_in_a_statement_leaves_no_connection_that_commits_by_itself(journal: Journal) -> None:
-    """Whichever way the driver says so: the next transaction is undone as a whole."""
-    with pytest.raises((TypeError, JournalRefused)):
-        journal.database.write_statement("SELECT 1", 7)  # type: ignore[arg-type]
-    break_off(journal)
-    with journal.database.read() as reading:
-        assert reading.execute(text("SELECT fence FROM lanes WHERE lane = 0")).scalar_one() == 0
+    assert "\n" not in str(caught.value)
 
 
 def test_the_migrations_make_the_schema_that_the_code_has(journal: Journal) -> None:
@@ -213,14 +131,14 @@ def test_many_processes_may_upgrade_an_empty_database_at_once(empty_url: str) ->
 
 
 def test_sqlite_keeps_a_log_and_checks_its_keys(sqlite_url: str) -> None:
-    """Each connection has the write-ahead log, which SQLite leaves to us to sync, and foreign keys."""
-    with opened_journal(sqlite_url) as journal, journal.database.read() as connection:
-        pragmas = {
-            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-            for name in ("journal_mode", "synchronous", "foreign_keys")
-        }
-
-    assert pragmas == {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1}
+    """Each connection has the write-ahead log, syncs it with each commit (2 is FULL), and checks foreign keys."""
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    with opened_journal(sqlite_url) as journal:
+        for transaction in (journal.database.write, journal.database.read):
+            with transaction() as one, journal.database.read() as another:
+                for connection in (one, another):
+                    pragmas = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in wanted}
+                    assert pragmas == wanted
 
 
 def test_a_file_system_without_a_log_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,76 +151,20 @@ def test_a_file_system_without_a_log_is_refused(tmp_path: Path, monkeypatch: pyt
     database.close()
 
 
-class Synced:
-    """Stands where a sync goes out to the disk: keeps what is on it then, and how many events another process sees."""
-
-    def __init__(self, url: str, on_disk: Path) -> None:
-        self._others = Database(url)
-        self._path = Path(self._others.place)
-        self._on_disk = on_disk
-        self.events: list[int] = []
-        self.fails = False
-
-    def __call__(self, file: int) -> None:
-        """Sync: the other process can write, and so see all that is committed."""
-        assert os.readlink(f"/proc/self/fd/{file}") == f"{self._path}-wal"
-        if self.fails:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        with self._others.write(durable=False) as connection:
-            self.events.append(connection.scalar(text("SELECT count(*) FROM events")) or 0)
-        for name in (self._path.name, f"{self._path.name}-wal"):
-            shutil.copy(self._path.with_name(name), self._on_disk / name)
-
-    def after_the_power_came_back(self) -> int:
-        """Return how many events a journal has that is opened from what was on the disk at the last sync."""
-        database = Database(f"sqlite:///{self._on_disk / self._path.name}")
-        with database.read() as connection:
-            number = connection.scalar(text("SELECT count(*) FROM events")) or 0
-        database.close()
-        return number
-
-    def close(self) -> None:
-        """Close the other's connections."""
-        self._others.close()
-
-
-@pytest.fixture
-def synced(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Synced]:
-    """Give what stands for the disk."""
-    on_disk = tmp_path / "disk"
-    on_disk.mkdir()
-    synced = Synced(sqlite_url, on_disk)
-    monkeypatch.setattr(os, "fdatasync", synced)
-    yield synced
-    synced.close()
-
-
-def test_what_is_durable_is_on_the_disk_before_it_is_said(sqlite_url: str, synced: Synced) -> None:
-    """The log is synced after the commit, when others write again, and before the caller goes on."""
-    with opened_journal(sqlite_url) as journal:
-        synced.events.clear()
-        keep(journal, incoming())
-        assert (synced.events, synced.after_the_power_came_back()) == ([1], 1)
-        with journal.database.write(durable=False) as connection:
-            connection.execute(text("UPDATE events SET replay = 1"))
-        assert synced.events == [1], "what need not be durable waits for no disk"
-        with journal.database.write():
-            pass
-        assert synced.events == [1, 1], "but goes to it with the next that is"
-
-
-def test_a_disk_that_fails_is_no_success(sqlite_url: str, synced: Synced) -> None:
-    """Whoever can't know that it is kept says so; an event is then posted again, and kept once."""
+def test_a_commit_that_the_disk_does_not_take_is_no_success(sqlite_url: str) -> None:
+    """The caller gets a JournalError; the event is posted again, and kept once."""
     with opened_journal(sqlite_url) as journal:
         event = incoming()
-        synced.fails = True
-        with pytest.raises(JournalError, match="brought to the disk"):
-            keep(journal, event)
-        with pytest.raises(JournalError, match="brought to the disk"), journal.database.write():
-            pass
-        synced.fails = False
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (Path(f"{journal.database.place}-wal").stat().st_size, limit[1]))
+        try:
+            with pytest.raises(JournalError, match="did not answer"):
+                keep(journal, event)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         keep(journal, event)
-        assert synced.events[-1] == 1
+        with journal.database.read() as connection:
+            assert connection.execute(text("SELECT repeats FROM events")).scalars().all() == [0]
 
 
 @pytest.mark.slow
@@ -367,11 +229,11 @@ def test_a_thread_that_writes_for_too_long_is_not_waited_for_for_ever(sqlite_url
 def test_a_process_that_stopped_while_it_wrote_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     """Each writer gives up in time; one thread at most goes on waiting, and keeps the lock from nobody later."""
     path = tmp_path / "journal.db.turn"
-    turn = Turn(path, timeout_s=0.1)
+    lock = WriteLock(path, timeout_s=0.1)
     with path.open("ab") as stopped, path.open("ab") as other:
         fcntl.flock(stopped, fcntl.LOCK_EX)
-        for next_in_turn in (True, False, True):
-            with pytest.raises(JournalError, match=r"was not free for 0\.1 seconds"), turn(next_in_turn):
+        for _ in range(3):
+            with pytest.raises(JournalError, match=r"was not free for 0\.1 seconds"), lock:
                 pass
         assert [thread.name for thread in threading.enumerate()].count("flock") == 1
         fcntl.flock(stopped, fcntl.LOCK_UN)
@@ -379,9 +241,9 @@ def test_a_process_that_stopped_while_it_wrote_is_not_waited_for_for_ever(tmp_pa
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.flock(other, fcntl.LOCK_UN)
 
-    with turn(True):
+    with lock:
         pass
-    turn.close()
+    lock.close()
 
 
 def test_a_data_directory_that_can_not_be_written_is_said(sqlite_url: str, tmp_path: Path) -> None:

@@ -107,9 +107,9 @@ def test_a_batch_is_bounded(journal: Journal, made: Made) -> None:
     sizes: list[int] = []
 
     class Counting(Journal):
-        def append(self, batch, *, next_in_turn=False):  # type: ignore[no-untyped-def]
+        def append(self, batch):  # type: ignore[no-untyped-def]
             sizes.append(len(batch))
-            return super().append(batch, next_in_turn=next_in_turn)
+            return super().append(batch)
 
     counting = Counting(journal.database, 30)
     ingress = Ingress(counting, lambda _lane: None)
@@ -239,11 +239,11 @@ class Gated(Journal):
         self.batches: list[list[str]] = []
         self.gate = threading.Semaphore(0)
 
-    def append(self, batch: Sequence[IncomingEvent], *, next_in_turn: bool = False) -> list[tuple[int, Kept]]:
+    def append(self, batch: Sequence[IncomingEvent]) -> list[tuple[int, Kept]]:
         """Wait for the test, then append."""
         self.batches.append([event.key for event in batch])
         assert self.gate.acquire(timeout=20)
-        return super().append(batch, next_in_turn=next_in_turn)
+        return super().append(batch)
 
 
 def test_who_is_refused_while_its_event_is_being_written_hands_nothing_on(journal: Journal) -> None:

@@ -807,9 +807,9 @@ class LosesAnswers(Database):
     losses = 0
 
     @contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+    def write(self) -> Iterator[Connection]:
         """Commit, and say that the database is away."""
-        with super().write(durable=durable) as connection:
+        with super().write() as connection:
             yield connection
         if self.losses:
             self.losses -= 1

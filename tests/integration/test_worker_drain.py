@@ -562,11 +562,11 @@ class Refusing(Database):
     refuses = True
 
     @contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+    def write(self) -> Iterator[Connection]:
         """Refuse, or write."""
         if self.refuses:
             raise JournalError
-        with super().write(durable=durable) as connection:
+        with super().write() as connection:
             yield connection
 
 
