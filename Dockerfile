@@ -29,7 +29,7 @@ USER 10001
 VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# Of the web process; worker and sweeper listen nowhere, and compose.yaml switches it off for them.
+# Of the web process; a worker listens nowhere, and compose.yaml switches it off there.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ.get(\"PORT\", \"8000\")}/healthz', timeout=4)"]
 CMD ["bridge", "web"]

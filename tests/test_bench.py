@@ -83,7 +83,6 @@ def test_bench_measures_deliveries_on_postgresql(tmp_path: Path) -> None:
     assert {number["name"] for number in measures["CPU for each delivered event"]} == {
         "web",
         "worker",
-        "sweeper",
         "redis",
         "postgresql",
     }

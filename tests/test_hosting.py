@@ -102,7 +102,7 @@ def test_each_command_exists() -> None:
     fences = "\n".join(f"```bash\n{command}\n```" for command in commands)
 
     assert command_faults(fences, "compose.yaml", cli, "") == []
-    assert set(APP["formation"]) == {"web", "worker", "sweeper"}
+    assert set(APP["formation"]) == {"web", "worker"}
 
 
 def test_services_wait_for_what_is_there() -> None:

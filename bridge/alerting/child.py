@@ -1,6 +1,6 @@
 """The process that sends one message: `python -m bridge.alerting.child`, with URLs and message as JSON on its input.
 
-apprise takes 36 MB with all that it knows: so much stays out of the sweeper. It must never print a URL, which is a
+apprise takes 36 MB with all that it knows: so much stays out of the worker. It must never print a URL, which is a
 password as a whole: an answer names the service and whether it took the message.
 """
 

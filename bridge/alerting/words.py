@@ -55,8 +55,8 @@ _TABLE: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("No event from Asaas for unusually long", f"The queue may be interrupted. {_DOCTOR_EN}"),
     ),
     "task.failing": (
-        ("Uma tarefa periódica da ponte está parada", f"Veja task.failed no log do sweeper. {_DOCTOR_PT}"),
-        ("A periodic task of the bridge stands still", f"See task.failed in the sweeper's log. {_DOCTOR_EN}"),
+        ("Uma tarefa periódica da ponte está parada", f"Veja task.failed no log do worker. {_DOCTOR_PT}"),
+        ("A periodic task of the bridge stands still", f"See task.failed in the worker's log. {_DOCTOR_EN}"),
     ),
     "reconcile.missing": (
         ("Cobranças que nunca chegaram", "Veja com `bridge reconcile`; traga com `bridge backfill`."),

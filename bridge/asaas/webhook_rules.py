@@ -1,6 +1,6 @@
 """Which webhook of an account is the bridge's, what it must subscribe to, and what is wrong with it: pure.
 
-`bridge webhook`, `bridge doctor` and the sweeper's watch judge by the same rules.
+`bridge webhook`, `bridge doctor` and the periodic watch judge by the same rules.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from bridge.cli.root import NO, Invocation
 
 @click.group()
 def alerts() -> None:
-    """Try the way to people, and list what they were told: the sweeper tells by BRIDGE_ALERT_URLS what needs them."""
+    """Try the way to people, and list what they were told: a worker tells by BRIDGE_ALERT_URLS what needs them."""
 
 
 @alerts.command("test")

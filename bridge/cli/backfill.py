@@ -137,7 +137,7 @@ def _bring_in(journal: Journal, runtime: Runtime, events: list[IncomingEvent], *
             lanes.add(lane)
             tell(len(made), len(events))
     reached("backfill.before_wake")
-    # Without Redis the sweeper finds the work.
+    # Without Redis a periodic task finds the work.
     with suppress(RedisError, SettingsError):
         for lane in sorted(lanes):
             runtime.wakeups.wake(lane)

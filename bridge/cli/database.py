@@ -86,7 +86,7 @@ def backup(invocation: Invocation, file: Path) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.pass_obj
 def restore_copy(invocation: Invocation, file: Path) -> None:
-    """Put a copy of the SQLite journal back; stop web, worker and sweeper first.
+    """Put a copy of the SQLite journal back; stop web and worker first.
 
     The journal that is there is kept beside it. Run `bridge db upgrade` afterwards, and `bridge reconcile` for what
     came since the copy was made.

@@ -48,7 +48,7 @@ _PAUSE_ONCE_S = 0.1
 def demo(context: click.Context, once: bool, port: int | None) -> None:
     """Show the bridge at work against a simulated Asaas and Clint.
 
-    Starts the simulators, a Redis, web, worker and sweeper on this machine, makes charges of different kinds, pays
+    Starts the simulators, a Redis, web and worker on this machine, makes charges of different kinds, pays
     them, and shows each event, what each mapping makes of it, and the deals that move through the funnel. Then it stays
     up until Ctrl-C, for you to pay the charge that is left, or refund others, on the page of the simulated Asaas. Needs
     no setting, and works on a copy of the mapping files.
@@ -77,7 +77,7 @@ def _play(stage: Stage, *, once: bool) -> bool:
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
         out.print(f"bridge demo: all runs on this machine, in {stage.directory}; nothing leaves it", markup=False)
-        out.print("starting Redis, a simulated Asaas, a simulated Clint, web, worker and sweeper", style="dim")
+        out.print("starting Redis, a simulated Asaas, a simulated Clint, web and worker", style="dim")
         notice = _Notices(out)
         logs = stage.directory / "logs"
         simulators = stack.enter_context(Supervisor(stage.simulators(), notice=notice, log_directory=logs))

@@ -1,4 +1,4 @@
-"""The whole bridge on this machine: Redis, journal, web, worker and sweeper, for `bridge up` and `bridge demo`.
+"""The whole bridge on this machine: Redis, journal, web and worker, for `bridge up` and `bridge demo`.
 
 It is given an environment in which every setting stands, and leaves running processes until its `with` block ends:
 first the bridge's own, which finish what they do, then Redis.
@@ -74,7 +74,7 @@ class LocalBridge:
                 self._environ["REDIS_URL"] = self._redis.url
                 self.settings = Settings.from_env(self._environ)
             self._prepare_journal()
-            commands = {name: bridge_command(name) for name in ("web", "worker", "sweeper")}
+            commands = {name: bridge_command(name) for name in ("web", "worker")}
             self.processes = starting.enter_context(
                 Supervisor(
                     [Child(name, command, self._environ) for name, command in commands.items()],

@@ -1,4 +1,4 @@
-"""`bridge web`, `bridge worker`, `bridge sweeper`: one process each, as the Procfile runs them.
+"""`bridge web`, `bridge worker` and `bridge sweeper`: one process each, as a host runs them.
 
 They log to standard output. A database or a Redis that is away when they start is waited for; a schema that is not this
 version's is not, since only `bridge db upgrade` ends that.
@@ -52,14 +52,17 @@ def web(invocation: Invocation, host: str | None, port: int | None) -> None:
 @click.command()
 @click.pass_obj
 def worker(invocation: Invocation) -> None:
-    """Decide what events mean and deliver to Clint.
+    """Decide what events mean and deliver to Clint; run the periodic tasks.
 
-    Any number of workers may run at once. Needs REDIS_URL, and CLINT_WEBHOOK_URL or a destination in the
-    journal; SIGTERM lets it finish what is under way.
+    Any number of workers may run at once; one of them runs the tasks: it wakes what is due, brings in mapping files,
+    watches the webhooks at Asaas, looks for deals in Clint, sends alerts and keeps the journal small. Needs REDIS_URL,
+    and CLINT_WEBHOOK_URL or a destination in the journal; SIGTERM lets it finish what is under way.
     """
     from bridge.runtime import Runtime
+    from bridge.worker.beside import tasks
     from bridge.worker.drain import Drainer
     from bridge.worker.rq_worker import work
+    from bridge.worker.sweeper import PeriodicRunner
 
     settings = _begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL")
     runtime = Runtime(settings)
@@ -73,16 +76,20 @@ def worker(invocation: Invocation) -> None:
         runtime.clock_ms,
         settings.bridge_worker_lanes,
     )
-    work(runtime.worker_redis, drainer)
+    stopping = threading.Event()
+    runner = PeriodicRunner(tasks(runtime), runtime.journal, runtime.observer, runtime.clock_ms)
+    with runner.in_thread(stopping):
+        work(runtime.worker_redis, drainer, stopping)
     runtime.close()
 
 
-@click.command(short_help="Wake what is due.")
+@click.command(short_help="Run the periodic tasks alone.")
 @click.pass_obj
 def sweeper(invocation: Invocation) -> None:
-    """Wake what is due, bring in mapping files, watch the webhooks at Asaas, look for deals in Clint, keep the journal.
+    """Run the periodic tasks alone, in a process that delivers nothing.
 
-    One is enough, two do no harm. Needs REDIS_URL, and CLINT_WEBHOOK_URL or a destination in the journal.
+    Not needed beside a worker, which runs them too: of all workers and sweepers one does. Needs REDIS_URL, and
+    CLINT_WEBHOOK_URL or a destination in the journal.
     """
     from bridge.runtime import Runtime
     from bridge.worker.beside import tasks

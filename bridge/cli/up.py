@@ -1,7 +1,7 @@
 """`bridge up`: the whole bridge on this machine for real, kept running until Ctrl-C or SIGTERM.
 
 Every variable that is missing is said at once, before anything is started. Standard output carries the log lines of
-web, worker and sweeper, each with its name in front.
+web and worker, each with its name in front.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TEND_S = 0.2
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to bind, instead of PORT.")
 @click.pass_obj
 def up(invocation: Invocation, host: str | None, port: int | None) -> None:
-    """Run the whole bridge on this machine: journal, web, worker, sweeper, and a Redis unless REDIS_URL names one.
+    """Run the whole bridge on this machine: journal, web, worker, and a Redis unless REDIS_URL names one.
 
     Brings the journal's schema to this version, starts again what dies, and prints the address to enter in Asaas.
     Needs ASAAS_WEBHOOK_TOKEN, CLINT_WEBHOOK_URL and, for mappings that send what only the Asaas API knows (such as

@@ -81,7 +81,7 @@ def _close_log(journal: Path) -> None:
             connection.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.OperationalError as error:
         raise JournalError(
-            f"the journal is in use: {error}", where=str(journal), mend="stop web, worker and sweeper first"
+            f"the journal is in use: {error}", where=str(journal), mend="stop web and worker first"
         ) from error
     except sqlite3.DatabaseError:
         # It is damaged, which may be why a copy is put back: its log goes aside with it under the file's new name.

@@ -21,7 +21,7 @@ from bridge.mapping import Known, Mapping, ReadMapping, Severity, read_directory
 log = logger(__name__)
 
 LOOK_EVERY_MS = 500
-"""How old a process's idea of the active mappings may be; with the sweeper's second before it, two seconds hold."""
+"""How old a process's idea of the active mappings may be; files are read once a second, so that two seconds hold."""
 GONE_AFTER_MS = 3_000
 """How long a file must be gone before its mapping is removed: editors and git replace a file by removing it first, and
 the events of that moment would pass the mapping by."""

@@ -199,7 +199,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "BRIDGE_RECONCILE_HOURS",
-        "hours between two looks of the sweeper for charges that the journal does not know; 0: none",
+        "hours between two looks for charges that the journal does not know; 0: none",
         "0",
         parse=whole(0, 720),
     ),

@@ -83,7 +83,7 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
         return
     yield checks.schema(journal.database.place, schema, head())
     if late:
-        todo = "is `bridge sweeper` running? its log says why (task.failed)"
+        todo = "is a worker running? its log says why (task.failed)"
         yield Check("tasks", f"late: {', '.join(late)}", State.WARNING, todo, "task.failing")
     for one in told:
         yield Check(f"notice {one.id}", f"{one.about}: {one.detail}", checks.by_level(one.level), one.mend, one.code)

@@ -1,1 +1,1 @@
-"""Workers: an RQ worker process whose jobs name lanes, the drains that work on them, and the sweeper behind both."""
+"""Workers: an RQ worker process whose jobs name lanes, the drains that work on them, the periodic tasks."""

@@ -1,6 +1,6 @@
 """The periodic task that looks what is wrong, keeps it as notices, and tells people.
 
-Of several sweepers one does each round. A message that was being sent when the process died is sent again: twice is
+Of several processes one does each round. A message that was being sent when the process died is sent again: twice is
 better than never. Without BRIDGE_ALERT_URLS the notices are kept all the same.
 """
 

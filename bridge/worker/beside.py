@@ -1,4 +1,4 @@
-"""The table of the sweeper's periodic tasks."""
+"""The table of the periodic tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bridge.worker.clock_watch import ClockWatch
 from bridge.worker.housekeeping import Housekeeping
 from bridge.worker.queue_watch import QueueWatch
 from bridge.worker.silences import Silences
-from bridge.worker.sweeper import PeriodicTask, wake_due_lanes
+from bridge.worker.sweeper import LONGEST_STOP_S, PeriodicTask, wake_due_lanes
 
 
 def tasks(runtime: Runtime) -> list[PeriodicTask]:
@@ -32,8 +32,8 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
     return [
         PeriodicTask("wake_due_lanes", 1.0, lambda _: wake_due_lanes(journal, runtime.wakeups, clock_ms())),
         PeriodicTask("import_mappings", 1.0, lambda _: runtime.mapping_files.import_changed()),
-        PeriodicTask("fold_counts", 2.0, house.fold, stop_timeout_s=None),
-        PeriodicTask("clear_old", 2.0, house.clear_due, stop_timeout_s=None, late_after_s=3_600.0),
+        PeriodicTask("fold_counts", 2.0, house.fold, stop_timeout_s=LONGEST_STOP_S),
+        PeriodicTask("clear_old", 2.0, house.clear_due, stop_timeout_s=LONGEST_STOP_S, late_after_s=3_600.0),
         PeriodicTask("repair_clock", 5.0, lambda _: clock.look()),
         PeriodicTask("send_alerts", ALERTS_EVERY_S, lambda _: alerts.round()),
         PeriodicTask("watch_webhooks", 300.0, lambda _: webhooks.look()),
@@ -57,7 +57,7 @@ def _reconcile(runtime: Runtime) -> PeriodicTask:
         60.0,
         reconciling.reconcile_all,
         enabled=bool(settings.bridge_reconcile_hours),
-        stop_timeout_s=None,
+        stop_timeout_s=LONGEST_STOP_S,
         late_after_s=24 * 3_600.0,  # a round of a large account waits for Asaas's quota of 12 hours
     )
 

@@ -49,7 +49,7 @@ class Housekeeping:
                 stopping.wait(self._pause_s)
 
     def clear_due(self, stopping: threading.Event) -> None:
-        """Empty and remove what is old, where that is due today and no other sweeper does it."""
+        """Empty and remove what is old, where that is due today and no other process does it."""
         with self._journal.database.write() as connection:
             if not rounds.claim(connection, ROUND, DAY_MS, self._clock_ms()):
                 return

@@ -6,6 +6,7 @@ SIGTERM and SIGINT: no new wake-up is taken, drains finish what is in flight, re
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from types import FrameType
 from uuid import uuid4
@@ -42,8 +43,8 @@ class LaneWorker(SimpleWorker):
         """Listen to no commands in Redis: the thread that RQ starts for them outlives a worker that lost Redis."""
 
 
-def work(redis: Redis, drainer: Drainer) -> None:
-    """Take wake-ups until the process is asked to stop."""
+def work(redis: Redis, drainer: Drainer, stopping: threading.Event) -> None:
+    """Take wake-ups until the process is asked to stop, which sets `stopping`."""
     jobs.serve(drainer)
     current: list[LaneWorker] = []
 
@@ -51,6 +52,7 @@ def work(redis: Redis, drainer: Drainer) -> None:
         if drainer.stopping:
             return  # Ctrl-C reaches the whole group, and then comes the supervisor's SIGTERM
         drainer.stop()
+        stopping.set()
         for worker in current:
             worker._stop_requested = True
         if not current or current[0].get_state() != WorkerStatus.BUSY:

@@ -1,18 +1,21 @@
-"""The periodic runner of the sweeper, and the task that wakes lanes with due work.
+"""The runner of the periodic tasks, and the task that wakes lanes with due work.
 
-The runner gives each task a loop in a thread of its own. An error of a task is logged, counted and followed by a new
-run; a thread that ends is started again. A task without success for five minutes is a notice. Two sweepers do no harm.
+Of all processes with a runner, the one that holds the lease runs the tasks. The lease only saves double work: a task
+that runs in two processes does no harm. The runner gives each task a loop in a thread of its own. An error of a task is
+logged, counted and followed by a new run; a thread that ends is started again. A task without success for five minutes
+is a notice.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from uuid import uuid4
 
 from redis.exceptions import RedisError
-from sqlalchemy import Connection
 
 from bridge.errors import BridgeError
 from bridge.failpoints import reached
@@ -26,11 +29,17 @@ from bridge.queueing.wakeups import Wakeups
 log = logger(__name__)
 
 FAILING = "task.failing"
-"""The notice's code; the next success of the task, in any sweeper, closes it."""
-_TODO = "see task.failed in the sweeper's log and remove the cause; a run that does not end needs a restart"
+"""The notice's code; the next success of the task closes it."""
+_TODO = "see task.failed in the worker's log and remove the cause; a run that does not end needs a restart"
 WATCH_S = 1.0
+LEASE_MS = 3_000
+"""How long after the death of the process that runs the tasks another one begins."""
+RENEW_S = 1.5
+"""The lease is renewed by the first look after this time."""
 REPORT_S = 15.0
 STOP_TIMEOUT_S = 2.0
+LONGEST_STOP_S = 10.0
+"""How long the end of the process waits for a task that writes much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +50,8 @@ class PeriodicTask:
     every_s: float
     run: Callable[[threading.Event], object]
     enabled: bool = True
-    stop_timeout_s: float | None = STOP_TIMEOUT_S
-    """How long the end of the process waits for a run; None: until it is done."""
+    stop_timeout_s: float = STOP_TIMEOUT_S
+    """How long the end of the process waits for a run."""
     again_s: float | None = None
     """How long after an error the next run begins, where that is not `every_s`."""
     late_after_s: float = 300.0
@@ -50,68 +59,118 @@ class PeriodicTask:
 
 
 class PeriodicRunner:
-    """Runs tasks until it is stopped."""
+    """Runs tasks while it holds their lease, until it is stopped."""
 
     def __init__(
         self, tasks: Sequence[PeriodicTask], journal: Journal, observer: Observer, clock_ms: Callable[[], int]
     ) -> None:
         self._tasks = [task for task in tasks if task.enabled]
+        self._report = PeriodicTask("report", REPORT_S, lambda _: self.report())
         self._journal = journal
         self._observer = observer
         self._clock_ms = clock_ms
-        began_s = time.monotonic()
-        self._succeeded_s = {task.name: began_s for task in self._tasks}
+        self._owner = uuid4().hex
+        self._renew_at_s = 0.0
+        self._ending = threading.Event()  # ends the loops that began with the lease; set: it is not held
+        self._ending.set()
+        self._threads: dict[PeriodicTask, threading.Thread] = {}
+        self._succeeded_s: dict[str, float] = {}
         self._errors: dict[str, str] = {}
 
-    def run(self, stopping: threading.Event) -> None:
-        """Run every task, and start its thread again where it ended."""
-        report = PeriodicTask("report", REPORT_S, lambda _: self.report())
-        threads: dict[PeriodicTask, threading.Thread] = {}
+    @contextmanager
+    def in_thread(self, stopping: threading.Event) -> Iterator[None]:
+        """Run the tasks beside the block, and stop them at its end."""
+        thread = threading.Thread(target=self.run, args=(stopping,), name="tasks", daemon=True)
+        thread.start()
         try:
-            while not stopping.is_set():
-                for task in (*self._tasks, report):
-                    if task in threads and threads[task].is_alive():
-                        continue
-                    if task in threads:
-                        self._failed(task, "its thread ended")
-                    threads[task] = threading.Thread(
-                        target=self._loop, args=(task, stopping), name=task.name, daemon=task.stop_timeout_s is not None
-                    )
-                    threads[task].start()
-                stopping.wait(WATCH_S)
+            yield
         finally:
-            stopping.set()  # an error of this thread ends the process, and no thread may keep it alive
-            for task, thread in threads.items():
-                thread.join(task.stop_timeout_s)
+            stopping.set()
+            thread.join()
 
-    def _loop(self, task: PeriodicTask, stopping: threading.Event) -> None:
+    def run(self, stopping: threading.Event) -> None:
+        """Run every task whenever this process holds the lease."""
+        while not stopping.is_set():
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001 (the process would live on without its tasks)
+                self._failed("lease", error)
+            stopping.wait(WATCH_S)
+        self._end()
+
+    def _look(self) -> None:
+        """Begin with the lease, end without it, and start the thread of each task again where it ended."""
+        if not self._holds_lease():
+            self._ending.set()
+            return
+        if self._ending.is_set():
+            self._ending = threading.Event()
+            self._succeeded_s = dict.fromkeys((task.name for task in self._tasks), time.monotonic())
+        for task in (*self._tasks, self._report):
+            if task not in self._threads or not self._threads[task].is_alive():
+                self._threads[task] = threading.Thread(
+                    target=self._loop, args=(task, self._ending), name=task.name, daemon=True
+                )
+                self._threads[task].start()
+
+    def _holds_lease(self) -> bool:
+        now_s = time.monotonic()
+        if now_s < self._renew_at_s:
+            return True
+        now_ms = self._clock_ms()
+        with self._journal.database.read() as connection:
+            if rounds.leased_to(connection, rounds.TASKS, LEASE_MS, now_ms) not in {"", self._owner}:
+                return False
+        with self._journal.database.write() as connection:
+            held = rounds.lease(connection, rounds.TASKS, self._owner, LEASE_MS, now_ms)
+        if held:
+            self._renew_at_s = now_s + RENEW_S
+        return held
+
+    def _end(self) -> None:
+        """Wait for the runs, each as long as its task says, and give the lease back."""
+        held = not self._ending.is_set()
+        self._ending.set()
+        began_s = time.monotonic()
+        for task, thread in self._threads.items():
+            thread.join(max(0.0, began_s + task.stop_timeout_s - time.monotonic()))
+        if held:
+            with suppress(BridgeError), self._journal.database.write() as connection:
+                rounds.end_lease(connection, rounds.TASKS, self._owner)
+
+    def _loop(self, task: PeriodicTask, ending: threading.Event) -> None:
         wait_s = 0.0
-        while not stopping.wait(wait_s):
+        while not ending.wait(wait_s):
             wait_s = task.every_s
             try:
-                task.run(stopping)
-            except (BridgeError, RedisError, OSError) as error:
-                self._failed(task, str(error) or type(error).__name__)
+                task.run(ending)
             except Exception as error:  # noqa: BLE001 (no error may end the loop)
-                self._failed(task, type(error).__name__, error)
+                self._failed(task.name, error)
+            except BaseException as error:
+                self._failed(task.name, error)
+                raise
             else:
                 self._succeeded_s[task.name] = time.monotonic()
                 self._errors.pop(task.name, None)
                 continue
             wait_s = task.again_s or task.every_s
 
-    def _failed(self, task: PeriodicTask, what: str, fault: Exception | None = None) -> None:
-        self._errors[task.name] = what
-        self._observer.task_failed(task.name)
-        log.error("task.failed", task=task.name, error=what, exc_info=fault)
+    def _failed(self, name: str, error: BaseException) -> None:
+        expected = isinstance(error, BridgeError | RedisError | OSError)
+        self._errors[name] = (str(error) if expected else "") or type(error).__name__
+        self._observer.task_failed(name)
+        log.error("task.failed", task=name, error=self._errors[name], exc_info=None if expected else error)
 
     def report(self) -> None:
         """Keep until when each task is in time, raise a notice for each that is late, close those that are over."""
+        now_s, now_ms = time.monotonic(), self._clock_ms()
+        until_ms = {
+            task.name: now_ms + int(1000 * (task.every_s + task.late_after_s + self._succeeded_s[task.name] - now_s))
+            for task in self._tasks
+        }
+        late = {name for name, at_ms in until_ms.items() if at_ms < now_ms}
         with self._journal.database.write() as connection:
-            now_ms = self._clock_ms()
-            until_ms = self._in_time_until(connection, now_ms)
             rounds.note_result(connection, rounds.TASKS, until_ms)
-            late = {name for name, at_ms in until_ms.items() if at_ms < now_ms}
             over = [
                 Mended(FAILING, one.about) for one in notices.unmended(connection, [FAILING]) if one.about not in late
             ]
@@ -121,18 +180,6 @@ class PeriodicRunner:
                 log.warning("notice.raised", code=one.code, about=one.about, level=one.level.value, detail=one.detail)
             else:
                 log.info("notice.closed", code=one.code, about=one.about)
-
-    def _in_time_until(self, connection: Connection, now_ms: int) -> dict[str, int]:
-        """Return for each task until when it is in time; the success of another sweeper counts too."""
-        known = rounds.results(connection, [rounds.TASKS]).get(rounds.TASKS, {})
-        now_s = time.monotonic()
-        found = {}
-        for task in self._tasks:
-            longest_ms = int(1000 * (task.every_s + task.late_after_s))
-            mine_ms = now_ms + longest_ms - int(1000 * (now_s - self._succeeded_s[task.name]))
-            # A clock that was ahead may have left a time that no success could give now.
-            found[task.name] = max(mine_ms, min(known.get(task.name, 0), now_ms + longest_ms))
-        return found
 
     def _notice(self, name: str) -> Notice:
         why = self._errors.get(name, "its run does not end")

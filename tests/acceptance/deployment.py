@@ -114,7 +114,7 @@ class Child:
 
 
 class Deployment:
-    """Simulators, web processes, workers and a sweeper; start with `with`, then `start(...)` what the test needs."""
+    """Simulators, web processes and workers; start with `with`, then `start(...)` what the test needs."""
 
     address = "127.0.0.1"
     """Where the simulators listen."""
@@ -186,7 +186,7 @@ class Deployment:
 
     # ------------------------------------------------------------ processes
 
-    def start(self, *, webs: int = 1, workers: int = 1, sweepers: int = 1) -> None:
+    def start(self, *, webs: int = 1, workers: int = 1, sweepers: int = 0) -> None:
         """Start so many of each kind and wait until the web processes answer."""
         for number in range(webs):
             port = free_port()

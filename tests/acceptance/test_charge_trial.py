@@ -126,7 +126,7 @@ def test_a_paid_pix_is_proved_by_its_deal(site: Site) -> None:
 
 
 def test_a_mapping_that_says_verify_has_its_deal_looked_for(site: Site) -> None:
-    """The sweeper's process finds the deal by itself, and the delivery says so."""
+    """The worker finds the deal by itself, and the delivery says so."""
     number = str(site.try_it(status=0)["events"][-1]["id"])
 
     def paid() -> dict[str, Any]:

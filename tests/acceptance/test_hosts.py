@@ -48,7 +48,7 @@ def test_a_worker_that_is_cut_off_neither_loses_nor_disorders(tmp_path: Path, ne
         closing(Database(postgres.url("postgres"))) as database,
     ):
         bridge.asaas("customers", customers=people)
-        bridge.start(webs=1, workers=2, sweepers=1)
+        bridge.start(webs=1, workers=2)
         bridge.clint("is_slow", seconds=0.5)
         for event in (event for events in told.values() for event in events):
             bridge.post_until_kept(event.body)

@@ -124,12 +124,12 @@ def _torture(
 def test_nothing_is_lost_while_everything_is_killed_on_sqlite(
     tmp_path: Path, sqlite_url: str, redis_server: RedisServer
 ) -> None:
-    """One web process, two workers and a sweeper on SQLite bring every event to Clint, in order, through all harm."""
+    """One web process and two workers on SQLite bring every event to Clint, in order, through all harm."""
     _torture(tmp_path, sqlite_url, redis_server, webs=1, workers=2, seed=11, chaos_s=15)
 
 
 def test_nothing_is_lost_while_everything_is_killed_on_postgresql(
     tmp_path: Path, postgres_url: str, redis_server: RedisServer
 ) -> None:
-    """Two web processes, three workers and a sweeper on PostgreSQL bring every event to Clint, in order."""
+    """Two web processes and three workers on PostgreSQL bring every event to Clint, in order."""
     _torture(tmp_path, postgres_url, redis_server, webs=2, workers=3, seed=12, chaos_s=15)

@@ -156,13 +156,13 @@ def test_a_paid_charge_becomes_a_deal_and_what_dies_is_started_again(commands: C
             until(lambda: clint.deal_of("ana@example.com"), 30)
 
             before = children_of(process.pid)
-            assert set(before) == {"redis", "web", "worker", "sweeper"}
+            assert set(before) == {"redis", "web", "worker"}
             for name in ("worker", "redis"):
                 os.kill(before[name], signal.SIGKILL)
             asaas.is_paid(charge["id"])
             # The worker may have died before it noted that the first was taken: then that one comes twice.
             until(lambda: len({one.key for one in clint.requests if one.is_done}) == 2, 60)
-            after = until(lambda: found if len(found := children_of(process.pid)) == 4 else None, 30)
+            after = until(lambda: found if len(found := children_of(process.pid)) == 3 else None, 30)
 
             assert after["web"] == before["web"]
             assert after["worker"] != before["worker"]
@@ -193,6 +193,6 @@ def test_problems_of_a_mapping_file_are_shown_and_an_own_redis_is_used(commands:
     assert re.search(r"not ready: .*errada\.yaml:2:\d+: ", shown.read_text())
     assert ready.status_code == 503
     assert "up at http://127.0.0.1" in shown.read_text()
-    assert children == {"web", "worker", "sweeper"}
+    assert children == {"web", "worker"}
     assert "the console is closed: set BRIDGE_PASSWORD" in shown.read_text()
     assert "?token=" not in shown.read_text()

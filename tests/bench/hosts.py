@@ -95,7 +95,7 @@ class Hosts:
         with self._bridge(MAPPINGS) as (bridge, url):
             bridge.env["CLINT_WEBHOOK_URL"] = receiver.url
             bridge.asaas("customers", customers=bulk_customers(stream.customers))
-            bridge.start(webs=1, workers=workers, sweepers=1)
+            bridge.start(webs=1, workers=workers)
             self._post(bridge, stream.flows(_CONNECTIONS, first=True))
             self._arrived(stream.customers)
             children = [child for name, child in bridge.children.items() if name.startswith("worker")]
@@ -140,7 +140,7 @@ class Hosts:
         mappings = story.write_mappings(Path(tempfile.mkdtemp(dir=self._scratch)) / "mappings")
         with self._bridge(mappings) as (bridge, url):
             bridge.asaas("customers", customers=people)
-            bridge.start(webs=1, workers=workers, sweepers=1)
+            bridge.start(webs=1, workers=workers)
             bridge.clint("is_slow", seconds=0.5)
             self._post(bridge, [[event.body for event in events] for events in told.values()])
             database = Database(url)

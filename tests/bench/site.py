@@ -167,7 +167,7 @@ class Site:
 
     @contextmanager
     def bridge(self, *, workers: int) -> Iterator[Bridge]:
-        """Start a bridge with one web process, a sweeper and so many workers, on an empty journal and Redis."""
+        """Start a bridge with one web process and so many workers, on an empty journal and Redis."""
         self._bridges += 1
         scratch = self._scratch / f"bridge-{self._bridges}"
         scratch.mkdir()
@@ -185,7 +185,7 @@ class Site:
             deployment.env["CLINT_WEBHOOK_URL"] = self.receiver.url
             deployment.children["simulated-clint"].stop()
             deployment.asaas("customers", customers=bulk_customers(self.stream.customers))
-            deployment.start(webs=1, workers=workers, sweepers=1)
+            deployment.start(webs=1, workers=workers)
             bridge = Bridge(self, deployment, url)
             stack.callback(bridge.database.close)
             yield bridge

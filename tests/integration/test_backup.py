@@ -118,7 +118,7 @@ def test_a_journal_that_is_in_use_is_not_replaced(commands: Commands, tmp_path: 
 
     assert refused.status == 1
     assert "the journal is in use" in refused.err
-    assert "stop web, worker and sweeper first" in refused.err
+    assert "stop web and worker first" in refused.err
     assert after == 1
 
 

@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from typing import Any
 import httpx
 import pytest
 
+from bridge.journal import rounds
+from bridge.journal.clock import own_clock_ms
 from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
 from bridge.simulator.serve import Served
+from bridge.worker.sweeper import LEASE_MS
 from tests import asking
 from tests.commands import Commands
-from tests.factories import until
+from tests.factories import incoming, keep, rows_of, until
 from tests.services import PostgresServer, free_port
 
 NO_REDIS = "redis://127.0.0.1:1/0"
@@ -169,22 +173,46 @@ def answers(url: str) -> bool:
     return False
 
 
-def test_worker_and_sweeper_wait_for_redis_and_end_on_sigterm(commands: Commands) -> None:
+def test_a_worker_waits_for_redis_and_ends_on_sigterm(commands: Commands) -> None:
     """A Redis that is away is logged and tried again; the worker registers destinations and mappings meanwhile."""
-    with commands.journal(), running(commands, "worker") as worker, running(commands, "sweeper") as sweeper:
+    with commands.journal(), running(commands, "worker") as worker:
         until(lambda: worker.logged("queue.away"), 30)
-        until(lambda: worker.logged("mapping.imported") or sweeper.logged("mapping.imported"), 30)
+        until(lambda: worker.logged("mapping.imported"), 30)
         listed = until(lambda: commands.run("destinations", "list", "--json").json)
 
         assert [row["name"] for row in listed] == ["default"]
-        until(sweeper.is_at_work, 30)
-        assert (worker.end(), sweeper.end()) == (0, 0)
+        assert worker.end() == 0
         assert worker.logged("worker.stopping")
 
 
 @pytest.mark.slow
+def test_another_worker_takes_the_tasks_of_one_that_was_killed(commands: Commands, redis_url: str) -> None:
+    """What is due is worked on within five seconds; a sweeper beside them changes nothing, and all end in order."""
+    commands.environ["REDIS_URL"] = redis_url
+    with commands.journal() as journal, running(commands, "worker") as first, contextlib.ExitStack() as others:
+
+        def owner() -> str:
+            with journal.database.read() as connection:
+                return rounds.leased_to(connection, rounds.TASKS, LEASE_MS, own_clock_ms())
+
+        killed = until(owner, 30)
+        second, third = (others.enter_context(running(commands, name)) for name in ("worker", "sweeper"))
+        until(lambda: second.is_at_work() and third.is_at_work(), 30)
+        assert owner() == killed
+        first.process.kill()
+        killed_s = time.monotonic()
+        keep(journal, incoming(received_ms=own_clock_ms()))
+        until(lambda: rows_of(journal), 30)
+
+        assert time.monotonic() - killed_s < 5
+        assert owner() not in {"", killed}
+        assert (second.end(), third.end()) == (0, 0)
+        assert owner() == ""
+
+
+@pytest.mark.slow
 def test_processes_wait_for_a_database_that_is_away(commands: Commands, postgres_server: PostgresServer) -> None:
-    """Worker and sweeper log and try again; the door answers 503 until the database is back, then all work."""
+    """The worker logs and tries again; the door answers 503 until the database is back, then all work."""
     url = postgres_server.url("postgres")
     assert commands.run("db", "upgrade", DATABASE_URL=url).status == 0
     postgres_server.stop()
@@ -193,29 +221,28 @@ def test_processes_wait_for_a_database_that_is_away(commands: Commands, postgres
     with (
         running(commands, "web", "--port", str(port), DATABASE_URL=url) as web,
         running(commands, "worker", DATABASE_URL=url) as worker,
-        running(commands, "sweeper", DATABASE_URL=url) as sweeper,
     ):
-        for process in (web, worker, sweeper):
+        for process in (web, worker):
             until(lambda process=process: process.logged("journal.away"), 30)  # type: ignore[misc]
         until(lambda: answers(f"{door}/healthz"), 30)
         headers = {"asaas-access-token": SETTINGS["ASAAS_WEBHOOK_TOKEN"]}
         refused = asking.post(f"{door}/webhooks/asaas", headers=headers, json={"event": "X", "id": "a&1"}, timeout=15)
         postgres_server.start()
-        until(lambda: worker.logged("mapping.imported") or sweeper.logged("mapping.imported"), 40)
+        until(lambda: worker.logged("mapping.imported"), 40)
         kept = asking.post(f"{door}/webhooks/asaas", headers=headers, json={"event": "X", "id": "a&1"}, timeout=15)
 
         assert (refused.status_code, kept.status_code) == (503, 200)
-        assert (web.end(), worker.end(), sweeper.end()) == (0, 0, 0)
+        assert (web.end(), worker.end()) == (0, 0)
 
 
 def test_a_new_url_resumes_a_paused_destination(commands: Commands) -> None:
     """The worker says so when it starts."""
     with commands.journal():
-        with running(commands, "sweeper") as sweeper:
-            until(lambda: sweeper.logged("mapping.imported"), 30)
+        with running(commands, "worker") as worker:
+            until(lambda: worker.logged("mapping.imported"), 30)
         until(lambda: commands.run("destinations", "pause", "default").status == 0)
-        with running(commands, "sweeper", CLINT_WEBHOOK_URL="https://clint.example/new") as sweeper:
-            (record,) = until(lambda: sweeper.logged("destination.resumed"), 30)
+        with running(commands, "worker", CLINT_WEBHOOK_URL="https://clint.example/new") as worker:
+            (record,) = until(lambda: worker.logged("destination.resumed"), 30)
 
     assert record["destination"] == "default"
 
@@ -229,7 +256,7 @@ def test_sigterm_while_waiting_for_the_database_ends_a_process(commands: Command
         assert process.end() == 0
 
 
-def test_the_sweeper_watches_the_queue_at_asaas(commands: Commands) -> None:
+def test_the_worker_watches_the_queue_at_asaas(commands: Commands) -> None:
     """With a key it looks at the account's webhooks by itself, and a missing one becomes a notice."""
     simulator = AsaasSimulator()
     with (
@@ -237,15 +264,15 @@ def test_the_sweeper_watches_the_queue_at_asaas(commands: Commands) -> None:
         commands.journal(),
         running(
             commands,
-            "sweeper",
+            "worker",
             ASAAS_API_KEY=DEFAULT_KEY,
             ASAAS_API_URL=f"{served.url}/v3",
             BRIDGE_ALLOW_PRIVATE_DESTINATIONS="1",
-        ) as sweeper,
+        ) as worker,
     ):
         (told,) = until(lambda: commands.run("notices", "list", "--json").json, 30)
 
         assert told["code"] == "webhook.missing"
-        assert until(lambda: sweeper.logged("notice.raised"))
-        assert sweeper.end() == 0
+        assert until(lambda: worker.logged("notice.raised"))
+        assert worker.end() == 0
     simulator.close()

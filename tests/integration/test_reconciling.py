@@ -1,4 +1,4 @@
-"""The sweeper's own reconciliation, against a simulated Asaas: when it is due, what it says, how it ends."""
+"""The scheduled reconciliation, against a simulated Asaas: when it is due, what it says, how it ends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def at(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def runtime(at: Place) -> Iterator[Runtime]:
-    """Give the parts of a sweeper."""
+    """Give the parts of a worker."""
     with contextlib.closing(at.runtime()) as found:
         yield found
 
@@ -155,14 +155,14 @@ def test_one_of_two_processes_gets_a_round(database_url: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_sweeper_reconciles_where_the_setting_says_so(at: Place) -> None:
+def test_the_worker_reconciles_where_the_setting_says_so(at: Place) -> None:
     """As a real process, which ends when it is asked to."""
     at.paid()
     at.commands.environ |= {"CLINT_WEBHOOK_URL": "https://clint.example/a", "REDIS_URL": "redis://127.0.0.1:1/0"}
-    log = at.commands.directory / "sweeper.log"
+    log = at.commands.directory / "worker.log"
     with log.open("wb") as file:
         process = at.commands.process(
-            "sweeper", environ={"BRIDGE_RECONCILE_HOURS": "24"}, stdout=file, stderr=subprocess.STDOUT
+            "worker", environ={"BRIDGE_RECONCILE_HOURS": "24"}, stdout=file, stderr=subprocess.STDOUT
         )
 
     def said() -> list[dict[str, Any]]:

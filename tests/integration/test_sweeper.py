@@ -1,10 +1,10 @@
-"""The sweeper: lanes with due work are woken, and tasks run whatever fails."""
+"""The periodic tasks: lanes with due work are woken, and tasks run whatever fails."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ from bridge.sealing import new_key
 from bridge.settings import Settings
 from bridge.tenants.changes import add_account
 from bridge.worker.beside import tasks
-from bridge.worker.sweeper import FAILING, PeriodicRunner, PeriodicTask, wake_due_lanes
+from bridge.worker.sweeper import FAILING, LEASE_MS, PeriodicRunner, PeriodicTask, wake_due_lanes
 from tests.factories import NOW_MS, Clock, incoming, keep, opened_journal, owe, put_in_state, until
 
 
@@ -131,24 +131,62 @@ def test_a_task_that_fails_is_said_counted_and_run_again(sqlite_url: str, fault:
     assert "off" not in runs
 
 
-def test_a_runner_that_can_not_go_on_ends_with_its_error(sqlite_url: str) -> None:
-    """No thread of a task keeps the process alive then."""
+def test_of_two_runners_one_runs_the_tasks_until_it_stops(database_url: str) -> None:
+    """A stop does not wait for a run that hangs, and the other runner goes on."""
+    runs: dict[str, int] = {"one": 0, "two": 0}
 
-    class Broken(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            if threading.current_thread() is threading.main_thread():
-                raise ZeroDivisionError
-            return super().wait(timeout)
+    def counted(name: str) -> PeriodicTask:
+        def run(_stopping: threading.Event) -> None:
+            runs[name] += 1
 
-    forever = PeriodicTask("forever", 0.01, lambda stopping: stopping.wait(), stop_timeout_s=None)
-    with opened_journal(sqlite_url) as journal, pytest.raises(ZeroDivisionError):
-        PeriodicRunner([forever], journal, Observer(), own_clock_ms).run(Broken())
+        return PeriodicTask("count", 0.01, run)
 
-    assert "forever" not in {thread.name for thread in threading.enumerate()}
+    hanging = PeriodicTask("hanging", 0.01, lambda _: threading.Event().wait(60), stop_timeout_s=0.1)
+    with opened_journal(database_url) as journal:
+        one = PeriodicRunner([counted("one"), hanging], journal, Observer(), own_clock_ms)
+        two = PeriodicRunner([counted("two")], journal, Observer(), own_clock_ms)
+        with ExitStack() as second:
+            with at_work(one):
+                until(lambda: runs["one"])
+                second.enter_context(at_work(two))
+                until(lambda: runs["one"] > 20)
+                assert runs["two"] == 0
+            ended = runs["one"]
+            until(lambda: runs["two"])
+            assert runs["one"] == ended
+
+
+@pytest.mark.slow
+def test_a_runner_whose_lease_is_taken_ends_its_loops(sqlite_url: str) -> None:
+    """It begins again when the other owner does not renew the lease; faults of the lease are said and tried again."""
+    runs: list[int] = []
+    fails = iter([True])
+
+    def clock_ms() -> int:
+        if next(fails, False):
+            raise JournalError
+        return own_clock_ms()
+
+    tasks = [PeriodicTask("count", 0.01, lambda _: runs.append(1))]
+    with (
+        opened_journal(sqlite_url) as journal,
+        capture_logs() as logs,
+        at_work(PeriodicRunner(tasks, journal, Observer(), clock_ms)),
+    ):
+        until(lambda: runs)
+        with journal.database.write() as connection:
+            owner = rounds.leased_to(connection, rounds.TASKS, LEASE_MS, own_clock_ms())
+            rounds.end_lease(connection, rounds.TASKS, owner)
+            assert rounds.lease(connection, rounds.TASKS, "other", LEASE_MS, own_clock_ms())
+        until(lambda: "count" not in {thread.name for thread in threading.enumerate()})
+        ended = len(runs)
+        until(lambda: len(runs) > ended)
+
+    assert [one["task"] for one in logs if one["event"] == "task.failed"] == ["lease"]
 
 
 def test_a_task_that_is_late_is_a_notice_until_it_succeeds(database_url: str) -> None:
-    """One that fails and one that hangs; a success in another sweeper counts as well."""
+    """One that fails and one that hangs."""
     hanging, failing = threading.Event(), threading.Event()
 
     def hang(stopping: threading.Event) -> None:
@@ -159,35 +197,30 @@ def test_a_task_that_is_late_is_a_notice_until_it_succeeds(database_url: str) ->
         if not failing.is_set():
             raise OSError("no directory")
 
-    each = {"hanging": hang, "failing": fail}
-    bad = [PeriodicTask(name, 0.01, run, late_after_s=0.2) for name, run in each.items()]
-    fine = [PeriodicTask(name, 0.01, lambda _: None, late_after_s=0.2) for name in each]
+    tasks = [PeriodicTask(name, 0.01, run, late_after_s=0.2) for name, run in (("hanging", hang), ("failing", fail))]
     with opened_journal(database_url) as journal:
+        runner = PeriodicRunner(tasks, journal, Observer(), own_clock_ms)
 
-        def said(runner: PeriodicRunner) -> tuple[dict[str, str], list[str]]:
+        def said() -> tuple[dict[str, str], list[str]]:
             runner.report()
             with journal.database.read() as connection:
                 late = rounds.late_tasks(connection, own_clock_ms())
                 return {one.about: one.detail for one in notices.unmended(connection, [FAILING])}, late
 
-        one, two = (PeriodicRunner(tasks, journal, Observer(), own_clock_ms) for tasks in (bad, fine))
-        with at_work(one):
-            details, late = until(lambda: found if len((found := said(one))[0]) == 2 else None)
+        with at_work(runner):
+            until(lambda: "failing" in {thread.name for thread in threading.enumerate()})
+            details, late = until(lambda: found if len((found := said())[0]) == 2 else None)
             assert late == ["failing", "hanging"]
             assert details["failing"].endswith("no directory")
             assert "does not end" in details["hanging"]
-            with at_work(two):
-                until(lambda: said(two) == ({}, []))
-                assert said(one) == ({}, [])
-            until(lambda: len(said(one)[0]) == 2)
             hanging.set()
             failing.set()
-            until(lambda: said(one) == ({}, []))
+            until(lambda: said() == ({}, []))
 
 
 @pytest.fixture
 def runtime(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Runtime]:
-    """Give the parts of a sweeper with every setting that switches a task on."""
+    """Give the parts of a worker with every setting that switches a task on."""
     environ = {
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
@@ -204,14 +237,14 @@ def runtime(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Runti
         yield runtime
 
 
-def test_every_task_of_the_sweeper_runs(runtime: Runtime) -> None:
+def test_every_task_runs(runtime: Runtime) -> None:
     """On an empty journal, none fails."""
     for task in tasks(runtime):
         assert task.enabled
         task.run(threading.Event())
 
 
-def test_an_account_that_is_added_while_the_sweeper_runs_is_missed_when_it_is_silent(runtime: Runtime) -> None:
+def test_an_account_that_is_added_while_the_tasks_run_is_missed_when_it_is_silent(runtime: Runtime) -> None:
     """Events every hour for six weeks, then none for eight hours."""
     (send_alerts,) = [task for task in tasks(runtime) if task.name == "send_alerts"]
     now_ms = own_clock_ms()

@@ -11,7 +11,7 @@ from tests.torture.fault import POSTGRESQL, SQLITE, Fault, settle
 from tests.torture.site import Site
 from tests.torture.upgrade import rolling
 
-ALL = ("web-0", "worker-0", "worker-1", "sweeper-0")
+ALL = ("web-0", "worker-0", "worker-1")
 BIG = {"padding": 40_000, "events": 45}
 """Enough to need more of the disk while it is full."""
 MORE = {"events": 24}
@@ -31,7 +31,7 @@ def _two_sweepers(site: Site) -> None:
 
 def _clock_with_two_workers(site: Site) -> None:
     """The clock is set ahead while both workers send, by far more than a lease."""
-    site.start(webs=1, workers=2, sweepers=1)
+    site.start(webs=1, workers=2)
     site.clint("is_slow", seconds=0.7)
     telling = site.telling()
     until(lambda: len(site.history()) > 2, 60)

@@ -66,7 +66,7 @@ def _sweeper(site: Site, point: str) -> None:
     site.start(webs=1, workers=0, sweepers=1)
     telling = site.telling()
     site.dies("sweeper-0", point)
-    site.start(webs=0, workers=1, sweepers=0)
+    site.start(webs=0, workers=1)
     telling.result()
 
 

@@ -119,7 +119,7 @@ def backfill(task: Task) -> Result:
 
 
 def _wake(runtime: Runtime, lanes: Iterable[int]) -> None:
-    # Without Redis the sweeper finds the work.
+    # Without Redis a periodic task finds the work.
     with suppress(RedisError, SettingsError):
         for lane in sorted(lanes):
             runtime.wakeups.wake(lane)
