@@ -1,4 +1,4 @@
-"""Worker processes as the Procfile runs them, with a real Redis that fails and no sweeper to cover up.
+"""Worker processes as the Procfile runs them, with a real Redis that fails and no periodic task to cover up.
 
 What is asserted is what stands in the journal and what the destination got; processes end by signals only.
 """
@@ -20,8 +20,11 @@ from redis import Redis
 from rq import Queue
 
 from bridge.journal import Journal
+from bridge.journal.clock import own_clock_ms
 from bridge.model import lane_of
+from bridge.observing import Observer
 from bridge.queueing.wakeups import QUEUE, Wakeups, connect
+from bridge.worker.sweeper import PeriodicRunner
 from tests.factories import incoming, keep, opened_journal, rows_of, states, tries_of, until
 from tests.peers import Asked, Peer, Reply
 from tests.services import RedisServer
@@ -89,7 +92,7 @@ class World:
         self.wakeups.wake(lane_of("default", customer, self.journal.lane_count))
 
     def wake_until_delivered(self, number: int, timeout_s: float) -> None:
-        """Wake the lane of cus_1 again and again, as the sweeper does, until so many deliveries are delivered."""
+        """Wake the lane of cus_1 again and again, as a periodic task does, until so many deliveries are delivered."""
 
         def woken() -> bool:
             self.wake()
@@ -108,8 +111,12 @@ class World:
 
 @pytest.fixture
 def world(sqlite_url: str, redis_server: RedisServer, tmp_path: Path) -> Iterator[World]:
-    """Give a world whose processes are ended with it."""
-    with opened_journal(sqlite_url) as journal, Peer() as peer:
+    """Give a world whose processes are ended with it, and run no periodic tasks: the lease for them is taken."""
+    with (
+        opened_journal(sqlite_url) as journal,
+        PeriodicRunner([], journal, Observer(), own_clock_ms).in_thread(threading.Event()),
+        Peer() as peer,
+    ):
         world = World(journal, redis_server, peer, tmp_path)
         yield world
         for process in world.processes:
