@@ -4,18 +4,26 @@ Each record has `at`, `level`, `action` (what happened: a stable dotted name to 
 the caller gave: `logger(__name__).info("delivery.attempted", delivery_id=7, outcome="retry")`. A library's record has
 the action `library.logged` and its text as `message`. Every text passes redaction, but callers name ids only, never a
 body or a person's name.
+
+A record that can't be written is dropped and counted; the caller never fails and, after `queue_output`, never waits.
 """
 
 from __future__ import annotations
 
+import atexit
+import io
 import logging
 import logging.config
+import os
+import select
+import sys
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from json import JSONEncoder
+from queue import Empty, SimpleQueue
 from typing import Any, TextIO, cast
 
 import structlog
@@ -29,6 +37,125 @@ from bridge.redaction import redact, redact_all
 _QUIET = ("httpx", "httpcore", "urllib3", "rq", "rq.worker", "werkzeug", "alembic")
 
 _HEAD = frozenset({"at", "level", "action", "logger"})
+
+QUEUE_LIMIT = 10_000
+"""Texts that wait to be written; the next ones are dropped."""
+PIECE_BYTES = 64 * 1024
+FINISH_WITHIN_S = 1.0
+
+
+class QueuedOutput(io.TextIOBase):
+    """A text stream that neither fails nor blocks: a thread of its own writes to the file descriptor.
+
+    Text that finds the queue full, or that the system does not take, is dropped and counted. `on_recovered` gets the
+    number of texts dropped once writing works again; `on_dropped` gets each number at once.
+    """
+
+    def __init__(
+        self, stream: TextIO, on_recovered: Callable[[int], object], *, queue_limit: int = QUEUE_LIMIT
+    ) -> None:
+        self._descriptor = stream.fileno()
+        self._encoding = stream.encoding
+        self._on_recovered = on_recovered
+        self._queue_limit = queue_limit
+        self.on_dropped: Callable[[int], object] = lambda _count: None
+        self._counting = threading.RLock()  # a signal handler may write while this thread counts
+        self._dropped = 0
+        self._torn = False
+        self._texts: SimpleQueue[str | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="output", daemon=True)
+        self._thread.start()
+        atexit.register(self.finish)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding of the stream that this one stands for."""
+        return self._encoding
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Return whether a person looks at it."""
+        return os.isatty(self._descriptor)
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Queue the text."""
+        if not isinstance(text, str):
+            raise TypeError(f"text must be str, got {type(text).__name__}")
+        if self._texts.qsize() < self._queue_limit:
+            self._texts.put(text)
+        else:
+            self._drop(1)
+        return len(text)
+
+    def finish(self) -> None:
+        """Wait until what is queued is written, for FINISH_WITHIN_S at most."""
+        self._texts.put(None)
+        self._thread.join(FINISH_WITHIN_S)
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            texts = [self._texts.get()]
+            size = 0
+            with suppress(Empty):
+                while texts[-1] is not None and size < PIECE_BYTES:
+                    size += len(texts[-1])
+                    texts.append(self._texts.get_nowait())
+            ended = texts[-1] is None
+            piece = [text for text in texts if text]
+            if self._written("".join(piece).encode(self._encoding, "backslashreplace")):
+                self._recovered()
+            else:
+                self._drop(len(piece))
+
+    def _written(self, data: bytes) -> bool:
+        """Write all of it; return False where the system takes no more."""
+        if self._torn and data:
+            data = b"\n" + data
+        while data:
+            try:
+                count = os.write(self._descriptor, data)
+            except BlockingIOError:  # the other end made the pipe one that does not block
+                select.select([], [self._descriptor], [])
+                continue
+            except OSError:
+                return False
+            self._torn = data[count - 1 : count] != b"\n" and count < len(data)
+            data = data[count:]
+        return True
+
+    def _drop(self, count: int) -> None:
+        with self._counting:
+            self._dropped += count
+        self.on_dropped(count)
+
+    def _recovered(self) -> None:
+        with self._counting:
+            count, self._dropped = self._dropped, 0
+        if count:
+            self._on_recovered(count)
+
+
+def queue_output(on_recovered: Callable[[int], object]) -> None:
+    """Let standard output and standard error be written by threads of their own, for a process that must go on."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        with suppress(OSError):  # a test's stream is no file
+            setattr(sys, name, QueuedOutput(stream, on_recovered))
+
+
+def count_dropped(on_dropped: Callable[[int], object]) -> None:
+    """Have each text counted that standard output or standard error drops."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, QueuedOutput):
+            stream.on_dropped = on_dropped
 
 
 def configure(level: str = "info", *, json: bool = True, stream: TextIO | None = None) -> None:
@@ -80,7 +207,8 @@ class _Lines(structlog.WriteLogger):
     def msg(self, message: str) -> None:
         """Write a line, or keep it for what is written together."""
         if _gathering.lines is None:
-            super().msg(message)
+            with suppress(OSError):  # a command's work goes on without its log
+                super().msg(message)
         else:
             _gathering.lines.setdefault(self, []).append(message)
 

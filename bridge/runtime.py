@@ -14,6 +14,7 @@ from typing import Any
 
 from redis import Redis
 
+from bridge import logs
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.environment import environment
 from bridge.asaas.governor import Governor
@@ -134,6 +135,7 @@ class Runtime:
         """What the stages tell what they did."""
         observer = Observer(self.shared_counts, spans_to(self.settings.otel_exporter_otlp_endpoint))
         self._opened.callback(observer.close)
+        logs.count_dropped(observer.log_dropped)
         return observer
 
     @cached_property

@@ -56,6 +56,7 @@ def demo(context: click.Context, once: bool, port: int | None) -> None:
     from bridge.cli.demo_stage import set_stage, take_directory
     from bridge.cli.local import LOOPBACK, choose_ports
 
+    context.obj.queue_output(click.echo)
     directory = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "./data", "demo")
     if port is not None:
         check_free(LOOPBACK, port)

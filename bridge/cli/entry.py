@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 
 import click
 
-from bridge import __version__, logs
+from bridge import __version__
 from bridge.cli.root import Invocation, Root
 
 COMMANDS = {
@@ -62,7 +61,6 @@ def cli(context: click.Context, debug: bool) -> None:
 
     Settings come from the environment. Exit status: 0 fine, 1 the answer is no, 2 wrong use.
     """
-    # Standard output belongs to what the command answers; the processes of the Procfile log there instead.
-    logs.configure("debug" if debug else "error", json=not sys.stderr.isatty(), stream=sys.stderr)
     context.obj = Invocation(debug=debug)
+    context.obj.configure_logs()
     context.call_on_close(context.obj.close)

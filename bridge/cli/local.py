@@ -30,6 +30,8 @@ from bridge.settings import Settings
 
 POLL_S = 0.1
 READY_TIMEOUT_S = 60.0
+STOP_GRACE_S = 15.0
+"""How long after its last send a process that was told to stop may take; then it is killed."""
 LOOPBACK = "127.0.0.1"
 _REDIS_REST_S = 5.0
 
@@ -81,7 +83,7 @@ class LocalBridge:
                     notice=self._notice,
                     line=self._line,
                     log_directory=self._log_directory,
-                    grace_s=self.settings.bridge_send_timeout + 15,
+                    grace_s=self.settings.bridge_send_timeout + STOP_GRACE_S,
                 )
             )
             self._stack = starting.pop_all()
@@ -111,7 +113,7 @@ class LocalBridge:
             self._redis_again_s = time.monotonic() + _REDIS_REST_S
             try:
                 self._redis.start()
-            except RedisNotStarted as error:
+            except (RedisNotStarted, OSError) as error:
                 self._notice(str(error))
 
     def wait_until_up(self, stopping: Callable[[], bool]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge import logs
-from bridge.cli.local import listen
+from bridge.cli.local import STOP_GRACE_S, listen
 from bridge.cli.root import Invocation
 from bridge.errors import JournalError, JournalNotMigrated, SealBroken, SettingsError
 from bridge.logs import logger
@@ -79,7 +79,7 @@ def worker(invocation: Invocation) -> None:
     stopping = threading.Event()
     runner = PeriodicRunner(tasks(runtime), runtime.journal, runtime.observer, runtime.clock_ms)
     with runner.in_thread(stopping):
-        work(runtime.worker_redis, drainer, stopping)
+        work(runtime.worker_redis, drainer, stopping, settings.bridge_send_timeout + STOP_GRACE_S)
     runtime.close()
 
 
@@ -123,6 +123,7 @@ def _begin(invocation: Invocation, *required: str) -> Settings:
         )
     # Until the process has its own handler there is nothing under way that a stop would have to wait for.
     signal.signal(signal.SIGTERM, _leave)
+    logs.queue_output(lambda lines: log.warning("log.dropped", lines=lines))
     level = "debug" if invocation.debug else settings.bridge_log_level
     logs.configure(level, json=not sys.stdout.isatty())
     for name in settings.without_effect:

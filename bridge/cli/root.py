@@ -10,7 +10,7 @@ import getpass
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge import failpoints, private_files
+from bridge import failpoints, logs, private_files
 from bridge.errors import BridgeError
 from bridge.logs import logger
 from bridge.redaction import redact
@@ -73,6 +73,15 @@ class Invocation:
             return Actor(f"command {getpass.getuser()}")
         except (KeyError, OSError):  # a user that this machine does not know, as in a container
             return Actor(f"command {os.getuid()}")
+
+    def queue_output(self, notice: Callable[[str], None]) -> None:
+        """Let nothing that is printed or logged fail or block; tell `notice` of lines that were lost."""
+        logs.queue_output(lambda count: notice(f"{count} lines could not be written and are lost"))
+        self.configure_logs()
+
+    def configure_logs(self) -> None:
+        """Log to standard error: standard output belongs to what the command answers."""
+        logs.configure("debug" if self.debug else "error", json=not sys.stderr.isatty(), stream=sys.stderr)
 
     def close(self) -> None:
         """Close what was opened."""

@@ -90,9 +90,15 @@ class Supervisor:
         for kept in self._kept:
             if kept.process is None:
                 if time.monotonic() >= kept.start_at_s:
-                    self._start(kept)
+                    try:
+                        self._start(kept)
+                    except OSError as error:
+                        if not kept.deaths:
+                            raise
+                        # A full disk has no room for its log, a full machine none for a process.
+                        self._died(kept, f"can't be started: {error}")
             elif kept.process.poll() is not None:
-                self._died(kept, kept.process.returncode)
+                self._died(kept, _end(kept.process.returncode))
 
     def alive(self, name: str) -> bool:
         """Return whether the child of that name runs now."""
@@ -150,7 +156,7 @@ class Supervisor:
                 if self._line is not None:
                     self._line(name, line.decode(errors="replace").rstrip("\n"))
 
-    def _died(self, kept: _Kept, status: int) -> None:
+    def _died(self, kept: _Kept, how: str) -> None:
         now_s = time.monotonic()
         if now_s - kept.started_s >= self._steady_s:
             kept.deaths = 0
@@ -158,7 +164,7 @@ class Supervisor:
         kept.deaths += 1
         kept.process = None
         kept.start_at_s = now_s + wait_s
-        self._notice(f"{kept.child.name} {_end(status)}; starting it again in {wait_s:g} s{self._log_of(kept.child)}")
+        self._notice(f"{kept.child.name} {how}; starting it again in {wait_s:g} s{self._log_of(kept.child)}")
 
     def _log_of(self, child: Child) -> str:
         return f"; see {self._log_directory / f'{child.name}.log'}" if self._log_directory else ""

@@ -42,6 +42,8 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
     from bridge.cli.supervise import Stopping
     from bridge.runtime import Runtime
 
+    lines = _Lines()
+    invocation.queue_output(lines.notice)
     environ = dict(os.environ)
     environ |= {name: str(value) for name, value in (("BRIDGE_HOST", host), ("PORT", port)) if value is not None}
     settings = Settings.from_env(environ)
@@ -49,7 +51,6 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
     _require_all(settings, [item.mapping for item in read if item.mapping])
     Runtime(settings).check_urls()
     check_free(settings.bridge_host, settings.port)
-    lines = _Lines()
     with Stopping() as stopping, LocalBridge(environ, notice=lines.notice, line=lines.line) as bridge:
         bridge.wait_until_up(stopping.__bool__)
         if not stopping:

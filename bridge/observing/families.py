@@ -37,6 +37,7 @@ DELIVERIES = Family(
     "bridge_deliveries_settled", "states into which deliveries came, by a try or without one", ("destination", "state")
 )
 TASK_FAILURES = Family("bridge_task_failures", "runs of periodic tasks that ended with an error", ("task",))
+LOG_DROPPED = Family("bridge_log_lines_dropped", "lines of logs that could not be written", ())
 ATTEMPT_S = Family("bridge_attempt_seconds", "duration of each try", ("destination",), SEND_S)
 FROM_RECEIPT_S = Family(
     "bridge_delivered_after_receipt_seconds",
@@ -60,6 +61,7 @@ FAMILIES = (
     ATTEMPTS,
     DELIVERIES,
     TASK_FAILURES,
+    LOG_DROPPED,
     ATTEMPT_S,
     FROM_RECEIPT_S,
     FROM_CREATED_S,

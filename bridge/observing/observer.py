@@ -98,6 +98,10 @@ class Observer:
         """A run of a periodic task ended with an error."""
         self._counts.add(families.TASK_FAILURES, name)
 
+    def log_dropped(self, count: int) -> None:
+        """Lines of the log could not be written."""
+        self._counts.add(families.LOG_DROPPED, by=count)
+
     def processed(self, done: Processed) -> None:
         """Every mapping has had its say on an event."""
         name = done.name if done.name in EVENTS else OTHER

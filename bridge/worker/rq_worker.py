@@ -5,6 +5,7 @@ SIGTERM and SIGINT: no new wake-up is taken, drains finish what is in flight, re
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -43,14 +44,17 @@ class LaneWorker(SimpleWorker):
         """Listen to no commands in Redis: the thread that RQ starts for them outlives a worker that lost Redis."""
 
 
-def work(redis: Redis, drainer: Drainer, stopping: threading.Event) -> None:
-    """Take wake-ups until the process is asked to stop, which sets `stopping`."""
+def work(redis: Redis, drainer: Drainer, stopping: threading.Event, stop_within_s: float) -> None:
+    """Take wake-ups until the process is asked to stop, which sets `stopping`; within this time it has ended then."""
     jobs.serve(drainer)
     current: list[LaneWorker] = []
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
         if drainer.stopping:
             return  # Ctrl-C reaches the whole group, and then comes the supervisor's SIGTERM
+        # The kernel ends what hangs: nothing is lost, the leases run out.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(math.ceil(stop_within_s))
         drainer.stop()
         stopping.set()
         for worker in current:

@@ -130,6 +130,8 @@ class Deployment:
         self._scratch = scratch
         self._http = asking.client(timeout=10)
         self.children: dict[str, Child] = {}
+        self.outputs: dict[str, Path] = {}
+        """Where a process writes instead of into its own log."""
         self.web_ports: list[int] = []
         self._web_urls: list[str] = []
         # Without coverage: it makes a start half as long again, and what is killed leaves none.
@@ -200,6 +202,14 @@ class Deployment:
         for url in self._web_urls:
             until(lambda url=url: _answers(f"{url}/healthz"), 120)  # type: ignore[misc]
 
+    def start_up(self) -> None:
+        """Start `bridge up` instead, and wait until its web process answers."""
+        port = free_port()
+        self.web_ports.append(port)
+        self._web_urls.append(f"http://{self.address}:{port}")
+        self._add("up", ["up", "--port", str(port)])
+        until(lambda: _answers(f"{self._web_urls[-1]}/healthz"), 120)
+
     def restart_the_dead(self) -> list[str]:
         """Start again what is not running, as a host does; return the names."""
         dead = [name for name, child in self.children.items() if not child.alive]
@@ -209,7 +219,7 @@ class Deployment:
 
     def _add(self, name: str, arguments: list[str]) -> None:
         command = [sys.executable, "-m", "bridge", *arguments]
-        self.children[name] = self._child(command, self.env, self._scratch / f"{name}.log")
+        self.children[name] = self._child(command, self.env, self.outputs.get(name, self._scratch / f"{name}.log"))
         self._start(self.children[name], name)
 
     def _child(self, command: list[str], env: Mapping[str, str], log: Path) -> Child:

@@ -107,6 +107,23 @@ def test_a_child_that_will_not_end_is_killed() -> None:
         os.kill(pid, 0)
 
 
+@pytest.mark.slow
+def test_a_child_that_can_not_be_started_again_is_tried_later(tmp_path: Path) -> None:
+    """As while the disk has no room for its log; the other child stays."""
+    notices: list[str] = []
+    logs = tmp_path / "logs"
+    in_the_way = logs / "dies.log"
+    children = [child("dies", DIES), child("stays", SLEEPS)]
+    with Supervisor(children, notice=notices.append, log_directory=logs) as supervisor:
+        until(tended(supervisor, lambda: (logs / "dies.log").read_text() and not supervisor.alive("dies")))
+        in_the_way.unlink()
+        in_the_way.mkdir()
+        until(tended(supervisor, lambda: any("can't be started" in notice for notice in notices)))
+        in_the_way.rmdir()
+        until(tended(supervisor, lambda: in_the_way.is_file()))
+        assert supervisor.alive("stays")
+
+
 def test_a_child_that_can_not_be_started_ends_the_others(tmp_path: Path) -> None:
     """A failing start leaves no other child behind."""
     children = [child("a", SLEEPS), child("no/where", SLEEPS)]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from tests.acceptance import story
 from tests.acceptance.deployment import until
+from tests.torture import outputs
 from tests.torture import weather as w
 from tests.torture.fault import POSTGRESQL, SQLITE, Fault, settle
 from tests.torture.site import Site
@@ -41,6 +44,29 @@ def _clock_with_two_workers(site: Site) -> None:
         time.sleep(1.5)
     telling.result()
     site.clint("comes_back")
+
+
+def _muted(output: outputs.Outputs, name: str) -> Callable[[Site], None]:
+    """Return how a process, or `bridge up` as a whole, gets an output that takes nothing for a third of the story."""
+
+    def play(site: Site) -> None:
+        part = len(site.untold) // 3
+        with output(site.scratch) as (path, strike):
+            site.outputs = {name: path}
+            if name == "up":
+                site.start_up()
+            else:
+                site.start()
+            site.tell(part)
+            strike()
+            site.strikes += 1
+            site.tell(part)
+            until(lambda: len(site.history()) >= part * len(story.MAPPINGS), 60)
+        site.tell()
+        settle(site)
+        assert site.children[name].stop() == 0
+
+    return play
 
 
 def _redirected(site: Site) -> None:
@@ -97,6 +123,22 @@ HARMS = (
     Fault("answers 429", "destination", w.weather(w.clint("answers", status=429, headers={"Retry-After": "1"}))),
     Fault("down", "destination", w.weather(w.clint_down)),
     Fault("removed, put back, resumed", "destination", w.weather(w.clint_removed)),
+    *(
+        Fault(
+            f"{name}: {how}",
+            "log",
+            _muted(output, name),
+            {"settings": {"BRIDGE_LOG_LEVEL": "debug"}},
+            (SQLITE,),
+            root=root,
+        )
+        for name in ("web-0", "worker-0", "sweeper-0", "up")
+        for how, output, root in (
+            ("disk full and freed", outputs.disk_full, True),
+            ("pipe gone", outputs.reader_gone, False),
+            ("pipe stands still and goes on", outputs.reader_stands_still, False),
+        )
+    ),
     Fault("two sweepers and two workers", "processes", _two_sweepers),
     Fault("two deployments, a migration between", "processes", rolling, {"before_head": True}),
 )
