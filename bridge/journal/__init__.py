@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
+from bridge.errors import JournalError, JournalNotMigrated, SealBroken
 from bridge.journal import events, keys, migrate
 from bridge.journal.database import Database, is_away
 from bridge.journal.lanes import Lanes, Lease
@@ -48,6 +49,16 @@ class Journal:
         with self.database.read() as connection:
             migrate.check(connection)
             keys.check({row.key: row.value for row in connection.execute(select(meta))}, self.database.keyring)
+
+    def try_append(self) -> None:
+        """Raise JournalError where no event could be kept; it is tried."""
+        try:
+            self.check()
+        except JournalError as error:
+            # Damaged pages of SQLite's file that no event comes to.
+            if not self.database.is_sqlite or isinstance(error, JournalNotMigrated | SealBroken):
+                raise
+        events.try_append(self.database)
 
     def append(self, batch: Sequence[IncomingEvent]) -> list[tuple[int, events.Kept]]:
         """Keep these events in one commit; return lane and result of each. When this returns, they are durable."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from bridge.failpoints import reached
 from bridge.journal.bulk import Bulk
@@ -19,6 +19,9 @@ from bridge.sealing import Keyring
 
 _RECEIVED = EventState.RECEIVED.value
 _LEAST_PAGE = 4
+_TRIED_ID = 2**62
+"""Beyond every event: SQLite puts it where the next event comes, and PostgreSQL's numbers stay without a gap."""
+_TRIED_BYTES = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,18 @@ def append(database: Database, batch: Sequence[tuple[IncomingEvent, int]]) -> li
         id_, repeats = found[key]
         kept.append(Kept(id_, repeats - left[key]))
     return kept
+
+
+def try_append(database: Database) -> None:
+    """Keep an event and remove it again, in one durable transaction; raise JournalError where that can't be."""
+    values = dict.fromkeys(("account", "event_key", "name", "entity", "object_id", "subject", "created"), "")
+    with database.write() as connection:
+        connection.execute(
+            insert(events).values(
+                **values, id=_TRIED_ID, lane=0, body=" " * _TRIED_BYTES, received_ms=0, state=_RECEIVED, due_ms=0
+            )
+        )
+        connection.execute(delete(events).where(events.c.id == _TRIED_ID))
 
 
 @lru_cache(maxsize=256)

@@ -99,6 +99,10 @@ class Wakeups:
         self._queue = Queue(QUEUE, connection=redis)
         self._mark = redis.register_script(_MARK)
 
+    def check(self) -> None:
+        """Raise RedisError where Redis takes no writes: it is away, full, or another one's replica."""
+        self._redis.set("bridge:check", "1", ex=COALESCE_S)
+
     def wake(self, lane: int) -> None:
         """Ask for the lane to be drained, unless that is asked already; raise RedisError where Redis is away.
 

@@ -17,7 +17,7 @@ from bridge.runtime import Runtime
 from bridge.web.callers import Callers
 from bridge.web.console import mount
 from bridge.web.console.answers import page_of, wants_page
-from bridge.web.health import health
+from bridge.web.health import Readiness, health
 from bridge.web.metrics import Numbers, metrics
 from bridge.web.openapi import openapi
 from bridge.web.refusals import Refusals
@@ -106,6 +106,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.extensions["bridge.callers"] = Callers(
         runtime.settings.bridge_webhook_allowed_ips, runtime.settings.bridge_trusted_proxies
     )
+    app.extensions["bridge.readiness"] = Readiness(runtime)
     app.extensions["bridge.numbers"] = Numbers(runtime)
     app.register_blueprint(webhooks)
     app.register_blueprint(health)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,8 @@ from bridge.mapping import Severity
 from bridge.queueing.wakeups import why_away
 from bridge.runtime import Runtime
 
+REUSED_S = 1.0
+
 health = Blueprint("health", __name__)
 
 
@@ -26,16 +30,35 @@ def alive() -> ResponseReturnValue:
 
 @health.get("/readyz")
 def ready() -> ResponseReturnValue:
-    """Answer 200 where events can be kept and worked on, else 503, with each part's state."""
-    runtime: Runtime = current_app.extensions["bridge"]
-    parts = {
-        "journal": _part(lambda: _journal(runtime)),
-        "redis": _part(lambda: _redis(runtime)),
-        "mappings": _part(lambda: _mappings(runtime)),
-        "tasks": _part(lambda: _tasks(runtime)),
-    }
+    """Answer 200 where an event can be kept and a delivery sent, else 503, with each part's state."""
+    readiness: Readiness = current_app.extensions["bridge.readiness"]
+    parts = readiness.parts()
     fine = all(part["ready"] for part in parts.values())
     return jsonify(ready=fine, **parts), 200 if fine else 503
+
+
+class Readiness:
+    """The state of each part, tried by writing, at most once in REUSED_S: anybody may ask."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._lock = threading.Lock()
+        self._parts: dict[str, dict[str, Any]] = {}
+        self._until_s = 0.0
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Return the state of each part by its name."""
+        runtime = self._runtime
+        with self._lock:
+            if time.monotonic() >= self._until_s:
+                self._parts = {
+                    "journal": _part(lambda: _journal(runtime)),
+                    "redis": _part(lambda: _redis(runtime)),
+                    "mappings": _part(lambda: _mappings(runtime)),
+                    "tasks": _part(lambda: _tasks(runtime)),
+                }
+                self._until_s = time.monotonic() + REUSED_S
+            return self._parts
 
 
 def _part(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -46,12 +69,12 @@ def _part(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _journal(runtime: Runtime) -> dict[str, Any]:
-    runtime.journal.check()
+    runtime.journal.try_append()
     return {"ready": True}
 
 
 def _redis(runtime: Runtime) -> dict[str, Any]:
-    runtime.redis.ping()
+    runtime.wakeups.check()
     return {"ready": True}
 
 
@@ -71,4 +94,5 @@ def _mappings(runtime: Runtime) -> dict[str, Any]:
     active = [item.mapping.name for item in runtime.mappings.current() if item.mapping.enabled]
     if refused := runtime.mappings.refused():
         problems.append(str(refused))
-    return {"ready": bool(active) and not problems, "active": active, "problems": problems}
+    # A file that can't be imported stops nothing: the revision before it goes on.
+    return {"ready": bool(active) and refused is None, "active": active, "problems": problems}

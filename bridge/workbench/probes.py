@@ -75,6 +75,7 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
     try:
         journal = open_journal()
         schema = current(journal.database)
+        journal.try_append()
         with journal.database.read() as connection:
             told = notices.unmended(connection)
             late = rounds.late_tasks(connection, clock_ms())
@@ -103,14 +104,14 @@ def _redis(runtime: Runtime) -> Check:
         own = f"starts its own, {version_of(program)} ({program})" if program else "finds none to start"
         return Check("redis", f"REDIS_URL is unset: `bridge up` {own}; the other commands need one")
     try:
-        runtime.redis.ping()
+        runtime.wakeups.check()
         with contextlib.suppress(ResponseError):  # a server may keep INFO to itself
             told = cast("dict[str, str]", runtime.redis.info("server"))
             valkey = told.get("valkey_version")
             return checks.redis(f"Valkey {valkey}" if valkey else f"Redis {told['redis_version']}")
     except RedisError as error:
         return checks.redis_away(error)
-    return Check("redis", "answers")
+    return Check("redis", "takes writes")
 
 
 def _disk(directory: Path) -> Check:

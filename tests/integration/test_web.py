@@ -7,14 +7,17 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -30,10 +33,12 @@ from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
 from bridge.web.webhooks import MAX_BODY_BYTES
+from bridge.workbench.checks import State
+from bridge.workbench.probes import examine
 from tests import asking
 from tests.factories import NOW_MS, envelope, events_of, opened_journal, owe, register, until
 from tests.peers import closed_port
-from tests.services import PostgresServer
+from tests.services import PostgresServer, RedisServer, free_port
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
@@ -328,12 +333,12 @@ def test_readyz_names_the_tasks_that_are_late(world: World) -> None:
     assert answer.json["tasks"] == {"ready": True, "late": ["fold_counts"]}
 
 
-def test_readyz_says_which_part_is_not(world: World, tmp_path: Path) -> None:
-    """503, with file and line of what is wrong in a mapping; the good revision stays active."""
+def test_a_broken_file_is_said_and_the_bridge_ready_while_a_revision_goes_on(world: World, tmp_path: Path) -> None:
+    """200, with file and line of what is wrong in a mapping; the good revision stays active."""
     (tmp_path / "mappings" / "paga.yaml").write_text(f"{MAPPING}speed: 3\n")
     answer = world.client.get("/readyz")
 
-    assert answer.status_code == 503
+    assert answer.status_code == 200
     assert answer.json is not None
     assert answer.json["mappings"]["active"] == ["paga"]
     assert re.search(r"paga\.yaml:5:1: ", answer.json["mappings"]["problems"][0])
@@ -363,6 +368,91 @@ def test_readyz_without_redis_or_journal(tmp_path: Path) -> None:
     assert answer.json["redis"] == {"ready": False, "problem": "ConnectionError"}
     assert "bridge db upgrade" in answer.json["journal"]["problem"]
     assert answer.json["mappings"]["ready"] is False
+
+
+def _fill(path: Path, stack: contextlib.ExitStack) -> None:
+    """Let no file grow, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    stack.callback(resource.setrlimit, resource.RLIMIT_FSIZE, before)
+    size = max(file.stat().st_size for file in path.parent.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+
+
+def _delete(path: Path, _stack: contextlib.ExitStack) -> None:
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+
+
+def _damage(path: Path, _stack: contextlib.ExitStack) -> None:
+    """Overwrite the page of a table that events do not come to."""
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'journal_meta'").fetchone()
+        (size,) = other.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
+@pytest.mark.parametrize(("harm", "status"), [(_fill, 503), (_delete, 503), (_damage, 200)])
+def test_readyz_says_of_the_journal_what_the_door_says(
+    tmp_path: Path, redis_url: str, harm: Callable[[Path, contextlib.ExitStack], None], status: int
+) -> None:
+    """A full disk, a file deleted under it, damaged pages elsewhere: a post and /readyz come to the same."""
+    (directory := tmp_path / "data").mkdir()
+    url = f"sqlite:///{directory / 'journal.db'}"
+    with opened_journal(url), contextlib.ExitStack() as stack:
+        runtime = Runtime(Settings.from_env(environment(url, redis_url, tmp_path)))
+        stack.callback(runtime.close)
+        runtime.register()
+        world = World(runtime.journal, runtime)
+        assert world.post(envelope()).status_code == 200
+        assert world.client.get("/readyz").status_code == 200
+        harm(directory / "journal.db", stack)
+        # A log that had room for one more event has none then.
+        until(lambda: world.post(envelope(id=uuid4().hex)).status_code == status)
+        until(lambda: world.client.get("/readyz").status_code == status)
+        answer = world.client.get("/readyz").json
+
+        assert answer is not None
+        assert answer["journal"]["ready"] == (status == 200)
+        assert world.post(envelope(id=uuid4().hex)).status_code == status
+
+
+def test_trying_leaves_no_trace(world: World) -> None:
+    """The event that /readyz keeps and removes costs no number and is seen by nobody."""
+    world.post(envelope(id="a"))
+    assert world.client.get("/readyz").status_code == 200
+    world.post(envelope(id="b"))
+
+    first, second = events_of(world.journal)
+    assert second["id"] == first["id"] + 1
+
+
+@pytest.mark.parametrize("how", ["full", "replica"])
+def test_a_redis_that_takes_no_writes_is_not_ready(
+    tmp_path: Path, sqlite_url: str, redis_server: RedisServer, how: str
+) -> None:
+    """Full with noeviction, or a replica: it answers a ping, and no wake-up goes through it."""
+    with Redis.from_url(redis_server.url) as client, opened_journal(sqlite_url), contextlib.ExitStack() as stack:
+        if how == "full":
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", "1")
+        else:
+            stack.callback(client.replicaof, "NO", "ONE")
+            client.replicaof("127.0.0.1", str(free_port()))
+        runtime = Runtime(Settings.from_env(environment(sqlite_url, redis_server.url, tmp_path)))
+        stack.callback(runtime.close)
+        runtime.register()
+        answer = create_app(runtime).test_client().get("/readyz")
+        checked = {check.name: check for check in examine(runtime, lambda: runtime.journal)}
+
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert answer.json["redis"]["ready"] is False
+    assert checked["redis"].state is State.WRONG
+    assert "takes no writes" in checked["redis"].value
+    assert checked["journal"].state is State.FINE
 
 
 def test_metrics_count_what_is_unfinished(world: World) -> None:
