@@ -6,6 +6,7 @@ opens no client of Clint and a command that reads the journal needs no Redis.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
@@ -23,12 +24,13 @@ from bridge.clint import ClintClient
 from bridge.clint.api import ClintApi
 from bridge.enrichment import Cache, Enricher
 from bridge.enrichment.cache import Lifetimes
-from bridge.errors import JournalNotMigrated, SettingsError
+from bridge.errors import JournalError, JournalNotMigrated, SettingsError
 from bridge.http import HttpClient, check_url
 from bridge.ingress import Ingress
 from bridge.journal import Database, Journal, destinations, keys
 from bridge.journal.clock import DatabaseClock
 from bridge.journal.clock import own_clock_ms as clock_ms
+from bridge.journal.write_turn import NO_PLACE
 from bridge.mapping import Known
 from bridge.observing import Observer
 from bridge.observing.counts import SharedCounts
@@ -248,6 +250,9 @@ def open_journal(settings: Settings) -> Journal:
     database = runtime.journal.database
     where = str(database.url.database)
     if database.is_sqlite and not Path(where).exists():
+        there = next(path for path in Path(where).absolute().parents if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise JournalError("there is no journal, and none can be made", where=where, mend=NO_PLACE)
         raise JournalNotMigrated("there is no journal yet", where=where, mend="run: bridge db upgrade")
     runtime.journal.check()
     return runtime.journal

@@ -210,8 +210,9 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = min(found, key=lambda one: one[0] == socket.AF_INET6)
         # Every address of IPv6 is every one of IPv4, too.
         return socket.create_server(address, family=family, dualstack_ipv6=host == "::")
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "that is no host's name"
         raise PortTaken(
-            f"port {port} of {host} can't be bound: {(error.strerror or str(error)).partition(' (')[0].lower()}",
+            f"port {port} of {host} can't be bound: {why.partition(' (')[0].lower()}",
             mend="choose another with --port or PORT, or end what listens there",
         ) from error

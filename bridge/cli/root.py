@@ -123,7 +123,7 @@ class Root(click.Group):
         except Exception as error:
             if "--debug" in arguments:
                 raise
-            _say(_fault(error))
+            _say(_refused(error) if isinstance(error, OSError) and error.errno else _fault(error))
             status = NO
         sys.exit(status if isinstance(status, int) else 0)
 
@@ -138,6 +138,15 @@ def _one_line(error: click.ClickException) -> str:
     text = text[:1].lower() + text[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"{text}; see: {context.command_path} --help" if context else text
+
+
+def _refused(error: OSError) -> str:
+    """Return what the system refused: a full disk, a place that can't be written, a pipe that nobody reads."""
+    where = f"; {error.filename}" if error.filename else ""
+    return f"the system refused it: {(error.strerror or type(error).__name__).lower()}{where}; {_WHERE_FILES_ARE}"
+
+
+_WHERE_FILES_ARE = "is there room, and do BRIDGE_DATA_DIR and BRIDGE_MAPPINGS_DIR name places that this user can use?"
 
 
 def _fault(error: Exception) -> str:

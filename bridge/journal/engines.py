@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
 from bridge import private_files
 from bridge.errors import JournalError
-from bridge.journal.write_turn import BUSY_TIMEOUT_MS
+from bridge.journal.write_turn import BUSY_TIMEOUT_MS, NO_PLACE
 
 
 def sqlite(url: str, pool_size: int) -> Engine:
@@ -22,7 +21,6 @@ def sqlite(url: str, pool_size: int) -> Engine:
         path = None
     if path:
         file = Path(path)
-        private_files.make_directory(file.parent)
         for there in file.parent.glob(f"{glob.escape(file.name)}*"):  # the log, locks, what was restored over
             private_files.restrict(there)
     engine = create_engine(url, pool_size=pool_size, max_overflow=16, hide_parameters=True)
@@ -31,8 +29,13 @@ def sqlite(url: str, pool_size: int) -> Engine:
     def _create(*_: Any) -> None:
         # Its log gets the rights of the file. One that is there is not opened: to close it would free SQLite's locks.
         if path:
-            with suppress(OSError):
+            try:
+                private_files.make_directory(Path(path).parent)
                 os.close(private_files.opener(path, os.O_CREAT | os.O_EXCL | os.O_RDWR))
+            except FileExistsError:
+                pass
+            except OSError as error:
+                raise _no_place(path, error) from error
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
@@ -58,6 +61,13 @@ def sqlite(url: str, pool_size: int) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _no_place(path: str, error: OSError) -> JournalError:
+    return JournalError(
+        f"the journal's file {path} can't be made: {(error.strerror or str(error)).lower()}",
+        mend=NO_PLACE,
+    )
 
 
 # A machine that is cut off from the network says nothing more, and would hold its locks and be waited for without end.

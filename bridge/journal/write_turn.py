@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import IO
 
+from bridge import private_files
 from bridge.errors import JournalError
-from bridge.private_files import opener
 
 BUSY_TIMEOUT_MS = 5_000
+NO_PLACE = "let BRIDGE_DATA_DIR or DATABASE_URL name a place that this user can write to"
 
 
 class WriteLock:
@@ -39,7 +40,8 @@ class WriteLock:
             raise self._not_free()
         try:
             if self._file is None or self._pid != os.getpid():  # a fork shares the lock of its parent
-                self._file = open(self._path, "ab", opener=opener)
+                private_files.make_directory(self._path.parent)
+                self._file = open(self._path, "ab", opener=private_files.opener)
                 self._pid, self._in_flock = os.getpid(), False
             if not self._lock(self._file, ends_s - time.monotonic()):
                 raise self._not_free()
@@ -47,7 +49,10 @@ class WriteLock:
             self._thread.release()
             if not isinstance(error, OSError):
                 raise
-            raise JournalError(f"the journal's directory can't be written: {error.strerror}") from error
+            raise JournalError(
+                f"the journal's directory {self._path.parent} can't be written: {(error.strerror or '').lower()}",
+                mend=NO_PLACE,
+            ) from error
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:

@@ -156,6 +156,11 @@ _WHERE = {
 
 def _parsed(setting: Setting, name: str, text: str, problems: list[str]) -> Any:
     try:
+        text.encode()
+    except UnicodeEncodeError:
+        problems.append(f"{name} must be text in UTF-8, got other bytes")
+        return None
+    try:
         return setting.parse(text)
     except ValueError as error:
         got = "a secret that is not shown" if setting.secret else repr(text)

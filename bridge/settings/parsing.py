@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -53,11 +54,24 @@ def switch(text: str) -> bool:
     return text == "1"
 
 
+def data_directory(text: str) -> Path:
+    """Return the directory, whose name becomes part of the journal's URL."""
+    if "?" in text:
+        raise ValueError("must be a directory without ? in its name")
+    return Path(text)
+
+
 def database(text: str) -> str:
     """Return the text as a database, or raise ValueError with the rule."""
     text = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", text)
     if not text.startswith(("sqlite:///", "postgresql+psycopg://")) and text:
         raise ValueError("must begin with sqlite:///, postgres:// or postgresql+psycopg://")
+    if re.match(r"sqlite:///(\?|:memory:|file:|$)", text):
+        raise ValueError("must name a file: every process has its own journal in memory, which ends with it")
+    if text.startswith("postgresql"):
+        from sqlalchemy import make_url
+
+        _well_formed(lambda: make_url(text))
     return text
 
 
@@ -65,6 +79,25 @@ def redis(text: str) -> str:
     """Return the text as a redis, or raise ValueError with the rule."""
     if text and not text.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must begin with redis://, rediss:// or unix://")
+    if text:
+        from redis import ConnectionPool
+
+        _well_formed(lambda: ConnectionPool.from_url(text).make_connection())  # connects to nothing yet
+    return text
+
+
+def _well_formed(read: Callable[[], object]) -> None:
+    try:
+        read()
+    except Exception:  # noqa: BLE001 (the libraries raise what they like)
+        # What was said may quote a password.
+        raise ValueError("must be a URL with a port that is a number, and only options that exist") from None
+
+
+def api_secret(text: str) -> str:
+    """Return a key or token that goes out in a header."""
+    if not re.fullmatch(r"[!-~]*", text):
+        raise ValueError("must be letters, digits and signs of ASCII, without blanks")
     return text
 
 

@@ -15,6 +15,8 @@ from bridge import failpoints
 from bridge.settings.networks import networks, proxies
 from bridge.settings.parsing import (
     alert_urls,
+    api_secret,
+    data_directory,
     database,
     host,
     http,
@@ -45,7 +47,13 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("ASAAS_API_KEY", "API key of the Asaas account; begins with `$`, so quote it", secret=True, family=True),
+    Setting(
+        "ASAAS_API_KEY",
+        "API key of the Asaas account; begins with `$`, so quote it",
+        parse=api_secret,
+        secret=True,
+        family=True,
+    ),
     Setting(
         "ASAAS_WEBHOOK_TOKEN",
         "token that Asaas sends in the header asaas-access-token, 32 characters at least; `new old` while one takes "
@@ -73,7 +81,7 @@ SETTINGS: tuple[Setting, ...] = (
         "the same for each destination without a CLINT_RATE_LIMIT of its own; empty: no limit",
         parse=rate,
     ),
-    Setting("CLINT_API_TOKEN", "token of the Clint API, for reading deals back", secret=True),
+    Setting("CLINT_API_TOKEN", "token of the Clint API, for reading deals back", parse=api_secret, secret=True),
     Setting("CLINT_API_URL", "base URL of the Clint API", "https://api.clint.digital", parse=http),
     Setting(
         "BRIDGE_READ_BACK_WAIT",
@@ -99,7 +107,7 @@ SETTINGS: tuple[Setting, ...] = (
         parse=keys,
         secret=True,
     ),
-    Setting("BRIDGE_DATA_DIR", "directory of the SQLite journal and of logs", "./data", parse=Path),
+    Setting("BRIDGE_DATA_DIR", "directory of the SQLite journal and of logs", "./data", parse=data_directory),
     Setting("BRIDGE_MAPPINGS_DIR", "directory of the mapping files", "./mappings", parse=Path),
     Setting("BRIDGE_HOST", "address that the web process binds; `::`: every one", "127.0.0.1", parse=host),
     Setting("PORT", "port that the web process binds", "8000", parse=whole(0, 65535)),

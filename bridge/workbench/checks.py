@@ -13,6 +13,8 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from redis.exceptions import ResponseError
+
 from bridge.alerting.sending import Result
 from bridge.asaas import webhook_token
 from bridge.asaas.environment import PRODUCTION_URL, SANDBOX_URL
