@@ -44,7 +44,7 @@ def pipe(*, fill: bool = False) -> Iterator[tuple[int, TextIO]]:
 def test_what_is_written_comes_in_order(tmp_path: Path) -> None:
     """Records, click's and rich's output are whole lines in the file when the process ends."""
     with (tmp_path / "log").open("w") as stream, queued(stream) as (output, dropped, _):
-        click.echo("é um", file=output)
+        output.write("é um\n")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "stdout", output)
             click.echo("dois")
