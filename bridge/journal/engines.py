@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import InvalidatePoolError
 
 from bridge import private_files
 from bridge.errors import JournalError
@@ -38,7 +39,8 @@ def sqlite(url: str, pool_size: int) -> Engine:
                 raise _no_place(path, error) from error
 
     @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: Any) -> None:
+    def _connect(connection: Any, record: Any) -> None:
+        record.info[_FILE] = _file(path)
         connection.isolation_level = None  # the driver must not begin transactions by itself: see _begin
         cursor = connection.cursor()
         if cursor.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
@@ -55,12 +57,30 @@ def sqlite(url: str, pool_size: int) -> Engine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    @event.listens_for(engine, "checkout")
+    def _same_file(_connection: Any, record: Any, _proxy: Any) -> None:
+        # SQLite would go on in a file that was removed, and what it commits there is lost.
+        if record.info[_FILE] != _file(path):
+            raise InvalidatePoolError
+
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         write = connection.get_execution_options().get("bridge_write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+_FILE = "bridge.file"
+
+
+def _file(path: str | None) -> tuple[int, int] | None:
+    """Return what tells a file from one that takes its place, None where there is none."""
+    try:
+        found = os.stat(path) if path else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found else None
 
 
 def _no_place(path: str, error: OSError) -> JournalError:

@@ -256,7 +256,7 @@ def redis_away(error: BaseException) -> Check:
         mend = "where nobody can stand between, as with Heroku's own Redis, add ?ssl_cert_reqs=none to REDIS_URL"
         return Check("redis", f"its certificate is refused: {refused}", State.WRONG, mend, "redis.certificate")
     if isinstance(error, ResponseError):
-        mend = "give it memory, or name the primary in REDIS_URL; events are kept meanwhile and delivered once it writes"
+        mend = "give it memory, or name the primary in REDIS_URL; events are kept meanwhile, and delivered then"
         return Check("redis", f"takes no writes, got {error}", State.WRONG, mend, "redis")
     mend = "start it, or mend REDIS_URL; events are kept meanwhile and delivered once it is back"
     return Check("redis", f"does not answer, got {type(error).__name__}", State.WRONG, mend, "redis")

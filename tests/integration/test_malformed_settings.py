@@ -14,6 +14,8 @@ from bridge.settings import SETTINGS, Settings
 from tests.commands import Commands
 from tests.peers import closed_port
 
+pytestmark = pytest.mark.slow
+
 FORMS = (
     *(
         "x y",
