@@ -140,7 +140,7 @@ def _welcome(bridge: LocalBridge) -> list[str]:
         f"up at {bridge.url}",
         *(f"  webhook of account {name}: {bridge.url}{path}" for name, path in paths.items()),
         f"  active mappings: {', '.join(ready.active) or 'none'}",
-        *(f"  not ready: {problem}" for problem in ready.problems),
+        *(f"  problem: {problem}" for problem in ready.problems),
         "  Asaas must reach it from the internet: run the bridge on a host with https, or open a tunnel to this",
         f"  machine, such as `cloudflared tunnel --url {bridge.url}`; enter the tunnel's address, with that path",
         "  behind it, and the token of ASAAS_WEBHOOK_TOKEN in Asaas: Integrações, Webhooks",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bridge.journal.database import Database
+from tests import asking
 from tests.acceptance import story
 from tests.acceptance.deployment import Deployment, until
 from tests.torture.judge import Expected, judge, settled
@@ -55,4 +57,7 @@ def test_an_output_that_takes_nothing_stops_nobody(
         database.close()
 
         assert found.breaches == []
+        if output is full and processes != ("up",):
+            numbers = f"http://{bridge.address}:{bridge.web_ports[0]}/metrics"
+            until(lambda: re.search(r"^bridge_log_lines_dropped_total [1-9]", asking.get(numbers).text, re.M), 30)
         assert [bridge.children[name].stop() for name in processes] == [0] * len(processes)
