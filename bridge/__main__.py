@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.cli.entry import cli
+from bridge.cli.main import cli
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -158,3 +158,41 @@ def attempt_span(trace: str, delivery_id: int, number: int) -> str:
 def traceparent(trace: str, delivery_id: int, number: int) -> str:
     """Return the header (W3C Trace Context) with which a destination could join the event's trace."""
     return f"00-{trace}-{attempt_span(trace, delivery_id, number)}-01"
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """One event that every mapping has had its say on."""
+
+    event_id: int
+    trace_id: str
+    account: str
+    name: str
+    began_ms: int
+    ended_ms: int
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+    """State of the new delivery by mapping: a value of `DeliveryState`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """One try whose outcome is written down."""
+
+    delivery_id: int
+    event_id: int
+    trace_id: str
+    destination: str
+    mapping: str
+    number: int
+    outcome: str
+    code: str
+    status: int | None
+    state: str
+    """Of the delivery, after it."""
+    duration_ms: int
+    ended_ms: int
+    received_ms: int
+    created: str
+    """Asaas's `dateCreated`, or an empty text."""
+    replay: int = 0
+    """The replay that made the delivery, 0 where it was made when the event came."""

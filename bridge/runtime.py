@@ -16,34 +16,28 @@ from typing import Any
 from redis import Redis
 
 from bridge import logs
-from bridge.asaas.client import AsaasClient
-from bridge.asaas.environment import environment
-from bridge.asaas.governor import Governor
-from bridge.asaas.redis_link import RedisLink
-from bridge.clint import ClintClient
+from bridge.accounts import Clients, Governors, Tenants
+from bridge.asaas.client import AsaasClient, environment
+from bridge.asaas.limiter import Governor
 from bridge.clint.api import ClintApi
-from bridge.enrichment import Cache, Enricher
-from bridge.enrichment.cache import Lifetimes
+from bridge.clint.webhook import ClintClient
+from bridge.crypto import Keyring
 from bridge.errors import JournalError, JournalNotMigrated, SettingsError
 from bridge.http import HttpClient, check_url
-from bridge.ingress import Ingress
-from bridge.journal import Database, Journal, destinations, keys
+from bridge.journal import Database, Journal, destinations, encryption
 from bridge.journal.clock import DatabaseClock
 from bridge.journal.clock import own_clock_ms as clock_ms
-from bridge.journal.write_turn import NO_PLACE
+from bridge.journal.database import NO_PLACE
 from bridge.mapping import Known
-from bridge.observing import Observer
-from bridge.observing.counts import SharedCounts
-from bridge.observing.observer import spans_to
-from bridge.outbox import Outbox, Rules
-from bridge.process import ActiveMappings, MappingFiles, Processor
-from bridge.queueing.wakeups import TIMEOUT_S, BackgroundWaker, Wakeups, connect
-from bridge.sealing import Keyring
+from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
+from bridge.pipeline.decide import Processor
+from bridge.pipeline.deliver import Outbox, Rules
+from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
+from bridge.pipeline.intake import Ingress
+from bridge.redis_client import RedisLink
 from bridge.settings import Account, Settings
-from bridge.tenants import Tenants
-from bridge.tenants.clients import Clients, Governors
-
-__all__ = ["Runtime", "clock_ms", "open_journal"]
+from bridge.telemetry import Observer, SharedCounts, spans_to
+from bridge.wakeups import TIMEOUT_S, BackgroundWaker, Wakeups, connect
 
 
 class Runtime:
@@ -161,7 +155,7 @@ class Runtime:
 
     def _erasure(self) -> str:
         with self.journal.database.read() as connection:
-            return keys.erasure(connection)
+            return encryption.erasure(connection)
 
     def _api_of(self, account: str) -> str:
         client = self.asaas.get(account)
@@ -201,7 +195,7 @@ class Runtime:
         s = self.settings
         more: dict[str, Any] = {"observer": self.observer}
         if s.paces or s.bridge_rate_limit:
-            from bridge.delivery.pace import Pace
+            from bridge.pipeline.pace import Pace
 
             more["pace"] = Pace(s.paces, self._redis_link, of_all=s.bridge_rate_limit).wait_until_ms
         more["accounts"] = self.accounts
@@ -234,7 +228,7 @@ class Runtime:
         """
         self.journal.check()
         with self.journal.database.write() as connection:
-            keys.settle(connection)
+            encryption.settle(connection)
             resumed = destinations.register(connection, self.settings.destinations, self.clock_ms())
         self.mapping_files.import_changed()
         return resumed

@@ -11,16 +11,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bridge.mapping.asaas_events import EVENTS
-from bridge.mapping.asaas_fields import known_fields
-from bridge.mapping.derived import DERIVED
+from bridge.mapping.catalogue import EVENTS
+from bridge.mapping.context import DERIVED
 from bridge.mapping.document import Scalar
 from bridge.mapping.expressions import compile_expression, evaluate
 from bridge.mapping.findings import Findings
 from bridge.mapping.functions import FUNCTIONS
+from bridge.mapping.lint import known_fields
+from bridge.mapping.model import Known
 from bridge.mapping.operators import OPERATORS
-from bridge.mapping.parts import Known
-from bridge.mapping.read import read_directory, read_mapping
+from bridge.mapping.parser import read_directory, read_mapping
 from bridge.mapping.spec import CONDITION_KINDS, TABLES
 
 RECIPES: tuple[tuple[str, str], ...] = (

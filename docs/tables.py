@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import click
 
-from bridge.delivery.dead_letter import Then, catalogue
 from bridge.errors import BridgeError
+from bridge.reasons import Then, catalogue
 from bridge.settings import SETTINGS, Setting
 from tests.layers import LAYERS, SIMULATOR
 

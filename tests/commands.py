@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from click.testing import CliRunner
 
-from bridge.cli.entry import cli
+from bridge.cli.main import cli
 from bridge.journal import Journal
 from tests.factories import opened_journal
 

@@ -15,14 +15,8 @@ from typing import Any
 
 CORE = (
     "bridge/model.py",
-    "bridge/ingress*",
-    "bridge/process*",
-    "bridge/outbox*",
-    "bridge/filtering*",
-    "bridge/enrichment*",
-    "bridge/transform*",
+    "bridge/pipeline/*",
     "bridge/mapping/*",
-    "bridge/delivery/*",
     "bridge/journal/*",
 )
 """The pipeline, the mapping language and the journal."""

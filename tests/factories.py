@@ -22,8 +22,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from bridge.journal import Database, Journal, deliveries, destinations, revisions, upgrade
-from bridge.journal.delivery_statements import OF_EVENT
-from bridge.journal.owed import Ended, NewDelivery, Owed, Step
+from bridge.journal.deliveries import OF_EVENT, Ended, NewDelivery, Owed, Step
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table

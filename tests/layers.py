@@ -16,16 +16,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
     ("web", "worker"),
-    ("workbench",),
+    ("operations",),
     ("runtime",),
-    ("recovery", "statement", "alerting", "tenants"),
-    ("ingress", "outbox", "process", "mapping_cases"),
-    ("delivery",),
-    ("filtering", "enrichment", "transform"),
-    ("asaas", "clint", "queueing", "journal", "observing"),
+    ("pipeline", "alerts", "accounts"),
+    ("asaas", "clint", "journal", "wakeups", "telemetry", "reasons", "embedded_redis"),
+    ("traces",),
     ("mapping",),
-    ("settings", "logs", "model", "sealing"),
-    ("errors", "redaction", "failpoints", "http", "private_files", "word_files"),
+    ("settings", "logs", "crypto", "model"),
+    ("http", "redis_client", "errors", "redaction", "failpoints", "private_files", "word_files"),
 )
 
 # The other side of the wire: it imports nothing of the bridge, and only the commands may start it.
@@ -35,7 +33,7 @@ MAY_SIMULATE = frozenset({"cli", "__main__"})
 NAMELESS = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "core", "misc", "base"})
 
 Sources = Mapping[str, str]
-"""The text of each module by its dotted name, such as `bridge.mapping.read`; a package by its own name."""
+"""The text of each module by its dotted name, such as `bridge.mapping.parser`; a package by its own name."""
 
 
 @dataclass(frozen=True, slots=True)

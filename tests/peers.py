@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import trustme
 
-from bridge.clint import ClintClient
+from bridge.clint.webhook import ClintClient
 from bridge.http import HttpClient
 
 

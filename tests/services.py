@@ -25,8 +25,8 @@ from typing import Self
 
 import psycopg
 
+from bridge.embedded_redis import EmbeddedRedis
 from bridge.errors import BridgeError
-from bridge.queueing.embedded import EmbeddedRedis
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 10.0

@@ -30,8 +30,8 @@ SOUND = {
     "bridge.mapping": "from bridge.mapping.read import read\n",
     "bridge.mapping.read": "from bridge import __version__\nfrom . import spec\nfrom ..model import Event\n",
     "bridge.mapping.spec": "",
-    "bridge.web": "import bridge.mapping.read\nfrom bridge import ingress\n",
-    "bridge.ingress": "from bridge.mapping import read\n",
+    "bridge.web": "import bridge.mapping.read\nfrom bridge import pipeline\n",
+    "bridge.pipeline": "from bridge.mapping import read\n",
     "bridge.cli": "from bridge.simulator import serve\n",
     "bridge.simulator": "",
     "bridge.simulator.serve": "import flask\nfrom bridge.simulator import asaas\n",
@@ -72,8 +72,8 @@ def test_imports_are_resolved_to_modules() -> None:
         ),
         pytest.param(
             "bridge.mapping.spec",
-            "from ..ingress import accept\n",
-            "bridge.mapping.spec:1 imports bridge.ingress: that is a higher layer",
+            "from ..pipeline import accept\n",
+            "bridge.mapping.spec:1 imports bridge.pipeline: that is a higher layer",
             id="upward, relative",
         ),
         pytest.param(
@@ -90,14 +90,14 @@ def test_imports_are_resolved_to_modules() -> None:
         ),
         pytest.param(
             "bridge.model",
-            "import bridge.recovery.replay\n",
-            "bridge.model:1 imports bridge.recovery.replay: that is a higher layer",
+            "import bridge.operations.replay\n",
+            "bridge.model:1 imports bridge.operations.replay: that is a higher layer",
             id="upward, to a module that is not there",
         ),
         pytest.param(
-            "bridge.ingress",
-            "from bridge.outbox import send\n",
-            "bridge.ingress:1 imports bridge.outbox: that is a sibling",
+            "bridge.pipeline",
+            "from bridge.alerts import send\n",
+            "bridge.pipeline:1 imports bridge.alerts: that is a sibling",
             id="sibling",
         ),
         pytest.param(

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from prometheus_client.core import Metric
 
-from bridge.cli.entry import cli
-from bridge.journal import rounds
+from bridge.cli.main import cli
+from bridge.journal import jobs
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.metrics import Numbers
@@ -58,7 +58,7 @@ def exposed(sqlite_url: str) -> Iterator[list[Metric]]:
     """Give every metric that the web shows."""
     with opened_journal(sqlite_url) as journal:
         with journal.database.write() as connection:
-            rounds.note_result(connection, "reconcile:default", {"behind": 0})
+            jobs.note_result(connection, "reconcile:default", {"behind": 0})
         runtime = Runtime(Settings.from_env({"DATABASE_URL": sqlite_url, "ASAAS_API_KEY": "$aact_hmlg_x"}))
         yield list(Numbers(runtime).collect())
         runtime.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from bridge.cli.entry import cli
+from bridge.cli.main import cli
 from bridge.settings import SETTINGS
 from docs.tables import command_reference, command_table, commands, error_table, reason_table, settings_table
 from tests.documents import Fence, command_faults, fences, link_faults, mapping_faults

@@ -14,8 +14,8 @@ import pytest
 from bridge import failpoints
 from bridge.errors import SettingsError
 from bridge.failpoints import FAILPOINTS
+from bridge.operations import doctor
 from bridge.settings import Settings
-from bridge.workbench import checks
 from tests.layers import read_sources
 
 PACKAGE = Path(__file__).parents[1] / "bridge"
@@ -101,8 +101,8 @@ def test_an_armed_process_says_so_first(tmp_path: Path) -> None:
 
 def test_doctor_complains_of_a_failpoint() -> None:
     """`bridge doctor` says that the setting is for tests, and that it is wrong to have it."""
-    (check,) = checks.failpoint(Settings.from_env({"BRIDGE_FAILPOINT": "ingress.after_commit:2"}))
+    (check,) = doctor.failpoint(Settings.from_env({"BRIDGE_FAILPOINT": "ingress.after_commit:2"}))
 
-    assert (check.state, check.mend) == (checks.State.WRONG, "unset it and start all processes again")
+    assert (check.state, check.mend) == (doctor.State.WRONG, "unset it and start all processes again")
     assert "kill themselves at ingress.after_commit:2" in check.value
-    assert list(checks.failpoint(Settings.from_env({}))) == []
+    assert list(doctor.failpoint(Settings.from_env({}))) == []

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bridge.cli.entry import cli
+from bridge.cli.main import cli
 from bridge.settings import SETTINGS, Settings
 from tests.documents import command_faults
 from tests.peers import Peer, Reply, closed_port

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge import filtering, transform
-from bridge.mapping import Known, ReadMapping, Severity, read_directory, read_mapping
-from bridge.mapping.asaas_events import entity_key
+from bridge.mapping import Known, ReadMapping, Severity, evaluate, read_directory, read_mapping
+from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import build_context
-from bridge.mapping_cases import CaseResult, parts_of, run
+from bridge.mapping.testing import CaseResult, parts_of, run
 from bridge.redaction import redact
 from tests.documents import Fence, fences
 
@@ -88,8 +87,8 @@ def test_sample_makes_a_flat_payload_or_is_filtered(sample: Path) -> None:
 
     assert hearing
     for mapping in hearing:
-        if filtering.decide(mapping, context).passed:
-            payload = transform.build(mapping, context)
+        if evaluate.decide(mapping, context).passed:
+            payload = evaluate.build(mapping, context)
             assert payload["email"] == "financeiro@example.com"
             assert all(isinstance(value, str | int | float) for value in payload.values())
 

@@ -10,15 +10,107 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 import httpx
 
-from bridge.asaas import answers
-from bridge.errors import AsaasOutcomeUnknown, AsaasRejected, AsaasUnavailable, BridgeError, SettingsError
+from bridge.errors import (
+    AsaasKeyRefused,
+    AsaasOutcomeUnknown,
+    AsaasRateLimited,
+    AsaasRejected,
+    AsaasUnavailable,
+    BridgeError,
+    SettingsError,
+)
 from bridge.http import HttpClient, TooLarge
+
+RETRY_AFTER_CAP_S = 300.0
+"""No answer makes an account wait longer than this: asking again every five minutes harms nobody."""
+
+RETRY_AFTER_S = 10.0
+"""The wait after a 429 without headers, which is what too many GETs at once looks like."""
+
+_KEY_REFUSALS: Mapping[str, tuple[str, str]] = {
+    "invalid_environment": (
+        "the key belongs to the other environment",
+        "use a $aact_prod_ key with api.asaas.com and a $aact_hmlg_ key with the sandbox, and look at ASAAS_API_URL",
+    ),
+    "access_token_not_found": (
+        "no key arrived",
+        "set the account's ASAAS_API_KEY in single quotes, for a shell takes $aact for a variable of its own",
+    ),
+    "invalid_access_token_format": (
+        "the key is not whole",
+        "copy it again without blanks or line breaks, in single quotes",
+    ),
+    "invalid_access_token": (
+        "the key was revoked, disabled, has expired or was deleted",
+        "make a new one in Asaas (Integrações, Chaves de API) and set the account's ASAAS_API_KEY",
+    ),
+}
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that the answer asks to wait, at most five minutes, or None where it asks for none."""
+    for name in ("RateLimit-Reset", "Retry-After"):
+        text = headers.get(name, "").strip()
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+            return min(float(text), RETRY_AFTER_CAP_S)
+    return None
+
+
+def spent(headers: Mapping[str, str]) -> bool:
+    """Return whether the answer says that it was the last one its rate limit allows for now."""
+    return headers.get("RateLimit-Remaining", "").strip() == "0"
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes, where: str) -> BridgeError | None:
+    """Return the error that the answer stands for, or None where it is a success or the object does not exist."""
+    if 200 <= status < 300 or status == 404:
+        return None
+    if status == 429:
+        wait_s = retry_after_s(headers)
+        return AsaasRateLimited(
+            "the Asaas API asked the bridge to slow down, got 429",
+            where=where,
+            retry_after_s=RETRY_AFTER_S if wait_s is None else wait_s,
+        )
+    if status >= 500:
+        return AsaasUnavailable(
+            f"the Asaas API answered with a server error, got {status}",
+            where=where,
+            retry_after_s=retry_after_s(headers),
+        )
+    code = _error_code(body)
+    if status == 401:
+        reason, mend = _KEY_REFUSALS.get(
+            code,
+            ("the key is not valid", "look at the key in Asaas (Integrações, Chaves de API) and at ASAAS_API_KEY"),
+        )
+        what = f"the Asaas API refused the account's key: {reason}, got 401 {code}".rstrip()
+        return AsaasKeyRefused(what, where=where, mend=mend)
+    if status == 403:
+        return AsaasKeyRefused(
+            f"the Asaas API refused the account's key for this request, got 403 {code}".rstrip(),
+            where=where,
+            mend="give the key the permission for it, and allow this machine's address if the account lists addresses",
+        )
+    return AsaasRejected(f"the Asaas API answered that the request is wrong, got {status} {code}".rstrip(), where=where)
+
+
+def _error_code(body: bytes) -> str:
+    try:
+        code = json.loads(body)["errors"][0]["code"]
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return ""
+    return re.sub(r"[^A-Za-z0-9_]", "", str(code))[:60]
+
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 15.0
@@ -135,10 +227,10 @@ class AsaasClient:
         with self._governor.turn():
             status, headers, answer = self._ask(method, path, params, body, where)
         self.answered_at = headers.get("Date", "")
-        problem = answers.refusal(status, headers, answer, where)
-        if status == 429 or answers.spent(headers):
-            wait_s = answers.retry_after_s(headers)
-            self._governor.slow_down(answers.RETRY_AFTER_S if wait_s is None else wait_s)
+        problem = refusal(status, headers, answer, where)
+        if status == 429 or spent(headers):
+            wait_s = retry_after_s(headers)
+            self._governor.slow_down(RETRY_AFTER_S if wait_s is None else wait_s)
         if problem:
             # A server that fails may have done what was asked before it failed.
             raise _failed(method, str(problem.what), where) if status >= 500 and method != "GET" else problem
@@ -198,3 +290,117 @@ def _object_in(body: bytes, method: str, where: str) -> dict[str, Any]:
         # A maintenance page with status 200, or a proxy's: the object may well be there later.
         raise _failed(method, "the Asaas API must answer with a JSON object, got something else", where)
     return found
+
+
+Environment = Literal["production", "sandbox"]
+
+PRODUCTION_URL = "https://api.asaas.com/v3"
+SANDBOX_URL = "https://api-sandbox.asaas.com/v3"
+
+_URL_BY_PREFIX = {"$aact_prod_": PRODUCTION_URL, "$aact_hmlg_": SANDBOX_URL}
+_PRODUCTION_HOSTS = frozenset({"api.asaas.com", "www.asaas.com"})
+
+
+def base_url(key: str, override: str = "") -> str:
+    """Return the API's address for this key; the override, which is `ASAAS_API_URL`, wins."""
+    if override:
+        return override.rstrip("/")
+    for prefix, url in _URL_BY_PREFIX.items():
+        if key.startswith(prefix):
+            return url
+    raise SettingsError(
+        [
+            "ASAAS_API_KEY must begin with $aact_prod_ or $aact_hmlg_, got a secret that is not shown; "
+            "copy the whole key in single quotes, or set ASAAS_API_URL if it is an older one"
+        ]
+    )
+
+
+def environment(key_or_url: str) -> Environment:
+    """Return the environment that an API key or an address of Asaas belongs to.
+
+    An address that is not Asaas's own, such as a simulator's, is a sandbox: nothing there is real money. An account
+    without key or address is taken for production, as is an older key that does not say.
+    """
+    if not key_or_url or key_or_url.startswith("$"):
+        return "sandbox" if key_or_url.startswith("$aact_hmlg_") else "production"
+    return "production" if urlsplit(key_or_url).hostname in _PRODUCTION_HOSTS else "sandbox"
+
+
+LIMIT = 100
+"""The most that Asaas gives in one page."""
+
+TRIES = 6
+"""Tries for one page; with the waits between them an outage of about a minute is sat out."""
+
+
+class Reads(Protocol):
+    """The API of one account."""
+
+    account: str
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> dict[str, Any] | None:
+        """Return what the API has at the path, or None where it has nothing there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some objects of a list."""
+
+    items: list[dict[str, Any]]
+    total: int
+    """Objects in the whole list, as Asaas counted them for this page."""
+    following: int | None
+    """The offset to go on from, None after the last page."""
+
+
+def pages(
+    client: Reads,
+    path: str,
+    params: Mapping[str, str | int],
+    *,
+    offset: int = 0,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Iterator[Page]:
+    """Go through the list at the path from that offset on; raise EnrichmentWaits where it can't be read for now.
+
+    An object may come twice: when one is added in front while the walk goes on, and when one was taken away, because
+    the walk then steps back so that it misses none.
+    """
+    counted: int | None = None
+    while True:
+        found = _asked(client, path, {**params, "limit": LIMIT, "offset": offset}, sleep)
+        items, total = _read(found, client.account, path)
+        gone = 0 if counted is None else max(0, counted - total)
+        counted = total
+        if gone and offset:
+            offset = max(0, offset - gone)
+            continue
+        offset += len(items)
+        more = bool(items) and found.get("hasMore") is True
+        yield Page(items, total, offset if more else None)
+        if not more:
+            return
+
+
+def _asked(
+    client: Reads, path: str, params: Mapping[str, str | int], sleep: Callable[[float], object]
+) -> dict[str, Any]:
+    for number in range(1, TRIES + 1):
+        try:
+            return client.get(path, params) or {}
+        except (AsaasRateLimited, AsaasUnavailable) as error:
+            if number == TRIES:
+                raise
+            sleep(error.retry_after_s or 2.0 ** (number - 1))
+    raise AssertionError("the last try returns or raises")
+
+
+def _read(found: Mapping[str, Any], account: str, path: str) -> tuple[list[dict[str, Any]], int]:
+    items, total = found.get("data"), found.get("totalCount")
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise AsaasUnavailable(
+            "the Asaas API must answer with a list, got something else", where=f"GET {path}, account {account}"
+        )
+    return items, total if isinstance(total, int) and not isinstance(total, bool) else len(items)

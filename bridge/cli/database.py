@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.main import Invocation
 from bridge.cli.output import count
-from bridge.cli.root import Invocation
 from bridge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def upgrade_schema(invocation: Invocation) -> None:
 @database.command("new-key")
 def new_key() -> None:
     """Print a new key for BRIDGE_ENCRYPTION_KEY. Keep a copy where the journal's backups are not."""
-    from bridge.sealing import new_key as made
+    from bridge.crypto import new_key as made
 
     click.echo(made())
 
@@ -53,9 +53,9 @@ def rekey_rows(invocation: Invocation) -> None:
     processes again, then in front of it and start them again, then run this; after that the old key may go. Broken off,
     it goes on where it stopped.
     """
-    from bridge.cli.asaas_choice import progress_bar
+    from bridge.cli.options import progress_bar
     from bridge.errors import KeyNeeded
-    from bridge.journal.rekey import rekey
+    from bridge.journal.encryption import rekey
 
     database = invocation.journal.database
     if not database.keyring:

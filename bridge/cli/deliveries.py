@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
-from bridge.cli.choice import agreed, change_each, refusals
+from bridge.cli.main import NO, Invocation
+from bridge.cli.options import agreed, change_each, refusals
 from bridge.cli.output import count, json_option, moment, show_json, show_table
-from bridge.cli.root import NO, Invocation
 from bridge.errors import UsageError
 from bridge.model import DeliveryState
 
@@ -73,15 +73,15 @@ def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **want
     """List deliveries, newest first, with their state and reason."""
     from bridge.cli.output import with_times
     from bridge.cli.wording import delivery_brief
-    from bridge.journal import reading
-    from bridge.runtime import clock_ms
+    from bridge.journal import queries
+    from bridge.journal.clock import own_clock_ms
 
     with invocation.journal.database.read() as connection:
-        rows = reading.list_deliveries(connection, limit=limit, **wanted)
+        rows = queries.list_deliveries(connection, limit=limit, **wanted)
     if as_json:
         show_json([with_times(row) for row in rows])
         return
-    now_ms = clock_ms()
+    now_ms = own_clock_ms()
     show_table(
         ("number", "event", "name", "mapping", "to", "state", "since", "why"),
         [
@@ -112,9 +112,9 @@ def retry(context: click.Context, /, **chosen: Any) -> None:
     Name the NUMBERs of deliveries, or say --all-dead: those that have no payload are then left out and counted. To
     send an event through today's mapping instead: bridge events replay.
     """
-    from bridge import recovery
+    from bridge.operations import actions
 
-    _change(context, "retry", recovery.retry, **chosen)
+    _change(context, "retry", actions.retry, **chosen)
 
 
 @deliveries.command()
@@ -125,9 +125,9 @@ def discard(context: click.Context, /, **chosen: Any) -> None:
 
     Name the NUMBERs of deliveries, or say --all-dead.
     """
-    from bridge import recovery
+    from bridge.operations import actions
 
-    _change(context, "discard", recovery.discard, **chosen)
+    _change(context, "discard", actions.discard, **chosen)
 
 
 def _change(
@@ -141,7 +141,7 @@ def _change(
     as_json: bool,
     **only: str | None,
 ) -> None:
-    from bridge.runtime import clock_ms
+    from bridge.journal.clock import own_clock_ms
 
     invocation: Invocation = context.obj
     if bool(numbers) == all_dead or (numbers and any(only.values())):
@@ -163,7 +163,7 @@ def _change(
         context.exit(NO)
 
     def one(delivery_id: int) -> str:
-        return f"was {change(journal, delivery_id, clock_ms(), by=invocation.actor)}"
+        return f"was {change(journal, delivery_id, own_clock_ms(), by=invocation.actor)}"
 
     results = change_each(ids, verb, one)
     refused = refusals(results)
@@ -179,7 +179,7 @@ def _change(
 
 
 def _dead(journal: Journal, only: dict[str, str | None], *, with_payload: bool = False) -> list[int]:
-    from bridge.journal import reading
+    from bridge.journal import queries
 
     with journal.database.read() as connection:
-        return reading.dead_ids(connection, with_payload=with_payload, **only)
+        return queries.dead_ids(connection, with_payload=with_payload, **only)

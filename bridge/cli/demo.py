@@ -5,31 +5,55 @@ Needs no setting, touches nothing of an operator's own bridge, and sends nothing
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import secrets
 import shlex
+import shutil
+import string
+import sys
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 import httpx
+from rich.console import Console
+from rich.text import Text
 
-from bridge.cli.local import check_free
-from bridge.cli.root import NO
-from bridge.errors import JournalError
+from bridge import private_files
+from bridge.cli.main import NO
+from bridge.cli.mappings import starters
+from bridge.cli.output import plain, show_table
+from bridge.cli.stack import LOOPBACK, Child, check_free
+from bridge.cli.wording import STYLES, delivery_said
+from bridge.errors import DemoRefused, JournalError
+from bridge.http import nobody
+from bridge.journal import Journal, queries
+from bridge.journal.clock import own_clock_ms
+from bridge.journal.queries import Row
+from bridge.mapping import Known, read_directory
+from bridge.mapping.values import BRASILIA
+from bridge.model import FINISHED, DeliveryState, EventState
+from bridge.operations.mappings import switched
+from bridge.settings import DEFAULT, SETTINGS
+from bridge.simulator.asaas.account import DEFAULT_KEY
+from bridge.simulator.asaas.sender import NAMES
+from bridge.simulator.clint.account import INTEGRATIONS, STAGES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bridge.cli.demo_stage import Stage
-    from bridge.cli.demo_watch import Watch
-    from bridge.cli.local import LocalBridge
-    from bridge.cli.supervise import Stopping, Supervisor
+    from bridge.cli.stack import LocalBridge, Stopping, Supervisor
     from bridge.simulator.scenario import ExpectedDeal
+
 
 PORTS = (8000, 8100, 8200)
 """Bridge, Asaas, Clint: taken where they are free."""
@@ -53,8 +77,7 @@ def demo(context: click.Context, once: bool, port: int | None) -> None:
     up until Ctrl-C, for you to pay the charge that is left, or refund others, on the page of the simulated Asaas. Needs
     no setting, and works on a copy of the mapping files.
     """
-    from bridge.cli.demo_stage import set_stage, take_directory
-    from bridge.cli.local import LOOPBACK, choose_ports
+    from bridge.cli.stack import LOOPBACK, choose_ports
 
     context.obj.queue_output(click.echo)
     directory = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "./data", "demo")
@@ -68,10 +91,8 @@ def demo(context: click.Context, once: bool, port: int | None) -> None:
 
 def _play(stage: Stage, *, once: bool) -> bool:
     """Run one demo; return whether every expected deal came to stand."""
-    from bridge.cli.demo_watch import Watch, funnel
-    from bridge.cli.local import LocalBridge, wait_for
     from bridge.cli.output import console
-    from bridge.cli.supervise import Stopping, Supervisor
+    from bridge.cli.stack import LocalBridge, Stopping, Supervisor, wait_for
     from bridge.runtime import Runtime
 
     out = console()
@@ -168,7 +189,7 @@ class _Show:
         return not self.missing
 
     def _make_charges(self, pause_s: float) -> None:
-        from bridge.simulator.asaas import DEFAULT_KEY
+        from bridge.simulator.asaas.account import DEFAULT_KEY
         from bridge.simulator.scenario import play
 
         def step(text: str) -> None:
@@ -186,8 +207,7 @@ class _Show:
 
 
 def _addresses(stage: Stage, bridge: LocalBridge, out: Console) -> None:
-    from bridge.cli.demo_stage import FUNNEL
-    from bridge.cli.local import bridge_command
+    from bridge.cli.stack import bridge_command
 
     on = f", with {FUNNEL} on" if (stage.mappings / FUNNEL).exists() else ""
     # The shell may have the operator's own settings, and its `bridge` may be another program.
@@ -202,3 +222,291 @@ def _addresses(stage: Stage, bridge: LocalBridge, out: Console) -> None:
     )
     for name, place, what in rows:
         out.print(f"{name:<18} {place}" + (f"  ({what})" if what else ""), markup=False, soft_wrap=True)
+
+
+_MARK = ".bridge-demo"
+FUNNEL = "exemplo_etapas_do_funil.yaml"
+_OURS = ("ASAAS_", "CLINT_", "BRIDGE_")
+_TIME_SCALE = "0.02"
+"""How much faster than Asaas the simulator tries again what the bridge did not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where everything of one demo is."""
+
+    directory: Path
+    mappings: Path
+    asaas_url: str
+    clint_url: str
+    bridge_port: int
+    webhook_token: str
+    destinations: Mapping[str, str]
+    """The id of the simulated integration for each destination that the mappings name."""
+
+    def environ(self) -> dict[str, str]:
+        """Return the environment of the demo's bridge: nothing of the operator's own settings is in it."""
+        names = {setting.name for setting in SETTINGS}
+        environ = {k: v for k, v in os.environ.items() if k not in names and not k.startswith(_OURS)}
+        environ |= {
+            "ASAAS_API_KEY": DEFAULT_KEY,
+            "ASAAS_API_URL": f"{self.asaas_url}/v3",
+            "ASAAS_WEBHOOK_TOKEN": self.webhook_token,
+            "BRIDGE_DATA_DIR": str(self.directory),
+            "BRIDGE_MAPPINGS_DIR": str(self.mappings),
+            "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1",
+            "BRIDGE_HOST": LOOPBACK,
+            "PORT": str(self.bridge_port),
+        }
+        for name, identity in self.destinations.items():
+            variable = "CLINT_WEBHOOK_URL" if name == DEFAULT else f"CLINT_WEBHOOK_URL_{name.upper()}"
+            environ[variable] = f"{self.clint_url}/endpoints/integration/webhook/{identity}"
+        return environ
+
+    def simulators(self) -> list[Child]:
+        """Return the processes of the simulated Asaas and Clint."""
+        asaas = ["asaas", "--port", _port(self.asaas_url), "--webhook-time-scale", _TIME_SCALE]
+        clint = ["clint", "--port", _port(self.clint_url)]
+        start = [sys.executable, "-m", "bridge.simulator"]
+        return [Child(words[0], [*start, *words], self.environ()) for words in (asaas, clint)]
+
+    def connect(self) -> None:
+        """Set up what an operator sets up by hand: the webhook in Asaas, the integrations in Clint."""
+        with httpx.Client(timeout=10, verify=nobody(), trust_env=False) as http:
+            for name, identity in self.destinations.items():
+                if name not in INTEGRATIONS:
+                    # A funnel of its own: in that of the charges it would move their deals.
+                    funnel = {"name": name, "stages": ["Entrada"]}
+                    http.post(f"{self.clint_url}/_sim/origins", json=funnel).raise_for_status()
+                    integration = {"name": name, "uuid": identity, "origin": name, "stage": "Entrada"}
+                    http.post(f"{self.clint_url}/_sim/integrations", json=integration).raise_for_status()
+            webhook = {
+                "name": "bridge",
+                "url": f"http://{LOOPBACK}:{self.bridge_port}/webhooks/asaas",
+                "email": "operador@example.com",
+                "enabled": True,
+                "interrupted": False,
+                "apiVersion": 3,
+                "authToken": self.webhook_token,
+                "sendType": "SEQUENTIALLY",
+                "events": sorted(NAMES),
+            }
+            headers = {"access_token": DEFAULT_KEY, "User-Agent": "bridge-demo"}
+            http.post(f"{self.asaas_url}/v3/webhooks", json=webhook, headers=headers).raise_for_status()
+
+
+def set_stage(directory: Path, ports: tuple[int, int, int]) -> Stage:
+    """Return the stage of a new demo in an empty directory; the ports are the bridge's, Asaas's and Clint's."""
+    mappings = directory / "mappings"
+    copy_mappings(find_mappings(), mappings)
+    bridge, asaas, clint = ports
+    return Stage(
+        directory,
+        mappings,
+        f"http://{LOOPBACK}:{asaas}",
+        f"http://{LOOPBACK}:{clint}",
+        bridge,
+        _new_token(),
+        _destinations(mappings),
+    )
+
+
+def take_directory(directory: Path) -> IO[bytes]:
+    """Empty the demo's directory, or make it, and return what holds it until it is closed.
+
+    Raises DemoRefused where another demo runs in it, or where it holds what no demo made.
+    """
+    mark = directory / _MARK
+    if directory.exists() and not mark.exists() and any(directory.iterdir()):
+        raise DemoRefused(
+            "the demo empties its directory, and this one holds other things",
+            where=str(directory),
+            mend="move them, or set BRIDGE_DATA_DIR",
+        )
+    private_files.make_directory(directory)
+    hold = mark.open("wb")
+    try:
+        fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        hold.close()
+        raise DemoRefused(
+            "another demo runs already", where=str(directory), mend="end it with Ctrl-C, or set BRIDGE_DATA_DIR"
+        ) from None
+    for path in directory.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path != mark:
+            path.unlink()
+    return hold
+
+
+def find_mappings() -> Path:
+    """Return the operator's mapping files, else those that came with the bridge."""
+    told = os.environ.get("BRIDGE_MAPPINGS_DIR", "").strip()
+    places = [Path(told)] if told else [Path("mappings"), starters()]
+    for place in places:
+        if place.is_dir():
+            return place.resolve()
+    raise DemoRefused(
+        "there are no mapping files", where=str(places[0]), mend="set BRIDGE_MAPPINGS_DIR, or run: bridge mappings init"
+    )
+
+
+def copy_mappings(source: Path, target: Path) -> None:
+    """Copy mapping files and samples, so that what is changed in the demo's console changes no file of the operator.
+
+    In the copy the funnel with a stage for each situation is on, and the files that send the same charges are off.
+    """
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        if path.is_file() and path.suffix in {".yaml", ".yml"}:
+            shutil.copyfile(path, target / path.name)
+    if (source / "samples").is_dir():
+        shutil.copytree(source / "samples", target / "samples")
+    if (target / FUNNEL).exists():
+        for pattern, on in (("cobranca_*.yaml", False), ("exemplo_etapas_*.yaml", True)):
+            for path in target.glob(pattern):
+                path.write_text(switched(path.read_text(encoding="utf-8"), on=on), encoding="utf-8")
+
+
+def _destinations(mappings: Path) -> dict[str, str]:
+    """Return an integration for every destination that a mapping may send to."""
+    read = [item.mapping for item in read_directory(mappings, Known(None, None, mappings)) if item.mapping]
+    named = {name for mapping in read for name in mapping.destinations if re.fullmatch(r"[a-z0-9][a-z0-9_]*", name)}
+    return {name: str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in sorted(named)} | INTEGRATIONS
+
+
+def _new_token() -> str:
+    # Letters and digits in turn: Asaas takes no token with four equal letters or five rising digits in a row.
+    return "".join(secrets.choice(string.ascii_letters) + secrets.choice(string.digits) for _ in range(20))
+
+
+def _port(url: str) -> str:
+    return url.rpartition(":")[2]
+
+
+_PAGE = 200
+_KIND_STYLES = {"asaas": "magenta", "clint": "bold green", "bridge": "yellow"}
+
+
+class Watch:
+    """What has been seen so far."""
+
+    def __init__(self, journal: Journal, asaas_url: str, clint_url: str, out: Console) -> None:
+        self._journal = journal
+        self._asaas_url = asaas_url
+        self._clint_url = clint_url
+        self._http = httpx.Client(timeout=10, verify=nobody(), trust_env=False)
+        self._out = out
+        self._newest = 0
+        self._open: dict[int, Row] = {}
+        self._told: dict[int, str] = {}
+        self._history = 0
+
+    def close(self) -> None:
+        """Close the connections to the simulators."""
+        self._http.close()
+
+    def say(self, kind: str, text: str, style: str = "") -> None:
+        """Print one line of a kind, such as asaas, clint, bridge or an event's number."""
+        time = datetime.now(BRASILIA).strftime("%H:%M:%S")
+        self._out.print(
+            Text.assemble((time, "dim"), "  ", (f"{kind:<7}", _KIND_STYLES.get(kind, "cyan")), " ", (text, style)),
+            soft_wrap=True,
+        )
+
+    def look(self) -> None:
+        """Print what is new since the last look."""
+        self._look_at_journal()
+        self._look_at_clint()
+
+    def deals(self) -> list[dict[str, Any]]:
+        """Return every deal that stands in the simulated Clint."""
+        found: list[dict[str, Any]] = self._get(f"{self._clint_url}/_sim/deals")["data"]
+        return found
+
+    def is_idle(self) -> bool:
+        """Return whether Asaas has nothing to post and the bridge nothing to do."""
+        if self._get(f"{self._asaas_url}/_sim/state")["waiting"]:
+            return False
+        with self._journal.database.read() as connection:
+            work = queries.work(connection, own_clock_ms())
+        return not work.events_waiting and not any(n for state, n in work.deliveries.items() if state != "dead")
+
+    def _get(self, url: str, **query: int) -> dict[str, Any]:
+        answer: dict[str, Any] = self._http.get(url, params=query).raise_for_status().json()
+        return answer
+
+    def _look_at_journal(self) -> None:
+        now_ms = own_clock_ms()
+        with self._journal.database.read() as connection:
+            fresh = [row for row in queries.list_events(connection, limit=_PAGE) if row["id"] > self._newest]
+            for event in reversed(fresh):
+                self._newest = event["id"]
+                self._open[event["id"]] = event
+                self.say(f"#{event['id']}", f"{plain(event['name'])} {plain(event['object_id'])}", "bold")
+            for event_id in list(self._open):
+                event = queries.find_event(connection, str(event_id)) or self._open[event_id]
+                deliveries = queries.deliveries_of(connection, event_id)
+                for delivery in deliveries:
+                    self._tell(delivery, queries.attempts_of(connection, delivery["id"]), now_ms)
+                self._settle(event, deliveries)
+
+    def _tell(self, delivery: Row, attempts: Sequence[Row], now_ms: int) -> None:
+        state = DeliveryState(delivery["state"])
+        told = f"{state} {delivery['attempts']} {delivery['waiting']}"
+        # What is only on its way is no news.
+        if state in {DeliveryState.PENDING, DeliveryState.SENDING} or self._told.get(delivery["id"]) == told:
+            return
+        self._told[delivery["id"]] = told
+        said = f"  {plain(delivery['mapping'])}: {delivery_said(delivery, attempts, now_ms)}"
+        self.say(f"#{delivery['event_id']}", said, STYLES[state])
+
+    def _settle(self, event: Row, deliveries: Sequence[Row]) -> None:
+        if event["state"] != EventState.PROCESSED:
+            return
+        if not deliveries:
+            self.say(f"#{event['id']}", "  kept; no active mapping listens to this event", "dim")
+        if all(DeliveryState(delivery["state"]) in FINISHED for delivery in deliveries):
+            del self._open[event["id"]]
+
+    def _look_at_clint(self) -> None:
+        entries = self._get(f"{self._clint_url}/_sim/history", after=self._history)["data"]
+        deals = {deal["id"]: deal for deal in self.deals()} if entries else {}
+        for entry in entries:
+            if entry["result"] == "pending":
+                return  # looked at again, when it is finished
+            self._history = entry["sequence"]
+            deal = deals.get(entry["deal_id"])
+            if deal is None:
+                self.say("clint", f"{entry['result']}: {entry['why'] or ''}", "yellow")
+            else:
+                self.say("clint", _deal_line(entry, deal), "green")
+
+
+def _deal_line(entry: dict[str, Any], deal: dict[str, Any]) -> str:
+    before, stage = entry["stage_before"], entry["stage"]
+    moved = before not in {None, stage}
+    what = "new deal" if before is None else "deal moved" if moved else "deal updated"
+    place = f"{before} → {stage}" if moved else stage
+    cells = (_who(deal), place, entry["deal_status"], _value(deal), entry["body"].get("situacao"))
+    return f"{what}: {' · '.join(plain(cell) for cell in cells if cell)}"
+
+
+def _who(deal: dict[str, Any]) -> str:
+    contact = deal["contact"]
+    return str(contact["name"] or contact["email"] or contact["phone"])
+
+
+def _value(deal: dict[str, Any]) -> str:
+    return "" if deal["value"] is None else f"R$ {deal['value']:.2f}".replace(".", ",")
+
+
+def funnel(deals: Sequence[dict[str, Any]]) -> None:
+    """Print the deals as a table, stage by stage."""
+    order = {label: number for number, label in enumerate(STAGES)}
+    rows = [
+        [plain(cell) for cell in (one["stage"], one["status"], _who(one), _value(one), one["fields"].get("situacao"))]
+        for one in sorted(deals, key=lambda deal: order.get(deal["stage"], len(order)))
+    ]
+    show_table(("stage", "status", "contact", "value", "situacao"), rows)

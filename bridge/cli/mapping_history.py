@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.choice import agreed, check_can_ask
+from bridge.cli.main import NO, Invocation
+from bridge.cli.options import agreed, check_can_ask
 from bridge.cli.output import ago, is_terminal, json_option, moment, plain, show_json, show_table
-from bridge.cli.root import NO, Invocation
 from bridge.errors import NotFound, UsageError
 from bridge.mapping import Known, Severity, read_mapping
-from bridge.mapping.difference import changed, difference
+from bridge.operations.mappings import changed, difference
 
 if TYPE_CHECKING:
     from bridge.journal.revisions import Revision
+
 
 _FILE = "file"
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -35,7 +36,7 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @click.pass_obj
 def history(invocation: Invocation, name: str, number: int | None, as_json: bool) -> None:
     """List the revisions of a mapping, newest first: when each was made, by whom and how. The first one is active."""
-    from bridge.runtime import clock_ms
+    from bridge.journal.clock import own_clock_ms
 
     found = _revisions(invocation, name)
     if number is not None:
@@ -44,7 +45,7 @@ def history(invocation: Invocation, name: str, number: int | None, as_json: bool
     if as_json:
         show_json([_as_data(one, active=one is found[0]) for one in found])
         return
-    now_ms = clock_ms()
+    now_ms = own_clock_ms()
     rows = [
         (
             one.id,
@@ -102,7 +103,7 @@ def restore(context: click.Context, name: str, rev: int, yes: bool) -> None:
     it. What went out since then is not taken back; see: bridge events replay.
     """
     from bridge.journal import revisions
-    from bridge.runtime import clock_ms
+    from bridge.journal.clock import own_clock_ms
 
     check_can_ask(yes=yes)
     invocation: Invocation = context.obj
@@ -117,7 +118,7 @@ def restore(context: click.Context, name: str, rev: int, yes: bool) -> None:
         click.echo("nothing was restored", err=True)
         context.exit(NO)
     with invocation.journal.database.write() as connection:
-        fresh = revisions.restore(connection, wanted, operator(), clock_ms())
+        fresh = revisions.restore(connection, wanted, operator(), own_clock_ms())
     if fresh is None:
         click.echo(f"{name} has the text of revision {rev} already; nothing was restored", err=True)
         context.exit(NO)

@@ -12,25 +12,29 @@ from typing import Any, TypeVar
 
 import click
 
-from bridge import mapping_cases
+from bridge.cli.main import Invocation
 from bridge.cli.output import show_table
-from bridge.cli.root import Invocation
 from bridge.errors import UsageError
-from bridge.mapping.asaas_events import EVENTS
-from bridge.mapping.asaas_labels import BILLING_TYPE_LABELS
-from bridge.mapping.menu import USUAL, Offer, entity_of, offers_of
-from bridge.mapping.schema import FILE_NAME, schema_text
-from bridge.mapping_cases.choices import (
+from bridge.mapping import testing
+from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS
+from bridge.mapping.drafts import (
     FAMILIES,
+    USUAL,
+    Choices,
+    Offer,
     as_amount,
     as_billing_types,
     as_events,
     as_installments,
     as_keys,
     as_name,
+    draft,
+    entity_of,
     examples,
+    first_of,
+    offers_of,
 )
-from bridge.mapping_cases.draft import Choices, draft, first_of
+from bridge.mapping.schema import FILE_NAME, schema_text
 from bridge.settings import variable
 
 T = TypeVar("T")
@@ -67,7 +71,7 @@ def new(context: click.Context, /, name: str | None, **options: Any) -> None:
     beside = path.with_name(FILE_NAME)
     if not beside.exists():
         beside.write_text(schema_text(), encoding="utf-8")
-    count = len(mapping_cases.run(read.mapping, path.parent))
+    count = len(testing.run(read.mapping, path.parent))
     click.echo(f"written: {path}, with {count} test{'s' if count > 1 else ''}")
     if not choices.enabled:
         click.echo(

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import click
 
+from bridge.cli.main import NO, Invocation
 from bridge.cli.output import ago, count, json_option, moment, show_json, show_table
-from bridge.cli.root import NO, Invocation
 
 SHOWN = 50
 
@@ -26,14 +26,14 @@ def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool)
     """List the open notices with what mends them."""
     from bridge.cli.output import with_times
     from bridge.journal import notices as journal
-    from bridge.runtime import clock_ms
+    from bridge.journal.clock import own_clock_ms
 
     with invocation.journal.database.read() as connection:
         found = journal.newest(connection, limit) if every else journal.unmended(connection)[:limit]
     if as_json:
         show_json([with_times(asdict(one)) for one in found])
         return
-    now_ms = clock_ms()
+    now_ms = own_clock_ms()
     show_table(
         ("number", "level", "code", "about", "since", "last", "what", "what to do"),
         [
@@ -59,11 +59,11 @@ def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool)
 def close_notices(context: click.Context, numbers: tuple[int, ...]) -> None:
     """Close notices that are mended or of no interest; what is not mended is raised again when it is seen again."""
     from bridge.journal import notices as journal
-    from bridge.runtime import clock_ms
+    from bridge.journal.clock import own_clock_ms
 
     invocation: Invocation = context.obj
     with invocation.journal.database.write() as connection:
-        closed = {number: journal.close(connection, number, clock_ms()) for number in numbers}
+        closed = {number: journal.close(connection, number, own_clock_ms()) for number in numbers}
     for number, done in closed.items():
         click.echo(
             f"notice {number} " + ("is closed" if done else "is not open; see: bridge notices list"), err=not done
@@ -80,3 +80,56 @@ def hint(invocation: Invocation) -> None:
         number = sum(journal.counts(connection).values())
     if number:
         click.echo(f"{count(number, 'open notice')}; see: bridge notices list", err=True)
+
+
+@click.group()
+def alerts() -> None:
+    """Try the way to people, and list what they were told: a worker tells by BRIDGE_ALERT_URLS what needs them."""
+
+
+@alerts.command("test")
+@click.pass_context
+def send_test(context: click.Context) -> None:
+    """Send a test message to each URL of BRIDGE_ALERT_URLS."""
+    from bridge.alerts.send import send, trial
+
+    invocation: Invocation = context.obj
+    settings = invocation.settings
+    settings.require("BRIDGE_ALERT_URLS")
+    results = send(settings.bridge_alert_urls, trial(settings.bridge_language))
+    for number, result in enumerate(results, 1):
+        click.echo(f"URL {number} ({result.service}): {result.problem or 'sent'}", err=not result.sent)
+    if not all(result.sent for result in results):
+        context.exit(NO)
+
+
+@alerts.command("list")
+@json_option
+@click.pass_obj
+def list_alerts(invocation: Invocation, as_json: bool) -> None:
+    """List the problems that last, with how often people were told of them."""
+    from bridge.cli.output import with_times
+    from bridge.journal import notices as journal
+
+    with invocation.journal.database.read() as connection:
+        found = [one for _, one in sorted(journal.load(connection).items())]
+    if as_json:
+        show_json([with_times(asdict(one)) for one in found])
+        return
+    show_table(
+        ("code", "about", "level", "since", "told", "last", "next", "what"),
+        [
+            (
+                one.code,
+                one.about,
+                one.level,
+                moment(one.since_ms),
+                one.times,
+                moment(one.told_ms),
+                moment(one.due_ms),
+                f"can't be told, tried {one.failures} times: {one.detail}" if one.failures else one.detail,
+            )
+            for one in found
+        ],
+        empty="nobody was told of anything",
+    )

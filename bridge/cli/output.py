@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bridge.mapping.dates import BRASILIA
+from bridge.mapping.values import BRASILIA
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.cli.output import ago, plain
-from bridge.journal.reading import Row
+from bridge.journal.queries import Row
 from bridge.model import DeliveryState, Waiting
 
 _WAITS = {

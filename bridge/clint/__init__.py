@@ -10,8 +10,3 @@ Unconfirmed, so nothing is built on it: the answer's body and codes, limits of s
 `Idempotency-Key` is looked at. An attempt whose outcome is unknown is sent again, because the receiver updates the
 same deal instead of making a second one; an integration in the mode "criar" makes a second one.
 """
-
-from bridge.clint.answer import Answer, Verdict, classify
-from bridge.clint.client import ClintClient
-
-__all__ = ["Answer", "ClintClient", "Verdict", "classify"]

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from bridge.clint.answer import retry_after_s
+from bridge.clint.webhook import retry_after_s
 from bridge.errors import ClintApiFailed, SettingsError
 from bridge.http import HttpClient, TooLarge
 

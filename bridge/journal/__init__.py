@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from bridge.errors import JournalError, JournalNotMigrated, SealBroken
-from bridge.journal import events, keys, migrate
+from bridge.journal import encryption, events, migrate
 from bridge.journal.database import Database, is_away
 from bridge.journal.lanes import Lanes, Lease
 from bridge.journal.migrate import upgrade
@@ -37,7 +37,7 @@ class Journal:
             with self.database.read() as connection:
                 known = {row.key: row.value for row in connection.execute(select(meta))}
             # Before the first event is written: one that was sealed with a wrong key, nobody could read.
-            keys.check(known, self.database.keyring)
+            encryption.check(known, self.database.keyring)
             self._lane_count = int(known["lanes"])
         return self._lane_count
 
@@ -48,7 +48,7 @@ class Journal:
         """
         with self.database.read() as connection:
             migrate.check(connection)
-            keys.check({row.key: row.value for row in connection.execute(select(meta))}, self.database.keyring)
+            encryption.check({row.key: row.value for row in connection.execute(select(meta))}, self.database.keyring)
 
     def try_append(self) -> None:
         """Raise JournalError where no event could be kept; it is tried."""

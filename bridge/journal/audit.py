@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from bridge.journal.schema_console import audit
+from bridge.journal.schema import audit
 
 SIGNED_IN, SIGNED_OUT = "console.signed_in", "console.signed_out"
 """A SIGNED_OUT row is about the id of the SIGNED_IN row with which its session began."""

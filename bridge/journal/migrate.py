@@ -19,6 +19,7 @@ from bridge.journal.schema import meta
 if TYPE_CHECKING:
     from alembic.config import Config
 
+
 _SCRIPTS = Path(__file__).parent / "migrations"
 RUNS_FROM = "0013"
 """The version that this schema can still be worked on by, named by its newest revision. A migration that takes away or

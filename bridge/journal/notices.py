@@ -9,14 +9,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Executable, func, select, text, update
+from sqlalchemy import Connection, Executable, delete, func, insert, select, text, update
 
-from bridge.journal.schema import UNMENDED, events, notices
-from bridge.journal.upsert import Upsert
+from bridge.journal.schema import UNMENDED, alerts, events, notices
+from bridge.journal.statements import Upsert
 from bridge.model import NoticeLevel
 
 if TYPE_CHECKING:
-    from bridge.journal.upsert import Insert
+    from bridge.journal.statements import Insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +148,42 @@ def counts(connection: Connection) -> dict[str, int]:
     found = {level.value: 0 for level in NoticeLevel}
     query = select(notices.c.level, func.count().label("number")).where(UNMENDED).group_by(notices.c.level)
     return {**found, **{row.level: row.number for row in connection.execute(query)}}
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One problem, and how often people were told of it."""
+
+    code: str
+    about: str
+    level: str
+    detail: str
+    mend: str
+    since_ms: int
+    due_ms: int
+    """When to tell it, again or for the first time; while it is being sent, when another may try."""
+    times: int = 0
+    """How often it was told."""
+    told_ms: int | None = None
+    over_ms: int | None = None
+    """Since when it is over, where that was not told yet."""
+    failures: int = 0
+    """How often in a row it could not be told."""
+
+
+_alert_columns = [alerts.c[name] for name in Alert.__slots__]
+
+
+def load(connection: Connection) -> dict[tuple[str, str], Alert]:
+    """Return every problem by its code and what it is about."""
+    rows = [Alert(*row) for row in connection.execute(select(*_alert_columns))]
+    return {(alert.code, alert.about): alert for alert in rows}
+
+
+def save(connection: Connection, keep: Iterable[Alert], drop: Iterable[Alert] = ()) -> None:
+    """Remember these and forget those."""
+    kept = list(keep)
+    for alert in (*kept, *drop):
+        connection.execute(delete(alerts).where(alerts.c.code == alert.code, alerts.c.about == alert.about))
+    if kept:
+        connection.execute(insert(alerts), [asdict(alert) for alert in kept])

@@ -17,8 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, up
 from bridge.errors import Emptied
 from bridge.journal import search
 from bridge.journal.lanes import lock_some
-from bridge.journal.schema import attempts, deliveries, events
-from bridge.journal.sealed import Sealed
+from bridge.journal.schema import Sealed, attempts, deliveries, events
 from bridge.model import DeliveryState, EventState, ReadBack
 
 PAGE = 200

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
     ColumnElement,
+    Connection,
+    Dialect,
+    Engine,
     ForeignKey,
     Index,
     Integer,
@@ -24,8 +28,45 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.types import TypeDecorator
 
-from bridge.journal.sealed import Sealed
+from bridge.crypto import Keyring
+
+_PLAIN = Keyring()
+_keyrings: WeakKeyDictionary[Dialect, Keyring] = WeakKeyDictionary()
+
+
+def use(engine: Engine, keyring: Keyring) -> None:
+    """Let every sealed column of this engine use these keys."""
+    _keyrings[engine.dialect] = keyring
+
+
+def keyring_of(connection: Connection) -> Keyring:
+    """Return the keys that a connection's sealed columns use."""
+    return _keyrings.get(connection.dialect, _PLAIN)
+
+
+class Sealed(TypeDecorator[str]):
+    """A text that is kept sealed where there is a key; `place` is its table and column, sealed with it."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self.place = place
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Seal a text on its way into the database, without NUL and half characters, which no database takes."""
+        if value is None:
+            return None
+        text = value.replace("\0", "\ufffd").encode(errors="replace").decode()
+        return _keyrings.get(dialect, _PLAIN).seal(text, self.place)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Open a text on its way out; raises SealBroken."""
+        return None if value is None else _keyrings.get(dialect, _PLAIN).open(value, self.place)
+
 
 metadata = MetaData()
 
@@ -250,3 +291,110 @@ refusals = Table(
     Column("last_ms", BigInteger, nullable=False),
     Column("times", Integer, nullable=False),
 )
+
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("about", Text, primary_key=True),
+    Column("level", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("mend", Text, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("told_ms", BigInteger),
+    Column("over_ms", BigInteger),
+    Column("failures", Integer, nullable=False),
+)
+
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),  # a role and the name that somebody gave, or the user of a command
+    Column("address", Text, nullable=False),  # empty for a command
+    Column("action", Text, nullable=False),  # a stable dotted name, such as delivery.retried
+    Column("about", Text, nullable=False),  # the number or name of what was changed
+    Column("detail", Text, nullable=False),  # JSON
+)
+"""What people changed. Nothing here is ever changed, and no personal data or secret goes in."""
+
+search_terms = Table(
+    "search_terms",
+    metadata,
+    Column("term", Text, primary_key=True),  # a keyed hash: names and documents are not to be read here
+    Column("kind", Text, primary_key=True),  # object or subject
+    Column("account", Text, primary_key=True),
+    Column("ref", Text, primary_key=True),  # the id of the charge or of the customer
+    sqlite_with_rowid=False,
+)
+"""What leads to a charge (its invoice number, ...) or a customer (a word of the name, the e-mail, ...)."""
+Index("search_terms_ref", search_terms.c.ref)  # what is forgotten with its events
+
+jobs = Table(
+    "console_jobs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", Text, nullable=False),  # what is done, such as reconcile
+    Column("about", Text, nullable=False),  # an account or a mapping
+    Column("params", Sealed("console_jobs.params"), nullable=False),  # JSON
+    Column("state", Text, nullable=False),  # running, done, failed
+    Column("done", Integer, nullable=False),
+    Column("total", Integer),  # null: not known yet
+    Column("steps", Sealed("console_jobs.steps"), nullable=False),  # JSON: what was said on the way, in order
+    Column("result", Sealed("console_jobs.result")),  # JSON
+    Column("code", Text),  # of the error that ended it
+    Column("error", Sealed("console_jobs.error")),
+    Column("author", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("beat_ms", BigInteger, nullable=False),  # the last sign of life: its process may have ended
+    Column("finished_ms", BigInteger),
+)
+Index("console_jobs_newest", jobs.c.kind, jobs.c.id)  # the last one of a kind, for its page
+"""Long work that somebody began in the console. It belongs to the process that began it; any process shows it."""
+
+
+_COUNTED_BY = ("account", "mapping", "destination", "event", "verdict")
+
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    *(Column(name, Text, primary_key=True) for name in _COUNTED_BY),
+    Column("number", BigInteger, nullable=False),
+    Column("latency_ms", BigInteger, nullable=False),
+)
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("hour_ms", BigInteger, nullable=False),
+    *(Column(name, Text, nullable=False) for name in _COUNTED_BY),
+    Column("number", BigInteger, nullable=False),  # 1, or -1 where what was counted is undone
+    Column("latency_ms", BigInteger, nullable=False),
+)
+
+
+tenant_accounts = Table(
+    "tenant_accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("api_key", Sealed("tenant_accounts.api_key"), nullable=False),  # empty: the account has none
+    Column("webhook_token", Sealed("tenant_accounts.webhook_token"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+)
+
+tenant_destinations = Table(
+    "tenant_destinations",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("url", Sealed("tenant_destinations.url"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+)
+"""Accounts and destinations that a person added; where the environment names the same, the environment wins."""

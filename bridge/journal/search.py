@@ -17,10 +17,9 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_
 
-from bridge.journal.bulk import Bulk
-from bridge.journal.keys import search_key
-from bridge.journal.schema import events
-from bridge.journal.schema_console import search_terms
+from bridge.journal.encryption import search_key
+from bridge.journal.schema import events, search_terms
+from bridge.journal.statements import Bulk
 
 MOST = 500
 """Charges and customers that one search goes on with; who finds more looks for too little."""

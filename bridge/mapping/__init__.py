@@ -9,8 +9,8 @@ is filtering and transform.
 from __future__ import annotations
 
 from bridge.mapping.findings import Finding, Severity
-from bridge.mapping.parts import Field, Known, Mapping, MappingSet, ReadMapping, Route
-from bridge.mapping.read import read_directory, read_file, read_mapping, with_overlaps
+from bridge.mapping.model import Field, Known, Mapping, MappingSet, ReadMapping, Route
+from bridge.mapping.parser import read_directory, read_file, read_mapping, with_overlaps
 
 __all__ = [
     "Field",

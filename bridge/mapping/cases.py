@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge.mapping.document import Block, Node, Scalar, Sequence
-from bridge.mapping.entries import Entries, described, is_null, read_entries, unique_pairs
 from bridge.mapping.findings import Findings, did_you_mean, shown
-from bridge.mapping.parts import FETCHABLE, Case, Expected, Sample
-from bridge.mapping.spec import CASE, EXPECT
+from bridge.mapping.model import FETCHABLE, Case, Expected, Sample
+from bridge.mapping.spec import CASE, EXPECT, Entries, described, is_null, read_entries, unique_pairs
 from bridge.mapping.values import typed
 
 SET_PATH = re.compile(r"[A-Za-z_]\w*(\.\w+|\[\d{1,3}\])*")

@@ -2,13 +2,119 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from bridge.mapping.asaas_events import spellings
-from bridge.mapping.dates import brasilia_day
-from bridge.mapping.derived import DERIVED, amount, derive
-from bridge.mapping.parts import FETCHABLE
-from bridge.mapping.values import Unreadable, as_decimal
+from bridge.mapping.catalogue import spellings
+from bridge.mapping.model import FETCHABLE
+from bridge.mapping.values import Unreadable, as_day, as_decimal, brasilia_day
+
+_CENT = Decimal("0.01")
+_NOT_PAID_OUT = frozenset({"CANCELLED", "REFUNDED"})
+_DONE = "DONE"
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """One name that expressions see beside the objects."""
+
+    name: str
+    help: str
+    work_out: Callable[[Mapping[str, Any], Mapping[str, Any], str], Any]
+    """Takes the charge, the instalment plan (empty where it was not fetched) and today."""
+    needs: frozenset[str] = frozenset()
+    """What must be fetched for it."""
+
+
+def derive(charge: Mapping[str, Any], fetched: Mapping[str, Any], today: str, names: frozenset[str]) -> dict[str, Any]:
+    """Return those derived values of a charge."""
+    found = fetched.get("installment")
+    plan = found if isinstance(found, dict) else {}
+    values = {}
+    for name in names:
+        try:
+            values[name] = DERIVED[name].work_out(charge, plan, today)
+        except (Unreadable, ArithmeticError):
+            values[name] = None
+    return values
+
+
+def needs_of(names: frozenset[str]) -> frozenset[str]:
+    """Return what must be fetched for those of the names that are derived."""
+    return frozenset[str]().union(*(DERIVED[name].needs for name in names & DERIVED.keys()))
+
+
+def _net_of_splits(charge: Mapping[str, Any], _plan: Mapping[str, Any], _today: str) -> float:
+    net = _number(charge.get("netValue"))
+    shares = (_share(part, net, charge) for part in _objects(charge.get("split")))
+    return amount(net - sum(shares, Decimal(0)))
+
+
+def _share(part: Mapping[str, Any], net: Decimal, charge: Mapping[str, Any]) -> Decimal:
+    if part.get("status") in _NOT_PAID_OUT:
+        return Decimal(0)
+    if part.get("totalValue") is not None:
+        return _number(part["totalValue"])
+    if part.get("totalFixedValue") is not None and charge.get("installment"):
+        raise Unreadable("is the share of a whole plan")  # how much of it this instalment bears is not said
+    fixed = next((part[name] for name in ("fixedValue", "totalFixedValue") if part.get(name) is not None), 0)
+    percent = part.get("percentualValue")
+    # Asaas takes the percentage from the net value.
+    return _number(fixed) + net * _number(0 if percent is None else percent) / 100
+
+
+def _refunded_total(charge: Mapping[str, Any], _plan: Mapping[str, Any], _today: str) -> float | None:
+    refunds = [_number(one.get("value")) for one in _objects(charge.get("refunds")) if one.get("status") == _DONE]
+    if not refunds and charge.get("status") == "REFUNDED":
+        return amount(_number(charge.get("value")))
+    return amount(sum(refunds, Decimal(0))) if "refunds" in charge else None
+
+
+def _plan_total(_charge: Mapping[str, Any], plan: Mapping[str, Any], _today: str) -> float:
+    return amount(_number(plan.get("value")))
+
+
+def _position(charge: Mapping[str, Any], plan: Mapping[str, Any], _today: str) -> str | None:
+    number, count = charge.get("installmentNumber"), plan.get("installmentCount")
+    return f"{number}/{count}" if isinstance(number, int) and isinstance(count, int) else None
+
+
+def _days_overdue(charge: Mapping[str, Any], _plan: Mapping[str, Any], today: str) -> int:
+    ended = charge.get("clientPaymentDate") or charge.get("paymentDate") or today
+    return max(0, (as_day(ended) - as_day(charge.get("dueDate"))).days)
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _number(value: Any) -> Decimal:
+    if isinstance(value, (bool, str)):
+        raise Unreadable("takes a number")
+    return as_decimal(value)
+
+
+def amount(value: Decimal) -> float:
+    """Return an amount rounded to cents, half a cent up; a zero without a sign."""
+    return float(value.quantize(_CENT, ROUND_HALF_UP) + 0)
+
+
+_PLAN = frozenset({"installment"})
+
+DERIVED: Mapping[str, Derived] = {
+    one.name: one
+    for one in (
+        Derived("net_of_splits", "o valor líquido da cobrança menos o que vai para os splits", _net_of_splits),
+        Derived("refunded_total", "quanto da cobrança foi estornado, também em partes", _refunded_total),
+        Derived("plan_total", "o total do parcelamento (busca o parcelamento)", _plan_total, _PLAN),
+        Derived("installment_position", "a parcela, como `2/12` (busca o parcelamento)", _position, _PLAN),
+        Derived("days_overdue", "dias de atraso até o pagamento, ou até hoje; 0 em dia", _days_overdue),
+    )
+}
+"""The derived values by name. They are there for events of a charge; in others they are null."""
+
 
 ENVELOPE = "envelope"
 FEE = "fee"

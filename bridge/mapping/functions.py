@@ -14,8 +14,8 @@ from typing import Any
 
 from jmespath import functions as jmespath_functions
 
-from bridge.mapping import dates, texts
-from bridge.mapping.asaas_labels import label_of
+from bridge.mapping import values
+from bridge.mapping.catalogue import label_of
 from bridge.mapping.values import Unreadable, is_missing, kind_of
 
 MAX_TEXT = 1024 * 1024
@@ -47,7 +47,7 @@ class Function:
 def _replace(value: Any, old: Any, new: Any) -> str:
     if not isinstance(old, str) or not old:
         raise Unreadable(f"takes a text to look for, got {kind_of(old)}")
-    text, with_ = texts.text_of(value), texts.text_of(new)
+    text, with_ = values.text_of(value), values.text_of(new)
     if text.count(old) * len(with_) > MAX_TEXT:
         raise Unreadable(f"makes at most {MAX_TEXT} characters")
     return text.replace(old, with_)
@@ -63,17 +63,17 @@ def _bound_join(glue: Any, parts: Any) -> None:
 def _date(value: Any, pattern: Any) -> str | None:
     if not isinstance(pattern, str):
         raise Unreadable(f"takes a format such as '%d/%m/%Y', got {kind_of(pattern)}")
-    return None if is_missing(value) else dates.format_date(value, pattern)
+    return None if is_missing(value) else values.format_date(value, pattern)
 
 
 def _label(value: Any) -> str:
-    word = texts.text_of(value)
+    word = values.text_of(value)
     # Asaas adds statuses without notice: the raw word is better than a delivery that fails.
     return label_of(word) or word
 
 
 def _days_between(start: Any, end: Any) -> int:
-    return (dates.as_day(end) - dates.as_day(start)).days
+    return (values.as_day(end) - values.as_day(start)).days
 
 
 def _unless_blank(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -87,7 +87,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
             Function(
                 "phone",
                 ("x",),
-                _unless_blank(texts.phone),
+                _unless_blank(values.phone),
                 "Telefone só com dígitos e código do país 55; põe o nono dígito que faltar no celular. "
                 "O que não é um telefone fica vazio; número de outro país começa com + ou 00.",
                 "phone('(47) 99632-1478')",
@@ -96,27 +96,27 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
             Function(
                 "first_email",
                 ("x",),
-                texts.first_email,
+                values.first_email,
                 "O primeiro e-mail de um texto que tem vários, sem espaços.",
                 "first_email(' ana@example.com ; bia@example.com')",
                 "ana@example.com",
             ),
-            Function("digits", ("x",), texts.digits, "Só os dígitos de um texto.", "digits('01310-000')", "01310000"),
+            Function("digits", ("x",), values.digits, "Só os dígitos de um texto.", "digits('01310-000')", "01310000"),
             Function(
                 "money",
                 ("x",),
-                _unless_blank(texts.money),
+                _unless_blank(values.money),
                 "Valor com duas casas e ponto; meio centavo arredonda para cima.",
                 "money(`129.9`)",
                 "129.90",
             ),
             Function(
-                "brl", ("x",), _unless_blank(texts.brl), "Valor como se lê no Brasil.", "brl(`1234.56`)", "R$ 1.234,56"
+                "brl", ("x",), _unless_blank(values.brl), "Valor como se lê no Brasil.", "brl(`1234.56`)", "R$ 1.234,56"
             ),
             Function(
                 "percent",
                 ("x", "p"),
-                texts.percent,
+                values.percent,
                 "p por cento de x, como número; para um repasse em percentual do split, x é payment.netValue.",
                 "percent(`98.01`, `10`)",
                 "9.801",
@@ -140,7 +140,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
             Function(
                 "cpf_cnpj",
                 ("x",),
-                texts.cpf_cnpj,
+                values.cpf_cnpj,
                 "CPF ou CNPJ com pontuação; o que não for um dos dois sai como veio.",
                 "cpf_cnpj('24971563792')",
                 "249.715.637-92",
@@ -148,23 +148,32 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
             Function(
                 "title",
                 ("x",),
-                texts.title,
+                values.title,
                 "Nome com maiúsculas onde o português as usa.",
                 "title('MARIA DA SILVA')",
                 "Maria da Silva",
             ),
             Function(
-                "first_name", ("x",), texts.first_name, "Primeira palavra de um nome.", "first_name('Ana de Sá')", "Ana"
+                "first_name",
+                ("x",),
+                values.first_name,
+                "Primeira palavra de um nome.",
+                "first_name('Ana de Sá')",
+                "Ana",
             ),
             Function(
-                "last_name", ("x",), texts.last_name, "Nome sem a primeira palavra.", "last_name('Ana de Sá')", "de Sá"
+                "last_name", ("x",), values.last_name, "Nome sem a primeira palavra.", "last_name('Ana de Sá')", "de Sá"
             ),
-            Function("upper", ("x",), lambda x: texts.text_of(x).upper(), "Tudo em maiúsculas.", "upper('Pix')", "PIX"),
-            Function("lower", ("x",), lambda x: texts.text_of(x).lower(), "Tudo em minúsculas.", "lower('PIX')", "pix"),
+            Function(
+                "upper", ("x",), lambda x: values.text_of(x).upper(), "Tudo em maiúsculas.", "upper('Pix')", "PIX"
+            ),
+            Function(
+                "lower", ("x",), lambda x: values.text_of(x).lower(), "Tudo em minúsculas.", "lower('PIX')", "pix"
+            ),
             Function(
                 "trim",
                 ("x",),
-                lambda x: texts.text_of(x).strip(),
+                lambda x: values.text_of(x).strip(),
                 "Sem espaços no começo e no fim.",
                 "trim('  Ana ')",
                 "Ana",

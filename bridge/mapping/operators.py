@@ -7,6 +7,7 @@ say no, except the three that ask for an absence.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +15,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from bridge.mapping import dates
+from bridge.mapping import values
 from bridge.mapping.values import Unreadable, as_decimal, as_text, is_missing, kind_of
 
 MATCH_TIMEOUT_S = 0.25
@@ -89,9 +90,9 @@ def _day(holds: Callable[[date, date], bool]) -> Callable[[Any, tuple[str, ...],
         if is_missing(value):
             return False
         operand = operands[0]
-        if operand != "today" and dates.has_time(operand) and dates.has_time(str(value)):
-            return holds(dates.as_moment(value), dates.as_moment(operand))
-        return holds(dates.as_day(value), today if operand == "today" else dates.as_day(operand))
+        if operand != "today" and values.has_time(operand) and values.has_time(str(value)):
+            return holds(values.as_moment(value), values.as_moment(operand))
+        return holds(values.as_day(value), today if operand == "today" else values.as_day(operand))
 
     return compare
 
@@ -226,3 +227,54 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
         )
     }
 )
+
+
+MAX_WEIGHT = 10_000
+"""Ours: items of a pattern with every count spelled out; compiled within some hundredths of a second."""
+
+_PART = re.compile(
+    r"""(?P<escape>\\.)
+      | (?P<set>\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\])
+      | (?P<recursion>\(\?(?:R|\d+|&|P>)[^)]*\))
+      | (?P<comment>\(\?\#[^)]*\))
+      | (?P<notation>\(\?[A-Za-z0-9-]*[xV])
+      | (?P<open>\()
+      | (?P<close>\))
+      | \{(?P<count>\d*,?\d*)\}
+      | (?P<fuzzy>\{[^{}]*[<=eids][^{}]*\})
+      | (?P<one>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def problem(pattern: str) -> str | None:
+    """Return why a pattern may not be compiled, or None.
+
+    >>> problem("^[0-9]{14}$"), problem("((a{100}){100}){100}")
+    (None, 'has counts that make it too large')
+    """
+    totals, last = [0], 0  # of each group that is open, and what a count behind here would repeat
+    for part in _PART.finditer(pattern):
+        kind = part.lastgroup
+        if kind == "recursion":
+            return "must not call itself"
+        if kind == "notation":
+            return "must not change how it is written (?x, ?V1)"
+        if kind == "fuzzy":
+            return "must not match approximately; write \\{ for a brace"
+        if kind == "open":
+            totals.append(0)
+            last = 0
+        elif kind == "close":
+            last = totals.pop() if len(totals) > 1 else 0
+            totals[-1] += last
+        elif kind == "count":
+            times = max((int(number[:9]) for number in part["count"].split(",") if number), default=1)
+            totals[-1] += last * (times - 1)
+            last *= times
+        elif kind != "comment":
+            last = 1
+            totals[-1] += 1
+        if totals[-1] > MAX_WEIGHT or last > MAX_WEIGHT:
+            return "has counts that make it too large"
+    return None

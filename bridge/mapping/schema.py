@@ -10,13 +10,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from bridge.mapping.asaas_events import EVENTS
 from bridge.mapping.cases import SET_PATH
-from bridge.mapping.entries import NAME
+from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.lint import EVENT_FORM
+from bridge.mapping.model import FETCHABLE
 from bridge.mapping.operators import OPERATORS, Operand
-from bridge.mapping.parts import FETCHABLE
-from bridge.mapping.spec import CONDITION_KINDS, FIELD_SOURCES, TABLES, Key, Shape
+from bridge.mapping.spec import CONDITION_KINDS, FIELD_SOURCES, NAME, TABLES, Key, Shape
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FILE_NAME = "mapping.schema.json"

@@ -10,17 +10,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from bridge.mapping import dates
-from bridge.mapping.asaas_fields import PLAIN_NAMES, doubt, kind_of_path, known_fields, values_of_path
-from bridge.mapping.asaas_labels import label_of
-from bridge.mapping.derived import DERIVED
+from bridge.mapping import values
+from bridge.mapping.catalogue import label_of
+from bridge.mapping.context import DERIVED
 from bridge.mapping.document import Scalar
-from bridge.mapping.expressions import Expression, compile_text
+from bridge.mapping.expressions import ELEMENT, Expression, Part, compared, compile_text, indexed, whole
 from bridge.mapping.findings import Findings, did_you_mean, shown
+from bridge.mapping.lint import PLAIN_NAMES, doubt, kind_of_path, known_fields, values_of_path
+from bridge.mapping.model import Compare, Holds, Template, covers
 from bridge.mapping.operators import Operand, Operator
-from bridge.mapping.parts import Compare, Holds, Template, covers
-from bridge.mapping.paths import ELEMENT, Part, compared, indexed, whole
-from bridge.mapping.values import Unreadable, as_decimal
+from bridge.mapping.values import Unreadable, as_day, as_decimal
 
 _NUMBERS = frozenset({"percent", "days_between", "length", "sum", "avg", "abs", "ceil", "floor", "to_number"})
 _AMOUNTS = frozenset({"money", "brl"})
@@ -96,7 +95,7 @@ def _is_constant(node: dict[str, Any]) -> bool:
 
 
 def _check_format(node: dict[str, Any], expression: Expression, findings: Findings) -> None:
-    if node["type"] != "literal" or not isinstance(node["value"], str) or dates.wrong_directive(node["value"]):
+    if node["type"] != "literal" or not isinstance(node["value"], str) or values.wrong_directive(node["value"]):
         return
     pattern = node["value"]
     right = _FOREIGN.sub(lambda match: _DIRECTIVE_OF[match[1].lower()], pattern)
@@ -216,7 +215,7 @@ def check_compare(expression: Expression, operator: Operator, operands: Sequence
                 findings.warning(operand, "value.undocumented", _undocumented(what, text, values))
         elif values and operator.operand in {Operand.TEXT, Operand.PATTERN}:
             positive = operator.name != "not_contains"
-            if not any(operator.holds(value, (text,), dates.as_day("2026-01-01")) is positive for value in values):
+            if not any(operator.holds(value, (text,), as_day("2026-01-01")) is positive for value in values):
                 findings.warning(operand, "value.undocumented", _undocumented(what, text, values))
 
 
@@ -249,7 +248,7 @@ def _iso_day(text: str) -> str | None:
     if re.match(r"\d{4}-\d{2}-\d{2}", text):
         return text
     try:
-        return dates.as_day(text).isoformat()
+        return as_day(text).isoformat()
     except Unreadable:
         return None
 

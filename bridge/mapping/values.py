@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Decimal
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from stdnum.br import cnpj, cpf
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,2})?")
 _BRAZILIAN_NUMBER = re.compile(r"-?(\d{1,3}(\.\d{3}){1,10}|\d{1,30}),\d{1,30}")
@@ -86,3 +90,225 @@ def typed(text: str) -> str | int | float | bool | None:
     if _JSON_NUMBER.fullmatch(text):
         return float(text) if re.search(r"[.eE]", text) else int(text)
     return text
+
+
+_PARTICLES = frozenset({"da", "das", "de", "di", "do", "dos", "du", "e"})
+# Company kinds and numerals that Brazilians write in capitals.
+_CAPITALS = frozenset({"me", "mei", "epp", "eireli", "s/a", "s.a", "s.a.", "ii", "iii", "iv"})
+_WORD_START = re.compile(r"(^|[-'’/.])(\w)")
+
+
+def text_of(value: Any) -> str:
+    """Return a text or a number as text; anything else is unreadable."""
+    if isinstance(value, bool):
+        raise Unreadable(f"takes a text, got {kind_of(value)}")
+    try:
+        return as_text(value)
+    except Unreadable:
+        raise Unreadable(f"takes a text, got {kind_of(value)}") from None
+
+
+def digits(value: Any) -> str | None:
+    """Return only the digits of a text, or None where it has none."""
+    return re.sub(r"[^0-9]", "", text_of(value)) or None
+
+
+def phone(value: Any) -> str | None:
+    """Return a phone as Clint's senders write it: digits with the country code, 5547996321478.
+
+    A text that is no phone (no area code, too short, digits that no country gives out) gives None: a mistyped phone
+    must not keep a payment out of the CRM when there is an e-mail. A Brazilian mobile without its ninth digit gets it.
+    """
+    import phonenumbers
+
+    text = text_of(value).strip()
+    only = re.sub(r"[^0-9]", "", text)
+    if text.startswith(("+", "00")) or (only.startswith("55") and len(only) in (12, 13)):
+        text = f"+{only.removeprefix('00')}"
+    try:
+        number = phonenumbers.parse(text, "BR")
+    except phonenumbers.NumberParseException:
+        return None
+    if number.country_code == 55:
+        national = _with_ninth_digit(str(number.national_number))
+        if len(national) < 10:  # 4004-1234 is dialled without an area code, so no sender reaches it
+            return None
+        number.national_number = int(national)
+    valid = phonenumbers.is_valid_number(number)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:] if valid else None
+
+
+def _with_ninth_digit(national: str) -> str:
+    # Since 2016 every Brazilian mobile has nine digits; one of eight that begins with 6 to 9 is an old mobile.
+    return f"{national[:2]}9{national[2:]}" if len(national) == 10 and national[2] in "6789" else national
+
+
+def first_email(value: Any) -> str | None:
+    """Return the first e-mail address of a text, which may hold several and names beside them.
+
+    >>> first_email(" Ana <ana@example.com>; bia@example.com ")
+    'ana@example.com'
+    """
+    words = re.split(r"[\s,;|<>()\"\u200b\ufeff]+", text_of(value))
+    return next((word for word in words if "@" in word[1:-1]), None)
+
+
+def cpf_cnpj(value: Any) -> str | None:
+    """Return a CPF or CNPJ with its punctuation; anything else comes back as it is (Asaas masks some)."""
+    text = text_of(value).strip()
+    compact = re.sub(r"[.\-/\s]", "", text).upper()
+    if len(compact) > 14:
+        return text  # the library would make a number of it, and Python refuses one of more than 4,300 digits
+    if cpf.is_valid(compact):
+        return str(cpf.format(compact))
+    # Since July 2026 a CNPJ may hold letters; the library's check digits know them.
+    if cnpj.is_valid(compact):
+        return str(cnpj.format(compact))
+    return text or None
+
+
+def title(value: Any) -> str:
+    """Return a name with capitals where Portuguese has them.
+
+    >>> title("MARIA DA SILVA E SOUZA")
+    'Maria da Silva e Souza'
+    """
+    words = text_of(value).split()
+    return " ".join(_capitalised(word, first=index == 0) for index, word in enumerate(words))
+
+
+def _capitalised(word: str, *, first: bool) -> str:
+    lower = word.lower()
+    if lower in _CAPITALS:
+        return lower.upper()
+    if lower in _PARTICLES and not first:
+        return lower
+    return _WORD_START.sub(lambda match: match.group(1) + match.group(2).upper(), lower)
+
+
+def first_name(value: Any) -> str | None:
+    """Return the first word of a name."""
+    return text_of(value).strip().split(maxsplit=1)[0] if text_of(value).strip() else None
+
+
+def last_name(value: Any) -> str | None:
+    """Return a name without its first word, or None where it has only one."""
+    words = text_of(value).split()
+    return " ".join(words[1:]) or None
+
+
+def cents(value: Any) -> Decimal:
+    """Return an amount rounded to cents, half a cent up; a zero without a sign."""
+    try:
+        return as_decimal(value).quantize(Decimal("0.01"), ROUND_HALF_UP) + 0
+    except InvalidOperation:
+        raise Unreadable("takes an amount of money, got a number too large for one") from None
+
+
+def money(value: Any) -> str:
+    """Return an amount with two decimals and a dot: 1234.50."""
+    return format(cents(value), "f")
+
+
+def brl(value: Any) -> str:
+    """Return an amount as Brazilians write it: R$ 1.234,50."""
+    from babel.numbers import format_currency
+
+    # Babel puts a no-break space behind R$, which nobody can type when searching in the CRM.
+    return format_currency(cents(value), "BRL", locale="pt_BR").replace("\xa0", " ")
+
+
+def percent(value: Any, share: Any) -> int | float | None:
+    """Return so many percent of an amount, not rounded; money() and brl() round."""
+    if is_missing(value) or is_missing(share):
+        return None
+    whole = as_decimal(value) * as_decimal(share) / 100
+    return int(whole) if whole == whole.to_integral_value() else float(whole)
+
+
+BRASILIA = ZoneInfo("America/Sao_Paulo")
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_BRAZILIAN_DAY = re.compile(r"\d{2}/\d{2}/\d{4}")
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?")
+_NAMES = "pt_BR"
+_DIRECTIVE = re.compile(r"%(-?.|$)", re.DOTALL)
+_PLAIN = frozenset({"%d", "%m", "%Y", "%y", "%H", "%M", "%S", "%j"})
+DIRECTIVES = (*sorted(_PLAIN), "%-d", "%-m", "%B", "%b", "%A", "%a", "%%")
+"""What a date format may hold; names of months and days come in Portuguese."""
+
+
+def brasilia_day(now: datetime | None = None) -> str:
+    """Return the day it is in Brasília as yyyy-mm-dd."""
+    return (now or datetime.now(UTC)).astimezone(BRASILIA).date().isoformat()
+
+
+def as_moment(value: Any) -> datetime:
+    """Return the moment that a text in one of the four forms names, in Brasília time."""
+    if not isinstance(value, str):
+        raise Unreadable(f"takes a date, got {kind_of(value)}")
+    text = value.strip()
+    try:
+        if _BRAZILIAN_DAY.fullmatch(text):
+            day, month, year = text.split("/")
+            return datetime(int(year), int(month), int(day), tzinfo=BRASILIA)
+        if _DAY.fullmatch(text):
+            return datetime.fromisoformat(text).replace(tzinfo=BRASILIA)
+        if _TIME.fullmatch(text):
+            moment = datetime.fromisoformat(text.replace(",", "."))
+            return moment.astimezone(BRASILIA) if moment.tzinfo else moment.replace(tzinfo=BRASILIA)
+    except (ValueError, OverflowError):
+        raise Unreadable("takes a date that the calendar has, got another") from None
+    raise Unreadable(f"takes a date such as 2026-11-22 or 22/11/2026, got {kind_of(value)}")
+
+
+def as_day(value: Any) -> date:
+    """Return the day in Brasília that a text in one of the four forms names."""
+    return as_moment(value).date()
+
+
+def has_time(text: str) -> bool:
+    """Say whether a date text names a time of the day too."""
+    return _TIME.fullmatch(text.strip()) is not None
+
+
+def wrong_directive(pattern: str) -> str | None:
+    """Return the first directive of a date format that is not known, or None."""
+    for match in _DIRECTIVE.finditer(pattern):
+        if match.group() not in DIRECTIVES:
+            return match.group()
+    return None
+
+
+def format_date(value: Any, pattern: str) -> str:
+    """Return the date written by the pattern, such as %d/%m/%Y.
+
+    >>> format_date("2026-03-01", "%-d de %B de %Y")
+    '1 de março de 2026'
+    """
+    wrong = wrong_directive(pattern)
+    if wrong is not None:
+        raise Unreadable(f"takes a format made of {' '.join(DIRECTIVES)}, got {wrong}")
+    moment = as_moment(value)
+    return _DIRECTIVE.sub(lambda match: _written(match.group(), moment), pattern)
+
+
+def _written(directive: str, moment: datetime) -> str:
+    if directive in _PLAIN:
+        # %Y of the year 33 is "33" on Linux and "0033" elsewhere.
+        return f"{moment.year:04}" if directive == "%Y" else moment.strftime(directive)
+    match directive:
+        case "%-d":
+            return str(moment.day)
+        case "%-m":
+            return str(moment.month)
+        case "%B" | "%b":
+            from babel.dates import get_month_names
+
+            return str(get_month_names("wide" if directive == "%B" else "abbreviated", locale=_NAMES)[moment.month])
+        case "%A" | "%a":
+            from babel.dates import get_day_names
+
+            return str(get_day_names("wide" if directive == "%A" else "abbreviated", locale=_NAMES)[moment.weekday()])
+        case _:
+            return "%"

@@ -10,9 +10,11 @@ import signal
 import sys
 import threading
 
-from .asaas import DEFAULT_KEY, AsaasSimulator
-from .clint import DEFAULT_TOKEN, ClintSimulator
-from .serve import Served
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
+from bridge.simulator.clint import ClintSimulator
+from bridge.simulator.clint.account import DEFAULT_TOKEN
+from bridge.simulator.serve import Served
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
 
-from .serve import drop_connection
+from bridge.simulator.serve import drop_connection
 
 BREAKS: Mapping[str, bytes | None] = {
     "resets": b"",

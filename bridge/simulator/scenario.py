@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx
 
-from .asaas.days import brasilia_now
-from .asaas.people import cpf_of
-from .asaas.sender import authorities
-from .clint.account import STAGES
+from bridge.simulator.asaas.customers import cpf_of
+from bridge.simulator.asaas.rules import brasilia_now
+from bridge.simulator.asaas.sender import authorities
+from bridge.simulator.clint.account import STAGES
 
 CARD = {"holderName": "CLIENTE TESTE", "number": "4444444444444444", "expiryMonth": "12", "expiryYear": "2031"}
 WALLET = "48548710-9baa-4ec1-a11f-9010193527c6"

@@ -22,6 +22,7 @@ from waitress.server import create_server
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+
 THREADS = 64
 """A request that hangs on purpose holds its thread; the others must still be answered meanwhile."""
 LOOP_TIMEOUT_S = 0.5

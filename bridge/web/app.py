@@ -14,17 +14,16 @@ from werkzeug.exceptions import HTTPException
 from bridge.errors import BridgeError, ConsoleBusy, JournalError
 from bridge.logs import logger
 from bridge.runtime import Runtime
-from bridge.web.callers import Callers
 from bridge.web.console import mount
-from bridge.web.console.answers import page_of, wants_page
+from bridge.web.console.layout import page_of, wants_page
+from bridge.web.door import MAX_BODY_BYTES, Callers, Refusals, webhooks
 from bridge.web.health import Readiness, health
 from bridge.web.metrics import Numbers, metrics
 from bridge.web.openapi import openapi
-from bridge.web.refusals import Refusals
-from bridge.web.webhooks import MAX_BODY_BYTES, webhooks
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 
 log = logger(__name__)
 

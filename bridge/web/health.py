@@ -12,10 +12,10 @@ from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 
 from bridge.errors import BridgeError
-from bridge.journal import rounds
+from bridge.journal import jobs
 from bridge.mapping import Severity
-from bridge.queueing.wakeups import why_away
 from bridge.runtime import Runtime
+from bridge.wakeups import why_away
 
 REUSED_S = 1.0
 
@@ -81,7 +81,7 @@ def _redis(runtime: Runtime) -> dict[str, Any]:
 def _tasks(runtime: Runtime) -> dict[str, Any]:
     """Name the periodic tasks that are late; the door works without them, so that they do not take it away."""
     with runtime.journal.database.read() as connection:
-        return {"ready": True, "late": rounds.late_tasks(connection, runtime.clock_ms())}
+        return {"ready": True, "late": jobs.late_tasks(connection, runtime.clock_ms())}
 
 
 def _mappings(runtime: Runtime) -> dict[str, Any]:

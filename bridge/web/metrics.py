@@ -17,16 +17,16 @@ from flask.typing import ResponseReturnValue
 
 from bridge import __version__
 from bridge.errors import JournalError
-from bridge.journal import gauges, notices, reading, rounds
-from bridge.journal.gauges import Gauges
-from bridge.journal.reading import Work
+from bridge.journal import jobs, notices, queries, statistics
+from bridge.journal.queries import Work
+from bridge.journal.statistics import Gauges
 from bridge.logs import logger
-from bridge.observing.counts import SUM, Series
-from bridge.observing.families import FAMILIES, Family
 from bridge.runtime import Runtime
+from bridge.telemetry import FAMILIES, SUM, Family, Series
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
+
 
 log = logger(__name__)
 
@@ -101,10 +101,10 @@ class Numbers:
         now_ms = self._runtime.clock_ms()
         accounts = list(self._runtime.accounts)
         with self._runtime.journal.database.read() as connection:
-            work = reading.work(connection, now_ms)
-            state = gauges.gauges(connection, now_ms)
+            work = queries.work(connection, now_ms)
+            state = statistics.gauges(connection, now_ms)
             levels = notices.counts(connection)
-            reconciled = rounds.results(connection, [f"reconcile:{account}" for account in accounts])
+            reconciled = jobs.results(connection, [f"reconcile:{account}" for account in accounts])
         yield from _work(work)
         yield from _state(state, accounts)
         yield _gauge(

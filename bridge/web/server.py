@@ -20,7 +20,7 @@ from bridge.logs import logger
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
-from bridge.web.webhooks import MAX_BODY_BYTES
+from bridge.web.door import MAX_BODY_BYTES
 
 log = logger(__name__)
 

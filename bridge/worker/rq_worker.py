@@ -19,7 +19,7 @@ from rq.exceptions import StopRequested
 from rq.worker import WorkerStatus
 
 from bridge.logs import logger
-from bridge.queueing.wakeups import QUEUE, why_away
+from bridge.wakeups import QUEUE, why_away
 from bridge.worker import jobs
 from bridge.worker.drain import Drainer
 

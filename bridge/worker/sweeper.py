@@ -19,12 +19,15 @@ from redis.exceptions import RedisError
 
 from bridge.errors import BridgeError
 from bridge.failpoints import reached
-from bridge.journal import Journal, notices, rounds
+from bridge.journal import Journal, jobs, notices
 from bridge.journal.notices import Mended, Notice
 from bridge.logs import logger
 from bridge.model import NoticeLevel
-from bridge.observing import Observer
-from bridge.queueing.wakeups import Wakeups
+from bridge.runtime import Runtime
+from bridge.telemetry import Observer
+from bridge.wakeups import Wakeups
+from bridge.worker.tasks import EVERY_S as ALERTS_EVERY_S
+from bridge.worker.tasks import Alerts, ClockWatch, Housekeeping, QueueWatch, Silences
 
 log = logger(__name__)
 
@@ -119,10 +122,10 @@ class PeriodicRunner:
             return True
         now_ms = self._clock_ms()
         with self._journal.database.read() as connection:
-            if rounds.leased_to(connection, rounds.TASKS, LEASE_MS, now_ms) not in {"", self._owner}:
+            if jobs.leased_to(connection, jobs.TASKS, LEASE_MS, now_ms) not in {"", self._owner}:
                 return False
         with self._journal.database.write() as connection:
-            held = rounds.lease(connection, rounds.TASKS, self._owner, LEASE_MS, now_ms)
+            held = jobs.lease(connection, jobs.TASKS, self._owner, LEASE_MS, now_ms)
         if held:
             self._renew_at_s = now_s + RENEW_S
         return held
@@ -136,7 +139,7 @@ class PeriodicRunner:
             thread.join(max(0.0, began_s + task.stop_timeout_s - time.monotonic()))
         if held:
             with suppress(BridgeError), self._journal.database.write() as connection:
-                rounds.end_lease(connection, rounds.TASKS, self._owner)
+                jobs.end_lease(connection, jobs.TASKS, self._owner)
 
     def _loop(self, task: PeriodicTask, ending: threading.Event) -> None:
         wait_s = 0.0
@@ -170,7 +173,7 @@ class PeriodicRunner:
         }
         late = {name for name, at_ms in until_ms.items() if at_ms < now_ms}
         with self._journal.database.write() as connection:
-            rounds.note_result(connection, rounds.TASKS, until_ms)
+            jobs.note_result(connection, jobs.TASKS, until_ms)
             over = [
                 Mended(FAILING, one.about) for one in notices.unmended(connection, [FAILING]) if one.about not in late
             ]
@@ -200,3 +203,63 @@ def wake_due_lanes(journal: Journal, wakeups: Wakeups, now_ms: int) -> int:
     if lanes:
         log.debug("sweep.woke", lanes=lanes)
     return len(lanes)
+
+
+def tasks(runtime: Runtime) -> list[PeriodicTask]:
+    """Return the tasks; accounts, destinations and mappings are looked up in each run, since they may change."""
+    settings, journal, clock_ms = runtime.settings, runtime.journal, runtime.clock_ms
+    house = Housekeeping(journal, settings.bridge_retention_days, clock_ms)
+    silences = Silences(journal, runtime.accounts)
+    alerts = Alerts(
+        journal, settings.bridge_alert_urls, settings.bridge_language, settings.bridge_public_url, silences, clock_ms
+    )
+    clock = ClockWatch(journal, settings.bridge_lease, settings.bridge_retry_cap, clock_ms)
+    webhooks = QueueWatch(
+        journal,
+        runtime.asaas,
+        runtime.governors,
+        lambda: [item.mapping for item in runtime.mappings.current()],
+        settings.bridge_public_url,
+        clock_ms,
+    )
+    return [
+        PeriodicTask("wake_due_lanes", 1.0, lambda _: wake_due_lanes(journal, runtime.wakeups, clock_ms())),
+        PeriodicTask("import_mappings", 1.0, lambda _: runtime.mapping_files.import_changed()),
+        PeriodicTask("fold_counts", 2.0, house.fold, stop_timeout_s=LONGEST_STOP_S),
+        PeriodicTask("clear_old", 2.0, house.clear_due, stop_timeout_s=LONGEST_STOP_S, late_after_s=3_600.0),
+        PeriodicTask("repair_clock", 5.0, lambda _: clock.look()),
+        PeriodicTask("send_alerts", ALERTS_EVERY_S, lambda _: alerts.round()),
+        PeriodicTask("watch_webhooks", 300.0, lambda _: webhooks.look()),
+        _reconcile(runtime),
+        _read_back(runtime),
+        # SQLite's log is copied back here, so that no writer must.
+    ]
+
+
+def _reconcile(runtime: Runtime) -> PeriodicTask:
+    """Look for charges that the journal does not know, where BRIDGE_RECONCILE_HOURS says how often."""
+    from bridge.worker.tasks import Reconciling
+
+    settings = runtime.settings
+    directory = settings.bridge_data_dir / "reconcile" / "scheduled"
+    reconciling = Reconciling(
+        runtime.asaas, runtime.journal, settings.bridge_reconcile_hours, runtime.clock_ms, directory
+    )
+    return PeriodicTask(
+        "reconcile",
+        60.0,
+        reconciling.reconcile_all,
+        enabled=bool(settings.bridge_reconcile_hours),
+        stop_timeout_s=LONGEST_STOP_S,
+        late_after_s=24 * 3_600.0,  # a round of a large account waits for Asaas's quota of 12 hours
+    )
+
+
+def _read_back(runtime: Runtime) -> PeriodicTask:
+    """Look for the deals of deliveries whose mapping says verify, with CLINT_API_TOKEN."""
+    from bridge.operations.read_back import ReadBacks
+
+    if runtime.clint_api is None:
+        return PeriodicTask("read_back", 2.0, lambda _: None, enabled=False)
+    looks = ReadBacks(runtime.journal, runtime.clint_api, runtime.mappings, runtime.settings.bridge_read_back_wait)
+    return PeriodicTask("read_back", 2.0, lambda _: looks.step(runtime.clock_ms()), again_s=60.0)

@@ -24,9 +24,9 @@ import httpx
 import structlog
 from click.testing import CliRunner
 
-from bridge.cli.entry import cli
-from bridge.simulator.asaas import DEFAULT_KEY
-from bridge.simulator.clint import INTEGRATIONS
+from bridge.cli.main import cli
+from bridge.simulator.asaas.account import DEFAULT_KEY
+from bridge.simulator.clint.account import INTEGRATIONS
 from tests import asking
 from tests.factories import opened_journal
 from tests.services import free_port

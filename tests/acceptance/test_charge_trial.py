@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bridge.simulator.asaas import DEFAULT_KEY
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import DEFAULT_TOKEN
 from tests import asking
 from tests.acceptance.deployment import ROOT, TOKEN, Deployment
@@ -216,7 +216,8 @@ def test_a_deal_that_clint_does_not_show_is_no_proof(site: Site, tmp_path: Path)
 
 def test_an_old_deal_of_the_contact_is_no_proof(site: Site) -> None:
     """Another Clint account has a lost deal of the same person from before: the answer says that it is older."""
-    from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
+    from bridge.simulator.clint import ClintSimulator
+    from bridge.simulator.clint.account import INTEGRATIONS
     from bridge.simulator.serve import Served
 
     clint = ClintSimulator()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.queueing.embedded import find_server
+from bridge.embedded_redis import find_server
 from tests import asking
 from tests.commands import ROOT
 from tests.factories import until

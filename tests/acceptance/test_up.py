@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.queueing.embedded import find_server
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
-from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
+from bridge.embedded_redis import find_server
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
+from bridge.simulator.clint import ClintSimulator
+from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
 from tests import asking
 from tests.commands import ROOT, Commands

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.simulator.asaas import AsaasSimulator
-from bridge.simulator.asaas.days import BRASILIA
-from bridge.simulator.asaas.people import cpf_of
+from bridge.simulator.asaas.customers import cpf_of
+from bridge.simulator.asaas.rules import BRASILIA
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=BRASILIA)
 STEP_S = 0.2

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Table, func, select, text
 
-from bridge.journal import rollups
+from bridge.journal import statistics
 from bridge.journal.database import Database
 from bridge.journal.schema import attempts, deliveries, events
 
@@ -67,7 +67,7 @@ def _fold(database: Database) -> None:
     more = True
     while more:  # as the sweeper would by then
         with database.write() as connection:
-            more = rollups.fold(connection)
+            more = statistics.fold(connection)
 
 
 def _copy(table: Table, changed: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from bridge.simulator.asaas import DEFAULT_KEY
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import DEFAULT_TOKEN
 from tests import asking
 from tests.acceptance.deployment import ROOT, Deployment

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bridge import recovery
-from bridge.clint import Answer
-from bridge.delivery.circuit import Limits
-from bridge.delivery.retry import Policy
+from bridge.clint.webhook import Answer
 from bridge.errors import IllegalTransition, StillOwed
-from bridge.journal import Journal, people, retention
+from bridge.journal import Journal, privacy, retention
 from bridge.journal.audit import Actor
 from bridge.model import FINISHED, DeliveryState, Outcome, Waiting, lane_of
-from bridge.outbox import Outbox, Rules
+from bridge.operations import actions
+from bridge.pipeline.deliver import Outbox, Rules
+from bridge.pipeline.policy import CircuitLimits, RetryPolicy
 from tests.factories import Clock, begin, owe, owed, put_in_state, register, row_of, rows_of
 
 S = DeliveryState
@@ -78,7 +77,7 @@ class Line:
         self.clock.go(120)
         lease = self.journal.lanes.acquire(self.lane, "worker", self.clock())
         assert lease is not None
-        rules = Rules(Policy(10, 60, 3), Limits(3, 20, 4), in_flight=8, longest_send_ms=3_000)
+        rules = Rules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), in_flight=8, longest_send_ms=3_000)
         outbox = Outbox(self.journal, Delivers(), URLS, rules, self.clock)
         turns = (outbox.turn([lease], [lease], lambda: False).moved for _ in range(20))
         assert not all(turns), "the worker never comes to an end"
@@ -87,39 +86,39 @@ class Line:
 
 def retry(line: Line) -> None:
     """Send the same payload again."""
-    recovery.retry(line.journal, line.first, line.clock())
+    actions.retry(line.journal, line.first, line.clock())
 
 
 def discard(line: Line) -> None:
     """Decide that it is not owed."""
-    recovery.discard(line.journal, line.first, line.clock())
+    actions.discard(line.journal, line.first, line.clock())
 
 
 def replay(line: Line) -> None:
     """Send the event through today's mappings again."""
-    recovery.replay(line.journal, row_of(line.journal, line.first)["event_id"], None, line.clock())
+    actions.replay(line.journal, row_of(line.journal, line.first)["event_id"], None, line.clock())
 
 
 def pause(line: Line) -> None:
     """Stop sending, look that nothing is sent, and go on."""
-    recovery.pause(line.journal, "default", "a person's", line.clock())
+    actions.pause(line.journal, "default", "a person's", line.clock())
     before = line.states()
     line.goes_on()
     after = line.states()
-    recovery.resume(line.journal, "default", line.clock())
+    actions.resume(line.journal, "default", line.clock())
     # What a worker was sending when it died is due again; no state but that changes.
     assert after == tuple("retrying" if state == "sending" else state for state in before)
 
 
 def resume(line: Line) -> None:
     """Send again to a destination that is not even paused."""
-    recovery.resume(line.journal, "default", line.clock())
+    actions.resume(line.journal, "default", line.clock())
 
 
 def forget(line: Line) -> None:
     """Erase the person, and drop what is owed."""
     with line.journal.database.write() as connection:
-        people.forget(connection, [("default", line.customer)], Actor("test"), line.clock(), also_open=True)
+        privacy.forget(connection, [("default", line.customer)], Actor("test"), line.clock(), also_open=True)
 
 
 def clear(line: Line) -> None:

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import func, select
 
 from bridge.errors import JournalError, JournalNotMigrated
-from bridge.ingress import Ingress
 from bridge.journal import Database, Journal
 from bridge.journal.schema import events
 from bridge.model import lane_of
+from bridge.pipeline.intake import Ingress
 from tests.factories import NOW_MS, events_of, incoming, keep, opened_journal
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bridge.journal import Journal, browsing, retention, search
-from bridge.journal.browsing import Wanted
+from bridge.journal import Journal, queries, retention, search
+from bridge.journal.queries import Wanted
 from bridge.journal.search import Term, terms_of_customer, terms_of_object
 from bridge.model import DeliveryState
 from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, revision
@@ -28,7 +28,7 @@ CUSTOMER = {
 def found(journal: Journal, limit: int = 50, before: int | None = None, **wanted: Any) -> list[int]:
     """Return the numbers of the wanted events as the list shows them."""
     with journal.database.read() as connection:
-        return [row["id"] for row in browsing.browse(connection, Wanted(**wanted), limit, before)]
+        return [row["id"] for row in queries.browse(connection, Wanted(**wanted), limit, before)]
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_an_empty_journal_has_an_empty_list(journal: Journal) -> None:
     """Nothing is found, whatever is asked."""
     assert found(journal, since_ms=0, until_ms=1, text="x") == []
     with journal.database.read() as connection:
-        assert browsing.names(connection) == browsing.accounts(connection) == []
+        assert queries.names(connection) == queries.accounts(connection) == []
 
 
 def test_pages_follow_each_other_without_a_gap(journal: Journal) -> None:
@@ -177,8 +177,8 @@ def test_pages_follow_each_other_without_a_gap(journal: Journal) -> None:
 def test_names_and_accounts_are_those_of_kept_events(journal: Journal, known: dict[str, int]) -> None:
     """The filters offer what there is."""
     with journal.database.read() as connection:
-        assert browsing.names(connection) == ["PAYMENT_OVERDUE", "PAYMENT_RECEIVED"]
-        assert browsing.accounts(connection) == ["default", "matriz"]
+        assert queries.names(connection) == ["PAYMENT_OVERDUE", "PAYMENT_RECEIVED"]
+        assert queries.accounts(connection) == ["default", "matriz"]
 
 
 def test_what_has_no_text_leads_nowhere() -> None:

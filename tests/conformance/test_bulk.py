@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, MetaData, Table, Text, select
 
 from bridge.journal import Journal
-from bridge.journal.bulk import Bulk
-from bridge.journal.sealed import Sealed
+from bridge.journal.schema import Sealed
+from bridge.journal.statements import Bulk
 
 THINGS = Table(
     "things",

@@ -20,10 +20,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from bridge.errors import JournalError, JournalRefused
-from bridge.journal import Database, Journal, schema_alerts, schema_console, schema_rollups, schema_tenants, upgrade
+from bridge.journal import Database, Journal, schema, upgrade
+from bridge.journal.database import WriteLock
 from bridge.journal.migrate import current, head
 from bridge.journal.schema import metadata, with_partial_indexes
-from bridge.journal.write_turn import WriteLock
 from tests.factories import incoming, keep, opened_journal, until
 from tests.peers import closed_port
 from tests.services import PostgresServer
@@ -94,7 +94,7 @@ def test_a_statement_that_is_refused_shows_no_values(journal: Journal) -> None:
 
 def test_the_migrations_make_the_schema_that_the_code_has(journal: Journal) -> None:
     """Tables, columns and indexes; else a new installation and an upgraded one would differ."""
-    tables = {schema_alerts.alerts, schema_console.audit, schema_rollups.rollups, schema_tenants.tenant_accounts}
+    tables = {schema.alerts, schema.audit, schema.rollups, schema.tenant_accounts}
     assert {table.name for table in tables} <= set(metadata.tables)
     with journal.database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

@@ -6,8 +6,8 @@ import threading
 from dataclasses import replace
 
 from bridge.journal import Journal, deliveries, destinations
+from bridge.journal.deliveries import PutOff
 from bridge.journal.destinations import Destination, url_digest
-from bridge.journal.owed import PutOff
 from bridge.model import Waiting, lane_of
 from tests.factories import NOW_MS, owe, owed, register, row_of
 

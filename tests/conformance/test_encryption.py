@@ -10,17 +10,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Table, Text, select, type_coerce
 
+from bridge.crypto import Keyring, new_key
 from bridge.errors import SealBroken
-from bridge.journal import Database, Journal, deliveries, events, jobs, keys, read_backs, tenants, upgrade
-from bridge.journal.owed import Ended, Step
-from bridge.journal.rekey import TABLES, Progress, rekey, sealed_columns
+from bridge.journal import Database, Journal, accounts, deliveries, encryption, events, jobs, upgrade
+from bridge.journal.accounts import KeptAccount, KeptDestination
+from bridge.journal.deliveries import Ended, Step
+from bridge.journal.encryption import TABLES, Progress, rekey, sealed_columns
+from bridge.journal.schema import Sealed, meta, metadata
 from bridge.journal.schema import deliveries as delivery_table
-from bridge.journal.schema import meta, metadata
-from bridge.journal.sealed import Sealed
 from bridge.journal.search import Kind, Term, look_up, write
-from bridge.journal.tenants import KeptAccount, KeptDestination
 from bridge.model import DeliveryState, Outcome, ReadBack
-from bridge.sealing import Keyring, new_key
 from tests.factories import (
     LEASE_S,
     NOW_MS,
@@ -46,7 +45,7 @@ def opened(url: str, key: str) -> Iterator[Journal]:
     database = Database(url, keyring=Keyring.from_text(key))
     upgrade(database)
     with database.write() as connection:
-        keys.settle(connection)
+        encryption.settle(connection)
     yield Journal(database, LEASE_S)
     database.close()
 
@@ -109,15 +108,15 @@ def fill_every_sealed_column(journal: Journal) -> str:
         deliveries.start(connection, [mine], {mine.lane: 1}, NOW_MS)
         step = Step(mine, DeliveryState.DELIVERED, NOW_MS, reason=text)
         deliveries.record(connection, [Ended(step, 1, Outcome.DELIVERED, None, "", text, text, 1)])
-        (due,) = read_backs.due(connection, NOW_MS, wait_ms=0, oldest_ms=0, limit=1)
-        read_backs.record(connection, due, ReadBack.SEEN, due_ms=None, detail=text)
+        (due,) = deliveries.due_read_backs(connection, NOW_MS, wait_ms=0, oldest_ms=0, limit=1)
+        deliveries.record_read_back(connection, due, ReadBack.SEEN, due_ms=None, detail=text)
         said = json.loads(text)
         done, failed = (jobs.begin(connection, "trial", "default", said, "Ana", NOW_MS) for _ in range(2))
         jobs.beat(connection, done, NOW_MS, done=1, total=1, steps=[said])
         jobs.finish(connection, done, NOW_MS, said)
         jobs.fail(connection, failed, NOW_MS, "x", text)
-        tenants.put_account(connection, KeptAccount("matriz", text, text, NOW_MS, NOW_MS))
-        tenants.put_destination(connection, KeptDestination("matriz", text, NOW_MS, NOW_MS))
+        accounts.put_account(connection, KeptAccount("matriz", text, text, NOW_MS, NOW_MS))
+        accounts.put_destination(connection, KeptDestination("matriz", text, NOW_MS, NOW_MS))
     return text
 
 

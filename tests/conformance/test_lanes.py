@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from bridge.errors import JournalError, LeaseLost
 from bridge.journal import Journal, Lease, lanes
-from bridge.journal.owed import Step
+from bridge.journal.deliveries import Step
 from bridge.journal.schema import events
 from bridge.journal.schema import lanes as lane_table
 from bridge.model import DeliveryState, Outcome, lane_of

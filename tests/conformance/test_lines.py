@@ -23,14 +23,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bridge import recovery
 from bridge.errors import IllegalTransition
 from bridge.journal import Journal, deliveries
-from bridge.journal.owed import Owed, PutOff, Step
+from bridge.journal.deliveries import Owed, PutOff, Step
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, Outcome, Waiting
+from bridge.operations import actions
 from tests.factories import (
     NOW_MS,
     begin,
@@ -153,13 +153,13 @@ class Lines(RuleBasedStateMachine):
     @rule(data=st.data())
     def person_retries(self, data: st.DataObject) -> None:
         """A person asks for another try of any delivery."""
-        self.ask(recovery.retry, data, DeliveryState.PENDING)
+        self.ask(actions.retry, data, DeliveryState.PENDING)
 
     @precondition(lambda self: bool(rows_of(self.journal)))
     @rule(data=st.data())
     def person_discards(self, data: st.DataObject) -> None:
         """A person discards any delivery."""
-        self.ask(recovery.discard, data, DeliveryState.DISCARDED)
+        self.ask(actions.discard, data, DeliveryState.DISCARDED)
 
     def ask(self, command: Any, data: st.DataObject, wanted: DeliveryState) -> None:
         """Run a command on any delivery: it does what the table allows, and says so where it does not."""
@@ -181,7 +181,7 @@ class Lines(RuleBasedStateMachine):
         """A person replays an event, and the worker processes it again."""
         events = [row for row in events_of(self.journal) if row["state"] == "processed"]
         event = data.draw(st.sampled_from(events), label="event")
-        number = recovery.replay(self.journal, event["id"], None, self.now_ms)
+        number = actions.replay(self.journal, event["id"], None, self.now_ms)
         new = delivery(self.journal, customer=event["subject"], event_id=event["id"], line=line, replay=number)
         owe_all(self.journal, [new], self.now_ms)
         with self.journal.database.write() as connection:
@@ -190,7 +190,7 @@ class Lines(RuleBasedStateMachine):
     @rule()
     def resume(self) -> None:
         """A person resumes the destination."""
-        recovery.resume(self.journal, "default", self.now_ms)
+        actions.resume(self.journal, "default", self.now_ms)
 
     @invariant()
     def one_turn_in_each_line(self) -> None:

@@ -12,15 +12,14 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from sqlalchemy import Connection
 
-from bridge import recovery
-from bridge.clint import Answer
-from bridge.delivery.circuit import Limits
-from bridge.delivery.retry import Policy
+from bridge.clint.webhook import Answer
 from bridge.errors import StillOwed
-from bridge.journal import Journal, Lease, ahead, destinations, keys, lanes, people, retention, revisions
+from bridge.journal import Journal, Lease, clock, destinations, encryption, lanes, privacy, retention, revisions
 from bridge.journal.audit import Actor
 from bridge.model import DeliveryState
-from bridge.outbox import Outbox, Rules
+from bridge.operations import actions
+from bridge.pipeline.deliver import Outbox, Rules
+from bridge.pipeline.policy import CircuitLimits, RetryPolicy
 from tests.factories import NOW_MS, begin, opened_journal, owe, owed, put_in_state, register, revision, row_of, until
 
 MAPPING = "events: [PAYMENT_CREATED]"
@@ -42,7 +41,7 @@ class Bench:
         lease = journal.lanes.acquire(self.lane, "worker", NOW_MS)
         assert lease is not None
         self.lease: Lease = lease
-        rules = Rules(Policy(10, 60, 3), Limits(3, 20, 4), in_flight=8, longest_send_ms=3_000)
+        rules = Rules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), in_flight=8, longest_send_ms=3_000)
         self.outbox = Outbox(journal, self, {"default": "https://clint.example/a"}, rules, lambda: NOW_MS)
         self.send()
 
@@ -142,7 +141,7 @@ def importing(bench: Bench) -> Iterator[None]:
 def starting(bench: Bench) -> Iterator[None]:
     """Another process begins."""
     with bench.journal.database.write() as connection:
-        keys.settle(connection)
+        encryption.settle(connection)
         yield
 
 
@@ -153,18 +152,18 @@ def bring_in(connection: Connection) -> None:
 
 Holder = Callable[[Bench], AbstractContextManager[None]]
 CHANGES: dict[str, tuple[Holder, Callable[[Bench], object]]] = {
-    "retry": (worker, lambda b: recovery.retry(b.journal, b.dead, NOW_MS)),
-    "discard": (worker, lambda b: recovery.discard(b.journal, b.dead, NOW_MS)),
-    "replay": (worker, lambda b: recovery.replay(b.journal, b.event, None, NOW_MS)),
-    "resume": (worker, lambda b: recovery.resume(b.journal, "default", NOW_MS)),
+    "retry": (worker, lambda b: actions.retry(b.journal, b.dead, NOW_MS)),
+    "discard": (worker, lambda b: actions.discard(b.journal, b.dead, NOW_MS)),
+    "replay": (worker, lambda b: actions.replay(b.journal, b.event, None, NOW_MS)),
+    "resume": (worker, lambda b: actions.resume(b.journal, "default", NOW_MS)),
     "register": (worker, lambda b: b.write(lambda c: destinations.register(c, {}, NOW_MS))),
     "empty": (worker, lambda b: b.write(lambda c: retention.empty(c, [b.event], FAR_MS, NOW_MS))),
     "remove": (worker, lambda b: b.write(lambda c: retention.remove(c, [b.event], FAR_MS))),
-    "repair of the clock": (worker, lambda b: b.write(lambda c: ahead.due_now(c, NOW_MS, NOW_MS - 1, NOW_MS))),
+    "repair of the clock": (worker, lambda b: b.write(lambda c: clock.due_now(c, NOW_MS, NOW_MS - 1, NOW_MS))),
     "settle": (person, Bench.send),
     "import of mappings": (importing, lambda b: b.write(bring_in)),
     "restore of a mapping": (importing, Bench.restore),
-    "first start": (starting, lambda b: b.write(keys.settle)),
+    "first start": (starting, lambda b: b.write(encryption.settle)),
 }
 
 
@@ -195,7 +194,7 @@ def test_a_person_is_not_forgotten_whose_delivery_a_worker_begins_to_send(bench:
 
     def forget(bench: Bench) -> None:
         with bench.journal.database.write() as connection:
-            people.forget(connection, [("default", "cus_1")], Actor("test"), NOW_MS, also_open=True)
+            privacy.forget(connection, [("default", "cus_1")], Actor("test"), NOW_MS, also_open=True)
 
     waited, errors = beside(bench, sending(), forget)
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from bridge import recovery
-from bridge.journal import Journal, browsing, dead, deliveries, destinations, events, gauges, reading, rollups, search
-from bridge.journal.browsing import Wanted
-from bridge.journal.owed import Step
+from bridge.journal import Journal, deliveries, destinations, events, queries, search, statistics
+from bridge.journal.deliveries import Step
+from bridge.journal.queries import Wanted
 from bridge.journal.search import Kind, Term
 from bridge.model import DeliveryState, Outcome, lane_of
+from bridge.operations import actions
 from tests.bench.history import fill
 from tests.factories import (
     NOW_MS,
@@ -164,33 +164,33 @@ def repair(journal: Journal) -> None:
     """What a person's commands ask."""
     dead, open_ = owe(journal), owe(journal, customer="cus_2")
     put_in_state(journal, dead, DeliveryState.DEAD, due_ms=None)
-    recovery.retry(journal, dead, NOW_MS)
-    recovery.discard(journal, open_, NOW_MS)
-    recovery.resume(journal, "default", NOW_MS)
+    actions.retry(journal, dead, NOW_MS)
+    actions.discard(journal, open_, NOW_MS)
+    actions.resume(journal, "default", NOW_MS)
 
 
 def look(journal: Journal) -> None:
     """What a person's lists and one event's page ask."""
     with journal.database.read() as connection:
-        reading.list_events(connection, limit=50, object_id="pay_1")
-        reading.list_events(connection, limit=50, before_id=1_000_100)
-        reading.list_deliveries(connection, limit=50, before_id=1_000_100)
-        reading.list_deliveries(connection, limit=50, states=["dead"])
-        reading.dead_ids(connection)
-        reading.find_event(connection, "1000003")
-        reading.deliveries_of(connection, 1_000_003)
-        reading.attempts_of(connection, 1_000_003)
-        reading.mappings_of(connection, [1_000_003, 1_000_004])
+        queries.list_events(connection, limit=50, object_id="pay_1")
+        queries.list_events(connection, limit=50, before_id=1_000_100)
+        queries.list_deliveries(connection, limit=50, before_id=1_000_100)
+        queries.list_deliveries(connection, limit=50, states=["dead"])
+        queries.dead_ids(connection)
+        queries.find_event(connection, "1000003")
+        queries.deliveries_of(connection, 1_000_003)
+        queries.attempts_of(connection, 1_000_003)
+        queries.mappings_of(connection, [1_000_003, 1_000_004])
 
 
 def attend(journal: Journal) -> None:
     """What the console's page of what needs a person asks."""
     with journal.database.read() as connection:
-        dead.groups(connection)
-        chosen = dead.Chosen("clint.http_422", "paga", "default", NOW_MS)
-        dead.count(connection, chosen)
-        dead.some(connection, chosen, 0, 200)
-        dead.of_event(connection, 1_000_003, "paga")
+        queries.groups(connection)
+        chosen = queries.Chosen("clint.http_422", "paga", "default", NOW_MS)
+        queries.count(connection, chosen)
+        queries.some(connection, chosen, 0, 200)
+        queries.of_event(connection, 1_000_003, "paga")
 
 
 def append(journal: Journal) -> None:
@@ -205,8 +205,8 @@ def browse(journal: Journal) -> None:
     with journal.database.write() as connection:
         search.write(connection, [Term("ana", Kind.SUBJECT, "default", "cus_1")])
     with journal.database.read() as connection:
-        browsing.names(connection)
-        browsing.accounts(connection)
+        queries.names(connection)
+        queries.accounts(connection)
         for wanted in (
             Wanted(),
             Wanted(text="pay_1"),
@@ -223,7 +223,7 @@ def browse(journal: Journal) -> None:
             Wanted(state="waiting"),
             Wanted(since_ms=NOW_MS - 1, until_ms=NOW_MS + 1),
         ):
-            browsing.browse(connection, wanted, 50, 1_000_100)
+            queries.browse(connection, wanted, 50, 1_000_100)
 
 
 @pytest.mark.parametrize("work", [browse, attend, append, process, claim, settle, lease, sweep, repair, look])
@@ -303,11 +303,11 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
     fill(journal.database, 2_000)
     owe(journal)
     with asked(journal) as found, journal.database.read() as connection:
-        reading.work(connection, NOW_MS)
-        reading.under_way(connection)
-        gauges.gauges(connection, NOW_MS)
-        gauges.waiting_since_ms(connection)
-        rollups.last_24_hours(connection, NOW_MS, ("mapping", "verdict"))
-        rollups.last_30_days(connection, NOW_MS)
+        queries.work(connection, NOW_MS)
+        queries.under_way(connection)
+        statistics.gauges(connection, NOW_MS)
+        statistics.waiting_since_ms(connection)
+        statistics.last_24_hours(connection, NOW_MS, ("mapping", "verdict"))
+        statistics.last_30_days(connection, NOW_MS)
 
     assert scans(journal, found, "deliveries_(dead|line|due|head)|events_waiting") == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.journal import Journal, destinations, reading
+from bridge.journal import Journal, destinations, queries
 from bridge.model import DeliveryState
 from tests.factories import NOW_MS, events_of, incoming, keep, owe, put_in_state, register
 
@@ -11,8 +11,8 @@ def test_events_are_listed_newest_first_in_pages(journal: Journal) -> None:
     """A page ends at the limit; the next begins before its last number; bodies are left out."""
     ids = keep(journal, *(incoming() for _ in range(5)))
     with journal.database.read() as connection:
-        first = reading.list_events(connection, limit=2)
-        second = reading.list_events(connection, limit=9, before_id=first[-1]["id"])
+        first = queries.list_events(connection, limit=2)
+        second = queries.list_events(connection, limit=9, before_id=first[-1]["id"])
 
     assert [row["id"] for row in first + second] == ids[::-1]
     assert "body" not in first[0]
@@ -27,12 +27,12 @@ def test_events_are_chosen(journal: Journal) -> None:
         incoming(object_id="pay_2", received_ms=NOW_MS + 20),
     )
     with journal.database.read() as connection:
-        assert reading.event_ids(connection) == ids
-        assert reading.event_ids(connection, name="PAYMENT_CREATED") == ids[:1]
-        assert reading.event_ids(connection, account="matriz") == ids[1:2]
-        assert reading.event_ids(connection, object_id="pay_2", account="matriz") == []
-        assert reading.event_ids(connection, since_ms=NOW_MS + 10, until_ms=NOW_MS + 20) == ids[1:2]
-        assert reading.event_ids(connection, state="processed") == []
+        assert queries.event_ids(connection) == ids
+        assert queries.event_ids(connection, name="PAYMENT_CREATED") == ids[:1]
+        assert queries.event_ids(connection, account="matriz") == ids[1:2]
+        assert queries.event_ids(connection, object_id="pay_2", account="matriz") == []
+        assert queries.event_ids(connection, since_ms=NOW_MS + 10, until_ms=NOW_MS + 20) == ids[1:2]
+        assert queries.event_ids(connection, state="processed") == []
 
 
 def test_an_event_is_found_by_its_number_or_its_whole_id(journal: Journal) -> None:
@@ -40,7 +40,7 @@ def test_an_event_is_found_by_its_number_or_its_whole_id(journal: Journal) -> No
     (first,) = keep(journal, incoming(key="evt_1&9"))
     (second,) = keep(journal, incoming(key="7777"))
     with journal.database.read() as connection:
-        found = [reading.find_event(connection, ref) for ref in (str(first), "evt_1&9", "7777", "evt_1", "9" * 30, "٣")]
+        found = [queries.find_event(connection, ref) for ref in (str(first), "evt_1&9", "7777", "evt_1", "9" * 30, "٣")]
 
     assert [row["id"] if row else None for row in found] == [first, first, second, None, None, None]
     assert found[0] is not None
@@ -55,18 +55,18 @@ def test_deliveries_are_listed_and_chosen(journal: Journal) -> None:
     with journal.database.read() as connection:
 
         def ids(**wanted: object) -> list[int]:
-            return [row["id"] for row in reading.list_deliveries(connection, limit=9, **wanted)]  # type: ignore[arg-type]
+            return [row["id"] for row in queries.list_deliveries(connection, limit=9, **wanted)]  # type: ignore[arg-type]
 
         assert ids() == [other, dead, one]
         assert ids(before_id=other) == [dead, one]
         assert ids(states=["dead"]) == ids(mapping="criada") == ids(code="x.y") == [dead]
         assert ids(states=["pending", "dead"]) == [other, dead, one]
         assert ids(destination="erp", states=["pending"]) == [other]
-        (row,) = reading.list_deliveries(connection, limit=1)
+        (row,) = queries.list_deliveries(connection, limit=1)
         assert row["event_name"] == "PAYMENT_RECEIVED"
         assert "payload" not in row
-        assert reading.dead_ids(connection) == reading.dead_ids(connection, code="x.y") == [dead]
-        assert reading.dead_ids(connection, mapping="paga") == []
+        assert queries.dead_ids(connection) == queries.dead_ids(connection, code="x.y") == [dead]
+        assert queries.dead_ids(connection, mapping="paga") == []
 
 
 def test_one_events_whole_way(journal: Journal) -> None:
@@ -75,11 +75,11 @@ def test_one_events_whole_way(journal: Journal) -> None:
     first = owe(journal, event_id=event_id)
     owe(journal, event_id=event_id, mapping="criada", state=DeliveryState.FILTERED, payload=None)
     with journal.database.read() as connection:
-        found = reading.deliveries_of(connection, event_id)
+        found = queries.deliveries_of(connection, event_id)
         assert [row["mapping"] for row in found] == ["paga", "criada"]
         assert found[0]["payload"] == '{"email": "ana@example.com"}'
-        assert reading.attempts_of(connection, first) == []
-        assert reading.mappings_of(connection, [event_id, 99]) == {
+        assert queries.attempts_of(connection, first) == []
+        assert queries.mappings_of(connection, [event_id, 99]) == {
             event_id: {"paga": "pending", "criada": "filtered"},
             99: {},
         }
@@ -88,7 +88,7 @@ def test_one_events_whole_way(journal: Journal) -> None:
 def test_what_is_unfinished_is_counted(journal: Journal) -> None:
     """Events nobody looked at with the age of the oldest, open and dead deliveries, destinations that are up."""
     with journal.database.read() as connection:
-        empty = reading.work(connection, NOW_MS)
+        empty = queries.work(connection, NOW_MS)
     assert (empty.events_waiting, empty.oldest_waiting_s) == (0, 0.0)
     assert empty.deliveries == {"pending": 0, "sending": 0, "retrying": 0, "dead": 0}
 
@@ -102,7 +102,7 @@ def test_what_is_unfinished_is_counted(journal: Journal) -> None:
         destinations.pause(connection, "b", "gone", NOW_MS)
         before = destinations.load(connection)["c"]
         destinations.save(connection, before, destinations.Destination("c", before.url_digest, state="open"))
-        work = reading.work(connection, NOW_MS)
+        work = queries.work(connection, NOW_MS)
 
     assert (work.events_waiting, work.oldest_waiting_s) == (2, 5.0)
     assert work.deliveries == {"pending": 1, "sending": 0, "retrying": 1, "dead": 1}

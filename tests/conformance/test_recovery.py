@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bridge import recovery
 from bridge.errors import IllegalTransition, NotFound
 from bridge.journal import Journal, deliveries, destinations, events
-from bridge.journal.owed import PutOff, Step
+from bridge.journal.deliveries import PutOff, Step
 from bridge.model import DeliveryState, Waiting, lane_of
+from bridge.operations import actions
 from tests.factories import (
     NOW_MS,
     begin,
@@ -45,7 +45,7 @@ def test_retry_makes_a_waiting_delivery_due_now(journal: Journal) -> None:
         journal, delivery_id, DeliveryState.RETRYING, due_ms=NOW_MS + 9_000, waiting=Waiting.BACKOFF.value, attempts=3
     )
 
-    assert recovery.retry(journal, delivery_id, NOW_MS + 5) is DeliveryState.RETRYING
+    assert actions.retry(journal, delivery_id, NOW_MS + 5) is DeliveryState.RETRYING
     row = row_of(journal, delivery_id)
     assert (row["state"], row["due_ms"], row["waiting"], row["attempts"]) == ("retrying", NOW_MS + 5, None, 3)
 
@@ -53,7 +53,7 @@ def test_retry_makes_a_waiting_delivery_due_now(journal: Journal) -> None:
 def test_retry_does_not_let_a_delivery_pass_an_earlier_one(journal: Journal) -> None:
     """What stands behind another in its line stays there."""
     first, second = owe(journal), owe(journal)
-    recovery.retry(journal, second, NOW_MS + 5)
+    actions.retry(journal, second, NOW_MS + 5)
 
     assert row_of(journal, second)["due_ms"] is None
     assert row_of(journal, first)["due_ms"] == NOW_MS
@@ -66,7 +66,7 @@ def test_a_retried_dead_delivery_has_all_its_tries_again(journal: Journal) -> No
         journal, delivery_id, DeliveryState.DEAD, due_ms=None, attempts=16, finished_ms=NOW_MS, reason_code="x"
     )
 
-    assert recovery.retry(journal, delivery_id, NOW_MS + 5) is DeliveryState.DEAD
+    assert actions.retry(journal, delivery_id, NOW_MS + 5) is DeliveryState.DEAD
     row = row_of(journal, delivery_id)
     assert (row["state"], row["due_ms"], row["finished_ms"], row["reason_code"]) == ("pending", NOW_MS + 5, None, None)
     assert (row["attempts"], row["forgiven"]) == (16, 16)
@@ -85,7 +85,7 @@ def test_a_stale_delivery_with_attempts_can_be_retried_and_sent(journal: Journal
         deliveries.move(
             connection, [(Step(owed(journal, delivery_id), DeliveryState.STALE, NOW_MS), DeliveryState.RETRYING)]
         )
-    recovery.retry(journal, delivery_id, NOW_MS + 5)
+    actions.retry(journal, delivery_id, NOW_MS + 5)
     with journal.database.write() as connection:
         begin(connection, [owed(journal, delivery_id)], 1, NOW_MS)
 
@@ -103,7 +103,7 @@ def test_retry_is_refused_where_there_is_nothing_to_send_again(journal: Journal,
 
     mend = "look again in a moment" if state is DeliveryState.SENDING else "bridge events replay"
     with pytest.raises(IllegalTransition, match=mend):
-        recovery.retry(journal, delivery_id, NOW_MS)
+        actions.retry(journal, delivery_id, NOW_MS)
     assert row_of(journal, delivery_id)["state"] == state.value
 
 
@@ -112,14 +112,14 @@ def test_retry_is_refused_where_no_payload_was_made(journal: Journal) -> None:
     delivery_id = owe(journal, state=DeliveryState.DEAD, payload=None)
 
     with pytest.raises(IllegalTransition, match="bridge events replay"):
-        recovery.retry(journal, delivery_id, NOW_MS)
+        actions.retry(journal, delivery_id, NOW_MS)
 
 
 def test_discard_frees_the_line(journal: Journal) -> None:
     """The next delivery of the line is due at once."""
     first, second = owe(journal), owe(journal)
 
-    assert recovery.discard(journal, first, NOW_MS + 5) is DeliveryState.PENDING
+    assert actions.discard(journal, first, NOW_MS + 5) is DeliveryState.PENDING
     row = row_of(journal, first)
     assert (row["state"], row["reason_code"], row["finished_ms"]) == ("discarded", "delivery.discarded", NOW_MS + 5)
     assert row_of(journal, second)["due_ms"] == NOW_MS + 5
@@ -128,7 +128,7 @@ def test_discard_frees_the_line(journal: Journal) -> None:
 def test_discard_of_a_dead_delivery_changes_only_that(journal: Journal) -> None:
     """A dead delivery has freed its line long before."""
     dead, waiting = owe(journal, state=DeliveryState.DEAD), owe(journal)
-    recovery.discard(journal, dead, NOW_MS + 5)
+    actions.discard(journal, dead, NOW_MS + 5)
 
     assert row_of(journal, dead)["state"] == "discarded"
     assert row_of(journal, waiting)["due_ms"] == NOW_MS
@@ -140,10 +140,10 @@ def test_discard_is_refused_for_what_was_sent(journal: Journal) -> None:
         delivery_id = owe(journal, customer=state.value)
         put_in_state(journal, delivery_id, state)
         with pytest.raises(IllegalTransition, match=f"is {state} and can't be discarded"):
-            recovery.discard(journal, delivery_id, NOW_MS)
+            actions.discard(journal, delivery_id, NOW_MS)
 
 
-@pytest.mark.parametrize("command", [recovery.retry, recovery.discard])
+@pytest.mark.parametrize("command", [actions.retry, actions.discard])
 def test_a_delivery_that_is_not_there_is_not_found(journal: Journal, command: Any) -> None:
     """The error names the number and where to look."""
     with pytest.raises(NotFound, match=r"no delivery has the number 7; see: bridge deliveries list"):
@@ -155,12 +155,12 @@ def test_a_replay_sends_the_event_back_to_its_lane(journal: Journal) -> None:
     (event_id,) = keep(journal, incoming())
     processed(journal, event_id)
 
-    assert recovery.replay(journal, event_id, None, NOW_MS + 5) == 1
+    assert actions.replay(journal, event_id, None, NOW_MS + 5) == 1
     row = the_event(journal, event_id)
     assert (row["state"], row["due_ms"], row["replay"], row["replay_mapping"]) == ("received", NOW_MS + 5, 1, None)
     assert journal.lanes.due(NOW_MS + 5) == [lane_of("default", "cus_1", journal.lane_count)]
     processed(journal, event_id)
-    assert recovery.replay(journal, event_id, "paga", NOW_MS + 6) == 2
+    assert actions.replay(journal, event_id, "paga", NOW_MS + 6) == 2
     assert the_event(journal, event_id)["replay_mapping"] == "paga"
 
 
@@ -168,7 +168,7 @@ def test_a_replay_of_one_mapping_does_not_take_the_event_from_the_others(journal
     """An event that no mapping has seen yet must still reach all of them; it goes through today's anyway."""
     (event_id,) = keep(journal, incoming())
     with pytest.raises(IllegalTransition, match="still waits to be processed"):
-        recovery.replay(journal, event_id, "paga", NOW_MS + 5)
+        actions.replay(journal, event_id, "paga", NOW_MS + 5)
 
     row = the_event(journal, event_id)
     assert (row["state"], row["replay"], row["replay_mapping"]) == ("received", 0, None)
@@ -178,9 +178,9 @@ def test_a_second_replay_does_not_replace_one_that_waits(journal: Journal) -> No
     """Asked for one mapping and then for another, the first is not lost: the second is told to come again."""
     (event_id,) = keep(journal, incoming())
     processed(journal, event_id)
-    recovery.replay(journal, event_id, "paga", NOW_MS)
+    actions.replay(journal, event_id, "paga", NOW_MS)
     with pytest.raises(IllegalTransition, match="still waits to be processed"):
-        recovery.replay(journal, event_id, "criada", NOW_MS)
+        actions.replay(journal, event_id, "criada", NOW_MS)
 
     assert the_event(journal, event_id)["replay_mapping"] == "paga"
 
@@ -193,7 +193,7 @@ def test_a_replay_discards_the_deliveries_that_were_dead_before_it(journal: Jour
     old = owe(journal, event_id=event_id, state=DeliveryState.DEAD)
     other = owe(journal, event_id=event_id, mapping="outra", state=DeliveryState.DEAD)
     delivered = owe(journal, event_id=event_id, mapping="terceira", state=DeliveryState.DELIVERED)
-    recovery.replay(journal, event_id, mapping, NOW_MS + 5)
+    actions.replay(journal, event_id, mapping, NOW_MS + 5)
     new = owe(journal, event_id=event_id, replay=1, state=DeliveryState.DEAD)
 
     states = {id_: row_of(journal, id_)["state"] for id_ in (old, other, delivered, new)}
@@ -212,26 +212,26 @@ def test_a_bulk_replay_that_is_killed_left_the_dead_delivery_to_be_replayed_agai
     put_in_state(journal, dead, DeliveryState.DEAD, due_ms=None)
     put_in_state(journal, delivered, DeliveryState.DELIVERED, due_ms=None)
 
-    assert recovery.replay(journal, row_of(journal, dead)["event_id"], "paga", NOW_MS, instead_of=dead) == 1
+    assert actions.replay(journal, row_of(journal, dead)["event_id"], "paga", NOW_MS, instead_of=dead) == 1
     assert row_of(journal, dead)["state"] == "discarded"
     event_id = row_of(journal, delivered)["event_id"]
     with pytest.raises(IllegalTransition, match="can't be discarded"):
-        recovery.replay(journal, event_id, "criada", NOW_MS, instead_of=delivered)
+        actions.replay(journal, event_id, "criada", NOW_MS, instead_of=delivered)
     assert the_event(journal, event_id)["replay"] == 0
 
 
 def test_an_event_that_is_not_there_is_not_found(journal: Journal) -> None:
     """The error names the number and where to look."""
     with pytest.raises(NotFound, match=r"no event has the number 7; see: bridge events list"):
-        recovery.replay(journal, 7, None, NOW_MS)
+        actions.replay(journal, 7, None, NOW_MS)
 
 
 def test_pause_and_resume_of_a_destination(journal: Journal) -> None:
     """Paused work waits with its reason; a resume makes it due at once and forgets what the circuit knew."""
     register(journal)
     waiting, other = owe(journal), owe(journal, customer="cus_2")
-    recovery.pause(journal, "default", "by hand", NOW_MS)
-    recovery.pause(journal, "default", "again", NOW_MS + 1)
+    actions.pause(journal, "default", "by hand", NOW_MS)
+    actions.pause(journal, "default", "again", NOW_MS + 1)
     with journal.database.write() as connection:
         paused = PutOff(owed(journal, waiting), NOW_MS + 9_000, Waiting.PAUSED, "code", "reason")
         failing = PutOff(owed(journal, other), NOW_MS + 9_000, Waiting.CIRCUIT, "code", "reason")
@@ -239,7 +239,7 @@ def test_pause_and_resume_of_a_destination(journal: Journal) -> None:
         before = destinations.load(connection)["default"]
     assert (before.paused_ms, before.paused_reason) == (NOW_MS, "by hand")
 
-    assert recovery.resume(journal, "default", NOW_MS + 5) == 1
+    assert actions.resume(journal, "default", NOW_MS + 5) == 1
     assert row_of(journal, waiting)["due_ms"] == NOW_MS + 5
     assert row_of(journal, waiting)["waiting"] is None
     assert row_of(journal, other)["due_ms"] == NOW_MS + 9_000
@@ -252,7 +252,7 @@ def test_a_resumed_delivery_has_all_its_tries_again(journal: Journal) -> None:
     register(journal)
     delivery_id = owe(journal)
     put_in_state(journal, delivery_id, DeliveryState.RETRYING, attempts=16, waiting=Waiting.PAUSED.value)
-    recovery.resume(journal, "default", NOW_MS)
+    actions.resume(journal, "default", NOW_MS)
 
     assert row_of(journal, delivery_id)["forgiven"] == 16
 
@@ -260,9 +260,9 @@ def test_a_resumed_delivery_has_all_its_tries_again(journal: Journal) -> None:
 def test_a_destination_that_is_not_there_is_not_found(journal: Journal) -> None:
     """The error names the destination and where to look."""
     with pytest.raises(NotFound, match=r"no destination is named 'crm'; see: bridge destinations list"):
-        recovery.pause(journal, "crm", "why", NOW_MS)
+        actions.pause(journal, "crm", "why", NOW_MS)
     with pytest.raises(NotFound, match=r"no destination is named 'crm'; see: bridge destinations list"):
-        recovery.resume(journal, "crm", NOW_MS)
+        actions.resume(journal, "crm", NOW_MS)
 
 
 def test_a_command_waits_for_the_worker_in_the_same_lane(journal: Journal) -> None:
@@ -274,7 +274,7 @@ def test_a_command_waits_for_the_worker_in_the_same_lane(journal: Journal) -> No
 
     def discard() -> None:
         try:
-            recovery.discard(journal, delivery_id, NOW_MS)
+            actions.discard(journal, delivery_id, NOW_MS)
         except IllegalTransition as error:
             said.append(str(error))
 

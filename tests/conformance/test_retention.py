@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from bridge import recovery
 from bridge.errors import Emptied
-from bridge.journal import Journal, deliveries, events, retention, rollups
-from bridge.journal.owed import Step
+from bridge.journal import Journal, deliveries, events, retention, statistics
+from bridge.journal.deliveries import Step
 from bridge.journal.schema import events as event_table
 from bridge.model import DeliveryState, Outcome
+from bridge.operations import actions
 from tests.factories import (
     NOW_MS,
     begin,
@@ -128,10 +128,10 @@ def test_what_is_emptied_says_so_when_a_person_wants_it_again(journal: Journal) 
     emptied(journal)
 
     with pytest.raises(Emptied, match=f"the body of event {event_id} was emptied after BRIDGE_RETENTION_DAYS"):
-        recovery.replay(journal, event_id, None, LATER_MS)
+        actions.replay(journal, event_id, None, LATER_MS)
     with pytest.raises(Emptied):
-        recovery.retry(journal, dead, LATER_MS)
-    assert recovery.discard(journal, dead, LATER_MS) is DeliveryState.DEAD
+        actions.retry(journal, dead, LATER_MS)
+    assert actions.discard(journal, dead, LATER_MS) is DeliveryState.DEAD
 
 
 def test_removing_takes_an_event_with_all_that_was_made_of_it(journal: Journal) -> None:
@@ -139,13 +139,13 @@ def test_removing_takes_an_event_with_all_that_was_made_of_it(journal: Journal) 
     finished(journal, "cus_1")
     emptied(journal)
     with journal.database.read() as connection:
-        before = rollups.last_24_hours(connection, LATER_MS)
+        before = statistics.last_24_hours(connection, LATER_MS)
     assert removed(journal) == 1
     assert removed(journal) == 0
 
     assert (events_of(journal), rows_of(journal), tries_of(journal)) == ([], [], [])
     with journal.database.read() as connection:
-        assert rollups.last_24_hours(connection, LATER_MS) == before
+        assert statistics.last_24_hours(connection, LATER_MS) == before
 
 
 def test_the_one_delivery_of_a_plan_is_remembered(journal: Journal) -> None:

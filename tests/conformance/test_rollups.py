@@ -9,13 +9,13 @@ from typing import Any
 from alembic import command
 from sqlalchemy import text
 
-from bridge import recovery
 from bridge.errors import IllegalTransition
-from bridge.journal import Database, Journal, rollups, upgrade
+from bridge.journal import Database, Journal, statistics, upgrade
+from bridge.journal.deliveries import Step
 from bridge.journal.migrate import _config
-from bridge.journal.owed import Step
-from bridge.journal.rollups import BRASILIA_MS, DAY_MS, HOUR_MS
+from bridge.journal.statistics import BRASILIA_MS, DAY_MS, HOUR_MS
 from bridge.model import DeliveryState
+from bridge.operations import actions
 from tests.factories import NOW_MS, begin, incoming, keep, owe, owed, record, row_of
 
 ENDS = [DeliveryState.DELIVERED, DeliveryState.DEAD, DeliveryState.RETRYING]
@@ -42,14 +42,14 @@ def counted(journal: Journal, every_ms: int = HOUR_MS, shift_ms: int = 0) -> dic
 def hours(journal: Journal, now_ms: int) -> dict[Any, list[int]]:
     """Return what the roll-ups say of the last day by everything they know."""
     with journal.database.read() as connection:
-        sums = rollups.last_24_hours(connection, now_ms, rollups.BY)
+        sums = statistics.last_24_hours(connection, now_ms, statistics.BY)
     return {(one.start_ms, one.key): [one.number, one.latency_ms] for one in sums}
 
 
-def fold(journal: Journal, limit: int = rollups.FOLD) -> bool:
+def fold(journal: Journal, limit: int = statistics.FOLD) -> bool:
     """Add some tallies up."""
     with journal.database.write() as connection:
-        return rollups.fold(connection, limit)
+        return statistics.fold(connection, limit)
 
 
 def tried(journal: Journal, delivery_id: int, to: DeliveryState, now_ms: int) -> None:
@@ -81,7 +81,7 @@ def story(journal: Journal, lots: random.Random, steps: int, *, folds: bool = Tr
                 tried(journal, delivery_id, lots.choice(ENDS), now_ms)
             elif lots.random() < 0.5:
                 try:
-                    lots.choice([recovery.retry, recovery.discard])(journal, delivery_id, now_ms)
+                    lots.choice([actions.retry, actions.discard])(journal, delivery_id, now_ms)
                 except IllegalTransition:
                     continue
         if folds and lots.random() < 0.2:
@@ -100,8 +100,8 @@ def test_roll_ups_equal_a_count_of_the_rows(journal: Journal) -> None:
         assert hours(journal, now_ms) == wanted
     with journal.database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM tallies")).scalar_one() == 0
-        days = rollups.last_30_days(connection, now_ms, rollups.BY)
-        by_verdict = rollups.last_30_days(connection, now_ms)
+        days = statistics.last_30_days(connection, now_ms, statistics.BY)
+        by_verdict = statistics.last_30_days(connection, now_ms)
     assert hours(journal, now_ms) == wanted
     assert {(day.start_ms, day.key): [day.number, day.latency_ms] for day in days} == counted(
         journal, DAY_MS, BRASILIA_MS
@@ -117,10 +117,10 @@ def test_what_is_undone_is_not_counted_any_more(journal: Journal) -> None:
     """A dead delivery that a person retries leaves its hour, and counts where it ends then."""
     delivery_id = owe(journal)
     tried(journal, delivery_id, DeliveryState.DEAD, NOW_MS)
-    recovery.retry(journal, delivery_id, NOW_MS + HOUR_MS)
+    actions.retry(journal, delivery_id, NOW_MS + HOUR_MS)
     tried(journal, delivery_id, DeliveryState.DELIVERED, NOW_MS + HOUR_MS)
     with journal.database.read() as connection:
-        (received, delivered) = rollups.last_24_hours(connection, NOW_MS + HOUR_MS)
+        (received, delivered) = statistics.last_24_hours(connection, NOW_MS + HOUR_MS)
 
     assert (received.key, received.number, received.mean_latency_ms) == (("received",), 1, 0.0)
     assert (delivered.key, delivered.number, delivered.mean_latency_ms) == (("delivered",), 1, float(HOUR_MS))

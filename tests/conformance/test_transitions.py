@@ -8,7 +8,7 @@ import pytest
 
 from bridge.errors import IllegalTransition
 from bridge.journal import Journal, deliveries
-from bridge.journal.owed import Step
+from bridge.journal.deliveries import Step
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, Outcome, Waiting
 from tests.factories import NOW_MS, begin, owe, owed, put_in_state, record, row_of, rows_of, tries_of
 

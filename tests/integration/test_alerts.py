@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 import structlog
 
-from bridge.alerting.message import Message
-from bridge.alerting.sending import Result, check, send
-from bridge.alerting.silence import Silence
-from bridge.journal import Journal, alerts, destinations, notices
+from bridge.alerts.plan import Silence
+from bridge.alerts.send import Message, Result, check, send
+from bridge.journal import Journal, destinations, notices
 from bridge.journal.notices import Notice
 from bridge.model import DeliveryState, NoticeLevel
-from bridge.worker.alerts import Alerts
+from bridge.worker.tasks import Alerts
 from tests.factories import Clock, incoming, keep, opened_journal, owe, put_in_state, register
 from tests.peers import Peer, Reply
 
@@ -74,7 +73,7 @@ def test_a_thousand_dead_deliveries_are_one_message(journal: Journal) -> None:
     assert over.title == "Asaas–Clint bridge: back to normal"
     assert open_codes(journal) == []
     with journal.database.read() as connection:
-        assert alerts.load(connection) == {}
+        assert notices.load(connection) == {}
 
 
 def test_all_kinds_of_trouble_are_noticed(journal: Journal) -> None:
@@ -137,12 +136,12 @@ def test_what_could_not_be_sent_is_sent_later(journal: Journal) -> None:
     with structlog.testing.capture_logs() as logs:
         one.round()
     with journal.database.read() as connection:
-        (failed,) = alerts.load(connection).values()
+        (failed,) = notices.load(connection).values()
     box.works = True
     clock.go(60)
     one.round()
     with journal.database.read() as connection:
-        (told,) = alerts.load(connection).values()
+        (told,) = notices.load(connection).values()
 
     assert (failed.failures, failed.times, told.failures, told.times) == (1, 0, 0, 1)
     record = next(record for record in logs if record["event"] == "alert.not_sent")

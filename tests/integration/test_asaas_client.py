@@ -12,8 +12,7 @@ import pytest
 
 from bridge import __version__
 from bridge.asaas.client import MAX_ANSWER_BYTES, AsaasClient
-from bridge.asaas.governor import Governor
-from bridge.asaas.redis_link import RedisLink
+from bridge.asaas.limiter import Governor
 from bridge.asaas.webhooks import Webhook, Webhooks
 from bridge.errors import (
     AsaasKeyRefused,
@@ -26,7 +25,8 @@ from bridge.errors import (
     SettingsError,
 )
 from bridge.http import HttpClient
-from bridge.simulator.asaas.simulator import AsaasSimulator
+from bridge.redis_client import RedisLink
+from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.serve import Served
 from tests import asking
 from tests.peers import Peer, RawPeer, Reply, closed_port

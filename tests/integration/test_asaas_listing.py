@@ -11,12 +11,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from bridge.asaas.client import AsaasClient
-from bridge.asaas.governor import Governor
-from bridge.asaas.listing import TRIES, pages
-from bridge.asaas.redis_link import RedisLink
+from bridge.asaas.client import TRIES, AsaasClient, pages
+from bridge.asaas.limiter import Governor
 from bridge.errors import AsaasUnavailable
 from bridge.http import HttpClient
+from bridge.redis_client import RedisLink
 from tests.peers import Asked, Peer, Reply
 
 

@@ -11,11 +11,12 @@ import pytest
 
 from bridge.asaas.charges import Charge, Charges, Order, Split
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.governor import Governor
-from bridge.asaas.redis_link import RedisLink
+from bridge.asaas.limiter import Governor
 from bridge.errors import AsaasRejected, AsaasUnavailable
 from bridge.http import HttpClient
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
+from bridge.redis_client import RedisLink
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from tests.peers import Peer, Reply
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import SettingsError
-from bridge.journal import alerts
-from bridge.journal.alerts import Alert
+from bridge.journal import notices
+from bridge.journal.notices import Alert
 from bridge.settings import Settings
 from tests.commands import Commands
 from tests.factories import NOW_MS
@@ -57,7 +57,7 @@ def test_what_lasts_is_listed(commands: Commands) -> None:
     told = Alert("delivery.dead", "default", "warning", "12 of them", "mend", NOW_MS, NOW_MS, 2, NOW_MS)
     untold = Alert("account.silent", "default", "warning", "nothing came", "mend", NOW_MS, NOW_MS, failures=3)
     with commands.journal() as journal, journal.database.write() as connection:
-        alerts.save(connection, [told, untold])
+        notices.save(connection, [told, untold])
     with commands.journal():
         said = commands.run("alerts", "list")
         rows = commands.run("alerts", "list", "--json").json

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.demo_stage import FUNNEL, Stage, copy_mappings, find_mappings, set_stage, take_directory
-from bridge.cli.local import choose_ports
+from bridge.cli.demo import FUNNEL, Stage, copy_mappings, find_mappings, set_stage, take_directory
+from bridge.cli.stack import choose_ports
 from bridge.errors import DemoRefused
 from bridge.mapping import Known, read_directory
 from bridge.settings import Settings
-from bridge.simulator.asaas.webhooks import token_problem
-from bridge.simulator.clint import INTEGRATIONS
+from bridge.simulator.asaas.account import token_problem
+from bridge.simulator.clint.account import INTEGRATIONS
 from tests.commands import ROOT
 
 MAPPING = "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'ana@example.com'\"}\nsend_to: financeiro\n"

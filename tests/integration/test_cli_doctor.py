@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from bridge.journal import notices, rounds
+from bridge.embedded_redis import find_server, version_of
+from bridge.journal import jobs, notices
 from bridge.journal.notices import Notice
 from bridge.model import NoticeLevel
-from bridge.queueing.embedded import find_server, version_of
+from bridge.operations import doctor
+from bridge.operations.doctor import State
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.web.app import create_app
-from bridge.workbench import checks
-from bridge.workbench.checks import State
 from tests.commands import Commands, Said
 from tests.factories import NOW_MS
 from tests.peers import closed_port
@@ -86,7 +87,7 @@ def test_doctor_warns_of_a_console_without_a_password_and_of_a_proxy_that_is_not
     environ: dict[str, str], code: str
 ) -> None:
     """The first is closed to everybody but `bridge up`, the second lets strangers lock everybody out."""
-    check = checks.console(Settings.from_env(environ))
+    check = doctor.console(Settings.from_env(environ))
 
     assert (check.code, check.state is State.WARNING, bool(check.mend)) == (code, bool(code), bool(code))
 
@@ -112,7 +113,7 @@ def test_what_is_wrong_comes_with_what_mends_it(commands: Commands, asaas: Asaas
     with commands.journal() as journal, journal.database.write() as connection:
         expired = Notice("account.access_token", "default/1", NoticeLevel.WARNING, "a key expires", "make a new one")
         notices.apply(connection, [expired], NOW_MS)
-        rounds.note_result(connection, rounds.TASKS, {"fold_counts": NOW_MS, "wake_due_lanes": 2**60})
+        jobs.note_result(connection, jobs.TASKS, {"fold_counts": NOW_MS, "wake_due_lanes": 2**60})
     said = commands.run("doctor", ASAAS_WEBHOOK_TOKEN=TOKEN.upper())
 
     assert said.status == 1

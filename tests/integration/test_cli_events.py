@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from bridge import recovery
-from bridge.clint import Answer
+from bridge.clint.webhook import Answer
 from bridge.errors import NotFound
-from bridge.filtering import once_key
 from bridge.journal import Journal, events, retention
-from bridge.journal.owed import Step
+from bridge.journal.clock import own_clock_ms
+from bridge.journal.deliveries import Step
 from bridge.journal.schema import events as event_table
 from bridge.mapping import Known, read_directory
+from bridge.mapping.evaluate import once_key
 from bridge.model import DeliveryState, IncomingEvent, Outcome, Waiting
-from bridge.recovery.preview import preview
-from bridge.runtime import Runtime, clock_ms
+from bridge.operations import actions
+from bridge.operations.explain import preview
+from bridge.runtime import Runtime
 from bridge.settings import Settings
 from tests.commands import Commands
 from tests.factories import (
@@ -72,9 +73,9 @@ def attempted(journal: Journal, delivery_id: int, outcome: Outcome, state: Deliv
     """Let one attempt at a delivery end so, as the outbox writes it."""
     one = owed(journal, delivery_id)
     answer = Answer(outcome, 503, code, "the destination answered 503", None, 12, "try later\n")
-    step = Step(one, state, clock_ms(), clock_ms() + 60_000, Waiting.BACKOFF, code, answer.detail)
+    step = Step(one, state, own_clock_ms(), own_clock_ms() + 60_000, Waiting.BACKOFF, code, answer.detail)
     with journal.database.write() as connection:
-        begin(connection, [one], 1, clock_ms())
+        begin(connection, [one], 1, own_clock_ms())
         record(
             connection,
             step,
@@ -92,7 +93,7 @@ def test_list_is_newest_first_with_what_became_of_each(commands: Commands) -> No
     """Each event has its time, name, object and the states of its deliveries."""
     with commands.journal() as journal:
         owe(journal, state=DeliveryState.FILTERED, payload=None)
-        keep(journal, incoming("cus_2", name="PAYMENT_CREATED", object_id="pay_2", received_ms=clock_ms()))
+        keep(journal, incoming("cus_2", name="PAYMENT_CREATED", object_id="pay_2", received_ms=own_clock_ms()))
     said = commands.run("events", "list")
     lines = said.out.splitlines()
 
@@ -121,7 +122,9 @@ def test_list_between_two_times(commands: Commands) -> None:
     """Times may be an age or a day; the first moment of --until is too late."""
     with commands.journal() as journal:
         keep(
-            journal, incoming("cus_1", received_ms=clock_ms() - 3 * HOUR_MS), incoming("cus_2", received_ms=clock_ms())
+            journal,
+            incoming("cus_1", received_ms=own_clock_ms() - 3 * HOUR_MS),
+            incoming("cus_2", received_ms=own_clock_ms()),
         )
 
     assert [e["subject"] for e in commands.run("events", "list", "--since", "2h", "--json").json] == ["cus_2"]
@@ -205,7 +208,7 @@ def test_show_says_why_an_event_is_held_and_until_when(commands: Commands) -> No
     with commands.journal() as journal:
         keep(journal, incoming())
         with journal.database.write() as connection:
-            events.hold(connection, {1: (clock_ms() + 60_000, "asaas.key_missing", "account default has no key")})
+            events.hold(connection, {1: (own_clock_ms() + 60_000, "asaas.key_missing", "account default has no key")})
     said = commands.run("events", "show", "1")
 
     assert re.search(r"held \(asaas\.key_missing\), looked at again in [45]\d s", said.out)
@@ -439,7 +442,7 @@ def test_states_of_a_delivery_in_words(commands: Commands) -> None:
         owe(journal, event_id=1, mapping="segunda")
         put_in_state(journal, first, DeliveryState.PENDING, waiting="paused", reason="the destination is paused")
         paused = commands.run("events", "show", "1").out
-        recovery.discard(journal, first, NOW_MS)
+        actions.discard(journal, first, NOW_MS)
         free = commands.run("events", "show", "1").out
         put_in_state(journal, first, DeliveryState.DELIVERED, attempts=2)
         twice = commands.run("events", "show", "1").out

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import update
 
 from bridge.errors import StillOwed
-from bridge.journal import Journal, audit, browsing, deliveries, destinations, events, jobs, people
+from bridge.journal import Journal, audit, deliveries, destinations, events, jobs, privacy, queries
 from bridge.journal.audit import Actor
-from bridge.journal.browsing import Wanted
-from bridge.journal.rekey import sealed_columns
+from bridge.journal.encryption import sealed_columns
+from bridge.journal.queries import Wanted
 from bridge.journal.schema import attempts, metadata
 from bridge.journal.schema import destinations as destination_table
 from bridge.journal.search import Kind, Term, look_up, terms_of_customer, write
@@ -89,11 +89,11 @@ def test_a_person_is_erased_from_everything(database_url: str) -> None:
     with opened_journal(database_url) as journal:
         fill(journal)
         with journal.database.read() as connection:
-            found = people.find(connection, "cus_ana")
+            found = privacy.find(connection, "cus_ana")
             assert found == [WHO]
             jobs_before = [job.id for job in jobs.newest(connection, "reconcile", NOW_MS)]
         with journal.database.write() as connection:
-            held = people.forget(connection, found, ANA, NOW_MS)
+            held = privacy.forget(connection, found, ANA, NOW_MS)
             for running in jobs_before:
                 jobs.finish(connection, running, NOW_MS, {"nome": NAME})
         assert journal.database.clear_log()
@@ -109,7 +109,7 @@ def test_a_person_is_erased_from_everything(database_url: str) -> None:
         assert event["subject"] == mine["subject"] != "cus_ana"
         assert tries_of(journal, mine["id"])[0]["excerpt"] is None
         with journal.database.read() as connection:
-            assert people.find_by(connection, Kind.EMAIL, EMAIL) == people.find(connection, "cus_ana") == []
+            assert privacy.find_by(connection, Kind.EMAIL, EMAIL) == privacy.find(connection, "cus_ana") == []
             assert look_up(connection, "x").subjects == (("default", "c"),)
             assert destinations.load(connection)["default"].failed_subject == f"default {mine['subject']}"
             (noted,) = audit.newest(connection, 9)
@@ -124,11 +124,11 @@ def test_what_is_still_owed_is_not_dropped_by_the_way(database_url: str) -> None
         keep(journal, incoming("cus_ana"))
         for also_open, why in ((False, "1 events wait and 1 deliveries are owed"), (True, "being sent at this moment")):
             with pytest.raises(StillOwed, match=why), journal.database.write() as connection:
-                people.forget(connection, [WHO], ANA, NOW_MS, also_open=also_open)
+                privacy.forget(connection, [WHO], ANA, NOW_MS, also_open=also_open)
         assert NAME in everything(database_url)
         put_in_state(journal, id_, DeliveryState.RETRYING, due_ms=NOW_MS)
         with journal.database.write() as connection:
-            people.forget(connection, [WHO], ANA, NOW_MS, also_open=True)
+            privacy.forget(connection, [WHO], ANA, NOW_MS, also_open=True)
         journal.database.clear_log()
 
         assert [(row["state"], row["due_ms"]) for row in rows_of(journal)] == [("discarded", None), ("pending", NOW_MS)]
@@ -322,7 +322,7 @@ def test_equal_ids_of_two_accounts_are_two_people(database_url: str) -> None:
                 write(connection, terms)
         with journal.database.write() as connection:
             events.mark_processed(connection, [1, 2], NOW_MS)
-            held = people.forget(connection, [("default", "cus_1")], ANA, NOW_MS)
+            held = privacy.forget(connection, [("default", "cus_1")], ANA, NOW_MS)
             left = connection.exec_driver_sql("SELECT DISTINCT account FROM search_terms").scalars().all()
 
         assert (held.events, left) == (1, ["sandbox"])
@@ -330,5 +330,5 @@ def test_equal_ids_of_two_accounts_are_two_people(database_url: str) -> None:
         assert (mine["subject"] != "cus_1", mine["emptied_ms"]) == (True, NOW_MS)
         assert (other["subject"], other["emptied_ms"]) == ("cus_1", None)
         with journal.database.read() as connection:
-            assert browsing.browse(connection, Wanted(text="sandbox@example.com"), 9)[0]["id"] == other["id"]
-            assert browsing.browse(connection, Wanted(text="default@example.com"), 9) == []
+            assert queries.browse(connection, Wanted(text="sandbox@example.com"), 9)[0]["id"] == other["id"]
+            assert queries.browse(connection, Wanted(text="default@example.com"), 9) == []

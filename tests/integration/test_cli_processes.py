@@ -15,9 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.journal import rounds
+from bridge.journal import jobs
 from bridge.journal.clock import own_clock_ms
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.worker.sweeper import LEASE_MS
 from tests import asking
@@ -193,7 +194,7 @@ def test_another_worker_takes_the_tasks_of_one_that_was_killed(commands: Command
 
         def owner() -> str:
             with journal.database.read() as connection:
-                return rounds.leased_to(connection, rounds.TASKS, LEASE_MS, own_clock_ms())
+                return jobs.leased_to(connection, jobs.TASKS, LEASE_MS, own_clock_ms())
 
         killed = until(owner, 30)
         second, third = (others.enter_context(running(commands, name)) for name in ("worker", "sweeper"))

@@ -15,9 +15,8 @@ import pytest
 
 from bridge.errors import AsaasKeyRefused
 from bridge.model import DeliveryState
-from bridge.recovery.reconcile import reconcile
-from bridge.recovery.walk import Window
-from bridge.simulator.asaas import DEFAULT_KEY
+from bridge.operations.reconcile import Window, reconcile
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from tests.charges import Place, place
 from tests.factories import owe
 

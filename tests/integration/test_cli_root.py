@@ -8,8 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from bridge.cli.entry import COMMANDS, cli
-from bridge.cli.root import Root
+from bridge.cli.main import COMMANDS, Root, cli
 from bridge.errors import NotFound
 from tests.commands import Commands
 

@@ -16,8 +16,7 @@ import pytest
 from ofxtools.Parser import OFXTree
 
 from bridge.errors import AsaasUnavailable, BridgeError
-from bridge.statement import Entry, Statement, read_statement, written_csv, written_ofx
-from bridge.statement.ofx import check
+from bridge.operations.statement import Entry, Statement, check, read_statement, written_csv, written_ofx
 from tests.charges import Place, place
 
 WALLET = "48548710-9baa-4ec1-a11f-9010193527c6"

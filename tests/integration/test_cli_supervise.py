@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.supervise import Child, Stopping, Supervisor
+from bridge.cli.stack import Child, Stopping, Supervisor
 from tests.factories import until
 
 SLEEPS = "import time\nprint('up', flush=True)\ntime.sleep(60)"
@@ -140,7 +140,7 @@ def test_children_die_with_a_killed_parent() -> None:
     """A parent that is killed with -9 leaves no child running."""
     code = (
         "import os, sys, time\n"
-        "from bridge.cli.supervise import Child, Supervisor\n"
+        "from bridge.cli.stack import Child, Supervisor\n"
         f"one = Child('a', [sys.executable, '-c', {SLEEPS!r}], dict(os.environ))\n"
         "with Supervisor([one], notice=print, line=lambda *_: None) as supervisor:\n"
         "    print(supervisor.pid('a'), flush=True)\n"
@@ -173,7 +173,7 @@ def test_a_second_ctrl_c_ends_the_children_at_once() -> None:
     """Whoever does not want to wait presses again."""
     code = (
         "import os, signal, sys, threading\n"
-        "from bridge.cli.supervise import Child, Stopping, Supervisor\n"
+        "from bridge.cli.stack import Child, Stopping, Supervisor\n"
         f"one = Child('a', [sys.executable, '-c', {DEAF!r}], dict(os.environ))\n"
         "up = threading.Event()\n"
         "with Stopping() as stopping, Supervisor([one], notice=print, line=lambda *_: up.set()) as supervisor:\n"

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from bridge.asaas.webhook_token import problem
+from bridge.asaas.webhooks import problem
 from bridge.journal import notices
 from bridge.journal.notices import Notice
-from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.catalogue import EVENTS
 from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.web.app import create_app
 from tests import asking

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.clint import ClintClient
+from bridge.clint.webhook import ClintClient
 from bridge.model import Outcome
-from bridge.simulator.clint.simulator import ClintSimulator
+from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.serve import Served
 from tests.peers import clint_client
 

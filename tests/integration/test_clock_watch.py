@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.asaas.governor import Limits
+from bridge.asaas.limiter import Limits
 from bridge.errors import AsaasQuotaSpent
 from bridge.journal import Journal, events
 from bridge.journal.schema import destinations as destination_table
 from bridge.model import DeliveryState, Waiting, lane_of
-from bridge.worker.clock_watch import SLACK_MS, ClockWatch
+from bridge.worker.tasks import SLACK_MS, ClockWatch
 from tests.factories import LEASE_S, Clock, events_of, incoming, keep, opened_journal, owe, put_in_state, register
 from tests.factories import row_of as delivery_of
 

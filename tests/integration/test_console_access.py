@@ -13,7 +13,7 @@ from werkzeug.security import generate_password_hash
 
 from bridge.journal import audit
 from bridge.web.app import create_app
-from bridge.web.console.sessions import LASTS
+from bridge.web.console.access import LASTS
 from bridge.web.console.signin import TRIES
 from tests.console import PASSWORD, VIEWER, Browser, Console, opened_console
 

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bridge import recovery
-from bridge.journal import audit, dead, notices, rollups
+from bridge.journal import audit, notices, queries, statistics
 from bridge.journal.audit import Actor
-from bridge.journal.dead import Chosen
 from bridge.journal.notices import Notice
+from bridge.journal.queries import Chosen
 from bridge.journal.schema import events as event_table
 from bridge.model import DeliveryState, NoticeLevel
-from bridge.recovery import many
-from bridge.recovery.many import Decision, Progress
+from bridge.operations import actions
+from bridge.operations.actions import Decision, Progress
 from tests.console import VIEWER, Browser, Console, opened_console
 from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, rows_of, states
 
@@ -106,7 +105,7 @@ def test_holds_notices_and_pauses_stand_there_too(console: Console) -> None:
         notice = Notice("queue.interrupted", "default", NoticeLevel.ERROR, "Asaas sends nothing", "resume it")
         warning = Notice("key.expiring", "default", NoticeLevel.WARNING, "the key expires", "")
         notices.apply(connection, [notice, warning], NOW_MS)
-    recovery.pause(console.journal, "default", "the integration was removed", NOW_MS)
+    actions.pause(console.journal, "default", "the integration was removed", NOW_MS)
     browser = console.operator()
     page = browser.get("/attention").text
 
@@ -152,7 +151,7 @@ def test_a_decision_is_carried_out_on_its_group_only(console: Console, decision:
     assert "Finished" in last
     assert "5 of 5" in last
     with console.journal.database.read() as connection:
-        assert [one.id for one in dead.some(connection, Chosen(), 0, 99)] == other
+        assert [one.id for one in queries.some(connection, Chosen(), 0, 99)] == other
     assert states(console.journal) == [left] * len(chosen) + ["dead"]
     assert told(console) == [(f"bulk.{decision}", "clint.http_422", {"done": 5, "refused": 0, "destination": ""})]
 
@@ -169,17 +168,19 @@ def test_progress_counts_what_went_before(console: Console) -> None:
 
 def test_a_piece_ends_and_the_next_begins_after_it(console: Console) -> None:
     """The number of the last one is where the next piece begins, and what died again since is left."""
-    first, second = give_up(console, many.PIECE), give_up(console, 1, "clint.http_400")
+    first, second = give_up(console, actions.PIECE), give_up(console, 1, "clint.http_400")
     chosen = Chosen(until_ms=NOW_MS)
-    pieces = [many.go_on(console.journal, Decision.DISCARD, chosen, Progress(201), NOW_MS)]
+    pieces = [actions.go_on(console.journal, Decision.DISCARD, chosen, Progress(201), NOW_MS)]
     while not pieces[-1].finished:
-        pieces.append(many.go_on(console.journal, Decision.DISCARD, chosen, pieces[-1], NOW_MS, Actor("command root")))
+        pieces.append(
+            actions.go_on(console.journal, Decision.DISCARD, chosen, pieces[-1], NOW_MS, Actor("command root"))
+        )
 
     assert len(pieces) > 1  # a slow machine makes shorter pieces of it
     assert pieces[0].after_id == first[pieces[0].done - 1]
     assert (pieces[-1].done, pieces[-1].after_id) == (201, second[0])
     put_in_state(console.journal, second[0], DeliveryState.DEAD, finished_ms=NOW_MS + 1)
-    again = many.go_on(console.journal, Decision.DISCARD, chosen, Progress(1), NOW_MS)
+    again = actions.go_on(console.journal, Decision.DISCARD, chosen, Progress(1), NOW_MS)
     assert (again.done, again.finished) == (0, True)
 
 
@@ -194,7 +195,7 @@ def test_what_can_not_be_changed_is_counted(console: Console) -> None:
     assert "1 of 2" in last
     assert "could not be changed" in last
     with console.journal.database.read() as connection:
-        assert [one.id for one in dead.some(connection, Chosen(), 0, 99)] == [waits]
+        assert [one.id for one in queries.some(connection, Chosen(), 0, 99)] == [waits]
 
 
 def test_a_replay_of_one_event_puts_its_dead_delivery_aside(console: Console) -> None:
@@ -273,7 +274,7 @@ def test_what_a_replay_replaced_is_not_discarded(console: Console) -> None:
 
     assert states(console.journal) == ["discarded"] * 4
     with console.journal.database.read() as connection:
-        counted = {one.key[0]: one.number for one in rollups.last_24_hours(connection, NOW_MS)}
+        counted = {one.key[0]: one.number for one in statistics.last_24_hours(connection, NOW_MS)}
     assert counted == {"received": 4, "discarded": 1}
     assert [row["reason_code"] for row in rows_of(console.journal)] == ["delivery.replaced"] * 3 + [
         "delivery.discarded"

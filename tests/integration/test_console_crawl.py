@@ -20,9 +20,7 @@ from sqlalchemy import insert, select
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
-from bridge.alerting.words import WORDS
-from bridge.delivery import dead_letter
-from bridge.delivery.circuit import Circuit
+from bridge import reasons
 from bridge.errors import BridgeError, EnrichmentWaits, MappingRefused
 from bridge.journal import audit, destinations, jobs, notices
 from bridge.journal.audit import Actor
@@ -30,17 +28,17 @@ from bridge.journal.notices import Notice
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import destinations as destination_table
 from bridge.journal.schema import events as event_table
-from bridge.journal.schema_console import jobs as job_table
+from bridge.journal.schema import jobs as job_table
 from bridge.model import DeliveryState, NoticeLevel, Origin, Outcome, ReadBack, Waiting
-from bridge.recovery.comparison import Verdict
-from bridge.recovery.many import Decision
-from bridge.recovery.preview import Unheard
-from bridge.recovery.report import VERDICTS
-from bridge.recovery.walk import FIELDS
-from bridge.web.console import frame
+from bridge.operations.actions import Decision
+from bridge.operations.doctor import State as CheckState
+from bridge.operations.explain import Unheard
+from bridge.operations.reconcile import FIELDS, VERDICTS, Verdict
+from bridge.pipeline.policy import Circuit
+from bridge.reasons import WORDS
+from bridge.web.console import layout
 from bridge.web.console.jobs import HOME
 from bridge.web.console.words import LANGUAGES, table
-from bridge.workbench.checks import State as CheckState
 from tests.console import MAPPING, PASSWORD, VIEWER, Console, opened_console
 from tests.factories import NOW_MS, incoming, keep, owe, put_in_state, register, revision
 from tests.peers import closed_port
@@ -54,7 +52,7 @@ contact: {email: customer.email}
 """
 ERRORS = sorted({kind.code for kind in tree(BridgeError)})
 HOLDS = sorted({kind.code for kind in tree(EnrichmentWaits)} | {MappingRefused.code, "event.behind"})
-REASONS = sorted({code.replace("xx", "18") for code in dead_letter.catalogue()})
+REASONS = sorted({code.replace("xx", "18") for code in reasons.catalogue()})
 
 
 def _previews() -> list[dict[str, Any]]:
@@ -381,7 +379,7 @@ def _hostile(text: str) -> str:
 @pytest.mark.slow
 def test_no_value_in_an_address_is_a_fault(database_url: str, tmp_path: Path) -> None:
     """Whatever stands in a query or in a path of any route of the application is answered, never with a 500."""
-    sources = Path(frame.__file__).parent.glob("*.py")
+    sources = Path(layout.__file__).parent.glob("*.py")
     asked = {name for source in sources for name in ARGUMENT.findall(source.read_text())}
     names = sorted(asked | {"endpoint", "values", "self", "_method", "_anchor", "_external", "_scheme", "HX-Request"})
     faults = []

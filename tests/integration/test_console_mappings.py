@@ -12,8 +12,8 @@ import pytest
 
 from bridge.journal import audit, revisions
 from bridge.model import DeliveryState
-from bridge.process import MappingFiles
-from bridge.web.console.work import Work
+from bridge.pipeline.active_mappings import MappingFiles
+from bridge.web.console.jobs import Work
 from tests.console import Console, opened_console
 from tests.factories import incoming, keep, owe, put_in_state
 

@@ -10,14 +10,13 @@ import pytest
 from redis import Redis
 from rq import Queue, SimpleWorker
 
-from bridge import recovery
 from bridge.journal import notices
 from bridge.journal.notices import Notice
 from bridge.journal.schema import destinations as destination_table
 from bridge.model import DeliveryState, NoticeLevel
-from bridge.observing.families import ATTEMPT_S, FROM_RECEIPT_S
-from bridge.queueing.wakeups import QUEUE
-from bridge.queueing.workers import workers
+from bridge.operations import actions
+from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S
+from bridge.wakeups import QUEUE, workers
 from tests.console import Console, opened_console
 from tests.factories import NOW_MS, incoming, keep, owe, put_in_state
 
@@ -54,7 +53,7 @@ def test_everything_is_flowing(console: Console, redis: Redis) -> None:
 def test_what_needs_a_person_comes_first(console: Console) -> None:
     """Dead deliveries, a paused destination and an error before what may pass by itself."""
     put_in_state(console.journal, owe(console.journal), DeliveryState.DEAD, due_ms=None, finished_ms=NOW_MS)
-    recovery.pause(console.journal, "default", "gone", NOW_MS)
+    actions.pause(console.journal, "default", "gone", NOW_MS)
     with console.journal.database.write() as connection:
         error = Notice("queue.interrupted", "default queue", NoticeLevel.ERROR, "the queue is interrupted", "resume it")
         warning = Notice("key.expiring", "default", NoticeLevel.WARNING, "the key expires", "renew it")

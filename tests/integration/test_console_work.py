@@ -12,16 +12,18 @@ import pytest
 from werkzeug.security import generate_password_hash
 
 from bridge.journal import jobs, notices
+from bridge.journal.clock import own_clock_ms
 from bridge.journal.notices import Notice
 from bridge.model import NoticeLevel
-from bridge.recovery.trial import Seen
-from bridge.runtime import clock_ms
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
-from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
+from bridge.operations.testcharge import Seen
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
+from bridge.simulator.clint import ClintSimulator
+from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
-from bridge.web.console import trial, trial_task
-from bridge.web.console.pictures import MOST_BARS, bars
-from bridge.web.console.work import AT_ONCE, Task, Work
+from bridge.web.console import testcharge
+from bridge.web.console.charts import MOST_BARS, bars
+from bridge.web.console.jobs import AT_ONCE, Task, Work
 from tests.charges import Calendar
 from tests.console import PASSWORD, QUICK, Browser, Console, opened_console
 from tests.factories import until
@@ -55,7 +57,7 @@ def console(sqlite_url: str, tmp_path: Path, asaas: AsaasSimulator, redis_url: s
             "BRIDGE_PASSWORD": generate_password_hash(PASSWORD, QUICK),
         }
         console = opened.enter_context(opened_console(sqlite_url, tmp_path, **environ))
-        console.clock.now_ms = clock_ms()
+        console.clock.now_ms = own_clock_ms()
         yield console
         worker(console).join(WAIT_S)
 
@@ -312,7 +314,7 @@ def test_a_test_charge_says_why_no_event_came(console: Console) -> None:
         "cleanup": True,
         "timeout_s": 1.0,
     }
-    number = worker(console).begin("trial", "default", trial_task.trial, params, "Ana")
+    number = worker(console).begin("trial", "default", testcharge.trial, params, "Ana")
     worker(console).join(WAIT_S)
     page = browser.get(f"/work/{number}").text
 
@@ -369,8 +371,8 @@ def test_a_person_says_whether_the_deal_stands(console: Console, sees: str, says
 
 def test_amounts_are_read_as_people_write_them() -> None:
     """A comma or a point, two decimals, nothing else."""
-    assert str(trial.amount(" 10,50 ")) == "10.50"
-    assert [trial.amount(text) for text in ("", "NaN", "0", "-1", "1.005", "1000000")] == [None] * 6
+    assert str(testcharge.amount(" 10,50 ")) == "10.50"
+    assert [testcharge.amount(text) for text in ("", "NaN", "0", "-1", "1.005", "1000000")] == [None] * 6
 
 
 def test_lists_are_empty_in_words(console: Console) -> None:
@@ -420,7 +422,7 @@ def test_each_thing_that_becomes_of_a_charge_is_a_step(console: Console) -> None
     ]
 
     def watches(task: Task) -> dict[str, Any]:
-        witness = trial_task.Witness(task)
+        witness = testcharge.Witness(task)
         with witness.waiting(("PAYMENT_RECEIVED",)):
             seen = [Seen(event, sent), Seen({**event, "id": 8}, given_up), Seen({**event, "id": 9}, [])]
             assert witness.news(seen, 0)

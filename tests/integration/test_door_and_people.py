@@ -18,9 +18,10 @@ import pytest
 from bridge.journal import audit, revisions
 from bridge.journal.schema import events as event_table
 from bridge.model import DeliveryState
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
-from bridge.web.console.work import OUTSIDE_S
+from bridge.web.console.jobs import OUTSIDE_S
 from tests import asking
 from tests.console import Console, opened_console
 from tests.factories import NOW_MS, envelope, incoming, keep, owe, put_in_state, revision, until

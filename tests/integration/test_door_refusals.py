@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from bridge.journal import Journal, door
-from bridge.recovery.diagnosis import refused_at_door
+from bridge.journal import Journal, events
+from bridge.operations.testcharge import refused_at_door
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
-from bridge.web.refusals import Refusals
-from bridge.web.webhooks import MAX_BODY_BYTES
+from bridge.web.door import MAX_BODY_BYTES, Refusals
 from tests.factories import NOW_MS, Clock, opened_journal
 
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
@@ -70,9 +69,9 @@ def test_a_refusal_is_counted_once_in_a_while(journal: Journal) -> None:
     refusals.note("default", "webhook.wrong_token")
     refusals.note("", "webhook.unknown_account")
     with journal.database.read() as connection:
-        found = door.since(connection, "default", NOW_MS)
-        later = door.since(connection, "default", clock.now_ms + 1)
-        other = door.since(connection, "matriz", NOW_MS)
+        found = events.since(connection, "default", NOW_MS)
+        later = events.since(connection, "default", clock.now_ms + 1)
+        other = events.since(connection, "matriz", NOW_MS)
 
     assert {(one.account, one.code, one.times) for one in found} == {
         ("default", "webhook.wrong_token", 2),

@@ -11,13 +11,12 @@ import pytest
 from redis import Redis
 
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.governor import Governor
-from bridge.asaas.redis_link import RedisLink
-from bridge.enrichment import Cache, Enricher, plan
-from bridge.enrichment.cache import Lifetimes
+from bridge.asaas.limiter import Governor
 from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, AsaasRejected, AsaasUnavailable, BridgeError
 from bridge.http import HttpClient
-from bridge.simulator.asaas.simulator import AsaasSimulator
+from bridge.pipeline.enrich import Cache, Enricher, Lifetimes, plan
+from bridge.redis_client import RedisLink
+from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.serve import Served
 from tests import asking
 from tests.peers import Asked, Peer, Reply

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from bridge.journal import jobs, search
-from bridge.recovery.made_event import made_events
-from bridge.statement import written_csv, written_ofx
-from bridge.statement.entries import Entry, Statement
+from bridge.operations.backfill import made_events
+from bridge.operations.statement import Entry, Statement, written_csv, written_ofx
 from tests.commands import Commands
 from tests.console import Console, opened_console
 from tests.factories import NOW_MS, envelope, payment, rows_of
-from tests.unit.recovery.test_made_event import ASKED_MS, gap
+from tests.unit.operations.test_made_event import ASKED_MS, gap
 
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
 HALF = "Mensalidade \ud83d"

@@ -7,9 +7,9 @@ import threading
 import pytest
 from sqlalchemy import text
 
-from bridge.journal import Journal, events, jobs, rounds
+from bridge.journal import Journal, events, jobs
 from bridge.journal.clock import own_clock_ms
-from bridge.worker.housekeeping import AGAIN_AFTER_MS, DAY_MS, ROUND, Housekeeping
+from bridge.worker.tasks import AGAIN_AFTER_MS, DAY_MS, RETENTION_ROUND, Housekeeping
 from tests.factories import NOW_MS, events_of, incoming, keep, opened_journal
 
 
@@ -47,7 +47,7 @@ def test_what_is_old_is_emptied_and_then_removed_once_a_day(database_url: str) -
 
         now_ms[0] = NOW_MS + 61 * DAY_MS
         with journal.database.write() as connection:
-            rounds.again_at(connection, ROUND, now_ms[0] + 1)
+            jobs.again_at(connection, RETENTION_ROUND, now_ms[0] + 1)
         house.clear_due(threading.Event())
         assert len(events_of(journal)) == 451
         now_ms[0] += 1

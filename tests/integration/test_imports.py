@@ -22,10 +22,10 @@ FORBIDDEN = {
     "worker": ONLY_AT_TIMES | FOR_THE_WEB,
     "sweeper": ONLY_AT_TIMES | FOR_THE_WEB,
 }
-ONE_COMMAND = {"bridge.cli.demo", "bridge.cli.doctor", "bridge.cli.mappings", "bridge.cli.trial"}
+ONE_COMMAND = {"bridge.cli.demo", "bridge.cli.doctor", "bridge.cli.mappings", "bridge.cli.testcharge"}
 SCRIPT = """
 import ast, inspect, sys, textwrap
-from bridge.cli.entry import cli
+from bridge.cli.main import cli
 
 command = cli.get_command(None, sys.argv[1])
 # What the command imports when it runs stands at its beginning.

@@ -16,11 +16,11 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from bridge.errors import JournalError
-from bridge.ingress import BATCH, Ingress
 from bridge.journal import Journal
 from bridge.journal.events import Kept
 from bridge.model import IncomingEvent, lane_of
-from bridge.queueing.wakeups import BackgroundWaker, Wakeups, connect
+from bridge.pipeline.intake import BATCH, Ingress
+from bridge.wakeups import BackgroundWaker, Wakeups, connect
 from tests.factories import events_of, incoming, opened_journal, until
 from tests.peers import closed_port
 from tests.services import PostgresServer

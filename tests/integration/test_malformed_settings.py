@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from bridge.cli.entry import cli
+from bridge.cli.main import cli
 from bridge.errors import SettingsError
 from bridge.settings import SETTINGS, Settings
 from tests.commands import Commands

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bridge.mapping import Known
-from bridge.process import ActiveMappings, MappingFiles
+from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
 from tests.factories import NOW_MS, Clock, opened_journal
 
 TEXT = "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'ana@example.com'\"}\n"

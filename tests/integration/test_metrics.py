@@ -13,22 +13,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 from sqlalchemy import text
 
-from bridge.alerting.words import WORDS
-from bridge.delivery.circuit import Circuit
 from bridge.errors import BridgeError, EnrichmentWaits, MappingRefused, WrongToken
-from bridge.journal import Journal, destinations, gauges, notices, rounds
+from bridge.journal import Journal, destinations, jobs, notices, statistics
 from bridge.journal.notices import Notice
-from bridge.model import FINISHED, DeliveryState, NoticeLevel, Outcome
-from bridge.observing import Processed
-from bridge.observing.observer import OWED
+from bridge.model import FINISHED, DeliveryState, NoticeLevel, Outcome, Processed
+from bridge.pipeline.policy import Circuit
+from bridge.reasons import WORDS
 from bridge.runtime import Runtime
 from bridge.settings import Settings
+from bridge.telemetry import OWED
 from bridge.web.app import create_app
 from bridge.web.metrics import Numbers
 from tests.conformance.test_query_plans import asked, scans
 from tests.factories import NOW_MS, envelope, incoming, keep, many_rows, opened_journal, owe, put_in_state, register
 from tests.peers import closed_port
-from tests.unit.observing.test_spans import ATTEMPTED
+from tests.unit.telemetry.test_spans import ATTEMPTED
 from tests.unit.test_dead_letter import tree
 
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
@@ -140,8 +139,8 @@ def test_asaas_is_a_gauge(runtime: Runtime, journal: Journal) -> None:
     with journal.database.write() as connection:
         said = Notice("webhook.interrupted", "default", NoticeLevel.ERROR, "what", "mend")
         notices.apply(connection, [said], runtime.clock_ms())
-        rounds.note_result(connection, "reconcile:default", {"behind": 4})
-        rounds.note_result(connection, "reconcile:default", {"behind": 3})
+        jobs.note_result(connection, "reconcile:default", {"behind": 4})
+        jobs.note_result(connection, "reconcile:default", {"behind": 3})
     runtime.redis.set("bridge:asaas:default:quota", 24_000)
 
     found = numbers(create_app(runtime).test_client())
@@ -185,7 +184,7 @@ def test_a_look_reads_what_is_unfinished_only(journal: Journal) -> None:
     with journal.database.write() as connection:
         connection.execute(text("ANALYZE"))
     with asked(journal) as found, journal.database.read() as connection:
-        gauges.gauges(connection, NOW_MS)
+        statistics.gauges(connection, NOW_MS)
 
     partial = r"\b(events_waiting|events_due|deliveries_due|deliveries_line)\b"
     assert found.statements

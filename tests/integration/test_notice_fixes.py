@@ -9,38 +9,37 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from bridge import recovery
-from bridge.alerting import standing
+from bridge.alerts import plan as alert_plan
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.governor import Governor
-from bridge.asaas.redis_link import RedisLink
-from bridge.asaas.webhook_rules import CODES, KEY_REFUSED
-from bridge.asaas.webhooks import Webhook, Webhooks
-from bridge.clint import Answer
-from bridge.delivery.attempt import Sent as Attempt
-from bridge.delivery.circuit import Limits
-from bridge.delivery.retry import Policy
-from bridge.enrichment import Cache, Enricher
+from bridge.asaas.limiter import Governor
+from bridge.asaas.webhooks import CODES, KEY_REFUSED, Webhook, Webhooks
+from bridge.clint.webhook import Answer
+from bridge.crypto import Keyring, new_key
 from bridge.http import HttpClient
-from bridge.journal import Database, Journal, destinations, notices, revisions, rounds, upgrade
+from bridge.journal import Database, Journal, destinations, jobs, notices, revisions, upgrade
 from bridge.journal.audit import Actor
 from bridge.journal.notices import Notice
 from bridge.journal.schema import destinations as destination_table
 from bridge.mapping import Known, Mapping, read_mapping
 from bridge.model import DeliveryState, NoticeLevel, Origin, Outcome, lane_of
-from bridge.outbox.settle import Settling
-from bridge.process import ActiveMapping, ActiveMappings, Processor
-from bridge.process.account_events import ACCESS_TOKEN, RULES
-from bridge.recovery.backfill import bring_in
-from bridge.recovery.read_back import NOT_SEEN, ReadBacks
-from bridge.sealing import Keyring, new_key
+from bridge.operations import actions
+from bridge.operations.accounts import add_account, add_destination
+from bridge.operations.backfill import bring_in
+from bridge.operations.read_back import NOT_SEEN, ReadBacks
+from bridge.operations.webhooks import Wanted, apply, judge, plan, resumed, sending
+from bridge.pipeline.account_events import ACCESS_TOKEN, RULES
+from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
+from bridge.pipeline.decide import Processor
+from bridge.pipeline.deliver import Sent as Attempt
+from bridge.pipeline.deliver import Settling
+from bridge.pipeline.enrich import Cache, Enricher
+from bridge.pipeline.policy import CircuitLimits, RetryPolicy
+from bridge.redis_client import RedisLink
 from bridge.settings import Settings
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
-from bridge.tenants.changes import add_account, add_destination
-from bridge.workbench.webhook_notices import judge, sending
-from bridge.workbench.webhook_plan import Wanted, apply, plan, resumed
-from bridge.worker.reconciling import MISSING
+from bridge.worker.tasks import MISSING
 from tests.factories import NOW_MS, Clock, begin, incoming, keep, owe, owed, put_in_state, register
 
 HOOK = "https://bridge.example/webhooks/asaas"
@@ -180,8 +179,8 @@ def says(code: str, about: str = "default", level: NoticeLevel = NoticeLevel.ERR
 def paused(world: World) -> None:
     """Pause the destination, and say so."""
     register(world.journal)
-    recovery.pause(world.journal, "default", "being set up", NOW_MS)
-    world.says(standing.PAUSED, "default")
+    actions.pause(world.journal, "default", "being set up", NOW_MS)
+    world.says(alert_plan.PAUSED, "default")
 
 
 def several(world: World) -> None:
@@ -205,7 +204,7 @@ def new_url(world: World) -> None:
 def resumed_destination(world: World) -> None:
     """`bridge destinations resume`."""
     register(world.journal)
-    recovery.resume(world.journal, "default", NOW_MS)
+    actions.resume(world.journal, "default", NOW_MS)
 
 
 FIXES: list[tuple[str, str, Does, Does]] = [
@@ -227,10 +226,10 @@ FIXES: list[tuple[str, str, Does, Does]] = [
     (KEY_REFUSED, "another key", says(KEY_REFUSED, "filial"), World.sets_key),
     (ACCESS_TOKEN, "an answer", says(ACCESS_TOKEN, "default/key_1"), World.judges),
     (ACCESS_TOKEN, "another key", says(ACCESS_TOKEN, "filial/key_1", NoticeLevel.WARNING), World.sets_key),
-    (standing.SILENT, "an event", says(standing.SILENT), World.hears),
-    (standing.PAUSED, "resume", paused, resumed_destination),
-    (standing.PAUSED, "another URL", paused, new_url),
-    (standing.CIRCUIT, "resume", says(standing.CIRCUIT), resumed_destination),
+    (alert_plan.SILENT, "an event", says(alert_plan.SILENT), World.hears),
+    (alert_plan.PAUSED, "resume", paused, resumed_destination),
+    (alert_plan.PAUSED, "another URL", paused, new_url),
+    (alert_plan.CIRCUIT, "resume", says(alert_plan.CIRCUIT), resumed_destination),
     (NOT_SEEN, "another mapping", says(NOT_SEEN, "default/paga"), lambda world: world.reads_back(TEXT + "line: x\n")),
 ]
 
@@ -252,13 +251,13 @@ def test_what_fixes_a_thing_closes_its_notice_at_once(
 def test_the_last_dead_delivery_closes_the_notice(world: World, action: str) -> None:
     """As long as another is dead the notice stays."""
     first, second = world.dead(), world.dead()
-    world.says(standing.DEAD, "default")
-    does = {"retry": recovery.retry, "discard": recovery.discard}[action]
+    world.says(alert_plan.DEAD, "default")
+    does = {"retry": actions.retry, "discard": actions.discard}[action]
     does(world.journal, first, NOW_MS)
     between = world.codes()
     does(world.journal, second, NOW_MS)
 
-    assert (between, world.codes()) == ({standing.DEAD}, set())
+    assert (between, world.codes()) == ({alert_plan.DEAD}, set())
 
 
 def test_an_answer_that_closes_the_circuit_closes_its_notice(world: World) -> None:
@@ -267,12 +266,12 @@ def test_an_answer_that_closes_the_circuit_closes_its_notice(world: World) -> No
     with world.journal.database.write() as connection:
         connection.execute(destination_table.update().values(state="half_open", opens=3, until_ms=NOW_MS + 9_000))
         known = destinations.load(connection)
-    world.says(standing.CIRCUIT, "default")
+    world.says(alert_plan.CIRCUIT, "default")
     owed_one = owed(world.journal, owe(world.journal))
     answer = Answer(Outcome.DELIVERED, 200, "clint.ok", "", None, 1, "")
     with world.journal.database.write() as connection:
         begin(connection, [owed_one], 1, NOW_MS)
-        settling = Settling(Policy(10, 60, 3), Limits(3, 20, 4), world.clock, lambda: 0.5)
+        settling = Settling(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), world.clock, lambda: 0.5)
         sent = replace(owed_one, state=DeliveryState.SENDING, attempts=1)
         settling.settle(connection, [Attempt(sent, 1, 1, answer)], known)
 
@@ -282,11 +281,11 @@ def test_an_answer_that_closes_the_circuit_closes_its_notice(world: World) -> No
 def test_a_backfill_lets_the_reconciliation_judge_again_at_once(world: World) -> None:
     """What was brought in may be all that was missing: the next round is due now, and its result closes the notice."""
     with world.journal.database.write() as connection:
-        assert rounds.claim(connection, "reconcile:default", 86_400_000, NOW_MS)
-        assert not rounds.claim(connection, "reconcile:default", 86_400_000, NOW_MS)
+        assert jobs.claim(connection, "reconcile:default", 86_400_000, NOW_MS)
+        assert not jobs.claim(connection, "reconcile:default", 86_400_000, NOW_MS)
     list(bring_in(world.journal, [incoming()], world.clock))
     with world.journal.database.write() as connection:
-        assert rounds.claim(connection, "reconcile:default", 86_400_000, world.clock.go(1))
+        assert jobs.claim(connection, "reconcile:default", 86_400_000, world.clock.go(1))
 
 
 @pytest.mark.parametrize("origin", [Origin.BACKFILL])
@@ -303,8 +302,8 @@ def test_what_asaas_did_not_post_proves_nothing(world: World, origin: Origin) ->
 def test_each_code_has_its_fix_here() -> None:
     """Asaas's events about the account close their own (see test_account_events); a worker that runs ends `behind`."""
     of_account = {rule.code for rule in RULES.values()} - {ACCESS_TOKEN}
-    elsewhere = {standing.DEAD, standing.BEHIND, MISSING}
-    raised = {*CODES, KEY_REFUSED, NOT_SEEN, *standing.CODES, ACCESS_TOKEN, MISSING}
+    elsewhere = {alert_plan.DEAD, alert_plan.BEHIND, MISSING}
+    raised = {*CODES, KEY_REFUSED, NOT_SEEN, *alert_plan.CODES, ACCESS_TOKEN, MISSING}
 
     assert {code for code, *_ in FIXES} | elsewhere == raised
     assert not raised & of_account

@@ -14,16 +14,14 @@ import pytest
 from sqlalchemy import Connection
 from structlog.testing import capture_logs
 
-from bridge import recovery
-from bridge.clint import ClintClient
-from bridge.delivery.circuit import Limits
-from bridge.delivery.retry import PAUSE_LOOK_MS, Policy
+from bridge.clint.webhook import ClintClient
 from bridge.errors import JournalError, LeaseLost
 from bridge.journal import Database, Journal, Lease, destinations
 from bridge.journal.destinations import Destination
 from bridge.model import DeliveryState, idempotency_key, lane_of, trace_id, traceparent
-from bridge.outbox import Outbox, Rules
-from bridge.outbox.claim import UNSET_LOOK_MS
+from bridge.operations import actions
+from bridge.pipeline.deliver import UNSET_LOOK_MS, Outbox, Rules
+from bridge.pipeline.policy import PAUSE_LOOK_MS, CircuitLimits, RetryPolicy
 from tests.factories import (
     LEASE_S,
     NOW_MS,
@@ -49,8 +47,8 @@ FOREVER_MS = NOW_MS + 10**9
 def rules(attempts: int = 3, failures: int = 3, in_flight: int = 8) -> Rules:
     """Return rules whose times a test reads off: no wait is drawn, half of each ceiling counts."""
     return Rules(
-        Policy(base_s=10, cap_s=60, attempts=attempts),
-        Limits(failures=failures, wait_s=20, probe_s=4),
+        RetryPolicy(base_s=10, cap_s=60, attempts=attempts),
+        CircuitLimits(failures=failures, wait_s=20, probe_s=4),
         in_flight=in_flight,
         longest_send_ms=LONGEST_MS,
     )
@@ -341,7 +339,7 @@ def test_a_retried_dead_delivery_is_really_sent(world: World) -> None:
         for _ in range(3):
             world.run()
             world.clock.go(60)
-        recovery.retry(world.journal, delivery_id, world.clock())
+        actions.retry(world.journal, delivery_id, world.clock())
         world.run()
         assert row_of(world.journal, delivery_id)["state"] == "retrying"
         world.clock.go(60)
@@ -528,7 +526,7 @@ def test_a_removed_integration_pauses_its_destination(world: World) -> None:
         assert rows[2]["reason"].startswith("the destination default is paused: the destination answered 404")
         assert world.destination().paused_ms == world.clock()
 
-        assert recovery.resume(world.journal, "default", world.clock()) == 2
+        assert actions.resume(world.journal, "default", world.clock()) == 2
         world.run()
         assert states(world.journal) == ["delivered"] * 3
         assert [customer_of(asked) for asked in peer.asked].count(one) == 3
@@ -543,7 +541,7 @@ def test_a_gone_integration_at_the_last_try_waits_too(world: World) -> None:
             world.run()
             world.clock.go(60)
         assert states(world.journal) == ["retrying"]
-        recovery.resume(world.journal, "default", world.clock())
+        actions.resume(world.journal, "default", world.clock())
         for _ in range(2):
             world.run()
             world.clock.go(60)
@@ -1023,7 +1021,7 @@ def test_two_workers_with_two_failing_destinations_do_not_stop_each_other(postgr
     with made_world(postgres_url) as world, Peer(Reply(500, after_s=0.05)) as a, Peer(Reply(500, after_s=0.05)) as b:
         world.sends_to(a=a.url, b=b.url)
         other = next(name for name in (f"x{n}" for n in range(99)) if world.lane(name) != world.lane("cus_1"))
-        calm = Rules(Policy(0.01, 0.01, 10**6), Limits(10**6, 20, 4), 8, LONGEST_MS)
+        calm = Rules(RetryPolicy(0.01, 0.01, 10**6), CircuitLimits(10**6, 20, 4), 8, LONGEST_MS)
         for customer, first, second in (("cus_1", "a", "b"), (other, "b", "a")):
             due(world, customer, destination=first, line="one")
             due(world, customer, destination=second, line="two")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bridge import private_files
-from bridge.cli.supervise import Child, Supervisor
-from bridge.queueing.embedded import EmbeddedRedis
+from bridge.cli.stack import Child, Supervisor
+from bridge.embedded_redis import EmbeddedRedis
 from tests.commands import Commands
 from tests.factories import incoming, keep, opened_journal, until
 

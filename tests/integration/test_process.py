@@ -9,11 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge import recovery
-from bridge.asaas.redis_link import RedisLink
-from bridge.asaas.webhook import parse_event
-from bridge.enrichment import Cache, Enricher
-from bridge.enrichment.cache import Lifetimes
+from bridge.asaas.incoming import parse_event
 from bridge.errors import (
     AsaasKeyRefused,
     AsaasRateLimited,
@@ -23,12 +19,16 @@ from bridge.errors import (
     JournalError,
     LeaseLost,
 )
-from bridge.journal import Journal, Lease, keys, notices, people, revisions
+from bridge.journal import Journal, Lease, encryption, notices, privacy, revisions
 from bridge.journal.audit import Actor
 from bridge.journal.search import Kind
 from bridge.mapping import Known, read_mapping
 from bridge.model import IncomingEvent, lane_of
-from bridge.process import ActiveMappings, Processor
+from bridge.operations import actions
+from bridge.pipeline.active_mappings import ActiveMappings
+from bridge.pipeline.decide import Processor
+from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
+from bridge.redis_client import RedisLink
 from tests.factories import Clock, envelope, events_of, incoming, keep, opened_journal, payment, rows_of
 
 PAID = """
@@ -445,8 +445,8 @@ def test_a_replay_of_the_instalment_that_counted_counts_again(world: World) -> N
         about(envelope(payment=payment(id="pay_2", installment="ins_1"))),
     )
     world.run()
-    recovery.replay(world.journal, first, None, world.clock())
-    recovery.replay(world.journal, second, None, world.clock())
+    actions.replay(world.journal, first, None, world.clock())
+    actions.replay(world.journal, second, None, world.clock())
     world.run()
 
     assert [row["state"] for row in rows_of(world.journal)] == ["pending", "filtered", "pending", "filtered"]
@@ -458,7 +458,7 @@ def test_a_replay_goes_through_todays_mappings(world: World) -> None:
     (event_id,) = keep(world.journal, incoming())
     world.run()
     world.maps(paga=PAID.replace("valor", "preco"))
-    recovery.replay(world.journal, event_id, "paga", world.clock())
+    actions.replay(world.journal, event_id, "paga", world.clock())
     world.run()
 
     rows = rows_of(world.journal)
@@ -477,7 +477,7 @@ def test_a_replay_asks_asaas_again(world: World) -> None:
     world.run()
     assert len(world.asaas.asked) == 1
 
-    recovery.replay(world.journal, event_id, None, world.clock())
+    actions.replay(world.journal, event_id, None, world.clock())
     world.run()
     assert len(world.asaas.asked) == 2
 
@@ -485,13 +485,13 @@ def test_a_replay_asks_asaas_again(world: World) -> None:
 def forget(world: World, customer: str = "cus_1") -> None:
     """Erase a customer, as another process does, with all that is open."""
     with world.journal.database.write() as connection:
-        people.forget(connection, [("default", customer)], Actor("test"), world.clock(), also_open=True)
+        privacy.forget(connection, [("default", customer)], Actor("test"), world.clock(), also_open=True)
 
 
-def found(world: World, email: str) -> list[people.Person]:
+def found(world: World, email: str) -> list[privacy.Person]:
     """Return whom the journal knows by that address."""
     with world.journal.database.read() as connection:
-        return people.find_by(connection, Kind.EMAIL, email)
+        return privacy.find_by(connection, Kind.EMAIL, email)
 
 
 def test_who_was_forgotten_is_found_again_once_they_come_again(world: World) -> None:
@@ -499,7 +499,7 @@ def test_who_was_forgotten_is_found_again_once_they_come_again(world: World) -> 
 
     def erasure() -> str:
         with world.journal.database.read() as connection:
-            return keys.erasure(connection)
+            return encryption.erasure(connection)
 
     world.enricher = Enricher({"default": world.asaas}, Cache(RedisLink(None), Lifetimes(), erasure_of=erasure))
     world.maps(paga=PAID)

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.journal import Journal, revisions
 from bridge.mapping import Known
-from bridge.process import ActiveMappings, MappingFiles
+from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
 from tests.factories import NOW_MS, Clock, opened_journal
 
 TEXT = """

@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.governor import Governor, Limits
-from bridge.asaas.redis_link import RedisLink
-from bridge.asaas.webhook_rules import CODES, problems, retention
-from bridge.asaas.webhooks import Webhook
+from bridge.asaas.limiter import Governor, Limits
+from bridge.asaas.webhooks import CODES, Webhook, problems, retention
 from bridge.http import HttpClient
 from bridge.journal import Journal, notices
 from bridge.journal.notices import KeptNotice
 from bridge.mapping import Known, Mapping, read_mapping
 from bridge.model import NoticeLevel
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
+from bridge.redis_client import RedisLink
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
-from bridge.worker.queue_watch import QueueWatch
+from bridge.worker.tasks import QueueWatch
 from tests.factories import Clock, incoming, keep, opened_journal
 from tests.peers import closed_port
 

@@ -11,14 +11,15 @@ import pytest
 
 from bridge.clint.api import Deal
 from bridge.errors import ClintApiFailed
-from bridge.journal import Journal, destinations, notices, read_backs
+from bridge.journal import Journal, destinations, notices
+from bridge.journal.deliveries import due_read_backs, record_read_back
 from bridge.journal.schema import attempts, deliveries
 from bridge.mapping import Known
-from bridge.mapping.read import read_mapping
+from bridge.mapping.parser import read_mapping
 from bridge.model import DeliveryState, ReadBack
-from bridge.process import ActiveMapping
-from bridge.recovery import proof
-from bridge.recovery.read_back import LOOKS, OLDEST_MS, ReadBacks
+from bridge.operations import proof
+from bridge.operations.read_back import LOOKS, OLDEST_MS, ReadBacks
+from bridge.pipeline.active_mappings import ActiveMapping
 from tests.factories import NOW_MS, Clock, opened_journal, owe, put_in_state, register, row_of
 
 WAIT_S = 30.0
@@ -216,9 +217,9 @@ def test_two_that_look_at_once_record_once(journal: Journal) -> None:
     """The second finds that somebody else has written it down."""
     delivered(journal)
     with journal.database.read() as connection:
-        (one,) = read_backs.due(connection, NOW_MS, wait_ms=0, oldest_ms=0, limit=9)
+        (one,) = due_read_backs(connection, NOW_MS, wait_ms=0, oldest_ms=0, limit=9)
     with journal.database.write() as connection:
-        recorded = [read_backs.record(connection, one, ReadBack.SEEN) for _ in range(2)]
+        recorded = [record_read_back(connection, one, ReadBack.SEEN) for _ in range(2)]
 
     assert recorded == [True, False]
 

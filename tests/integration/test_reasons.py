@@ -12,24 +12,22 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from bridge import recovery
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.governor import Governor, Limits
-from bridge.asaas.redis_link import RedisLink
-from bridge.asaas.webhook import parse_event
-from bridge.delivery import circuit
-from bridge.delivery.dead_letter import catalogue, reason
-from bridge.delivery.retry import Policy
-from bridge.enrichment import Cache, Enricher
-from bridge.enrichment.cache import Lifetimes
+from bridge.asaas.incoming import parse_event
+from bridge.asaas.limiter import Governor, Limits
 from bridge.http import HttpClient, NameNotResolved
 from bridge.journal import Journal, Lease, revisions
 from bridge.journal.schema import deliveries, destinations
 from bridge.model import DeliveryState, lane_of
-from bridge.outbox import Outbox, Rules
-from bridge.outbox.claim import Pacing, unpaced
-from bridge.process import ActiveMappings, Processor
-from bridge.recovery import proof
+from bridge.operations import actions, proof
+from bridge.pipeline import policy
+from bridge.pipeline.active_mappings import ActiveMappings
+from bridge.pipeline.decide import Processor
+from bridge.pipeline.deliver import Outbox, Pacing, Rules, unpaced
+from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
+from bridge.pipeline.policy import RetryPolicy
+from bridge.reasons import catalogue, reason
+from bridge.redis_client import RedisLink
 from tests.factories import (
     NOW_MS,
     Clock,
@@ -233,7 +231,7 @@ class Sending:
             self.clock.go(sleeps_s)
             client.begin(*arguments, **more)
 
-        rules = Rules(Policy(10, 60, self.tries), circuit.Limits(3, 20, 4), 8, 3_000)
+        rules = Rules(RetryPolicy(10, 60, self.tries), policy.CircuitLimits(3, 20, 4), 8, 3_000)
         sender = SimpleNamespace(begin=begin)
         outbox = Outbox(self.journal, sender, self.urls, rules, self.clock, lambda: 0.5, pace=self.pace)
         lease = self.lease()
@@ -316,18 +314,18 @@ def to_a_closed_port(sending: Sending) -> None:
 
 def pause(sending: Sending) -> None:
     """Let a person pause the destination."""
-    recovery.pause(sending.journal, "default", "being set up", sending.clock())
+    actions.pause(sending.journal, "default", "being set up", sending.clock())
 
 
 def discard(sending: Sending) -> None:
     """Let a person discard the delivery."""
-    recovery.discard(sending.journal, sending.id, sending.clock())
+    actions.discard(sending.journal, sending.id, sending.clock())
 
 
 def replace_by_replay(sending: Sending) -> None:
     """Replay the delivery's event, which discards it."""
     event_id = row_of(sending.journal, sending.id)["event_id"]
-    recovery.replay(sending.journal, event_id, None, sending.clock(), instead_of=sending.id)
+    actions.replay(sending.journal, event_id, None, sending.clock(), instead_of=sending.id)
 
 
 SENT: list[tuple[str, Sends, tuple[str, ...]]] = [

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import structlog
 
-from bridge.journal import notices, rounds
+from bridge.journal import jobs, notices
 from bridge.runtime import Runtime
-from bridge.worker.reconciling import AGAIN_AFTER_MS, Reconciling
+from bridge.worker.tasks import AGAIN_AFTER_MS, Reconciling
 from tests.charges import Place, place
 from tests.factories import Clock, opened_journal, until
 
@@ -89,7 +89,7 @@ def test_what_is_missing_is_a_notice_until_it_is_there(at: Place, runtime: Runti
         clock.go(24 * 3600)
         with runtime.journal.database.read() as connection:
             found = [f"{one.code} {one.about}: {one.detail}" for one in notices.unmended(connection)]
-            return found, rounds.results(connection, ["reconcile:default"])["reconcile:default"]["behind"]
+            return found, jobs.results(connection, ["reconcile:default"])["reconcile:default"]["behind"]
 
     before = noticed()
     at.came(runtime.journal)
@@ -142,7 +142,7 @@ def test_one_of_two_processes_gets_a_round(database_url: str) -> None:
 
         def claimed(every_ms: int, now_ms: int) -> bool:
             with journal.database.write() as connection:
-                return rounds.claim(connection, "x", every_ms, now_ms)
+                return jobs.claim(connection, "x", every_ms, now_ms)
 
         assert claimed(24 * HOUR_MS, 1000)
         assert not claimed(24 * HOUR_MS, 1000)
@@ -150,7 +150,7 @@ def test_one_of_two_processes_gets_a_round(database_url: str) -> None:
         assert claimed(24 * HOUR_MS, 24 * HOUR_MS + 1000)
         assert claimed(HOUR_MS, 24 * HOUR_MS + 2000)
         with journal.database.write() as connection:
-            rounds.again_at(connection, "x", 7)
+            jobs.again_at(connection, "x", 7)
         assert claimed(HOUR_MS, 8)
 
 

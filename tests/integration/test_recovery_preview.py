@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from bridge import filtering
-from bridge.asaas.redis_link import RedisLink
-from bridge.enrichment import Cache, Enricher
 from bridge.errors import AsaasRejected, AsaasUnavailable, BridgeError, NotFound
 from bridge.journal import Journal, revisions
+from bridge.mapping import evaluate
 from bridge.model import DeliveryState
-from bridge.process import ActiveMappings
-from bridge.recovery.preview import BATCH, Change, Preview, Unheard, preview
+from bridge.operations.explain import BATCH, Change, Preview, Unheard, preview
+from bridge.pipeline.active_mappings import ActiveMappings
+from bridge.pipeline.enrich import Cache, Enricher
+from bridge.redis_client import RedisLink
 from tests.factories import NOW_MS, Clock, envelope, events_of, incoming, keep, opened_journal, owe, payment, rows_of
 
 PAID = """
@@ -133,7 +133,7 @@ def test_a_preview_says_what_would_not_be_sent(world: World) -> None:
     mapping = next(
         item.mapping for item in ActiveMappings(world.journal, Clock()).current() if item.mapping.name == "uma"
     )
-    key = filtering.once_key(mapping, {"event": "PAYMENT_RECEIVED", **body})
+    key = evaluate.once_key(mapping, {"event": "PAYMENT_RECEIVED", **body})
     owe(world.journal, customer="cus_2", mapping="uma", once_key=key)
     outcomes = {outcome.mapping: outcome for outcome in world.preview(event_id)[0].outcomes}
 

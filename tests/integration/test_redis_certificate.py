@@ -15,10 +15,10 @@ import trustme
 from redis import Redis
 from rq import Queue, SimpleWorker
 
-from bridge.asaas.redis_link import RedisLink
-from bridge.queueing.wakeups import QUEUE, BackgroundWaker
+from bridge.redis_client import RedisLink
 from bridge.runtime import Runtime
 from bridge.settings import Settings
+from bridge.wakeups import QUEUE, BackgroundWaker
 from bridge.web.app import create_app
 from tests.commands import Commands
 from tests.peers import tls_server

@@ -9,9 +9,8 @@ import sys
 
 from redis import Redis
 
-from bridge.asaas.redis_link import RedisLink
-from bridge.observing.counts import KEY, SUM, SharedCounts
-from bridge.observing.families import ATTEMPT_S, ATTEMPTS
+from bridge.redis_client import RedisLink
+from bridge.telemetry import ATTEMPT_S, ATTEMPTS, KEY, SUM, SharedCounts
 from tests.factories import until
 from tests.services import RedisServer
 
@@ -80,8 +79,8 @@ def test_what_another_version_counted_is_left_out(redis: Redis, redis_url: str) 
 def test_a_process_that_ends_has_no_thread_left(redis: Redis, redis_url: str) -> None:
     """The timer keeps no process alive, and a killed one takes along only what it had not handed on."""
     code = (
-        "import sys; from bridge.asaas.redis_link import RedisLink; from bridge.observing.counts import SharedCounts; "
-        "from bridge.observing.families import ATTEMPTS; one = SharedCounts(RedisLink.from_url(sys.argv[1]), 60); "
+        "import sys; from bridge.redis_client import RedisLink; from bridge.telemetry import SharedCounts; "
+        "from bridge.telemetry import ATTEMPTS; one = SharedCounts(RedisLink.from_url(sys.argv[1]), 60); "
         "one.add(ATTEMPTS, 'default', 'retry'); one.flush(); one.add(ATTEMPTS, 'default', 'retry')"
     )
     ended = subprocess.run([sys.executable, "-c", code, redis_url], check=False, timeout=60, env=os.environ)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bridge.alerting.silence import HOUR_MS, Silence
-from bridge.worker.silences import EVERY_MS, Silences
+from bridge.alerts.plan import HOUR_MS, Silence
+from bridge.worker.tasks import EVERY_MS, Silences
 from tests.factories import NOW_MS, incoming, keep, opened_journal
 
 

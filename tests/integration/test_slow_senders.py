@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, suppress
 
 import pytest
 
-from bridge.web.webhooks import MAX_BODY_BYTES
+from bridge.web.door import MAX_BODY_BYTES
 from tests.factories import envelope, opened_journal
 from tests.integration.test_web import TOKEN, Site, environment, running
 

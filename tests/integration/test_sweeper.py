@@ -12,21 +12,19 @@ from redis import Redis
 from rq import Queue
 from structlog.testing import capture_logs
 
-from bridge.alerting.silence import HOUR_MS
+from bridge.alerts.plan import HOUR_MS
+from bridge.crypto import new_key
 from bridge.errors import JournalError
-from bridge.journal import Journal, notices, rounds
+from bridge.journal import Journal, jobs, notices
 from bridge.journal.audit import Actor
 from bridge.journal.clock import own_clock_ms
 from bridge.model import DeliveryState, lane_of
-from bridge.observing import Observer
-from bridge.observing.families import TASK_FAILURES, Family
-from bridge.queueing.wakeups import QUEUE, Wakeups
+from bridge.operations.accounts import add_account
 from bridge.runtime import Runtime
-from bridge.sealing import new_key
 from bridge.settings import Settings
-from bridge.tenants.changes import add_account
-from bridge.worker.beside import tasks
-from bridge.worker.sweeper import FAILING, LEASE_MS, PeriodicRunner, PeriodicTask, wake_due_lanes
+from bridge.telemetry import TASK_FAILURES, Family, Observer
+from bridge.wakeups import QUEUE, Wakeups
+from bridge.worker.sweeper import FAILING, LEASE_MS, PeriodicRunner, PeriodicTask, tasks, wake_due_lanes
 from tests.factories import NOW_MS, Clock, incoming, keep, opened_journal, owe, put_in_state, until
 
 
@@ -175,9 +173,9 @@ def test_a_runner_whose_lease_is_taken_ends_its_loops(sqlite_url: str) -> None:
     ):
         until(lambda: runs)
         with journal.database.write() as connection:
-            owner = rounds.leased_to(connection, rounds.TASKS, LEASE_MS, own_clock_ms())
-            rounds.end_lease(connection, rounds.TASKS, owner)
-            assert rounds.lease(connection, rounds.TASKS, "other", LEASE_MS, own_clock_ms())
+            owner = jobs.leased_to(connection, jobs.TASKS, LEASE_MS, own_clock_ms())
+            jobs.end_lease(connection, jobs.TASKS, owner)
+            assert jobs.lease(connection, jobs.TASKS, "other", LEASE_MS, own_clock_ms())
         until(lambda: "count" not in {thread.name for thread in threading.enumerate()})
         ended = len(runs)
         until(lambda: len(runs) > ended)
@@ -204,7 +202,7 @@ def test_a_task_that_is_late_is_a_notice_until_it_succeeds(database_url: str) ->
         def said() -> tuple[dict[str, str], list[str]]:
             runner.report()
             with journal.database.read() as connection:
-                late = rounds.late_tasks(connection, own_clock_ms())
+                late = jobs.late_tasks(connection, own_clock_ms())
                 return {one.about: one.detail for one in notices.unmended(connection, [FAILING])}, late
 
         with at_work(runner):

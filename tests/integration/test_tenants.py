@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from bridge.accounts import Tenants
+from bridge.crypto import new_key
 from bridge.errors import JournalError, KeyNeeded, NotFound, SealBroken, UsageError
 from bridge.journal import Database, Journal, audit, destinations
 from bridge.journal.audit import Actor
 from bridge.journal.schema import meta, metadata
 from bridge.model import DeliveryState
+from bridge.operations import accounts
 from bridge.runtime import Runtime
-from bridge.sealing import new_key
 from bridge.settings import Settings
-from bridge.tenants import Tenants, changes
 from bridge.web.app import create_app
 from bridge.worker.drain import Drainer
 from tests.factories import NOW_MS, envelope, events_of, opened_journal, owe, payment, put_in_state, row_of, until
@@ -83,16 +84,16 @@ def other(environ: dict[str, str], runtime: Runtime) -> Iterator[Runtime]:
     made.close()
 
 
-def add_account(process: Runtime, name: str = "filial", **more: str) -> changes.Made:
+def add_account(process: Runtime, name: str = "filial", **more: str) -> accounts.Made:
     """Let a person add an account."""
-    return changes.add_account(
+    return accounts.add_account(
         process.journal, process.settings, ANA, process.clock_ms(), name, **{"api_key": API_KEY, **more}
     )
 
 
 def add_destination(process: Runtime, name: str = "vendas", url: str = URL) -> tuple[bool, int]:
     """Let a person add a destination."""
-    return changes.add_destination(process.journal, process.settings, ANA, process.clock_ms(), name, url)
+    return accounts.add_destination(process.journal, process.settings, ANA, process.clock_ms(), name, url)
 
 
 def test_an_event_of_an_account_that_was_added_goes_the_whole_way(
@@ -169,8 +170,8 @@ def test_the_environment_wins(runtime: Runtime, other: Runtime, environ: dict[st
     assert third.destinations["vendas"] == "https://clint.example/b"
     assert (len(third.accounts), len(third.destinations)) == (2, 2)
     with third.journal.database.read() as connection:
-        assert changes.shadowed(connection, third.settings) == ["ASAAS_API_KEY_FILIAL", "CLINT_WEBHOOK_URL_VENDAS"]
-        assert changes.shadowed(connection, runtime.settings) == []
+        assert accounts.shadowed(connection, third.settings) == ["ASAAS_API_KEY_FILIAL", "CLINT_WEBHOOK_URL_VENDAS"]
+        assert accounts.shadowed(connection, runtime.settings) == []
     third.close()
 
 
@@ -184,11 +185,11 @@ def test_what_can_not_work_is_refused(runtime: Runtime) -> None:
         add_account(runtime, token="short")
     with pytest.raises(UsageError, match="must be a URL"):
         add_destination(runtime, url="clint")
-    for remove in (changes.remove_account, changes.remove_destination):
+    for remove in (accounts.remove_account, accounts.remove_destination):
         with pytest.raises(NotFound, match="'default'"):
             remove(runtime.journal, ANA, NOW_MS, "default")
     with pytest.raises(NotFound, match="'filial'"):
-        changes.set_token(runtime.journal, ANA, NOW_MS, "filial", TOKEN)
+        accounts.set_token(runtime.journal, ANA, NOW_MS, "filial", TOKEN)
 
 
 def test_without_a_key_nothing_is_kept(runtime: Runtime, environ: dict[str, str]) -> None:
@@ -220,7 +221,7 @@ def test_work_that_waited_for_a_destination_is_freed(runtime: Runtime) -> None:
     assert add_destination(runtime, url=f"{URL}x") == (False, 0)
     with runtime.journal.database.read() as connection:
         assert destinations.load(connection)["vendas"].paused_ms is None
-        assert changes.open_deliveries(connection, "vendas") == 1
+        assert accounts.open_deliveries(connection, "vendas") == 1
 
 
 def test_what_is_removed_is_gone_within_seconds(runtime: Runtime, other: Runtime) -> None:
@@ -228,17 +229,17 @@ def test_what_is_removed_is_gone_within_seconds(runtime: Runtime, other: Runtime
     add_account(other)
     add_destination(other)
     until(lambda: "filial" in runtime.accounts and "vendas" in runtime.destinations)
-    changes.set_token(other.journal, ANA, NOW_MS, "filial", TOKEN)
+    accounts.set_token(other.journal, ANA, NOW_MS, "filial", TOKEN)
     until(lambda: runtime.accounts["filial"].webhook_token == TOKEN)
-    changes.remove_account(other.journal, ANA, NOW_MS, "filial")
-    changes.remove_destination(other.journal, ANA, NOW_MS, "vendas")
+    accounts.remove_account(other.journal, ANA, NOW_MS, "filial")
+    accounts.remove_destination(other.journal, ANA, NOW_MS, "vendas")
     until(lambda: "filial" not in runtime.accounts and "vendas" not in runtime.destinations)
 
     assert runtime.tenants.account("filial") is None
     assert runtime.destinations["vendas"] == URL
     with runtime.journal.database.read() as connection:
         noted = [(one.action, one.about, one.actor) for one in audit.newest(connection, 9)]
-        assert changes.waiting_events(connection, "filial") == 0
+        assert accounts.waiting_events(connection, "filial") == 0
     assert noted == [
         ("destination.removed", "vendas", "operator Ana"),
         ("account.removed", "filial", "operator Ana"),

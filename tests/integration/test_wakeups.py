@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 
-from bridge.queueing.wakeups import COALESCE_S, LONGEST_QUEUE, QUEUE, BackgroundWaker, Wakeups, connect
+from bridge.wakeups import COALESCE_S, LONGEST_QUEUE, QUEUE, BackgroundWaker, Wakeups, connect
 from tests.factories import until
 from tests.peers import RawPeer, closed_port
 from tests.services import RedisServer

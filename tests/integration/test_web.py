@@ -26,15 +26,14 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from bridge.errors import JournalError
-from bridge.journal import Journal, door, revisions, rounds
+from bridge.journal import Journal, events, jobs, revisions
 from bridge.model import DeliveryState, lane_of
-from bridge.queueing.wakeups import QUEUE
+from bridge.operations.doctor import State, examine
 from bridge.runtime import Runtime
 from bridge.settings import Settings
+from bridge.wakeups import QUEUE
 from bridge.web.app import create_app
-from bridge.web.webhooks import MAX_BODY_BYTES
-from bridge.workbench.checks import State
-from bridge.workbench.probes import examine
+from bridge.web.door import MAX_BODY_BYTES
 from tests import asking
 from tests.factories import NOW_MS, envelope, events_of, opened_journal, owe, register, until
 from tests.peers import closed_port
@@ -178,8 +177,8 @@ def test_two_tokens_are_valid_for_a_time(sqlite_url: str, redis_url: str, tmp_pa
         statuses = [world.post(body, token=token).status_code for body in ({}, envelope()) for token in (OTHER, TOKEN)]
         refused = [world.post(envelope(), token=token).status_code for token in (f"{TOKEN} {OTHER}", "", "x")]
         with journal.database.read() as connection:
-            new_ms, old_ms = door.tokens_used(connection, "default")
-            noted = {one.code for one in door.since(connection, "default", 0)}
+            new_ms, old_ms = events.tokens_used(connection, "default")
+            noted = {one.code for one in events.since(connection, "default", 0)}
         runtime.close()
 
     assert statuses == [400, 400, 200, 200]
@@ -325,7 +324,7 @@ def test_readyz_says_what_every_part_says(world: World) -> None:
 def test_readyz_names_the_tasks_that_are_late(world: World) -> None:
     """The door works without them, so that it stays ready."""
     with world.journal.database.write() as connection:
-        rounds.note_result(connection, rounds.TASKS, {"fold_counts": NOW_MS, "wake_due_lanes": 2**60})
+        jobs.note_result(connection, jobs.TASKS, {"fold_counts": NOW_MS, "wake_due_lanes": 2**60})
     answer = world.client.get("/readyz")
 
     assert answer.status_code == 200

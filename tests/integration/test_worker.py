@@ -22,8 +22,8 @@ from rq import Queue
 from bridge.journal import Journal
 from bridge.journal.clock import own_clock_ms
 from bridge.model import lane_of
-from bridge.observing import Observer
-from bridge.queueing.wakeups import QUEUE, Wakeups, connect
+from bridge.telemetry import Observer
+from bridge.wakeups import QUEUE, Wakeups, connect
 from bridge.worker.sweeper import PeriodicRunner
 from tests.factories import incoming, keep, opened_journal, rows_of, states, tries_of, until
 from tests.peers import Asked, Peer, Reply

@@ -13,23 +13,21 @@ from redis.exceptions import RedisError
 from rq import Queue
 from sqlalchemy import Connection, select
 
-from bridge.asaas.redis_link import RedisLink
-from bridge.clint import ClintClient
-from bridge.delivery.circuit import Limits
-from bridge.delivery.retry import Policy
-from bridge.enrichment import Cache, Enricher
+from bridge.clint.webhook import ClintClient
 from bridge.errors import JournalError
 from bridge.http import HttpClient
 from bridge.journal import Database, Journal, revisions
 from bridge.journal.schema import lanes
 from bridge.model import lane_of
-from bridge.outbox import Outbox, Rules
-from bridge.process import ActiveMappings, Batch, Processor
-from bridge.queueing.wakeups import QUEUE, Wakeups
+from bridge.pipeline.active_mappings import ActiveMappings
+from bridge.pipeline.decide import Batch, Processor
+from bridge.pipeline.deliver import Outbox, Rules
+from bridge.pipeline.enrich import Cache, Enricher
+from bridge.pipeline.policy import CircuitLimits, RetryPolicy
+from bridge.redis_client import RedisLink
+from bridge.wakeups import QUEUE, Wakeups
 from bridge.worker import jobs
-from bridge.worker.drain import Drainer
-from bridge.worker.held import GIVE_WAY_MS, HeldLanes
-from bridge.worker.places import Places
+from bridge.worker.drain import GIVE_WAY_MS, Drainer, HeldLanes, Places
 from tests.factories import (
     LEASE_S,
     NOW_MS,
@@ -113,7 +111,7 @@ class World:
 
     def drainer(self, lanes_at_once: int = 2, processor: Any = None) -> Drainer:
         """Return a drainer of these parts."""
-        rules = Rules(Policy(10, 60, 3), Limits(3, 20, 4), 8, 3_000)
+        rules = Rules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), 8, 3_000)
         outbox = Outbox(self.journal, self.client, self.urls, rules, self.clock)
         return Drainer(self.journal, processor or self.processor(), outbox, self.wakeups, self.clock, lanes_at_once)  # type: ignore[arg-type]
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import delete, select, update
 
-from bridge.clint import Answer
+from bridge.clint.webhook import Answer
 from bridge.journal import Database, Journal, Lanes, Lease, revisions
 from bridge.journal.destinations import register
 from bridge.journal.schema import attempts, deliveries, destinations, events, lanes
 from bridge.model import DeliveryState, Outcome, lane_of
-from bridge.process import ActiveMappings
+from bridge.pipeline.active_mappings import ActiveMappings
 from tests.factories import LEASE_S, NOW_MS, Clock, envelope, incoming, payment
 from tests.model.worker import DOMAIN, LONGEST_SEND_MS, RULES, Bell, Worker
 
@@ -347,7 +347,7 @@ class LaneProtocol(RuleBasedStateMachine):
         assert Counter(row.event_key for row in rows) == Counter(
             f"{customer}-{n}" for customer in CUSTOMERS for n in range(1, self.numbers[customer] + 1)
         ), "each event becomes one delivery"
-        early = [row.event_key for row in rows if row.state != "delivered" and row.attempts < RULES.policy.attempts]
+        early = [row.event_key for row in rows if row.state != "delivered" and row.attempts < RULES.retries.attempts]
         assert early == [], f"given up before their last try: {early}"
         recorded = {row.event_key for row in rows if row.state == "delivered"}
         assert recorded <= self.delivered, f"recorded as delivered, and never sent: {recorded - self.delivered}"

@@ -10,24 +10,23 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from bridge.clint import Answer
-from bridge.delivery.circuit import Limits
-from bridge.delivery.retry import Policy
+from bridge.clint.webhook import Answer
 from bridge.errors import BridgeError
 from bridge.journal import Journal, Lease
 from bridge.model import lane_of
-from bridge.outbox import Outbox, Rules
-from bridge.process import ActiveMappings, Batch, Processor
-from bridge.queueing.wakeups import COALESCE_S
-from bridge.worker.held import HeldLanes
-from bridge.worker.places import Places
+from bridge.pipeline.active_mappings import ActiveMappings
+from bridge.pipeline.decide import Batch, Processor
+from bridge.pipeline.deliver import Outbox, Rules
+from bridge.pipeline.policy import CircuitLimits, RetryPolicy
+from bridge.wakeups import COALESCE_S
+from bridge.worker.drain import HeldLanes, Places
 
 DOMAIN = "@example.com"
 """What follows an event's id in the e-mail of its payload."""
 LONGEST_SEND_MS = 3_000
 RULES = Rules(
-    Policy(base_s=2, cap_s=8, attempts=4),
-    Limits(failures=3, wait_s=4, probe_s=4),
+    RetryPolicy(base_s=2, cap_s=8, attempts=4),
+    CircuitLimits(failures=3, wait_s=4, probe_s=4),
     in_flight=4,
     longest_send_ms=LONGEST_SEND_MS,
 )

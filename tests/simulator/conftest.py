@@ -10,7 +10,8 @@ import httpx
 import pytest
 from flask import Flask, Response, request
 
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.serve import Served
 from tests import asking

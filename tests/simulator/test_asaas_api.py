@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
-from bridge.simulator.asaas.limits import QUOTA_WINDOW_S, Limits, TooMany
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY, QUOTA_WINDOW_S, Limits, TooMany
 from bridge.simulator.serve import Served
 from tests import asking
 

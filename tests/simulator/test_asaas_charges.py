@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from bridge.simulator.asaas import AsaasSimulator
-from bridge.simulator.asaas.days import BRASILIA
-from bridge.simulator.asaas.people import is_cpf_or_cnpj, is_phone
-from bridge.simulator.asaas.refusal import Missing, Refusal
+from bridge.simulator.asaas.customers import is_cpf_or_cnpj, is_phone
+from bridge.simulator.asaas.rules import BRASILIA, Missing, Refusal
 
 CARD: dict[str, Any] = {"creditCard": {"number": "5162306219378829"}}
 TUESDAY = datetime(2026, 7, 14, 12, 0, tzinfo=BRASILIA)

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.simulator.asaas import AsaasSimulator
-from bridge.simulator.asaas.days import card_credit, next_due
-from bridge.simulator.asaas.refusal import Missing, Refusal
+from bridge.simulator.asaas.rules import Missing, Refusal, card_credit, next_due
 from tests.simulator.test_asaas_charges import CARD, TUESDAY, told
 
 

@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from bridge.simulator.asaas import AsaasSimulator
-from bridge.simulator.asaas.events import envelope
-from bridge.simulator.asaas.sender import MOST_FAILURES, WAIT_BEFORE_TRY_S, Try, WebhookQueue, sending_client
+from bridge.simulator.asaas.sender import MOST_FAILURES, WAIT_BEFORE_TRY_S, Try, WebhookQueue, envelope, sending_client
 from tests.simulator.conftest import QUICK, Inbox
 
 TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"

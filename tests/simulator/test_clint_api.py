@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.simulator.clint import DEFAULT_TOKEN, INTEGRATIONS, ClintSimulator
+from bridge.simulator.clint import ClintSimulator
+from bridge.simulator.clint.account import DEFAULT_TOKEN, INTEGRATIONS
 
 
 @pytest.fixture

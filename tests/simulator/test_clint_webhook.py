@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
+from bridge.simulator.clint import ClintSimulator
+from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.clint.crm import local_phone
 from bridge.simulator.clint.receiver import Integration, guess
 

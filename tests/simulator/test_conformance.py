@@ -11,13 +11,15 @@ import pytest
 from flask import request
 
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.governor import Governor
-from bridge.asaas.redis_link import RedisLink
+from bridge.asaas.limiter import Governor
 from bridge.asaas.webhooks import Webhooks
 from bridge.http import HttpClient
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
-from bridge.simulator.asaas.events import NAMES
-from bridge.simulator.clint import DEFAULT_TOKEN, INTEGRATIONS, ClintSimulator
+from bridge.redis_client import RedisLink
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
+from bridge.simulator.asaas.sender import NAMES
+from bridge.simulator.clint import ClintSimulator
+from bridge.simulator.clint.account import DEFAULT_TOKEN, INTEGRATIONS
 from bridge.simulator.serve import Served
 from tests.simulator.recordings import DATA, recorded
 

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 
 from bridge.simulator.asaas import AsaasSimulator
-from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
+from bridge.simulator.clint import ClintSimulator
+from bridge.simulator.clint.account import INTEGRATIONS
 from tests import asking
 from tests.bench.bulk import bulk_customers
 from tests.simulator.conftest import Inbox

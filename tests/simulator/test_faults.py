@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from bridge.simulator.asaas import AsaasSimulator
-from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
+from bridge.simulator.clint import ClintSimulator
+from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.faults import FLOOD_BYTES, Faults
 from bridge.simulator.serve import drop_connection
 

@@ -6,7 +6,8 @@ import httpx
 
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.sender import MOST_FAILURES
-from bridge.simulator.clint import INTEGRATIONS, ClintSimulator
+from bridge.simulator.clint import ClintSimulator
+from bridge.simulator.clint.account import INTEGRATIONS
 from tests import asking
 from tests.simulator.conftest import Inbox
 from tests.simulator.test_asaas_sender import until

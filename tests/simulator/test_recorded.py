@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from bridge.simulator.asaas import AsaasSimulator
-from bridge.simulator.asaas.money import net_value
+from bridge.simulator.asaas.rules import net_value
 from tests.simulator.recordings import recorded
 
 CARD = {"number": "4444444444444444", "holderName": "CLIENTE TESTE"}

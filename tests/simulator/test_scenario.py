@@ -6,7 +6,8 @@ import json
 
 import httpx
 
-from bridge.simulator.asaas import DEFAULT_KEY, AsaasSimulator
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.scenario import NEW, OVERDUE, PAID, REFUNDED, ExpectedDeal, play
 

@@ -24,9 +24,9 @@ from tests.acceptance.deployment import ROOT, Child
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
-        *("alembic.command", "psycopg", "rq", "bridge.cli.entry", "bridge.cli.processes", "bridge.cli.database"),
-        *("bridge.cli.backfill", "bridge.cli.deliveries", "bridge.cli.events", "bridge.runtime", "bridge.recovery"),
-        *("bridge.web.app", "bridge.web.server", "bridge.worker.beside", "bridge.worker.drain"),
+        *("alembic.command", "psycopg", "rq", "bridge.cli.main", "bridge.cli.processes", "bridge.cli.database"),
+        *("bridge.cli.reconcile", "bridge.cli.deliveries", "bridge.cli.events", "bridge.runtime", "bridge.operations"),
+        *("bridge.web.app", "bridge.web.server", "bridge.worker.sweeper", "bridge.worker.drain"),
         *("bridge.worker.rq_worker", "bridge.worker.sweeper"),
         *("bridge.simulator.asaas", "bridge.simulator.clint", "bridge.simulator.serve"),
     ]

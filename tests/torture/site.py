@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 
 from bridge.journal.database import Database
 from bridge.journal.schema import attempts
-from bridge.simulator.asaas import DEFAULT_KEY
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from tests import asking
 from tests.acceptance import story
 from tests.acceptance.deployment import Child, Deployment, until

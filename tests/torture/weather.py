@@ -18,8 +18,8 @@ from typing import Any
 import psycopg
 from redis import Redis
 
-from bridge.simulator.asaas import DEFAULT_KEY
-from bridge.simulator.clint import INTEGRATIONS
+from bridge.simulator.asaas.account import DEFAULT_KEY
+from bridge.simulator.clint.account import INTEGRATIONS
 from tests import asking
 from tests.acceptance.deployment import until
 from tests.torture import disk

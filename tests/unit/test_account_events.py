@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bridge.asaas.webhook import parse_event
+from bridge.asaas.incoming import parse_event
 from bridge.journal.events import KeptEvent
 from bridge.journal.notices import Mended, Notice
-from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.catalogue import EVENTS
 from bridge.model import NoticeLevel
-from bridge.process.account_events import RULES, notices_of
+from bridge.pipeline.account_events import RULES, notices_of
 
 DATA = Path(__file__).parents[1] / "data" / "asaas"
 KEY = json.loads((DATA / "webhook_access_token_created.sandbox.2026-08.json").read_text())

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.settings.networks import OF_ASAAS, networks, proxies
-from bridge.web.callers import Callers
+from bridge.settings import OF_ASAAS, networks, proxies
+from bridge.web.door import Callers
 
 ASAAS, STRANGER, PROXY, EDGE = OF_ASAAS[0], "203.0.113.9", "10.0.0.2", "198.51.100.7"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.asaas.webhook_rules import problems
+from bridge.asaas.webhooks import problems
 from bridge.mapping import Known, Mapping, read_mapping
+from bridge.operations import doctor
+from bridge.operations.doctor import State
 from bridge.settings import Account, Settings
-from bridge.workbench import checks
-from bridge.workbench.checks import State
 
 TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"
 CLINT = "https://functions-api.clint.digital/endpoints/integration/webhook/5b0c1b6e-1111-4222-8333-444455556666"
@@ -42,7 +42,7 @@ def mapping(more: str = "") -> Mapping:
 )
 def test_a_key_must_fit_the_api(key: str, url: str, state: State, words: str) -> None:
     """The prefix says where a key belongs; the key itself is never shown."""
-    check = checks.key(Account("matriz", api_key=key), url, [mapping("account: matriz")])
+    check = doctor.key(Account("matriz", api_key=key), url, [mapping("account: matriz")])
 
     assert (check.name, check.state) == ("ASAAS_API_KEY_MATRIZ", state)
     assert words in check.value
@@ -53,7 +53,7 @@ def test_a_key_must_fit_the_api(key: str, url: str, state: State, words: str) ->
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "all_proxy", "NO_PROXY"])
 def test_a_proxy_of_the_environment_is_said_to_be_ignored(name: str) -> None:
     """Nothing would come through where the machine has no other way out."""
-    found = list(checks.proxies({name: "http://user:secret@proxy.example:3128"}))
+    found = list(doctor.proxies({name: "http://user:secret@proxy.example:3128"}))
 
     assert [check.code for check in found] == ([] if name == "NO_PROXY" else ["proxy.ignored"])
     assert all("secret" not in check.value + check.mend for check in found)
@@ -65,20 +65,20 @@ def test_a_proxy_of_the_environment_is_said_to_be_ignored(name: str) -> None:
 )
 def test_an_old_redis_is_noted(version: str, code: str) -> None:
     """It works, so that it is no warning."""
-    check = checks.redis(version)
+    check = doctor.redis(version)
 
     assert (check.value, check.state, check.code, bool(check.mend)) == (version, State.FINE, code, bool(code))
 
 
 def test_a_key_that_no_mapping_needs_may_be_missing() -> None:
     """Then only the set-up and the watch are lost."""
-    assert checks.key(Account("default"), "", [mapping("enabled: false")]).state is State.WARNING
+    assert doctor.key(Account("default"), "", [mapping("enabled: false")]).state is State.WARNING
 
 
 @pytest.mark.parametrize(("token", "state"), [("", State.WRONG), ("short", State.WARNING), (TOKEN, State.FINE)])
 def test_a_token_must_be_there_and_should_meet_the_rules(token: str, state: State) -> None:
     """An account may have an older, shorter one, so that is a warning."""
-    check = checks.token(Account("default", webhook_token=token))
+    check = doctor.token(Account("default", webhook_token=token))
 
     assert check.state is state
     assert not token or token not in check.value
@@ -95,7 +95,7 @@ def test_a_token_must_be_there_and_should_meet_the_rules(token: str, state: Stat
 )
 def test_a_destination_should_look_like_clints(url: str, state: State) -> None:
     """A URL of another form may work; plain http and none at all do not."""
-    (check,) = checks.destinations(Settings.from_env({"CLINT_WEBHOOK_URL": url}), [mapping()])
+    (check,) = doctor.destinations(Settings.from_env({"CLINT_WEBHOOK_URL": url}), [mapping()])
 
     assert (check.name, check.state) == ("CLINT_WEBHOOK_URL", state)
     assert not url or url not in check.value + check.mend
@@ -104,7 +104,7 @@ def test_a_destination_should_look_like_clints(url: str, state: State) -> None:
 def test_a_destination_that_a_mapping_names_must_be_set() -> None:
     """One that only a disabled mapping names need not be."""
     settings = Settings.from_env({"CLINT_WEBHOOK_URL": CLINT})
-    found = checks.destinations(settings, [mapping("send_to: vencidas"), mapping("enabled: false\nsend_to: x")])
+    found = doctor.destinations(settings, [mapping("send_to: vencidas"), mapping("enabled: false\nsend_to: x")])
 
     assert [(check.name, check.state.value) for check in found] == [
         ("CLINT_WEBHOOK_URL", "fine"),
@@ -116,9 +116,9 @@ def test_mappings_must_be_sound_and_one_enabled() -> None:
     """An error in a file is wrong even where an older revision still runs."""
     bad = read_mapping("events: [NOPE]\n", "x", Known(None, None))
 
-    assert checks.mapping_files([], [mapping()]).value == "paga"
-    assert checks.mapping_files([], [mapping("enabled: false")]).state is State.WRONG
-    assert checks.mapping_files([bad], [mapping()]).mend == "run: bridge mappings lint"
+    assert doctor.mapping_files([], [mapping()]).value == "paga"
+    assert doctor.mapping_files([], [mapping("enabled: false")]).state is State.WRONG
+    assert doctor.mapping_files([bad], [mapping()]).mend == "run: bridge mappings lint"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_mappings_must_be_sound_and_one_enabled() -> None:
 )
 def test_the_clock_is_held_against_asaas(answered_at: str, state: State, words: str) -> None:
     """Half a minute is a warning, five minutes are wrong."""
-    check = checks.clock(answered_at, 1795348800.0)
+    check = doctor.clock(answered_at, 1795348800.0)
 
     assert check.state is state
     assert words in check.value
@@ -142,7 +142,7 @@ def test_the_clock_is_held_against_asaas(answered_at: str, state: State, words: 
 @pytest.mark.parametrize(("used", "state"), [(0, State.FINE), (20_000, State.WARNING), (24_500, State.WRONG)])
 def test_the_quota_is_watched(used: int, state: State) -> None:
     """From four fifths on."""
-    assert checks.quota("default", used, 25_000).state is state
+    assert doctor.quota("default", used, 25_000).state is state
 
 
 @pytest.mark.parametrize(
@@ -150,14 +150,14 @@ def test_the_quota_is_watched(used: int, state: State) -> None:
 )
 def test_the_disk_must_have_room(free: int, state: State) -> None:
     """A full disk keeps no event."""
-    assert checks.disk("data", free).state is state
+    assert doctor.disk("data", free).state is state
 
 
 def test_a_webhook_without_problems_is_shown_by_its_address() -> None:
     """Each problem is a line of its own, with its own verdict."""
-    found = checks.webhook("default", [], problems([], {"PAYMENT_RECEIVED"}, "default"))
+    found = doctor.webhook("default", [], problems([], {"PAYMENT_RECEIVED"}, "default"))
 
-    assert checks.webhook("default", ["https://b.example"], [])[0].value == "https://b.example"
+    assert doctor.webhook("default", ["https://b.example"], [])[0].value == "https://b.example"
     assert [(check.state, "register" in check.mend) for check in found] == [(State.WRONG, True)]
 
 
@@ -174,7 +174,7 @@ def test_a_webhook_without_problems_is_shown_by_its_address() -> None:
 )
 def test_the_door_must_know_the_token(status: int | None, state: State, words: str) -> None:
     """400 to a body that is no event is the one right answer."""
-    check = checks.door("door", status)
+    check = doctor.door_check("door", status)
 
     assert check.state is state
     assert words in check.value

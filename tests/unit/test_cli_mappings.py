@@ -11,8 +11,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from bridge.cli.main import Invocation, Root
 from bridge.cli.mappings import mappings
-from bridge.cli.root import Invocation, Root
 
 SHIPPED = Path(__file__).parents[2] / "mappings"
 GOOD = """\

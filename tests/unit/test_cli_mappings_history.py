@@ -10,7 +10,7 @@ import pytest
 
 from bridge.journal import revisions
 from bridge.mapping import Known
-from bridge.process import MappingFiles
+from bridge.pipeline.active_mappings import MappingFiles
 from tests.commands import Commands
 from tests.factories import NOW_MS, Clock
 

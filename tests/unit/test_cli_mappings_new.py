@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from bridge.mapping import Known, read_file
-from bridge.mapping.asaas_events import EVENTS
-from bridge.mapping.menu import OFFERS, Offer
-from bridge.mapping_cases import parts_of, run
-from bridge.mapping_cases.draft import Choices, draft
+from bridge.mapping.catalogue import EVENTS
+from bridge.mapping.drafts import OFFERS, Choices, Offer, draft
+from bridge.mapping.testing import parts_of, run
 from tests.commands import Commands
 
 

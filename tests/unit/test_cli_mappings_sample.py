@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.mapping import Known, read_directory
-from bridge.mapping_cases import run
+from bridge.mapping.testing import run
 from tests.commands import ROOT, Commands
 from tests.factories import incoming, keep
 from tests.peers import Peer, Reply

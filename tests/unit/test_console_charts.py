@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.journal.rollups import Sum
+from bridge.journal.statistics import Sum
 from bridge.web.console import charts
 from bridge.web.console.charts import HEIGHT, WIDTH
 

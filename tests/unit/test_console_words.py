@@ -12,19 +12,18 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.asaas.charges import BILLING_TYPES
-from bridge.delivery.circuit import Circuit
 from bridge.errors import BridgeError
 from bridge.journal import audit
 from bridge.model import DeliveryState, NoticeLevel, Origin, Outcome, ReadBack, Waiting
-from bridge.recovery.comparison import Verdict
-from bridge.recovery.many import Decision
-from bridge.recovery.preview import Unheard
-from bridge.recovery.walk import FIELDS
+from bridge.operations.actions import Decision
+from bridge.operations.doctor import State as CheckState
+from bridge.operations.explain import Unheard
+from bridge.operations.reconcile import FIELDS, Verdict
+from bridge.pipeline.policy import Circuit
 from bridge.web.console.access import Role
 from bridge.web.console.events import STATES
 from bridge.web.console.jobs import HOME
 from bridge.web.console.words import FILES, LANGUAGES, Words, table
-from bridge.workbench.checks import State as CheckState
 from tests.unit.test_dead_letter import tree
 
 WEB = FILES.parent

@@ -30,14 +30,14 @@ def measured(lines: int, reached: int, branches: int = 0, taken: int = 0) -> dic
 @pytest.mark.parametrize(
     ("path", "floor"),
     [
-        ("bridge/ingress.py", 95),
-        ("bridge/process/active.py", 95),
-        ("bridge/mapping/read.py", 95),
+        ("bridge/pipeline/intake.py", 95),
+        ("bridge/pipeline/active_mappings.py", 95),
+        ("bridge/mapping/parser.py", 95),
         ("bridge/mapping/deep/er.py", 95),
-        ("bridge/delivery/retry.py", 95),
+        ("bridge/pipeline/policy.py", 95),
         ("bridge/mapping_cases.py", 90),
         ("bridge/web/app.py", 90),
-        ("bridge/simulator/clint/app.py", 90),
+        ("bridge/simulator/clint/__init__.py", 90),
     ],
 )
 def test_the_core_has_the_higher_floor(path: str, floor: int) -> None:

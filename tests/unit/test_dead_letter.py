@@ -10,12 +10,21 @@ from pathlib import Path
 import pytest
 
 import bridge
-from bridge.delivery import dead_letter
+from bridge import reasons
 from bridge.errors import AsaasRejected, BridgeError, EnrichmentWaits, MappingRefused, StageError
-from bridge.filtering import REASONS
+from bridge.mapping.evaluate import REASONS
 
 CODE = re.compile(r"(deal|filter|transform|stage|asaas|clint|attempt|delivery|destination|event|bridge)\.[a-z_]*[a-z]")
-WRITERS = ("outbox", "filtering.py", "transform.py", "process", "delivery", "clint", "journal", "recovery")
+WRITERS = (
+    "pipeline",
+    "mapping/evaluate.py",
+    "clint",
+    "journal",
+    "operations/actions.py",
+    "operations/backfill.py",
+    "operations/proof.py",
+    "operations/reconcile.py",
+)
 """What decides or writes a delivery's, an attempt's or a held event's code."""
 
 
@@ -50,7 +59,7 @@ def written_codes() -> set[str]:
     package = Path(bridge.__file__).parent
     paths = [path for name in WRITERS for path in (package / name, *package.glob(f"{name}/**/*.py"))]
     # What a diagnosis or a notice names is explained where it is named, and stands in no delivery.
-    elsewhere = {"dead.py", "dead_letter.py", "diagnosis.py", "read_back.py"}
+    elsewhere = {"queries.py"}
     sources = [path.read_text() for path in paths if path.is_file() and path.name not in elsewhere]
     return {code for source in sources for code in codes_in(source)}
 
@@ -69,7 +78,7 @@ def test_every_code_in_the_source_is_explained() -> None:
     errors = {cls.code for kind in kinds for cls in tree(kind)} - {StageError.code, EnrichmentWaits.code}
     written = written_codes() | errors | set(REASONS)
 
-    assert set(dead_letter.EXPLANATIONS) == written
+    assert set(reasons.EXPLANATIONS) == written
 
 
 def test_the_search_finds_a_planted_code() -> None:
@@ -92,7 +101,7 @@ def test_the_search_finds_a_planted_code() -> None:
 )
 def test_codes_of_answers_are_explained(code: str, means: str, todo: str) -> None:
     """Every HTTP status has a meaning, and where a person must act, what to do."""
-    said = dead_letter.explain(code)
+    said = reasons.explain(code)
 
     assert said is not None
     assert means in said.means
@@ -102,12 +111,12 @@ def test_codes_of_answers_are_explained(code: str, means: str, todo: str) -> Non
 @pytest.mark.parametrize("code", [None, "nobody.knows", "clint.http_50"])
 def test_an_unknown_code_is_not_explained(code: str | None) -> None:
     """An old journal may hold a code that this version does not know."""
-    assert dead_letter.explain(code) is None
+    assert reasons.explain(code) is None
 
 
 def test_the_catalogue_speaks_both_languages() -> None:
     """Every code has its meaning in English and Portuguese, and in both a cause and a mend or in neither."""
-    for code, said in dead_letter.catalogue().items():
+    for code, said in reasons.catalogue().items():
         assert set(said) == {"en", "pt"}, code
         assert bool(said["en"].cause) == bool(said["pt"].cause), code
         assert bool(said["en"].todo) == bool(said["pt"].todo), code
@@ -115,7 +124,7 @@ def test_the_catalogue_speaks_both_languages() -> None:
 
 def test_sentences_are_in_the_house_style() -> None:
     """Lower case, no full stop, nothing empty but what needs no action."""
-    for code, languages in dead_letter.catalogue().items():
+    for code, languages in reasons.catalogue().items():
         for said in languages.values():
             assert said.means, code
             for text in said[:3]:

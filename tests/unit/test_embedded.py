@@ -14,14 +14,14 @@ import pytest
 import redis as redis_client
 from rq import Queue, SimpleWorker
 
+from bridge.embedded_redis import EmbeddedRedis, find_server, version_of
 from bridge.errors import RedisMissing, RedisNotStarted
-from bridge.queueing.embedded import EmbeddedRedis, find_server, version_of
 
 # A parent that starts a Redis, says its process number and waits to be killed.
 PARENT = """
 import sys, time
 from pathlib import Path
-from bridge.queueing.embedded import EmbeddedRedis
+from bridge.embedded_redis import EmbeddedRedis
 server = EmbeddedRedis(Path(sys.argv[1]))
 server.start()
 print(server.pid, flush=True)

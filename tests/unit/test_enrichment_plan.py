@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.enrichment.plan import led_to, plan
+from bridge.pipeline.enrich import led_to, plan
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from bridge.errors import FilterFailed
-from bridge.filtering import REASONS, decide, once_key
 from bridge.mapping import Known, Mapping, read_mapping
 from bridge.mapping.context import build_context
+from bridge.mapping.evaluate import REASONS, decide, once_key
 from bridge.mapping.operators import OPERATORS
 
 TABLES = Path(__file__).parents[1] / "compliance" / "filters"

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trustme
 
-from bridge.clint import Answer, ClintClient
+from bridge.clint.webhook import Answer, ClintClient
 from bridge.http import HttpClient, NameNotResolved, PrivateAddress, TooLarge
 from bridge.model import Outcome
 from tests.factories import until

@@ -42,7 +42,7 @@ def lines(stream: io.StringIO) -> Lines:
 
 def test_records_that_are_written_together_are_one_piece(stream: io.StringIO, lines: Lines) -> None:
     """They come in their order when the block is left, also by an error; another thread's are not held back."""
-    log = logs.logger("bridge.outbox")
+    log = logs.logger("bridge.pipeline.deliver")
 
     def fail() -> None:
         with logs.together():
@@ -66,7 +66,7 @@ def test_records_that_are_written_together_are_one_piece(stream: io.StringIO, li
 
 def test_a_record_is_one_json_line(lines: Lines) -> None:
     """Time, level, action and logger come first, then the fields as they were given."""
-    logs.logger("bridge.delivery").info("delivery.attempted", delivery_id=7, outcome="retry", due=None)
+    logs.logger("bridge.pipeline.policy").info("delivery.attempted", delivery_id=7, outcome="retry", due=None)
     (record,) = lines()
 
     assert list(record) == ["at", "level", "action", "logger", "delivery_id", "outcome", "due"]
@@ -75,7 +75,7 @@ def test_a_record_is_one_json_line(lines: Lines) -> None:
         "at": "",
         "level": "info",
         "action": "delivery.attempted",
-        "logger": "bridge.delivery",
+        "logger": "bridge.pipeline.policy",
         "delivery_id": 7,
         "outcome": "retry",
         "due": None,
@@ -197,7 +197,7 @@ def test_standard_output_is_the_default(capsys: pytest.CaptureFixture[str], stre
 
 def test_a_record_is_cheap(stream: io.StringIO, lines: Lines) -> None:
     """A record of the hot path takes less than half a millisecond, on a slow machine too."""
-    log = logs.logger("bridge.delivery")
+    log = logs.logger("bridge.pipeline.policy")
     seconds = timeit.timeit(
         lambda: log.info(
             "delivery.attempted", delivery_id=7, event_key="evt_05b708f961d739ea&368604920", outcome="retry"

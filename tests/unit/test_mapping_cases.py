@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.mapping import Known, read_mapping
-from bridge.mapping_cases import CaseResult, run
+from bridge.mapping.testing import CaseResult, run
 
 SAMPLE = {
     "id": "evt_x&1",

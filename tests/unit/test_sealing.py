@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.crypto import Keyring, new_key
 from bridge.errors import SealBroken
-from bridge.sealing import Keyring, new_key
 
 OLD, NEW = new_key(), new_key()
 PLAIN = Keyring()

@@ -9,7 +9,7 @@ import pytest
 from bridge.errors import ExpressionFailed, NoContact, RequiredMissing
 from bridge.mapping import Known, Mapping, read_mapping
 from bridge.mapping.context import build_context
-from bridge.transform import build, destination, explain
+from bridge.mapping.evaluate import build, destination, explain
 
 
 def mapping_with(fields: str) -> Mapping:

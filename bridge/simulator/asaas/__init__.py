@@ -14,7 +14,34 @@ not seen on the sandbox and the body of 429; a missing User-Agent is a 400; a 40
 Unlike the sandbox it delivers to localhost, sends no e-mail, and never advances its clock by itself.
 """
 
-from .account import DEFAULT_KEY, AsaasAccount
-from .simulator import AsaasSimulator
+from __future__ import annotations
 
-__all__ = ["DEFAULT_KEY", "AsaasAccount", "AsaasSimulator"]
+from functools import cached_property
+
+from flask import Flask
+
+from bridge.simulator.asaas.account import AsaasAccount
+from bridge.simulator.asaas.api import api_blueprint
+from bridge.simulator.asaas.pages import control_blueprint, page_blueprint
+from bridge.simulator.faults import install
+
+
+def build_app(asaas: AsaasAccount) -> Flask:
+    """Put the parts together."""
+    app = Flask("simulated-asaas", template_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # flask's default provider has it; keys keep Asaas's order
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    install(app, asaas.faults, ("/v3",))
+    app.register_blueprint(api_blueprint(asaas))
+    app.register_blueprint(control_blueprint(asaas))
+    app.register_blueprint(page_blueprint(asaas))
+    return app
+
+
+class AsaasSimulator(AsaasAccount):
+    """An account of Asaas whose `app` has its API, its knobs and its page."""
+
+    @cached_property
+    def app(self) -> Flask:
+        """Give the application to serve."""
+        return build_app(self)

@@ -9,9 +9,8 @@ from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from .account import AsaasAccount
-from .lists import page
-from .refusal import Missing, Refusal
+from bridge.simulator.asaas.account import AsaasAccount
+from bridge.simulator.asaas.rules import Missing, Refusal, page
 
 Answer = dict[str, Any]
 

@@ -12,7 +12,37 @@ keys become fields of the deal when the integration has no mapping of its own. C
 published. What it really answers, how fast and how large, is unconfirmed.
 """
 
-from .account import DEFAULT_TOKEN, INTEGRATIONS, ClintAccount
-from .simulator import ClintSimulator
+from __future__ import annotations
 
-__all__ = ["DEFAULT_TOKEN", "INTEGRATIONS", "ClintAccount", "ClintSimulator"]
+from functools import cached_property
+
+from flask import Flask
+
+from bridge.simulator.clint.account import ClintAccount
+from bridge.simulator.clint.api import api_blueprint
+from bridge.simulator.clint.pages import control_blueprint, page_blueprint
+from bridge.simulator.clint.receiver import PATH
+from bridge.simulator.faults import install
+
+
+def build_app(clint: ClintAccount) -> Flask:
+    """Put the parts together."""
+    app = Flask("simulated-clint", template_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # flask's default provider has it
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    clint.receiver.install(app)  # first, so that a request that a fault answers is in the history too
+    install(app, clint.faults, (PATH, "/v1"))
+    app.register_blueprint(clint.receiver.blueprint())
+    app.register_blueprint(api_blueprint(clint.crm, clint.tokens))
+    app.register_blueprint(control_blueprint(clint))
+    app.register_blueprint(page_blueprint(clint))
+    return app
+
+
+class ClintSimulator(ClintAccount):
+    """An account of Clint whose `app` has its webhooks, its API, its knobs and its page."""
+
+    @cached_property
+    def app(self) -> Flask:
+        """Give the application to serve."""
+        return build_app(self)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..faults import Faults
-from .api import deal_body
-from .crm import STATUSES, Crm, Deal, Origin
-from .history import Entry, History
-from .receiver import MODES, PATH, Integration, Receiver
+from bridge.simulator.clint.api import deal_body
+from bridge.simulator.clint.crm import STATUSES, Crm, Deal, Entry, History, Origin
+from bridge.simulator.clint.receiver import MODES, PATH, Integration, Receiver
+from bridge.simulator.faults import Faults
 
 DEFAULT_TOKEN = "clint-simulator-token"  # noqa: S105 - opens nothing but the simulator
 DEFAULT_ORIGIN = "Vendas"

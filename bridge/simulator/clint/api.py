@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, request
 
-from .crm import BRAZIL, Contact, Crm, Deal, Origin, local_phone
+from bridge.simulator.clint.crm import BRAZIL, Contact, Crm, Deal, Origin, local_phone
 
 DEFAULT_LIMIT = 200
 MOST = 1000

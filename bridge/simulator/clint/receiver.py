@@ -12,8 +12,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
 
-from .crm import Crm, Deal
-from .history import Entry, History
+from bridge.simulator.clint.crm import Crm, Deal, Entry, History
 
 PATH = "/endpoints/integration/webhook/"
 MODES = frozenset({"create", "update", "create_or_update"})

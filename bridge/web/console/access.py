@@ -9,22 +9,93 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
+from hmac import compare_digest
 from typing import cast
+from urllib.parse import urlsplit
 
-from flask import current_app, g, redirect, request, session, url_for
+from flask import Flask, Request, Response, current_app, g, redirect, request, session, url_for
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from bridge.errors import ConsoleClosed, NotSignedIn, ReadOnly
+from bridge.errors import ConsoleClosed, FormRefused, NotSignedIn, ReadOnly
 from bridge.journal import audit
 from bridge.journal.audit import Actor
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.web.callers import Callers
-from bridge.web.console.sessions import LASTS, SAFE, check_form
+from bridge.web.door import FOR_PROGRAMS, Callers
+
+LASTS = timedelta(hours=12)
+"""From signing in to having to sign in again, however busy the pages are."""
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+FIELD = "csrf_token"
+HEADER = "X-CSRF-Token"
+
+PROGRAMS = ("/webhooks/", "/healthz", "/readyz", "/metrics", "/openapi.json")
+"""Addresses that only programs ask; they get JSON whatever they say they take, and no session."""
+
+
+class _Sessions(SecureCookieSessionInterface):
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Return the browser's session; a program has none, and at the door reading one took a tenth of the time."""
+        return None if request.path.startswith(PROGRAMS) else super().open_session(app, request)
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Return whether the browser may send the cookie over https only."""
+        return over_https(app.config["BRIDGE_PUBLIC_URL"])
+
+
+def settle(app: Flask, secret_key: str, public_url: str) -> None:
+    """Say how the application keeps sessions."""
+    app.config.update(
+        SECRET_KEY=secret_key,
+        SESSION_COOKIE_NAME="bridge_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",  # Strict would sign out whoever follows a link from a message
+        PERMANENT_SESSION_LIFETIME=LASTS,
+        SESSION_REFRESH_EACH_REQUEST=False,  # pages that fetch themselves anew would keep it for ever
+        BRIDGE_PUBLIC_URL=public_url,
+    )
+    app.session_interface = _Sessions()
+
+
+def over_https(public_url: str) -> bool:
+    """Return whether the browser speaks https, also with a proxy in between.
+
+    The header can be made up, but who makes it up only keeps the own browser from sending the cookie in clear.
+    """
+    public = urlsplit(public_url)
+    return (
+        request.is_secure
+        or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+        or (public.scheme == "https" and request.host == public.netloc)
+    )
+
+
+def form_token() -> str:
+    """Return the token that every form of this session carries."""
+    if "csrf" not in session:
+        session.permanent = True
+        session["csrf"] = secrets.token_urlsafe(24)
+    return str(session["csrf"])
+
+
+def check_form() -> None:
+    """Raise FormRefused unless this change was asked for by a form of this session."""
+    if request.method in SAFE:
+        return
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
+        raise FormRefused("the form came from another site")
+    given = request.headers.get(HEADER) or request.form.get(FIELD, "")
+    if not compare_digest(str(session.get("csrf", "")).encode(), given.encode()) or not given:
+        raise FormRefused(mend="load the page again and repeat it")
+
 
 FOR_STRANGERS = frozenset(
     {"console.signin.form", "console.signin.enter", "console.signin.appearance", "console.signin.language"}
@@ -196,3 +267,47 @@ def here_only(target: str) -> str:
     """Return a path of this site to go on to: what was asked for, or the first page."""
     inside = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     return target if inside else "/"
+
+
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "font-src": "'self'",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+
+
+def style_nonce() -> str:
+    """Return a nonce for this page's own style elements: an editor must write some, and no page else may."""
+    if "style_nonce" not in g:
+        g.style_nonce = secrets.token_urlsafe(16)
+    return str(g.style_nonce)
+
+
+def secure(response: Response) -> Response:
+    """Add the headers to an answer."""
+    if request.path.startswith(PROGRAMS):
+        for name, value in FOR_PROGRAMS.items():
+            response.headers.setdefault(name, value)
+        return response
+    styles = f" 'nonce-{g.style_nonce}'" if "style_nonce" in g else ""
+    policy = {**POLICY, "style-src": POLICY["style-src"] + styles}
+    response.headers["Content-Security-Policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    response.headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
+    if over_https(current_app.config["BRIDGE_PUBLIC_URL"]):
+        response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    if request.endpoint == "console.static":
+        # The address holds a digest of the file, so that a new version has a new address.
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if "v" in request.args else "no-cache"
+    else:
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response

@@ -7,17 +7,16 @@ from dataclasses import replace
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from bridge import recovery
-from bridge.delivery.dead_letter import reason
 from bridge.errors import ConsoleBusy, NoAnswerYet
-from bridge.journal import browsing, dead, destinations, notices
-from bridge.journal.browsing import Wanted
-from bridge.journal.dead import Chosen, Group
-from bridge.recovery.many import Decision, Progress, go_on
-from bridge.recovery.preview import Preview, preview
-from bridge.web.console import frame
+from bridge.journal import destinations, notices, queries
+from bridge.journal.queries import Chosen, Group, Wanted
+from bridge.operations import actions
+from bridge.operations.actions import Decision, Progress, go_on
+from bridge.operations.explain import Preview, preview
+from bridge.reasons import reason
+from bridge.web.console import layout
 from bridge.web.console.events import lines
-from bridge.web.console.work import outside
+from bridge.web.console.jobs import outside
 
 attention = Blueprint("attention", __name__)
 
@@ -28,25 +27,25 @@ PREVIEWED = 3
 @attention.get("/attention")
 def index() -> ResponseReturnValue:
     """Show everything that waits for a person, with the likely cause and the mend."""
-    language = frame.words().language
-    with frame.runtime().journal.database.read() as connection:
-        groups = dead.groups(connection)
-        holds = dead.held(connection)
-        told = frame.open_notices(connection)
+    language = layout.words().language
+    with layout.runtime().journal.database.read() as connection:
+        groups = queries.groups(connection)
+        holds = queries.held(connection)
+        told = layout.open_notices(connection)
         paused = [one for one in destinations.load(connection).values() if one.paused_ms is not None]
     listening = _listening()
-    return frame.page(
+    return layout.page(
         "attention.html",
         groups=[(group, reason(group.code, language), _possible(group, listening)) for group in groups],
         holds=[(hold, reason(hold.code, language)) for hold in holds],
         notices=told,
         paused=paused,
-        broken=frame.broken_files(),
+        broken=layout.broken_files(),
     )
 
 
 def _listening() -> frozenset[str]:
-    return frozenset(item.mapping.name for item in frame.runtime().mappings.current() if item.mapping.enabled)
+    return frozenset(item.mapping.name for item in layout.runtime().mappings.current() if item.mapping.enabled)
 
 
 def _possible(group: Group, listening: frozenset[str]) -> list[Decision]:
@@ -71,20 +70,20 @@ def _chosen(decision: Decision) -> Chosen:
 
 def _decision() -> Decision:
     asked = request.values.get("decision", "")
-    return frame.found(Decision(asked) if asked in set(Decision) else None)  # type: ignore[no-any-return]
+    return layout.found(Decision(asked) if asked in set(Decision) else None)  # type: ignore[no-any-return]
 
 
 @attention.get("/attention/confirm")
 def confirm() -> ResponseReturnValue:
     """Say how many a decision is about, show some, and for a replay what would be sent otherwise than before."""
     decision = _decision()
-    chosen = replace(_chosen(decision), until_ms=frame.now_ms())
-    runtime = frame.runtime()
+    chosen = replace(_chosen(decision), until_ms=layout.now_ms())
+    runtime = layout.runtime()
     with runtime.journal.database.read() as connection:
-        total = dead.count(connection, chosen)
-        some = dead.some(connection, chosen, 0, SAMPLE)
-        rows = [row for one in some for row in browsing.browse(connection, Wanted(text=str(one.event_id)), 1)]
-        sample = lines(connection, rows, frame.words().language)
+        total = queries.count(connection, chosen)
+        some = queries.some(connection, chosen, 0, SAMPLE)
+        rows = [row for one in some for row in queries.browse(connection, Wanted(text=str(one.event_id)), 1)]
+        sample = lines(connection, rows, layout.words().language)
     previews: list[Preview] = []
     if decision is Decision.REPLAY and some:
         ids = sorted({one.event_id for one in some[:PREVIEWED]})
@@ -103,25 +102,25 @@ def confirm() -> ResponseReturnValue:
             )
         except (ConsoleBusy, NoAnswerYet) as error:
             previews = [Preview(ids[0], "", problem=str(error))]
-    return frame.page(
+    return layout.page(
         "attention_confirm.html",
         decision=decision,
         chosen=chosen,
         total=total,
         sample=sample,
         previews=previews,
-        said=reason(chosen.code, frame.words().language),
+        said=reason(chosen.code, layout.words().language),
     )
 
 
 @attention.post("/attention/run")
 def run() -> ResponseReturnValue:
     """Do the next piece, and show how far it is; the page goes on by itself, or with its button."""
-    runtime, asked = frame.runtime(), request.form
+    runtime, asked = layout.runtime(), request.form
     decision = _decision()
-    chosen = replace(_chosen(decision), until_ms=frame.number(asked.get("until_ms")) or frame.now_ms())
+    chosen = replace(_chosen(decision), until_ms=layout.number(asked.get("until_ms")) or layout.now_ms())
     total, done, refused, after_id = (
-        frame.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id")
+        layout.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id")
     )
     progress = go_on(
         runtime.journal,
@@ -129,10 +128,10 @@ def run() -> ResponseReturnValue:
         chosen,
         Progress(total, done, refused, after_id),
         runtime.clock_ms(),
-        by=frame.person().actor,
+        by=layout.person().actor,
     )
-    return frame.page(
-        "attention_progress.html" if frame.partial() else "attention_run.html",
+    return layout.page(
+        "attention_progress.html" if layout.partial() else "attention_run.html",
         decision=decision,
         chosen=chosen,
         progress=progress,
@@ -143,12 +142,12 @@ def run() -> ResponseReturnValue:
 @attention.post("/attention/notices/<int:id_>/close")
 def close(id_: int) -> ResponseReturnValue:
     """Close a notice that is mended or of no interest."""
-    runtime = frame.runtime()
+    runtime = layout.runtime()
     with runtime.journal.database.write() as connection:
         closed = notices.close(connection, id_, runtime.clock_ms())
     if closed:
-        frame.note("notice.closed", str(id_))
-        frame.said("attention.notice.closed")
+        layout.note("notice.closed", str(id_))
+        layout.said("attention.notice.closed")
     page = "console.connections.show" if request.form.get("page") == "connections" else "console.attention.index"
     return redirect(url_for(page), 303)
 
@@ -156,7 +155,7 @@ def close(id_: int) -> ResponseReturnValue:
 @attention.post("/attention/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
     """Send to a paused destination again."""
-    runtime = frame.runtime()
-    freed = recovery.resume(runtime.journal, name, runtime.clock_ms(), by=frame.person().actor)
-    frame.said("attention.resumed", name=name, n=freed)
+    runtime = layout.runtime()
+    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=layout.person().actor)
+    layout.said("attention.resumed", name=name, n=freed)
     return redirect(url_for("console.attention.index"))

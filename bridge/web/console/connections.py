@@ -12,19 +12,18 @@ from typing import Any
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from bridge import mapping_cases, recovery
-from bridge.asaas.webhook_rules import needed, ours, problems
-from bridge.asaas.webhooks import Webhook, Webhooks
+from bridge.asaas.webhooks import Webhook, Webhooks, needed, ours, problems
 from bridge.errors import AsaasOutcomeUnknown, BridgeError, NoAnswerYet
 from bridge.journal import destinations, jobs
-from bridge.mapping import Mapping
+from bridge.mapping import Mapping, testing
+from bridge.operations import actions
+from bridge.operations.accounts import client_of, public_hook_url
+from bridge.operations.webhooks import Done, Plan, Wanted, apply, events_wanted, judge_change, plan, resumed, sending
 from bridge.settings import variable
-from bridge.web.console import frame, tasks
+from bridge.web.console import jobs as console_jobs
+from bridge.web.console import layout
+from bridge.web.console.jobs import outside, work
 from bridge.web.console.mappings import author, directory
-from bridge.web.console.work import outside, work
-from bridge.workbench.accounts import client_of, public_hook_url
-from bridge.workbench.webhook_notices import judge_change, sending
-from bridge.workbench.webhook_plan import Done, Plan, Wanted, apply, events_wanted, plan, resumed
 
 connections = Blueprint("connections", __name__)
 
@@ -34,14 +33,14 @@ MOST_BODY = 20_000
 @connections.get("/connections")
 def show() -> ResponseReturnValue:
     """Show accounts, destinations, the last examination and what is to be known."""
-    runtime = frame.runtime()
+    runtime = layout.runtime()
     settings = runtime.settings
     with runtime.journal.database.read() as connection:
         kept = destinations.load(connection)
-        found = frame.open_notices(connection)
+        found = layout.open_notices(connection)
         last = jobs.newest(connection, "examination", runtime.clock_ms())
     names = sorted(kept.keys() | runtime.destinations.keys())
-    return frame.page(
+    return layout.page(
         "connections.html",
         accounts=[
             {
@@ -72,13 +71,13 @@ def show() -> ResponseReturnValue:
 @connections.post("/connections/check")
 def check() -> ResponseReturnValue:
     """Begin the examination, or show the one that goes on."""
-    runtime = frame.runtime()
+    runtime = layout.runtime()
     with runtime.journal.database.read() as connection:
         last = jobs.newest(connection, "examination", runtime.clock_ms())
     if last and last[0].is_running:
         number = last[0].id
     else:
-        number = work().begin("examination", "", tasks.examination, {}, author())
+        number = work().begin("examination", "", console_jobs.examination, {}, author())
     return redirect(url_for("console.jobs.show", number=number), 303)
 
 
@@ -86,12 +85,12 @@ def check() -> ResponseReturnValue:
 
 
 def _mappings() -> list[Mapping]:
-    return [item.mapping for item in frame.runtime().mappings.current()]
+    return [item.mapping for item in layout.runtime().mappings.current()]
 
 
 def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> None:
     """Close the notices that a change at Asaas mended."""
-    runtime = frame.runtime()
+    runtime = layout.runtime()
     public_url = given or runtime.settings.bridge_public_url
     judge_change(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
 
@@ -99,24 +98,24 @@ def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> N
 @connections.get("/connections/<account>/webhook")
 def webhook(account: str) -> ResponseReturnValue:
     """Show the webhook as Asaas has it, what registering would change, and what is wrong with it."""
-    frame.found(frame.runtime().accounts.get(account))
-    values: dict[str, Any] = {"account": account, "public_url": frame.runtime().settings.bridge_public_url}
+    layout.found(layout.runtime().accounts.get(account))
+    values: dict[str, Any] = {"account": account, "public_url": layout.runtime().settings.bridge_public_url}
     try:
-        client = client_of(frame.runtime(), account)
-        url = public_hook_url(frame.runtime().settings, account, None)
+        client = client_of(layout.runtime(), account)
+        url = public_hook_url(layout.runtime().settings, account, None)
         found = outside(lambda: ours(Webhooks(client).all(), account, url))
         wants = needed(_mappings(), account)
         values |= {"webhooks": found, "needed": wants, "problems": problems(found, wants, account)}
     except BridgeError as error:
         values["error"] = error
-    return frame.page("webhook.html", **values)
+    return layout.page("webhook.html", **values)
 
 
 @connections.post("/connections/<account>/webhook")
 def register(account: str) -> ResponseReturnValue:
     """Show what registering would change; do it where that was confirmed."""
-    runtime = frame.runtime()
-    frame.found(runtime.accounts.get(account))
+    runtime = layout.runtime()
+    layout.found(runtime.accounts.get(account))
     form = request.form
     given = form.get("url", "").strip() or None
     values: dict[str, Any] = {"account": account, "form": form}
@@ -140,33 +139,33 @@ def register(account: str) -> ResponseReturnValue:
     except BridgeError as error:
         if "confirmed" in form and planned and isinstance(error, AsaasOutcomeUnknown | NoAnswerYet):
             # A token that was made may be the webhook's by now, and nothing but this answer shows it.
-            frame.note("webhook.registered", account, {"outcome": "unknown"})
+            layout.note("webhook.registered", account, {"outcome": "unknown"})
             values |= {"planned": planned[0], "name": variable("ASAAS_WEBHOOK_TOKEN", account)}
-        return frame.page("webhook_confirm.html", 422, error=error, **values)
+        return layout.page("webhook_confirm.html", 422, error=error, **values)
     if done is None:
-        return frame.page("webhook_confirm.html", planned=planned[0], **values)
+        return layout.page("webhook_confirm.html", planned=planned[0], **values)
     _judge(account, [done.webhook], given)
-    frame.note("webhook.registered", account, {"events": len(done.webhook.events), "new_token": done.plan.made_token})
+    layout.note("webhook.registered", account, {"events": len(done.webhook.events), "new_token": done.plan.made_token})
     # Shown in this answer only: it is in no address, no cookie and not in the journal.
-    return frame.page("webhook_done.html", done=done, name=variable("ASAAS_WEBHOOK_TOKEN", account), account=account)
+    return layout.page("webhook_done.html", done=done, name=variable("ASAAS_WEBHOOK_TOKEN", account), account=account)
 
 
 @connections.post("/connections/<account>/webhook/resume")
 def resume_webhook(account: str) -> ResponseReturnValue:
     """Let Asaas send again."""
-    runtime = frame.runtime()
-    frame.found(runtime.accounts.get(account))
+    runtime = layout.runtime()
+    layout.found(runtime.accounts.get(account))
     try:
         url = public_hook_url(runtime.settings, account, None)
         client = client_of(runtime, account)
         done = outside(lambda: resumed(Webhooks(client), account, url))
     except BridgeError as error:
-        frame.said("connections.failed", "bad", error=str(error))
+        layout.said("connections.failed", "bad", error=str(error))
     else:
         changed = any(what for _, what in done)
         _judge(account, [sending(one) for one, _ in done])
-        frame.note("webhook.resumed", account)
-        frame.said("connections.webhook.resumed" if changed else "connections.webhook.as_it_was")
+        layout.note("webhook.resumed", account)
+        layout.said("connections.webhook.resumed" if changed else "connections.webhook.as_it_was")
     return redirect(url_for("console.connections.webhook", account=account), 303)
 
 
@@ -176,32 +175,32 @@ def resume_webhook(account: str) -> ResponseReturnValue:
 @connections.post("/connections/destinations/<name>/pause")
 def pause(name: str) -> ResponseReturnValue:
     """Stop sending to a destination; its work waits."""
-    recovery.pause(
-        frame.runtime().journal, name, f"paused by {author()}", frame.runtime().clock_ms(), by=frame.person().actor
+    actions.pause(
+        layout.runtime().journal, name, f"paused by {author()}", layout.runtime().clock_ms(), by=layout.person().actor
     )
-    frame.said("connections.paused", "warning", name=name)
+    layout.said("connections.paused", "warning", name=name)
     return redirect(url_for("console.connections.show"), 303)
 
 
 @connections.post("/connections/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
     """Send to a destination again."""
-    freed = recovery.resume(frame.runtime().journal, name, frame.runtime().clock_ms(), by=frame.person().actor)
-    frame.said("connections.resumed", name=name, n=freed)
+    freed = actions.resume(layout.runtime().journal, name, layout.runtime().clock_ms(), by=layout.person().actor)
+    layout.said("connections.resumed", name=name, n=freed)
     return redirect(url_for("console.connections.show"), 303)
 
 
 @connections.get("/connections/destinations/<name>/test")
 def test_form(name: str) -> ResponseReturnValue:
     """Show what a test would send: what a test of a mapping sends, to change at will."""
-    frame.found(frame.runtime().destinations.get(name))
-    return frame.page("destination_test.html", name=name, body=_example(name), answer=None, problem="")
+    layout.found(layout.runtime().destinations.get(name))
+    return layout.page("destination_test.html", name=name, body=_example(name), answer=None, problem="")
 
 
 def _example(name: str) -> str:
     for mapping in _mappings():
         if name in mapping.destinations:
-            sent = next((one.payload for one in mapping_cases.run(mapping, directory()) if one.payload), None)
+            sent = next((one.payload for one in testing.run(mapping, directory()) if one.payload), None)
             if sent:
                 return json.dumps(dict(sent), ensure_ascii=False, indent=2)
     example = {"nome": "Teste da ponte", "email": "teste@example.com", "telefone": "5511900000000"}
@@ -211,8 +210,8 @@ def _example(name: str) -> str:
 @connections.post("/connections/destinations/<name>/test")
 def test(name: str) -> ResponseReturnValue:
     """Post a payload to a destination once and show what it answers."""
-    runtime = frame.runtime()
-    url = frame.found(runtime.destinations.get(name))
+    runtime = layout.runtime()
+    url = layout.found(runtime.destinations.get(name))
     body = request.form.get("body", "")[:MOST_BODY]
     answer, problem = None, ""
     try:
@@ -228,8 +227,8 @@ def test(name: str) -> ResponseReturnValue:
         try:
             answer = outside(lambda: clint.send(url, payload, key))
         except NoAnswerYet:
-            frame.note("destination.tested", name, {"outcome": "unknown"})
+            layout.note("destination.tested", name, {"outcome": "unknown"})
             raise
-        frame.note("destination.tested", name, {"outcome": answer.outcome.value, "status": answer.status})
+        layout.note("destination.tested", name, {"outcome": answer.outcome.value, "status": answer.status})
     status = 422 if problem else 200
-    return frame.page("destination_test.html", status, name=name, body=body, answer=answer, problem=problem)
+    return layout.page("destination_test.html", status, name=name, body=body, answer=answer, problem=problem)

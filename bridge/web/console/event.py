@@ -10,17 +10,17 @@ from typing import Any
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from bridge import recovery
-from bridge.delivery.dead_letter import deal_said, reason
 from bridge.errors import BridgeError, ConsoleBusy, NoAnswerYet
-from bridge.journal import reading
-from bridge.journal.reading import Row
+from bridge.journal import queries
+from bridge.journal.queries import Row
 from bridge.model import TRANSITIONS, DeliveryState, EventState
-from bridge.recovery.preview import Preview, preview
-from bridge.web.console import explaining, frame
-from bridge.web.console.explaining import Conditions
+from bridge.operations import actions
+from bridge.operations import explain as explaining
+from bridge.operations.explain import Conditions, Preview, preview
+from bridge.reasons import deal_said, reason
+from bridge.web.console import layout
+from bridge.web.console.jobs import outside
 from bridge.web.console.said import Told, amount_of, delivery_told, event_label, event_state
-from bridge.web.console.work import outside
 
 event = Blueprint("event", __name__)
 
@@ -63,18 +63,18 @@ class Verdict:
 @event.get("/events/<int:id_>")
 def show(id_: int) -> ResponseReturnValue:
     """Show the whole way of an event; with `ask`, conditions that need what only Asaas knows are looked at too."""
-    runtime, text = frame.runtime(), frame.words()
+    runtime, text = layout.runtime(), layout.words()
     with runtime.journal.database.read() as connection:
-        row = frame.found(reading.find_event(connection, str(id_)))
+        row = layout.found(queries.find_event(connection, str(id_)))
     fetched, problem = _fetched(row) if "ask" in request.args else (None, "")
     with runtime.journal.database.read() as connection:
-        rows = reading.deliveries_of(connection, id_)
-        attempts = {one["id"]: reading.attempts_of(connection, one["id"]) for one in rows}
+        rows = queries.deliveries_of(connection, id_)
+        attempts = {one["id"]: queries.attempts_of(connection, one["id"]) for one in rows}
         listening = {item.mapping.name for item in runtime.mappings.current(connection) if item.mapping.enabled}
         verdicts = [
             Verdict(
                 one,
-                delivery_told(one, text, frame.formats()),
+                delivery_told(one, text, layout.formats()),
                 explaining.conditions(runtime, connection, row, one, fetched),
                 json.loads(one["payload"]) if one["payload"] else None,
                 attempts[one["id"]],
@@ -83,8 +83,8 @@ def show(id_: int) -> ResponseReturnValue:
             for one in rows
         ]
     body = json.loads(row["body"])
-    return frame.page(
-        "event_way.html" if frame.partial() else "event.html",
+    return layout.page(
+        "event_way.html" if layout.partial() else "event.html",
         event=row,
         label=event_label(row["name"], text.language),
         state=event_state(row, {one["mapping"]: one["state"] for one in rows}.values()),
@@ -104,7 +104,7 @@ _MOVING = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState
 
 
 def _fetched(row: Row) -> tuple[dict[str, Any] | None, str]:
-    runtime, needs = frame.runtime(), frozenset({"customer", "payment", "subscription", "installment"})
+    runtime, needs = layout.runtime(), frozenset({"customer", "payment", "subscription", "installment"})
     try:
         return outside(lambda: explaining.fetch(runtime, row, needs)), ""
     except BridgeError as error:
@@ -112,14 +112,14 @@ def _fetched(row: Row) -> tuple[dict[str, Any] | None, str]:
 
 
 def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
-    text, fmt = frame.words(), frame.formats()
+    text, fmt = layout.words(), layout.formats()
     again = text.count("events.repeats", row["repeats"]) if row["repeats"] else ""
     steps = [Step(row["received_ms"], text("events.step.received"), "received", again)]
     if row["state"] == EventState.PROCESSED and row["processed_ms"]:
         steps.append(Step(row["processed_ms"], text("events.step.processed"), "mappings"))
     elif row["hold_code"]:
         again = text("events.again", when=fmt.ago(row["due_ms"]))
-        steps.append(Step(frame.now_ms(), text("events.step.held"), "warning", again))
+        steps.append(Step(layout.now_ms(), text("events.step.held"), "warning", again))
     for verdict in verdicts:
         mapping = verdict.row["mapping"]
         for attempt in verdict.attempts:
@@ -141,31 +141,31 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
 @event.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
 def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
     """Send the same payload again."""
-    runtime = frame.runtime()
-    recovery.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=frame.person().actor)
-    frame.said("events.retried", n=delivery_id)
+    runtime = layout.runtime()
+    actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
+    layout.said("events.retried", n=delivery_id)
     return redirect(url_for("console.event.show", id_=id_))
 
 
 @event.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
 def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
     """Decide that a delivery is not owed."""
-    runtime = frame.runtime()
-    recovery.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=frame.person().actor)
-    frame.said("events.discarded", n=delivery_id)
+    runtime = layout.runtime()
+    actions.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
+    layout.said("events.discarded", n=delivery_id)
     return redirect(url_for("console.event.show", id_=id_))
 
 
 @event.get("/events/<int:id_>/replay")
 def compare(id_: int) -> ResponseReturnValue:
     """Show what a replay would make of the event, beside what was made of it before."""
-    runtime = frame.runtime()
+    runtime = layout.runtime()
     active = runtime.mappings.current()
     mapping = request.args.get("mapping") or None
     if mapping not in {None, *(item.mapping.name for item in active)}:
-        frame.found(None)
+        layout.found(None)
     with runtime.journal.database.read() as connection:
-        name = frame.found(reading.find_event(connection, str(id_)))["name"]
+        name = layout.found(queries.find_event(connection, str(id_)))["name"]
     try:
         (seen,) = outside(
             lambda: list(
@@ -181,14 +181,14 @@ def compare(id_: int) -> ResponseReturnValue:
         )
     except (ConsoleBusy, NoAnswerYet) as error:
         seen = Preview(id_, name, problem=str(error))
-    return frame.page("replay.html", seen=seen, mapping=mapping, label=event_label(seen.name, frame.words().language))
+    return layout.page("replay.html", seen=seen, mapping=mapping, label=event_label(seen.name, layout.words().language))
 
 
 @event.post("/events/<int:id_>/replay")
 def replay(id_: int) -> ResponseReturnValue:
     """Send the event through today's mappings again."""
-    runtime = frame.runtime()
+    runtime = layout.runtime()
     mapping = request.form.get("mapping") or None
-    recovery.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=frame.person().actor)
-    frame.said("events.replayed", n=id_)
+    actions.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=layout.person().actor)
+    layout.said("events.replayed", n=id_)
     return redirect(url_for("console.event.show", id_=id_))

@@ -11,16 +11,15 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 
-from bridge.journal import browsing, reading
-from bridge.journal.browsing import Wanted
-from bridge.journal.reading import Row
-from bridge.mapping.dates import BRASILIA
+from bridge.journal import queries
+from bridge.journal.queries import Row, Wanted
+from bridge.mapping.values import BRASILIA
 from bridge.model import DeliveryState
-from bridge.web.console import frame
+from bridge.web.console import layout
 from bridge.web.console.said import amount_of, event_label, event_state
 
 SHOWN = 50
-STATES = ("open", *(state.value for state in DeliveryState), browsing.WAITING)
+STATES = ("open", *(state.value for state in DeliveryState), queries.WAITING)
 
 events = Blueprint("events", __name__)
 
@@ -40,7 +39,7 @@ class Line:
 def lines(connection: Connection, rows: list[Row], language: str) -> list[Line]:
     """Return what a list says of these events."""
     ids = [row["id"] for row in rows]
-    verdicts = reading.mappings_of(connection, ids)
+    verdicts = queries.mappings_of(connection, ids)
     return [
         Line(
             row,
@@ -66,14 +65,14 @@ def index() -> ResponseReturnValue:
         since_ms=day_ms(asked.get("since", "")),
         until_ms=day_ms(asked.get("until", ""), after=1),
     )
-    before = frame.number(asked.get("before"))
-    language = frame.words().language
-    with frame.runtime().journal.database.read() as connection:
-        rows = browsing.browse(connection, wanted, SHOWN + 1, before)
+    before = layout.number(asked.get("before"))
+    language = layout.words().language
+    with layout.runtime().journal.database.read() as connection:
+        rows = queries.browse(connection, wanted, SHOWN + 1, before)
         found = lines(connection, rows[:SHOWN], language)
-        choices = {} if frame.partial() else _choices(connection, language)
-    return frame.page(
-        "events_rows.html" if frame.partial() else "events.html",
+        choices = {} if layout.partial() else _choices(connection, language)
+    return layout.page(
+        "events_rows.html" if layout.partial() else "events.html",
         found=found,
         more=len(rows) > SHOWN,
         before=before,
@@ -88,9 +87,9 @@ def index() -> ResponseReturnValue:
 def _choices(connection: Connection, language: str) -> dict[str, Any]:
     return {
         "states": STATES,
-        "mappings": [item.mapping.name for item in frame.runtime().mappings.current()],
-        "names": [(name, event_label(name, language)) for name in browsing.names(connection)],
-        "accounts": browsing.accounts(connection),
+        "mappings": [item.mapping.name for item in layout.runtime().mappings.current()],
+        "names": [(name, event_label(name, language)) for name in queries.names(connection)],
+        "accounts": queries.accounts(connection),
     }
 
 

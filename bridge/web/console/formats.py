@@ -11,7 +11,7 @@ from babel import Locale
 from babel.dates import format_date, format_datetime, format_time, format_timedelta
 from babel.numbers import format_currency, format_decimal, format_percent
 
-from bridge.mapping.dates import BRASILIA
+from bridge.mapping.values import BRASILIA
 
 LOCALES = {"pt": Locale("pt", "BR"), "en": Locale("en", "US")}
 

@@ -8,23 +8,26 @@ from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bridge.errors import MappingChanged, UsageError
-from bridge.mapping.asaas_events import EVENTS
-from bridge.mapping.asaas_labels import BILLING_TYPE_LABELS
-from bridge.mapping.menu import USUAL, entity_of, offers_of
-from bridge.mapping_cases.choices import (
+from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS
+from bridge.mapping.drafts import (
     FAMILIES,
+    USUAL,
+    Choices,
     as_amount,
     as_billing_types,
     as_events,
     as_installments,
     as_keys,
     as_name,
+    draft,
+    entity_of,
     examples,
+    first_of,
+    offers_of,
 )
-from bridge.mapping_cases.draft import Choices, draft, first_of
-from bridge.web.console import frame
+from bridge.operations.mappings import file_text
+from bridge.web.console import layout
 from bridge.web.console.mappings import directory, keep
-from bridge.workbench.mapping_changes import file_text
 
 fresh = Blueprint("mappings_new", __name__)
 
@@ -42,7 +45,7 @@ def _form(status: int = 200, problem: UsageError | None = None) -> ResponseRetur
     chosen = (
         request.form.getlist("field") if request.method == "POST" else [one.key for one in offers if one.key in USUAL]
     )
-    return frame.page(
+    return layout.page(
         "mapping_new.html",
         status,
         kind=kind,
@@ -51,7 +54,7 @@ def _form(status: int = 200, problem: UsageError | None = None) -> ResponseRetur
         shown=examples(offers, kind),
         chosen=chosen,
         billing_types=BILLING_TYPE_LABELS,
-        destinations=sorted({"default", *frame.runtime().destinations}),
+        destinations=sorted({"default", *layout.runtime().destinations}),
         given=request.form,
         problem=problem,
     )
@@ -72,7 +75,7 @@ def make() -> ResponseReturnValue:
     except (UsageError, MappingChanged) as error:
         problem = error if isinstance(error, UsageError) else UsageError("there is a mapping of that name")
         return _form(422, problem)
-    return frame.page("mapping_new_text.html", text=text, name=choices.name, given=request.form)
+    return layout.page("mapping_new_text.html", text=text, name=choices.name, given=request.form)
 
 
 def _choices(form: Any) -> Choices:
@@ -95,5 +98,5 @@ def _choices(form: Any) -> Choices:
         reference=form.get("reference", "").strip(),
         installments=as_installments(form.get("installments", "each")) if is_payment else "each",
         send_to=send_to,
-        enabled="enabled" in form and (send_to == "default" or send_to in frame.runtime().destinations),
+        enabled="enabled" in form and (send_to == "default" or send_to in layout.runtime().destinations),
     )

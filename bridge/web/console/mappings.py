@@ -15,19 +15,16 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
-from bridge import mapping_cases
 from bridge.errors import MappingChanged
-from bridge.journal import reading, revisions, rollups
+from bridge.journal import queries, revisions, statistics
 from bridge.journal.revisions import Revision
-from bridge.mapping import Mapping, read_mapping
-from bridge.mapping.asaas_events import EVENTS
-from bridge.mapping.difference import difference
-from bridge.mapping.entries import NAME
-from bridge.mapping.switching import switched
-from bridge.mapping_cases.checklist import checklist as clint_checklist
-from bridge.web.console import charts, frame, mapping_live
-from bridge.web.console.mapping_live import read
-from bridge.workbench.mapping_changes import file_text, save, writes_files
+from bridge.mapping import Known, Mapping, read_mapping, testing
+from bridge.mapping.catalogue import EVENTS
+from bridge.mapping.explain import checklist as clint_checklist
+from bridge.mapping.spec import NAME
+from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
+from bridge.web.console import charts, layout, mapping_editor
+from bridge.web.console.mapping_editor import read
 
 mappings = Blueprint("mappings", __name__)
 
@@ -52,7 +49,7 @@ class Listed:
 
 def directory() -> Path:
     """Return where the mapping files are."""
-    found: Path = frame.runtime().settings.bridge_mappings_dir
+    found: Path = layout.runtime().settings.bridge_mappings_dir
     return found
 
 
@@ -60,7 +57,7 @@ def revision_of(name: str) -> Revision:
     """Return a mapping's active revision; the page is not found where there is none."""
     if not NAME.fullmatch(name):
         raise NotFound
-    with frame.runtime().journal.database.read() as connection:
+    with layout.runtime().journal.database.read() as connection:
         found = revisions.newest(connection, name)
     if found is None or found.text is None:
         raise NotFound
@@ -69,22 +66,22 @@ def revision_of(name: str) -> Revision:
 
 def author() -> str:
     """Return who makes a revision: the name that was given at sign-in, else the role."""
-    who = frame.person()
+    who = layout.person()
     return who.name or who.role.value
 
 
 @mappings.get("/mappings")
 def listed() -> ResponseReturnValue:
     """List every mapping with its state and what became of its deliveries lately."""
-    runtime = frame.runtime()
+    runtime = layout.runtime()
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
     broken = {
         name: tuple((one.code, f"{one.line}:{one.column}: {one.message}") for one in findings)
-        for name, findings in frame.broken_files().items()
+        for name, findings in layout.broken_files().items()
     }
     refused = runtime.mappings.refused()
     with runtime.journal.database.read() as connection:
-        counted = _lately(connection, frame.now_ms())
+        counted = _lately(connection, layout.now_ms())
         kept = revisions.active(connection) if refused else []
     # A revision that was active and can't run in this version holds every event back: it must be seen.
     broken.update({one.mapping: (("", str(refused)),) for one in kept if one.mapping not in active | broken})
@@ -93,7 +90,7 @@ def listed() -> ResponseReturnValue:
         for name in sorted(active.keys() | broken.keys())
     ]
     rows.sort(key=lambda one: ("broken", "on", "off").index(one.state))
-    return frame.page("mappings.html", rows=rows, labels=EVENTS, refused=refused)
+    return layout.page("mappings.html", rows=rows, labels=EVENTS, refused=refused)
 
 
 @mappings.get("/mappings/<name>")
@@ -105,15 +102,15 @@ def edit(name: str) -> ResponseReturnValue:
 
 def _lately(connection: Connection, now_ms: int) -> dict[str, dict[str, int]]:
     """Return by mapping what ended in the last 24 hours by state, and what is under way."""
-    sums = rollups.last_24_hours(connection, now_ms, ("mapping", "verdict"))
+    sums = statistics.last_24_hours(connection, now_ms, ("mapping", "verdict"))
     counted = charts.by(sums, lambda one: (one.key[0], one.key[1]))
-    for name, number in reading.under_way(connection).items():
+    for name, number in queries.under_way(connection).items():
         counted.setdefault(name, {})["under_way"] = number
     return counted
 
 
 def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> ResponseReturnValue:
-    journal = frame.runtime().journal
+    journal = layout.runtime().journal
     found = read(name, text)
     values: dict[str, Any] = {
         "name": name,
@@ -121,11 +118,11 @@ def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         "base": base,
         "mapping": found.mapping,
         "findings": found.findings,
-        "choices": mapping_live.choices(found.mapping),
+        "choices": mapping_editor.choices(found.mapping),
         "in_file": writes_files(journal, directory()),
         "file_differs": base and (in_file := file_text(directory(), name)) is not None and in_file != text,
     }
-    return frame.page("mapping_edit.html", status, **{**values, **more})
+    return layout.page("mapping_edit.html", status, **{**values, **more})
 
 
 @mappings.post("/mappings/<name>")
@@ -134,11 +131,11 @@ def store(name: str) -> ResponseReturnValue:
     if not NAME.fullmatch(name):
         raise NotFound
     text = written(request.form.get("text", ""))
-    base = frame.number(request.form.get("base")) or 0
+    base = layout.number(request.form.get("base")) or 0
     found = read(name, text)
     if found.mapping is None:
         return _editor(name, text, base, 422, refused="lint")
-    results = mapping_cases.run(found.mapping, directory())
+    results = testing.run(found.mapping, directory())
     if any(not one.passed for one in results) and "anyway" not in request.form:
         return _editor(name, text, base, 422, refused="tests", results=results)
     try:
@@ -146,7 +143,7 @@ def store(name: str) -> ResponseReturnValue:
     except MappingChanged as error:
         return _changed(name, text, base, error)
     if kept is None:
-        frame.said("mappings.saved.same", "neutral")
+        layout.said("mappings.saved.same", "neutral")
     if "run" in request.form:
         return redirect(url_for("console.mappings_run.choose", name=name), 303)
     return redirect(url_for("console.mappings.edit", name=name), 303)
@@ -154,12 +151,12 @@ def store(name: str) -> ResponseReturnValue:
 
 def keep(name: str, text: str, base: int) -> int | None:
     """Save and say so; return the new revision, or None where the text was active already. Raises MappingChanged."""
-    runtime = frame.runtime()
+    runtime = layout.runtime()
     saved = save(runtime.journal, directory(), name, text, base=base, author=author(), now_ms=runtime.clock_ms())
     if saved.revision_id == base:
         return None
-    frame.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
-    frame.said("mappings.saved.file" if saved.in_file else "mappings.saved.journal", revision=saved.revision_id)
+    layout.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
+    layout.said("mappings.saved.file" if saved.in_file else "mappings.saved.journal", revision=saved.revision_id)
     return saved.revision_id
 
 
@@ -170,7 +167,7 @@ def written(text: str) -> str:
 
 
 def _changed(name: str, text: str, base: int, error: MappingChanged) -> ResponseReturnValue:
-    with frame.runtime().journal.database.read() as connection:
+    with layout.runtime().journal.database.read() as connection:
         newest = revisions.newest(connection, name)
         before = revisions.get(connection, base) if base else None
     theirs = (newest.text if newest else None) or ""
@@ -188,10 +185,10 @@ def switch(name: str) -> ResponseReturnValue:
     on = request.form.get("on") == "1"
     text = switched(active.text or "", on=on)
     # A mapping that sends nonsense can be switched off.
-    found = read_mapping(text, f"{name}.yaml", replace(frame.runtime().known, active=not on))
+    found = read_mapping(text, f"{name}.yaml", replace(layout.runtime().known, active=not on))
     if found.mapping is None or found.mapping.enabled is not on:
         return _editor(name, text, active.id, 422, refused="lint")
-    if active.id != (frame.number(request.form.get("base")) or active.id):
+    if active.id != (layout.number(request.form.get("base")) or active.id):
         return _changed(name, text, active.id, MappingChanged())
     try:
         keep(name, text, active.id)
@@ -207,10 +204,56 @@ def checklist(name: str) -> ResponseReturnValue:
     mapping = read(name, active.text or "").mapping
     if mapping is None:
         return redirect(url_for("console.mappings.edit", name=name))
-    return frame.page(
+    return layout.page(
         "mapping_checklist.html",
         name=name,
         mapping=mapping,
         labels=EVENTS,
-        **clint_checklist([one.mapping for one in frame.runtime().mappings.current()], mapping, directory()),
+        **clint_checklist([one.mapping for one in layout.runtime().mappings.current()], mapping, directory()),
     )
+
+
+past = Blueprint("mappings_history", __name__)
+
+
+def _history(name: str) -> list[Revision]:
+    with layout.runtime().journal.database.read() as connection:
+        found = revisions.history(connection, name)
+    return found if found else layout.found(None)
+
+
+@past.get("/mappings/<name>/history")
+def show(name: str) -> ResponseReturnValue:
+    """List the revisions, newest first, and the difference between two of them."""
+    found = _history(name)
+    by_number = {one.id: one for one in found}
+    after = by_number.get(layout.number(request.args.get("to")) or 0, found[0])
+    place = found.index(after)
+    older = found[place + 1] if place + 1 < len(found) else None
+    before = by_number.get(layout.number(request.args.get("from")) or 0, older)
+    rows = []
+    for index, one in enumerate(found):
+        earlier = found[index + 1].text if index + 1 < len(found) else ""
+        rows.append((one, changed(earlier or "", one.text or "")))
+    lines = difference((before.text if before else "") or "", after.text or "")
+    return layout.page("mapping_history.html", name=name, rows=rows, before=before, after=after, lines=lines[2:])
+
+
+@past.post("/mappings/<name>/history/<int:number>/restore")
+def restore(name: str, number: int) -> ResponseReturnValue:
+    """Make an older text active again, as a new revision."""
+    found = _history(name)
+    wanted = next((one for one in found if one.id == number and one.text is not None), None)
+    text = str(layout.found(wanted).text)
+    here = redirect(url_for("console.mappings_history.show", name=name), 303)
+    base = layout.number(request.form.get("base")) or found[0].id
+    # Whether its destinations are set up here says nothing about where the workers run.
+    if read_mapping(text, f"{name}.yaml", Known(None, None, directory())).mapping is None:
+        layout.said("mappings.restore.cannot", "bad", revision=number)
+        return here
+    try:
+        if keep(name, text, base) is None:
+            layout.said("mappings.saved.same", "neutral")
+    except MappingChanged:
+        layout.said("mappings.restore.changed", "bad")
+    return here

@@ -10,16 +10,16 @@ from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
-from bridge.alerting import standing
+from bridge.alerts import plan as alert_plan
 from bridge.errors import SettingsError
-from bridge.journal import destinations, gauges, reading, rollups
-from bridge.journal.gauges import Gauges
+from bridge.journal import destinations, queries, statistics
 from bridge.journal.notices import KeptNotice
-from bridge.journal.reading import Work
-from bridge.observing.families import ATTEMPT_S, FROM_RECEIPT_S, Family
-from bridge.queueing.workers import SeenWorker, workers
+from bridge.journal.queries import Work
+from bridge.journal.statistics import Gauges
 from bridge.runtime import Runtime
-from bridge.web.console import charts, frame
+from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
+from bridge.wakeups import SeenWorker, workers
+from bridge.web.console import charts, layout
 from bridge.web.console.charts import Chart
 
 overview = Blueprint("overview", __name__)
@@ -41,18 +41,18 @@ class Concern:
 @overview.get("/")
 def index() -> ResponseReturnValue:
     """Show whether everything flows."""
-    runtime, now_ms = frame.runtime(), frame.now_ms()
+    runtime, now_ms = layout.runtime(), layout.now_ms()
     with runtime.journal.database.read() as connection:
-        work, state = reading.work(connection, now_ms), gauges.gauges(connection, now_ms)
-        told = frame.open_notices(connection)
+        work, state = queries.work(connection, now_ms), statistics.gauges(connection, now_ms)
+        told = layout.open_notices(connection)
         numbers = _numbers(connection, now_ms)
         known = destinations.load(connection)
-        waits_ms = gauges.waiting_since_ms(connection)
+        waits_ms = statistics.waiting_since_ms(connection)
     seen = _workers(runtime)
     late_s = max(0.0, (now_ms - waits_ms) / 1000) if waits_ms is not None else 0.0
     concerns = _concerns(work, state, told, seen, late_s)
-    return frame.page(
-        "overview_state.html" if frame.partial() else "overview.html",
+    return layout.page(
+        "overview_state.html" if layout.partial() else "overview.html",
         concerns=concerns,
         kind=_loudest(concerns),
         work=work,
@@ -72,14 +72,15 @@ def index() -> ResponseReturnValue:
 
 def _numbers(connection: Connection, now_ms: int) -> dict[str, Any]:
     """Return what the counts by the hour say."""
-    hours = rollups.last_24_hours(connection, now_ms)
-    first_hour = now_ms // rollups.HOUR_MS * rollups.HOUR_MS - 23 * rollups.HOUR_MS
-    today = (now_ms + rollups.BRASILIA_MS) // rollups.DAY_MS * rollups.DAY_MS - rollups.BRASILIA_MS
-    day = charts.stacked(charts.starts(first_hour, rollups.HOUR_MS, 24), hours)
+    hours = statistics.last_24_hours(connection, now_ms)
+    first_hour = now_ms // statistics.HOUR_MS * statistics.HOUR_MS - 23 * statistics.HOUR_MS
+    today = (now_ms + statistics.BRASILIA_MS) // statistics.DAY_MS * statistics.DAY_MS - statistics.BRASILIA_MS
+    day = charts.stacked(charts.starts(first_hour, statistics.HOUR_MS, 24), hours)
     month = charts.stacked(
-        charts.starts(today - 29 * rollups.DAY_MS, rollups.DAY_MS, 30), rollups.last_30_days(connection, now_ms)
+        charts.starts(today - 29 * statistics.DAY_MS, statistics.DAY_MS, 30),
+        statistics.last_30_days(connection, now_ms),
     )
-    split = rollups.last_24_hours(connection, now_ms, ("account", "mapping", "destination", "verdict"))
+    split = statistics.last_24_hours(connection, now_ms, ("account", "mapping", "destination", "verdict"))
     return {
         "day": day,
         "month": month,
@@ -129,7 +130,7 @@ def _concerns(
     work: Work, state: Gauges, told: list[KeptNotice], seen: list[SeenWorker] | None, late_s: float
 ) -> list[Concern]:
     """Return what is not as it should be: what needs a person first."""
-    text, fmt = frame.words(), frame.formats()
+    text, fmt = layout.words(), layout.formats()
     attention, notices_at = url_for("console.attention.index"), url_for("console.connections.show")
     found: list[Concern] = []
     if number := work.deliveries["dead"]:
@@ -140,13 +141,13 @@ def _concerns(
         if paused
     ]
     mappings_at = url_for("console.mappings.listed")
-    found += [Concern("bad", text("overview.concern.broken", name=name), mappings_at) for name in frame.broken_files()]
-    if frame.runtime().mappings.refused():
+    found += [Concern("bad", text("overview.concern.broken", name=name), mappings_at) for name in layout.broken_files()]
+    if layout.runtime().mappings.refused():
         found.append(Concern("bad", text("errors.mapping.refused.title"), mappings_at))
     found += [
         Concern("bad" if one.level == "error" else "warning", f"{one.about}: {text.of_notice(one)[0]}", notices_at)
         for one in told
-        if one.code != standing.CIRCUIT  # the destination itself says so below
+        if one.code != alert_plan.CIRCUIT  # the destination itself says so below
     ]
     if seen is None:
         found.append(Concern("warning", text("overview.concern.redis"), "#workers"))

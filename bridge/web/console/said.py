@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.delivery.dead_letter import Reason, reason
-from bridge.journal.reading import Row
-from bridge.mapping.asaas_events import EVENTS
+from bridge.journal.queries import Row
+from bridge.mapping.catalogue import EVENTS
 from bridge.model import DeliveryState, EventState, Waiting
+from bridge.reasons import Reason, reason
 from bridge.web.console.formats import Formats
 from bridge.web.console.words import Words
 

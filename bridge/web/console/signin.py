@@ -14,9 +14,8 @@ from limits.strategies import FixedWindowRateLimiter
 from bridge.errors import TooManySignIns
 from bridge.journal import audit
 from bridge.logs import logger
-from bridge.web.console import frame
-from bridge.web.console.access import Role, access, begin, client_address, end, here_only
-from bridge.web.console.sessions import over_https
+from bridge.web.console import layout
+from bridge.web.console.access import Role, access, begin, client_address, end, here_only, over_https
 from bridge.web.console.words import COOKIE, LANGUAGES
 
 log = logger(__name__)
@@ -37,7 +36,7 @@ def form() -> ResponseReturnValue:
     """Ask for the password."""
     if not access().has_password:
         return redirect("/")
-    return frame.page("signin.html", target=here_only(request.args.get("next", "/")))
+    return layout.page("signin.html", target=here_only(request.args.get("next", "/")))
 
 
 @signin.post("/login")
@@ -57,7 +56,7 @@ def enter() -> ResponseReturnValue:
     name = " ".join(request.form.get("name", "").split())[:NAME_LENGTH]
     if role is None:
         log.warning("console.sign_in_refused")
-        return frame.page("signin.html", 401, target=target, name=name, wrong=True)
+        return layout.page("signin.html", 401, target=target, name=name, wrong=True)
     tries.hit(TRIES, who, cost=-1)
     begin(role, name)
     response = redirect(target)
@@ -92,7 +91,7 @@ def _network(address: str) -> str:
 def leave() -> ResponseReturnValue:
     """End the session."""
     end()
-    frame.said("signin.left")
+    layout.said("signin.left")
     return redirect(url_for("console.signin.form"))
 
 
@@ -105,7 +104,7 @@ def language() -> ResponseReturnValue:
 @signin.post("/appearance")
 def appearance() -> ResponseReturnValue:
     """Be light or dark from now on, or as the system is."""
-    return _remember(frame.THEME, request.form.get("theme", ""), frame.THEMES)
+    return _remember(layout.THEME, request.form.get("theme", ""), layout.THEMES)
 
 
 def _remember(cookie: str, value: str, known: tuple[str, ...]) -> Response:
@@ -118,11 +117,11 @@ def _remember(cookie: str, value: str, known: tuple[str, ...]) -> Response:
 @signin.get("/who")
 def who() -> ResponseReturnValue:
     """Show who is signed in, what may be done, and who changed what."""
-    before = frame.number(request.args.get("before"))
-    with frame.runtime().journal.database.read() as connection:
+    before = layout.number(request.args.get("before"))
+    with layout.runtime().journal.database.read() as connection:
         entries = audit.newest(connection, SHOWN + 1, before)
-    settings = frame.runtime().settings
-    return frame.page(
+    settings = layout.runtime().settings
+    return layout.page(
         "who.html",
         entries=entries[:SHOWN],
         more=len(entries) > SHOWN,

@@ -15,9 +15,9 @@ from types import MappingProxyType
 from flask import Request
 
 from bridge import word_files
-from bridge.alerting.words import WORDS
 from bridge.journal.notices import KeptNotice
 from bridge.logs import logger
+from bridge.reasons import WORDS
 
 log = logger(__name__)
 

@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from bridge.asaas.answers import refusal, retry_after_s, spent
+from bridge.asaas.client import refusal, retry_after_s, spent
 from bridge.errors import AsaasKeyRefused, AsaasRateLimited, AsaasRejected, AsaasUnavailable, BridgeError
 
 WHERE = "GET /customers/cus_1, account default"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.asaas.environment import PRODUCTION_URL, SANDBOX_URL, base_url, environment
+from bridge.asaas.client import PRODUCTION_URL, SANDBOX_URL, base_url, environment
 from bridge.errors import SettingsError
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.mapping.asaas_events import ENTITY_OF_FAMILY, EVENTS, flow_rank
-from bridge.mapping.asaas_fields import documented_values
-from bridge.mapping.asaas_labels import CHARGEBACK_REASON_LABELS, LABELS, label_of
+from bridge.mapping.catalogue import CHARGEBACK_REASON_LABELS, ENTITY_OF_FAMILY, EVENTS, LABELS, flow_rank, label_of
+from bridge.mapping.lint import documented_values
 
 NAMES = (Path(__file__).parents[2] / "data" / "asaas" / "webhook_event_names.txt").read_text().split()
 

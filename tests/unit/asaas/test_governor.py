@@ -11,9 +11,9 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from bridge.asaas.governor import Governor, Limits
-from bridge.asaas.redis_link import RedisLink
+from bridge.asaas.limiter import Governor, Limits
 from bridge.errors import AsaasQuotaSpent, AsaasRateLimited
+from bridge.redis_client import RedisLink
 
 
 @pytest.fixture(params=["redis", "alone"])

@@ -9,7 +9,7 @@ import time
 import pytest
 from redis import Redis
 
-from bridge.asaas.redis_link import RedisLink
+from bridge.redis_client import RedisLink
 from tests.peers import closed_port
 from tests.services import RedisServer
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.asaas.webhook import MAX_DEPTH, check_token, parse_event
+from bridge.asaas.incoming import MAX_DEPTH, check_token, parse_event
 from bridge.errors import NotAnEvent
 from bridge.model import IncomingEvent
 

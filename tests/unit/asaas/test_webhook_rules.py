@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.asaas.webhook_rules import hook_url, needed, ours, problems
-from bridge.asaas.webhooks import Webhook
+from bridge.asaas.webhooks import Webhook, hook_url, needed, ours, problems
 from bridge.mapping import Known, Mapping, read_mapping
-from bridge.mapping.asaas_events import EVENTS
+from bridge.mapping.catalogue import EVENTS
 
 FINE = Webhook(
     id="1",

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.clint import classify
-from bridge.clint.answer import retry_after_s
+from bridge.clint.webhook import classify, retry_after_s
 from bridge.model import Outcome
 
 NOW_MS = 1_763_800_000_000  # Sat, 22 Nov 2025 08:26:40 GMT

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bridge import __version__
-from bridge.clint import Answer, ClintClient
+from bridge.clint.webhook import Answer, ClintClient
 from bridge.http import HttpClient
 from bridge.model import Outcome
 from tests.peers import Asked, Peer, RawPeer, Reply, clint_client, closed_port

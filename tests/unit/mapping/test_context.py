@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.mapping.context import build_context, references
-from bridge.mapping.dates import brasilia_day
+from bridge.mapping.values import brasilia_day
 
 
 def context_of(entity: str, value: dict[str, Any], **fetched: Any) -> dict[str, Any]:

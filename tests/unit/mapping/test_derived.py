@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.mapping import Known, read_mapping
-from bridge.mapping.context import build_context
-from bridge.mapping.derived import DERIVED
+from bridge.mapping.context import DERIVED, build_context
 
 DATA = Path(__file__).parents[2] / "data"
 

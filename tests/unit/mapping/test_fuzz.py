@@ -12,12 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge import filtering, transform
 from bridge.errors import FilterFailed, StageError
-from bridge.mapping import Known, Mapping, Severity, read_mapping
+from bridge.mapping import Known, Mapping, Severity, evaluate, read_mapping
 from bridge.mapping.functions import FUNCTIONS
-from bridge.mapping.operators import OPERATORS, Operand
-from bridge.mapping.patterns import problem
+from bridge.mapping.operators import OPERATORS, Operand, problem
 
 ANYTHING = Known(None, None)
 LONG = "a" * 100_000
@@ -52,7 +50,7 @@ def mapping(deal: str = "{}", filter_: str = "") -> Mapping:
 def build(expression: str, context: dict[str, Any]) -> Any:
     """Return what a field of this expression gives, or why it gives nothing."""
     try:
-        return transform.build(mapping(json.dumps({"x": expression})), context).get("x")
+        return evaluate.build(mapping(json.dumps({"x": expression})), context).get("x")
     except StageError as error:
         return str(error)
 
@@ -110,20 +108,20 @@ def test_every_operator_takes_every_value_or_says_why_not(name: str, value: Any)
     operand = OPERANDS[OPERATORS[name].operand]
     filter_ = f"filter: {{all: [{{field: payment.a, {name}: {operand}}}]}}\n"
     with suppress(FilterFailed):
-        filtering.decide(mapping(filter_=filter_), {"payment": {"a": value}, "today": "2026-11-24"})
+        evaluate.decide(mapping(filter_=filter_), {"payment": {"a": value}, "today": "2026-11-24"})
 
 
 def test_a_huge_whole_number_is_a_number() -> None:
     """One of four hundred digits is no float, and made every condition on it a fault."""
     filter_ = "filter: {all: [{field: payment.a, greater_than: 50}]}\n"
 
-    assert filtering.decide(mapping(filter_=filter_), {"payment": {"a": 10**400}}).passed
+    assert evaluate.decide(mapping(filter_=filter_), {"payment": {"a": 10**400}}).passed
     assert build("payment.a", {"payment": {"a": 10**400}}) == "1" + "0" * 400
 
 
 def test_a_number_beyond_all_numbers_is_refused_with_a_reason() -> None:
     """JSON may say 1e400, which Python reads as infinite; the filter's reason had no words for it."""
-    verdict = filtering.decide(
+    verdict = evaluate.decide(
         mapping(filter_="filter: {all: [{field: payment.a, equals: PIX}]}\n"), {"payment": {"a": 1e400}}
     )
 
@@ -185,7 +183,7 @@ COMPILE = """
 import json, re, sys
 from pathlib import Path
 import regex
-from bridge.mapping.patterns import problem
+from bridge.mapping.operators import problem
 for pattern in json.load(sys.stdin):
     if problem(pattern) is None:
         try:
@@ -228,7 +226,7 @@ def test_any_file_gives_findings_or_a_mapping(text: str, head: str) -> None:
     """No text makes the reader fail, and what it takes can run."""
     read = read_mapping(head + text, "m.yaml", ANYTHING)
     if read.mapping is not None:
-        transform.explain(read.mapping, CONTEXT)
+        evaluate.explain(read.mapping, CONTEXT)
 
 
 @EXAMPLES
@@ -238,4 +236,4 @@ def test_any_expression_is_refused_or_runs(expression: str) -> None:
     text = f"events: [PAYMENT_RECEIVED]\ncontact: {{email: customer.email}}\ndeal: {json.dumps({'x': expression})}\n"
     read = read_mapping(text, "m.yaml", ANYTHING)
     if read.mapping is not None:
-        transform.explain(read.mapping, CONTEXT)
+        evaluate.explain(read.mapping, CONTEXT)

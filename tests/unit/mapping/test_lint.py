@@ -11,12 +11,12 @@ import yaml
 
 from bridge.mapping import Known, Severity, read_mapping, spec
 from bridge.mapping.advice import SYNONYMS
-from bridge.mapping.asaas_events import EVENTS
-from bridge.mapping.asaas_fields import values_of_path
+from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.context import build_context
+from bridge.mapping.explain import explained
 from bridge.mapping.findings import did_you_mean
 from bridge.mapping.functions import names
-from bridge.mapping_cases.explained import explained
+from bridge.mapping.lint import values_of_path
 
 TABLES = Path(__file__).parents[2] / "compliance" / "lint"
 VALUED = (

@@ -7,7 +7,7 @@ from typing import Any
 import jmespath
 import pytest
 
-from bridge.mapping.paths import paths_read
+from bridge.mapping.expressions import paths_read
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,223 @@
+"""Keeps an account within Asaas's limits, over all workers: GETs at once, requests in 12 hours, and pauses asked for.
+
+Given a request that wants to go out it leaves a held place, or an error that says how long to wait. Redis holds the
+count for all workers; while it is away each process keeps a smaller count of its own. It must never lose a place to
+a worker that was killed: a place is a lease that runs out.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from bridge.errors import AsaasQuotaSpent, AsaasRateLimited, EnrichmentWaits
+from bridge.logs import logger
+from bridge.redis_client import RedisLink
+
+
+class LocalPlaces:
+    """The places, the quota and the pause of one account as this process sees them."""
+
+    def __init__(self, at_once: int, quota: int, window_s: float) -> None:
+        self._lock = threading.Lock()
+        self._at_once = at_once
+        self._quota = quota
+        self._window_s = window_s
+        self._held = 0
+        self._window_ends_s = 0.0
+        self._paused_until_s = 0.0
+        self.used = 0
+
+    def take(self) -> tuple[str, float]:
+        """Take a place: `taken` and the requests used, `spent` and the seconds to wait, or `full`."""
+        with self._lock:
+            now_s = time.monotonic()
+            if now_s >= self._window_ends_s:
+                self.used, self._window_ends_s = 0, now_s + self._window_s
+            if self.used >= self._quota:
+                return "spent", self._window_ends_s - now_s
+            if self._held >= self._at_once:
+                return "full", 0.0
+            self._held += 1
+            self.used += 1
+            return "taken", float(self.used)
+
+    def give_back(self) -> None:
+        """Give a place back."""
+        with self._lock:
+            self._held -= 1
+
+    def pause(self, wait_s: float) -> None:
+        """Refuse until the seconds have passed; a shorter pause never ends a longer one."""
+        with self._lock:
+            self._paused_until_s = max(self._paused_until_s, time.monotonic() + wait_s)
+
+    def paused_s(self) -> float:
+        """Return the seconds for which the pause still lasts, 0 where there is none."""
+        return max(0.0, self._paused_until_s - time.monotonic())
+
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an account may ask, and how far the bridge stays away from it."""
+
+    at_once: int = 50
+    """GETs under way at once (docs duvidas-frequentes-limites-da-api)."""
+    at_once_alone: int = 10
+    """The same for one process that can't ask Redis what the others are doing."""
+    quota: int = 25_000
+    """Requests in a window (same page)."""
+    quota_margin: int = 500
+    """Requests of the quota that are left to people and to the account's other integrations."""
+    quota_warning: float = 0.8
+    window_s: float = 12 * 3600
+    lease_s: float = 30.0
+    """Longer than any request may take, so that a place is never given away while it is used."""
+    patience_s: float = 5.0
+    """How long a request waits for a place before its event does."""
+
+    @property
+    def quota_usable(self) -> int:
+        """Requests that the bridge allows itself in a window."""
+        return self.quota - self.quota_margin
+
+
+# Answers {what, number}: taken and the requests used so far, or the reason and the milliseconds to wait.
+# A count without a time to live, which nothing here makes, would never start anew.
+# The time is Redis's own, so that machines with differing clocks agree on when a lease ends.
+_TAKE = """
+local pause = redis.call('PTTL', KEYS[3])
+if pause > 0 then return {'paused', pause} end
+local used = tonumber(redis.call('GET', KEYS[2]) or '0')
+if used > 0 and redis.call('PTTL', KEYS[2]) < 0 then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
+if used >= tonumber(ARGV[3]) then return {'spent', redis.call('PTTL', KEYS[2])} end
+local t = redis.call('TIME')
+local now_ms = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now_ms)
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return {'full', 0} end
+redis.call('ZADD', KEYS[1], now_ms + ARGV[4], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+used = redis.call('INCR', KEYS[2])
+if used == 1 then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
+return {'taken', used}
+"""
+
+# A later pause never shortens one that is still running.
+_PAUSE = """
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end
+return 1
+"""
+
+
+class Governor:
+    """The limits of one account, shared by all workers through Redis."""
+
+    def __init__(self, account: str, redis: RedisLink, limits: Limits | None = None) -> None:
+        self.account = account
+        self.limits = limits or Limits()
+        self._redis = redis
+        self._local = LocalPlaces(self.limits.at_once_alone, self.limits.quota_usable, self.limits.window_s)
+        prefix = f"bridge:asaas:{account}"
+        self._places, self._quota, self._pause = f"{prefix}:places", f"{prefix}:quota", f"{prefix}:pause"
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold one of the account's places; raise an EnrichmentWaits where there is none to be had."""
+        holder = secrets.token_hex(8)
+        gives_up_at_s = time.monotonic() + self.limits.patience_s
+        while (taken := self._take(holder)) is None:
+            if time.monotonic() > gives_up_at_s:
+                raise AsaasRateLimited(
+                    "the account's places for requests to the Asaas API are all taken",
+                    where=f"account {self.account}",
+                    retry_after_s=1.0,
+                )
+            # Apart, so that waiting threads don't all look at the same moment.
+            time.sleep(random.uniform(0.01, 0.05))  # noqa: S311
+        try:
+            yield
+        finally:
+            if taken == "redis":
+                self._redis.ask(lambda redis: redis.zrem(self._places, holder))
+            else:
+                self._local.give_back()
+
+    def slow_down(self, wait_s: float) -> None:
+        """Let no worker ask for this account until the seconds have passed."""
+        self._local.pause(wait_s)
+        wait_ms = int(wait_s * 1000)
+        if wait_ms > 0:
+            self._redis.ask(lambda redis: _run(redis, _PAUSE, [self._pause], [wait_ms]))
+
+    def used(self) -> int:
+        """Return how many requests of the quota are used, as far as is known here."""
+        found = self._redis.ask(lambda redis: redis.get(self._quota) or b"0")
+        return self._local.used if found is None else int(found)
+
+    def to_spare(self) -> bool:
+        """Return whether a request may be made that no event waits for."""
+        return self.used() < self.limits.quota * self.limits.quota_warning
+
+    def _take(self, holder: str) -> str | None:
+        # A pause this process has seen itself needs no Redis.
+        self._refuse("paused", self._local.paused_s())
+        limits = self.limits
+        arguments = [
+            holder,
+            limits.at_once,
+            limits.quota_usable,
+            int(limits.lease_s * 1000),
+            int(limits.window_s * 1000),
+        ]
+        keys = [self._places, self._quota, self._pause]
+        answer = self._redis.ask(lambda redis: _run(redis, _TAKE, keys, arguments))
+        if answer is None:
+            what, number = self._local.take()
+            by = "process"
+        else:
+            what, number = answer[0].decode(), float(answer[1])
+            number = number / 1000 if what in {"paused", "spent"} else number
+            by = "redis"
+        if what == "taken":
+            self._warn_once(int(number))
+            return by
+        self._refuse(what, number)
+        return None
+
+    def _refuse(self, what: str, wait_s: float) -> None:
+        where = f"account {self.account}"
+        problem: EnrichmentWaits
+        if what == "spent":
+            problem = AsaasQuotaSpent(
+                f"the account's quota of {self.limits.quota} requests in {self.limits.window_s / 3600:g} hours "
+                f"is nearly used up, got {self.limits.quota_usable}",
+                where=where,
+                mend="the events wait until it starts anew; Asaas raises the quota on request",
+                retry_after_s=wait_s,
+            )
+        elif what == "paused" and wait_s > 0:
+            problem = AsaasRateLimited("the Asaas API asked the bridge to slow down", where=where, retry_after_s=wait_s)
+        else:
+            return
+        raise problem
+
+    def _warn_once(self, used: int) -> None:
+        # The counter passes this number once in a window, whichever worker happens to do it.
+        if used == int(self.limits.quota * self.limits.quota_warning):
+            log.warning("asaas.quota_warning", account=self.account, used=used, quota=self.limits.quota)
+
+
+def _run(redis: Redis, script: str, keys: list[str], arguments: list[Any]) -> list[Any]:
+    answer: Any = redis.eval(script, len(keys), *keys, *arguments)
+    return list(answer) if isinstance(answer, list) else [answer]

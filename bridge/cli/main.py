@@ -1,0 +1,218 @@
+"""The command `bridge` with everything below it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge import __version__, failpoints, logs, private_files
+from bridge.errors import BridgeError
+from bridge.logs import logger
+from bridge.redaction import redact
+from bridge.settings import Settings
+
+if TYPE_CHECKING:
+    from bridge.journal import Journal
+    from bridge.journal.audit import Actor
+
+
+log = logger(__name__)
+
+NO = 1
+WRONG_USE = 2
+
+FAULTS = Path("logs", "faults.log")
+"""Where the tracebacks go, within the data directory."""
+
+
+class Invocation:
+    """What every command may ask for; nothing of it is read before it is asked for."""
+
+    def __init__(self, *, debug: bool) -> None:
+        self.debug = debug
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The environment as settings; raises SettingsError with all of its problems."""
+        settings = Settings.from_env()
+        private_files.restrict(settings.bridge_data_dir)
+        failpoints.arm(settings.bridge_failpoint)
+        if settings.bridge_failpoint:
+            log.critical(
+                "failpoint.armed",
+                failpoint=settings.bridge_failpoint,
+                mend="this process will kill itself; unset BRIDGE_FAILPOINT unless this is a test",
+            )
+        return settings
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The journal of these settings; raises JournalError where it can't be read or has another version's schema."""
+        from bridge.runtime import open_journal
+
+        return open_journal(self.settings)
+
+    @cached_property
+    def actor(self) -> Actor:
+        """Who runs the command, for the audit trail."""
+        from bridge.journal.audit import Actor
+
+        try:
+            return Actor(f"command {getpass.getuser()}")
+        except (KeyError, OSError):  # a user that this machine does not know, as in a container
+            return Actor(f"command {os.getuid()}")
+
+    def queue_output(self, notice: Callable[[str], None]) -> None:
+        """Let nothing that is printed or logged fail or block; tell `notice` of lines that were lost."""
+        logs.queue_output(lambda count: notice(f"{count} lines could not be written and are lost"))
+        self.configure_logs()
+
+    def configure_logs(self) -> None:
+        """Log to standard error: standard output belongs to what the command answers."""
+        logs.configure("debug" if self.debug else "error", json=not sys.stderr.isatty(), stream=sys.stderr)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if "journal" in self.__dict__:
+            self.journal.database.close()
+
+
+class Root(click.Group):
+    """A group whose errors are one line each, and whose commands all know -h."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        # Here, not where it is made: a command keeps the help option of the root under which it was first asked.
+        super().__init__(*arguments, **more, context_settings={"help_option_names": ["-h", "--help"]})
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and end the process with its status."""
+        arguments = sys.argv[1:] if args is None else list(args)
+        try:
+            status = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            _say(error.message)
+            status = WRONG_USE
+        except click.ClickException as error:
+            _say(_one_line(error))
+            status = error.exit_code
+        except click.Abort:
+            _say("stopped; nothing more was done")
+            status = NO
+        except BridgeError as error:
+            _say(str(error))
+            status = error.exit_status
+        except Exception as error:
+            if "--debug" in arguments:
+                raise
+            _say(_refused(error) if isinstance(error, OSError) and error.errno else _fault(error))
+            status = NO
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _one_line(error: click.ClickException) -> str:
+    """Return click's message in the form of ours: lower case, no full stop, and where the help is."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    text = text[:1].lower() + text[1:]
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{text}; see: {context.command_path} --help" if context else text
+
+
+def _refused(error: OSError) -> str:
+    """Return what the system refused: a full disk, a place that can't be written, a pipe that nobody reads."""
+    where = f"; {error.filename}" if error.filename else ""
+    return f"the system refused it: {(error.strerror or type(error).__name__).lower()}{where}; {_WHERE_FILES_ARE}"
+
+
+_WHERE_FILES_ARE = "is there room, and do BRIDGE_DATA_DIR and BRIDGE_MAPPINGS_DIR name places that this user can use?"
+
+
+def _fault(error: Exception) -> str:
+    """Write the traceback down, redacted, and return the line that says where it is."""
+    what = f"the bridge has a fault ({type(error).__name__})"
+    text = "".join(traceback.format_exception(error))
+    path = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "./data") / FAULTS
+    try:
+        private_files.make_directory(path.parent)
+        with open(path, "a", encoding="utf-8", errors="backslashreplace", opener=private_files.opener) as file:
+            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {redact(text)}\n")
+    except OSError:
+        return f"{what}; run it again with --debug to see where"
+    return f"{what}; details in {path}; run it again with --debug to see them here"
+
+
+COMMANDS = {
+    "demo": "demo:demo",
+    "up": "processes:up",
+    "web": "processes:web",
+    "worker": "processes:worker",
+    "sweeper": "processes:sweeper",
+    "db": "database:database",
+    "mappings": "mappings:mappings",
+    "events": "events:events",
+    "deliveries": "deliveries:deliveries",
+    "accounts": "accounts:accounts",
+    "destinations": "accounts:destinations",
+    "forget": "privacy:forget",
+    "export": "privacy:export",
+    "webhook": "webhook:webhook",
+    "notices": "notices:notices",
+    "alerts": "notices:alerts",
+    "doctor": "doctor:doctor",
+    "reconcile": "reconcile:reconcile",
+    "backfill": "reconcile:backfill",
+    "statement": "reconcile:statement",
+    "test-charge": "testcharge:test_charge",
+    "config": "doctor:config",
+}
+"""Name -> module of `bridge.cli` and the command in it: a process that runs for months holds no other code."""
+
+
+class Commands(Root):
+    """The commands, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the alphabet, as click does."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name, None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(import_module(f"bridge.cli.{module}"), name)
+        return command
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__, message="%(version)s")
+@click.option("--debug", is_flag=True, help="Show log records and, where the bridge itself fails, the traceback.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Bring the charges of an Asaas account into the Clint CRM, in order, once, and explained.
+
+    Settings come from the environment. Exit status: 0 fine, 1 the answer is no, 2 wrong use.
+    """
+    context.obj = Invocation(debug=debug)
+    context.obj.configure_logs()
+    context.call_on_close(context.obj.close)

@@ -1,0 +1,161 @@
+"""Statements about many rows at once: their values go in as one list, which each database reads as it can.
+
+Run for each row by itself, such a statement costs SQLAlchemy and the driver as much as the database, and PostgreSQL's
+server twice as much (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from sqlalchemy import BindParameter, Column, Connection, CursorResult, Dialect, Executable, Row, Table, bindparam, text
+
+from bridge.journal.schema import Sealed, keyring_of
+
+_MOST = 100
+"""Rows of one statement: SQLite takes 32,766 values."""
+
+
+class Bulk:
+    """A statement in whose words `{given}` stands for the rows, which are called `given` there.
+
+    Their columns are named and typed, and sealed, as those of `table`; `more` has columns of other names after them.
+    `{columns}` stands for the names of the table's, `{values}` for what is given for them.
+    """
+
+    def __init__(self, words: str, table: Table, *names: str, **more: Column[Any]) -> None:
+        self._words = words
+        self._into = {"columns": ", ".join(names), "values": ", ".join(f"given.{name}" for name in names)}
+        self._columns: dict[str, Column[Any]] = {**{name: table.c[name] for name in names}, **more}
+        types = enumerate(column.type for column in self._columns.values())
+        self._sealed = [(at, type_.place) for at, type_ in types if isinstance(type_, Sealed)]
+        self._on_postgresql = ""
+
+    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Carry it out; a row has its values in the order of the columns. Return how many rows it changed."""
+        return sum(result.rowcount for result in self._results(connection, rows))
+
+    def read(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Row[*tuple[Any, ...]]]:
+        """Return what a query says of these rows."""
+        return [row for result in self._results(connection, rows) for row in result.all()]
+
+    def _results(
+        self, connection: Connection, rows: Sequence[tuple[Any, ...]]
+    ) -> Iterator[CursorResult[*tuple[Any, ...]]]:
+        for first in range(0, len(rows), _MOST):
+            part = self._seal(connection, rows[first : first + _MOST])
+            if connection.dialect.name == "sqlite":
+                values = tuple(value for row in part for value in row)
+                yield connection.exec_driver_sql(self._for_sqlite(len(part)), values)
+            else:
+                names = tuple(self._columns)
+                text = json.dumps([dict(zip(names, row, strict=True)) for row in part], ensure_ascii=False)
+                yield connection.exec_driver_sql(self._for_postgresql(connection.dialect), (text,))
+
+    def _seal(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
+        if not self._sealed:
+            return rows
+        keyring = keyring_of(connection)
+        sealed = [list(row) for row in rows]
+        for row in sealed:
+            for at, place in self._sealed:
+                row[at] = None if row[at] is None else keyring.seal(row[at], place)
+        return sealed
+
+    def _for_sqlite(self, rows: int) -> str:
+        marks = f"({', '.join(['?'] * len(self._columns))})"
+        named = ", ".join(f"column{number} AS {name}" for number, name in enumerate(self._columns, 1))
+        # Not WITH: of a statement that begins with it Python 3.11's driver does not say how many rows it changed.
+        given = f"(SELECT {named} FROM (VALUES {', '.join([marks] * rows)})) AS given"  # noqa: S608 (names and marks)
+        return self._words.format(given=given, **self._into)
+
+    def _for_postgresql(self, dialect: Dialect) -> str:
+        # One value, however many rows: the text is always the same, and prepared.
+        if not self._on_postgresql:
+            names = ", ".join(self._columns)
+            typed = ", ".join(f"{name} {column.type.compile(dialect)}" for name, column in self._columns.items())
+            rows = f"ROWS FROM (json_to_recordset(CAST(%s AS json)) AS ({typed})) WITH ORDINALITY AS one({names}, nth)"
+            # Every row is in that range. Without it PostgreSQL would expect a hundred rows, and read a table of some
+            # thousands as a whole to find them; of a range in something unknown it expects one.
+            given = f"(SELECT {names} FROM {rows} WHERE nth BETWEEN 1 AND {_MOST}) AS given"  # noqa: S608 (our names)
+            self._on_postgresql = self._words.format(given=given, **self._into)
+        return self._on_postgresql
+
+
+# CROSS JOIN: SQLite keeps this order; in the other one it would ask for each row of the table which lanes it heads.
+_SQLITE = """
+SELECT {columns} FROM json_each(:places) AS place
+CROSS JOIN {table} ON {table}.id IN (
+    SELECT head.id FROM {table} AS head
+    WHERE head.lane = CAST(place.key AS INTEGER) AND {where} ORDER BY {order} LIMIT :each)
+"""
+_POSTGRESQL = """
+SELECT {columns} FROM unnest(CAST(:lanes AS int[]), CAST(:afters AS bigint[])) AS place(lane, value)
+CROSS JOIN LATERAL (
+    SELECT * FROM {table} AS head
+    WHERE head.lane = place.lane AND {where} ORDER BY {order} LIMIT :each) AS {table}
+"""
+
+
+class Heads:
+    """A query for the first rows of lanes; in `where` and `order` the table is called `head`, a lane's mark `place`.
+
+    `lists` names the parameters that are lists, none of them empty.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        columns: str,
+        where: str,
+        order: str,
+        lists: Sequence[str] = (),
+    ) -> None:
+        parts = {"table": table, "columns": columns, "where": where, "order": order}
+        expanding: list[BindParameter[Any]] = [bindparam(each, expanding=True) for each in lists]
+        self._statements = {
+            name: text(words.format_map(parts)).bindparams(*expanding)
+            for name, words in (("sqlite", _SQLITE), ("postgresql", _POSTGRESQL))
+        }
+
+    def read(
+        self, connection: Connection, marks: Mapping[int, int], each: int, **more: Any
+    ) -> list[Row[*tuple[Any, ...]]]:
+        """Return up to `each` rows of each lane; `marks` gives for each lane the number that is its `place.value`."""
+        name = connection.dialect.name
+        if name == "sqlite":
+            more["places"] = json.dumps(marks)
+        else:
+            more |= {"lanes": list(marks), "afters": list(marks.values())}
+        return list(connection.execute(self._statements[name], {**more, "each": each}).all())
+
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    Insert: TypeAlias = sqlite.Insert | postgresql.Insert
+
+
+class Upsert:
+    """One such statement, made for each dialect when it is first asked for."""
+
+    def __init__(self, table: Table, on_conflict: Callable[[Insert], Executable]) -> None:
+        self._table = table
+        self._on_conflict = on_conflict
+        self._made: dict[str, Executable] = {}
+
+    def of(self, connection: Connection) -> Executable:
+        """Return the statement as this connection's database takes it."""
+        name = connection.dialect.name
+        if name not in self._made:
+            dialect = import_module(f"sqlalchemy.dialects.{name}")
+            self._made[name] = self._on_conflict(dialect.insert(self._table))
+        return self._made[name]
+
+
+def unless_there(table: Table) -> Upsert:
+    """Return the insert that leaves a row alone which is there already."""
+    return Upsert(table, lambda insert: insert.on_conflict_do_nothing())

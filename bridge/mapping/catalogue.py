@@ -1,0 +1,99 @@
+"""The events of Asaas, the entity that each one carries, and its label in Portuguese: data/asaas_events.json.
+
+The 112 event names are the 111 of the webhook configuration's enum and PAYMENT_SPLIT_DONE, which Asaas added later.
+The list is what the bridge knows by name, never what it accepts: Asaas adds names without notice, and an event with
+an unknown one is kept and can be mapped. Labels are short and for a person who sells, not for one who integrates.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class KnownEvent:
+    """One event name of Asaas and what the bridge knows about it."""
+
+    name: str
+    family: str
+    """The part of the name before what happened, such as PAYMENT; `PAYMENT_*` in a mapping means the family."""
+    entity: str
+    """The key of the envelope that holds the object."""
+    label: str
+    flow_rank: int
+    """Its place in the documented flows of a charge (see `flow_rank`)."""
+
+
+TABLES: Mapping[str, Any] = json.loads(
+    files("bridge.mapping").joinpath("data/asaas_events.json").read_text(encoding="utf-8")
+)
+"""Events by family, flow ranks, and labels by kind of word."""
+ENTITY_OF_FAMILY: Mapping[str, str] = MappingProxyType(
+    {name: family["entity"] for name, family in TABLES["families"].items()}
+)
+"""No real body of PIX_AUTOMATIC_RECURRING_* was seen; the envelope's own keys decide when an event arrives."""
+
+_SPELLINGS = (("paymentInstruction", "instruction"), ("balance", "balanceData"))
+"""Keys for which Asaas's own documents have two names; the first is the bridge's."""
+_NOT_ENTITIES = frozenset({"account", "additionalInfo"})
+
+EVENTS: Mapping[str, KnownEvent] = MappingProxyType(
+    {
+        f"{family}_{what}": KnownEvent(
+            name=f"{family}_{what}",
+            family=family,
+            entity=ENTITY_OF_FAMILY[family],
+            label=label,
+            flow_rank=TABLES["flow_ranks"].get(f"{family}_{what}", 0),
+        )
+        for family in ENTITY_OF_FAMILY
+        for what, label in TABLES["families"][family]["events"].items()
+    }
+)
+"""Every event name the bridge knows."""
+
+
+def spellings(entity: str) -> tuple[str, ...]:
+    """Return every name of an entity's key, the bridge's first."""
+    return next((names for names in _SPELLINGS if entity in names), (entity,))
+
+
+def entity_key(envelope: Mapping[str, Any]) -> str:
+    """Return the key of the object that an event is about; empty where it carries none."""
+    objects = [key for key, value in envelope.items() if isinstance(value, dict) and key not in _NOT_ENTITIES]
+    name = envelope.get("event")
+    known = EVENTS.get(name) if isinstance(name, str) else None
+    # The event's own entity first: some events carry a second object, such as the charge beside the instruction.
+    for entity in (known.entity if known else "", *ENTITY_OF_FAMILY.values()):
+        for key in spellings(entity):
+            if key in objects:
+                return key
+    return objects[0] if objects else ""
+
+
+def flow_rank(event_name: str) -> int:
+    """Return how late the event stands in the documented flows of a charge, or 0 where no flow names it.
+
+    Two events of one charge with the same `dateCreated` are ordered by it; 0 says nothing about the order.
+    Ranks leave gaps for events that Asaas may document later. Confirmed and received stand after overdue because a late
+    charge is paid after it was overdue; chargebacks stand before refunded because losing one ends in a refund.
+    """
+    known = EVENTS.get(event_name)
+    return known.flow_rank if known else 0
+
+
+BILLING_TYPE_LABELS: Mapping[str, str] = TABLES["labels"]["billing_type"]
+CHARGEBACK_REASON_LABELS: Mapping[str, str] = TABLES["labels"]["chargeback_reason"]
+LABELS: tuple[Mapping[str, str], ...] = tuple(TABLES["labels"].values())
+"""A reason of a cancelled split that is named like an event (PAYMENT_DELETED) is not here: it has the event's label."""
+
+
+def label_of(word: str) -> str | None:
+    """Return the Portuguese name of a status, reason, billing type or event name, or None where there is none."""
+    known = EVENTS.get(word)
+    return known.label if known else next((labels[word] for labels in LABELS if word in labels), None)

@@ -1,0 +1,337 @@
+"""Writes a new mapping file from a few choices, with comments and with tests that pass.
+
+What the tests expect is what the file itself makes of the menu's example, so a draft is never handed out that lint or
+its own tests would refuse.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import abc
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as AnyMapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bridge.errors import UsageError
+from bridge.mapping import evaluate
+from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS
+from bridge.mapping.context import build_context
+from bridge.mapping.findings import did_you_mean
+from bridge.mapping.lint import expressions_of_condition, expressions_of_fields
+from bridge.mapping.model import GROUPS, Known, Mapping, ReadMapping, covers
+from bridge.mapping.parser import read_mapping
+from bridge.mapping.schema import COMMENT
+from bridge.mapping.spec import NAME
+from bridge.mapping.testing import run
+from bridge.mapping.values import Unreadable, as_decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One field of the menu."""
+
+    group: str
+    key: str
+    source: str
+    """As it stands in the file: an expression, or a block in braces."""
+    entity: str = ""
+    """The object that its event must carry; empty: any event of a customer."""
+
+
+OFFERS: tuple[Offer, ...] = (
+    Offer("contact", "nome", "customer.name"),
+    Offer("contact", "email", "customer.email"),
+    Offer("contact", "telefone", "phone(customer.mobilePhone) || phone(customer.phone)"),
+    Offer("contact", "cpf_cnpj", "cpf_cnpj(customer.cpfCnpj)"),
+    Offer("organization", "empresa", "customer.company"),
+    Offer("deal", "titulo", '{template: "Cobrança {payment.invoiceNumber} - {customer.name}"}', "payment"),
+    Offer("deal", "valor", "money(payment.value)", "payment"),
+    Offer("deal", "valor_liquido", "money(payment.netValue)", "payment"),
+    Offer("deal", "taxa", "money(fee)", "payment"),
+    Offer("deal", "situacao", "label(payment.status)", "payment"),
+    Offer("deal", "vencimento", "date(payment.dueDate, '%d/%m/%Y')", "payment"),
+    Offer("deal", "pago_em", "date(payment.clientPaymentDate, '%d/%m/%Y')", "payment"),
+    Offer("deal", "forma_de_pagamento", "label(payment.billingType)", "payment"),
+    Offer("deal", "parcela", "payment.installmentNumber", "payment"),
+    Offer("deal", "descricao", "payment.description", "payment"),
+    Offer("deal", "referencia", "payment.externalReference", "payment"),
+    Offer("deal", "link", "payment.invoiceUrl", "payment"),
+    Offer("deal", "codigo_asaas", "payment.id", "payment"),
+    Offer("deal", "titulo", '{template: "{subscription.description} - {customer.name}"}', "subscription"),
+    Offer("deal", "valor", "money(subscription.value)", "subscription"),
+    Offer("deal", "situacao", "label(event)", "subscription"),
+    Offer("deal", "proximo_vencimento", "date(subscription.nextDueDate, '%d/%m/%Y')", "subscription"),
+    Offer("deal", "forma_de_pagamento", "label(subscription.billingType)", "subscription"),
+    Offer("deal", "codigo_asaas", "subscription.id", "subscription"),
+    Offer("deal", "origem", "{text: Asaas}"),
+)
+USUAL = frozenset(
+    {
+        *("nome", "email", "telefone", "titulo", "valor", "situacao", "vencimento"),
+        *("forma_de_pagamento", "link", "codigo_asaas", "proximo_vencimento"),
+    }
+)
+"""The keys that are taken where nobody chooses."""
+
+EXAMPLES: abc.Mapping[str, Any] = MappingProxyType(
+    {
+        "payment": {
+            "id": "pay_exemplo000001001",
+            "customer": "cus_000000000001",
+            "invoiceNumber": "00001001",
+            "value": 129.9,
+            "netValue": 127.91,
+            "status": "RECEIVED",
+            "billingType": "PIX",
+            "dueDate": "2026-11-22",
+            "clientPaymentDate": "2026-11-20",
+            "installmentNumber": 1,
+            "description": "Pedido 1001",
+            "externalReference": "loja-1001",
+            "invoiceUrl": "https://sandbox.asaas.com/i/exemplo000001001",
+        },
+        "subscription": {
+            "id": "sub_exemplo000001008",
+            "customer": "cus_000000000001",
+            "value": 49.9,
+            "nextDueDate": "2026-12-10",
+            "description": "Plano Pró",
+            "billingType": "CREDIT_CARD",
+            "externalReference": "loja-1008",
+        },
+        "customer": {
+            "name": "Cliente Teste",
+            "email": "cliente.teste@example.com",
+            "mobilePhone": "47990000001",
+            "phone": None,
+            "cpfCnpj": "24971563792",
+            "company": "Empresa Exemplo",
+        },
+    }
+)
+
+
+def entity_of(events: tuple[str, ...]) -> str:
+    """Return the object that these events or families carry; empty where the menu has none, or they differ."""
+    entities = {known.entity for known in EVENTS.values() if covers(events, known.name)}
+    (entity,) = entities if len(entities) == 1 else ("",)
+    return entity if entity in {"payment", "subscription"} else ""
+
+
+def offers_of(entity: str) -> list[Offer]:
+    """Return the fields of the menu for an event that carries this object."""
+    return [offer for offer in OFFERS if offer.entity in {"", entity}]
+
+
+_TABS = {"contact": "Contato", "organization": "Organização", "deal": "Negócio"}
+_ANYTHING = Known(None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What an operator chose for a new file."""
+
+    name: str
+    description: str
+    events: tuple[str, ...]
+    offers: tuple[Offer, ...]
+    at_least: str = ""
+    billing_types: tuple[str, ...] = ()
+    reference: str = ""
+    """What the external reference must begin with."""
+    installments: str = "each"
+    send_to: str = "default"
+    enabled: bool = True
+
+
+def draft(choices: Choices) -> ReadMapping:
+    """Return the new file, read: its text, and what lint finds in it."""
+    entity = entity_of(choices.events)
+    event = first_of(choices.events)
+    text = _head(choices, entity)
+    bare = read_mapping(text, f"{choices.name}.yaml", _ANYTHING)
+    if bare.mapping is not None:
+        text += _tests(choices, bare.mapping, event, entity)
+    return read_mapping(text, f"{choices.name}.yaml", _ANYTHING)
+
+
+def first_of(events: Sequence[str]) -> str:
+    """Return the first event, the first of its family where the first is a family."""
+    return next(name for name in EVENTS if covers(events[:1], name))
+
+
+def _head(choices: Choices, entity: str) -> str:
+    lines = [
+        COMMENT,
+        f"# {choices.description}",
+        "#",
+        "# Como mexer: mude, rode `bridge mappings lint` e `bridge mappings test`, e só então publique.",
+        "# O guia de cada palavra está em mappings/README.md.",
+        "",
+        f"description: {_quoted(choices.description)}",
+    ]
+    if not choices.enabled:
+        suffix = choices.send_to.upper().replace("-", "_")
+        lines += [
+            f"# Guarde o endereço da integração em CLINT_WEBHOOK_URL_{suffix} e troque para true.",
+            "enabled: false",
+        ]
+    lines.append(f"events: [{', '.join(choices.events)}]")
+    if choices.installments != "each":
+        lines += ["", "# each: toda parcela; first: só a primeira; once: uma vez por parcelamento."]
+        lines.append(f"installments: {choices.installments}")
+    conditions = _conditions(choices, entity)
+    if conditions:
+        lines += ["", "# Só entra o evento que cumpre todas estas condições.", "filter:", "  all:"]
+        lines += [f"    - {condition}" for condition in conditions]
+    lines += ["", "# À esquerda a chave, igual na tela de mapeamento do Clint; à direita, de onde vem o valor."]
+    for group in GROUPS:
+        fields = [f"  {offer.key}: {offer.source}" for offer in choices.offers if offer.group == group]
+        lines += [f"{group}: # aba {_TABS[group]}", *fields] if fields else []
+    lines += ["", "# default é o endereço de CLINT_WEBHOOK_URL.", f"send_to: {choices.send_to}", ""]
+    return "\n".join(lines)
+
+
+def _conditions(choices: Choices, entity: str) -> list[str]:
+    found = []
+    if choices.at_least:
+        found.append(f"{{field: {entity}.value, at_least: {choices.at_least}}}")
+    if choices.billing_types:
+        found.append(f"{{field: {entity}.billingType, one_of: [{', '.join(choices.billing_types)}]}}")
+    if choices.reference:
+        found.append(f"{{field: {entity}.externalReference, starts_with: {_quoted(choices.reference)}}}")
+    return found
+
+
+def _example(choices: Choices, entity: str) -> dict[str, Any]:
+    """Return the menu's example, changed so that it passes the filter."""
+    example = copy.deepcopy(dict(EXAMPLES))
+    if choices.at_least:
+        example[entity]["value"] = max(example[entity]["value"], float(choices.at_least))
+    if choices.billing_types:
+        example[entity]["billingType"] = choices.billing_types[0]
+    if choices.reference:
+        example[entity]["externalReference"] = f"{choices.reference}1001"
+    return example
+
+
+def _tests(choices: Choices, mapping: Mapping, event: str, entity: str) -> str:
+    example = _example(choices, entity)
+    read = {path for one in expressions_of_condition(mapping.filter) for path in one.paths}
+    read |= {path for one in expressions_of_fields(mapping.fields) for path in one.paths}
+    steps = {(path[0], path[1]) for path in read if len(path) > 1}
+    if "fee" in {path[0] for path in read if path}:
+        steps |= {(entity, "value"), (entity, "netValue")}
+    own = {key: value for key, value in example[entity].items() if (entity, key) in steps or key == "customer"}
+    customer = {key: value for key, value in example["customer"].items() if ("customer", key) in steps}
+    fetched = {"customer": customer} if customer else {}
+    context = build_context(event, entity, {"event": event, entity: own}, "default", "sandbox", fetched)
+    payload = evaluate.build(mapping, context)
+    lines = ["", "tests:", f"  - name: {_quoted(EVENTS[event].label)}", "    given:", f"      event: {event}"]
+    lines += [f"      {entity}:", *_pairs(own, 8)]
+    lines += ["    with:", "      customer:", *_pairs(customer, 8)] if customer else []
+    lines += ["    expect:"]
+    lines += [f"      send_to: {choices.send_to}"] if choices.send_to != "default" else []
+    lines += ["      exactly:", *_pairs(payload, 8)]
+    seen = {path[1] for one in expressions_of_condition(mapping.filter) for path in one.paths}
+    asked = {key: value for key, value in own.items() if key in seen}
+    for name, refused in _refused(choices, asked):
+        lines += [f"  - name: {name}", "    given:", f"      event: {event}"]
+        lines += [f"      {entity}:", *_pairs(refused, 8), "    expect: filtered"]
+    return "\n".join([*lines, ""])
+
+
+def _refused(choices: Choices, asked: AnyMapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield, for each condition, what the conditions read changed so that this one says no."""
+    if choices.installments == "first":
+        yield "segunda parcela não entra", {**asked, "installmentNumber": 2}
+    if choices.at_least:
+        yield "valor menor não entra", {**asked, "value": float(choices.at_least) - 0.01}
+    if choices.billing_types:
+        yield "outra forma de pagamento não entra", {**asked, "billingType": "OUTRA"}
+    if choices.reference:
+        yield "outra referência não entra", {**asked, "externalReference": "outra"}
+
+
+def _pairs(values: AnyMapping[str, Any], indent: int) -> list[str]:
+    return [f"{' ' * indent}{key}: {_quoted(value)}" for key, value in values.items()]
+
+
+def _quoted(value: Any) -> str:
+    # JSON is YAML; quotes keep 01310, on and 12:30 what they are.
+    return json.dumps(value, ensure_ascii=False)
+
+
+FAMILIES = ("PAYMENT", "SUBSCRIPTION")
+"""The events that the menu has fields for."""
+
+
+def as_name(text: str) -> str:
+    """Return the name of a file; raise UsageError where it can't be one."""
+    if not NAME.fullmatch(text):
+        raise UsageError(f"a name has lower case letters, digits, _ and -, got {text!r}")
+    return text
+
+
+def as_events(names: Sequence[str]) -> tuple[str, ...]:
+    """Return events or families, each once; raise UsageError where Asaas has none or the menu no field for it."""
+    for name in names:
+        if not any(covers((name,), known) for known in EVENTS):
+            raise UsageError(
+                f"the menu knows no event {name!r}{did_you_mean(name, EVENTS)}",
+                mend="a new event of Asaas works in a mapping file: copy one of mappings/ and name it there",
+            )
+    events = tuple(dict.fromkeys(names))
+    if not entity_of(events):
+        raise UsageError(
+            "the menu has fields for charges or for subscriptions, one of them in a file",
+            mend="name events of one kind, or copy a file of mappings/",
+        )
+    return events
+
+
+def as_amount(text: str) -> str:
+    """Return an amount as it stands in a file, empty for none; raise UsageError for anything else."""
+    try:
+        return format(as_decimal(text), "f") if text else ""
+    except Unreadable:
+        raise UsageError(f"an amount is a number such as 50 or 129.90, got {text!r}") from None
+
+
+def as_billing_types(said: str | Sequence[str]) -> tuple[str, ...]:
+    """Return billing types; raise UsageError where Asaas has no such type."""
+    words = said.replace(",", " ").split() if isinstance(said, str) else said
+    for word in words:
+        if word not in BILLING_TYPE_LABELS:
+            raise UsageError(f"Asaas has no billing type {word!r}{did_you_mean(word, BILLING_TYPE_LABELS)}")
+    return tuple(words)
+
+
+def as_installments(text: str) -> str:
+    """Return which instalments are sent; raise UsageError for any other word."""
+    if text not in {"each", "first", "once"}:
+        raise UsageError(f"instalments are each, first or once, got {text!r}")
+    return text
+
+
+def as_keys(chosen: Sequence[str], keys: Sequence[str]) -> frozenset[str]:
+    """Return the keys that were chosen from the menu; raise UsageError where Clint could find no contact by them."""
+    for key in chosen:
+        if key not in keys:
+            raise UsageError(f"the menu has no key {key!r}{did_you_mean(key, keys)}")
+    if not {"email", "telefone"} & set(chosen):
+        raise UsageError("Clint finds the contact by email or telefone, got neither", mend="take one of them")
+    return frozenset(chosen)
+
+
+def examples(offers: Sequence[Offer], entity: str) -> dict[str, Any]:
+    """Return what each field of the menu gives for its example."""
+    event = "PAYMENT_RECEIVED" if entity == "payment" else "SUBSCRIPTION_CREATED"
+    read = draft(Choices("menu", "menu", (event,), tuple(offers)))
+    assert read.mapping is not None, read.findings  # noqa: S101 (as in new)
+    (result,) = run(read.mapping, Path())
+    return dict(result.payload)

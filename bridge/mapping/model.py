@@ -1,0 +1,261 @@
+"""What a mapping file means once it was read: frozen values, compiled and ready to run.
+
+Nothing here knows YAML, and nothing here can be wrong: a part exists only where lint found no error in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as AnyMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bridge.mapping.catalogue import EVENTS
+from bridge.mapping.expressions import Expression
+from bridge.mapping.findings import Finding
+from bridge.mapping.operators import Operator
+
+FETCHABLE = frozenset({"customer", "installment", "subscription", "payment"})
+"""The objects that are fetched from Asaas when an expression names them."""
+GROUPS = ("contact", "organization", "deal")
+"""The three tabs of Clint's mapping screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A condition with an operator: `{field: payment.value, at_least: 50}`."""
+
+    line: int
+    field: Expression
+    operator: Operator
+    operands: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """Return the condition as a person reads it."""
+        return f"{self.field.text} {self.operator.name} {', '.join(self.operands)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """A condition that is an expression of its own: true unless it gives null, false or something empty."""
+
+    line: int
+    expression: Expression
+
+    @property
+    def text(self) -> str:
+        """Return the condition as a person reads it."""
+        return self.expression.text
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Conditions that must hold together (`all`), of which one must hold (`any`), or one that must not (`not`)."""
+
+    line: int
+    kind: Literal["all", "any", "not"]
+    conditions: tuple[Condition, ...]
+
+    @property
+    def text(self) -> str:
+        """Return the group's word."""
+        return self.kind
+
+
+Condition = Compare | Holds | Group
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Texts and expressions in turn: `Cobrança {payment.invoiceNumber}`."""
+
+    text: str
+    pieces: tuple[str | Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A text that is the same for every event."""
+
+    text: str
+
+
+Source = Expression | Template | Fixed
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One key of the payload and where its value comes from."""
+
+    group: str
+    key: str
+    source: Source
+    line: int
+    column: int
+    type: Literal["text", "number", "boolean"] = "text"
+    required: bool = False
+    identifies: Literal["email", "phone"] | None = None
+    """By which of the contact's two identities Clint could match it, if by any."""
+    lookup: AnyMapping[str, str] | None = None
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """These events go to another destination; the first route that names the event wins."""
+
+    events: tuple[str, ...]
+    send_to: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test of the file."""
+
+    name: str
+    line: int
+    given: Sample | AnyMapping[str, Any]
+    """A sample, or the event itself."""
+    set: AnyMapping[str, Any] = field(default_factory=dict)
+    fetched: AnyMapping[str, Sample | AnyMapping[str, Any] | None] = field(default_factory=dict)
+    """By name: a sample, the object itself, or None for one that does not exist."""
+    filtered: bool = False
+    dead: str | None = None
+    expect: AnyMapping[str, Expected] = field(default_factory=dict)
+    exactly: bool = False
+    send_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A file of samples/ that a test names."""
+
+    path: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A value that a test expects, as typed, and where its key stands."""
+
+    text: str
+    plain: bool
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One automation: these events of this account, if these conditions hold, become this payload."""
+
+    name: str
+    path: str
+    digest: str
+    """SHA-256 of the text."""
+    description: str
+    enabled: bool
+    account: str
+    events: tuple[str, ...]
+    installments: Literal["each", "first", "once"]
+    filter: Condition | None
+    fields: tuple[Field, ...]
+    line: str
+    stale: Literal["skip", "send"]
+    send_to: str
+    routes: tuple[Route, ...]
+    verify: bool
+    tests: tuple[Case, ...] = field(repr=False)
+    filter_needs: frozenset[str]
+    field_needs: frozenset[str]
+    derived: frozenset[str]
+    """The derived values that its expressions read."""
+
+    def listens_to(self, event_name: str) -> bool:
+        """Say whether the mapping names this event, or its family."""
+        return covers(self.events, event_name)
+
+    @property
+    def event_names(self) -> tuple[str, ...]:
+        """Return the events that the mapping listens to, families spelled out, also those the bridge does not know."""
+        return tuple(name for name in all_names(self.events) if covers(self.events, name))
+
+    def destination(self, event_name: str) -> str:
+        """Return where this event's payload goes."""
+        for route in self.routes:
+            if covers(route.events, event_name):
+                return route.send_to
+        return self.send_to
+
+    @property
+    def destinations(self) -> frozenset[str]:
+        """Return every destination that the mapping may send to."""
+        return frozenset({self.send_to, *(route.send_to for route in self.routes)})
+
+
+def all_names(*patterns: Iterable[str]) -> tuple[str, ...]:
+    """Return every event name that the bridge knows, and those of the patterns that it does not."""
+    named = (name for some in patterns for name in some if not name.endswith("*"))
+    return tuple(dict.fromkeys((*EVENTS, *named)))
+
+
+def covers(patterns: Iterable[str], event_name: str) -> bool:
+    """Say whether one of the names is the event's, or its family written with a star (`PAYMENT_*`)."""
+    return any(
+        event_name.startswith(pattern[:-1]) if pattern.endswith("*") else event_name == pattern for pattern in patterns
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the settings know, which a file alone can't say."""
+
+    accounts: frozenset[str] | None
+    """None: whatever a file names is set up."""
+    destinations: frozenset[str] | None
+    root: Path | None = None
+    """The directory of the mappings, where `samples/` is looked for."""
+    reads_back: bool = True
+    """Whether deals can be read back from Clint, which `verify` needs."""
+    active: bool = False
+    """Whether the text is active already: it goes on whatever lint says of what it sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMapping:
+    """What became of one file: the mapping where it can run, and all that was found."""
+
+    path: str
+    mapping: Mapping | None
+    findings: tuple[Finding, ...]
+    text: str = ""
+    """What was read, for the journal; empty where the file could not be read."""
+
+
+class MappingSet:
+    """The mappings that are active together; built anew when one changes, never changed."""
+
+    def __init__(self, mappings: Iterable[Mapping]) -> None:
+        self._by_name = {mapping.name: mapping for mapping in sorted(mappings, key=lambda one: one.name)}
+
+    def __iter__(self) -> Iterator[Mapping]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def get(self, name: str) -> Mapping | None:
+        """Return the mapping of this name, enabled or not."""
+        return self._by_name.get(name)
+
+    def listening(self, account: str, event_name: str) -> tuple[Mapping, ...]:
+        """Return the enabled mappings of the account that name this event, in the order of their names."""
+        return tuple(
+            mapping
+            for mapping in self
+            if mapping.enabled and mapping.account == account and mapping.listens_to(event_name)
+        )

@@ -1,0 +1,205 @@
+"""Brings in the charges that the journal does not know as Asaas has them: the same way as what Asaas posts.
+
+Given a window of days it gathers the events to be made, and keeps them when told to. It must never make another event
+for what was brought in already: a run that is broken off is simply run again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bridge.asaas.client import Reads
+from bridge.asaas.incoming import parse_event
+from bridge.failpoints import reached
+from bridge.journal import Journal, jobs
+from bridge.journal.events import Kept, KeptEvent
+from bridge.mapping.catalogue import flow_rank
+from bridge.mapping.values import BRASILIA, Unreadable, as_moment
+from bridge.model import IncomingEvent, Origin, lane_of
+from bridge.operations.reconcile import BEHIND, Compared, Verdict, Window, walk
+
+NAMES: Mapping[str, str] = {
+    "PENDING": "PAYMENT_CREATED",
+    "AWAITING_RISK_ANALYSIS": "PAYMENT_AWAITING_RISK_ANALYSIS",
+    "AUTHORIZED": "PAYMENT_AUTHORIZED",
+    "CONFIRMED": "PAYMENT_CONFIRMED",
+    "RECEIVED": "PAYMENT_RECEIVED",
+    "RECEIVED_IN_CASH": "PAYMENT_RECEIVED",  # as a recorded body has it
+    "OVERDUE": "PAYMENT_OVERDUE",
+    "DUNNING_REQUESTED": "PAYMENT_DUNNING_REQUESTED",
+    "DUNNING_RECEIVED": "PAYMENT_DUNNING_RECEIVED",
+    "REFUND_IN_PROGRESS": "PAYMENT_REFUND_IN_PROGRESS",
+    "REFUNDED": "PAYMENT_REFUNDED",
+    "CHARGEBACK_REQUESTED": "PAYMENT_CHARGEBACK_REQUESTED",
+    "CHARGEBACK_DISPUTE": "PAYMENT_CHARGEBACK_DISPUTE",
+    "AWAITING_CHARGEBACK_REVERSAL": "PAYMENT_AWAITING_CHARGEBACK_REVERSAL",
+    "DELETED": "PAYMENT_DELETED",
+}
+"""The event by which a charge comes into each status, by Asaas's documented flows."""
+
+_BACK_TO_OPEN = {"RECEIVED_IN_CASH": "PAYMENT_RECEIVED_IN_CASH_UNDONE", "DELETED": "PAYMENT_RESTORED"}
+_PAID = ("paymentDate", "clientPaymentDate", "confirmedDate")
+_DAYS: Mapping[str, tuple[str, ...]] = {
+    "CONFIRMED": ("confirmedDate", "clientPaymentDate"),
+    "RECEIVED": _PAID,
+    "RECEIVED_IN_CASH": _PAID,
+}
+"""The fields that hold the day on which a charge came into a status. Where none does, it is the day of the asking."""
+
+
+def made_events(compared: Compared, account: str, asked_ms: int) -> list[IncomingEvent]:
+    """Return what Asaas would have posted, in order; nothing where no flow names the charge's status."""
+    main = _name(compared)
+    if main is None:
+        return []
+    status, refunded = compared.standing.status, compared.standing.refunded
+    names = {}
+    # The paid part of a partly refunded charge is told first, unless the journal knows it.
+    if compared.known is None or compared.known.status != status or not refunded:
+        names[status] = main
+    if refunded:
+        names[f"PARTIALLY_REFUNDED-{refunded:.2f}"] = "PAYMENT_PARTIALLY_REFUNDED"
+    after = f":after-{compared.newest.event_id}" if compared.newest else ""
+    created = _created(compared, asked_ms)
+    return [
+        _event(account, name, f"backfill:{compared.charge['id']}:{what}{after}", created, compared.charge, asked_ms)
+        for what, name in names.items()
+    ]
+
+
+def _event(account: str, name: str, key: str, created: str, charge: Mapping[str, Any], asked_ms: int) -> IncomingEvent:
+    envelope = {"id": key, "event": name, "dateCreated": created, "payment": charge}
+    body = json.dumps(envelope).encode()
+    return replace(parse_event(account, body, asked_ms), origin=Origin.BACKFILL)
+
+
+def _name(compared: Compared) -> str | None:
+    status = compared.standing.status
+    if compared.known is not None and compared.known.status != status:
+        if status in {"PENDING", "OVERDUE"} and compared.known.status in _BACK_TO_OPEN:
+            return _BACK_TO_OPEN[compared.known.status]
+        if status == "PENDING":
+            return "PAYMENT_UPDATED"  # such as a new due day for an overdue charge
+    return NAMES.get(status)
+
+
+def _created(compared: Compared, asked_ms: int) -> str:
+    asked = datetime.fromtimestamp(asked_ms / 1000, UTC).astimezone(BRASILIA)
+    moment = min(_day(compared, asked).replace(hour=23, minute=59, second=59), asked)
+    if compared.newest is not None:
+        with suppress(Unreadable):  # the last event did not say when
+            moment = max(moment, as_moment(compared.newest.created) + timedelta(seconds=1))
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _day(compared: Compared, asked: datetime) -> datetime:
+    charge, status = compared.charge, compared.standing.status
+    found: list[Any] = [charge.get(field) for field in _DAYS.get(status, ())]
+    if status == "PENDING" and compared.known is None:
+        found = [charge.get("dateCreated")]
+    elif compared.standing.refunded or status == "REFUNDED":
+        refunds = [refund for refund in charge.get("refunds") or () if isinstance(refund, dict)]
+        found = sorted((str(refund.get("dateCreated") or "") for refund in refunds), reverse=True)
+    elif status == "OVERDUE":
+        try:
+            return as_moment(charge.get("dueDate")) + timedelta(days=1)
+        except Unreadable:
+            return asked
+    for value in found:
+        try:
+            return as_moment(value)
+        except Unreadable:
+            continue
+    return asked
+
+
+BATCH = 100
+"""Events in one commit."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What a backfill would do."""
+
+    charges: int = 0
+    """Charges that were looked at."""
+    events: list[IncomingEvent] = field(default_factory=list)
+    """What would be kept, oldest first."""
+    unknown: list[Compared] = field(default_factory=list)
+    """Charges in a status that no documented flow leads to."""
+
+
+def gather(
+    client: Reads,
+    journal: Journal,
+    window: Window,
+    clock_ms: Callable[[], int],
+    *,
+    only: Collection[Verdict] = BEHIND,
+    sleep: Callable[[float], object] = time.sleep,
+    tell: Callable[[int, int], object] = lambda _done, _total: None,
+) -> Gathered:
+    """Return the events that are missing for the charges of these days; changes nothing.
+
+    Raises EnrichmentWaits where Asaas can't be asked for now.
+    """
+    gathered, seen = Gathered(), set[str]()
+    for looked in walk(client, journal, window, clock_ms, sleep=sleep):
+        for compared in looked.charges:
+            id_ = str(compared.charge.get("id"))
+            if id_ in seen:
+                continue
+            seen.add(id_)
+            if compared.verdict in only:
+                made = made_events(compared, client.account, looked.asked_ms)
+                gathered.events += made
+                gathered.unknown += [] if made else [compared]
+        gathered.charges = len(seen)
+        tell(len(seen), looked.total)
+    # A customer's events go out in the order in which they are kept. Lists were seen newest first: where Asaas's time
+    # does not tell, the charge that was made first goes first.
+    gathered.events.reverse()
+    gathered.events.sort(key=lambda event: (event.created, flow_rank(event.name)))
+    return gathered
+
+
+def bring_in(
+    journal: Journal, events: Sequence[IncomingEvent], clock_ms: Callable[[], int]
+) -> Iterator[tuple[IncomingEvent, int, Kept]]:
+    """Keep these events; give each with its lane and its number once it is durable."""
+    for start in range(0, len(events), BATCH):
+        batch = [replace(event, received_ms=clock_ms()) for event in events[start : start + BATCH]]
+        reached("backfill.before_append")
+        appended = journal.append(batch)
+        reached("backfill.after_append")
+        for event, (lane, kept) in zip(batch, appended, strict=True):
+            yield event, lane, kept
+    # The next reconciliation, due at once, says whether anything is still missing.
+    with journal.database.write() as connection:
+        for account in sorted({event.account for event in events}):
+            jobs.again_at(connection, f"reconcile:{account}", clock_ms())
+
+
+def as_kept(journal: Journal, event: IncomingEvent) -> KeptEvent:
+    """Return an event as a worker would get it, before it is kept."""
+    return KeptEvent(
+        id=0,
+        account=event.account,
+        event_key=event.key,
+        name=event.name,
+        entity=event.entity,
+        object_id=event.object_id,
+        subject=event.subject,
+        lane=lane_of(event.account, event.subject, journal.lane_count),
+        created=event.created,
+        body=event.body,
+        received_ms=event.received_ms,
+        replay=0,
+        replay_mapping=None,
+    )

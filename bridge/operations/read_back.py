@@ -1,0 +1,201 @@
+"""Looks in Clint for the deals of what was delivered, where the mapping says `verify`.
+
+A 2xx says that Clint took a payload, not that a deal stands. So some time after the delivery the deal is looked for by
+the payload's e-mail or phone, a few times, each later than the one before. `recovery.proof` says what a deal proves. It
+leaves seen or not confirmed in the journal, with the reason; it never sends anything, and a Clint API that fails costs
+no look.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from bridge.clint.api import Deal
+from bridge.journal import Journal, deliveries, destinations, notices
+from bridge.journal.deliveries import ToReadBack
+from bridge.journal.notices import Mended, Notice
+from bridge.logs import logger
+from bridge.mapping.explain import statuses
+from bridge.model import NoticeLevel, ReadBack
+from bridge.operations import proof
+from bridge.operations.proof import Finding, Other, Sent
+from bridge.pipeline.active_mappings import ActiveMapping
+from bridge.reasons import deal_said
+
+log = logger(__name__)
+
+LOOKS = 4
+BATCH = 20
+SLOWER = 4
+"""Each look waits so many times as long as the one before."""
+OLDEST_MS = 2 * 24 * 3_600_000
+"""What was delivered longer ago is left: a token that is set after weeks must not set off thousands of requests."""
+NOT_SEEN = "delivery.not_seen"
+"""The notice's code; it is closed by the next delivery of the same mapping whose deal is seen."""
+MEND = "see: bridge deliveries list --state delivered, bridge events show NUMBER"
+
+
+class Deals(Protocol):
+    """The part of the Clint API that is read."""
+
+    def deals(self, email: str = "", phone: str = "", changed_since_ms: int | None = None) -> list[Deal]:
+        """Return the deals of a contact, or those that were changed since a time."""
+        ...
+
+    def stage(self, deal: Deal) -> str:
+        """Return the label of a deal's stage."""
+        ...
+
+
+class Mappings(Protocol):
+    """What says which keys of a payload are the e-mail and the phone, and where events go."""
+
+    def current(self) -> Sequence[ActiveMapping]:
+        """Return the active mappings."""
+        ...
+
+
+def sent_deliveries(
+    connection: Connection, account: str, subject: str, active: Sequence[ActiveMapping]
+) -> dict[int, tuple[tuple[str, str], Sent]]:
+    """Return what was sent of a customer, by delivery: its contact, and what `proof.judge` must know."""
+    places = destinations.load(connection)
+    status = statuses(one.mapping for one in active)
+    fields = {one.mapping.name: one.mapping.fields for one in active}
+    rows = deliveries.sent_to(connection, account, subject)
+    origins = {name: place.origin_id or "" for name, place in places.items()}
+    payloads = {row.id: json.loads(row.payload) if row.payload else {} for row in rows}
+    texts = {row.id: proof.texts_of(payloads[row.id]) for row in rows}
+    found = {}
+    for row in rows:
+        origin, place = origins.get(row.destination, ""), places.get(row.destination)
+        own = fields.get(row.mapping, ())
+        contact = contact_of(payloads[row.id], {field.key: field.identifies for field in own if field.identifies})
+        of_contact = {field.key for field in own if field.group != "deal"}
+        found[row.id] = (
+            contact,
+            Sent(
+                object_id=row.object_id,
+                sent_ms=row.sent_ms,
+                payload={
+                    key: value
+                    for key, value in payloads[row.id].items()
+                    if key not in of_contact and str(value) not in contact
+                },
+                others=tuple(
+                    Other(other.sent_ms, texts[other.id], status.get(other.destination, ""))
+                    for other in rows
+                    if other.id != row.id and (not origin or origins.get(other.destination, "") in {"", origin})
+                ),
+                origin_id=origin,
+                stage_id=(place.stage_id if place else None) or "",
+                status=status.get(row.destination, ""),
+            ),
+        )
+    return found
+
+
+def look(clint: Deals, contact: tuple[str, str], sent: Sent) -> Finding:
+    """Look for the deal of what was sent. Raises ClintApiFailed."""
+    if not any(contact):
+        return Finding(proof.NO_CONTACT)
+    deals = clint.deals(*contact)
+    found = proof.judge(sent, deals)
+    if found.code != proof.SEEN and not all("updated_at" in deal.times_ms for deal in deals):
+        # The documented answer does not say when a deal was changed, but the filter by that time is documented.
+        changed = clint.deals(*contact, changed_since_ms=sent.sent_ms)
+        found = proof.judge(sent, deals, {deal.id for deal in changed})
+    return found
+
+
+class ReadBacks:
+    """The looks of one process; two processes do no harm."""
+
+    def __init__(self, journal: Journal, clint: Deals, mappings: Mappings, wait_s: float) -> None:
+        self._journal = journal
+        self._clint = clint
+        self._mappings = mappings
+        self._wait_ms = int(wait_s * 1000)
+        self._revisions: dict[str, int] | None = None
+
+    def step(self, now_ms: int) -> int:
+        """Look for the deals of one batch; return how many deliveries it was. Raises ClintApiFailed."""
+        with self._journal.database.read() as connection:
+            batch = deliveries.due_read_backs(
+                connection, now_ms, wait_ms=self._wait_ms, oldest_ms=now_ms - OLDEST_MS, limit=BATCH
+            )
+        active = self._mappings.current()
+        self._close_changed({one.mapping.name: one.revision_id for one in active if one.mapping.verify}, now_ms)
+        for one in batch:
+            with self._journal.database.read() as connection:
+                sent = sent_deliveries(connection, one.account, one.subject, active).get(one.id)
+            if sent is not None:
+                self._record(one, look(self._clint, *sent), sent[1], now_ms)
+        return len(batch)
+
+    def _record(self, one: ToReadBack, found: Finding, sent: Sent, now_ms: int) -> None:
+        is_seen = found.code == proof.SEEN
+        if is_seen or found.code == proof.NO_CONTACT or one.read_back_tries + 1 >= LOOKS:
+            state, due_ms = ReadBack.SEEN if is_seen else ReadBack.NOT_SEEN, None
+        else:
+            state, due_ms = ReadBack.ASKED, now_ms + self._wait_ms * SLOWER ** (one.read_back_tries + 1)
+        detail = self._facts(found, sent)
+        about = f"{one.destination}/{one.mapping}"
+        with self._journal.database.write() as connection:
+            first = deliveries.record_read_back(connection, one, state, due_ms=due_ms, detail=json.dumps(detail))
+            if first and is_seen and found.deal and sent.until_ms is None:
+                place = (found.deal.origin_id, found.deal.stage_id)
+                if place != (sent.origin_id, sent.stage_id):
+                    destinations.set_place(connection, one.destination, *place)
+            # One for all deliveries of a mapping: what one of them lacks in Clint, the others lack too. Where another
+            # delivery of the customer came between, nothing is known to be wrong.
+            if first and is_seen:
+                notices.apply(connection, [Mended(NOT_SEEN, about)], now_ms)
+            elif first and state is ReadBack.NOT_SEEN and found.code != proof.AMBIGUOUS:
+                notices.apply(connection, [_notice(about, json.dumps(detail))], now_ms)
+        if first and state is not ReadBack.ASKED:
+            say = log.info if is_seen else log.warning
+            told = {"delivery_id": one.id, "event_id": one.event_id, "mapping": one.mapping}
+            say(f"delivery.{state.value}", **told, destination=one.destination, **detail)
+
+    def _close_changed(self, revisions: dict[str, int], now_ms: int) -> None:
+        """Close the notices of mappings that were changed, or whose deals nobody looks for any more."""
+        before, self._revisions = self._revisions, revisions
+        if before == revisions:
+            return
+        kept = {name for name, id_ in revisions.items() if before is None or before.get(name, id_) == id_}
+        with self._journal.database.write() as connection:
+            open_notices = notices.unmended(connection, [NOT_SEEN])
+            mended = [Mended(NOT_SEEN, one.about) for one in open_notices if one.about.rpartition("/")[2] not in kept]
+            notices.apply(connection, mended, now_ms)
+
+    def _facts(self, found: Finding, sent: Sent) -> dict[str, str]:
+        if found.deal is None:
+            return {"code": found.code}
+        facts = {"code": found.code, "stage": self._clint.stage(found.deal), "status": found.deal.status}
+        wanted = {"origin": found.deal.origin_id} if found.code == proof.OTHER_ORIGIN else {}
+        return facts | wanted | ({"wanted": sent.status} if found.code == proof.OTHER_STATUS else {})
+
+
+def _notice(about: str, facts: str) -> Notice:
+    return Notice(
+        NOT_SEEN, about, NoticeLevel.WARNING, f"delivered, but no deal is confirmed: {deal_said(facts)}", MEND
+    )
+
+
+def contact_of(payload: Mapping[str, Any], identifies: Mapping[str, str]) -> tuple[str, str]:
+    """Return e-mail and phone of a payload by the mapping's keys; by the look of it where the mapping is gone.
+
+    >>> contact_of({"mail": "a@example.com", "fone": "5511987654321"}, {"fone": "phone"})
+    ('', '5511987654321')
+    >>> contact_of({"mail": "a@example.com"}, {})
+    ('a@example.com', '')
+    """
+    if not identifies:
+        return next((str(value) for value in payload.values() if "@" in str(value)), ""), ""
+    found = {kind: str(payload[key]) for key, kind in identifies.items() if key in payload}
+    return found.get("email", ""), found.get("phone", "")

@@ -1,0 +1,251 @@
+"""The statement of an Asaas account as a file that accounting programs import; reads only, changes nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+from xml.sax.saxutils import escape
+
+from ofxtools import models
+from ofxtools.header import OFXHeaderV1
+from ofxtools.models.ofx import OFX
+from ofxtools.Parser import OFXTree
+from ofxtools.utils import tostring_unclosed_elements
+
+from bridge.asaas.client import Reads, pages
+from bridge.errors import AsaasUnavailable, BridgeError
+from bridge.mapping.values import Unreadable, as_day, as_decimal
+
+PATH = "/financialTransactions"
+_CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the statement."""
+
+    id: str
+    """Asaas's id, the same each time the statement is read."""
+    day: date
+    """The day in Brasília; Asaas says no time."""
+    amount: Decimal
+    """Positive came in, negative went out."""
+    balance: Decimal
+    """Of the account, after it."""
+    kind: str
+    text: str
+    about: str = ""
+    """The charge, transfer or other object it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The entries of some days, both included."""
+
+    account: str
+    since: date
+    until: date
+    entries: Sequence[Entry]
+    """Oldest first."""
+    balance: Decimal
+    """After the last entry up to the last day."""
+
+
+def read_statement(
+    client: Reads,
+    since: date,
+    until: date,
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+    tell: Callable[[int, int], object] = lambda _done, _total: None,
+) -> Statement:
+    """Return the account's statement; raise EnrichmentWaits where it can't be read for now."""
+    days: dict[str, str | int] = {"startDate": since.isoformat(), "finishDate": until.isoformat(), "order": "asc"}
+    found: dict[str, Entry] = {}
+    for page in pages(client, PATH, days, sleep=sleep):
+        for item in page.items:
+            entry = _entry(item, client.account)
+            found.setdefault(entry.id, entry)  # an entry that a shifted page shows twice was posted once
+        tell(len(found), page.total)
+    entries = in_order(list(found.values()))
+    balance = entries[-1].balance if entries else _balance_before(client, since)
+    return Statement(client.account, since, until, entries, balance)
+
+
+def in_order(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries oldest first, whichever way round the list came.
+
+    >>> day = date(2026, 11, 22)
+    >>> first = Entry("a", day, Decimal(5), Decimal(5), "", "")
+    >>> then = Entry("b", day, Decimal(-2), Decimal(3), "", "")
+    >>> [entry.id for entry in in_order([then, first])]
+    ['a', 'b']
+    """
+    turned = list(reversed(entries))
+    best = turned if _follows(turned) > _follows(entries) else list(entries)
+    return sorted(best, key=lambda entry: entry.day)
+
+
+def _follows(entries: Sequence[Entry]) -> int:
+    """Return how many entries lead from the balance before them to their own."""
+    return sum(
+        first.day <= then.day and first.balance + then.amount == then.balance for first, then in pairwise(entries)
+    )
+
+
+def _balance_before(client: Reads, since: date) -> Decimal:
+    found = client.get(PATH, {"finishDate": since.isoformat(), "order": "desc", "limit": 1}) or {}
+    items = found.get("data")
+    return _entry(items[0], client.account).balance if isinstance(items, list) and items else Decimal("0.00")
+
+
+def _entry(item: Any, account: str) -> Entry:
+    where = f"GET {PATH}, account {account}"
+    if not isinstance(item, dict) or not isinstance(item.get("id"), str) or not item["id"].strip():
+        raise AsaasUnavailable("an entry of the statement must have an id, got none", where=where)
+    try:
+        return Entry(
+            item["id"].strip(),
+            as_day(item.get("date")),
+            _amount(item.get("value")),
+            _amount(item.get("balance")),
+            str(item.get("type") or ""),
+            " ".join(str(item.get("description") or "").split()),
+            _about(item),
+        )
+    except (Unreadable, ArithmeticError):
+        what = "an entry of the statement must have a date, a value and a balance, got another"
+        raise AsaasUnavailable(what, where=where) from None
+
+
+def _amount(value: Any) -> Decimal:
+    return as_decimal(value).quantize(_CENT)
+
+
+def _about(item: Mapping[str, Any]) -> str:
+    names = ("paymentId", "transferId", "anticipationId", "billId", "invoiceId", "paymentDunningId")
+    return next((str(item[name]) for name in names if item.get(name)), "")
+
+
+BANK = "461"
+"""Asaas among Brazilian banks (COMPE)."""
+
+_BRASILIA = timezone(timedelta(hours=-3), "BRT")
+"""With the name that banks write; the zone's own is -03."""
+
+_ENCODING = "cp1252"
+_NAME_LENGTH, _MEMO_LENGTH = 32, 255
+_MOVES = ("TRANSFER", "INTERNAL_TRANSFER")
+_AMOUNT = re.compile(rb"<(?:TRNAMT|BALAMT)>([^\r\n<]*)")
+_DOTTED = re.compile(rb"-?\d+\.\d{2}")
+
+
+def written_ofx(statement: Statement, now: datetime, *, bank: str = BANK, account_id: str = "") -> bytes:
+    """Return the statement as an OFX file; without an `account_id` the account's name in the bridge stands for it."""
+    tree = _document(statement, now, bank, account_id or statement.account).to_etree()
+    for element in tree.iter():
+        if element.text:
+            element.text = escape(element.text)  # the library writes texts as they are
+    body = tostring_unclosed_elements(tree).decode()
+    # A line for each tag, as banks write it: some readers go by lines.
+    lines = re.sub(r"(?<!^)<", "\r\n<", body)
+    header = str(OFXHeaderV1(102, encoding="USASCII", charset="1252"))
+    written = (header + lines + "\r\n").encode(_ENCODING, errors="replace")
+    check(written, statement)
+    return written
+
+
+def _document(statement: Statement, now: datetime, bank: str, account_id: str) -> OFX:
+    done = models.STATUS(code=0, severity="INFO")
+    entries = models.BANKTRANLIST(
+        *(_transaction(entry) for entry in statement.entries),
+        dtstart=_noon(statement.since),
+        dtend=_noon(statement.until),
+    )
+    found = models.STMTRS(
+        curdef="BRL",
+        bankacctfrom=models.BANKACCTFROM(bankid=bank, acctid=account_id[:22], accttype="CHECKING"),
+        banktranlist=entries,
+        ledgerbal=models.LEDGERBAL(balamt=statement.balance, dtasof=_noon(statement.until)),
+    )
+    return OFX(
+        signonmsgsrsv1=models.SIGNONMSGSRSV1(
+            sonrs=models.SONRS(status=done, dtserver=now.astimezone(_BRASILIA), language="POR")
+        ),
+        bankmsgsrsv1=models.BANKMSGSRSV1(models.STMTTRNRS(trnuid="1", status=done, stmtrs=found)),
+    )
+
+
+def _transaction(entry: Entry) -> models.STMTTRN:
+    text = _plain(entry.text) or entry.kind or entry.id
+    return models.STMTTRN(
+        trntype=_kind(entry),
+        dtposted=_noon(entry.day),
+        trnamt=entry.amount,
+        fitid=entry.id,
+        name=text[:_NAME_LENGTH].strip(),
+        memo=text[:_MEMO_LENGTH].strip(),
+    )
+
+
+def _kind(entry: Entry) -> str:
+    if entry.amount < 0 and entry.kind.endswith("_FEE"):
+        return "FEE"
+    if entry.kind.startswith(_MOVES):
+        return "XFER"
+    return "CREDIT" if entry.amount >= 0 else "DEBIT"
+
+
+def _noon(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=_BRASILIA)
+
+
+def _plain(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())
+
+
+def check(written: bytes, statement: Statement) -> None:
+    """Raise BridgeError where the file does not say what the statement says, read by a library that is strict."""
+    for problem in _problems(written, statement):
+        raise BridgeError(
+            f"the OFX file must say what Asaas said, got {problem}", mend="report this fault of the bridge"
+        )
+
+
+def _problems(written: bytes, statement: Statement) -> Iterator[str]:
+    # Readers take 129,90 without a word, each for another number.
+    if not all(_DOTTED.fullmatch(amount) for amount in _AMOUNT.findall(written)):
+        yield "an amount that is not like -129.90"
+    tree = OFXTree()
+    tree.parse(io.BytesIO(written))
+    (read,) = tree.convert().statements
+    found = [(one.fitid, one.trnamt, one.dtposted) for one in read.transactions]
+    if found != [(one.id, one.amount, _noon(one.day)) for one in statement.entries]:
+        yield "other entries"
+    if read.ledgerbal.balamt != statement.balance:
+        yield "another balance"
+
+
+HEADER = ("account", "date", "id", "type", "description", "about", "value", "balance")
+_FORMULA = ("=", "+", "-", "@")
+
+
+def written_csv(statements: Iterable[Statement]) -> str:
+    """Return the entries of these statements as one table."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    for statement in statements:
+        for one in statement.entries:
+            description = f"'{one.text}" if one.text.startswith(_FORMULA) else one.text  # a spreadsheet would run it
+            row = (statement.account, one.day.isoformat(), one.id, one.kind, description, one.about)
+            writer.writerow([*row, f"{one.amount:.2f}", f"{one.balance:.2f}"])
+    return text.getvalue()

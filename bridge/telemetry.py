@@ -1,0 +1,338 @@
+"""What the bridge tells of itself: counters and histograms of all its processes, and traces where they are asked for.
+
+The stages say what they did once for each event or attempt, when it is committed. Nothing here may fail or hold them
+up: a number that is lost is no harm, an event would be.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar, cast
+
+from redis import Redis
+
+from bridge.mapping.catalogue import EVENTS
+from bridge.mapping.values import BRASILIA
+from bridge.model import Attempted, DeliveryState, IncomingEvent, Processed
+
+SEND_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Bounds for one try."""
+WAY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+"""Bounds for a whole way: from a bridge that is idle to a Clint that is away for a day."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Family:
+    """One counter, or one histogram where it has bounds."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    bounds: tuple[float, ...] = ()
+    """Upper bounds of the histogram's buckets, in seconds."""
+
+
+RECEIVED = Family(
+    "bridge_events_received", "events that Asaas posted; first: not seen before, repeat: again", ("account", "arrival")
+)
+REFUSED = Family("bridge_webhook_refusals", "posts that the door refused, by error code", ("account", "reason"))
+VERDICTS = Family("bridge_verdicts", "what mappings said of events", ("account", "event", "mapping", "verdict"))
+PROCESSED = Family("bridge_events_processed", "events that every mapping has had its say on", ("account", "event"))
+HELD = Family("bridge_events_held", "times that an event was put off, by error code", ("account", "reason"))
+ATTEMPTS = Family("bridge_attempts", "tries to send, by outcome", ("destination", "outcome"))
+DELIVERIES = Family(
+    "bridge_deliveries_settled", "states into which deliveries came, by a try or without one", ("destination", "state")
+)
+TASK_FAILURES = Family("bridge_task_failures", "runs of periodic tasks that ended with an error", ("task",))
+LOG_DROPPED = Family("bridge_log_lines_dropped", "lines of logs that could not be written", ())
+ATTEMPT_S = Family("bridge_attempt_seconds", "duration of each try", ("destination",), SEND_S)
+FROM_RECEIPT_S = Family(
+    "bridge_delivered_after_receipt_seconds",
+    "from Asaas's post to the 2xx of the destination; replays are left out",
+    ("destination",),
+    WAY_S,
+)
+FROM_CREATED_S = Family(
+    "bridge_delivered_after_created_seconds",
+    "from Asaas's dateCreated, which has whole seconds, to the 2xx of the destination; replays are left out",
+    ("destination",),
+    WAY_S,
+)
+
+FAMILIES = (
+    RECEIVED,
+    REFUSED,
+    PROCESSED,
+    VERDICTS,
+    HELD,
+    ATTEMPTS,
+    DELIVERIES,
+    TASK_FAILURES,
+    LOG_DROPPED,
+    ATTEMPT_S,
+    FROM_RECEIPT_S,
+    FROM_CREATED_S,
+)
+
+
+OTHER = "other"
+OWED = "owed"
+"""The verdict of a mapping that made a delivery to send; the others are the states filtered and dead."""
+
+
+class Counts(Protocol):
+    """Takes numbers."""
+
+    def add(self, family: Family, *labels: str, by: int = 1) -> None:
+        """Count."""
+        ...
+
+    def observe(self, family: Family, value_s: float, *labels: str) -> None:
+        """Note one duration."""
+        ...
+
+
+class Spans(Protocol):
+    """Takes what was done as spans of a trace."""
+
+    def received(self, event: IncomingEvent, event_id: int, ended_ms: int) -> None:
+        """An event was kept: the root of its trace."""
+        ...
+
+    def processed(self, done: Processed) -> None:
+        """An event was processed."""
+        ...
+
+    def attempted(self, done: Attempted) -> None:
+        """A try was made."""
+        ...
+
+    def close(self) -> None:
+        """Hand on what is left."""
+        ...
+
+
+def spans_to(endpoint: str) -> Spans | None:
+    """Return what takes spans where an address of a collector is set; needs the extra otel."""
+    if not endpoint:
+        return None
+    from bridge.traces import otlp
+
+    return otlp()
+
+
+class _Nowhere:
+    """Takes numbers that nobody asks for."""
+
+    def add(self, family: Family, *labels: str, by: int = 1) -> None:
+        """Count."""
+
+    def observe(self, family: Family, value_s: float, *labels: str) -> None:
+        """Note one duration."""
+
+
+class Observer:
+    """Counts, and traces where it is given something that takes spans."""
+
+    def __init__(self, counts: Counts | None = None, spans: Spans | None = None) -> None:
+        self._counts = counts or _Nowhere()
+        self._spans = spans
+
+    def close(self) -> None:
+        """Hand on what is left of the spans; the counts have an end of their own."""
+        if self._spans is not None:
+            self._spans.close()
+
+    def received(self, event: IncomingEvent, event_id: int, repeats: int, now_ms: int) -> None:
+        """Asaas posted an event, and it is kept."""
+        self._counts.add(RECEIVED, event.account, "repeat" if repeats else "first")
+        if self._spans is not None and not repeats:
+            self._spans.received(event, event_id, now_ms)
+
+    def refused(self, account: str, code: str) -> None:
+        """The door refused a post; the account is empty where it is none of ours."""
+        self._counts.add(REFUSED, account, code)
+
+    def held(self, account: str, code: str) -> None:
+        """An event was put off."""
+        self._counts.add(HELD, account, code)
+
+    def task_failed(self, name: str) -> None:
+        """A run of a periodic task ended with an error."""
+        self._counts.add(TASK_FAILURES, name)
+
+    def log_dropped(self, count: int) -> None:
+        """Lines of the log could not be written."""
+        self._counts.add(LOG_DROPPED, by=count)
+
+    def processed(self, done: Processed) -> None:
+        """Every mapping has had its say on an event."""
+        name = done.name if done.name in EVENTS else OTHER
+        self._counts.add(PROCESSED, done.account, name)
+        for mapping, verdict in done.verdicts.items():
+            verdict = OWED if verdict == DeliveryState.PENDING.value else verdict
+            self._counts.add(VERDICTS, done.account, name, mapping, verdict)
+        if self._spans is not None:
+            self._spans.processed(done)
+
+    def ended(self, destination: str, state: str) -> None:
+        """A delivery ended without a try: it is stale, or its tries are spent."""
+        self._counts.add(DELIVERIES, destination, state)
+
+    def attempted(self, done: Attempted) -> None:
+        """A try's outcome is written down."""
+        self._counts.add(ATTEMPTS, done.destination, done.outcome)
+        self._counts.add(DELIVERIES, done.destination, done.state)
+        self._counts.observe(ATTEMPT_S, done.duration_ms / 1000, done.destination)
+        if done.state == DeliveryState.DELIVERED.value and not done.replay:
+            self._delivered(done)
+        if self._spans is not None:
+            self._spans.attempted(done)
+
+    def _delivered(self, done: Attempted) -> None:
+        after_ms = max(0, done.ended_ms - done.received_ms)
+        self._counts.observe(FROM_RECEIPT_S, after_ms / 1000, done.destination)
+        created_ms = created_at_ms(done.created)
+        if created_ms is not None:
+            after_ms = max(0, done.ended_ms - created_ms)
+            self._counts.observe(FROM_CREATED_S, after_ms / 1000, done.destination)
+
+
+UNSEEN = Observer()
+"""Counts nothing and traces nothing."""
+
+
+def created_at_ms(created: str) -> int | None:
+    """Return Asaas's `dateCreated` (Brasília time) as milliseconds since the epoch; None where it is no time.
+
+    >>> created_at_ms("2026-11-22 10:00:00")
+    1795352400000
+    >>> created_at_ms("")
+    """
+    try:
+        return int(datetime.fromisoformat(created).replace(tzinfo=BRASILIA).timestamp() * 1000)
+    except ValueError:
+        return None
+
+
+T = TypeVar("T")
+
+KEY = "bridge:metrics:1"
+"""The number grows when a family's labels or bounds change: what an older version counted would not fit."""
+FLUSH_S = 2.0
+KEPT_S = 90 * 86_400
+_BETWEEN = "\x1f"
+SUM = "sum"
+
+Series = tuple[Family, tuple[str, ...], str]
+"""A family, its labels' values, and of a histogram the number of the bucket or `sum`."""
+
+
+class Link(Protocol):
+    """The way to a Redis that may be away."""
+
+    def ask(self, call: Callable[[Redis], T]) -> T | None:
+        """Return what the call returns, or None while Redis is away."""
+        ...
+
+
+class SharedCounts:
+    """The counters and histograms of one process, on their way into those of all."""
+
+    def __init__(self, link: Link, flush_s: float = FLUSH_S) -> None:
+        self._link = link
+        self._flush_s = flush_s
+        self._pending = defaultdict[Series, float](int)
+        self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self._timer: threading.Timer | None = None
+
+    def add(self, family: Family, *labels: str, by: int = 1) -> None:
+        """Count."""
+        with self._lock:
+            self._pending[family, labels, ""] += by
+            self._hand_on_soon()
+
+    def observe(self, family: Family, value_s: float, *labels: str) -> None:
+        """Note one duration in a histogram."""
+        bucket = str(bisect_left(family.bounds, value_s))
+        with self._lock:
+            self._pending[family, labels, bucket] += 1
+            self._pending[family, labels, SUM] += value_s
+            self._hand_on_soon()
+
+    def _hand_on_soon(self) -> None:
+        if self._timer is None:
+            # Made when there is something to hand on: threads do not survive a web server's fork.
+            self._timer = threading.Timer(self._flush_s, self._flush_in_time)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _flush_in_time(self) -> None:
+        try:
+            self.flush()
+        finally:  # a flush that fails must not be the last
+            with self._lock:
+                self._timer = None
+                if self._pending:
+                    self._hand_on_soon()  # counted meanwhile, or Redis is away
+
+    def flush(self) -> bool:
+        """Hand on what has gathered; return False where Redis did not take it."""
+        with self._flushing:
+            with self._lock:
+                pending, self._pending = self._pending, defaultdict[Series, float](int)
+            if not pending or self._link.ask(lambda redis: _add(redis, pending)):
+                return True
+            with self._lock:
+                for series, by in pending.items():
+                    self._pending[series] += by
+            return False
+
+    def totals(self) -> dict[Series, float] | None:
+        """Return the numbers of all processes, this one's latest included; None while Redis is away."""
+        self.flush()
+        stored = self._link.ask(lambda redis: cast("dict[bytes, bytes]", redis.hgetall(KEY)))
+        return None if stored is None else _totals(stored)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is handed on and no timer runs."""
+        with self._lock:
+            return self._timer is None and not self._pending
+
+    def close(self) -> None:
+        """Hand on what is left and end the timer."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+        self.flush()
+
+
+def _add(redis: Redis, pending: Mapping[Series, float]) -> bool:
+    with redis.pipeline(transaction=True) as pipe:
+        for (family, labels, part), by in pending.items():
+            field = _BETWEEN.join((family.name, *labels, part))
+            if isinstance(by, int):
+                pipe.hincrby(KEY, field, by)
+            else:
+                pipe.hincrbyfloat(KEY, field, by)
+        pipe.expire(KEY, KEPT_S)
+        pipe.execute()
+    return True
+
+
+def _totals(stored: Mapping[bytes, bytes]) -> dict[Series, float]:
+    by_name = {family.name: family for family in FAMILIES}
+    found: dict[Series, float] = {}
+    for key, value in stored.items():
+        name, *labels, part = key.decode().split(_BETWEEN)
+        family = by_name.get(name)
+        if family is not None and len(labels) == len(family.labels):
+            found[family, tuple(labels), part] = float(value)
+    return found

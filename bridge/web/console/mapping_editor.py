@@ -1,0 +1,179 @@
+"""What the editor asks while somebody types: findings, words to complete with, and what would come of an event.
+
+Nothing is changed here. Events are looked up at Asaas for a preview, a few at once and for seconds only.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from bridge.errors import BridgeError
+from bridge.journal import queries
+from bridge.mapping import Mapping, ReadMapping, read_mapping, with_overlaps
+from bridge.mapping.cases import SampleUnreadable, read_sample
+from bridge.mapping.catalogue import EVENTS, entity_key
+from bridge.mapping.context import DERIVED, build_context, references
+from bridge.mapping.drafts import EXAMPLES
+from bridge.mapping.explain import explained
+from bridge.mapping.functions import FUNCTIONS
+from bridge.mapping.lint import known_fields
+from bridge.mapping.model import FETCHABLE
+from bridge.mapping.operators import OPERATORS
+from bridge.mapping.spec import TABLES
+from bridge.pipeline import enrich
+from bridge.web.console import layout
+from bridge.web.console.jobs import outside
+
+live = Blueprint("mappings_live", __name__)
+
+MOST_TEXT = 200_000
+RECENT = 15
+
+
+@live.post("/mappings/live/lint")
+def lint() -> ResponseReturnValue:
+    """Return what is wrong with a text, for the editor's line markers."""
+    found, text = _read(), layout.words()
+    return jsonify(
+        findings=[
+            {
+                "line": one.line,
+                "column": one.column,
+                "severity": one.severity.value,
+                "code": one.code,
+                "title": text(f"findings.{one.code}"),
+                "message": one.message,
+            }
+            for one in found.findings
+        ]
+    )
+
+
+@live.get("/mappings/live/words.json")
+def words() -> ResponseReturnValue:
+    """Return what the editor completes with."""
+    response = jsonify(_words())
+    response.headers["Cache-Control"] = "private, max-age=3600"
+    return response
+
+
+@cache
+def _words() -> dict[str, Any]:
+    return {
+        "keys": [
+            {"label": f"{key.name}: ", "detail": table, "info": key.help}
+            for table, keys in TABLES.items()
+            for key in keys.values()
+            if table in {"mapping", "condition", "field", "route", "test"} and key.name not in OPERATORS
+        ],
+        "operators": [{"label": f"{one.name}: ", "info": one.help} for one in OPERATORS.values()],
+        "events": [{"label": one.name, "info": one.label} for one in EVENTS.values()],
+        "functions": [
+            {"label": one.name, "detail": one.signature, "info": f"{one.help} {one.example} → {one.gives}"}
+            for one in FUNCTIONS.values()
+        ],
+        "paths": [
+            *({"label": one.name, "info": one.help} for one in DERIVED.values()),
+            *({"label": path, "info": ""} for name, inner in known_fields().items() for path in _paths(name, inner)),
+        ],
+    }
+
+
+def _paths(name: str, inner: Any) -> list[str]:
+    if not inner:
+        return [name]
+    return [path for field, deeper in inner.items() for path in _paths(f"{name}.{field}", deeper)]
+
+
+@live.post("/mappings/live/preview")
+def preview() -> ResponseReturnValue:
+    """Show what the text would make of a sample or of an event that came."""
+    found = _read()
+    against = request.form.get("against", "")
+    if found.mapping is None:
+        return layout.page("mapping_preview.html", told=None, found=found, problem="")
+    try:
+        context, missing = _context(found.mapping, against)
+    except (BridgeError, SampleUnreadable, ValueError, KeyError) as error:
+        return layout.page("mapping_preview.html", told=None, found=found, problem=str(error) or against)
+    return layout.page(
+        "mapping_preview.html", told=explained(found.mapping, context), found=found, problem="", missing=missing
+    )
+
+
+def read(name: str, text: str) -> ReadMapping:
+    """Read a text as the mapping of that name, with what the environment and the other active mappings know."""
+    runtime = layout.runtime()
+    others = [item.mapping for item in runtime.mappings.current() if item.mapping.name != name]
+    (found,) = with_overlaps([read_mapping(text, f"{name}.yaml", runtime.known)], others)
+    return found
+
+
+def _read() -> ReadMapping:
+    text = request.form.get("text", "")[:MOST_TEXT].replace("\r\n", "\n")
+    return read(request.form.get("name") or "mapping", text)
+
+
+def choices(mapping: Mapping | None) -> dict[str, list[tuple[str, str]]]:
+    """Return what a preview can be made of: samples and events that the mapping listens to."""
+    runtime = layout.runtime()
+    samples = []
+    for path in sorted(Path(runtime.settings.bridge_mappings_dir, "samples").glob("*.json")):
+        try:
+            name = json.loads(path.read_text(encoding="utf-8")).get("event", "")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if name and (mapping is None or mapping.listens_to(name)):
+            samples.append((f"sample:{path.name}", f"{path.stem} ({name})"))
+    events = []
+    if mapping is not None:
+        with runtime.journal.database.read() as connection:
+            rows = queries.list_events(connection, limit=RECENT * 10, account=mapping.account)
+        listened = [row for row in rows if row["emptied_ms"] is None and mapping.listens_to(row["name"])][:RECENT]
+        events = [(f"event:{row['id']}", f"{row['id']} {row['name']} {row['object_id']}") for row in listened]
+    return {"events": events, "samples": samples}
+
+
+def _context(mapping: Mapping, against: str) -> tuple[dict[str, Any], str]:
+    """Return what expressions see, and why something that would be fetched is missing."""
+    kind, _, reference = against.partition(":")
+    if kind == "event":
+        return _of_event(mapping, reference)
+    root = layout.runtime().settings.bridge_mappings_dir
+    if kind == "sample" and reference:
+        envelope = read_sample(root, f"samples/{Path(reference).name}")
+        key, event = entity_key(envelope), str(envelope["event"])
+    else:
+        event = next(iter(mapping.event_names), "PAYMENT_RECEIVED")
+        key = EVENTS[event].entity if event in EVENTS else "payment"
+        envelope = {"event": event, key: dict(EXAMPLES.get(key, {}))}
+    customer: Any = EXAMPLES["customer"]
+    if (Path(root) / "samples" / "customer_pf.json").exists():
+        customer = read_sample(root, "samples/customer_pf.json")
+    fetched = {"customer": customer} if key != "customer" else {}
+    return build_context(event, key, envelope, mapping.account, "sandbox", fetched), ""
+
+
+def _of_event(mapping: Mapping, reference: str) -> tuple[dict[str, Any], str]:
+    runtime = layout.runtime()
+    with runtime.journal.database.read() as connection:
+        event = layout.found(queries.find_event(connection, reference))
+    account, envelope = event["account"], json.loads(event["body"])
+
+    def seen(fetched: dict[str, Any]) -> dict[str, Any]:
+        return build_context(event["name"], event["entity"], envelope, account, runtime.environment(account), fetched)
+
+    needed = frozenset(FETCHABLE) & (mapping.filter_needs | mapping.field_needs)
+    wanted = enrich.plan(needed, references(seen({})))
+    if not wanted:
+        return seen({}), ""
+    try:
+        return seen(outside(lambda: runtime.enricher.fetch(account, wanted))), ""
+    except BridgeError as error:
+        return seen({}), str(error)

@@ -1,0 +1,218 @@
+"""A test charge by a form; its steps are those of `bridge test-charge`, and its page survives every reload."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, Charges, Order
+from bridge.errors import BridgeError
+from bridge.journal import jobs
+from bridge.journal.queries import Row
+from bridge.mapping.values import BRASILIA
+from bridge.model import FINISHED, DeliveryState, EventState
+from bridge.operations.accounts import client_of, is_production, public_hook_url
+from bridge.operations.testcharge import Cause, Run, Seen, Trial, expected, new_mark
+from bridge.web.console import layout
+from bridge.web.console.jobs import Result, Task, work
+from bridge.web.console.mappings import author
+
+TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
+"""How long the deal is waited for, where the bridge pays and where a person does."""
+
+
+def trial(task: Task) -> Result:
+    """Make a test charge and follow it to the deal."""
+    runtime, params = task.runtime, task.params
+    account = params["account"]
+    client = client_of(runtime, account)
+    real = is_production(runtime, account)
+    wanted = expected([item.mapping for item in runtime.mappings.current()], account, params["billing_type"])
+    mark = new_mark()
+    order = Order(
+        mark=mark,
+        billing_type=params["billing_type"],
+        value=Decimal(params["value"]),
+        due=params["due"],
+        installments=params["installments"],
+        email=params["email"] or f"{mark}@example.com",
+        phone=params["phone"],
+    )
+    charge = Trial(Charges(client), runtime.journal, account, order, runtime.clock_ms())
+    witness = Witness(task)
+    hook_url = public_hook_url(runtime.settings, account, None)
+    run = Run(charge, wanted, runtime, client, hook_url, real=real, witness=witness, sleep=task.sleep)
+    run.begin()
+    try:
+        run.follow(params.get("timeout_s") or (TRIAL_PERSON_S if real else TRIAL_S))
+    finally:
+        if params["cleanup"]:
+            try:
+                run.remove()
+            except BridgeError as error:
+                task.step(code="not_removed", error=str(error))
+    return {
+        "proved": run.proved,
+        "asks_person": witness.asked,
+        "email": order.email,
+        "causes": [cause._asdict() for cause in run.causes],
+        "events": [
+            {
+                "id": one.event["id"],
+                "name": one.event["name"],
+                "deliveries": [_told(delivery) for delivery, _ in one.deliveries],
+            }
+            for one in run.seen
+        ],
+        "deal": {"id": run.deal.id, "stage": run.stage, "status": run.deal.status} if run.deal else None,
+    }
+
+
+def _told(delivery: Row) -> dict[str, Any]:
+    return {
+        "mapping": delivery["mapping"],
+        "destination": delivery["destination"],
+        "state": delivery["state"],
+        "reason": delivery["reason"] or "",
+    }
+
+
+class Witness:
+    """Notes each step of a test charge for its page."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._told: set[tuple[object, ...]] = set()
+        self.asked = False
+
+    def step(self, code: str, /, **values: object) -> None:
+        self._task.step(code=code, values={name: str(value) for name, value in values.items()})
+
+    @contextmanager
+    def waiting(self, for_events: Sequence[str]) -> Iterator[None]:
+        self._task.step(code="waiting", values={"events": ", ".join(for_events)})
+        yield
+
+    def news(self, seen: Sequence[Seen], now_ms: int) -> bool:
+        before = len(self._told)
+        for event, deliveries in seen:
+            number = event["id"]
+            self._once(("event", number), code="event", event=number, values={"name": event["name"]})
+            if event["state"] == EventState.PROCESSED and not deliveries:
+                self._once(("unheard", number), code="unheard", event=number)
+            for delivery, attempts in deliveries:
+                told = _told(delivery)
+                if delivery["payload"]:
+                    payload = json.loads(delivery["payload"])
+                    self._once(("payload", delivery["id"]), code="payload", event=number, payload=payload, values=told)
+                state = DeliveryState(delivery["state"])
+                if state in FINISHED or state is DeliveryState.RETRYING:
+                    tried = attempts[-1] if attempts else None
+                    answer = {"status": tried["status"], "ms": tried["duration_ms"]} if tried else {}
+                    key = ("delivery", delivery["id"], state, delivery["attempts"])
+                    self._once(key, code="delivery", event=number, state=state.value, answer=answer, values=told)
+        return len(self._told) > before
+
+    def _once(self, key: tuple[object, ...], **said: Any) -> None:
+        if key not in self._told:
+            self._told.add(key)
+            self._task.step(**said)
+
+    def sees_deal(self) -> bool:
+        self.asked = True
+        return False
+
+    def problem(self, cause: Cause) -> None:
+        """Causes stand in the result."""
+
+    def verdict(self, *, proved: bool) -> None:
+        """So does the verdict."""
+
+
+testcharge_pages = Blueprint("trial", __name__)
+
+DUE_IN_DAYS = 3
+SHOWN = 8
+
+
+@testcharge_pages.get("/test-charge")
+def form() -> ResponseReturnValue:
+    """Show the form and the last tests."""
+    return _form()
+
+
+def _form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnValue:
+    runtime = layout.runtime()
+    accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas)]
+    with runtime.journal.database.read() as connection:
+        last = jobs.newest(connection, "trial", runtime.clock_ms(), SHOWN)
+    return layout.page(
+        "trial.html",
+        status,
+        accounts=accounts,
+        production=any(real for _, real in accounts),
+        billing_types=BILLING_TYPES,
+        most=MOST_INSTALLMENTS,
+        last=last,
+        given=request.form,
+        problem=problem,
+        reads_back=runtime.clint_api is not None,
+        **values,
+    )
+
+
+def amount(text: str) -> Decimal | None:
+    """Return an amount in reais with two decimals at most, None for anything else.
+
+    >>> amount("10,00"), amount("1e9"), amount("0")
+    (Decimal('10.00'), None, None)
+    """
+    try:
+        value = Decimal(text.strip().replace(",", "."))
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() and 0 < value < 1_000_000 and value == round(value, 2) else None
+
+
+@testcharge_pages.post("/test-charge")
+def begin() -> ResponseReturnValue:
+    """Make the charge; a production account asks for typed words first."""
+    runtime = layout.runtime()
+    account = request.form.get("account", "")
+    value = amount(request.form.get("value", ""))
+    installments = layout.number(request.form.get("installments")) or 1
+    billing_type = request.form.get("billing_type", "")
+    if account not in runtime.asaas:
+        return _form(422, "trial.problem.account")
+    if value is None:
+        return _form(422, "trial.problem.value")
+    if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
+        return _form(422, "trial.problem.installments")
+    words = layout.words()("trial.confirm.words", value=f"{value:.2f}")
+    if is_production(runtime, account) and request.form.get("confirm", "").strip() != words:
+        return _form(422, "trial.problem.confirm", confirm=words)
+    with runtime.journal.database.read() as connection:
+        last = jobs.newest(connection, "trial", runtime.clock_ms(), about=account)
+    if last and last[0].is_running:
+        return redirect(url_for("console.jobs.show", number=last[0].id), 303)
+    today = datetime.fromtimestamp(layout.now_ms() / 1000, UTC).astimezone(BRASILIA).date()
+    params = {
+        "account": account,
+        "billing_type": billing_type,
+        "value": f"{value:.2f}",
+        "installments": installments,
+        "email": request.form.get("email", "").strip(),
+        "phone": request.form.get("phone", "").strip(),
+        "cleanup": "cleanup" in request.form,
+        "due": (today + timedelta(days=DUE_IN_DAYS)).isoformat(),
+    }
+    number = work().begin("trial", account, trial, params, author())
+    layout.note("trial.begun", account, {"value": params["value"], "billing_type": billing_type})
+    return redirect(url_for("console.jobs.show", number=number), 303)

@@ -1,0 +1,167 @@
+"""The door: `POST /webhooks/asaas[/ACCOUNT]`.
+
+Asaas counts any answer but 200 as a failure, also 201, 202 and 204 (docs "faq-de-webhooks"), and interrupts the queue
+after 15 of them in a row. So everything that could be an event is kept and answered 200; what is refused here could not
+have come from the account's own Asaas.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, current_app, request
+from flask.typing import ResponseReturnValue
+
+from bridge.asaas.incoming import check_token, parse_event
+from bridge.errors import AddressNotAllowed, BodyTooLarge, JournalError, NotAnEvent, UnknownAccount, WrongToken
+from bridge.failpoints import reached
+from bridge.journal import Journal, events
+from bridge.journal.events import NEW_TOKEN, OLD_TOKEN
+from bridge.runtime import Runtime
+from bridge.settings import DEFAULT, Address, Network, address_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+REMEMBERED = 1_024
+"""Pairs of address and header whose verdict is kept: Asaas has a handful."""
+
+
+FOR_PROGRAMS: dict[str, str] = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+"""The headers of an answer to a program, which needs no policy for pages."""
+
+
+class Callers:
+    """The rules of one process."""
+
+    def __init__(self, allowed: tuple[Network, ...], trusted: int | tuple[Network, ...]) -> None:
+        self._allowed = allowed
+        self._trusted = trusted
+        self.refused = lru_cache(REMEMBERED)(self._refused) if allowed else lambda _remote, _forwarded: None
+
+    def _refused(self, remote: str, forwarded: str) -> str | None:
+        """Return the address to which the door is closed, or None where it is open; `forwarded` is X-Forwarded-For."""
+        address = self.address(remote, forwarded)
+        if address is not None and any(address in network for network in self._allowed):
+            return None
+        return str(address) if address else "one that is no address"
+
+    def address(self, remote: str, forwarded: str) -> Address | None:
+        """Return the address of whoever called the outermost trusted proxy; None where that is no address."""
+        chain = [*(text for text in forwarded.split(",") if text.strip()), remote]
+        if isinstance(self._trusted, int):
+            return address_of(chain[max(0, len(chain) - 1 - self._trusted)])
+        for text in reversed(chain):
+            address = address_of(text)
+            if address is None or not any(address in network for network in self._trusted):
+                return address
+        return address_of(chain[0])
+
+
+EVERY_MS = 5_000
+
+
+class Refusals:
+    """The last refusals of one web process."""
+
+    def __init__(self, journal: Journal, clock_ms: Callable[[], int], every_ms: int = EVERY_MS) -> None:
+        self._journal = journal
+        self._clock_ms = clock_ms
+        self._every_ms = every_ms
+        self._noted: dict[tuple[str, str], int] = {}
+        self._lock = threading.Lock()
+
+    def note(self, account: str, code: str) -> None:
+        """Note a refusal, or which of two tokens came, for one of our accounts or an empty name."""
+        now_ms = self._clock_ms()
+        with self._lock:
+            last_ms = self._noted.get((account, code))
+            if last_ms is not None and 0 <= now_ms - last_ms < self._every_ms:
+                return
+            self._noted[account, code] = now_ms
+        try:
+            with self._journal.database.write() as connection:
+                events.note(connection, account, code, now_ms)
+        except JournalError:
+            return  # Asaas comes again, and then it is noted
+
+
+webhooks = Blueprint("webhooks", __name__)
+
+MAX_BODY_BYTES = 1024 * 1024
+"""A longer body is refused. Asaas sends a few KiB."""
+
+
+class _Received(Response):
+    """The answer to every event that is kept: one for all, for putting it together took longer than reading the event.
+
+    Nothing may change it: hooks of the application only add what it has already.
+    """
+
+    def __call__(self, _environ: WSGIEnvironment, start_response: StartResponse) -> tuple[bytes]:
+        """Answer as WSGI does."""
+        start_response("200 OK", list(_HEAD))
+        return (_BODY,)
+
+
+_BODY = b'{"received":true}\n'
+_RECEIVED = _Received(_BODY, mimetype="application/json", headers=FOR_PROGRAMS)
+_HEAD = tuple(_RECEIVED.headers)
+
+
+@webhooks.post("/webhooks/asaas", defaults={"account": DEFAULT}, strict_slashes=False)
+@webhooks.post("/webhooks/asaas/<account>", strict_slashes=False)
+def receive(account: str) -> ResponseReturnValue:
+    """Keep one event of an account and answer exactly 200."""
+    try:
+        _keep(account)
+    except (UnknownAccount, AddressNotAllowed, WrongToken, BodyTooLarge, NotAnEvent) as error:
+        refusals: Refusals = current_app.extensions["bridge.refusals"]
+        # Not under a name that a stranger made up: those would fill the journal.
+        whose = "" if isinstance(error, UnknownAccount) else account
+        refusals.note(whose, error.code)
+        current_app.extensions["bridge"].observer.refused(whose, error.code)
+        raise
+    reached("ingress.before_answer")
+    return _RECEIVED
+
+
+def _keep(account: str) -> None:
+    runtime: Runtime = current_app.extensions["bridge"]
+    known = runtime.tenants.account(account)
+    if known is None:
+        raise UnknownAccount(
+            f"no account is named {account!r}",
+            mend=f"add it (bridge accounts add), set ASAAS_WEBHOOK_TOKEN_{account.upper()}, or mend the URL in Asaas",
+        )
+    headers = request.environ  # as WSGI has them: Flask's own view of them costs more than what is read
+    callers: Callers = current_app.extensions["bridge.callers"]
+    if stranger := callers.refused(request.remote_addr or "", headers.get("HTTP_X_FORWARDED_FOR", "")):
+        raise AddressNotAllowed(
+            f"the address must be one of BRIDGE_WEBHOOK_ALLOWED_IPS, got {stranger}",
+            mend="add it, or set BRIDGE_TRUSTED_PROXIES where it is your proxy's",
+        )
+    # An account without a token has no way in: a stranger must not be able to post money events.
+    given = headers.get("HTTP_ASAAS_ACCESS_TOKEN")
+    is_new = check_token(known.webhook_token, given)
+    is_old = check_token(known.old_webhook_token, given) if known.old_webhook_token else False
+    if not is_new and not is_old:
+        raise WrongToken(mend=f"set the same token in Asaas's webhook and for the account {account} here")
+    event = parse_event(account, _body(), runtime.clock_ms())
+    kept = runtime.ingress.keep(event)
+    if known.old_webhook_token:
+        refusals: Refusals = current_app.extensions["bridge.refusals"]
+        refusals.note(account, OLD_TOKEN if is_old else NEW_TOKEN)
+    runtime.observer.received(event, kept.id, kept.repeats, runtime.clock_ms())
+
+
+def _body() -> bytes:
+    # The server has gathered the whole body, and its input ends with the request.
+    body: bytes = request.environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
+    if len(body) > MAX_BODY_BYTES:
+        raise BodyTooLarge(f"the body must not be over {MAX_BODY_BYTES} bytes")
+    return body

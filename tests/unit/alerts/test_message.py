@@ -1,0 +1,137 @@
+"""What a message says, in both languages."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from bridge.alerts import plan as alert_plan
+from bridge.alerts.plan import Item, Kind
+from bridge.alerts.send import MOST, compose, trial
+from bridge.asaas.webhooks import CODES, KEY_REFUSED
+from bridge.cli.main import cli
+from bridge.journal.notices import Alert
+from bridge.operations.read_back import NOT_SEEN
+from bridge.pipeline.account_events import RULES
+from bridge.reasons import EN, LANGUAGES, PHRASES, PT, WORDS
+from bridge.settings import Settings
+from bridge.worker.sweeper import FAILING
+from bridge.worker.tasks import MISSING
+from tests.documents import command_faults
+from tests.factories import NOW_MS
+
+ROOT = Path(__file__).parents[3]
+
+
+def item(kind: Kind = Kind.NEW, code: str = "delivery.dead", about: str = "default") -> Item:
+    """Return something to tell."""
+    detail = "deliveries that need a person: 12 (clint.http_422 ×12)"
+    return Item(kind, Alert(code, about, "warning", detail, "mend it", NOW_MS, NOW_MS))
+
+
+def test_a_message_in_portuguese() -> None:
+    """What, about what, since when in Brasília, the facts, what to do."""
+    message = compose([item()], PT, "https://bridge.example")
+
+    assert message.title == "Ponte Asaas–Clint: 1 problema"
+    assert message.body == (
+        "NOVO\n"
+        "• Entregas que precisam de uma pessoa (default), desde 18/11 08:06\n"
+        "  detalhe: deliveries that need a person: 12 (clint.http_422 ×12)\n"
+        "  Veja o motivo em `bridge deliveries list --state dead` e decida.\n"
+        "\n"
+        "https://bridge.example"
+    )
+
+
+def test_a_message_in_english() -> None:
+    """New problems, those that last, and what is over, under headings."""
+    said = [item(), item(Kind.AGAIN, "destination.paused"), item(Kind.OVER, "account.silent")]
+    message = compose(said, EN)
+
+    assert message.title == "Asaas–Clint bridge: 2 problems"
+    assert re.findall(r"^[A-Z ]+$", message.body, re.MULTILINE) == ["NEW", "STILL SO", "BACK TO NORMAL"]
+    assert "• No event from Asaas for unusually long (default), from 2026-11-18 08:06 (Brasília) until" in message.body
+
+
+def test_a_message_that_is_good_news() -> None:
+    """Its title says so."""
+    assert compose([item(Kind.OVER)], PT).title == "Ponte Asaas–Clint: voltou ao normal"
+
+
+def test_a_long_message_is_cut() -> None:
+    """Services cut what is longer than some thousand characters, in the middle of a word."""
+    body = compose([item(about=f"d{number}") for number in range(MOST + 5)], EN).body
+
+    assert body.count("•") == MOST
+    assert body.endswith("and 5 more: `bridge notices list`")
+
+
+def test_an_unknown_problem_has_its_own_words() -> None:
+    """A notice of a later version says what it says in English."""
+    body = compose([item(code="new.code")], PT).body
+
+    assert "• new.code (default)" in body
+    assert body.endswith("mend it")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_trial_says_that_it_is_one(language: str) -> None:
+    """Nobody is to be woken by it."""
+    message = trial(language)
+
+    assert PHRASES[language]["test_title"] in message.title
+    assert "bridge alerts test" in message.body
+
+
+def test_every_problem_has_words_in_both_languages() -> None:
+    """Whatever raises a notice can be told."""
+    raised = {
+        *CODES,
+        FAILING,
+        KEY_REFUSED,
+        MISSING,
+        NOT_SEEN,
+        *alert_plan.CODES,
+        *(rule.code for rule in RULES.values()),
+    }
+
+    assert raised == set(WORDS)
+    assert {language for words in WORDS.values() for language in words} == set(LANGUAGES)
+    assert PHRASES[PT].keys() == PHRASES[EN].keys()
+
+
+def test_every_notice_is_among_them() -> None:
+    """A code of a notice that is raised elsewhere would have no words: each `Notice(...)` is in a module known here."""
+    makers = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "bridge").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Notice"
+    }
+
+    assert makers == {
+        "bridge/alerts/plan.py",
+        "bridge/pipeline/account_events.py",
+        "bridge/operations/read_back.py",
+        "bridge/operations/webhooks.py",
+        "bridge/worker/tasks.py",
+        "bridge/worker/sweeper.py",
+    }
+
+
+def test_the_commands_that_are_named_exist() -> None:
+    """Whoever is told gets commands that run."""
+    said = {words.todo for of_code in WORDS.values() for words in of_code.values()}
+    fences = "\n".join(f"```bash\n{line}\n```" for todo in said for line in re.findall("`([^`]+)`", todo))
+
+    assert command_faults(fences.replace("destinations resume", "destinations resume x"), "words.py", cli, "") == []
+
+
+def test_the_languages_are_those_of_the_setting() -> None:
+    """Portuguese, unless somebody wants it otherwise."""
+    assert Settings.from_env({}).bridge_language == PT
+    assert [Settings.from_env({"BRIDGE_LANGUAGE": one}).bridge_language for one in LANGUAGES] == list(LANGUAGES)

@@ -1,0 +1,83 @@
+"""What the journal shows to be wrong, and which notices follow from one look to the next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bridge.alerts.plan import BEHIND_MS, Look, Silence, changes, wrong
+from bridge.journal.destinations import Destination
+from bridge.journal.notices import KeptNotice, Mended
+from bridge.model import NoticeLevel
+from tests.factories import NOW_MS
+
+FINE = Look(NOW_MS, {}, [Destination("default")], None, {"default": None})
+
+
+def said(look: Look) -> list[tuple[str, str, str]]:
+    """Return code, subject and detail of each notice."""
+    return [(notice.code, notice.about, notice.detail) for notice in wrong(look)]
+
+
+def test_where_all_is_well_nothing_is_said() -> None:
+    """Also while an event waits for a moment, and while a circuit's first probe is out."""
+    probing = Destination("default", state="half_open", opens=1)
+
+    assert said(FINE) == []
+    assert said(replace(FINE, destinations=[probing], waiting_since_ms=NOW_MS - BEHIND_MS + 1)) == []
+
+
+def test_dead_deliveries_are_one_notice_for_a_destination() -> None:
+    """With how many, and the most frequent reasons."""
+    dead = {"default": {"clint.http_422": 900, "mapping.x": 90, "a": 9, "b": 1}, "vip": {"c": 1}}
+
+    assert said(replace(FINE, dead=dead)) == [
+        (
+            "delivery.dead",
+            "default",
+            "deliveries that need a person: 1000 (clint.http_422 ×900, mapping.x ×90, a ×9 and 1 other reasons)",
+        ),
+        ("delivery.dead", "vip", "deliveries that need a person: 1 (c ×1)"),
+    ]
+
+
+def test_a_destination_that_takes_nothing() -> None:
+    """Paused is an error that only a person ends; a circuit that stays open is a warning."""
+    paused = Destination("a", state="open", opens=9, paused_ms=1, paused_reason="it was removed")
+    opened = Destination("b", state="open", opens=2)
+    notices = list(wrong(replace(FINE, destinations=[paused, opened])))
+
+    assert [(one.code, one.about, one.level) for one in notices] == [
+        ("destination.paused", "a", NoticeLevel.ERROR),
+        ("destination.circuit_open", "b", NoticeLevel.WARNING),
+    ]
+    assert "it was removed" in notices[0].detail
+
+
+def test_events_that_no_worker_takes() -> None:
+    """After five minutes."""
+    assert said(replace(FINE, waiting_since_ms=NOW_MS - BEHIND_MS)) == [
+        ("events.behind", "bridge", "events wait, and no worker takes them")
+    ]
+
+
+def test_a_silent_account() -> None:
+    """Each account for itself."""
+    assert said(replace(FINE, silences={"a": Silence(9, 2), "b": None})) == [
+        ("account.silent", "a", "no event for more than 8 hours, which was never so in the weeks before")
+    ]
+
+
+def test_only_what_changed_is_written() -> None:
+    """News, other words, and what is over; not what is said already, and not other codes' notices."""
+    (dead,) = wrong(replace(FINE, dead={"default": {"c": 1}}))
+    kept = KeptNotice(1, dead.code, dead.about, dead.level.value, dead.detail, dead.mend, NOW_MS, NOW_MS, 1, None)
+    behind = replace(kept, code="events.behind", about="bridge")
+    others = replace(kept, code="webhook.interrupted")
+
+    assert changes([dead], []) == [dead]
+    assert changes([dead], [kept, others]) == []
+    assert changes([dead], [replace(kept, detail="other words")]) == [dead]
+    assert changes([], [kept, behind, others]) in (
+        [Mended(dead.code, "default"), Mended("events.behind", "bridge")],
+        [Mended("events.behind", "bridge"), Mended(dead.code, "default")],
+    )
