@@ -47,7 +47,7 @@ def test_an_output_that_takes_nothing_stops_nobody(
         if processes == ("up",):
             bridge.start_up()
         else:
-            bridge.start()
+            bridge.start(sweepers=1)
         strike()
         for event in (event for events in told.values() for event in events):
             bridge.post_until_kept(event.body, patience_s=60)

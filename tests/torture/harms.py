@@ -56,7 +56,7 @@ def _muted(output: outputs.Outputs, name: str) -> Callable[[Site], None]:
             if name == "up":
                 site.start_up()
             else:
-                site.start()
+                site.start(sweepers=1)
             site.tell(part)
             strike()
             site.strikes += 1
