@@ -182,7 +182,7 @@ def sqlite(url: str, pool_size: int) -> Engine:
     return engine
 
 
-_FILE = "bridge.file"
+_FILE = "bridge_file"
 
 
 def _file(path: str | None) -> tuple[int, int] | None:
