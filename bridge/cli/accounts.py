@@ -57,7 +57,7 @@ def list_accounts(invocation: Invocation, as_json: bool) -> None:
     )
 
 
-@accounts.command()
+@accounts.command("add")
 @click.argument("name")
 @click.option("--no-key", is_flag=True, help="The account has no API key: what only the API knows can't be sent.")
 @json_option
@@ -85,7 +85,7 @@ def add_account(invocation: Invocation, name: str, no_key: bool, as_json: bool) 
     click.echo(f"next: bridge webhook register --account {name}")
 
 
-@accounts.command()
+@accounts.command("remove")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 @click.pass_context
@@ -157,7 +157,7 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
     )
 
 
-@destinations.command()
+@destinations.command("add")
 @click.argument("name")
 @click.pass_obj
 def add_destination(invocation: Invocation, name: str) -> None:
@@ -175,7 +175,7 @@ def add_destination(invocation: Invocation, name: str) -> None:
     click.echo(f"destination {name} is {'added' if fresh else 'changed'}{waited}")
 
 
-@destinations.command()
+@destinations.command("remove")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 @click.pass_context

@@ -182,6 +182,9 @@ class Lines(RuleBasedStateMachine):
         events = [row for row in events_of(self.journal) if row["state"] == "processed"]
         event = data.draw(st.sampled_from(events), label="event")
         number = actions.replay(self.journal, event["id"], None, self.now_ms)
+        for row in rows_of(self.journal):
+            if row["event_id"] == event["id"] and self.known.get(row["id"]) == "dead":
+                self.known[row["id"]] = "discarded"  # the replay takes its place
         new = delivery(self.journal, customer=event["subject"], event_id=event["id"], line=line, replay=number)
         owe_all(self.journal, [new], self.now_ms)
         with self.journal.database.write() as connection:

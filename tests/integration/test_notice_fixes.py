@@ -216,6 +216,7 @@ FIXES: list[tuple[str, str, Does, Does]] = [
     ("webhook.interrupted", "an event", hooked(interrupted=True), World.hears),
     ("webhook.events", "register", hooked(events=["PAYMENT_CREATED"]), World.registers),
     ("webhook.slash", "register", hooked(url=f"{HOOK}/"), World.registers),
+    ("webhook.version", "remove, register", says("webhook.version"), World.registers),
     ("webhook.several", "remove", several, removes_one),
     ("webhook.token", "an event", says("webhook.token"), World.hears),
     ("webhook.token", "register", says("webhook.token"), World.registers),
