@@ -70,7 +70,7 @@ def test_a_worker_that_is_cut_off_neither_loses_nor_disorders(tmp_path: Path, ne
 
 _POSTS_TWICE = """
 import sys
-from bridge.clint import ClintClient
+from bridge.clint.webhook import ClintClient
 from bridge.http import HttpClient
 
 client = ClintClient(HttpClient(allow_private=True), deadline_s=2)

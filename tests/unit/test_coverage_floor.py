@@ -47,7 +47,12 @@ def test_the_core_has_the_higher_floor(path: str, floor: int) -> None:
 
 def test_a_file_below_its_floor_is_named() -> None:
     """A file below its floor is reported with the lines and branches that no test reached."""
-    report = {"files": {"bridge/pipeline/deliver.py": measured(10, 10, 4, 3), "bridge/web/app.py": measured(10, 10, 10, 8)}}
+    report = {
+        "files": {
+            "bridge/pipeline/deliver.py": measured(10, 10, 4, 3),
+            "bridge/web/app.py": measured(10, 10, 10, 8),
+        }
+    }
 
     assert shortfalls(report) == [
         "bridge/pipeline/deliver.py: covered 92.9 %, at least 95 % is asked; lines none; branches 7->-1"
