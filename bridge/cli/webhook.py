@@ -61,7 +61,8 @@ def register(
     """Make the webhook, or bring it to what the mappings need; running it again changes nothing.
 
     Subscribes to exactly the events that the account's enabled mappings name; ends with 1, naming them, where Asaas
-    does not take some of them. Where the account's ASAAS_WEBHOOK_TOKEN is not set, a token is made and shown once: put it into the bridge's environment and start the bridge again.
+    does not take some of them. Where the account's ASAAS_WEBHOOK_TOKEN is not set, a token is made and shown once: put
+    it into the bridge's environment and start the bridge again.
 
     --rotate makes a new token and shows it once; with both in the environment and the bridge started again, it gives
     Asaas the new one. `bridge doctor` says when the old one is not used any more.
