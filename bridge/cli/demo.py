@@ -305,7 +305,9 @@ def set_stage(directory: Path, ports: tuple[int, int, int]) -> Stage:
     copy_mappings(source, mappings)
     shows = f"it runs a copy of the mappings in {source}"
     if not (mappings / FUNNEL).exists():
-        shows += f"; {FUNNEL} is not there, so deals do not stand where the demo expects them (unset BRIDGE_MAPPINGS_DIR)"
+        shows += (
+            f"; {FUNNEL} is not there, so deals do not stand where the demo expects them (unset BRIDGE_MAPPINGS_DIR)"
+        )
     bridge, asaas, clint = ports
     return Stage(
         directory,

@@ -212,7 +212,7 @@ def check_place(
     if known is None or value in known:
         return
     variable = {"account": "ASAAS_WEBHOOK_TOKEN", "destination": "CLINT_WEBHOOK_URL"}[what]
-    usable = value.replace("-", "_")  # no setting can end in a hyphen's name
+    usable = value.replace("-", "_")  # no setting's name has a hyphen
     suffix = "" if value == "default" else f"_{usable.upper()}"
     first = "" if usable == value else f"write {usable}, since no setting's name has a hyphen, and "
     message = f"{what} {shown(value)} is not set up; {first}set {variable}{suffix}{did_you_mean(value, known)}"
