@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from bridge.cli.main import NO, Invocation
-from bridge.cli.mappings import read_paths
 from bridge.cli.output import ago, count, json_option, moment, show_json, show_table
-from bridge.mapping import ReadMapping
+from bridge.mapping import Known, ReadMapping, read_directory
 from bridge.model import NoticeLevel
 
 SHOWN = 50
@@ -35,7 +34,9 @@ def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool)
 
     with invocation.journal.database.read() as connection:
         found = journal.newest(connection, limit) if every else journal.unmended(connection)[:limit]
-    broken = [_of_file(one) for one in read_paths(invocation, (), no_environment=True) if one.mapping is None]
+    directory = invocation.settings.bridge_mappings_dir
+    read = read_directory(directory, Known(None, None, directory))
+    broken = [_of_file(one) for one in read if one.mapping is None and Path(one.path) != directory]
     if as_json:
         show_json([*broken, *(with_times(asdict(one)) for one in found)])
         return

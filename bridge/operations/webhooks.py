@@ -26,7 +26,7 @@ from bridge.asaas.webhooks import (
     problems,
     retention,
 )
-from bridge.errors import AsaasRejected, JournalError, NotFound, SettingsError, UsageError
+from bridge.errors import AsaasRejected, BridgeError, JournalError, NotFound, SettingsError, UsageError
 from bridge.journal import Journal, events, notices
 from bridge.journal.notices import KeptNotice, Mended, Notice
 from bridge.logs import logger
@@ -143,7 +143,7 @@ def apply(webhooks: Webhooks, planned: Plan) -> Done:
         try:
             webhook = webhooks.update(webhook, {"events": sorted({*webhook.events, name})})
             changed += (f"subscribed to {name}",)
-        except AsaasRejected:
+        except BridgeError:  # a token that was made is shown only by what this returns
             refused.append(name)
     return Done(planned, webhook, changed, tuple(refused))
 
