@@ -114,6 +114,14 @@ def test_every_starter_can_be_switched_on_in_the_demo(
     assert read.mapping.enabled
 
 
+def test_a_destination_with_a_hyphen_is_told_a_name_that_can_be_set_up(tmp_path: Path) -> None:
+    """Settings' names have no hyphen, so no setting could ever make the destination known."""
+    known = Known(frozenset({"default"}), frozenset({"default"}), tmp_path)
+    read = read_mapping(MAPPING.replace("financeiro", "pos-venda"), "paga.yaml", known)
+
+    assert "write pos_venda" in next(one.message for one in read.findings if one.code == "destination.unset")
+
+
 def test_the_directory_is_emptied_each_time(tmp_path: Path) -> None:
     """A new demo starts from nothing, whatever the last one left."""
     directory = tmp_path / "demo"
