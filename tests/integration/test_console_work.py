@@ -383,6 +383,24 @@ def test_a_person_says_whether_the_deal_stands(console: Console, sees: str, says
     assert says in answered
 
 
+@pytest.mark.parametrize(("language", "shown"), [("pt", "situação Recebida"), ("en", "status RECEIVED")])
+def test_a_test_charge_says_statuses_in_the_language_of_its_page(console: Console, language: str, shown: str) -> None:
+    """The step of the payment, and the one of an integration that one status can't serve."""
+    now_ms = console.clock()
+    steps = [
+        {"code": "paid", "at_ms": now_ms, "values": {"status": "RECEIVED"}},
+        {"code": "conflict", "at_ms": now_ms, "values": {"integration": "pagas", "statuses": "OPEN, WON"}},
+    ]
+    with console.journal.database.write() as connection:
+        number = jobs.begin(connection, "trial", "default", {"value": "10.00", "billing_type": "PIX"}, "Ana", now_ms)
+        jobs.beat(connection, number, now_ms, done=2, total=None, steps=steps)
+    page = console.operator(language).get(f"/work/{number}").text
+
+    assert shown in page
+    assert "pagas" in page
+    assert "OPEN, WON" in page
+
+
 def test_amounts_are_read_as_people_write_them() -> None:
     """A comma or a point, two decimals, nothing else."""
     assert str(testcharge.amount(" 10,50 ")) == "10.50"
