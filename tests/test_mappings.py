@@ -158,6 +158,7 @@ def test_what_needs_another_destination_is_switched_off() -> None:
     [
         *("cobranca_criada", "cobranca_alterada", "cobranca_paga", "cobranca_vencida"),
         *("cobranca_estornada_ou_removida", "exemplo_etapas_do_funil", "exemplo_etapas_ainda_vencida"),
+        "exemplo_etapas_parcela_estornada",
         *("parcelamento_uma_vez", "assinatura", "marketplace_split", "chargeback", "link_de_pagamento", "conta_avisos"),
     ],
 )

@@ -104,14 +104,14 @@ FLOWS: dict[str, tuple[list[Step], tuple[str, str], str]] = {
 }
 
 
-def play(steps: list[Step], mappings: list[Mapping]) -> tuple[ClintSimulator, dict[str, Any]]:
+def play(steps: list[Step], mappings: list[Mapping], **fetched: Any) -> tuple[ClintSimulator, dict[str, Any]]:
     """Send a charge's events through the mappings; return the Clint they reached, and the charge as it ended."""
     clint = ClintSimulator()
     crm = clint.app.test_client()
-    payment = dict(PAYMENT)
+    payment, fetched = dict(PAYMENT), {"customer": CUSTOMER, **fetched}
     for event, status, changes in steps:
         payment |= {"status": status, **changes}
-        context = build_context(event, "payment", {"payment": payment}, "default", "sandbox", {"customer": CUSTOMER})
+        context = build_context(event, "payment", {"payment": payment}, "default", "sandbox", fetched)
         heard = [one for one in mappings if one.listens_to(event) and evaluate.decide(one, context).passed]
         assert len(heard) <= 1
         for mapping in heard:
@@ -134,6 +134,23 @@ def test_a_flow_leaves_the_deal_as_the_charge_is(flow: str, mappings: list[Mappi
     assert deal["fields"]["vencimento"] == "/".join(reversed(payment["dueDate"].split("-")))
     paid = payment["clientPaymentDate"]
     assert deal["fields"]["pago_em"] == ("/".join(reversed(paid.split("-"))) if paid else "não pago")
+
+
+def test_one_refunded_instalment_does_not_lose_the_plan() -> None:
+    """The plan's deal stays paid and whole, and says which instalment was refunded; a removed one changes nothing."""
+    plan = json.loads((ROOT / "samples" / "installment_2x.json").read_bytes())
+    of_plan = {"installment": plan["id"], "installmentNumber": 2, "billingType": "CREDIT_CARD"}
+    steps = [
+        said("CREATED", "CONFIRMED", **of_plan, **PAY),
+        said("CONFIRMED", "CONFIRMED"),
+        said("REFUNDED", "REFUNDED"),
+        said("DELETED", "REFUNDED", deleted=True),
+    ]
+    clint, _ = play(steps, STAGED, installment=plan)
+    (deal,) = clint.deals
+
+    assert (deal["stage"], deal["status"], deal["value"]) == (*PAID, plan["value"])
+    assert deal["fields"]["situacao"] == "Parcela 2/2: Estornada"
 
 
 WITHOUT_A_WORD_ON_THE_CHARGE = {

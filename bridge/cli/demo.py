@@ -75,7 +75,8 @@ def demo(context: click.Context, once: bool, port: int | None) -> None:
     Starts the simulators, a Redis, web and worker on this machine, makes charges of different kinds, pays
     them, and shows each event, what each mapping makes of it, and the deals that move through the funnel. Then it stays
     up until Ctrl-C, for you to pay the charge that is left, or refund others, on the page of the simulated Asaas. Needs
-    no setting, and works on a copy of the mapping files.
+    no setting, and works on a copy of the mapping files that come with the bridge; to see others, set
+    BRIDGE_MAPPINGS_DIR.
     """
     from bridge.cli.stack import LOOPBACK, choose_ports
 
@@ -99,6 +100,7 @@ def _play(stage: Stage, *, once: bool) -> bool:
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
         out.print(f"bridge demo: all runs on this machine, in {stage.directory}; nothing leaves it", markup=False)
+        out.print(stage.shows, markup=False, soft_wrap=True)
         out.print("starting Redis, a simulated Asaas, a simulated Clint, web and worker", style="dim")
         notice = _Notices(out)
         logs = stage.directory / "logs"
@@ -243,6 +245,8 @@ class Stage:
     webhook_token: str
     destinations: Mapping[str, str]
     """The id of the simulated integration for each destination that the mappings name."""
+    shows: str
+    """Whose mapping files run, in a sentence."""
 
     def environ(self) -> dict[str, str]:
         """Return the environment of the demo's bridge: nothing of the operator's own settings is in it."""
@@ -297,8 +301,13 @@ class Stage:
 
 def set_stage(directory: Path, ports: tuple[int, int, int]) -> Stage:
     """Return the stage of a new demo in an empty directory; the ports are the bridge's, Asaas's and Clint's."""
-    mappings = directory / "mappings"
-    copy_mappings(find_mappings(), mappings)
+    source, mappings = find_mappings(), directory / "mappings"
+    copy_mappings(source, mappings)
+    shows = f"it runs a copy of the mappings in {source}"
+    if not (mappings / FUNNEL).exists():
+        shows += (
+            f"; {FUNNEL} is not there, so deals do not stand where the demo expects them (unset BRIDGE_MAPPINGS_DIR)"
+        )
     bridge, asaas, clint = ports
     return Stage(
         directory,
@@ -308,6 +317,7 @@ def set_stage(directory: Path, ports: tuple[int, int, int]) -> Stage:
         bridge,
         _new_token(),
         _destinations(mappings),
+        shows,
     )
 
 
@@ -341,15 +351,11 @@ def take_directory(directory: Path) -> IO[bytes]:
 
 
 def find_mappings() -> Path:
-    """Return the operator's mapping files, else those that came with the bridge."""
-    told = os.environ.get("BRIDGE_MAPPINGS_DIR", "").strip()
-    places = [Path(told)] if told else [Path("mappings"), starters()]
-    for place in places:
-        if place.is_dir():
-            return place.resolve()
-    raise DemoRefused(
-        "there are no mapping files", where=str(places[0]), mend="set BRIDGE_MAPPINGS_DIR, or run: bridge mappings init"
-    )
+    """Return the directory of BRIDGE_MAPPINGS_DIR, else that of the mapping files that came with the bridge."""
+    place = Path(os.environ.get("BRIDGE_MAPPINGS_DIR", "").strip() or starters())
+    if not place.is_dir():
+        raise DemoRefused("there are no mapping files", where=str(place), mend="unset BRIDGE_MAPPINGS_DIR")
+    return place.resolve()
 
 
 def copy_mappings(source: Path, target: Path) -> None:

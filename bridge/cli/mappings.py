@@ -496,38 +496,37 @@ def checklist(context: click.Context, mapping: str | None, as_csv: bool, as_json
     elif as_csv:
         _print_csv(keys, integrations)
     else:
-        show_table(
-            ("key", "tab", "kind", "example", "goes to"),
-            [[*list(row.values())[:-1], ", ".join(row["integrations"])] for row in keys],
-        )
-        click.echo()
-        show_table(
-            ("integration", "its URL is in", "mappings", "gets", "stage", "status"),
-            [
-                (
-                    row["integration"],
-                    row["setting"],
-                    ", ".join(row["mappings"]),
-                    " or ".join(row["events"]),
-                    row["stage"],
-                    row["status"] or "conflict",
-                )
-                for row in integrations
-            ],
-        )
+        rows = [(row["key"], row["tab"], row["kind"], _short(row["example"])) for row in keys]
+        show_table(("key", "tab", "kind", "example"), rows)
         for row in integrations:
-            for line in _conflict(row):
+            for line in _integration_lines(row, keys):
                 click.echo(line)
     if any(row["conflict"] for row in integrations):
         context.exit(NO)
 
 
-def _conflict(row: dict[str, Any]) -> list[str]:
+_LONGEST_EXAMPLE = 40
+
+
+def _short(example: str) -> str:
+    return example if len(example) <= _LONGEST_EXAMPLE else f"{example[: _LONGEST_EXAMPLE - 1]}…"
+
+
+def _integration_lines(row: dict[str, Any], keys: list[dict[str, Any]]) -> list[str]:
+    lines = ["", f"integration {row['integration']}, its URL is in {row['setting']}"]
+    lines += [f"  status {row['status'] or 'conflict'}, stage {row['stage']}"]
+    by_status = row["conflict"] or {row["status"]: row["events"]}
+    lines += [f"  {status:<4}  {name}" for status, names in by_status.items() for name in names]
+    lines += [f"  from  {name}" for name in row["mappings"]]
+    without = [one["key"] for one in keys if row["integration"] not in one["integrations"]]
+    lines += [f"  it does not get {name}" for name in without]
     if not row["conflict"]:
-        return []
-    lines = [f"\n{row['integration']} would have to set several statuses, and an integration of Clint sets one:"]
-    lines += [f"  {status}: {', '.join(names)}" for status, names in row["conflict"].items()]
-    return [*lines, "  give each status an integration of its own: another send_to, or routes in the mapping"]
+        return lines
+    return [
+        *lines,
+        "  it would have to set several statuses, and an integration of Clint sets one;",
+        "  give each status an integration of its own: another send_to, or routes in the mapping",
+    ]
 
 
 def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]]) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import click
 
 from bridge.cli.main import NO, Invocation
 from bridge.cli.output import ago, count, json_option, moment, show_json, show_table
+from bridge.mapping import Known, ReadMapping, read_directory
+from bridge.model import NoticeLevel
 
 SHOWN = 50
 
@@ -23,34 +27,52 @@ def notices() -> None:
 @json_option
 @click.pass_obj
 def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool) -> None:
-    """List the open notices with what mends them."""
+    """List the open notices with what mends them, and the mapping files that can't run."""
     from bridge.cli.output import with_times
     from bridge.journal import notices as journal
     from bridge.journal.clock import own_clock_ms
 
     with invocation.journal.database.read() as connection:
         found = journal.newest(connection, limit) if every else journal.unmended(connection)[:limit]
+    directory = invocation.settings.bridge_mappings_dir
+    read = read_directory(directory, Known(None, None, directory))
+    broken = [_of_file(one) for one in read if one.mapping is None and Path(one.path) != directory]
     if as_json:
-        show_json([with_times(asdict(one)) for one in found])
+        show_json([*broken, *(with_times(asdict(one)) for one in found)])
         return
     now_ms = own_clock_ms()
     show_table(
         ("number", "level", "code", "about", "since", "last", "what", "what to do"),
         [
-            (
-                one.id,
-                one.level if one.closed_ms is None else "closed",
-                one.code,
-                one.about,
-                moment(one.raised_ms),
-                ago(one.last_ms, now_ms),
-                one.detail,
-                one.mend,
-            )
-            for one in found
+            *(("", one["level"], one["code"], one["about"], "", "", one["detail"], one["mend"]) for one in broken),
+            *(
+                (
+                    one.id,
+                    one.level if one.closed_ms is None else "closed",
+                    one.code,
+                    one.about,
+                    moment(one.raised_ms),
+                    ago(one.last_ms, now_ms),
+                    one.detail,
+                    one.mend,
+                )
+                for one in found
+            ),
         ],
         empty="no notice: nothing needs you",
     )
+
+
+def _of_file(read: ReadMapping) -> dict[str, Any]:
+    """Return that a mapping file can't run, in the form of a notice; it is none of the journal's, and has no number."""
+    return {
+        "id": None,
+        "code": "mapping.broken",
+        "about": Path(read.path).stem,
+        "level": NoticeLevel.ERROR,
+        "detail": f"the mapping file can't run: {read.findings[0]}",
+        "mend": "correct the file, see: bridge mappings lint",
+    }
 
 
 @notices.command("close")

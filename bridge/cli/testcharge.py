@@ -251,7 +251,7 @@ class Show:
         """Print one step of the charge."""
         kind, text = STEPS[code]
         more = ", or end with Ctrl-C" if code == "to_be_paid" else ""
-        self.say(kind, text.format(**values) + more, "green" if code == "deal" else "")
+        self.say(kind, text.format(**values) + more, {"deal": "green", "conflict": "yellow"}.get(code, ""))
 
     def sees_deal(self) -> bool:
         """Ask the person at the terminal, where there is one."""
@@ -290,6 +290,7 @@ def run_data(run: Run, now_ms: int) -> dict[str, Any]:
             if run.deal
             else None
         ),
+        "conflicts": run.conflicts,
         "problems": [cause._asdict() for cause in run.causes],
         "removed": run.kept is not None,
         "kept": list(run.kept or ()),

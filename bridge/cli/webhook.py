@@ -60,8 +60,9 @@ def register(
 ) -> None:
     """Make the webhook, or bring it to what the mappings need; running it again changes nothing.
 
-    Subscribes to exactly the events that the account's enabled mappings name. Where the account's ASAAS_WEBHOOK_TOKEN
-    is not set, a token is made and shown once: put it into the bridge's environment and start the bridge again.
+    Subscribes to exactly the events that the account's enabled mappings name; ends with 1, naming them, where Asaas
+    does not take some of them. Where the account's ASAAS_WEBHOOK_TOKEN is not set, a token is made and shown once: put
+    it into the bridge's environment and start the bridge again.
 
     --rotate makes a new token and shows it once; with both in the environment and the bridge started again, it gives
     Asaas the new one. `bridge doctor` says when the old one is not used any more.
@@ -98,6 +99,9 @@ def register(
         public_url = url or settings.bridge_public_url
         judge_change(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
     show_done(done, source, as_json=as_json)
+    if done.refused:
+        click.echo(f"not subscribed to: {plain(done.what_refused)}", err=True)
+        context.exit(NO)
 
 
 @webhook.command()
@@ -205,6 +209,7 @@ def show_done(done: Done, source: str, *, as_json: bool) -> None:
             "send_type": webhook.send_type,
             "events": sorted(webhook.events),
             "changed": list(done.changed),
+            "refused": list(done.refused),
             "interrupted": webhook.interrupted,
         }
         show_json({**data, "token_variable": name, "token": planned.token} if planned.made_token else data)

@@ -212,8 +212,10 @@ def check_place(
     if known is None or value in known:
         return
     variable = {"account": "ASAAS_WEBHOOK_TOKEN", "destination": "CLINT_WEBHOOK_URL"}[what]
-    suffix = "" if value == "default" else f"_{value.upper().replace('-', '_')}"
-    message = f"{what} {shown(value)} is not set up; set {variable}{suffix}{did_you_mean(value, known)}"
+    usable = value.replace("-", "_")  # no setting's name has a hyphen
+    suffix = "" if value == "default" else f"_{usable.upper()}"
+    first = "" if usable == value else f"write {usable}, since no setting's name has a hyphen, and "
+    message = f"{what} {shown(value)} is not set up; {first}set {variable}{suffix}{did_you_mean(value, known)}"
     if harms:
         findings.error(scalar or block, f"{what}.unset", message)
     else:

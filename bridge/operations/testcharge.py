@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,6 +26,7 @@ from bridge.http import HttpClient
 from bridge.journal import Journal, events, queries
 from bridge.journal.queries import Row
 from bridge.mapping import Mapping
+from bridge.mapping.explain import integrations_of
 from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel
 from bridge.operations.proof import CODES, NONE, SEEN, Finding
 from bridge.operations.read_back import Deals, look, sent_deliveries
@@ -166,6 +167,17 @@ def delivered(seen: Sequence[Seen]) -> bool:
     """Return whether Clint took something of it and nothing was given up or still waits."""
     states = [delivery["state"] for one in seen for delivery, _ in one.deliveries]
     return DeliveryState.DELIVERED in states and DeliveryState.DEAD not in states and all(one.settled for one in seen)
+
+
+def conflicts(mappings: Iterable[Mapping], seen: Sequence[Seen]) -> list[dict[str, Any]]:
+    """Return the integrations that got something of it and would have to set several statuses, with these."""
+    sent_to = {delivery["destination"] for one in seen for delivery, _ in one.deliveries}
+    rows = integrations_of(mapping for mapping in mappings if mapping.enabled)
+    return [
+        {"integration": row["integration"], "statuses": row["conflict"]}
+        for row in rows
+        if row["conflict"] and row["integration"] in sent_to
+    ]
 
 
 _ANSWER_WITHIN_S = 10.0
@@ -313,6 +325,11 @@ STEPS = {
     "deal": ("clint", "deal {deal} stands: stage {stage}, status {status}"),
     "cannot_look": ("clint", "took it; CLINT_API_TOKEN is not set, so the bridge can't see the deal"),
     "look_yourself": ("clint", "look in Clint: the origin, Históricos, then the deal of {email}"),
+    "conflict": (
+        "bridge",
+        "integration {integration} gets events that ask for the statuses {statuses} and sets one, so deals keep that "
+        "one; see: bridge mappings checklist",
+    ),
     "removed": ("asaas", "customer and what was open of the charge removed"),
     "kept": ("asaas", "Asaas keeps {kept}, which was paid"),
 }
@@ -347,6 +364,7 @@ class Run:
         self.deal: Deal | None = None
         self.stage = ""
         self.paid = ""
+        self.conflicts: list[dict[str, Any]] = []
         self.kept: tuple[str, ...] | None = None
         self.proved = False
 
@@ -378,6 +396,9 @@ class Run:
             self._blame("trial.not_delivered", "nothing was delivered to Clint", "see: bridge events list")
         else:
             self._find_deal(max(ends_s, time.monotonic() + _DEAL_AT_LEAST_S))
+        self.conflicts = conflicts([item.mapping for item in self._runtime.mappings.current()], self.seen)
+        for one in self.conflicts:
+            self._show.step("conflict", integration=one["integration"], statuses=", ".join(one["statuses"]))
         for cause in self.causes:
             self._show.problem(cause)
         self._show.verdict(proved=self.proved)

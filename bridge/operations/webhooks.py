@@ -26,7 +26,7 @@ from bridge.asaas.webhooks import (
     problems,
     retention,
 )
-from bridge.errors import AsaasRejected, JournalError, NotFound, SettingsError, UsageError
+from bridge.errors import AsaasRejected, BridgeError, JournalError, NotFound, SettingsError, UsageError
 from bridge.journal import Journal, events, notices
 from bridge.journal.notices import KeptNotice, Mended, Notice
 from bridge.logs import logger
@@ -79,6 +79,13 @@ class Done:
     plan: Plan
     webhook: Webhook
     changed: tuple[str, ...]
+    refused: tuple[str, ...] = ()
+    """Events that Asaas does not take; the webhook subscribes to the others."""
+
+    @property
+    def what_refused(self) -> str:
+        """What to do about the refused events; empty where there are none."""
+        return _not_taken(self.refused)
 
 
 def events_wanted(
@@ -122,7 +129,26 @@ def plan(webhooks: Sequence[Webhook], wanted: Wanted) -> Plan:
 
 
 def apply(webhooks: Webhooks, planned: Plan) -> Done:
-    """Make or change the webhook."""
+    """Make or change the webhook; of the events that the bridge does not know, subscribe to those that Asaas takes."""
+    wanted, has = planned.wanted, frozenset(planned.before.events if planned.before else ())
+    new = wanted.events - EVENTS.keys() - has
+    try:
+        return _apply(webhooks, planned)
+    except AsaasRejected:
+        if not new or new == wanted.events:
+            raise
+    done = _apply(webhooks, replace(planned, wanted=replace(wanted, events=wanted.events - new)))
+    webhook, changed, refused = done.webhook, done.changed, []
+    for name in sorted(new):
+        try:
+            webhook = webhooks.update(webhook, {"events": sorted({*webhook.events, name})})
+            changed += (f"subscribed to {name}",)
+        except BridgeError:  # a token that was made is shown only by what this returns
+            refused.append(name)
+    return Done(planned, webhook, changed, tuple(refused))
+
+
+def _apply(webhooks: Webhooks, planned: Plan) -> Done:
     wanted, before = planned.wanted, planned.before
     if before is None:
         try:
@@ -160,8 +186,11 @@ def apply(webhooks: Webhooks, planned: Plan) -> Done:
 
 def _new_events(wanted: Wanted) -> str:
     """Return what to do about events that the bridge does not know, which Asaas may not have either."""
-    new = ", ".join(sorted(wanted.events - EVENTS.keys()))
-    return f"Asaas may not have {new}; correct the name, or take it out of the mapping" if new else ""
+    return _not_taken(sorted(wanted.events - EVENTS.keys()))
+
+
+def _not_taken(names: Sequence[str]) -> str:
+    return f"Asaas may not have {', '.join(names)}; correct the name, or take it out of the mapping" if names else ""
 
 
 def _said(before: Webhook, changes: dict[str, Any]) -> list[str]:

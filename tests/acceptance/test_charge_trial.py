@@ -117,6 +117,8 @@ def test_a_paid_pix_is_proved_by_its_deal(site: Site) -> None:
 
     assert found["proved"]
     assert found["deal"]["stage"]
+    assert found["conflicts"][0]["integration"] == "default"
+    assert set(found["conflicts"][0]["statuses"]) == {"OPEN", "WON", "LOST"}
     assert found["deal"]["status"] in {"OPEN", "WON"}
     assert [event["name"] for event in found["events"]] == ["PAYMENT_CREATED", "PAYMENT_RECEIVED"]
     assert "delivered" in {one["state"] for event in found["events"] for one in event["deliveries"]}
@@ -148,7 +150,15 @@ def test_each_step_is_said_in_plain_lines(site: Site) -> None:
     assert said.status == 0, said.out
     steps = (
         *("customer cus_", "charge pay_", "paid in the sandbox", "PAYMENT_CREATED pay_", "PAYMENT_RECEIVED pay_"),
-        *("valor: 10.00", "delivered to", "looking for the deal", "stands: stage", "proved", "Asaas keeps pay_"),
+        *(
+            "valor: 10.00",
+            "delivered to",
+            "looking for the deal",
+            "stands: stage",
+            "mappings checklist",
+            "proved",
+            "Asaas keeps pay_",
+        ),
     )
     assert [step for step in steps if step not in said.out] == []
     assert "\x1b" not in said.out

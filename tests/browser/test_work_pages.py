@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import DEFAULT_TOKEN
 from tests import asking
 from tests.acceptance.deployment import ROOT, Deployment
-from tests.browser.looking import LOCALES, Visitor
+from tests.browser.looking import DESK, LOCALES, PHONE, Visitor
 
 PASSWORD = "cavalo bateria grampo"
 WORDS = {
@@ -162,6 +162,7 @@ def _maps(me: Visitor, words: dict[str, str]) -> None:
     sees(me, "mapping-history")
     page.goto("/mappings/cobranca_paga/checklist")
     sees(me, "mapping-checklist")
+    _keys_are_whole_and_can_be_copied_on_a_phone(page)
 
     page.goto("/mappings-new")
     page.check("input[value=PAYMENT_OVERDUE]")
@@ -171,6 +172,17 @@ def _maps(me: Visitor, words: dict[str, str]) -> None:
     sees(me, "mapping-new-text")
     page.click("main form button.primary")
     page.wait_for_url("**/mappings/vencida_*")
+
+
+def _keys_are_whole_and_can_be_copied_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": PHONE, "height": 900})
+    button = "document.querySelectorAll('[data-copy]')"
+    rights = page.evaluate(f"[...{button}].map(one => one.getBoundingClientRect().right)")
+    lines = page.evaluate(f"[...{button}].map(one => one.closest('tr').querySelector('code').getClientRects().length)")
+    assert rights
+    assert max(rights) <= PHONE
+    assert set(lines) == {1}
+    page.set_viewport_size({"width": DESK, "height": 900})
 
 
 def _reconciles(me: Visitor, bridge: Deployment, words: dict[str, str]) -> tuple[str, str]:

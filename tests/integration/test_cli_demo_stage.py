@@ -10,7 +10,8 @@ import pytest
 from bridge.cli.demo import FUNNEL, Stage, copy_mappings, find_mappings, set_stage, take_directory
 from bridge.cli.stack import choose_ports
 from bridge.errors import DemoRefused
-from bridge.mapping import Known, read_directory
+from bridge.mapping import Known, read_directory, read_mapping
+from bridge.operations.mappings import switched
 from bridge.settings import Settings
 from bridge.simulator.asaas.account import token_problem
 from bridge.simulator.clint.account import INTEGRATIONS
@@ -55,15 +56,23 @@ def test_the_token_is_one_that_asaas_takes(stage: Stage) -> None:
     assert token_problem(stage.webhook_token) is None
 
 
-def test_mappings_come_from_the_setting_the_place_or_the_bridge(
+def test_the_funnel_is_shown_also_beside_an_operators_own_mappings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The operator's own files come first; without any, those of the bridge are shown."""
+    """Other files run only where the setting names them, and what is not shown then is said."""
+    monkeypatch.delenv("BRIDGE_MAPPINGS_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
-    assert find_mappings() == ROOT / "mappings"
-
     (tmp_path / "mappings").mkdir()
-    assert find_mappings() == tmp_path / "mappings"
+    (tmp_path / "mappings" / "minha.yaml").write_text(MAPPING)
+    shipped = set_stage(tmp_path / "one", (8000, 8100, 8200))
+    monkeypatch.setenv("BRIDGE_MAPPINGS_DIR", "mappings")
+    own = set_stage(tmp_path / "two", (8000, 8100, 8200))
+
+    assert (shipped.mappings / FUNNEL).exists()
+    assert str(ROOT / "mappings") in shipped.shows
+    assert FUNNEL not in shipped.shows
+    assert [path.name for path in own.mappings.iterdir()] == ["minha.yaml"]
+    assert FUNNEL in own.shows
 
     monkeypatch.setenv("BRIDGE_MAPPINGS_DIR", str(tmp_path / "nowhere"))
     with pytest.raises(DemoRefused, match="there are no mapping files"):
@@ -84,8 +93,33 @@ def test_the_copy_has_the_funnel_on_and_what_would_send_the_same_off(tmp_path: P
     copy_mappings(ROOT / "mappings", tmp_path / "copy")
     read = [one.mapping for one in read_directory(tmp_path / "copy", Known(None, None, tmp_path / "copy"))]
 
-    assert [one.name for one in read if one and one.enabled] == ["exemplo_etapas_ainda_vencida", Path(FUNNEL).stem]
+    assert {one.name for one in read if one and one.enabled} == {
+        *("exemplo_etapas_ainda_vencida", "exemplo_etapas_parcela_estornada", Path(FUNNEL).stem)
+    }
     assert len(read) == len(list((ROOT / "mappings").glob("*.yaml")))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "mappings").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_starter_can_be_switched_on_in_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path
+) -> None:
+    """The demo's settings have each destination that a starter names, under that name."""
+    monkeypatch.delenv("BRIDGE_MAPPINGS_DIR", raising=False)
+    stage = set_stage(tmp_path / "demo", (8000, 8100, 8200))
+    settings = Settings.from_env(stage.environ())
+    known = Known(frozenset({"default"}), frozenset(settings.destinations), stage.mappings)
+    read = read_mapping(switched(path.read_text(encoding="utf-8"), on=True), path.name, known)
+
+    assert read.mapping is not None, read.findings
+    assert read.mapping.enabled
+
+
+def test_a_destination_with_a_hyphen_is_told_a_name_that_can_be_set_up(tmp_path: Path) -> None:
+    """Settings' names have no hyphen, so no setting could ever make the destination known."""
+    known = Known(frozenset({"default"}), frozenset({"default"}), tmp_path)
+    read = read_mapping(MAPPING.replace("financeiro", "pos-venda"), "paga.yaml", known)
+
+    assert "write pos_venda" in next(one.message for one in read.findings if one.code == "destination.unset")
 
 
 def test_the_directory_is_emptied_each_time(tmp_path: Path) -> None:

@@ -42,6 +42,18 @@ def test_open_notices_are_listed_with_what_mends_them(commands: Commands) -> Non
     assert row["raised_at"]
 
 
+@pytest.mark.parametrize("more", [(), ("--all",)])
+def test_a_broken_mapping_file_is_listed_too(commands: Commands, more: tuple[str, ...]) -> None:
+    """As on the console's overview; it has no number, since nobody can close it."""
+    commands.has_mapping("quebrada", "events: [PAYMENT_RECEIVED]\n")
+    with commands.journal():
+        said = commands.run("notices", "list", *more)
+        (row,) = commands.run("notices", "list", "--json", *more).json
+
+    assert "quebrada" in said.out
+    assert (row["code"], row["about"], row["level"], row["id"]) == ("mapping.broken", "quebrada", "error", None)
+
+
 def test_a_closed_notice_is_history(commands: Commands) -> None:
     """It leaves the list, `--all` still shows it, and closing it twice is no."""
     with commands.journal() as journal:

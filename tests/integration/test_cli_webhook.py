@@ -241,6 +241,24 @@ def test_register_subscribes_to_a_new_event(commands: Commands, asaas: AsaasSimu
     assert subscribed == {*EVENTS, "LOYALTY_2_EARNED"}
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_one_mistyped_event_does_not_keep_the_others_away(
+    commands: Commands, asaas: AsaasSimulator, is_there: bool
+) -> None:
+    """The webhook subscribes to what Asaas takes, also to a new event; the name that it refuses is said, with 1."""
+    if is_there:
+        commands.run("webhook", "register", "--url", PUBLIC)
+    asaas.webhooks.events.add("LOYALTY_2_EARNED")
+    names = "PAYMENT_FOO_BAR, PAYMENT_ANTICIPATED, LOYALTY_2_EARNED"
+    commands.has_mapping("nova", f"events: [{names}]\ncontact: {{email: customer.email}}\n")
+    said = commands.run("webhook", "register", "--url", PUBLIC, "--json")
+
+    assert said.status == 1
+    assert said.json["refused"] == ["PAYMENT_FOO_BAR"]
+    assert "PAYMENT_FOO_BAR" in said.err
+    assert set(hooks(asaas)[0]["events"]) == {*EVENTS_OF_MAPPING, "PAYMENT_ANTICIPATED", "LOYALTY_2_EARNED"}
+
+
 def test_register_asks_on_a_terminal_before_events_are_lost(commands: Commands, asaas: AsaasSimulator) -> None:
     """A no leaves the webhook as it is; --yes does not ask."""
     commands.run("webhook", "register", "--url", PUBLIC, "--all")

@@ -262,6 +262,20 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     assert today[:4] in browser.get("/reconcile").text
 
 
+@pytest.mark.parametrize(("language", "shown"), [("pt", 'title="RECEIVED">Recebida<'), ("en", "<code>RECEIVED</code>")])
+def test_a_report_says_statuses_in_the_language_of_its_page(
+    console: Console, asaas: AsaasSimulator, language: str, shown: str
+) -> None:
+    """In Portuguese by the catalogue's labels, in English as Asaas has them."""
+    asaas.is_paid(str(asaas.has_payment(asaas.has_customer()["id"], 100.0)["id"]))
+    browser = console.operator(language)
+    today = Calendar().now.date().isoformat()
+    begun = browser.post("/reconcile", account="default", by="created", since=today, until=today)
+    worker(console).join(WAIT_S)
+
+    assert browser.get(begun.location).text.count(shown) == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -367,6 +381,24 @@ def test_a_person_says_whether_the_deal_stands(console: Console, sees: str, says
 
     assert "Does the deal stand in Clint?" in asked
     assert says in answered
+
+
+@pytest.mark.parametrize(("language", "shown"), [("pt", "situação Recebida"), ("en", "status RECEIVED")])
+def test_a_test_charge_says_statuses_in_the_language_of_its_page(console: Console, language: str, shown: str) -> None:
+    """The step of the payment, and the one of an integration that one status can't serve."""
+    now_ms = console.clock()
+    steps = [
+        {"code": "paid", "at_ms": now_ms, "values": {"status": "RECEIVED"}},
+        {"code": "conflict", "at_ms": now_ms, "values": {"integration": "pagas", "statuses": "OPEN, WON"}},
+    ]
+    with console.journal.database.write() as connection:
+        number = jobs.begin(connection, "trial", "default", {"value": "10.00", "billing_type": "PIX"}, "Ana", now_ms)
+        jobs.beat(connection, number, now_ms, done=2, total=None, steps=steps)
+    page = console.operator(language).get(f"/work/{number}").text
+
+    assert shown in page
+    assert "pagas" in page
+    assert "OPEN, WON" in page
 
 
 def test_amounts_are_read_as_people_write_them() -> None:

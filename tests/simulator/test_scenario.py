@@ -33,6 +33,9 @@ def test_demo_makes_one_of_each_kind(asaas: AsaasSimulator, api: httpx.Client) -
         one.email: one.last_event for one in expected
     }
     assert len(steps) == 20
+    assert all(
+        body["payment"]["dueDate"] < body["dateCreated"][:10] for body in bodies if body["event"] == "PAYMENT_OVERDUE"
+    )
     open_charges = [body["payment"]["id"] for body in bodies if body["event"] == "PAYMENT_CREATED"][-1:]
     assert [asaas.book.payments[charge].status for charge in open_charges] == ["PENDING"]
 

@@ -221,6 +221,18 @@ def test_checklist_as_table_and_as_csv(commands: Commands) -> None:
     assert "dia    deal          date     2026-11-22" in table
 
 
+def test_checklist_fits_a_terminal(commands: Commands) -> None:
+    """A key and an event have a line each, and no line is cut up or longer than a terminal is wide."""
+    said = commands.run("mappings", "checklist", BRIDGE_MAPPINGS_DIR=str(ROOT / "mappings"))
+    lines = said.out.splitlines()
+
+    assert [line for line in lines if len(line) > 140] == []
+    assert [line.split() for line in lines if "PAYMENT_RECEIVED_IN_CASH_UNDONE" in line] == [
+        ["OPEN", "PAYMENT_RECEIVED_IN_CASH_UNDONE"]
+    ]
+    assert said.status == 1
+
+
 def test_checklist_of_what_was_lost(commands: Commands) -> None:
     """Refunded and removed charges are lost deals."""
     commands.has_mapping("a", MAPPING.format(event="PAYMENT_REFUNDED, PAYMENT_DELETED", key="x", send_to="default"))

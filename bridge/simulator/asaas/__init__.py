@@ -8,7 +8,7 @@ GETs at once; fees, days of credit, the rest of a division on the last instalmen
 then CONFIRMED.
 
 Assumed: a confirmed boleto sends CONFIRMED and RECEIVED (as documented; one real log shows RECEIVED alone); forcing
-overdue does not change the due date; each event waits for its own penalty when NON_SEQUENTIALLY; the texts of errors
+overdue puts the due date on yesterday; each event waits for its own penalty when NON_SEQUENTIALLY; the texts of errors
 not seen on the sandbox and the body of 429; a missing User-Agent is a 400; a 404 has no body; the quota's 429 has no
 `RateLimit-` headers; removed charges are left out of lists; `/refund` takes a boleto too; the sandbox's User-Agent.
 Unlike the sandbox it delivers to localhost, sends no e-mail, and never advances its clock by itself.

@@ -6,7 +6,7 @@ money comes. "Received in cash" is PAYMENT_RECEIVED with status RECEIVED_IN_CASH
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from bridge.simulator.asaas.charges import OPEN, Charging, Payments, amount
@@ -70,6 +70,8 @@ class Paying:
         with self._book.lock:
             payment = self._of(payment_id, frozenset({"PENDING"}))
             payment.status = "OVERDUE"
+            yesterday = (self._book.today() - timedelta(days=1)).isoformat()
+            payment.due_date = payment.original_due_date = min(payment.due_date, yesterday)
             return self._say("PAYMENT_OVERDUE", payment)
 
     def receive_in_cash(self, payment_id: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from bridge.errors import BridgeError, ConsoleClosed, JournalError
 from bridge.journal import audit, notices, queries
 from bridge.journal.notices import KeptNotice
 from bridge.mapping import Finding, Severity
+from bridge.mapping.catalogue import label_of
 from bridge.runtime import Runtime
 from bridge.web.console.access import FIELD, HEADER, PROGRAMS, Person, access, form_token, style_nonce
 from bridge.web.console.formats import Formats
@@ -197,6 +198,7 @@ def context() -> dict[str, Any]:
         "t": text,
         "tn": text.count,
         "fmt": formats(),
+        "label": label_of,
         "now_ms": now_ms(),
         "language": text.language,
         "html_language": LANGUAGES[text.language],
