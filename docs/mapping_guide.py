@@ -93,6 +93,8 @@ MISTAKES: tuple[tuple[str, str, str], ...] = (
     (_WHOLE, "deal: {valor: payment.value", "Falta fechar a chave `}`."),
     (_WHOLE, "filter: {field: payment.value, atleast: 50}", "O operador se chama `at_least`."),
     (_WHOLE, "filter: {field: payment.value, at_least: cinquenta}", "`at_least` compara números."),
+    (_WHOLE, "filter: {field: payment.value, at_least: 1.000}", "Mil ou um? Escreva `1000` ou `1.00`."),
+    (_WHOLE, "deal: {valor: payment.value # total}", "O `#` começa um comentário: feche a chave `}` antes dele."),
     (_WHOLE, "events: [PAYMENT_OVERDUE]", "A chave está duas vezes no arquivo; fica só uma."),
     (
         "contact:\n  email: customer.email\n",

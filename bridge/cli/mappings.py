@@ -39,6 +39,7 @@ from bridge.mapping import (
 from bridge.mapping import explain as wanted
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import build_context, references
+from bridge.mapping.drafts import EXAMPLES
 from bridge.mapping.explain import explained
 from bridge.mapping.model import FETCHABLE, Compare, Condition, Group
 from bridge.mapping.schema import COMMENT, FILE_NAME, schema_text
@@ -586,7 +587,10 @@ def sample(
     path = Path(output) if output else root / "samples" / f"{row['name'].lower()}.json"
     paths = {name: path.with_name(f"{path.stem}_{name}.json") if name else path for name in texts}
     _write(paths, texts, force=force)
-    _say_how_to_use(paths, root)
+    heard = [one.mapping for one in read_directory(root, Known(None, None, root)) if one.mapping]
+    needs = {name for one in heard if one.listens_to(row["name"]) for name in one.filter_needs | one.field_needs}
+    needs &= references(_seen(context.obj, row, {})).keys()
+    _say_how_to_use(paths, root, sorted(needs - texts.keys()))
 
 
 def _newest(invocation: Invocation, name: str) -> str:
@@ -608,13 +612,17 @@ def _write(paths: dict[str, Path], texts: dict[str, str], *, force: bool) -> Non
         path.write_text(texts[name], encoding="utf-8")
 
 
-def _say_how_to_use(paths: dict[str, Path], root: Path) -> None:
+def _say_how_to_use(paths: dict[str, Path], root: Path, invented: Sequence[str]) -> None:
+    """Print a test of the samples; of objects that mappings read and no sample has, it gets invented ones."""
     for path in paths.values():
         click.echo(f"written: {path}", err=True)
     if not all(path.resolve().is_relative_to(root.resolve()) for path in paths.values()):
         click.echo(f"a test reads samples below {root}: put the file there to write one", err=True)
         return
     named = {name: _as_yaml(path.resolve().relative_to(root.resolve())) for name, path in paths.items()}
+    named |= {name: json.dumps(EXAMPLES.get(name, {}), ensure_ascii=False) for name in invented}
+    if invented:
+        click.echo(f"the test invents what mappings read of {' and '.join(invented)}; --with asks Asaas", err=True)
     click.echo(f"  - name: o que este teste mostra\n    given: {named.pop('')}")
     if named:
         click.echo(f"    with: {{{', '.join(f'{name}: {path}' for name, path in named.items())}}}")

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,7 +27,7 @@ from bridge.errors import BridgeError, UsageError
 from bridge.journal.queries import Row
 from bridge.mapping.values import BRASILIA
 from bridge.model import DeliveryState, EventState
-from bridge.operations.testcharge import STEPS, Cause, Run, Seen
+from bridge.operations.testcharge import STEPS, Cause, Run, Seen, amount
 from bridge.settings import variable
 
 if TYPE_CHECKING:
@@ -41,11 +41,8 @@ _DUE_IN_DAYS = 3
 
 
 def _money(_context: click.Context, parameter: click.Parameter, text: str) -> Decimal:
-    try:
-        value = Decimal(text.replace(",", "."))
-    except InvalidOperation:
-        value = Decimal(0)
-    if not value.is_finite() or not 0 < value < 1_000_000 or value != round(value, 2):
+    value = amount(text)
+    if value is None:
         raise click.BadParameter(f"must be an amount such as 10.00, got {text!r}", param=parameter)
     return value
 

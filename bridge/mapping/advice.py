@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Collection
 from importlib.resources import files
 
+from bridge.mapping.values import two_readings
+
 SYNONYMS: dict[str, str] = {
     right: words
     for group in json.loads(files("bridge.mapping").joinpath("data/synonyms.json").read_text(encoding="utf-8")).values()
@@ -20,7 +22,7 @@ SYNONYMS: dict[str, str] = {
 _WORDS: dict[str, list[str]] = {}
 for _right, _others in SYNONYMS.items():
     for _other in _others.split():
-        _WORDS.setdefault(_other, []).append(_right)
+        _WORDS.setdefault(_other.replace("_", ""), []).append(_right)
 
 _PARTS = "an expression can't cut a text; digits(x), first_name(x), last_name(x) and replace(x, old, new) may do"
 _JOIN = 'join texts by a template: {template: "{payment.invoiceNumber} - {customer.name}"}'
@@ -41,7 +43,7 @@ _INSTEAD = {
         ("coalesce ifnull nvl isnull", _FIRST),
         ("substring substr left right mid slice split", _PARTS),
         ("add subtract minus multiply divide subtrair multiplicar dividir", _NO_ARITHMETIC),
-        ("format formatar", "date(x, '%d/%m/%Y') writes a date, brl(x) an amount"),
+        ("format formatar formato", "date(x, '%d/%m/%Y') writes a date, brl(x) an amount"),
     )
     for name in names.split()
 }
@@ -80,8 +82,15 @@ def invisible(text: str) -> str:
 def synonym(word: str, words: Collection[str]) -> str | None:
     """Return the one of the words that a person means who writes the word, or None where the tables have none."""
     decomposed = unicodedata.normalize("NFD", word.strip().lower())
-    plain = re.sub(r"[\s-]+", "_", "".join(sign for sign in decomposed if not unicodedata.combining(sign)))
+    plain = re.sub(r"[\s_-]+", "", "".join(sign for sign in decomposed if not unicodedata.combining(sign)))
     return next((right for right in _WORDS.get(plain, ()) if right in words), None)
+
+
+def two_conditions(key: str, keys: Collection[str]) -> str:
+    """Return what to write where a key wants a range and one of the keys is at_least; empty for any other key."""
+    if "at_least" not in keys or key.lower() not in {"entre", "between", "range", "intervalo"}:
+        return ""
+    return "; write all: with one condition at_least and one at_most"
 
 
 def instead_of(function: str) -> str:
@@ -92,10 +101,17 @@ def instead_of(function: str) -> str:
 def of_syntax(text: str, position: int, token: str, *, number: bool) -> str:
     """Return what to do about an expression that can't be parsed, at the token that can't stand there."""
     sign, bare = token.strip("'\"")[:1], text.strip()
+    dollar = re.fullmatch(r"\$\{?([\w.]+)\}?", bare)
+    commas = re.fullmatch(r"([a-z]\w*),(\w+)", bare)
     path = re.search(r"\w+(\.\w+)+", text)
     inner = re.fullmatch(r"\{+\s*([^{}]*?)\s*\}+", bare)
     for holds, advice in (
-        (inner, f"an expression has no braces; write {inner[1] if inner else ''}"),
+        (inner, f"an expression has no braces; write {formatted(inner[1]) if inner else ''}"),
+        (formatted(bare) != bare, f"a function writes a value in a format; write {formatted(bare)}"),
+        (dollar, f"a name has no $; write {dollar[1] if dollar else ''}"),
+        (commas, f"a dot leads to a field; write {'.'.join(commas.groups()) if commas else ''}"),
+        (bare.startswith("="), f"an expression has no = before it; write {bare.lstrip('= ')}"),
+        (sign == ";", "nothing stands behind an expression; delete the ;"),
         (re.search(r"\{[^{}]*\}", text), f"a text with values in braces is a template: {{template: {_quoted(bare)}}}"),
         (sign in INVISIBLE, f"delete {invisible(sign)}"),
         (sign and sign in _CURLY, "write a text between straight quotes, '...'"),
@@ -119,6 +135,18 @@ def of_syntax(text: str, position: int, token: str, *, number: bool) -> str:
     return "quote texts with '...'"
 
 
+def formatted(text: str) -> str:
+    """Return the call for a path with a format of Python behind it; any other text as it is.
+
+    >>> formatted("payment.value:.2f"), formatted("payment.dueDate:%d/%m"), formatted("payment.id")
+    ('money(payment.value)', "date(payment.dueDate, '%d/%m')", 'payment.id')
+    """
+    found = re.fullmatch(r"([A-Za-z]\w*(?:\.\w+)*)\s*:\s*(\S.*)", text)
+    if not found:
+        return text
+    return f"date({found[1]}, '{found[2]}')" if "%" in found[2] else f"money({found[1]})"
+
+
 def _with_number(text: str, position: int) -> str:
     found = re.match(r"=+\s*(?=-?\d)", text[position:])
     return f", and the number between backticks: == `{_number_at(text, position + found.end())}`" if found else ""
@@ -126,7 +154,18 @@ def _with_number(text: str, position: int) -> str:
 
 def _number_at(text: str, position: int) -> str:
     found = re.match(r"-?[\d.,]+", text[position:])
-    return found[0].rstrip(".,").replace(",", ".") if found else "50"
+    return as_literal(found[0].rstrip(".,") if found else "50")
+
+
+def as_literal(number: str) -> str:
+    """Return a number as it stands between backticks, both where it may mean two.
+
+    >>> as_literal("1.000,50"), as_literal("1.000")
+    ('1000.50', '1000` or `1.00')
+    """
+    if readings := two_readings(number):
+        return readings.replace(" or ", "` or `")
+    return number.replace(".", "").replace(",", ".") if "," in number else number
 
 
 def _quoted(text: str) -> str:

@@ -116,12 +116,16 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, findings: Findings) -
     began = error.context_mark
     hash_spot = _cut_in_braces(error, lines, spot)
     if hash_spot:
-        what = "a # behind a space begins a comment, so the braces are never closed; put the text in quotes"
+        what = "a # behind a space begins a comment, so the braces are never closed; "
+        what += "close them before it, or put the text in quotes"
         findings.error(hash_spot, "yaml.syntax", what)
+        findings.end_at(hash_spot)
         return
     since = f" (in what begins on line {began.line + 1})" if began and began.line + 1 != spot.line else ""
-    hint = _indentation(lines, spot) or _hint(str(error.problem), lines, spot) or "check indentation and quotes"
-    findings.error(spot, "yaml.syntax", f"not YAML: {error.problem}{since}; {hint}")
+    problem = str(error.problem)
+    hint = _colon(problem, lines, spot) or _unclosed(error, lines, spot) or _indentation(lines, spot)
+    hint = hint or _hint(problem, lines, spot) or "check indentation and quotes"
+    findings.error(spot, "yaml.syntax", f"not YAML: {problem}{since}; {hint}")
 
 
 def _cut_in_braces(error: yaml.MarkedYAMLError, lines: list[str], spot: Spot) -> Spot | None:
@@ -129,7 +133,8 @@ def _cut_in_braces(error: yaml.MarkedYAMLError, lines: list[str], spot: Spot) ->
     if error.context_mark is None or "flow" not in str(error.context):
         return None
     for number in range(error.context_mark.line, min(spot.line, len(lines))):
-        found = re.search(r"\S[ \t]+(#)[^\s#]", lines[number])
+        line = re.sub(r"\"[^\"]*\"|'[^']*'", lambda quoted: "." * len(quoted[0]), lines[number])
+        found = re.search(r"\S[ \t]+(#)([^\s#]|.*[}\]])", line)
         if found:
             return Spot(number + 1, found.start(1) + 1)
     return None
@@ -155,12 +160,28 @@ def _indentation(lines: list[str], spot: Spot) -> str:
 _KEY = re.compile(r" *(- +)?[^\s:#{\[-][^:#]*:( |$)")
 
 
+def _colon(problem: str, lines: list[str], spot: Spot) -> str:
+    before = lines[spot.line - 1][: spot.column - 1] if spot.line <= len(lines) else ""
+    found = problem.startswith("mapping values are not allowed") and ": " in before
+    return "put a text with a colon in quotes" if found else ""
+
+
+def _unclosed(error: yaml.MarkedYAMLError, lines: list[str], spot: Spot) -> str:
+    began = error.context_mark
+    if began is None or "flow" not in str(error.context) or not began.line + 1 < spot.line <= len(lines):
+        return ""
+    first = re.fullmatch(r" *\w*", lines[spot.line - 1][: spot.column - 1])
+    return f"close what is open since line {began.line + 1}, or write a comma before this line" if first else ""
+
+
 def _hint(problem: str, lines: list[str], spot: Spot) -> str:
     line = lines[spot.line - 1] if spot.line <= len(lines) else ""
     if re.search(r"(^|[\s{,])[<>=!]=?:", line):
         return "name the operator: equals, not_equals, greater_than, at_least, less_than or at_most"
-    if problem.startswith("mapping values are not allowed") and ": " in line[: spot.column - 1]:
-        return "put a text with a colon in quotes"
+    if problem.startswith("expected alphabetic or numeric") and line[spot.column - 2 : spot.column - 1] == "*":
+        if "events:" in line:
+            return "name a family, such as PAYMENT_*"
+        return "put a text that begins with * in quotes"
     if problem.startswith("could not find expected ':'"):
         return "write a colon and a space behind the key"
     if re.search(r"'<scalar>'|cannot start any token|but found '\||but got '[\[{]'", problem):
@@ -192,7 +213,7 @@ def _is_inline(event: yaml.ScalarEvent) -> bool:
     quotes = 0 if event.style is None else 2
     start, end = cast(yaml.Mark, event.start_mark), cast(yaml.Mark, event.end_mark)
     typed_length = end.index - start.index
-    return event.style not in {"|", ">"} and typed_length == len(event.value) + quotes
+    return event.style not in {"|", ">"} and start.line == end.line and typed_length == len(event.value) + quotes
 
 
 class _Builder:

@@ -27,7 +27,7 @@ from bridge.mapping.parser import read_mapping
 from bridge.mapping.schema import COMMENT
 from bridge.mapping.spec import NAME
 from bridge.mapping.testing import run
-from bridge.mapping.values import Unreadable, as_decimal
+from bridge.mapping.values import Unreadable, as_decimal, two_readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,12 +294,29 @@ def as_events(names: Sequence[str]) -> tuple[str, ...]:
     return events
 
 
+_AMOUNT_FAULTS = {
+    "unreadable": "an amount is a number such as 50 or 129.90, got {!r}",
+    "ambiguous": "an amount has two decimals or none, got {!r}",
+    "negative": "an amount is not negative, got {!r}",
+}
+
+
+def amount_fault(text: str) -> str:
+    """Return why a text can't be an amount: unreadable, ambiguous or negative; empty where it can be one, or none."""
+    try:
+        if two_readings(text):
+            return "ambiguous"
+        return "negative" if text and as_decimal(text) < 0 else ""
+    except Unreadable:
+        return "unreadable"
+
+
 def as_amount(text: str) -> str:
     """Return an amount as it stands in a file, empty for none; raise UsageError for anything else."""
-    try:
-        return format(as_decimal(text), "f") if text else ""
-    except Unreadable:
-        raise UsageError(f"an amount is a number such as 50 or 129.90, got {text!r}") from None
+    if fault := amount_fault(text):
+        meant = two_readings(text)
+        raise UsageError(_AMOUNT_FAULTS[fault].format(text), mend=f"write {meant}" if meant else None)
+    return format(as_decimal(text), "f") if text else ""
 
 
 def as_billing_types(said: str | Sequence[str]) -> tuple[str, ...]:

@@ -282,7 +282,10 @@ def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: F
         return None
     wrong = _wrong_literal(text)
     if wrong is not None:
-        message = f"the value between backticks must be JSON, got {shown(wrong.group())}; write texts as '...'"
+        hint = "write texts as '...'"
+        if re.fullmatch(r"-?[\d.]*\d,\d+", literal := str(wrong["literal"]).strip()):
+            hint = f"write `{advice.as_literal(literal)}`"
+        message = f"the value between backticks must be JSON, got {shown(wrong.group())}; {hint}"
         caret = _caret(text, wrong.start())
         findings.error(place.at(wrong.start()), "expression.literal", message, caret=caret)
         return None

@@ -75,6 +75,7 @@ class Findings:
         self._active = active
         self._found: list[Finding] = []
         self._refused: set[tuple[int, int]] = set()
+        self._end: tuple[float, float] = (float("inf"), 0)
 
     def error(self, place: Place, code: str, message: str, *, caret: str = "") -> None:
         """Record that the mapping can't run as written."""
@@ -93,6 +94,10 @@ class Findings:
         self._refused.add((place.line, place.column))
         self._found = [found for found in self._found if not _same_place(found, place)]
 
+    def end_at(self, place: Place) -> None:
+        """Take no finding behind this place: what stands there was read as a part of something else."""
+        self._end = (place.line, place.column)
+
     def warning(self, place: Place, code: str, message: str) -> None:
         """Record that the mapping runs, but hardly as meant."""
         self._add(place, code, Severity.WARNING, message)
@@ -104,7 +109,7 @@ class Findings:
     def _add(self, place: Place, code: str, severity: Severity, message: str, caret: str = "") -> None:
         # What YAML itself refused (an alias, a tag) has no meaning that anything further could be said about.
         where = (place.line, place.column)
-        if where in self._refused:
+        if where in self._refused or where > self._end:
             return
         if code.startswith("yaml.") and severity is Severity.ERROR:
             self._refused.add(where)

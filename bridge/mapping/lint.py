@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
 
-from bridge.mapping.advice import invisible
+from bridge.mapping.advice import invisible, synonym
 from bridge.mapping.cases import SampleUnreadable, read_sample
 from bridge.mapping.catalogue import ENTITY_OF_FAMILY, EVENTS, spellings
 from bridge.mapping.context import DERIVED, ENVELOPE
@@ -116,9 +116,10 @@ def doubt(path: FieldPath, entities: frozenset[str] | None, *, alone: bool = Tru
     if root not in names and entities is None and len(path) > 1:
         return "path.unknown_name", f"{root!r} is no object that the bridge knows; it is there if the event carries it"
     if root not in names:
+        as_text = f"; for a fixed text write {f'{{text: {root}}}' if alone else repr(root)}"
+        meant = did_you_mean(root, names)
         return "path.unknown_name", (
-            f"{root!r} is nothing an expression sees{did_you_mean(root, names)}; "
-            f"for a fixed text write {f'{{text: {root}}}' if alone else repr(root)}"
+            f"{root!r} is nothing an expression sees{meant}{'' if synonym(root, names) else as_text}"
         )
     if root not in {*FETCHABLE, ENVELOPE} and entities and root not in entities:
         return "path.not_in_event", (
@@ -162,6 +163,7 @@ def _written(path: FieldPath) -> str:
 
 EVENT_FORM = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*(_\*)?")
 """An event or a family by its form."""
+_IN_CURLY_QUOTES = re.compile("[\u201c\u201d].*[\u201c\u201d]|[\u2018\u2019].*[\u2018\u2019]", re.DOTALL)
 # What YAML 1.1 (PyYAML, Ruby, many editors) reads otherwise than it looks.
 _TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"[-+]?0[0-9_]+"), "a number without its zero"),
@@ -181,7 +183,9 @@ def check_events(events: Iterable[Scalar], findings: Findings) -> tuple[str, ...
             families = {f"{event.family}_*" for event in EVENTS.values()} if "*" in name else set()
             hint = did_you_mean(name, families or EVENTS)
             words = re.findall(r"[^\s,;]+", name)
-            if re.match(r"(?i)(customer|cliente)", name):
+            if name == "*":
+                hint = "; name each family, such as PAYMENT_*"
+            elif re.match(r"(?i)(customer|cliente)", name):
                 hint = "; Asaas sends none about customers, so listen to PAYMENT_CREATED"
             elif len(words) > 1 and EVENTS.keys() >= set(words):
                 hint = f"; write a list: [{', '.join(words)}]"
@@ -290,25 +294,44 @@ def check_cases(cases: Iterable[Case], keys: frozenset[str], root: Path | None, 
                 )
 
 
-def check_overlap(mapping: Mapping, other: Mapping, findings: Findings) -> None:
-    """Warn that two mappings send the same event to the same destination; a note where their filters may divide it."""
-    names = all_names(mapping.events, other.events)
-    both = [
-        name
-        for name in names
-        if mapping.listens_to(name) and other.listens_to(name) and mapping.destination(name) == other.destination(name)
-    ]
-    if mapping.account != other.account or mapping.name == other.name or not both:
-        return
-    where = mapping.destination(both[0])
-    message = f"{PurePath(other.path).name} sends {both[0]} to {where} too, as {PurePath(mapping.path).name} does"
-    more = f", and so with {len(both) - 1} more" if len(both) > 1 else ""
-    if mapping.filter is None or other.filter is None or _said(mapping.filter) == _said(other.filter):
-        message += f"{more}, so Clint gets it twice; take it out of one, or divide them by a filter"
-        findings.warning(Spot(1, 1), "mapping.overlap", message)
-    else:
-        message += f"{more}; what passes both filters reaches Clint twice"
-        findings.note(Spot(1, 1), "mapping.overlap", message)
+def check_overlap(mapping: Mapping, others: Iterable[Mapping], findings: Findings) -> None:
+    """Warn of the mappings that send the same event to the same destination; a note where filters may divide it."""
+    certain: dict[str, list[tuple[str, str]]] = {}
+    possible: dict[str, list[tuple[str, str]]] = {}
+    for other in others:
+        both = [
+            (name, mapping.destination(name))
+            for name in all_names(mapping.events, other.events)
+            if mapping.listens_to(name)
+            and other.listens_to(name)
+            and mapping.destination(name) == other.destination(name)
+        ]
+        if mapping.account != other.account or mapping.name == other.name or not both:
+            continue
+        divided = mapping.filter and other.filter and _said(mapping.filter) != _said(other.filter)
+        (possible if divided else certain)[PurePath(other.path).name] = both
+    if certain:
+        advice = ", so Clint gets it twice; take it out of one, or divide them by a filter"
+        findings.warning(Spot(1, 1), "mapping.overlap", f"{_sent_twice(mapping, certain)}{advice}")
+    if possible:
+        advice = "; what passes both filters reaches Clint twice"
+        findings.note(Spot(1, 1), "mapping.overlap", f"{_sent_twice(mapping, possible)}{advice}")
+
+
+_MOST_NAMED = 5
+"""Other files that one finding names."""
+
+
+def _sent_twice(mapping: Mapping, others: abc.Mapping[str, list[tuple[str, str]]]) -> str:
+    sent = list(dict.fromkeys(pair for both in others.values() for pair in both))
+    names = [*list(others)[:_MOST_NAMED], *([f"{len(others) - _MOST_NAMED} more"] if len(others) > _MOST_NAMED else [])]
+    who = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    event, where = sent[0]
+    more = f", and so with {len(sent) - 1} more" if len(sent) > 1 else ""
+    me, verb = PurePath(mapping.path).name, "sends" if len(others) == 1 else "send"
+    if all((event, where) in both for both in others.values()):
+        return f"{who} {verb} {event} to {where} too, as {me} does{more}"
+    return f"{who} send some of what {me} sends, such as {event} to {where}{more}"
 
 
 def _said(condition: Condition) -> tuple[Any, ...]:
@@ -321,6 +344,9 @@ def check_traps(root: Node | None, findings: Findings) -> None:
     for scalar in _scalars(root):
         if what := invisible(scalar.text):
             findings.warning(scalar, "yaml.invisible", f"{shown(scalar.text)} holds {what}; delete it or write a space")
+        if _IN_CURLY_QUOTES.fullmatch(scalar.text) and not findings.speaks_of(scalar):
+            message = f"curly quotes are a part of {shown(scalar.text)}; write straight quotes, or none"
+            findings.warning(scalar, "yaml.quotes", message)
         if re.match(r"[\d{]", scalar.comment) and not findings.speaks_of(scalar):
             message = f"` #` begins a comment, so only {shown(scalar.text)} is read; put the text in quotes"
             findings.warning(scalar, "yaml.comment", message)

@@ -63,6 +63,10 @@ def build_fields(group: str, block: Block, findings: Findings, *, complete: bool
     """Return the fields of one group that can run."""
     fields = []
     for key, value in unique_pairs(block, findings):
+        if _belongs_outside(key, value):
+            message = f"{key.text} is no field of {group}; begin it in the first column, outside of {group}"
+            findings.error(key, "key.unknown", message)
+            continue
         comma = comma_hint(block, key, value)
         if comma:
             findings.error(key, "value.empty", f"{shown(key.text)} has no value{comma}")
@@ -71,6 +75,15 @@ def build_fields(group: str, block: Block, findings: Findings, *, complete: bool
         if field is not None:
             fields.append(field)
     return fields
+
+
+def _belongs_outside(key: Scalar, value: Node) -> bool:
+    """Say whether a key of the mapping itself stands in a group, to which no field of that name belongs."""
+    if key.text not in MAPPING:
+        return False
+    if isinstance(value, Block):
+        return bool(value.pairs) and not any(inner.text in FIELD for inner, _ in value.pairs)
+    return isinstance(value, Sequence)
 
 
 def identity_of(key: str) -> Literal["email", "phone"] | None:
@@ -316,7 +329,8 @@ def _compare(entries: Entries, operators: list[str], findings: Findings) -> Comp
     wrong = [operand for operand in operands if not _operand_fits(operator, operand, findings)]
     if expression is None or wrong:
         return None
-    sense.check_compare(expression, operator, operands, findings)
+    if entries.whole:  # what is wrong beside it may be the rest of an operand, such as ,00
+        sense.check_compare(expression, operator, operands, findings)
     return Compare(entries.key("field").line, expression, operator, tuple(operand.text for operand in operands))
 
 
@@ -328,7 +342,7 @@ def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bo
     wrong = ""
     try:
         if operator.operand is Operand.NUMBER:
-            wrong = f"{name} needs a number such as 50 or 129.90, got {shown(text)}{_if_date(text)}"
+            wrong = f"{name} needs a number such as 50 or 129.90, got {shown(text)}{_if_other(text)}"
             as_decimal(text)
         elif operator.operand is Operand.DATE:
             wrong = f"{name} needs a date such as 2026-11-22 or 22/11/2026, or today, got {shown(text)}"
@@ -345,7 +359,9 @@ def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bo
     return True
 
 
-def _if_date(text: str) -> str:
+def _if_other(text: str) -> str:
+    if re.fullmatch(r"\d{1,3}(\.\d{3})+", text):
+        return f"; write {text.replace('.', '')}"
     try:
         if text != "today":
             values.as_day(text)
@@ -403,8 +419,13 @@ def read_directory(directory: Path, known: Known) -> list[ReadMapping]:
     """Return what became of each mapping file of a directory (not of those below it), in the order of the names."""
     try:
         files = sorted(path for path in directory.iterdir() if path.is_file())
+    except FileNotFoundError:
+        findings = Findings(str(directory))
+        what = "the directory is not there; run: bridge mappings init, or set BRIDGE_MAPPINGS_DIR"
+        findings.error(Spot(1, 1), "directory.missing", what)
+        return [ReadMapping(str(directory), None, findings.in_order())]
     except OSError as error:
-        why = f"the directory can't be read ({error.strerror}); set BRIDGE_MAPPINGS_DIR, or run: bridge mappings init"
+        why = f"the directory can't be read ({error.strerror}); set BRIDGE_MAPPINGS_DIR, or check its permissions"
         return [_unreadable(str(directory), why)]
     paths = [path for path in files if path.suffix in _SUFFIXES]
     read = [read_file(path, known) for path in paths]
@@ -462,8 +483,7 @@ def with_overlaps(read: Iterable[ReadMapping], others: Iterable[Mapping] = ()) -
         mapping = one.mapping
         if mapping is not None and mapping.enabled:
             findings = Findings(one.path)
-            for other in before:
-                lint.check_overlap(mapping, other, findings)
+            lint.check_overlap(mapping, before, findings)
             one = replace(one, findings=(*one.findings, *findings.in_order()))
             before.append(mapping)
         result.append(one)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from bridge.mapping import values
+from bridge.mapping.advice import as_literal
 from bridge.mapping.catalogue import label_of
 from bridge.mapping.context import DERIVED
 from bridge.mapping.document import Scalar
@@ -19,7 +20,7 @@ from bridge.mapping.findings import Findings, did_you_mean, shown
 from bridge.mapping.lint import PLAIN_NAMES, doubt, kind_of_path, known_fields, values_of_path
 from bridge.mapping.model import Compare, Holds, Template, covers
 from bridge.mapping.operators import Operand, Operator
-from bridge.mapping.values import Unreadable, as_day, as_decimal
+from bridge.mapping.values import Unreadable, as_day, as_decimal, two_readings
 
 _NUMBERS = frozenset({"percent", "days_between", "length", "sum", "avg", "abs", "ceil", "floor", "to_number"})
 _AMOUNTS = frozenset({"money", "brl"})
@@ -52,6 +53,7 @@ _MINUTES_FOR_MONTHS = re.compile(r"(%-?[dYy]\W?)%M|%M(\W?%[Yy])")
 _BY_SIZE = "YmdHMS"
 """Directives whose texts sort as the dates do, in this order."""
 _MONTHS_FOR_MINUTES = re.compile(r"(%H[:h])%m")
+_NUMBER_COMPARED = re.compile(r"(?:[=!]=|[<>]=?)\s*`\s*(-?[\d.]+)\s*`|`\s*(-?[\d.]+)\s*`\s*(?:[=!]=|[<>]=?)")
 
 
 def check_expression(expression: Expression, findings: Findings) -> None:
@@ -64,6 +66,11 @@ def check_expression(expression: Expression, findings: Findings) -> None:
         _check_index(part, expression, findings)
     for word, left, right in compared(expression.parsed):
         _check_comparison(word, left, right, expression, findings)
+    for match in _NUMBER_COMPARED.finditer(expression.text):
+        number = match[1] or match[2]
+        if two_readings(number):
+            message = f"`{number}` may mean `{as_literal(number)}`; write the one that is meant"
+            findings.nonsense(expression, "number.ambiguous", message)
 
 
 def _check_constant(node: dict[str, Any], expression: Expression, findings: Findings) -> None:
@@ -179,7 +186,8 @@ def _check_order(kinds: set[str | None], literal: str | None, expression: Expres
 
 def _bare_number(literal: str | None) -> str:
     try:
-        return format(as_decimal(literal), "f")
+        number = format(as_decimal(literal), "f")
+        return as_literal(str(literal)) if two_readings(str(literal)) else number
     except Unreadable:
         return "50"
 
@@ -199,7 +207,11 @@ def check_compare(expression: Expression, operator: Operator, operands: Sequence
     kind, values, what = _kind(whole(expression.parsed)), _values(expression), expression.text.strip()
     for operand in operands:
         text = operand.text
-        if kind == "list":
+        is_number = operator.operand is Operand.NUMBER or (operator.operand in _IS_TEXT and kind == "number")
+        if is_number and (readings := two_readings(text)):
+            message = f"{text} may mean {readings}; write the one that is meant"
+            findings.nonsense(operand, "number.ambiguous", message)
+        elif kind == "list":
             _check_list(what, operator, operand, findings)
         elif operator.operand is Operand.NUMBER and (kind in {"date", "boolean"} or values):
             hint = "for dates write after or before" if kind == "date" else "write equals or one_of"
@@ -356,8 +368,9 @@ def check_splits(expressions: Iterable[Expression], findings: Findings) -> None:
         chosen = False
         for node in _nodes(expression.parsed):
             if node["type"] == "filter_projection":
-                asked, taken = _shares_in(node["children"][2]), _shares_in(node["children"][1])
-                chosen = chosen or bool(asked)
+                condition = node["children"][2]
+                asked, taken = _shares_in(condition), _shares_in(node["children"][1])
+                chosen = chosen or bool(asked) or any(one["value"] == "walletId" for one in _fields(condition))
                 if asked and taken and not asked & taken:
                     message = f"a split with {min(asked)} has no {min(taken)}; write {min(asked)}"
                     findings.warning(expression, "split.kind", message)
@@ -377,7 +390,11 @@ def _shares_in(node: dict[str, Any]) -> frozenset[str]:
     inner = list(_nodes(node))
     if any(one["type"] == "not_expression" or (one["type"] == "literal" and one["value"] is None) for one in inner):
         return frozenset()
-    return frozenset(one["value"] for one in inner if one["type"] == "field") & _SHARES
+    return frozenset(one["value"] for one in _fields(node)) & _SHARES
+
+
+def _fields(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (one for one in _nodes(node) if one["type"] == "field")
 
 
 def check_events(filters: Iterable[Compare | Holds], events: tuple[str, ...], findings: Findings) -> None:

@@ -13,10 +13,11 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import cast
 
+from bridge.mapping.advice import formatted, two_conditions
 from bridge.mapping.document import Block, Node, Scalar, Sequence
 from bridge.mapping.findings import Findings, did_you_mean, shown
 from bridge.mapping.operators import OPERATORS, Operand
-from bridge.mapping.values import typed
+from bridge.mapping.values import two_readings, typed
 
 
 class Shape(StrEnum):
@@ -355,9 +356,10 @@ def read_entries(
             unindented = key.text if row.shape in _BLOCKS and _is_empty(value) and not node.flow else None
         elif not others and key.text:
             hint = f"; indent it below {unindented}" if unindented else ""
-            hint = hint or comma_hint(node, key, value) or did_you_mean(key.text, table)
+            hint = hint or comma_hint(node, key, value) or two_conditions(key.text, table)
+            hint = hint or did_you_mean(key.text, table)
             if not hint and _is_empty(value) and node.flow and len(node.pairs) == 1:
-                hint = f"; an expression has no braces: write {key.text}"
+                hint = f"; an expression has no braces: write {formatted(key.text)}"
             findings.error(key, "key.unknown", f"{what} has no key {shown(key.text)}{hint}")
     if complete:
         for row in table.values():
@@ -376,7 +378,8 @@ def comma_hint(block: Block, key: Scalar, value: Node) -> str:
     if not block.flow or not _is_empty(value) or not isinstance(before, Scalar) or not before.plain:
         return ""
     number = f"{before.text},{key.text}"
-    what = f'"{number}"' if re.fullmatch(r"\d+,\d+", number) else "the whole value in quotes"
+    what = f'"{number}"' if re.fullmatch(r"[\d.]+,\d+", number) else "the whole value in quotes"
+    what = two_readings(number) or what
     return f"; in braces a comma ends a value, so write {what}"
 
 

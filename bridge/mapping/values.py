@@ -76,6 +76,19 @@ def as_decimal(value: Any) -> Decimal:
     raise Unreadable(f"takes a number, got {kind_of(value)}")
 
 
+def two_readings(text: str) -> str:
+    """Return both amounts that a text may mean whose dot or comma may group thousands; empty where it means one.
+
+    >>> two_readings("1.000"), two_readings("2.375"), two_readings("0.500")
+    ('1000 or 1.00', '2375 or 2.3750', '')
+    """
+    found = re.fullmatch(r"(-?[1-9]\d{0,2})[.,](\d{2})(\d)", text.strip().removeprefix("R$").strip())
+    if not found:
+        return ""
+    whole, cents, third = found.groups()
+    return f"{whole}{cents}{third} or {whole}.{cents}{'' if third == '0' else f'{third}0'}"
+
+
 def as_number(value: Any) -> int | float:
     """Return a number for JSON; a whole one as an integer."""
     number = as_decimal(value)

@@ -196,6 +196,8 @@ def destinations(settings: Settings, mappings: Iterable[Mapping]) -> list[Check]
 
 def mapping_files(read: Sequence[ReadMapping], mappings: Sequence[Mapping]) -> Check:
     """Judge the mapping files and the mappings in use."""
+    if any(finding.code == "directory.missing" for one in read for finding in one.findings):
+        return Check("mappings", "there is no directory", State.WRONG, "run: bridge mappings init", "no_directory")
     errors = sum(finding.severity is Severity.ERROR for one in read for finding in one.findings)
     enabled = [mapping.name for mapping in mappings if mapping.enabled]
     if errors:

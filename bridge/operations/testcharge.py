@@ -27,6 +27,7 @@ from bridge.journal import Journal, events, queries
 from bridge.journal.queries import Row
 from bridge.mapping import Mapping
 from bridge.mapping.explain import integrations_of
+from bridge.mapping.values import Unreadable, as_decimal, two_readings
 from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel
 from bridge.operations.proof import CODES, NONE, SEEN, Finding
 from bridge.operations.read_back import Deals, look, sent_deliveries
@@ -84,6 +85,19 @@ def expected(mappings: Iterable[Mapping], account: str, billing_type: str) -> Ex
         )
     names = [mapping.name for mapping in own if any(mapping.listens_to(name) for name in heard)]
     return Expected(heard, tuple(name for name in heard if name != _MADE) or heard, tuple(names))
+
+
+def amount(text: str) -> Decimal | None:
+    """Return an amount in reais with two decimals at most; None for anything else and for what may mean two amounts.
+
+    >>> amount("1.000,00"), amount("10.50"), amount("1.000"), amount("0")
+    (Decimal('1000.00'), Decimal('10.50'), None, None)
+    """
+    try:
+        value = as_decimal(text)
+    except Unreadable:
+        return None
+    return value if not two_readings(text) and 0 < value < 1_000_000 and value == round(value, 2) else None
 
 
 def new_mark() -> str:

@@ -14,6 +14,7 @@ from bridge.journal import audit, revisions
 from bridge.model import DeliveryState
 from bridge.pipeline.active_mappings import MappingFiles
 from bridge.web.console.jobs import Work
+from bridge.web.console.words import Words
 from tests.console import Console, opened_console
 from tests.factories import incoming, keep, owe, put_in_state
 
@@ -299,6 +300,29 @@ def test_a_new_mapping_by_the_form(console: Console) -> None:
     assert newest(console, "venda_no_pix").text == text
     assert "email: customer.email" in text
     assert browser.post("/mappings-new", **chosen).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("said", "written", "fault"),
+    [
+        ("1.000,00", "1000.00", ""),
+        ("1000", "1000", ""),
+        ("50,00", "50.00", ""),
+        ("50.00", "50.00", ""),
+        ("1.000", "", "ambiguous"),
+        ("1,500", "", "ambiguous"),
+        ("-5", "", "negative"),
+        ("cem", "", "unreadable"),
+    ],
+)
+def test_an_amount_of_the_form_has_one_meaning(console: Console, said: str, written: str, fault: str) -> None:
+    """As Brazilians write it; what may mean two amounts is refused in the page's language."""
+    chosen: dict[str, Any] = {"name": "x", "event": "PAYMENT_RECEIVED", "field": ["email"], "at_least": said}
+    page = console.operator("pt").post("/mappings-new", **chosen, show="1")
+
+    assert page.status_code == (422 if fault else 200)
+    assert (f"at_least: {written}}}" in page.text) is bool(written)
+    assert not fault or Words("pt")(f"mapping_new.amount.{fault}", got=said) in page.text
 
 
 @pytest.mark.parametrize("wrong", [{"name": "Venda"}, {"event": "X"}, {"field": ["valor"]}, {"at_least": "viele"}])

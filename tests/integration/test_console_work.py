@@ -15,7 +15,7 @@ from bridge.journal import jobs, notices
 from bridge.journal.clock import own_clock_ms
 from bridge.journal.notices import Notice
 from bridge.model import NoticeLevel
-from bridge.operations.testcharge import Seen
+from bridge.operations.testcharge import Seen, amount
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint import ClintSimulator
@@ -403,8 +403,8 @@ def test_a_test_charge_says_statuses_in_the_language_of_its_page(console: Consol
 
 def test_amounts_are_read_as_people_write_them() -> None:
     """A comma or a point, two decimals, nothing else."""
-    assert str(testcharge.amount(" 10,50 ")) == "10.50"
-    assert [testcharge.amount(text) for text in ("", "NaN", "0", "-1", "1.005", "1000000")] == [None] * 6
+    assert str(amount(" 10,50 ")) == "10.50"
+    assert [amount(text) for text in ("", "NaN", "0", "-1", "1.005", "1.000", "1000000")] == [None] * 7
 
 
 def test_lists_are_empty_in_words(console: Console) -> None:

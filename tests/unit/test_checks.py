@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bridge.asaas.webhooks import problems
-from bridge.mapping import Known, Mapping, read_mapping
+from bridge.mapping import Known, Mapping, read_directory, read_mapping
 from bridge.operations import doctor
 from bridge.operations.doctor import State
 from bridge.settings import Account, Settings
@@ -112,13 +114,15 @@ def test_a_destination_that_a_mapping_names_must_be_set() -> None:
     ]
 
 
-def test_mappings_must_be_sound_and_one_enabled() -> None:
+def test_mappings_must_be_sound_and_one_enabled(tmp_path: Path) -> None:
     """An error in a file is wrong even where an older revision still runs."""
     bad = read_mapping("events: [NOPE]\n", "x", Known(None, None))
 
     assert doctor.mapping_files([], [mapping()]).value == "paga"
     assert doctor.mapping_files([], [mapping("enabled: false")]).state is State.WRONG
     assert doctor.mapping_files([bad], [mapping()]).mend == "run: bridge mappings lint"
+    missing = read_directory(tmp_path / "nope", Known(None, None))
+    assert doctor.mapping_files(missing, []).code == "no_directory"
 
 
 @pytest.mark.parametrize(

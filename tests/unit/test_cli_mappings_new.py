@@ -113,6 +113,8 @@ def test_person_may_take_every_default(commands: Commands) -> None:
         (("x", "--event", "TRANSFER_DONE"), "the menu has fields for charges or for subscriptions"),
         (("x", "--event", "PAYMENT_*", "--event", "SUBSCRIPTION_*"), "the menu has fields for charges or"),
         (("x", "--event", "PAYMENT_*", "--at-least", "dez"), "an amount is a number such as 50 or 129.90, got 'dez'"),
+        (("x", "--event", "PAYMENT_*", "--at-least", "1.000"), "an amount has two decimals or none, got '1.000'"),
+        (("x", "--event", "PAYMENT_*", "--at-least", "-5"), "an amount is not negative, got '-5'"),
         (("x", "--event", "PAYMENT_*", "--billing-type", "pix"), "Asaas has no billing type 'pix'; did you mean PIX?"),
         (("x", "--event", "PAYMENT_*", "--field", "nome"), "Clint finds the contact by email or telefone, got neither"),
         (("x", "--event", "PAYMENT_*", "--field", "emial"), "the menu has no key 'emial'; did you mean email?"),

@@ -44,6 +44,24 @@ def test_sample_of_the_newest_event_is_written_and_can_be_tested(commands: Comma
     assert [result.passed for result in run(read.mapping, commands.mappings)] == [True]
 
 
+def test_printed_test_gives_what_its_mapping_reads_of_the_customer(commands: Commands) -> None:
+    """Invented, where nobody asked Asaas: the test runs as it was printed."""
+    mapping = "events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email}\n"
+    commands.has_mapping("paga", mapping)
+    with commands.journal() as journal:
+        body = {"event": "PAYMENT_RECEIVED", "payment": {"customer": "cus_1", "value": 7}}
+        keep(journal, incoming(body=json.dumps(body)))
+    said = commands.run("mappings", "sample", "PAYMENT_RECEIVED")
+    commands.has_mapping("paga", f"{mapping}tests:\n{said.out}")
+    (read,) = read_directory(commands.mappings, Known(None, None, commands.mappings))
+
+    assert "--with" in said.err
+    assert read.findings == ()
+    assert read.mapping is not None
+    (result,) = run(read.mapping, commands.mappings)
+    assert [one.what for one in result.differences] == ["email"], result.problem
+
+
 def test_sample_takes_what_asaas_says_of_the_customer(commands: Commands) -> None:
     """The customer lies beside the event; its name is found in the event's texts too."""
     with commands.journal() as journal:

@@ -13,6 +13,7 @@ from bridge.mapping.drafts import (
     FAMILIES,
     USUAL,
     Choices,
+    amount_fault,
     as_amount,
     as_billing_types,
     as_events,
@@ -38,7 +39,7 @@ def form() -> ResponseReturnValue:
     return _form()
 
 
-def _form(status: int = 200, problem: UsageError | None = None) -> ResponseReturnValue:
+def _form(status: int = 200, problem: UsageError | None = None, refused: str = "") -> ResponseReturnValue:
     kind = request.values.get("kind", "payment")
     kind = kind if kind in {"payment", "subscription"} else "payment"
     offers = tuple(offers_of(kind))
@@ -57,12 +58,16 @@ def _form(status: int = 200, problem: UsageError | None = None) -> ResponseRetur
         destinations=sorted({"default", *layout.runtime().destinations}),
         given=request.form,
         problem=problem,
+        refused=refused,
     )
 
 
 @fresh.post("/mappings-new")
 def make() -> ResponseReturnValue:
     """Write the mapping, or only show its text."""
+    amount = request.form.get("at_least", "").strip()
+    if fault := amount_fault(amount):
+        return _form(422, refused=layout.words()(f"mapping_new.amount.{fault}", got=amount))
     try:
         choices = _choices(request.form)
         found = draft(choices)
@@ -93,7 +98,7 @@ def _choices(form: Any) -> Choices:
         description=" ".join(form.get("description", "").split())[:200] or f"{EVENTS[first_of(events)].label} no Clint",
         events=events,
         offers=tuple(one for one in offers if one.key in keys),
-        at_least=as_amount(form.get("at_least", "").strip().replace(",", ".")),
+        at_least=as_amount(form.get("at_least", "").strip()),
         billing_types=as_billing_types(form.getlist("billing_type")),
         reference=form.get("reference", "").strip(),
         installments=as_installments(form.get("installments", "each")) if is_payment else "each",

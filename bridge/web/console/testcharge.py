@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from flask import Blueprint, redirect, request, url_for
@@ -19,7 +19,7 @@ from bridge.journal.queries import Row
 from bridge.mapping.values import BRASILIA
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import client_of, is_production, public_hook_url
-from bridge.operations.testcharge import Cause, Run, Seen, Trial, expected, new_mark
+from bridge.operations.testcharge import Cause, Run, Seen, Trial, amount, expected, new_mark
 from bridge.web.console import layout
 from bridge.web.console.jobs import Result, Task, work
 from bridge.web.console.mappings import author
@@ -166,19 +166,6 @@ def _form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturn
         reads_back=runtime.clint_api is not None,
         **values,
     )
-
-
-def amount(text: str) -> Decimal | None:
-    """Return an amount in reais with two decimals at most, None for anything else.
-
-    >>> amount("10,00"), amount("1e9"), amount("0")
-    (Decimal('10.00'), None, None)
-    """
-    try:
-        value = Decimal(text.strip().replace(",", "."))
-    except InvalidOperation:
-        return None
-    return value if value.is_finite() and 0 < value < 1_000_000 and value == round(value, 2) else None
 
 
 @testcharge_pages.post("/test-charge")

@@ -16,7 +16,8 @@ from bridge.mapping.context import build_context
 from bridge.mapping.explain import explained
 from bridge.mapping.findings import did_you_mean
 from bridge.mapping.functions import names
-from bridge.mapping.lint import values_of_path
+from bridge.mapping.lint import PLAIN_NAMES, known_fields, values_of_path
+from bridge.mapping.model import FETCHABLE
 
 TABLES = Path(__file__).parents[2] / "compliance" / "lint"
 VALUED = (
@@ -60,6 +61,7 @@ NONSENSE = {
     "expression.number_and_text",
     "expression.quoted_path",
     "field.text_is_expression",
+    "number.ambiguous",
     "template.cut",
     "template.literal",
     "yaml.invisible",
@@ -128,6 +130,7 @@ def test_synonym_leads_to_a_word_that_there_is() -> None:
     """A key, operator, function, event or value, offered wherever it is one of the words that can be meant."""
     tables = [*map(list, spec.TABLES.values()), list(names()), list(EVENTS)]
     tables += [list(values_of_path(tuple(path.split(".")))) for path in VALUED]
+    tables += [[*PLAIN_NAMES, *FETCHABLE], *map(list, known_fields().values())]
     pairs = [(right, wrong) for right, all_ in SYNONYMS.items() for wrong in all_.split()]
     lost = [
         (right, wrong)

@@ -212,13 +212,24 @@ def test_two_mappings_that_send_an_event_to_one_destination(
     assert all("a.yaml" in one.message and one.path.endswith("b.yaml") for one in found)
 
 
+def test_many_mappings_that_send_an_event_have_one_finding_for_each_file(tmp_path: Path) -> None:
+    """It names the other files, the first five of them."""
+    for name in "abcdefgh":
+        (tmp_path / f"{name}.yaml").write_text("events: [PAYMENT_RECEIVED]\n" + CONTACT)
+
+    found = [one for read in read_directory(tmp_path, ANY) for one in read.findings if one.code == "mapping.overlap"]
+
+    assert [Path(one.path).stem for one in found] == list("bcdefgh")
+    assert "a.yaml and b.yaml send PAYMENT_RECEIVED" in found[1].message
+    assert "e.yaml and 2 more send" in found[-1].message
+
+
 def test_missing_directory_is_a_finding(tmp_path: Path) -> None:
     """Reading never raises."""
     (read,) = read_directory(tmp_path / "nope", ANY)
 
-    assert read.findings[0].message == (
-        "the directory can't be read (No such file or directory); set BRIDGE_MAPPINGS_DIR, or run: bridge mappings init"
-    )
+    assert [one.code for one in read.findings] == ["directory.missing"]
+    assert "bridge mappings init" in read.findings[0].message
 
 
 def test_file_that_is_not_there_is_a_finding(tmp_path: Path) -> None:
