@@ -608,7 +608,7 @@ def _check_lengths(values: Mapping[str, Any], families: Mapping[str, Mapping[str
 
 LEAST_TOKEN = 32
 _LEAST_OLD_TOKEN = 8
-_RENEW = "take a new one, such as uuidgen makes, and enter it alone here and in Asaas; Asaas repeats what is refused meanwhile"
+_RENEW = "take a new one, such as uuidgen makes, alone, here and in Asaas, which repeats what is refused meanwhile"
 _REPLACE = (
     "take a new one, such as uuidgen makes, put it before this one with a blank between them, start the bridge again "
     "and run: bridge webhook register --rotate"

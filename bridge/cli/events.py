@@ -262,10 +262,8 @@ def verdicts(event: Row, states: Mapping[str, int], now_ms: int) -> str:
     """Return in a few words how far an event has come."""
     if event["state"] == EventState.RECEIVED:
         return _waits(event, now_ms)
-    return (
-        ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-        or "no mapping of its account listens"
-    )
+    said = (f"{number} {state}" for state, number in sorted(states.items()))
+    return ", ".join(said) or "no mapping of its account listens"
 
 
 def _waits(event: Row, now_ms: int) -> str:
