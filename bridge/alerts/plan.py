@@ -241,9 +241,9 @@ def wrong(look: Look) -> Iterator[Notice]:
         mend = "is a worker running, and does it reach Redis? see: bridge doctor"
         yield Notice(BEHIND, BRIDGE, NoticeLevel.ERROR, "events wait, and no worker takes them", mend)
     for account, code in look.held.items():
-        said = explain(code)
-        detail = f"events wait for Asaas ({code})" + (f": {said.means}" if said else "")
-        mend = (said and said.todo) or "nothing is lost, they go on by themselves; is Asaas up? see: bridge doctor"
+        known = explain(code)
+        detail = f"events wait for Asaas ({code})" + (f": {known.means}" if known else "")
+        mend = (known and known.todo) or "nothing is lost, they go on by themselves; is Asaas up? see: bridge doctor"
         yield Notice(HELD, account, NoticeLevel.WARNING, detail, mend)
     for account, silence in look.silences.items():
         if silence is not None:

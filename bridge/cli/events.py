@@ -300,8 +300,8 @@ def show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int,
 def _explanation(event: Row, deliveries: Sequence[tuple[Row, list[Row]]], now_ms: int, why: Unheard) -> str:
     """Return in one line what became of an event."""
     if event["state"] == EventState.PROCESSED and not deliveries:
-        said = _UNHEARD[why].format(mapping=plain(event["replay_mapping"]))
-        return f"{said}, so nothing is owed"
+        nobody = _UNHEARD[why].format(mapping=plain(event["replay_mapping"]))
+        return f"{nobody}, so nothing is owed"
     said = [f"{delivery['mapping']}: {delivery_said(delivery, tries, now_ms)}" for delivery, tries in deliveries]
     return "; ".join(said) or _event_state(event, now_ms)
 
