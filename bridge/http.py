@@ -56,6 +56,19 @@ _TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 """All that IANA gives out. Outside of it stand translators, site-local addresses and what comes to be reserved."""
 
+_SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.0.0.0/24",  # RFC 6890: protocol assignments
+            "192.88.99.0/24",  # RFC 7526: relays of 6to4
+            "2001::/23",  # RFC 2928: protocol assignments, such as Teredo, ORCHID and drones
+            "3fff::/20",  # RFC 9637: documentation
+        ),
+    )
+)
+"""What stands in IANA's registries of special-purpose addresses, but not in every Python 3.11's `is_global`."""
+
 _HOST_NAME = re.compile(r"(?=.{1,253}\.?$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 
 _LOCAL_NAMES = ("localhost", "local", "internal", "lan", "home.arpa")
@@ -421,7 +434,7 @@ def is_public(address: IpAddress) -> bool:
         inner = address.ipv4_mapped or address.sixtofour or _embedded(address) or address
         if inner is address and address not in _GLOBAL_UNICAST:
             return False
-    return inner.is_global and not inner.is_multicast
+    return inner.is_global and not inner.is_multicast and not any(inner in network for network in _SPECIAL)
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -164,6 +164,10 @@ _TABLE: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("Eventos parados: nenhum worker os processa", f"Confira se o worker está rodando. {_DOCTOR_PT}"),
         ("Events wait: no worker takes them", f"Look whether the worker runs. {_DOCTOR_EN}"),
     ),
+    "events.held": (
+        ("Eventos esperam pelo Asaas", f"Nada se perde: eles seguem sozinhos. O Asaas está no ar? {_DOCTOR_PT}"),
+        ("Events wait for Asaas", f"Nothing is lost: they go on by themselves. Is Asaas up? {_DOCTOR_EN}"),
+    ),
     "account.silent": (
         ("Nenhum evento do Asaas há tempo demais", f"A fila pode estar interrompida. {_DOCTOR_PT}"),
         ("No event from Asaas for unusually long", f"The queue may be interrupted. {_DOCTOR_EN}"),

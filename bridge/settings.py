@@ -584,11 +584,18 @@ def _read_family(name: str, text: str, families: dict[str, dict[str, str]], prob
 def _check_lengths(values: Mapping[str, Any], families: Mapping[str, Mapping[str, str]], problems: list[str]) -> None:
     """Refuse secrets that can be guessed, unless all that they guard is the sandbox of Asaas."""
     in_sandbox = {name: key.startswith("$aact_hmlg_") for name, key in families["ASAAS_API_KEY"].items()}
-    given = [
-        # Of two tokens only the new one: the old, short one goes on until Asaas has the new.
-        (variable("ASAAS_WEBHOOK_TOKEN", name), tokens.split()[0], 32, _REPLACE)
+    guarding = {
+        variable("ASAAS_WEBHOOK_TOKEN", name): tokens.split()
         for name, tokens in families["ASAAS_WEBHOOK_TOKEN"].items()
         if tokens and not in_sandbox.get(name)
+    }
+    given = [
+        (name, new, LEAST_TOKEN, _REPLACE if len(new) >= _LEAST_OLD_TOKEN else _RENEW)
+        for name, (new, *_) in guarding.items()
+    ]
+    # The old one may be short until Asaas has the new one, but it opens the door meanwhile.
+    given += [
+        (f"{name}'s old token", old, _LEAST_OLD_TOKEN, _RENEW) for name, (_, *rest) in guarding.items() for old in rest
     ]
     if not in_sandbox or not all(in_sandbox.values()):
         given += [(name, values[name] or "", least, todo) for name, (least, todo) in _LEAST.items()]
@@ -599,6 +606,9 @@ def _check_lengths(values: Mapping[str, Any], families: Mapping[str, Mapping[str
     ]
 
 
+LEAST_TOKEN = 32
+_LEAST_OLD_TOKEN = 8
+_RENEW = "take a new one, such as uuidgen makes, alone, here and in Asaas, which repeats what is refused meanwhile"
 _REPLACE = (
     "take a new one, such as uuidgen makes, put it before this one with a blank between them, start the bridge again "
     "and run: bridge webhook register --rotate"

@@ -17,6 +17,7 @@ from bridge.journal import queries
 from bridge.journal.destinations import NOTICES, Destination
 from bridge.journal.notices import Alert, KeptNotice, Mended, Notice
 from bridge.model import NoticeLevel
+from bridge.reasons import explain
 
 _HOUR_MS = 3_600_000
 AGAIN_MS = (_HOUR_MS, 4 * _HOUR_MS, 12 * _HOUR_MS, 24 * _HOUR_MS)
@@ -192,13 +193,16 @@ def _longest(active_hours: Sequence[int]) -> float:
 DEAD = queries.NOTICE
 PAUSED, CIRCUIT = NOTICES
 BEHIND = "events.behind"
+HELD = "events.held"
 SILENT = "account.silent"
-CODES = (DEAD, PAUSED, CIRCUIT, BEHIND, SILENT)
+CODES = (DEAD, PAUSED, CIRCUIT, BEHIND, HELD, SILENT)
 
 BRIDGE = "bridge"
 """What a notice is about that concerns the bridge as a whole."""
 BEHIND_MS = 5 * 60_000
 """How long an event may wait, for nothing but a worker, until that is worth a notice."""
+HELD_MS = 10 * 60_000
+"""How long an event may wait for Asaas."""
 MOST_REASONS = 3
 
 
@@ -213,6 +217,8 @@ class Look:
     waiting_since_ms: int | None
     silences: Mapping[str, Silence | None]
     """By account; None where it is not unusually long."""
+    held: Mapping[str, str]
+    """By account the code for which most events have waited for Asaas for HELD_MS."""
 
 
 def wrong(look: Look) -> Iterator[Notice]:
@@ -234,6 +240,11 @@ def wrong(look: Look) -> Iterator[Notice]:
     if look.waiting_since_ms is not None and look.now_ms - look.waiting_since_ms >= BEHIND_MS:
         mend = "is a worker running, and does it reach Redis? see: bridge doctor"
         yield Notice(BEHIND, BRIDGE, NoticeLevel.ERROR, "events wait, and no worker takes them", mend)
+    for account, code in look.held.items():
+        known = explain(code)
+        detail = f"events wait for Asaas ({code})" + (f": {known.means}" if known else "")
+        mend = (known and known.todo) or "nothing is lost, they go on by themselves; is Asaas up? see: bridge doctor"
+        yield Notice(HELD, account, NoticeLevel.WARNING, detail, mend)
     for account, silence in look.silences.items():
         if silence is not None:
             yield Notice(SILENT, account, NoticeLevel.WARNING, silence.words(), "see: bridge doctor")

@@ -472,7 +472,7 @@ class Watch:
         if event["state"] != EventState.PROCESSED:
             return
         if not deliveries:
-            self.say(f"#{event['id']}", "  kept; no active mapping listens to this event", "dim")
+            self.say(f"#{event['id']}", "  kept; no active mapping of its account listens to this event", "dim")
         if all(DeliveryState(delivery["state"]) in FINISHED for delivery in deliveries):
             del self._open[event["id"]]
 

@@ -20,7 +20,7 @@ from bridge.errors import UsageError
 from bridge.journal.privacy import FORGOTTEN
 from bridge.journal.queries import Row
 from bridge.model import FINISHED, DeliveryState, EventState, Origin
-from bridge.operations.explain import Outcome, Preview, Unheard
+from bridge.operations.explain import Outcome, Preview, Unheard, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,10 +110,11 @@ def show(invocation: Invocation, event: str, as_json: bool) -> None:
             (delivery, queries.attempts_of(connection, delivery["id"]))
             for delivery in queries.deliveries_of(connection, row["id"])
         ]
+    why = unheard(row["name"], row["account"], row["replay_mapping"], _active(invocation.journal, None))
     if as_json:
-        show_json(event_data(row, found, own_clock_ms()))
+        show_json(event_data(row, found, own_clock_ms(), why))
     else:
-        show_event(row, found, own_clock_ms())
+        show_event(row, found, own_clock_ms(), why)
 
 
 @events.command()
@@ -232,11 +233,13 @@ def _replay(context: click.Context, journal: Journal, ids: list[int], mapping: s
 _WANTS_A_PERSON = frozenset({DeliveryState.DEAD, DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.STALE})
 
 
-def event_data(event: Row, deliveries: Sequence[tuple[Row, list[Row]]], now_ms: int) -> dict[str, Any]:
+def event_data(
+    event: Row, deliveries: Sequence[tuple[Row, list[Row]]], now_ms: int, why: Unheard = Unheard.NOBODY
+) -> dict[str, Any]:
     """Return the whole way of an event as data."""
     return {
         **with_times(event),
-        "explanation": _explanation(event, deliveries, now_ms),
+        "explanation": _explanation(event, deliveries, now_ms, why),
         "body": json.loads(event["body"]) if event["emptied_ms"] is None else None,
         "deliveries": [
             {
@@ -259,7 +262,8 @@ def verdicts(event: Row, states: Mapping[str, int], now_ms: int) -> str:
     """Return in a few words how far an event has come."""
     if event["state"] == EventState.RECEIVED:
         return _waits(event, now_ms)
-    return ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "no mapping listens"
+    said = (f"{number} {state}" for state, number in sorted(states.items()))
+    return ", ".join(said) or "no mapping of its account listens"
 
 
 def _waits(event: Row, now_ms: int) -> str:
@@ -268,7 +272,7 @@ def _waits(event: Row, now_ms: int) -> str:
     return f"held ({event['hold_code']}), looked at again {ago(event['due_ms'], now_ms)}"
 
 
-def show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int) -> None:
+def show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int, why: Unheard) -> None:
     """Print the whole way of an event."""
     click.echo(f"event {event['id']}: {plain(event['name'])}")
     again = f"; posted again {count(event['repeats'], 'time')}" if event["repeats"] else ""
@@ -290,13 +294,14 @@ def show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int)
     for delivery, attempts in deliveries:
         _show_delivery(delivery, attempts, now_ms)
     if not deliveries and event["state"] == EventState.PROCESSED:
-        click.echo(f"\n{_explanation(event, deliveries, now_ms)}; see: bridge mappings show")
+        click.echo(f"\n{_explanation(event, deliveries, now_ms, why)}; see: bridge mappings show")
 
 
-def _explanation(event: Row, deliveries: Sequence[tuple[Row, list[Row]]], now_ms: int) -> str:
+def _explanation(event: Row, deliveries: Sequence[tuple[Row, list[Row]]], now_ms: int, why: Unheard) -> str:
     """Return in one line what became of an event."""
     if event["state"] == EventState.PROCESSED and not deliveries:
-        return f"no active mapping listens to {plain(event['name'])}, so nothing is owed"
+        nobody = _UNHEARD[why].format(mapping=plain(event["replay_mapping"]))
+        return f"{nobody}, so nothing is owed"
     said = [f"{delivery['mapping']}: {delivery_said(delivery, tries, now_ms)}" for delivery, tries in deliveries]
     return "; ".join(said) or _event_state(event, now_ms)
 
@@ -366,6 +371,7 @@ def preview_data(preview: Preview) -> dict[str, Any]:
 
 _UNHEARD = {
     Unheard.NOBODY: "no active mapping listens to it",
+    Unheard.ELSEWHERE: "no active mapping listens to it for its account, only for another (see `account:` in mappings)",
     Unheard.GONE: "no active mapping is named {mapping}",
     Unheard.OFF: "mapping {mapping} is switched off",
     Unheard.OTHER_ACCOUNT: "mapping {mapping} is for another account",

@@ -168,7 +168,8 @@ def show_explained(told: dict[str, Any]) -> None:
     """Print what a mapping makes of an event and why."""
     state = "" if told["enabled"] else " (disabled)"
     if not told["listens"]:
-        click.echo(f"{told['mapping']}{state}: does not listen to this event")
+        what = "is for another account" if told["why"] == "other_account" else "does not listen to this event"
+        click.echo(f"{told['mapping']}{state}: {what}")
         return
     outcome = f"sent to {told['send_to']}" if told["outcome"] == "sent" else told["outcome"]
     click.secho(f"{told['mapping']}{state}: {outcome}", bold=True)

@@ -24,7 +24,7 @@ from bridge.cli.main import Invocation
 from bridge.cli.stack import STOP_GRACE_S, check_free, listen
 from bridge.errors import JournalError, JournalNotMigrated, SealBroken, SettingsError
 from bridge.logs import logger
-from bridge.settings import DEFAULT, Settings
+from bridge.settings import DEFAULT, LEAST_TOKEN, Settings, variable
 from bridge.settings import host as bare_host
 
 if TYPE_CHECKING:
@@ -133,6 +133,11 @@ def _begin(invocation: Invocation, *required: str) -> Settings:
     logs.configure(level, json=not sys.stdout.isatty())
     for name in settings.without_effect:
         log.warning("setting.without_effect", name=name, mend="remove it; the next release does not know it")
+    for account in settings.accounts.values():
+        if 0 < len(account.old_webhook_token) < LEAST_TOKEN:
+            name = variable("ASAAS_WEBHOOK_TOKEN", account.name)
+            mend = "the old token can be guessed: run bridge webhook register --rotate, then take it out"
+            log.warning("token.old_is_short", name=name, characters=len(account.old_webhook_token), mend=mend)
     return settings
 
 

@@ -222,7 +222,7 @@ class Show:
             if event["hold_code"] and self._is_new("held", event["id"], event["hold_code"]):
                 self.say(kind, f"  held: {event['hold_reason']}", "yellow")
             if event["state"] == EventState.PROCESSED and not deliveries and self._is_new("unheard", event["id"]):
-                self.say(kind, "  kept; no active mapping listens to this event", "dim")
+                self.say(kind, "  kept; no active mapping of its account listens to this event", "dim")
             for delivery, attempts in deliveries:
                 self._tell(kind, delivery, attempts, now_ms)
         return len(self._told) > before

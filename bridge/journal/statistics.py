@@ -225,3 +225,20 @@ def waiting_since_ms(connection: Connection) -> int | None:
         select(func.min(events.c.received_ms)).where(WAITS, events.c.hold_code.is_(None))
     )
     return oldest_ms
+
+
+def held_for_asaas(connection: Connection, before_ms: int) -> dict[str, str]:
+    """Return by account the code for which most events that came before then wait for Asaas.
+
+    Replays are left out: when they were asked for is not in their row.
+    """
+    c = events.c
+    # + "": grouped by the account itself, SQLite walks all events in the order of the accounts.
+    account = (c.account + "").label("of")
+    query = (
+        select(account, c.hold_code)
+        .where(WAITS, c.hold_code.like("asaas.%"), c.replay == 0, c.received_ms <= before_ms)
+        .group_by(account, c.hold_code)
+        .order_by(account, func.count(), c.hold_code.desc())
+    )
+    return {row.of: row.hold_code for row in connection.execute(query)}

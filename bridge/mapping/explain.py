@@ -20,8 +20,10 @@ from bridge.settings import variable
 def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
     """Return what a mapping makes of an event and why, for JSON."""
     told: dict[str, Any] = {"mapping": mapping.name, "enabled": mapping.enabled, "listens": False}
-    if not mapping.listens_to(context["event"]) or mapping.account != context["account"]:
-        return told
+    if not mapping.listens_to(context["event"]):
+        return {**told, "why": "other_event"}
+    if mapping.account != context["account"]:
+        return {**told, "why": "other_account"}
     told["listens"] = True
     try:
         verdict = evaluate.decide(mapping, context)

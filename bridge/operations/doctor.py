@@ -40,7 +40,7 @@ from bridge.mapping import Known, Mapping, ReadMapping, Severity, read_directory
 from bridge.model import NoticeLevel
 from bridge.operations.accounts import mappings_in_use, public_hook_url, shadowed
 from bridge.runtime import Runtime
-from bridge.settings import DEFAULT, Account, Settings, variable
+from bridge.settings import DEFAULT, LEAST_TOKEN, Account, Settings, variable
 from bridge.wakeups import refused_certificate
 
 
@@ -137,13 +137,11 @@ def token(account: Account, used: tuple[int | None, int | None] = (None, None), 
             name, problem, State.WARNING, "unset it and run: bridge webhook register --new-token", "token.weak"
         )
     if account.old_webhook_token:
-        return Check(name, *_warned(asaas_webhooks.rotation(*used, now_ms, account.name)))
+        what, mend = asaas_webhooks.rotation(*used, now_ms, account.name)
+        if len(account.old_webhook_token) < LEAST_TOKEN:
+            what += f"; the old one can be guessed: it has {len(account.old_webhook_token)} characters"
+        return Check(name, what, State.WARNING, mend)
     return Check(name, "set")
-
-
-def _warned(said: tuple[str, str]) -> tuple[str, State, str]:
-    what, mend = said
-    return what, State.WARNING, mend
 
 
 def console(settings: Settings) -> Check:

@@ -51,6 +51,7 @@ class Unheard(StrEnum):
     """Why no mapping takes an event."""
 
     NOBODY = "nobody"  # no active mapping listens to it
+    ELSEWHERE = "elsewhere"  # those that listen to it are for other accounts
     GONE = "gone"  # the mapping that was named is not there; the others say why that one does not take it
     OFF = "off"
     OTHER_ACCOUNT = "other_account"
@@ -143,7 +144,7 @@ def _preview(
 ) -> Preview:
     event = plan.event
     if not plan.mappings:
-        return Preview(event.id, event.name, unheard=_unheard(event, active))
+        return Preview(event.id, event.name, unheard=unheard(event.name, event.account, event.replay_mapping, active))
     if isinstance(fetched, EnrichmentWaits):
         return Preview(event.id, event.name, problem=str(fetched))
     newest: dict[str, Row] = {row["mapping"]: row for row in queries.deliveries_of(connection, event.id)}
@@ -152,15 +153,19 @@ def _preview(
     return Preview(event.id, event.name, tuple(_outcome(new, newest.get(new.mapping)) for new in decided))
 
 
-def _unheard(event: KeptEvent, active: Sequence[ActiveMapping]) -> Unheard:
-    if event.replay_mapping is None:
-        return Unheard.NOBODY
-    mapping = next((one.mapping for one in active if one.mapping.name == event.replay_mapping), None)
+def unheard(name: str, account: str, replayed_for: str | None, active: Sequence[ActiveMapping]) -> Unheard:
+    """Return why no mapping, or not the one for which it was replayed, takes an event of this name and account."""
+    if replayed_for is None:
+        elsewhere = any(
+            one.mapping.enabled and one.mapping.account != account and one.mapping.listens_to(name) for one in active
+        )
+        return Unheard.ELSEWHERE if elsewhere else Unheard.NOBODY
+    mapping = next((one.mapping for one in active if one.mapping.name == replayed_for), None)
     if mapping is None:
         return Unheard.GONE
     if not mapping.enabled:
         return Unheard.OFF
-    return Unheard.OTHER_ACCOUNT if mapping.account != event.account else Unheard.OTHER_EVENT
+    return Unheard.OTHER_ACCOUNT if mapping.account != account else Unheard.OTHER_EVENT
 
 
 def _with_journal(connection: Connection, new: NewDelivery) -> NewDelivery:

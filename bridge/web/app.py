@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, jsonify, request
+from flask import Flask, jsonify, make_response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
@@ -15,6 +16,7 @@ from bridge.errors import BridgeError, ConsoleBusy, JournalError
 from bridge.logs import logger
 from bridge.runtime import Runtime
 from bridge.web.console import mount
+from bridge.web.console.access import has_session
 from bridge.web.console.layout import page_of, wants_page
 from bridge.web.door import MAX_BODY_BYTES, Callers, Refusals, webhooks
 from bridge.web.health import Readiness, health
@@ -22,7 +24,7 @@ from bridge.web.metrics import Numbers, metrics
 from bridge.web.openapi import openapi
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 log = logger(__name__)
@@ -41,34 +43,45 @@ class _Places:
     """Bounds the threads that pages and probes hold at once, so that some are left to the door.
 
     A request holds its place until its answer is taken. Probes have a few places that pages have not: a host must not
-    take a bridge for broken because people look.
+    take a bridge for broken because people look. People who are not signed in share half of the pages' places, so that
+    they close the console to nobody else.
     """
 
-    def __init__(self, app: WSGIApplication, threads: int) -> None:
-        self._app = app
+    def __init__(self, app: Flask, threads: int) -> None:
+        self._flask = app
+        self._app = app.wsgi_app
         self._pages = max(1, threads * 3 // 4)
+        self._of_strangers = max(1, self._pages // 2)
         self._probes = threads - max(1, threads // 8)
         self._held = 0
+        self._strangers = 0
         self._lock = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/healthz" or path.startswith("/webhooks/"):
             return self._app(environ, start_response)
+        is_probe = path in _PROBES
+        is_stranger = not is_probe and not has_session(self._flask, environ)
         with self._lock:
-            environ[_BUSY] = self._held >= (self._probes if path in _PROBES else self._pages)
-            self._held += not environ[_BUSY]
+            is_full = self._held >= (self._probes if is_probe else self._pages)
+            environ[_BUSY] = is_full or (is_stranger and self._strangers >= self._of_strangers)
+            if not environ[_BUSY]:
+                self._held += 1
+                self._strangers += is_stranger
         if environ[_BUSY]:
             return self._app(environ, start_response)
+        leave = partial(self._leave, is_stranger)
         try:
-            return _Answer(self._app(environ, start_response), self._leave)
+            return _Answer(self._app(environ, start_response), leave)
         except BaseException:
-            self._leave()
+            leave()
             raise
 
-    def _leave(self) -> None:
+    def _leave(self, is_stranger: bool) -> None:
         with self._lock:
             self._held -= 1
+            self._strangers -= is_stranger
 
 
 class _Answer:
@@ -114,7 +127,7 @@ def create_app(runtime: Runtime) -> Flask:
     settings = runtime.settings
     mount(app, runtime, settings.bridge_secret_key or secrets.token_urlsafe(32))
     app.before_request(_refuse_busy)
-    app.wsgi_app = _Places(app.wsgi_app, settings.bridge_web_threads)  # type: ignore[method-assign]
+    app.wsgi_app = _Places(app, settings.bridge_web_threads)  # type: ignore[method-assign]
     app.register_error_handler(BridgeError, _bridge_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _fault)
@@ -131,8 +144,12 @@ def _bridge_error(error: BridgeError) -> ResponseReturnValue:
     # What the database said is for the log, not for whoever called.
     message = JournalError.__doc__ if isinstance(error, JournalError) else str(error)
     if wants_page():
-        return page_of(error.http_status, error)
-    return jsonify(error={"code": error.code, "message": message}), error.http_status
+        response = make_response(page_of(error.http_status, error))
+    else:
+        response = make_response(jsonify(error={"code": error.code, "message": message}), error.http_status)
+    if isinstance(error, ConsoleBusy):
+        response.headers["Retry-After"] = "2"
+    return response
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:

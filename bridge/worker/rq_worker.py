@@ -5,8 +5,10 @@ SIGTERM and SIGINT: no new wake-up is taken, drains finish what is in flight, re
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
+import sys
 import threading
 import time
 from types import FrameType
@@ -15,7 +17,7 @@ from uuid import uuid4
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
-from rq.exceptions import StopRequested
+from rq.exceptions import InvalidJobOperation, NoSuchJobError, StopRequested
 from rq.worker import WorkerStatus
 
 from bridge.logs import logger
@@ -44,9 +46,22 @@ class LaneWorker(SimpleWorker):
         """Listen to no commands in Redis: the thread that RQ starts for them outlives a worker that lost Redis."""
 
 
+def _in_own_words(record: logging.LogRecord) -> bool:
+    """Warn of a job that Redis lost and of an RQ worker that gives up: RQ logs errors, while the next one goes on."""
+    error = sys.exc_info()[1]
+    if isinstance(error, InvalidJobOperation | NoSuchJobError):
+        log.warning("queue.job_lost", error=type(error).__name__)
+    elif str(record.msg).endswith("quitting..."):
+        log.warning("worker.begins_again", exc_info=error)
+    else:
+        return True
+    return False
+
+
 def work(redis: Redis, drainer: Drainer, stopping: threading.Event, stop_within_s: float) -> None:
     """Take wake-ups until the process is asked to stop, which sets `stopping`; within this time it has ended then."""
     jobs.serve(drainer)
+    logging.getLogger("rq.worker").addFilter(_in_own_words)
     current: list[LaneWorker] = []
 
     def stop(_signum: int, _frame: FrameType | None) -> None:

@@ -81,6 +81,7 @@ class Alerts:
                 destinations.load(connection).values(),
                 statistics.waiting_since_ms(connection),
                 silences,
+                statistics.held_for_asaas(connection, now_ms - alert_plan.HELD_MS),
             )
             changes = alert_plan.changes(alert_plan.wrong(look), notices.unmended(connection, alert_plan.CODES))
         if not changes:

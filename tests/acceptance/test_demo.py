@@ -75,7 +75,7 @@ def test_once_ends_with_0_when_every_deal_stands(tmp_path: Path) -> None:
     assert re.search(r"#\d+ +PAYMENT_RECEIVED pay_", done.stdout)
     assert re.search(r"exemplo_etapas_do_funil: delivered to pagas \(200 in \d+ ms\)", done.stdout)
     assert re.search(r"exemplo_etapas_do_funil: filtered: ", done.stdout)
-    assert "no active mapping listens to this event" in done.stdout
+    assert "no active mapping of its account listens to this event" in done.stdout
     assert re.search(r"clint +new deal: Ana Beatriz Souza", done.stdout)
     assert re.search(r"deal moved: Bruno Carvalho · Vencida → Paga · WON", done.stdout)
     assert re.search(r"deal moved: Fábio Gomes · Paga → Estornada · LOST", done.stdout)

@@ -307,6 +307,7 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
         queries.under_way(connection)
         statistics.gauges(connection, NOW_MS)
         statistics.waiting_since_ms(connection)
+        statistics.held_for_asaas(connection, NOW_MS)
         statistics.last_24_hours(connection, NOW_MS, ("mapping", "verdict"))
         statistics.last_30_days(connection, NOW_MS)
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import structlog
 
-from bridge.alerts.plan import Silence
+from bridge.alerts.plan import HELD_MS, Silence
 from bridge.alerts.send import Message, Result, check, send
-from bridge.journal import Journal, destinations, notices
+from bridge.journal import Journal, destinations, events, notices
 from bridge.journal.notices import Notice
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.worker.tasks import Alerts
@@ -96,6 +96,34 @@ def test_all_kinds_of_trouble_are_noticed(journal: Journal) -> None:
         "events.behind bridge",
     ]
     assert [message.title for message in box.messages] == ["Asaas–Clint bridge: 4 problems"]
+
+
+@pytest.mark.parametrize("code", ["asaas.rate_limited", "asaas.unavailable", "asaas.quota_spent", "asaas.key_missing"])
+def test_events_that_wait_long_for_asaas_are_a_notice_until_they_go_on(journal: Journal, code: str) -> None:
+    """Of each account with its cause; not those that came a moment ago, nor one behind another of its customer."""
+    clock, box = Clock(), Mailbox()
+    held_for_long, just_held, behind, refused = keep(
+        journal,
+        incoming(received_ms=clock() - HELD_MS),
+        incoming(received_ms=clock(), account="matriz"),
+        incoming(received_ms=clock() - HELD_MS, account="filial"),
+        incoming(received_ms=clock() - HELD_MS, account="outra"),
+    )
+    until_ms = clock() + 3_600_000
+    with journal.database.write() as connection:
+        holds = {held_for_long: code, just_held: code, behind: "event.behind", refused: "mapping.refused"}
+        events.hold(connection, {id_: (until_ms, why, "later") for id_, why in holds.items()})
+    one = telling(journal, clock, box)
+    one.round()
+    waits = open_codes(journal)
+    with journal.database.write() as connection:
+        events.mark_processed(connection, [held_for_long], clock())
+    clock.go(60)
+    one.round()
+
+    assert waits == ["events.held default"]
+    assert code in box.messages[0].body
+    assert open_codes(journal) == []
 
 
 def test_what_others_notice_is_told_too(journal: Journal) -> None:

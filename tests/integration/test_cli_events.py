@@ -199,8 +199,22 @@ def test_show_without_deliveries_says_that_nobody_listens(commands: Commands) ->
     with commands.journal() as journal:
         kept(journal, incoming(name="TRANSFER_DONE"))
 
-    assert "no active mapping listens to TRANSFER_DONE" in commands.run("events", "show", "1").out
-    assert "no mapping listens" in commands.run("events", "list").out
+    assert "no active mapping listens to it, so nothing is owed" in commands.run("events", "show", "1").out
+    assert "no mapping of its account listens" in commands.run("events", "list").out
+
+
+def test_a_mapping_of_another_account_is_named_as_the_reason(commands: Commands) -> None:
+    """Show, the same as data, and a replay's preview do not deny that a mapping listens."""
+    commands.has_mapping("paga", MAPPING)
+    with commands.journal() as journal:
+        register(commands)
+        kept(journal, incoming(account="matriz"))
+    shown = commands.run("events", "show", "1")
+    data = commands.run("events", "show", "1", "--json")
+    previewed = commands.run("events", "replay", "1", "--dry-run")
+
+    for said in (shown.out, data.json["explanation"], previewed.out):
+        assert "only for another (see `account:` in mappings)" in said
 
 
 def test_show_says_why_an_event_is_held_and_until_when(commands: Commands) -> None:

@@ -150,7 +150,8 @@ def test_web_binds_an_address_of_ipv6(commands: Commands, host: str, reached: li
 def test_web_keeps_events_while_redis_is_away(commands: Commands) -> None:
     """Without Redis the door is open, and SIGTERM ends the process with 0."""
     port = free_port()
-    with commands.journal(), running(commands, "web", "--port", str(port), BRIDGE_WEB_ONE_CPU="1") as web:
+    more = {"BRIDGE_WEB_ONE_CPU": "1", "ASAAS_WEBHOOK_TOKEN": f"{SETTINGS['ASAAS_WEBHOOK_TOKEN']} the-old1"}
+    with commands.journal(), running(commands, "web", "--port", str(port), **more) as web:
         url = f"http://127.0.0.1:{port}"
         until(lambda: answers(f"{url}/healthz"), 30)
         answer = asking.post(
@@ -164,6 +165,7 @@ def test_web_keeps_events_while_redis_is_away(commands: Commands) -> None:
         assert 'bridge_notices{level="error"} 0.0' in asking.get(f"{url}/metrics").text
         assert ready["mappings"]["active"] == ["paga"]
         assert [record["name"] for record in web.logged("setting.without_effect")] == ["BRIDGE_WEB_ONE_CPU"]
+        assert [record["characters"] for record in web.logged("token.old_is_short")] == [8]
         assert web.end() == 0
 
 

@@ -117,7 +117,7 @@ def test_tries_at_the_same_moment_are_counted_one_by_one(console: Console) -> No
         answers = list(pool.map(lambda browser: tried(browser, 1)[0], browsers))
 
     assert answers.count(401) <= TRIES.amount
-    assert set(answers) == {401, 429}
+    assert {401, 429} <= set(answers) <= {401, 429, 503}
 
 
 def test_people_who_sign_in_use_up_no_tries(console: Console) -> None:

@@ -267,6 +267,9 @@ def test_an_event_that_nobody_listens_to_says_so(console: Console) -> None:
     browser = console.operator()
 
     assert "No active mapping listens" in browser.get(f"/events/{processed(console, name='TRANSFER_DONE')}").text
+    of_another = processed(console, account="matriz")
+    for path in (f"/events/{of_another}", f"/events/{of_another}/replay"):
+        assert "Only mappings of another account listen" in browser.get(path).text
     assert browser.get("/events/999").status_code == 404
 
 

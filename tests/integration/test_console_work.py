@@ -470,7 +470,7 @@ def test_each_thing_that_becomes_of_a_charge_is_a_step(console: Console) -> None
     assert page.count("sends to default") == 1
     assert "<dd>10.00</dd>" in page
     assert "no e-mail" in page
-    assert "no active mapping listens" in page
+    assert "no active mapping of its account listens" in page
     assert "https://asaas.example/i/1" in page
 
 

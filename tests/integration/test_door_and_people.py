@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import httpx
@@ -89,6 +90,7 @@ def house(asaas: AsaasSimulator, sqlite_url: str, tmp_path: Path) -> Iterator[Ho
             CLINT_WEBHOOK_URL=f"{served.url}/nowhere",
             BRIDGE_PUBLIC_URL="https://bridge.example",
             BRIDGE_ALLOW_PRIVATE_DESTINATIONS="1",
+            BRIDGE_TRUSTED_PROXIES="127.0.0.1",
             BRIDGE_WEB_THREADS=str(THREADS),
         ) as console,
         Served(console.app, threads=THREADS) as web,
@@ -147,8 +149,9 @@ def test_no_page_waits_for_asaas_or_clint_and_the_door_stays_open(house: House) 
 
 def test_pages_leave_threads_to_probes_and_probes_to_the_door(house: House) -> None:
     """An answer that nobody takes holds its place; what finds none is refused in words, until one is free again."""
-    client = house.console.app.test_client()
-    held = [client.get("/assets/codemirror/codemirror.min.js") for _ in range(THREADS * 3 // 4)]
+    client = house.console.app.test_client(use_cookies=False)
+    signed_in = {"Cookie": house.cookie}
+    held = [client.get("/assets/codemirror/codemirror.min.js", headers=signed_in) for _ in range(THREADS * 3 // 4)]
     page = client.get("/login", headers={"Accept": "text/html", "Accept-Language": "pt-BR"})
     probed = [client.get("/metrics") for _ in range(3)]
     headers = {"asaas-access-token": TOKEN}
@@ -161,6 +164,38 @@ def test_pages_leave_threads_to_probes_and_probes_to_the_door(house: House) -> N
     for one in (*held, *probed):
         one.close()
     assert client.get("/login").status_code == 200
+
+
+@pytest.mark.slow
+def test_strangers_who_sign_in_leave_the_console_to_operators(house: House) -> None:
+    """24 connections with wrong passwords, each from another address behind the proxy, close no page to an operator."""
+    stranger = house.console.browser()
+    csrf = stranger.token()
+    cookie = f"bridge_session={stranger.cookie()}"
+    stopping = threading.Event()
+
+    def try_passwords(number: int) -> set[tuple[int, bool]]:
+        seen = set()
+        with asking.client(timeout=30) as client:
+            for address in count():
+                if stopping.is_set():
+                    break
+                headers = {"Cookie": cookie, "X-Forwarded-For": f"2001:200:{number:x}:{address:x}::1"}
+                data = {"csrf_token": csrf, "password": "falsch"}
+                answer = client.post(f"{house.url}/login", headers=headers, data=data)
+                seen.add((answer.status_code, "Retry-After" in answer.headers))
+        return seen
+
+    with ThreadPoolExecutor(24) as pool:
+        trying = [pool.submit(try_passwords, number) for number in range(24)]
+        until(lambda: house.console.app.test_client().get("/login").status_code == 503)
+        pages = [house.get("/who").status_code for _ in range(20)]
+        stopping.set()
+        answers = set[tuple[int, bool]]().union(*(one.result() for one in trying))
+
+    assert pages == [200] * 20
+    assert (503, True) in answers
+    assert {status for status, _ in answers} <= {401, 429, 503}
 
 
 @pytest.mark.slow

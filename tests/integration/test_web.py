@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +25,7 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from bridge.errors import JournalError
@@ -391,6 +394,58 @@ def _damage(path: Path, _stack: contextlib.ExitStack) -> None:
     with path.open("r+b") as file:
         file.seek((page - 1) * size)
         file.write(b"\xff" * size)
+
+
+def _lock_turn(path: Path, stack: contextlib.ExitStack) -> None:
+    """Hold the bridge's own lock, as a process does that was stopped in the middle of a write."""
+    file = stack.enter_context(path.with_name(f"{path.name}.turn").open("ab"))
+    fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _lock_write(path: Path, stack: contextlib.ExitStack) -> None:
+    """Hold SQLite's write lock, as a program does that knows nothing of the bridge's."""
+    other = stack.enter_context(contextlib.closing(sqlite3.connect(path, isolation_level=None)))
+    other.execute("BEGIN IMMEDIATE")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", [_lock_turn, _lock_write])
+def test_readyz_is_not_ready_while_a_lock_keeps_posts_out(
+    tmp_path: Path, redis_url: str, harm: Callable[[Path, contextlib.ExitStack], None]
+) -> None:
+    """While somebody holds it a post gets 503 and /readyz too, in bounded time; both are well again after it."""
+    url = f"sqlite:///{tmp_path / 'journal.db'}"
+    with opened_journal(url), contextlib.ExitStack() as stack:
+        runtime = Runtime(Settings.from_env(environment(url, redis_url, tmp_path)))
+        stack.callback(runtime.close)
+        runtime.register()
+        world = World(runtime.journal, runtime)
+        with contextlib.ExitStack() as held, ThreadPoolExecutor(2) as pool:
+            harm(tmp_path / "journal.db", held)
+            began_s = time.monotonic()
+            asked = pool.submit(world.client.get, "/readyz")
+            posted = pool.submit(world.post, envelope())
+            statuses = (asked.result().status_code, posted.result().status_code)
+            took_s = time.monotonic() - began_s
+        until(lambda: world.client.get("/readyz").status_code == 200)
+
+        assert statuses == (503, 503)
+        assert took_s < 2 * 5 + 5
+        assert world.post(envelope()).status_code == 200
+
+
+@pytest.mark.parametrize("table", ["events", "lanes", "deliveries", "attempts", "destinations", "tallies"])
+def test_readyz_is_not_ready_without_a_table_that_deliveries_need(world: World, table: str) -> None:
+    """An event could be kept, but no delivery sent."""
+    with world.journal.database.write() as connection:
+        connection.execute(text(f"ALTER TABLE {table} RENAME TO away"))
+    answer = world.client.get("/readyz")
+    with world.journal.database.write() as connection:
+        connection.execute(text(f"ALTER TABLE away RENAME TO {table}"))
+
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert table in answer.json["journal"]["problem"]
 
 
 @pytest.mark.parametrize(("harm", "status"), [(_fill, 503), (_delete, 503), (_damage, 200)])

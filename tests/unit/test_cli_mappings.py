@@ -329,7 +329,7 @@ def test_explain_as_json(root: Path) -> None:
     assert (told["outcome"], told["send_to"]) == ("sent", "pagas")
     assert told["payload"] == {"email": "a@example.com", "ambiente": "production", "valor": "10.00", "numero": 10}
     assert sandbox["payload"]["ambiente"] == "sandbox"
-    assert other == {"mapping": "pago", "enabled": True, "listens": False}
+    assert other == {"mapping": "pago", "enabled": True, "listens": False, "why": "other_account"}
 
 
 @pytest.mark.parametrize(

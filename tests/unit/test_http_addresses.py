@@ -115,6 +115,14 @@ def test_nonsense_is_refused_even_there(address: str) -> None:
         ("fec0::1", False),
         ("5f00::1", False),
         ("fd00::1", False),
+        ("192.0.0.8", False),
+        ("192.0.0.170", False),
+        ("192.88.99.1", False),
+        ("2002:c058:6301::1", False),
+        ("3fff::1", False),
+        ("2001:10::1", False),
+        ("2001:20::1", False),
+        ("2001:200::1", True),
     ],
 )
 def test_an_address_is_public_whatever_notation_hides_it(address: str, public: bool) -> None:

@@ -193,9 +193,27 @@ def test_a_secret_that_can_be_guessed_is_refused_where_money_is_real(name: str) 
 
 def test_a_short_token_is_let_in_as_the_old_one_until_asaas_has_the_new_one() -> None:
     """Else an account that has a short one could not change it without a gap."""
-    settings = Settings.from_env({"ASAAS_WEBHOOK_TOKEN": f"{'n' * 32} old"})
+    settings = Settings.from_env({"ASAAS_WEBHOOK_TOKEN": f"{'n' * 32} the-old1"})
 
-    assert settings.accounts["default"].old_webhook_token == "old"
+    assert settings.accounts["default"].old_webhook_token == "the-old1"
+
+
+def test_an_old_token_of_one_letter_opens_no_door_where_money_is_real() -> None:
+    """The old token of two is let in like the new one; a sandbox account beside a production one takes any."""
+    production = {"ASAAS_API_KEY": "$aact_prod_1", "ASAAS_API_KEY_TESTE": "$aact_hmlg_1"}
+
+    for old in ("b", "b" * 7):
+        (problem,) = problems(**production, ASAAS_WEBHOOK_TOKEN=f"{'n' * 34} {old}")
+        assert problem.startswith(f"ASAAS_WEBHOOK_TOKEN's old token must have at least 8 characters, got {len(old)}; ")
+    Settings.from_env({**production, "ASAAS_WEBHOOK_TOKEN_TESTE": f"{'n' * 34} b"})
+
+
+def test_a_token_too_short_to_be_the_old_one_is_told_another_way() -> None:
+    """Who is told to put the new token before a short one must not be refused again."""
+    (short,) = problems(ASAAS_WEBHOOK_TOKEN="s" * 7)
+    (longer,) = problems(ASAAS_WEBHOOK_TOKEN="s" * 8)
+
+    assert ("--rotate" in short, "--rotate" in longer) == (False, True)
 
 
 def test_every_problem_is_said_at_once() -> None:

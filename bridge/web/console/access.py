@@ -15,7 +15,7 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from hmac import compare_digest
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, current_app, g, redirect, request, session, url_for
@@ -29,6 +29,9 @@ from bridge.journal.audit import Actor
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.door import FOR_PROGRAMS, Callers
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 LASTS = timedelta(hours=12)
 """From signing in to having to sign in again, however busy the pages are."""
@@ -206,6 +209,12 @@ def end() -> None:
         with _runtime().journal.database.write() as connection:
             audit.note(connection, g.person.actor, audit.SIGNED_OUT, str(session["entry"]), _runtime().clock_ms())
     session.clear()
+
+
+def has_session(app: Flask, environ: WSGIEnvironment) -> bool:
+    """Return whether the request carries the session of somebody who signed in, without looking into the journal."""
+    opened = app.session_interface.open_session(app, app.request_class(environ))
+    return opened is not None and "proof" in opened
 
 
 def person() -> Person | None:

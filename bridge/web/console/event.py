@@ -70,7 +70,8 @@ def show(id_: int) -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         rows = queries.deliveries_of(connection, id_)
         attempts = {one["id"]: queries.attempts_of(connection, one["id"]) for one in rows}
-        listening = {item.mapping.name for item in runtime.mappings.current(connection) if item.mapping.enabled}
+        active = runtime.mappings.current(connection)
+        listening = {item.mapping.name for item in active if item.mapping.enabled}
         verdicts = [
             Verdict(
                 one,
@@ -94,6 +95,7 @@ def show(id_: int) -> ResponseReturnValue:
         amount=amount_of(body, row["entity"]),
         body=json.dumps(body, ensure_ascii=False, indent=2),
         verdicts=verdicts[::-1],
+        unheard=explaining.unheard(row["name"], row["account"], row["replay_mapping"], active),
         steps=_steps(row, verdicts),
         problem=problem,
         live=row["state"] == EventState.RECEIVED or any(one["state"] in _MOVING for one in rows),

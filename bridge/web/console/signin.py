@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import threading
 from ipaddress import ip_network
 
 from flask import Blueprint, Response, current_app, redirect, request, url_for
@@ -11,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from limits import RateLimitItemPerMinute
 from limits.strategies import FixedWindowRateLimiter
 
-from bridge.errors import TooManySignIns
+from bridge.errors import ConsoleBusy, TooManySignIns
 from bridge.journal import audit
 from bridge.logs import logger
 from bridge.web.console import layout
@@ -27,6 +28,9 @@ TRIES = RateLimitItemPerMinute(8, 15)
 """Wrong passwords of an address, or of a browser in which an operator signed in before."""
 BROWSER = "bridge_browser"
 """The cookie by which such a browser is known, so that strangers behind the same address do not lock it out."""
+_CHECKING = {known: threading.Lock() for known in (False, True)}
+"""A password takes much of a processor to check: one at a time, and one of a browser in which an operator signed in."""
+CHECK_WAITS_S = 1.0
 
 signin = Blueprint("signin", __name__)
 
@@ -52,7 +56,14 @@ def enter() -> ResponseReturnValue:
         mend = "set BRIDGE_TRUSTED_PROXIES: all people share the address of the proxy" if is_proxy else None
         log.warning("console.sign_in_limited", mend=mend)
         raise TooManySignIns
-    role = access().role_of(request.form.get("password", ""))
+    one_at_a_time = _CHECKING[bool(known)]
+    if not one_at_a_time.acquire(timeout=CHECK_WAITS_S):
+        tries.hit(TRIES, who, cost=-1)
+        raise ConsoleBusy
+    try:
+        role = access().role_of(request.form.get("password", ""))
+    finally:
+        one_at_a_time.release()
     name = " ".join(request.form.get("name", "").split())[:NAME_LENGTH]
     if role is None:
         log.warning("console.sign_in_refused")

@@ -10,7 +10,7 @@ from bridge.journal.notices import KeptNotice, Mended
 from bridge.model import NoticeLevel
 from tests.factories import NOW_MS
 
-FINE = Look(NOW_MS, {}, [Destination("default")], None, {"default": None})
+FINE = Look(NOW_MS, {}, [Destination("default")], None, {"default": None}, {})
 
 
 def said(look: Look) -> list[tuple[str, str, str]]:
