@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from bridge.asaas.client import AsaasClient, base_url
-from bridge.asaas.limiter import Governor
+from bridge.asaas.limiter import AccountLimiter
 from bridge.errors import JournalError
 from bridge.http import HttpClient
 from bridge.journal import Journal
@@ -156,15 +156,15 @@ class _Keyed(Mapping[str, T]):
         raise NotImplementedError
 
 
-class Governors(_Keyed[Governor]):
+class Governors(_Keyed[AccountLimiter]):
     """The limits of each account; a new key of an account leaves its limits as they are."""
 
-    def __init__(self, accounts: Mapping[str, Account], make: Callable[[str], Governor]) -> None:
+    def __init__(self, accounts: Mapping[str, Account], make: Callable[[str], AccountLimiter]) -> None:
         super().__init__(accounts)
         self._make = make
-        self._made: dict[str, Governor] = {}
+        self._made: dict[str, AccountLimiter] = {}
 
-    def _of(self, account: Account) -> Governor:
+    def _of(self, account: Account) -> AccountLimiter:
         if account.name not in self._made:
             self._made[account.name] = self._make(account.name)
         return self._made[account.name]
@@ -174,7 +174,7 @@ class Clients(_Keyed[AsaasClient]):
     """The client of each account; `api_url` overrides the address that its key chooses."""
 
     def __init__(
-        self, accounts: Mapping[str, Account], governors: Mapping[str, Governor], api_url: str, http: HttpClient
+        self, accounts: Mapping[str, Account], governors: Mapping[str, AccountLimiter], api_url: str, http: HttpClient
     ) -> None:
         super().__init__(accounts)
         self._governors = governors

@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bridge.errors import SealBroken
+from bridge.errors import DecryptionFailed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -55,14 +55,14 @@ class Keyring:
         return self._prefix + base64.b64encode(nonce + sealed).decode()
 
     def open(self, kept: str, place: str) -> str:
-        """Return the text; raise SealBroken where no key of ours opens it."""
+        """Return the text; raise DecryptionFailed where no key of ours opens it."""
         if not kept.startswith(_SEALED):
             return kept.removeprefix(_AS_IT_STANDS)
         key_id = kept[len(_SEALED) : len(_SEALED) + _ID_LENGTH]
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             lacks = "is another one" if self else "is unset"
-            raise SealBroken(
+            raise DecryptionFailed(
                 f"the journal is encrypted with key {key_id}, and BRIDGE_ENCRYPTION_KEY {lacks}", mend=_MEND
             )
         from cryptography.exceptions import InvalidTag
@@ -71,7 +71,7 @@ class Keyring:
             sealed = base64.b64decode(kept[len(_SEALED) + _ID_LENGTH + 1 :])
             text = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.encode())
         except (InvalidTag, ValueError):
-            raise SealBroken(
+            raise DecryptionFailed(
                 f"an encrypted text of {place} was changed or cut", mend="restore the journal from a backup"
             ) from None
         return text.decode(errors="surrogatepass")

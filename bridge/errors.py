@@ -217,7 +217,7 @@ class IllegalTransition(BridgeError):
     http_status = 409
 
 
-class Emptied(IllegalTransition):
+class BodyEmptied(IllegalTransition):
     """retention has emptied the event: its body, the payloads and the answers are gone"""
 
     code = "journal.emptied"
@@ -292,7 +292,7 @@ class NotFound(BridgeError):
     http_status = 404
 
 
-class SealBroken(JournalError):
+class DecryptionFailed(JournalError):
     """a text of the journal can't be opened with the keys of BRIDGE_ENCRYPTION_KEY"""
 
     code = "journal.sealed"
@@ -304,7 +304,7 @@ class KeyNeeded(UsageError):
     code = "encryption.key_needed"
 
 
-class StillOwed(BridgeError):
+class DeliveriesOpen(BridgeError):
     """something is still owed for this person, so nothing was erased"""
 
     code = "person.still_owed"

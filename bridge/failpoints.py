@@ -73,7 +73,7 @@ def arm(text: str) -> None:
     _armed = name or None
 
 
-def reached(name: str) -> None:
+def failpoint(name: str) -> None:
     """Die here, where this is the armed failpoint and its pass."""
     if name == _armed:
         _count(name)

@@ -216,7 +216,7 @@ class _Lines(structlog.WriteLogger):
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def log_batch() -> Iterator[None]:
     """Write the records of the block in one piece when it is left, for one who has a record for each of many events.
 
     A piece costs as much as a line, and as often gives another thread the chance to come in between.

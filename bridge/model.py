@@ -161,7 +161,7 @@ def traceparent(trace: str, delivery_id: int, number: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Processed:
+class EventProcessed:
     """One event that every mapping has had its say on."""
 
     event_id: int
@@ -175,7 +175,7 @@ class Processed:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempted:
+class AttemptFinished:
     """One try whose outcome is written down."""
 
     delivery_id: int

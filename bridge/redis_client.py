@@ -26,7 +26,7 @@ AWAY_S = 3.0
 """How long an absence is taken for granted before one caller looks again."""
 
 
-class RedisLink:
+class OptionalRedis:
     """The way to a Redis that need not be there."""
 
     def __init__(self, client: Redis | None, *, away_s: float = AWAY_S) -> None:
@@ -36,7 +36,7 @@ class RedisLink:
         self._lock = threading.Lock()
 
     @classmethod
-    def from_url(cls, url: str | None, *, timeout_s: float = TIMEOUT_S, away_s: float = AWAY_S) -> RedisLink:
+    def from_url(cls, url: str | None, *, timeout_s: float = TIMEOUT_S, away_s: float = AWAY_S) -> OptionalRedis:
         """Return a link to the Redis at the URL; without one, a link that is always away."""
         if not url:
             return cls(None)

@@ -18,7 +18,7 @@ from redis import Redis
 from bridge import logs
 from bridge.accounts import Clients, Governors, Tenants
 from bridge.asaas.client import AsaasClient, environment
-from bridge.asaas.limiter import Governor
+from bridge.asaas.limiter import AccountLimiter
 from bridge.clint.api import ClintApi
 from bridge.clint.webhook import ClintClient
 from bridge.crypto import Keyring
@@ -26,17 +26,17 @@ from bridge.errors import JournalError, JournalNotMigrated, SettingsError
 from bridge.http import HttpClient, check_url
 from bridge.journal import Database, Journal, destinations, encryption
 from bridge.journal.clock import DatabaseClock
-from bridge.journal.clock import own_clock_ms as clock_ms
+from bridge.journal.clock import system_clock_ms as clock_ms
 from bridge.journal.database import NO_PLACE
-from bridge.mapping import Known
+from bridge.mapping import Setup
 from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
-from bridge.pipeline.decide import Processor
-from bridge.pipeline.deliver import Outbox, Rules
+from bridge.pipeline.decide import Decider
+from bridge.pipeline.deliver import Deliverer, Rules
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
-from bridge.pipeline.intake import Ingress
-from bridge.redis_client import RedisLink
+from bridge.pipeline.intake import Intake
+from bridge.redis_client import OptionalRedis
 from bridge.settings import Account, Settings
-from bridge.telemetry import Observer, SharedCounts, spans_to
+from bridge.telemetry import SharedCounters, Telemetry, spans_to
 from bridge.wakeups import TIMEOUT_S, BackgroundWaker, Wakeups, connect
 
 
@@ -83,11 +83,11 @@ class Runtime:
         return Wakeups(self.redis)
 
     @cached_property
-    def ingress(self) -> Ingress:
+    def ingress(self) -> Intake:
         """The door's writer."""
         waker = BackgroundWaker(self.wakeups)
         self._opened.callback(waker.close)
-        return Ingress(self.journal, waker.wake)
+        return Intake(self.journal, waker.wake)
 
     @cached_property
     def tenants(self) -> Tenants:
@@ -105,10 +105,10 @@ class Runtime:
         return self.tenants.destinations
 
     @property
-    def known(self) -> Known:
+    def known(self) -> Setup:
         """What mappings may refer to at the moment."""
         directory, token = self.settings.bridge_mappings_dir, self.settings.clint_api_token
-        return Known(frozenset(self.accounts), frozenset(self.destinations), directory, bool(token))
+        return Setup(frozenset(self.accounts), frozenset(self.destinations), directory, bool(token))
 
     @cached_property
     def mappings(self) -> ActiveMappings:
@@ -116,28 +116,28 @@ class Runtime:
         return ActiveMappings(self.journal, self.clock_ms)
 
     @cached_property
-    def _redis_link(self) -> RedisLink:
-        return RedisLink.from_url(self.settings.redis_url or None)
+    def _redis_link(self) -> OptionalRedis:
+        return OptionalRedis.from_url(self.settings.redis_url or None)
 
     @cached_property
-    def shared_counts(self) -> SharedCounts:
+    def shared_counts(self) -> SharedCounters:
         """What this process counts for the metrics, and the way to the numbers of all."""
-        counts = SharedCounts(self._redis_link)
+        counts = SharedCounters(self._redis_link)
         self._opened.callback(counts.close)
         return counts
 
     @cached_property
-    def observer(self) -> Observer:
+    def observer(self) -> Telemetry:
         """What the stages tell what they did."""
-        observer = Observer(self.shared_counts, spans_to(self.settings.otel_exporter_otlp_endpoint))
+        observer = Telemetry(self.shared_counts, spans_to(self.settings.otel_exporter_otlp_endpoint))
         self._opened.callback(observer.close)
         logs.count_dropped(observer.log_dropped)
         return observer
 
     @cached_property
-    def governors(self) -> Mapping[str, Governor]:
+    def governors(self) -> Mapping[str, AccountLimiter]:
         """The limits of each account that has a key."""
-        return Governors(self.accounts, lambda name: Governor(name, self._redis_link))
+        return Governors(self.accounts, lambda name: AccountLimiter(name, self._redis_link))
 
     @cached_property
     def asaas(self) -> Mapping[str, AsaasClient]:
@@ -167,9 +167,9 @@ class Runtime:
         return environment(self.settings.asaas_api_url or (found.api_key if found else ""))
 
     @cached_property
-    def processor(self) -> Processor:
+    def processor(self) -> Decider:
         """The deciding half of a drain."""
-        return Processor(
+        return Decider(
             self.journal, self.mappings, self.enricher, self.environment, self.clock_ms, observer=self.observer
         )
 
@@ -190,7 +190,7 @@ class Runtime:
         return self._opened.enter_context(HttpClient(allow_private=self.settings.bridge_allow_private_destinations))
 
     @cached_property
-    def outbox(self) -> Outbox:
+    def outbox(self) -> Deliverer:
         """The sending half of a drain."""
         s = self.settings
         more: dict[str, Any] = {"observer": self.observer}
@@ -199,7 +199,7 @@ class Runtime:
 
             more["pace"] = Pace(s.paces, self._redis_link, of_all=s.bridge_rate_limit).wait_until_ms
         more["accounts"] = self.accounts
-        return Outbox(self.journal, self.clint, self.destinations, Rules.of(s), self.clock_ms, **more)
+        return Deliverer(self.journal, self.clint, self.destinations, Rules.of(s), self.clock_ms, **more)
 
     @cached_property
     def mapping_files(self) -> MappingFiles:
@@ -224,7 +224,7 @@ class Runtime:
         """Bring destinations and mapping files of this process's environment into the journal.
 
         Returns the paused destinations that a new URL resumed. Raises JournalNotMigrated on an older
-        schema, SealBroken without the journal's key.
+        schema, DecryptionFailed without the journal's key.
         """
         self.journal.check()
         with self.journal.database.write() as connection:

@@ -18,7 +18,7 @@ from redis import Redis
 
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.values import BRASILIA
-from bridge.model import Attempted, DeliveryState, IncomingEvent, Processed
+from bridge.model import AttemptFinished, DeliveryState, EventProcessed, IncomingEvent
 
 SEND_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Bounds for one try."""
@@ -104,11 +104,11 @@ class Spans(Protocol):
         """An event was kept: the root of its trace."""
         ...
 
-    def processed(self, done: Processed) -> None:
+    def processed(self, done: EventProcessed) -> None:
         """An event was processed."""
         ...
 
-    def attempted(self, done: Attempted) -> None:
+    def attempted(self, done: AttemptFinished) -> None:
         """A try was made."""
         ...
 
@@ -136,7 +136,7 @@ class _Nowhere:
         """Note one duration."""
 
 
-class Observer:
+class Telemetry:
     """Counts, and traces where it is given something that takes spans."""
 
     def __init__(self, counts: Counts | None = None, spans: Spans | None = None) -> None:
@@ -170,7 +170,7 @@ class Observer:
         """Lines of the log could not be written."""
         self._counts.add(LOG_DROPPED, by=count)
 
-    def processed(self, done: Processed) -> None:
+    def processed(self, done: EventProcessed) -> None:
         """Every mapping has had its say on an event."""
         name = done.name if done.name in EVENTS else OTHER
         self._counts.add(PROCESSED, done.account, name)
@@ -184,7 +184,7 @@ class Observer:
         """A delivery ended without a try: it is stale, or its tries are spent."""
         self._counts.add(DELIVERIES, destination, state)
 
-    def attempted(self, done: Attempted) -> None:
+    def attempted(self, done: AttemptFinished) -> None:
         """A try's outcome is written down."""
         self._counts.add(ATTEMPTS, done.destination, done.outcome)
         self._counts.add(DELIVERIES, done.destination, done.state)
@@ -194,7 +194,7 @@ class Observer:
         if self._spans is not None:
             self._spans.attempted(done)
 
-    def _delivered(self, done: Attempted) -> None:
+    def _delivered(self, done: AttemptFinished) -> None:
         after_ms = max(0, done.ended_ms - done.received_ms)
         self._counts.observe(FROM_RECEIPT_S, after_ms / 1000, done.destination)
         created_ms = created_at_ms(done.created)
@@ -203,7 +203,7 @@ class Observer:
             self._counts.observe(FROM_CREATED_S, after_ms / 1000, done.destination)
 
 
-UNSEEN = Observer()
+NO_TELEMETRY = Telemetry()
 """Counts nothing and traces nothing."""
 
 
@@ -241,7 +241,7 @@ class Link(Protocol):
         ...
 
 
-class SharedCounts:
+class SharedCounters:
     """The counters and histograms of one process, on their way into those of all."""
 
     def __init__(self, link: Link, flush_s: float = FLUSH_S) -> None:

@@ -27,7 +27,7 @@ from opentelemetry.trace import (
 )
 
 from bridge import __version__
-from bridge.model import Attempted, IncomingEvent, Outcome, Processed, attempt_span, trace_id
+from bridge.model import AttemptFinished, EventProcessed, IncomingEvent, Outcome, attempt_span, trace_id
 
 Attributes = Mapping[str, str | int]
 
@@ -75,7 +75,7 @@ class OtelSpans:
         )
         span.end(_ns(ended_ms))
 
-    def processed(self, done: Processed) -> None:
+    def processed(self, done: EventProcessed) -> None:
         """An event was processed."""
         verdicts = {f"bridge.verdict.{mapping}": verdict for mapping, verdict in done.verdicts.items()}
         about: Attributes = {
@@ -90,7 +90,7 @@ class OtelSpans:
         )
         span.end(_ns(done.ended_ms))
 
-    def attempted(self, done: Attempted) -> None:
+    def attempted(self, done: AttemptFinished) -> None:
         """A try was made."""
         about: dict[str, str | int] = {
             "bridge.event_id": done.event_id,

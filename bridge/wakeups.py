@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq import Queue, Worker
 
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.logs import logger
 
 log = logger(__name__)
@@ -119,7 +119,7 @@ class Wakeups:
         fresh = [asked[place - 1] for place in cast("list[int]", self._mark(keys, [COALESCE_S]))] if asked else []
         if not fresh:
             return False
-        reached("wake.before_queue")
+        failpoint("wake.before_queue")
         room = LONGEST_QUEUE - self._queue.count
         for lane in fresh[: max(0, room)]:
             self._queue.enqueue_call(
@@ -132,7 +132,7 @@ class Wakeups:
                 failure_ttl=0,
                 description=f"drain lane {lane}",
             )
-        reached("wake.after_queue")
+        failpoint("wake.after_queue")
         return True
 
     def keep(self, lanes: Collection[int]) -> int:

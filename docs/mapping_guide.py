@@ -18,9 +18,9 @@ from bridge.mapping.expressions import compile_expression, evaluate
 from bridge.mapping.findings import Findings
 from bridge.mapping.functions import FUNCTIONS
 from bridge.mapping.lint import known_fields
-from bridge.mapping.model import Known
+from bridge.mapping.model import Setup
 from bridge.mapping.operators import OPERATORS
-from bridge.mapping.parser import read_directory, read_mapping
+from bridge.mapping.parser import parse_mapping, read_directory
 from bridge.mapping.spec import CONDITION_KINDS, TABLES
 
 RECIPES: tuple[tuple[str, str], ...] = (
@@ -170,7 +170,7 @@ def mistakes() -> str:
     """Return common mistakes with what lint says of each, as a Markdown table."""
     rows = []
     for sound, wrong, what in MISTAKES:
-        found = read_mapping(f"{sound}{wrong}\n", "x.yaml", Known(None, None)).findings
+        found = parse_mapping(f"{sound}{wrong}\n", "x.yaml", Setup(None, None)).findings
         first = next(one for one in found if one.code != "tests.none" and one.line > sound.count("\n"))
         rows.append((_code(wrong.replace("\n", " ⏎ ").replace("\t", "⇥")), what, f"`{first.code}`"))
     return _table(("o que está escrito", "o que é", "código do lint"), rows)
@@ -193,7 +193,7 @@ def starters(directory: Path) -> str:
             ", ".join(sorted(one.mapping.destinations)),
             "ligado" if one.mapping.enabled else "desligado",
         )
-        for one in read_directory(directory, Known(None, None))
+        for one in read_directory(directory, Setup(None, None))
         if one.mapping
     ]
     return _table(("arquivo", "o que faz", "destinos", "vem"), rows)

@@ -12,7 +12,7 @@ from typing import Any
 
 from bridge.asaas.incoming import parse_event
 from bridge.journal import Journal, events
-from bridge.journal.clock import own_clock_ms
+from bridge.journal.clock import system_clock_ms
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.simulator.asaas import AsaasSimulator
@@ -65,10 +65,10 @@ class Place:
             for event in self.asaas.events
             if (not names or event.name in names) and about in {"", event.entity_id}
         ]
-        numbers = keep(journal, *(parse_event("default", event.body, own_clock_ms() - 1) for event in found))
+        numbers = keep(journal, *(parse_event("default", event.body, system_clock_ms() - 1) for event in found))
         if processed:
             with journal.database.write() as connection:
-                events.mark_processed(connection, numbers, own_clock_ms())
+                events.mark_processed(connection, numbers, system_clock_ms())
         return numbers
 
     def register(self, name: str = "paga", text: str = PAID) -> None:

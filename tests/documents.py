@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from bridge.mapping import Known, Severity, read_mapping
+from bridge.mapping import Setup, Severity, parse_mapping
 
 # What the examples of the documents may rely on; each of them works with CLINT_WEBHOOK_URL alone or names these.
-KNOWN = Known(frozenset({"default", "matriz"}), frozenset({"default", "vencidas", "pagas"}), None)
+KNOWN = Setup(frozenset({"default", "matriz"}), frozenset({"default", "vencidas", "pagas"}), None)
 
 # Programs of others that the documents tell people to run.
 FOREIGN = frozenset(
@@ -67,7 +67,7 @@ def mapping_faults(markdown: str, path: str) -> list[str]:
         if fence.language == "yaml" and re.search(r"^events:", fence.text, re.MULTILINE):
             # So that the linter counts the document's lines.
             text = "\n" * (fence.line - 1) + fence.text
-            found += [str(f) for f in read_mapping(text, path, KNOWN).findings if f.severity is Severity.ERROR]
+            found += [str(f) for f in parse_mapping(text, path, KNOWN).findings if f.severity is Severity.ERROR]
     return found
 
 

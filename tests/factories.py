@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from bridge.journal import Database, Journal, deliveries, destinations, revisions, upgrade
-from bridge.journal.deliveries import OF_EVENT, Ended, NewDelivery, Owed, Step
+from bridge.journal.deliveries import OF_EVENT, AttemptResult, DueDelivery, NewDelivery, StateChange
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table
@@ -182,9 +182,9 @@ def owe_all(journal: Journal, new: Sequence[NewDelivery], now_ms: int = NOW_MS) 
         return sorted(connection.scalars(ids))
 
 
-def owed(journal: Journal, delivery_id: int) -> Owed:
+def owed(journal: Journal, delivery_id: int) -> DueDelivery:
     """Return a delivery as the outbox gets it, whatever its state."""
-    columns = [(event_table if name in OF_EVENT else delivery_table).c[name] for name in Owed.__slots__]
+    columns = [(event_table if name in OF_EVENT else delivery_table).c[name] for name in DueDelivery.__slots__]
     query = (
         select(*columns)
         .join(event_table, event_table.c.id == delivery_table.c.event_id)
@@ -192,18 +192,20 @@ def owed(journal: Journal, delivery_id: int) -> Owed:
     )
     with journal.database.read() as connection:
         row = connection.execute(query).mappings().one()
-    return Owed(**{**row, "state": DeliveryState(row["state"])})
+    return DueDelivery(**{**row, "state": DeliveryState(row["state"])})
 
 
-def begin(connection: Connection, owed: Sequence[Owed], fence: int, now_ms: int) -> None:
+def begin(connection: Connection, owed: Sequence[DueDelivery], fence: int, now_ms: int) -> None:
     """Write down that these are about to be sent, as the outbox does, all under one fence."""
     deliveries.start(connection, owed, {delivery.lane: fence for delivery in owed}, now_ms)
 
 
-def record(connection: Connection, step: Step, number: int, outcome: Outcome = Outcome.DELIVERED, **more: Any) -> None:
+def record(
+    connection: Connection, step: StateChange, number: int, outcome: Outcome = Outcome.DELIVERED, **more: Any
+) -> None:
     """Write down what became of one attempt, as the outbox does."""
     told = {"status": None, "code": "", "detail": "", "excerpt": "", "duration_ms": 1, **more}
-    deliveries.record(connection, [Ended(step, number, outcome, **told)])
+    deliveries.record(connection, [AttemptResult(step, number, outcome, **told)])
 
 
 def put_in_state(journal: Journal, delivery_id: int, state: DeliveryState, **more: Any) -> None:

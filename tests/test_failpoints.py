@@ -22,12 +22,12 @@ PACKAGE = Path(__file__).parents[1] / "bridge"
 
 
 def _placed(text: str) -> list[str]:
-    """Return the names that are given to `reached` in this module."""
+    """Return the names that are given to `failpoint` in this module."""
     return [
         node.args[0].value
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Call)
-        and getattr(node.func, "id", getattr(node.func, "attr", "")) == "reached"
+        and getattr(node.func, "id", getattr(node.func, "attr", "")) == "failpoint"
         and isinstance(node.args[0], ast.Constant)
         and isinstance(node.args[0].value, str)
     ]
@@ -52,7 +52,7 @@ def test_a_process_dies_at_its_failpoint_and_at_no_other() -> None:
     code = (
         "from bridge import failpoints as f\n"
         "f.arm('wake.after_queue:3')\n"
-        "for n in range(5): print(n, flush=True); f.reached('wake.before_queue'); f.reached('wake.after_queue')\n"
+        "for n in range(5): print(n, flush=True); f.failpoint('wake.before_queue'); f.failpoint('wake.after_queue')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
@@ -65,7 +65,7 @@ def test_nothing_happens_where_none_is_armed() -> None:
     """Without the variable every place is passed."""
     failpoints.arm(Settings.from_env({}).bridge_failpoint)
     for name in FAILPOINTS:
-        failpoints.reached(name)
+        failpoints.failpoint(name)
 
 
 def test_passes_before_the_last_one_are_survived() -> None:
@@ -73,7 +73,7 @@ def test_passes_before_the_last_one_are_survived() -> None:
     failpoints.arm("wake.after_queue:3")
     try:
         for _ in range(2):
-            failpoints.reached("wake.after_queue")
+            failpoints.failpoint("wake.after_queue")
     finally:
         failpoints.arm("")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.mapping import Known, ReadMapping, Severity, evaluate, read_directory, read_mapping
+from bridge.mapping import ParseResult, Setup, Severity, evaluate, parse_mapping, read_directory
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import build_context
 from bridge.mapping.testing import CaseResult, parts_of, run
@@ -17,14 +17,14 @@ from tests.documents import Fence, fences
 
 ROOT = Path(__file__).parents[1] / "mappings"
 DATA = Path(__file__).parent / "data"
-READ = read_directory(ROOT, Known(frozenset({"default"}), frozenset({"default"}), ROOT))
+READ = read_directory(ROOT, Setup(frozenset({"default"}), frozenset({"default"}), ROOT))
 STARTERS = [one.mapping for one in READ if one.mapping and one.mapping.enabled]
 RESULTS = [result for one in READ if one.mapping for result in run(one.mapping, ROOT)]
 SAMPLES = sorted((ROOT / "samples").glob("*.json"))
 
 
 @pytest.mark.parametrize("read", READ, ids=lambda read: Path(read.path).name)
-def test_file_lints_clean_with_the_default_destination_alone(read: ReadMapping) -> None:
+def test_file_lints_clean_with_the_default_destination_alone(read: ParseResult) -> None:
     """No errors and no warnings; only what is switched off may name a destination that is not set up."""
     assert read.mapping is not None
     assert [finding for finding in read.findings if finding.severity is not Severity.NOTE] == []
@@ -41,7 +41,7 @@ def test_case_of_a_shipped_mapping_passes(result: CaseResult) -> None:
 @pytest.mark.parametrize("path", sorted((DATA / "cases").glob("*.yaml")), ids=lambda path: path.stem)
 def test_case_that_once_failed_passes(path: Path) -> None:
     """Each file lints without a finding, and each of its tests passes."""
-    read = read_mapping(path.read_text(encoding="utf-8"), path.name, Known(None, None, DATA))
+    read = parse_mapping(path.read_text(encoding="utf-8"), path.name, Setup(None, None, DATA))
 
     assert read.mapping is not None
     assert read.findings == ()
@@ -87,8 +87,8 @@ def test_sample_makes_a_flat_payload_or_is_filtered(sample: Path) -> None:
 
     assert hearing
     for mapping in hearing:
-        if evaluate.decide(mapping, context).passed:
-            payload = evaluate.build(mapping, context)
+        if evaluate.apply_filter(mapping, context).passed:
+            payload = evaluate.build_payload(mapping, context)
             assert payload["email"] == "financeiro@example.com"
             assert all(isinstance(value, str | int | float) for value in payload.values())
 
@@ -108,7 +108,7 @@ def test_sample_holds_nobodys_data(sample: Path) -> None:
 
 GUIDE = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = [fence for fence in fences(GUIDE) if fence.language == "yaml"]
-GUIDE_KNOWN = Known(frozenset({"default"}), frozenset({"default", "vencidas"}), ROOT)
+GUIDE_KNOWN = Setup(frozenset({"default"}), frozenset({"default", "vencidas"}), ROOT)
 AROUND = {
     "events": "events: [PAYMENT_RECEIVED]\n",
     "contact": "contact: {email: customer.email}\n",
@@ -126,7 +126,7 @@ def whole(text: str) -> str:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda fence: f"line {fence.line}")
 def test_example_of_the_guide_lints_clean_and_its_tests_pass(example: Fence) -> None:
     """What the guide shows works when it is copied, and gives what its comments say."""
-    read = read_mapping(whole(example.text), str(ROOT / "exemplo.yaml"), GUIDE_KNOWN)
+    read = parse_mapping(whole(example.text), str(ROOT / "exemplo.yaml"), GUIDE_KNOWN)
     assert read.findings == ()
     assert read.mapping is not None
     results = run(read.mapping, ROOT)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from bridge.mapping import Known, Mapping, evaluate, read_directory
+from bridge.mapping import Mapping, Setup, evaluate, read_directory
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.context import build_context
 from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
 
 ROOT = Path(__file__).parents[1] / "mappings"
-SHIPPED = [one.mapping for one in read_directory(ROOT, Known(None, None, ROOT)) if one.mapping]
+SHIPPED = [one.mapping for one in read_directory(ROOT, Setup(None, None, ROOT)) if one.mapping]
 SINGLE = [one for one in SHIPPED if one.enabled]
 STAGED = [one for one in SHIPPED if one.name.startswith("exemplo_etapas_")]
 NEW, OVERDUE, PAID, REFUNDED = ("Nova cobrança", "OPEN"), ("Vencida", "OPEN"), ("Paga", "WON"), ("Estornada", "LOST")
@@ -112,11 +112,11 @@ def play(steps: list[Step], mappings: list[Mapping], **fetched: Any) -> tuple[Cl
     for event, status, changes in steps:
         payment |= {"status": status, **changes}
         context = build_context(event, "payment", {"payment": payment}, "default", "sandbox", fetched)
-        heard = [one for one in mappings if one.listens_to(event) and evaluate.decide(one, context).passed]
+        heard = [one for one in mappings if one.listens_to(event) and evaluate.apply_filter(one, context).passed]
         assert len(heard) <= 1
         for mapping in heard:
             path = clint.receiver.integrations[INTEGRATIONS[mapping.destination(event)]].path
-            assert crm.post(path, json=evaluate.build(mapping, context)).status_code == 200
+            assert crm.post(path, json=evaluate.build_payload(mapping, context)).status_code == 200
     return clint, payment
 
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from bridge.journal import queries
 from bridge.journal.destinations import NOTICES, Destination
-from bridge.journal.notices import Alert, KeptNotice, Mended, Notice
+from bridge.journal.notices import Alert, Notice, Resolved, StoredNotice
 from bridge.model import NoticeLevel
 from bridge.reasons import explain
 
@@ -57,7 +57,7 @@ class Plan:
     drop: tuple[Alert, ...]
 
 
-def plan(open_notices: Iterable[KeptNotice], known: Mapping[tuple[str, str], Alert], now_ms: int) -> Plan:
+def plan(open_notices: Iterable[StoredNotice], known: Mapping[tuple[str, str], Alert], now_ms: int) -> Plan:
     """Return what to tell, given the open notices and what is known of what was told."""
     problems = {(notice.code, notice.about): notice for notice in open_notices}
     items: list[Item] = []
@@ -86,7 +86,7 @@ def plan(open_notices: Iterable[KeptNotice], known: Mapping[tuple[str, str], Ale
     return Plan(tuple(items), tuple(keep), tuple(drop))
 
 
-def _of(notice: KeptNotice, before: Alert | None, now_ms: int) -> Alert:
+def _of(notice: StoredNotice, before: Alert | None, now_ms: int) -> Alert:
     if before is None:
         return Alert(
             notice.code, notice.about, notice.level, notice.detail, notice.mend, notice.raised_ms, due_ms=now_ms
@@ -207,7 +207,7 @@ MOST_REASONS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Snapshot:
     """What the journal shows at one moment."""
 
     now_ms: int
@@ -221,7 +221,7 @@ class Look:
     """By account the code for which most events have waited for Asaas for HELD_MS."""
 
 
-def wrong(look: Look) -> Iterator[Notice]:
+def find_problems(look: Snapshot) -> Iterator[Notice]:
     """Give a notice for each thing that is wrong now."""
     for name, reasons in look.dead.items():
         said = ", ".join(f"{code} ×{number}" for code, number in list(reasons.items())[:MOST_REASONS])
@@ -250,11 +250,11 @@ def wrong(look: Look) -> Iterator[Notice]:
             yield Notice(SILENT, account, NoticeLevel.WARNING, silence.words(), "see: bridge doctor")
 
 
-def changes(wrong_now: Iterable[Notice], open_notices: Iterable[KeptNotice]) -> list[Notice | Mended]:
+def notice_changes(wrong_now: Iterable[Notice], open_notices: Iterable[StoredNotice]) -> list[Notice | Resolved]:
     """Return what must be written so that the open notices say what is wrong now."""
     said = {(notice.code, notice.about): notice for notice in wrong_now}
     there = {(notice.code, notice.about): notice for notice in open_notices if notice.code in CODES}
-    news: list[Notice | Mended] = [
+    news: list[Notice | Resolved] = [
         notice for key, notice in said.items() if key not in there or there[key].detail != notice.detail
     ]
-    return [*news, *(Mended(*key) for key in there.keys() - said.keys())]
+    return [*news, *(Resolved(*key) for key in there.keys() - said.keys())]

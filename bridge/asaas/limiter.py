@@ -20,10 +20,10 @@ from redis import Redis
 
 from bridge.errors import AsaasQuotaSpent, AsaasRateLimited, EnrichmentWaits
 from bridge.logs import logger
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 
 
-class LocalPlaces:
+class LocalLimiter:
     """The places, the quota and the pause of one account as this process sees them."""
 
     def __init__(self, at_once: int, quota: int, window_s: float) -> None:
@@ -120,14 +120,14 @@ return 1
 """
 
 
-class Governor:
+class AccountLimiter:
     """The limits of one account, shared by all workers through Redis."""
 
-    def __init__(self, account: str, redis: RedisLink, limits: Limits | None = None) -> None:
+    def __init__(self, account: str, redis: OptionalRedis, limits: Limits | None = None) -> None:
         self.account = account
         self.limits = limits or Limits()
         self._redis = redis
-        self._local = LocalPlaces(self.limits.at_once_alone, self.limits.quota_usable, self.limits.window_s)
+        self._local = LocalLimiter(self.limits.at_once_alone, self.limits.quota_usable, self.limits.window_s)
         prefix = f"bridge:asaas:{account}"
         self._places, self._quota, self._pause = f"{prefix}:places", f"{prefix}:quota", f"{prefix}:pause"
 

@@ -198,7 +198,7 @@ def _paths(account: str) -> tuple[str, ...]:
     return (PATH, own) if account == DEFAULT else (own,)
 
 
-def ours(webhooks: Iterable[Webhook], account: str, url: str | None = None) -> list[Webhook]:
+def find_ours(webhooks: Iterable[Webhook], account: str, url: str | None = None) -> list[Webhook]:
     """Return the webhooks that lead to this URL; without one, those whose path is the bridge's for this account."""
     if url is not None:
         return [webhook for webhook in webhooks if _same(webhook.url, url)]
@@ -220,7 +220,7 @@ def _split(url: str) -> SplitResult:
         return urlsplit("")
 
 
-def needed(mappings: Iterable[Mapping], account: str) -> frozenset[str]:
+def needed_events(mappings: Iterable[Mapping], account: str) -> frozenset[str]:
     """Return the events that the account's enabled mappings listen to."""
     listening = [mapping for mapping in mappings if mapping.enabled and mapping.account == account]
     return frozenset(name for mapping in listening for name in mapping.event_names)

@@ -68,13 +68,13 @@ def add_account(invocation: Invocation, name: str, no_key: bool, as_json: bool) 
     Asks for the API key and the webhook token without showing them; where there is no terminal, the first line of
     standard input is the key and the second the token. Without a token one is made and shown once.
     """
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
     from bridge.operations.accounts import add_account
 
     api_key = "" if no_key else read_secret("API key (Asaas: Integrações, Chaves de API)")
     token = read_secret("webhook token (empty: keep the one that is there, or make one)")
     made = add_account(
-        invocation.journal, invocation.settings, invocation.actor, own_clock_ms(), name, api_key=api_key, token=token
+        invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, api_key=api_key, token=token
     )
     if as_json:
         show_json({"name": name, "path": made.path, "fresh": made.fresh, "token": made.token})
@@ -91,7 +91,7 @@ def add_account(invocation: Invocation, name: str, no_key: bool, as_json: bool) 
 @click.pass_context
 def remove_account(context: click.Context, name: str, yes: bool) -> None:
     """Remove an account from the journal; its events and deliveries stay."""
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
     from bridge.operations.accounts import remove_account, waiting_events
 
     invocation: Invocation = context.obj
@@ -105,7 +105,7 @@ def remove_account(context: click.Context, name: str, yes: bool) -> None:
     if not agreed(question, yes=yes):
         click.echo("nothing was removed", err=True)
         context.exit(NO)
-    remove_account(invocation.journal, invocation.actor, own_clock_ms(), name)
+    remove_account(invocation.journal, invocation.actor, system_clock_ms(), name)
     click.echo(f"account {name} is removed")
 
 
@@ -166,11 +166,13 @@ def add_destination(invocation: Invocation, name: str) -> None:
     Asks for the URL of the Clint integration without showing it; where there is no terminal, the first line of standard
     input is the URL. It is encrypted with BRIDGE_ENCRYPTION_KEY, and taken up by the running processes within seconds.
     """
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
     from bridge.operations.accounts import add_destination
 
     url = read_secret("URL (Clint: the origin's integrations, Receber Webhook)")
-    fresh, freed = add_destination(invocation.journal, invocation.settings, invocation.actor, own_clock_ms(), name, url)
+    fresh, freed = add_destination(
+        invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, url
+    )
     waited = f"; {count(freed, 'line')} waited for it" if freed else ""
     click.echo(f"destination {name} is {'added' if fresh else 'changed'}{waited}")
 
@@ -181,7 +183,7 @@ def add_destination(invocation: Invocation, name: str) -> None:
 @click.pass_context
 def remove_destination(context: click.Context, name: str, yes: bool) -> None:
     """Remove a destination's URL from the journal; what is owed to it waits until there is one again."""
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
     from bridge.operations.accounts import open_deliveries, remove_destination
 
     invocation: Invocation = context.obj
@@ -192,7 +194,7 @@ def remove_destination(context: click.Context, name: str, yes: bool) -> None:
     if not agreed(question, yes=yes):
         click.echo("nothing was removed", err=True)
         context.exit(NO)
-    remove_destination(invocation.journal, invocation.actor, own_clock_ms(), name)
+    remove_destination(invocation.journal, invocation.actor, system_clock_ms(), name)
     click.echo(f"destination {name} is removed")
 
 
@@ -202,10 +204,10 @@ def remove_destination(context: click.Context, name: str, yes: bool) -> None:
 @click.pass_obj
 def pause(invocation: Invocation, name: str, reason: str) -> None:
     """Stop sending to a destination; its work waits, nothing is lost."""
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
     from bridge.operations import actions
 
-    actions.pause(invocation.journal, name, reason, own_clock_ms(), by=invocation.actor)
+    actions.pause(invocation.journal, name, reason, system_clock_ms(), by=invocation.actor)
     click.echo(f"{name} is paused; its work waits until: bridge destinations resume {name}")
 
 
@@ -214,10 +216,10 @@ def pause(invocation: Invocation, name: str, reason: str) -> None:
 @click.pass_obj
 def resume(invocation: Invocation, name: str) -> None:
     """Send to a destination again, and forget its failures."""
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
     from bridge.operations import actions
 
-    freed = actions.resume(invocation.journal, name, own_clock_ms(), by=invocation.actor)
+    freed = actions.resume(invocation.journal, name, system_clock_ms(), by=invocation.actor)
     click.echo(f"{name} takes deliveries again; {count(freed, 'line')} waited for it")
 
 
@@ -233,13 +235,15 @@ def origin(context: click.Context, name: str, origin_id: str | None) -> None:
     """
     from bridge.journal import audit
     from bridge.journal import destinations as journal
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
 
     invocation: Invocation = context.obj
     with invocation.journal.database.write() as connection:
         found = journal.set_place(connection, name, origin_id)
         if found:
-            audit.note(connection, invocation.actor, "destination.origin", name, own_clock_ms(), {"origin": origin_id})
+            audit.note(
+                connection, invocation.actor, "destination.origin", name, system_clock_ms(), {"origin": origin_id}
+            )
     if not found:
         raise NotFound(f"no destination is named {name!r}", mend="see: bridge destinations list")
     click.echo(f"the deals of {name} stand in origin {origin_id}" if origin_id else f"the origin of {name} is learned")

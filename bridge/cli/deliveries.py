@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 from bridge.cli.main import NO, Invocation
-from bridge.cli.options import agreed, change_each, refusals
+from bridge.cli.options import agreed, apply_each, refusals
 from bridge.cli.output import count, json_option, moment, show_json, show_table
 from bridge.errors import UsageError
 from bridge.model import DeliveryState
@@ -74,14 +74,14 @@ def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **want
     from bridge.cli.output import with_times
     from bridge.cli.wording import delivery_brief
     from bridge.journal import queries
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
 
     with invocation.journal.database.read() as connection:
         rows = queries.list_deliveries(connection, limit=limit, **wanted)
     if as_json:
         show_json([with_times(row) for row in rows])
         return
-    now_ms = own_clock_ms()
+    now_ms = system_clock_ms()
     show_table(
         ("number", "event", "name", "mapping", "to", "state", "since", "why"),
         [
@@ -141,7 +141,7 @@ def _change(
     as_json: bool,
     **only: str | None,
 ) -> None:
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
 
     invocation: Invocation = context.obj
     if bool(numbers) == all_dead or (numbers and any(only.values())):
@@ -163,9 +163,9 @@ def _change(
         context.exit(NO)
 
     def one(delivery_id: int) -> str:
-        return f"was {change(journal, delivery_id, own_clock_ms(), by=invocation.actor)}"
+        return f"was {change(journal, delivery_id, system_clock_ms(), by=invocation.actor)}"
 
-    results = change_each(ids, verb, one)
+    results = apply_each(ids, verb, one)
     refused = refusals(results)
     if as_json:
         show_json(results)

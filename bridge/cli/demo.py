@@ -37,9 +37,9 @@ from bridge.cli.wording import STYLES, delivery_said
 from bridge.errors import DemoRefused, JournalError
 from bridge.http import nobody
 from bridge.journal import Journal, queries
-from bridge.journal.clock import own_clock_ms
+from bridge.journal.clock import system_clock_ms
 from bridge.journal.queries import Row
-from bridge.mapping import Known, read_directory
+from bridge.mapping import Setup, read_directory
 from bridge.mapping.values import BRASILIA
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.mappings import switched
@@ -90,7 +90,7 @@ def demo(context: click.Context, once: bool, port: int | None) -> None:
             context.exit(NO)
 
 
-def _play(stage: Stage, *, once: bool) -> bool:
+def _play(stage: DemoSetup, *, once: bool) -> bool:
     """Run one demo; return whether every expected deal came to stand."""
     from bridge.cli.output import console
     from bridge.cli.stack import LocalBridge, Stopping, Supervisor, wait_for
@@ -150,7 +150,7 @@ class _Notices:
 class _Show:
     """The charges, and waiting for what must come of them."""
 
-    stage: Stage
+    stage: DemoSetup
     bridge: LocalBridge
     simulators: Supervisor
     watch: Watch
@@ -208,7 +208,7 @@ class _Show:
         return lines if lines or self.watch.is_idle() else ["not everything was delivered in time"]
 
 
-def _addresses(stage: Stage, bridge: LocalBridge, out: Console) -> None:
+def _addresses(stage: DemoSetup, bridge: LocalBridge, out: Console) -> None:
     from bridge.cli.stack import bridge_command
 
     on = f", with {FUNNEL} on" if (stage.mappings / FUNNEL).exists() else ""
@@ -234,7 +234,7 @@ _TIME_SCALE = "0.02"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class DemoSetup:
     """Where everything of one demo is."""
 
     directory: Path
@@ -299,7 +299,7 @@ class Stage:
             http.post(f"{self.asaas_url}/v3/webhooks", json=webhook, headers=headers).raise_for_status()
 
 
-def set_stage(directory: Path, ports: tuple[int, int, int]) -> Stage:
+def set_stage(directory: Path, ports: tuple[int, int, int]) -> DemoSetup:
     """Return the stage of a new demo in an empty directory; the ports are the bridge's, Asaas's and Clint's."""
     source, mappings = find_mappings(), directory / "mappings"
     copy_mappings(source, mappings)
@@ -309,7 +309,7 @@ def set_stage(directory: Path, ports: tuple[int, int, int]) -> Stage:
             f"; {FUNNEL} is not there, so deals do not stand where the demo expects them (unset BRIDGE_MAPPINGS_DIR)"
         )
     bridge, asaas, clint = ports
-    return Stage(
+    return DemoSetup(
         directory,
         mappings,
         f"http://{LOOPBACK}:{asaas}",
@@ -377,7 +377,7 @@ def copy_mappings(source: Path, target: Path) -> None:
 
 def _destinations(mappings: Path) -> dict[str, str]:
     """Return an integration for every destination that a mapping may send to."""
-    read = [item.mapping for item in read_directory(mappings, Known(None, None, mappings)) if item.mapping]
+    read = [item.mapping for item in read_directory(mappings, Setup(None, None, mappings)) if item.mapping]
     named = {name for mapping in read for name in mapping.destinations if re.fullmatch(r"[a-z0-9][a-z0-9_]*", name)}
     return {name: str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in sorted(named)} | INTEGRATIONS
 
@@ -436,7 +436,7 @@ class Watch:
         if self._get(f"{self._asaas_url}/_sim/state")["waiting"]:
             return False
         with self._journal.database.read() as connection:
-            work = queries.work(connection, own_clock_ms())
+            work = queries.work(connection, system_clock_ms())
         return not work.events_waiting and not any(n for state, n in work.deliveries.items() if state != "dead")
 
     def _get(self, url: str, **query: int) -> dict[str, Any]:
@@ -444,7 +444,7 @@ class Watch:
         return answer
 
     def _look_at_journal(self) -> None:
-        now_ms = own_clock_ms()
+        now_ms = system_clock_ms()
         with self._journal.database.read() as connection:
             fresh = [row for row in queries.list_events(connection, limit=_PAGE) if row["id"] > self._newest]
             for event in reversed(fresh):

@@ -29,7 +29,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
     Ends with 1 where something is wrong; a warning alone is 0. Shows no secret.
     """
-    from bridge.operations.doctor import Check, State, examine
+    from bridge.operations.doctor import Check, State, run_checks
     from bridge.runtime import Runtime
 
     invocation: Invocation = context.obj
@@ -49,7 +49,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
                 for name in settings.without_effect
             ]
             runtime = opened.enter_context(closing(Runtime(settings)))
-            found = examine(runtime, lambda: invocation.journal)
+            found = run_checks(runtime, lambda: invocation.journal)
         for check in [] if as_json else made:
             _show(check)
         for check in found:

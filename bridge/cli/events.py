@@ -13,7 +13,7 @@ import click
 from bridge import reasons
 from bridge.cli.main import NO, Invocation
 from bridge.cli.notices import hint
-from bridge.cli.options import agreed, change_each, check_can_ask, find_event, moment_of, refusals
+from bridge.cli.options import agreed, apply_each, check_can_ask, find_event, moment_of, refusals
 from bridge.cli.output import ago, count, json_option, moment, plain, show_json, show_table, with_times
 from bridge.cli.wording import delivery_said
 from bridge.errors import UsageError
@@ -62,7 +62,7 @@ def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as
     """List events, newest first, with what became of them."""
     from bridge.cli.output import with_times
     from bridge.journal import queries
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
 
     with invocation.journal.database.read() as connection:
         rows = queries.list_events(connection, limit=limit, before_id=before_id, **wanted)
@@ -71,7 +71,7 @@ def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as
     if as_json:
         show_json([{**with_times(row), "deliveries": states[row["id"]]} for row in rows])
         return
-    now_ms = own_clock_ms()
+    now_ms = system_clock_ms()
     show_table(
         ("number", "received", "age", "event", "about", "what became of it"),
         [
@@ -102,7 +102,7 @@ def show(invocation: Invocation, event: str, as_json: bool) -> None:
     EVENT is the number from the list, or the whole id that Asaas gave it. Put that in quotes, for it contains &.
     """
     from bridge.journal import queries
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
 
     with invocation.journal.database.read() as connection:
         row = find_event(connection, event)
@@ -112,9 +112,9 @@ def show(invocation: Invocation, event: str, as_json: bool) -> None:
         ]
     why = unheard(row["name"], row["account"], row["replay_mapping"], _active(invocation.journal, None))
     if as_json:
-        show_json(event_data(row, found, own_clock_ms(), why))
+        show_json(event_data(row, found, system_clock_ms(), why))
     else:
-        show_event(row, found, own_clock_ms(), why)
+        show_event(row, found, system_clock_ms(), why)
 
 
 @events.command()
@@ -175,10 +175,10 @@ def _chosen(journal: Journal, which: tuple[str, ...], **wanted: Any) -> list[int
 
 def _active(journal: Journal, mapping: str | None) -> Sequence[ActiveMapping]:
     """Return the active mappings; raise UsageError where the one that was named is not among them."""
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
     from bridge.pipeline.active_mappings import ActiveMappings
 
-    active = ActiveMappings(journal, own_clock_ms).current()
+    active = ActiveMappings(journal, system_clock_ms).current()
     if mapping is not None and mapping not in {item.mapping.name for item in active}:
         raise UsageError(f"no active mapping is named {mapping!r}", mend="see: bridge mappings show")
     return active
@@ -210,15 +210,15 @@ def _show_previews(
 
 
 def _replay(context: click.Context, journal: Journal, ids: list[int], mapping: str | None, *, as_json: bool) -> None:
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
     from bridge.operations import actions
 
     actor = context.obj.actor
 
     def change(event_id: int) -> str:
-        return f"replay {actions.replay(journal, event_id, mapping, own_clock_ms(), by=actor)}"
+        return f"replay {actions.replay(journal, event_id, mapping, system_clock_ms(), by=actor)}"
 
-    results = change_each(ids, "replaying", change)
+    results = apply_each(ids, "replaying", change)
     refused = refusals(results)
     if as_json:
         show_json(results)

@@ -18,7 +18,7 @@ from bridge.cli.main import NO, Invocation
 from bridge.cli.options import agreed, check_can_ask
 from bridge.cli.output import ago, is_terminal, json_option, moment, plain, show_json, show_table
 from bridge.errors import NotFound, UsageError
-from bridge.mapping import Known, Severity, read_mapping
+from bridge.mapping import Setup, Severity, parse_mapping
 from bridge.operations.mappings import changed, difference
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @click.pass_obj
 def history(invocation: Invocation, name: str, number: int | None, as_json: bool) -> None:
     """List the revisions of a mapping, newest first: when each was made, by whom and how. The first one is active."""
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
 
     found = _revisions(invocation, name)
     if number is not None:
@@ -45,7 +45,7 @@ def history(invocation: Invocation, name: str, number: int | None, as_json: bool
     if as_json:
         show_json([_as_data(one, active=one is found[0]) for one in found])
         return
-    now_ms = own_clock_ms()
+    now_ms = system_clock_ms()
     rows = [
         (
             one.id,
@@ -103,7 +103,7 @@ def restore(context: click.Context, name: str, rev: int, yes: bool) -> None:
     it. What went out since then is not taken back; see: bridge events replay.
     """
     from bridge.journal import revisions
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
 
     check_can_ask(yes=yes)
     invocation: Invocation = context.obj
@@ -118,7 +118,7 @@ def restore(context: click.Context, name: str, rev: int, yes: bool) -> None:
         click.echo("nothing was restored", err=True)
         context.exit(NO)
     with invocation.journal.database.write() as connection:
-        fresh = revisions.restore(connection, wanted, operator(), own_clock_ms())
+        fresh = revisions.restore(connection, wanted, operator(), system_clock_ms())
     if fresh is None:
         click.echo(f"{name} has the text of revision {rev} already; nothing was restored", err=True)
         context.exit(NO)
@@ -185,7 +185,7 @@ def _check_runs(invocation: Invocation, name: str, text: str) -> None:
     """Raise where the text can't run in this version of the bridge."""
     root = invocation.settings.bridge_mappings_dir
     # Whether its destinations are set up where the operator sits says nothing about where the workers run.
-    read = read_mapping(text, f"{name}.yaml", Known(None, None, root))
+    read = parse_mapping(text, f"{name}.yaml", Setup(None, None, root))
     if read.mapping is None:
         first = next(finding for finding in read.findings if finding.severity is Severity.ERROR)
         raise UsageError(

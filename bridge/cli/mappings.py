@@ -27,9 +27,9 @@ from bridge.cli.output import count, is_terminal, json_option, json_text, plain,
 from bridge.errors import BridgeError, NotFound, UsageError
 from bridge.mapping import (
     Finding,
-    Known,
     Mapping,
-    ReadMapping,
+    ParseResult,
+    Setup,
     Severity,
     read_directory,
     read_file,
@@ -41,7 +41,7 @@ from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import build_context, references
 from bridge.mapping.drafts import EXAMPLES
 from bridge.mapping.explain import explained
-from bridge.mapping.model import FETCHABLE, Compare, Condition, Group
+from bridge.mapping.model import FETCHABLE, Comparison, Condition, Group
 from bridge.mapping.schema import COMMENT, FILE_NAME, schema_text
 from bridge.mapping.scrub import Scrubber
 from bridge.mapping.testing import CaseResult, Part
@@ -72,7 +72,7 @@ def finding_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def show_findings(read: Iterable[ReadMapping]) -> None:
+def show_findings(read: Iterable[ParseResult]) -> None:
     """Print every finding and, below them, how many there are."""
     colours = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
     read = list(read)
@@ -83,7 +83,7 @@ def show_findings(read: Iterable[ReadMapping]) -> None:
     click.echo(f"{count(len(read), 'mapping')}: {', '.join(counts)}")
 
 
-def _count(read: Iterable[ReadMapping], severity: Severity) -> str:
+def _count(read: Iterable[ParseResult], severity: Severity) -> str:
     number = sum(finding.severity is severity for one in read for finding in one.findings)
     return count(number, severity.value)
 
@@ -161,7 +161,7 @@ def condition_lines(condition: Condition | None, depth: int = 0) -> list[tuple[i
     if isinstance(condition, Group):
         inner = [line for one in condition.conditions for line in condition_lines(one, depth + 1)]
         return [(depth, f"{condition.text}:"), *inner]
-    return [(depth, condition.text if isinstance(condition, Compare) else f"expression: {condition.text}")]
+    return [(depth, condition.text if isinstance(condition, Comparison) else f"expression: {condition.text}")]
 
 
 def show_explained(told: dict[str, Any]) -> None:
@@ -203,17 +203,17 @@ def starters() -> Path:
     return in_wheel if in_wheel.is_dir() else package.parent / "mappings"
 
 
-def read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment: bool) -> list[ReadMapping]:
+def read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment: bool) -> list[ParseResult]:
     """Return what became of the files and directories; without any, of the directory of BRIDGE_MAPPINGS_DIR."""
     settings = invocation.settings
     places = list(paths) or [settings.bridge_mappings_dir]
-    read: list[ReadMapping] = []
-    files: list[ReadMapping] = []
+    read: list[ParseResult] = []
+    files: list[ParseResult] = []
     for place in places:
         root = place if place.is_dir() else place.parent
-        known = Known(*_names(settings), root, bool(settings.clint_api_token))
+        known = Setup(*_names(settings), root, bool(settings.clint_api_token))
         if no_environment:
-            known = Known(None, None, root)
+            known = Setup(None, None, root)
         if place.is_file():
             files.append(read_file(place, known))
         else:
@@ -238,7 +238,7 @@ def find_mapping(invocation: Invocation, reference: str) -> Mapping:
     return named(read_paths(invocation, (), no_environment=True), reference)
 
 
-def named(read: Iterable[ReadMapping], name: str) -> Mapping:
+def named(read: Iterable[ParseResult], name: str) -> Mapping:
     """Return the mapping of that name; raise where there is none or it can't run."""
     for one in read:
         if Path(one.path).stem == name:
@@ -246,7 +246,7 @@ def named(read: Iterable[ReadMapping], name: str) -> Mapping:
     raise NotFound(f"no mapping is named {name!r}", mend="see `bridge mappings show`")
 
 
-def runnable(read: ReadMapping) -> Mapping:
+def runnable(read: ParseResult) -> Mapping:
     """Return the mapping; raise where the file has an error."""
     if read.mapping is None:
         raise UsageError(
@@ -355,7 +355,7 @@ def _run(invocation: Invocation, paths: Iterable[Path], *, as_json: bool, covera
     return enough and not broken and all(result.passed for result in results)
 
 
-def _show(results: Sequence[CaseResult], broken: Sequence[ReadMapping]) -> None:
+def _show(results: Sequence[CaseResult], broken: Sequence[ParseResult]) -> None:
     for one in broken:
         for finding in one.findings:
             click.echo("\n".join(finding_lines(finding)))
@@ -588,7 +588,7 @@ def sample(
     path = Path(output) if output else root / "samples" / f"{row['name'].lower()}.json"
     paths = {name: path.with_name(f"{path.stem}_{name}.json") if name else path for name in texts}
     _write(paths, texts, force=force)
-    heard = [one.mapping for one in read_directory(root, Known(None, None, root)) if one.mapping]
+    heard = [one.mapping for one in read_directory(root, Setup(None, None, root)) if one.mapping]
     needs = {name for one in heard if one.listens_to(row["name"]) for name in one.filter_needs | one.field_needs}
     needs &= references(_seen(context.obj, row, {})).keys()
     _say_how_to_use(paths, root, sorted(needs - texts.keys()))
@@ -723,7 +723,7 @@ def show(context: click.Context, name: str | None, as_json: bool) -> None:
     show_table(("name", "state", "events", "sends to", "description"), rows)
 
 
-def _row(read: ReadMapping) -> tuple[str, str, str, str, str]:
+def _row(read: ParseResult) -> tuple[str, str, str, str, str]:
     name, mapping = Path(read.path).stem, read.mapping
     if mapping is None:
         return name, "error", "", "", str(read.findings[0])
@@ -731,7 +731,7 @@ def _row(read: ReadMapping) -> tuple[str, str, str, str, str]:
     return name, state, ", ".join(mapping.events), ", ".join(sorted(mapping.destinations)), mapping.description
 
 
-def _broken_json(read: ReadMapping) -> dict[str, Any]:
+def _broken_json(read: ParseResult) -> dict[str, Any]:
     return {
         "name": Path(read.path).stem,
         "path": read.path,

@@ -10,7 +10,7 @@ import click
 
 from bridge.cli.main import NO, Invocation
 from bridge.cli.output import ago, count, json_option, moment, show_json, show_table
-from bridge.mapping import Known, ReadMapping, read_directory
+from bridge.mapping import ParseResult, Setup, read_directory
 from bridge.model import NoticeLevel
 
 SHOWN = 50
@@ -30,17 +30,17 @@ def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool)
     """List the open notices with what mends them, and the mapping files that can't run."""
     from bridge.cli.output import with_times
     from bridge.journal import notices as journal
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
 
     with invocation.journal.database.read() as connection:
-        found = journal.newest(connection, limit) if every else journal.unmended(connection)[:limit]
+        found = journal.newest(connection, limit) if every else journal.open_notices(connection)[:limit]
     directory = invocation.settings.bridge_mappings_dir
-    read = read_directory(directory, Known(None, None, directory))
+    read = read_directory(directory, Setup(None, None, directory))
     broken = [_of_file(one) for one in read if one.mapping is None and Path(one.path) != directory]
     if as_json:
         show_json([*broken, *(with_times(asdict(one)) for one in found)])
         return
-    now_ms = own_clock_ms()
+    now_ms = system_clock_ms()
     show_table(
         ("number", "level", "code", "about", "since", "last", "what", "what to do"),
         [
@@ -63,7 +63,7 @@ def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool)
     )
 
 
-def _of_file(read: ReadMapping) -> dict[str, Any]:
+def _of_file(read: ParseResult) -> dict[str, Any]:
     """Return that a mapping file can't run, in the form of a notice; it is none of the journal's, and has no number."""
     return {
         "id": None,
@@ -81,11 +81,11 @@ def _of_file(read: ReadMapping) -> dict[str, Any]:
 def close_notices(context: click.Context, numbers: tuple[int, ...]) -> None:
     """Close notices that are mended or of no interest; what is not mended is raised again when it is seen again."""
     from bridge.journal import notices as journal
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
 
     invocation: Invocation = context.obj
     with invocation.journal.database.write() as connection:
-        closed = {number: journal.close(connection, number, own_clock_ms()) for number in numbers}
+        closed = {number: journal.close(connection, number, system_clock_ms()) for number in numbers}
     for number, done in closed.items():
         click.echo(
             f"notice {number} " + ("is closed" if done else "is not open; see: bridge notices list"), err=not done

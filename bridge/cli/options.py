@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, t
 
 from bridge.cli.main import Invocation
 from bridge.errors import IllegalTransition, NotFound, UsageError
-from bridge.mapping.values import BRASILIA, Unreadable, as_moment
+from bridge.mapping.values import BRASILIA, BadValue, as_moment
 from bridge.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def moment_of(_context: click.Context, parameter: click.Parameter, value: str | 
     else:
         try:
             moment = as_moment(text)
-        except Unreadable:
+        except BadValue:
             raise click.BadParameter(
                 f"must be like 2h, 3d, 2026-11-22 or '2026-11-22 10:30' (Brasília), got {text!r}", param=parameter
             ) from None
@@ -83,7 +83,7 @@ def each(items: Sequence[T], what: str) -> Iterable[T]:
     return track(items, what, console=Console(file=sys.stderr), disable=quiet, transient=True)
 
 
-def change_each(ids: Sequence[int], what: str, change: Callable[[int], str]) -> list[dict[str, Any]]:
+def apply_each(ids: Sequence[int], what: str, change: Callable[[int], str]) -> list[dict[str, Any]]:
     """Make a change to each delivery or event; return what came of it, one refusal stops no other."""
     results: list[dict[str, Any]] = []
     for identity in each(ids, what):

@@ -60,7 +60,7 @@ def forget(context: click.Context, /, also_open: bool, dry_run: bool, yes: bool,
     kept again: erase there first. Backups hold the person until they are gone.
     """
     from bridge.journal import privacy
-    from bridge.journal.clock import own_clock_ms
+    from bridge.journal.clock import system_clock_ms
     from bridge.runtime import Runtime
 
     invocation: Invocation = context.obj
@@ -87,7 +87,7 @@ def forget(context: click.Context, /, also_open: bool, dry_run: bool, yes: bool,
             runtime.enricher.forget(account, {"customer": subject})
         runtime.close()
         with journal.database.write() as connection:
-            privacy.forget(connection, found, invocation.actor, own_clock_ms(), also_open=also_open)
+            privacy.forget(connection, found, invocation.actor, system_clock_ms(), also_open=also_open)
         if not journal.database.clear_log():
             click.echo("a reader holds the write-ahead log: older versions stand there until it is done", err=True)
     if as_json:

@@ -22,14 +22,14 @@ import click
 from bridge import logs
 from bridge.cli.main import Invocation
 from bridge.cli.stack import STOP_GRACE_S, check_free, listen
-from bridge.errors import JournalError, JournalNotMigrated, SealBroken, SettingsError
+from bridge.errors import DecryptionFailed, JournalError, JournalNotMigrated, SettingsError
 from bridge.logs import logger
 from bridge.settings import DEFAULT, LEAST_TOKEN, Settings, variable
 from bridge.settings import host as bare_host
 
 if TYPE_CHECKING:
     from bridge.cli.stack import LocalBridge
-    from bridge.mapping import Mapping, ReadMapping
+    from bridge.mapping import Mapping, ParseResult
     from bridge.runtime import Runtime
 
 
@@ -151,7 +151,7 @@ def _register_when_there(runtime: Runtime, stopping: threading.Event) -> None:
     while not stopping.is_set():
         try:
             resumed = runtime.register()
-        except (JournalNotMigrated, SealBroken):
+        except (JournalNotMigrated, DecryptionFailed):
             raise
         except JournalError as error:
             log.warning("journal.away", error=str(error), again_s=wait_s)
@@ -217,12 +217,12 @@ class _Lines:
         self.line("bridge", text)
 
 
-def _read_mappings(settings: Settings) -> list[ReadMapping]:
-    from bridge.mapping import Known, read_directory
+def _read_mappings(settings: Settings) -> list[ParseResult]:
+    from bridge.mapping import Setup, read_directory
 
     # Whatever accounts and destinations they name: one that is missing is said with the other variables.
     directory = settings.bridge_mappings_dir
-    return read_directory(directory, Known(None, None, directory))
+    return read_directory(directory, Setup(None, None, directory))
 
 
 def _require_all(settings: Settings, mappings: Iterable[Mapping]) -> None:

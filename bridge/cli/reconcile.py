@@ -24,7 +24,7 @@ from bridge.cli.options import (
 )
 from bridge.cli.output import count, json_option, json_text, plain, show_json, show_table
 from bridge.errors import SettingsError, UsageError
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.model import IncomingEvent
 
 if TYPE_CHECKING:
@@ -231,15 +231,15 @@ def _previews(journal: Journal, runtime: Runtime, events: list[IncomingEvent]) -
 def _bring_in(journal: Journal, runtime: Runtime, events: list[IncomingEvent], *, as_json: bool) -> None:
     from redis.exceptions import RedisError
 
-    from bridge.operations.backfill import bring_in
+    from bridge.operations.backfill import append_events
 
     made, lanes = [], set[int]()
     with progress_bar("bringing in") as tell:
-        for event, lane, kept in bring_in(journal, events, runtime.clock_ms):
+        for event, lane, kept in append_events(journal, events, runtime.clock_ms):
             made.append({"id": kept.id, **_data(event)})
             lanes.add(lane)
             tell(len(made), len(events))
-    reached("backfill.before_wake")
+    failpoint("backfill.before_wake")
     # Without Redis a periodic task finds the work.
     with suppress(RedisError, SettingsError):
         for lane in sorted(lanes):

@@ -27,7 +27,7 @@ from bridge.errors import BridgeError, UsageError
 from bridge.journal.queries import Row
 from bridge.mapping.values import BRASILIA
 from bridge.model import DeliveryState, EventState
-from bridge.operations.testcharge import STEPS, Cause, Run, Seen, amount
+from bridge.operations.testcharge import STEPS, Problem, Run, Seen, amount
 from bridge.settings import variable
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class Show:
             return False
         return click.confirm("does the deal stand in Clint?", default=False, err=True)
 
-    def problem(self, cause: Cause) -> None:
+    def problem(self, cause: Problem) -> None:
         """Print why it did not come through and what mends it."""
         self.say("bridge", f"{cause.what}; {cause.mend}", "yellow")
 

@@ -12,7 +12,7 @@ import click
 
 from bridge.asaas import webhooks as asaas_webhooks
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.webhooks import Problem, Webhook, Webhooks, needed, ours, problems
+from bridge.asaas.webhooks import Problem, Webhook, Webhooks, find_ours, needed_events, problems
 from bridge.cli.main import NO, Invocation
 from bridge.cli.options import agreed, asaas_account_option, check_can_ask, mappings_in_use, opened_runtime
 from bridge.cli.output import count, json_option, plain, show_json
@@ -69,7 +69,7 @@ def register(
     """
     from bridge.asaas.webhooks import Webhooks
     from bridge.operations.accounts import client_of, public_hook_url
-    from bridge.operations.doctor import knock
+    from bridge.operations.doctor import post_to_door
     from bridge.operations.webhooks import Wanted, apply, events_wanted, judge_change, plan
     from bridge.settings import Account
 
@@ -94,7 +94,7 @@ def register(
                 click.echo("nothing was changed", err=True)
                 context.exit(NO)
         if known.old_webhook_token and planned.before:
-            check_known(knock(runtime, planned.before.url, planned.token), planned.before.url)
+            check_known(post_to_door(runtime, planned.before.url, planned.token), planned.before.url)
         done = apply(webhooks, planned)
         public_url = url or settings.bridge_public_url
         judge_change(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
@@ -312,8 +312,8 @@ def account_status(
     rotation: tuple[str, str] | None = None,
 ) -> Status:
     """Ask Asaas for the account's webhooks and judge the bridge's own."""
-    found = ours(Webhooks(client).all(), account, url)
-    wants = needed(mappings, account)
+    found = find_ours(Webhooks(client).all(), account, url)
+    wants = needed_events(mappings, account)
     return Status(account, found, wants, problems(found, wants, account), rotation)
 
 

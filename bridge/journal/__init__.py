@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from bridge.errors import JournalError, JournalNotMigrated, SealBroken
+from bridge.errors import DecryptionFailed, JournalError, JournalNotMigrated
 from bridge.journal import encryption, events, migrate
 from bridge.journal.database import Database, is_away
 from bridge.journal.lanes import Lanes, Lease
@@ -32,7 +32,7 @@ class Journal:
 
     @property
     def lane_count(self) -> int:
-        """Return the number of lanes, fixed when the journal was made; raise SealBroken without the journal's key."""
+        """Return the number of lanes, fixed when the journal was made; raise DecryptionFailed without the journal's key."""
         if self._lane_count is None:
             with self.database.read() as connection:
                 known = {row.key: row.value for row in connection.execute(select(meta))}
@@ -44,7 +44,7 @@ class Journal:
     def check(self) -> None:
         """Raise JournalNotMigrated where this version can't work on the schema, JournalError where it can't be read.
 
-        Raises SealBroken where the journal is encrypted and its key is not there.
+        Raises DecryptionFailed where the journal is encrypted and its key is not there.
         """
         with self.database.read() as connection:
             migrate.check(connection)
@@ -56,11 +56,11 @@ class Journal:
             self.check()
         except JournalError as error:
             # Damaged pages of SQLite's file that no event comes to.
-            if not self.database.is_sqlite or isinstance(error, JournalNotMigrated | SealBroken):
+            if not self.database.is_sqlite or isinstance(error, JournalNotMigrated | DecryptionFailed):
                 raise
         events.try_append(self.database)
 
-    def append(self, batch: Sequence[IncomingEvent]) -> list[tuple[int, events.Kept]]:
+    def append(self, batch: Sequence[IncomingEvent]) -> list[tuple[int, events.AppendResult]]:
         """Keep these events in one commit; return lane and result of each. When this returns, they are durable."""
         lanes = [lane_of(event.account, event.subject, self.lane_count) for event in batch]
         kept = events.append(self.database, list(zip(batch, lanes, strict=True)))

@@ -42,13 +42,13 @@ def version(connection: Connection) -> int:
 
 
 def accounts(connection: Connection) -> dict[str, KeptAccount]:
-    """Return the accounts by name; raises SealBroken."""
+    """Return the accounts by name; raises DecryptionFailed."""
     rows = connection.execute(select(tenant_accounts).order_by(tenant_accounts.c.name)).mappings()
     return {row["name"]: KeptAccount(**row) for row in rows}
 
 
 def destinations(connection: Connection) -> dict[str, KeptDestination]:
-    """Return the destinations by name; raises SealBroken."""
+    """Return the destinations by name; raises DecryptionFailed."""
     rows = connection.execute(select(tenant_destinations).order_by(tenant_destinations.c.name)).mappings()
     return {row["name"]: KeptDestination(**row) for row in rows}
 

@@ -35,7 +35,7 @@ _NOW = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 _COUNTER = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-def own_clock_ms() -> int:
+def system_clock_ms() -> int:
     """Return this machine's time: milliseconds since the epoch, UTC."""
     return time.time_ns() // 1_000_000
 
@@ -62,7 +62,7 @@ class DatabaseClock:
                     self._compare()
             finally:
                 self._comparing.release()
-        return own_clock_ms() if self._ahead_ms is None else _counted_ms() + self._ahead_ms
+        return system_clock_ms() if self._ahead_ms is None else _counted_ms() + self._ahead_ms
 
     def _compare(self) -> None:
         looks = []
@@ -79,7 +79,7 @@ class DatabaseClock:
             return
         self._ahead_ms = min(looks)[1]
         self._due_ms = _counted_ms() + COMPARE_EVERY_MS
-        differs_ms = own_clock_ms() - (_counted_ms() + self._ahead_ms)
+        differs_ms = system_clock_ms() - (_counted_ms() + self._ahead_ms)
         if abs(differs_ms) > WORTH_SAYING_MS:
             log.warning("clock.differs", ahead_ms=differs_ms, mend="set this machine's clock, such as by NTP")
 

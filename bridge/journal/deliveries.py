@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from bridge.errors import IllegalTransition
 from bridge.journal.schema import DELIVERED, OPEN, TO_READ_BACK, attempts, deliveries, events
-from bridge.journal.statements import Bulk, Heads
+from bridge.journal.statements import BulkStatement, FirstRowsOfLanes
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, Outcome, ReadBack, Waiting
 
 Line = tuple[str, str, str]
@@ -48,7 +48,7 @@ class NewDelivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class DueDelivery:
     """A delivery whose turn it is."""
 
     id: int
@@ -74,10 +74,10 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StateChange:
     """A change of one delivery's state, with why."""
 
-    delivery: Owed
+    delivery: DueDelivery
     to: DeliveryState
     now_ms: int
     due_ms: int | None = None
@@ -87,10 +87,10 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AttemptResult:
     """What became of one attempt, and the step that follows from it."""
 
-    step: Step
+    step: StateChange
     number: int
     outcome: Outcome
     status: int | None
@@ -101,10 +101,10 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class PutOff:
+class Deferral:
     """A delivery that waits without burning an attempt: until when, and why."""
 
-    delivery: Owed
+    delivery: DueDelivery
     due_ms: int
     waiting: Waiting
     code: str
@@ -116,8 +116,8 @@ OF_EVENT = frozenset({"event_key", "received_ms"})
 # Of many lanes more rows are read than can be sent, to find the longest due of all: so no more than their numbers.
 _head = "deliveries.due_ms, deliveries.id"
 _is_due = "head.due_ms IS NOT NULL AND head.due_ms <= :now"
-DUE = Heads("deliveries", _head, where=_is_due, order="head.due_ms")
-DUE_OF_OTHERS = Heads(
+DUE = FirstRowsOfLanes("deliveries", _head, where=_is_due, order="head.due_ms")
+DUE_OF_OTHERS = FirstRowsOfLanes(
     "deliveries",
     _head,
     where=f"{_is_due} AND head.destination NOT IN :not_to AND head.account NOT IN :not_of",
@@ -125,17 +125,17 @@ DUE_OF_OTHERS = Heads(
     lists=("not_to", "not_of"),
 )
 OWED = (
-    select(*((events if n in OF_EVENT else deliveries).c[n] for n in Owed.__slots__))
+    select(*((events if n in OF_EVENT else deliveries).c[n] for n in DueDelivery.__slots__))
     .join_from(deliveries, events, events.c.id == deliveries.c.event_id)
     .where(deliveries.c.id.in_(bindparam("b_ids", expanding=True)))
 )
-START = Bulk(
+START = BulkStatement(
     "UPDATE deliveries SET state = 'sending', attempts = given.attempts, due_ms = NULL, waiting = NULL FROM {given}"
     " WHERE deliveries.id = given.id AND deliveries.state IN ('pending', 'retrying')",
     deliveries,
     *("id", "attempts"),
 )
-STEP = Bulk(
+STEP = BulkStatement(
     "UPDATE deliveries SET state = given.state, due_ms = given.due_ms, waiting = given.waiting,"
     " reason_code = given.reason_code, reason = given.reason, finished_ms = given.finished_ms FROM {given}"
     " WHERE deliveries.id = given.id AND deliveries.state = given.before",
@@ -149,20 +149,20 @@ _IN_LINE = (
 )
 _FIRST = "UPDATE deliveries SET due_ms = given.due_ms FROM {given} WHERE deliveries.id = (SELECT min(line.id) IN_LINE)"
 _LINE = ("account", "subject", "line")
-PROMOTE = Bulk(
+PROMOTE = BulkStatement(
     # The first may have no turn while a later one has it: a person opened it again. This reads the line to its end.
     f"{_FIRST} AND (SELECT min(line.id) IN_LINE AND (line.due_ms IS NOT NULL OR line.state = 'sending'))"
     " IS NULL".replace("IN_LINE", _IN_LINE),
     deliveries,
     *(*_LINE, "due_ms"),
 )
-NEXT = Bulk(_FIRST.replace("IN_LINE", _IN_LINE), deliveries, *(*_LINE, "due_ms"))
-LINES_OPEN = Bulk(
+NEXT = BulkStatement(_FIRST.replace("IN_LINE", _IN_LINE), deliveries, *(*_LINE, "due_ms"))
+LINES_OPEN = BulkStatement(
     "SELECT {values} FROM {given} WHERE (SELECT min(line.id) IN_LINE) IS NOT NULL".replace("IN_LINE", _IN_LINE),
     deliveries,
     *_LINE,
 )
-PUT_OFF = Bulk(
+PUT_OFF = BulkStatement(
     "UPDATE deliveries SET due_ms = given.due_ms, waiting = given.waiting, reason_code = given.reason_code,"
     " reason = given.reason FROM {given} WHERE deliveries.id = given.id AND COALESCE(deliveries.due_ms, -1) >= 0",
     deliveries,
@@ -171,19 +171,19 @@ PUT_OFF = Bulk(
 NEWEST = select(*(deliveries.c[n] for n in ("account", "object_id", "line", "order_at", "order_rank"))).where(
     deliveries.c.object_id.in_(bindparam("b_objects", expanding=True)), DELIVERED
 )
-ADD = Bulk(
+ADD = BulkStatement(
     # In the order in which they are given: their numbers are their order in a line.
     "INSERT INTO deliveries ({columns}) SELECT {values} FROM {given} ORDER BY given.place",
     deliveries,
     *(*NewDelivery.__slots__, "created_ms", "due_ms", "finished_ms"),
     place=deliveries.c.id,
 )
-ATTEMPT = Bulk(
+ATTEMPT = BulkStatement(
     "INSERT INTO attempts ({columns}) SELECT {values} FROM {given}",
     attempts,
     *("delivery_id", "number", "fence", "started_ms"),
 )
-OUTCOME = Bulk(
+OUTCOME = BulkStatement(
     "UPDATE attempts SET finished_ms = given.finished_ms, outcome = given.outcome, status = given.status,"
     " code = given.code, detail = given.detail, excerpt = given.excerpt, duration_ms = given.duration_ms FROM {given}"
     " WHERE attempts.delivery_id = given.delivery_id AND attempts.number = given.number",
@@ -193,7 +193,7 @@ OUTCOME = Bulk(
 
 
 _LEAST_EACH = 4
-_STATE_AT = Owed.__slots__.index("state")
+_STATE_AT = DueDelivery.__slots__.index("state")
 _decided = attrgetter(*NewDelivery.__slots__)
 
 
@@ -241,7 +241,7 @@ def due(
     limit: int,
     not_to: Collection[str] = (),
     not_of: Collection[str] = (),
-) -> tuple[list[Owed], bool]:
+) -> tuple[list[DueDelivery], bool]:
     """Return up to `limit` deliveries of these lanes whose turn and time it is, longest due first.
 
     None to the destinations `not_to`, none of the accounts `not_of`.
@@ -260,14 +260,14 @@ def due(
     return [found[id_] for id_ in ids], len(rows) >= min(limit, each)
 
 
-def _owed(row: Row[*tuple[Any, ...]]) -> Owed:
+def _owed(row: Row[*tuple[Any, ...]]) -> DueDelivery:
     values = list(row)  # by position: this runs for each delivery
     values[_STATE_AT] = DeliveryState(values[_STATE_AT])
-    return Owed(*values)
+    return DueDelivery(*values)
 
 
 def newest_delivered(
-    connection: Connection, owed: Sequence[Owed | NewDelivery]
+    connection: Connection, owed: Sequence[DueDelivery | NewDelivery]
 ) -> dict[tuple[str, str, str], tuple[str, int]]:
     """Return for (account, object, line) the time and rank of the newest event that was delivered."""
     objects = {d.object_id for d in owed if d.object_id and d.skip_stale}
@@ -281,7 +281,7 @@ def newest_delivered(
     return newest
 
 
-def start(connection: Connection, owed: Sequence[Owed], fences: Mapping[int, int], now_ms: int) -> None:
+def start(connection: Connection, owed: Sequence[DueDelivery], fences: Mapping[int, int], now_ms: int) -> None:
     """Commit-to-be: write down that these are about to be sent, one attempt each, under the fence of their lane."""
     changed = START.run(connection, [(d.id, d.attempts + 1) for d in owed])
     if changed != len(owed):
@@ -296,7 +296,7 @@ def sending(connection: Connection, ids: Collection[int]) -> set[tuple[int, int]
     return {(id_, number) for id_, number in found}
 
 
-def record(connection: Connection, ended: Sequence[Ended]) -> None:
+def record(connection: Connection, ended: Sequence[AttemptResult]) -> None:
     """Write down what became of attempts of deliveries that are in state `sending`, and move these on."""
     rows = [
         (e.step.delivery.id, e.number, e.step.now_ms, e.outcome, e.status, e.code, e.detail, e.excerpt, e.duration_ms)
@@ -306,7 +306,7 @@ def record(connection: Connection, ended: Sequence[Ended]) -> None:
     move(connection, [(end.step, DeliveryState.SENDING) for end in ended])
 
 
-def move(connection: Connection, steps: Sequence[tuple[Step, DeliveryState]]) -> None:
+def move(connection: Connection, steps: Sequence[tuple[StateChange, DeliveryState]]) -> None:
     """Change the states of deliveries that have their line's turn, each from the one given.
 
     Where that ends one, the first that is left in its line becomes due. Raises IllegalTransition where
@@ -329,12 +329,12 @@ def move(connection: Connection, steps: Sequence[tuple[Step, DeliveryState]]) ->
     NEXT.run(connection, [(*line, now_ms) for line, now_ms in freed.items()])
 
 
-def put_off(connection: Connection, waits: Sequence[PutOff]) -> None:
+def defer(connection: Connection, waits: Sequence[Deferral]) -> None:
     """Let deliveries wait without burning an attempt; their states stay."""
     PUT_OFF.run(connection, [(w.delivery.id, w.due_ms, w.waiting, w.code, w.reason) for w in waits])
 
 
-def promote(connection: Connection, line: Line, now_ms: int) -> None:
+def set_first_due(connection: Connection, line: Line, now_ms: int) -> None:
     """Make the first open delivery of a line due, unless one of the line has a due time or is being sent."""
     PROMOTE.run(connection, [(*line, now_ms)])
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from bridge.journal import notices
 from bridge.journal.lanes import lock_all
-from bridge.journal.notices import Mended
+from bridge.journal.notices import Resolved
 from bridge.journal.schema import HELD, deliveries, destinations
 
 
@@ -126,7 +126,7 @@ def resume(connection: Connection, name: str, now_ms: int) -> int:
             until_ms=0,
         )
     )
-    notices.apply(connection, [Mended(code, name) for code in NOTICES], now_ms)
+    notices.apply(connection, [Resolved(code, name) for code in NOTICES], now_ms)
     return connection.execute(
         update(deliveries)
         .where(

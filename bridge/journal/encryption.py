@@ -31,7 +31,7 @@ from bridge.crypto import Keyring
 from bridge.journal.database import Database
 from bridge.journal.lanes import lock_all
 from bridge.journal.schema import (
-    Sealed,
+    EncryptedText,
     attempts,
     deliveries,
     events,
@@ -55,13 +55,13 @@ _WORDS = "opened with the right key"
 
 
 def check(known: Mapping[str, str], keyring: Keyring) -> None:
-    """Raise SealBroken where the journal was encrypted with a key that is not there; `known` is the journal's meta."""
+    """Raise DecryptionFailed where the journal was encrypted with a key that is not there; `known` is the journal's meta."""
     if _CHECK in known:
         keyring.open(known[_CHECK], _PLACE + _CHECK)
 
 
 def settle(connection: Connection) -> None:
-    """Note in the journal that it is encrypted from now on, where there is a key; raise SealBroken for a wrong one."""
+    """Note in the journal that it is encrypted from now on, where there is a key; raise DecryptionFailed for a wrong one."""
     keyring = keyring_of(connection)
     lock_all(connection)  # one process at a time, of several that start at once
     known = {row.key: row.value for row in connection.execute(select(meta))}
@@ -82,7 +82,7 @@ def seal_again(connection: Connection) -> None:
 
 
 def search_key(connection: Connection) -> bytes:
-    """Return the key of the hashes by which people are found; raises SealBroken."""
+    """Return the key of the hashes by which people are found; raises DecryptionFailed."""
     kept = connection.execute(_search_key).scalar_one()
     return keyring_of(connection).open(kept, _PLACE + _SEARCH).encode()
 
@@ -111,7 +111,7 @@ class Progress:
 
 
 def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
-    """Seal everything with the first key, one transaction for each step; raises SealBroken for a row without a key."""
+    """Seal everything with the first key, one transaction for each step; raises DecryptionFailed for a row without a key."""
     with database.write() as connection:
         settle(connection)
         seal_again(connection)
@@ -133,7 +133,7 @@ def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
 
 def sealed_columns(table: Table) -> list[Column[Any]]:
     """Return the columns of a table that are kept sealed."""
-    return [column for column in table.c if isinstance(column.type, Sealed)]
+    return [column for column in table.c if isinstance(column.type, EncryptedText)]
 
 
 def _behind(connection: Connection, table: Table) -> int:

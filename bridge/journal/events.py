@@ -10,10 +10,10 @@ from functools import lru_cache
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from bridge.crypto import Keyring
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.journal.database import Database
 from bridge.journal.schema import events, metadata, refusals
-from bridge.journal.statements import Bulk, Heads
+from bridge.journal.statements import BulkStatement, FirstRowsOfLanes
 from bridge.model import EventState, IncomingEvent
 
 _RECEIVED = EventState.RECEIVED.value
@@ -24,7 +24,7 @@ _TRIED_BYTES = 8_192
 
 
 @dataclass(frozen=True, slots=True)
-class KeptEvent:
+class StoredEvent:
     """An event as a lane's worker gets it."""
 
     id: int
@@ -43,7 +43,7 @@ class KeptEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class AppendResult:
     """What became of a posted event: its number, and how often it had come before."""
 
     id: int
@@ -67,21 +67,21 @@ _INSERTED = (
     "repeats",
 )
 
-_columns = [events.c[name] for name in KeptEvent.__slots__]
-_waiting = Heads(
+_columns = [events.c[name] for name in StoredEvent.__slots__]
+_waiting = FirstRowsOfLanes(
     "events",
     "events.lane, events.id, events.account, events.subject, events.due_ms",
     where="head.state = 'received' AND head.id > place.value",
     order="head.id",
 )
 _load = select(*_columns).where(events.c.id.in_(bindparam("b_ids", expanding=True))).order_by(events.c.id)
-_hold = Bulk(
+_hold = BulkStatement(
     "UPDATE events SET due_ms = given.due_ms, hold_code = given.hold_code, hold_reason = given.hold_reason"
     " FROM {given} WHERE events.id = given.id AND events.state || '' = 'received'",  # see delivery_statements
     events,
     *("id", "due_ms", "hold_code", "hold_reason"),
 )
-_processed = Bulk(
+_processed = BulkStatement(
     "UPDATE events SET state = 'processed', processed_ms = given.processed_ms, hold_code = NULL, hold_reason = NULL"
     " FROM {given} WHERE events.id = given.id AND events.state || '' = 'received'",
     events,
@@ -89,7 +89,7 @@ _processed = Bulk(
 )
 
 
-def append(database: Database, batch: Sequence[tuple[IncomingEvent, int]]) -> list[Kept]:
+def append(database: Database, batch: Sequence[tuple[IncomingEvent, int]]) -> list[AppendResult]:
     """Keep these events, each in its lane, or count one more arrival of an event that is kept already.
 
     PostgreSQL refuses to count two arrivals of a row one by one in a statement.
@@ -101,7 +101,7 @@ def append(database: Database, batch: Sequence[tuple[IncomingEvent, int]]) -> li
         first.setdefault(key, item)
     values = tuple(_values([(*item, left[key]) for key, item in first.items()], database.keyring))
     statement = _insert("?" if database.is_sqlite else "%s", len(first))
-    reached("append.before_commit")
+    failpoint("append.before_commit")
     with database.write() as connection:
         rows = connection.exec_driver_sql(statement, values).all()
     found = {(account, key): (id_, repeats) for account, key, id_, repeats in rows}
@@ -109,7 +109,7 @@ def append(database: Database, batch: Sequence[tuple[IncomingEvent, int]]) -> li
     for key in keys:
         left[key] -= 1
         id_, repeats = found[key]
-        kept.append(Kept(id_, repeats - left[key]))
+        kept.append(AppendResult(id_, repeats - left[key]))
     return kept
 
 
@@ -198,9 +198,9 @@ def waiting(connection: Connection, lanes: Collection[int], now_ms: int, limit: 
     return Waiting(ready, behind)
 
 
-def load(connection: Connection, ids: Collection[int]) -> list[KeptEvent]:
+def load(connection: Connection, ids: Collection[int]) -> list[StoredEvent]:
     """Return these events in the order of arrival."""
-    return [KeptEvent(*row) for row in connection.execute(_load, {"b_ids": list(ids)}).all()]
+    return [StoredEvent(*row) for row in connection.execute(_load, {"b_ids": list(ids)}).all()]
 
 
 def mark_processed(connection: Connection, ids: Sequence[int], now_ms: int) -> int:

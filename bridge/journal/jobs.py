@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from bridge.journal.schema import jobs, meta
-from bridge.journal.statements import unless_there
+from bridge.journal.statements import insert_missing
 
 LOST_AFTER_MS = 120_000
 KEPT_MS = 30 * 24 * 3_600_000
@@ -120,7 +120,7 @@ def _job(row: Mapping[Any, Any], now_ms: int) -> Job:
     return Job(**read)
 
 
-_FIRST = unless_there(meta)
+_FIRST = insert_missing(meta)
 _NO_LEASE = "0 "
 TASKS = "tasks"
 """The result under this name says for each periodic task until when it is in time."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, delete, insert, inspect, select, text
 
 from bridge.errors import JournalNotMigrated
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.journal.database import Database
 from bridge.journal.schema import meta
 
@@ -92,12 +92,12 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         if before is not None and before > head():
             _check_newer(connection, before)
             return before, before
-        reached("migration.before_steps")
+        failpoint("migration.before_steps")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         after = _current(connection) or ""
         connection.execute(delete(meta).where(meta.c.key == _RUNS_FROM_KEY))
         connection.execute(insert(meta).values(key=_RUNS_FROM_KEY, value=RUNS_FROM))
-        reached("migration.before_commit")
-    reached("migration.after_commit")
+        failpoint("migration.before_commit")
+    failpoint("migration.after_commit")
     return before, after

@@ -31,7 +31,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptNotice:
+class StoredNotice:
     """One thing that was said, as the journal has it."""
 
     id: int
@@ -47,7 +47,7 @@ class KeptNotice:
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
+class Resolved:
     """Says that what was noticed is over."""
 
     code: str
@@ -70,18 +70,18 @@ def _again(insert: Insert) -> Executable:
 
 
 _RAISE = Upsert(notices, _again)
-_columns = [notices.c[name] for name in KeptNotice.__slots__]
+_columns = [notices.c[name] for name in StoredNotice.__slots__]
 
 
-def apply(connection: Connection, said: Iterable[Notice | Mended], now_ms: int) -> list[Notice | Mended]:
+def apply(connection: Connection, said: Iterable[Notice | Resolved], now_ms: int) -> list[Notice | Resolved]:
     """Raise and close notices, those about one thing in the order given; return which were new, and which are over."""
     # Always in one order of rows, or two batches could wait for each other's.
     ordered = sorted(said, key=lambda one: (one.code, one.about))
     return [one for one in ordered if _changes(connection, one, now_ms)]
 
 
-def _changes(connection: Connection, said: Notice | Mended, now_ms: int) -> bool:
-    if isinstance(said, Mended):
+def _changes(connection: Connection, said: Notice | Resolved, now_ms: int) -> bool:
+    if isinstance(said, Resolved):
         query = update(notices).where(notices.c.code == said.code, notices.c.about == said.about, UNMENDED)
         return connection.execute(query.values(closed_ms=now_ms)).rowcount > 0
     times = connection.execute(
@@ -109,7 +109,7 @@ HEARD = (
 """What is disproved by an event that Asaas posts later."""
 
 
-def close_heard(connection: Connection, event_ids: Collection[int], now_ms: int) -> list[Mended]:
+def close_heard(connection: Connection, event_ids: Collection[int], now_ms: int) -> list[Resolved]:
     """Close what these events disprove, posted after it was last said; a replay or a backfill disproves nothing."""
     posted = (
         select(events.c.id)
@@ -123,23 +123,23 @@ def close_heard(connection: Connection, event_ids: Collection[int], now_ms: int)
         .exists()
     )
     query = update(notices).where(UNMENDED, notices.c.code.in_(HEARD), posted).values(closed_ms=now_ms)
-    return [Mended(*row) for row in connection.execute(query.returning(notices.c.code, notices.c.about))]
+    return [Resolved(*row) for row in connection.execute(query.returning(notices.c.code, notices.c.about))]
 
 
-def unmended(connection: Connection, codes: Collection[str] = (), about: str | None = None) -> list[KeptNotice]:
+def open_notices(connection: Connection, codes: Collection[str] = (), about: str | None = None) -> list[StoredNotice]:
     """Return the open notices, of these codes and about this where they are given, oldest first."""
     query = select(*_columns).where(UNMENDED).order_by(notices.c.id)
     if codes:
         query = query.where(notices.c.code.in_(list(codes)))
     if about is not None:
         query = query.where(notices.c.about == about)
-    return [KeptNotice(*row) for row in connection.execute(query)]
+    return [StoredNotice(*row) for row in connection.execute(query)]
 
 
-def newest(connection: Connection, limit: int) -> list[KeptNotice]:
+def newest(connection: Connection, limit: int) -> list[StoredNotice]:
     """Return open and closed notices, newest first."""
     return [
-        KeptNotice(*row) for row in connection.execute(select(*_columns).order_by(notices.c.id.desc()).limit(limit))
+        StoredNotice(*row) for row in connection.execute(select(*_columns).order_by(notices.c.id.desc()).limit(limit))
     ]
 
 

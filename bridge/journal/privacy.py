@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, delete, func, or_, select, tuple_, update
 from stdnum.br import cnpj, cpf
 
-from bridge.errors import StillOwed
+from bridge.errors import DeliveriesOpen
 from bridge.journal import audit, encryption, retention, search
 from bridge.journal.audit import Actor
 from bridge.journal.lanes import lock_some
@@ -155,13 +155,13 @@ def forget(
 ) -> Held:
     """Erase these customers and return what was held of them; an audit row without any of them stays.
 
-    Raises StillOwed where something is owed and `also_open` does not say that it is dropped, or where a delivery is
+    Raises DeliveriesOpen where something is owed and `also_open` does not say that it is dropped, or where a delivery is
     being sent at this moment.
     """
     lock_some(connection, select(events.c.lane).where(search.of(events, "subject", people)))
     found = held(connection, people)
     if (found.waiting or found.owed) and not also_open:
-        raise StillOwed(
+        raise DeliveriesOpen(
             f"{len(found.waiting)} events wait and {len(found.owed)} deliveries are owed for this person",
             mend="wait until they are done, or drop them: --also-open",
         )
@@ -186,7 +186,7 @@ def forget(
 def _drop(connection: Connection, found: Held, now_ms: int) -> None:
     sending = (deliveries.c.id.in_(found.owed), deliveries.c.state == DeliveryState.SENDING.value)
     if found.owed and connection.scalar(select(deliveries.c.id).where(*sending).limit(1)) is not None:
-        raise StillOwed("a delivery for this person is being sent at this moment", mend="run it again in a moment")
+        raise DeliveriesOpen("a delivery for this person is being sent at this moment", mend="run it again in a moment")
     connection.execute(
         update(deliveries)
         .where(deliveries.c.id.in_(found.owed))
@@ -214,7 +214,7 @@ def _erase(connection: Connection, person: Person, now_ms: int) -> None:
     for first in range(0, len(ids), _MOST):
         some = ids[first : first + _MOST]
         if retention.empty(connection, some, _NEVER_MS, now_ms) != len(some):
-            raise StillOwed("something of this person is under way", mend="run it again in a moment")
+            raise DeliveriesOpen("something of this person is under way", mend="run it again in a moment")
     connection.execute(update(deliveries).where(*mine).values(subject=nobody))
     connection.execute(
         update(events).where(events.c.account == account, events.c.subject == subject).values(subject=nobody)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, TextClause, exists, func, select
 
 from bridge.journal import notices, search
-from bridge.journal.notices import Mended
+from bridge.journal.notices import Resolved
 from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, destinations, events
 from bridge.journal.schema import FINISHED as DONE
 from bridge.model import FINISHED, DeliveryState, EventState
@@ -194,7 +194,7 @@ FEW = OPEN_STATES | {DeliveryState.DEAD, DeliveryState.STALE, DeliveryState.DISC
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EventFilter:
     """What a person asks for; nothing asked for is everything."""
 
     text: str = ""
@@ -209,7 +209,7 @@ class Wanted:
     """The first moment that is too late."""
 
 
-def browse(connection: Connection, wanted: Wanted, limit: int, before_id: int | None = None) -> list[Row]:
+def event_page(connection: Connection, wanted: EventFilter, limit: int, before_id: int | None = None) -> list[Row]:
     """Return the newest events with their bodies, at most `limit`, older than `before_id` where it is given."""
     low, high = _bounds(connection, wanted, before_id)
     own = _own(wanted)
@@ -244,7 +244,7 @@ def _newest(streams: Iterable[Iterable[int]], limit: int) -> list[int]:
     return found
 
 
-def _own(wanted: Wanted) -> list[_Condition]:
+def _own(wanted: EventFilter) -> list[_Condition]:
     conditions: list[_Condition] = []
     if wanted.name:
         conditions.append(events.c.name == wanted.name)
@@ -259,7 +259,7 @@ def _own(wanted: Wanted) -> list[_Condition]:
     return conditions
 
 
-def _delivered(wanted: Wanted) -> list[_Condition]:
+def _delivered(wanted: EventFilter) -> list[_Condition]:
     """Return the condition that an event has such a delivery, to be looked up event by event."""
     if wanted.state in {"", WAITING} and not wanted.mapping:
         return []
@@ -271,13 +271,13 @@ def _delivered(wanted: Wanted) -> list[_Condition]:
     return [exists().where(*conditions)]
 
 
-def _states(wanted: Wanted) -> list[DeliveryState]:
+def _states(wanted: EventFilter) -> list[DeliveryState]:
     if wanted.state == "open":
         return sorted(OPEN_STATES)
     return [] if wanted.state in {"", WAITING} else [DeliveryState(wanted.state)]
 
 
-def _from_deliveries(wanted: Wanted) -> bool:
+def _from_deliveries(wanted: EventFilter) -> bool:
     """Return whether a list is made from deliveries: where few stand in that state, or nothing else narrows it."""
     if wanted.state == WAITING or not (wanted.state or wanted.mapping):
         return False
@@ -285,7 +285,7 @@ def _from_deliveries(wanted: Wanted) -> bool:
 
 
 def _deliveries(
-    wanted: Wanted, own: list[_Condition], low: int | None, high: int | None, limit: int
+    wanted: EventFilter, own: list[_Condition], low: int | None, high: int | None, limit: int
 ) -> list[Select[tuple[int]]]:
     """Return one query for each state, since an index leads to the newest of one state."""
     asked = _states(wanted) or list(DeliveryState)
@@ -326,7 +326,7 @@ def _places(connection: Connection, text: str) -> list[_Condition]:
     return places
 
 
-def _bounds(connection: Connection, wanted: Wanted, before_id: int | None) -> tuple[int | None, int | None]:
+def _bounds(connection: Connection, wanted: EventFilter, before_id: int | None) -> tuple[int | None, int | None]:
     """Return the first number wanted and the first that is too late.
 
     Events are numbered as they arrive, so a moment is found by halving instead of by an index of its own.
@@ -382,7 +382,7 @@ def _distinct(connection: Connection, column: ColumnElement[str]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class DeadFilter:
     """Dead deliveries with one reason, of one mapping, to one destination; an empty text chooses all."""
 
     code: str = ""
@@ -438,7 +438,7 @@ def close_notice(connection: Connection, destination: str, now_ms: int) -> None:
     """Close a destination's notice of dead deliveries where it has none any more."""
     left = select(deliveries.c.id).where(deliveries.c.destination == destination, DEAD).limit(1)
     if connection.scalar(left) is None:
-        notices.apply(connection, [Mended(NOTICE, destination)], now_ms)
+        notices.apply(connection, [Resolved(NOTICE, destination)], now_ms)
 
 
 def groups(connection: Connection) -> list[Group]:
@@ -457,12 +457,12 @@ def groups(connection: Connection) -> list[Group]:
     return [Group(*row) for row in connection.execute(query)]
 
 
-def count(connection: Connection, chosen: Chosen) -> int:
+def count(connection: Connection, chosen: DeadFilter) -> int:
     """Return how many there are."""
     return connection.scalar(select(func.count()).select_from(deliveries).where(*_conditions(chosen))) or 0
 
 
-def some(connection: Connection, chosen: Chosen, after_id: int, limit: int) -> Sequence[Dead]:
+def dead_page(connection: Connection, chosen: DeadFilter, after_id: int, limit: int) -> Sequence[Dead]:
     """Return the next ones after a number, oldest first, so that what is done to them keeps the order."""
     c = deliveries.c
     query = select(c.id, c.event_id, c.mapping).where(*_conditions(chosen), c.id > after_id).order_by(c.id).limit(limit)
@@ -489,7 +489,7 @@ def held(connection: Connection) -> list[Held]:
     return [Held(*row) for row in connection.execute(query)]
 
 
-def _conditions(chosen: Chosen) -> list[ColumnElement[bool] | TextClause]:
+def _conditions(chosen: DeadFilter) -> list[ColumnElement[bool] | TextClause]:
     c = deliveries.c
     found: list[ColumnElement[bool] | TextClause] = [DEAD]
     if chosen.code:
@@ -510,7 +510,7 @@ def _conditions(chosen: Chosen) -> list[ColumnElement[bool] | TextClause]:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptCharge:
+class ChargeEvent:
     """One event about a charge."""
 
     event_id: int
@@ -524,7 +524,7 @@ class KeptCharge:
     """How far its deliveries have come: the newest one of each mapping."""
 
 
-def kept_of(connection: Connection, account: str, charge_ids: Collection[str]) -> dict[str, list[KeptCharge]]:
+def kept_of(connection: Connection, account: str, charge_ids: Collection[str]) -> dict[str, list[ChargeEvent]]:
     """Return the account's events about each of these charges, in the order of arrival."""
     about = (events.c.object_id.in_(charge_ids), events.c.account == account, events.c.entity == "payment")
     newest: dict[int, dict[str, DeliveryState]] = {}
@@ -536,10 +536,10 @@ def kept_of(connection: Connection, account: str, charge_ids: Collection[str]) -
     )
     for row in connection.execute(made):
         newest.setdefault(row.event_id, {})[row.mapping] = DeliveryState(row.state)
-    found: dict[str, list[KeptCharge]] = {}
+    found: dict[str, list[ChargeEvent]] = {}
     for row in connection.execute(select(events).where(*about).order_by(events.c.id)):
         found.setdefault(row.object_id, []).append(
-            KeptCharge(
+            ChargeEvent(
                 row.id,
                 row.name,
                 row.created,

@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, update
 
-from bridge.errors import Emptied
+from bridge.errors import BodyEmptied
 from bridge.journal import search
 from bridge.journal.lanes import lock_some
-from bridge.journal.schema import Sealed, attempts, deliveries, events
+from bridge.journal.schema import EncryptedText, attempts, deliveries, events
 from bridge.model import DeliveryState, EventState, ReadBack
 
 PAGE = 200
@@ -68,7 +68,7 @@ def empty(connection: Connection, ids: Collection[int], before_ms: int, now_ms: 
 
 def _nothing(table: Table) -> dict[str, None]:
     """Return no value for each column of a table that may hold a person: those that are sealed."""
-    return {column.name: None for column in table.c if isinstance(column.type, Sealed)}
+    return {column.name: None for column in table.c if isinstance(column.type, EncryptedText)}
 
 
 def remove(connection: Connection, ids: Collection[int], before_ms: int) -> int:
@@ -97,7 +97,7 @@ def check_full(connection: Connection, event_ids: Collection[int]) -> None:
     query = select(events.c.id).where(events.c.id.in_(event_ids), events.c.emptied_ms.is_not(None))
     found = connection.scalar(query.order_by(events.c.id).limit(1))
     if found is not None:
-        raise Emptied(f"the body of event {found} was emptied after BRIDGE_RETENTION_DAYS")
+        raise BodyEmptied(f"the body of event {found} was emptied after BRIDGE_RETENTION_DAYS")
 
 
 def _finished(

@@ -46,7 +46,7 @@ def keyring_of(connection: Connection) -> Keyring:
     return _keyrings.get(connection.dialect, _PLAIN)
 
 
-class Sealed(TypeDecorator[str]):
+class EncryptedText(TypeDecorator[str]):
     """A text that is kept sealed where there is a key; `place` is its table and column, sealed with it."""
 
     impl = Text
@@ -64,7 +64,7 @@ class Sealed(TypeDecorator[str]):
         return _keyrings.get(dialect, _PLAIN).seal(text, self.place)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        """Open a text on its way out; raises SealBroken."""
+        """Open a text on its way out; raises DecryptionFailed."""
         return None if value is None else _keyrings.get(dialect, _PLAIN).open(value, self.place)
 
 
@@ -128,14 +128,14 @@ events = Table(
     Column("lane", Integer, nullable=False),
     Column("created", Text, nullable=False),
     # As posted: not JSONB, which would refuse \u0000 and reorder keys.
-    Column("body", Sealed("events.body"), nullable=False),
+    Column("body", EncryptedText("events.body"), nullable=False),
     Column("received_ms", BigInteger, nullable=False),
     Column("repeats", Integer, nullable=False, server_default="0"),  # how often Asaas sent it again
     Column("origin", Text, nullable=False, server_default="webhook"),  # or backfill: made from what the API says
     Column("state", Text, nullable=False),
     Column("due_ms", BigInteger, nullable=False),  # when to process it; later than now while Asaas can't be asked
     Column("hold_code", Text),
-    Column("hold_reason", Sealed("events.hold_reason")),
+    Column("hold_reason", EncryptedText("events.hold_reason")),
     Column("processed_ms", BigInteger),
     Column("replay", Integer, nullable=False, server_default="0"),  # how often a person asked for a replay
     Column("replay_mapping", Text),  # the one mapping that the replay is for, or all
@@ -181,7 +181,7 @@ deliveries = Table(
     Column("order_rank", Integer, nullable=False),  # breaks a tie within one second; 0 where no flow is documented
     Column("skip_stale", Boolean, nullable=False),
     Column("once_key", Text),  # one delivery per instalment plan and event
-    Column("payload", Sealed("deliveries.payload")),  # JSON, null where nothing is owed
+    Column("payload", EncryptedText("deliveries.payload")),  # JSON, null where nothing is owed
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("forgiven", Integer, nullable=False, server_default="0"),  # attempts before a person's retry don't count
@@ -190,13 +190,13 @@ deliveries = Table(
     Column("due_ms", BigInteger),
     Column("waiting", Text),  # why the due time is not now: backoff, circuit, paused
     Column("reason_code", Text),
-    Column("reason", Sealed("deliveries.reason")),
+    Column("reason", EncryptedText("deliveries.reason")),
     Column("created_ms", BigInteger, nullable=False),
     Column("finished_ms", BigInteger),  # null exactly in the states that are not model.FINISHED
     Column("read_back", Text),  # asked, seen, not_seen; null where the mapping does not say verify
     Column("read_back_tries", Integer, nullable=False, server_default="0"),
     Column("read_back_due_ms", BigInteger),  # the next look; null before the first one
-    Column("read_back_detail", Sealed("deliveries.read_back_detail")),
+    Column("read_back_detail", EncryptedText("deliveries.read_back_detail")),
     # A batch that is processed a second time, after a crash or by an owner whose lease ran out, can't owe twice.
     UniqueConstraint("event_id", "mapping", "replay", name="deliveries_once_per_mapping"),
 )
@@ -233,8 +233,8 @@ attempts = Table(
     Column("outcome", Text),  # null: not known yet
     Column("status", Integer),
     Column("code", Text),
-    Column("detail", Sealed("attempts.detail")),
-    Column("excerpt", Sealed("attempts.excerpt")),
+    Column("detail", EncryptedText("attempts.detail")),
+    Column("excerpt", EncryptedText("attempts.excerpt")),
     Column("duration_ms", Integer),
     UniqueConstraint("delivery_id", "number", name="attempts_number"),  # two workers can't both make the same try
 )
@@ -341,14 +341,14 @@ jobs = Table(
     Column("id", Id, primary_key=True),
     Column("kind", Text, nullable=False),  # what is done, such as reconcile
     Column("about", Text, nullable=False),  # an account or a mapping
-    Column("params", Sealed("console_jobs.params"), nullable=False),  # JSON
+    Column("params", EncryptedText("console_jobs.params"), nullable=False),  # JSON
     Column("state", Text, nullable=False),  # running, done, failed
     Column("done", Integer, nullable=False),
     Column("total", Integer),  # null: not known yet
-    Column("steps", Sealed("console_jobs.steps"), nullable=False),  # JSON: what was said on the way, in order
-    Column("result", Sealed("console_jobs.result")),  # JSON
+    Column("steps", EncryptedText("console_jobs.steps"), nullable=False),  # JSON: what was said on the way, in order
+    Column("result", EncryptedText("console_jobs.result")),  # JSON
     Column("code", Text),  # of the error that ended it
-    Column("error", Sealed("console_jobs.error")),
+    Column("error", EncryptedText("console_jobs.error")),
     Column("author", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("beat_ms", BigInteger, nullable=False),  # the last sign of life: its process may have ended
@@ -383,8 +383,8 @@ tenant_accounts = Table(
     "tenant_accounts",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("api_key", Sealed("tenant_accounts.api_key"), nullable=False),  # empty: the account has none
-    Column("webhook_token", Sealed("tenant_accounts.webhook_token"), nullable=False),
+    Column("api_key", EncryptedText("tenant_accounts.api_key"), nullable=False),  # empty: the account has none
+    Column("webhook_token", EncryptedText("tenant_accounts.webhook_token"), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
 )
@@ -393,7 +393,7 @@ tenant_destinations = Table(
     "tenant_destinations",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("url", Sealed("tenant_destinations.url"), nullable=False),
+    Column("url", EncryptedText("tenant_destinations.url"), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
 )

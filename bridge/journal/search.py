@@ -19,12 +19,12 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, t
 
 from bridge.journal.encryption import search_key
 from bridge.journal.schema import events, search_terms
-from bridge.journal.statements import Bulk
+from bridge.journal.statements import BulkStatement
 
 MOST = 500
 """Charges and customers that one search goes on with; who finds more looks for too little."""
 
-_INSERT = Bulk(
+_INSERT = BulkStatement(
     # WHERE: without it SQLite takes ON for a join's.
     "INSERT INTO search_terms ({columns}) SELECT {values} FROM {given} WHERE true ON CONFLICT DO NOTHING",
     search_terms,

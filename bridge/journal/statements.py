@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import BindParameter, Column, Connection, CursorResult, Dialect, Executable, Row, Table, bindparam, text
 
-from bridge.journal.schema import Sealed, keyring_of
+from bridge.journal.schema import EncryptedText, keyring_of
 
 _MOST = 100
 """Rows of one statement: SQLite takes 32,766 values."""
 
 
-class Bulk:
+class BulkStatement:
     """A statement in whose words `{given}` stands for the rows, which are called `given` there.
 
     Their columns are named and typed, and sealed, as those of `table`; `more` has columns of other names after them.
@@ -31,7 +31,7 @@ class Bulk:
         self._into = {"columns": ", ".join(names), "values": ", ".join(f"given.{name}" for name in names)}
         self._columns: dict[str, Column[Any]] = {**{name: table.c[name] for name in names}, **more}
         types = enumerate(column.type for column in self._columns.values())
-        self._sealed = [(at, type_.place) for at, type_ in types if isinstance(type_, Sealed)]
+        self._sealed = [(at, type_.place) for at, type_ in types if isinstance(type_, EncryptedText)]
         self._on_postgresql = ""
 
     def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
@@ -100,7 +100,7 @@ CROSS JOIN LATERAL (
 """
 
 
-class Heads:
+class FirstRowsOfLanes:
     """A query for the first rows of lanes; in `where` and `order` the table is called `head`, a lane's mark `place`.
 
     `lists` names the parameters that are lists, none of them empty.
@@ -156,6 +156,6 @@ class Upsert:
         return self._made[name]
 
 
-def unless_there(table: Table) -> Upsert:
+def insert_missing(table: Table) -> Upsert:
     """Return the insert that leaves a row alone which is there already."""
     return Upsert(table, lambda insert: insert.on_conflict_do_nothing())

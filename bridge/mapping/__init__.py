@@ -9,20 +9,20 @@ is filtering and transform.
 from __future__ import annotations
 
 from bridge.mapping.findings import Finding, Severity
-from bridge.mapping.model import Field, Known, Mapping, MappingSet, ReadMapping, Route
-from bridge.mapping.parser import read_directory, read_file, read_mapping, with_overlaps
+from bridge.mapping.model import Field, Mapping, MappingSet, ParseResult, Route, Setup
+from bridge.mapping.parser import parse_mapping, read_directory, read_file, with_overlaps
 
 __all__ = [
     "Field",
     "Finding",
-    "Known",
     "Mapping",
     "MappingSet",
-    "ReadMapping",
+    "ParseResult",
     "Route",
+    "Setup",
     "Severity",
+    "parse_mapping",
     "read_directory",
     "read_file",
-    "read_mapping",
     "with_overlaps",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.mapping.catalogue import spellings
 from bridge.mapping.model import FETCHABLE
-from bridge.mapping.values import Unreadable, as_day, as_decimal, brasilia_day
+from bridge.mapping.values import BadValue, as_day, as_decimal, brasilia_day
 
 _CENT = Decimal("0.01")
 _NOT_PAID_OUT = frozenset({"CANCELLED", "REFUNDED"})
@@ -36,7 +36,7 @@ def derive(charge: Mapping[str, Any], fetched: Mapping[str, Any], today: str, na
     for name in names:
         try:
             values[name] = DERIVED[name].work_out(charge, plan, today)
-        except (Unreadable, ArithmeticError):
+        except (BadValue, ArithmeticError):
             values[name] = None
     return values
 
@@ -58,7 +58,7 @@ def _share(part: Mapping[str, Any], net: Decimal, charge: Mapping[str, Any]) -> 
     if part.get("totalValue") is not None:
         return _number(part["totalValue"])
     if part.get("totalFixedValue") is not None and charge.get("installment"):
-        raise Unreadable("is the share of a whole plan")  # how much of it this instalment bears is not said
+        raise BadValue("is the share of a whole plan")  # how much of it this instalment bears is not said
     fixed = next((part[name] for name in ("fixedValue", "totalFixedValue") if part.get(name) is not None), 0)
     percent = part.get("percentualValue")
     # Asaas takes the percentage from the net value.
@@ -92,7 +92,7 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 def _number(value: Any) -> Decimal:
     if isinstance(value, (bool, str)):
-        raise Unreadable("takes a number")
+        raise BadValue("takes a number")
     return as_decimal(value)
 
 
@@ -192,5 +192,5 @@ def _fee(entity: dict[str, Any]) -> float | None:
         return None
     try:
         return amount(as_decimal(values[0]) - as_decimal(values[1]))
-    except (Unreadable, ArithmeticError):
+    except (BadValue, ArithmeticError):
         return None

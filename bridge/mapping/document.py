@@ -16,7 +16,7 @@ import yaml
 from yaml.reader import ReaderError
 
 from bridge.mapping.advice import SPACES, invisible
-from bridge.mapping.findings import Findings, Spot
+from bridge.mapping.findings import Findings, Position
 
 MAX_CHARACTERS = 64 * 1024
 """Ours: ten times a long mapping; PyYAML's parser needs two or three seconds for the worst of it."""
@@ -75,7 +75,7 @@ def read_document(text: str, findings: Findings) -> Document:
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_CHARACTERS:
         findings.error(
-            Spot(1, 1),
+            Position(1, 1),
             "file.too_large",
             f"a mapping has at most {MAX_CHARACTERS} characters, got {len(text)}; split it into several files",
         )
@@ -87,7 +87,7 @@ def read_document(text: str, findings: Findings) -> Document:
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
-        findings.error(Spot(line, column), "yaml.character", "a character that YAML does not allow; delete it")
+        findings.error(Position(line, column), "yaml.character", "a character that YAML does not allow; delete it")
         return Document(None, False)
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, text, findings)
@@ -100,14 +100,14 @@ def read_document(text: str, findings: Findings) -> Document:
         root = None  # `---` and nothing behind it
     if complete and root is None:
         findings.error(
-            Spot(1, 1), "file.empty", "the file is empty; begin with events: and contact:, as in mappings/README.md"
+            Position(1, 1), "file.empty", "the file is empty; begin with events: and contact:, as in mappings/README.md"
         )
     return Document(root, complete)
 
 
 def _report_syntax(error: yaml.MarkedYAMLError, text: str, findings: Findings) -> None:
     mark = error.problem_mark or error.context_mark
-    spot = Spot(mark.line + 1, mark.column + 1) if mark else Spot(1, 1)
+    spot = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
     lines = text.splitlines()
     at = lines[spot.line - 1][spot.column - 1 : spot.column] if spot.line <= len(lines) else ""
     if at == "\t":
@@ -128,7 +128,7 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, findings: Findings) -
     findings.error(spot, "yaml.syntax", f"not YAML: {problem}{since}; {hint}")
 
 
-def _cut_in_braces(error: yaml.MarkedYAMLError, lines: list[str], spot: Spot) -> Spot | None:
+def _cut_in_braces(error: yaml.MarkedYAMLError, lines: list[str], spot: Position) -> Position | None:
     """Return where a comment begins inside of braces that are not closed, if it looks like a text."""
     if error.context_mark is None or "flow" not in str(error.context):
         return None
@@ -136,11 +136,11 @@ def _cut_in_braces(error: yaml.MarkedYAMLError, lines: list[str], spot: Spot) ->
         line = re.sub(r"\"[^\"]*\"|'[^']*'", lambda quoted: "." * len(quoted[0]), lines[number])
         found = re.search(r"\S[ \t]+(#)([^\s#]|.*[}\]])", line)
         if found:
-            return Spot(number + 1, found.start(1) + 1)
+            return Position(number + 1, found.start(1) + 1)
     return None
 
 
-def _indentation(lines: list[str], spot: Spot) -> str:
+def _indentation(lines: list[str], spot: Position) -> str:
     """Return what to do where a line begins between two columns; empty where that is not what is wrong."""
     if not 1 < spot.line <= len(lines) or not (line := lines[spot.line - 1]).strip():
         return ""
@@ -160,13 +160,13 @@ def _indentation(lines: list[str], spot: Spot) -> str:
 _KEY = re.compile(r" *(- +)?[^\s:#{\[-][^:#]*:( |$)")
 
 
-def _colon(problem: str, lines: list[str], spot: Spot) -> str:
+def _colon(problem: str, lines: list[str], spot: Position) -> str:
     before = lines[spot.line - 1][: spot.column - 1] if spot.line <= len(lines) else ""
     found = problem.startswith("mapping values are not allowed") and ": " in before
     return "put a text with a colon in quotes" if found else ""
 
 
-def _unclosed(error: yaml.MarkedYAMLError, lines: list[str], spot: Spot) -> str:
+def _unclosed(error: yaml.MarkedYAMLError, lines: list[str], spot: Position) -> str:
     began = error.context_mark
     if began is None or "flow" not in str(error.context) or not began.line + 1 < spot.line <= len(lines):
         return ""
@@ -174,7 +174,7 @@ def _unclosed(error: yaml.MarkedYAMLError, lines: list[str], spot: Spot) -> str:
     return f"close what is open since line {began.line + 1}, or write a comma before this line" if first else ""
 
 
-def _hint(problem: str, lines: list[str], spot: Spot) -> str:
+def _hint(problem: str, lines: list[str], spot: Position) -> str:
     line = lines[spot.line - 1] if spot.line <= len(lines) else ""
     if re.search(r"(^|[\s{,])[<>=!]=?:", line):
         return "name the operator: equals, not_equals, greater_than, at_least, less_than or at_most"
@@ -201,7 +201,7 @@ def _with_plain_spaces(text: str, findings: Findings) -> str:
         quoted = any(text.count(quote, line_start, start) % 2 for quote in "\"'")
         if quoted or "#" in text[line_start:start]:
             return match[0]
-        spot = Spot(text.count("\n", 0, start) + 1, start - line_start + 1)
+        spot = Position(text.count("\n", 0, start) + 1, start - line_start + 1)
         findings.nonsense(spot, "yaml.invisible", f"{invisible(match[0])}; write an ordinary space")
         return " " * len(match[0])
 
@@ -232,7 +232,7 @@ class _Builder:
         """Take the events; return False where the rest of the file was not looked at."""
         for event in events:
             mark = cast(yaml.Mark, event.start_mark)  # PyYAML's own parser marks every event
-            spot = Spot(mark.line + 1, mark.column + 1)
+            spot = Position(mark.line + 1, mark.column + 1)
             if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
                 self._findings.error(
                     spot, "yaml.documents", "a second document; one file is one mapping, so put it into its own file"
@@ -248,12 +248,12 @@ class _Builder:
                 self._keys.pop()
         return True
 
-    def _refuse_alias(self, spot: Spot, name: str) -> None:
+    def _refuse_alias(self, spot: Position, name: str) -> None:
         self._findings.error(
             spot, "yaml.alias", f"an alias (*{name}); write the value out, or quote the text if it begins with *"
         )
 
-    def _open(self, event: yaml.NodeEvent, spot: Spot) -> bool:
+    def _open(self, event: yaml.NodeEvent, spot: Position) -> bool:
         if isinstance(event, yaml.ScalarEvent):
             self._refuse_tag(event, spot)
             plain = event.style is None
@@ -279,7 +279,7 @@ class _Builder:
         found = re.compile(r"[ \t]+#([^\n]*)").match(self._text, index)
         return found[1] if found else ""
 
-    def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, spot: Spot) -> None:
+    def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, spot: Position) -> None:
         # "!" is how YAML writes "this is text" and is harmless, but nobody needs it here either.
         if event.tag is not None:
             self._findings.error(spot, "yaml.tag", f"a tag ({event.tag}); values have no tags here, delete it")

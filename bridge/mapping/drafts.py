@@ -22,12 +22,12 @@ from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS
 from bridge.mapping.context import build_context
 from bridge.mapping.findings import did_you_mean
 from bridge.mapping.lint import expressions_of_condition, expressions_of_fields
-from bridge.mapping.model import GROUPS, Known, Mapping, ReadMapping, covers
-from bridge.mapping.parser import read_mapping
+from bridge.mapping.model import GROUPS, Mapping, ParseResult, Setup, covers
+from bridge.mapping.parser import parse_mapping
 from bridge.mapping.schema import COMMENT
 from bridge.mapping.spec import NAME
 from bridge.mapping.testing import run
-from bridge.mapping.values import Unreadable, as_decimal, two_readings
+from bridge.mapping.values import BadValue, as_decimal, two_readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Offer:
     """The object that its event must carry; empty: any event of a customer."""
 
 
-OFFERS: tuple[Offer, ...] = (
+FIELD_MENU: tuple[Offer, ...] = (
     Offer("contact", "nome", "customer.name"),
     Offer("contact", "email", "customer.email"),
     Offer("contact", "telefone", "phone(customer.mobilePhone) || phone(customer.phone)"),
@@ -124,11 +124,11 @@ def entity_of(events: tuple[str, ...]) -> str:
 
 def offers_of(entity: str) -> list[Offer]:
     """Return the fields of the menu for an event that carries this object."""
-    return [offer for offer in OFFERS if offer.entity in {"", entity}]
+    return [offer for offer in FIELD_MENU if offer.entity in {"", entity}]
 
 
 _TABS = {"contact": "Contato", "organization": "Organização", "deal": "Negócio"}
-_ANYTHING = Known(None, None)
+_ANYTHING = Setup(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +148,15 @@ class Choices:
     enabled: bool = True
 
 
-def draft(choices: Choices) -> ReadMapping:
+def draft(choices: Choices) -> ParseResult:
     """Return the new file, read: its text, and what lint finds in it."""
     entity = entity_of(choices.events)
     event = first_of(choices.events)
     text = _head(choices, entity)
-    bare = read_mapping(text, f"{choices.name}.yaml", _ANYTHING)
+    bare = parse_mapping(text, f"{choices.name}.yaml", _ANYTHING)
     if bare.mapping is not None:
         text += _tests(choices, bare.mapping, event, entity)
-    return read_mapping(text, f"{choices.name}.yaml", _ANYTHING)
+    return parse_mapping(text, f"{choices.name}.yaml", _ANYTHING)
 
 
 def first_of(events: Sequence[str]) -> str:
@@ -230,7 +230,7 @@ def _tests(choices: Choices, mapping: Mapping, event: str, entity: str) -> str:
     customer = {key: value for key, value in example["customer"].items() if ("customer", key) in steps}
     fetched = {"customer": customer} if customer else {}
     context = build_context(event, entity, {"event": event, entity: own}, "default", "sandbox", fetched)
-    payload = evaluate.build(mapping, context)
+    payload = evaluate.build_payload(mapping, context)
     lines = ["", "tests:", f"  - name: {_quoted(EVENTS[event].label)}", "    given:", f"      event: {event}"]
     lines += [f"      {entity}:", *_pairs(own, 8)]
     lines += ["    with:", "      customer:", *_pairs(customer, 8)] if customer else []
@@ -307,7 +307,7 @@ def amount_fault(text: str) -> str:
         if two_readings(text):
             return "ambiguous"
         return "negative" if text and as_decimal(text) < 0 else ""
-    except Unreadable:
+    except BadValue:
         return "unreadable"
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from bridge.errors import ExpressionFailed, FilterFailed, NoContact, RequiredMissing, StageError
 from bridge.mapping.expressions import EvaluationFailed, Expression, evaluate
-from bridge.mapping.model import Compare, Condition, Field, Fixed, Group, Holds, Mapping, Template
-from bridge.mapping.values import Unreadable, as_day, as_number, as_text, brasilia_day, first_email, is_missing, kind_of
+from bridge.mapping.model import Comparison, Condition, Constant, ExpressionCondition, Field, Group, Mapping, Template
+from bridge.mapping.values import BadValue, as_day, as_number, as_text, brasilia_day, first_email, is_missing, kind_of
 from bridge.redaction import redact
 
 REASONS: AnyMapping[str, str] = MappingProxyType(
@@ -34,7 +34,7 @@ REASONS: AnyMapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ConditionResult:
     """A condition that was looked at, the value it saw and what it said."""
 
     line: int
@@ -49,7 +49,7 @@ class Verdict:
     """Whether the event passes, and why not."""
 
     passed: bool
-    conditions: tuple[Seen, ...]
+    conditions: tuple[ConditionResult, ...]
     code: str = ""
     params: AnyMapping[str, str] = field(default_factory=dict)
 
@@ -69,7 +69,7 @@ class _Refusal:
         return REASONS[self.code].format_map(self.params)
 
 
-def decide(mapping: Mapping, context: dict[str, Any]) -> Verdict:
+def apply_filter(mapping: Mapping, context: dict[str, Any]) -> Verdict:
     """Return the verdict of a mapping's filter on one event; raise FilterFailed where it can't be told."""
     walk = _Walk(mapping, context)
     refusal = walk.installment() if mapping.installments == "first" else None
@@ -97,21 +97,21 @@ class _Walk:
     def __init__(self, mapping: Mapping, context: dict[str, Any]) -> None:
         self._mapping = mapping
         self._context = context
-        self.seen: list[Seen] = []
+        self.seen: list[ConditionResult] = []
 
     def installment(self) -> _Refusal | None:
         """Return the refusal of an instalment after the first; a charge without a plan passes."""
         payment = self._context.get("payment")
         number = payment.get("installmentNumber") if isinstance(payment, dict) else None
         first = number is None or number == 1
-        self.seen.append(Seen(1, "installments: first", number, first, 0))
+        self.seen.append(ConditionResult(1, "installments: first", number, first, 0))
         return None if first else _Refusal("filter.installment", {"value": _told(number, personal=False)})
 
     def look(self, condition: Condition, depth: int) -> _Refusal | None:
         """Return why the condition says no, or None where it holds."""
-        if isinstance(condition, Compare):
+        if isinstance(condition, Comparison):
             return self._compare(condition, depth)
-        if isinstance(condition, Holds):
+        if isinstance(condition, ExpressionCondition):
             return self._holds(condition, depth)
         return self._group(condition, depth)
 
@@ -127,14 +127,14 @@ class _Walk:
     def _today(self) -> date:
         return as_day(self._context.get("today") or brasilia_day())
 
-    def _compare(self, condition: Compare, depth: int) -> _Refusal | None:
+    def _compare(self, condition: Comparison, depth: int) -> _Refusal | None:
         value = self._value(condition.field, condition.line)
         operator = condition.operator
         try:
             passed = operator.holds(value, condition.operands, self._today())
-        except Unreadable as error:
+        except BadValue as error:
             raise self._failed(condition.text, f"{operator.name} {error}", condition.line) from None
-        self.seen.append(Seen(condition.line, condition.text, value, passed, depth))
+        self.seen.append(ConditionResult(condition.line, condition.text, value, passed, depth))
         if passed:
             return None
         name = condition.field.text
@@ -147,18 +147,18 @@ class _Walk:
             {"field": name, "operator": operator.name, "words": operator.words, "operand": operand, "value": told},
         )
 
-    def _holds(self, condition: Holds, depth: int) -> _Refusal | None:
+    def _holds(self, condition: ExpressionCondition, depth: int) -> _Refusal | None:
         value = self._value(condition.expression, condition.line)
         # JMESPath's own truth: only null, false and what is empty are not; the number 0 is true.
         passed = not (value is None or value is False or value in ("", [], {}))
-        self.seen.append(Seen(condition.line, condition.text, value, passed, depth))
+        self.seen.append(ConditionResult(condition.line, condition.text, value, passed, depth))
         return None if passed else _Refusal("filter.expression", {"expression": condition.expression.text})
 
     def _group(self, group: Group, depth: int) -> _Refusal | None:
         place = len(self.seen)
         refusal = {"all": self._all, "any": self._any, "not": self._not}[group.kind](group, depth + 1)
         # The group stands before what it holds, as in the file.
-        self.seen.insert(place, Seen(group.line, group.text, None, refusal is None, depth))
+        self.seen.insert(place, ConditionResult(group.line, group.text, None, refusal is None, depth))
         return refusal
 
     def _all(self, group: Group, depth: int) -> _Refusal | None:
@@ -190,7 +190,7 @@ def _told(value: Any, *, personal: bool) -> str:
         return kind_of(value)
     try:
         text = redact(as_text(value))
-    except Unreadable:  # 1e400 is JSON, and no number that could be said
+    except BadValue:  # 1e400 is JSON, and no number that could be said
         return kind_of(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -199,7 +199,7 @@ Value = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
-class FieldSeen:
+class FieldResult:
     """What became of one field: a value, nothing, or an error."""
 
     group: str
@@ -209,7 +209,7 @@ class FieldSeen:
     error: StageError | None = None
 
 
-def build(mapping: Mapping, context: dict[str, Any]) -> dict[str, Value]:
+def build_payload(mapping: Mapping, context: dict[str, Any]) -> dict[str, Value]:
     """Return the payload of one event; raise a StageError where it must not be sent."""
     payload: dict[str, Value] = {}
     identified = False
@@ -223,7 +223,7 @@ def build(mapping: Mapping, context: dict[str, Any]) -> dict[str, Value]:
     return payload
 
 
-def explain(mapping: Mapping, context: dict[str, Any]) -> list[FieldSeen]:
+def explain(mapping: Mapping, context: dict[str, Any]) -> list[FieldResult]:
     """Return what became of every field, errors included; never raises."""
     seen = []
     for one in mapping.fields:
@@ -232,7 +232,7 @@ def explain(mapping: Mapping, context: dict[str, Any]) -> list[FieldSeen]:
             value = _field_value(mapping, one, context)
         except StageError as failed:
             error = failed
-        seen.append(FieldSeen(one.group, one.key, one.source.text, value, error))
+        seen.append(FieldResult(one.group, one.key, one.source.text, value, error))
     return seen
 
 
@@ -256,7 +256,7 @@ def _field_value(mapping: Mapping, field: Field, context: dict[str, Any]) -> Val
         if isinstance(value, str) and field.identifies is not None:
             # Clint finds a contact by one address, and Asaas keeps what was typed: blanks, two addresses in one field.
             value = (first_email(value) if field.identifies == "email" else None) or value.strip()
-    except (EvaluationFailed, Unreadable) as error:
+    except (EvaluationFailed, BadValue) as error:
         raise ExpressionFailed(
             f"field {field.key!r}: {error}", where=f"{mapping.path}:{field.line}", mend="mend the field, then replay"
         ) from None
@@ -271,7 +271,7 @@ def _field_value(mapping: Mapping, field: Field, context: dict[str, Any]) -> Val
 
 def _raw(field: Field, context: dict[str, Any]) -> Any:
     source = field.source
-    if isinstance(source, Fixed):
+    if isinstance(source, Constant):
         value: Any = source.text
     elif isinstance(source, Template):
         value = _template(source, context)
@@ -311,4 +311,4 @@ def _boolean(value: Any) -> bool:
         return value
     if value in ("true", "false"):
         return bool(value == "true")
-    raise Unreadable(f"takes true or false, got {kind_of(value)}")
+    raise BadValue(f"takes true or false, got {kind_of(value)}")

@@ -26,7 +26,7 @@ def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
         return {**told, "why": "other_account"}
     told["listens"] = True
     try:
-        verdict = evaluate.decide(mapping, context)
+        verdict = evaluate.apply_filter(mapping, context)
     except FilterFailed as error:
         return {**told, "outcome": "dead", "code": error.code, "reason": str(error)}
     told["conditions"] = _all_conditions(mapping, verdict.conditions)
@@ -37,7 +37,7 @@ def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
         for seen in evaluate.explain(mapping, context)
     ]
     try:
-        payload = evaluate.build(mapping, context)
+        payload = evaluate.build_payload(mapping, context)
     except StageError as error:
         return {**told, "outcome": "dead", "code": error.code, "reason": str(error)}
     return {
@@ -48,7 +48,7 @@ def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _all_conditions(mapping: Mapping, seen: Iterable[evaluate.Seen]) -> list[dict[str, Any]]:
+def _all_conditions(mapping: Mapping, seen: Iterable[evaluate.ConditionResult]) -> list[dict[str, Any]]:
     """Return every condition in the order of the file; `passed` is null where the verdict stood before its turn."""
     said = {(one.line, one.text, one.depth): asdict(one) for one in seen}
     whole = [key for key in said if key not in set(_keys(mapping.filter))] + _keys(mapping.filter)

@@ -20,7 +20,7 @@ from jmespath import functions as jmespath_functions
 
 from bridge.mapping import advice, values
 from bridge.mapping.document import Node, Scalar
-from bridge.mapping.findings import Findings, Spot, did_you_mean, shown
+from bridge.mapping.findings import Findings, Position, did_you_mean, shown
 from bridge.mapping.functions import FUNCTIONS, FunctionFailed, Functions, arity, names
 
 FieldPath = tuple[str, ...]
@@ -316,12 +316,12 @@ class _Place:
     scalar: Scalar
     offset: int
 
-    def at(self, position: int) -> Spot:
+    def at(self, position: int) -> Position:
         # Inside a block scalar or a text over several lines the columns of the file are not those of the value.
         if not self.scalar.inline:
-            return Spot(self.scalar.line, self.scalar.column)
+            return Position(self.scalar.line, self.scalar.column)
         quote = 0 if self.scalar.plain else 1
-        return Spot(self.scalar.line, self.scalar.column + quote + self.offset + position)
+        return Position(self.scalar.line, self.scalar.column + quote + self.offset + position)
 
 
 def _caret(text: str, position: int) -> str:
@@ -404,7 +404,7 @@ def _signature(name: str) -> str:
     return FUNCTIONS[name].signature if name in FUNCTIONS else f"{name}()"
 
 
-def _check_date_format(call: dict[str, Any], spot: Spot, findings: Findings) -> bool:
+def _check_date_format(call: dict[str, Any], spot: Position, findings: Findings) -> bool:
     pattern = call["children"][1]
     wrong = values.wrong_directive(str(pattern["value"])) if pattern["type"] == "literal" else None
     if wrong is None:

@@ -34,7 +34,7 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class Position:
     """A bare line and column."""
 
     line: int

@@ -16,7 +16,7 @@ from jmespath import functions as jmespath_functions
 
 from bridge.mapping import values
 from bridge.mapping.catalogue import label_of
-from bridge.mapping.values import Unreadable, is_missing, kind_of
+from bridge.mapping.values import BadValue, is_missing, kind_of
 
 MAX_TEXT = 1024 * 1024
 """Characters that a function may make out of shorter texts: as much as a whole event has."""
@@ -46,10 +46,10 @@ class Function:
 
 def _replace(value: Any, old: Any, new: Any) -> str:
     if not isinstance(old, str) or not old:
-        raise Unreadable(f"takes a text to look for, got {kind_of(old)}")
+        raise BadValue(f"takes a text to look for, got {kind_of(old)}")
     text, with_ = values.text_of(value), values.text_of(new)
     if text.count(old) * len(with_) > MAX_TEXT:
-        raise Unreadable(f"makes at most {MAX_TEXT} characters")
+        raise BadValue(f"makes at most {MAX_TEXT} characters")
     return text.replace(old, with_)
 
 
@@ -62,7 +62,7 @@ def _bound_join(glue: Any, parts: Any) -> None:
 
 def _date(value: Any, pattern: Any) -> str | None:
     if not isinstance(pattern, str):
-        raise Unreadable(f"takes a format such as '%d/%m/%Y', got {kind_of(pattern)}")
+        raise BadValue(f"takes a format such as '%d/%m/%Y', got {kind_of(pattern)}")
     return None if is_missing(value) else values.format_date(value, pattern)
 
 
@@ -235,7 +235,7 @@ class Functions(jmespath_functions.Functions):
 def _called(name: str, *arguments: Any) -> Any:
     try:
         return FUNCTIONS[name].call(*arguments)
-    except Unreadable as error:
+    except BadValue as error:
         raise FunctionFailed(f"{name}() {error}") from None
 
 

@@ -17,15 +17,15 @@ from bridge.mapping.catalogue import ENTITY_OF_FAMILY, EVENTS, spellings
 from bridge.mapping.context import DERIVED, ENVELOPE
 from bridge.mapping.document import Block, Node, Scalar, Sequence
 from bridge.mapping.expressions import ANY, ELEMENT, Expression, FieldPath
-from bridge.mapping.findings import Findings, Spot, did_you_mean, shown
+from bridge.mapping.findings import Findings, Position, did_you_mean, shown
 from bridge.mapping.model import (
     FETCHABLE,
     Case,
-    Compare,
+    Comparison,
     Condition,
+    ExpressionCondition,
     Field,
     Group,
-    Holds,
     Mapping,
     Route,
     Sample,
@@ -312,10 +312,10 @@ def check_overlap(mapping: Mapping, others: Iterable[Mapping], findings: Finding
         (possible if divided else certain)[PurePath(other.path).name] = both
     if certain:
         advice = ", so Clint gets it twice; take it out of one, or divide them by a filter"
-        findings.warning(Spot(1, 1), "mapping.overlap", f"{_sent_twice(mapping, certain)}{advice}")
+        findings.warning(Position(1, 1), "mapping.overlap", f"{_sent_twice(mapping, certain)}{advice}")
     if possible:
         advice = "; what passes both filters reaches Clint twice"
-        findings.note(Spot(1, 1), "mapping.overlap", f"{_sent_twice(mapping, possible)}{advice}")
+        findings.note(Position(1, 1), "mapping.overlap", f"{_sent_twice(mapping, possible)}{advice}")
 
 
 _MOST_NAMED = 5
@@ -372,7 +372,7 @@ def _scalars(root: Node | None) -> Iterator[Scalar]:
             stack.extend(part for pair in node.pairs for part in pair)
 
 
-def comparisons_of(condition: Condition | None) -> Iterator[Compare | Holds]:
+def comparisons_of(condition: Condition | None) -> Iterator[Comparison | ExpressionCondition]:
     """Return every condition of a filter that is no group."""
     if isinstance(condition, Group):
         for inner in condition.conditions:
@@ -384,7 +384,7 @@ def comparisons_of(condition: Condition | None) -> Iterator[Compare | Holds]:
 def expressions_of_condition(condition: Condition | None) -> Iterator[Expression]:
     """Return every expression of a filter."""
     for one in comparisons_of(condition):
-        yield one.field if isinstance(one, Compare) else one.expression
+        yield one.field if isinstance(one, Comparison) else one.expression
 
 
 def expressions_of_fields(fields: Iterable[Field]) -> Iterator[Expression]:

@@ -23,7 +23,7 @@ GROUPS = ("contact", "organization", "deal")
 
 
 @dataclass(frozen=True, slots=True)
-class Compare:
+class Comparison:
     """A condition with an operator: `{field: payment.value, at_least: 50}`."""
 
     line: int
@@ -38,7 +38,7 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
-class Holds:
+class ExpressionCondition:
     """A condition that is an expression of its own: true unless it gives null, false or something empty."""
 
     line: int
@@ -64,7 +64,7 @@ class Group:
         return self.kind
 
 
-Condition = Compare | Holds | Group
+Condition = Comparison | ExpressionCondition | Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,13 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
+class Constant:
     """A text that is the same for every event."""
 
     text: str
 
 
-Source = Expression | Template | Fixed
+Source = Expression | Template | Constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ def covers(patterns: Iterable[str], event_name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Setup:
     """What the settings know, which a file alone can't say."""
 
     accounts: frozenset[str] | None
@@ -226,7 +226,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadMapping:
+class ParseResult:
     """What became of one file: the mapping where it can run, and all that was found."""
 
     path: str

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bridge.mapping import values
-from bridge.mapping.values import Unreadable, as_decimal, as_text, is_missing, kind_of
+from bridge.mapping.values import BadValue, as_decimal, as_text, is_missing, kind_of
 
 MATCH_TIMEOUT_S = 0.25
 """Ours: a pattern such as (a+)+$ can take hours on a long text; a lane must not wait for it."""
@@ -51,7 +51,7 @@ def equal(value: Any, operand: str) -> bool:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             return as_decimal(value) == as_decimal(operand)
-        except Unreadable:
+        except BadValue:
             return False
     return not isinstance(value, (list, dict)) and value is not None and as_text(value) == operand
 
@@ -65,8 +65,8 @@ def _contains(value: Any, operand: str) -> bool:
 def _text(value: Any) -> str:
     try:
         return as_text(value)
-    except Unreadable:
-        raise Unreadable(f"takes a text, got {kind_of(value)}") from None
+    except BadValue:
+        raise BadValue(f"takes a text, got {kind_of(value)}") from None
 
 
 def _one(holds: Callable[[Any, str], bool]) -> Callable[[Any, tuple[str, ...], date], bool]:
@@ -103,7 +103,7 @@ def _matches(value: Any, operand: str) -> bool:
     try:
         return regex.search(operand, _text(value), timeout=MATCH_TIMEOUT_S) is not None
     except TimeoutError:
-        raise Unreadable(f"gave up after {MATCH_TIMEOUT_S} s on {kind_of(value)}; make the pattern simpler") from None
+        raise BadValue(f"gave up after {MATCH_TIMEOUT_S} s on {kind_of(value)}; make the pattern simpler") from None
 
 
 def _exists(value: Any, operands: tuple[str, ...], today: date) -> bool:

@@ -19,21 +19,21 @@ from bridge.mapping.cases import build_cases
 from bridge.mapping.context import WORKED_OUT, needs_of
 from bridge.mapping.document import MAX_CHARACTERS, Block, Node, Scalar, Sequence, read_document
 from bridge.mapping.expressions import Expression, compile_expression, compile_text
-from bridge.mapping.findings import Finding, Findings, Spot, TooManyFindings, did_you_mean, shown
+from bridge.mapping.findings import Finding, Findings, Position, TooManyFindings, did_you_mean, shown
 from bridge.mapping.model import (
     FETCHABLE,
     GROUPS,
     Case,
-    Compare,
+    Comparison,
     Condition,
+    Constant,
+    ExpressionCondition,
     Field,
-    Fixed,
     Group,
-    Holds,
-    Known,
     Mapping,
-    ReadMapping,
+    ParseResult,
     Route,
+    Setup,
     Source,
     Template,
 )
@@ -52,7 +52,7 @@ from bridge.mapping.spec import (
     read_entries,
     unique_pairs,
 )
-from bridge.mapping.values import Unreadable, as_decimal
+from bridge.mapping.values import BadValue, as_decimal
 
 # "e-mail" and "e_mail" are said as often as "email".
 _EMAIL_KEY = re.compile(r"e[-_ ]?mail|mail", re.IGNORECASE)
@@ -176,7 +176,7 @@ def _sources() -> str:
 def _source(kind: str, entries: Entries, findings: Findings) -> Source | None:
     scalar = cast(Scalar, entries.value(kind))  # the table lets nothing else through
     if kind == "text":
-        return Fixed(scalar.text)
+        return Constant(scalar.text)
     return compile_expression(scalar, findings) if kind == "from" else build_template(scalar, findings)
 
 
@@ -281,7 +281,7 @@ def build_condition(node: Node, findings: Findings, *, complete: bool) -> Condit
     value = entries.value(kind)
     if kind == "expression" and isinstance(value, Scalar):
         expression = compile_expression(value, findings)
-        return Holds(value.line, expression) if expression else None
+        return ExpressionCondition(value.line, expression) if expression else None
     return _group(kind, value, entries, findings, complete=complete)
 
 
@@ -308,7 +308,7 @@ def _group(kind: str, value: Node | None, entries: Entries, findings: Findings, 
     return Group(entries.key(kind).line, word, conditions) if len(conditions) == len(nodes) else None
 
 
-def _compare(entries: Entries, operators: list[str], findings: Findings) -> Compare | None:
+def _compare(entries: Entries, operators: list[str], findings: Findings) -> Comparison | None:
     scalar = entries.scalar("field")
     inside = _COMPARISON.fullmatch(scalar.text.strip()) if scalar else None
     if scalar and inside and not operators and (name := synonym(inside[2], OPERATORS)):
@@ -331,7 +331,7 @@ def _compare(entries: Entries, operators: list[str], findings: Findings) -> Comp
         return None
     if entries.whole:  # what is wrong beside it may be the rest of an operand, such as ,00
         sense.check_compare(expression, operator, operands, findings)
-    return Compare(entries.key("field").line, expression, operator, tuple(operand.text for operand in operands))
+    return Comparison(entries.key("field").line, expression, operator, tuple(operand.text for operand in operands))
 
 
 def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bool:
@@ -352,8 +352,8 @@ def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bo
         elif operator.operand is Operand.PATTERN:
             wrong = _pattern_fault(name, text)
             if wrong:
-                raise Unreadable
-    except Unreadable:
+                raise BadValue
+    except BadValue:
         findings.error(operand, f"operand.{operator.operand}", wrong)
         return False
     return True
@@ -365,7 +365,7 @@ def _if_other(text: str) -> str:
     try:
         if text != "today":
             values.as_day(text)
-    except Unreadable:
+    except BadValue:
         return ""
     return "; for dates write after or before"
 
@@ -392,7 +392,7 @@ _MISNAMED = re.compile(r"\.ya?ml(\.te?xt)?$|\.yam$|\.ymal$", re.IGNORECASE)
 """Endings that an editor or a slip makes of .yaml; a copy such as x.yaml.bak is meant."""
 
 
-def read_mapping(text: str, path: str, known: Known) -> ReadMapping:
+def parse_mapping(text: str, path: str, known: Setup) -> ParseResult:
     """Return the mapping that a text describes, or None where it can't run, and everything found in it."""
     findings = Findings(path, active=known.active)
     mapping = None
@@ -400,10 +400,10 @@ def read_mapping(text: str, path: str, known: Known) -> ReadMapping:
         mapping = _read(text, path, known, findings)
     except TooManyFindings:
         findings.close()
-    return ReadMapping(path, mapping, findings.in_order(), text)
+    return ParseResult(path, mapping, findings.in_order(), text)
 
 
-def _read(text: str, path: str, known: Known, findings: Findings) -> Mapping | None:
+def _read(text: str, path: str, known: Setup, findings: Findings) -> Mapping | None:
     document = read_document(text, findings)
     entries = None
     if document.root is not None:
@@ -415,25 +415,25 @@ def _read(text: str, path: str, known: Known, findings: Findings) -> Mapping | N
     return reader.mapping(text, path) if reader and not findings.has_error else None
 
 
-def read_directory(directory: Path, known: Known) -> list[ReadMapping]:
+def read_directory(directory: Path, known: Setup) -> list[ParseResult]:
     """Return what became of each mapping file of a directory (not of those below it), in the order of the names."""
     try:
         files = sorted(path for path in directory.iterdir() if path.is_file())
     except FileNotFoundError:
         findings = Findings(str(directory))
         what = "the directory is not there; run: bridge mappings init, or set BRIDGE_MAPPINGS_DIR"
-        findings.error(Spot(1, 1), "directory.missing", what)
-        return [ReadMapping(str(directory), None, findings.in_order())]
+        findings.error(Position(1, 1), "directory.missing", what)
+        return [ParseResult(str(directory), None, findings.in_order())]
     except OSError as error:
         why = f"the directory can't be read ({error.strerror}); set BRIDGE_MAPPINGS_DIR, or check its permissions"
         return [_unreadable(str(directory), why)]
     paths = [path for path in files if path.suffix in _SUFFIXES]
     read = [read_file(path, known) for path in paths]
-    unread = [ReadMapping(str(path), None, found) for path in files if (found := _misnamed(path))]
+    unread = [ParseResult(str(path), None, found) for path in files if (found := _misnamed(path))]
     return [*with_overlaps(read), *_same_names(paths), *unread]
 
 
-def read_file(path: Path, known: Known) -> ReadMapping:
+def read_file(path: Path, known: Setup) -> ParseResult:
     """Return what became of one mapping file."""
     try:
         with path.open("rb") as file:
@@ -444,17 +444,17 @@ def read_file(path: Path, known: Known) -> ReadMapping:
         return _unreadable(str(path), f"the file can't be read ({error.strerror}); check its permissions")
     except UnicodeDecodeError:
         return _unreadable(str(path), "the file is not UTF-8; save it as UTF-8")
-    read = read_mapping(text, str(path), known)
+    read = parse_mapping(text, str(path), known)
     return replace(read, findings=(*_misnamed(path), *read.findings))
 
 
-def _unreadable(path: str, message: str) -> ReadMapping:
+def _unreadable(path: str, message: str) -> ParseResult:
     findings = Findings(path)
-    findings.error(Spot(1, 1), "file.unreadable", message)
-    return ReadMapping(path, None, findings.in_order())
+    findings.error(Position(1, 1), "file.unreadable", message)
+    return ParseResult(path, None, findings.in_order())
 
 
-def _same_names(paths: Iterable[Path]) -> list[ReadMapping]:
+def _same_names(paths: Iterable[Path]) -> list[ParseResult]:
     first: dict[str, Path] = {}
     twice = [path for path in paths if first.setdefault(path.stem, path) is not path]
     return [
@@ -468,11 +468,11 @@ def _misnamed(path: Path) -> tuple[Finding, ...]:
         return ()
     findings = Findings(str(path))
     message = f"{path.name} is not read: a mapping's name ends in .yaml; rename it to {right}"
-    findings.warning(Spot(1, 1), "file.name", message)
+    findings.warning(Position(1, 1), "file.name", message)
     return findings.in_order()
 
 
-def with_overlaps(read: Iterable[ReadMapping], others: Iterable[Mapping] = ()) -> list[ReadMapping]:
+def with_overlaps(read: Iterable[ParseResult], others: Iterable[Mapping] = ()) -> list[ParseResult]:
     """Return what was read, with a warning where an enabled mapping sends an event that another one sends there too.
 
     `others` are mappings that are active beside them.
@@ -493,7 +493,7 @@ def with_overlaps(read: Iterable[ReadMapping], others: Iterable[Mapping] = ()) -
 class _Reader:
     """Builds and checks the parts of one mapping."""
 
-    def __init__(self, entries: Entries, findings: Findings, known: Known, *, complete: bool) -> None:
+    def __init__(self, entries: Entries, findings: Findings, known: Setup, *, complete: bool) -> None:
         self._entries = entries
         self._findings = findings
         self._known = known

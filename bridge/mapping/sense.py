@@ -18,9 +18,9 @@ from bridge.mapping.document import Scalar
 from bridge.mapping.expressions import ELEMENT, Expression, Part, compared, compile_text, indexed, whole
 from bridge.mapping.findings import Findings, did_you_mean, shown
 from bridge.mapping.lint import PLAIN_NAMES, doubt, kind_of_path, known_fields, values_of_path
-from bridge.mapping.model import Compare, Holds, Template, covers
+from bridge.mapping.model import Comparison, ExpressionCondition, Template, covers
 from bridge.mapping.operators import Operand, Operator
-from bridge.mapping.values import Unreadable, as_day, as_decimal, two_readings
+from bridge.mapping.values import BadValue, as_day, as_decimal, two_readings
 
 _NUMBERS = frozenset({"percent", "days_between", "length", "sum", "avg", "abs", "ceil", "floor", "to_number"})
 _AMOUNTS = frozenset({"money", "brl"})
@@ -188,16 +188,16 @@ def _bare_number(literal: str | None) -> str:
     try:
         number = format(as_decimal(literal), "f")
         return as_literal(str(literal)) if two_readings(str(literal)) else number
-    except Unreadable:
+    except BadValue:
         return "50"
 
 
-def check_condition(condition: Compare | Holds, findings: Findings) -> None:
+def check_condition(condition: Comparison | ExpressionCondition, findings: Findings) -> None:
     """Find a condition that always says the same."""
-    expression = condition.field if isinstance(condition, Compare) else condition.expression
+    expression = condition.field if isinstance(condition, Comparison) else condition.expression
     if not expression.paths:
         findings.warning(expression, "condition.constant", "this condition reads no value, so it always says the same")
-    elif isinstance(condition, Holds) and expression.parsed.get("value") in _NUMBERS:
+    elif isinstance(condition, ExpressionCondition) and expression.parsed.get("value") in _NUMBERS:
         message = f"a number counts as true, also 0, so this always holds; compare it: {expression.text.strip()} > `0`"
         findings.warning(expression, "condition.constant", message)
 
@@ -261,14 +261,14 @@ def _iso_day(text: str) -> str | None:
         return text
     try:
         return as_day(text).isoformat()
-    except Unreadable:
+    except BadValue:
         return None
 
 
 def _is_number(text: str) -> bool:
     try:
         as_decimal(text)
-    except Unreadable:
+    except BadValue:
         return False
     return True
 
@@ -397,10 +397,12 @@ def _fields(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return (one for one in _nodes(node) if one["type"] == "field")
 
 
-def check_events(filters: Iterable[Compare | Holds], events: tuple[str, ...], findings: Findings) -> None:
+def check_events(
+    filters: Iterable[Comparison | ExpressionCondition], events: tuple[str, ...], findings: Findings
+) -> None:
     """Find conditions that no event of the mapping ever fulfils."""
     for one in filters:
-        if isinstance(one, Compare):
+        if isinstance(one, Comparison):
             name, word, limits = one.field, one.operator.name, one.operands
             paths = one.field.paths
             if paths == {("event",)} and word in {"equals", "one_of"} and not any(covers(events, op) for op in limits):

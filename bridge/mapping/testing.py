@@ -20,7 +20,7 @@ from bridge.mapping.cases import SampleUnreadable, read_sample
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import ENVELOPE, build_context, references
 from bridge.mapping.model import Case, Condition, Expected, Group, Mapping, Sample, covers
-from bridge.mapping.values import Unreadable, as_decimal, as_text, typed
+from bridge.mapping.values import BadValue, as_decimal, as_text, typed
 
 _STEP = re.compile(r"\w+")
 _OVERRIDES = frozenset({"event", "account", "environment", "today", "fee"})
@@ -104,7 +104,7 @@ class CaseResult:
     problem: str = ""
     """Why the test could not run at all; empty where it ran."""
     payload: AnyMapping[str, evaluate.Value] = field(default_factory=dict)
-    conditions: tuple[evaluate.Seen, ...] = ()
+    conditions: tuple[evaluate.ConditionResult, ...] = ()
     """The conditions that were looked at, and what they said."""
     event: str = ""
     """The name of the event where a payload came out."""
@@ -121,7 +121,7 @@ class _Outcome:
     filtered: str = ""
     dead: BridgeError | None = None
     send_to: str = ""
-    conditions: tuple[evaluate.Seen, ...] = ()
+    conditions: tuple[evaluate.ConditionResult, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -157,15 +157,15 @@ def _outcome(mapping: Mapping, case: Case, context: dict[str, Any]) -> _Outcome:
     event_name = context["event"]
     if not mapping.listens_to(event_name):
         raise CannotRun(f"the mapping does not listen to {event_name}, so the test shows nothing")
-    seen: tuple[evaluate.Seen, ...] = ()
+    seen: tuple[evaluate.ConditionResult, ...] = ()
     try:
         _require(mapping.filter_needs, case, context)
-        verdict = evaluate.decide(mapping, context)
+        verdict = evaluate.apply_filter(mapping, context)
         seen = verdict.conditions
         if not verdict.passed:
             return _Outcome(filtered=verdict.reason, conditions=seen)
         _require(mapping.field_needs, case, context)
-        payload = evaluate.build(mapping, context)
+        payload = evaluate.build_payload(mapping, context)
     except StageError as error:
         return _Outcome(dead=error, conditions=seen)
     return _Outcome(payload, send_to=evaluate.destination(mapping, event_name), conditions=seen)
@@ -216,7 +216,7 @@ def _same(expected: Expected, value: evaluate.Value | None) -> bool:
         return expected.plain and as_text(value) == expected.text
     try:
         return as_decimal(expected.text) == as_decimal(value)
-    except Unreadable:
+    except BadValue:
         return False
 
 

@@ -19,7 +19,7 @@ _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,2})?"
 _BRAZILIAN_NUMBER = re.compile(r"-?(\d{1,3}(\.\d{3}){1,10}|\d{1,30}),\d{1,30}")
 
 
-class Unreadable(ValueError):
+class BadValue(ValueError):
     """The value is not of the kind that is wanted; the message says what it is instead."""
 
 
@@ -56,14 +56,14 @@ def as_text(value: Any) -> str:
     if isinstance(value, (int, float)):
         number = as_decimal(value)
         return format(number.to_integral_value() if number == number.to_integral_value() else number.normalize(), "f")
-    raise Unreadable(f"takes one value, got {kind_of(value)}")
+    raise BadValue(f"takes one value, got {kind_of(value)}")
 
 
 def as_decimal(value: Any) -> Decimal:
     """Return a number, or a text that holds one (129.90 or 1.234,56), exactly."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if isinstance(value, float) and not math.isfinite(value):
-            raise Unreadable("takes a number, got one without a value")
+            raise BadValue("takes a number, got one without a value")
         # The shortest text of a float is what Asaas wrote; the float itself is a hair off (10.005 is 10.00499...).
         return Decimal(repr(value))
     if isinstance(value, str):
@@ -71,9 +71,9 @@ def as_decimal(value: Any) -> Decimal:
         if _BRAZILIAN_NUMBER.fullmatch(text):
             text = text.replace(".", "").replace(",", ".")
         elif not _JSON_NUMBER.fullmatch(text):
-            raise Unreadable(f"takes a number, got {kind_of(value)}")
+            raise BadValue(f"takes a number, got {kind_of(value)}")
         return Decimal(text)
-    raise Unreadable(f"takes a number, got {kind_of(value)}")
+    raise BadValue(f"takes a number, got {kind_of(value)}")
 
 
 def two_readings(text: str) -> str:
@@ -114,11 +114,11 @@ _WORD_START = re.compile(r"(^|[-'’/.])(\w)")
 def text_of(value: Any) -> str:
     """Return a text or a number as text; anything else is unreadable."""
     if isinstance(value, bool):
-        raise Unreadable(f"takes a text, got {kind_of(value)}")
+        raise BadValue(f"takes a text, got {kind_of(value)}")
     try:
         return as_text(value)
-    except Unreadable:
-        raise Unreadable(f"takes a text, got {kind_of(value)}") from None
+    except BadValue:
+        raise BadValue(f"takes a text, got {kind_of(value)}") from None
 
 
 def digits(value: Any) -> str | None:
@@ -215,7 +215,7 @@ def cents(value: Any) -> Decimal:
     try:
         return as_decimal(value).quantize(Decimal("0.01"), ROUND_HALF_UP) + 0
     except InvalidOperation:
-        raise Unreadable("takes an amount of money, got a number too large for one") from None
+        raise BadValue("takes an amount of money, got a number too large for one") from None
 
 
 def money(value: Any) -> str:
@@ -259,7 +259,7 @@ def brasilia_day(now: datetime | None = None) -> str:
 def as_moment(value: Any) -> datetime:
     """Return the moment that a text in one of the four forms names, in Brasília time."""
     if not isinstance(value, str):
-        raise Unreadable(f"takes a date, got {kind_of(value)}")
+        raise BadValue(f"takes a date, got {kind_of(value)}")
     text = value.strip()
     try:
         if _BRAZILIAN_DAY.fullmatch(text):
@@ -271,8 +271,8 @@ def as_moment(value: Any) -> datetime:
             moment = datetime.fromisoformat(text.replace(",", "."))
             return moment.astimezone(BRASILIA) if moment.tzinfo else moment.replace(tzinfo=BRASILIA)
     except (ValueError, OverflowError):
-        raise Unreadable("takes a date that the calendar has, got another") from None
-    raise Unreadable(f"takes a date such as 2026-11-22 or 22/11/2026, got {kind_of(value)}")
+        raise BadValue("takes a date that the calendar has, got another") from None
+    raise BadValue(f"takes a date such as 2026-11-22 or 22/11/2026, got {kind_of(value)}")
 
 
 def as_day(value: Any) -> date:
@@ -301,7 +301,7 @@ def format_date(value: Any, pattern: str) -> str:
     """
     wrong = wrong_directive(pattern)
     if wrong is not None:
-        raise Unreadable(f"takes a format made of {' '.join(DIRECTIVES)}, got {wrong}")
+        raise BadValue(f"takes a format made of {' '.join(DIRECTIVES)}, got {wrong}")
     moment = as_moment(value)
     return _DIRECTIVE.sub(lambda match: _written(match.group(), moment), pattern)
 

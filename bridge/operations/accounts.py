@@ -19,10 +19,10 @@ from bridge.journal import Journal, audit, encryption, notices
 from bridge.journal import accounts as kept
 from bridge.journal import destinations as circuits
 from bridge.journal.audit import Actor
-from bridge.journal.clock import own_clock_ms
-from bridge.journal.notices import Mended
+from bridge.journal.clock import system_clock_ms
+from bridge.journal.notices import Resolved
 from bridge.journal.schema import OPEN, WAITS, deliveries, events
-from bridge.mapping import Known, Mapping, read_directory
+from bridge.mapping import Mapping, Setup, read_directory
 from bridge.pipeline.account_events import ACCESS_TOKEN
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.runtime import Runtime
@@ -67,12 +67,12 @@ def public_hook_url(settings: Settings, account: str, given: str | None) -> str 
 def mappings_in_use(open_journal: Callable[[], Journal], directory: Path) -> tuple[Sequence[Mapping], str]:
     """Return the mappings that are active in the journal, or those of the files where it has none, and which it is."""
     try:
-        active = ActiveMappings(open_journal(), own_clock_ms).current()
+        active = ActiveMappings(open_journal(), system_clock_ms).current()
     except JournalError:
         active = ()  # not made yet: the webhook is set up before the bridge runs for the first time
     if active:
         return [item.mapping for item in active], "the active mappings"
-    read = read_directory(directory, Known(None, None, directory))
+    read = read_directory(directory, Setup(None, None, directory))
     return [item.mapping for item in read if item.mapping is not None], f"the files in {directory}"
 
 
@@ -117,8 +117,10 @@ def add_account(
         token = token or made or (before.webhook_token if before else "")
         kept.put_account(connection, kept.KeptAccount(name, api_key, token, now_ms, now_ms))
         if before is None or before.api_key != api_key:
-            keys_of = [one for one in notices.unmended(connection, [ACCESS_TOKEN]) if one.about.startswith(f"{name}/")]
-            mended = [Mended(KEY_REFUSED, name), *(Mended(one.code, one.about) for one in keys_of)]
+            keys_of = [
+                one for one in notices.open_notices(connection, [ACCESS_TOKEN]) if one.about.startswith(f"{name}/")
+            ]
+            mended = [Resolved(KEY_REFUSED, name), *(Resolved(one.code, one.about) for one in keys_of)]
             notices.apply(connection, mended, now_ms)
         audit.note(connection, actor, "account.changed" if before else "account.added", name, now_ms)
     return Made(f"/webhooks/asaas/{name}", before is None, made)
@@ -189,7 +191,7 @@ def open_deliveries(connection: Connection, name: str) -> int:
     return connection.scalar(query) or 0
 
 
-def shadowed(connection: Connection, settings: Settings) -> list[str]:
+def overridden(connection: Connection, settings: Settings) -> list[str]:
     """Return the variables that win over what the journal keeps under the same name."""
     accounts = settings.accounts.keys() & kept.accounts(connection).keys()
     urls = settings.destinations.keys() & kept.destinations(connection).keys()

@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from bridge.errors import BridgeError, IllegalTransition, NotFound
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.journal import Journal, audit, destinations, events, lanes, queries, retention, statistics
 from bridge.journal.audit import Actor
-from bridge.journal.deliveries import promote
-from bridge.journal.queries import Chosen, Dead
+from bridge.journal.deliveries import set_first_due
+from bridge.journal.queries import Dead, DeadFilter
 from bridge.journal.schema import deliveries as table
 from bridge.journal.schema import events as event_table
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, EventState
@@ -28,8 +28,8 @@ def retry(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None =
     """
     with journal.database.write() as connection:
         state = _retry(connection, delivery_id, now_ms, by)
-        reached("retry.before_commit")
-    reached("retry.after_commit")
+        failpoint("retry.before_commit")
+    failpoint("retry.after_commit")
     return state
 
 
@@ -63,7 +63,7 @@ def _retry(connection: Connection, delivery_id: int, now_ms: int, by: Actor | No
             reason=None,
         )
     )
-    promote(connection, (before.account, before.subject, before.line), now_ms)
+    set_first_due(connection, (before.account, before.subject, before.line), now_ms)
     if state is DeliveryState.DEAD:
         queries.close_notice(connection, before.destination, now_ms)
     return state
@@ -107,7 +107,7 @@ def _discard(
         statistics.leave_out(connection, delivery_id)
     _note(connection, by, "delivery.discarded", delivery_id, now_ms, was=state)
     if state not in FINISHED:
-        promote(connection, (before.account, before.subject, before.line), now_ms)
+        set_first_due(connection, (before.account, before.subject, before.line), now_ms)
     if state is DeliveryState.DEAD:
         queries.close_notice(connection, before.destination, now_ms)
     return state
@@ -144,8 +144,8 @@ def replay(
         replaced = queries.of_event(connection, event_id, mapping) if instead_of is None else [instead_of]
         for delivery_id in replaced:
             _discard(connection, delivery_id, now_ms, by, replaced=True)
-        reached("replay.before_commit")
-    reached("replay.after_commit")
+        failpoint("replay.before_commit")
+    failpoint("replay.after_commit")
     return number
 
 
@@ -188,7 +188,7 @@ PIECE_S = 1.5
 """Of one piece: short enough that somebody who watches sees it go on."""
 
 
-class Decision(StrEnum):
+class BulkAction(StrEnum):
     """What is done to each of them."""
 
     RETRY = "retry"
@@ -208,12 +208,12 @@ class Progress:
     finished: bool = False
 
 
-def go_on(
-    journal: Journal, decision: Decision, chosen: Chosen, progress: Progress, now_ms: int, by: Actor | None = None
+def run_step(
+    journal: Journal, decision: BulkAction, chosen: DeadFilter, progress: Progress, now_ms: int, by: Actor | None = None
 ) -> Progress:
     """Do the next piece and return how far it is; once finished, it stands in the audit trail."""
     with journal.database.read() as connection:
-        piece = queries.some(connection, chosen, progress.after_id, PIECE)
+        piece = queries.dead_page(connection, chosen, progress.after_id, PIECE)
     until_s = time.monotonic() + PIECE_S
     for one in piece:
         try:
@@ -233,10 +233,10 @@ def go_on(
     return replace(progress, finished=True)
 
 
-def _decide(journal: Journal, decision: Decision, one: Dead, now_ms: int) -> None:
-    if decision is Decision.RETRY:
+def _decide(journal: Journal, decision: BulkAction, one: Dead, now_ms: int) -> None:
+    if decision is BulkAction.RETRY:
         retry(journal, one.id, now_ms)
-    elif decision is Decision.DISCARD:
+    elif decision is BulkAction.DISCARD:
         discard(journal, one.id, now_ms)
     else:
         # One commit: were it killed between two, the next run would replay the event once more.

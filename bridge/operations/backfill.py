@@ -16,13 +16,13 @@ from typing import Any
 
 from bridge.asaas.client import Reads
 from bridge.asaas.incoming import parse_event
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.journal import Journal, jobs
-from bridge.journal.events import Kept, KeptEvent
+from bridge.journal.events import AppendResult, StoredEvent
 from bridge.mapping.catalogue import flow_rank
-from bridge.mapping.values import BRASILIA, Unreadable, as_moment
+from bridge.mapping.values import BRASILIA, BadValue, as_moment
 from bridge.model import IncomingEvent, Origin, lane_of
-from bridge.operations.reconcile import BEHIND, Compared, Verdict, Window, walk
+from bridge.operations.reconcile import BEHIND, Compared, Verdict, Window, compare_pages
 
 NAMES: Mapping[str, str] = {
     "PENDING": "PAYMENT_CREATED",
@@ -53,7 +53,7 @@ _DAYS: Mapping[str, tuple[str, ...]] = {
 """The fields that hold the day on which a charge came into a status. Where none does, it is the day of the asking."""
 
 
-def made_events(compared: Compared, account: str, asked_ms: int) -> list[IncomingEvent]:
+def events_for_charge(compared: Compared, account: str, asked_ms: int) -> list[IncomingEvent]:
     """Return what Asaas would have posted, in order; nothing where no flow names the charge's status."""
     main = _name(compared)
     if main is None:
@@ -93,7 +93,7 @@ def _created(compared: Compared, asked_ms: int) -> str:
     asked = datetime.fromtimestamp(asked_ms / 1000, UTC).astimezone(BRASILIA)
     moment = min(_day(compared, asked).replace(hour=23, minute=59, second=59), asked)
     if compared.newest is not None:
-        with suppress(Unreadable):  # the last event did not say when
+        with suppress(BadValue):  # the last event did not say when
             moment = max(moment, as_moment(compared.newest.created) + timedelta(seconds=1))
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
@@ -109,12 +109,12 @@ def _day(compared: Compared, asked: datetime) -> datetime:
     elif status == "OVERDUE":
         try:
             return as_moment(charge.get("dueDate")) + timedelta(days=1)
-        except Unreadable:
+        except BadValue:
             return asked
     for value in found:
         try:
             return as_moment(value)
-        except Unreadable:
+        except BadValue:
             continue
     return asked
 
@@ -150,14 +150,14 @@ def gather(
     Raises EnrichmentWaits where Asaas can't be asked for now.
     """
     gathered, seen = Gathered(), set[str]()
-    for looked in walk(client, journal, window, clock_ms, sleep=sleep):
+    for looked in compare_pages(client, journal, window, clock_ms, sleep=sleep):
         for compared in looked.charges:
             id_ = str(compared.charge.get("id"))
             if id_ in seen:
                 continue
             seen.add(id_)
             if compared.verdict in only:
-                made = made_events(compared, client.account, looked.asked_ms)
+                made = events_for_charge(compared, client.account, looked.asked_ms)
                 gathered.events += made
                 gathered.unknown += [] if made else [compared]
         gathered.charges = len(seen)
@@ -169,15 +169,15 @@ def gather(
     return gathered
 
 
-def bring_in(
+def append_events(
     journal: Journal, events: Sequence[IncomingEvent], clock_ms: Callable[[], int]
-) -> Iterator[tuple[IncomingEvent, int, Kept]]:
+) -> Iterator[tuple[IncomingEvent, int, AppendResult]]:
     """Keep these events; give each with its lane and its number once it is durable."""
     for start in range(0, len(events), BATCH):
         batch = [replace(event, received_ms=clock_ms()) for event in events[start : start + BATCH]]
-        reached("backfill.before_append")
+        failpoint("backfill.before_append")
         appended = journal.append(batch)
-        reached("backfill.after_append")
+        failpoint("backfill.after_append")
         for event, (lane, kept) in zip(batch, appended, strict=True):
             yield event, lane, kept
     # The next reconciliation, due at once, says whether anything is still missing.
@@ -186,9 +186,9 @@ def bring_in(
             jobs.again_at(connection, f"reconcile:{account}", clock_ms())
 
 
-def as_kept(journal: Journal, event: IncomingEvent) -> KeptEvent:
+def as_kept(journal: Journal, event: IncomingEvent) -> StoredEvent:
     """Return an event as a worker would get it, before it is kept."""
-    return KeptEvent(
+    return StoredEvent(
         id=0,
         account=event.account,
         event_key=event.key,

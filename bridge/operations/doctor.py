@@ -29,16 +29,16 @@ from bridge.alerts import send
 from bridge.alerts.send import Result
 from bridge.asaas import webhooks as asaas_webhooks
 from bridge.asaas.client import PRODUCTION_URL, SANDBOX_URL, AsaasClient
-from bridge.asaas.webhooks import Problem, Webhooks, needed, ours, problems
+from bridge.asaas.webhooks import Problem, Webhooks, find_ours, needed_events, problems
 from bridge.embedded_redis import find_server, version_of
 from bridge.errors import BridgeError, JournalError
 from bridge.http import check_url
 from bridge.journal import Journal, events, jobs, notices
 from bridge.journal import accounts as kept
 from bridge.journal.migrate import current, head
-from bridge.mapping import Known, Mapping, ReadMapping, Severity, read_directory
+from bridge.mapping import Mapping, ParseResult, Setup, Severity, read_directory
 from bridge.model import NoticeLevel
-from bridge.operations.accounts import mappings_in_use, public_hook_url, shadowed
+from bridge.operations.accounts import mappings_in_use, overridden, public_hook_url
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT, LEAST_TOKEN, Account, Settings, variable
 from bridge.wakeups import refused_certificate
@@ -192,7 +192,7 @@ def destinations(settings: Settings, mappings: Iterable[Mapping]) -> list[Check]
     return checks
 
 
-def mapping_files(read: Sequence[ReadMapping], mappings: Sequence[Mapping]) -> Check:
+def mapping_files(read: Sequence[ParseResult], mappings: Sequence[Mapping]) -> Check:
     """Judge the mapping files and the mappings in use."""
     if any(finding.code == "directory.missing" for one in read for finding in one.findings):
         return Check("mappings", "there is no directory", State.WRONG, "run: bridge mappings init", "no_directory")
@@ -296,7 +296,7 @@ def tenants(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterator[C
     try:
         with open_journal().database.read() as connection:
             accounts, urls = kept.accounts(connection), kept.destinations(connection)
-            hidden = shadowed(connection, runtime.settings)
+            hidden = overridden(connection, runtime.settings)
     except JournalError:
         return  # said with the journal
     yield Check("encryption", "on")
@@ -316,7 +316,7 @@ DOOR_TIMEOUT_S = 10.0
 """As long as Asaas itself waits (docs erro-read-timed-out)."""
 
 
-def examine(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterator[Check]:
+def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterator[Check]:
     """Give each check as it is made; `open_journal` raises where the journal can't be used."""
     # What is in the journal counts as what is in the environment does.
     settings = replace(runtime.settings, accounts=dict(runtime.accounts), destinations=dict(runtime.destinations))
@@ -331,7 +331,7 @@ def examine(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterator[C
     yield from alerts(send.check(settings.bridge_alert_urls) if settings.bridge_alert_urls else [])
     yield from tenants(open_journal, runtime)
     yield _disk(settings.bridge_data_dir)
-    known = Known(frozenset(settings.accounts), frozenset(settings.destinations), directory)
+    known = Setup(frozenset(settings.accounts), frozenset(settings.destinations), directory)
     yield mapping_files(read_directory(directory, known), mappings)
     yield from destinations(settings, mappings)
     for account in settings.accounts.values() or [Account(DEFAULT)]:
@@ -352,7 +352,7 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
         schema = current(journal.database)
         journal.try_append()
         with journal.database.read() as connection:
-            told = notices.unmended(connection)
+            told = notices.open_notices(connection)
             late = jobs.late_tasks(connection, clock_ms())
     except BridgeError as error:
         yield Check("journal", error.what, State.WRONG, error.mend or "is the database of DATABASE_URL up?", "journal")
@@ -408,12 +408,12 @@ def _asaas(runtime: Runtime, account: Account, mappings: Sequence[Mapping]) -> I
         yield clock(client.answered_at, time.time())
     governor = runtime.governors[account.name]
     yield quota(account.name, governor.used(), governor.limits.quota)
-    found = ours(every, account.name, url)
-    said = problems(found, needed(mappings, account.name), account.name)
+    found = find_ours(every, account.name, url)
+    said = problems(found, needed_events(mappings, account.name), account.name)
     yield from webhook(account.name, [webhook.url for webhook in found], said)
     if account.webhook_token:
         for address in sorted({webhook.url for webhook in found} or ({url} if url else set())):
-            yield door_check(f"door {address}", knock(runtime, address, account.webhook_token))
+            yield door_check(f"door {address}", post_to_door(runtime, address, account.webhook_token))
 
 
 def _api(client: AsaasClient) -> Check:
@@ -423,7 +423,7 @@ def _api(client: AsaasClient) -> Check:
     return Check(f"asaas {client.account}", f"answers in {(time.monotonic() - started_s) * 1000:.0f} ms")
 
 
-def knock(runtime: Runtime, address: str, token: str) -> int | None:
+def post_to_door(runtime: Runtime, address: str, token: str) -> int | None:
     """Return what the door at this address answers to the token with a body that is no event; None: nothing."""
     try:
         return runtime.http.request(

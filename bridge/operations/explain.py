@@ -19,16 +19,16 @@ from sqlalchemy import Connection
 from bridge.errors import BridgeError, EnrichmentWaits, NotFound
 from bridge.journal import Journal, deliveries, events, queries, retention, revisions
 from bridge.journal.deliveries import NewDelivery
-from bridge.journal.events import KeptEvent
+from bridge.journal.events import StoredEvent
 from bridge.journal.queries import Row
-from bridge.mapping import Known, Mapping, read_mapping
+from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.mapping.context import build_context, references
 from bridge.mapping.explain import explained
 from bridge.mapping.values import brasilia_day
 from bridge.model import DeliveryState
 from bridge.pipeline import enrich
 from bridge.pipeline.active_mappings import ActiveMapping
-from bridge.pipeline.decide import Plan, opened
+from bridge.pipeline.decide import EventPlan, plan_event
 from bridge.pipeline.policy import is_stale
 from bridge.runtime import Runtime
 
@@ -119,7 +119,7 @@ def preview(
 
 def preview_events(
     journal: Journal,
-    kept: Sequence[KeptEvent],
+    kept: Sequence[StoredEvent],
     *,
     active: Sequence[ActiveMapping],
     environment: Callable[[str], str],
@@ -127,7 +127,7 @@ def preview_events(
 ) -> Iterator[Preview]:
     """Say for each of these events, kept or not, what the mappings would make of it."""
     for start in range(0, len(kept), BATCH):
-        plans = [opened(event, active, environment(event.account)) for event in kept[start : start + BATCH]]
+        plans = [plan_event(event, active, environment(event.account)) for event in kept[start : start + BATCH]]
         for plan in plans:
             if plan.event.replay:
                 # As the replay does: somebody may have mended it there.
@@ -140,7 +140,7 @@ def preview_events(
 
 
 def _preview(
-    connection: Connection, plan: Plan, fetched: dict[str, Any] | BridgeError, active: Sequence[ActiveMapping]
+    connection: Connection, plan: EventPlan, fetched: dict[str, Any] | BridgeError, active: Sequence[ActiveMapping]
 ) -> Preview:
     event = plan.event
     if not plan.mappings:
@@ -202,7 +202,7 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Change, ...
     return tuple(Change(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key))
 
 
-_ANYTHING = Known(None, None, active=True)
+_ANYTHING = Setup(None, None, active=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,9 @@ def conditions(
     if event["emptied_ms"] is not None:
         return Conditions(gone=True)
     revision = revisions.get(connection, delivery["revision_id"])
-    read = read_mapping(revision.text, f"{delivery['mapping']}.yaml", _ANYTHING) if revision and revision.text else None
+    read = (
+        parse_mapping(revision.text, f"{delivery['mapping']}.yaml", _ANYTHING) if revision and revision.text else None
+    )
     if read is None or read.mapping is None:
         return Conditions(gone=True)
     mapping: Mapping = read.mapping

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from bridge.clint.api import Deal
 from bridge.journal import Journal, deliveries, destinations, notices
 from bridge.journal.deliveries import ToReadBack
-from bridge.journal.notices import Mended, Notice
+from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.mapping.explain import statuses
 from bridge.model import NoticeLevel, ReadBack
@@ -154,7 +154,7 @@ class ReadBacks:
             # One for all deliveries of a mapping: what one of them lacks in Clint, the others lack too. Where another
             # delivery of the customer came between, nothing is known to be wrong.
             if first and is_seen:
-                notices.apply(connection, [Mended(NOT_SEEN, about)], now_ms)
+                notices.apply(connection, [Resolved(NOT_SEEN, about)], now_ms)
             elif first and state is ReadBack.NOT_SEEN and found.code != proof.AMBIGUOUS:
                 notices.apply(connection, [_notice(about, json.dumps(detail))], now_ms)
         if first and state is not ReadBack.ASKED:
@@ -169,8 +169,8 @@ class ReadBacks:
             return
         kept = {name for name, id_ in revisions.items() if before is None or before.get(name, id_) == id_}
         with self._journal.database.write() as connection:
-            open_notices = notices.unmended(connection, [NOT_SEEN])
-            mended = [Mended(NOT_SEEN, one.about) for one in open_notices if one.about.rpartition("/")[2] not in kept]
+            open_notices = notices.open_notices(connection, [NOT_SEEN])
+            mended = [Resolved(NOT_SEEN, one.about) for one in open_notices if one.about.rpartition("/")[2] not in kept]
             notices.apply(connection, mended, now_ms)
 
     def _facts(self, found: Finding, sent: Sent) -> dict[str, str]:

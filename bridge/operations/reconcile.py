@@ -21,9 +21,9 @@ from typing import Any, Literal
 from bridge import private_files
 from bridge.asaas.client import Reads, pages
 from bridge.journal import Journal
-from bridge.journal.queries import KeptCharge, kept_of
+from bridge.journal.queries import ChargeEvent, kept_of
 from bridge.mapping.catalogue import flow_rank
-from bridge.mapping.values import Unreadable, as_decimal
+from bridge.mapping.values import BadValue, as_decimal
 from bridge.model import FINISHED, DeliveryState
 
 
@@ -46,7 +46,7 @@ BEHIND = frozenset({Verdict.MISSING, Verdict.OLDER})
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ChargeStatus:
     """What of a charge makes an event when it changes."""
 
     status: str
@@ -63,31 +63,31 @@ class Compared:
     """One charge and what the journal knows of it."""
 
     charge: Mapping[str, Any]
-    standing: Standing
+    standing: ChargeStatus
     verdict: Verdict
-    newest: KeptCharge | None = None
+    newest: ChargeEvent | None = None
     """The event that says most about it, by Asaas's own time."""
-    known: Standing | None = None
+    known: ChargeStatus | None = None
     """The standing in that event."""
 
 
-def standing_of(charge: Mapping[str, Any]) -> Standing:
+def standing_of(charge: Mapping[str, Any]) -> ChargeStatus:
     """Return the standing of a charge, from the API or from an event."""
     if charge.get("deleted") is True:
-        return Standing("DELETED")  # its status stays what it was
+        return ChargeStatus("DELETED")  # its status stays what it was
     status = str(charge.get("status") or "")
     if status not in {"CONFIRMED", "RECEIVED"}:
-        return Standing(status)
+        return ChargeStatus(status)
     refunds = charge.get("refunds")
     given_back = [refund for refund in refunds if isinstance(refund, dict)] if isinstance(refunds, list) else []
     try:
         refunded = sum((as_decimal(one.get("value")) for one in given_back if one.get("status") == "DONE"), Decimal(0))
-    except (Unreadable, ArithmeticError):
+    except (BadValue, ArithmeticError):
         refunded = Decimal(0)
-    return Standing(status, refunded)
+    return ChargeStatus(status, refunded)
 
 
-def compare(charge: Mapping[str, Any], kept: Sequence[KeptCharge], asked_ms: int) -> Compared:
+def compare(charge: Mapping[str, Any], kept: Sequence[ChargeEvent], asked_ms: int) -> Compared:
     """Return the verdict on a charge that the API was asked for at that time."""
     standing = standing_of(charge)
     if not kept:
@@ -102,7 +102,7 @@ def compare(charge: Mapping[str, Any], kept: Sequence[KeptCharge], asked_ms: int
     return Compared(charge, standing, _came_of_it(same), newest, known)
 
 
-def standing_in(event: KeptCharge) -> Standing:
+def standing_in(event: ChargeEvent) -> ChargeStatus:
     """Return the standing of the charge in an event's body."""
     charge = json.loads(event.body).get("payment")
     return standing_of(charge if isinstance(charge, dict) else {})
@@ -117,7 +117,7 @@ _FIRST_OF = (
 )
 
 
-def _came_of_it(events: Sequence[KeptCharge]) -> Verdict:
+def _came_of_it(events: Sequence[ChargeEvent]) -> Verdict:
     states = {state for event in events for state in event.states}
     if DeliveryState.DEAD not in states and (states - FINISHED or any(event.waits for event in events)):
         return Verdict.WAITING
@@ -150,7 +150,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class ComparedPage:
     """A page of charges that was compared."""
 
     charges: list[Compared]
@@ -160,7 +160,7 @@ class Looked:
     """The offset to go on from, None at the end."""
 
 
-def walk(
+def compare_pages(
     client: Reads,
     journal: Journal,
     window: Window,
@@ -168,7 +168,7 @@ def walk(
     *,
     offset: int = 0,
     sleep: Callable[[float], object] = time.sleep,
-) -> Iterator[Looked]:
+) -> Iterator[ComparedPage]:
     """Compare the account's charges of these days; raise EnrichmentWaits where Asaas can't be asked for now."""
     asked_ms = clock_ms()
     for page in pages(client, "/payments", window.params, offset=offset, sleep=sleep):
@@ -176,7 +176,7 @@ def walk(
         with journal.database.read() as connection:
             kept = kept_of(connection, client.account, charges)
         compared = [compare(charge, kept.get(id_, ()), asked_ms) for id_, charge in charges.items()]
-        yield Looked(compared, asked_ms, page.total, page.following)
+        yield ComparedPage(compared, asked_ms, page.total, page.following)
         asked_ms = clock_ms()
 
 
@@ -282,7 +282,7 @@ def reconcile(
     """
     progress = Progress.of(directory, client.account, window)
     resumed_at = progress.offset
-    for looked in walk(client, journal, window, clock_ms, offset=progress.offset, sleep=sleep):
+    for looked in compare_pages(client, journal, window, clock_ms, offset=progress.offset, sleep=sleep):
         findings = [_finding(one, window) for one in looked.charges]
         progress.add(findings)
         if looked.following is not None:

@@ -22,7 +22,7 @@ from ofxtools.utils import tostring_unclosed_elements
 
 from bridge.asaas.client import Reads, pages
 from bridge.errors import AsaasUnavailable, BridgeError
-from bridge.mapping.values import Unreadable, as_day, as_decimal
+from bridge.mapping.values import BadValue, as_day, as_decimal
 
 PATH = "/financialTransactions"
 _CENT = Decimal("0.01")
@@ -121,7 +121,7 @@ def _entry(item: Any, account: str) -> Entry:
             " ".join(str(item.get("description") or "").split()),
             _about(item),
         )
-    except (Unreadable, ArithmeticError):
+    except (BadValue, ArithmeticError):
         what = "an entry of the statement must have a date, a value and a balance, got another"
         raise AsaasUnavailable(what, where=where) from None
 

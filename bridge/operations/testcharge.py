@@ -19,7 +19,7 @@ import httpx
 
 from bridge.asaas.charges import MARK, Charge, Charges, Order
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.webhooks import Webhook, Webhooks, ours, problems
+from bridge.asaas.webhooks import Webhook, Webhooks, find_ours, problems
 from bridge.clint.api import Deal
 from bridge.errors import BridgeError, ClintApiFailed, JournalError, NotFound
 from bridge.http import HttpClient
@@ -27,7 +27,7 @@ from bridge.journal import Journal, events, queries
 from bridge.journal.queries import Row
 from bridge.mapping import Mapping
 from bridge.mapping.explain import integrations_of
-from bridge.mapping.values import Unreadable, as_decimal, two_readings
+from bridge.mapping.values import BadValue, as_decimal, two_readings
 from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel
 from bridge.operations.proof import CODES, NONE, SEEN, Finding
 from bridge.operations.read_back import Deals, look, sent_deliveries
@@ -95,7 +95,7 @@ def amount(text: str) -> Decimal | None:
     """
     try:
         value = as_decimal(text)
-    except Unreadable:
+    except BadValue:
         return None
     return value if not two_readings(text) and 0 < value < 1_000_000 and value == round(value, 2) else None
 
@@ -218,7 +218,7 @@ _REFUSED = {
 }
 
 
-class Cause(NamedTuple):
+class Problem(NamedTuple):
     """One reason why the test did not come through."""
 
     code: str
@@ -226,38 +226,38 @@ class Cause(NamedTuple):
     mend: str
 
 
-def refused_at_door(journal: Journal, account: str, since_ms: int) -> list[Cause]:
+def refused_at_door(journal: Journal, account: str, since_ms: int) -> list[Problem]:
     """Return why the door refused what was posted since then."""
     with journal.database.read() as connection:
         found = events.since(connection, account, since_ms)
     # A stranger may try names of accounts at any time: what was posted for ours says more.
-    return [Cause(one.code, *_REFUSED[one.code]) for one in sorted(found, key=lambda one: not one.account)]
+    return [Problem(one.code, *_REFUSED[one.code]) for one in sorted(found, key=lambda one: not one.account)]
 
 
 def why_no_event(
     webhooks: Webhooks, account: str, needed: Collection[str], hook_url: str | None, local_url: str, http: HttpClient
-) -> list[Cause]:
+) -> list[Problem]:
     """Return why no event comes from Asaas, as far as can be seen from here."""
     try:
         found = webhooks.all()
     except BridgeError as error:
         mend = error.mend or "give the key the permission to read webhooks"
-        return [Cause(error.code, f"Asaas does not say what webhooks there are: {error.what}", mend)]
-    leading = ours(found, account, hook_url)
+        return [Problem(error.code, f"Asaas does not say what webhooks there are: {error.what}", mend)]
+    leading = find_ours(found, account, hook_url)
     register = "run: bridge webhook register" + ("" if account == DEFAULT else f" --account {account}")
     causes = []
     if not leading and found and hook_url:
         urls = ", ".join(webhook.url for webhook in found)
         what = f"no webhook at Asaas posts to {hook_url}; those that are there post to {urls}"
-        causes.append(Cause("webhook.other_url", what, register))
+        causes.append(Problem("webhook.other_url", what, register))
     else:
         rules = problems(leading, needed, account)
         rules.sort(key=lambda one: one.level is not NoticeLevel.ERROR)
-        causes += [Cause(one.code, one.what, one.mend) for one in rules]
+        causes += [Problem(one.code, one.what, one.mend) for one in rules]
     return causes + _unreachable(leading, local_url, http)
 
 
-def _unreachable(leading: list[Webhook], local_url: str, http: HttpClient) -> list[Cause]:
+def _unreachable(leading: list[Webhook], local_url: str, http: HttpClient) -> list[Problem]:
     """Return whether the addresses that Asaas posts to answer as the bridge does."""
     causes = []
     for webhook in leading:
@@ -269,10 +269,10 @@ def _unreachable(leading: list[Webhook], local_url: str, http: HttpClient) -> li
         what = f"the public address {place} {answer}"
         if _asked(f"{local_url}{_ALIVE}", http) == "alive":
             mend = f"the bridge answers at {local_url}: start the tunnel or the proxy that leads there"
-            causes.append(Cause("public_url.no_answer", what, mend))
+            causes.append(Problem("public_url.no_answer", what, mend))
         else:
             mend = f"start the bridge (nothing answers at {local_url} either): bridge up, or bridge web"
-            causes.append(Cause("bridge.not_running", what, mend))
+            causes.append(Problem("bridge.not_running", what, mend))
     return causes
 
 
@@ -320,7 +320,7 @@ class Witness(Protocol):
         """Say that a person sees the deal in Clint, where nobody else can look."""
         ...
 
-    def problem(self, cause: Cause) -> None:
+    def problem(self, cause: Problem) -> None:
         """Hear why it did not come through."""
         ...
 
@@ -374,7 +374,7 @@ class Run:
         self.trial = trial
         self.real = real
         self.seen: list[Seen] = []
-        self.causes: list[Cause] = []
+        self.causes: list[Problem] = []
         self.deal: Deal | None = None
         self.stage = ""
         self.paid = ""
@@ -435,7 +435,7 @@ class Run:
                 return
             self._sleep(_LOOK_EVERY_S)
 
-    def _refused(self) -> list[Cause]:
+    def _refused(self) -> list[Problem]:
         return refused_at_door(self._runtime.journal, self.trial.account, self.trial.began_ms)
 
     def _say_why_not_come(self) -> None:
@@ -504,7 +504,7 @@ class Run:
             )
 
     def _blame(self, code: str, what: str, mend: str) -> None:
-        self.causes.append(Cause(code, what, mend))
+        self.causes.append(Problem(code, what, mend))
 
     def remove(self) -> None:
         """Remove what was made at Asaas."""

@@ -19,16 +19,16 @@ from bridge.asaas.webhooks import (
     Problem,
     Webhook,
     Webhooks,
+    find_ours,
     hook_url,
-    needed,
+    needed_events,
     of_version,
-    ours,
     problems,
     retention,
 )
 from bridge.errors import AsaasRejected, BridgeError, JournalError, NotFound, SettingsError, UsageError
 from bridge.journal import Journal, events, notices
-from bridge.journal.notices import KeptNotice, Mended, Notice
+from bridge.journal.notices import Notice, Resolved, StoredNotice
 from bridge.logs import logger
 from bridge.mapping import Mapping
 from bridge.mapping.catalogue import EVENTS
@@ -92,7 +92,7 @@ def events_wanted(
     mappings: Iterable[Mapping], source: str, account: str, *, every: bool, account_events: bool
 ) -> frozenset[str]:
     """Return the events to subscribe to; raise UsageError where nothing asks for any."""
-    names = needed(mappings, account)
+    names = needed_events(mappings, account)
     if every:
         return names | EVENTS.keys()
     if account_events:
@@ -111,8 +111,8 @@ def plan(webhooks: Sequence[Webhook], wanted: Wanted) -> Plan:
     name = variable("ASAAS_WEBHOOK_TOKEN", wanted.account)
     if wanted.token and (problem := asaas_webhooks.problem(wanted.token)):
         raise SettingsError([f"{name} {problem}; unset it, and the bridge makes one that Asaas takes"])
-    found = ours(webhooks, wanted.account, wanted.url)
-    others = tuple(one.url for one in ours(webhooks, wanted.account) if one not in found)
+    found = find_ours(webhooks, wanted.account, wanted.url)
+    others = tuple(one.url for one in find_ours(webhooks, wanted.account) if one not in found)
     if len(found) > 1:
         raise UsageError(f"{len(found)} webhooks lead to the bridge", mend="name one by its address with --url")
     before = found[0] if found else None
@@ -226,7 +226,7 @@ def resumed(webhooks: Webhooks, account: str, url: str | None) -> list[tuple[Web
 
 def found_ours(webhooks: Webhooks, account: str, url: str | None) -> list[Webhook]:
     """Return the account's webhooks that lead to the bridge; raise NotFound where there is none."""
-    found = ours(webhooks.all(), account, url)
+    found = find_ours(webhooks.all(), account, url)
     if not found:
         raise NotFound(
             f"account {account} has no webhook at Asaas that leads to the bridge", mend="see: bridge webhook status"
@@ -246,19 +246,19 @@ def judge(
     now_ms: int,
 ) -> None:
     """Raise and close the account's notices by what Asaas says of its webhooks."""
-    wants = needed(mappings, account)
+    wants = needed_events(mappings, account)
     url = hook_url(public_url, account) if public_url else None
     # An account from which no mapping wants anything may well have no webhook.
-    said = problems(ours(webhooks, account, url), wants, account) if wants else []
+    said = problems(find_ours(webhooks, account, url), wants, account) if wants else []
     if any(problem.code == "webhook.interrupted" for problem in said):
         late = retention(_waits_since_ms(journal, account, now_ms), now_ms, account)
         said += [late] if late else []
     codes = {problem.code for problem in said}
-    mended = [Mended(code, account) for code in (*CODES, KEY_REFUSED) if code not in codes]
+    mended = [Resolved(code, account) for code in (*CODES, KEY_REFUSED) if code not in codes]
     with journal.database.read() as connection:
-        keys = notices.unmended(connection, [ACCESS_TOKEN])
+        keys = notices.open_notices(connection, [ACCESS_TOKEN])
     # The bridge's own key works: one that has expired or was disabled is another one, or was replaced.
-    mended += [Mended(one.code, one.about) for one in keys if _is_dead_key(one, account)]
+    mended += [Resolved(one.code, one.about) for one in keys if _is_dead_key(one, account)]
     say_notices(journal, [*(_notice(problem, account) for problem in said), *mended], now_ms)
 
 
@@ -280,7 +280,7 @@ def sending(webhook: Webhook) -> Webhook:
     return replace(webhook, interrupted=False, penalised=0)
 
 
-def say_notices(journal: Journal, said: Iterable[Notice | Mended], now_ms: int) -> None:
+def say_notices(journal: Journal, said: Iterable[Notice | Resolved], now_ms: int) -> None:
     """Raise and close notices, and log what is new."""
     with journal.database.write() as connection:
         changed = notices.apply(connection, said, now_ms)
@@ -294,13 +294,13 @@ def say_notices(journal: Journal, said: Iterable[Notice | Mended], now_ms: int) 
 def _waits_since_ms(journal: Journal, account: str, now_ms: int) -> int:
     """Return the earliest time from which events may wait at Asaas: it does not say itself."""
     with journal.database.read() as connection:
-        open_since = [one.raised_ms for one in notices.unmended(connection, ["webhook.interrupted"], account)]
+        open_since = [one.raised_ms for one in notices.open_notices(connection, ["webhook.interrupted"], account)]
         received_ms = events.last_received_ms(connection, account)
     # What waits came after the last one that got in, and at the latest when the queue was found interrupted.
     return min([now_ms, *open_since, *([received_ms] if received_ms is not None else [])])
 
 
-def _is_dead_key(notice: KeptNotice, account: str) -> bool:
+def _is_dead_key(notice: StoredNotice, account: str) -> bool:
     return notice.about.startswith(f"{account}/") and notice.level == NoticeLevel.ERROR
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from bridge.journal.events import KeptEvent
-from bridge.journal.notices import Mended, Notice
+from bridge.journal.events import StoredEvent
+from bridge.journal.notices import Notice, Resolved
 from bridge.model import NoticeLevel
 
 MOST_TEXT = 60
@@ -91,7 +91,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 """Event name -> rule. One part of the account or one key has one notice, which follows its latest event."""
 
 
-def notices_of(event: KeptEvent) -> list[Notice | Mended]:
+def notices_of(event: StoredEvent) -> list[Notice | Resolved]:
     """Return what the event tells the operator; a replay tells nothing, for it is old."""
     rule = RULES.get(event.name)
     if rule is None or event.replay:
@@ -104,11 +104,11 @@ def notices_of(event: KeptEvent) -> list[Notice | Mended]:
         about = f"{event.account}/{_short(entity.get('id')) or 'key'}"
         detail += _of_key(entity)
     if rule.level is None:
-        return [Mended(rule.code, about)]
+        return [Resolved(rule.code, about)]
     return [Notice(rule.code, about, rule.level, detail, rule.mend)]
 
 
-def _entity(event: KeptEvent) -> dict[str, Any]:
+def _entity(event: StoredEvent) -> dict[str, Any]:
     try:
         found = json.loads(event.body).get(event.entity)
     except (ValueError, AttributeError, RecursionError):

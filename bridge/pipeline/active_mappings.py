@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from bridge.errors import MappingRefused
 from bridge.journal import Journal, revisions
 from bridge.logs import logger
-from bridge.mapping import Known, Mapping, ReadMapping, Severity, read_directory, read_mapping
+from bridge.mapping import Mapping, ParseResult, Setup, Severity, parse_mapping, read_directory
 
 log = logger(__name__)
 
@@ -25,7 +25,7 @@ LOOK_EVERY_MS = 500
 GONE_AFTER_MS = 3_000
 """How long a file must be gone before its mapping is removed: editors and git replace a file by removing it first, and
 the events of that moment would pass the mapping by."""
-_ANYTHING = Known(None, None, active=True)
+_ANYTHING = Setup(None, None, active=True)
 _OF_FILES = frozenset({"file", revisions.WITH_FILE})
 
 
@@ -72,7 +72,7 @@ class ActiveMappings:
         for revision in revisions.active(connection):
             # It could run when it was imported. Where the environment has lost its destination since, its deliveries
             # are made and wait; left out, the events of that time would pass it by.
-            read = read_mapping(revision.text or "", f"{revision.mapping}.yaml", _ANYTHING)
+            read = parse_mapping(revision.text or "", f"{revision.mapping}.yaml", _ANYTHING)
             if read.mapping is None:
                 refused = MappingRefused(f"mapping {revision.mapping} can't run in this version", where=_first(read))
                 log.error("mapping.refused", mapping=revision.mapping, revision=revision.id, finding=_first(read))
@@ -83,7 +83,7 @@ class ActiveMappings:
         log.info("mapping.active", newest=newest, mappings=[item.mapping.name for item in active])
 
 
-def _first(read: ReadMapping) -> str:
+def _first(read: ParseResult) -> str:
     return str(next(finding for finding in read.findings if finding.severity is Severity.ERROR))
 
 
@@ -91,26 +91,26 @@ class MappingFiles:
     """The mapping files of one directory; read anew only where a file came, went or changed."""
 
     def __init__(
-        self, journal: Journal, directory: Path, known: Known | Callable[[], Known], clock_ms: Callable[[], int]
+        self, journal: Journal, directory: Path, known: Setup | Callable[[], Setup], clock_ms: Callable[[], int]
     ) -> None:
         self._journal = journal
         self._directory = directory
         self._known = known
-        self._read_for: Known | None = None
+        self._read_for: Setup | None = None
         self._clock_ms = clock_ms
         self._seen: dict[str, tuple[int, int]] | None = None
         self._imported: dict[str, tuple[int, int]] | None = None
         self._gone_ms: dict[str, int] = {}
-        self._read: list[ReadMapping] = []
+        self._read: list[ParseResult] = []
 
-    def read(self) -> list[ReadMapping]:
+    def read(self) -> list[ParseResult]:
         """Return every file's mapping or findings as they are now."""
         seen = {}
         for path in sorted(self._directory.glob("[!.]*.[yY]*")):
             with suppress(OSError):  # it was removed just now, or is a link to nothing
                 stat = path.stat()
                 seen[str(path)] = (stat.st_mtime_ns, stat.st_size)
-        known = self._known if isinstance(self._known, Known) else self._known()
+        known = self._known if isinstance(self._known, Setup) else self._known()
         if known != self._read_for:
             # A file that names an account or destination which was not there may be right now.
             self._imported = None
@@ -119,7 +119,7 @@ class MappingFiles:
             self._seen, self._read_for = seen, known
         return self._read
 
-    def import_changed(self) -> list[ReadMapping]:
+    def import_changed(self) -> list[ParseResult]:
         """Make revisions of the files that could run and whose text is new; return what was read.
 
         A file that stays gone removes its mapping, unless its newest revision was made elsewhere.

@@ -23,22 +23,22 @@ from bridge.errors import (
     MappingRefused,
     StageError,
 )
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.journal import Journal, Lease, deliveries, events, notices, search
 from bridge.journal.deliveries import NewDelivery
-from bridge.journal.events import KeptEvent
-from bridge.journal.notices import Mended, Notice
+from bridge.journal.events import StoredEvent
+from bridge.journal.notices import Notice, Resolved
 from bridge.journal.search import Term
-from bridge.logs import logger, together
+from bridge.logs import log_batch, logger
 from bridge.mapping import evaluate
 from bridge.mapping.catalogue import flow_rank
 from bridge.mapping.context import build_context, references
-from bridge.model import DeliveryState, Processed, ReadBack, trace_id
+from bridge.model import DeliveryState, EventProcessed, ReadBack, trace_id
 from bridge.pipeline import enrich
 from bridge.pipeline.account_events import notices_of
 from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
 from bridge.settings import variable
-from bridge.telemetry import UNSEEN, Observer
+from bridge.telemetry import NO_TELEMETRY, Telemetry
 
 log = logger(__name__)
 
@@ -46,10 +46,10 @@ _encoder = json.JSONEncoder(ensure_ascii=False)  # json.dumps with options would
 
 
 @dataclass(slots=True)
-class Plan:
+class EventPlan:
     """One event and the mappings that listen to it."""
 
-    event: KeptEvent
+    event: StoredEvent
     mappings: Sequence[ActiveMapping]
     environment: str
     envelope: dict[str, Any] = field(default_factory=dict)
@@ -115,12 +115,12 @@ class Plan:
 
     def _decided(self, active: ActiveMapping, context: dict[str, Any], fetched: dict[str, Any]) -> NewDelivery:
         mapping = active.mapping
-        verdict = evaluate.decide(mapping, context)
+        verdict = evaluate.apply_filter(mapping, context)
         if not verdict.passed:
             gone = self._not_found(mapping.filter_needs, fetched, verdict.reason)
             reason = str(gone) if gone else verdict.reason
             return self._new(active, DeliveryState.FILTERED, reason_code=verdict.code, reason=reason)
-        payload = evaluate.build(mapping, context)
+        payload = evaluate.build_payload(mapping, context)
         return self._new(
             active,
             DeliveryState.PENDING,
@@ -153,7 +153,7 @@ class Plan:
         )
 
 
-def opened(event: KeptEvent, active: Iterable[ActiveMapping], environment: str) -> Plan:
+def plan_event(event: StoredEvent, active: Iterable[ActiveMapping], environment: str) -> EventPlan:
     """Return the plan of an event: who listens, and what must be fetched before they can say.
 
     Where a filter needs nothing from Asaas it is asked first, so that an event that does not pass costs no request.
@@ -166,7 +166,7 @@ def opened(event: KeptEvent, active: Iterable[ActiveMapping], environment: str) 
         and item.mapping.listens_to(event.name)
         and event.replay_mapping in {None, item.mapping.name}
     ]
-    plan = Plan(event, mappings, environment)
+    plan = EventPlan(event, mappings, environment)
     try:
         plan.envelope = json.loads(event.body)
         bare = plan.context({})
@@ -182,7 +182,7 @@ def _needs(active: ActiveMapping, bare: dict[str, Any]) -> frozenset[str]:
     if mapping.filter_needs - bare.keys():
         return mapping.filter_needs | mapping.field_needs
     try:
-        passes = evaluate.decide(mapping, bare).passed
+        passes = evaluate.apply_filter(mapping, bare).passed
     except Exception:  # noqa: BLE001 (decide() meets it again, and makes the dead delivery)
         passes = False
     return mapping.field_needs if passes else frozenset()
@@ -211,11 +211,11 @@ class Decided:
     done: list[int] = field(default_factory=list)
     held: dict[int, tuple[int, str, str]] = field(default_factory=dict)
     """Event number -> when to look again, with code and reason."""
-    noticed: list[Notice | Mended] = field(default_factory=list)
+    noticed: list[Notice | Resolved] = field(default_factory=list)
     """What events about the account itself tell the operator; once written, only what that changed."""
 
 
-def decide(plans: Sequence[Plan], fetched: Fetched, now_ms: int) -> Decided:
+def decide(plans: Sequence[EventPlan], fetched: Fetched, now_ms: int) -> Decided:
     """Return what the mappings say of these events, given what was fetched for each; writes nothing."""
     decided = Decided()
     subjects: dict[tuple[str, str], tuple[int, str, str]] = {}
@@ -239,7 +239,9 @@ def _hold_s(error: EnrichmentWaits | MappingRefused) -> float:
     return max(LEAST_HOLD_S, error.retry_after_s if error.retry_after_s is not None else HOLD_S)
 
 
-def say(plans: Sequence[Plan], decided: Decided, observer: Observer, began_ms: int, ended_ms: int) -> None:
+def log_decided(
+    plans: Sequence[EventPlan], decided: Decided, observer: Telemetry, began_ms: int, ended_ms: int
+) -> None:
     """Log one record for each event that was processed or put off, and tell the observer."""
     for one in decided.noticed:
         if isinstance(one, Notice):
@@ -270,7 +272,7 @@ def say(plans: Sequence[Plan], decided: Decided, observer: Observer, began_ms: i
                 verdicts=said,
                 waited_ms=ended_ms - event.received_ms,
             )
-            observer.processed(Processed(event.id, trace, event.account, event.name, began_ms, ended_ms, said))
+            observer.processed(EventProcessed(event.id, trace, event.account, event.name, began_ms, ended_ms, said))
 
 
 BATCH = 100
@@ -303,7 +305,7 @@ class Batch:
     """Some events of some lanes on their way through the mappings."""
 
     lanes: frozenset[int]
-    plans: list[Plan]
+    plans: list[EventPlan]
     behind: dict[int, int]
     """Event number -> when the held event before it is due."""
     asks: bool
@@ -330,7 +332,7 @@ def _terms(batch: Batch, decided: Decided) -> list[Term]:
     return found
 
 
-class Processor:
+class Decider:
     """The deciding half of a drain."""
 
     def __init__(
@@ -341,7 +343,7 @@ class Processor:
         environment: Callable[[str], str],
         clock_ms: Callable[[], int],
         batch: int = BATCH,
-        observer: Observer = UNSEEN,
+        observer: Telemetry = NO_TELEMETRY,
     ) -> None:
         self._observer = observer
         self._journal = journal
@@ -392,7 +394,7 @@ class Processor:
         now_ms = self._clock_ms()
         decided = decide(batch.plans, batch.fetched, now_ms)
         terms = _terms(batch, decided)
-        reached("process.before_write")
+        failpoint("process.before_write")
         # What a loss of power takes of it is decided again; nothing is sent before the outbox's commit is on the disk.
         try:
             with self._journal.lanes.hold_all(leases, now_ms) as (connection, held):
@@ -404,23 +406,23 @@ class Processor:
                     terms = _terms(batch, decided)
                 self._write(connection, decided, {} if lost else batch.behind, now_ms)
                 search.write(connection, terms)
-                reached("process.before_commit")
+                failpoint("process.before_commit")
         except _Overtaken:
             return True, []
-        reached("process.after_commit")
-        with together():
-            say(batch.plans, decided, self._observer, now_ms, self._clock_ms())
+        failpoint("process.after_commit")
+        with log_batch():
+            log_decided(batch.plans, decided, self._observer, now_ms, self._clock_ms())
         return bool(decided.done), lost
 
-    def _plans(self, kept: Sequence[KeptEvent], active: Sequence[ActiveMapping]) -> list[Plan]:
-        plans = [opened(event, active, self._environment(event.account)) for event in kept]
+    def _plans(self, kept: Sequence[StoredEvent], active: Sequence[ActiveMapping]) -> list[EventPlan]:
+        plans = [plan_event(event, active, self._environment(event.account)) for event in kept]
         for plan in plans:
             if plan.event.replay:
                 # Somebody mended the customer in Asaas, or may have: what was read before is no good for this one.
                 self._enrichment.forget(plan.event.account, plan.wanted)
         return plans
 
-    def _at_hand(self, plans: Sequence[Plan]) -> Sequence[dict[str, Any] | BridgeError | None]:
+    def _at_hand(self, plans: Sequence[EventPlan]) -> Sequence[dict[str, Any] | BridgeError | None]:
         refused = self._mappings.refused()
         if refused is not None:
             return [refused] * len(plans)

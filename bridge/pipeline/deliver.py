@@ -20,17 +20,17 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from bridge.clint.webhook import Answer
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.journal import Journal, Lease, deliveries, destinations, is_away, notices
-from bridge.journal.deliveries import Ended, Owed, PutOff, Step
+from bridge.journal.deliveries import AttemptResult, Deferral, DueDelivery, StateChange
 from bridge.journal.destinations import Destination
-from bridge.journal.notices import Mended
-from bridge.logs import logger, together
-from bridge.model import Attempted, DeliveryState, Outcome, Waiting, idempotency_key, trace_id, traceparent
+from bridge.journal.notices import Resolved
+from bridge.logs import log_batch, logger
+from bridge.model import AttemptFinished, DeliveryState, Outcome, Waiting, idempotency_key, trace_id, traceparent
 from bridge.pipeline import policy
-from bridge.pipeline.policy import Shares, is_stale
+from bridge.pipeline.policy import FairShares, is_stale
 from bridge.settings import Settings
-from bridge.telemetry import UNSEEN, Observer
+from bridge.telemetry import NO_TELEMETRY, Telemetry
 
 log = logger(__name__)
 
@@ -52,19 +52,19 @@ Newest = Mapping[tuple[str, str, str], tuple[str, int]]
 
 
 @dataclass(slots=True)
-class Claimed:
+class Selection:
     """What became of due deliveries."""
 
-    go: list[Owed] = field(default_factory=list)
+    go: list[DueDelivery] = field(default_factory=list)
     """To be sent; their intents are written."""
-    ended: list[Step] = field(default_factory=list)
+    ended: list[StateChange] = field(default_factory=list)
     """Stale, or at their last try."""
-    put_off: list[PutOff] = field(default_factory=list)
+    put_off: list[Deferral] = field(default_factory=list)
     more: bool = False
     """Whether more may be due."""
 
 
-class Claims:
+class Selector:
     """Chooses deliveries to send."""
 
     def __init__(
@@ -88,29 +88,29 @@ class Claims:
         connection: Connection,
         leases: Sequence[Lease],
         room: int,
-        shares: Shares,
+        shares: FairShares,
         known: dict[str, Destination],
-    ) -> Claimed:
+    ) -> Selection:
         """Commit-to-be: choose up to `room` deliveries to send, and note them in `shares`, which bound them.
 
         `known` has the destinations, and afterwards the new state of those that are being probed.
         """
         fences = {lease.lane: lease.fence for lease in leases}
-        claimed = Claimed(more=bool(leases) and room > 0)
+        claimed = Selection(more=bool(leases) and room > 0)
         rounds = 0
         while claimed.more and len(claimed.go) < room and rounds < _ROUNDS:
             now_ms = self._clock_ms()
             full = (shares.full_destinations, shares.full_accounts)
             rows, more = deliveries.due(connection, fences, now_ms, room - len(claimed.go), *full)
             newest = deliveries.newest_delivered(connection, rows)
-            chosen = Claimed()
+            chosen = Selection()
             for owed in rows:
                 self._choose(connection, owed, chosen, shares, known, newest, now_ms)
-            deliveries.put_off(connection, chosen.put_off)
+            deliveries.defer(connection, chosen.put_off)
             deliveries.move(connection, [(step, step.delivery.state) for step in chosen.ended])
             deliveries.start(connection, chosen.go, fences, now_ms)
             if chosen.go:
-                reached("deliver.intent_before_commit")
+                failpoint("deliver.intent_before_commit")
             claimed.go += chosen.go
             claimed.ended += chosen.ended
             claimed.put_off += chosen.put_off
@@ -123,9 +123,9 @@ class Claims:
     def _choose(
         self,
         connection: Connection,
-        owed: Owed,
-        chosen: Claimed,
-        shares: Shares,
+        owed: DueDelivery,
+        chosen: Selection,
+        shares: FairShares,
         known: dict[str, Destination],
         newest: Newest,
         now_ms: int,
@@ -133,38 +133,40 @@ class Claims:
         destination = known.get(owed.destination)
         if destination is None or owed.destination not in self._urls:
             reason = f"no URL is set for the destination {owed.destination}"
-            chosen.put_off.append(PutOff(owed, now_ms + UNSET_LOOK_MS, Waiting.PAUSED, "destination.not_set", reason))
+            chosen.put_off.append(Deferral(owed, now_ms + UNSET_LOOK_MS, Waiting.PAUSED, "destination.not_set", reason))
         elif destination.paused_ms is not None:
             reason = f"the destination {owed.destination} is paused: {destination.paused_reason}"
             chosen.put_off.append(
-                PutOff(owed, now_ms + policy.PAUSE_LOOK_MS, Waiting.PAUSED, "destination.paused", reason)
+                Deferral(owed, now_ms + policy.PAUSE_LOOK_MS, Waiting.PAUSED, "destination.paused", reason)
             )
         elif is_stale(owed, newest.get((owed.account, owed.object_id, owed.line))):
             at = newest[owed.account, owed.object_id, owed.line][0]
             reason = f"an event of {at} was already delivered for this charge"
-            chosen.ended.append(Step(owed, DeliveryState.STALE, now_ms, code="delivery.stale", reason=reason))
+            chosen.ended.append(StateChange(owed, DeliveryState.STALE, now_ms, code="delivery.stale", reason=reason))
         elif owed.attempts - owed.forgiven >= self._policy.attempts:
             reason = f"the outcome of try {owed.attempts}, the last, is unknown"
-            chosen.ended.append(Step(owed, DeliveryState.DEAD, now_ms, code="delivery.attempts_spent", reason=reason))
+            chosen.ended.append(
+                StateChange(owed, DeliveryState.DEAD, now_ms, code="delivery.attempts_spent", reason=reason)
+            )
         elif not shares.allow(owed):
             return  # as due as before: the next round, or the next answer, sees to it
         elif (free_ms := self._pace(owed.destination, owed.account, now_ms)) is not None:
             reason = f"the rate limit of the destination {owed.destination} has no free slot"
-            chosen.put_off.append(PutOff(owed, free_ms, Waiting.PACE, "destination.rate_limit", reason))
+            chosen.put_off.append(Deferral(owed, free_ms, Waiting.PACE, "destination.rate_limit", reason))
         else:
             self._ask_circuit(connection, owed, chosen, shares, destination, known, now_ms)
 
     def _ask_circuit(
         self,
         connection: Connection,
-        owed: Owed,
-        chosen: Claimed,
-        shares: Shares,
+        owed: DueDelivery,
+        chosen: Selection,
+        shares: FairShares,
         destination: Destination,
         known: dict[str, Destination],
         now_ms: int,
     ) -> None:
-        gate = policy.gate(destination, self._limits, now_ms)
+        gate = policy.circuit_gate(destination, self._limits, now_ms)
         if gate.probe is not None and destinations.save(connection, destination, gate.probe):
             known[owed.destination] = gate.probe
             chosen.go.append(owed)
@@ -176,10 +178,10 @@ class Claims:
             # Spread over a second: when the circuit closes, the lines behind it do not all come at once.
             due_ms = max(gate.open_until_ms or 0, now_ms) + int(1000 * self._rng())
             reason = f"the destination {owed.destination} fails for several customers; it is probed until it answers"
-            chosen.put_off.append(PutOff(owed, due_ms, Waiting.CIRCUIT, "destination.circuit_open", reason))
+            chosen.put_off.append(Deferral(owed, due_ms, Waiting.CIRCUIT, "destination.circuit_open", reason))
 
 
-def log_claimed(ended: Sequence[Step], observer: Observer) -> None:
+def log_claimed(ended: Sequence[StateChange], observer: Telemetry) -> None:
     """Log one record for each delivery that ended without being sent, and tell the observer."""
     for step in ended:
         owed = step.delivery
@@ -215,7 +217,7 @@ class Destinations(Protocol):
 class Sent:
     """A delivery, the number and fence of the attempt, and what came back (None: nothing was sent)."""
 
-    owed: Owed
+    owed: DueDelivery
     number: int
     fence: int
     answer: Answer | None
@@ -224,7 +226,7 @@ class Sent:
 def begin(
     client: Destinations,
     urls: Mapping[str, str],
-    owed: Owed,
+    owed: DueDelivery,
     lease: Lease,
     then: Callable[[Sent], None],
     *,
@@ -243,12 +245,12 @@ def begin(
     def may_go() -> bool:
         if clock_ms() + longest_ms > lease.until_ms:
             return False
-        reached("deliver.before_send")
+        failpoint("deliver.before_send")
         return True
 
     def told(answer: Answer | None) -> None:
         if answer is not None:
-            reached("deliver.after_send")
+            failpoint("deliver.after_send")
         then(Sent(owed, number, lease.fence, answer))
 
     try:
@@ -272,7 +274,7 @@ NOT_SENT = Answer(
 )
 
 
-class Settling:
+class Recorder:
     """Records answers."""
 
     def __init__(
@@ -287,7 +289,9 @@ class Settling:
         self._clock_ms = clock_ms
         self._rng = rng
 
-    def settle(self, connection: Connection, landed: Sequence[Sent], known: dict[str, Destination]) -> list[Ended]:
+    def settle(
+        self, connection: Connection, landed: Sequence[Sent], known: dict[str, Destination]
+    ) -> list[AttemptResult]:
         """Record answers, move the deliveries on and tell their destinations' circuits; return what was recorded.
 
         `known` has the destinations, and afterwards their new states.
@@ -304,16 +308,16 @@ class Settling:
         for name in sorted(answers):
             known[name] = self._told(connection, known[name], answers[name], now_ms)
         if ended:
-            reached("deliver.outcome_before_commit")
+            failpoint("deliver.outcome_before_commit")
         return ended
 
-    def _ended(self, sent: Sent, now_ms: int) -> Ended:
+    def _ended(self, sent: Sent, now_ms: int) -> AttemptResult:
         owed, answer = sent.owed, sent.answer or NOT_SENT
         if sent.answer is None:
             # Nothing left the bridge: due at once, for whoever holds the lane next; the destination has no part in it.
             decision = policy.Decision(DeliveryState.RETRYING, now_ms, code=answer.code, reason=answer.detail)
         else:
-            decision = policy.decide(
+            decision = policy.next_state(
                 self._policy,
                 outcome=answer.outcome,
                 attempt=sent.number - owed.forgiven,
@@ -323,8 +327,10 @@ class Settling:
                 now_ms=now_ms,
                 rng=self._rng,
             )
-        step = Step(owed, decision.state, now_ms, decision.due_ms, decision.waiting, decision.code, decision.reason)
-        return Ended(
+        step = StateChange(
+            owed, decision.state, now_ms, decision.due_ms, decision.waiting, decision.code, decision.reason
+        )
+        return AttemptResult(
             step,
             sent.number,
             answer.outcome,
@@ -347,7 +353,7 @@ class Settling:
                 after = replace(after, paused_ms=now_ms, paused_reason=answer.detail)
                 continue
             state = after.state
-            after = policy.after(
+            after = policy.circuit_after(
                 after,
                 self._limits,
                 outcome=answer.outcome,
@@ -359,12 +365,12 @@ class Settling:
             if after.state != state:
                 log.warning("destination.circuit", destination=before.name, state=after.state, opens=after.opens)
                 if after.state == "closed":
-                    notices.apply(connection, [Mended(destinations.NOTICES[1], before.name)], now_ms)
+                    notices.apply(connection, [Resolved(destinations.NOTICES[1], before.name)], now_ms)
         destinations.save(connection, before, after)
         return after
 
 
-def log_result(ended: Sequence[Ended], known: Mapping[str, Destination], observer: Observer) -> None:
+def log_result(ended: Sequence[AttemptResult], known: Mapping[str, Destination], observer: Telemetry) -> None:
     """Log one record for each attempt that ended, and tell the observer."""
     for end in ended:
         step, owed = end.step, end.step.delivery
@@ -389,9 +395,9 @@ def log_result(ended: Sequence[Ended], known: Mapping[str, Destination], observe
         )
 
 
-def _attempted(end: Ended, trace: str) -> Attempted:
+def _attempted(end: AttemptResult, trace: str) -> AttemptFinished:
     step, owed = end.step, end.step.delivery
-    return Attempted(
+    return AttemptFinished(
         delivery_id=owed.id,
         event_id=owed.event_id,
         trace_id=trace,
@@ -459,10 +465,10 @@ class _Written:
     """What a transaction wrote: answers, and intents of deliveries that are to be sent."""
 
     fences: dict[int, int] = field(default_factory=dict)
-    ended: list[Ended] = field(default_factory=list)
-    go: list[Owed] = field(default_factory=list)
+    ended: list[AttemptResult] = field(default_factory=list)
+    go: list[DueDelivery] = field(default_factory=list)
 
-    def lease_of(self, owed: Owed) -> tuple[int, int]:
+    def lease_of(self, owed: DueDelivery) -> tuple[int, int]:
         """Return lane and fence under which this was written of a delivery."""
         return owed.lane, self.fences[owed.lane]
 
@@ -472,7 +478,7 @@ class _Written:
         self.go = [owed for owed in self.go if owed.lane not in lanes]
 
 
-class Outbox:
+class Deliverer:
     """The sending half of a drain; one thread takes the turns."""
 
     def __init__(
@@ -484,7 +490,7 @@ class Outbox:
         clock_ms: Callable[[], int],
         rng: Callable[[], float] = random.random,
         pace: Pacing = unpaced,
-        observer: Observer = UNSEEN,
+        observer: Telemetry = NO_TELEMETRY,
         accounts: Collection[str] = (),
     ) -> None:
         self._journal = journal
@@ -493,14 +499,14 @@ class Outbox:
         self._urls = urls
         self._rules = rules
         self._clock_ms = clock_ms
-        self._claims = Claims(urls, rules.retries, rules.limits, clock_ms, rng, pace)
-        self._settling = Settling(rules.retries, rules.limits, clock_ms, rng)
+        self._claims = Selector(urls, rules.retries, rules.limits, clock_ms, rng, pace)
+        self._settling = Recorder(rules.retries, rules.limits, clock_ms, rng)
         self._arrivals: SimpleQueue[Sent | None] = SimpleQueue()
         self._landed: list[Sent] = []
         self._unsure: list[_Written] = []
         """What transactions wrote that seemed to fail: the answer to a COMMIT may be lost."""
         self._flying: Counter[int] = Counter()
-        self._shares = Shares(rules.in_flight, urls, accounts)
+        self._shares = FairShares(rules.in_flight, urls, accounts)
 
     @property
     def in_flight(self) -> int:
@@ -597,12 +603,12 @@ class Outbox:
             self._unsure.append(_Written(fences, [*stood.ended, *ended], [*stood.go, *claimed.go]))
         self._unsure.pop()
         if ended:
-            reached("deliver.outcome_after_commit")
+            failpoint("deliver.outcome_after_commit")
         if claimed.go:
-            reached("deliver.intent_after_commit")
+            failpoint("deliver.intent_after_commit")
         self._done_with(landed)
         self._launch([*stood.go, *claimed.go], held)
-        with together():
+        with log_batch():
             if stood.ended or stood.go:
                 log.warning(
                     "delivery.commit_stood",
@@ -652,7 +658,7 @@ class Outbox:
             self._shares.give_back(sent.owed)
         self._landed = [sent for sent in self._landed if sent.owed.id not in done]
 
-    def _launch(self, claimed: Sequence[Owed], leases: Sequence[Lease]) -> None:
+    def _launch(self, claimed: Sequence[DueDelivery], leases: Sequence[Lease]) -> None:
         by_lane = {lease.lane: lease for lease in leases}
         for owed in claimed:
             self._flying[owed.lane] += 1

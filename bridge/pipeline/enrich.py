@@ -19,8 +19,15 @@ from redis import Redis
 
 from bridge.asaas.client import check_id
 from bridge.crypto import Keyring
-from bridge.errors import AsaasKeyMissing, AsaasRejected, AsaasUnavailable, BridgeError, EnrichmentWaits, SealBroken
-from bridge.redis_client import RedisLink
+from bridge.errors import (
+    AsaasKeyMissing,
+    AsaasRejected,
+    AsaasUnavailable,
+    BridgeError,
+    DecryptionFailed,
+    EnrichmentWaits,
+)
+from bridge.redis_client import OptionalRedis
 
 Key: TypeAlias = tuple[str, str, str]
 """Account, name (customer, ...) and id."""
@@ -59,7 +66,7 @@ class Cache:
 
     def __init__(
         self,
-        redis: RedisLink,
+        redis: OptionalRedis,
         lifetimes: Lifetimes | None = None,
         *,
         near_size: int = 2000,
@@ -131,7 +138,7 @@ class Cache:
         try:
             text = kept if isinstance(kept, str) else kept.decode()
             value = json.loads(self._keyring.open(text, _PLACE))
-        except (ValueError, SealBroken):
+        except (ValueError, DecryptionFailed):
             return {}
         return {key: value} if value is None or isinstance(value, dict) else {}
 

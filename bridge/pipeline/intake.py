@@ -1,6 +1,6 @@
 """Keeps what Asaas posts: nothing is answered with 200 before it is committed here.
 
-Ingress does no mapping and no network call: a broken mapping, a hanging Clint or an absent Redis must not cost an event
+Intake does no mapping and no network call: a broken mapping, a hanging Clint or an absent Redis must not cost an event
 or time. A request that finds nobody writing writes; those that come meanwhile gather, and the first of them writes for
 all when that commit is done. So many requests share a commit, each still waits for its own, and a lone one is not
 handed to another thread: that cost more than the commit. Waking the lane is left to another thread and may fail.
@@ -14,10 +14,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from bridge.errors import BridgeError, JournalError
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.journal import Journal, is_away
-from bridge.journal.events import Kept
-from bridge.logs import logger, together
+from bridge.journal.events import AppendResult
+from bridge.logs import log_batch, logger
 from bridge.model import IncomingEvent, trace_id
 
 log = logger(__name__)
@@ -35,7 +35,7 @@ class _Posted:
     def __init__(self, event: IncomingEvent, until_s: float) -> None:
         self.event = event
         self.until_s = until_s
-        self.kept: Kept | None = None
+        self.kept: AppendResult | None = None
         self.error: Exception | None = None
         self.writes = False
         """Whether its request is the one to write now."""
@@ -43,7 +43,7 @@ class _Posted:
         self.told.acquire()
 
 
-class Ingress:
+class Intake:
     """The door's writing: one for each web process."""
 
     def __init__(self, journal: Journal, wake: Callable[[int], None], answer_within_s: float = ANSWER_WITHIN_S) -> None:
@@ -54,7 +54,7 @@ class Ingress:
         self._posted: deque[_Posted] = deque()
         self._somebody_writes = False
 
-    def keep(self, event: IncomingEvent) -> Kept:
+    def keep(self, event: IncomingEvent) -> AppendResult:
         """Return once the event is durable; raise JournalError where it could not be written in time.
 
         An event that is written after the error was raised is no harm: Asaas posts it again, and it is kept once. The
@@ -100,10 +100,10 @@ class Ingress:
             for item in batch:
                 if not item.writes:
                     item.told.release()
-        reached("ingress.before_wake")
+        failpoint("ingress.before_wake")
         for lane in lanes:
             self._wake(lane)
-        with together():
+        with log_batch():
             for item in batch:
                 if item.kept is not None:
                     _say(item.event, item.kept)
@@ -122,12 +122,12 @@ class Ingress:
 
     def _write(self, batch: Sequence[_Posted]) -> set[int]:
         """Commit these events and note what became of each; return the lanes that have work now."""
-        reached("ingress.before_write")
+        failpoint("ingress.before_write")
         try:
             kept = self._journal.append([item.event for item in batch])
         except Exception as error:  # noqa: BLE001 (whatever it is, each waiting request must be answered)
             return self._not_written(batch, error)
-        reached("ingress.after_commit")
+        failpoint("ingress.after_commit")
         for item, (_, result) in zip(batch, kept, strict=True):
             item.kept = result
         return {lane for lane, _ in kept}
@@ -143,7 +143,7 @@ class Ingress:
         return set()
 
 
-def _say(event: IncomingEvent, kept: Kept) -> None:
+def _say(event: IncomingEvent, kept: AppendResult) -> None:
     log.info(
         "event.received",
         trace=trace_id(event.account, event.key),

@@ -14,7 +14,7 @@ from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis import Redis
 
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 
 HORIZON_MS = 60_000
 """A delivery that has to wait is looked at again within a minute: others that stood before it may be gone by then."""
@@ -27,7 +27,7 @@ class Pace:
     def __init__(
         self,
         limits: Mapping[str, str],
-        redis: RedisLink,
+        redis: OptionalRedis,
         wall_s: Callable[[], float] = time.time,
         *,
         of_all: str = "",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from bridge.journal.deliveries import NewDelivery, Owed
+from bridge.journal.deliveries import DueDelivery, NewDelivery
 from bridge.journal.destinations import Destination
 from bridge.model import DeliveryState, Outcome, Waiting
 
@@ -48,7 +48,7 @@ def ceiling_s(policy: RetryPolicy, attempt: int) -> float:
     return min(policy.cap_s, policy.base_s * 2.0 ** min(attempt - 1, 40))
 
 
-def decide(
+def next_state(
     policy: RetryPolicy,
     *,
     outcome: Outcome,
@@ -109,7 +109,7 @@ class Gate:
     """The destination's new state, where this delivery may go as the probe."""
 
 
-def gate(destination: Destination, limits: CircuitLimits, now_ms: int) -> Gate:
+def circuit_gate(destination: Destination, limits: CircuitLimits, now_ms: int) -> Gate:
     """Return whether one delivery may go now, and whether it would be the probe."""
     if destination.state == Circuit.CLOSED:
         return Gate()
@@ -119,7 +119,7 @@ def gate(destination: Destination, limits: CircuitLimits, now_ms: int) -> Gate:
     return Gate(probe=replace(destination, state=Circuit.HALF_OPEN.value, until_ms=until_ms))
 
 
-def after(
+def circuit_after(
     destination: Destination,
     limits: CircuitLimits,
     *,
@@ -160,7 +160,7 @@ def after(
     return replace(failed, state=Circuit.OPEN.value, opens=destination.opens + 1, until_ms=now_ms + int(wait_s * 1000))
 
 
-def is_stale(owed: Owed | NewDelivery, newest: tuple[str, int] | None) -> bool:
+def is_stale(owed: DueDelivery | NewDelivery, newest: tuple[str, int] | None) -> bool:
     """Return whether a newer event of the same charge was already delivered in this line.
 
     Asaas stamps events in steps of one second; within a second only the order of its documented flows tells (rank 0 is
@@ -176,7 +176,7 @@ TIMES_FREE = 3
 """One alone gets three quarters of the sends, two get three sevenths each: what is free is never nothing."""
 
 
-class Shares:
+class FairShares:
     """What each destination and each account has out, of `all_` sends."""
 
     def __init__(self, all_: int, destinations: Collection[str], accounts: Collection[str]) -> None:
@@ -186,25 +186,25 @@ class Shares:
         self._to: Counter[str] = Counter()
         self._of: Counter[str] = Counter()
 
-    def take(self, owed: Owed) -> None:
+    def take(self, owed: DueDelivery) -> None:
         """Note that one is out."""
         self._to[owed.destination] += 1
         self._of[owed.account] += 1
 
-    def give_back(self, owed: Owed) -> None:
+    def give_back(self, owed: DueDelivery) -> None:
         """Note that one is out no more."""
         self._to[owed.destination] -= 1
         self._of[owed.account] -= 1
 
-    def without(self, landed: Iterable[Owed]) -> Shares:
+    def without(self, landed: Iterable[DueDelivery]) -> FairShares:
         """Return the shares as they are once these are out no more."""
-        left = Shares(self._all, self._destinations, self._accounts)
+        left = FairShares(self._all, self._destinations, self._accounts)
         left._to, left._of = self._to.copy(), self._of.copy()
         for owed in landed:
             left.give_back(owed)
         return left
 
-    def allow(self, owed: Owed) -> bool:
+    def allow(self, owed: DueDelivery) -> bool:
         """Whether both its destination and its account have sends left; who is the only one has them all."""
         return owed.destination not in self.full_destinations and owed.account not in self.full_accounts
 

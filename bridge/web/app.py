@@ -15,10 +15,10 @@ from werkzeug.exceptions import HTTPException
 from bridge.errors import BridgeError, ConsoleBusy, JournalError
 from bridge.logs import logger
 from bridge.runtime import Runtime
-from bridge.web.console import mount
+from bridge.web.console import init_console
 from bridge.web.console.access import has_session
 from bridge.web.console.layout import page_of, wants_page
-from bridge.web.door import MAX_BODY_BYTES, Callers, Refusals, webhooks
+from bridge.web.door import MAX_BODY_BYTES, AddressPolicy, RefusalLog, webhooks
 from bridge.web.health import Readiness, health
 from bridge.web.metrics import Numbers, metrics
 from bridge.web.openapi import openapi
@@ -114,8 +114,8 @@ def create_app(runtime: Runtime) -> Flask:
     app.url_map.redirect_defaults = False
     app.url_map.merge_slashes = False
     app.extensions["bridge"] = runtime
-    app.extensions["bridge.refusals"] = Refusals(runtime.journal, runtime.clock_ms)
-    app.extensions["bridge.callers"] = Callers(
+    app.extensions["bridge.refusals"] = RefusalLog(runtime.journal, runtime.clock_ms)
+    app.extensions["bridge.callers"] = AddressPolicy(
         runtime.settings.bridge_webhook_allowed_ips, runtime.settings.bridge_trusted_proxies
     )
     app.extensions["bridge.readiness"] = Readiness(runtime)
@@ -125,7 +125,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(metrics)
     app.register_blueprint(openapi)
     settings = runtime.settings
-    mount(app, runtime, settings.bridge_secret_key or secrets.token_urlsafe(32))
+    init_console(app, runtime, settings.bridge_secret_key or secrets.token_urlsafe(32))
     app.before_request(_refuse_busy)
     app.wsgi_app = _Places(app, settings.bridge_web_threads)  # type: ignore[method-assign]
     app.register_error_handler(BridgeError, _bridge_error)

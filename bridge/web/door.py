@@ -17,7 +17,7 @@ from flask.typing import ResponseReturnValue
 
 from bridge.asaas.incoming import check_token, parse_event
 from bridge.errors import AddressNotAllowed, BodyTooLarge, JournalError, NotAnEvent, UnknownAccount, WrongToken
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.journal import Journal, events
 from bridge.journal.events import NEW_TOKEN, OLD_TOKEN
 from bridge.runtime import Runtime
@@ -35,7 +35,7 @@ FOR_PROGRAMS: dict[str, str] = {"X-Content-Type-Options": "nosniff", "Cache-Cont
 """The headers of an answer to a program, which needs no policy for pages."""
 
 
-class Callers:
+class AddressPolicy:
     """The rules of one process."""
 
     def __init__(self, allowed: tuple[Network, ...], trusted: int | tuple[Network, ...]) -> None:
@@ -65,7 +65,7 @@ class Callers:
 EVERY_MS = 5_000
 
 
-class Refusals:
+class RefusalLog:
     """The last refusals of one web process."""
 
     def __init__(self, journal: Journal, clock_ms: Callable[[], int], every_ms: int = EVERY_MS) -> None:
@@ -120,13 +120,13 @@ def receive(account: str) -> ResponseReturnValue:
     try:
         _keep(account)
     except (UnknownAccount, AddressNotAllowed, WrongToken, BodyTooLarge, NotAnEvent) as error:
-        refusals: Refusals = current_app.extensions["bridge.refusals"]
+        refusals: RefusalLog = current_app.extensions["bridge.refusals"]
         # Not under a name that a stranger made up: those would fill the journal.
         whose = "" if isinstance(error, UnknownAccount) else account
         refusals.note(whose, error.code)
         current_app.extensions["bridge"].observer.refused(whose, error.code)
         raise
-    reached("ingress.before_answer")
+    failpoint("ingress.before_answer")
     return _RECEIVED
 
 
@@ -139,7 +139,7 @@ def _keep(account: str) -> None:
             mend=f"add it (bridge accounts add), set ASAAS_WEBHOOK_TOKEN_{account.upper()}, or mend the URL in Asaas",
         )
     headers = request.environ  # as WSGI has them: Flask's own view of them costs more than what is read
-    callers: Callers = current_app.extensions["bridge.callers"]
+    callers: AddressPolicy = current_app.extensions["bridge.callers"]
     if stranger := callers.refused(request.remote_addr or "", headers.get("HTTP_X_FORWARDED_FOR", "")):
         raise AddressNotAllowed(
             f"the address must be one of BRIDGE_WEBHOOK_ALLOWED_IPS, got {stranger}",
@@ -154,7 +154,7 @@ def _keep(account: str) -> None:
     event = parse_event(account, _body(), runtime.clock_ms())
     kept = runtime.ingress.keep(event)
     if known.old_webhook_token:
-        refusals: Refusals = current_app.extensions["bridge.refusals"]
+        refusals: RefusalLog = current_app.extensions["bridge.refusals"]
         refusals.note(account, OLD_TOKEN if is_old else NEW_TOKEN)
     runtime.observer.received(event, kept.id, kept.repeats, runtime.clock_ms())
 

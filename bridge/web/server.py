@@ -15,7 +15,7 @@ from flask import Flask
 from waitress import wasyncore
 from waitress.server import create_server
 
-from bridge.errors import JournalError, JournalNotMigrated, SealBroken
+from bridge.errors import DecryptionFailed, JournalError, JournalNotMigrated
 from bridge.logs import logger
 from bridge.runtime import Runtime
 from bridge.settings import Settings
@@ -36,7 +36,7 @@ ROOM_BYTES = MAX_BODY_BYTES + 64 * 1024
 def serve(settings: Settings, listener: socket.socket) -> None:
     """Serve at this listening socket until SIGTERM or SIGINT; requests under way are answered first.
 
-    Raises JournalNotMigrated or SealBroken where the journal is not one of this version.
+    Raises JournalNotMigrated or DecryptionFailed where the journal is not one of this version.
     """
     # Both come with the load and with every client that hangs up.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -44,7 +44,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     with listener, closing(Runtime(settings)) as runtime:
         try:
             runtime.register()
-        except (JournalNotMigrated, SealBroken):
+        except (JournalNotMigrated, DecryptionFailed):
             raise
         except JournalError as error:
             # The door opens all the same: it answers 503 and Asaas comes again. The worker registers what is new.

@@ -19,15 +19,15 @@ from uuid import uuid4
 from redis.exceptions import RedisError
 
 from bridge.errors import JournalError
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.journal import Journal, Lease, is_away
 from bridge.logs import logger
-from bridge.pipeline.decide import Batch, Processor
-from bridge.pipeline.deliver import Outbox
+from bridge.pipeline.decide import Batch, Decider
+from bridge.pipeline.deliver import Deliverer
 from bridge.wakeups import Wakeups, why_away
 
 
-class Places:
+class LaneSlots:
     """Which lanes this worker is to see to."""
 
     def __init__(self, most: int) -> None:
@@ -103,14 +103,14 @@ REST_S = 10.0
 """How long Redis is left alone after it did not answer."""
 
 
-class HeldLanes:
+class LeaseSet:
     """The lanes of one worker, for its drain's thread."""
 
     def __init__(
         self,
         journal: Journal,
         wakeups: Wakeups,
-        places: Places,
+        places: LaneSlots,
         owner: str,
         clock_ms: Callable[[], int],
     ) -> None:
@@ -156,7 +156,7 @@ class HeldLanes:
             self._places.leave(*wanted)  # the sweeper wakes them
             raise
         if leases:
-            reached("lane.after_lease")
+            failpoint("lane.after_lease")
         self._leases |= leases
         self._since_ms |= dict.fromkeys(leases, now_ms)
         self._places.leave(*(wanted - leases.keys()))  # the owners of those look again after they give them back
@@ -193,9 +193,9 @@ class HeldLanes:
         """
         if not lanes:
             return False
-        reached("lane.before_release")
+        failpoint("lane.before_release")
         self._journal.lanes.release_all(self.of(lanes))
-        reached("lane.after_release")
+        failpoint("lane.after_release")
         self._wakeups.ended(lanes)
         due = set(self._journal.lanes.due(self._clock_ms(), lanes)) if look else set()
         self.forget(lanes)
@@ -261,8 +261,8 @@ class Drainer:
     def __init__(
         self,
         journal: Journal,
-        processor: Processor,
-        outbox: Outbox,
+        processor: Decider,
+        outbox: Deliverer,
         wakeups: Wakeups,
         clock_ms: Callable[[], int],
         lanes_at_once: int,
@@ -270,8 +270,8 @@ class Drainer:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._processor = processor
         self._outbox = outbox
-        self._places = Places(lanes_at_once)
-        self._held = HeldLanes(journal, wakeups, self._places, self.owner, clock_ms)
+        self._places = LaneSlots(lanes_at_once)
+        self._held = LeaseSet(journal, wakeups, self._places, self.owner, clock_ms)
         self._stop = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None

@@ -18,13 +18,13 @@ from uuid import uuid4
 from redis.exceptions import RedisError
 
 from bridge.errors import BridgeError
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.journal import Journal, jobs, notices
-from bridge.journal.notices import Mended, Notice
+from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
-from bridge.telemetry import Observer
+from bridge.telemetry import Telemetry
 from bridge.wakeups import Wakeups
 from bridge.worker.tasks import EVERY_S as ALERTS_EVERY_S
 from bridge.worker.tasks import Alerts, ClockWatch, Housekeeping, QueueWatch, Silences
@@ -65,7 +65,7 @@ class PeriodicRunner:
     """Runs tasks while it holds their lease, until it is stopped."""
 
     def __init__(
-        self, tasks: Sequence[PeriodicTask], journal: Journal, observer: Observer, clock_ms: Callable[[], int]
+        self, tasks: Sequence[PeriodicTask], journal: Journal, observer: Telemetry, clock_ms: Callable[[], int]
     ) -> None:
         self._tasks = [task for task in tasks if task.enabled]
         self._report = PeriodicTask("report", REPORT_S, lambda _: self.report())
@@ -175,7 +175,9 @@ class PeriodicRunner:
         with self._journal.database.write() as connection:
             jobs.note_result(connection, jobs.TASKS, until_ms)
             over = [
-                Mended(FAILING, one.about) for one in notices.unmended(connection, [FAILING]) if one.about not in late
+                Resolved(FAILING, one.about)
+                for one in notices.open_notices(connection, [FAILING])
+                if one.about not in late
             ]
             news = notices.apply(connection, [*map(self._notice, late), *over], now_ms)
         for one in news:
@@ -197,7 +199,7 @@ def wake_due_lanes(journal: Journal, wakeups: Wakeups, now_ms: int) -> int:
     """
     lanes = journal.lanes.due(now_ms)
     if lanes:
-        reached("sweep.before_wake")
+        failpoint("sweep.before_wake")
     for lane in lanes:
         wakeups.wake(lane)
     if lanes:

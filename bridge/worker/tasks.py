@@ -16,14 +16,14 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from bridge.alerts import plan as alert_plan
-from bridge.alerts.plan import HOUR_MS, KEPT_H, Item, Look, Silence, failed, plan, sending, sent, unusual
+from bridge.alerts.plan import HOUR_MS, KEPT_H, Item, Silence, Snapshot, failed, plan, sending, sent, unusual
 from bridge.alerts.send import Message, Result, compose, send
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.limiter import Limits
 from bridge.asaas.webhooks import KEY_REFUSED, Api, Webhooks
 from bridge.errors import AsaasKeyRefused, BridgeError
 from bridge.journal import Journal, clock, destinations, jobs, notices, retention, statistics
-from bridge.journal.notices import Mended, Notice
+from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.mapping import Mapping as MappingFile
 from bridge.mapping.values import BRASILIA
@@ -75,7 +75,7 @@ class Alerts:
         now_ms = self._clock_ms()
         silences = self._silences(now_ms)
         with self._journal.database.read() as connection:
-            look = Look(
+            look = Snapshot(
                 now_ms,
                 statistics.dead(connection),
                 destinations.load(connection).values(),
@@ -83,7 +83,9 @@ class Alerts:
                 silences,
                 statistics.held_for_asaas(connection, now_ms - alert_plan.HELD_MS),
             )
-            changes = alert_plan.changes(alert_plan.wrong(look), notices.unmended(connection, alert_plan.CODES))
+            changes = alert_plan.notice_changes(
+                alert_plan.find_problems(look), notices.open_notices(connection, alert_plan.CODES)
+            )
         if not changes:
             return
         with self._journal.database.write() as connection:
@@ -98,7 +100,7 @@ class Alerts:
         """Send one message with what is to be told now; return whether there was anything."""
         now_ms = self._clock_ms()
         with self._journal.database.write() as connection:
-            planned = plan(notices.unmended(connection), notices.load(connection), now_ms)
+            planned = plan(notices.open_notices(connection), notices.load(connection), now_ms)
             notices.save(connection, planned.keep, planned.drop)
             notices.save(connection, sending(planned.items, now_ms))
         if not planned.items:
@@ -426,7 +428,7 @@ class Reconciling:
             f"{numbers[Verdict.OLDER]}"
         )
         mend = "see: bridge reconcile; then bridge backfill --dry-run"
-        said = Notice(MISSING, account, NoticeLevel.WARNING, detail, mend) if behind else Mended(MISSING, account)
+        said = Notice(MISSING, account, NoticeLevel.WARNING, detail, mend) if behind else Resolved(MISSING, account)
         with self._journal.database.write() as connection:
             jobs.note_result(connection, f"reconcile:{account}", {"behind": behind})
             notices.apply(connection, [said], self._clock_ms())

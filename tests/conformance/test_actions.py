@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from bridge.clint.webhook import Answer
-from bridge.errors import IllegalTransition, StillOwed
+from bridge.errors import DeliveriesOpen, IllegalTransition
 from bridge.journal import Journal, privacy, retention
 from bridge.journal.audit import Actor
 from bridge.model import FINISHED, DeliveryState, Outcome, Waiting, lane_of
 from bridge.operations import actions
-from bridge.pipeline.deliver import Outbox, Rules
+from bridge.pipeline.deliver import Deliverer, Rules
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
 from tests.factories import Clock, begin, owe, owed, put_in_state, register, row_of, rows_of
 
@@ -78,7 +78,7 @@ class Line:
         lease = self.journal.lanes.acquire(self.lane, "worker", self.clock())
         assert lease is not None
         rules = Rules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), in_flight=8, longest_send_ms=3_000)
-        outbox = Outbox(self.journal, Delivers(), URLS, rules, self.clock)
+        outbox = Deliverer(self.journal, Delivers(), URLS, rules, self.clock)
         turns = (outbox.turn([lease], [lease], lambda: False).moved for _ in range(20))
         assert not all(turns), "the worker never comes to an end"
         self.journal.lanes.release(lease)
@@ -161,7 +161,7 @@ def test_every_state_with_this_action(journal: Journal, action: Callable[[Line],
         line = Line(journal, clock, state, f"cus_{number}")
         if state in REFUSED[action]:
             before = rows_of(journal)
-            with pytest.raises((IllegalTransition, StillOwed)):
+            with pytest.raises((IllegalTransition, DeliveriesOpen)):
                 action(line)
             assert rows_of(journal) == before, state
         else:

@@ -11,7 +11,7 @@ from bridge.errors import JournalError, JournalNotMigrated
 from bridge.journal import Database, Journal
 from bridge.journal.schema import events
 from bridge.model import lane_of
-from bridge.pipeline.intake import Ingress
+from bridge.pipeline.intake import Intake
 from tests.factories import NOW_MS, events_of, incoming, keep, opened_journal
 
 
@@ -77,7 +77,7 @@ def test_numbers_grow_in_the_order_of_arrival(journal: Journal) -> None:
 
 def test_a_batch_with_one_event_that_can_not_be_stored_keeps_the_others(journal: Journal) -> None:
     """What the database refuses costs only the request that brought it, not those that shared its commit."""
-    ingress = Ingress(journal, lambda _lane: None)
+    ingress = Intake(journal, lambda _lane: None)
     outcomes: dict[str, str] = {}
     ready = threading.Barrier(9)
 

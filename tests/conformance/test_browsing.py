@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.journal import Journal, queries, retention, search
-from bridge.journal.queries import Wanted
+from bridge.journal.queries import EventFilter
 from bridge.journal.search import Term, terms_of_customer, terms_of_object
 from bridge.model import DeliveryState
 from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, revision
@@ -28,7 +28,7 @@ CUSTOMER = {
 def found(journal: Journal, limit: int = 50, before: int | None = None, **wanted: Any) -> list[int]:
     """Return the numbers of the wanted events as the list shows them."""
     with journal.database.read() as connection:
-        return [row["id"] for row in queries.browse(connection, Wanted(**wanted), limit, before)]
+        return [row["id"] for row in queries.event_page(connection, EventFilter(**wanted), limit, before)]
 
 
 @pytest.fixture

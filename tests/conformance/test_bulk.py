@@ -8,32 +8,32 @@ import pytest
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, MetaData, Table, Text, select
 
 from bridge.journal import Journal
-from bridge.journal.schema import Sealed
-from bridge.journal.statements import Bulk
+from bridge.journal.schema import EncryptedText
+from bridge.journal.statements import BulkStatement
 
 THINGS = Table(
     "things",
     MetaData(),
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("name", Text),
-    Column("secret", Sealed("things.secret")),
+    Column("secret", EncryptedText("things.secret")),
     Column("is_new", Boolean),
     Column("number", BigInteger),
 )
-ADD = Bulk(
+ADD = BulkStatement(
     "INSERT INTO things ({columns}) SELECT {values} FROM {given} ORDER BY given.place",
     THINGS,
     *("name", "secret", "is_new", "number"),
     place=THINGS.c.id,
 )
-RENAME = Bulk(
+RENAME = BulkStatement(
     "UPDATE things SET name = given.name FROM {given} WHERE things.id = given.id AND things.name = given.before",
     THINGS,
     *("id", "name"),
     before=THINGS.c.name,
 )
 
-THERE = Bulk(
+THERE = BulkStatement(
     "SELECT {values} FROM {given} WHERE EXISTS (SELECT 1 FROM things WHERE things.name = given.name)", THINGS, "name"
 )
 

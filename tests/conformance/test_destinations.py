@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 
 from bridge.journal import Journal, deliveries, destinations
-from bridge.journal.deliveries import PutOff
+from bridge.journal.deliveries import Deferral
 from bridge.journal.destinations import Destination, url_digest
 from bridge.model import Waiting, lane_of
 from tests.factories import NOW_MS, owe, owed, register, row_of
@@ -76,8 +76,8 @@ def test_a_new_url_resumes_a_paused_destination(journal: Journal) -> None:
     delivery_id = owe(journal)
     with journal.database.write() as connection:
         destinations.pause(connection, "default", "gone", NOW_MS)
-        deliveries.put_off(
-            connection, [PutOff(owed(journal, delivery_id), NOW_MS + 9_000, Waiting.PAUSED, "code", "reason")]
+        deliveries.defer(
+            connection, [Deferral(owed(journal, delivery_id), NOW_MS + 9_000, Waiting.PAUSED, "code", "reason")]
         )
     with journal.database.write() as connection:
         assert destinations.register(connection, {"default": f"{URL}9"}, NOW_MS + 1) == ["default"]
@@ -146,8 +146,8 @@ def test_a_resume_waits_for_the_worker_that_just_read_the_pause(journal: Journal
         assert destinations.load(connection)["default"].paused_ms is not None
         thread.start()
         thread.join(0.3)
-        deliveries.put_off(
-            connection, [PutOff(chosen, NOW_MS + 3_600_000, Waiting.PAUSED, "destination.paused", "paused")]
+        deliveries.defer(
+            connection, [Deferral(chosen, NOW_MS + 3_600_000, Waiting.PAUSED, "destination.paused", "paused")]
         )
     thread.join()
 

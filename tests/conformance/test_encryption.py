@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import Table, Text, select, type_coerce
 
 from bridge.crypto import Keyring, new_key
-from bridge.errors import SealBroken
+from bridge.errors import DecryptionFailed
 from bridge.journal import Database, Journal, accounts, deliveries, encryption, events, jobs, upgrade
 from bridge.journal.accounts import KeptAccount, KeptDestination
-from bridge.journal.deliveries import Ended, Step
+from bridge.journal.deliveries import AttemptResult, StateChange
 from bridge.journal.encryption import TABLES, Progress, rekey, sealed_columns
-from bridge.journal.schema import Sealed, meta, metadata
+from bridge.journal.schema import EncryptedText, meta, metadata
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.search import Kind, Term, look_up, write
 from bridge.model import DeliveryState, Outcome, ReadBack
@@ -89,7 +89,7 @@ own. Whoever adds one here says that neither a person nor a secret stands in it.
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=str)
 def test_each_text_column_is_sealed_or_known_to_need_no_seal(table: Table) -> None:
     """A column that loses its seal fails, and so does a new one about which nobody thought."""
-    texts = {column.name for column in table.c if isinstance(column.type, Text | Sealed)}
+    texts = {column.name for column in table.c if isinstance(column.type, Text | EncryptedText)}
     sealed = {column.name for column in sealed_columns(table)}
 
     assert texts - sealed == set(PLAIN[table.name].split())
@@ -106,8 +106,8 @@ def fill_every_sealed_column(journal: Journal) -> str:
     with journal.database.write() as connection:
         events.hold(connection, {1: (NOW_MS, "event.behind", text)})
         deliveries.start(connection, [mine], {mine.lane: 1}, NOW_MS)
-        step = Step(mine, DeliveryState.DELIVERED, NOW_MS, reason=text)
-        deliveries.record(connection, [Ended(step, 1, Outcome.DELIVERED, None, "", text, text, 1)])
+        step = StateChange(mine, DeliveryState.DELIVERED, NOW_MS, reason=text)
+        deliveries.record(connection, [AttemptResult(step, 1, Outcome.DELIVERED, None, "", text, text, 1)])
         (due,) = deliveries.due_read_backs(connection, NOW_MS, wait_ms=0, oldest_ms=0, limit=1)
         deliveries.record_read_back(connection, due, ReadBack.SEEN, due_ms=None, detail=text)
         said = json.loads(text)
@@ -220,7 +220,7 @@ def test_without_the_journals_key_nothing_is_read_or_written(database_url: str, 
         lambda: events_of(wrong),
         lambda: list(rekey(wrong.database)),
     ):
-        with pytest.raises(SealBroken, match="BRIDGE_ENCRYPTION_KEY"):
+        with pytest.raises(DecryptionFailed, match="BRIDGE_ENCRYPTION_KEY"):
             attempt()
     wrong.database.close()
     with opened(database_url, OLD) as journal:

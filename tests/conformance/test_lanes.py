@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from bridge.errors import JournalError, LeaseLost
 from bridge.journal import Journal, Lease, lanes
-from bridge.journal.deliveries import Step
+from bridge.journal.deliveries import StateChange
 from bridge.journal.schema import events
 from bridge.journal.schema import lanes as lane_table
 from bridge.model import DeliveryState, Outcome, lane_of
@@ -111,7 +111,7 @@ def test_an_owner_whose_lane_was_taken_over_writes_nothing(journal: Journal) -> 
     lease_of(journal, owner="two", now_ms=LATER_MS)
     before = rows_of(journal), tries_of(journal)
 
-    step = Step(owed(journal, delivery_id), DeliveryState.DELIVERED, LATER_MS)
+    step = StateChange(owed(journal, delivery_id), DeliveryState.DELIVERED, LATER_MS)
     with pytest.raises(LeaseLost, match="fence"), journal.lanes.hold(late, LATER_MS) as connection:
         record(
             connection,
@@ -161,7 +161,7 @@ def test_a_take_over_leaves_attempts_whose_outcome_is_known(journal: Journal) ->
     delivery_id = owe(journal)
     start(journal, lease, delivery_id)
     with journal.lanes.hold(lease, NOW_MS) as connection:
-        step = Step(owed(journal, delivery_id), DeliveryState.RETRYING, NOW_MS, due_ms=NOW_MS)
+        step = StateChange(owed(journal, delivery_id), DeliveryState.RETRYING, NOW_MS, due_ms=NOW_MS)
         record(connection, step, 1, Outcome.RETRY, status=503, code="x")
     start(journal, lease, delivery_id)
     lease_of(journal, owner="two", now_ms=LATER_MS)

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 
 from bridge.errors import IllegalTransition
 from bridge.journal import Journal, deliveries
-from bridge.journal.deliveries import Owed, PutOff, Step
+from bridge.journal.deliveries import Deferral, DueDelivery, StateChange
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table
@@ -79,7 +79,7 @@ class Lines(RuleBasedStateMachine):
         """Return the deliveries in these states."""
         return [row["id"] for row in rows_of(self.journal) if row["state"] in {state.value for state in wanted}]
 
-    def turn(self) -> list[Owed]:
+    def turn(self) -> list[DueDelivery]:
         """Return what has its turn and is not being sent."""
         return [owed(self.journal, row["id"]) for row in rows_of(self.journal) if row["due_ms"] is not None]
 
@@ -119,7 +119,7 @@ class Lines(RuleBasedStateMachine):
         with self.journal.database.write() as connection:
             record(
                 connection,
-                Step(chosen, to, self.now_ms, due_ms),
+                StateChange(chosen, to, self.now_ms, due_ms),
                 chosen.attempts,
                 Outcome.DELIVERED if to is DeliveryState.DELIVERED else Outcome.RETRY,
             )
@@ -130,7 +130,7 @@ class Lines(RuleBasedStateMachine):
         """What has its turn turns out to be stale or at its last try."""
         chosen = data.draw(st.sampled_from(self.turn()), label="delivery")
         with self.journal.database.write() as connection:
-            deliveries.move(connection, [(Step(chosen, to, self.now_ms), chosen.state)])
+            deliveries.move(connection, [(StateChange(chosen, to, self.now_ms), chosen.state)])
 
     @precondition(lambda self: self.turn())
     @rule(data=st.data(), waiting=st.sampled_from([Waiting.PAUSED, Waiting.CIRCUIT]), after_ms=A_TIME)
@@ -138,7 +138,7 @@ class Lines(RuleBasedStateMachine):
         """The destination takes nothing right now."""
         chosen = data.draw(st.sampled_from(self.turn()), label="delivery")
         with self.journal.database.write() as connection:
-            deliveries.put_off(connection, [PutOff(chosen, self.now_ms + after_ms, waiting, "code", "reason")])
+            deliveries.defer(connection, [Deferral(chosen, self.now_ms + after_ms, waiting, "code", "reason")])
 
     @rule()
     def worker_dies(self) -> None:

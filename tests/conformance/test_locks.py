@@ -13,12 +13,12 @@ import pytest
 from sqlalchemy import Connection
 
 from bridge.clint.webhook import Answer
-from bridge.errors import StillOwed
+from bridge.errors import DeliveriesOpen
 from bridge.journal import Journal, Lease, clock, destinations, encryption, lanes, privacy, retention, revisions
 from bridge.journal.audit import Actor
 from bridge.model import DeliveryState
 from bridge.operations import actions
-from bridge.pipeline.deliver import Outbox, Rules
+from bridge.pipeline.deliver import Deliverer, Rules
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
 from tests.factories import NOW_MS, begin, opened_journal, owe, owed, put_in_state, register, revision, row_of, until
 
@@ -42,7 +42,7 @@ class Bench:
         assert lease is not None
         self.lease: Lease = lease
         rules = Rules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), in_flight=8, longest_send_ms=3_000)
-        self.outbox = Outbox(journal, self, {"default": "https://clint.example/a"}, rules, lambda: NOW_MS)
+        self.outbox = Deliverer(journal, self, {"default": "https://clint.example/a"}, rules, lambda: NOW_MS)
         self.send()
 
     def begin(
@@ -199,5 +199,5 @@ def test_a_person_is_not_forgotten_whose_delivery_a_worker_begins_to_send(bench:
     waited, errors = beside(bench, sending(), forget)
 
     assert waited
-    assert [type(error) for error in errors] == [StillOwed]
+    assert [type(error) for error in errors] == [DeliveriesOpen]
     assert row_of(bench.journal, waiting)["state"] == "sending"

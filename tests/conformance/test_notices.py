@@ -5,25 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.journal import Journal, notices
-from bridge.journal.notices import KeptNotice, Mended, Notice
+from bridge.journal.notices import Notice, Resolved, StoredNotice
 from bridge.model import NoticeLevel
 from tests.factories import NOW_MS
 
 SOON = Notice("account.commercial_info", "default", NoticeLevel.WARNING, "expires soon", "confirm it")
 EXPIRED = replace(SOON, level=NoticeLevel.ERROR, detail="has expired")
-OVER = Mended(SOON.code, SOON.about)
+OVER = Resolved(SOON.code, SOON.about)
 
 
-def said(journal: Journal, *what: Notice | Mended, now_ms: int = NOW_MS) -> list[Notice | Mended]:
+def said(journal: Journal, *what: Notice | Resolved, now_ms: int = NOW_MS) -> list[Notice | Resolved]:
     """Apply these in one transaction."""
     with journal.database.write() as connection:
         return notices.apply(connection, what, now_ms)
 
 
-def unmended(journal: Journal, *codes: str, about: str | None = None) -> list[KeptNotice]:
+def unmended(journal: Journal, *codes: str, about: str | None = None) -> list[StoredNotice]:
     """Return the open notices."""
     with journal.database.read() as connection:
-        return notices.unmended(connection, codes, about)
+        return notices.open_notices(connection, codes, about)
 
 
 def test_what_is_said_again_is_one_notice(journal: Journal) -> None:

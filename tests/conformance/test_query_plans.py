@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from bridge.journal import Journal, deliveries, destinations, events, queries, search, statistics
-from bridge.journal.deliveries import Step
-from bridge.journal.queries import Wanted
+from bridge.journal.deliveries import StateChange
+from bridge.journal.queries import EventFilter
 from bridge.journal.search import Kind, Term
 from bridge.model import DeliveryState, Outcome, lane_of
 from bridge.operations import actions
@@ -119,7 +119,7 @@ def settle(journal: Journal) -> None:
     with journal.database.write() as connection:
         record(
             connection,
-            Step(owed(journal, delivery_id), DeliveryState.DELIVERED, NOW_MS),
+            StateChange(owed(journal, delivery_id), DeliveryState.DELIVERED, NOW_MS),
             1,
             Outcome.DELIVERED,
         )
@@ -187,9 +187,9 @@ def attend(journal: Journal) -> None:
     """What the console's page of what needs a person asks."""
     with journal.database.read() as connection:
         queries.groups(connection)
-        chosen = queries.Chosen("clint.http_422", "paga", "default", NOW_MS)
+        chosen = queries.DeadFilter("clint.http_422", "paga", "default", NOW_MS)
         queries.count(connection, chosen)
-        queries.some(connection, chosen, 0, 200)
+        queries.dead_page(connection, chosen, 0, 200)
         queries.of_event(connection, 1_000_003, "paga")
 
 
@@ -208,22 +208,22 @@ def browse(journal: Journal) -> None:
         queries.names(connection)
         queries.accounts(connection)
         for wanted in (
-            Wanted(),
-            Wanted(text="pay_1"),
-            Wanted(text="Ana"),
-            Wanted(text="1000003"),
-            Wanted(text="evt_x&1"),
-            Wanted(name="PAYMENT_RECEIVED"),
-            Wanted(account="default"),
-            Wanted(mapping="paga"),
-            Wanted(state="delivered", mapping="paga"),
-            Wanted(state="dead", name="PAYMENT_RECEIVED", account="default"),
-            Wanted(state="delivered", name="PAYMENT_RECEIVED"),
-            Wanted(state="open"),
-            Wanted(state="waiting"),
-            Wanted(since_ms=NOW_MS - 1, until_ms=NOW_MS + 1),
+            EventFilter(),
+            EventFilter(text="pay_1"),
+            EventFilter(text="Ana"),
+            EventFilter(text="1000003"),
+            EventFilter(text="evt_x&1"),
+            EventFilter(name="PAYMENT_RECEIVED"),
+            EventFilter(account="default"),
+            EventFilter(mapping="paga"),
+            EventFilter(state="delivered", mapping="paga"),
+            EventFilter(state="dead", name="PAYMENT_RECEIVED", account="default"),
+            EventFilter(state="delivered", name="PAYMENT_RECEIVED"),
+            EventFilter(state="open"),
+            EventFilter(state="waiting"),
+            EventFilter(since_ms=NOW_MS - 1, until_ms=NOW_MS + 1),
         ):
-            queries.browse(connection, wanted, 50, 1_000_100)
+            queries.event_page(connection, wanted, 50, 1_000_100)
 
 
 @pytest.mark.parametrize("work", [browse, attend, append, process, claim, settle, lease, sweep, repair, look])
@@ -245,7 +245,7 @@ def test_statistics_of_a_quiet_hour_lead_no_query_astray(postgres_url: str, work
             with journal.database.write() as connection:
                 begin(connection, [owed(journal, id_)], 1, NOW_MS)
             with journal.database.write() as connection:
-                record(connection, Step(owed(journal, id_), DeliveryState.DELIVERED, NOW_MS), 1)
+                record(connection, StateChange(owed(journal, id_), DeliveryState.DELIVERED, NOW_MS), 1)
         with journal.database.write() as connection:
             connection.execute(text("UPDATE events SET state = 'processed'"))
         with journal.database.write() as connection:
@@ -278,7 +278,7 @@ def test_a_delivery_costs_the_same_in_a_long_line(sqlite_url: str) -> None:
             went, comes = owed(journal, first), delivery(journal)
             with journal.database.write() as connection:
                 begin(connection, [went], 1, NOW_MS)
-            step = Step(went, DeliveryState.DELIVERED, NOW_MS)
+            step = StateChange(went, DeliveryState.DELIVERED, NOW_MS)
             took.append(
                 (
                     steps(journal, lambda connection, comes=comes: deliveries.add(connection, [comes], NOW_MS)),  # type: ignore[misc]

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.errors import IllegalTransition, NotFound
 from bridge.journal import Journal, deliveries, destinations, events
-from bridge.journal.deliveries import PutOff, Step
+from bridge.journal.deliveries import Deferral, StateChange
 from bridge.model import DeliveryState, Waiting, lane_of
 from bridge.operations import actions
 from tests.factories import (
@@ -79,11 +79,11 @@ def test_a_stale_delivery_with_attempts_can_be_retried_and_sent(journal: Journal
         begin(connection, [owed(journal, delivery_id)], 1, NOW_MS)
         deliveries.move(
             connection,
-            [(Step(owed(journal, delivery_id), DeliveryState.RETRYING, NOW_MS, NOW_MS), DeliveryState.SENDING)],
+            [(StateChange(owed(journal, delivery_id), DeliveryState.RETRYING, NOW_MS, NOW_MS), DeliveryState.SENDING)],
         )
     with journal.database.write() as connection:
         deliveries.move(
-            connection, [(Step(owed(journal, delivery_id), DeliveryState.STALE, NOW_MS), DeliveryState.RETRYING)]
+            connection, [(StateChange(owed(journal, delivery_id), DeliveryState.STALE, NOW_MS), DeliveryState.RETRYING)]
         )
     actions.retry(journal, delivery_id, NOW_MS + 5)
     with journal.database.write() as connection:
@@ -233,9 +233,9 @@ def test_pause_and_resume_of_a_destination(journal: Journal) -> None:
     actions.pause(journal, "default", "by hand", NOW_MS)
     actions.pause(journal, "default", "again", NOW_MS + 1)
     with journal.database.write() as connection:
-        paused = PutOff(owed(journal, waiting), NOW_MS + 9_000, Waiting.PAUSED, "code", "reason")
-        failing = PutOff(owed(journal, other), NOW_MS + 9_000, Waiting.CIRCUIT, "code", "reason")
-        deliveries.put_off(connection, [paused, failing])
+        paused = Deferral(owed(journal, waiting), NOW_MS + 9_000, Waiting.PAUSED, "code", "reason")
+        failing = Deferral(owed(journal, other), NOW_MS + 9_000, Waiting.CIRCUIT, "code", "reason")
+        deliveries.defer(connection, [paused, failing])
         before = destinations.load(connection)["default"]
     assert (before.paused_ms, before.paused_reason) == (NOW_MS, "by hand")
 

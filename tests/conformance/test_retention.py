@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from bridge.errors import Emptied
+from bridge.errors import BodyEmptied
 from bridge.journal import Journal, deliveries, events, retention, statistics
-from bridge.journal.deliveries import Step
+from bridge.journal.deliveries import StateChange
 from bridge.journal.schema import events as event_table
 from bridge.model import DeliveryState, Outcome
 from bridge.operations import actions
@@ -42,7 +42,7 @@ def finished(journal: Journal, customer: str = "cus_1", **changes: Any) -> int:
         begin(connection, [delivery], 1, NOW_MS)
         record(
             connection,
-            Step(delivery, DeliveryState.DELIVERED, NOW_MS, reason="Ana has paid"),
+            StateChange(delivery, DeliveryState.DELIVERED, NOW_MS, reason="Ana has paid"),
             1,
             Outcome.DELIVERED,
             status=200,
@@ -127,9 +127,9 @@ def test_what_is_emptied_says_so_when_a_person_wants_it_again(journal: Journal) 
     event_id = rows_of(journal)[0]["event_id"]
     emptied(journal)
 
-    with pytest.raises(Emptied, match=f"the body of event {event_id} was emptied after BRIDGE_RETENTION_DAYS"):
+    with pytest.raises(BodyEmptied, match=f"the body of event {event_id} was emptied after BRIDGE_RETENTION_DAYS"):
         actions.replay(journal, event_id, None, LATER_MS)
-    with pytest.raises(Emptied):
+    with pytest.raises(BodyEmptied):
         actions.retry(journal, dead, LATER_MS)
     assert actions.discard(journal, dead, LATER_MS) is DeliveryState.DEAD
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from bridge.errors import IllegalTransition
 from bridge.journal import Database, Journal, statistics, upgrade
-from bridge.journal.deliveries import Step
+from bridge.journal.deliveries import StateChange
 from bridge.journal.migrate import _config
 from bridge.journal.statistics import BRASILIA_MS, DAY_MS, HOUR_MS
 from bridge.model import DeliveryState
@@ -58,7 +58,9 @@ def tried(journal: Journal, delivery_id: int, to: DeliveryState, now_ms: int) ->
     with journal.database.write() as connection:
         begin(connection, [delivery], 1, now_ms)
         due_ms = now_ms if to is DeliveryState.RETRYING else None
-        record(connection, Step(delivery, to, now_ms, due_ms=due_ms), delivery.attempts + 1, status=200, code="x")
+        record(
+            connection, StateChange(delivery, to, now_ms, due_ms=due_ms), delivery.attempts + 1, status=200, code="x"
+        )
 
 
 def story(journal: Journal, lots: random.Random, steps: int, *, folds: bool = True) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.errors import IllegalTransition
 from bridge.journal import Journal, deliveries
-from bridge.journal.deliveries import Step
+from bridge.journal.deliveries import StateChange
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, Outcome, Waiting
 from tests.factories import NOW_MS, begin, owe, owed, put_in_state, record, row_of, rows_of, tries_of
 
@@ -19,7 +19,7 @@ ILLEGAL = [pair for pair in EVERY if pair not in LEGAL]
 
 def moved(journal: Journal, delivery_id: int, source: DeliveryState, to: DeliveryState) -> None:
     """Ask for that change."""
-    step = Step(owed(journal, delivery_id), to, NOW_MS + 5, code="a.code", reason="a reason")
+    step = StateChange(owed(journal, delivery_id), to, NOW_MS + 5, code="a.code", reason="a reason")
     with journal.database.write() as connection:
         deliveries.move(connection, [(step, source)])
 
@@ -98,7 +98,7 @@ def test_an_outcome_is_recorded_with_its_attempt(journal: Journal) -> None:
     delivery_id = owe(journal)
     with journal.database.write() as connection:
         begin(connection, [owed(journal, delivery_id)], 1, NOW_MS)
-    step = Step(
+    step = StateChange(
         owed(journal, delivery_id), DeliveryState.RETRYING, NOW_MS + 7, NOW_MS + 900, Waiting.BACKOFF, "c", "why"
     )
     with journal.database.write() as connection:
@@ -131,7 +131,7 @@ def test_an_outcome_is_recorded_with_its_attempt(journal: Journal) -> None:
 def test_an_outcome_is_recorded_only_for_what_is_being_sent(journal: Journal) -> None:
     """An answer that comes for a delivery that is not in state sending is refused as a whole."""
     delivery_id = owe(journal)
-    step = Step(owed(journal, delivery_id), DeliveryState.DELIVERED, NOW_MS)
+    step = StateChange(owed(journal, delivery_id), DeliveryState.DELIVERED, NOW_MS)
     with pytest.raises(IllegalTransition), journal.database.write() as connection:
         record(
             connection,

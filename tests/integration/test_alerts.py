@@ -48,7 +48,7 @@ def telling(journal: Journal, clock: Clock, send: Any, silences: Mapping[str, Si
 def open_codes(journal: Journal) -> list[str]:
     """Return what the open notices are about."""
     with journal.database.read() as connection:
-        return [f"{one.code} {one.about}" for one in notices.unmended(connection)]
+        return [f"{one.code} {one.about}" for one in notices.open_notices(connection)]
 
 
 def test_a_thousand_dead_deliveries_are_one_message(journal: Journal) -> None:

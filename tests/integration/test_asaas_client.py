@@ -12,7 +12,7 @@ import pytest
 
 from bridge import __version__
 from bridge.asaas.client import MAX_ANSWER_BYTES, AsaasClient
-from bridge.asaas.limiter import Governor
+from bridge.asaas.limiter import AccountLimiter
 from bridge.asaas.webhooks import Webhook, Webhooks
 from bridge.errors import (
     AsaasKeyRefused,
@@ -25,7 +25,7 @@ from bridge.errors import (
     SettingsError,
 )
 from bridge.http import HttpClient
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.serve import Served
 from tests import asking
@@ -45,7 +45,7 @@ def http() -> Iterator[HttpClient]:
 
 def client_of(url: str, http: HttpClient, key: str = KEY, read_timeout_s: float = 5.0) -> AsaasClient:
     """Return a client of the account `matriz` for the API at the URL."""
-    governor = Governor("matriz", RedisLink(None))
+    governor = AccountLimiter("matriz", OptionalRedis(None))
     return AsaasClient("matriz", key, url, http, governor, connect_timeout_s=0.1, read_timeout_s=read_timeout_s)
 
 

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from bridge.asaas.client import TRIES, AsaasClient, pages
-from bridge.asaas.limiter import Governor
+from bridge.asaas.limiter import AccountLimiter
 from bridge.errors import AsaasUnavailable
 from bridge.http import HttpClient
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 from tests.peers import Asked, Peer, Reply
 
 
@@ -32,7 +32,7 @@ def numbered(ids: list[int], asked: Asked) -> Reply:
 def asking(peer: Peer) -> Iterator[AsaasClient]:
     """Give a client of the peer."""
     with peer, HttpClient(allow_private=True) as http:
-        yield AsaasClient("default", "$key", peer.url, http, Governor("default", RedisLink.from_url(None)))
+        yield AsaasClient("default", "$key", peer.url, http, AccountLimiter("default", OptionalRedis.from_url(None)))
 
 
 def ids_of(client: AsaasClient, after: Callable[[], Any] = lambda: None, **more: Any) -> list[int]:

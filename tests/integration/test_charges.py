@@ -11,10 +11,10 @@ import pytest
 
 from bridge.asaas.charges import Charge, Charges, Order, Split
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.limiter import Governor
+from bridge.asaas.limiter import AccountLimiter
 from bridge.errors import AsaasRejected, AsaasUnavailable
 from bridge.http import HttpClient
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
@@ -26,7 +26,7 @@ ORDER = Order("bridge-test-1", "PIX", Decimal("10.00"), "2030-01-31", email="a@e
 
 def charges(url: str, http: Any) -> Charges:
     """Return the charges of an account whose API is there."""
-    return Charges(AsaasClient("default", DEFAULT_KEY, url, http, Governor("default", RedisLink(None))))
+    return Charges(AsaasClient("default", DEFAULT_KEY, url, http, AccountLimiter("default", OptionalRedis(None))))
 
 
 @pytest.fixture

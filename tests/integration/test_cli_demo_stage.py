@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.demo import FUNNEL, Stage, copy_mappings, find_mappings, set_stage, take_directory
+from bridge.cli.demo import FUNNEL, DemoSetup, copy_mappings, find_mappings, set_stage, take_directory
 from bridge.cli.stack import choose_ports
 from bridge.errors import DemoRefused
-from bridge.mapping import Known, read_directory, read_mapping
+from bridge.mapping import Setup, parse_mapping, read_directory
 from bridge.operations.mappings import switched
 from bridge.settings import Settings
 from bridge.simulator.asaas.account import token_problem
@@ -21,7 +21,7 @@ MAPPING = "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'ana@example.com'\"}\n
 
 
 @pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DemoSetup:
     """Give a stage whose mappings send to a destination of the operator's own."""
     mappings = tmp_path / "mappings"
     mappings.mkdir()
@@ -30,7 +30,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return set_stage(tmp_path / "demo", (8000, 8100, 8200))
 
 
-def test_nothing_of_the_operators_own_leaks(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_the_operators_own_leaks(stage: DemoSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every setting of the bridge is the demo's own; other variables stay."""
     for name in ("ASAAS_API_KEY", "ASAAS_API_KEY_MATRIZ", "CLINT_WEBHOOK_URL_X", "DATABASE_URL", "REDIS_URL", "PORT"):
         monkeypatch.setenv(name, "leak")
@@ -42,7 +42,7 @@ def test_nothing_of_the_operators_own_leaks(stage: Stage, monkeypatch: pytest.Mo
     assert environ["BRIDGE_DATA_DIR"] == str(stage.directory)
 
 
-def test_the_environment_is_one_the_bridge_can_run_in(stage: Stage) -> None:
+def test_the_environment_is_one_the_bridge_can_run_in(stage: DemoSetup) -> None:
     """The demo's settings are complete, and each destination that a mapping names has a URL."""
     settings = Settings.from_env(stage.environ())
     settings.require("ASAAS_API_KEY", "ASAAS_WEBHOOK_TOKEN", "CLINT_WEBHOOK_URL")
@@ -51,7 +51,7 @@ def test_the_environment_is_one_the_bridge_can_run_in(stage: Stage) -> None:
     assert settings.port == 8000
 
 
-def test_the_token_is_one_that_asaas_takes(stage: Stage) -> None:
+def test_the_token_is_one_that_asaas_takes(stage: DemoSetup) -> None:
     """Asaas has rules for tokens; a drawn one keeps them."""
     assert token_problem(stage.webhook_token) is None
 
@@ -79,7 +79,7 @@ def test_the_funnel_is_shown_also_beside_an_operators_own_mappings(
         find_mappings()
 
 
-def test_the_demo_works_on_a_copy(stage: Stage, tmp_path: Path) -> None:
+def test_the_demo_works_on_a_copy(stage: DemoSetup, tmp_path: Path) -> None:
     """What is changed in the demo's console changes no file of the operator."""
     copied = Path(stage.environ()["BRIDGE_MAPPINGS_DIR"])
 
@@ -91,7 +91,7 @@ def test_the_demo_works_on_a_copy(stage: Stage, tmp_path: Path) -> None:
 def test_the_copy_has_the_funnel_on_and_what_would_send_the_same_off(tmp_path: Path) -> None:
     """Of the starters those with a stage for each situation run, and samples are there for the mappings' tests."""
     copy_mappings(ROOT / "mappings", tmp_path / "copy")
-    read = [one.mapping for one in read_directory(tmp_path / "copy", Known(None, None, tmp_path / "copy"))]
+    read = [one.mapping for one in read_directory(tmp_path / "copy", Setup(None, None, tmp_path / "copy"))]
 
     assert {one.name for one in read if one and one.enabled} == {
         *("exemplo_etapas_ainda_vencida", "exemplo_etapas_parcela_estornada", Path(FUNNEL).stem)
@@ -107,8 +107,8 @@ def test_every_starter_can_be_switched_on_in_the_demo(
     monkeypatch.delenv("BRIDGE_MAPPINGS_DIR", raising=False)
     stage = set_stage(tmp_path / "demo", (8000, 8100, 8200))
     settings = Settings.from_env(stage.environ())
-    known = Known(frozenset({"default"}), frozenset(settings.destinations), stage.mappings)
-    read = read_mapping(switched(path.read_text(encoding="utf-8"), on=True), path.name, known)
+    known = Setup(frozenset({"default"}), frozenset(settings.destinations), stage.mappings)
+    read = parse_mapping(switched(path.read_text(encoding="utf-8"), on=True), path.name, known)
 
     assert read.mapping is not None, read.findings
     assert read.mapping.enabled
@@ -116,8 +116,8 @@ def test_every_starter_can_be_switched_on_in_the_demo(
 
 def test_a_destination_with_a_hyphen_is_told_a_name_that_can_be_set_up(tmp_path: Path) -> None:
     """Settings' names have no hyphen, so no setting could ever make the destination known."""
-    known = Known(frozenset({"default"}), frozenset({"default"}), tmp_path)
-    read = read_mapping(MAPPING.replace("financeiro", "pos-venda"), "paga.yaml", known)
+    known = Setup(frozenset({"default"}), frozenset({"default"}), tmp_path)
+    read = parse_mapping(MAPPING.replace("financeiro", "pos-venda"), "paga.yaml", known)
 
     assert "write pos_venda" in next(one.message for one in read.findings if one.code == "destination.unset")
 

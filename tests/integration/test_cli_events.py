@@ -11,10 +11,10 @@ import pytest
 from bridge.clint.webhook import Answer
 from bridge.errors import NotFound
 from bridge.journal import Journal, events, retention
-from bridge.journal.clock import own_clock_ms
-from bridge.journal.deliveries import Step
+from bridge.journal.clock import system_clock_ms
+from bridge.journal.deliveries import StateChange
 from bridge.journal.schema import events as event_table
-from bridge.mapping import Known, read_directory
+from bridge.mapping import Setup, read_directory
 from bridge.mapping.evaluate import once_key
 from bridge.model import DeliveryState, IncomingEvent, Outcome, Waiting
 from bridge.operations import actions
@@ -73,9 +73,9 @@ def attempted(journal: Journal, delivery_id: int, outcome: Outcome, state: Deliv
     """Let one attempt at a delivery end so, as the outbox writes it."""
     one = owed(journal, delivery_id)
     answer = Answer(outcome, 503, code, "the destination answered 503", None, 12, "try later\n")
-    step = Step(one, state, own_clock_ms(), own_clock_ms() + 60_000, Waiting.BACKOFF, code, answer.detail)
+    step = StateChange(one, state, system_clock_ms(), system_clock_ms() + 60_000, Waiting.BACKOFF, code, answer.detail)
     with journal.database.write() as connection:
-        begin(connection, [one], 1, own_clock_ms())
+        begin(connection, [one], 1, system_clock_ms())
         record(
             connection,
             step,
@@ -93,7 +93,7 @@ def test_list_is_newest_first_with_what_became_of_each(commands: Commands) -> No
     """Each event has its time, name, object and the states of its deliveries."""
     with commands.journal() as journal:
         owe(journal, state=DeliveryState.FILTERED, payload=None)
-        keep(journal, incoming("cus_2", name="PAYMENT_CREATED", object_id="pay_2", received_ms=own_clock_ms()))
+        keep(journal, incoming("cus_2", name="PAYMENT_CREATED", object_id="pay_2", received_ms=system_clock_ms()))
     said = commands.run("events", "list")
     lines = said.out.splitlines()
 
@@ -123,8 +123,8 @@ def test_list_between_two_times(commands: Commands) -> None:
     with commands.journal() as journal:
         keep(
             journal,
-            incoming("cus_1", received_ms=own_clock_ms() - 3 * HOUR_MS),
-            incoming("cus_2", received_ms=own_clock_ms()),
+            incoming("cus_1", received_ms=system_clock_ms() - 3 * HOUR_MS),
+            incoming("cus_2", received_ms=system_clock_ms()),
         )
 
     assert [e["subject"] for e in commands.run("events", "list", "--since", "2h", "--json").json] == ["cus_2"]
@@ -222,7 +222,9 @@ def test_show_says_why_an_event_is_held_and_until_when(commands: Commands) -> No
     with commands.journal() as journal:
         keep(journal, incoming())
         with journal.database.write() as connection:
-            events.hold(connection, {1: (own_clock_ms() + 60_000, "asaas.key_missing", "account default has no key")})
+            events.hold(
+                connection, {1: (system_clock_ms() + 60_000, "asaas.key_missing", "account default has no key")}
+            )
     said = commands.run("events", "show", "1")
 
     assert re.search(r"held \(asaas\.key_missing\), looked at again in [45]\d s", said.out)
@@ -321,7 +323,7 @@ def test_dry_run_says_what_would_not_be_sent(commands: Commands) -> None:
             incoming("cus_1", body=instalment, object_id="pay_4", name="PAYMENT_OVERDUE"),
         )
         newer = delivery(journal, event_id=2, mapping="outra", order_at="2026-11-22 11:00:00")
-        (uma,) = (one.mapping for one in read_directory(commands.mappings, Known(None, None)) if "uma" in one.path)
+        (uma,) = (one.mapping for one in read_directory(commands.mappings, Setup(None, None)) if "uma" in one.path)
         assert uma is not None
         key = once_key(uma, {"event": "PAYMENT_RECEIVED", "payment": {"installment": "plan_1"}})
         plan = delivery(journal, event_id=4, mapping="uma", object_id="pay_4", once_key=key)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from bridge.errors import StillOwed
+from bridge.errors import DeliveriesOpen
 from bridge.journal import Journal, audit, deliveries, destinations, events, jobs, privacy, queries
 from bridge.journal.audit import Actor
 from bridge.journal.encryption import sealed_columns
-from bridge.journal.queries import Wanted
+from bridge.journal.queries import EventFilter
 from bridge.journal.schema import attempts, metadata
 from bridge.journal.schema import destinations as destination_table
 from bridge.journal.search import Kind, Term, look_up, terms_of_customer, write
@@ -123,7 +123,7 @@ def test_what_is_still_owed_is_not_dropped_by_the_way(database_url: str) -> None
         id_ = fill(journal, DeliveryState.SENDING)
         keep(journal, incoming("cus_ana"))
         for also_open, why in ((False, "1 events wait and 1 deliveries are owed"), (True, "being sent at this moment")):
-            with pytest.raises(StillOwed, match=why), journal.database.write() as connection:
+            with pytest.raises(DeliveriesOpen, match=why), journal.database.write() as connection:
                 privacy.forget(connection, [WHO], ANA, NOW_MS, also_open=also_open)
         assert NAME in everything(database_url)
         put_in_state(journal, id_, DeliveryState.RETRYING, due_ms=NOW_MS)
@@ -330,5 +330,5 @@ def test_equal_ids_of_two_accounts_are_two_people(database_url: str) -> None:
         assert (mine["subject"] != "cus_1", mine["emptied_ms"]) == (True, NOW_MS)
         assert (other["subject"], other["emptied_ms"]) == ("cus_1", None)
         with journal.database.read() as connection:
-            assert queries.browse(connection, Wanted(text="sandbox@example.com"), 9)[0]["id"] == other["id"]
-            assert queries.browse(connection, Wanted(text="default@example.com"), 9) == []
+            assert queries.event_page(connection, EventFilter(text="sandbox@example.com"), 9)[0]["id"] == other["id"]
+            assert queries.event_page(connection, EventFilter(text="default@example.com"), 9) == []

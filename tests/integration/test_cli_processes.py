@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from bridge.journal import jobs
-from bridge.journal.clock import own_clock_ms
+from bridge.journal.clock import system_clock_ms
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
@@ -196,7 +196,7 @@ def test_another_worker_takes_the_tasks_of_one_that_was_killed(commands: Command
 
         def owner() -> str:
             with journal.database.read() as connection:
-                return jobs.leased_to(connection, jobs.TASKS, LEASE_MS, own_clock_ms())
+                return jobs.leased_to(connection, jobs.TASKS, LEASE_MS, system_clock_ms())
 
         killed = until(owner, 30)
         second, third = (others.enter_context(running(commands, name)) for name in ("worker", "sweeper"))
@@ -204,7 +204,7 @@ def test_another_worker_takes_the_tasks_of_one_that_was_killed(commands: Command
         assert owner() == killed
         first.process.kill()
         killed_s = time.monotonic()
-        keep(journal, incoming(received_ms=own_clock_ms()))
+        keep(journal, incoming(received_ms=system_clock_ms()))
         until(lambda: rows_of(journal), 30)
 
         assert time.monotonic() - killed_s < 5

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import text
 
 from bridge.journal import Database
-from bridge.journal.clock import DatabaseClock, own_clock_ms
+from bridge.journal.clock import DatabaseClock, system_clock_ms
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from tests.services import PostgresServer
@@ -49,12 +49,12 @@ def test_without_the_database_the_machines_own_clock_counts(
     database = Database(postgres_server.url("postgres"))
     clock = DatabaseClock(database, again_after_ms=0)
     postgres_server.stop()
-    before, said = own_clock_ms(), clock()
+    before, said = system_clock_ms(), clock()
     postgres_server.start()
     clock()
     database.close()
 
-    assert before <= said <= own_clock_ms()
+    assert before <= said <= system_clock_ms()
     assert clock._ahead_ms is not None
 
 
@@ -62,7 +62,7 @@ def test_on_sqlite_it_is_the_machines(sqlite_url: str) -> None:
     """All processes of a SQLite journal share one machine: nothing is asked."""
     runtime = Runtime(Settings.from_env({"DATABASE_URL": sqlite_url}))
 
-    assert runtime.clock_ms is own_clock_ms
+    assert runtime.clock_ms is system_clock_ms
 
 
 def test_on_postgresql_it_is_the_databases(postgres_url: str) -> None:

@@ -12,11 +12,11 @@ import pytest
 from bridge.journal import audit, notices, queries, statistics
 from bridge.journal.audit import Actor
 from bridge.journal.notices import Notice
-from bridge.journal.queries import Chosen
+from bridge.journal.queries import DeadFilter
 from bridge.journal.schema import events as event_table
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import actions
-from bridge.operations.actions import Decision, Progress
+from bridge.operations.actions import BulkAction, Progress
 from tests.console import VIEWER, Browser, Console, opened_console
 from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, rows_of, states
 
@@ -138,9 +138,9 @@ def test_a_decision_says_first_how_many_it_is_about(console: Console) -> None:
 
 @pytest.mark.parametrize(
     ("decision", "left"),
-    [(Decision.RETRY, "pending"), (Decision.DISCARD, "discarded"), (Decision.REPLAY, "discarded")],
+    [(BulkAction.RETRY, "pending"), (BulkAction.DISCARD, "discarded"), (BulkAction.REPLAY, "discarded")],
 )
-def test_a_decision_is_carried_out_on_its_group_only(console: Console, decision: Decision, left: str) -> None:
+def test_a_decision_is_carried_out_on_its_group_only(console: Console, decision: BulkAction, left: str) -> None:
     """In pieces, to the end, and noted once with its numbers."""
     chosen = give_up(console, 5)
     other = give_up(console, 1, "clint.http_400")
@@ -151,7 +151,7 @@ def test_a_decision_is_carried_out_on_its_group_only(console: Console, decision:
     assert "Finished" in last
     assert "5 of 5" in last
     with console.journal.database.read() as connection:
-        assert [one.id for one in queries.some(connection, Chosen(), 0, 99)] == other
+        assert [one.id for one in queries.dead_page(connection, DeadFilter(), 0, 99)] == other
     assert states(console.journal) == [left] * len(chosen) + ["dead"]
     assert told(console) == [(f"bulk.{decision}", "clint.http_422", {"done": 5, "refused": 0, "destination": ""})]
 
@@ -169,18 +169,18 @@ def test_progress_counts_what_went_before(console: Console) -> None:
 def test_a_piece_ends_and_the_next_begins_after_it(console: Console) -> None:
     """The number of the last one is where the next piece begins, and what died again since is left."""
     first, second = give_up(console, actions.PIECE), give_up(console, 1, "clint.http_400")
-    chosen = Chosen(until_ms=NOW_MS)
-    pieces = [actions.go_on(console.journal, Decision.DISCARD, chosen, Progress(201), NOW_MS)]
+    chosen = DeadFilter(until_ms=NOW_MS)
+    pieces = [actions.run_step(console.journal, BulkAction.DISCARD, chosen, Progress(201), NOW_MS)]
     while not pieces[-1].finished:
         pieces.append(
-            actions.go_on(console.journal, Decision.DISCARD, chosen, pieces[-1], NOW_MS, Actor("command root"))
+            actions.run_step(console.journal, BulkAction.DISCARD, chosen, pieces[-1], NOW_MS, Actor("command root"))
         )
 
     assert len(pieces) > 1  # a slow machine makes shorter pieces of it
     assert pieces[0].after_id == first[pieces[0].done - 1]
     assert (pieces[-1].done, pieces[-1].after_id) == (201, second[0])
     put_in_state(console.journal, second[0], DeliveryState.DEAD, finished_ms=NOW_MS + 1)
-    again = actions.go_on(console.journal, Decision.DISCARD, chosen, Progress(1), NOW_MS)
+    again = actions.run_step(console.journal, BulkAction.DISCARD, chosen, Progress(1), NOW_MS)
     assert (again.done, again.finished) == (0, True)
 
 
@@ -195,7 +195,7 @@ def test_what_can_not_be_changed_is_counted(console: Console) -> None:
     assert "1 of 2" in last
     assert "could not be changed" in last
     with console.journal.database.read() as connection:
-        assert [one.id for one in queries.some(connection, Chosen(), 0, 99)] == [waits]
+        assert [one.id for one in queries.dead_page(connection, DeadFilter(), 0, 99)] == [waits]
 
 
 def test_a_replay_of_one_event_puts_its_dead_delivery_aside(console: Console) -> None:

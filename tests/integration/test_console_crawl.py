@@ -30,7 +30,7 @@ from bridge.journal.schema import destinations as destination_table
 from bridge.journal.schema import events as event_table
 from bridge.journal.schema import jobs as job_table
 from bridge.model import DeliveryState, NoticeLevel, Origin, Outcome, ReadBack, Waiting
-from bridge.operations.actions import Decision
+from bridge.operations.actions import BulkAction
 from bridge.operations.doctor import State as CheckState
 from bridge.operations.explain import Unheard
 from bridge.operations.reconcile import FIELDS, VERDICTS, Verdict
@@ -319,7 +319,7 @@ def test_every_page_opens_and_every_link_leads_somewhere(
     browser.sign_in(password, name)
     found: list[str] = []
     opened: set[str] = set()
-    followed = {f"/attention/confirm?decision={decision}" for decision in Decision}
+    followed = {f"/attention/confirm?decision={decision}" for decision in BulkAction}
 
     def look(address: str, *, part: bool = False) -> TestResponse:
         with capture_logs() as logs:

@@ -13,7 +13,7 @@ import pytest
 from bridge.journal import audit, revisions
 from bridge.model import DeliveryState
 from bridge.pipeline.active_mappings import MappingFiles
-from bridge.web.console.jobs import Work
+from bridge.web.console.jobs import JobRunner
 from bridge.web.console.words import Words
 from tests.console import Console, opened_console
 from tests.factories import incoming, keep, owe, put_in_state
@@ -362,7 +362,7 @@ def test_save_and_run_shows_first_and_sends_on_confirmation(console: Console) ->
         connection.exec_driver_sql("UPDATE events SET state = 'processed', processed_ms = 1")
     browser.post("/mappings/cobranca", text=passing(console), base=newest(console).id, run="1")
     begun = browser.post("/mappings/cobranca/run", over="events", number="10")
-    work: Work = console.app.extensions["bridge.work"]
+    work: JobRunner = console.app.extensions["bridge.work"]
     work.join(20)
     preview = browser.get(begun.location).text
     asked = browser.post(f"{begun.location}/replay")

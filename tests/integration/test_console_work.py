@@ -12,7 +12,7 @@ import pytest
 from werkzeug.security import generate_password_hash
 
 from bridge.journal import jobs, notices
-from bridge.journal.clock import own_clock_ms
+from bridge.journal.clock import system_clock_ms
 from bridge.journal.notices import Notice
 from bridge.model import NoticeLevel
 from bridge.operations.testcharge import Seen, amount
@@ -23,7 +23,7 @@ from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
 from bridge.web.console import testcharge
 from bridge.web.console.charts import MOST_BARS, bars
-from bridge.web.console.jobs import AT_ONCE, Task, Work
+from bridge.web.console.jobs import AT_ONCE, JobContext, JobRunner
 from tests.charges import Calendar
 from tests.console import PASSWORD, QUICK, Browser, Console, opened_console
 from tests.factories import until
@@ -57,14 +57,14 @@ def console(sqlite_url: str, tmp_path: Path, asaas: AsaasSimulator, redis_url: s
             "BRIDGE_PASSWORD": generate_password_hash(PASSWORD, QUICK),
         }
         console = opened.enter_context(opened_console(sqlite_url, tmp_path, **environ))
-        console.clock.now_ms = own_clock_ms()
+        console.clock.now_ms = system_clock_ms()
         yield console
         worker(console).join(WAIT_S)
 
 
-def worker(console: Console) -> Work:
+def worker(console: Console) -> JobRunner:
     """Return what does the console's long work."""
-    found: Work = console.app.extensions["bridge.work"]
+    found: JobRunner = console.app.extensions["bridge.work"]
     return found
 
 
@@ -83,7 +83,7 @@ def test_work_is_shown_while_it_goes_on_and_after(console: Console) -> None:
     """The page says how far it is, fetches itself anew, and shows the end; what failed says why."""
     go, looked = threading.Event(), threading.Event()
 
-    def slowly(task: Task) -> dict[str, Any]:
+    def slowly(task: JobContext) -> dict[str, Any]:
         task.step(code="begun")
         task.tell(3, 10)
         task.flush()
@@ -109,7 +109,7 @@ def test_work_is_shown_while_it_goes_on_and_after(console: Console) -> None:
 def test_a_fault_and_a_lost_process_are_shown(console: Console) -> None:
     """A fault of ours ends the work, and one whose process ended is not shown as going on for ever."""
 
-    def breaks(_task: Task) -> dict[str, Any]:
+    def breaks(_task: JobContext) -> dict[str, Any]:
         raise ZeroDivisionError
 
     browser = console.operator()
@@ -126,7 +126,7 @@ def test_only_so_much_is_done_at_once(console: Console) -> None:
     """One more than allowed is refused in words, and nothing of it is noted."""
     go = threading.Event()
 
-    def waits(_task: Task) -> dict[str, Any]:
+    def waits(_task: JobContext) -> dict[str, Any]:
         go.wait(WAIT_S)
         return {}
 
@@ -453,7 +453,7 @@ def test_each_thing_that_becomes_of_a_charge_is_a_step(console: Console) -> None
         (owed | {"id": 4, "state": "dead", "attempts": 0, "payload": None, "reason": "no e-mail"}, [])
     ]
 
-    def watches(task: Task) -> dict[str, Any]:
+    def watches(task: JobContext) -> dict[str, Any]:
         witness = testcharge.Witness(task)
         with witness.waiting(("PAYMENT_RECEIVED",)):
             seen = [Seen(event, sent), Seen({**event, "id": 8}, given_up), Seen({**event, "id": 9}, [])]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bridge.journal import jobs, search
-from bridge.operations.backfill import made_events
+from bridge.operations.backfill import events_for_charge
 from bridge.operations.statement import Entry, Statement, written_csv, written_ofx
 from tests.commands import Commands
 from tests.console import Console, opened_console
@@ -92,7 +92,7 @@ def test_half_an_emoji_stands_in_every_file() -> None:
     day = date(2026, 11, 20)
     entry = Entry("1", day, Decimal("1.00"), Decimal("1.00"), "PAYMENT", HALF, HALF)
     statement = Statement("default", day, day, [entry], Decimal("1.00"))
-    (event,) = made_events(gap("RECEIVED", paymentDate="2026-11-19", description=HALF), "default", ASKED_MS)
+    (event,) = events_for_charge(gap("RECEIVED", paymentDate="2026-11-19", description=HALF), "default", ASKED_MS)
 
     assert written_csv([statement]).encode(errors="replace")
     assert written_ofx(replace(statement), datetime.now(UTC))

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from bridge.journal import Journal, events, jobs
-from bridge.journal.clock import own_clock_ms
+from bridge.journal.clock import system_clock_ms
 from bridge.worker.tasks import AGAIN_AFTER_MS, DAY_MS, RETENTION_ROUND, Housekeeping
 from tests.factories import NOW_MS, events_of, incoming, keep, opened_journal
 
@@ -22,7 +22,7 @@ def tallies(journal: Journal) -> int:
 def test_tallies_are_added_up_as_they_come(database_url: str) -> None:
     """More than one transaction takes, and those that come later."""
     with opened_journal(database_url) as journal:
-        house = Housekeeping(journal, 0, own_clock_ms, pause_s=0.001)
+        house = Housekeeping(journal, 0, system_clock_ms, pause_s=0.001)
         for _ in range(3):
             keep(journal, *(incoming() for _ in range(500)))
         assert tallies(journal) == 1_500

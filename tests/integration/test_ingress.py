@@ -17,15 +17,15 @@ from sqlalchemy import event as sqlalchemy_event
 
 from bridge.errors import JournalError
 from bridge.journal import Journal
-from bridge.journal.events import Kept
+from bridge.journal.events import AppendResult
 from bridge.model import IncomingEvent, lane_of
-from bridge.pipeline.intake import BATCH, Ingress
+from bridge.pipeline.intake import BATCH, Intake
 from bridge.wakeups import BackgroundWaker, Wakeups, connect
 from tests.factories import events_of, incoming, opened_journal, until
 from tests.peers import closed_port
 from tests.services import PostgresServer
 
-Made = Callable[..., Ingress]
+Made = Callable[..., Intake]
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def journal(database_url: str) -> Iterator[Journal]:
 def made(journal: Journal) -> Made:
     """Give what makes an ingress."""
 
-    def make(wake: Callable[[int], None] = lambda _lane: None) -> Ingress:
-        return Ingress(journal, wake)
+    def make(wake: Callable[[int], None] = lambda _lane: None) -> Intake:
+        return Intake(journal, wake)
 
     return make
 
@@ -48,14 +48,14 @@ def made(journal: Journal) -> Made:
 class Posting:
     """Requests that post at once, each in a thread of its own."""
 
-    def __init__(self, ingress: Ingress, keys: list[str]) -> None:
-        self.kept: dict[str, Kept] = {}
+    def __init__(self, ingress: Intake, keys: list[str]) -> None:
+        self.kept: dict[str, AppendResult] = {}
         self.refused: dict[str, JournalError] = {}
         self._threads = [threading.Thread(target=self._post, args=(ingress, key)) for key in keys]
         for thread in self._threads:
             thread.start()
 
-    def _post(self, ingress: Ingress, key: str) -> None:
+    def _post(self, ingress: Intake, key: str) -> None:
         try:
             self.kept[key] = ingress.keep(incoming(f"cus_{key}", key=key))
         except JournalError as error:
@@ -112,7 +112,7 @@ def test_a_batch_is_bounded(journal: Journal, made: Made) -> None:
             return super().append(batch)
 
     counting = Counting(journal.database, 30)
-    ingress = Ingress(counting, lambda _lane: None)
+    ingress = Intake(counting, lambda _lane: None)
     with journal.database.write() as connection:
         connection.exec_driver_sql("UPDATE lanes SET fence = fence WHERE lane = 0")
         if not journal.database.is_sqlite:
@@ -184,7 +184,7 @@ def test_an_absent_redis_costs_no_time(journal: Journal, made: Made) -> None:
 def test_a_journal_that_is_stuck_is_an_error_in_time(sqlite_url: str) -> None:
     """Only the request that writes waits for it; what was refused meanwhile is not written when the journal is back."""
     with opened_journal(sqlite_url) as journal:
-        ingress = Ingress(journal, lambda _lane: None, answer_within_s=0.5)
+        ingress = Intake(journal, lambda _lane: None, answer_within_s=0.5)
         with Path(f"{journal.database.url.database}.turn").open("ab") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
             writing = Posting(ingress, ["first"])
@@ -218,7 +218,7 @@ with Database(sys.argv[1]).write():
     ):
         assert stopped.stdout is not None
         assert stopped.stdout.readline() == b"writing\n"
-        ingress = Ingress(journal, lambda _lane: None)
+        ingress = Intake(journal, lambda _lane: None)
         began_s = time.monotonic()
         posting = Posting(ingress, [f"k{n}" for n in range(4)])
         posting.join()
@@ -239,7 +239,7 @@ class Gated(Journal):
         self.batches: list[list[str]] = []
         self.gate = threading.Semaphore(0)
 
-    def append(self, batch: Sequence[IncomingEvent]) -> list[tuple[int, Kept]]:
+    def append(self, batch: Sequence[IncomingEvent]) -> list[tuple[int, AppendResult]]:
         """Wait for the test, then append."""
         self.batches.append([event.key for event in batch])
         assert self.gate.acquire(timeout=20)
@@ -249,7 +249,7 @@ class Gated(Journal):
 def test_who_is_refused_while_its_event_is_being_written_hands_nothing_on(journal: Journal) -> None:
     """The commit that takes too long keeps the event all the same, and the next request finds the way free."""
     gated = Gated(journal)
-    ingress = Ingress(gated, lambda _lane: None, answer_within_s=0.5)
+    ingress = Intake(gated, lambda _lane: None, answer_within_s=0.5)
     first = Posting(ingress, ["a"])
     until(lambda: gated.batches == [["a"]])
     second = Posting(ingress, ["b"])
@@ -273,7 +273,7 @@ def test_who_is_refused_while_its_event_is_being_written_hands_nothing_on(journa
 def test_a_database_that_is_away_is_an_error_and_comes_back(postgres_server: PostgresServer) -> None:
     """Each request is refused in time, the writer lives on, and the next event after the return is kept."""
     with postgres_server.database() as url, opened_journal(url) as journal:
-        ingress = Ingress(journal, lambda _lane: None)
+        ingress = Intake(journal, lambda _lane: None)
         ingress.keep(incoming(key="before"))
         postgres_server.kill()
         began_s = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bridge.mapping import Known
+from bridge.mapping import Setup
 from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
 from tests.factories import NOW_MS, Clock, opened_journal
 
@@ -16,7 +16,7 @@ def test_a_directory_that_is_away_removes_no_mapping(tmp_path: Path, sqlite_url:
     directory = tmp_path / "mappings"
     directory.mkdir()
     (directory / "paga.yaml").write_text(TEXT)
-    known = Known(None, None)
+    known = Setup(None, None)
     with opened_journal(sqlite_url) as journal:
         MappingFiles(journal, directory, known, lambda: NOW_MS).import_changed()
         MappingFiles(journal, tmp_path / "elsewhere", known, lambda: NOW_MS).import_changed()
@@ -31,7 +31,7 @@ def test_a_mapping_is_removed_only_when_its_file_stays_gone(tmp_path: Path, sqli
     path.write_text(TEXT)
     clock = Clock()
     with opened_journal(sqlite_url) as journal:
-        files = MappingFiles(journal, tmp_path, Known(None, None), clock)
+        files = MappingFiles(journal, tmp_path, Setup(None, None), clock)
         files.import_changed()
         path.unlink()
         files.import_changed()

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from bridge.errors import BridgeError, EnrichmentWaits, MappingRefused, WrongToken
 from bridge.journal import Journal, destinations, jobs, notices, statistics
 from bridge.journal.notices import Notice
-from bridge.model import FINISHED, DeliveryState, NoticeLevel, Outcome, Processed
+from bridge.model import FINISHED, DeliveryState, EventProcessed, NoticeLevel, Outcome
 from bridge.pipeline.policy import Circuit
 from bridge.reasons import WORDS
 from bridge.runtime import Runtime
@@ -100,7 +100,7 @@ def test_the_door_is_counted(runtime: Runtime) -> None:
 def test_a_worker_is_seen_through_the_web(runtime: Runtime, database_url: str, redis_url: str, tmp_path: Path) -> None:
     """A worker that no scraper can reach counts in the same numbers."""
     worker = runtime_at(database_url, redis_url, tmp_path)
-    done = Processed(1, "0" * 32, "default", "PAYMENT_RECEIVED", 0, 1, {"paga": "pending"})
+    done = EventProcessed(1, "0" * 32, "default", "PAYMENT_RECEIVED", 0, 1, {"paga": "pending"})
     worker.observer.processed(done)
     worker.close()
 
@@ -235,7 +235,7 @@ def everything(emptied_redis_url: str, tmp_path_factory: pytest.TempPathFactory)
             )
         for verdict in VERDICTS:
             said = {"paga": "pending" if verdict == OWED else verdict}
-            runtime.observer.processed(Processed(1, "0" * 32, "default", "PAYMENT_RECEIVED", 0, 1, said))
+            runtime.observer.processed(EventProcessed(1, "0" * 32, "default", "PAYMENT_RECEIVED", 0, 1, said))
         for code in held_codes():
             runtime.observer.held("default", code)
         for code in refusal_codes():

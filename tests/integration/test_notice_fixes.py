@@ -11,7 +11,7 @@ import pytest
 
 from bridge.alerts import plan as alert_plan
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.limiter import Governor
+from bridge.asaas.limiter import AccountLimiter
 from bridge.asaas.webhooks import CODES, KEY_REFUSED, Webhook, Webhooks
 from bridge.clint.webhook import Answer
 from bridge.crypto import Keyring, new_key
@@ -20,21 +20,21 @@ from bridge.journal import Database, Journal, destinations, jobs, notices, revis
 from bridge.journal.audit import Actor
 from bridge.journal.notices import Notice
 from bridge.journal.schema import destinations as destination_table
-from bridge.mapping import Known, Mapping, read_mapping
+from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.model import DeliveryState, NoticeLevel, Origin, Outcome, lane_of
 from bridge.operations import actions
 from bridge.operations.accounts import add_account, add_destination
-from bridge.operations.backfill import bring_in
+from bridge.operations.backfill import append_events
 from bridge.operations.read_back import NOT_SEEN, ReadBacks
 from bridge.operations.webhooks import Wanted, apply, judge, plan, resumed, sending
 from bridge.pipeline.account_events import ACCESS_TOKEN, RULES
 from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
-from bridge.pipeline.decide import Processor
+from bridge.pipeline.decide import Decider
+from bridge.pipeline.deliver import Recorder
 from bridge.pipeline.deliver import Sent as Attempt
-from bridge.pipeline.deliver import Settling
 from bridge.pipeline.enrich import Cache, Enricher
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 from bridge.settings import Settings
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
@@ -66,7 +66,7 @@ class World:
 
     @property
     def mapping(self) -> Mapping:
-        found = read_mapping(TEXT, "paga.yaml", Known(None, None)).mapping
+        found = parse_mapping(TEXT, "paga.yaml", Setup(None, None)).mapping
         assert found is not None
         return found
 
@@ -83,7 +83,7 @@ class World:
     def codes(self) -> set[str]:
         """Return the codes of the open notices."""
         with self.journal.database.read() as connection:
-            return {one.code for one in notices.unmended(connection)}
+            return {one.code for one in notices.open_notices(connection)}
 
     # ------------------------------------------------------------ fixes
 
@@ -102,8 +102,8 @@ class World:
         self.clock.go(1)
         keep(self.journal, replace(incoming(), received_ms=self.clock(), origin=origin))
         self.clock.go(1)
-        enricher = Enricher({}, Cache(RedisLink(None)))
-        processor = Processor(
+        enricher = Enricher({}, Cache(OptionalRedis(None)))
+        processor = Decider(
             self.journal, ActiveMappings(self.journal, self.clock), enricher, lambda _account: "sandbox", self.clock
         )
         lane = lane_of("default", "cus_1", self.journal.lane_count)
@@ -140,7 +140,7 @@ class World:
 
     @staticmethod
     def mapping_of(text: str) -> Mapping:
-        found = read_mapping(text + "verify: true\n", "paga.yaml", Known(None, None)).mapping
+        found = parse_mapping(text + "verify: true\n", "paga.yaml", Setup(None, None)).mapping
         assert found is not None
         return found
 
@@ -152,7 +152,7 @@ def world(sqlite_url: str) -> Iterator[World]:
     database = Database(sqlite_url, keyring=Keyring.from_text(new_key()))
     with closing(database), Served(simulator.app) as served, HttpClient(allow_private=True) as http:
         upgrade(database)
-        governor = Governor("default", RedisLink(None))
+        governor = AccountLimiter("default", OptionalRedis(None))
         client = AsaasClient("default", DEFAULT_KEY, f"{served.url}/v3", http, governor)
         yield World(Journal(database, 30), simulator, Webhooks(client))
     simulator.close()
@@ -272,7 +272,7 @@ def test_an_answer_that_closes_the_circuit_closes_its_notice(world: World) -> No
     answer = Answer(Outcome.DELIVERED, 200, "clint.ok", "", None, 1, "")
     with world.journal.database.write() as connection:
         begin(connection, [owed_one], 1, NOW_MS)
-        settling = Settling(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), world.clock, lambda: 0.5)
+        settling = Recorder(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), world.clock, lambda: 0.5)
         sent = replace(owed_one, state=DeliveryState.SENDING, attempts=1)
         settling.settle(connection, [Attempt(sent, 1, 1, answer)], known)
 
@@ -284,7 +284,7 @@ def test_a_backfill_lets_the_reconciliation_judge_again_at_once(world: World) ->
     with world.journal.database.write() as connection:
         assert jobs.claim(connection, "reconcile:default", 86_400_000, NOW_MS)
         assert not jobs.claim(connection, "reconcile:default", 86_400_000, NOW_MS)
-    list(bring_in(world.journal, [incoming()], world.clock))
+    list(append_events(world.journal, [incoming()], world.clock))
     with world.journal.database.write() as connection:
         assert jobs.claim(connection, "reconcile:default", 86_400_000, world.clock.go(1))
 

@@ -20,7 +20,7 @@ from bridge.journal import Database, Journal, Lease, destinations
 from bridge.journal.destinations import Destination
 from bridge.model import DeliveryState, idempotency_key, lane_of, trace_id, traceparent
 from bridge.operations import actions
-from bridge.pipeline.deliver import UNSET_LOOK_MS, Outbox, Rules
+from bridge.pipeline.deliver import UNSET_LOOK_MS, Deliverer, Rules
 from bridge.pipeline.policy import PAUSE_LOOK_MS, CircuitLimits, RetryPolicy
 from tests.factories import (
     LEASE_S,
@@ -78,9 +78,9 @@ class World:
         self.urls |= urls
         register(self.journal, **urls)
 
-    def outbox(self, with_rules: Rules | None = None, client: Any = None, accounts: Collection[str] = ()) -> Outbox:
+    def outbox(self, with_rules: Rules | None = None, client: Any = None, accounts: Collection[str] = ()) -> Deliverer:
         """Return an outbox with these rules."""
-        return Outbox(
+        return Deliverer(
             self.journal,
             client or self.client,
             self.urls,
@@ -108,7 +108,7 @@ class World:
         finally:
             self.journal.lanes.release(lease)
 
-    def drain(self, outbox: Outbox, lease: Lease, until_ms: int = FOREVER_MS) -> bool:
+    def drain(self, outbox: Deliverer, lease: Lease, until_ms: int = FOREVER_MS) -> bool:
         """Take turns until nothing is left to send; return whether anything was sent or settled."""
         moved = False
         while True:
@@ -1005,7 +1005,7 @@ def test_a_database_that_goes_away_during_a_fault_is_waited_for(world: World) ->
     with Peer() as peer:
         world.sends_to(default=peer.url)
         due(world)
-        outbox = Outbox(world.journal, world.client, world.urls, rules(), clock)
+        outbox = Deliverer(world.journal, world.client, world.urls, rules(), clock)
         lease = world.lease()
         outbox.turn([lease], [lease], world.stopping.is_set)
         until(lambda: outbox.has_landed)
@@ -1057,7 +1057,7 @@ def test_a_rate_limit_lets_deliveries_wait_without_a_try_and_in_order(world: Wor
         first, second, third = (owe(world.journal, customer=name) for name in world.customers(3))
         behind = owe(world.journal, customer=world.customers(3)[2])
         slots = [None, None, NOW_MS + 5_000]
-        outbox = Outbox(
+        outbox = Deliverer(
             world.journal,
             world.client,
             world.urls,

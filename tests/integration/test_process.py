@@ -22,13 +22,13 @@ from bridge.errors import (
 from bridge.journal import Journal, Lease, encryption, notices, privacy, revisions
 from bridge.journal.audit import Actor
 from bridge.journal.search import Kind
-from bridge.mapping import Known, read_mapping
+from bridge.mapping import Setup, parse_mapping
 from bridge.model import IncomingEvent, lane_of
 from bridge.operations import actions
 from bridge.pipeline.active_mappings import ActiveMappings
-from bridge.pipeline.decide import Processor
+from bridge.pipeline.decide import Decider
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 from tests.factories import Clock, envelope, events_of, incoming, keep, opened_journal, payment, rows_of
 
 PAID = """
@@ -81,14 +81,14 @@ class World:
         self.clock = Clock()
         self.asaas = Asaas()
         self.enricher = Enricher(
-            {"default": self.asaas}, Cache(RedisLink(None), Lifetimes(customer_s=0, nothing_s=0)), at_once=4
+            {"default": self.asaas}, Cache(OptionalRedis(None), Lifetimes(customer_s=0, nothing_s=0)), at_once=4
         )
         self.mappings = ActiveMappings(journal, self.clock)
         self.environments: list[str] = []
 
-    def processor(self, batch: int = 50) -> Processor:
+    def processor(self, batch: int = 50) -> Decider:
         """Return a processor with batches of that size."""
-        return Processor(self.journal, self.mappings, self.enricher, self.environment, self.clock, batch)
+        return Decider(self.journal, self.mappings, self.enricher, self.environment, self.clock, batch)
 
     def environment(self, account: str) -> str:
         """Return the account's environment."""
@@ -98,7 +98,7 @@ class World:
     def maps(self, **texts: str | None) -> None:
         """Make these texts the newest revisions of their mappings; they must be able to run."""
         for name, text in texts.items():
-            read = read_mapping(text, name, Known(None, None)) if text else None
+            read = parse_mapping(text, name, Setup(None, None)) if text else None
             assert read is None or read.mapping is not None, read.findings
         self.stores(**texts)
 
@@ -469,7 +469,7 @@ def test_a_replay_goes_through_todays_mappings(world: World) -> None:
 
 def test_a_replay_asks_asaas_again(world: World) -> None:
     """Somebody mended the customer in Asaas: what is in the cache is no good."""
-    world.enricher = Enricher({"default": world.asaas}, Cache(RedisLink(None), Lifetimes()))
+    world.enricher = Enricher({"default": world.asaas}, Cache(OptionalRedis(None), Lifetimes()))
     world.maps(paga=PAID)
     (event_id,) = keep(world.journal, incoming())
     world.run()
@@ -501,7 +501,7 @@ def test_who_was_forgotten_is_found_again_once_they_come_again(world: World) -> 
         with world.journal.database.read() as connection:
             return encryption.erasure(connection)
 
-    world.enricher = Enricher({"default": world.asaas}, Cache(RedisLink(None), Lifetimes(), erasure_of=erasure))
+    world.enricher = Enricher({"default": world.asaas}, Cache(OptionalRedis(None), Lifetimes(), erasure_of=erasure))
     world.maps(paga=PAID)
     processor, lease = world.processor(), world.lease()
     for asked in (1, 2):
@@ -618,11 +618,11 @@ def test_an_event_about_the_account_becomes_a_notice_whatever_the_mappings_say(w
     keep(world.journal, event)
     world.run()
     with world.journal.database.read() as connection:
-        (told,) = notices.unmended(connection)
+        (told,) = notices.open_notices(connection)
     keep(world.journal, replace(event, key="evt_2", name="ACCOUNT_STATUS_DOCUMENT_APPROVED"))
     world.run()
 
     assert (told.code, told.about, told.level) == ("account.document", "default", "error")
     assert [row["state"] for row in events_of(world.journal)] == ["processed", "processed"]
     with world.journal.database.read() as connection:
-        assert notices.unmended(connection) == []
+        assert notices.open_notices(connection) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.journal import Journal, revisions
-from bridge.mapping import Known
+from bridge.mapping import Setup
 from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
 from tests.factories import NOW_MS, Clock, opened_journal
 
@@ -18,7 +18,7 @@ TEXT = """
 events: [PAYMENT_RECEIVED]
 contact: {email: "'ana@example.com'"}
 """
-KNOWN = Known(frozenset({"default"}), frozenset({"default"}))
+KNOWN = Setup(frozenset({"default"}), frozenset({"default"}))
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.limiter import Governor, Limits
+from bridge.asaas.limiter import AccountLimiter, Limits
 from bridge.asaas.webhooks import CODES, Webhook, problems, retention
 from bridge.http import HttpClient
 from bridge.journal import Journal, notices
-from bridge.journal.notices import KeptNotice
-from bridge.mapping import Known, Mapping, read_mapping
+from bridge.journal.notices import StoredNotice
+from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.model import NoticeLevel
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
@@ -30,7 +30,7 @@ DAY_S = 86_400
 
 def mapping(events: str = "[PAYMENT_RECEIVED]") -> Mapping:
     """Return a mapping that listens to these events."""
-    read = read_mapping(f"events: {events}\ncontact: {{email: customer.email}}\n", "x", Known(None, None))
+    read = parse_mapping(f"events: {events}\ncontact: {{email: customer.email}}\n", "x", Setup(None, None))
     assert read.mapping is not None
     return read.mapping
 
@@ -49,14 +49,14 @@ class Watched:
 
     def watch(self, key: str = DEFAULT_KEY, url: str = "", public_url: str = "", quota: int = 25_000) -> QueueWatch:
         """Return a watch of the account `default`."""
-        governor = Governor("default", RedisLink(None), Limits(quota=quota, quota_margin=0))
+        governor = AccountLimiter("default", OptionalRedis(None), Limits(quota=quota, quota_margin=0))
         client = AsaasClient("default", key, url or self._url, self._http, governor)
         return QueueWatch(self.journal, {"default": client}, {"default": governor}, self.in_use, public_url, self.clock)
 
-    def unmended(self) -> list[KeptNotice]:
+    def unmended(self) -> list[StoredNotice]:
         """Return the open notices."""
         with self.journal.database.read() as connection:
-            return notices.unmended(connection)
+            return notices.open_notices(connection)
 
     def codes(self) -> list[str]:
         """Return the codes of the open notices."""

@@ -14,8 +14,8 @@ from bridge.errors import ClintApiFailed
 from bridge.journal import Journal, destinations, notices
 from bridge.journal.deliveries import due_read_backs, record_read_back
 from bridge.journal.schema import attempts, deliveries
-from bridge.mapping import Known
-from bridge.mapping.parser import read_mapping
+from bridge.mapping import Setup
+from bridge.mapping.parser import parse_mapping
 from bridge.model import DeliveryState, ReadBack
 from bridge.operations import proof
 from bridge.operations.read_back import LOOKS, OLDEST_MS, ReadBacks
@@ -53,7 +53,7 @@ class Mappings:
 
     def current(self) -> tuple[ActiveMapping, ...]:
         """Return the mapping called paga."""
-        mapping = read_mapping(TEXT, "paga.yaml", Known(None, None)).mapping
+        mapping = parse_mapping(TEXT, "paga.yaml", Setup(None, None)).mapping
         assert mapping is not None
         return (ActiveMapping(mapping, 1),)
 
@@ -132,7 +132,7 @@ def test_a_deal_that_was_not_seen_is_a_notice_until_one_is(journal: Journal) -> 
     def noticed(now_ms: int) -> list[tuple[str, str, int]]:
         looks.step(now_ms)
         with journal.database.read() as connection:
-            return [(one.code, one.about, one.times) for one in notices.unmended(connection)]
+            return [(one.code, one.about, one.times) for one in notices.open_notices(connection)]
 
     delivered(journal, '{"nome": "Ana"}')
     delivered(journal, '{"nome": "Bia"}', customer="cus_2")
@@ -176,7 +176,7 @@ def test_what_our_own_deliveries_hide_is_no_alarm(journal: Journal) -> None:
     clint = Clint(replace(DEAL, times_ms={"created_at": NOW_MS + 2_000}))
     ReadBacks(journal, clint, Mappings(), WAIT_S).step(NOW_MS + 30_000)
     with journal.database.read() as connection:
-        raised = notices.unmended(connection)
+        raised = notices.open_notices(connection)
 
     assert said(journal, number)[0::2] == ("not_seen", {"code": proof.AMBIGUOUS, "stage": "Paga", "status": "WON"})
     assert raised == []
@@ -241,7 +241,7 @@ def test_lint_warns_where_nothing_can_be_read_back() -> None:
     """`verify: true` without CLINT_API_TOKEN does nothing, which nobody would notice."""
     codes = {
         reads_back: [
-            finding.code for finding in read_mapping(TEXT, "paga.yaml", Known(None, None, None, reads_back)).findings
+            finding.code for finding in parse_mapping(TEXT, "paga.yaml", Setup(None, None, None, reads_back)).findings
         ]
         for reads_back in (True, False)
     }

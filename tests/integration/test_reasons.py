@@ -14,7 +14,7 @@ import pytest
 
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.incoming import parse_event
-from bridge.asaas.limiter import Governor, Limits
+from bridge.asaas.limiter import AccountLimiter, Limits
 from bridge.http import HttpClient, NameNotResolved
 from bridge.journal import Journal, Lease, revisions
 from bridge.journal.schema import deliveries, destinations
@@ -22,12 +22,12 @@ from bridge.model import DeliveryState, lane_of
 from bridge.operations import actions, proof
 from bridge.pipeline import policy
 from bridge.pipeline.active_mappings import ActiveMappings
-from bridge.pipeline.decide import Processor
-from bridge.pipeline.deliver import Outbox, Pacing, Rules, unpaced
+from bridge.pipeline.decide import Decider
+from bridge.pipeline.deliver import Deliverer, Pacing, Rules, unpaced
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.pipeline.policy import RetryPolicy
 from bridge.reasons import catalogue, reason
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 from tests.factories import (
     NOW_MS,
     Clock,
@@ -117,11 +117,11 @@ def processed(journal: Journal, case: Decided, body: dict[str, Any]) -> None:
     with journal.database.write() as connection:
         revisions.import_text(connection, "paga", case.mapping, "file", "test", NOW_MS)
     with Peer(case.asaas or Reply()) as peer, HttpClient(allow_private=True) as http:
-        governor = Governor("default", RedisLink(None), Limits(quota=case.quota))
+        governor = AccountLimiter("default", OptionalRedis(None), Limits(quota=case.quota))
         client = AsaasClient("default", "key", peer.url, http, governor)
-        cache = Cache(RedisLink(None), Lifetimes(customer_s=0, nothing_s=0))
+        cache = Cache(OptionalRedis(None), Lifetimes(customer_s=0, nothing_s=0))
         enricher = Enricher({"default": client} if case.asaas else {}, cache)
-        processor = Processor(journal, ActiveMappings(journal, clock), enricher, lambda _account: "sandbox", clock)
+        processor = Decider(journal, ActiveMappings(journal, clock), enricher, lambda _account: "sandbox", clock)
         for number in range(case.events):
             event = parse_event("default", json.dumps({**body, "id": f"evt_{number}"}).encode(), NOW_MS)
             keep(journal, replace(event, body=case.body or event.body))
@@ -233,7 +233,7 @@ class Sending:
 
         rules = Rules(RetryPolicy(10, 60, self.tries), policy.CircuitLimits(3, 20, 4), 8, 3_000)
         sender = SimpleNamespace(begin=begin)
-        outbox = Outbox(self.journal, sender, self.urls, rules, self.clock, lambda: 0.5, pace=self.pace)
+        outbox = Deliverer(self.journal, sender, self.urls, rules, self.clock, lambda: 0.5, pace=self.pace)
         lease = self.lease()
         claims = [lease]
         while outbox.turn([lease], claims, lambda: False).more or outbox.in_flight:

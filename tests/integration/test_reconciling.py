@@ -88,7 +88,7 @@ def test_what_is_missing_is_a_notice_until_it_is_there(at: Place, runtime: Runti
         reconciled(runtime, at, clock)
         clock.go(24 * 3600)
         with runtime.journal.database.read() as connection:
-            found = [f"{one.code} {one.about}: {one.detail}" for one in notices.unmended(connection)]
+            found = [f"{one.code} {one.about}: {one.detail}" for one in notices.open_notices(connection)]
             return found, jobs.results(connection, ["reconcile:default"])["reconcile:default"]["behind"]
 
     before = noticed()

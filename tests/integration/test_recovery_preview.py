@@ -15,7 +15,7 @@ from bridge.model import DeliveryState
 from bridge.operations.explain import BATCH, Change, Preview, Unheard, preview
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.pipeline.enrich import Cache, Enricher
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 from tests.factories import NOW_MS, Clock, envelope, events_of, incoming, keep, opened_journal, owe, payment, rows_of
 
 PAID = """
@@ -36,7 +36,7 @@ class World:
         self.journal = journal
         self.says: dict[str, Any] | BridgeError = {"id": "cus_1", "email": "ana@example.com"}
         self.asked = 0
-        self.enricher = Enricher({"default": self}, Cache(RedisLink(None)))
+        self.enricher = Enricher({"default": self}, Cache(OptionalRedis(None)))
 
     def get_object(self, _name: str, _object_id: str) -> dict[str, Any]:
         """Answer for Asaas."""

@@ -15,7 +15,7 @@ import trustme
 from redis import Redis
 from rq import Queue, SimpleWorker
 
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.wakeups import QUEUE, BackgroundWaker
@@ -123,4 +123,4 @@ def test_a_certificate_that_nobody_signed_can_be_taken(commands: Commands, url: 
     )
     assert job.return_value() == 3
     runtime.close()
-    assert RedisLink.from_url(taken).ask(lambda link: link.ping())
+    assert OptionalRedis.from_url(taken).ask(lambda link: link.ping())

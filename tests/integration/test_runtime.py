@@ -11,7 +11,7 @@ import pytest
 
 from bridge.errors import JournalNotMigrated, SettingsError
 from bridge.journal import Database, destinations, upgrade
-from bridge.journal.clock import own_clock_ms
+from bridge.journal.clock import system_clock_ms
 from bridge.runtime import Runtime, open_journal
 from bridge.settings import Settings
 from bridge.worker.drain import Drainer
@@ -68,7 +68,7 @@ def test_an_event_goes_the_whole_way(environ: dict[str, str], redis_url: str) ->
         )
         runtime.check_urls()
         assert runtime.register() == []
-        runtime.ingress.keep(incoming(received_ms=own_clock_ms()))
+        runtime.ingress.keep(incoming(received_ms=system_clock_ms()))
         lane = events_of(runtime.journal)[0]["lane"]
         drainer = Drainer(runtime.journal, runtime.processor, runtime.outbox, runtime.wakeups, runtime.clock_ms, 1)
         drainer.start(lane)
@@ -104,7 +104,7 @@ def test_registering_brings_destinations_and_mappings_into_the_journal(environ: 
     assert [item.mapping.name for item in runtime.mappings.current()] == ["paga"]
     with runtime.journal.database.write() as connection:
         assert list(destinations.load(connection)) == ["default"]
-        destinations.pause(connection, "default", "gone", own_clock_ms())
+        destinations.pause(connection, "default", "gone", system_clock_ms())
     runtime.close()
 
     again = runtime_of(environ, CLINT_WEBHOOK_URL="https://clint.example/b")
@@ -178,4 +178,4 @@ def test_a_journal_that_is_not_there_is_said(environ: dict[str, str], tmp_path: 
 
 def test_the_clock_is_utc_milliseconds() -> None:
     """Whole milliseconds since the epoch."""
-    assert 1_700_000_000_000 < own_clock_ms() < 4_000_000_000_000
+    assert 1_700_000_000_000 < system_clock_ms() < 4_000_000_000_000

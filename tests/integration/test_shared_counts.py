@@ -9,15 +9,15 @@ import sys
 
 from redis import Redis
 
-from bridge.redis_client import RedisLink
-from bridge.telemetry import ATTEMPT_S, ATTEMPTS, KEY, SUM, SharedCounts
+from bridge.redis_client import OptionalRedis
+from bridge.telemetry import ATTEMPT_S, ATTEMPTS, KEY, SUM, SharedCounters
 from tests.factories import until
 from tests.services import RedisServer
 
 
-def counts(url: str, flush_s: float = 60.0) -> SharedCounts:
+def counts(url: str, flush_s: float = 60.0) -> SharedCounters:
     """Return the counts of a process."""
-    return SharedCounts(RedisLink.from_url(url, away_s=0.01), flush_s)
+    return SharedCounters(OptionalRedis.from_url(url, away_s=0.01), flush_s)
 
 
 def test_processes_add_up(redis: Redis, redis_url: str) -> None:
@@ -79,8 +79,8 @@ def test_what_another_version_counted_is_left_out(redis: Redis, redis_url: str) 
 def test_a_process_that_ends_has_no_thread_left(redis: Redis, redis_url: str) -> None:
     """The timer keeps no process alive, and a killed one takes along only what it had not handed on."""
     code = (
-        "import sys; from bridge.redis_client import RedisLink; from bridge.telemetry import SharedCounts; "
-        "from bridge.telemetry import ATTEMPTS; one = SharedCounts(RedisLink.from_url(sys.argv[1]), 60); "
+        "import sys; from bridge.redis_client import OptionalRedis; from bridge.telemetry import SharedCounters; "
+        "from bridge.telemetry import ATTEMPTS; one = SharedCounters(OptionalRedis.from_url(sys.argv[1]), 60); "
         "one.add(ATTEMPTS, 'default', 'retry'); one.flush(); one.add(ATTEMPTS, 'default', 'retry')"
     )
     ended = subprocess.run([sys.executable, "-c", code, redis_url], check=False, timeout=60, env=os.environ)

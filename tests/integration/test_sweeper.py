@@ -17,12 +17,12 @@ from bridge.crypto import new_key
 from bridge.errors import JournalError
 from bridge.journal import Journal, jobs, notices
 from bridge.journal.audit import Actor
-from bridge.journal.clock import own_clock_ms
+from bridge.journal.clock import system_clock_ms
 from bridge.model import DeliveryState, lane_of
 from bridge.operations.accounts import add_account
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.telemetry import TASK_FAILURES, Family, Observer
+from bridge.telemetry import TASK_FAILURES, Family, Telemetry
 from bridge.wakeups import QUEUE, Wakeups
 from bridge.worker.sweeper import FAILING, LEASE_MS, PeriodicRunner, PeriodicTask, tasks, wake_due_lanes
 from tests.factories import NOW_MS, Clock, incoming, keep, opened_journal, owe, put_in_state, until
@@ -120,7 +120,7 @@ def test_a_task_that_fails_is_said_counted_and_run_again(sqlite_url: str, fault:
     with (
         opened_journal(sqlite_url) as journal,
         capture_logs() as logs,
-        at_work(PeriodicRunner(tasks, journal, Observer(counted), own_clock_ms)),
+        at_work(PeriodicRunner(tasks, journal, Telemetry(counted), system_clock_ms)),
     ):
         until(lambda: runs.count("failing") > 2 and runs.count("other") > 2)
 
@@ -141,8 +141,8 @@ def test_of_two_runners_one_runs_the_tasks_until_it_stops(database_url: str) -> 
 
     hanging = PeriodicTask("hanging", 0.01, lambda _: threading.Event().wait(60), stop_timeout_s=0.1)
     with opened_journal(database_url) as journal:
-        one = PeriodicRunner([counted("one"), hanging], journal, Observer(), own_clock_ms)
-        two = PeriodicRunner([counted("two")], journal, Observer(), own_clock_ms)
+        one = PeriodicRunner([counted("one"), hanging], journal, Telemetry(), system_clock_ms)
+        two = PeriodicRunner([counted("two")], journal, Telemetry(), system_clock_ms)
         with ExitStack() as second:
             with at_work(one):
                 until(lambda: runs["one"])
@@ -163,19 +163,19 @@ def test_a_runner_whose_lease_is_taken_ends_its_loops(sqlite_url: str) -> None:
     def clock_ms() -> int:
         if next(fails, False):
             raise JournalError
-        return own_clock_ms()
+        return system_clock_ms()
 
     tasks = [PeriodicTask("count", 0.01, lambda _: runs.append(1))]
     with (
         opened_journal(sqlite_url) as journal,
         capture_logs() as logs,
-        at_work(PeriodicRunner(tasks, journal, Observer(), clock_ms)),
+        at_work(PeriodicRunner(tasks, journal, Telemetry(), clock_ms)),
     ):
         until(lambda: runs)
         with journal.database.write() as connection:
-            owner = jobs.leased_to(connection, jobs.TASKS, LEASE_MS, own_clock_ms())
+            owner = jobs.leased_to(connection, jobs.TASKS, LEASE_MS, system_clock_ms())
             jobs.end_lease(connection, jobs.TASKS, owner)
-            assert jobs.lease(connection, jobs.TASKS, "other", LEASE_MS, own_clock_ms())
+            assert jobs.lease(connection, jobs.TASKS, "other", LEASE_MS, system_clock_ms())
         until(lambda: "count" not in {thread.name for thread in threading.enumerate()})
         ended = len(runs)
         until(lambda: len(runs) > ended)
@@ -197,13 +197,13 @@ def test_a_task_that_is_late_is_a_notice_until_it_succeeds(database_url: str) ->
 
     tasks = [PeriodicTask(name, 0.01, run, late_after_s=0.2) for name, run in (("hanging", hang), ("failing", fail))]
     with opened_journal(database_url) as journal:
-        runner = PeriodicRunner(tasks, journal, Observer(), own_clock_ms)
+        runner = PeriodicRunner(tasks, journal, Telemetry(), system_clock_ms)
 
         def said() -> tuple[dict[str, str], list[str]]:
             runner.report()
             with journal.database.read() as connection:
-                late = jobs.late_tasks(connection, own_clock_ms())
-                return {one.about: one.detail for one in notices.unmended(connection, [FAILING])}, late
+                late = jobs.late_tasks(connection, system_clock_ms())
+                return {one.about: one.detail for one in notices.open_notices(connection, [FAILING])}, late
 
         with at_work(runner):
             until(lambda: "failing" in {thread.name for thread in threading.enumerate()})
@@ -245,7 +245,7 @@ def test_every_task_runs(runtime: Runtime) -> None:
 def test_an_account_that_is_added_while_the_tasks_run_is_missed_when_it_is_silent(runtime: Runtime) -> None:
     """Events every hour for six weeks, then none for eight hours."""
     (send_alerts,) = [task for task in tasks(runtime) if task.name == "send_alerts"]
-    now_ms = own_clock_ms()
+    now_ms = system_clock_ms()
     hours = range(now_ms - 6 * 7 * 24 * HOUR_MS, now_ms - 8 * HOUR_MS, HOUR_MS)
     add_account(runtime.journal, runtime.settings, Actor("test"), now_ms, "filial", api_key="")
     keep(runtime.journal, *(incoming(account="filial", received_ms=at_ms) for at_ms in hours))
@@ -253,4 +253,4 @@ def test_an_account_that_is_added_while_the_tasks_run_is_missed_when_it_is_silen
     send_alerts.run(threading.Event())
 
     with runtime.journal.database.read() as connection:
-        assert [one.code for one in notices.unmended(connection, about="filial")] == ["account.silent"]
+        assert [one.code for one in notices.open_notices(connection, about="filial")] == ["account.silent"]

@@ -11,7 +11,7 @@ from redis import Redis
 
 from bridge.accounts import Tenants
 from bridge.crypto import new_key
-from bridge.errors import JournalError, KeyNeeded, NotFound, SealBroken, UsageError
+from bridge.errors import DecryptionFailed, JournalError, KeyNeeded, NotFound, UsageError
 from bridge.journal import Database, Journal, audit, destinations
 from bridge.journal.audit import Actor
 from bridge.journal.schema import meta, metadata
@@ -170,8 +170,8 @@ def test_the_environment_wins(runtime: Runtime, other: Runtime, environ: dict[st
     assert third.destinations["vendas"] == "https://clint.example/b"
     assert (len(third.accounts), len(third.destinations)) == (2, 2)
     with third.journal.database.read() as connection:
-        assert accounts.shadowed(connection, third.settings) == ["ASAAS_API_KEY_FILIAL", "CLINT_WEBHOOK_URL_VENDAS"]
-        assert accounts.shadowed(connection, runtime.settings) == []
+        assert accounts.overridden(connection, third.settings) == ["ASAAS_API_KEY_FILIAL", "CLINT_WEBHOOK_URL_VENDAS"]
+        assert accounts.overridden(connection, runtime.settings) == []
     third.close()
 
 
@@ -275,7 +275,7 @@ def test_a_process_with_a_wrong_key_writes_nothing(runtime: Runtime, environ: di
     add_account(runtime)
     for key in ("", new_key()):
         wrong = Runtime(Settings.from_env({**environ, "BRIDGE_ENCRYPTION_KEY": key}))
-        with pytest.raises(SealBroken, match="BRIDGE_ENCRYPTION_KEY"):
+        with pytest.raises(DecryptionFailed, match="BRIDGE_ENCRYPTION_KEY"):
             wrong.register()
         answer = (
             create_app(wrong)

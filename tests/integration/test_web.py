@@ -31,7 +31,7 @@ from werkzeug.test import TestResponse
 from bridge.errors import JournalError
 from bridge.journal import Journal, events, jobs, revisions
 from bridge.model import DeliveryState, lane_of
-from bridge.operations.doctor import State, examine
+from bridge.operations.doctor import State, run_checks
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.wakeups import QUEUE
@@ -499,7 +499,7 @@ def test_a_redis_that_takes_no_writes_is_not_ready(
         stack.callback(runtime.close)
         runtime.register()
         answer = create_app(runtime).test_client().get("/readyz")
-        checked = {check.name: check for check in examine(runtime, lambda: runtime.journal)}
+        checked = {check.name: check for check in run_checks(runtime, lambda: runtime.journal)}
 
     assert answer.status_code == 503
     assert answer.json is not None

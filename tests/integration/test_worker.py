@@ -20,9 +20,9 @@ from redis import Redis
 from rq import Queue
 
 from bridge.journal import Journal
-from bridge.journal.clock import own_clock_ms
+from bridge.journal.clock import system_clock_ms
 from bridge.model import lane_of
-from bridge.telemetry import Observer
+from bridge.telemetry import Telemetry
 from bridge.wakeups import QUEUE, Wakeups, connect
 from bridge.worker.sweeper import PeriodicRunner
 from tests.factories import incoming, keep, opened_journal, rows_of, states, tries_of, until
@@ -114,7 +114,7 @@ def world(sqlite_url: str, redis_server: RedisServer, tmp_path: Path) -> Iterato
     """Give a world whose processes are ended with it, and run no periodic tasks: the lease for them is taken."""
     with (
         opened_journal(sqlite_url) as journal,
-        PeriodicRunner([], journal, Observer(), own_clock_ms).in_thread(threading.Event()),
+        PeriodicRunner([], journal, Telemetry(), system_clock_ms).in_thread(threading.Event()),
         Peer() as peer,
     ):
         world = World(journal, redis_server, peer, tmp_path)

@@ -20,14 +20,14 @@ from bridge.journal import Database, Journal, revisions
 from bridge.journal.schema import lanes
 from bridge.model import lane_of
 from bridge.pipeline.active_mappings import ActiveMappings
-from bridge.pipeline.decide import Batch, Processor
-from bridge.pipeline.deliver import Outbox, Rules
+from bridge.pipeline.decide import Batch, Decider
+from bridge.pipeline.deliver import Deliverer, Rules
 from bridge.pipeline.enrich import Cache, Enricher
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 from bridge.wakeups import QUEUE, Wakeups
 from bridge.worker import jobs
-from bridge.worker.drain import GIVE_WAY_MS, Drainer, HeldLanes, Places
+from bridge.worker.drain import GIVE_WAY_MS, Drainer, LaneSlots, LeaseSet
 from tests.factories import (
     LEASE_S,
     NOW_MS,
@@ -93,11 +93,11 @@ class World:
         with journal.database.write() as connection:
             revisions.import_text(connection, "paga", MAPPING, "file", "test", NOW_MS)
 
-    def processor(self) -> Processor:
+    def processor(self) -> Decider:
         """Return a processor of these parts."""
-        enricher = Enricher({"default": self}, Cache(RedisLink(None)))
+        enricher = Enricher({"default": self}, Cache(OptionalRedis(None)))
         mappings = ActiveMappings(self.journal, self.clock)
-        return Processor(self.journal, mappings, enricher, lambda _account: "sandbox", self.clock)
+        return Decider(self.journal, mappings, enricher, lambda _account: "sandbox", self.clock)
 
     def get_object(self, name: str, object_id: str) -> dict[str, Any] | None:
         """Answer in the place of Asaas."""
@@ -112,7 +112,7 @@ class World:
     def drainer(self, lanes_at_once: int = 2, processor: Any = None) -> Drainer:
         """Return a drainer of these parts."""
         rules = Rules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), 8, 3_000)
-        outbox = Outbox(self.journal, self.client, self.urls, rules, self.clock)
+        outbox = Deliverer(self.journal, self.client, self.urls, rules, self.clock)
         return Drainer(self.journal, processor or self.processor(), outbox, self.wakeups, self.clock, lanes_at_once)  # type: ignore[arg-type]
 
     def sends_to(self, url: str) -> None:
@@ -374,7 +374,7 @@ def test_a_drain_in_trouble_gives_its_place_to_others(world: World, trouble: Cal
 class Broken:
     """A processor that fails in some lanes through a fault of ours."""
 
-    def __init__(self, processor: Processor, lane: int) -> None:
+    def __init__(self, processor: Decider, lane: int) -> None:
         self._processor = processor
         self._lane = lane
 
@@ -521,7 +521,7 @@ def test_two_workers_have_two_names(world: World) -> None:
 class Ending:
     """A processor whose first look ends the thread."""
 
-    def __init__(self, processor: Processor) -> None:
+    def __init__(self, processor: Decider) -> None:
         self._processor = processor
         self.looks = 0
 
@@ -571,8 +571,8 @@ class Refusing(Database):
 def test_lanes_that_could_not_be_leased_leave_no_place_taken(sqlite_url: str) -> None:
     """Nor do those that could not be given back: others get their turn."""
     with opened_journal(sqlite_url), closing(Refusing(sqlite_url)) as database:
-        places = Places(1)
-        held = HeldLanes(Journal(database, LEASE_S), Notes(), places, "worker", Clock())  # type: ignore[arg-type]
+        places = LaneSlots(1)
+        held = LeaseSet(Journal(database, LEASE_S), Notes(), places, "worker", Clock())  # type: ignore[arg-type]
         assert places.want(1)
         with pytest.raises(JournalError):
             held.take()
@@ -598,8 +598,8 @@ def test_the_wake_up_key_is_removed_before_the_last_look(database_url: str, redi
                 super().ended(lanes)
 
         wakeups = Late(redis)
-        places = Places(1)
-        held = HeldLanes(journal, wakeups, places, "worker", Clock())
+        places = LaneSlots(1)
+        held = LeaseSet(journal, wakeups, places, "worker", Clock())
         places.want(lane)
         held.take()
         wakeups.keep([lane])

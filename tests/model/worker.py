@@ -15,11 +15,11 @@ from bridge.errors import BridgeError
 from bridge.journal import Journal, Lease
 from bridge.model import lane_of
 from bridge.pipeline.active_mappings import ActiveMappings
-from bridge.pipeline.decide import Batch, Processor
-from bridge.pipeline.deliver import Outbox, Rules
+from bridge.pipeline.decide import Batch, Decider
+from bridge.pipeline.deliver import Deliverer, Rules
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
 from bridge.wakeups import COALESCE_S
-from bridge.worker.drain import HeldLanes, Places
+from bridge.worker.drain import LaneSlots, LeaseSet
 
 DOMAIN = "@example.com"
 """What follows an event's id in the e-mail of its payload."""
@@ -117,11 +117,11 @@ class Worker:
         self.hands = Hands(posted, self._lease_of)
         self.batches: list[Batch] = []
         self.woken: set[int] = set()
-        self._places = Places(64)
+        self._places = LaneSlots(64)
         self._bell = bell
-        self.held = HeldLanes(journal, bell, self._places, name, clock_ms)  # type: ignore[arg-type]
-        self.outbox = Outbox(journal, self.hands, urls, RULES, clock_ms, lambda: 0.5)
-        self.processor = Processor(journal, mappings, NoEnrichment(), lambda _: "sandbox", clock_ms)
+        self.held = LeaseSet(journal, bell, self._places, name, clock_ms)  # type: ignore[arg-type]
+        self.outbox = Deliverer(journal, self.hands, urls, RULES, clock_ms, lambda: 0.5)
+        self.processor = Decider(journal, mappings, NoEnrichment(), lambda _: "sandbox", clock_ms)
 
     def _lease_of(self, customer: str) -> Lease:
         return self.held.of([lane_of("default", customer, self.journal.lane_count)])[0]

@@ -11,10 +11,10 @@ import pytest
 from flask import request
 
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.limiter import Governor
+from bridge.asaas.limiter import AccountLimiter
 from bridge.asaas.webhooks import Webhooks
 from bridge.http import HttpClient
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.asaas.sender import NAMES
@@ -177,7 +177,9 @@ def test_the_bridge_asks_for_webhooks_as_documented(asaas: AsaasSimulator) -> No
 
     asaas.app.before_request(note)
     with Served(asaas.app) as served, HttpClient(allow_private=True) as http:
-        client = AsaasClient("default", DEFAULT_KEY, f"{served.url}/v3", http, Governor("default", RedisLink(None)))
+        client = AsaasClient(
+            "default", DEFAULT_KEY, f"{served.url}/v3", http, AccountLimiter("default", OptionalRedis(None))
+        )
         webhooks = Webhooks(client)
         made = webhooks.create(
             url="https://b.example/webhooks/asaas",

@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from tests.acceptance.deployment import ROOT
 from tests.torture.fault import Tried
 from tests.torture.run import troubles
@@ -39,7 +39,7 @@ def write(tried: Sequence[Tried], seconds: float, at_once: int) -> None:
 
 def failpoint_ns(passes: int = 1_000_000) -> int:
     """Return what a failpoint that is not armed costs, beyond the loop around it."""
-    calls = timeit.repeat(lambda: reached("ingress.after_commit"), number=passes, repeat=3)
+    calls = timeit.repeat(lambda: failpoint("ingress.after_commit"), number=passes, repeat=3)
     nothing = timeit.repeat(lambda: None, number=passes, repeat=3)
     return round((min(calls) - min(nothing)) / passes * 1e9)
 

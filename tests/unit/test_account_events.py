@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bridge.asaas.incoming import parse_event
-from bridge.journal.events import KeptEvent
-from bridge.journal.notices import Mended, Notice
+from bridge.journal.events import StoredEvent
+from bridge.journal.notices import Notice, Resolved
 from bridge.mapping.catalogue import EVENTS
 from bridge.model import NoticeLevel
 from bridge.pipeline.account_events import RULES, notices_of
@@ -20,10 +20,10 @@ KEY = json.loads((DATA / "webhook_access_token_created.sandbox.2026-08.json").re
 STATUS = json.loads((DATA / "docs_account_status_commercial_info_approved.json").read_text())
 
 
-def kept(body: dict[str, Any], replay: int = 0, account: str = "default") -> KeptEvent:
+def kept(body: dict[str, Any], replay: int = 0, account: str = "default") -> StoredEvent:
     """Return an event as a worker gets it, parsed as the door does."""
     event = parse_event(account, json.dumps(body).encode(), 0)
-    return KeptEvent(
+    return StoredEvent(
         1,
         account,
         event.key,
@@ -70,7 +70,7 @@ def test_a_status_is_a_notice_about_the_account(name: str, code: str, level: str
 
 def test_an_approval_mends() -> None:
     """The sample of the documents closes what was said of the commercial data."""
-    assert notices_of(kept(STATUS)) == [Mended("account.commercial_info", "default")]
+    assert notices_of(kept(STATUS)) == [Resolved("account.commercial_info", "default")]
 
 
 def test_a_key_is_told_by_its_id_and_named(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_an_enabled_key_mends_and_a_new_one_says_nothing() -> None:
     """Enabling closes what was said of that very key."""
     about = "default/97882a3b-3a67-4457-86f2-c8e9a36346be"
 
-    assert notices_of(kept({**KEY, "event": "ACCESS_TOKEN_ENABLED"})) == [Mended("account.access_token", about)]
+    assert notices_of(kept({**KEY, "event": "ACCESS_TOKEN_ENABLED"})) == [Resolved("account.access_token", about)]
     assert notices_of(kept(KEY)) == []
 
 
@@ -106,7 +106,7 @@ def test_an_odd_body_is_a_notice_all_the_same(token: Any) -> None:
 @pytest.mark.parametrize("body", ["[]", "no JSON", "[" * 99_999])
 def test_a_body_that_is_no_object_is_a_notice_all_the_same(body: str) -> None:
     """The journal may hold what an older version let in."""
-    event = KeptEvent(1, "default", "k", "ACCESS_TOKEN_EXPIRED", "accessToken", "", "s", 0, "", body, 0, 0, None)
+    event = StoredEvent(1, "default", "k", "ACCESS_TOKEN_EXPIRED", "accessToken", "", "s", 0, "", body, 0, 0, None)
 
     assert len(notices_of(event)) == 1
 

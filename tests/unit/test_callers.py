@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.settings import OF_ASAAS, networks, proxies
-from bridge.web.door import Callers
+from bridge.web.door import AddressPolicy
 
 ASAAS, STRANGER, PROXY, EDGE = OF_ASAAS[0], "203.0.113.9", "10.0.0.2", "198.51.100.7"
 
@@ -37,19 +37,19 @@ ASAAS, STRANGER, PROXY, EDGE = OF_ASAAS[0], "203.0.113.9", "10.0.0.2", "198.51.1
 )
 def test_only_what_trusted_proxies_wrote_counts(trusted: str, remote: str, forwarded: str, address: str | None) -> None:
     """The header is read from its end, as far as it was written by proxies that the operator named."""
-    found = Callers((), proxies(trusted)).address(remote, forwarded)
+    found = AddressPolicy((), proxies(trusted)).address(remote, forwarded)
 
     assert (str(found) if found else None) == address
 
 
 def test_the_door_is_open_to_the_allowed_only() -> None:
     """The word asaas stands for the documented addresses; without a list anybody may try a token."""
-    callers = Callers(networks("asaas, 192.0.2.0/24"), 0)
+    callers = AddressPolicy(networks("asaas, 192.0.2.0/24"), 0)
 
     assert [callers.refused(address, "") for address in (*OF_ASAAS, "192.0.2.77")] == [None] * 5
     assert callers.refused(STRANGER, ASAAS) == STRANGER
     assert callers.refused("", "") == "one that is no address"
-    assert Callers((), 0).refused(STRANGER, "") is None
+    assert AddressPolicy((), 0).refused(STRANGER, "") is None
 
 
 @pytest.mark.parametrize("text", ["asas", "10.0.0.1/8", "1.2.3", "10.0.0.0/33"])
@@ -69,4 +69,4 @@ def test_too_many_proxies_are_refused() -> None:
 @given(st.text(), st.text(), st.sampled_from(["0", "1", "3", "10.0.0.0/8"]))
 def test_any_header_is_judged(remote: str, forwarded: str, trusted: str) -> None:
     """Whatever a stranger writes, the answer is no and no fault."""
-    assert Callers(networks("asaas"), proxies(trusted)).refused(remote, forwarded)
+    assert AddressPolicy(networks("asaas"), proxies(trusted)).refused(remote, forwarded)

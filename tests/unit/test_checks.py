@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.asaas.webhooks import problems
-from bridge.mapping import Known, Mapping, read_directory, read_mapping
+from bridge.mapping import Mapping, Setup, parse_mapping, read_directory
 from bridge.operations import doctor
 from bridge.operations.doctor import State
 from bridge.settings import Account, Settings
@@ -19,8 +19,8 @@ SANDBOX = "https://api-sandbox.asaas.com/v3"
 
 def mapping(more: str = "") -> Mapping:
     """Return a mapping that needs the customer."""
-    read = read_mapping(
-        f"events: [PAYMENT_RECEIVED]\ncontact: {{email: customer.email}}\n{more}", "paga", Known(None, None)
+    read = parse_mapping(
+        f"events: [PAYMENT_RECEIVED]\ncontact: {{email: customer.email}}\n{more}", "paga", Setup(None, None)
     )
     assert read.mapping is not None
     return read.mapping
@@ -116,12 +116,12 @@ def test_a_destination_that_a_mapping_names_must_be_set() -> None:
 
 def test_mappings_must_be_sound_and_one_enabled(tmp_path: Path) -> None:
     """An error in a file is wrong even where an older revision still runs."""
-    bad = read_mapping("events: [NOPE]\n", "x", Known(None, None))
+    bad = parse_mapping("events: [NOPE]\n", "x", Setup(None, None))
 
     assert doctor.mapping_files([], [mapping()]).value == "paga"
     assert doctor.mapping_files([], [mapping("enabled: false")]).state is State.WRONG
     assert doctor.mapping_files([bad], [mapping()]).mend == "run: bridge mappings lint"
-    missing = read_directory(tmp_path / "nope", Known(None, None))
+    missing = read_directory(tmp_path / "nope", Setup(None, None))
     assert doctor.mapping_files(missing, []).code == "no_directory"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.journal import revisions
-from bridge.mapping import Known
+from bridge.mapping import Setup
 from bridge.pipeline.active_mappings import MappingFiles
 from tests.commands import Commands
 from tests.factories import NOW_MS, Clock
@@ -31,7 +31,7 @@ def commands(tmp_path: Path) -> Commands:
 def bring(commands: Commands) -> None:
     """Do what the sweeper does with a changed file."""
     with commands.journal() as journal:
-        MappingFiles(journal, commands.mappings, Known(None, None), lambda: NOW_MS).import_changed()
+        MappingFiles(journal, commands.mappings, Setup(None, None), lambda: NOW_MS).import_changed()
 
 
 def active(commands: Commands) -> list[str | None]:
@@ -124,7 +124,7 @@ def test_restore_of_a_removed_mapping(commands: Commands) -> None:
     (commands.mappings / "paga.yaml").unlink()
     with commands.journal() as journal:
         clock = Clock()
-        files = MappingFiles(journal, commands.mappings, Known(None, None), clock)
+        files = MappingFiles(journal, commands.mappings, Setup(None, None), clock)
         files.import_changed()
         clock.go(3)  # a file must stay gone
         files.import_changed()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.mapping import Known, read_file
+from bridge.mapping import Setup, read_file
 from bridge.mapping.catalogue import EVENTS
-from bridge.mapping.drafts import OFFERS, Choices, Offer, draft
+from bridge.mapping.drafts import FIELD_MENU, Choices, Offer, draft
 from bridge.mapping.testing import parts_of, run
 from tests.commands import Commands
 
@@ -21,7 +21,7 @@ def commands(tmp_path: Path) -> Commands:
 
 def check(commands: Commands, name: str) -> None:
     """Hold a written file: no finding, every test passes, every part is reached."""
-    read = read_file(commands.mappings / f"{name}.yaml", Known(None, None, commands.mappings))
+    read = read_file(commands.mappings / f"{name}.yaml", Setup(None, None, commands.mappings))
     assert read.mapping is not None
     assert read.findings == ()
     results = run(read.mapping, commands.mappings)
@@ -41,7 +41,7 @@ def check(commands: Commands, name: str) -> None:
         (
             "--event",
             "PAYMENT_RECEIVED",
-            *(f"--field={offer.key}" for offer in OFFERS if offer.entity != "subscription"),
+            *(f"--field={offer.key}" for offer in FIELD_MENU if offer.entity != "subscription"),
         ),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.mapping import Known, read_directory
+from bridge.mapping import Setup, read_directory
 from bridge.mapping.testing import run
 from tests.commands import ROOT, Commands
 from tests.factories import incoming, keep
@@ -38,7 +38,7 @@ def test_sample_of_the_newest_event_is_written_and_can_be_tested(commands: Comma
         "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'a@example.com'\"}\ndeal: {valor: payment.value}\ntests:\n"
         + said.out.replace("{}", "{email: a@example.com, valor: 7}"),
     )
-    (read,) = read_directory(commands.mappings, Known(None, None, commands.mappings))
+    (read,) = read_directory(commands.mappings, Setup(None, None, commands.mappings))
     assert read.mapping is not None
     assert read.findings == ()
     assert [result.passed for result in run(read.mapping, commands.mappings)] == [True]
@@ -53,7 +53,7 @@ def test_printed_test_gives_what_its_mapping_reads_of_the_customer(commands: Com
         keep(journal, incoming(body=json.dumps(body)))
     said = commands.run("mappings", "sample", "PAYMENT_RECEIVED")
     commands.has_mapping("paga", f"{mapping}tests:\n{said.out}")
-    (read,) = read_directory(commands.mappings, Known(None, None, commands.mappings))
+    (read,) = read_directory(commands.mappings, Setup(None, None, commands.mappings))
 
     assert "--with" in said.err
     assert read.findings == ()
@@ -134,7 +134,7 @@ def test_printed_test_is_one_that_lint_takes(commands: Commands, name: str) -> N
         keep(journal, incoming(body=json.dumps({"event": "PAYMENT_RECEIVED", "payment": {"value": 7}})))
     said = commands.run("mappings", "sample", "PAYMENT_RECEIVED", "--output", str(commands.mappings / name))
     commands.has_mapping("paga", f"events: [PAYMENT_RECEIVED]\ncontact: {{email: \"'a@b.c'\"}}\ntests:\n{said.out}")
-    (read,) = read_directory(commands.mappings, Known(None, None, commands.mappings))
+    (read,) = read_directory(commands.mappings, Setup(None, None, commands.mappings))
 
     assert read.findings == ()
     assert read.mapping is not None

@@ -15,7 +15,7 @@ from bridge.asaas.charges import BILLING_TYPES
 from bridge.errors import BridgeError
 from bridge.journal import audit
 from bridge.model import DeliveryState, NoticeLevel, Origin, Outcome, ReadBack, Waiting
-from bridge.operations.actions import Decision
+from bridge.operations.actions import BulkAction
 from bridge.operations.doctor import State as CheckState
 from bridge.operations.explain import Unheard
 from bridge.operations.reconcile import FIELDS, Verdict
@@ -133,7 +133,7 @@ def actions() -> set[str]:
             found |= texts_of(node)
     constants = {argument.attr for node in given for argument in node.args if isinstance(argument, ast.Attribute)}
     found |= {str(getattr(audit, name)) for name in constants if name.isupper()}
-    return {one for one in found if not one.endswith(".")} | {f"bulk.{decision}" for decision in Decision}
+    return {one for one in found if not one.endswith(".")} | {f"bulk.{decision}" for decision in BulkAction}
 
 
 def causes() -> set[str]:
@@ -175,10 +175,10 @@ SAID: dict[str, Iterable[str]] = {
     "events.origin.{}": Origin,
     "events.{}": Unheard,
     "attention.level.{}": NoticeLevel,
-    "attention.{}": Decision,
-    "attention.confirm.{}": Decision,
-    "attention.confirm.{}.lead": Decision,
-    "attention.confirm.yes.{}.one": Decision,
+    "attention.{}": BulkAction,
+    "attention.confirm.{}": BulkAction,
+    "attention.confirm.{}.lead": BulkAction,
+    "attention.confirm.yes.{}.one": BulkAction,
     "overview.destination.{}": [*Circuit, "paused", "not_set"],
     "job.kind.{}": HOME,
     "job.home.{}": {home.split(".")[1] for home in HOME.values()},

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from bridge.errors import FilterFailed
-from bridge.mapping import Known, Mapping, read_mapping
+from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.mapping.context import build_context
-from bridge.mapping.evaluate import REASONS, decide, once_key
+from bridge.mapping.evaluate import REASONS, apply_filter, once_key
 from bridge.mapping.operators import OPERATORS
 
 TABLES = Path(__file__).parents[1] / "compliance" / "filters"
@@ -25,7 +25,7 @@ ROWS = [
 def mapping_with(extra: str, name: str = "m") -> Mapping:
     """Return a small mapping with these lines added."""
     text = f"events: [PAYMENT_RECEIVED]\n{extra}\ncontact: {{email: customer.email}}\n"
-    read = read_mapping(text, f"{name}.yaml", Known(None, None, None))
+    read = parse_mapping(text, f"{name}.yaml", Setup(None, None, None))
     assert read.mapping is not None, [str(finding) for finding in read.findings]
     return read.mapping
 
@@ -46,10 +46,10 @@ def test_condition_says_what_its_table_says(row: dict[str, Any]) -> None:
 
     if "error" in row:
         with pytest.raises(FilterFailed) as caught:
-            decide(mapping, context)
+            apply_filter(mapping, context)
         assert str(caught.value) == row["error"]
     else:
-        verdict = decide(mapping, context)
+        verdict = apply_filter(mapping, context)
         assert (verdict.passed, verdict.code, verdict.reason) == (
             row["passes"],
             row.get("code", ""),
@@ -68,7 +68,7 @@ def test_every_operator_has_rows() -> None:
 
 def test_without_a_filter_every_event_passes() -> None:
     """A mapping without a filter has no conditions to show."""
-    verdict = decide(mapping_with(""), context_of({}))
+    verdict = apply_filter(mapping_with(""), context_of({}))
 
     assert verdict.passed
     assert verdict.conditions == ()
@@ -89,7 +89,9 @@ def test_verdict_shows_each_condition_looked_at_in_the_order_of_the_file() -> No
         "    - {field: payment.billingType, one_of: [PIX, BOLETO]}\n"
         "    - {field: payment.never, exists: true}\n"
     )
-    verdict = decide(mapping, context_of({"value": 60, "status": "RECEIVED", "deleted": False, "billingType": "CASH"}))
+    verdict = apply_filter(
+        mapping, context_of({"value": 60, "status": "RECEIVED", "deleted": False, "billingType": "CASH"})
+    )
 
     assert [(seen.depth, seen.line, seen.text, seen.value, seen.passed) for seen in verdict.conditions] == [
         (0, 3, "all", None, False),
@@ -105,7 +107,7 @@ def test_verdict_shows_each_condition_looked_at_in_the_order_of_the_file() -> No
 
 def test_reason_can_be_said_in_another_language() -> None:
     """A verdict carries the code and all values of its sentence."""
-    verdict = decide(mapping_with("filter: {field: payment.value, at_least: 50}"), context_of({"value": 10.0}))
+    verdict = apply_filter(mapping_with("filter: {field: payment.value, at_least: 50}"), context_of({"value": 10.0}))
 
     assert verdict.code in REASONS
     assert dict(verdict.params) == {
@@ -121,7 +123,7 @@ def test_today_is_brasilias_where_the_context_names_none() -> None:
     """A context without a day is compared with the day it is, so that a caller can't forget it."""
     mapping = mapping_with("filter: {field: payment.dueDate, before: today}")
 
-    assert decide(mapping, {"event": "PAYMENT_RECEIVED", "payment": {"dueDate": "2020-01-01"}}).passed
+    assert apply_filter(mapping, {"event": "PAYMENT_RECEIVED", "payment": {"dueDate": "2020-01-01"}}).passed
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_today_is_brasilias_where_the_context_names_none() -> None:
 )
 def test_first_takes_the_first_instalment_and_single_charges(payment: dict[str, Any], reason: str) -> None:
     """`installments: first` lets through what is in no plan, and shows itself as a condition."""
-    verdict = decide(mapping_with("installments: first"), context_of(payment))
+    verdict = apply_filter(mapping_with("installments: first"), context_of(payment))
 
     assert verdict.reason == reason
     assert verdict.conditions[0].text == "installments: first"
@@ -145,7 +147,7 @@ def test_first_passes_events_that_carry_no_charge() -> None:
     """A transfer has no instalments."""
     context = build_context("TRANSFER_DONE", "transfer", {"transfer": {"id": "x"}}, "default", "sandbox", {})
 
-    assert decide(mapping_with("installments: first"), context).passed
+    assert apply_filter(mapping_with("installments: first"), context).passed
 
 
 def test_once_key_is_one_for_a_plan_and_event() -> None:

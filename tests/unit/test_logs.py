@@ -45,7 +45,7 @@ def test_records_that_are_written_together_are_one_piece(stream: io.StringIO, li
     log = logs.logger("bridge.pipeline.deliver")
 
     def fail() -> None:
-        with logs.together():
+        with logs.log_batch():
             log.info("one")
             log.info("two")
             other = threading.Thread(target=log.info, args=("other",))
@@ -57,7 +57,7 @@ def test_records_that_are_written_together_are_one_piece(stream: io.StringIO, li
     assert lines() == []
     with pytest.raises(ZeroDivisionError):
         fail()
-    with logs.together():
+    with logs.log_batch():
         pass
     log.info("three")
 

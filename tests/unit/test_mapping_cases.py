@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.mapping import Known, read_mapping
+from bridge.mapping import Setup, parse_mapping
 from bridge.mapping.testing import CaseResult, run
 
 SAMPLE = {
@@ -50,7 +50,7 @@ def root(tmp_path: Path) -> Path:
 
 def results(root: Path, cases: str, mapping: str = MAPPING) -> list[CaseResult]:
     """Run the cases of a mapping."""
-    read = read_mapping(f"{mapping}tests:\n{cases}", str(root / "m.yaml"), Known(None, None, root))
+    read = parse_mapping(f"{mapping}tests:\n{cases}", str(root / "m.yaml"), Setup(None, None, root))
     assert read.mapping is not None, [str(finding) for finding in read.findings]
     return run(read.mapping, root)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.crypto import Keyring, new_key
-from bridge.errors import SealBroken
+from bridge.errors import DecryptionFailed
 
 OLD, NEW = new_key(), new_key()
 PLAIN = Keyring()
@@ -48,7 +48,7 @@ def test_old_rows_go_on_reading() -> None:
 @pytest.mark.parametrize(("ring", "why"), [(PLAIN, "is unset"), (Keyring.from_text(OLD), "is another one")])
 def test_a_missing_or_wrong_key_is_an_error_with_what_to_do(ring: Keyring, why: str) -> None:
     """Never garbage."""
-    with pytest.raises(SealBroken, match=why) as raised:
+    with pytest.raises(DecryptionFailed, match=why) as raised:
         ring.open(RING.seal("Ana", "events.body"), "events.body")
 
     assert "BRIDGE_ENCRYPTION_KEY" in (raised.value.mend or "")
@@ -59,5 +59,5 @@ def test_a_text_that_was_moved_or_changed_does_not_open() -> None:
     """The place is sealed with the text, and each bit counts."""
     sealed = RING.seal("Ana", "events.body")
     for kept, place in ((sealed, "deliveries.payload"), (sealed[:-8] + "AAAAAAA=", "events.body"), (sealed[:30], "")):
-        with pytest.raises(SealBroken, match="changed or cut"):
+        with pytest.raises(DecryptionFailed, match="changed or cut"):
             RING.open(kept, place)

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from bridge.errors import ExpressionFailed, NoContact, RequiredMissing
-from bridge.mapping import Known, Mapping, read_mapping
+from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.mapping.context import build_context
-from bridge.mapping.evaluate import build, destination, explain
+from bridge.mapping.evaluate import build_payload, destination, explain
 
 
 def mapping_with(fields: str) -> Mapping:
     """Return a mapping with an e-mail and these fields of the deal."""
     text = f"events: [PAYMENT_RECEIVED]\ncontact: {{email: customer.email}}\ndeal:\n{fields}"
-    read = read_mapping(text, "m.yaml", Known(None, None, None))
+    read = parse_mapping(text, "m.yaml", Setup(None, None, None))
     assert read.mapping is not None, [str(finding) for finding in read.findings]
     return read.mapping
 
@@ -37,7 +37,7 @@ def context_of(payment: dict[str, Any], customer: Any = ...) -> dict[str, Any]:
 
 def value_of(field: str, payment: dict[str, Any]) -> Any:
     """Return the value of one field of the deal, or a dash where the key is left out."""
-    return build(mapping_with(f"  x: {field}\n"), context_of(payment)).get("x", "-")
+    return build_payload(mapping_with(f"  x: {field}\n"), context_of(payment)).get("x", "-")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_payload_keeps_the_order_of_the_file() -> None:
     """Operators read the payload beside the file."""
     mapping = mapping_with("  z: payment.id\n  a: payment.value\n")
 
-    assert list(build(mapping, context_of({"id": "1", "value": 2}))) == ["email", "z", "a"]
+    assert list(build_payload(mapping, context_of({"id": "1", "value": 2}))) == ["email", "z", "a"]
 
 
 @pytest.mark.parametrize("payment", [{}, {"link": None}, {"link": ""}])
@@ -165,7 +165,7 @@ def test_required_field_with_a_default_always_has_a_value() -> None:
 def test_payload_without_contact_is_an_error(customer: Any) -> None:
     """Clint finds a contact by e-mail or phone only."""
     with pytest.raises(NoContact) as caught:
-        build(mapping_with("  x: {text: a}\n"), context_of({}, customer))
+        build_payload(mapping_with("  x: {text: a}\n"), context_of({}, customer))
 
     assert str(caught.value) == (
         "the payload has neither an e-mail nor a phone (no value for email); m.yaml; "
@@ -179,10 +179,10 @@ def test_either_identity_is_enough() -> None:
         "events: [PAYMENT_RECEIVED]\n"
         "contact: {email: customer.email, fone: phone(customer.mobilePhone || customer.phone)}\n"
     )
-    mapping = read_mapping(text, "m.yaml", Known(None, None, None)).mapping
+    mapping = parse_mapping(text, "m.yaml", Setup(None, None, None)).mapping
     assert mapping is not None
 
-    assert build(mapping, context_of({}, {"email": None, "phone": "4738010919"})) == {"fone": "554738010919"}
+    assert build_payload(mapping, context_of({}, {"email": None, "phone": "4738010919"})) == {"fone": "554738010919"}
 
 
 @pytest.mark.parametrize(
@@ -204,11 +204,11 @@ def test_either_identity_is_enough() -> None:
 )
 def test_identity_is_one_address_without_blanks(field: str, customer: dict[str, Any], value: str) -> None:
     """Clint compares it as it comes; a list of addresses finds nobody."""
-    read = read_mapping(f"events: [PAYMENT_RECEIVED]\ncontact:\n  {field}\n", "m.yaml", Known(None, None, None))
+    read = parse_mapping(f"events: [PAYMENT_RECEIVED]\ncontact:\n  {field}\n", "m.yaml", Setup(None, None, None))
     assert read.mapping is not None
     context = context_of({}, customer)
 
-    assert list(build(read.mapping, context).values()) == [value]
+    assert list(build_payload(read.mapping, context).values()) == [value]
     assert [seen.value for seen in explain(read.mapping, context)] == [value]
 
 

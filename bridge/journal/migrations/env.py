@@ -6,12 +6,12 @@ from typing import Any
 
 from alembic import context
 
-from bridge.failpoints import reached
+from bridge.failpoints import failpoint
 from bridge.journal.schema import with_partial_indexes
 
 
 def _done(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
-    reached("migration.after_step")
+    failpoint("migration.after_step")
 
 
 context.configure(

@@ -34,7 +34,7 @@ from bridge.web.console import (
     testcharge,
 )
 from bridge.web.console import jobs as console_jobs
-from bridge.web.console.jobs import Work
+from bridge.web.console.jobs import JobRunner
 
 PAGES: tuple[Blueprint, ...] = (
     overview.overview,
@@ -62,12 +62,12 @@ class JournalNumber(IntegerConverter):
         super().__init__(*args, **{"max": 2**63 - 1, **options})
 
 
-def mount(app: Flask, runtime: Runtime, secret_key: str) -> None:
+def init_console(app: Flask, runtime: Runtime, secret_key: str) -> None:
     """Serve the console under `/`."""
-    access.settle(app, secret_key, runtime.settings.bridge_public_url)
+    access.init_sessions(app, secret_key, runtime.settings.bridge_public_url)
     app.extensions["bridge.access"] = access.Access(runtime.settings, secret_key)
     app.extensions["bridge.tries"] = FixedWindowRateLimiter(MemoryStorage())
-    app.extensions["bridge.work"] = Work(runtime)
+    app.extensions["bridge.work"] = JobRunner(runtime)
     console = Blueprint(
         "console", __name__, template_folder="../templates", static_folder="../static", static_url_path="/assets"
     )

@@ -28,7 +28,7 @@ from bridge.journal import audit
 from bridge.journal.audit import Actor
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.web.door import FOR_PROGRAMS, Callers
+from bridge.web.door import FOR_PROGRAMS, AddressPolicy
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -54,7 +54,7 @@ class _Sessions(SecureCookieSessionInterface):
         return over_https(app.config["BRIDGE_PUBLIC_URL"])
 
 
-def settle(app: Flask, secret_key: str, public_url: str) -> None:
+def init_sessions(app: Flask, secret_key: str, public_url: str) -> None:
     """Say how the application keeps sessions."""
     app.config.update(
         SECRET_KEY=secret_key,
@@ -187,7 +187,7 @@ def access() -> Access:
 
 def client_address() -> str:
     """Return the address of the client, as the trusted proxies tell it."""
-    callers: Callers = current_app.extensions["bridge.callers"]
+    callers: AddressPolicy = current_app.extensions["bridge.callers"]
     remote = request.remote_addr or ""
     return str(callers.address(remote, request.headers.get("X-Forwarded-For", "")) or remote)
 

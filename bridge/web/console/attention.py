@@ -9,14 +9,14 @@ from flask.typing import ResponseReturnValue
 
 from bridge.errors import ConsoleBusy, NoAnswerYet
 from bridge.journal import destinations, notices, queries
-from bridge.journal.queries import Chosen, Group, Wanted
+from bridge.journal.queries import DeadFilter, EventFilter, Group
 from bridge.operations import actions
-from bridge.operations.actions import Decision, Progress, go_on
+from bridge.operations.actions import BulkAction, Progress, run_step
 from bridge.operations.explain import Preview, preview
 from bridge.reasons import reason
 from bridge.web.console import layout
 from bridge.web.console.events import lines
-from bridge.web.console.jobs import outside
+from bridge.web.console.jobs import external_call
 
 attention = Blueprint("attention", __name__)
 
@@ -48,29 +48,29 @@ def _listening() -> frozenset[str]:
     return frozenset(item.mapping.name for item in layout.runtime().mappings.current() if item.mapping.enabled)
 
 
-def _possible(group: Group, listening: frozenset[str]) -> list[Decision]:
+def _possible(group: Group, listening: frozenset[str]) -> list[BulkAction]:
     """Return what can be done with a group; a replay without its mapping would only put the delivery aside."""
     replays = group.with_body and group.mapping in listening
-    numbers = {Decision.RETRY: group.with_payload, Decision.REPLAY: replays, Decision.DISCARD: group.number}
-    return [decision for decision in Decision if numbers[decision]]
+    numbers = {BulkAction.RETRY: group.with_payload, BulkAction.REPLAY: replays, BulkAction.DISCARD: group.number}
+    return [decision for decision in BulkAction if numbers[decision]]
 
 
-def _chosen(decision: Decision) -> Chosen:
+def _chosen(decision: BulkAction) -> DeadFilter:
     """Return the deliveries that the form names, as far as the decision is possible for them."""
     asked = request.values
-    return Chosen(
+    return DeadFilter(
         asked.get("code", ""),
         asked.get("mapping", ""),
         asked.get("destination", ""),
-        with_payload=decision is Decision.RETRY,
-        with_body=decision is Decision.REPLAY,
-        of=_listening() if decision is Decision.REPLAY else None,
+        with_payload=decision is BulkAction.RETRY,
+        with_body=decision is BulkAction.REPLAY,
+        of=_listening() if decision is BulkAction.REPLAY else None,
     )
 
 
-def _decision() -> Decision:
+def _decision() -> BulkAction:
     asked = request.values.get("decision", "")
-    return layout.found(Decision(asked) if asked in set(Decision) else None)  # type: ignore[no-any-return]
+    return layout.found(BulkAction(asked) if asked in set(BulkAction) else None)  # type: ignore[no-any-return]
 
 
 @attention.get("/attention/confirm")
@@ -81,14 +81,14 @@ def confirm() -> ResponseReturnValue:
     runtime = layout.runtime()
     with runtime.journal.database.read() as connection:
         total = queries.count(connection, chosen)
-        some = queries.some(connection, chosen, 0, SAMPLE)
-        rows = [row for one in some for row in queries.browse(connection, Wanted(text=str(one.event_id)), 1)]
+        some = queries.dead_page(connection, chosen, 0, SAMPLE)
+        rows = [row for one in some for row in queries.event_page(connection, EventFilter(text=str(one.event_id)), 1)]
         sample = lines(connection, rows, layout.words().language)
     previews: list[Preview] = []
-    if decision is Decision.REPLAY and some:
+    if decision is BulkAction.REPLAY and some:
         ids = sorted({one.event_id for one in some[:PREVIEWED]})
         try:
-            previews = outside(
+            previews = external_call(
                 lambda: list(
                     preview(
                         runtime.journal,
@@ -122,7 +122,7 @@ def run() -> ResponseReturnValue:
     total, done, refused, after_id = (
         layout.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id")
     )
-    progress = go_on(
+    progress = run_step(
         runtime.journal,
         decision,
         chosen,
@@ -147,7 +147,7 @@ def close(id_: int) -> ResponseReturnValue:
         closed = notices.close(connection, id_, runtime.clock_ms())
     if closed:
         layout.note("notice.closed", str(id_))
-        layout.said("attention.notice.closed")
+        layout.flash_message("attention.notice.closed")
     page = "console.connections.show" if request.form.get("page") == "connections" else "console.attention.index"
     return redirect(url_for(page), 303)
 
@@ -157,5 +157,5 @@ def resume(name: str) -> ResponseReturnValue:
     """Send to a paused destination again."""
     runtime = layout.runtime()
     freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=layout.person().actor)
-    layout.said("attention.resumed", name=name, n=freed)
+    layout.flash_message("attention.resumed", name=name, n=freed)
     return redirect(url_for("console.attention.index"))

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from bridge.asaas.webhooks import Webhook, Webhooks, needed, ours, problems
+from bridge.asaas.webhooks import Webhook, Webhooks, find_ours, needed_events, problems
 from bridge.errors import AsaasOutcomeUnknown, BridgeError, NoAnswerYet
 from bridge.journal import destinations, jobs
 from bridge.mapping import Mapping, testing
@@ -22,7 +22,7 @@ from bridge.operations.webhooks import Done, Plan, Wanted, apply, events_wanted,
 from bridge.settings import variable
 from bridge.web.console import jobs as console_jobs
 from bridge.web.console import layout
-from bridge.web.console.jobs import outside, work
+from bridge.web.console.jobs import external_call, work
 from bridge.web.console.mappings import author, directory
 
 connections = Blueprint("connections", __name__)
@@ -103,8 +103,8 @@ def webhook(account: str) -> ResponseReturnValue:
     try:
         client = client_of(layout.runtime(), account)
         url = public_hook_url(layout.runtime().settings, account, None)
-        found = outside(lambda: ours(Webhooks(client).all(), account, url))
-        wants = needed(_mappings(), account)
+        found = external_call(lambda: find_ours(Webhooks(client).all(), account, url))
+        wants = needed_events(_mappings(), account)
         values |= {"webhooks": found, "needed": wants, "problems": problems(found, wants, account)}
     except BridgeError as error:
         values["error"] = error
@@ -135,7 +135,7 @@ def register(account: str) -> ResponseReturnValue:
             planned.append(plan(webhooks.all(), wanted))
             return apply(webhooks, planned[0]) if "confirmed" in form else None
 
-        done = outside(ask)
+        done = external_call(ask)
     except BridgeError as error:
         if "confirmed" in form and planned and isinstance(error, AsaasOutcomeUnknown | NoAnswerYet):
             # A token that was made may be the webhook's by now, and nothing but this answer shows it.
@@ -158,14 +158,14 @@ def resume_webhook(account: str) -> ResponseReturnValue:
     try:
         url = public_hook_url(runtime.settings, account, None)
         client = client_of(runtime, account)
-        done = outside(lambda: resumed(Webhooks(client), account, url))
+        done = external_call(lambda: resumed(Webhooks(client), account, url))
     except BridgeError as error:
-        layout.said("connections.failed", "bad", error=str(error))
+        layout.flash_message("connections.failed", "bad", error=str(error))
     else:
         changed = any(what for _, what in done)
         _judge(account, [sending(one) for one, _ in done])
         layout.note("webhook.resumed", account)
-        layout.said("connections.webhook.resumed" if changed else "connections.webhook.as_it_was")
+        layout.flash_message("connections.webhook.resumed" if changed else "connections.webhook.as_it_was")
     return redirect(url_for("console.connections.webhook", account=account), 303)
 
 
@@ -178,7 +178,7 @@ def pause(name: str) -> ResponseReturnValue:
     actions.pause(
         layout.runtime().journal, name, f"paused by {author()}", layout.runtime().clock_ms(), by=layout.person().actor
     )
-    layout.said("connections.paused", "warning", name=name)
+    layout.flash_message("connections.paused", "warning", name=name)
     return redirect(url_for("console.connections.show"), 303)
 
 
@@ -186,7 +186,7 @@ def pause(name: str) -> ResponseReturnValue:
 def resume(name: str) -> ResponseReturnValue:
     """Send to a destination again."""
     freed = actions.resume(layout.runtime().journal, name, layout.runtime().clock_ms(), by=layout.person().actor)
-    layout.said("connections.resumed", name=name, n=freed)
+    layout.flash_message("connections.resumed", name=name, n=freed)
     return redirect(url_for("console.connections.show"), 303)
 
 
@@ -225,7 +225,7 @@ def test(name: str) -> ResponseReturnValue:
     else:
         clint, key = runtime.clint, f"test-{secrets.token_hex(8)}"
         try:
-            answer = outside(lambda: clint.send(url, payload, key))
+            answer = external_call(lambda: clint.send(url, payload, key))
         except NoAnswerYet:
             layout.note("destination.tested", name, {"outcome": "unknown"})
             raise

@@ -19,8 +19,8 @@ from bridge.operations import explain as explaining
 from bridge.operations.explain import Conditions, Preview, preview
 from bridge.reasons import deal_said, reason
 from bridge.web.console import layout
-from bridge.web.console.jobs import outside
-from bridge.web.console.said import Told, amount_of, delivery_told, event_label, event_state
+from bridge.web.console.jobs import external_call
+from bridge.web.console.said import DeliveryStatus, amount_of, describe_delivery, event_label, event_state
 
 event = Blueprint("event", __name__)
 
@@ -40,7 +40,7 @@ class Verdict:
     """What one mapping made of the event."""
 
     row: Row
-    told: Told
+    told: DeliveryStatus
     conditions: Conditions
     payload: dict[str, Any] | None
     attempts: list[Row]
@@ -75,7 +75,7 @@ def show(id_: int) -> ResponseReturnValue:
         verdicts = [
             Verdict(
                 one,
-                delivery_told(one, text, layout.formats()),
+                describe_delivery(one, text, layout.formats()),
                 explaining.conditions(runtime, connection, row, one, fetched),
                 json.loads(one["payload"]) if one["payload"] else None,
                 attempts[one["id"]],
@@ -108,7 +108,7 @@ _MOVING = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState
 def _fetched(row: Row) -> tuple[dict[str, Any] | None, str]:
     runtime, needs = layout.runtime(), frozenset({"customer", "payment", "subscription", "installment"})
     try:
-        return outside(lambda: explaining.fetch(runtime, row, needs)), ""
+        return external_call(lambda: explaining.fetch(runtime, row, needs)), ""
     except BridgeError as error:
         return None, str(error)
 
@@ -145,7 +145,7 @@ def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
     """Send the same payload again."""
     runtime = layout.runtime()
     actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
-    layout.said("events.retried", n=delivery_id)
+    layout.flash_message("events.retried", n=delivery_id)
     return redirect(url_for("console.event.show", id_=id_))
 
 
@@ -154,7 +154,7 @@ def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
     """Decide that a delivery is not owed."""
     runtime = layout.runtime()
     actions.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
-    layout.said("events.discarded", n=delivery_id)
+    layout.flash_message("events.discarded", n=delivery_id)
     return redirect(url_for("console.event.show", id_=id_))
 
 
@@ -169,7 +169,7 @@ def compare(id_: int) -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         name = layout.found(queries.find_event(connection, str(id_)))["name"]
     try:
-        (seen,) = outside(
+        (seen,) = external_call(
             lambda: list(
                 preview(
                     runtime.journal,
@@ -192,5 +192,5 @@ def replay(id_: int) -> ResponseReturnValue:
     runtime = layout.runtime()
     mapping = request.form.get("mapping") or None
     actions.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=layout.person().actor)
-    layout.said("events.replayed", n=id_)
+    layout.flash_message("events.replayed", n=id_)
     return redirect(url_for("console.event.show", id_=id_))

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 
 from bridge.journal import queries
-from bridge.journal.queries import Row, Wanted
+from bridge.journal.queries import EventFilter, Row
 from bridge.mapping.values import BRASILIA
 from bridge.model import DeliveryState
 from bridge.web.console import layout
@@ -56,7 +56,7 @@ def lines(connection: Connection, rows: list[Row], language: str) -> list[Line]:
 def index() -> ResponseReturnValue:
     """Show the newest events, or those that a search and the filters name."""
     asked = request.args
-    wanted = Wanted(
+    wanted = EventFilter(
         text=asked.get("q", "").strip()[:200],
         state=asked.get("state", "") if asked.get("state") in STATES else "",
         mapping=asked.get("mapping", ""),
@@ -68,7 +68,7 @@ def index() -> ResponseReturnValue:
     before = layout.number(asked.get("before"))
     language = layout.words().language
     with layout.runtime().journal.database.read() as connection:
-        rows = queries.browse(connection, wanted, SHOWN + 1, before)
+        rows = queries.event_page(connection, wanted, SHOWN + 1, before)
         found = lines(connection, rows[:SHOWN], language)
         choices = {} if layout.partial() else _choices(connection, language)
     return layout.page(
@@ -77,7 +77,7 @@ def index() -> ResponseReturnValue:
         more=len(rows) > SHOWN,
         before=before,
         wanted=wanted,
-        narrowed=wanted != Wanted(),
+        narrowed=wanted != EventFilter(),
         # A search may show what nobody else should read over the shoulder, and costs more: it stays as it is.
         live=before is None and not wanted.text,
         **choices,

@@ -32,8 +32,8 @@ from bridge.logs import logger
 from bridge.model import IncomingEvent
 from bridge.operations import actions
 from bridge.operations.accounts import client_of
-from bridge.operations.backfill import as_kept, bring_in, gather
-from bridge.operations.doctor import examine
+from bridge.operations.backfill import append_events, as_kept, gather
+from bridge.operations.doctor import run_checks
 from bridge.operations.explain import Outcome, Preview, preview, preview_events
 from bridge.operations.reconcile import BEHIND, Verdict, Window, as_csv, as_data
 from bridge.operations.reconcile import reconcile as reconciled
@@ -52,7 +52,7 @@ Result = Mapping[str, Any]
 T = TypeVar("T")
 
 
-class Task:
+class JobContext:
     """One job while it is done: what it works with, and how it says how far it is."""
 
     def __init__(self, runtime: Runtime, id_: int, params: Mapping[str, Any]) -> None:
@@ -99,10 +99,10 @@ class Task:
         self._beat(now=True)
 
 
-Doing = Callable[[Task], Result]
+Doing = Callable[[JobContext], Result]
 
 
-class Work:
+class JobRunner:
     """The long work of one process."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -120,7 +120,7 @@ class Work:
                 id_ = jobs.begin(connection, kind, about, params, author, runtime.clock_ms())
             # A daemon: a process that ends does not wait for it, and the journal knows that it was lost.
             thread = threading.Thread(
-                target=self._run, args=(doing, Task(runtime, id_, params), id_), name=f"{kind}-{id_}", daemon=True
+                target=self._run, args=(doing, JobContext(runtime, id_, params), id_), name=f"{kind}-{id_}", daemon=True
             )
             thread.start()
         except BaseException:
@@ -134,7 +134,7 @@ class Work:
         for thread in self._threads:
             thread.join(timeout_s)
 
-    def _run(self, doing: Doing, task: Task, id_: int) -> None:
+    def _run(self, doing: Doing, task: JobContext, id_: int) -> None:
         try:
             self._end(task, id_, doing)
         except BridgeError as error:  # the journal is away: the page will say that it was lost
@@ -142,7 +142,7 @@ class Work:
         finally:
             self._free.release()
 
-    def _end(self, task: Task, id_: int, doing: Doing) -> None:
+    def _end(self, task: JobContext, id_: int, doing: Doing) -> None:
         database, clock_ms = self._runtime.journal.database, self._runtime.clock_ms
         try:
             result = doing(task)
@@ -165,7 +165,7 @@ _OUTSIDE = threading.Semaphore(3)
 OUTSIDE_S = 3.0
 
 
-def outside(ask: Callable[[], T]) -> T:
+def external_call(ask: Callable[[], T]) -> T:
     """Ask Asaas or Clint while a request waits, for 3 seconds at most; the caller holds no transaction meanwhile.
 
     Raises NoAnswerYet after that, and ConsoleBusy where as many calls as may be are under way, those that nobody
@@ -191,9 +191,9 @@ def outside(ask: Callable[[], T]) -> T:
         raise NoAnswerYet from None
 
 
-def work() -> Work:
+def work() -> JobRunner:
     """Return the long work of this process."""
-    return cast(Work, current_app.extensions["bridge.work"])
+    return cast(JobRunner, current_app.extensions["bridge.work"])
 
 
 jobs_pages = Blueprint("jobs", __name__)
@@ -286,10 +286,10 @@ PREVIEWED = 50
 RECONCILE_DIRECTORY = "reconcile"
 
 
-def examination(task: Task) -> Result:
+def examination(task: JobContext) -> Result:
     """Check everything that the bridge needs."""
     found: list[dict[str, Any]] = []
-    for check in examine(task.runtime, lambda: task.runtime.journal):
+    for check in run_checks(task.runtime, lambda: task.runtime.journal):
         found.append(asdict(check))
         task.tell(len(found), None)
     return {"checks": found}
@@ -302,7 +302,7 @@ def _window(params: Any) -> Window:
     return Window(date.fromisoformat(params["since"]), date.fromisoformat(params["until"]), params["by"])
 
 
-def reconcile(task: Task) -> Result:
+def reconcile(task: JobContext) -> Result:
     """Compare the charges of an account with the journal."""
     runtime = task.runtime
     report = reconciled(
@@ -317,7 +317,7 @@ def reconcile(task: Task) -> Result:
     return as_data(report)
 
 
-def _gathered(task: Task) -> tuple[list[IncomingEvent], list[str]]:
+def _gathered(task: JobContext) -> tuple[list[IncomingEvent], list[str]]:
     runtime, params = task.runtime, task.params
     only: Collection[Verdict] = BEHIND if not params.get("only") else frozenset({Verdict(params["only"])})
     gathered = gather(
@@ -332,7 +332,7 @@ def _gathered(task: Task) -> tuple[list[IncomingEvent], list[str]]:
     return gathered.events, [str(one.charge.get("id")) for one in gathered.unknown]
 
 
-def backfill_preview(task: Task) -> Result:
+def backfill_preview(task: JobContext) -> Result:
     """Say what would be brought in and sent; changes nothing."""
     runtime = task.runtime
     events, unknown = _gathered(task)
@@ -359,13 +359,13 @@ def backfill_preview(task: Task) -> Result:
     }
 
 
-def backfill(task: Task) -> Result:
+def backfill(task: JobContext) -> Result:
     """Bring in what the preview showed, as far as it is still missing."""
     runtime = task.runtime
     wanted = frozenset(task.params["keys"])
     events = [event for event in _gathered(task)[0] if event.key in wanted]
     made, lanes = [], set[int]()
-    for event, lane, stored in bring_in(runtime.journal, events, runtime.clock_ms):
+    for event, lane, stored in append_events(runtime.journal, events, runtime.clock_ms):
         made.append({"id": stored.id, "event": event.name, "charge": event.object_id})
         lanes.add(lane)
         task.tell(len(made), len(events))
@@ -383,7 +383,7 @@ def _wake(runtime: Runtime, lanes: Iterable[int]) -> None:
 # ---------------------------------------------------------------- events that a mapping would see again
 
 
-def replay_preview(task: Task) -> Result:
+def replay_preview(task: JobContext) -> Result:
     """Say what a replay of these events through a mapping would change; changes nothing."""
     runtime, ids = task.runtime, task.params["ids"]
     found = []
@@ -400,7 +400,7 @@ def replay_preview(task: Task) -> Result:
     return {"ids": ids, "previews": found}
 
 
-def replay(task: Task) -> Result:
+def replay(task: JobContext) -> Result:
     """Send these events through a mapping again."""
     runtime, ids = task.runtime, task.params["ids"]
     asked, refused, lanes = [], [], set[int]()

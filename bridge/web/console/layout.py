@@ -18,7 +18,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 from bridge.alerts import plan as alert_plan
 from bridge.errors import BridgeError, ConsoleClosed, JournalError
 from bridge.journal import audit, notices, queries
-from bridge.journal.notices import KeptNotice
+from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding, Severity
 from bridge.mapping.catalogue import label_of
 from bridge.runtime import Runtime
@@ -119,7 +119,7 @@ def refuse_nul() -> None:
         raise BadRequest
 
 
-def said(key: str, kind: str = "good", /, **values: object) -> None:
+def flash_message(key: str, kind: str = "good", /, **values: object) -> None:
     """Say something at the top of the next page; `kind` is good, warning or bad."""
     flash(words()(key, **values), kind)
 
@@ -146,9 +146,9 @@ SHOWN_BY_THEMSELVES = frozenset({alert_plan.DEAD, alert_plan.PAUSED})
 """Notices of what the console shows anyway, each with its buttons; they are for alerts and for the command line."""
 
 
-def open_notices(connection: Connection) -> list[KeptNotice]:
+def open_notices(connection: Connection) -> list[StoredNotice]:
     """Return the open notices that say more than the pages do, errors first, then the newest."""
-    told = [one for one in notices.unmended(connection) if one.code not in SHOWN_BY_THEMSELVES]
+    told = [one for one in notices.open_notices(connection) if one.code not in SHOWN_BY_THEMSELVES]
     return sorted(told, key=lambda one: (one.level != "error", -one.last_ms))
 
 

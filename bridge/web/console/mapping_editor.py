@@ -15,7 +15,7 @@ from flask.typing import ResponseReturnValue
 
 from bridge.errors import BridgeError
 from bridge.journal import queries
-from bridge.mapping import Mapping, ReadMapping, read_mapping, with_overlaps
+from bridge.mapping import Mapping, ParseResult, parse_mapping, with_overlaps
 from bridge.mapping.cases import SampleUnreadable, read_sample
 from bridge.mapping.catalogue import EVENTS, entity_key
 from bridge.mapping.context import DERIVED, build_context, references
@@ -28,7 +28,7 @@ from bridge.mapping.operators import OPERATORS
 from bridge.mapping.spec import TABLES
 from bridge.pipeline import enrich
 from bridge.web.console import layout
-from bridge.web.console.jobs import outside
+from bridge.web.console.jobs import external_call
 
 live = Blueprint("mappings_live", __name__)
 
@@ -107,15 +107,15 @@ def preview() -> ResponseReturnValue:
     )
 
 
-def read(name: str, text: str) -> ReadMapping:
+def read(name: str, text: str) -> ParseResult:
     """Read a text as the mapping of that name, with what the environment and the other active mappings know."""
     runtime = layout.runtime()
     others = [item.mapping for item in runtime.mappings.current() if item.mapping.name != name]
-    (found,) = with_overlaps([read_mapping(text, f"{name}.yaml", runtime.known)], others)
+    (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", runtime.known)], others)
     return found
 
 
-def _read() -> ReadMapping:
+def _read() -> ParseResult:
     text = request.form.get("text", "")[:MOST_TEXT].replace("\r\n", "\n")
     return read(request.form.get("name") or "mapping", text)
 
@@ -174,6 +174,6 @@ def _of_event(mapping: Mapping, reference: str) -> tuple[dict[str, Any], str]:
     if not wanted:
         return seen({}), ""
     try:
-        return seen(outside(lambda: runtime.enricher.fetch(account, wanted))), ""
+        return seen(external_call(lambda: runtime.enricher.fetch(account, wanted))), ""
     except BridgeError as error:
         return seen({}), str(error)

@@ -61,7 +61,7 @@ def begin(name: str) -> ResponseReturnValue:
         wanted = min(layout.number(request.form.get("number")) or NUMBERS[0], NUMBERS[-1])
         ids = _last(mapping, wanted)
         if not ids:
-            layout.said("mapping_run.nothing", "warning")
+            layout.flash_message("mapping_run.nothing", "warning")
             return redirect(url_for("console.mappings_run.choose", name=name), 303)
         work_params = {"mapping": name, "ids": ids}
         number = work().begin("replay_preview", name, console_jobs.replay_preview, work_params, author())

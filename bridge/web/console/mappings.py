@@ -18,7 +18,7 @@ from werkzeug.exceptions import NotFound
 from bridge.errors import MappingChanged
 from bridge.journal import queries, revisions, statistics
 from bridge.journal.revisions import Revision
-from bridge.mapping import Known, Mapping, read_mapping, testing
+from bridge.mapping import Mapping, Setup, parse_mapping, testing
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.explain import checklist as clint_checklist
 from bridge.mapping.spec import NAME
@@ -143,7 +143,7 @@ def store(name: str) -> ResponseReturnValue:
     except MappingChanged as error:
         return _changed(name, text, base, error)
     if kept is None:
-        layout.said("mappings.saved.same", "neutral")
+        layout.flash_message("mappings.saved.same", "neutral")
     if "run" in request.form:
         return redirect(url_for("console.mappings_run.choose", name=name), 303)
     return redirect(url_for("console.mappings.edit", name=name), 303)
@@ -156,7 +156,9 @@ def keep(name: str, text: str, base: int) -> int | None:
     if saved.revision_id == base:
         return None
     layout.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
-    layout.said("mappings.saved.file" if saved.in_file else "mappings.saved.journal", revision=saved.revision_id)
+    layout.flash_message(
+        "mappings.saved.file" if saved.in_file else "mappings.saved.journal", revision=saved.revision_id
+    )
     return saved.revision_id
 
 
@@ -185,7 +187,7 @@ def switch(name: str) -> ResponseReturnValue:
     on = request.form.get("on") == "1"
     text = switched(active.text or "", on=on)
     # A mapping that sends nonsense can be switched off.
-    found = read_mapping(text, f"{name}.yaml", replace(layout.runtime().known, active=not on))
+    found = parse_mapping(text, f"{name}.yaml", replace(layout.runtime().known, active=not on))
     if found.mapping is None or found.mapping.enabled is not on:
         return _editor(name, text, active.id, 422, refused="lint")
     if active.id != (layout.number(request.form.get("base")) or active.id):
@@ -248,12 +250,12 @@ def restore(name: str, number: int) -> ResponseReturnValue:
     here = redirect(url_for("console.mappings_history.show", name=name), 303)
     base = layout.number(request.form.get("base")) or found[0].id
     # Whether its destinations are set up here says nothing about where the workers run.
-    if read_mapping(text, f"{name}.yaml", Known(None, None, directory())).mapping is None:
-        layout.said("mappings.restore.cannot", "bad", revision=number)
+    if parse_mapping(text, f"{name}.yaml", Setup(None, None, directory())).mapping is None:
+        layout.flash_message("mappings.restore.cannot", "bad", revision=number)
         return here
     try:
         if keep(name, text, base) is None:
-            layout.said("mappings.saved.same", "neutral")
+            layout.flash_message("mappings.saved.same", "neutral")
     except MappingChanged:
-        layout.said("mappings.restore.changed", "bad")
+        layout.flash_message("mappings.restore.changed", "bad")
     return here

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from bridge.alerts import plan as alert_plan
 from bridge.errors import SettingsError
 from bridge.journal import destinations, queries, statistics
-from bridge.journal.notices import KeptNotice
+from bridge.journal.notices import StoredNotice
 from bridge.journal.queries import Work
 from bridge.journal.statistics import Gauges
 from bridge.runtime import Runtime
@@ -117,7 +117,7 @@ def _latency(runtime: Runtime, family: Family) -> dict[str, float] | None:
     return {"p50": middle, "p95": most} if middle is not None and most is not None else None
 
 
-def _about(account: str, told: list[KeptNotice]) -> list[KeptNotice]:
+def _about(account: str, told: list[StoredNotice]) -> list[StoredNotice]:
     return [one for one in told if one.about == account or one.about.startswith(f"{account} ")]
 
 
@@ -127,7 +127,7 @@ def _loudest(concerns: list[Concern]) -> str:
 
 
 def _concerns(
-    work: Work, state: Gauges, told: list[KeptNotice], seen: list[SeenWorker] | None, late_s: float
+    work: Work, state: Gauges, told: list[StoredNotice], seen: list[SeenWorker] | None, late_s: float
 ) -> list[Concern]:
     """Return what is not as it should be: what needs a person first."""
     text, fmt = layout.words(), layout.formats()

@@ -40,7 +40,7 @@ def event_label(name: str, language: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DeliveryStatus:
     """What became of a delivery or of an event that is held, and what a person may do about it."""
 
     why: str
@@ -50,18 +50,18 @@ class Told:
     reason: Reason | None = None
 
 
-def delivery_told(delivery: Row, text: Words, fmt: Formats) -> Told:
+def describe_delivery(delivery: Row, text: Words, fmt: Formats) -> DeliveryStatus:
     """Return why a delivery stands where it stands."""
     state = DeliveryState(delivery["state"])
     if state is DeliveryState.DELIVERED:
-        return Told(text("states.means.delivered", to=delivery["destination"]))
+        return DeliveryStatus(text("states.means.delivered", to=delivery["destination"]))
     if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
-        return Told(
+        return DeliveryStatus(
             _waits(delivery, text, fmt), delivery["reason"] or "", reason(delivery["reason_code"], text.language)
         )
     known = reason(delivery["reason_code"], text.language)
     fallback = text.maybe(f"states.means.{state}") or delivery["reason"] or text(f"states.{state}")
-    return Told(known.means if known else fallback, delivery["reason"] or "", known)
+    return DeliveryStatus(known.means if known else fallback, delivery["reason"] or "", known)
 
 
 def _waits(delivery: Row, text: Words, fmt: Formats) -> str:

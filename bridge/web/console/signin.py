@@ -102,7 +102,7 @@ def _network(address: str) -> str:
 def leave() -> ResponseReturnValue:
     """End the session."""
     end()
-    layout.said("signin.left")
+    layout.flash_message("signin.left")
     return redirect(url_for("console.signin.form"))
 
 

@@ -19,16 +19,16 @@ from bridge.journal.queries import Row
 from bridge.mapping.values import BRASILIA
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import client_of, is_production, public_hook_url
-from bridge.operations.testcharge import Cause, Run, Seen, Trial, amount, expected, new_mark
+from bridge.operations.testcharge import Problem, Run, Seen, Trial, amount, expected, new_mark
 from bridge.web.console import layout
-from bridge.web.console.jobs import Result, Task, work
+from bridge.web.console.jobs import JobContext, Result, work
 from bridge.web.console.mappings import author
 
 TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
 """How long the deal is waited for, where the bridge pays and where a person does."""
 
 
-def trial(task: Task) -> Result:
+def trial(task: JobContext) -> Result:
     """Make a test charge and follow it to the deal."""
     runtime, params = task.runtime, task.params
     account = params["account"]
@@ -87,7 +87,7 @@ def _told(delivery: Row) -> dict[str, Any]:
 class Witness:
     """Notes each step of a test charge for its page."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: JobContext) -> None:
         self._task = task
         self._told: set[tuple[object, ...]] = set()
         self.asked = False
@@ -129,7 +129,7 @@ class Witness:
         self.asked = True
         return False
 
-    def problem(self, cause: Cause) -> None:
+    def problem(self, cause: Problem) -> None:
         """Causes stand in the result."""
 
     def verdict(self, *, proved: bool) -> None:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from flask import Request
 
 from bridge import word_files
-from bridge.journal.notices import KeptNotice
+from bridge.journal.notices import StoredNotice
 from bridge.logs import logger
 from bridge.reasons import WORDS
 
@@ -63,7 +63,7 @@ class Words:
         one = number in ({0, 1} if self.language == "pt" else {1})
         return self(f"{key}.{'one' if one else 'many'}", n=shown, **values)
 
-    def of_notice(self, notice: KeptNotice) -> tuple[str, str]:
+    def of_notice(self, notice: StoredNotice) -> tuple[str, str]:
         """Return what a notice is about and what mends it; its own words are English and may hold more."""
         words = WORDS.get(notice.code, {}).get(LANGUAGES[self.language])
         return (words.title, words.todo) if words else (notice.detail, notice.mend)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.alerts.plan import AGAIN_MS, FAILED_MS, GAP_MS, OVER_MS, SENDING_MS, Item, Kind, failed, plan, sending, sent
-from bridge.journal.notices import Alert, KeptNotice
+from bridge.journal.notices import Alert, StoredNotice
 from tests.factories import NOW_MS
 
 HOUR_MS = 3_600_000
 
 
-def notice(code: str = "delivery.dead", about: str = "default", **changes: object) -> KeptNotice:
+def notice(code: str = "delivery.dead", about: str = "default", **changes: object) -> StoredNotice:
     """Return an open notice."""
-    one = KeptNotice(1, code, about, "warning", "deliveries: 1", "mend", NOW_MS, NOW_MS, 1, None)
+    one = StoredNotice(1, code, about, "warning", "deliveries: 1", "mend", NOW_MS, NOW_MS, 1, None)
     return replace(one, **changes)  # type: ignore[arg-type]  # a test's own changes
 
 
@@ -29,7 +29,7 @@ class People:
     def _keep(self, *alerts: Alert) -> None:
         self.known |= {(alert.code, alert.about): alert for alert in alerts}
 
-    def look(self, *notices: KeptNotice) -> list[Item]:
+    def look(self, *notices: StoredNotice) -> list[Item]:
         """Plan, send and remember, as a round does."""
         planned = plan(notices, self.known, self.now_ms)
         self._keep(*planned.keep)
@@ -46,7 +46,7 @@ class People:
             self._keep(*failed(planned.items, self.now_ms))
         return list(planned.items)
 
-    def watch(self, seconds: float, *notices: KeptNotice, every_s: float = 15.0) -> None:
+    def watch(self, seconds: float, *notices: StoredNotice, every_s: float = 15.0) -> None:
         """Look again and again for so long."""
         until_ms = self.now_ms + int(seconds * 1000)
         while self.now_ms < until_ms:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bridge.alerts.plan import BEHIND_MS, Look, Silence, changes, wrong
+from bridge.alerts.plan import BEHIND_MS, Silence, Snapshot, find_problems, notice_changes
 from bridge.journal.destinations import Destination
-from bridge.journal.notices import KeptNotice, Mended
+from bridge.journal.notices import Resolved, StoredNotice
 from bridge.model import NoticeLevel
 from tests.factories import NOW_MS
 
-FINE = Look(NOW_MS, {}, [Destination("default")], None, {"default": None}, {})
+FINE = Snapshot(NOW_MS, {}, [Destination("default")], None, {"default": None}, {})
 
 
-def said(look: Look) -> list[tuple[str, str, str]]:
+def said(look: Snapshot) -> list[tuple[str, str, str]]:
     """Return code, subject and detail of each notice."""
-    return [(notice.code, notice.about, notice.detail) for notice in wrong(look)]
+    return [(notice.code, notice.about, notice.detail) for notice in find_problems(look)]
 
 
 def test_where_all_is_well_nothing_is_said() -> None:
@@ -44,7 +44,7 @@ def test_a_destination_that_takes_nothing() -> None:
     """Paused is an error that only a person ends; a circuit that stays open is a warning."""
     paused = Destination("a", state="open", opens=9, paused_ms=1, paused_reason="it was removed")
     opened = Destination("b", state="open", opens=2)
-    notices = list(wrong(replace(FINE, destinations=[paused, opened])))
+    notices = list(find_problems(replace(FINE, destinations=[paused, opened])))
 
     assert [(one.code, one.about, one.level) for one in notices] == [
         ("destination.paused", "a", NoticeLevel.ERROR),
@@ -69,15 +69,15 @@ def test_a_silent_account() -> None:
 
 def test_only_what_changed_is_written() -> None:
     """News, other words, and what is over; not what is said already, and not other codes' notices."""
-    (dead,) = wrong(replace(FINE, dead={"default": {"c": 1}}))
-    kept = KeptNotice(1, dead.code, dead.about, dead.level.value, dead.detail, dead.mend, NOW_MS, NOW_MS, 1, None)
+    (dead,) = find_problems(replace(FINE, dead={"default": {"c": 1}}))
+    kept = StoredNotice(1, dead.code, dead.about, dead.level.value, dead.detail, dead.mend, NOW_MS, NOW_MS, 1, None)
     behind = replace(kept, code="events.behind", about="bridge")
     others = replace(kept, code="webhook.interrupted")
 
-    assert changes([dead], []) == [dead]
-    assert changes([dead], [kept, others]) == []
-    assert changes([dead], [replace(kept, detail="other words")]) == [dead]
-    assert changes([], [kept, behind, others]) in (
-        [Mended(dead.code, "default"), Mended("events.behind", "bridge")],
-        [Mended("events.behind", "bridge"), Mended(dead.code, "default")],
+    assert notice_changes([dead], []) == [dead]
+    assert notice_changes([dead], [kept, others]) == []
+    assert notice_changes([dead], [replace(kept, detail="other words")]) == [dead]
+    assert notice_changes([], [kept, behind, others]) in (
+        [Resolved(dead.code, "default"), Resolved("events.behind", "bridge")],
+        [Resolved("events.behind", "bridge"), Resolved(dead.code, "default")],
     )

@@ -11,30 +11,30 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from bridge.asaas.limiter import Governor, Limits
+from bridge.asaas.limiter import AccountLimiter, Limits
 from bridge.errors import AsaasQuotaSpent, AsaasRateLimited
-from bridge.redis_client import RedisLink
+from bridge.redis_client import OptionalRedis
 
 
 @pytest.fixture(params=["redis", "alone"])
-def link(request: pytest.FixtureRequest) -> Iterator[RedisLink]:
+def link(request: pytest.FixtureRequest) -> Iterator[OptionalRedis]:
     """Give a link to a Redis, and one to none."""
     if request.param == "alone":
-        yield RedisLink(None)
+        yield OptionalRedis(None)
         return
     request.getfixturevalue("redis")
-    yield RedisLink.from_url(str(request.getfixturevalue("redis_url")))
+    yield OptionalRedis.from_url(str(request.getfixturevalue("redis_url")))
 
 
-def take(governor: Governor) -> None:
+def take(governor: AccountLimiter) -> None:
     """Hold a place for a moment."""
     with governor.turn():
         pass
 
 
-def test_no_more_than_the_limit_is_held_at_once(link: RedisLink) -> None:
+def test_no_more_than_the_limit_is_held_at_once(link: OptionalRedis) -> None:
     """Forty threads with five places never hold six, and all get their turn."""
-    governor = Governor("a", link, Limits(at_once=5, at_once_alone=5))
+    governor = AccountLimiter("a", link, Limits(at_once=5, at_once_alone=5))
     held, most, lock = 0, 0, threading.Lock()
 
     def work() -> None:
@@ -60,12 +60,12 @@ def test_no_more_than_the_limit_is_held_at_once(link: RedisLink) -> None:
 def test_the_limit_holds_over_workers(redis: Redis, redis_url: str) -> None:
     """Two processes' governors count the same places, and other accounts have their own."""
     limits = Limits(at_once=2, patience_s=0)
-    one, other = (Governor("a", RedisLink.from_url(redis_url), limits) for _ in range(2))
+    one, other = (AccountLimiter("a", OptionalRedis.from_url(redis_url), limits) for _ in range(2))
 
     with one.turn(), other.turn():
         with pytest.raises(AsaasRateLimited, match="all taken"):
             take(one)
-        take(Governor("b", RedisLink.from_url(redis_url), limits))
+        take(AccountLimiter("b", OptionalRedis.from_url(redis_url), limits))
     take(other)
 
 
@@ -73,27 +73,27 @@ def test_the_limit_holds_over_workers(redis: Redis, redis_url: str) -> None:
 def test_a_place_whose_worker_was_killed_is_free_again(redis: Redis, redis_url: str) -> None:
     """A place that is never given back runs out."""
     limits = Limits(at_once=1, lease_s=0.1, patience_s=1)
-    dead = Governor("a", RedisLink.from_url(redis_url), limits).turn()
+    dead = AccountLimiter("a", OptionalRedis.from_url(redis_url), limits).turn()
     dead.__enter__()
 
     started_s = time.monotonic()
-    take(Governor("a", RedisLink.from_url(redis_url), limits))
+    take(AccountLimiter("a", OptionalRedis.from_url(redis_url), limits))
 
     assert 0.05 < time.monotonic() - started_s < 0.9
 
 
-def test_a_place_is_given_back_after_an_error(link: RedisLink) -> None:
+def test_a_place_is_given_back_after_an_error(link: OptionalRedis) -> None:
     """A request that fails frees its place as any other."""
-    governor = Governor("a", link, Limits(at_once=1, at_once_alone=1, patience_s=0))
+    governor = AccountLimiter("a", link, Limits(at_once=1, at_once_alone=1, patience_s=0))
 
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), governor.turn():
             raise ZeroDivisionError
 
 
-def test_the_quota_ends_before_asaas_ends_it(link: RedisLink) -> None:
+def test_the_quota_ends_before_asaas_ends_it(link: OptionalRedis) -> None:
     """With the margin reached, the account waits for the window's end."""
-    governor = Governor("a", link, Limits(quota=10, quota_margin=3, window_s=60))
+    governor = AccountLimiter("a", link, Limits(quota=10, quota_margin=3, window_s=60))
     for _ in range(7):
         take(governor)
 
@@ -105,9 +105,9 @@ def test_the_quota_ends_before_asaas_ends_it(link: RedisLink) -> None:
     assert governor.used() == 7
 
 
-def test_the_quota_starts_anew_after_its_window(link: RedisLink) -> None:
+def test_the_quota_starts_anew_after_its_window(link: OptionalRedis) -> None:
     """The window runs from the first request, not from the last."""
-    governor = Governor("a", link, Limits(quota=2, quota_margin=0, window_s=0.15))
+    governor = AccountLimiter("a", link, Limits(quota=2, quota_margin=0, window_s=0.15))
     take(governor)
     take(governor)
     with pytest.raises(AsaasQuotaSpent):
@@ -121,7 +121,7 @@ def test_the_quota_starts_anew_after_its_window(link: RedisLink) -> None:
 
 def test_a_count_without_a_time_to_live_starts_anew_too(redis: Redis, redis_url: str) -> None:
     """Such as one that a person's SET or PERSIST left behind."""
-    governor = Governor("a", RedisLink.from_url(redis_url), Limits(quota=2, quota_margin=0, window_s=60))
+    governor = AccountLimiter("a", OptionalRedis.from_url(redis_url), Limits(quota=2, quota_margin=0, window_s=60))
     redis.set("bridge:asaas:a:quota", 2)
     with pytest.raises(AsaasQuotaSpent) as raised:
         take(governor)
@@ -130,9 +130,9 @@ def test_a_count_without_a_time_to_live_starts_anew_too(redis: Redis, redis_url:
     assert 0 < raised.value.retry_after_s <= 60
 
 
-def test_four_fifths_of_the_quota_are_said_once(link: RedisLink) -> None:
+def test_four_fifths_of_the_quota_are_said_once(link: OptionalRedis) -> None:
     """One warning names the account and the numbers; the next requests are silent."""
-    governor = Governor("matriz", link, Limits(quota=10, quota_margin=0))
+    governor = AccountLimiter("matriz", link, Limits(quota=10, quota_margin=0))
 
     with capture_logs() as said:
         for _ in range(10):
@@ -144,7 +144,7 @@ def test_four_fifths_of_the_quota_are_said_once(link: RedisLink) -> None:
 
 def test_a_pause_holds_for_all_workers(redis: Redis, redis_url: str) -> None:
     """What one worker was told by a 429, the others know; a shorter pause does not end a longer one."""
-    one, other = (Governor("a", RedisLink.from_url(redis_url)) for _ in range(2))
+    one, other = (AccountLimiter("a", OptionalRedis.from_url(redis_url)) for _ in range(2))
 
     one.slow_down(30)
     one.slow_down(1)
@@ -158,7 +158,7 @@ def test_a_pause_holds_for_all_workers(redis: Redis, redis_url: str) -> None:
 
 def test_a_pause_holds_without_redis_and_ends() -> None:
     """A process alone keeps to the pause it was told, and goes on after it."""
-    governor = Governor("a", RedisLink(None))
+    governor = AccountLimiter("a", OptionalRedis(None))
     governor.slow_down(0.1)
     with pytest.raises(AsaasRateLimited):
         take(governor)
@@ -167,9 +167,9 @@ def test_a_pause_holds_without_redis_and_ends() -> None:
     take(governor)
 
 
-def test_no_pause_is_no_pause(link: RedisLink) -> None:
+def test_no_pause_is_no_pause(link: OptionalRedis) -> None:
     """A wait of nothing changes nothing."""
-    governor = Governor("a", link)
+    governor = AccountLimiter("a", link)
 
     governor.slow_down(0)
 
@@ -178,7 +178,7 @@ def test_no_pause_is_no_pause(link: RedisLink) -> None:
 
 def test_without_redis_fewer_places_are_used() -> None:
     """A process that does not see the others takes the smaller share."""
-    governor = Governor("a", RedisLink(None), Limits(at_once=50, at_once_alone=2, patience_s=0))
+    governor = AccountLimiter("a", OptionalRedis(None), Limits(at_once=50, at_once_alone=2, patience_s=0))
 
     with ExitStack() as held:
         held.enter_context(governor.turn())

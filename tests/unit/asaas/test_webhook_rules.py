@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.asaas.webhooks import Webhook, hook_url, needed, ours, problems
-from bridge.mapping import Known, Mapping, read_mapping
+from bridge.asaas.webhooks import Webhook, find_ours, hook_url, needed_events, problems
+from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.mapping.catalogue import EVENTS
 
 FINE = Webhook(
@@ -26,7 +26,7 @@ FINE = Webhook(
 
 def mapping(events: str, more: str = "") -> Mapping:
     """Return a mapping that listens to these events."""
-    read = read_mapping(f"events: {events}\ncontact: {{email: customer.email}}\n{more}", "x", Known(None, None))
+    read = parse_mapping(f"events: {events}\ncontact: {{email: customer.email}}\n{more}", "x", Setup(None, None))
     assert read.mapping is not None, read.findings
     return read.mapping
 
@@ -52,14 +52,14 @@ def test_ours_is_found_by_url() -> None:
     other = replace(FINE, url="https://staging.example/webhooks/asaas")
     slash = replace(FINE, url="https://Bridge.example/webhooks/asaas/")
 
-    assert ours([FINE, other, slash], "default", FINE.url) == [FINE, slash]
+    assert find_ours([FINE, other, slash], "default", FINE.url) == [FINE, slash]
 
 
 def test_a_webhook_whose_url_is_none_is_not_ours() -> None:
     """It is passed over, by URL and by path."""
     broken = replace(FINE, url="https://[bridge.example/webhooks/asaas")
 
-    assert ours([broken, FINE], "default", FINE.url) == ours([broken, FINE], "default") == [FINE]
+    assert find_ours([broken, FINE], "default", FINE.url) == find_ours([broken, FINE], "default") == [FINE]
 
 
 def test_ours_is_found_by_path() -> None:
@@ -69,13 +69,13 @@ def test_ours_is_found_by_path() -> None:
         for path in ("/webhooks/asaas", "/webhooks/asaas/matriz", "/hook", "/webhooks/asaas/default")
     ]
 
-    assert ours(hooks, "default") == [hooks[0], hooks[3]]
-    assert ours(hooks, "matriz") == [hooks[1]]
+    assert find_ours(hooks, "default") == [hooks[0], hooks[3]]
+    assert find_ours(hooks, "matriz") == [hooks[1]]
 
 
 def test_families_are_spelled_out_over_the_known_names() -> None:
     """Exactly what the account's enabled mappings name is needed, also what the bridge does not know."""
-    found = needed(
+    found = needed_events(
         [
             mapping("[PAYMENT_RECEIVED]"),
             mapping("INVOICE_*"),

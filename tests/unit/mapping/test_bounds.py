@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.mapping import Known, read_file, read_mapping
+from bridge.mapping import Setup, parse_mapping, read_file
 from bridge.mapping.document import MAX_CHARACTERS
 from bridge.mapping.findings import MAX_FINDINGS
 from tests.measuring import uncounted
 
-ANYTHING = Known(None, None)
+ANYTHING = Setup(None, None)
 SOUND = "events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email}\n"
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 60))
 
@@ -46,12 +46,12 @@ NASTY = {
 }
 MEASURE = """
 import json, resource, sys, time
-from bridge.mapping import Known, read_mapping
-read_mapping("events: [PAYMENT_RECEIVED]", "m.yaml", Known(None, None))
+from bridge.mapping import Setup, parse_mapping
+parse_mapping("events: [PAYMENT_RECEIVED]", "m.yaml", Setup(None, None))
 told = {}
 for name, text in json.load(sys.stdin).items():
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    read = read_mapping(text, "m.yaml", Known(None, None))
+    read = parse_mapping(text, "m.yaml", Setup(None, None))
     grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     told[name] = [len(read.findings), read.mapping is None, time.process_time() - began, grown_kb]
 json.dump(told, sys.stdout)
@@ -79,7 +79,7 @@ def test_nasty_files_are_refused_in_bounded_time_and_memory() -> None:
 
 def test_findings_end_with_a_word_about_the_rest() -> None:
     """The last one says that there is more, at the last place that was looked at."""
-    read = read_mapping("x: 1\n" * 1_000, "m.yaml", ANYTHING)
+    read = parse_mapping("x: 1\n" * 1_000, "m.yaml", ANYTHING)
 
     assert len(read.findings) == MAX_FINDINGS + 1
     (more,) = [one for one in read.findings if one.code == "file.too_many_findings"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.mapping import Known, read_mapping
+from bridge.mapping import Setup, parse_mapping
 from bridge.mapping.context import DERIVED, build_context
 
 DATA = Path(__file__).parents[2] / "data"
@@ -121,7 +121,7 @@ def test_a_mapping_that_names_one_fetches_the_plan() -> None:
         "contact: {email: \"'a@example.com'\"}\n"
         "deal: {parcela: installment_position, liquido: money(net_of_splits)}\n"
     )
-    read = read_mapping(text, "x.yaml", Known(None, None, None))
+    read = parse_mapping(text, "x.yaml", Setup(None, None, None))
 
     assert [finding for finding in read.findings if finding.code.startswith("path")] == []
     assert read.mapping is not None

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.errors import FilterFailed, StageError
-from bridge.mapping import Known, Mapping, Severity, evaluate, read_mapping
+from bridge.mapping import Mapping, Setup, Severity, evaluate, parse_mapping
 from bridge.mapping.functions import FUNCTIONS
 from bridge.mapping.operators import OPERATORS, Operand, problem
 
-ANYTHING = Known(None, None)
+ANYTHING = Setup(None, None)
 LONG = "a" * 100_000
 CONTEXT: dict[str, Any] = {
     "event": "PAYMENT_RECEIVED",
@@ -42,7 +42,7 @@ values = st.recursive(
 def mapping(deal: str = "{}", filter_: str = "") -> Mapping:
     """Return a mapping with this deal and filter."""
     text = f"events: [PAYMENT_RECEIVED]\ncontact: {{email: \"'ana@example.com'\"}}\ndeal: {deal}\n{filter_}"
-    read = read_mapping(text, "m.yaml", ANYTHING)
+    read = parse_mapping(text, "m.yaml", ANYTHING)
     assert read.mapping is not None, [str(finding) for finding in read.findings]
     return read.mapping
 
@@ -50,7 +50,7 @@ def mapping(deal: str = "{}", filter_: str = "") -> Mapping:
 def build(expression: str, context: dict[str, Any]) -> Any:
     """Return what a field of this expression gives, or why it gives nothing."""
     try:
-        return evaluate.build(mapping(json.dumps({"x": expression})), context).get("x")
+        return evaluate.build_payload(mapping(json.dumps({"x": expression})), context).get("x")
     except StageError as error:
         return str(error)
 
@@ -108,20 +108,20 @@ def test_every_operator_takes_every_value_or_says_why_not(name: str, value: Any)
     operand = OPERANDS[OPERATORS[name].operand]
     filter_ = f"filter: {{all: [{{field: payment.a, {name}: {operand}}}]}}\n"
     with suppress(FilterFailed):
-        evaluate.decide(mapping(filter_=filter_), {"payment": {"a": value}, "today": "2026-11-24"})
+        evaluate.apply_filter(mapping(filter_=filter_), {"payment": {"a": value}, "today": "2026-11-24"})
 
 
 def test_a_huge_whole_number_is_a_number() -> None:
     """One of four hundred digits is no float, and made every condition on it a fault."""
     filter_ = "filter: {all: [{field: payment.a, greater_than: 50}]}\n"
 
-    assert evaluate.decide(mapping(filter_=filter_), {"payment": {"a": 10**400}}).passed
+    assert evaluate.apply_filter(mapping(filter_=filter_), {"payment": {"a": 10**400}}).passed
     assert build("payment.a", {"payment": {"a": 10**400}}) == "1" + "0" * 400
 
 
 def test_a_number_beyond_all_numbers_is_refused_with_a_reason() -> None:
     """JSON may say 1e400, which Python reads as infinite; the filter's reason had no words for it."""
-    verdict = evaluate.decide(
+    verdict = evaluate.apply_filter(
         mapping(filter_="filter: {all: [{field: payment.a, equals: PIX}]}\n"), {"payment": {"a": 1e400}}
     )
 
@@ -166,7 +166,7 @@ def test_a_pattern_that_would_take_all_memory_is_refused_before_it_is_compiled(p
     """`((a{1000}){1000}){1000}` kept lint busy for minutes and gigabytes."""
     filter_ = f"filter: {{all: [{{field: payment.a, matches: {json.dumps(pattern)}}}]}}\n"
     text = f"events: [PAYMENT_RECEIVED]\ncontact: {{email: customer.email}}\n{filter_}"
-    read = read_mapping(text, "m.yaml", ANYTHING)
+    read = parse_mapping(text, "m.yaml", ANYTHING)
 
     assert read.mapping is None
     assert [f.code for f in read.findings if f.severity is Severity.ERROR] == ["operand.pattern"]
@@ -224,7 +224,7 @@ YAML = st.text(alphabet="abez:- \n[]{}'\"|>#&*!%@,?019\t.()`", max_size=120)
 @given(YAML, st.sampled_from(["", "events: [PAYMENT_RECEIVED]\n", "events: [PAYMENT_RECEIVED]\ncontact: {email: "]))
 def test_any_file_gives_findings_or_a_mapping(text: str, head: str) -> None:
     """No text makes the reader fail, and what it takes can run."""
-    read = read_mapping(head + text, "m.yaml", ANYTHING)
+    read = parse_mapping(head + text, "m.yaml", ANYTHING)
     if read.mapping is not None:
         evaluate.explain(read.mapping, CONTEXT)
 
@@ -234,6 +234,6 @@ def test_any_file_gives_findings_or_a_mapping(text: str, head: str) -> None:
 def test_any_expression_is_refused_or_runs(expression: str) -> None:
     """What lint takes gives a value or a reason."""
     text = f"events: [PAYMENT_RECEIVED]\ncontact: {{email: customer.email}}\ndeal: {json.dumps({'x': expression})}\n"
-    read = read_mapping(text, "m.yaml", ANYTHING)
+    read = parse_mapping(text, "m.yaml", ANYTHING)
     if read.mapping is not None:
         evaluate.explain(read.mapping, CONTEXT)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bridge.mapping import Known, Severity, read_mapping, spec
+from bridge.mapping import Setup, Severity, parse_mapping, spec
 from bridge.mapping.advice import SYNONYMS
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.context import build_context
@@ -89,10 +89,10 @@ def test_text_gives_exactly_these_findings(case: dict[str, Any], root: Path) -> 
     """Every finding of every case: place, severity, code and message, in the order of the file."""
     repeat = case.get("repeat")
     text = repeat["piece"] * repeat["times"] if repeat else case["text"]
-    known = Known(frozenset(case.get("accounts", ["default", "matriz"])), frozenset({"default", "vencidas"}), root)
+    known = Setup(frozenset(case.get("accounts", ["default", "matriz"])), frozenset({"default", "vencidas"}), root)
 
     started = time.thread_time()  # of this thread alone: other tests may be at work
-    read = read_mapping(text, "m.yaml", known)
+    read = parse_mapping(text, "m.yaml", known)
     took_s = time.thread_time() - started
 
     found = [f"{one.line}:{one.column} {one.severity} {one.code}: {one.message}" for one in read.findings]
@@ -105,7 +105,7 @@ def test_text_gives_exactly_these_findings(case: dict[str, Any], root: Path) -> 
 def test_advice_that_is_followed_gives_a_mapping_that_works(case: dict[str, Any], root: Path) -> None:
     """With `old` replaced by `new` there is no finding any more, and the event is sent with these values."""
     old, new = case["fix"]
-    read = read_mapping(case["text"].replace(old, new), "m.yaml", Known(None, None, root))
+    read = parse_mapping(case["text"].replace(old, new), "m.yaml", Setup(None, None, root))
 
     assert [str(finding) for finding in read.findings] == []
     assert read.mapping is not None
@@ -120,8 +120,8 @@ def test_advice_that_is_followed_gives_a_mapping_that_works(case: dict[str, Any]
 def test_active_mapping_goes_on_whatever_it_sends(case: dict[str, Any], root: Path) -> None:
     """What lint learned later stops no mapping that runs: only an error that was one before does."""
     text = case.get("text", "")
-    errors = [one.code for one in read_mapping(text, "m.yaml", Known(None, None)).findings if one.severity == "error"]
-    read = read_mapping(text, "m.yaml", Known(None, None, active=True))
+    errors = [one.code for one in parse_mapping(text, "m.yaml", Setup(None, None)).findings if one.severity == "error"]
+    read = parse_mapping(text, "m.yaml", Setup(None, None, active=True))
 
     assert (read.mapping is not None) == (set(errors) <= NONSENSE)
 
@@ -148,7 +148,7 @@ def test_there_are_at_least_sixty_cases() -> None:
 
 def test_finding_is_one_line_for_editors() -> None:
     """A finding reads path:line:column: code: message."""
-    (finding,) = read_mapping("events: [PAYMENT_RECEIVED]\n", "mappings/x.yaml", Known(None, None, None)).findings[:1]
+    (finding,) = parse_mapping("events: [PAYMENT_RECEIVED]\n", "mappings/x.yaml", Setup(None, None, None)).findings[:1]
 
     assert str(finding) == (
         "mappings/x.yaml:1:1: key.missing: a mapping needs contact, such as contact: {email: customer.email}"
@@ -169,7 +169,7 @@ def test_bad_expression_has_a_caret_under_the_character(value: str, caret: str) 
     text = f"events: [PAYMENT_RECEIVED]\ncontact:\n  email: customer.email\n  nome: {value}\n"
     finding = next(
         one
-        for one in read_mapping(text, "m.yaml", Known(None, None, None)).findings
+        for one in parse_mapping(text, "m.yaml", Setup(None, None, None)).findings
         if one.code.startswith("expression.")
     )
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.mapping import Known, Mapping, MappingSet, Severity, read_directory, read_file, read_mapping
+from bridge.mapping import Mapping, MappingSet, Setup, Severity, parse_mapping, read_directory, read_file
 
-ANY = Known(None, None, None)
+ANY = Setup(None, None, None)
 SMALL = "events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email}\n"
 FULL = """\
 description: Tudo
@@ -43,7 +43,7 @@ routes:
 
 def mapping_of(text: str, path: str = "mappings/x.yaml") -> Mapping:
     """Read a text that must be a mapping."""
-    read = read_mapping(text, path, ANY)
+    read = parse_mapping(text, path, ANY)
     assert read.mapping is not None, [str(finding) for finding in read.findings]
     return read.mapping
 
@@ -263,7 +263,7 @@ def test_file_of_gigabytes_is_not_read_to_its_end(tmp_path: Path) -> None:
 @given(st.text(alphabet=st.sampled_from("ab:{}[]&*<!|>'\"`-,. \n\t#%@\x00é\ud800"), max_size=60))
 def test_no_text_makes_reading_raise(text: str) -> None:
     """Whatever stands in a file, reading gives findings."""
-    read = read_mapping(text, "x.yaml", ANY)
+    read = parse_mapping(text, "x.yaml", ANY)
 
     assert read.mapping is None
     assert any(finding.severity is Severity.ERROR for finding in read.findings)
@@ -274,7 +274,7 @@ def test_no_text_makes_reading_raise(text: str) -> None:
 def test_no_expression_makes_reading_raise(text: str) -> None:
     """Whatever stands in an expression, reading gives a mapping or findings."""
     quoted = "'" + text.replace("'", "''") + "'"
-    read = read_mapping(f"{SMALL}deal: {{x: {quoted}}}\n", "x.yaml", ANY)
+    read = parse_mapping(f"{SMALL}deal: {{x: {quoted}}}\n", "x.yaml", ANY)
 
     assert read.mapping is not None or any(finding.line == 3 for finding in read.findings)
 

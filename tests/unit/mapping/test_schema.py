@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from bridge.mapping import Known, Severity, read_mapping
+from bridge.mapping import Setup, Severity, parse_mapping
 from bridge.mapping.schema import COMMENT, DIALECT, FILE_NAME, schema, schema_text
 from bridge.mapping.spec import TABLES
 
@@ -101,8 +101,8 @@ def test_shipped_file_names_the_schema_and_fits_it(path: Path) -> None:
 def test_schema_and_lint_agree(case: dict[str, Any], tmp_path: Path) -> None:
     """What the schema refuses has an error of lint; what lint says about the structure alone, the schema says too."""
     text = case["text"]
-    known = Known(frozenset(case.get("accounts", ["default", "matriz"])), frozenset({"default", "vencidas"}), tmp_path)
-    errors = [one for one in read_mapping(text, "m.yaml", known).findings if one.severity is Severity.ERROR]
+    known = Setup(frozenset(case.get("accounts", ["default", "matriz"])), frozenset({"default", "vencidas"}), tmp_path)
+    errors = [one for one in parse_mapping(text, "m.yaml", known).findings if one.severity is Severity.ERROR]
     try:
         refused = refusals(text)
     except (yaml.YAMLError, RecursionError):  # an alias to itself has no value
@@ -153,4 +153,4 @@ def test_schema_never_refuses_what_lint_takes(data: st.DataObject) -> None:
     text = yaml.safe_dump(document, allow_unicode=True, sort_keys=False)
 
     if refusals(text):
-        assert read_mapping(text, "m.yaml", Known(None, None, None)).mapping is None, refusals(text)
+        assert parse_mapping(text, "m.yaml", Setup(None, None, None)).mapping is None, refusals(text)

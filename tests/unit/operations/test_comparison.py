@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bridge.journal.queries import KeptCharge
+from bridge.journal.queries import ChargeEvent
 from bridge.model import DeliveryState
-from bridge.operations.reconcile import Standing, Verdict, compare, standing_of
+from bridge.operations.reconcile import ChargeStatus, Verdict, compare, standing_of
 
 ASKED_MS = 2_000_000
 
@@ -23,10 +23,10 @@ def kept(
     waits: bool = False,
     received_ms: int = 1_000_000,
     **charge: Any,
-) -> KeptCharge:
+) -> ChargeEvent:
     """Return a kept event about a charge of that status."""
     body = json.dumps({"payment": {"status": status, **charge}})
-    return KeptCharge(id_, "PAYMENT_UPDATED", created, body, received_ms, waits, states)
+    return ChargeEvent(id_, "PAYMENT_UPDATED", created, body, received_ms, waits, states)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_another_standing_is_older() -> None:
 
     assert (found.verdict, found.standing, found.known) == (
         Verdict.OLDER,
-        Standing("RECEIVED", Decimal(0)),
-        Standing("PENDING"),
+        ChargeStatus("RECEIVED", Decimal(0)),
+        ChargeStatus("PENDING"),
     )
 
 
@@ -99,13 +99,13 @@ def test_an_event_that_came_after_the_question_knows_more() -> None:
         ([kept(1, "OVERDUE", DeliveryState.DELIVERED), kept(2, "PENDING")], Verdict.UNMAPPED),
     ],
 )
-def test_a_known_charge_says_what_came_of_it(events: list[KeptCharge], verdict: Verdict) -> None:
+def test_a_known_charge_says_what_came_of_it(events: list[ChargeEvent], verdict: Verdict) -> None:
     """Every event of the same standing counts, what wants a person first."""
     assert compare({"status": "PENDING"}, events, ASKED_MS).verdict is verdict
 
 
 def test_a_body_without_a_charge_is_no_fault() -> None:
     """Whatever Asaas posts under that name, the charge is older then."""
-    odd = KeptCharge(1, "PAYMENT_CREATED", "", '{"payment": null}', 1, False, ())
+    odd = ChargeEvent(1, "PAYMENT_CREATED", "", '{"payment": null}', 1, False, ())
 
     assert compare({"status": "PENDING"}, [odd], ASKED_MS).verdict is Verdict.OLDER

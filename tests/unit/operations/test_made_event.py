@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bridge.journal.queries import KeptCharge
+from bridge.journal.queries import ChargeEvent
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.values import BRASILIA
 from bridge.model import Origin
-from bridge.operations.backfill import NAMES, made_events
+from bridge.operations.backfill import NAMES, events_for_charge
 from bridge.operations.reconcile import Compared, compare
 
 ASKED_MS = int(datetime(2026, 11, 22, 15, tzinfo=BRASILIA).timestamp() * 1000)
@@ -20,7 +20,7 @@ ASKED_MS = int(datetime(2026, 11, 22, 15, tzinfo=BRASILIA).timestamp() * 1000)
 
 def gap(status: str, known: str | None = None, created: str = "2026-11-20 10:00:00", **charge: Any) -> Compared:
     """Return a charge of that status of which the journal knows another one, or nothing."""
-    kept = [KeptCharge(7, "PAYMENT_UPDATED", created, json.dumps({"payment": body(known)}), 1, False, ())]
+    kept = [ChargeEvent(7, "PAYMENT_UPDATED", created, json.dumps({"payment": body(known)}), 1, False, ())]
     return compare({"id": "pay_1", "customer": "cus_1", **body(status), **charge}, kept if known else [], ASKED_MS)
 
 
@@ -31,12 +31,12 @@ def body(standing: str | None) -> dict[str, Any]:
 
 def made(compared: Compared) -> list[tuple[str, str, str]]:
     """Return name, key and time of the events that are made."""
-    return [(event.name, event.key, event.created) for event in made_events(compared, "default", ASKED_MS)]
+    return [(event.name, event.key, event.created) for event in events_for_charge(compared, "default", ASKED_MS)]
 
 
 def test_the_event_is_as_if_asaas_had_posted_it() -> None:
     """The whole charge in the usual envelope, marked by its origin."""
-    (event,) = made_events(gap("RECEIVED", paymentDate="2026-11-19", value=129.9), "matriz", ASKED_MS)
+    (event,) = events_for_charge(gap("RECEIVED", paymentDate="2026-11-19", value=129.9), "matriz", ASKED_MS)
 
     assert (event.account, event.entity, event.object_id, event.subject) == ("matriz", "payment", "pay_1", "cus_1")
     assert event.origin is Origin.BACKFILL

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.mapping import Known, read_directory
+from bridge.mapping import Setup, read_directory
 from bridge.operations.testcharge import Seen, conflicts
 
 ROOT = Path(__file__).parents[3] / "mappings"
-STARTERS = [one.mapping for one in read_directory(ROOT, Known(None, None, ROOT)) if one.mapping]
+STARTERS = [one.mapping for one in read_directory(ROOT, Setup(None, None, ROOT)) if one.mapping]
 
 
 @pytest.mark.parametrize(("destination", "named"), [("default", ["default"]), ("pagas", [])])

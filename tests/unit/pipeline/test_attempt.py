@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from bridge.clint.webhook import Answer
 from bridge.journal import Lease
-from bridge.journal.deliveries import Owed
+from bridge.journal.deliveries import DueDelivery
 from bridge.model import DeliveryState, Outcome, idempotency_key, trace_id, traceparent
 from bridge.pipeline import deliver
 
 NOW_MS = 1_795_000_000_000
 OK = Answer(Outcome.DELIVERED, 200, "clint.ok", "the destination answered 200", None, 3, "")
-OWED = Owed(
+OWED = DueDelivery(
     id=7,
     event_id=3,
     event_key="evt&1",
@@ -62,7 +62,7 @@ class Client:
         then(self.says)
 
 
-def made(client: Client, *, until_ms: int = NOW_MS + 30_000, owed: Owed = OWED) -> deliver.Sent:
+def made(client: Client, *, until_ms: int = NOW_MS + 30_000, owed: DueDelivery = OWED) -> deliver.Sent:
     """Make one try under a lease that ends then."""
     lease, sent = Lease(5, "one", 1, until_ms), list[deliver.Sent]()
     urls = {OWED.destination: "https://clint.example/x"}

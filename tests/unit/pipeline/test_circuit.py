@@ -9,7 +9,7 @@ import pytest
 
 from bridge.journal.destinations import Destination
 from bridge.model import Outcome
-from bridge.pipeline.policy import LONGEST_WAIT_S, Circuit, CircuitLimits, Gate, after, gate
+from bridge.pipeline.policy import LONGEST_WAIT_S, Circuit, CircuitLimits, Gate, circuit_after, circuit_gate
 
 NOW_MS = 1_795_000_000_000
 LIMITS = CircuitLimits(failures=3, wait_s=15, probe_s=11)
@@ -30,7 +30,7 @@ def came(
     now_ms: int = NOW_MS,
 ) -> Destination:
     """Return the state after an answer for a customer; with a jitter of 1 the wait is the whole ceiling."""
-    return after(
+    return circuit_after(
         destination,
         LIMITS,
         outcome=outcome,
@@ -84,27 +84,27 @@ def test_a_destination_that_works_is_not_touched() -> None:
 
 def test_a_closed_circuit_lets_everything_through() -> None:
     """No probe, no wait."""
-    assert gate(CLOSED, LIMITS, NOW_MS) == Gate()
+    assert circuit_gate(CLOSED, LIMITS, NOW_MS) == Gate()
 
 
 def test_an_open_circuit_lets_nothing_through_before_its_time() -> None:
     """The gate says when to look again."""
-    assert gate(OPEN, LIMITS, NOW_MS) == Gate(open_until_ms=NOW_MS + 1_000)
-    assert gate(OPEN, LIMITS, NOW_MS + 999) == Gate(open_until_ms=NOW_MS + 1_000)
+    assert circuit_gate(OPEN, LIMITS, NOW_MS) == Gate(open_until_ms=NOW_MS + 1_000)
+    assert circuit_gate(OPEN, LIMITS, NOW_MS + 999) == Gate(open_until_ms=NOW_MS + 1_000)
 
 
 def test_an_open_circuit_lets_one_probe_through_at_its_time() -> None:
     """The probe makes it half open for as long as a send can take; the next one has to wait for that."""
-    found = gate(OPEN, LIMITS, NOW_MS + 1_000)
+    found = circuit_gate(OPEN, LIMITS, NOW_MS + 1_000)
     assert found.open_until_ms is None
     assert found.probe == replace(OPEN, state="half_open", until_ms=NOW_MS + 12_000)
 
-    assert gate(found.probe, LIMITS, NOW_MS + 11_999) == Gate(open_until_ms=NOW_MS + 12_000)
+    assert circuit_gate(found.probe, LIMITS, NOW_MS + 11_999) == Gate(open_until_ms=NOW_MS + 12_000)
 
 
 def test_a_probe_that_never_came_back_is_followed_by_another() -> None:
     """A worker that died with the probe must not leave the circuit half open for ever."""
-    assert gate(HALF_OPEN, LIMITS, NOW_MS + 11_000).probe == replace(HALF_OPEN, until_ms=NOW_MS + 22_000)
+    assert circuit_gate(HALF_OPEN, LIMITS, NOW_MS + 11_000).probe == replace(HALF_OPEN, until_ms=NOW_MS + 22_000)
 
 
 def test_a_probe_that_is_delivered_closes_the_circuit() -> None:
@@ -118,7 +118,7 @@ def test_a_probe_that_fails_opens_it_for_longer() -> None:
     destination = failed("aab")
     for _ in range(10):
         waits.append((destination.until_ms - NOW_MS) / 1000)
-        probing = gate(destination, LIMITS, destination.until_ms).probe
+        probing = circuit_gate(destination, LIMITS, destination.until_ms).probe
         assert probing is not None
         destination = came(probing, Outcome.RETRY)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bridge.model import DeliveryState, Outcome, Waiting
 from bridge.pipeline import policy as retry
-from bridge.pipeline.policy import PAUSE_LOOK_MS, Decision, RetryPolicy, ceiling_s, decide
+from bridge.pipeline.policy import PAUSE_LOOK_MS, Decision, RetryPolicy, ceiling_s, next_state
 
 NOW_MS = 1_795_000_000_000
 POLICY = RetryPolicy(base_s=5, cap_s=60, attempts=4)
@@ -20,7 +20,7 @@ DELIVERED, RETRYING, DEAD = DeliveryState.DELIVERED, DeliveryState.RETRYING, Del
 
 def decided(outcome: Outcome, attempt: int = 1, retry_after_s: float | None = None, jitter: float = 0.5) -> Decision:
     """Decide on an attempt that ended so, with a jitter that is not drawn."""
-    return decide(
+    return next_state(
         POLICY,
         outcome=outcome,
         attempt=attempt,
@@ -80,7 +80,7 @@ def test_each_outcome_has_its_decision(
 def test_a_wait_is_drawn_between_now_and_the_ceiling(attempt: int, jitter: float) -> None:
     """Full jitter: any moment from now to the ceiling, which doubles with each try and stops at the cap."""
     policy = RetryPolicy(base_s=5, cap_s=60, attempts=10**9)
-    decision = decide(
+    decision = next_state(
         policy,
         outcome=Outcome.RETRY,
         attempt=attempt,

@@ -6,8 +6,8 @@ import doctest
 
 from bridge import telemetry
 from bridge import telemetry as observer
-from bridge.model import Attempted, Processed, trace_id
-from bridge.telemetry import FAMILIES, Family, Observer
+from bridge.model import AttemptFinished, EventProcessed, trace_id
+from bridge.telemetry import FAMILIES, Family, Telemetry
 from tests.factories import NOW_MS, incoming
 
 CREATED = "2026-11-22 10:00:00"
@@ -32,7 +32,7 @@ class Noted:
         self.seconds[family.name] = value_s
 
 
-def attempted(**changes: object) -> Attempted:
+def attempted(**changes: object) -> AttemptFinished:
     """Return a try that delivered, two seconds after its event came in."""
     values: dict[str, object] = {
         "delivery_id": 1,
@@ -51,14 +51,14 @@ def attempted(**changes: object) -> Attempted:
         "created": CREATED,
         **changes,
     }
-    return Attempted(**values)  # type: ignore[arg-type]  # a test's own changes
+    return AttemptFinished(**values)  # type: ignore[arg-type]  # a test's own changes
 
 
 def test_an_arrival_is_counted_with_whether_it_came_before() -> None:
     """Asaas delivers at least once: repeats are a series of their own."""
     noted = Noted()
-    Observer(noted).received(incoming(), 1, 0, NOW_MS)
-    Observer(noted).received(incoming(), 1, 2, NOW_MS)
+    Telemetry(noted).received(incoming(), 1, 0, NOW_MS)
+    Telemetry(noted).received(incoming(), 1, 2, NOW_MS)
 
     assert noted.counted == [
         ("bridge_events_received", "default", "first", "1"),
@@ -69,8 +69,8 @@ def test_an_arrival_is_counted_with_whether_it_came_before() -> None:
 def test_refusals_and_holds_are_counted_by_code() -> None:
     """The code of the error is the label, never its words."""
     noted = Noted()
-    Observer(noted).refused("", "webhook.unknown_account")
-    Observer(noted).held("matriz", "asaas.away")
+    Telemetry(noted).refused("", "webhook.unknown_account")
+    Telemetry(noted).held("matriz", "asaas.away")
 
     assert noted.counted == [
         ("bridge_webhook_refusals", "", "webhook.unknown_account", "1"),
@@ -81,9 +81,9 @@ def test_refusals_and_holds_are_counted_by_code() -> None:
 def test_verdicts_are_counted_by_event_and_mapping() -> None:
     """A delivery that waits to be sent is the verdict `owed`; a name that Asaas does not document is `other`."""
     noted = Noted()
-    known = Processed(1, "0" * 32, "default", "PAYMENT_RECEIVED", 0, 1, {"paga": "pending", "b": "filtered"})
-    Observer(noted).processed(known)
-    Observer(noted).processed(Processed(2, "0" * 32, "default", "MADE_UP", 0, 1))
+    known = EventProcessed(1, "0" * 32, "default", "PAYMENT_RECEIVED", 0, 1, {"paga": "pending", "b": "filtered"})
+    Telemetry(noted).processed(known)
+    Telemetry(noted).processed(EventProcessed(2, "0" * 32, "default", "MADE_UP", 0, 1))
 
     assert noted.counted == [
         ("bridge_events_processed", "default", "PAYMENT_RECEIVED", "1"),
@@ -96,7 +96,7 @@ def test_verdicts_are_counted_by_event_and_mapping() -> None:
 def test_a_delivery_is_timed_from_its_receipt_and_from_asaas() -> None:
     """Asaas's `dateCreated` is Brasília time."""
     noted = Noted()
-    Observer(noted).attempted(attempted())
+    Telemetry(noted).attempted(attempted())
 
     assert noted.counted == [
         ("bridge_attempts", "default", "delivered", "1"),
@@ -112,7 +112,7 @@ def test_a_delivery_is_timed_from_its_receipt_and_from_asaas() -> None:
 def test_what_was_not_delivered_has_no_way() -> None:
     """A failed try has a duration, and no time of arrival."""
     noted = Noted()
-    Observer(noted).attempted(attempted(outcome="retry", state="retrying"))
+    Telemetry(noted).attempted(attempted(outcome="retry", state="retrying"))
 
     assert noted.seconds == {"bridge_attempt_seconds": 0.25}
 
@@ -120,8 +120,8 @@ def test_what_was_not_delivered_has_no_way() -> None:
 def test_an_odd_creation_time_is_left_out() -> None:
     """An event without a date, and one whose date is ahead of our clock."""
     without, ahead = Noted(), Noted()
-    Observer(without).attempted(attempted(created="soon"))
-    Observer(ahead).attempted(attempted(created="2099-01-01 00:00:00"))
+    Telemetry(without).attempted(attempted(created="soon"))
+    Telemetry(ahead).attempted(attempted(created="2099-01-01 00:00:00"))
 
     assert "bridge_delivered_after_created_seconds" not in without.seconds
     assert ahead.seconds["bridge_delivered_after_created_seconds"] == 0.0
@@ -155,6 +155,6 @@ def test_an_event_has_one_trace() -> None:
 def test_a_replay_is_not_on_the_way_from_asaas() -> None:
     """Its event came long ago; the try itself counts as any."""
     noted = Noted()
-    Observer(noted).attempted(attempted(replay=1))
+    Telemetry(noted).attempted(attempted(replay=1))
 
     assert set(noted.seconds) == {"bridge_attempt_seconds"}

@@ -11,15 +11,15 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from bridge.model import Attempted, Processed, trace_id, traceparent
-from bridge.telemetry import Family, Observer
+from bridge.model import AttemptFinished, EventProcessed, trace_id, traceparent
+from bridge.telemetry import Family, Telemetry
 from bridge.traces import OtelSpans
 from tests.factories import NOW_MS, incoming
 
 EVENT = incoming(key="evt_1")
 TRACE = trace_id("default", "evt_1")
-PROCESSED = Processed(7, TRACE, "default", "PAYMENT_RECEIVED", NOW_MS + 5, NOW_MS + 9, {"paga": "pending"})
-ATTEMPTED = Attempted(
+PROCESSED = EventProcessed(7, TRACE, "default", "PAYMENT_RECEIVED", NOW_MS + 5, NOW_MS + 9, {"paga": "pending"})
+ATTEMPTED = AttemptFinished(
     delivery_id=3,
     event_id=7,
     trace_id=TRACE,
@@ -54,14 +54,14 @@ def exporter() -> InMemorySpanExporter:
 
 
 @pytest.fixture
-def observer(exporter: InMemorySpanExporter) -> Iterator[Observer]:
+def observer(exporter: InMemorySpanExporter) -> Iterator[Telemetry]:
     """Give an observer whose spans arrive at once."""
     spans = OtelSpans(exporter, at_once=True)
-    yield Observer(Nothing(), spans)
+    yield Telemetry(Nothing(), spans)
     spans.close()
 
 
-def test_an_event_is_one_trace(observer: Observer, exporter: InMemorySpanExporter) -> None:
+def test_an_event_is_one_trace(observer: Telemetry, exporter: InMemorySpanExporter) -> None:
     """Its arrival is the root; processing and tries hang below it, with the times that they had."""
     observer.attempted(ATTEMPTED)
     observer.received(EVENT, 7, 0, NOW_MS + 3)
@@ -82,7 +82,7 @@ def test_an_event_is_one_trace(observer: Observer, exporter: InMemorySpanExporte
     assert root.resource.attributes["service.name"] == "asaas-clint-bridge"
 
 
-def test_the_header_names_the_try(observer: Observer, exporter: InMemorySpanExporter) -> None:
+def test_the_header_names_the_try(observer: Telemetry, exporter: InMemorySpanExporter) -> None:
     """What a destination is sent leads to the very span."""
     observer.attempted(ATTEMPTED)
     (span,) = exporter.get_finished_spans()
@@ -94,7 +94,7 @@ def test_the_header_names_the_try(observer: Observer, exporter: InMemorySpanExpo
     assert len({traceparent(TRACE, 3, 1), traceparent(TRACE, 4, 2), header}) == 3
 
 
-def test_a_failed_try_is_an_error(observer: Observer, exporter: InMemorySpanExporter) -> None:
+def test_a_failed_try_is_an_error(observer: Telemetry, exporter: InMemorySpanExporter) -> None:
     """With its code; one that never got an answer has no status."""
     observer.attempted(replace(ATTEMPTED, outcome="retry", code="clint.timeout", status=None))
     (span,) = exporter.get_finished_spans()
@@ -104,14 +104,14 @@ def test_a_failed_try_is_an_error(observer: Observer, exporter: InMemorySpanExpo
     assert "http.response.status_code" not in (span.attributes or {})
 
 
-def test_a_repeat_is_no_second_root(observer: Observer, exporter: InMemorySpanExporter) -> None:
+def test_a_repeat_is_no_second_root(observer: Telemetry, exporter: InMemorySpanExporter) -> None:
     """Asaas may post an event many times: its trace has one arrival."""
     observer.received(EVENT, 7, 1, NOW_MS + 3)
 
     assert exporter.get_finished_spans() == ()
 
 
-def test_ids_are_used_once(observer: Observer, exporter: InMemorySpanExporter) -> None:
+def test_ids_are_used_once(observer: Telemetry, exporter: InMemorySpanExporter) -> None:
     """Spans that have no id of their own get random ones."""
     for _ in range(3):
         observer.processed(PROCESSED)
