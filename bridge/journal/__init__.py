@@ -32,7 +32,7 @@ class Journal:
 
     @property
     def lane_count(self) -> int:
-        """Return the number of lanes, fixed when the journal was made; raise DecryptionFailed without the journal's key."""
+        """The number of lanes, fixed when the journal was made; raises DecryptionFailed without the journal's key."""
         if self._lane_count is None:
             with self.database.read() as connection:
                 known = {row.key: row.value for row in connection.execute(select(meta))}

@@ -55,13 +55,13 @@ _WORDS = "opened with the right key"
 
 
 def check(known: Mapping[str, str], keyring: Keyring) -> None:
-    """Raise DecryptionFailed where the journal was encrypted with a key that is not there; `known` is the journal's meta."""
+    """Raise DecryptionFailed where the journal's key is missing; `known` holds the rows of journal_meta."""
     if _CHECK in known:
         keyring.open(known[_CHECK], _PLACE + _CHECK)
 
 
 def settle(connection: Connection) -> None:
-    """Note in the journal that it is encrypted from now on, where there is a key; raise DecryptionFailed for a wrong one."""
+    """Mark the journal as encrypted where there is a key; raise DecryptionFailed for a wrong one."""
     keyring = keyring_of(connection)
     lock_all(connection)  # one process at a time, of several that start at once
     known = {row.key: row.value for row in connection.execute(select(meta))}
@@ -111,7 +111,7 @@ class Progress:
 
 
 def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
-    """Seal everything with the first key, one transaction for each step; raises DecryptionFailed for a row without a key."""
+    """Encrypt everything with the first key, in steps; raises DecryptionFailed for a row whose key is missing."""
     with database.write() as connection:
         settle(connection)
         seal_again(connection)

@@ -155,8 +155,7 @@ def forget(
 ) -> Held:
     """Erase these customers and return what was held of them; an audit row without any of them stays.
 
-    Raises DeliveriesOpen where something is owed and `also_open` does not say that it is dropped, or where a delivery is
-    being sent at this moment.
+    Raises DeliveriesOpen where a delivery is being sent, or is open while `also_open` is False.
     """
     lock_some(connection, select(events.c.lane).where(search.of(events, "subject", people)))
     found = held(connection, people)

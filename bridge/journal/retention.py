@@ -93,7 +93,7 @@ def remove(connection: Connection, ids: Collection[int], before_ms: int) -> int:
 
 
 def check_full(connection: Connection, event_ids: Collection[int]) -> None:
-    """Raise Emptied where the body of one of these events is gone."""
+    """Raise BodyEmptied where the body of one of these events is gone."""
     query = select(events.c.id).where(events.c.id.in_(event_ids), events.c.emptied_ms.is_not(None))
     found = connection.scalar(query.order_by(events.c.id).limit(1))
     if found is not None:

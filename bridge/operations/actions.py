@@ -24,7 +24,7 @@ def retry(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None =
     """Send the same payload again: now where it waits, anew where it is dead or stale; return the state it was in.
 
     A stale delivery that a person retries is sent although a newer event was delivered: that is what the person said.
-    Raises NotFound, IllegalTransition, Emptied.
+    Raises NotFound, IllegalTransition, BodyEmptied.
     """
     with journal.database.write() as connection:
         state = _retry(connection, delivery_id, now_ms, by)
@@ -127,7 +127,7 @@ def replay(
     What comes of it stands in new deliveries: the dead ones that the event has now are discarded in the same commit, or
     only the one that `instead_of` names. Raises NotFound, and IllegalTransition where the
     event still waits: it goes through today's mappings anyway, and a replay of one mapping in its place would take it
-    from the others. Raises Emptied where its body is gone.
+    from the others. Raises BodyEmptied where its body is gone.
     """
     with journal.database.write() as connection:
         lane = connection.scalar(select(event_table.c.lane).where(event_table.c.id == event_id))

@@ -104,7 +104,7 @@ def preview(
 ) -> Iterator[Preview]:
     """Say for each event what a replay through these mappings, or one of them, would make of it.
 
-    Raises NotFound where an event is not in the journal, Emptied where its body is gone.
+    Raises NotFound where an event is not in the journal, BodyEmptied where its body is gone.
     """
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
