@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +19,7 @@ from bridge.runtime import Runtime
 from bridge.web.console import init_console
 from bridge.web.console.access import has_session
 from bridge.web.console.layout import page_of, wants_page
-from bridge.web.door import MAX_BODY_BYTES, AddressPolicy, RefusalLog, webhooks
+from bridge.web.door import FOR_PROGRAMS, MAX_BODY_BYTES, AddressPolicy, RefusalLog, webhooks
 from bridge.web.health import Readiness, health
 from bridge.web.metrics import Numbers, metrics
 from bridge.web.openapi import openapi
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
 
 log = logger(__name__)
 
-_BUSY = "bridge.busy"
+BUSY = "bridge.busy"
+"""Says in the environ of a request that it was refused since too much is under way."""
+_BUSY_BODY = json.dumps({"error": {"code": ConsoleBusy.code, "message": ConsoleBusy.__doc__}}).encode()
+_BUSY_HEADERS = (
+    ("Content-Type", "application/json"),
+    ("Content-Length", str(len(_BUSY_BODY))),
+    ("Retry-After", "2"),
+    *FOR_PROGRAMS.items(),
+)
 _PROBES = frozenset({"/readyz", "/metrics"})
 
 
@@ -65,12 +74,16 @@ class _Places:
         is_stranger = not is_probe and not has_session(self._flask, environ)
         with self._lock:
             is_full = self._held >= (self._probes if is_probe else self._pages)
-            environ[_BUSY] = is_full or (is_stranger and self._strangers >= self._of_strangers)
-            if not environ[_BUSY]:
+            environ[BUSY] = is_full or (is_stranger and self._strangers >= self._of_strangers)
+            if not environ[BUSY]:
                 self._held += 1
                 self._strangers += is_stranger
-        if environ[_BUSY]:
-            return self._app(environ, start_response)
+        if environ[BUSY]:
+            if "text/html" in environ.get("HTTP_ACCEPT", ""):
+                return self._app(environ, start_response)
+            # Thousands of these may wait in front of an event from Asaas: they cost next to nothing.
+            start_response("503 Service Unavailable", list(_BUSY_HEADERS))
+            return [_BUSY_BODY]
         leave = partial(self._leave, is_stranger)
         try:
             return _Answer(self._app(environ, start_response), leave)
@@ -135,7 +148,7 @@ def create_app(runtime: Runtime) -> Flask:
 
 
 def _refuse_busy() -> None:
-    if request.environ.get(_BUSY):
+    if request.environ.get(BUSY):
         raise ConsoleBusy
 
 

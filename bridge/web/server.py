@@ -7,9 +7,10 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from waitress import wasyncore
@@ -19,8 +20,11 @@ from bridge.errors import DecryptionFailed, JournalError, JournalNotMigrated
 from bridge.logs import logger
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.web.app import create_app
+from bridge.web.app import BUSY, create_app
 from bridge.web.door import MAX_BODY_BYTES
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logger(__name__)
 
@@ -58,7 +62,7 @@ def _run(runtime: Runtime, app: Flask, listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
     sockets: dict[int, Any] = {}
     server: Any = create_server(
-        app,
+        _close_refused(app),
         map=sockets,
         sockets=[listener],
         threads=runtime.settings.bridge_web_threads,
@@ -86,6 +90,22 @@ def _run(runtime: Runtime, app: Flask, listener: socket.socket) -> None:
     while not stopping:
         wasyncore.loop(timeout=1, use_poll=True, map=sockets, count=1)
     _finish(server, sockets)
+
+
+def _close_refused(app: WSGIApplication) -> WSGIApplication:
+    """Close the connection of a request that was refused as busy: what else it has sent would wait before the door."""
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        body = app(environ, start_response)
+        return _then_close(body) if environ.get(BUSY) else body
+
+    return answer
+
+
+def _then_close(body: Iterable[bytes]) -> Iterator[bytes]:
+    yield from body
+    # waitress takes an OSError for the end of the connection, and closes it.
+    raise ConnectionAbortedError
 
 
 def _finish(server: Any, sockets: dict[int, Any]) -> None:

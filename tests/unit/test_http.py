@@ -114,15 +114,6 @@ def test_a_name_that_leads_into_this_network_is_not_connected_to(address: str) -
     assert (peer.asked, len(found)) == ([], 1)
 
 
-def test_an_address_of_the_open_internet_is_connected_to() -> None:
-    """It is one of those of RFC 7723, at which nobody should answer: all that can be seen is that it was tried."""
-    with clint_client(allow_private=False, deadline_s=0.2, lookup=lambda *host: ["127.0.0.1", "192.0.0.9"]) as clint:
-        answer = send(clint, "https://clint.example")
-
-    assert answer.outcome is Outcome.RETRY
-    assert answer.code in {"clint.timeout", "clint.connection", "clint.tls"}
-
-
 def test_a_resolver_that_says_nothing_is_not_waited_for() -> None:
     """The system's resolver has no timeout of its own; what it says too late is nobody's."""
     says, said = threading.Event(), threading.Event()
