@@ -175,7 +175,10 @@ class HttpClient:
         An answer counts from its status on: a body that breaks off, drips or is too long is cut. `may_start` is called
         immediately before the request; where it returns False nothing is sent and the result is None.
         """
-        self._submit(self._deliver(request, deadline_s, max_bytes, may_start, on_result))
+        try:
+            self._submit(self._deliver(request, deadline_s, max_bytes, may_start, on_result))
+        except httpx.ConnectError as error:
+            on_result(error)
 
     def close(self) -> None:
         """Close every connection; each request without an answer ends with httpx.ReadError."""
@@ -192,12 +195,23 @@ class HttpClient:
         with self._lock:
             if self._loop is None:
                 ready: Future[asyncio.AbstractEventLoop] = Future()
-                self._thread = threading.Thread(
-                    target=lambda: asyncio.run(self._serve(ready)), name="http", daemon=True
-                )
-                self._thread.start()
-                self._loop = ready.result()
+                thread = threading.Thread(target=self._run, args=(ready,), name="http", daemon=True)
+                thread.start()
+                try:
+                    self._loop = ready.result()
+                except Exception as error:
+                    coroutine.close()
+                    raise httpx.ConnectError(f"the HTTP client can't begin: {type(error).__name__}") from error
+                self._thread = thread
             return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def _run(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
+        try:
+            asyncio.run(self._serve(ready))
+        except Exception as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)  # such as certificates that can't be read: the caller waits for it
 
     async def _serve(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
         """Keep the connections until `close`."""

@@ -6,6 +6,8 @@ import contextlib
 import socket
 import threading
 import time
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import httpx
@@ -13,7 +15,7 @@ import pytest
 import trustme
 
 from bridge.clint.webhook import Answer, ClintClient
-from bridge.http import HttpClient, NameNotResolved, PrivateAddress, TooLarge
+from bridge.http import HttpClient, NameNotResolved, PrivateAddress, TooLarge, authorities, new_request
 from bridge.model import Outcome
 from tests.factories import until
 from tests.peers import Asked, Peer, RawPeer, Reply, clint_client, closed_port, tls_server, tls_trusting
@@ -464,3 +466,29 @@ def test_a_caller_of_a_closed_client_is_told() -> None:
         caller.join(5)
 
     assert len(errors) == 1
+
+
+def test_authorities_that_cannot_be_read_are_an_error_and_no_wait(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing was sent; once the file is there, the same client sends."""
+    results: SimpleQueue[httpx.Response | Exception | None] = SimpleQueue()
+    authorities.cache_clear()
+    try:
+        with Peer() as peer, HttpClient(allow_private=True) as http:
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+            with pytest.raises(httpx.ConnectError):
+                get(http, peer.url)
+            http.send(
+                new_request("POST", peer.url),
+                deadline_s=5,
+                max_bytes=10,
+                may_start=lambda: True,
+                on_result=results.put,
+            )
+            assert isinstance(results.get(timeout=5), httpx.ConnectError)
+            assert peer.asked == []
+            monkeypatch.delenv("SSL_CERT_FILE")
+            assert get(http, peer.url).status_code == 200
+    finally:
+        authorities.cache_clear()
