@@ -27,7 +27,7 @@ CPUS = $(shell $(PYTHON) -c 'import os; print(min(7, len(os.sched_getaffinity(0)
 # Tests that run at once: most of them wait more than they compute. `make test JOBS=0` runs one after another.
 JOBS ?= $(shell expr $(CPUS) + 1)
 
-.PHONY: help setup demo up test test-fast lint fix lock audit docs docs-check bench bench-compare bench-hosts scale torture model clean
+.PHONY: help setup demo up test test-fast lint fix messages lock audit docs docs-check bench bench-compare bench-hosts scale torture model clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,7 @@ lint: $(READY) ## check style, format, types and the generated parts of the docu
 	$(PY) -m ruff format --check
 	$(PY) -m mypy --num-workers $(CPUS)
 	@$(MAKE) --no-print-directory docs-check
+	@$(PY) -m tests.catalogue check
 	@$(PY) -m tests.lockfile check
 
 lock: $(READY) ## write requirements.lock anew: newest versions that pyproject.toml allows, with hashes
@@ -88,6 +89,9 @@ audit: $(READY) ## look for known vulnerabilities in what requirements.lock name
 fix: $(READY) ## mend what ruff can mend, and format
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
+
+messages: $(READY) ## extract the texts of the bridge into the Portuguese catalogue, and compile it
+	$(PY) -m tests.catalogue update
 
 # Files without a generated part are left as they are.
 DOCUMENTS := .env.example $(wildcard *.md docs/*.md mappings/*.md)

@@ -28,7 +28,7 @@ LOOK_EVERY_S = 1.0
 T = TypeVar("T")
 
 
-class Tenants:
+class Accounts:
     """What one process knows of accounts and destinations; threads may share it."""
 
     def __init__(self, settings: Settings, journal: Journal, look_every_s: float = LOOK_EVERY_S) -> None:
@@ -156,7 +156,7 @@ class _Keyed(Mapping[str, T]):
         raise NotImplementedError
 
 
-class Governors(_Keyed[AccountLimiter]):
+class Limiters(_Keyed[AccountLimiter]):
     """The limits of each account; a new key of an account leaves its limits as they are."""
 
     def __init__(self, accounts: Mapping[str, Account], make: Callable[[str], AccountLimiter]) -> None:

@@ -46,7 +46,7 @@ class Keyring:
         """Whether there is a key."""
         return self._first is not None
 
-    def seal(self, text: str, place: str) -> str:
+    def encrypt(self, text: str, place: str) -> str:
         """Return what is kept of a text at that place."""
         if self._first is None:
             return f"{_AS_IT_STANDS}{text}" if text.startswith((_SEALED, _AS_IT_STANDS)) else text
@@ -54,7 +54,7 @@ class Keyring:
         sealed = self._ciphers[self._first].encrypt(nonce, text.encode(errors="surrogatepass"), place.encode())
         return self._prefix + base64.b64encode(nonce + sealed).decode()
 
-    def open(self, kept: str, place: str) -> str:
+    def decrypt(self, kept: str, place: str) -> str:
         """Return the text; raise DecryptionFailed where no key of ours opens it."""
         if not kept.startswith(_SEALED):
             return kept.removeprefix(_AS_IT_STANDS)
@@ -63,7 +63,7 @@ class Keyring:
         if cipher is None:
             lacks = "is another one" if self else "is unset"
             raise DecryptionFailed(
-                f"the journal is encrypted with key {key_id}, and BRIDGE_ENCRYPTION_KEY {lacks}", mend=_MEND
+                f"the journal is encrypted with key {key_id}, and BRIDGE_ENCRYPTION_KEY {lacks}", hint=_MEND
             )
         from cryptography.exceptions import InvalidTag
 
@@ -72,7 +72,7 @@ class Keyring:
             text = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.encode())
         except (InvalidTag, ValueError):
             raise DecryptionFailed(
-                f"an encrypted text of {place} was changed or cut", mend="restore the journal from a backup"
+                f"an encrypted text of {place} was changed or cut", hint="restore the journal from a backup"
             ) from None
         return text.decode(errors="surrogatepass")
 

@@ -105,7 +105,7 @@ class EmbeddedRedis:
         """Start the server and return when it answers; after a stop it comes back at the same URL."""
         program = find_server()
         if program is None:
-            raise RedisMissing(mend="install redis-server or valkey-server, or set REDIS_URL to a server that runs")
+            raise RedisMissing(hint="install redis-server or valkey-server, or set REDIS_URL to a server that runs")
         private_files.make_directory(self._directory)
         private_files.restrict(self._directory)
         fixed = self._port

@@ -7,7 +7,9 @@ broke it; where; what to do. Messages never carry a secret or personal data: the
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from bridge.messages import Message
 
 
 class BridgeError(Exception):
@@ -19,15 +21,43 @@ class BridgeError(Exception):
     http_status: ClassVar[int] = 500
     """What the web answers when this error reaches it."""
 
-    def __init__(self, what: str | None = None, *, where: str | None = None, mend: str | None = None) -> None:
-        self.what = what or (self.__doc__ or "").strip().splitlines()[0]
+    def __init__(
+        self,
+        what: str | Message | None = None,
+        *,
+        where: str | None = None,
+        hint: str | Message | None = None,
+        **facts: object,
+    ) -> None:
+        """Take what happened, where, and what to do; the facts fill both texts, and are what `--json` shows."""
+        self.what = _message(what or default_text(type(self)), facts)
         self.where = where
-        self.mend = mend
-        super().__init__(self.what)
+        self.hint = _message(hint, facts) if hint else None
+        self.facts = facts
+        super().__init__(str(self.what))
 
     def __str__(self) -> str:
-        """Join the three parts into the one line that a person reads."""
-        return "; ".join(part for part in (self.what, self.where, self.mend) if part)
+        """Join the three parts into the one English line that logs and JSON answers hold."""
+        return "; ".join(str(part) for part in (self.what, self.where, self.hint) if part)
+
+    def text(self) -> str:
+        """Return that line in the language of the reader."""
+        parts = (self.what.text(), self.where, self.hint.text() if self.hint else None)
+        return "; ".join(part for part in parts if part)
+
+    def message(self) -> Message:
+        """Return that line as a message, which a row of the journal can keep."""
+        parts = {"what": self.what, "where": self.where, "hint": self.hint}
+        return Message("; ".join(f"{{{name}}}" for name, part in parts.items() if part), parts)
+
+
+def default_text(kind: type[BridgeError]) -> str:
+    """Return what an error says that was given no text: the first line of its docstring, a message id."""
+    return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _message(text: str | Message, facts: dict[str, object]) -> Message:
+    return text if isinstance(text, Message) else Message(text, facts)
 
 
 class EnrichmentWaits(BridgeError):
@@ -35,7 +65,7 @@ class EnrichmentWaits(BridgeError):
 
     code = "enrichment.waits"
 
-    def __init__(self, what: str | None = None, *, retry_after_s: float | None = None, **parts: str | None) -> None:
+    def __init__(self, what: str | Message | None = None, *, retry_after_s: float | None = None, **parts: Any) -> None:
         super().__init__(what, **parts)
         self.retry_after_s = retry_after_s
 

@@ -49,7 +49,7 @@ class OptionalRedis:
         )
         return cls(client, away_s=away_s)
 
-    def ask(self, call: Callable[[Redis], T]) -> T | None:
+    def call(self, call: Callable[[Redis], T]) -> T | None:
         """Return what the call returns, or None while Redis is away."""
         if self._client is None or not self._may_try():
             return None

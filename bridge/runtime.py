@@ -16,7 +16,7 @@ from typing import Any
 from redis import Redis
 
 from bridge import logs
-from bridge.accounts import Clients, Governors, Tenants
+from bridge.accounts import Accounts, Clients, Limiters
 from bridge.asaas.client import AsaasClient, environment
 from bridge.asaas.limiter import AccountLimiter
 from bridge.clint.api import ClintApi
@@ -31,7 +31,7 @@ from bridge.journal.database import NO_PLACE
 from bridge.mapping import Setup
 from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
 from bridge.pipeline.decide import Decider
-from bridge.pipeline.deliver import Deliverer, Rules
+from bridge.pipeline.deliver import Deliverer, DeliveryRules
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.pipeline.intake import Intake
 from bridge.redis_client import OptionalRedis
@@ -83,29 +83,29 @@ class Runtime:
         return Wakeups(self.redis)
 
     @cached_property
-    def ingress(self) -> Intake:
+    def intake(self) -> Intake:
         """The door's writer."""
         waker = BackgroundWaker(self.wakeups)
         self._opened.callback(waker.close)
         return Intake(self.journal, waker.wake)
 
     @cached_property
-    def tenants(self) -> Tenants:
+    def account_store(self) -> Accounts:
         """The accounts and destinations of the environment and of the journal, as they are at the moment."""
-        return Tenants(self.settings, self.journal)
+        return Accounts(self.settings, self.journal)
 
     @property
     def accounts(self) -> Mapping[str, Account]:
         """The accounts by name, as they are at the moment."""
-        return self.tenants.accounts
+        return self.account_store.accounts
 
     @property
     def destinations(self) -> Mapping[str, str]:
         """The webhook URLs by the destination's name, as they are at the moment."""
-        return self.tenants.destinations
+        return self.account_store.destinations
 
     @property
-    def known(self) -> Setup:
+    def setup(self) -> Setup:
         """What mappings may refer to at the moment."""
         directory, token = self.settings.bridge_mappings_dir, self.settings.clint_api_token
         return Setup(frozenset(self.accounts), frozenset(self.destinations), directory, bool(token))
@@ -116,18 +116,18 @@ class Runtime:
         return ActiveMappings(self.journal, self.clock_ms)
 
     @cached_property
-    def _redis_link(self) -> OptionalRedis:
+    def _optional_redis(self) -> OptionalRedis:
         return OptionalRedis.from_url(self.settings.redis_url or None)
 
     @cached_property
     def shared_counts(self) -> SharedCounters:
         """What this process counts for the metrics, and the way to the numbers of all."""
-        counts = SharedCounters(self._redis_link)
+        counts = SharedCounters(self._optional_redis)
         self._opened.callback(counts.close)
         return counts
 
     @cached_property
-    def observer(self) -> Telemetry:
+    def telemetry(self) -> Telemetry:
         """What the stages tell what they did."""
         observer = Telemetry(self.shared_counts, spans_to(self.settings.otel_exporter_otlp_endpoint))
         self._opened.callback(observer.close)
@@ -135,23 +135,23 @@ class Runtime:
         return observer
 
     @cached_property
-    def governors(self) -> Mapping[str, AccountLimiter]:
+    def limiters(self) -> Mapping[str, AccountLimiter]:
         """The limits of each account that has a key."""
-        return Governors(self.accounts, lambda name: AccountLimiter(name, self._redis_link))
+        return Limiters(self.accounts, lambda name: AccountLimiter(name, self._optional_redis))
 
     @cached_property
     def asaas(self) -> Mapping[str, AsaasClient]:
         """The API client of each account that has a key; raises SettingsError where a key would go in clear."""
         override = self.settings.asaas_api_url
         self._refuse({"ASAAS_API_URL": override})
-        return Clients(self.accounts, self.governors, override, self.http)
+        return Clients(self.accounts, self.limiters, override, self.http)
 
     @cached_property
     def enricher(self) -> Enricher:
         """What fetches the objects that events point to."""
         lifetimes = Lifetimes(customer_s=self.settings.bridge_cache_ttl)
         more: dict[str, Any] = {"keyring": self.journal.database.keyring, "erasure_of": self._erasure}
-        return Enricher(self.asaas, Cache(self._redis_link, lifetimes, api_of=self._api_of, **more))
+        return Enricher(self.asaas, Cache(self._optional_redis, lifetimes, api_of=self._api_of, **more))
 
     def _erasure(self) -> str:
         with self.journal.database.read() as connection:
@@ -167,10 +167,10 @@ class Runtime:
         return environment(self.settings.asaas_api_url or (found.api_key if found else ""))
 
     @cached_property
-    def processor(self) -> Decider:
+    def decider(self) -> Decider:
         """The deciding half of a drain."""
         return Decider(
-            self.journal, self.mappings, self.enricher, self.environment, self.clock_ms, observer=self.observer
+            self.journal, self.mappings, self.enricher, self.environment, self.clock_ms, observer=self.telemetry
         )
 
     @cached_property
@@ -190,21 +190,23 @@ class Runtime:
         return self._opened.enter_context(HttpClient(allow_private=self.settings.bridge_allow_private_destinations))
 
     @cached_property
-    def outbox(self) -> Deliverer:
+    def deliverer(self) -> Deliverer:
         """The sending half of a drain."""
         s = self.settings
-        more: dict[str, Any] = {"observer": self.observer}
+        more: dict[str, Any] = {"observer": self.telemetry}
         if s.paces or s.bridge_rate_limit:
             from bridge.pipeline.pace import Pace
 
-            more["pace"] = Pace(s.paces, self._redis_link, of_all=s.bridge_rate_limit).wait_until_ms
+            more["pace"] = Pace(s.paces, self._optional_redis, of_all=s.bridge_rate_limit).wait_until_ms
         more["accounts"] = self.accounts
-        return Deliverer(self.journal, self.clint, self.destinations, Rules.of(s), self.clock_ms, **more)
+        return Deliverer(
+            self.journal, self.clint, self.destinations, DeliveryRules.from_settings(s), self.clock_ms, **more
+        )
 
     @cached_property
     def mapping_files(self) -> MappingFiles:
         """The mapping files of this process's environment."""
-        return MappingFiles(self.journal, self.settings.bridge_mappings_dir, lambda: self.known, self.clock_ms)
+        return MappingFiles(self.journal, self.settings.bridge_mappings_dir, lambda: self.setup, self.clock_ms)
 
     def check_urls(self) -> None:
         """Raise SettingsError naming each URL of the environment that nothing may be sent to."""
@@ -228,7 +230,7 @@ class Runtime:
         """
         self.journal.check()
         with self.journal.database.write() as connection:
-            encryption.settle(connection)
+            encryption.prepare(connection)
             resumed = destinations.register(connection, self.settings.destinations, self.clock_ms())
         self.mapping_files.import_changed()
         return resumed
@@ -246,7 +248,7 @@ def open_journal(settings: Settings) -> Journal:
     if database.is_sqlite and not Path(where).exists():
         there = next(path for path in Path(where).absolute().parents if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
-            raise JournalError("there is no journal, and none can be made", where=where, mend=NO_PLACE)
-        raise JournalNotMigrated("there is no journal yet", where=where, mend="run: bridge db upgrade")
+            raise JournalError("there is no journal, and none can be made", where=where, hint=NO_PLACE)
+        raise JournalNotMigrated("there is no journal yet", where=where, hint="run: bridge db upgrade")
     runtime.journal.check()
     return runtime.journal

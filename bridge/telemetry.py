@@ -236,7 +236,7 @@ Series = tuple[Family, tuple[str, ...], str]
 class Link(Protocol):
     """The way to a Redis that may be away."""
 
-    def ask(self, call: Callable[[Redis], T]) -> T | None:
+    def call(self, call: Callable[[Redis], T]) -> T | None:
         """Return what the call returns, or None while Redis is away."""
         ...
 
@@ -256,7 +256,7 @@ class SharedCounters:
         """Count."""
         with self._lock:
             self._pending[family, labels, ""] += by
-            self._hand_on_soon()
+            self._flush_soon()
 
     def observe(self, family: Family, value_s: float, *labels: str) -> None:
         """Note one duration in a histogram."""
@@ -264,9 +264,9 @@ class SharedCounters:
         with self._lock:
             self._pending[family, labels, bucket] += 1
             self._pending[family, labels, SUM] += value_s
-            self._hand_on_soon()
+            self._flush_soon()
 
-    def _hand_on_soon(self) -> None:
+    def _flush_soon(self) -> None:
         if self._timer is None:
             # Made when there is something to hand on: threads do not survive a web server's fork.
             self._timer = threading.Timer(self._flush_s, self._flush_in_time)
@@ -280,14 +280,14 @@ class SharedCounters:
             with self._lock:
                 self._timer = None
                 if self._pending:
-                    self._hand_on_soon()  # counted meanwhile, or Redis is away
+                    self._flush_soon()  # counted meanwhile, or Redis is away
 
     def flush(self) -> bool:
         """Hand on what has gathered; return False where Redis did not take it."""
         with self._flushing:
             with self._lock:
                 pending, self._pending = self._pending, defaultdict[Series, float](int)
-            if not pending or self._link.ask(lambda redis: _add(redis, pending)):
+            if not pending or self._link.call(lambda redis: _add(redis, pending)):
                 return True
             with self._lock:
                 for series, by in pending.items():
@@ -297,7 +297,7 @@ class SharedCounters:
     def totals(self) -> dict[Series, float] | None:
         """Return the numbers of all processes, this one's latest included; None while Redis is away."""
         self.flush()
-        stored = self._link.ask(lambda redis: cast("dict[bytes, bytes]", redis.hgetall(KEY)))
+        stored = self._link.call(lambda redis: cast("dict[bytes, bytes]", redis.hgetall(KEY)))
         return None if stored is None else _totals(stored)
 
     @property

@@ -33,6 +33,8 @@ def pytest_configure() -> None:
     """Take every setting of a real bridge out of the environment, before any test or fixture could read it."""
     for name in [name for name in os.environ if name.startswith(_OURS) or name in _OURS_EXACTLY]:
         del os.environ[name]
+    os.environ.pop("LC_ALL", None)
+    os.environ["LC_MESSAGES"] = "en_US.UTF-8"  # commands answer in English; tests of the language set their own
 
 
 def _running_redis() -> RedisServer:

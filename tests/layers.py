@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("mapping",),
     ("settings", "logs", "crypto", "model"),
     ("http", "redis_client", "errors", "redaction", "failpoints", "private_files", "word_files"),
+    ("messages",),
 )
 
 # The other side of the wire: it imports nothing of the bridge, and only the commands may start it.

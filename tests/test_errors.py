@@ -88,17 +88,17 @@ def test_an_error_says_how_it_ends(cls: type[BridgeError]) -> None:
 @pytest.mark.parametrize("cls", PLAIN)
 def test_the_text_has_three_parts(cls: type[BridgeError]) -> None:
     """What, where and what to do make one line; parts that are not given leave no trace."""
-    whole = cls("port must be below 65536, got 70000", where="PORT", mend="choose another")
+    whole = cls("port must be below 65536, got 70000", where="PORT", hint="choose another")
 
     assert str(whole) == "port must be below 65536, got 70000; PORT; choose another"
-    assert str(cls(mend="choose another")) == f"{cls.__doc__}; choose another"
+    assert str(cls(hint="choose another")) == f"{cls.__doc__}; choose another"
     assert str(cls()) == cls.__doc__
 
 
 @pytest.mark.parametrize("cls", PLAIN)
 def test_an_error_survives_pickling(cls: type[BridgeError]) -> None:
     """An error that travels between processes keeps its text."""
-    error = cls("what", where="where", mend="mend")
+    error = cls("what", where="where", hint="mend")
 
     assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 (made one line above)
 

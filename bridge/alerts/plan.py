@@ -153,7 +153,7 @@ class Silence:
     missed: int
     """In how many hours of the same stretch events came, in an ordinary week."""
 
-    def words(self) -> str:
+    def text(self) -> str:
         """Say it in words that stay the same for some hours, so that the notice does not change all the time."""
         return f"no event for more than {self.hours - self.hours % 4} hours, which was never so in the weeks before"
 
@@ -247,7 +247,7 @@ def find_problems(look: Snapshot) -> Iterator[Notice]:
         yield Notice(HELD, account, NoticeLevel.WARNING, detail, mend)
     for account, silence in look.silences.items():
         if silence is not None:
-            yield Notice(SILENT, account, NoticeLevel.WARNING, silence.words(), "see: bridge doctor")
+            yield Notice(SILENT, account, NoticeLevel.WARNING, silence.text(), "see: bridge doctor")
 
 
 def notice_changes(wrong_now: Iterable[Notice], open_notices: Iterable[StoredNotice]) -> list[Notice | Resolved]:

@@ -79,7 +79,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ChargeRequest:
     """What a test charges."""
 
     mark: str
@@ -113,7 +113,7 @@ class Charges:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def make_customer(self, order: Order) -> str:
+    def make_customer(self, order: ChargeRequest) -> str:
         """Make a customer that is marked as a test and that Asaas writes nothing to; return its id."""
         body = {
             "name": f"TESTE da integração {order.mark}",
@@ -126,7 +126,7 @@ class Charges:
         }
         return self._id_in(self._api.post("/customers", body), "customer")
 
-    def make_charge(self, customer_id: str, order: Order) -> Charge:
+    def make_charge(self, customer_id: str, order: ChargeRequest) -> Charge:
         """Charge the customer; return the charge, or the charges of its instalment plan."""
         body: dict[str, Any] = {
             "customer": customer_id,

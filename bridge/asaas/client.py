@@ -138,14 +138,14 @@ def check_id(account: str, name: str, object_id: str) -> None:
         )
 
 
-class Turns(Protocol):
+class Limiter(Protocol):
     """Says when a request may go out, so that the account stays within Asaas's limits."""
 
-    def turn(self) -> AbstractContextManager[None]:
+    def slot(self) -> AbstractContextManager[None]:
         """Hold one of the account's places while the request is under way."""
         ...
 
-    def slow_down(self, wait_s: float) -> None:
+    def pause(self, wait_s: float) -> None:
         """Let nobody ask for this account until the seconds have passed."""
         ...
 
@@ -159,7 +159,7 @@ class AsaasClient:
         api_key: str,
         base_url: str,
         http: HttpClient,
-        governor: Turns,
+        governor: Limiter,
         *,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
@@ -224,13 +224,13 @@ class AsaasClient:
         self, method: str, path: str, params: dict[str, str | int] | None = None, body: dict[str, Any] | None = None
     ) -> dict[str, Any] | None:
         where = f"{method} {path}, account {self.account}"
-        with self._governor.turn():
+        with self._governor.slot():
             status, headers, answer = self._ask(method, path, params, body, where)
         self.answered_at = headers.get("Date", "")
         problem = refusal(status, headers, answer, where)
         if status == 429 or spent(headers):
             wait_s = retry_after_s(headers)
-            self._governor.slow_down(RETRY_AFTER_S if wait_s is None else wait_s)
+            self._governor.pause(RETRY_AFTER_S if wait_s is None else wait_s)
         if problem:
             # A server that fails may have done what was asked before it failed.
             raise _failed(method, str(problem.what), where) if status >= 500 and method != "GET" else problem
@@ -272,7 +272,7 @@ def _failed(method: str, what: str, where: str) -> BridgeError:
     return AsaasOutcomeUnknown(
         f"the Asaas API may or may not have done it: {what}",
         where=where,
-        mend="look in Asaas before you do it again",
+        hint="look in Asaas before you do it again",
     )
 
 

@@ -132,7 +132,7 @@ class AccountLimiter:
         self._places, self._quota, self._pause = f"{prefix}:places", f"{prefix}:quota", f"{prefix}:pause"
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """Hold one of the account's places; raise an EnrichmentWaits where there is none to be had."""
         holder = secrets.token_hex(8)
         gives_up_at_s = time.monotonic() + self.limits.patience_s
@@ -149,23 +149,23 @@ class AccountLimiter:
             yield
         finally:
             if taken == "redis":
-                self._redis.ask(lambda redis: redis.zrem(self._places, holder))
+                self._redis.call(lambda redis: redis.zrem(self._places, holder))
             else:
                 self._local.give_back()
 
-    def slow_down(self, wait_s: float) -> None:
+    def pause(self, wait_s: float) -> None:
         """Let no worker ask for this account until the seconds have passed."""
         self._local.pause(wait_s)
         wait_ms = int(wait_s * 1000)
         if wait_ms > 0:
-            self._redis.ask(lambda redis: _run(redis, _PAUSE, [self._pause], [wait_ms]))
+            self._redis.call(lambda redis: _run(redis, _PAUSE, [self._pause], [wait_ms]))
 
     def used(self) -> int:
         """Return how many requests of the quota are used, as far as is known here."""
-        found = self._redis.ask(lambda redis: redis.get(self._quota) or b"0")
+        found = self._redis.call(lambda redis: redis.get(self._quota) or b"0")
         return self._local.used if found is None else int(found)
 
-    def to_spare(self) -> bool:
+    def has_spare_quota(self) -> bool:
         """Return whether a request may be made that no event waits for."""
         return self.used() < self.limits.quota * self.limits.quota_warning
 
@@ -181,7 +181,7 @@ class AccountLimiter:
             int(limits.window_s * 1000),
         ]
         keys = [self._places, self._quota, self._pause]
-        answer = self._redis.ask(lambda redis: _run(redis, _TAKE, keys, arguments))
+        answer = self._redis.call(lambda redis: _run(redis, _TAKE, keys, arguments))
         if answer is None:
             what, number = self._local.take()
             by = "process"

@@ -142,7 +142,7 @@ class Webhooks:
 
     def _seen_or_gone(self, answer: dict[str, Any] | None) -> dict[str, Any]:
         if answer is None:
-            raise NotFound("the webhook is not there any more", where=self._where, mend="see: bridge webhook status")
+            raise NotFound("the webhook is not there any more", where=self._where, hint="see: bridge webhook status")
         return answer
 
 

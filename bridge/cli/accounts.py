@@ -245,5 +245,5 @@ def origin(context: click.Context, name: str, origin_id: str | None) -> None:
                 connection, invocation.actor, "destination.origin", name, system_clock_ms(), {"origin": origin_id}
             )
     if not found:
-        raise NotFound(f"no destination is named {name!r}", mend="see: bridge destinations list")
+        raise NotFound(f"no destination is named {name!r}", hint="see: bridge destinations list")
     click.echo(f"the deals of {name} stand in origin {origin_id}" if origin_id else f"the origin of {name} is learned")

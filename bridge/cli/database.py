@@ -59,7 +59,7 @@ def rekey_rows(invocation: Invocation) -> None:
 
     database = invocation.journal.database
     if not database.keyring:
-        raise KeyNeeded(mend="make one with `bridge db new-key`")
+        raise KeyNeeded(hint="make one with `bridge db new-key`")
     done = 0
     with progress_bar("rows") as tell:
         for progress in rekey(database):
@@ -109,7 +109,7 @@ def _sqlite(invocation: Invocation, instead: str) -> Path:
         if not runtime.journal.database.is_sqlite:
             raise UsageError(
                 "this command is for a SQLite journal, got PostgreSQL",
-                mend=f"use PostgreSQL's own: {instead}; see docs/hosting.md",
+                hint=f"use PostgreSQL's own: {instead}; see docs/hosting.md",
             )
         return Path(str(url.database))
     finally:

@@ -105,18 +105,18 @@ def _play(stage: DemoSetup, *, once: bool) -> bool:
         notice = _Notices(out)
         logs = stage.directory / "logs"
         simulators = stack.enter_context(Supervisor(stage.simulators(), notice=notice, log_directory=logs))
-        wait_for({"asaas": stage.asaas_url, "clint": stage.clint_url}, simulators.tend, stopping.__bool__)
+        wait_for({"asaas": stage.asaas_url, "clint": stage.clint_url}, simulators.poll, stopping.__bool__)
         if not stopping:
             stage.connect()  # before the bridge looks for its webhook
         bridge = stack.enter_context(LocalBridge(stage.environ(), notice=notice, log_directory=logs))
         runtime = Runtime(bridge.settings)
         stack.callback(runtime.close)
-        watch = Watch(runtime.journal, stage.asaas_url, stage.clint_url, out)
+        watch = DemoLog(runtime.journal, stage.asaas_url, stage.clint_url, out)
         stack.callback(watch.close)
-        show = _Show(stage, bridge, simulators, watch, stopping)
+        show = _ChargeProgress(stage, bridge, simulators, watch, stopping)
         wait_for({"web": f"{bridge.url}/healthz"}, show.tend, stopping.__bool__)
         for problem in () if stopping else bridge.readiness().problems:
-            watch.say("bridge", problem, "yellow")
+            watch.print("bridge", problem, "yellow")
         fine = show.run(_PAUSE_ONCE_S if once else _PAUSE_S)
         if stopping:
             return not once
@@ -147,13 +147,13 @@ class _Notices:
 
 
 @dataclass(slots=True)
-class _Show:
+class _ChargeProgress:
     """The charges, and waiting for what must come of them."""
 
     stage: DemoSetup
     bridge: LocalBridge
     simulators: Supervisor
-    watch: Watch
+    watch: DemoLog
     stopping: Stopping
     missing: list[str] = field(default_factory=list)
     _expected: list[ExpectedDeal] = field(default_factory=list)
@@ -161,8 +161,8 @@ class _Show:
 
     def tend(self) -> None:
         """Keep every process running."""
-        self.simulators.tend()
-        self.bridge.tend()
+        self.simulators.poll()
+        self.bridge.poll()
 
     def until(self, done: Callable[[], bool]) -> None:
         """Show what happens until something is so, or somebody asks to stop."""
@@ -195,7 +195,7 @@ class _Show:
         from bridge.simulator.scenario import play
 
         def step(text: str) -> None:
-            self.watch.say("asaas", text)
+            self.watch.print("asaas", text)
 
         try:
             self._expected += play(f"{self.stage.asaas_url}/v3", DEFAULT_KEY, step, pause_s)
@@ -331,7 +331,7 @@ def take_directory(directory: Path) -> IO[bytes]:
         raise DemoRefused(
             "the demo empties its directory, and this one holds other things",
             where=str(directory),
-            mend="move them, or set BRIDGE_DATA_DIR",
+            hint="move them, or set BRIDGE_DATA_DIR",
         )
     private_files.make_directory(directory)
     hold = mark.open("wb")
@@ -340,7 +340,7 @@ def take_directory(directory: Path) -> IO[bytes]:
     except OSError:
         hold.close()
         raise DemoRefused(
-            "another demo runs already", where=str(directory), mend="end it with Ctrl-C, or set BRIDGE_DATA_DIR"
+            "another demo runs already", where=str(directory), hint="end it with Ctrl-C, or set BRIDGE_DATA_DIR"
         ) from None
     for path in directory.iterdir():
         if path.is_dir() and not path.is_symlink():
@@ -354,7 +354,7 @@ def find_mappings() -> Path:
     """Return the directory of BRIDGE_MAPPINGS_DIR, else that of the mapping files that came with the bridge."""
     place = Path(os.environ.get("BRIDGE_MAPPINGS_DIR", "").strip() or starters())
     if not place.is_dir():
-        raise DemoRefused("there are no mapping files", where=str(place), mend="unset BRIDGE_MAPPINGS_DIR")
+        raise DemoRefused("there are no mapping files", where=str(place), hint="unset BRIDGE_MAPPINGS_DIR")
     return place.resolve()
 
 
@@ -395,7 +395,7 @@ _PAGE = 200
 _KIND_STYLES = {"asaas": "magenta", "clint": "bold green", "bridge": "yellow"}
 
 
-class Watch:
+class DemoLog:
     """What has been seen so far."""
 
     def __init__(self, journal: Journal, asaas_url: str, clint_url: str, out: Console) -> None:
@@ -413,7 +413,7 @@ class Watch:
         """Close the connections to the simulators."""
         self._http.close()
 
-    def say(self, kind: str, text: str, style: str = "") -> None:
+    def print(self, kind: str, text: str, style: str = "") -> None:
         """Print one line of a kind, such as asaas, clint, bridge or an event's number."""
         time = datetime.now(BRASILIA).strftime("%H:%M:%S")
         self._out.print(
@@ -450,15 +450,15 @@ class Watch:
             for event in reversed(fresh):
                 self._newest = event["id"]
                 self._open[event["id"]] = event
-                self.say(f"#{event['id']}", f"{plain(event['name'])} {plain(event['object_id'])}", "bold")
+                self.print(f"#{event['id']}", f"{plain(event['name'])} {plain(event['object_id'])}", "bold")
             for event_id in list(self._open):
                 event = queries.find_event(connection, str(event_id)) or self._open[event_id]
                 deliveries = queries.deliveries_of(connection, event_id)
                 for delivery in deliveries:
-                    self._tell(delivery, queries.attempts_of(connection, delivery["id"]), now_ms)
-                self._settle(event, deliveries)
+                    self._print_deal(delivery, queries.attempts_of(connection, delivery["id"]), now_ms)
+                self._mark_seen(event, deliveries)
 
-    def _tell(self, delivery: Row, attempts: Sequence[Row], now_ms: int) -> None:
+    def _print_deal(self, delivery: Row, attempts: Sequence[Row], now_ms: int) -> None:
         state = DeliveryState(delivery["state"])
         told = f"{state} {delivery['attempts']} {delivery['waiting']}"
         # What is only on its way is no news.
@@ -466,13 +466,13 @@ class Watch:
             return
         self._told[delivery["id"]] = told
         said = f"  {plain(delivery['mapping'])}: {delivery_said(delivery, attempts, now_ms)}"
-        self.say(f"#{delivery['event_id']}", said, STYLES[state])
+        self.print(f"#{delivery['event_id']}", said, STYLES[state])
 
-    def _settle(self, event: Row, deliveries: Sequence[Row]) -> None:
+    def _mark_seen(self, event: Row, deliveries: Sequence[Row]) -> None:
         if event["state"] != EventState.PROCESSED:
             return
         if not deliveries:
-            self.say(f"#{event['id']}", "  kept; no active mapping of its account listens to this event", "dim")
+            self.print(f"#{event['id']}", "  kept; no active mapping of its account listens to this event", "dim")
         if all(DeliveryState(delivery["state"]) in FINISHED for delivery in deliveries):
             del self._open[event["id"]]
 
@@ -485,9 +485,9 @@ class Watch:
             self._history = entry["sequence"]
             deal = deals.get(entry["deal_id"])
             if deal is None:
-                self.say("clint", f"{entry['result']}: {entry['why'] or ''}", "yellow")
+                self.print("clint", f"{entry['result']}: {entry['why'] or ''}", "yellow")
             else:
-                self.say("clint", _deal_line(entry, deal), "green")
+                self.print("clint", _deal_line(entry, deal), "green")
 
 
 def _deal_line(entry: dict[str, Any], deal: dict[str, Any]) -> str:

@@ -147,7 +147,7 @@ def replay(
     invocation: Invocation = context.obj
     by_filter = since_ms is not None or until_ms is not None or name is not None
     if bool(which) == by_filter:
-        raise UsageError("either name events or choose them by --since, --until or --name", mend="see --help")
+        raise UsageError("either name events or choose them by --since, --until or --name", hint="see --help")
     check_can_ask(yes=yes or dry_run)
     journal = invocation.journal
     active = _active(journal, mapping)
@@ -180,7 +180,7 @@ def _active(journal: Journal, mapping: str | None) -> Sequence[ActiveMapping]:
 
     active = ActiveMappings(journal, system_clock_ms).current()
     if mapping is not None and mapping not in {item.mapping.name for item in active}:
-        raise UsageError(f"no active mapping is named {mapping!r}", mend="see: bridge mappings show")
+        raise UsageError(f"no active mapping is named {mapping!r}", hint="see: bridge mappings show")
     return active
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import gettext
+import inspect
 import os
 import sys
 import traceback
@@ -15,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge import __version__, failpoints, logs, private_files
+from bridge import __version__, failpoints, logs, messages, private_files
 from bridge.errors import BridgeError
 from bridge.logs import logger
+from bridge.messages import _
 from bridge.redaction import redact
 from bridge.settings import Settings
 
@@ -104,6 +107,9 @@ class Root(click.Group):
     ) -> Any:
         """Run a command and end the process with its status."""
         arguments = sys.argv[1:] if args is None else list(args)
+        messages.use_language(messages.language_of_environment())
+        _translate_click()
+        translate(self)
         try:
             status = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
@@ -113,10 +119,10 @@ class Root(click.Group):
             _say(_one_line(error))
             status = error.exit_code
         except click.Abort:
-            _say("stopped; nothing more was done")
+            _say(_("stopped; nothing more was done"))
             status = NO
         except BridgeError as error:
-            _say(str(error))
+            _say(error.text())
             status = error.exit_status
         except Exception as error:
             if "--debug" in arguments:
@@ -124,6 +130,27 @@ class Root(click.Group):
             _say(_refused(error) if isinstance(error, OSError) and error.errno else _fault(error))
             status = NO
         sys.exit(status if isinstance(status, int) else 0)
+
+
+def _translate_click() -> None:
+    """Let click find its own texts ("Usage:", "No such option") in the bridge's catalogue.
+
+    Click asks the standard library's gettext, which reads the language from LANGUAGE and knows no other way.
+    """
+    gettext.bindtextdomain(messages.DOMAIN, messages.LOCALES)
+    os.environ["LANGUAGE"] = messages.LANGUAGES[messages.current_language()].replace("-", "_")
+
+
+def translate(command: click.Command) -> None:
+    """Put the help of a command and of those below it into the current language; the English is the message id."""
+    parts: list[Any] = [command, *command.params]
+    for part in parts:
+        if english := getattr(part, "english", None) or getattr(part, "help", None):
+            part.english = inspect.cleandoc(english)
+            part.help = _(part.english)
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            translate(child)
 
 
 def _say(text: str) -> None:
@@ -135,21 +162,22 @@ def _one_line(error: click.ClickException) -> str:
     text = " ".join(error.format_message().split()).rstrip(".")
     text = text[:1].lower() + text[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return f"{text}; see: {context.command_path} --help" if context else text
+    return _("{problem}; see: {command} --help", problem=text, command=context.command_path) if context else text
 
 
 def _refused(error: OSError) -> str:
     """Return what the system refused: a full disk, a place that can't be written, a pipe that nobody reads."""
-    where = f"; {error.filename}" if error.filename else ""
-    return f"the system refused it: {(error.strerror or type(error).__name__).lower()}{where}; {_WHERE_FILES_ARE}"
-
-
-_WHERE_FILES_ARE = "is there room, and do BRIDGE_DATA_DIR and BRIDGE_MAPPINGS_DIR name places that this user can use?"
+    parts = (
+        _("the system refused it: {reason}", reason=(error.strerror or type(error).__name__).lower()),
+        error.filename,
+        _("is there room, and do BRIDGE_DATA_DIR and BRIDGE_MAPPINGS_DIR name places that this user can use?"),
+    )
+    return "; ".join(str(part) for part in parts if part)
 
 
 def _fault(error: Exception) -> str:
     """Write the traceback down, redacted, and return the line that says where it is."""
-    what = f"the bridge has a fault ({type(error).__name__})"
+    what = _("the bridge has a fault ({kind})", kind=type(error).__name__)
     text = "".join(traceback.format_exception(error))
     path = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "./data") / FAULTS
     try:
@@ -157,8 +185,8 @@ def _fault(error: Exception) -> str:
         with open(path, "a", encoding="utf-8", errors="backslashreplace", opener=private_files.opener) as file:
             file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {redact(text)}\n")
     except OSError:
-        return f"{what}; run it again with --debug to see where"
-    return f"{what}; details in {path}; run it again with --debug to see them here"
+        return _("{what}; run it again with --debug to see where", what=what)
+    return _("{what}; details in {path}; run it again with --debug to see them here", what=what, path=path)
 
 
 COMMANDS = {
@@ -201,6 +229,7 @@ class Commands(Root):
             return None
         module, name = COMMANDS[cmd_name].split(":")
         command: click.Command = getattr(import_module(f"bridge.cli.{module}"), name)
+        translate(command)
         return command
 
 

@@ -110,7 +110,7 @@ def restore(context: click.Context, name: str, rev: int, yes: bool) -> None:
     found = _revisions(invocation, name)
     wanted = _of_number(found, name, rev)
     if wanted.text is None:
-        raise UsageError(f"revision {rev} removed {name}, so it has no text to restore", mend="choose an older one")
+        raise UsageError(f"revision {rev} removed {name}, so it has no text to restore", hint="choose an older one")
     _check_runs(invocation, name, wanted.text)
     if not yes:
         _show_difference(difference(found[0].text or "", wanted.text, f"{name} {found[0].id}", f"{name} {rev}"))
@@ -147,7 +147,7 @@ def _revisions(invocation: Invocation, name: str) -> list[Revision]:
     with invocation.journal.database.read() as connection:
         found = revisions.history(connection, name)
     if not found:
-        raise NotFound(f"the journal has no revision of {name!r}", mend="see: bridge mappings show")
+        raise NotFound(f"the journal has no revision of {name!r}", hint="see: bridge mappings show")
     return found
 
 
@@ -155,7 +155,7 @@ def _of_number(found: Sequence[Revision], name: str, number: int) -> Revision:
     for one in found:
         if one.id == number:
             return one
-    raise NotFound(f"{name} has no revision {number}", mend=f"see: bridge mappings history {name}")
+    raise NotFound(f"{name} has no revision {number}", hint=f"see: bridge mappings history {name}")
 
 
 def _text_of(invocation: Invocation, found: Sequence[Revision], name: str, rev: str) -> str:
@@ -189,7 +189,7 @@ def _check_runs(invocation: Invocation, name: str, text: str) -> None:
     if read.mapping is None:
         first = next(finding for finding in read.findings if finding.severity is Severity.ERROR)
         raise UsageError(
-            f"that revision of {name} can't run any more", where=str(first), mend="write it anew as a file"
+            f"that revision of {name} can't run any more", where=str(first), hint="write it anew as a file"
         )
 
 

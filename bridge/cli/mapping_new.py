@@ -86,7 +86,7 @@ def _path(invocation: Invocation, name: str) -> Path:
     for suffix in (".yaml", ".yml"):
         if (directory / f"{name}{suffix}").exists():
             raise UsageError(
-                "there is a mapping of that name", where=f"{directory}/{name}{suffix}", mend="choose another"
+                "there is a mapping of that name", where=f"{directory}/{name}{suffix}", hint="choose another"
             )
     return directory / f"{name}.yaml"
 
@@ -139,7 +139,7 @@ class _Questions:
     def _answer(self, given: Any, question: str, default: str | None, read: Callable[[Any], T]) -> T:
         if given or not self._can_ask:
             if not given and default == "":
-                raise UsageError(f"{question.split(',')[0]} is missing", mend="see: bridge mappings new --help")
+                raise UsageError(f"{question.split(',')[0]} is missing", hint="see: bridge mappings new --help")
             return read(given or default or "")
         answer: T = click.prompt(
             question,
@@ -158,7 +158,7 @@ class _Questions:
             names = [one.name for one in known]
             return self._answer(None, "events, by number or name", "", lambda text: as_events(_picked(text, names)))
         if not given:
-            raise UsageError("no event was said", mend="add --event, such as --event PAYMENT_RECEIVED")
+            raise UsageError("no event was said", hint="add --event, such as --event PAYMENT_RECEIVED")
         return as_events(given)
 
     def _offers(self, entity: str) -> tuple[Offer, ...]:

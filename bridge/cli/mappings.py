@@ -243,14 +243,14 @@ def named(read: Iterable[ParseResult], name: str) -> Mapping:
     for one in read:
         if Path(one.path).stem == name:
             return runnable(one)
-    raise NotFound(f"no mapping is named {name!r}", mend="see `bridge mappings show`")
+    raise NotFound(f"no mapping is named {name!r}", hint="see `bridge mappings show`")
 
 
 def runnable(read: ParseResult) -> Mapping:
     """Return the mapping; raise where the file has an error."""
     if read.mapping is None:
         raise UsageError(
-            f"mapping {Path(read.path).stem} can't run", where=read.path, mend="see `bridge mappings lint`"
+            f"mapping {Path(read.path).stem} can't run", where=read.path, hint="see `bridge mappings lint`"
         )
     return read.mapping
 
@@ -573,9 +573,9 @@ def sample(
     time. Amounts, dates, statuses and ids are what came. Look at the file before you share it.
     """
     if (event is None) == (event_id is None):
-        raise UsageError("name either an EVENT or an --event-id", mend="see: bridge mappings sample --help")
+        raise UsageError("name either an EVENT or an --event-id", hint="see: bridge mappings sample --help")
     if output == "-" and names:
-        raise UsageError("--with writes a file beside the event's and can't print", mend="leave --output - out")
+        raise UsageError("--with writes a file beside the event's and can't print", hint="leave --output - out")
     row, fetched = load_with(context, event_id or _newest(context.obj, str(event)), names)
     found = {name: fetched[name] for name in names if fetched.get(name) is not None}
     # Together, so that a name that only the customer tells is found in the event's texts too.
@@ -600,14 +600,14 @@ def _newest(invocation: Invocation, name: str) -> str:
     with invocation.journal.database.read() as connection:
         rows = queries.list_events(connection, limit=1, name=name)
     if not rows:
-        raise NotFound(f"no event {name!r} was kept", mend="see: bridge events list")
+        raise NotFound(f"no event {name!r} was kept", hint="see: bridge events list")
     return str(rows[0]["id"])
 
 
 def _write(paths: dict[str, Path], texts: dict[str, str], *, force: bool) -> None:
     there = [path for path in paths.values() if path.exists()]
     if there and not force:
-        raise UsageError("the file is there already", where=str(there[0]), mend="choose --output, or add --force")
+        raise UsageError("the file is there already", where=str(there[0]), hint="choose --output, or add --force")
     for name, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(texts[name], encoding="utf-8")
@@ -692,13 +692,13 @@ def init(invocation: Invocation, directory: Path | None) -> None:
     names = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
     for name in names:
         if (target / name).exists():
-            raise UsageError("there is a file of that name", where=str(target / name), mend="name another directory")
+            raise UsageError("there is a file of that name", where=str(target / name), hint="name another directory")
     try:
         for name in names:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, target / name)
     except OSError as error:
-        raise UsageError(f"{target} can't be written ({error.strerror})", mend="name another directory") from None
+        raise UsageError(f"{target} can't be written ({error.strerror})", hint="name another directory") from None
     click.echo(f"written: {target}, with {sum(name.suffix == '.yaml' for name in names)} mappings")
 
 

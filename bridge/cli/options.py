@@ -60,7 +60,7 @@ def find_event(connection: Connection, reference: str) -> Row:
     if event is None:
         raise NotFound(
             f"no event has the number or id {reference!r}",
-            mend="put an Asaas id in quotes, for it contains &; see: bridge events list",
+            hint="put an Asaas id in quotes, for it contains &; see: bridge events list",
         )
     return event
 
@@ -68,7 +68,7 @@ def find_event(connection: Connection, reference: str) -> Row:
 def check_can_ask(*, yes: bool) -> None:
     """Raise UsageError where the operator must be asked and there is no terminal to ask on."""
     if not yes and not sys.stdin.isatty():
-        raise UsageError("this asks first, and there is no terminal to ask on", mend="add --yes")
+        raise UsageError("this asks first, and there is no terminal to ask on", hint="add --yes")
 
 
 def agreed(question: str, *, yes: bool) -> bool:
@@ -149,7 +149,7 @@ def clients_of(runtime: Runtime, account: str | None) -> list[AsaasClient]:
     if account not in runtime.asaas:
         raise UsageError(
             f"no account {account!r} has an API key, got keys of {', '.join(sorted(runtime.asaas))}",
-            mend="set the ASAAS_API_KEY of that account; see: bridge config",
+            hint="set the ASAAS_API_KEY of that account; see: bridge config",
         )
     return [runtime.asaas[account]]
 

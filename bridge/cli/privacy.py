@@ -69,7 +69,7 @@ def forget(context: click.Context, /, also_open: bool, dry_run: bool, yes: bool,
     journal = invocation.journal
     with journal.database.read() as connection:
         found = _found(connection, who)
-        held = privacy.held(connection, found)
+        held = privacy.count(connection, found)
     if not as_json:
         click.echo(
             f"{count(len(found), 'customer')} ({_named(found)}): {count(held.events, 'event')}, "
@@ -87,7 +87,7 @@ def forget(context: click.Context, /, also_open: bool, dry_run: bool, yes: bool,
             runtime.enricher.forget(account, {"customer": subject})
         runtime.close()
         with journal.database.write() as connection:
-            privacy.forget(connection, found, invocation.actor, system_clock_ms(), also_open=also_open)
+            privacy.erase(connection, found, invocation.actor, system_clock_ms(), also_open=also_open)
         if not journal.database.clear_log():
             click.echo("a reader holds the write-ahead log: older versions stand there until it is done", err=True)
     if as_json:
@@ -105,8 +105,8 @@ def export(invocation: Invocation, /, **who: Any) -> None:
 
     with invocation.journal.database.read() as connection:
         found = _found(connection, who)
-        events = list(privacy.everything_of(connection, found))
-        terms = privacy.held(connection, found).search_terms
+        events = list(privacy.export(connection, found))
+        terms = privacy.count(connection, found).search_terms
         jobs = list(privacy.jobs_of(connection, found))
     show_json(
         {
@@ -140,13 +140,13 @@ def _found(connection: Connection, who: dict[str, Any]) -> list[Person]:
     if not found:
         raise NotFound(
             "the journal knows nobody by that",
-            mend="an e-mail, CPF or phone is known where the Asaas API was asked for the customer; try --customer",
+            hint="an e-mail, CPF or phone is known where the Asaas API was asked for the customer; try --customer",
         )
     accounts = {one for one, _ in found}
     if len(found) > (len(accounts) if all_accounts else 1):
         raise UsageError(
             f"{len(found)} customers are meant: {_named(found)}",
-            mend="name one by --customer and --account; --all-accounts is for one person who is in several accounts",
+            hint="name one by --customer and --account; --all-accounts is for one person who is in several accounts",
         )
     return found
 

@@ -76,14 +76,14 @@ def worker(invocation: Invocation) -> None:
     _register_when_there(runtime, threading.Event())
     drainer = Drainer(
         runtime.journal,
-        runtime.processor,
-        runtime.outbox,
+        runtime.decider,
+        runtime.deliverer,
         runtime.wakeups,
         runtime.clock_ms,
         settings.bridge_worker_lanes,
     )
     stopping = threading.Event()
-    runner = PeriodicRunner(tasks(runtime), runtime.journal, runtime.observer, runtime.clock_ms)
+    runner = PeriodicRunner(tasks(runtime), runtime.journal, runtime.telemetry, runtime.clock_ms)
     with runner.in_thread(stopping):
         work(runtime.worker_redis, drainer, stopping, settings.bridge_send_timeout + STOP_GRACE_S)
     runtime.close()
@@ -113,7 +113,7 @@ def sweeper(invocation: Invocation) -> None:
     runtime.check_urls()
     _register_when_there(runtime, stopping)
 
-    runner = PeriodicRunner(tasks(runtime), runtime.journal, runtime.observer, runtime.clock_ms)
+    runner = PeriodicRunner(tasks(runtime), runtime.journal, runtime.telemetry, runtime.clock_ms)
     runner.run(stopping)
     runtime.close()
 
@@ -195,7 +195,7 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
             for text in _welcome(bridge):
                 lines.notice(text)
         while not stopping:
-            bridge.tend()
+            bridge.poll()
             time.sleep(_TEND_S)
         lines.notice("ending; what is under way is finished first (Ctrl-C again ends at once)")
     lines.notice("ended")

@@ -29,7 +29,7 @@ from bridge.model import IncomingEvent
 
 if TYPE_CHECKING:
     from bridge.journal import Journal
-    from bridge.operations.backfill import Gathered
+    from bridge.operations.backfill import Collected
     from bridge.operations.explain import Preview
     from bridge.operations.reconcile import Report
     from bridge.runtime import Runtime
@@ -157,7 +157,7 @@ def backfill(
     One event for each charge, by its status today: a paid one makes PAYMENT_RECEIVED, not also PAYMENT_CREATED. Shows
     what would be sent, then asks. What was brought in once is known: running it again changes nothing.
     """
-    from bridge.operations.backfill import gather
+    from bridge.operations.backfill import collect
     from bridge.operations.reconcile import BEHIND, Verdict, Window
     from bridge.runtime import Runtime
 
@@ -171,7 +171,7 @@ def backfill(
             with progress_bar(f"comparing {client.account}") as tell:
                 wanted = BEHIND if only is None else frozenset({Verdict(only)})
                 window = Window(since, until, by)
-                found.append(gather(client, journal, window, runtime.clock_ms, only=wanted, tell=tell))
+                found.append(collect(client, journal, window, runtime.clock_ms, only=wanted, tell=tell))
         events = [event for gathered in found for event in gathered.events]
         _say(found)
         if dry_run or not yes:
@@ -187,7 +187,7 @@ def backfill(
         context.exit(NO)
 
 
-def _say(found: Iterable[Gathered]) -> None:
+def _say(found: Iterable[Collected]) -> None:
     charges, names = 0, Counter[str]()
     for gathered in found:
         charges += gathered.charges
@@ -195,7 +195,7 @@ def _say(found: Iterable[Gathered]) -> None:
         for one in gathered.unknown:
             click.echo(
                 f"{plain(one.charge.get('id'))} can't be brought in: no documented event leads to status "
-                f"{plain(one.standing) or 'none'}",
+                f"{plain(one.charge_status) or 'none'}",
                 err=True,
             )
     what = ", ".join(f"{number} {name}" for name, number in sorted(names.items())) or "nothing is missing"
@@ -215,13 +215,13 @@ def _show_backfill(journal: Journal, runtime: Runtime, events: list[IncomingEven
 
 
 def _previews(journal: Journal, runtime: Runtime, events: list[IncomingEvent]) -> Iterator[Preview]:
-    from bridge.operations.backfill import as_kept
+    from bridge.operations.backfill import as_stored
     from bridge.operations.explain import preview_events
     from bridge.pipeline.active_mappings import ActiveMappings
 
     return preview_events(
         journal,
-        [as_kept(journal, event) for event in events],
+        [as_stored(journal, event) for event in events],
         active=ActiveMappings(journal, runtime.clock_ms).current(),
         environment=runtime.environment,
         enrichment=runtime.enricher,
@@ -295,7 +295,7 @@ def statement(
         clients = clients_of(runtime, account)
         if kind == "ofx" and len(clients) > 1:
             names = ", ".join(client.account for client in clients)
-            raise UsageError(f"an OFX file is for one account, got {names}", mend="choose one with --account")
+            raise UsageError(f"an OFX file is for one account, got {names}", hint="choose one with --account")
         found = []
         for client in clients:
             with progress_bar(f"reading {client.account}") as tell:

@@ -85,7 +85,7 @@ class Supervisor:
             private_files.make_directory(self._log_directory)
             private_files.restrict(self._log_directory)
         try:
-            self.tend()
+            self.poll()
         except BaseException:
             self.stop()
             raise
@@ -96,7 +96,7 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """Start what is to be started and note what died; call it several times a second."""
         for kept in self._kept:
             if kept.process is None:
@@ -299,9 +299,9 @@ class LocalBridge:
         token = self.settings.bridge_console_token
         return f"{self.url}/?token={token}" if token else f"{self.url}/"
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """Start again what died; call it several times a second from the main thread."""
-        self.processes.tend()
+        self.processes.poll()
         if self._redis is not None and not self._redis.alive and time.monotonic() >= self._redis_again_s:
             self._notice("Redis ended; starting it again")
             self._redis_again_s = time.monotonic() + _REDIS_REST_S
@@ -312,7 +312,7 @@ class LocalBridge:
 
     def wait_until_up(self, stopping: Callable[[], bool]) -> None:
         """Return when the web process answers; raise NotStarted where it does not in time."""
-        wait_for({"web": f"{self.url}/healthz"}, self.tend, stopping)
+        wait_for({"web": f"{self.url}/healthz"}, self.poll, stopping)
 
     def readiness(self) -> Readiness:
         """Return what the bridge says of itself."""
@@ -351,7 +351,7 @@ def wait_for(urls: Mapping[str, str], tend: Callable[[], None], stopping: Callab
     while waiting and not stopping():
         if time.monotonic() > deadline_s:
             names = ", ".join(waiting)
-            raise NotStarted(f"{names} did not answer within {READY_TIMEOUT_S:g} s", mend="see what it logged")
+            raise NotStarted(f"{names} did not answer within {READY_TIMEOUT_S:g} s", hint="see what it logged")
         tend()
         for name, url in list(waiting.items()):
             if _answers(url):
@@ -408,5 +408,5 @@ def listen(host: str, port: int) -> socket.socket:
         why = getattr(error, "strerror", None) or "that is no host's name"
         raise PortTaken(
             f"port {port} of {host} can't be bound: {why.partition(' (')[0].lower()}",
-            mend="choose another with --port or PORT, or end what listens there",
+            hint="choose another with --port or PORT, or end what listens there",
         ) from error

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, Charges, Order, Split
+from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest, Charges, Split
 from bridge.cli.events import event_data
 from bridge.cli.main import NO, Invocation
 from bridge.cli.options import asaas_account_option, opened_runtime
@@ -27,11 +27,11 @@ from bridge.errors import BridgeError, UsageError
 from bridge.journal.queries import Row
 from bridge.mapping.values import BRASILIA
 from bridge.model import DeliveryState, EventState
-from bridge.operations.testcharge import STEPS, Problem, Run, Seen, amount
+from bridge.operations.testcharge import STEPS, Problem, Seen, TestChargeRun, amount
 from bridge.settings import variable
 
 if TYPE_CHECKING:
-    from bridge.operations.testcharge import Run
+    from bridge.operations.testcharge import TestChargeRun
 
 
 TIMEOUT_S = 90.0
@@ -114,7 +114,7 @@ def test_charge(
     say you see in Clint.
     """
     from bridge.operations.accounts import client_of, is_production, public_hook_url
-    from bridge.operations.testcharge import Run, Trial, expected, new_mark
+    from bridge.operations.testcharge import TestCharge, TestChargeRun, expected, new_mark
 
     invocation: Invocation = context.obj
     journal = invocation.journal
@@ -125,7 +125,7 @@ def test_charge(
         hook_url = public_hook_url(invocation.settings, account, None)
         _permit(account, value, real=real, production=production)
         mark = new_mark()
-        order = Order(
+        order = ChargeRequest(
             mark=mark,
             billing_type=billing_type,
             value=value,
@@ -135,8 +135,8 @@ def test_charge(
             email=email or f"{mark}@example.com",
             phone=phone,
         )
-        trial = Trial(Charges(client), journal, account, order, runtime.clock_ms())
-        run = Run(trial, wanted, runtime, client, hook_url, real=real, witness=Show(quiet=as_json))
+        trial = TestCharge(Charges(client), journal, account, order, runtime.clock_ms())
+        run = TestChargeRun(trial, wanted, runtime, client, hook_url, real=real, witness=RunPrinter(quiet=as_json))
         run.begin()
         with _removing(run, cleanup=cleanup):
             run.follow(timeout_s or (TIMEOUT_PERSON_S if real else TIMEOUT_S))
@@ -147,7 +147,7 @@ def test_charge(
 
 
 @contextmanager
-def _removing(run: Run, *, cleanup: bool) -> Iterator[None]:
+def _removing(run: TestChargeRun, *, cleanup: bool) -> Iterator[None]:
     """Remove what was made when the block is left, also by Ctrl-C; where that fails, the proof stays what it is."""
     try:
         yield
@@ -166,9 +166,9 @@ def _permit(account: str, value: Decimal, *, real: bool, production: bool) -> No
         if real:
             raise UsageError(
                 f"{key} belongs to production, where a charge is a real one",
-                mend="use a key of the sandbox ($aact_hmlg_), or add --production if you mean it",
+                hint="use a key of the sandbox ($aact_hmlg_), or add --production if you mean it",
             )
-        raise UsageError(f"{key} belongs to the sandbox", mend="leave --production out")
+        raise UsageError(f"{key} belongs to the sandbox", hint="leave --production out")
     if not real:
         return
     if not sys.stdin.isatty():
@@ -189,7 +189,7 @@ _KIND_STYLES = {"asaas": "magenta", "clint": "bold green", "bridge": "yellow"}
 _ON_ITS_WAY = frozenset({DeliveryState.PENDING, DeliveryState.SENDING})
 
 
-class Show:
+class RunPrinter:
     """Prints lines, and remembers what was said already."""
 
     def __init__(self, *, quiet: bool) -> None:
@@ -197,7 +197,7 @@ class Show:
         self._out.quiet = self._quiet = quiet
         self._told: set[tuple[object, ...]] = set()
 
-    def say(self, kind: str, text: str, style: str = "") -> None:
+    def print(self, kind: str, text: str, style: str = "") -> None:
         """Print one line of a kind: asaas, clint, bridge or an event's number."""
         time = datetime.now(BRASILIA).strftime("%H:%M:%S")
         head = ((time, "dim"), "  ", (f"{kind:<7}", _KIND_STYLES.get(kind, "cyan")), " ")
@@ -218,25 +218,25 @@ class Show:
         for event, deliveries in seen:
             kind = f"#{event['id']}"
             if self._is_new("event", event["id"]):
-                self.say(kind, f"{event['name']} {event['object_id']}", "bold")
+                self.print(kind, f"{event['name']} {event['object_id']}", "bold")
             if event["hold_code"] and self._is_new("held", event["id"], event["hold_code"]):
-                self.say(kind, f"  held: {event['hold_reason']}", "yellow")
+                self.print(kind, f"  held: {event['hold_reason']}", "yellow")
             if event["state"] == EventState.PROCESSED and not deliveries and self._is_new("unheard", event["id"]):
-                self.say(kind, "  kept; no active mapping of its account listens to this event", "dim")
+                self.print(kind, "  kept; no active mapping of its account listens to this event", "dim")
             for delivery, attempts in deliveries:
-                self._tell(kind, delivery, attempts, now_ms)
+                self._print_delivery(kind, delivery, attempts, now_ms)
         return len(self._told) > before
 
-    def _tell(self, kind: str, delivery: Row, attempts: list[Row], now_ms: int) -> None:
+    def _print_delivery(self, kind: str, delivery: Row, attempts: list[Row], now_ms: int) -> None:
         state = DeliveryState(delivery["state"])
         if delivery["payload"] and self._is_new("payload", delivery["id"]):
-            self.say(kind, f"  {delivery['mapping']} sends to {delivery['destination']}:")
+            self.print(kind, f"  {delivery['mapping']} sends to {delivery['destination']}:")
             for key, value in json.loads(delivery["payload"]).items():
-                self.say(kind, f"    {key}: {value}", "dim")
+                self.print(kind, f"    {key}: {value}", "dim")
         told = (delivery["id"], state, delivery["attempts"], delivery["waiting"])
         if state not in _ON_ITS_WAY and self._is_new("delivery", *told):
             said = delivery_said(delivery, attempts, now_ms)
-            self.say(kind, f"  {delivery['mapping']}: {said}", STYLES[state])
+            self.print(kind, f"  {delivery['mapping']}: {said}", STYLES[state])
 
     def _is_new(self, *what: object) -> bool:
         if what in self._told:
@@ -248,7 +248,7 @@ class Show:
         """Print one step of the charge."""
         kind, text = STEPS[code]
         more = ", or end with Ctrl-C" if code == "to_be_paid" else ""
-        self.say(kind, text.format(**values) + more, {"deal": "green", "conflict": "yellow"}.get(code, ""))
+        self.print(kind, text.format(**values) + more, {"deal": "green", "conflict": "yellow"}.get(code, ""))
 
     def sees_deal(self) -> bool:
         """Ask the person at the terminal, where there is one."""
@@ -258,17 +258,17 @@ class Show:
 
     def problem(self, cause: Problem) -> None:
         """Print why it did not come through and what mends it."""
-        self.say("bridge", f"{cause.what}; {cause.mend}", "yellow")
+        self.print("bridge", f"{cause.what}; {cause.mend}", "yellow")
 
     def verdict(self, *, proved: bool) -> None:
         """Print how it ended."""
         if proved:
-            self.say("bridge", "proved: the charge became a deal", "bold green")
+            self.print("bridge", "proved: the charge became a deal", "bold green")
         else:
-            self.say("bridge", "not proved", "bold red")
+            self.print("bridge", "not proved", "bold red")
 
 
-def run_data(run: Run, now_ms: int) -> dict[str, Any]:
+def run_data(run: TestChargeRun, now_ms: int) -> dict[str, Any]:
     """Return all that was found of a test charge, for JSON."""
     charge, order = run.trial.charge, run.trial.order
     return {

@@ -19,7 +19,7 @@ from bridge.cli.output import count, json_option, plain, show_json
 from bridge.errors import JournalError, TokenNotKnown, UsageError
 from bridge.journal import events
 from bridge.mapping import Mapping
-from bridge.operations.webhooks import Done, Plan
+from bridge.operations.webhooks import WebhookPlan, WebhookResult
 from bridge.settings import Account, variable
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def register(
     from bridge.asaas.webhooks import Webhooks
     from bridge.operations.accounts import client_of, public_hook_url
     from bridge.operations.doctor import post_to_door
-    from bridge.operations.webhooks import Wanted, apply, events_wanted, judge_change, plan
+    from bridge.operations.webhooks import WantedWebhook, apply, events_wanted, judge_change, plan
     from bridge.settings import Account
 
     invocation: Invocation = context.obj
@@ -87,7 +87,7 @@ def register(
     )
     with opened_runtime(settings) as runtime:
         webhooks = Webhooks(client_of(runtime, account))
-        planned = plan(webhooks.all(), Wanted(account, hook_url, events, known.webhook_token, **wanted))
+        planned = plan(webhooks.all(), WantedWebhook(account, hook_url, events, known.webhook_token, **wanted))
         if planned.loses and not yes and sys.stdin.isatty():
             lost = f"the webhook loses {count(len(planned.loses), 'event')} ({', '.join(planned.loses)}); go on?"
             if not agreed(lost, yes=False):
@@ -198,7 +198,7 @@ def remove(context: click.Context, account: str, url: str | None, yes: bool, as_
         context.exit(NO)
 
 
-def show_done(done: Done, source: str, *, as_json: bool) -> None:
+def show_done(done: WebhookResult, source: str, *, as_json: bool) -> None:
     """Print what was done; the token only where it was made here."""
     planned, webhook = done.plan, done.webhook
     name = variable("ASAAS_WEBHOOK_TOKEN", planned.wanted.account)
@@ -224,7 +224,7 @@ def show_done(done: Done, source: str, *, as_json: bool) -> None:
         click.echo(f"  {hint}")
 
 
-def _hints(planned: Plan, webhook: Webhook, name: str) -> list[str]:
+def _hints(planned: WebhookPlan, webhook: Webhook, name: str) -> list[str]:
     hints = []
     if not planned.token:
         hints.append(f"{name} is not set here, so the webhook keeps its token; for a new one: --new-token")
@@ -245,7 +245,7 @@ def show_new(account: Account, *, as_json: bool) -> None:
     """Make a token and show it, once; nothing is changed yet, here or at Asaas."""
     name = variable("ASAAS_WEBHOOK_TOKEN", account.name)
     if not account.webhook_token:
-        raise UsageError(f"{name} is not set, so there is no token to replace", mend="run: bridge webhook register")
+        raise UsageError(f"{name} is not set, so there is no token to replace", hint="run: bridge webhook register")
     token = asaas_webhooks.generate()
     if as_json:
         show_json({"token_variable": name, "token": token})
@@ -265,7 +265,7 @@ def check_known(status: int | None, address: str) -> None:
         raise TokenNotKnown(
             f"the new token must open the door before Asaas gets it, {got}",
             where=address,
-            mend="start the bridge again with both tokens in its environment, then run this again",
+            hint="start the bridge again with both tokens in its environment, then run this again",
         )
 
 

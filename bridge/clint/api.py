@@ -112,7 +112,7 @@ class ClintApi:
                 items = self._listed("/v1/deals", {**filters, "status": status, "limit": "200"})
                 found += (_deal(item, self._ahead_ms) for item in items)
             except ClintApiFailed as error:
-                if error.mend:
+                if error.hint:
                     raise
                 # One status that fails (WON has been seen to) must not hide what another one shows.
                 failed = error
@@ -127,7 +127,7 @@ class ClintApi:
             raise ClintApiFailed(
                 f"the Clint API refused the token, got {status}",
                 where=where,
-                mend="look at CLINT_API_TOKEN; Clint's API needs the Elite plan",
+                hint="look at CLINT_API_TOKEN; Clint's API needs the Elite plan",
             )
         if status == 429 or status >= 500:
             self._wait(min(retry_after_s(headers, round(time.time() * 1000)) or 0.0, LONGEST_WAIT_S))

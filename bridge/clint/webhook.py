@@ -118,7 +118,7 @@ class ClintClient:
         self._clock_ms = clock_ms
         self._targets: dict[str, httpx.URL | str] = {}
 
-    def begin(
+    def send_later(
         self,
         url: str,
         payload: str,
@@ -153,7 +153,7 @@ class ClintClient:
             return may_go()
 
         def tell(reply: httpx.Response | Exception | None) -> None:
-            then(None if reply is None else self._concluded(reply, begun_s))
+            then(None if reply is None else self._conclude(reply, begun_s))
 
         self._http.send(
             new_request("POST", target, content=body, headers=headers),
@@ -163,7 +163,7 @@ class ClintClient:
             on_result=tell,
         )
 
-    def _concluded(self, reply: httpx.Response | Exception, begun_s: float) -> Answer:
+    def _conclude(self, reply: httpx.Response | Exception, begun_s: float) -> Answer:
         duration_ms = round((time.monotonic() - begun_s) * 1000)
         if isinstance(reply, Exception):
             return _answer(_fault(reply, self._deadline_s), duration_ms)
@@ -183,7 +183,7 @@ class ClintClient:
         except (TypeError, ValueError) as error:
             return _not_json(type(error).__name__)
         answers: SimpleQueue[Answer | None] = SimpleQueue()
-        self.begin(url, text, idempotency_key, answers.put, traceparent=traceparent)
+        self.send_later(url, text, idempotency_key, answers.put, traceparent=traceparent)
         return cast("Answer", answers.get())
 
     def _target(self, url: str) -> httpx.URL | str:

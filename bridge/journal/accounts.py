@@ -16,7 +16,7 @@ _version = select(meta.c.value).where(meta.c.key == _VERSION)
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAccount:
+class StoredAccount:
     """One Asaas account of the journal."""
 
     name: str
@@ -27,7 +27,7 @@ class KeptAccount:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptDestination:
+class StoredDestination:
     """One webhook URL of the journal."""
 
     name: str
@@ -41,19 +41,19 @@ def version(connection: Connection) -> int:
     return int(connection.scalar(_version) or 0)
 
 
-def accounts(connection: Connection) -> dict[str, KeptAccount]:
+def accounts(connection: Connection) -> dict[str, StoredAccount]:
     """Return the accounts by name; raises DecryptionFailed."""
     rows = connection.execute(select(tenant_accounts).order_by(tenant_accounts.c.name)).mappings()
-    return {row["name"]: KeptAccount(**row) for row in rows}
+    return {row["name"]: StoredAccount(**row) for row in rows}
 
 
-def destinations(connection: Connection) -> dict[str, KeptDestination]:
+def destinations(connection: Connection) -> dict[str, StoredDestination]:
     """Return the destinations by name; raises DecryptionFailed."""
     rows = connection.execute(select(tenant_destinations).order_by(tenant_destinations.c.name)).mappings()
-    return {row["name"]: KeptDestination(**row) for row in rows}
+    return {row["name"]: StoredDestination(**row) for row in rows}
 
 
-def put_account(connection: Connection, account: KeptAccount) -> None:
+def put_account(connection: Connection, account: StoredAccount) -> None:
     """Add an account, or change the one of that name."""
     _changed(connection)
     table = tenant_accounts
@@ -66,7 +66,7 @@ def put_account(connection: Connection, account: KeptAccount) -> None:
         connection.execute(insert(table).values(name=account.name, created_ms=account.created_ms, **values))
 
 
-def put_destination(connection: Connection, destination: KeptDestination) -> None:
+def put_destination(connection: Connection, destination: StoredDestination) -> None:
     """Add a destination, or change the URL of the one of that name."""
     _changed(connection)
     table = tenant_destinations

@@ -26,7 +26,7 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class AuditEntry:
     """One change that somebody made."""
 
     id: int
@@ -66,9 +66,9 @@ def is_signed_out(connection: Connection, entry: int) -> bool:
     return connection.execute(select(audit.c.id).where(ended).limit(1)).first() is not None
 
 
-def newest(connection: Connection, limit: int, before_id: int | None = None) -> list[Noted]:
+def newest(connection: Connection, limit: int, before_id: int | None = None) -> list[AuditEntry]:
     """Return what was noted, newest first."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
     if before_id is not None:
         query = query.where(audit.c.id < before_id)
-    return [Noted(**{**row, "detail": json.loads(row["detail"])}) for row in connection.execute(query).mappings()]
+    return [AuditEntry(**{**row, "detail": json.loads(row["detail"])}) for row in connection.execute(query).mappings()]

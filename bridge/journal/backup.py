@@ -25,7 +25,7 @@ def back_up(journal: Path, target: Path) -> int:
     Nobody waits for it: in a write-ahead log a reader and writers go past each other. Raises JournalError.
     """
     if target.exists():
-        raise JournalError(f"{target} is there already", mend="name a file that is not there yet")
+        raise JournalError(f"{target} is there already", hint="name a file that is not there yet")
     unfinished = target.with_name(f"{target.name}.part")
     try:
         private_files.make_directory(target.parent)
@@ -81,7 +81,7 @@ def _close_log(journal: Path) -> None:
             connection.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.OperationalError as error:
         raise JournalError(
-            f"the journal is in use: {error}", where=str(journal), mend="stop web and worker first"
+            f"the journal is in use: {error}", where=str(journal), hint="stop web and worker first"
         ) from error
     except sqlite3.DatabaseError:
         # It is damaged, which may be why a copy is put back: its log goes aside with it under the file's new name.

@@ -73,7 +73,7 @@ class WriteLock:
                 raise
             raise JournalError(
                 f"the journal's directory {self._path.parent} can't be written: {(error.strerror or '').lower()}",
-                mend=NO_PLACE,
+                hint=NO_PLACE,
             ) from error
 
     def __exit__(self, *_: object) -> None:
@@ -157,7 +157,7 @@ def sqlite(url: str, pool_size: int) -> Engine:
         if cursor.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise JournalError(
                 f"SQLite can't keep a write-ahead log beside {path}",
-                mend="put the journal on a disk of this machine, or use PostgreSQL",
+                hint="put the journal on a disk of this machine, or use PostgreSQL",
             )
         for pragma in (
             "synchronous = FULL",  # a commit returns once it is on the disk
@@ -197,7 +197,7 @@ def _file(path: str | None) -> tuple[int, int] | None:
 def _no_place(path: str, error: OSError) -> JournalError:
     return JournalError(
         f"the journal's file {path} can't be made: {(error.strerror or str(error)).lower()}",
-        mend=NO_PLACE,
+        hint=NO_PLACE,
     )
 
 

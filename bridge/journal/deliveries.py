@@ -256,11 +256,11 @@ def due(
     else:
         rows = DUE.read(connection, marks, each, now=now_ms)
     ids = [id_ for _, id_ in sorted((due_ms, id_) for due_ms, id_ in rows)[:limit]]
-    found = {row[0]: _owed(row) for row in connection.execute(OWED, {"b_ids": ids}).all()} if ids else {}
+    found = {row[0]: _due_delivery(row) for row in connection.execute(OWED, {"b_ids": ids}).all()} if ids else {}
     return [found[id_] for id_ in ids], len(rows) >= min(limit, each)
 
 
-def _owed(row: Row[*tuple[Any, ...]]) -> DueDelivery:
+def _due_delivery(row: Row[*tuple[Any, ...]]) -> DueDelivery:
     values = list(row)  # by position: this runs for each delivery
     values[_STATE_AT] = DeliveryState(values[_STATE_AT])
     return DueDelivery(*values)

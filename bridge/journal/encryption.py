@@ -57,10 +57,10 @@ _WORDS = "opened with the right key"
 def check(known: Mapping[str, str], keyring: Keyring) -> None:
     """Raise DecryptionFailed where the journal's key is missing; `known` holds the rows of journal_meta."""
     if _CHECK in known:
-        keyring.open(known[_CHECK], _PLACE + _CHECK)
+        keyring.decrypt(known[_CHECK], _PLACE + _CHECK)
 
 
-def settle(connection: Connection) -> None:
+def prepare(connection: Connection) -> None:
     """Mark the journal as encrypted where there is a key; raise DecryptionFailed for a wrong one."""
     keyring = keyring_of(connection)
     lock_all(connection)  # one process at a time, of several that start at once
@@ -69,22 +69,24 @@ def settle(connection: Connection) -> None:
     if not keyring:
         return
     if _CHECK not in known:
-        connection.execute(insert(meta).values(key=_CHECK, value=keyring.seal(_WORDS, _PLACE + _CHECK)))
-        seal_again(connection)
+        connection.execute(insert(meta).values(key=_CHECK, value=keyring.encrypt(_WORDS, _PLACE + _CHECK)))
+        encrypt_again(connection)
 
 
-def seal_again(connection: Connection) -> None:
+def encrypt_again(connection: Connection) -> None:
     """Seal what is kept here with the first key."""
     keyring = keyring_of(connection)
     for row in connection.execute(select(meta).where(meta.c.key.in_([_CHECK, _SEARCH]))).all():
-        text = keyring.open(row.value, _PLACE + row.key)
-        connection.execute(update(meta).where(meta.c.key == row.key).values(value=keyring.seal(text, _PLACE + row.key)))
+        text = keyring.decrypt(row.value, _PLACE + row.key)
+        connection.execute(
+            update(meta).where(meta.c.key == row.key).values(value=keyring.encrypt(text, _PLACE + row.key))
+        )
 
 
 def search_key(connection: Connection) -> bytes:
     """Return the key of the hashes by which people are found; raises DecryptionFailed."""
     kept = connection.execute(_search_key).scalar_one()
-    return keyring_of(connection).open(kept, _PLACE + _SEARCH).encode()
+    return keyring_of(connection).decrypt(kept, _PLACE + _SEARCH).encode()
 
 
 def erasure(connection: Connection) -> str:
@@ -94,7 +96,7 @@ def erasure(connection: Connection) -> str:
 
 def renew_erasure(connection: Connection) -> None:
     """Let no process use what it remembers of people from before this transaction."""
-    connection.execute(_renew.of(connection), {"key": _ERASURE, "value": secrets.token_hex(8)})
+    connection.execute(_renew.rows(connection), {"key": _ERASURE, "value": secrets.token_hex(8)})
 
 
 PAGE = 200
@@ -113,8 +115,8 @@ class Progress:
 def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
     """Encrypt everything with the first key, in steps; raises DecryptionFailed for a row whose key is missing."""
     with database.write() as connection:
-        settle(connection)
-        seal_again(connection)
+        prepare(connection)
+        encrypt_again(connection)
     with database.read() as connection:
         total = sum(_behind(connection, table) for table in TABLES)
     done = 0
@@ -158,7 +160,7 @@ def _step(connection: Connection, table: Table, after: Any, page: int) -> tuple[
             kept, place = row[column.name], f"{table.name}.{column.name}"
             if kept is None or keyring.is_current(kept):
                 continue
-            fresh = keyring.seal(keyring.open(kept, place), place)
+            fresh = keyring.encrypt(keyring.decrypt(kept, place), place)
             connection.execute(
                 update(table)
                 .where(key == row[key.name], type_coerce(column, Text) == kept)

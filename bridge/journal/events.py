@@ -150,7 +150,7 @@ def _values(items: Iterable[tuple[IncomingEvent, int, int]], keyring: Keyring) -
         yield event.subject
         yield lane
         yield event.created
-        yield keyring.seal(event.body, "events.body")
+        yield keyring.encrypt(event.body, "events.body")
         yield event.received_ms
         yield event.origin.value
         yield _RECEIVED
@@ -256,7 +256,7 @@ NEW_TOKEN, OLD_TOKEN = "door.new_token", "door.old_token"
 """Noted beside the refusals while two tokens are valid: which of them an event came with."""
 
 
-def note(connection: Connection, account: str, code: str, now_ms: int) -> None:
+def record_refusal(connection: Connection, account: str, code: str, now_ms: int) -> None:
     """Note that the door refused something for this reason."""
     columns = refusals.c
     changed = connection.execute(
@@ -268,7 +268,7 @@ def note(connection: Connection, account: str, code: str, now_ms: int) -> None:
         connection.execute(insert(refusals).values(account=account, code=code, last_ms=now_ms, times=1))
 
 
-def since(connection: Connection, account: str, since_ms: int) -> list[Refusal]:
+def refusals_since(connection: Connection, account: str, since_ms: int) -> list[Refusal]:
     """Return why the door refused something for the account, or for none of ours, since then; newest first."""
     columns = refusals.c
     query = (

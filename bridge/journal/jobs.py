@@ -135,7 +135,7 @@ def leased_to(connection: Connection, name: str, for_ms: int, now_ms: int) -> st
 def lease(connection: Connection, name: str, owner: str, for_ms: int, now_ms: int) -> bool:
     """Take the lease or renew it; return whether this owner has it."""
     key = _lease_key(name)
-    connection.execute(_FIRST.of(connection), {"key": key, "value": _NO_LEASE})
+    connection.execute(_FIRST.rows(connection), {"key": key, "value": _NO_LEASE})
     value = connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one()
     if _live_owner(value, for_ms, now_ms) not in {"", owner}:
         return False
@@ -155,10 +155,10 @@ def _live_owner(value: str, for_ms: int, now_ms: int) -> str:
     return owner if now_ms < int(until_ms) <= now_ms + for_ms else ""
 
 
-def claim(connection: Connection, name: str, every_ms: int, now_ms: int) -> bool:
+def claim_run(connection: Connection, name: str, every_ms: int, now_ms: int) -> bool:
     """Return whether a round is due and this caller is the one to do it; the next is due after `every_ms`."""
     key = _key(name)
-    connection.execute(_FIRST.of(connection), {"key": key, "value": "0"})
+    connection.execute(_FIRST.rows(connection), {"key": key, "value": "0"})
     next_ms = connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one()
     # One that is further away than a whole round was set when rounds were longer.
     if now_ms < int(next_ms) <= now_ms + every_ms:
@@ -167,7 +167,7 @@ def claim(connection: Connection, name: str, every_ms: int, now_ms: int) -> bool
     return connection.execute(taken).rowcount == 1
 
 
-def again_at(connection: Connection, name: str, at_ms: int) -> None:
+def reschedule(connection: Connection, name: str, at_ms: int) -> None:
     """Let the next round be due then: this one was broken off."""
     connection.execute(update(meta).where(meta.c.key == _key(name)).values(value=str(at_ms)))
 
@@ -175,7 +175,7 @@ def again_at(connection: Connection, name: str, at_ms: int) -> None:
 def note_result(connection: Connection, name: str, result: Mapping[str, int]) -> None:
     """Keep the numbers that the last round found, such as the charges that are missing."""
     row = {"key": _result_key(name), "value": json.dumps(dict(result))}
-    connection.execute(_FIRST.of(connection), row)
+    connection.execute(_FIRST.rows(connection), row)
     connection.execute(update(meta).where(meta.c.key == row["key"]).values(value=row["value"]))
 
 

@@ -51,17 +51,17 @@ _renew = (
 )
 
 
-def _has(*conditions: ColumnElement[bool] | TextClause) -> ColumnElement[bool]:
+def _is_held(*conditions: ColumnElement[bool] | TextClause) -> ColumnElement[bool]:
     """Return whether there is such a row of the lane; no EXISTS, see delivery_statements."""
     return select(literal(1)).where(*conditions).limit(1).scalar_subquery().is_not(None)
 
 
-_event_due = _has(events.c.lane == lanes.c.lane, WAITS, events.c.due_ms <= bindparam("b_now"))
-_delivery_due = _has(
+_event_due = _is_held(events.c.lane == lanes.c.lane, WAITS, events.c.due_ms <= bindparam("b_now"))
+_delivery_due = _is_held(
     deliveries.c.lane == lanes.c.lane, deliveries.c.due_ms.is_not(None), deliveries.c.due_ms <= bindparam("b_now")
 )
 # An expired lease is due as well: what its owner left in state `sending` has no due time of its own.
-_left_behind = _has(deliveries.c.lane == lanes.c.lane, SENDING)
+_left_behind = _is_held(deliveries.c.lane == lanes.c.lane, SENDING)
 _left = select(deliveries.c.id).where(deliveries.c.lane == bindparam("b_lane"), SENDING)
 _due = (
     select(lanes.c.lane)
@@ -99,15 +99,15 @@ class Lanes:
         return leases
 
     @contextmanager
-    def hold(self, lease: Lease, now_ms: int) -> Iterator[Connection]:
+    def transaction_of_one(self, lease: Lease, now_ms: int) -> Iterator[Connection]:
         """Open a write transaction under the lease, which it renews; raise LeaseLost where another has the lane."""
-        with self.hold_all([lease], now_ms) as (connection, held):
+        with self.transaction([lease], now_ms) as (connection, held):
             if not held:
                 raise LeaseLost(f"lane {lease.lane} was taken over after fence {lease.fence}")
             yield connection
 
     @contextmanager
-    def hold_all(self, leases: Sequence[Lease], now_ms: int) -> Iterator[tuple[Connection, list[Lease]]]:
+    def transaction(self, leases: Sequence[Lease], now_ms: int) -> Iterator[tuple[Connection, list[Lease]]]:
         """Open a write transaction under these leases, which it renews; also give those of them that are not lost."""
         until_ms = now_ms + self._lease_ms
         with self._database.write() as connection:

@@ -59,7 +59,7 @@ def check(connection: Connection) -> None:
     """Raise JournalNotMigrated where this version can't work on the schema, which may be a newer version's."""
     found = _current(connection)
     if found is None or found < head():
-        raise JournalNotMigrated(mend="run: bridge db upgrade")
+        raise JournalNotMigrated(hint="run: bridge db upgrade")
     if found > head():
         _check_newer(connection, found)
 
@@ -70,7 +70,7 @@ def _check_newer(connection: Connection, found: str) -> None:
         raise JournalNotMigrated(
             "a newer version of the bridge changed the journal's schema so that this one can't work on it: "
             f"this one knows {head()}, got {found}",
-            mend="nothing was changed; install the newer version again (docs/hosting.md, Going back)",
+            hint="nothing was changed; install the newer version again (docs/hosting.md, Going back)",
         )
 
 

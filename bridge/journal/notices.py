@@ -85,7 +85,7 @@ def _changes(connection: Connection, said: Notice | Resolved, now_ms: int) -> bo
         query = update(notices).where(notices.c.code == said.code, notices.c.about == said.about, UNMENDED)
         return connection.execute(query.values(closed_ms=now_ms)).rowcount > 0
     times = connection.execute(
-        _RAISE.of(connection),
+        _RAISE.rows(connection),
         {**asdict(said), "level": said.level.value, "raised_ms": now_ms, "last_ms": now_ms, "times": 1},
     ).scalar_one()
     return bool(times == 1)

@@ -34,7 +34,7 @@ _ID = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class PersonCounts:
     """How much the journal holds of some customers."""
 
     events: int
@@ -73,7 +73,7 @@ def find_by(connection: Connection, kind: Kind, text: str) -> list[Person]:
     return sorted(found)
 
 
-def held(connection: Connection, people: Collection[Person]) -> Held:
+def count(connection: Connection, people: Collection[Person]) -> PersonCounts:
     """Return how much is held of these customers."""
     of_events = search.of(events, "subject", people)
     of_deliveries = search.of(deliveries, "subject", people)
@@ -83,7 +83,7 @@ def held(connection: Connection, people: Collection[Person]) -> Held:
     def number(column: Any, *where: Any) -> int:
         return connection.scalar(select(func.count(column)).where(*where)) or 0
 
-    return Held(
+    return PersonCounts(
         number(events.c.id, of_events),
         number(deliveries.c.id, of_deliveries),
         number(attempts.c.id, attempts.c.delivery_id.in_(made)),
@@ -94,7 +94,7 @@ def held(connection: Connection, people: Collection[Person]) -> Held:
     )
 
 
-def everything_of(connection: Connection, people: Collection[Person]) -> Iterator[dict[str, Any]]:
+def export(connection: Connection, people: Collection[Person]) -> Iterator[dict[str, Any]]:
     """Give each event of these customers with its deliveries and their attempts, oldest first, as plain data."""
     query = select(events).where(search.of(events, "subject", people)).order_by(events.c.id)
     for event in connection.execute(query).mappings().all():
@@ -150,19 +150,19 @@ def _names(part: Any, ids: Collection[str]) -> bool:
     return not set(_ID.findall(json.dumps(part))).isdisjoint(ids)
 
 
-def forget(
+def erase(
     connection: Connection, people: Collection[Person], actor: Actor, now_ms: int, *, also_open: bool = False
-) -> Held:
+) -> PersonCounts:
     """Erase these customers and return what was held of them; an audit row without any of them stays.
 
     Raises DeliveriesOpen where a delivery is being sent, or is open while `also_open` is False.
     """
     lock_some(connection, select(events.c.lane).where(search.of(events, "subject", people)))
-    found = held(connection, people)
+    found = count(connection, people)
     if (found.waiting or found.owed) and not also_open:
         raise DeliveriesOpen(
             f"{len(found.waiting)} events wait and {len(found.owed)} deliveries are owed for this person",
-            mend="wait until they are done, or drop them: --also-open",
+            hint="wait until they are done, or drop them: --also-open",
         )
     _drop(connection, found, now_ms)
     connection.execute(delete(search_terms).where(_terms_of(people)))
@@ -182,10 +182,10 @@ def forget(
     return found
 
 
-def _drop(connection: Connection, found: Held, now_ms: int) -> None:
+def _drop(connection: Connection, found: PersonCounts, now_ms: int) -> None:
     sending = (deliveries.c.id.in_(found.owed), deliveries.c.state == DeliveryState.SENDING.value)
     if found.owed and connection.scalar(select(deliveries.c.id).where(*sending).limit(1)) is not None:
-        raise DeliveriesOpen("a delivery for this person is being sent at this moment", mend="run it again in a moment")
+        raise DeliveriesOpen("a delivery for this person is being sent at this moment", hint="run it again in a moment")
     connection.execute(
         update(deliveries)
         .where(deliveries.c.id.in_(found.owed))
@@ -213,7 +213,7 @@ def _erase(connection: Connection, person: Person, now_ms: int) -> None:
     for first in range(0, len(ids), _MOST):
         some = ids[first : first + _MOST]
         if retention.empty(connection, some, _NEVER_MS, now_ms) != len(some):
-            raise DeliveriesOpen("something of this person is under way", mend="run it again in a moment")
+            raise DeliveriesOpen("something of this person is under way", hint="run it again in a moment")
     connection.execute(update(deliveries).where(*mine).values(subject=nobody))
     connection.execute(
         update(events).where(events.c.account == account, events.c.subject == subject).values(subject=nobody)

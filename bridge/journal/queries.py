@@ -399,7 +399,7 @@ class DeadFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class DeadGroup:
     """Dead deliveries that one thing mends."""
 
     code: str
@@ -422,7 +422,7 @@ class Dead:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HoldGroup:
     """Events that wait for one reason before any mapping has seen them."""
 
     code: str
@@ -441,7 +441,7 @@ def close_notice(connection: Connection, destination: str, now_ms: int) -> None:
         notices.apply(connection, [Resolved(NOTICE, destination)], now_ms)
 
 
-def groups(connection: Connection) -> list[Group]:
+def dead_groups(connection: Connection) -> list[DeadGroup]:
     """Return the groups, the largest first."""
     c = deliveries.c
     keys = (func.coalesce(c.reason_code, ""), c.mapping, c.destination)
@@ -454,10 +454,10 @@ def groups(connection: Connection) -> list[Group]:
         .group_by(*keys)
         .order_by(func.count().desc(), *keys)
     )
-    return [Group(*row) for row in connection.execute(query)]
+    return [DeadGroup(*row) for row in connection.execute(query)]
 
 
-def count(connection: Connection, chosen: DeadFilter) -> int:
+def dead_count_of(connection: Connection, chosen: DeadFilter) -> int:
     """Return how many there are."""
     return connection.scalar(select(func.count()).select_from(deliveries).where(*_conditions(chosen))) or 0
 
@@ -477,7 +477,7 @@ def of_event(connection: Connection, event_id: int, mapping: str | None) -> list
     return list(connection.scalars(query.order_by(deliveries.c.id)))
 
 
-def held(connection: Connection) -> list[Held]:
+def hold_groups(connection: Connection) -> list[HoldGroup]:
     """Return why events are on hold, those behind another of their customer left out."""
     c = events.c
     query = (
@@ -486,7 +486,7 @@ def held(connection: Connection) -> list[Held]:
         .group_by(c.hold_code, c.account)
         .order_by(func.count().desc(), c.hold_code, c.account)
     )
-    return [Held(*row) for row in connection.execute(query)]
+    return [HoldGroup(*row) for row in connection.execute(query)]
 
 
 def _conditions(chosen: DeadFilter) -> list[ColumnElement[bool] | TextClause]:
@@ -524,7 +524,7 @@ class ChargeEvent:
     """How far its deliveries have come: the newest one of each mapping."""
 
 
-def kept_of(connection: Connection, account: str, charge_ids: Collection[str]) -> dict[str, list[ChargeEvent]]:
+def events_of_charge(connection: Connection, account: str, charge_ids: Collection[str]) -> dict[str, list[ChargeEvent]]:
     """Return the account's events about each of these charges, in the order of arrival."""
     about = (events.c.object_id.in_(charge_ids), events.c.account == account, events.c.entity == "payment")
     newest: dict[int, dict[str, DeliveryState]] = {}

@@ -36,7 +36,7 @@ class Page:
     """Those that the call is for; unfinished ones among them are left alone."""
 
 
-def old(connection: Connection, before_ms: int, after_id: int, *, full_only: bool, limit: int = PAGE) -> Page:
+def old_page(connection: Connection, before_ms: int, after_id: int, *, full_only: bool, limit: int = PAGE) -> Page:
     """Return the events that came before that time, behind that number; only those not emptied yet if so asked."""
     query = select(events.c.id, events.c.received_ms, events.c.emptied_ms).where(events.c.id > after_id)
     rows = connection.execute(query.order_by(events.c.id).limit(limit)).all()

@@ -61,11 +61,11 @@ class EncryptedText(TypeDecorator[str]):
         if value is None:
             return None
         text = value.replace("\0", "\ufffd").encode(errors="replace").decode()
-        return _keyrings.get(dialect, _PLAIN).seal(text, self.place)
+        return _keyrings.get(dialect, _PLAIN).encrypt(text, self.place)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """Open a text on its way out; raises DecryptionFailed."""
-        return None if value is None else _keyrings.get(dialect, _PLAIN).open(value, self.place)
+        return None if value is None else _keyrings.get(dialect, _PLAIN).decrypt(value, self.place)
 
 
 metadata = MetaData()

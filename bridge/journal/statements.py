@@ -46,7 +46,7 @@ class BulkStatement:
         self, connection: Connection, rows: Sequence[tuple[Any, ...]]
     ) -> Iterator[CursorResult[*tuple[Any, ...]]]:
         for first in range(0, len(rows), _MOST):
-            part = self._seal(connection, rows[first : first + _MOST])
+            part = self._encrypt(connection, rows[first : first + _MOST])
             if connection.dialect.name == "sqlite":
                 values = tuple(value for row in part for value in row)
                 yield connection.exec_driver_sql(self._for_sqlite(len(part)), values)
@@ -55,14 +55,14 @@ class BulkStatement:
                 text = json.dumps([dict(zip(names, row, strict=True)) for row in part], ensure_ascii=False)
                 yield connection.exec_driver_sql(self._for_postgresql(connection.dialect), (text,))
 
-    def _seal(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
+    def _encrypt(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
         if not self._sealed:
             return rows
         keyring = keyring_of(connection)
         sealed = [list(row) for row in rows]
         for row in sealed:
             for at, place in self._sealed:
-                row[at] = None if row[at] is None else keyring.seal(row[at], place)
+                row[at] = None if row[at] is None else keyring.encrypt(row[at], place)
         return sealed
 
     def _for_sqlite(self, rows: int) -> str:
@@ -147,7 +147,7 @@ class Upsert:
         self._on_conflict = on_conflict
         self._made: dict[str, Executable] = {}
 
-    def of(self, connection: Connection) -> Executable:
+    def rows(self, connection: Connection) -> Executable:
         """Return the statement as this connection's database takes it."""
         name = connection.dialect.name
         if name not in self._made:

@@ -148,7 +148,7 @@ def fold(connection: Connection, limit: int = FOLD) -> bool:
     if sums:
         names = [column.name for column in _KEY]
         connection.execute(
-            _ADD.of(connection),
+            _ADD.rows(connection),
             # In one order, so that two sweepers can't wait for each other.
             [
                 {**dict(zip(names, key, strict=True)), "number": number, "latency_ms": latency_ms}
@@ -162,7 +162,7 @@ def fold(connection: Connection, limit: int = FOLD) -> bool:
 class Gauges:
     """One look at the journal."""
 
-    oldest_owed_s: float
+    oldest_due_s: float
     """Age of the oldest delivery that is neither sent nor given up; 0 where nothing is owed."""
     lanes: int
     lanes_leased: int

@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bridge.mapping.document import Block, Node, Scalar, Sequence
+from bridge.mapping.document import MappingNode, Node, Scalar, Sequence
 from bridge.mapping.findings import Findings, did_you_mean, shown
 from bridge.mapping.model import FETCHABLE, Case, Expected, Sample
-from bridge.mapping.spec import CASE, EXPECT, Entries, described, is_null, read_entries, unique_pairs
+from bridge.mapping.spec import CASE, EXPECT, Block, described, is_null, read_block, unique_pairs
 from bridge.mapping.values import typed
 
 SET_PATH = re.compile(r"[A-Za-z_]\w*(\.\w+|\[\d{1,3}\])*")
@@ -54,12 +54,12 @@ def as_json(node: Node, findings: Findings) -> Any:
         return typed(node.text) if node.plain else node.text
     if isinstance(node, Sequence):
         return [as_json(item, findings) for item in node.items]
-    pairs = unique_pairs(node, findings) if isinstance(node, Block) else []
+    pairs = unique_pairs(node, findings) if isinstance(node, MappingNode) else []
     return {key.text: as_json(value, findings) for key, value in pairs}
 
 
 def _build(node: Node, findings: Findings, *, complete: bool) -> Case | None:
-    entries = read_entries(node, CASE, "a test", findings, complete=complete)
+    entries = read_block(node, CASE, "a test", findings, complete=complete)
     if entries is None or not entries.whole or "given" not in entries or "expect" not in entries:
         return None
     given = _given(entries, findings)
@@ -76,9 +76,9 @@ def _build(node: Node, findings: Findings, *, complete: bool) -> Case | None:
     )
 
 
-def _given(entries: Entries, findings: Findings) -> Sample | dict[str, Any] | None:
+def _given(entries: Block, findings: Findings) -> Sample | dict[str, Any] | None:
     value = entries.value("given")
-    if isinstance(value, Block):
+    if isinstance(value, MappingNode):
         event: dict[str, Any] = as_json(value, findings)
         return event
     if isinstance(value, Scalar) and not is_null(value):
@@ -91,7 +91,7 @@ def _given(entries: Entries, findings: Findings) -> Sample | dict[str, Any] | No
 
 def _set(node: Node | None, findings: Findings) -> dict[str, Any]:
     values = {}
-    for key, value in unique_pairs(node, findings) if isinstance(node, Block) else []:
+    for key, value in unique_pairs(node, findings) if isinstance(node, MappingNode) else []:
         if SET_PATH.fullmatch(key.text):
             values[key.text] = as_json(value, findings)
         else:
@@ -105,7 +105,7 @@ def _set(node: Node | None, findings: Findings) -> dict[str, Any]:
 
 def _fetched(node: Node | None, findings: Findings) -> dict[str, Any]:
     fetched: dict[str, Any] = {}
-    for key, value in unique_pairs(node, findings) if isinstance(node, Block) else []:
+    for key, value in unique_pairs(node, findings) if isinstance(node, MappingNode) else []:
         if key.text not in FETCHABLE:
             names = ", ".join(sorted(FETCHABLE))
             findings.error(
@@ -122,11 +122,11 @@ def _fetched(node: Node | None, findings: Findings) -> dict[str, Any]:
     return fetched
 
 
-def _expect(entries: Entries, findings: Findings) -> dict[str, Any] | None:
+def _expect(entries: Block, findings: Findings) -> dict[str, Any] | None:
     value = entries.value("expect")
     if isinstance(value, Scalar) and value.text == "filtered":
         return {"filtered": True}
-    if not isinstance(value, Block) or not value.pairs:
+    if not isinstance(value, MappingNode) or not value.pairs:
         findings.error(
             value or entries.node,
             "tests.expect",
@@ -134,13 +134,13 @@ def _expect(entries: Entries, findings: Findings) -> dict[str, Any] | None:
             f"got {described(value) if value else 'nothing'}",
         )
         return None
-    expect = read_entries(value, EXPECT, "expect", findings, complete=True, others=True)
+    expect = read_block(value, EXPECT, "expect", findings, complete=True, others=True)
     if expect is None or not expect.whole:
         return None
     exactly = expect.value("exactly")
     pairs = [
         *((key, one) for key, one in unique_pairs(value, Findings("")) if key.text not in EXPECT),
-        *(unique_pairs(exactly, findings) if isinstance(exactly, Block) else []),
+        *(unique_pairs(exactly, findings) if isinstance(exactly, MappingNode) else []),
     ]
     for key, one in pairs:
         if not isinstance(one, Scalar):

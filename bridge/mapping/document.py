@@ -53,7 +53,7 @@ class Sequence(Node):
 
 
 @dataclass(slots=True)
-class Block(Node):
+class MappingNode(Node):
     """A mapping, with its pairs in the order of the file, duplicates included."""
 
     pairs: list[tuple[Scalar, Node]] = field(default_factory=list)
@@ -222,7 +222,7 @@ class _Builder:
     def __init__(self, text: str, findings: Findings) -> None:
         self._text = text
         self._findings = findings
-        self._stack: list[Sequence | Block] = []
+        self._stack: list[Sequence | MappingNode] = []
         self._keys: list[Scalar | None] = []
         self.root: Node | None = None
         self.last: Scalar | None = None
@@ -241,7 +241,7 @@ class _Builder:
             if isinstance(event, yaml.AliasEvent):
                 self._refuse_alias(spot, str(event.anchor))
                 self._add(Scalar(spot.line, spot.column, "", plain=False, inline=False))
-            elif isinstance(event, yaml.NodeEvent) and not self._open(event, spot):
+            elif isinstance(event, yaml.NodeEvent) and not self._start(event, spot):
                 return False
             elif isinstance(event, yaml.CollectionEndEvent):
                 self._stack.pop()
@@ -253,7 +253,7 @@ class _Builder:
             spot, "yaml.alias", f"an alias (*{name}); write the value out, or quote the text if it begins with *"
         )
 
-    def _open(self, event: yaml.NodeEvent, spot: Position) -> bool:
+    def _start(self, event: yaml.NodeEvent, spot: Position) -> bool:
         if isinstance(event, yaml.ScalarEvent):
             self._refuse_tag(event, spot)
             plain = event.style is None
@@ -265,10 +265,10 @@ class _Builder:
         if len(self._stack) >= MAX_DEPTH:
             self._findings.error(spot, "yaml.depth", f"nested deeper than {MAX_DEPTH} levels; make it flatter")
             return False
-        node: Sequence | Block = (
+        node: Sequence | MappingNode = (
             Sequence(spot.line, spot.column)
             if isinstance(event, yaml.SequenceStartEvent)
-            else Block(spot.line, spot.column, flow=bool(cast(yaml.MappingStartEvent, event).flow_style))
+            else MappingNode(spot.line, spot.column, flow=bool(cast(yaml.MappingStartEvent, event).flow_style))
         )
         self._add(node)
         self._stack.append(node)

@@ -283,13 +283,13 @@ def as_events(names: Sequence[str]) -> tuple[str, ...]:
         if not any(covers((name,), known) for known in EVENTS):
             raise UsageError(
                 f"the menu knows no event {name!r}{did_you_mean(name, EVENTS)}",
-                mend="a new event of Asaas works in a mapping file: copy one of mappings/ and name it there",
+                hint="a new event of Asaas works in a mapping file: copy one of mappings/ and name it there",
             )
     events = tuple(dict.fromkeys(names))
     if not entity_of(events):
         raise UsageError(
             "the menu has fields for charges or for subscriptions, one of them in a file",
-            mend="name events of one kind, or copy a file of mappings/",
+            hint="name events of one kind, or copy a file of mappings/",
         )
     return events
 
@@ -315,7 +315,7 @@ def as_amount(text: str) -> str:
     """Return an amount as it stands in a file, empty for none; raise UsageError for anything else."""
     if fault := amount_fault(text):
         meant = two_readings(text)
-        raise UsageError(_AMOUNT_FAULTS[fault].format(text), mend=f"write {meant}" if meant else None)
+        raise UsageError(_AMOUNT_FAULTS[fault].format(text), hint=f"write {meant}" if meant else None)
     return format(as_decimal(text), "f") if text else ""
 
 
@@ -341,7 +341,7 @@ def as_keys(chosen: Sequence[str], keys: Sequence[str]) -> frozenset[str]:
         if key not in keys:
             raise UsageError(f"the menu has no key {key!r}{did_you_mean(key, keys)}")
     if not {"email", "telefone"} & set(chosen):
-        raise UsageError("Clint finds the contact by email or telefone, got neither", mend="take one of them")
+        raise UsageError("Clint finds the contact by email or telefone, got neither", hint="take one of them")
     return frozenset(chosen)
 
 

@@ -105,7 +105,7 @@ class _Walk:
         number = payment.get("installmentNumber") if isinstance(payment, dict) else None
         first = number is None or number == 1
         self.seen.append(ConditionResult(1, "installments: first", number, first, 0))
-        return None if first else _Refusal("filter.installment", {"value": _told(number, personal=False)})
+        return None if first else _Refusal("filter.installment", {"value": _shown(number, personal=False)})
 
     def look(self, condition: Condition, depth: int) -> _Refusal | None:
         """Return why the condition says no, or None where it holds."""
@@ -122,7 +122,7 @@ class _Walk:
             raise self._failed(expression.text, str(error), line) from None
 
     def _failed(self, text: str, why: str, line: int) -> FilterFailed:
-        return FilterFailed(f"condition {text!r}: {why}", where=f"{self._mapping.path}:{line}", mend="mend the filter")
+        return FilterFailed(f"condition {text!r}: {why}", where=f"{self._mapping.path}:{line}", hint="mend the filter")
 
     def _today(self) -> date:
         return as_day(self._context.get("today") or brasilia_day())
@@ -140,7 +140,7 @@ class _Walk:
         name = condition.field.text
         if operator.name == "exists":
             return _Refusal("filter.exists" if condition.operands[0] == "true" else "filter.absent", {"field": name})
-        told = _told(value, personal="customer" in condition.field.names)
+        told = _shown(value, personal="customer" in condition.field.names)
         operand = ", ".join(condition.operands)
         return _Refusal(
             "filter.compare",
@@ -182,7 +182,7 @@ class _Walk:
         return _Refusal("filter.not", {"condition": condition.text}) if self.look(condition, depth) is None else None
 
 
-def _told(value: Any, *, personal: bool) -> str:
+def _shown(value: Any, *, personal: bool) -> str:
     """Return a value for a reason: what a customer's data holds is not said, and texts are redacted and short."""
     if is_missing(value):
         return "missing"
@@ -246,7 +246,7 @@ def _no_contact(mapping: Mapping) -> NoContact:
     return NoContact(
         f"the payload has neither an e-mail nor a phone (no value for {keys})",
         where=mapping.path,
-        mend="complete the customer in Asaas, then replay the event",
+        hint="complete the customer in Asaas, then replay the event",
     )
 
 
@@ -258,13 +258,13 @@ def _field_value(mapping: Mapping, field: Field, context: dict[str, Any]) -> Val
             value = (first_email(value) if field.identifies == "email" else None) or value.strip()
     except (EvaluationFailed, BadValue) as error:
         raise ExpressionFailed(
-            f"field {field.key!r}: {error}", where=f"{mapping.path}:{field.line}", mend="mend the field, then replay"
+            f"field {field.key!r}: {error}", where=f"{mapping.path}:{field.line}", hint="mend the field, then replay"
         ) from None
     if value is None and field.required:
         raise RequiredMissing(
             f"field {field.key!r} is required and {field.source.text!r} gives nothing",
             where=f"{mapping.path}:{field.line}",
-            mend="complete the data in Asaas, or give the field a default, then replay",
+            hint="complete the data in Asaas, or give the field a default, then replay",
         )
     return value
 

@@ -271,7 +271,7 @@ def compile_expression(node: Scalar, findings: Findings) -> Expression | None:
 
 def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: Findings) -> Expression | None:
     """Return the expression that stands `offset` characters into a scalar, or None after saying what is wrong."""
-    place = _Place(text, scalar, offset)
+    place = _TextPosition(text, scalar, offset)
     if not text.strip():
         findings.error(node, "expression.empty", "an expression is empty; name a value such as payment.value")
         return None
@@ -311,7 +311,7 @@ def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: F
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _TextPosition:
     text: str
     scalar: Scalar
     offset: int
@@ -376,7 +376,7 @@ def _branches(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
         stack.extend(child for child in reversed(node["children"]) if isinstance(child, dict))
 
 
-def _check_functions(tree: dict[str, Any], text: str, place: _Place, findings: Findings) -> bool:
+def _check_functions(tree: dict[str, Any], text: str, place: _TextPosition, findings: Findings) -> bool:
     positions = _name_positions(text)
     good = True
     for call in [node for node in _branches(tree) if node["type"] == "function_expression"]:

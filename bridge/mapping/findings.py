@@ -23,7 +23,7 @@ class Severity(StrEnum):
     NOTE = "note"  # worth knowing; nothing to mend now
 
 
-class Place(Protocol):
+class HasPosition(Protocol):
     """Anything that stands at a line and column (both from 1) of a file."""
 
     @property
@@ -77,11 +77,11 @@ class Findings:
         self._refused: set[tuple[int, int]] = set()
         self._end: tuple[float, float] = (float("inf"), 0)
 
-    def error(self, place: Place, code: str, message: str, *, caret: str = "") -> None:
+    def error(self, place: HasPosition, code: str, message: str, *, caret: str = "") -> None:
         """Record that the mapping can't run as written."""
         self._add(place, code, Severity.ERROR, message, caret)
 
-    def nonsense(self, place: Place, code: str, message: str) -> None:
+    def nonsense(self, place: HasPosition, code: str, message: str) -> None:
         """Record an error of a mapping that runs and surely sends nonsense or fails for every event.
 
         It keeps a mapping from being activated, and never stops one that is active.
@@ -89,24 +89,24 @@ class Findings:
         if not self._active:
             self._add(place, code, Severity.ERROR, message)
 
-    def refuse(self, place: Place) -> None:
+    def refuse(self, place: HasPosition) -> None:
         """Take no finding at this place from now on, nor keep the one that is there."""
         self._refused.add((place.line, place.column))
         self._found = [found for found in self._found if not _same_place(found, place)]
 
-    def end_at(self, place: Place) -> None:
+    def end_at(self, place: HasPosition) -> None:
         """Take no finding behind this place: what stands there was read as a part of something else."""
         self._end = (place.line, place.column)
 
-    def warning(self, place: Place, code: str, message: str) -> None:
+    def warning(self, place: HasPosition, code: str, message: str) -> None:
         """Record that the mapping runs, but hardly as meant."""
         self._add(place, code, Severity.WARNING, message)
 
-    def note(self, place: Place, code: str, message: str) -> None:
+    def note(self, place: HasPosition, code: str, message: str) -> None:
         """Record something worth knowing."""
         self._add(place, code, Severity.NOTE, message)
 
-    def _add(self, place: Place, code: str, severity: Severity, message: str, caret: str = "") -> None:
+    def _add(self, place: HasPosition, code: str, severity: Severity, message: str, caret: str = "") -> None:
         # What YAML itself refused (an alias, a tag) has no meaning that anything further could be said about.
         where = (place.line, place.column)
         if where in self._refused or where > self._end:
@@ -117,7 +117,7 @@ class Findings:
         if len(self._found) == MAX_FINDINGS:
             raise TooManyFindings
 
-    def speaks_of(self, place: Place) -> bool:
+    def speaks_of(self, place: HasPosition) -> bool:
         """Say whether there is a finding at this very place already."""
         return any(_same_place(found, place) for found in self._found)
 
@@ -139,7 +139,7 @@ class Findings:
         return tuple(sorted(dict.fromkeys(self._found), key=lambda found: (found.line, found.column, found.code)))
 
 
-def _same_place(one: Place, other: Place) -> bool:
+def _same_place(one: HasPosition, other: HasPosition) -> bool:
     return (one.line, one.column) == (other.line, other.column)
 
 

@@ -15,7 +15,7 @@ from bridge.mapping.advice import invisible, synonym
 from bridge.mapping.cases import SampleUnreadable, read_sample
 from bridge.mapping.catalogue import ENTITY_OF_FAMILY, EVENTS, spellings
 from bridge.mapping.context import DERIVED, ENVELOPE
-from bridge.mapping.document import Block, Node, Scalar, Sequence
+from bridge.mapping.document import MappingNode, Node, Scalar, Sequence
 from bridge.mapping.expressions import ANY, ELEMENT, Expression, FieldPath
 from bridge.mapping.findings import Findings, Position, did_you_mean, shown
 from bridge.mapping.model import (
@@ -368,7 +368,7 @@ def _scalars(root: Node | None) -> Iterator[Scalar]:
             yield node
         elif isinstance(node, Sequence):
             stack.extend(node.items)
-        elif isinstance(node, Block):
+        elif isinstance(node, MappingNode):
             stack.extend(part for pair in node.pairs for part in pair)
 
 

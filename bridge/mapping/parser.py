@@ -17,7 +17,7 @@ from bridge.mapping import lint, operators, sense, values
 from bridge.mapping.advice import synonym
 from bridge.mapping.cases import build_cases
 from bridge.mapping.context import WORKED_OUT, needs_of
-from bridge.mapping.document import MAX_CHARACTERS, Block, Node, Scalar, Sequence, read_document
+from bridge.mapping.document import MAX_CHARACTERS, MappingNode, Node, Scalar, Sequence, read_document
 from bridge.mapping.expressions import Expression, compile_expression, compile_text
 from bridge.mapping.findings import Finding, Findings, Position, TooManyFindings, did_you_mean, shown
 from bridge.mapping.model import (
@@ -45,11 +45,11 @@ from bridge.mapping.spec import (
     FIELD_SOURCES,
     MAPPING,
     ROUTE,
-    Entries,
+    Block,
     comma_hint,
     described,
     is_null,
-    read_entries,
+    read_block,
     unique_pairs,
 )
 from bridge.mapping.values import BadValue, as_decimal
@@ -59,7 +59,7 @@ _EMAIL_KEY = re.compile(r"e[-_ ]?mail|mail", re.IGNORECASE)
 _PHONE_KEY = re.compile(r"fone|phone|celular|whats|mobile", re.IGNORECASE)
 
 
-def build_fields(group: str, block: Block, findings: Findings, *, complete: bool) -> list[Field]:
+def build_fields(group: str, block: MappingNode, findings: Findings, *, complete: bool) -> list[Field]:
     """Return the fields of one group that can run."""
     fields = []
     for key, value in unique_pairs(block, findings):
@@ -81,7 +81,7 @@ def _belongs_outside(key: Scalar, value: Node) -> bool:
     """Say whether a key of the mapping itself stands in a group, to which no field of that name belongs."""
     if key.text not in MAPPING:
         return False
-    if isinstance(value, Block):
+    if isinstance(value, MappingNode):
         return bool(value.pairs) and not any(inner.text in FIELD for inner, _ in value.pairs)
     return isinstance(value, Sequence)
 
@@ -104,17 +104,17 @@ def _build(group: str, key: Scalar, value: Node, findings: Findings, *, complete
             return None
         expression = compile_expression(value, findings)
         return Field(group, key.text, expression, key.line, key.column, identifies=named) if expression else None
-    if not isinstance(value, Block):
+    if not isinstance(value, MappingNode):
         findings.error(
             value, "value.shape", f"{key.text} must be an expression or a block such as {{text: Asaas}}, got a list"
         )
         return None
-    entries = read_entries(value, FIELD, f"field {key.text}", findings, complete=complete)
+    entries = read_block(value, FIELD, f"field {key.text}", findings, complete=complete)
     return _from_entries(group, key, entries, named, findings) if entries else None
 
 
 def _from_entries(
-    group: str, key: Scalar, entries: Entries, named: Literal["email", "phone"] | None, findings: Findings
+    group: str, key: Scalar, entries: Block, named: Literal["email", "phone"] | None, findings: Findings
 ) -> Field | None:
     sources = [name for name in FIELD_SOURCES if name in entries]
     if len(sources) != 1:
@@ -155,11 +155,11 @@ def _from_entries(
     )
 
 
-def _check_sense(source: Source, entries: Entries, findings: Findings) -> None:
+def _check_sense(source: Source, entries: Block, findings: Findings) -> None:
     expression = source.text if isinstance(source, Expression) else ""
     pairs = entries.value("lookup")
     texts = [(key, scalar) for key in ("text", "default") if (scalar := entries.scalar(key))]
-    if isinstance(pairs, Block) and isinstance(source, Expression):
+    if isinstance(pairs, MappingNode) and isinstance(source, Expression):
         sense.check_lookup(source, (key for key, _ in pairs.pairs), findings)
         texts += [("lookup", value) for _, value in pairs.pairs if isinstance(value, Scalar)]
     for key, scalar in texts:
@@ -173,7 +173,7 @@ def _sources() -> str:
     return ", ".join(FIELD_SOURCES)
 
 
-def _source(kind: str, entries: Entries, findings: Findings) -> Source | None:
+def _source(kind: str, entries: Block, findings: Findings) -> Source | None:
     scalar = cast(Scalar, entries.value(kind))  # the table lets nothing else through
     if kind == "text":
         return Constant(scalar.text)
@@ -181,7 +181,7 @@ def _source(kind: str, entries: Entries, findings: Findings) -> Source | None:
 
 
 def _lookup(node: Node | None, findings: Findings) -> dict[str, str] | None:
-    if not isinstance(node, Block):
+    if not isinstance(node, MappingNode):
         return None
     pairs = unique_pairs(node, findings)
     wrong = [value for _, value in pairs if not isinstance(value, Scalar) or is_null(value)]
@@ -253,7 +253,7 @@ MAX_PATTERN = 500
 
 def build_condition(node: Node, findings: Findings, *, complete: bool) -> Condition | None:
     """Return the condition a node describes, or None after saying what is wrong with it."""
-    entries = read_entries(node, CONDITION, "a condition", findings, complete=complete)
+    entries = read_block(node, CONDITION, "a condition", findings, complete=complete)
     if entries is None:
         return None
     kinds = [name for name in CONDITION_KINDS if name in entries]
@@ -285,7 +285,7 @@ def build_condition(node: Node, findings: Findings, *, complete: bool) -> Condit
     return _group(kind, value, entries, findings, complete=complete)
 
 
-def _say_no_kind(entries: Entries, operators: list[str], findings: Findings) -> None:
+def _say_no_kind(entries: Block, operators: list[str], findings: Findings) -> None:
     if operators:
         key = entries.key(operators[0])
         findings.error(key, "condition.field_missing", f"{operators[0]} needs field: beside it, the value to compare")
@@ -297,7 +297,7 @@ def _say_no_kind(entries: Entries, operators: list[str], findings: Findings) -> 
         )
 
 
-def _group(kind: str, value: Node | None, entries: Entries, findings: Findings, *, complete: bool) -> Group | None:
+def _group(kind: str, value: Node | None, entries: Block, findings: Findings, *, complete: bool) -> Group | None:
     word: Literal["all", "any", "not"] = "all" if kind == "all" else "any" if kind == "any" else "not"
     nodes = value.items if isinstance(value, Sequence) else [value] if value else []
     if not nodes:
@@ -308,7 +308,7 @@ def _group(kind: str, value: Node | None, entries: Entries, findings: Findings, 
     return Group(entries.key(kind).line, word, conditions) if len(conditions) == len(nodes) else None
 
 
-def _compare(entries: Entries, operators: list[str], findings: Findings) -> Comparison | None:
+def _compare(entries: Block, operators: list[str], findings: Findings) -> Comparison | None:
     scalar = entries.scalar("field")
     inside = _COMPARISON.fullmatch(scalar.text.strip()) if scalar else None
     if scalar and inside and not operators and (name := synonym(inside[2], OPERATORS)):
@@ -407,7 +407,7 @@ def _read(text: str, path: str, known: Setup, findings: Findings) -> Mapping | N
     document = read_document(text, findings)
     entries = None
     if document.root is not None:
-        entries = read_entries(document.root, MAPPING, "a mapping", findings, complete=document.complete)
+        entries = read_block(document.root, MAPPING, "a mapping", findings, complete=document.complete)
     reader = _Reader(entries, findings, known, complete=document.complete) if entries else None
     if reader:
         reader.check()
@@ -493,7 +493,7 @@ def with_overlaps(read: Iterable[ParseResult], others: Iterable[Mapping] = ()) -
 class _Reader:
     """Builds and checks the parts of one mapping."""
 
-    def __init__(self, entries: Entries, findings: Findings, known: Setup, *, complete: bool) -> None:
+    def __init__(self, entries: Block, findings: Findings, known: Setup, *, complete: bool) -> None:
         self._entries = entries
         self._findings = findings
         self._known = known
@@ -514,15 +514,15 @@ class _Reader:
             for group in GROUPS
             if group in self._entries
             for field in build_fields(
-                group, cast(Block, self._entries.value(group)), self._findings, complete=self._complete
+                group, cast(MappingNode, self._entries.value(group)), self._findings, complete=self._complete
             )
         ]
 
-    def _build_routes(self) -> list[tuple[Route, Entries]]:
+    def _build_routes(self) -> list[tuple[Route, Block]]:
         node = self._entries.value("routes")
         routes = []
         for item in cast(Sequence, node).items if node else []:
-            entries = read_entries(item, ROUTE, "a route", self._findings, complete=self._complete)
+            entries = read_block(item, ROUTE, "a route", self._findings, complete=self._complete)
             if entries and entries.whole and "events" in entries and "send_to" in entries:
                 events = lint.check_events(entries.texts("events"), self._findings)
                 routes.append((Route(events, entries.text("send_to"), item.line, item.column), entries))
@@ -590,11 +590,11 @@ class _Reader:
     def _contact_is_whole(self, contact: object) -> bool:
         # A contact field that was refused may have been the e-mail; to say that there is none would mislead.
         built = {field.key for field in self._fields if field.group == "contact"}
-        return all(key.text in built for key, _ in cast(Block, contact).pairs)
+        return all(key.text in built for key, _ in cast(MappingNode, contact).pairs)
 
     def _payload_keys(self) -> frozenset[str]:
         # Those of fields that were refused too: the tests that expect them are not what is wrong.
-        blocks = [cast(Block, self._entries.value(group)) for group in GROUPS if group in self._entries]
+        blocks = [cast(MappingNode, self._entries.value(group)) for group in GROUPS if group in self._entries]
         return frozenset(key.text for block in blocks for key, _ in block.pairs)
 
     def _expressions(self) -> Iterable[Expression]:

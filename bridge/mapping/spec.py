@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import cast
 
 from bridge.mapping.advice import formatted, two_conditions
-from bridge.mapping.document import Block, Node, Scalar, Sequence
+from bridge.mapping.document import MappingNode, Node, Scalar, Sequence
 from bridge.mapping.findings import Findings, did_you_mean, shown
 from bridge.mapping.operators import OPERATORS, Operand
 from bridge.mapping.values import two_readings, typed
@@ -278,7 +278,7 @@ class Entry:
     value: Node
 
 
-class Entries:
+class Block:
     """The pairs of a block that fit its table, by key."""
 
     def __init__(self, node: Node, entries: dict[str, Entry], *, whole: bool) -> None:
@@ -321,7 +321,7 @@ def texts_of(node: Node | None) -> list[Scalar]:
     return [node] if isinstance(node, Scalar) else []
 
 
-def unique_pairs(block: Block, findings: Findings) -> list[tuple[Scalar, Node]]:
+def unique_pairs(block: MappingNode, findings: Findings) -> list[tuple[Scalar, Node]]:
     """Return the pairs of a block, refusing a key that stands there twice."""
     first: dict[str, Scalar] = {}
     pairs = []
@@ -336,11 +336,11 @@ def unique_pairs(block: Block, findings: Findings) -> list[tuple[Scalar, Node]]:
     return pairs
 
 
-def read_entries(
+def read_block(
     node: Node, table: Table, what: str, findings: Findings, *, complete: bool, others: bool = False
-) -> Entries | None:
+) -> Block | None:
     """Return what fits the table, or None where the node is no block; `others` lets unknown keys pass unread."""
-    if not isinstance(node, Block):
+    if not isinstance(node, MappingNode):
         findings.error(node, "value.shape", f"{what} must be a block of keys and values, got {described(node)}")
         return None
     entries: dict[str, Entry] = {}
@@ -365,14 +365,14 @@ def read_entries(
         for row in table.values():
             if row.required and row.name not in entries and row.name not in refused:
                 findings.error(node, "key.missing", f"{what} needs {row.name}, such as {row.name}: {row.example}")
-    return Entries(node, entries, whole=complete and not refused)
+    return Block(node, entries, whole=complete and not refused)
 
 
 def _is_empty(value: Node) -> bool:
     return isinstance(value, Scalar) and value.plain and not value.text
 
 
-def comma_hint(block: Block, key: Scalar, value: Node) -> str:
+def comma_hint(block: MappingNode, key: Scalar, value: Node) -> str:
     """Return what to do where a key is what stands behind a comma of the value before it; empty where it is none."""
     before = next((one for (_, one), (other, _) in pairwise(block.pairs) if other is key), None)
     if not block.flow or not _is_empty(value) or not isinstance(before, Scalar) or not before.plain:
@@ -391,9 +391,9 @@ def fits(row: Key, value: Node, findings: Findings) -> bool:
     shape = row.shape
     right = (
         (shape in _SCALARS and isinstance(value, Scalar))
-        or (shape in _BLOCKS and isinstance(value, Block))
+        or (shape in _BLOCKS and isinstance(value, MappingNode))
         or (shape in _LISTS and isinstance(value, Sequence))
-        or (shape is Shape.CONDITION and isinstance(value, Block))
+        or (shape is Shape.CONDITION and isinstance(value, MappingNode))
         or (shape in _TEXTS and _is_texts(value))
         or shape in _OTHERWISE
     )
@@ -452,4 +452,4 @@ def described(node: Node) -> str:
         return shown(node.text) if node.text else "nothing"
     if isinstance(node, Sequence):
         return "a list" if node.items else "an empty list"
-    return "a block of keys and values" if cast(Block, node).pairs else "an empty block"
+    return "a block of keys and values" if cast(MappingNode, node).pairs else "an empty block"

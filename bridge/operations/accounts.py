@@ -107,15 +107,15 @@ def add_account(
     """
     _check(journal, settings, name, name in settings.accounts, "ASAAS_API_KEY")
     if re.search(r"\s", api_key):
-        raise UsageError("the API key must not have white space", mend="copy the whole key from Asaas again")
+        raise UsageError("the API key must not have white space", hint="copy the whole key from Asaas again")
     if token and (problem := asaas_webhooks.problem(token)):
-        raise UsageError(f"the webhook token {problem}", mend="leave it empty, and the bridge makes one")
+        raise UsageError(f"the webhook token {problem}", hint="leave it empty, and the bridge makes one")
     with journal.database.write() as connection:
-        encryption.settle(connection)
+        encryption.prepare(connection)
         before = kept.accounts(connection).get(name)
         made = None if token or before else asaas_webhooks.generate()
         token = token or made or (before.webhook_token if before else "")
-        kept.put_account(connection, kept.KeptAccount(name, api_key, token, now_ms, now_ms))
+        kept.put_account(connection, kept.StoredAccount(name, api_key, token, now_ms, now_ms))
         if before is None or before.api_key != api_key:
             keys_of = [
                 one for one in notices.open_notices(connection, [ACCESS_TOKEN]) if one.about.startswith(f"{name}/")
@@ -132,7 +132,7 @@ def set_token(journal: Journal, actor: Actor, now_ms: int, name: str, token: str
         before = kept.accounts(connection).get(name)
         if before is None:
             raise _no_account(name)
-        kept.put_account(connection, kept.KeptAccount(name, before.api_key, token, before.created_ms, now_ms))
+        kept.put_account(connection, kept.StoredAccount(name, before.api_key, token, before.created_ms, now_ms))
         audit.note(connection, actor, "account.token_changed", name, now_ms)
 
 
@@ -159,11 +159,11 @@ def add_destination(
     _check(journal, settings, name, name in settings.destinations, "CLINT_WEBHOOK_URL")
     problem = check_url(url, settings.bridge_allow_private_destinations)
     if problem:
-        raise UsageError(f"the URL of {name} {problem}", mend="copy it from Clint: the origin's integrations")
+        raise UsageError(f"the URL of {name} {problem}", hint="copy it from Clint: the origin's integrations")
     with journal.database.write() as connection:
-        encryption.settle(connection)
+        encryption.prepare(connection)
         before = kept.destinations(connection).get(name)
-        kept.put_destination(connection, kept.KeptDestination(name, url, now_ms, now_ms))
+        kept.put_destination(connection, kept.StoredDestination(name, url, now_ms, now_ms))
         circuits.register(connection, {name: url}, now_ms)
         freed = 0
         if before is None or before.url != url:
@@ -180,7 +180,7 @@ def remove_destination(journal: Journal, actor: Actor, now_ms: int, name: str) -
         if not kept.remove_destination(connection, name):
             raise NotFound(
                 f"no destination of the journal is named {name!r}",
-                mend="one of the environment is removed there; see: bridge destinations list",
+                hint="one of the environment is removed there; see: bridge destinations list",
             )
         audit.note(connection, actor, "destination.removed", name, now_ms)
 
@@ -207,14 +207,14 @@ def _check(journal: Journal, settings: Settings, name: str, is_set: bool, family
     if is_set:
         raise UsageError(
             f"{name} is set up in the environment, which wins",
-            mend=f"change {variable(family, name)} there, or take it away first",
+            hint=f"change {variable(family, name)} there, or take it away first",
         )
     if not journal.database.keyring:
-        raise KeyNeeded(mend=_MAKE_KEY)
+        raise KeyNeeded(hint=_MAKE_KEY)
 
 
 def _no_account(name: str) -> NotFound:
     return NotFound(
         f"no account of the journal is named {name!r}",
-        mend="one of the environment is removed there; see: bridge accounts list",
+        hint="one of the environment is removed there; see: bridge accounts list",
     )

@@ -47,7 +47,7 @@ def _retry(connection: Connection, delivery_id: int, now_ms: int, by: Actor | No
     retention.check_full(connection, [before.event_id])
     if DeliveryState.PENDING not in TRANSITIONS[state] or before.payload is None:
         raise IllegalTransition(
-            f"delivery {delivery_id} is {state} and can't be retried", mend=_instead(state, before.event_id)
+            f"delivery {delivery_id} is {state} and can't be retried", hint=_instead(state, before.event_id)
         )
     connection.execute(
         update(table)
@@ -132,11 +132,11 @@ def replay(
     with journal.database.write() as connection:
         lane = connection.scalar(select(event_table.c.lane).where(event_table.c.id == event_id))
         if lane is None:
-            raise NotFound(f"no event has the number {event_id}", mend="see: bridge events list")
+            raise NotFound(f"no event has the number {event_id}", hint="see: bridge events list")
         lanes.lock(connection, lane)
         if connection.scalar(select(event_table.c.state).where(event_table.c.id == event_id)) != EventState.PROCESSED:
             raise IllegalTransition(
-                f"event {event_id} still waits to be processed", mend="look again when it is: bridge events show"
+                f"event {event_id} still waits to be processed", hint="look again when it is: bridge events show"
             )
         retention.check_full(connection, [event_id])
         _note(connection, by, "event.replayed", event_id, now_ms, **({"mapping": mapping} if mapping else {}))
@@ -172,13 +172,13 @@ def _note(connection: Connection, by: Actor | None, action: str, about: str | in
 
 def _known(connection: Connection, name: str) -> None:
     if name not in destinations.load(connection):
-        raise NotFound(f"no destination is named {name!r}", mend="see: bridge destinations list")
+        raise NotFound(f"no destination is named {name!r}", hint="see: bridge destinations list")
 
 
 def _locked(connection: Connection, delivery_id: int) -> Row[Any]:
     lane = connection.scalar(select(table.c.lane).where(table.c.id == delivery_id))
     if lane is None:
-        raise NotFound(f"no delivery has the number {delivery_id}", mend="see: bridge deliveries list")
+        raise NotFound(f"no delivery has the number {delivery_id}", hint="see: bridge deliveries list")
     lanes.lock(connection, lane)
     return connection.execute(select(table).where(table.c.id == delivery_id)).one()
 

@@ -58,7 +58,7 @@ def events_for_charge(compared: Compared, account: str, asked_ms: int) -> list[I
     main = _name(compared)
     if main is None:
         return []
-    status, refunded = compared.standing.status, compared.standing.refunded
+    status, refunded = compared.charge_status.status, compared.charge_status.refunded
     names = {}
     # The paid part of a partly refunded charge is told first, unless the journal knows it.
     if compared.known is None or compared.known.status != status or not refunded:
@@ -80,7 +80,7 @@ def _event(account: str, name: str, key: str, created: str, charge: Mapping[str,
 
 
 def _name(compared: Compared) -> str | None:
-    status = compared.standing.status
+    status = compared.charge_status.status
     if compared.known is not None and compared.known.status != status:
         if status in {"PENDING", "OVERDUE"} and compared.known.status in _BACK_TO_OPEN:
             return _BACK_TO_OPEN[compared.known.status]
@@ -99,11 +99,11 @@ def _created(compared: Compared, asked_ms: int) -> str:
 
 
 def _day(compared: Compared, asked: datetime) -> datetime:
-    charge, status = compared.charge, compared.standing.status
+    charge, status = compared.charge, compared.charge_status.status
     found: list[Any] = [charge.get(field) for field in _DAYS.get(status, ())]
     if status == "PENDING" and compared.known is None:
         found = [charge.get("dateCreated")]
-    elif compared.standing.refunded or status == "REFUNDED":
+    elif compared.charge_status.refunded or status == "REFUNDED":
         refunds = [refund for refund in charge.get("refunds") or () if isinstance(refund, dict)]
         found = sorted((str(refund.get("dateCreated") or "") for refund in refunds), reverse=True)
     elif status == "OVERDUE":
@@ -124,7 +124,7 @@ BATCH = 100
 
 
 @dataclass(slots=True)
-class Gathered:
+class Collected:
     """What a backfill would do."""
 
     charges: int = 0
@@ -135,7 +135,7 @@ class Gathered:
     """Charges in a status that no documented flow leads to."""
 
 
-def gather(
+def collect(
     client: Reads,
     journal: Journal,
     window: Window,
@@ -144,12 +144,12 @@ def gather(
     only: Collection[Verdict] = BEHIND,
     sleep: Callable[[float], object] = time.sleep,
     tell: Callable[[int, int], object] = lambda _done, _total: None,
-) -> Gathered:
+) -> Collected:
     """Return the events that are missing for the charges of these days; changes nothing.
 
     Raises EnrichmentWaits where Asaas can't be asked for now.
     """
-    gathered, seen = Gathered(), set[str]()
+    gathered, seen = Collected(), set[str]()
     for looked in compare_pages(client, journal, window, clock_ms, sleep=sleep):
         for compared in looked.charges:
             id_ = str(compared.charge.get("id"))
@@ -183,10 +183,10 @@ def append_events(
     # The next reconciliation, due at once, says whether anything is still missing.
     with journal.database.write() as connection:
         for account in sorted({event.account for event in events}):
-            jobs.again_at(connection, f"reconcile:{account}", clock_ms())
+            jobs.reschedule(connection, f"reconcile:{account}", clock_ms())
 
 
-def as_kept(journal: Journal, event: IncomingEvent) -> StoredEvent:
+def as_stored(journal: Journal, event: IncomingEvent) -> StoredEvent:
     """Return an event as a worker would get it, before it is kept."""
     return StoredEvent(
         id=0,

@@ -355,7 +355,8 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
             told = notices.open_notices(connection)
             late = jobs.late_tasks(connection, clock_ms())
     except BridgeError as error:
-        yield Check("journal", error.what, State.WRONG, error.mend or "is the database of DATABASE_URL up?", "journal")
+        mend = str(error.hint or "is the database of DATABASE_URL up?")
+        yield Check("journal", str(error.what), State.WRONG, mend, "journal")
         return
     yield schema_check(journal.database.place, schema, head())
     if late:
@@ -402,11 +403,12 @@ def _asaas(runtime: Runtime, account: Account, mappings: Sequence[Mapping]) -> I
         url = public_hook_url(settings, account.name, None)
         every = Webhooks(client).all()
     except BridgeError as error:
-        yield Check(f"asaas {account.name}", error.what, State.WRONG, error.mend or "try again in a moment", error.code)
+        mend = str(error.hint or "try again in a moment")
+        yield Check(f"asaas {account.name}", str(error.what), State.WRONG, mend, error.code)
         return
     if account.name == next(iter(runtime.asaas)):
         yield clock(client.answered_at, time.time())
-    governor = runtime.governors[account.name]
+    governor = runtime.limiters[account.name]
     yield quota(account.name, governor.used(), governor.limits.quota)
     found = find_ours(every, account.name, url)
     said = problems(found, needed_events(mappings, account.name), account.name)

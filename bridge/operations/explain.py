@@ -112,7 +112,7 @@ def preview(
             retention.check_full(connection, batch)
             kept = {event.id: event for event in events.load(connection, batch)}
         if missing := [id_ for id_ in batch if id_ not in kept]:
-            raise NotFound(f"no event has the number {missing[0]}", mend="see: bridge events list")
+            raise NotFound(f"no event has the number {missing[0]}", hint="see: bridge events list")
         replayed = [replace(kept[id_], replay=kept[id_].replay + 1, replay_mapping=mapping) for id_ in batch]
         yield from preview_events(journal, replayed, active=active, environment=environment, enrichment=enrichment)
 

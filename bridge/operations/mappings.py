@@ -71,7 +71,7 @@ def save(journal: Journal, directory: Path, name: str, text: str, *, base: int, 
                 raise MappingChanged(
                     "the mapping's file has a text that is not active yet",
                     where=str(file_of(directory, name)),
-                    mend="mend the file (see: bridge mappings lint), or put it back",
+                    hint="mend the file (see: bridge mappings lint), or put it back",
                 )
             in_file = _written(file_of(directory, name), text)
         origin = revisions.WITH_FILE if in_file else revisions.CONSOLE

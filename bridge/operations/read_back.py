@@ -99,7 +99,7 @@ def sent_deliveries(
     return found
 
 
-def look(clint: Deals, contact: tuple[str, str], sent: Sent) -> Finding:
+def read_back_deal(clint: Deals, contact: tuple[str, str], sent: Sent) -> Finding:
     """Look for the deal of what was sent. Raises ClintApiFailed."""
     if not any(contact):
         return Finding(proof.NO_CONTACT)
@@ -134,7 +134,7 @@ class ReadBacks:
             with self._journal.database.read() as connection:
                 sent = sent_deliveries(connection, one.account, one.subject, active).get(one.id)
             if sent is not None:
-                self._record(one, look(self._clint, *sent), sent[1], now_ms)
+                self._record(one, read_back_deal(self._clint, *sent), sent[1], now_ms)
         return len(batch)
 
     def _record(self, one: ToReadBack, found: Finding, sent: Sent, now_ms: int) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from bridge import private_files
 from bridge.asaas.client import Reads, pages
 from bridge.journal import Journal
-from bridge.journal.queries import ChargeEvent, kept_of
+from bridge.journal.queries import ChargeEvent, events_of_charge
 from bridge.mapping.catalogue import flow_rank
 from bridge.mapping.values import BadValue, as_decimal
 from bridge.model import FINISHED, DeliveryState
@@ -63,7 +63,7 @@ class Compared:
     """One charge and what the journal knows of it."""
 
     charge: Mapping[str, Any]
-    standing: ChargeStatus
+    charge_status: ChargeStatus
     verdict: Verdict
     newest: ChargeEvent | None = None
     """The event that says most about it, by Asaas's own time."""
@@ -71,7 +71,7 @@ class Compared:
     """The standing in that event."""
 
 
-def standing_of(charge: Mapping[str, Any]) -> ChargeStatus:
+def status_of(charge: Mapping[str, Any]) -> ChargeStatus:
     """Return the standing of a charge, from the API or from an event."""
     if charge.get("deleted") is True:
         return ChargeStatus("DELETED")  # its status stays what it was
@@ -89,23 +89,23 @@ def standing_of(charge: Mapping[str, Any]) -> ChargeStatus:
 
 def compare(charge: Mapping[str, Any], kept: Sequence[ChargeEvent], asked_ms: int) -> Compared:
     """Return the verdict on a charge that the API was asked for at that time."""
-    standing = standing_of(charge)
+    standing = status_of(charge)
     if not kept:
         return Compared(charge, standing, Verdict.MISSING)
     newest = max(kept, key=lambda event: (event.created, flow_rank(event.name), event.event_id))
-    known = standing_in(newest)
+    known = status_in(newest)
     # An event that came after the API was asked knows more than the API's answer.
     if known != standing and newest.received_ms < asked_ms:
         return Compared(charge, standing, Verdict.OLDER, newest, known)
     # A boleto that was only looked at makes an event too: every event of this standing counts.
-    same = [event for event in kept if event is newest or standing_in(event) == standing]
+    same = [event for event in kept if event is newest or status_in(event) == standing]
     return Compared(charge, standing, _came_of_it(same), newest, known)
 
 
-def standing_in(event: ChargeEvent) -> ChargeStatus:
+def status_in(event: ChargeEvent) -> ChargeStatus:
     """Return the standing of the charge in an event's body."""
     charge = json.loads(event.body).get("payment")
-    return standing_of(charge if isinstance(charge, dict) else {})
+    return status_of(charge if isinstance(charge, dict) else {})
 
 
 _FIRST_OF = (
@@ -174,7 +174,7 @@ def compare_pages(
     for page in pages(client, "/payments", window.params, offset=offset, sleep=sleep):
         charges = {str(charge.get("id")): charge for charge in page.items}
         with journal.database.read() as connection:
-            kept = kept_of(connection, client.account, charges)
+            kept = events_of_charge(connection, client.account, charges)
         compared = [compare(charge, kept.get(id_, ()), asked_ms) for id_, charge in charges.items()]
         yield ComparedPage(compared, asked_ms, page.total, page.following)
         asked_ms = clock_ms()
@@ -235,7 +235,7 @@ class Progress:
     found: dict[str, Finding] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, directory: Path, account: str, window: Window) -> Progress:
+    def from_file(cls, directory: Path, account: str, window: Window) -> Progress:
         """Return the progress of an earlier walk through the same days, or an empty one."""
         progress = cls(directory / f"{account}-{window.by}-{window.since}-{window.until}.jsonl")
         if progress.path.exists():
@@ -280,7 +280,7 @@ def reconcile(
 
     Raises EnrichmentWaits where Asaas can't be asked for now; the next call goes on from there.
     """
-    progress = Progress.of(directory, client.account, window)
+    progress = Progress.from_file(directory, client.account, window)
     resumed_at = progress.offset
     for looked in compare_pages(client, journal, window, clock_ms, offset=progress.offset, sleep=sleep):
         findings = [_finding(one, window) for one in looked.charges]
@@ -297,7 +297,7 @@ def _finding(compared: Compared, window: Window) -> Finding:
     return Finding(
         str(charge.get("id")),
         str(charge.get(window.field) or "")[:10],
-        str(compared.standing),
+        str(compared.charge_status),
         compared.verdict.value,
         str(compared.known or ""),
         compared.newest.event_id if compared.newest else None,

@@ -216,7 +216,7 @@ def check(written: bytes, statement: Statement) -> None:
     """Raise BridgeError where the file does not say what the statement says, read by a library that is strict."""
     for problem in _problems(written, statement):
         raise BridgeError(
-            f"the OFX file must say what Asaas said, got {problem}", mend="report this fault of the bridge"
+            f"the OFX file must say what Asaas said, got {problem}", hint="report this fault of the bridge"
         )
 
 

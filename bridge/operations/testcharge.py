@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bridge.asaas.charges import MARK, Charge, Charges, Order
+from bridge.asaas.charges import MARK, Charge, ChargeRequest, Charges
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.webhooks import Webhook, Webhooks, find_ours, problems
 from bridge.clint.api import Deal
@@ -30,7 +30,7 @@ from bridge.mapping.explain import integrations_of
 from bridge.mapping.values import BadValue, as_decimal, two_readings
 from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel
 from bridge.operations.proof import CODES, NONE, SEEN, Finding
-from bridge.operations.read_back import Deals, look, sent_deliveries
+from bridge.operations.read_back import Deals, read_back_deal, sent_deliveries
 from bridge.pipeline.active_mappings import ActiveMapping
 from bridge.reasons import explain
 from bridge.runtime import Runtime
@@ -81,7 +81,7 @@ def expected(mappings: Iterable[Mapping], account: str, billing_type: str) -> Ex
     if not heard:
         raise NotFound(
             f"no active mapping of account {account} listens to {', '.join(wanted)}, so no deal can come of a charge",
-            mend="see: bridge mappings show; mappings become active when the bridge runs",
+            hint="see: bridge mappings show; mappings become active when the bridge runs",
         )
     names = [mapping.name for mapping in own if any(mapping.listens_to(name) for name in heard)]
     return Expected(heard, tuple(name for name in heard if name != _MADE) or heard, tuple(names))
@@ -105,10 +105,10 @@ def new_mark() -> str:
     return f"{MARK}-{secrets.token_hex(4)}"
 
 
-class Trial:
+class TestCharge:
     """One test charge and what is seen of it."""
 
-    def __init__(self, charges: Charges, journal: Journal, account: str, order: Order, began_ms: int) -> None:
+    def __init__(self, charges: Charges, journal: Journal, account: str, order: ChargeRequest, began_ms: int) -> None:
         self._charges = charges
         self._journal = journal
         self.account = account
@@ -131,7 +131,7 @@ class Trial:
         """Let the sandbox pay the charge, or its first instalment; return its status."""
         return self._charges.pay(self._made.payment_ids[0])
 
-    def look(self) -> list[Seen]:
+    def check(self) -> list[Seen]:
         """Return every event of the charge that came so far, oldest first."""
         ids = self._made.payment_ids
         with self._journal.database.read() as connection:
@@ -155,7 +155,7 @@ class Trial:
             sent = sent_deliveries(connection, self.account, self.customer_id, active)
         found = Finding(NONE)
         for contact, one in sent.values():
-            found = max(found, look(clint, contact, one), key=lambda finding: CODES.index(finding.code))
+            found = max(found, read_back_deal(clint, contact, one), key=lambda finding: CODES.index(finding.code))
             if found.code == SEEN:
                 break
         return found
@@ -229,7 +229,7 @@ class Problem(NamedTuple):
 def refused_at_door(journal: Journal, account: str, since_ms: int) -> list[Problem]:
     """Return why the door refused what was posted since then."""
     with journal.database.read() as connection:
-        found = events.since(connection, account, since_ms)
+        found = events.refusals_since(connection, account, since_ms)
     # A stranger may try names of accounts at any time: what was posted for ours says more.
     return [Problem(one.code, *_REFUSED[one.code]) for one in sorted(found, key=lambda one: not one.account)]
 
@@ -241,7 +241,7 @@ def why_no_event(
     try:
         found = webhooks.all()
     except BridgeError as error:
-        mend = error.mend or "give the key the permission to read webhooks"
+        mend = str(error.hint or "give the key the permission to read webhooks")
         return [Problem(error.code, f"Asaas does not say what webhooks there are: {error.what}", mend)]
     leading = find_ours(found, account, hook_url)
     register = "run: bridge webhook register" + ("" if account == DEFAULT else f" --account {account}")
@@ -301,7 +301,7 @@ _DEAL_AT_LEAST_S = 6.0
 """Clint works on what it took for a while; so long it is asked even where the time is over."""
 
 
-class Witness(Protocol):
+class TestChargeListener(Protocol):
     """Whoever is told what happens to a test charge."""
 
     def step(self, code: str, /, **values: object) -> None:
@@ -350,19 +350,19 @@ STEPS = {
 """Every step with whom it is about and how it is said in English."""
 
 
-class Run:
+class TestChargeRun:
     """One test charge on its way."""
 
     def __init__(
         self,
-        trial: Trial,
+        trial: TestCharge,
         expected: Expected,
         runtime: Runtime,
         client: AsaasClient,
         hook_url: str | None,
         *,
         real: bool,
-        witness: Witness,
+        witness: TestChargeListener,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._expected = expected
@@ -405,7 +405,7 @@ class Run:
         with self._show.waiting(self._expected.last):
             self._wait(ends_s)
         if not has_come(self.seen, self._expected):
-            self._say_why_not_come()
+            self._report_why_not_come()
         elif not delivered(self.seen):
             self._blame("trial.not_delivered", "nothing was delivered to Clint", "see: bridge events list")
         else:
@@ -422,7 +422,7 @@ class Run:
         quiet_since_s = time.monotonic()
         while time.monotonic() < ends_s:
             try:
-                self.seen = self.trial.look()
+                self.seen = self.trial.check()
                 refused = [] if self.seen else self._refused()
             except JournalError:
                 refused = []  # busy for a moment; the next look tells
@@ -438,7 +438,7 @@ class Run:
     def _refused(self) -> list[Problem]:
         return refused_at_door(self._runtime.journal, self.trial.account, self.trial.began_ms)
 
-    def _say_why_not_come(self) -> None:
+    def _report_why_not_come(self) -> None:
         waiting = [one for one in self.seen if not one.settled]
         if waiting:
             self._blame(
@@ -478,8 +478,8 @@ class Run:
                     self.stage = clint.stage(self.deal)
             except ClintApiFailed as error:
                 problem = str(error.what)
-                if error.mend:  # asking again would not help
-                    self._blame(error.code, problem, error.mend)
+                if error.hint:  # asking again would not help
+                    self._blame(error.code, problem, str(error.hint))
                     return
             if self.deal is None:
                 self._sleep(_DEAL_EVERY_S)

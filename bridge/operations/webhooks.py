@@ -40,7 +40,7 @@ ACCOUNT_FAMILIES = ("ACCOUNT_STATUS", "ACCESS_TOKEN")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedWebhook:
     """What the operator asks for."""
 
     account: str
@@ -54,10 +54,10 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WebhookPlan:
     """What is to be done."""
 
-    wanted: Wanted
+    wanted: WantedWebhook
     before: Webhook | None
     """The webhook that is there; None: one is to be made."""
     token: str = field(repr=False)
@@ -73,10 +73,10 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class WebhookResult:
     """What was done."""
 
-    plan: Plan
+    plan: WebhookPlan
     webhook: Webhook
     changed: tuple[str, ...]
     refused: tuple[str, ...] = ()
@@ -101,12 +101,12 @@ def events_wanted(
         raise UsageError(
             f"no enabled mapping names an event of account {account}",
             where=source,
-            mend="write one (see: bridge mappings lint), or subscribe to every event with --all",
+            hint="write one (see: bridge mappings lint), or subscribe to every event with --all",
         )
     return names
 
 
-def plan(webhooks: Sequence[Webhook], wanted: Wanted) -> Plan:
+def plan(webhooks: Sequence[Webhook], wanted: WantedWebhook) -> WebhookPlan:
     """Return what is to be done; raise where the environment's token or the URL can't be used."""
     name = variable("ASAAS_WEBHOOK_TOKEN", wanted.account)
     if wanted.token and (problem := asaas_webhooks.problem(wanted.token)):
@@ -114,21 +114,21 @@ def plan(webhooks: Sequence[Webhook], wanted: Wanted) -> Plan:
     found = find_ours(webhooks, wanted.account, wanted.url)
     others = tuple(one.url for one in find_ours(webhooks, wanted.account) if one not in found)
     if len(found) > 1:
-        raise UsageError(f"{len(found)} webhooks lead to the bridge", mend="name one by its address with --url")
+        raise UsageError(f"{len(found)} webhooks lead to the bridge", hint="name one by its address with --url")
     before = found[0] if found else None
     if before is None and wanted.url is None:
         raise UsageError(
             "the bridge can't know under which address Asaas reaches it",
-            mend="give it with --url, such as https://bridge.example.com, or set BRIDGE_PUBLIC_URL",
+            hint="give it with --url, such as https://bridge.example.com, or set BRIDGE_PUBLIC_URL",
         )
     if before is not None and before.api_version != API_VERSION:
         other = of_version(before, wanted.account)
-        raise UsageError(other.what, where=before.url, mend=other.mend)
+        raise UsageError(other.what, where=before.url, hint=other.mend)
     makes = wanted.new_token or (not wanted.token and not (before and before.has_token))
-    return Plan(wanted, before, asaas_webhooks.generate() if makes else wanted.token, makes, others)
+    return WebhookPlan(wanted, before, asaas_webhooks.generate() if makes else wanted.token, makes, others)
 
 
-def apply(webhooks: Webhooks, planned: Plan) -> Done:
+def apply(webhooks: Webhooks, planned: WebhookPlan) -> WebhookResult:
     """Make or change the webhook; of the events that the bridge does not know, subscribe to those that Asaas takes."""
     wanted, has = planned.wanted, frozenset(planned.before.events if planned.before else ())
     new = wanted.events - EVENTS.keys() - has
@@ -145,10 +145,10 @@ def apply(webhooks: Webhooks, planned: Plan) -> Done:
             changed += (f"subscribed to {name}",)
         except BridgeError:  # a token that was made is shown only by what this returns
             refused.append(name)
-    return Done(planned, webhook, changed, tuple(refused))
+    return WebhookResult(planned, webhook, changed, tuple(refused))
 
 
-def _apply(webhooks: Webhooks, planned: Plan) -> Done:
+def _apply(webhooks: Webhooks, planned: WebhookPlan) -> WebhookResult:
     wanted, before = planned.wanted, planned.before
     if before is None:
         try:
@@ -161,8 +161,8 @@ def _apply(webhooks: Webhooks, planned: Plan) -> Done:
             )
         except AsaasRejected as error:
             mend = "an account has ten webhooks at most" if wanted.email else "give an address with --email"
-            raise AsaasRejected(error.what, where=error.where, mend=_new_events(wanted) or mend) from None
-        return Done(planned, made, ("made",))
+            raise AsaasRejected(error.what, where=error.where, hint=_new_events(wanted) or mend) from None
+        return WebhookResult(planned, made, ("made",))
     changes: dict[str, Any] = {}
     if before.url.endswith("/"):
         changes["url"] = before.url.rstrip("/")
@@ -172,19 +172,19 @@ def _apply(webhooks: Webhooks, planned: Plan) -> Done:
         changes["sendType"] = wanted.send_type
     if not before.enabled:
         changes["enabled"] = True
-    said = _said(before, changes)
+    said = _result(before, changes)
     if planned.token:
         # Asaas does not say which token it has; writing the right one again mends a wrong one.
         changes["authToken"] = planned.token
     if planned.made_token:
         said.append("a new token")
     try:
-        return Done(planned, webhooks.update(before, changes) if changes else before, tuple(said))
+        return WebhookResult(planned, webhooks.update(before, changes) if changes else before, tuple(said))
     except AsaasRejected as error:
-        raise AsaasRejected(error.what, where=error.where, mend=_new_events(wanted) or error.mend) from None
+        raise AsaasRejected(error.what, where=error.where, hint=_new_events(wanted) or error.hint) from None
 
 
-def _new_events(wanted: Wanted) -> str:
+def _new_events(wanted: WantedWebhook) -> str:
     """Return what to do about events that the bridge does not know, which Asaas may not have either."""
     return _not_taken(sorted(wanted.events - EVENTS.keys()))
 
@@ -193,7 +193,7 @@ def _not_taken(names: Sequence[str]) -> str:
     return f"Asaas may not have {', '.join(names)}; correct the name, or take it out of the mapping" if names else ""
 
 
-def _said(before: Webhook, changes: dict[str, Any]) -> list[str]:
+def _result(before: Webhook, changes: dict[str, Any]) -> list[str]:
     said = ["without the slash at the end of its URL"] if "url" in changes else []
     if "events" in changes:
         more, less = set(changes["events"]) - set(before.events), set(before.events) - set(changes["events"])
@@ -229,7 +229,7 @@ def found_ours(webhooks: Webhooks, account: str, url: str | None) -> list[Webhoo
     found = find_ours(webhooks.all(), account, url)
     if not found:
         raise NotFound(
-            f"account {account} has no webhook at Asaas that leads to the bridge", mend="see: bridge webhook status"
+            f"account {account} has no webhook at Asaas that leads to the bridge", hint="see: bridge webhook status"
         )
     return found
 
@@ -259,7 +259,7 @@ def judge(
         keys = notices.open_notices(connection, [ACCESS_TOKEN])
     # The bridge's own key works: one that has expired or was disabled is another one, or was replaced.
     mended += [Resolved(one.code, one.about) for one in keys if _is_dead_key(one, account)]
-    say_notices(journal, [*(_notice(problem, account) for problem in said), *mended], now_ms)
+    apply_notices(journal, [*(_notice(problem, account) for problem in said), *mended], now_ms)
 
 
 def judge_change(
@@ -280,7 +280,7 @@ def sending(webhook: Webhook) -> Webhook:
     return replace(webhook, interrupted=False, penalised=0)
 
 
-def say_notices(journal: Journal, said: Iterable[Notice | Resolved], now_ms: int) -> None:
+def apply_notices(journal: Journal, said: Iterable[Notice | Resolved], now_ms: int) -> None:
     """Raise and close notices, and log what is new."""
     with journal.database.write() as connection:
         changed = notices.apply(connection, said, now_ms)

@@ -91,7 +91,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 """Event name -> rule. One part of the account or one key has one notice, which follows its latest event."""
 
 
-def notices_of(event: StoredEvent) -> list[Notice | Resolved]:
+def account_notices(event: StoredEvent) -> list[Notice | Resolved]:
     """Return what the event tells the operator; a replay tells nothing, for it is old."""
     rule = RULES.get(event.name)
     if rule is None or event.replay:

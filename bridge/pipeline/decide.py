@@ -35,7 +35,7 @@ from bridge.mapping.catalogue import flow_rank
 from bridge.mapping.context import build_context, references
 from bridge.model import DeliveryState, EventProcessed, ReadBack, trace_id
 from bridge.pipeline import enrich
-from bridge.pipeline.account_events import notices_of
+from bridge.pipeline.account_events import account_notices
 from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
 from bridge.settings import variable
 from bridge.telemetry import NO_TELEMETRY, Telemetry
@@ -91,7 +91,7 @@ class EventPlan:
             return self._decided(active, self.context(fetched), fetched)
         except StageError as error:
             needs = active.mapping.filter_needs if isinstance(error, FilterFailed) else active.mapping.field_needs
-            said = self._not_found(needs, fetched, error.what) or error
+            said = self._not_found(needs, fetched, str(error.what)) or error
             return self._new(active, DeliveryState.DEAD, reason_code=said.code, reason=str(said))
         except Exception as error:  # a fault of ours must not stop the lane for everybody in it
             log.exception("mapping.fault", event_id=self.event.id, mapping=active.mapping.name)
@@ -103,13 +103,13 @@ class EventPlan:
     ) -> AsaasNotFound | None:
         """Return what Asaas answered 404 for, where that is why a mapping can't go on."""
         for name in sorted(needs & self.wanted.keys()):
-            object_id = self.wanted[name] or enrich.led_to(name, fetched)
+            object_id = self.wanted[name] or enrich.explain_path(name, fetched)
             if object_id and name in fetched and fetched[name] is None:
                 key = variable("ASAAS_API_KEY", self.event.account)
                 return AsaasNotFound(
                     f"the {name} {object_id} must be in the Asaas account of the key, got 404; so {consequence}",
                     where=f"account {self.event.account}",
-                    mend=f"see that {key} is of the account and environment of the event, then replay",
+                    hint=f"see that {key} is of the account and environment of the event, then replay",
                 )
         return None
 
@@ -228,7 +228,7 @@ def decide(plans: Sequence[EventPlan], fetched: Fetched, now_ms: int) -> Decided
             decided.held[event.id] = subjects[subject]
             continue
         decided.new += plan.reject(result) if isinstance(result, BridgeError) else plan.decide(result)
-        decided.noticed += notices_of(event)
+        decided.noticed += account_notices(event)
         decided.done.append(event.id)
     return decided
 
@@ -285,7 +285,7 @@ HEARD_EVERY_MS = 1_000
 class Enrichment(Protocol):
     """Fetches objects from Asaas."""
 
-    def at_hand(
+    def from_cache(
         self, requests: Sequence[tuple[str, Mapping[str, str]]]
     ) -> Sequence[dict[str, Any] | BridgeError | None]:
         """Return what `fetch_many` would, but None for what it would have to ask Asaas for."""
@@ -354,7 +354,7 @@ class Decider:
         self._batch = batch
         self._heard_ms = 0
 
-    def look(self, lanes: Collection[int]) -> list[Batch]:
+    def next_batches(self, lanes: Collection[int]) -> list[Batch]:
         """Return what waits in these lanes: what can be decided at once, and each lane apart that must ask Asaas first.
 
         A lane is in one of them as a whole, so that its events stay in order.
@@ -367,7 +367,7 @@ class Decider:
         if not kept and not waiting.behind:
             return []
         plans = self._plans(kept, active)
-        fetched = self._at_hand(plans)
+        fetched = self._from_cache(plans)
         asking = frozenset(plan.event.lane for plan, found in zip(plans, fetched, strict=True) if found is None)
         at_once = [(p, found) for p, found in zip(plans, fetched, strict=True) if p.event.lane not in asking]
         batches = []
@@ -379,12 +379,12 @@ class Decider:
             batches.append(Batch(frozenset([lane]), [plan for plan in plans if plan.event.lane == lane], {}, True))
         return batches
 
-    def ask(self, batch: Batch) -> Batch:
+    def fetch(self, batch: Batch) -> Batch:
         """Fetch what the batch wants of Asaas, however long that takes, and return it."""
         batch.fetched = self._enrichment.fetch_many([(plan.event.account, plan.wanted) for plan in batch.plans])
         return batch
 
-    def write(self, leases: Sequence[Lease], batch: Batch) -> tuple[bool, list[Lease]]:
+    def commit(self, leases: Sequence[Lease], batch: Batch) -> tuple[bool, list[Lease]]:
         """Decide on a batch whose objects are fetched, and write it under the leases of its lanes.
 
         Returns whether any event was processed, and the leases that are lost: nothing was written there. Nothing is
@@ -397,14 +397,14 @@ class Decider:
         failpoint("process.before_write")
         # What a loss of power takes of it is decided again; nothing is sent before the outbox's commit is on the disk.
         try:
-            with self._journal.lanes.hold_all(leases, now_ms) as (connection, held):
+            with self._journal.lanes.transaction(leases, now_ms) as (connection, held):
                 lanes = {lease.lane for lease in held}
                 lost = [lease for lease in leases if lease.lane not in lanes]
                 if lost:
                     kept = [(p, f) for p, f in zip(batch.plans, batch.fetched, strict=True) if p.event.lane in lanes]
                     decided = decide([plan for plan, _ in kept], [fetched for _, fetched in kept], now_ms)
                     terms = _terms(batch, decided)
-                self._write(connection, decided, {} if lost else batch.behind, now_ms)
+                self._commit(connection, decided, {} if lost else batch.behind, now_ms)
                 search.write(connection, terms)
                 failpoint("process.before_commit")
         except _Overtaken:
@@ -422,13 +422,13 @@ class Decider:
                 self._enrichment.forget(plan.event.account, plan.wanted)
         return plans
 
-    def _at_hand(self, plans: Sequence[EventPlan]) -> Sequence[dict[str, Any] | BridgeError | None]:
+    def _from_cache(self, plans: Sequence[EventPlan]) -> Sequence[dict[str, Any] | BridgeError | None]:
         refused = self._mappings.refused()
         if refused is not None:
             return [refused] * len(plans)
-        return self._enrichment.at_hand([(plan.event.account, plan.wanted) for plan in plans])
+        return self._enrichment.from_cache([(plan.event.account, plan.wanted) for plan in plans])
 
-    def _write(self, connection: Connection, decided: Decided, behind: Mapping[int, int], now_ms: int) -> None:
+    def _commit(self, connection: Connection, decided: Decided, behind: Mapping[int, int], now_ms: int) -> None:
         waits = "an earlier event of this customer waits"
         events.hold(connection, decided.held | {id_: (due, "event.behind", waits) for id_, due in behind.items()})
         decided.new = self._once_per_plan(connection, decided.new, decided.done)

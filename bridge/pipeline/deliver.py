@@ -59,7 +59,7 @@ class Selection:
     """To be sent; their intents are written."""
     ended: list[StateChange] = field(default_factory=list)
     """Stale, or at their last try."""
-    put_off: list[Deferral] = field(default_factory=list)
+    deferred: list[Deferral] = field(default_factory=list)
     more: bool = False
     """Whether more may be due."""
 
@@ -83,7 +83,7 @@ class Selector:
         self._rng = rng
         self._pace = pace
 
-    def claim(
+    def select(
         self,
         connection: Connection,
         leases: Sequence[Lease],
@@ -106,14 +106,14 @@ class Selector:
             chosen = Selection()
             for owed in rows:
                 self._choose(connection, owed, chosen, shares, known, newest, now_ms)
-            deliveries.defer(connection, chosen.put_off)
+            deliveries.defer(connection, chosen.deferred)
             deliveries.move(connection, [(step, step.delivery.state) for step in chosen.ended])
             deliveries.start(connection, chosen.go, fences, now_ms)
             if chosen.go:
                 failpoint("deliver.intent_before_commit")
             claimed.go += chosen.go
             claimed.ended += chosen.ended
-            claimed.put_off += chosen.put_off
+            claimed.deferred += chosen.deferred
             # What stood behind those that ended is due now; what stood behind a share that is full now was not read.
             newly_full = (shares.full_destinations, shares.full_accounts) != full
             claimed.more = more or bool(chosen.ended) or newly_full
@@ -133,10 +133,12 @@ class Selector:
         destination = known.get(owed.destination)
         if destination is None or owed.destination not in self._urls:
             reason = f"no URL is set for the destination {owed.destination}"
-            chosen.put_off.append(Deferral(owed, now_ms + UNSET_LOOK_MS, Waiting.PAUSED, "destination.not_set", reason))
+            chosen.deferred.append(
+                Deferral(owed, now_ms + UNSET_LOOK_MS, Waiting.PAUSED, "destination.not_set", reason)
+            )
         elif destination.paused_ms is not None:
             reason = f"the destination {owed.destination} is paused: {destination.paused_reason}"
-            chosen.put_off.append(
+            chosen.deferred.append(
                 Deferral(owed, now_ms + policy.PAUSE_LOOK_MS, Waiting.PAUSED, "destination.paused", reason)
             )
         elif is_stale(owed, newest.get((owed.account, owed.object_id, owed.line))):
@@ -152,7 +154,7 @@ class Selector:
             return  # as due as before: the next round, or the next answer, sees to it
         elif (free_ms := self._pace(owed.destination, owed.account, now_ms)) is not None:
             reason = f"the rate limit of the destination {owed.destination} has no free slot"
-            chosen.put_off.append(Deferral(owed, free_ms, Waiting.PACE, "destination.rate_limit", reason))
+            chosen.deferred.append(Deferral(owed, free_ms, Waiting.PACE, "destination.rate_limit", reason))
         else:
             self._ask_circuit(connection, owed, chosen, shares, destination, known, now_ms)
 
@@ -178,10 +180,10 @@ class Selector:
             # Spread over a second: when the circuit closes, the lines behind it do not all come at once.
             due_ms = max(gate.open_until_ms or 0, now_ms) + int(1000 * self._rng())
             reason = f"the destination {owed.destination} fails for several customers; it is probed until it answers"
-            chosen.put_off.append(Deferral(owed, due_ms, Waiting.CIRCUIT, "destination.circuit_open", reason))
+            chosen.deferred.append(Deferral(owed, due_ms, Waiting.CIRCUIT, "destination.circuit_open", reason))
 
 
-def log_claimed(ended: Sequence[StateChange], observer: Telemetry) -> None:
+def log_selection(ended: Sequence[StateChange], observer: Telemetry) -> None:
     """Log one record for each delivery that ended without being sent, and tell the observer."""
     for step in ended:
         owed = step.delivery
@@ -199,7 +201,7 @@ def log_claimed(ended: Sequence[StateChange], observer: Telemetry) -> None:
 class Destinations(Protocol):
     """Sends a payload to a webhook URL; never raises for what the network does."""
 
-    def begin(
+    def send_later(
         self,
         url: str,
         payload: str,
@@ -214,21 +216,21 @@ class Destinations(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SendResult:
     """A delivery, the number and fence of the attempt, and what came back (None: nothing was sent)."""
 
-    owed: DueDelivery
+    delivery: DueDelivery
     number: int
     fence: int
     answer: Answer | None
 
 
-def begin(
+def send(
     client: Destinations,
     urls: Mapping[str, str],
     owed: DueDelivery,
     lease: Lease,
-    then: Callable[[Sent], None],
+    then: Callable[[SendResult], None],
     *,
     longest_ms: int,
     clock_ms: Callable[[], int],
@@ -251,12 +253,12 @@ def begin(
     def told(answer: Answer | None) -> None:
         if answer is not None:
             failpoint("deliver.after_send")
-        then(Sent(owed, number, lease.fence, answer))
+        then(SendResult(owed, number, lease.fence, answer))
 
     try:
         key = idempotency_key(owed.account, owed.event_key, owed.mapping, owed.replay)
         parent = traceparent(trace_id(owed.account, owed.event_key), owed.id, number)
-        client.begin(urls[owed.destination], owed.payload, key, told, traceparent=parent, may_go=may_go)
+        client.send_later(urls[owed.destination], owed.payload, key, told, traceparent=parent, may_go=may_go)
     except Exception as error:
         detail = f"the bridge failed to send ({type(error).__name__}); the log has the details"
         told(Answer(Outcome.RETRY, None, "bridge.fault", detail, None, 0, ""))
@@ -289,8 +291,8 @@ class Recorder:
         self._clock_ms = clock_ms
         self._rng = rng
 
-    def settle(
-        self, connection: Connection, landed: Sequence[Sent], known: dict[str, Destination]
+    def record(
+        self, connection: Connection, landed: Sequence[SendResult], known: dict[str, Destination]
     ) -> list[AttemptResult]:
         """Record answers, move the deliveries on and tell their destinations' circuits; return what was recorded.
 
@@ -302,17 +304,17 @@ class Recorder:
         answers: dict[str, list[tuple[str, Answer]]] = {}
         for sent in landed:
             if sent.answer is not None:
-                subject = f"{sent.owed.account} {sent.owed.subject}"
-                answers.setdefault(sent.owed.destination, []).append((subject, sent.answer))
+                subject = f"{sent.delivery.account} {sent.delivery.subject}"
+                answers.setdefault(sent.delivery.destination, []).append((subject, sent.answer))
         # In one order in all workers: this locks destinations, and two must not wait for each other.
         for name in sorted(answers):
-            known[name] = self._told(connection, known[name], answers[name], now_ms)
+            known[name] = self._record_result(connection, known[name], answers[name], now_ms)
         if ended:
             failpoint("deliver.outcome_before_commit")
         return ended
 
-    def _ended(self, sent: Sent, now_ms: int) -> AttemptResult:
-        owed, answer = sent.owed, sent.answer or NOT_SENT
+    def _ended(self, sent: SendResult, now_ms: int) -> AttemptResult:
+        owed, answer = sent.delivery, sent.answer or NOT_SENT
         if sent.answer is None:
             # Nothing left the bridge: due at once, for whoever holds the lane next; the destination has no part in it.
             decision = policy.Decision(DeliveryState.RETRYING, now_ms, code=answer.code, reason=answer.detail)
@@ -341,7 +343,7 @@ class Recorder:
             answer.duration_ms,
         )
 
-    def _told(
+    def _record_result(
         self, connection: Connection, before: Destination, answers: Sequence[tuple[str, Answer]], now_ms: int
     ) -> Destination:
         after = before
@@ -425,7 +427,7 @@ _WRITE_TRIES_AT_END = 20  # a worker that is asked to stop does not wait for the
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class DeliveryRules:
     """How the outbox sends, from the settings."""
 
     retries: policy.RetryPolicy
@@ -434,7 +436,7 @@ class Rules:
     longest_send_ms: int
 
     @classmethod
-    def of(cls, settings: Settings) -> Rules:
+    def from_settings(cls, settings: Settings) -> DeliveryRules:
         """Return the rules that these settings make."""
         s = settings
         longest_s = s.bridge_send_timeout + 1
@@ -447,7 +449,7 @@ class Rules:
 
 
 @dataclass(slots=True)
-class Turn:
+class TurnResult:
     """What one turn did."""
 
     moved: bool = False
@@ -461,7 +463,7 @@ class Turn:
 
 
 @dataclass(slots=True)
-class _Written:
+class _Recorded:
     """What a transaction wrote: answers, and intents of deliveries that are to be sent."""
 
     fences: dict[int, int] = field(default_factory=dict)
@@ -486,7 +488,7 @@ class Deliverer:
         journal: Journal,
         client: Destinations,
         urls: Mapping[str, str],
-        rules: Rules,
+        rules: DeliveryRules,
         clock_ms: Callable[[], int],
         rng: Callable[[], float] = random.random,
         pace: Pacing = unpaced,
@@ -501,9 +503,9 @@ class Deliverer:
         self._clock_ms = clock_ms
         self._claims = Selector(urls, rules.retries, rules.limits, clock_ms, rng, pace)
         self._settling = Recorder(rules.retries, rules.limits, clock_ms, rng)
-        self._arrivals: SimpleQueue[Sent | None] = SimpleQueue()
-        self._landed: list[Sent] = []
-        self._unsure: list[_Written] = []
+        self._arrivals: SimpleQueue[SendResult | None] = SimpleQueue()
+        self._landed: list[SendResult] = []
+        self._unsure: list[_Recorded] = []
         """What transactions wrote that seemed to fail: the answer to a COMMIT may be lost."""
         self._flying: Counter[int] = Counter()
         self._shares = FairShares(rules.in_flight, urls, accounts)
@@ -527,7 +529,7 @@ class Deliverer:
         """Whether a send of this lane is out, or came back and is not recorded yet."""
         return self._flying[lane] > 0
 
-    def turn(self, leases: Sequence[Lease], claiming: Sequence[Lease], stopping: Callable[[], bool]) -> Turn:
+    def turn(self, leases: Sequence[Lease], claiming: Sequence[Lease], stopping: Callable[[], bool]) -> TurnResult:
         """Record what came in for these leases, and send what is due in those that claim.
 
         Raises JournalError where the database is away and no answer is waited for.
@@ -537,7 +539,9 @@ class Deliverer:
         while True:
             self._take_arrivals()
             try:
-                turn = self._write_apart(leases, claiming) if apart else self._write(leases, claiming, self._landed)
+                turn = (
+                    self._commit_one_by_one(leases, claiming) if apart else self._commit(leases, claiming, self._landed)
+                )
                 self._unsure.clear()
                 return turn
             except Exception as error:
@@ -583,30 +587,30 @@ class Deliverer:
                 if arrived is not None:
                     self._landed.append(arrived)
 
-    def _write(self, leases: Sequence[Lease], claiming: Sequence[Lease], landed: Sequence[Sent]) -> Turn:
-        with self._journal.lanes.hold_all(leases, self._clock_ms()) as (connection, held):
+    def _commit(self, leases: Sequence[Lease], claiming: Sequence[Lease], landed: Sequence[SendResult]) -> TurnResult:
+        with self._journal.lanes.transaction(leases, self._clock_ms()) as (connection, held):
             known = destinations.load(connection)
-            stood = self._stood(connection, held)
+            stood = self._still_leased(connection, held)
             recorded = {end.step.delivery.id for end in stood.ended}
-            answers = [sent for sent in _of(held, landed) if sent.owed.id not in recorded]
-            ended = self._settling.settle(connection, answers, known)
+            answers = [sent for sent in _of(held, landed) if sent.delivery.id not in recorded]
+            ended = self._settling.record(connection, answers, known)
             lanes = {lease.lane for lease in held}
             mine = [lease for lease in claiming if lease.lane in lanes]
-            shares = self._shares.without(sent.owed for sent in landed)
+            shares = self._shares.without(sent.delivery for sent in landed)
             for owed in stood.go:
                 shares.take(owed)
             room = self.room + len(landed) - len(stood.go)
-            claimed = self._claims.claim(connection, mine, room, shares, known)
+            claimed = self._claims.select(connection, mine, room, shares, known)
             for earlier in self._unsure:
                 earlier.forget(lanes)
             fences = {lease.lane: lease.fence for lease in held}
-            self._unsure.append(_Written(fences, [*stood.ended, *ended], [*stood.go, *claimed.go]))
+            self._unsure.append(_Recorded(fences, [*stood.ended, *ended], [*stood.go, *claimed.go]))
         self._unsure.pop()
         if ended:
             failpoint("deliver.outcome_after_commit")
         if claimed.go:
             failpoint("deliver.intent_after_commit")
-        self._done_with(landed)
+        self._finish(landed)
         self._launch([*stood.go, *claimed.go], held)
         with log_batch():
             if stood.ended or stood.go:
@@ -617,46 +621,46 @@ class Deliverer:
                     reason="the database had committed these, and its answer was lost",
                 )
             log_result([*stood.ended, *ended], known, self._observer)
-            log_claimed(claimed.ended, self._observer)
+            log_selection(claimed.ended, self._observer)
         lost = [lease for lease in leases if lease.lane not in lanes]
-        return Turn(bool(stood.ended or ended or stood.go or claimed.go), claimed.more, lost)
+        return TurnResult(bool(stood.ended or ended or stood.go or claimed.go), claimed.more, lost)
 
-    def _stood(self, connection: Connection, held: Sequence[Lease]) -> _Written:
+    def _still_leased(self, connection: Connection, held: Sequence[Lease]) -> _Recorded:
         """Return what transactions committed in these lanes although they seemed to fail."""
         if not self._unsure:
-            return _Written()
+            return _Recorded()
         now = {(lease.lane, lease.fence) for lease in held}
         ended = [end for each in self._unsure for end in each.ended if each.lease_of(end.step.delivery) in now]
         go = [owed for each in self._unsure for owed in each.go if each.lease_of(owed) in now]
         ids = [*(end.step.delivery.id for end in ended), *(owed.id for owed in go)]
         sending = deliveries.sending(connection, ids)
-        return _Written(
+        return _Recorded(
             ended=[end for end in ended if (end.step.delivery.id, end.number) not in sending],
             go=[owed for owed in go if (owed.id, owed.attempts + 1) in sending],
         )
 
-    def _write_apart(self, leases: Sequence[Lease], claiming: Sequence[Lease]) -> Turn:
+    def _commit_one_by_one(self, leases: Sequence[Lease], claiming: Sequence[Lease]) -> TurnResult:
         # One lane's trouble must cost the others neither their answers nor their turn.
-        turn = Turn(moved=True)
+        turn = TurnResult(moved=True)
         for lease in leases:
-            landed = [sent for sent in self._landed if sent.owed.lane == lease.lane]
+            landed = [sent for sent in self._landed if sent.delivery.lane == lease.lane]
             try:
-                turn.lost += self._write([lease], [lease] if lease in claiming else [], landed).lost
+                turn.lost += self._commit([lease], [lease] if lease in claiming else [], landed).lost
             except Exception as error:
                 if is_away(error):
                     raise
                 log.exception("lane.fault", lane=lease.lane, deliveries=len(landed))
                 turn.faulty.append(lease)
-                self._done_with(landed)
-        self._done_with(self._landed)
+                self._finish(landed)
+        self._finish(self._landed)
         return turn
 
-    def _done_with(self, sents: Sequence[Sent]) -> None:
-        done = {sent.owed.id for sent in sents}
+    def _finish(self, sents: Sequence[SendResult]) -> None:
+        done = {sent.delivery.id for sent in sents}
         for sent in sents:
-            self._flying[sent.owed.lane] -= 1
-            self._shares.give_back(sent.owed)
-        self._landed = [sent for sent in self._landed if sent.owed.id not in done]
+            self._flying[sent.delivery.lane] -= 1
+            self._shares.give_back(sent.delivery)
+        self._landed = [sent for sent in self._landed if sent.delivery.id not in done]
 
     def _launch(self, claimed: Sequence[DueDelivery], leases: Sequence[Lease]) -> None:
         by_lane = {lease.lane: lease for lease in leases}
@@ -664,7 +668,7 @@ class Deliverer:
             self._flying[owed.lane] += 1
             self._shares.take(owed)
         for owed in claimed:
-            begin(
+            send(
                 self._client,
                 self._urls,
                 owed,
@@ -675,7 +679,7 @@ class Deliverer:
             )
 
 
-def _of(leases: Sequence[Lease], landed: Sequence[Sent]) -> list[Sent]:
+def _of(leases: Sequence[Lease], landed: Sequence[SendResult]) -> list[SendResult]:
     # An answer to what was sent under an earlier lease of the lane comes too late: it may have been sent again since.
     fences = {lease.lane: lease.fence for lease in leases}
-    return [sent for sent in landed if fences.get(sent.owed.lane) == sent.fence]
+    return [sent for sent in landed if fences.get(sent.delivery.lane) == sent.fence]

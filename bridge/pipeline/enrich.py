@@ -50,7 +50,7 @@ class Lifetimes:
     near_s: float = 15.0
     """In this process, which does not learn that another one had an object read again."""
 
-    def of(self, key: Key, found: Found) -> float:
+    def lifetime_s(self, key: Key, found: Found) -> float:
         """Return how long the entry is used; 0 keeps it out of the cache."""
         longest_s = self.customer_s if key[1] == "customer" else min(self.customer_s, self.other_s)
         return longest_s if found is not None else min(longest_s, self.nothing_s)
@@ -98,7 +98,7 @@ class Cache:
         found = self._read_near(keys, erasure)
         missing = [key for key in keys if key not in found]
         if missing:
-            texts = self._redis.ask(lambda redis: redis.mget([self._name(key, erasure) for key in missing]))
+            texts = self._redis.call(lambda redis: redis.mget([self._name(key, erasure) for key in missing]))
             for key, text in zip(missing, texts or (), strict=False):
                 if text is not None:
                     found.update(self._entry(key, text))
@@ -107,7 +107,7 @@ class Cache:
 
     def write(self, entries: Mapping[Key, Found], erasure: str) -> None:
         """Remember the entries, which were fetched after that erasure."""
-        kept = {key: value for key, value in entries.items() if self._lifetimes.of(key, value) > 0}
+        kept = {key: value for key, value in entries.items() if self._lifetimes.lifetime_s(key, value) > 0}
         if not kept:
             return
         self._keep_near(kept, erasure)
@@ -115,12 +115,12 @@ class Cache:
         def put(redis: Redis) -> bool:
             with redis.pipeline(transaction=False) as pipe:
                 for key, value in kept.items():
-                    text = self._keyring.seal(json.dumps(value), _PLACE)
-                    pipe.set(self._name(key, erasure), text, px=int(self._lifetimes.of(key, value) * 1000) or 1)
+                    text = self._keyring.encrypt(json.dumps(value), _PLACE)
+                    pipe.set(self._name(key, erasure), text, px=int(self._lifetimes.lifetime_s(key, value) * 1000) or 1)
                 pipe.execute()
             return True
 
-        self._redis.ask(put)
+        self._redis.call(put)
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Forget the entries, here and in Redis."""
@@ -132,12 +132,12 @@ class Cache:
         with self._lock:
             for name in gone:
                 self._near.pop(name, None)
-        self._redis.ask(lambda redis: redis.delete(*gone))
+        self._redis.call(lambda redis: redis.delete(*gone))
 
     def _entry(self, key: Key, kept: bytes | str) -> dict[Key, Found]:
         try:
             text = kept if isinstance(kept, str) else kept.decode()
-            value = json.loads(self._keyring.open(text, _PLACE))
+            value = json.loads(self._keyring.decrypt(text, _PLACE))
         except (ValueError, DecryptionFailed):
             return {}
         return {key: value} if value is None or isinstance(value, dict) else {}
@@ -157,7 +157,7 @@ class Cache:
             if erasure != self._erasure:
                 return  # somebody was erased while this was fetched
             for key, value in entries.items():
-                ends_s = now_s + min(self._lifetimes.near_s, self._lifetimes.of(key, value))
+                ends_s = now_s + min(self._lifetimes.near_s, self._lifetimes.lifetime_s(key, value))
                 name = names[key]
                 self._near[name] = (ends_s, value)
                 self._near.move_to_end(name)
@@ -193,7 +193,7 @@ def plan(needs: Collection[str], references: Mapping[str, str]) -> dict[str, str
     return wanted
 
 
-def led_to(name: str, fetched: Mapping[str, Any]) -> str:
+def explain_path(name: str, fetched: Mapping[str, Any]) -> str:
     """Return the id of `name` that a fetched object carries, or an empty text."""
     for first, led in LEADS_TO.items():
         holder = fetched.get(first)
@@ -237,14 +237,14 @@ class Enricher:
     def fetch_many(self, wanted: Sequence[Wanted]) -> list[dict[str, Any] | BridgeError]:
         """Return for each of them the objects by name, or the error."""
         known: dict[Key, Outcome] = {}
-        troubles = _Troubles()
+        troubles = _FetchFaults()
         erasure = self._erasure(wanted)
         self._learn({(a, n, i) for a, ids in wanted for n, i in ids.items() if i != LATER}, known, troubles, erasure)
         later = [_follow(account, ids, known) for account, ids in wanted]
         self._learn({key for keys in later for key in keys.values()}, known, troubles, erasure)
         return [_assemble(account, ids, known, follow) for (account, ids), follow in zip(wanted, later, strict=True)]
 
-    def at_hand(self, wanted: Sequence[Wanted]) -> list[dict[str, Any] | BridgeError | None]:
+    def from_cache(self, wanted: Sequence[Wanted]) -> list[dict[str, Any] | BridgeError | None]:
         """Return for each of them the objects by name where no request is needed for that, else None."""
         known: dict[Key, Outcome] = {}
         erasure = self._erasure(wanted)
@@ -264,7 +264,7 @@ class Enricher:
     def _erasure(self, wanted: Sequence[Wanted]) -> str:
         return self._cache.erasure() if any(ids for _, ids in wanted) else ""
 
-    def _learn(self, keys: Iterable[Key], known: dict[Key, Outcome], troubles: _Troubles, erasure: str) -> None:
+    def _learn(self, keys: Iterable[Key], known: dict[Key, Outcome], troubles: _FetchFaults, erasure: str) -> None:
         missing = self._recall(keys, known, erasure)
         if not missing:
             return
@@ -288,7 +288,7 @@ class Enricher:
             known.update(self._cache.read(asked, erasure))
         return [key for key in asked if key not in known]
 
-    def _fetch_one(self, key: Key, troubles: _Troubles) -> Outcome:
+    def _fetch_one(self, key: Key, troubles: _FetchFaults) -> Outcome:
         account, name, object_id = key
         client = self._clients.get(account)
         if client is None:
@@ -306,7 +306,7 @@ class Enricher:
             return error
 
 
-class _Troubles:
+class _FetchFaults:
     """Which accounts are not worth asking again in this batch."""
 
     def __init__(self) -> None:
@@ -330,7 +330,7 @@ class _Troubles:
 
 def _follow(account: str, ids: Mapping[str, str], known: Mapping[Key, Outcome]) -> dict[str, Key]:
     first = {name: known.get((account, name, i)) for name, i in ids.items() if i != LATER}
-    found = {name: led_to(name, first) for name, i in ids.items() if i == LATER}
+    found = {name: explain_path(name, first) for name, i in ids.items() if i == LATER}
     return {name: (account, name, object_id) for name, object_id in found.items() if object_id}
 
 

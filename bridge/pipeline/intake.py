@@ -27,10 +27,10 @@ ANSWER_WITHIN_S = 8.0
 BATCH = 64
 
 
-class _Posted:
+class _Pending:
     """An event whose request waits."""
 
-    __slots__ = ("error", "event", "kept", "told", "until_s", "writes")
+    __slots__ = ("done", "error", "event", "kept", "until_s", "writes")
 
     def __init__(self, event: IncomingEvent, until_s: float) -> None:
         self.event = event
@@ -39,8 +39,8 @@ class _Posted:
         self.error: Exception | None = None
         self.writes = False
         """Whether its request is the one to write now."""
-        self.told = threading.Lock()  # held until there is something to tell: the cheapest way to wait for another
-        self.told.acquire()
+        self.done = threading.Lock()  # held until there is something to tell: the cheapest way to wait for another
+        self.done.acquire()
 
 
 class Intake:
@@ -51,7 +51,7 @@ class Intake:
         self._wake = wake
         self._answer_within_s = answer_within_s
         self._lock = threading.Lock()
-        self._posted: deque[_Posted] = deque()
+        self._posted: deque[_Pending] = deque()
         self._somebody_writes = False
 
     def keep(self, event: IncomingEvent) -> AppendResult:
@@ -60,7 +60,7 @@ class Intake:
         An event that is written after the error was raised is no harm: Asaas posts it again, and it is kept once. The
         request that writes waits as long as the database's own limits allow, the others do not.
         """
-        item = _Posted(event, time.monotonic() + self._answer_within_s)
+        item = _Pending(event, time.monotonic() + self._answer_within_s)
         with self._lock:
             self._posted.append(item)
             item.writes = not self._somebody_writes
@@ -73,9 +73,9 @@ class Intake:
             )
         return item.kept
 
-    def _told_to_write(self, item: _Posted) -> bool:
+    def _told_to_write(self, item: _Pending) -> bool:
         """Wait for another request's commit; return whether it has come to this one to write instead."""
-        if not item.told.acquire(timeout=self._answer_within_s):
+        if not item.done.acquire(timeout=self._answer_within_s):
             with self._lock:
                 # Who was told 503 comes again: a journal that was away must not find a queue of the past.
                 if not item.writes and item in self._posted:
@@ -94,21 +94,21 @@ class Intake:
                 batch += self._without_time(batch)
                 if self._posted:
                     self._posted[0].writes = True
-                    self._posted[0].told.release()
+                    self._posted[0].done.release()
                 else:
                     self._somebody_writes = False
             for item in batch:
                 if not item.writes:
-                    item.told.release()
+                    item.done.release()
         failpoint("ingress.before_wake")
         for lane in lanes:
             self._wake(lane)
         with log_batch():
             for item in batch:
                 if item.kept is not None:
-                    _say(item.event, item.kept)
+                    log_events(item.event, item.kept)
 
-    def _without_time(self, batch: Sequence[_Posted]) -> list[_Posted]:
+    def _without_time(self, batch: Sequence[_Pending]) -> list[_Pending]:
         """Refuse those that waited for a write that the journal did not take and have no time for one of their own."""
         error = batch[0].error
         if error is None or not is_away(error):
@@ -120,7 +120,7 @@ class Intake:
             self._posted.remove(item)
         return refused
 
-    def _write(self, batch: Sequence[_Posted]) -> set[int]:
+    def _write(self, batch: Sequence[_Pending]) -> set[int]:
         """Commit these events and note what became of each; return the lanes that have work now."""
         failpoint("ingress.before_write")
         try:
@@ -132,7 +132,7 @@ class Intake:
             item.kept = result
         return {lane for lane, _ in kept}
 
-    def _not_written(self, batch: Sequence[_Posted], error: Exception) -> set[int]:
+    def _not_written(self, batch: Sequence[_Pending], error: Exception) -> set[int]:
         """Try each event by itself where the database is there: one of them may be what it can't take."""
         if len(batch) > 1 and not is_away(error):
             in_time = (item for item in batch if time.monotonic() < item.until_s)
@@ -143,7 +143,7 @@ class Intake:
         return set()
 
 
-def _say(event: IncomingEvent, kept: AppendResult) -> None:
+def log_events(event: IncomingEvent, kept: AppendResult) -> None:
     log.info(
         "event.received",
         trace=trace_id(event.account, event.key),

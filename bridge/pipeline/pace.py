@@ -58,7 +58,7 @@ class Pace:
         return int(slot_ms) + 1
 
     def _take(self, limit: RateLimitItem, who: tuple[str, str]) -> tuple[bool, float]:
-        shared = self._redis.ask(lambda redis: self._ask(self._of(redis), limit, who))
+        shared = self._redis.call(lambda redis: self._ask(self._of(redis), limit, who))
         return shared if shared is not None else self._ask(self._own, limit, who)
 
     def _of(self, redis: Redis) -> MovingWindowRateLimiter:

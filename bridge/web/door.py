@@ -75,7 +75,7 @@ class RefusalLog:
         self._noted: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
 
-    def note(self, account: str, code: str) -> None:
+    def record(self, account: str, code: str) -> None:
         """Note a refusal, or which of two tokens came, for one of our accounts or an empty name."""
         now_ms = self._clock_ms()
         with self._lock:
@@ -85,7 +85,7 @@ class RefusalLog:
             self._noted[account, code] = now_ms
         try:
             with self._journal.database.write() as connection:
-                events.note(connection, account, code, now_ms)
+                events.record_refusal(connection, account, code, now_ms)
         except JournalError:
             return  # Asaas comes again, and then it is noted
 
@@ -123,7 +123,7 @@ def receive(account: str) -> ResponseReturnValue:
         refusals: RefusalLog = current_app.extensions["bridge.refusals"]
         # Not under a name that a stranger made up: those would fill the journal.
         whose = "" if isinstance(error, UnknownAccount) else account
-        refusals.note(whose, error.code)
+        refusals.record(whose, error.code)
         current_app.extensions["bridge"].observer.refused(whose, error.code)
         raise
     failpoint("ingress.before_answer")
@@ -132,31 +132,31 @@ def receive(account: str) -> ResponseReturnValue:
 
 def _keep(account: str) -> None:
     runtime: Runtime = current_app.extensions["bridge"]
-    known = runtime.tenants.account(account)
+    known = runtime.account_store.account(account)
     if known is None:
         raise UnknownAccount(
             f"no account is named {account!r}",
-            mend=f"add it (bridge accounts add), set ASAAS_WEBHOOK_TOKEN_{account.upper()}, or mend the URL in Asaas",
+            hint=f"add it (bridge accounts add), set ASAAS_WEBHOOK_TOKEN_{account.upper()}, or mend the URL in Asaas",
         )
     headers = request.environ  # as WSGI has them: Flask's own view of them costs more than what is read
     callers: AddressPolicy = current_app.extensions["bridge.callers"]
     if stranger := callers.refused(request.remote_addr or "", headers.get("HTTP_X_FORWARDED_FOR", "")):
         raise AddressNotAllowed(
             f"the address must be one of BRIDGE_WEBHOOK_ALLOWED_IPS, got {stranger}",
-            mend="add it, or set BRIDGE_TRUSTED_PROXIES where it is your proxy's",
+            hint="add it, or set BRIDGE_TRUSTED_PROXIES where it is your proxy's",
         )
     # An account without a token has no way in: a stranger must not be able to post money events.
     given = headers.get("HTTP_ASAAS_ACCESS_TOKEN")
     is_new = check_token(known.webhook_token, given)
     is_old = check_token(known.old_webhook_token, given) if known.old_webhook_token else False
     if not is_new and not is_old:
-        raise WrongToken(mend=f"set the same token in Asaas's webhook and for the account {account} here")
+        raise WrongToken(hint=f"set the same token in Asaas's webhook and for the account {account} here")
     event = parse_event(account, _body(), runtime.clock_ms())
-    kept = runtime.ingress.keep(event)
+    kept = runtime.intake.keep(event)
     if known.old_webhook_token:
         refusals: RefusalLog = current_app.extensions["bridge.refusals"]
-        refusals.note(account, OLD_TOKEN if is_old else NEW_TOKEN)
-    runtime.observer.received(event, kept.id, kept.repeats, runtime.clock_ms())
+        refusals.record(account, OLD_TOKEN if is_old else NEW_TOKEN)
+    runtime.telemetry.received(event, kept.id, kept.repeats, runtime.clock_ms())
 
 
 def _body() -> bytes:

@@ -80,7 +80,7 @@ class Numbers:
     def _quotas(self) -> Iterator[Metric]:
         left = {
             account: float(max(0, governor.limits.quota - governor.used()))
-            for account, governor in self._runtime.governors.items()
+            for account, governor in self._runtime.limiters.items()
         }
         yield _gauge("bridge_asaas_quota_left", "requests left of the account's 12 hours", left, "account")
 
@@ -131,7 +131,7 @@ def _work(work: Work) -> Iterator[Metric]:
 
 
 def _state(state: Gauges, accounts: list[str]) -> Iterator[Metric]:
-    yield _gauge("bridge_oldest_owed_seconds", "age of the oldest delivery that is open", state.oldest_owed_s)
+    yield _gauge("bridge_oldest_owed_seconds", "age of the oldest delivery that is open", state.oldest_due_s)
     yield _gauge("bridge_lanes", "lanes of the journal", float(state.lanes))
     yield _gauge("bridge_lanes_leased", "lanes that a worker works on right now", float(state.lanes_leased))
     events = {str(lane): float(number) for lane, number in sorted(state.lane_events.items())}

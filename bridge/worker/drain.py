@@ -39,7 +39,7 @@ class LaneSlots:
         self._closed = False
 
     @property
-    def missing(self) -> int:
+    def requested(self) -> int:
         """How many places are missing: for lanes that wait for one, or because there are fewer than there were."""
         return self._waiting + max(0, len(self._lanes) - self._most)
 
@@ -49,7 +49,7 @@ class LaneSlots:
             self._most = most
             self._changed.notify_all()
 
-    def want(self, lane: int) -> bool:
+    def request(self, lane: int) -> bool:
         """Give the lane a place, and wait for one to be free if need be; False where the worker stops instead."""
         with self._changed:
             self._waiting += 1
@@ -70,13 +70,13 @@ class LaneSlots:
             self._lanes |= fresh  # one of them may have been left after it was wanted again
             return fresh
 
-    def leave(self, *lanes: int) -> None:
+    def free(self, *lanes: int) -> None:
         """Free the places of these lanes."""
         with self._changed:
             self._lanes.difference_update(lanes)
             self._changed.notify_all()
 
-    def leave_all_unless_wanted(self) -> bool:
+    def free_unless_requested(self) -> bool:
         """Free all places and return True, but where a lane was wanted since the last `take` change nothing."""
         with self._changed:
             if self._fresh and not self._closed:
@@ -153,18 +153,18 @@ class LeaseSet:
         try:
             leases = {lease.lane: lease for lease in self._journal.lanes.acquire_all(wanted, self._owner, now_ms)}
         except Exception:
-            self._places.leave(*wanted)  # the sweeper wakes them
+            self._places.free(*wanted)  # the sweeper wakes them
             raise
         if leases:
             failpoint("lane.after_lease")
         self._leases |= leases
         self._since_ms |= dict.fromkeys(leases, now_ms)
-        self._places.leave(*(wanted - leases.keys()))  # the owners of those look again after they give them back
+        self._places.free(*(wanted - leases.keys()))  # the owners of those look again after they give them back
         return bool(leases)
 
     def end_time(self) -> None:
         """Let lanes with work left go after a time, where others wait for their places."""
-        missing = self._places.missing - len(self._leaving)
+        missing = self._places.requested - len(self._leaving)
         if missing > 0:
             had_their_time_ms = self._clock_ms() - GIVE_WAY_MS
             old = [lane for lane, since_ms in self._since_ms.items() if since_ms <= had_their_time_ms]
@@ -177,16 +177,16 @@ class LeaseSet:
         In a busy lane answers are waited for, so it can't be given back yet; in an active one there is more to do.
         """
         quiet = [lane for lane in self._leases if lane not in busy and lane not in active]
-        self._leaving |= {lane: True for lane in quiet[: self._places.missing] if lane not in self._leaving}
+        self._leaving |= {lane: True for lane in quiet[: self._places.requested] if lane not in self._leaving}
         for woken in (True, False):
             free = [lane for lane, look in self._leaving.items() if look is woken and lane not in busy]
-            self.give_back(free, look=woken, again=False)
+            self.release(free, look=woken, again=False)
 
-    def drop(self, lanes: Collection[int]) -> None:
+    def release_when_idle(self, lanes: Collection[int]) -> None:
         """Let these lanes go as soon as nothing of them is in flight, and let the sweeper see to what is left."""
         self._leaving |= dict.fromkeys(lanes, False)
 
-    def give_back(self, lanes: Sequence[int], *, look: bool = True, again: bool = True) -> bool:
+    def release(self, lanes: Sequence[int], *, look: bool = True, again: bool = True) -> bool:
         """Give these lanes back and look for what came meanwhile: drain it `again`, or have it woken later.
 
         Returns whether there is something to drain again.
@@ -199,21 +199,21 @@ class LeaseSet:
         self._wakeups.ended(lanes)
         due = set(self._journal.lanes.due(self._clock_ms(), lanes)) if look else set()
         self.forget(lanes)
-        self._places.leave(*(set(lanes) - due))
+        self._places.free(*(set(lanes) - due))
         for lane in due:
             if again:
-                self._places.want(lane)
+                self._places.request(lane)
             else:
-                self._places.leave(lane)
+                self._places.free(lane)
                 self._wake_later(lane)
         return again and bool(due)
 
-    def lose(self, leases: Sequence[Lease]) -> None:
+    def forget_lost(self, leases: Sequence[Lease]) -> None:
         """Note that other workers have taken these lanes over."""
         for lease in leases:
             log.warning("lane.lost", lane=lease.lane, fence=lease.fence)
             self.forget([lease.lane])
-            self._places.leave(lease.lane)
+            self._places.free(lease.lane)
 
     def forget(self, lanes: Collection[int]) -> None:
         """Hold these lanes no more; what their leases say stays as it is."""
@@ -223,7 +223,7 @@ class LeaseSet:
 
     def forget_all(self) -> None:
         """Hold no lane more, and free the places."""
-        self._places.leave(*self._leases)
+        self._places.free(*self._leases)
         self.forget(self.lanes)
 
     def _wake_later(self, lane: int) -> None:
@@ -282,7 +282,7 @@ class Drainer:
 
     def start(self, lane: int) -> None:
         """Let a lane be drained; wait first while as many lanes as allowed are being drained."""
-        if not self._places.want(lane):
+        if not self._places.request(lane):
             return  # the sweeper wakes it for another worker
         with self._starting:
             if self._thread is None:
@@ -291,9 +291,9 @@ class Drainer:
         self._outbox.wake()
 
     @property
-    def missing(self) -> int:
+    def requested(self) -> int:
         """How many lanes wait for a place, or have one too many."""
-        return self._places.missing
+        return self._places.requested
 
     @property
     def stopping(self) -> bool:
@@ -334,7 +334,7 @@ class Drainer:
                 log.exception("lane.fault", lanes=self._held.lanes)
             self._finish()
             with self._starting:
-                if self._places.leave_all_unless_wanted():
+                if self._places.free_unless_requested():
                     self._thread = None
                     return
 
@@ -354,7 +354,7 @@ class Drainer:
             return True
         if stopping:
             return False
-        return bool(taken or processed or moved) or self._held.give_back(self._held.lanes)
+        return bool(taken or processed or moved) or self._held.release(self._held.lanes)
 
     def _process(self) -> set[int]:
         """Process what waits in the lanes and what Asaas has answered; return the lanes in which something was."""
@@ -362,17 +362,17 @@ class Drainer:
         for future in [future for future in self._asking if future.done()]:
             lane = self._asking.pop(future)
             done |= self._contained([lane], lambda future=future: self._write(future.result()))  # type: ignore[misc]
-        return done | self._look([lease.lane for lease in self._held.staying])
+        return done | self._check([lease.lane for lease in self._held.staying])
 
-    def _look(self, lanes: Sequence[int]) -> set[int]:
+    def _check(self, lanes: Sequence[int]) -> set[int]:
         free = [lane for lane in lanes if lane not in self._asking.values()]
         return self._contained(free, lambda: self._looked(free)) if free else set()
 
     def _looked(self, lanes: Sequence[int]) -> set[int]:
         done: set[int] = set()
-        for batch in self._processor.look(lanes):
+        for batch in self._processor.next_batches(lanes):
             if batch.asks:
-                future = self._askers.submit(self._processor.ask, batch)
+                future = self._askers.submit(self._processor.fetch, batch)
                 self._asking[future] = min(batch.lanes)
                 future.add_done_callback(lambda _: self._outbox.wake())
             else:
@@ -381,8 +381,8 @@ class Drainer:
 
     def _write(self, batch: Batch) -> set[int]:
         leases = self._held.of(batch.lanes)
-        processed, lost = self._processor.write(leases, batch) if leases else (False, [])
-        self._held.lose(lost)
+        processed, lost = self._processor.commit(leases, batch) if leases else (False, [])
+        self._held.forget_lost(lost)
         return set(batch.lanes) if processed else set()
 
     def _contained(self, lanes: Sequence[int], work: Callable[[], set[int]]) -> set[int]:
@@ -394,8 +394,8 @@ class Drainer:
                 raise
             log.exception("lane.fault", lanes=lanes)
         if len(lanes) > 1:
-            return set[int]().union(*(self._look([lane]) for lane in lanes))
-        self._held.drop(lanes)
+            return set[int]().union(*(self._check([lane]) for lane in lanes))
+        self._held.release_when_idle(lanes)
         return set()
 
     def _exchange(self, *, must: bool) -> bool:
@@ -409,8 +409,8 @@ class Drainer:
         claiming = [] if self._stop.is_set() else self._held.staying
         turn = self._outbox.turn(self._held.all, claiming, self._stop.is_set)
         self._more = turn.more
-        self._held.lose(turn.lost)
-        self._held.drop([lease.lane for lease in turn.faulty])
+        self._held.forget_lost(turn.lost)
+        self._held.release_when_idle([lease.lane for lease in turn.faulty])
         return turn.moved or turn.more
 
     def _finish(self) -> None:
@@ -419,7 +419,7 @@ class Drainer:
             while self._outbox.in_flight:
                 self._outbox.wait(CLAIM_S)
                 self._outbox.turn(self._held.all, [], self._stop.is_set)
-            self._held.give_back(self._held.lanes, look=False)
+            self._held.release(self._held.lanes, look=False)
         except JournalError as error:
             log.error("lane.journal_away", lanes=self._held.lanes, error=str(error))
         except Exception:

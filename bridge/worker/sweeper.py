@@ -27,7 +27,7 @@ from bridge.runtime import Runtime
 from bridge.telemetry import Telemetry
 from bridge.wakeups import Wakeups
 from bridge.worker.tasks import EVERY_S as ALERTS_EVERY_S
-from bridge.worker.tasks import Alerts, ClockWatch, Housekeeping, QueueWatch, Silences
+from bridge.worker.tasks import AlertTask, ClockWatch, Housekeeping, QueueWatch, SilenceCheck
 
 log = logger(__name__)
 
@@ -211,15 +211,15 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
     """Return the tasks; accounts, destinations and mappings are looked up in each run, since they may change."""
     settings, journal, clock_ms = runtime.settings, runtime.journal, runtime.clock_ms
     house = Housekeeping(journal, settings.bridge_retention_days, clock_ms)
-    silences = Silences(journal, runtime.accounts)
-    alerts = Alerts(
+    silences = SilenceCheck(journal, runtime.accounts)
+    alerts = AlertTask(
         journal, settings.bridge_alert_urls, settings.bridge_language, settings.bridge_public_url, silences, clock_ms
     )
     clock = ClockWatch(journal, settings.bridge_lease, settings.bridge_retry_cap, clock_ms)
     webhooks = QueueWatch(
         journal,
         runtime.asaas,
-        runtime.governors,
+        runtime.limiters,
         lambda: [item.mapping for item in runtime.mappings.current()],
         settings.bridge_public_url,
         clock_ms,
@@ -229,9 +229,9 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
         PeriodicTask("import_mappings", 1.0, lambda _: runtime.mapping_files.import_changed()),
         PeriodicTask("fold_counts", 2.0, house.fold, stop_timeout_s=LONGEST_STOP_S),
         PeriodicTask("clear_old", 2.0, house.clear_due, stop_timeout_s=LONGEST_STOP_S, late_after_s=3_600.0),
-        PeriodicTask("repair_clock", 5.0, lambda _: clock.look()),
-        PeriodicTask("send_alerts", ALERTS_EVERY_S, lambda _: alerts.round()),
-        PeriodicTask("watch_webhooks", 300.0, lambda _: webhooks.look()),
+        PeriodicTask("repair_clock", 5.0, lambda _: clock.check()),
+        PeriodicTask("send_alerts", ALERTS_EVERY_S, lambda _: alerts.run()),
+        PeriodicTask("watch_webhooks", 300.0, lambda _: webhooks.check()),
         _reconcile(runtime),
         _read_back(runtime),
         # SQLite's log is copied back here, so that no writer must.

@@ -29,7 +29,7 @@ from bridge.mapping import Mapping as MappingFile
 from bridge.mapping.values import BRASILIA
 from bridge.model import NoticeLevel
 from bridge.operations.reconcile import FIELDS, Finding, Verdict, Window, reconcile
-from bridge.operations.webhooks import judge, say_notices
+from bridge.operations.webhooks import apply_notices, judge
 from bridge.pipeline.policy import PAUSE_LOOK_MS
 
 log = logger(__name__)
@@ -40,7 +40,7 @@ ALERT_ROUND = "alerts"
 Send = Callable[[Sequence[str], Message], list[Result]]
 
 
-class Alerts:
+class AlertTask:
     """Looks and tells."""
 
     def __init__(
@@ -61,16 +61,16 @@ class Alerts:
         self._clock_ms = clock_ms
         self._send = send
 
-    def round(self, every_s: float = EVERY_S) -> bool:
+    def run(self, every_s: float = EVERY_S) -> bool:
         """Look and tell once, unless another process does it; return whether there was something to tell."""
         # A little early: two clocks that tick alike must not leave out every second round.
         with self._journal.database.write() as connection:
-            if not jobs.claim(connection, ALERT_ROUND, int(every_s * 900), self._clock_ms()):
+            if not jobs.claim_run(connection, ALERT_ROUND, int(every_s * 900), self._clock_ms()):
                 return False
-        self.look()
-        return self.tell() if self._urls else False
+        self.check()
+        return self.send() if self._urls else False
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Raise notices for what is wrong, close those that are mended."""
         now_ms = self._clock_ms()
         silences = self._silences(now_ms)
@@ -96,7 +96,7 @@ class Alerts:
             else:
                 log.info("notice.closed", code=one.code, about=one.about)
 
-    def tell(self) -> bool:
+    def send(self) -> bool:
         """Send one message with what is to be told now; return whether there was anything."""
         now_ms = self._clock_ms()
         with self._journal.database.write() as connection:
@@ -130,7 +130,7 @@ EVERY_MS = 300_000
 """How long what was read is used: it is nine weeks of hours, and a silence takes hours to be one."""
 
 
-class Silences:
+class SilenceCheck:
     """The silences of the accounts that are set up, read now and then."""
 
     def __init__(self, journal: Journal, accounts: Collection[str]) -> None:
@@ -172,7 +172,7 @@ class ClockWatch:
         self._counted_s = counted_s
         self._seen: dict[tuple[int, int], float] = {}
 
-    def look(self) -> int:
+    def check(self) -> int:
         """Take away what lies further ahead than it can; return how much that was.
 
         A lease must have looked so for as long as a lease lasts: an owner that lives renews it meanwhile.
@@ -231,7 +231,7 @@ class Housekeeping:
     def clear_due(self, stopping: threading.Event) -> None:
         """Empty and remove what is old, where that is due today and no other process does it."""
         with self._journal.database.write() as connection:
-            if not jobs.claim(connection, RETENTION_ROUND, DAY_MS, self._clock_ms()):
+            if not jobs.claim_run(connection, RETENTION_ROUND, DAY_MS, self._clock_ms()):
                 return
         finished = False
         try:
@@ -239,7 +239,7 @@ class Housekeeping:
         finally:
             if not finished:
                 with self._journal.database.write() as connection:
-                    jobs.again_at(connection, RETENTION_ROUND, self._clock_ms() + AGAIN_AFTER_MS)
+                    jobs.reschedule(connection, RETENTION_ROUND, self._clock_ms() + AGAIN_AFTER_MS)
 
     def clear(self, stopping: threading.Event) -> bool:
         """Remove what is twice as old as BRIDGE_RETENTION_DAYS, empty what is older than they; return whether all.
@@ -279,7 +279,7 @@ class Housekeeping:
         last_id: int | None = 0
         while last_id is not None and not stopping.is_set():
             with self._journal.database.read() as connection:
-                page = retention.old(connection, before_ms, last_id, full_only=full_only)
+                page = retention.old_page(connection, before_ms, last_id, full_only=full_only)
             if page.ids:
                 with self._journal.database.write() as connection:
                     cleared += clear(connection, page.ids, before_ms)
@@ -291,7 +291,7 @@ class Housekeeping:
 class Quota(Protocol):
     """Says whether an account has requests to spare."""
 
-    def to_spare(self) -> bool:
+    def has_spare_quota(self) -> bool:
         """Return whether a request that is not for an event may be made."""
         ...
 
@@ -315,19 +315,18 @@ class QueueWatch:
         self._public_url = public_url
         self._clock_ms = clock_ms
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Look at each account once."""
         for account in sorted(self._accounts):
-            if not self._quotas[account].to_spare():
+            if not self._quotas[account].has_spare_quota():
                 log.warning("watch.skipped", account=account, reason="the account's quota is nearly used up")
                 continue
             try:
                 found = Webhooks(self._accounts[account]).all()
             except AsaasKeyRefused as error:
-                mend = error.mend or "look at the account's ASAAS_API_KEY"
-                say_notices(
-                    self._journal, [Notice(KEY_REFUSED, account, NoticeLevel.ERROR, error.what, mend)], self._clock_ms()
-                )
+                mend = str(error.hint or "look at the account's ASAAS_API_KEY")
+                refused = Notice(KEY_REFUSED, account, NoticeLevel.ERROR, str(error.what), mend)
+                apply_notices(self._journal, [refused], self._clock_ms())
             except BridgeError as error:
                 log.warning("watch.away", account=account, error=str(error))
             else:
@@ -373,13 +372,13 @@ class Reconciling:
         name = f"reconcile:{client.account}"
         try:
             with self._journal.database.write() as connection:
-                if not jobs.claim(connection, name, self._every_hours * 3_600_000, self._clock_ms()):
+                if not jobs.claim_run(connection, name, self._every_hours * 3_600_000, self._clock_ms()):
                     return
             try:
                 self._report(client.account, self._found(client, stopping))
             except Exception:
                 with self._journal.database.write() as connection:
-                    jobs.again_at(connection, name, self._clock_ms() + AGAIN_AFTER_MS)
+                    jobs.reschedule(connection, name, self._clock_ms() + AGAIN_AFTER_MS)
                 raise
         except _Stopping:
             return

@@ -13,7 +13,7 @@ from bridge.journal import Journal, privacy, retention
 from bridge.journal.audit import Actor
 from bridge.model import FINISHED, DeliveryState, Outcome, Waiting, lane_of
 from bridge.operations import actions
-from bridge.pipeline.deliver import Deliverer, Rules
+from bridge.pipeline.deliver import Deliverer, DeliveryRules
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
 from tests.factories import Clock, begin, owe, owed, put_in_state, register, row_of, rows_of
 
@@ -24,7 +24,7 @@ URLS = {"default": "https://clint.example/a"}
 class Delivers:
     """A destination that takes everything at once."""
 
-    def begin(
+    def send_later(
         self,
         url: str,
         payload: str,
@@ -60,7 +60,7 @@ class Line:
         elif self.state is S.SENDING:
             lease = self.journal.lanes.acquire(self.lane, "died", self.clock())
             assert lease is not None
-            with self.journal.lanes.hold(lease, self.clock()) as connection:
+            with self.journal.lanes.transaction_of_one(lease, self.clock()) as connection:
                 begin(connection, [owed(self.journal, self.first)], lease.fence, self.clock())
 
     @property
@@ -77,7 +77,7 @@ class Line:
         self.clock.go(120)
         lease = self.journal.lanes.acquire(self.lane, "worker", self.clock())
         assert lease is not None
-        rules = Rules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), in_flight=8, longest_send_ms=3_000)
+        rules = DeliveryRules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), in_flight=8, longest_send_ms=3_000)
         outbox = Deliverer(self.journal, Delivers(), URLS, rules, self.clock)
         turns = (outbox.turn([lease], [lease], lambda: False).moved for _ in range(20))
         assert not all(turns), "the worker never comes to an end"
@@ -118,7 +118,7 @@ def resume(line: Line) -> None:
 def forget(line: Line) -> None:
     """Erase the person, and drop what is owed."""
     with line.journal.database.write() as connection:
-        privacy.forget(connection, [("default", line.customer)], Actor("test"), line.clock(), also_open=True)
+        privacy.erase(connection, [("default", line.customer)], Actor("test"), line.clock(), also_open=True)
 
 
 def clear(line: Line) -> None:

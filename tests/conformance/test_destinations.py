@@ -142,7 +142,7 @@ def test_a_resume_waits_for_the_worker_that_just_read_the_pause(journal: Journal
 
     thread = threading.Thread(target=resume)
     chosen = owed(journal, delivery_id)
-    with journal.lanes.hold(lease, NOW_MS) as connection:
+    with journal.lanes.transaction_of_one(lease, NOW_MS) as connection:
         assert destinations.load(connection)["default"].paused_ms is not None
         thread.start()
         thread.join(0.3)

@@ -13,7 +13,7 @@ from sqlalchemy import Table, Text, select, type_coerce
 from bridge.crypto import Keyring, new_key
 from bridge.errors import DecryptionFailed
 from bridge.journal import Database, Journal, accounts, deliveries, encryption, events, jobs, upgrade
-from bridge.journal.accounts import KeptAccount, KeptDestination
+from bridge.journal.accounts import StoredAccount, StoredDestination
 from bridge.journal.deliveries import AttemptResult, StateChange
 from bridge.journal.encryption import TABLES, Progress, rekey, sealed_columns
 from bridge.journal.schema import EncryptedText, meta, metadata
@@ -45,7 +45,7 @@ def opened(url: str, key: str) -> Iterator[Journal]:
     database = Database(url, keyring=Keyring.from_text(key))
     upgrade(database)
     with database.write() as connection:
-        encryption.settle(connection)
+        encryption.prepare(connection)
     yield Journal(database, LEASE_S)
     database.close()
 
@@ -115,8 +115,8 @@ def fill_every_sealed_column(journal: Journal) -> str:
         jobs.beat(connection, done, NOW_MS, done=1, total=1, steps=[said])
         jobs.finish(connection, done, NOW_MS, said)
         jobs.fail(connection, failed, NOW_MS, "x", text)
-        accounts.put_account(connection, KeptAccount("matriz", text, text, NOW_MS, NOW_MS))
-        accounts.put_destination(connection, KeptDestination("matriz", text, NOW_MS, NOW_MS))
+        accounts.put_account(connection, StoredAccount("matriz", text, text, NOW_MS, NOW_MS))
+        accounts.put_destination(connection, StoredDestination("matriz", text, NOW_MS, NOW_MS))
     return text
 
 

@@ -42,7 +42,7 @@ def lease_of(journal: Journal, customer: str = "cus_1", owner: str = "one", now_
 
 def start(journal: Journal, lease: Lease, delivery_id: int, now_ms: int = NOW_MS) -> None:
     """Write down the intent to send, as the outbox does."""
-    with journal.lanes.hold(lease, now_ms) as connection:
+    with journal.lanes.transaction_of_one(lease, now_ms) as connection:
         begin(connection, [owed(journal, delivery_id)], lease.fence, now_ms)
 
 
@@ -84,7 +84,7 @@ def test_another_lane_is_free(journal: Journal) -> None:
 def test_holding_a_lane_renews_its_lease(journal: Journal) -> None:
     """Whoever writes under the lease keeps it for its whole length from then on."""
     lease = lease_of(journal)
-    with journal.lanes.hold(lease, LATER_MS - 1):
+    with journal.lanes.transaction_of_one(lease, LATER_MS - 1):
         pass
 
     assert lease.until_ms == LATER_MS - 1 + LEASE_MS
@@ -96,7 +96,7 @@ def test_a_transaction_that_fails_does_not_renew(journal: Journal) -> None:
     """What is undone leaves the lease as it was, in the journal and in the owner's hand."""
     lease = lease_of(journal)
     before = replace(lease)
-    with pytest.raises(JournalError), journal.lanes.hold(lease, LATER_MS - 1):
+    with pytest.raises(JournalError), journal.lanes.transaction_of_one(lease, LATER_MS - 1):
         raise JournalError
 
     assert lease == before
@@ -112,7 +112,7 @@ def test_an_owner_whose_lane_was_taken_over_writes_nothing(journal: Journal) -> 
     before = rows_of(journal), tries_of(journal)
 
     step = StateChange(owed(journal, delivery_id), DeliveryState.DELIVERED, LATER_MS)
-    with pytest.raises(LeaseLost, match="fence"), journal.lanes.hold(late, LATER_MS) as connection:
+    with pytest.raises(LeaseLost, match="fence"), journal.lanes.transaction_of_one(late, LATER_MS) as connection:
         record(
             connection,
             step,
@@ -160,7 +160,7 @@ def test_a_take_over_leaves_attempts_whose_outcome_is_known(journal: Journal) ->
     lease = lease_of(journal)
     delivery_id = owe(journal)
     start(journal, lease, delivery_id)
-    with journal.lanes.hold(lease, NOW_MS) as connection:
+    with journal.lanes.transaction_of_one(lease, NOW_MS) as connection:
         step = StateChange(owed(journal, delivery_id), DeliveryState.RETRYING, NOW_MS, due_ms=NOW_MS)
         record(connection, step, 1, Outcome.RETRY, status=503, code="x")
     start(journal, lease, delivery_id)
@@ -246,7 +246,7 @@ def test_a_persons_change_waits_for_the_owner_in_the_same_lane(journal: Journal)
 
     thread = threading.Thread(target=command)
     thread.start()
-    with journal.lanes.hold(lease, NOW_MS):
+    with journal.lanes.transaction_of_one(lease, NOW_MS):
         inside.set()
         thread.join(0.2)
         order.append("owner")
@@ -260,7 +260,7 @@ def test_a_persons_change_keeps_the_lease(journal: Journal) -> None:
     lease = lease_of(journal)
     with journal.database.write() as connection:
         lanes.lock(connection, lease.lane)
-    with journal.lanes.hold(lease, NOW_MS):
+    with journal.lanes.transaction_of_one(lease, NOW_MS):
         pass
 
     assert journal.lanes.acquire(lease.lane, "two", LATER_MS - 1) is None

@@ -18,7 +18,7 @@ from bridge.journal import Journal, Lease, clock, destinations, encryption, lane
 from bridge.journal.audit import Actor
 from bridge.model import DeliveryState
 from bridge.operations import actions
-from bridge.pipeline.deliver import Deliverer, Rules
+from bridge.pipeline.deliver import Deliverer, DeliveryRules
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
 from tests.factories import NOW_MS, begin, opened_journal, owe, owed, put_in_state, register, revision, row_of, until
 
@@ -41,11 +41,11 @@ class Bench:
         lease = journal.lanes.acquire(self.lane, "worker", NOW_MS)
         assert lease is not None
         self.lease: Lease = lease
-        rules = Rules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), in_flight=8, longest_send_ms=3_000)
+        rules = DeliveryRules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), in_flight=8, longest_send_ms=3_000)
         self.outbox = Deliverer(journal, self, {"default": "https://clint.example/a"}, rules, lambda: NOW_MS)
         self.send()
 
-    def begin(
+    def send_later(
         self,
         url: str,
         payload: str,
@@ -117,7 +117,7 @@ def beside(
 @contextmanager
 def worker(bench: Bench) -> Iterator[None]:
     """A worker writes in the lane."""
-    with bench.journal.lanes.hold_all([bench.lease], NOW_MS):
+    with bench.journal.lanes.transaction([bench.lease], NOW_MS):
         yield
 
 
@@ -141,7 +141,7 @@ def importing(bench: Bench) -> Iterator[None]:
 def starting(bench: Bench) -> Iterator[None]:
     """Another process begins."""
     with bench.journal.database.write() as connection:
-        encryption.settle(connection)
+        encryption.prepare(connection)
         yield
 
 
@@ -163,7 +163,7 @@ CHANGES: dict[str, tuple[Holder, Callable[[Bench], object]]] = {
     "settle": (person, Bench.send),
     "import of mappings": (importing, lambda b: b.write(bring_in)),
     "restore of a mapping": (importing, Bench.restore),
-    "first start": (starting, lambda b: b.write(encryption.settle)),
+    "first start": (starting, lambda b: b.write(encryption.prepare)),
 }
 
 
@@ -188,13 +188,13 @@ def test_a_person_is_not_forgotten_whose_delivery_a_worker_begins_to_send(bench:
 
     @contextmanager
     def sending() -> Iterator[None]:
-        with bench.journal.lanes.hold_all([bench.lease], NOW_MS) as (connection, _):
+        with bench.journal.lanes.transaction([bench.lease], NOW_MS) as (connection, _):
             begin(connection, [owed(bench.journal, waiting)], bench.lease.fence, NOW_MS)
             yield
 
     def forget(bench: Bench) -> None:
         with bench.journal.database.write() as connection:
-            privacy.forget(connection, [("default", "cus_1")], Actor("test"), NOW_MS, also_open=True)
+            privacy.erase(connection, [("default", "cus_1")], Actor("test"), NOW_MS, also_open=True)
 
     waited, errors = beside(bench, sending(), forget)
 

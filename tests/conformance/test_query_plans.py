@@ -143,12 +143,12 @@ def lease(journal: Journal) -> None:
     """What taking, holding and giving back a lane asks."""
     taken = journal.lanes.acquire(3, "one", NOW_MS)
     assert taken is not None
-    with journal.lanes.hold(taken, NOW_MS):
+    with journal.lanes.transaction_of_one(taken, NOW_MS):
         pass
     journal.lanes.release(taken)
     late = journal.lanes.acquire(4, "one", NOW_MS)
     assert late is not None
-    with journal.lanes.hold(late, NOW_MS) as connection:
+    with journal.lanes.transaction_of_one(late, NOW_MS) as connection:
         rows, _ = deliveries.due(connection, [4], NOW_MS + 10_000, 1)
         begin(connection, rows, 1, NOW_MS)
     assert journal.lanes.acquire(4, "two", NOW_MS + 60_000) is not None
@@ -186,9 +186,9 @@ def look(journal: Journal) -> None:
 def attend(journal: Journal) -> None:
     """What the console's page of what needs a person asks."""
     with journal.database.read() as connection:
-        queries.groups(connection)
+        queries.dead_groups(connection)
         chosen = queries.DeadFilter("clint.http_422", "paga", "default", NOW_MS)
-        queries.count(connection, chosen)
+        queries.dead_count_of(connection, chosen)
         queries.dead_page(connection, chosen, 0, 200)
         queries.of_event(connection, 1_000_003, "paga")
 

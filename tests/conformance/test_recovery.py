@@ -280,7 +280,7 @@ def test_a_command_waits_for_the_worker_in_the_same_lane(journal: Journal) -> No
 
     thread = threading.Thread(target=discard)
     claimed = owed(journal, delivery_id)
-    with journal.lanes.hold(lease, NOW_MS) as connection:
+    with journal.lanes.transaction_of_one(lease, NOW_MS) as connection:
         thread.start()
         thread.join(0.2)
         begin(connection, [claimed], lease.fence, NOW_MS)

@@ -57,14 +57,14 @@ def finished(journal: Journal, customer: str = "cus_1", **changes: Any) -> int:
 def emptied(journal: Journal, before_ms: int = BEFORE_MS) -> int:
     """Empty all that may be; return how many events were."""
     with journal.database.write() as connection:
-        page = retention.old(connection, before_ms, 0, full_only=True)
+        page = retention.old_page(connection, before_ms, 0, full_only=True)
         return retention.empty(connection, page.ids, before_ms, LATER_MS)
 
 
 def removed(journal: Journal) -> int:
     """Remove all that may be; return how many events were."""
     with journal.database.write() as connection:
-        page = retention.old(connection, BEFORE_MS, 0, full_only=False)
+        page = retention.old_page(connection, BEFORE_MS, 0, full_only=False)
         return retention.remove(connection, page.ids, BEFORE_MS)
 
 
@@ -115,9 +115,9 @@ def test_what_is_young_is_left(journal: Journal) -> None:
     ids = keep(journal, incoming(), incoming(received_ms=BEFORE_MS))
     with journal.database.write() as connection:
         events.mark_processed(connection, ids, NOW_MS)
-        assert retention.old(connection, BEFORE_MS, 0, full_only=True).ids == ids[:1]
-        assert retention.old(connection, BEFORE_MS, 0, full_only=True, limit=1) == retention.Page(ids[0], ids[:1])
-        assert retention.old(connection, BEFORE_MS, ids[0], full_only=True) == retention.Page(None, [])
+        assert retention.old_page(connection, BEFORE_MS, 0, full_only=True).ids == ids[:1]
+        assert retention.old_page(connection, BEFORE_MS, 0, full_only=True, limit=1) == retention.Page(ids[0], ids[:1])
+        assert retention.old_page(connection, BEFORE_MS, ids[0], full_only=True) == retention.Page(None, [])
 
 
 def test_what_is_emptied_says_so_when_a_person_wants_it_again(journal: Journal) -> None:

@@ -86,9 +86,9 @@ def work_off(world: World) -> None:
     for lane in {row["lane"] for row in events_of(world.journal) if row["state"] == "received"}:
         lease = world.journal.lanes.acquire(lane, "worker", runtime.clock_ms())
         assert lease is not None
-        while found := runtime.processor.look([lane]):
+        while found := runtime.decider.next_batches([lane]):
             for batch in found:
-                runtime.processor.write([lease], runtime.processor.ask(batch) if batch.asks else batch)
+                runtime.decider.commit([lease], runtime.decider.fetch(batch) if batch.asks else batch)
         world.journal.lanes.release(lease)
 
     assert {row["state"] for row in events_of(world.journal)} <= {"processed"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.asaas.charges import Charge, Charges, Order, Split
+from bridge.asaas.charges import Charge, ChargeRequest, Charges, Split
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.limiter import AccountLimiter
 from bridge.errors import AsaasRejected, AsaasUnavailable
@@ -21,7 +21,7 @@ from bridge.simulator.serve import Served
 from tests.peers import Peer, Reply
 
 WALLET = "c0c1688f-636b-42c0-b6ee-7339182276b7"
-ORDER = Order("bridge-test-1", "PIX", Decimal("10.00"), "2030-01-31", email="a@example.com")
+ORDER = ChargeRequest("bridge-test-1", "PIX", Decimal("10.00"), "2030-01-31", email="a@example.com")
 
 
 def charges(url: str, http: Any) -> Charges:
@@ -40,7 +40,7 @@ def test_a_plan_is_charged_with_splits_of_both_kinds(http: Any) -> None:
     """A percentage and a fixed value; the plan's charges come with the first instalment first."""
     simulator = AsaasSimulator()
     splits = (Split.parse(f"{WALLET}:20%"), Split.parse(f"{WALLET}:10.50"))
-    order = Order("m", "BOLETO", Decimal("90.00"), "2030-01-31", 3, splits, "a@example.com", "11987654321")
+    order = ChargeRequest("m", "BOLETO", Decimal("90.00"), "2030-01-31", 3, splits, "a@example.com", "11987654321")
     with Served(simulator.app) as served:
         made = charges(f"{served.url}/v3", http)
         charge = made.make_charge(made.make_customer(order), order)

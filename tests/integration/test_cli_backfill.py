@@ -36,10 +36,10 @@ def drained(at: Place) -> list[dict[str, object]]:
             lease.lane: lease
             for lease in lanes.acquire_all(range(runtime.journal.lane_count), "test", runtime.clock_ms())
         }
-        while batches := runtime.processor.look(leases):
+        while batches := runtime.decider.next_batches(leases):
             for batch in batches:
-                found = runtime.processor.ask(batch) if batch.asks else batch
-                runtime.processor.write([leases[lane] for lane in batch.lanes], found)
+                found = runtime.decider.fetch(batch) if batch.asks else batch
+                runtime.decider.commit([leases[lane] for lane in batch.lanes], found)
         lanes.release_all(list(leases.values()))
         return rows_of(runtime.journal)
 

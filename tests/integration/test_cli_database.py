@@ -90,7 +90,7 @@ def test_a_journal_of_the_next_version_is_worked_on(commands: Commands, empty_ur
         runtime.register()
         keep(runtime.journal, incoming(received_ms=runtime.clock_ms()))
         drainer = Drainer(
-            runtime.journal, runtime.processor, runtime.outbox, runtime.wakeups, runtime.clock_ms, lanes_at_once=1
+            runtime.journal, runtime.decider, runtime.deliverer, runtime.wakeups, runtime.clock_ms, lanes_at_once=1
         )
         drainer.start(lane_of("default", "cus_1", runtime.journal.lane_count))
         drainer.join()

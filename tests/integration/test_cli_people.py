@@ -93,7 +93,7 @@ def test_a_person_is_erased_from_everything(database_url: str) -> None:
             assert found == [WHO]
             jobs_before = [job.id for job in jobs.newest(connection, "reconcile", NOW_MS)]
         with journal.database.write() as connection:
-            held = privacy.forget(connection, found, ANA, NOW_MS)
+            held = privacy.erase(connection, found, ANA, NOW_MS)
             for running in jobs_before:
                 jobs.finish(connection, running, NOW_MS, {"nome": NAME})
         assert journal.database.clear_log()
@@ -124,11 +124,11 @@ def test_what_is_still_owed_is_not_dropped_by_the_way(database_url: str) -> None
         keep(journal, incoming("cus_ana"))
         for also_open, why in ((False, "1 events wait and 1 deliveries are owed"), (True, "being sent at this moment")):
             with pytest.raises(DeliveriesOpen, match=why), journal.database.write() as connection:
-                privacy.forget(connection, [WHO], ANA, NOW_MS, also_open=also_open)
+                privacy.erase(connection, [WHO], ANA, NOW_MS, also_open=also_open)
         assert NAME in everything(database_url)
         put_in_state(journal, id_, DeliveryState.RETRYING, due_ms=NOW_MS)
         with journal.database.write() as connection:
-            privacy.forget(connection, [WHO], ANA, NOW_MS, also_open=True)
+            privacy.erase(connection, [WHO], ANA, NOW_MS, also_open=True)
         journal.database.clear_log()
 
         assert [(row["state"], row["due_ms"]) for row in rows_of(journal)] == [("discarded", None), ("pending", NOW_MS)]
@@ -322,7 +322,7 @@ def test_equal_ids_of_two_accounts_are_two_people(database_url: str) -> None:
                 write(connection, terms)
         with journal.database.write() as connection:
             events.mark_processed(connection, [1, 2], NOW_MS)
-            held = privacy.forget(connection, [("default", "cus_1")], ANA, NOW_MS)
+            held = privacy.erase(connection, [("default", "cus_1")], ANA, NOW_MS)
             left = connection.exec_driver_sql("SELECT DISTINCT account FROM search_terms").scalars().all()
 
         assert (held.events, left) == (1, ["sandbox"])

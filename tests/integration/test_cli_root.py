@@ -87,7 +87,7 @@ def test_no_journal_says_how_to_make_one(commands: Commands) -> None:
 
 def test_error_of_the_bridge_has_its_own_status(tmp_path: Path) -> None:
     """An error of the tree ends the command with its status, in one line."""
-    result = run_failing(NotFound("no such thing", where="here", mend="look"), tmp_path)
+    result = run_failing(NotFound("no such thing", where="here", hint="look"), tmp_path)
 
     assert (result.exit_code, result.stderr) == (1, "no such thing; here; look\n")
 

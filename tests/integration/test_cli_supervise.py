@@ -29,7 +29,7 @@ def tended(supervisor: Supervisor, condition: Callable[[], object]) -> Callable[
     """Return the condition, which tends the children each time it is asked."""
 
     def ask() -> object:
-        supervisor.tend()
+        supervisor.poll()
         return condition()
 
     return ask

@@ -156,7 +156,7 @@ def test_what_is_no_list_is_an_error_that_may_pass(http: HttpClient, reply: Repl
         api(http, peer.url).deals("a@example.com")
 
     assert text in str(caught.value)
-    assert caught.value.mend is None
+    assert caught.value.hint is None
 
 
 def test_a_status_that_fails_does_not_hide_another(http: HttpClient) -> None:

@@ -43,12 +43,12 @@ def test_a_lane_slept_for_as_long_as_the_clock_of_a_worker_that_died_was_ahead(j
     assert journal.lanes.acquire(lane, "dead", clock() + HOURS_S * 1000)
     watch = ClockWatch(journal, LEASE_S, 3600, clock, counted)
 
-    assert [watch.look(), journal.lanes.due(clock())] == [0, []]
+    assert [watch.check(), journal.lanes.due(clock())] == [0, []]
     counted.seconds += LEASE_S - 1
-    assert [watch.look(), journal.lanes.due(clock())] == [0, []]
+    assert [watch.check(), journal.lanes.due(clock())] == [0, []]
     counted.seconds += 1
-    assert [watch.look(), journal.lanes.due(clock())] == [1, [lane]]
-    assert watch.look() == 0
+    assert [watch.check(), journal.lanes.due(clock())] == [1, [lane]]
+    assert watch.check() == 0
 
 
 def test_a_lease_whose_owner_lives_is_left_to_it(journal: Journal) -> None:
@@ -57,12 +57,12 @@ def test_a_lease_whose_owner_lives_is_left_to_it(journal: Journal) -> None:
     lease = journal.lanes.acquire(3, "alive", clock() + HOURS_S * 1000)
     assert lease is not None
     watch = ClockWatch(journal, LEASE_S, 3600, clock, counted)
-    assert watch.look() == 0
-    with journal.lanes.hold(lease, clock()):
+    assert watch.check() == 0
+    with journal.lanes.transaction_of_one(lease, clock()):
         pass
     counted.seconds += LEASE_S * 2
 
-    assert watch.look() == 0
+    assert watch.check() == 0
     assert lease.until_ms == clock() + int(LEASE_S * 1000)
     assert journal.lanes.acquire(3, "other", clock()) is None
 
@@ -82,7 +82,7 @@ def test_due_times_that_no_clock_could_give_are_now(journal: Journal) -> None:
     with journal.database.write() as connection:
         connection.execute(destination_table.update().values(until_ms=later_ms))
 
-    assert ClockWatch(journal, LEASE_S, 3600, clock).look() == 3
+    assert ClockWatch(journal, LEASE_S, 3600, clock).check() == 3
     assert next(row["due_ms"] for row in events_of(journal) if row["id"] == event) == clock()
     dues = [delivery_of(journal, id_)["due_ms"] - clock() for id_ in (far, near, paced)]
     assert dues == [0, 3_600_000, HOURS_S * 1000]
@@ -98,5 +98,5 @@ def test_events_that_wait_for_the_quota_are_left_waiting(journal: Journal, code:
         waits = {quota: clock() + window_ms, far: clock() + window_ms + SLACK_MS + 1}
         events.hold(connection, {id_: (due_ms, code, "waits") for id_, due_ms in waits.items()})
 
-    assert ClockWatch(journal, LEASE_S, 3600, clock).look() == 1
+    assert ClockWatch(journal, LEASE_S, 3600, clock).check() == 1
     assert {row["id"]: row["due_ms"] for row in events_of(journal)} == {quota: waits[quota], far: clock()}

@@ -89,7 +89,7 @@ def test_a_save_is_active_and_in_the_file(console: Console) -> None:
     text = passing(console)
     saved = browser.post("/mappings/cobranca", text=text.replace("\n", "\r\n"), base=newest(console).id)
     after = newest(console)
-    files = MappingFiles(console.journal, file_of(console).parent, console.runtime.known, console.clock)
+    files = MappingFiles(console.journal, file_of(console).parent, console.runtime.setup, console.clock)
     files.import_changed()
 
     assert saved.status_code == 303
@@ -106,7 +106,7 @@ def test_a_save_whose_file_cant_be_written_is_kept_in_the_journal(console: Conso
     text = passing(console)
     console.operator().post("/mappings/cobranca", text=text, base=newest(console).id)
     after = newest(console)
-    MappingFiles(console.journal, file_of(console).parent, console.runtime.known, console.clock).import_changed()
+    MappingFiles(console.journal, file_of(console).parent, console.runtime.setup, console.clock).import_changed()
 
     assert (after.text, after.origin) == (text, "console")
     assert file_of(console).read_text() != text

@@ -85,7 +85,7 @@ def test_work_is_shown_while_it_goes_on_and_after(console: Console) -> None:
 
     def slowly(task: JobContext) -> dict[str, Any]:
         task.step(code="begun")
-        task.tell(3, 10)
+        task.update(3, 10)
         task.flush()
         looked.set()
         assert go.wait(WAIT_S)
@@ -328,7 +328,7 @@ def test_a_test_charge_says_why_no_event_came(console: Console) -> None:
         "cleanup": True,
         "timeout_s": 1.0,
     }
-    number = worker(console).begin("trial", "default", testcharge.trial, params, "Ana")
+    number = worker(console).begin("trial", "default", testcharge.run_test_charge, params, "Ana")
     worker(console).join(WAIT_S)
     page = browser.get(f"/work/{number}").text
 
@@ -454,7 +454,7 @@ def test_each_thing_that_becomes_of_a_charge_is_a_step(console: Console) -> None
     ]
 
     def watches(task: JobContext) -> dict[str, Any]:
-        witness = testcharge.Witness(task)
+        witness = testcharge.PageListener(task)
         with witness.waiting(("PAYMENT_RECEIVED",)):
             seen = [Seen(event, sent), Seen({**event, "id": 8}, given_up), Seen({**event, "id": 9}, [])]
             assert witness.news(seen, 0)

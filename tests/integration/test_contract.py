@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from bridge.asaas.charges import Charges, Order, Split
+from bridge.asaas.charges import ChargeRequest, Charges, Split
 from bridge.asaas.client import PATHS
 from bridge.asaas.webhooks import Webhooks
 from bridge.simulator.serve import Served
@@ -89,8 +89,8 @@ def test_what_a_test_charge_and_the_webhook_write_is_in_the_document(at: Place) 
     charges = Charges(runtime.asaas["default"])
     split = Split.parse("48548710-9baa-4ec1-a11f-9010193527c6:20%")
     due = (at.calendar.now.date() + timedelta(days=3)).isoformat()
-    paid = Order("contract", "PIX", Decimal("10.00"), due, splits=(split,), email="teste@example.com")
-    plan = Order("contract", "BOLETO", Decimal("30.00"), due, installments=3, email="teste@example.com")
+    paid = ChargeRequest("contract", "PIX", Decimal("10.00"), due, splits=(split,), email="teste@example.com")
+    plan = ChargeRequest("contract", "BOLETO", Decimal("30.00"), due, installments=3, email="teste@example.com")
     customer = charges.make_customer(paid)
     charges.pay(charges.make_charge(customer, paid).payment_ids[0])
     charges.remove(charges.make_charge(customer, plan))

@@ -64,14 +64,14 @@ def test_a_refusal_is_counted_once_in_a_while(journal: Journal) -> None:
     clock = Clock()
     refusals = RefusalLog(journal, clock, every_ms=5_000)
     for _ in range(20):
-        refusals.note("default", "webhook.wrong_token")
+        refusals.record("default", "webhook.wrong_token")
     clock.go(6)
-    refusals.note("default", "webhook.wrong_token")
-    refusals.note("", "webhook.unknown_account")
+    refusals.record("default", "webhook.wrong_token")
+    refusals.record("", "webhook.unknown_account")
     with journal.database.read() as connection:
-        found = events.since(connection, "default", NOW_MS)
-        later = events.since(connection, "default", clock.now_ms + 1)
-        other = events.since(connection, "matriz", NOW_MS)
+        found = events.refusals_since(connection, "default", NOW_MS)
+        later = events.refusals_since(connection, "default", clock.now_ms + 1)
+        other = events.refusals_since(connection, "matriz", NOW_MS)
 
     assert {(one.account, one.code, one.times) for one in found} == {
         ("default", "webhook.wrong_token", 2),

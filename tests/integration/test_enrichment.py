@@ -256,7 +256,7 @@ def test_what_was_read_before_an_erasure_is_not_used_after_it(
         first.fetch("default", {"customer": "cus_late"})
 
         wanted = [("default", {"customer": id_}) for id_ in ("cus_1", "cus_late")]
-        assert [enricher.at_hand(wanted) for enricher in (first, second)] == [[None, None]] * 2
+        assert [enricher.from_cache(wanted) for enricher in (first, second)] == [[None, None]] * 2
 
 
 def test_one_object_that_always_fails_does_not_stop_the_others(make: Make) -> None:

@@ -38,12 +38,12 @@ def console(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Conso
         body = json.dumps(envelope(payment=payment(description=HALF, externalReference=HALF)))
         answer = opened.app.test_client().post("/webhooks/asaas", data=body, headers={"asaas-access-token": TOKEN})
         assert answer.status_code == 200
-        processor = opened.runtime.processor
+        processor = opened.runtime.decider
         for lane in range(opened.journal.lane_count):
             lease = opened.journal.lanes.acquire(lane, "worker", opened.clock())
             assert lease is not None
-            for batch in processor.look([lane]):
-                processor.write([lease], processor.ask(batch) if batch.asks else batch)
+            for batch in processor.next_batches([lane]):
+                processor.commit([lease], processor.fetch(batch) if batch.asks else batch)
             opened.journal.lanes.release(lease)
         yield opened
 

@@ -47,7 +47,7 @@ def test_what_is_old_is_emptied_and_then_removed_once_a_day(database_url: str) -
 
         now_ms[0] = NOW_MS + 61 * DAY_MS
         with journal.database.write() as connection:
-            jobs.again_at(connection, RETENTION_ROUND, now_ms[0] + 1)
+            jobs.reschedule(connection, RETENTION_ROUND, now_ms[0] + 1)
         house.clear_due(threading.Event())
         assert len(events_of(journal)) == 451
         now_ms[0] += 1

@@ -155,8 +155,8 @@ class Run:
         """Drain every lane, now and when retries are due."""
         drainer = Drainer(
             self.runtime.journal,
-            self.runtime.processor,
-            self.runtime.outbox,
+            self.runtime.decider,
+            self.runtime.deliverer,
             self.runtime.wakeups,
             self.clock,
             lanes_at_once=1,

@@ -101,7 +101,7 @@ def test_a_worker_is_seen_through_the_web(runtime: Runtime, database_url: str, r
     """A worker that no scraper can reach counts in the same numbers."""
     worker = runtime_at(database_url, redis_url, tmp_path)
     done = EventProcessed(1, "0" * 32, "default", "PAYMENT_RECEIVED", 0, 1, {"paga": "pending"})
-    worker.observer.processed(done)
+    worker.telemetry.processed(done)
     worker.close()
 
     found = numbers(create_app(runtime).test_client())
@@ -228,18 +228,18 @@ def everything(emptied_redis_url: str, tmp_path_factory: pytest.TempPathFactory)
         register(journal)
         for place, state in enumerate(DeliveryState):
             put_in_state(journal, owe(journal, customer=f"cus_{place}"), state)
-            runtime.observer.ended("default", state.value)
+            runtime.telemetry.ended("default", state.value)
         for outcome in Outcome:
-            runtime.observer.attempted(
+            runtime.telemetry.attempted(
                 replace(ATTEMPTED, destination="default", outcome=outcome.value, state="retrying")
             )
         for verdict in VERDICTS:
             said = {"paga": "pending" if verdict == OWED else verdict}
-            runtime.observer.processed(EventProcessed(1, "0" * 32, "default", "PAYMENT_RECEIVED", 0, 1, said))
+            runtime.telemetry.processed(EventProcessed(1, "0" * 32, "default", "PAYMENT_RECEIVED", 0, 1, said))
         for code in held_codes():
-            runtime.observer.held("default", code)
+            runtime.telemetry.held("default", code)
         for code in refusal_codes():
-            runtime.observer.refused("default", code)
+            runtime.telemetry.refused("default", code)
         levels = list(NoticeLevel)
         with journal.database.write() as connection:
             told = [Notice(code, "default", levels[place % 2], "", "") for place, code in enumerate(WORDS)]

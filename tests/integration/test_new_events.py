@@ -56,7 +56,7 @@ def test_new_event_reaches_clint_on_the_day_it_appears(
             answer = door.post("/webhooks/asaas", json=body, headers={"asaas-access-token": TOKEN})
             (event,) = events_of(runtime.journal)
             clock, wakeups = runtime.clock_ms, runtime.wakeups
-            drainer = Drainer(runtime.journal, runtime.processor, runtime.outbox, wakeups, clock, 1)
+            drainer = Drainer(runtime.journal, runtime.decider, runtime.deliverer, wakeups, clock, 1)
             drainer.start(lane_of("default", "loy_1", runtime.journal.lane_count))
             drainer.join()
             (delivery,) = rows_of(runtime.journal)

@@ -26,12 +26,12 @@ from bridge.operations import actions
 from bridge.operations.accounts import add_account, add_destination
 from bridge.operations.backfill import append_events
 from bridge.operations.read_back import NOT_SEEN, ReadBacks
-from bridge.operations.webhooks import Wanted, apply, judge, plan, resumed, sending
+from bridge.operations.webhooks import WantedWebhook, apply, judge, plan, resumed, sending
 from bridge.pipeline.account_events import ACCESS_TOKEN, RULES
 from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
 from bridge.pipeline.decide import Decider
 from bridge.pipeline.deliver import Recorder
-from bridge.pipeline.deliver import Sent as Attempt
+from bridge.pipeline.deliver import SendResult as Attempt
 from bridge.pipeline.enrich import Cache, Enricher
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
 from bridge.redis_client import OptionalRedis
@@ -89,7 +89,7 @@ class World:
 
     def registers(self) -> None:
         """`bridge webhook register`."""
-        wanted = Wanted("default", HOOK, frozenset({"PAYMENT_RECEIVED"}), TOKEN, email="ana@example.com")
+        wanted = WantedWebhook("default", HOOK, frozenset({"PAYMENT_RECEIVED"}), TOKEN, email="ana@example.com")
         done = apply(self.webhooks, plan(self.webhooks.all(), wanted))
         self.judges([done.webhook])
 
@@ -109,8 +109,8 @@ class World:
         lane = lane_of("default", "cus_1", self.journal.lane_count)
         lease = self.journal.lanes.acquire(lane, "worker", self.clock())
         assert lease is not None
-        for found in processor.look([lane]):
-            processor.write([lease], found)
+        for found in processor.next_batches([lane]):
+            processor.commit([lease], found)
         self.journal.lanes.release(lease)
 
     def sets_key(self) -> None:
@@ -274,7 +274,7 @@ def test_an_answer_that_closes_the_circuit_closes_its_notice(world: World) -> No
         begin(connection, [owed_one], 1, NOW_MS)
         settling = Recorder(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), world.clock, lambda: 0.5)
         sent = replace(owed_one, state=DeliveryState.SENDING, attempts=1)
-        settling.settle(connection, [Attempt(sent, 1, 1, answer)], known)
+        settling.record(connection, [Attempt(sent, 1, 1, answer)], known)
 
     assert world.codes() == set()
 
@@ -282,11 +282,11 @@ def test_an_answer_that_closes_the_circuit_closes_its_notice(world: World) -> No
 def test_a_backfill_lets_the_reconciliation_judge_again_at_once(world: World) -> None:
     """What was brought in may be all that was missing: the next round is due now, and its result closes the notice."""
     with world.journal.database.write() as connection:
-        assert jobs.claim(connection, "reconcile:default", 86_400_000, NOW_MS)
-        assert not jobs.claim(connection, "reconcile:default", 86_400_000, NOW_MS)
+        assert jobs.claim_run(connection, "reconcile:default", 86_400_000, NOW_MS)
+        assert not jobs.claim_run(connection, "reconcile:default", 86_400_000, NOW_MS)
     list(append_events(world.journal, [incoming()], world.clock))
     with world.journal.database.write() as connection:
-        assert jobs.claim(connection, "reconcile:default", 86_400_000, world.clock.go(1))
+        assert jobs.claim_run(connection, "reconcile:default", 86_400_000, world.clock.go(1))
 
 
 @pytest.mark.parametrize("origin", [Origin.BACKFILL])

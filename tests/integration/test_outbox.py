@@ -20,7 +20,7 @@ from bridge.journal import Database, Journal, Lease, destinations
 from bridge.journal.destinations import Destination
 from bridge.model import DeliveryState, idempotency_key, lane_of, trace_id, traceparent
 from bridge.operations import actions
-from bridge.pipeline.deliver import UNSET_LOOK_MS, Deliverer, Rules
+from bridge.pipeline.deliver import UNSET_LOOK_MS, Deliverer, DeliveryRules
 from bridge.pipeline.policy import PAUSE_LOOK_MS, CircuitLimits, RetryPolicy
 from tests.factories import (
     LEASE_S,
@@ -44,9 +44,9 @@ LONGEST_MS = 3_000
 FOREVER_MS = NOW_MS + 10**9
 
 
-def rules(attempts: int = 3, failures: int = 3, in_flight: int = 8) -> Rules:
+def rules(attempts: int = 3, failures: int = 3, in_flight: int = 8) -> DeliveryRules:
     """Return rules whose times a test reads off: no wait is drawn, half of each ceiling counts."""
-    return Rules(
+    return DeliveryRules(
         RetryPolicy(base_s=10, cap_s=60, attempts=attempts),
         CircuitLimits(failures=failures, wait_s=20, probe_s=4),
         in_flight=in_flight,
@@ -78,7 +78,9 @@ class World:
         self.urls |= urls
         register(self.journal, **urls)
 
-    def outbox(self, with_rules: Rules | None = None, client: Any = None, accounts: Collection[str] = ()) -> Deliverer:
+    def outbox(
+        self, with_rules: DeliveryRules | None = None, client: Any = None, accounts: Collection[str] = ()
+    ) -> Deliverer:
         """Return an outbox with these rules."""
         return Deliverer(
             self.journal,
@@ -100,7 +102,7 @@ class World:
         """Return a customer's lane."""
         return lane_of("default", customer, self.journal.lane_count)
 
-    def run(self, with_rules: Rules | None = None, customer: str = "cus_1", until_ms: int = FOREVER_MS) -> bool:
+    def run(self, with_rules: DeliveryRules | None = None, customer: str = "cus_1", until_ms: int = FOREVER_MS) -> bool:
         """Send what is due in that customer's lane."""
         lease = self.lease(customer)
         try:
@@ -188,7 +190,7 @@ def test_the_intent_is_committed_before_the_send(world: World) -> None:
     class Looking:
         def begin(self, *arguments: Any, **more: Any) -> None:
             seen.append((states(world.journal), [attempt["outcome"] for attempt in tries_of(world.journal)]))
-            world.client.begin(*arguments, **more)
+            world.client.send_later(*arguments, **more)
 
     with Peer() as peer:
         world.sends_to(default=peer.url)
@@ -370,7 +372,7 @@ def test_a_fault_of_the_client_does_not_cost_the_others_their_answers(world: Wor
         def begin(self, url: str, payload: str, *arguments: Any, **more: Any) -> None:
             if json.loads(payload)["customer"] == one:
                 raise RuntimeError("a fault")
-            world.client.begin(url, payload, *arguments, **more)
+            world.client.send_later(url, payload, *arguments, **more)
 
     with Peer(Reply(after_s=0.1)) as peer:
         world.sends_to(default=peer.url)
@@ -726,7 +728,7 @@ def test_a_lease_that_runs_out_before_the_send_sends_nothing(world: World) -> No
             if not slept.is_set():
                 slept.set()
                 world.clock.go(29)
-            world.client.begin(*arguments, **more)
+            world.client.send_later(*arguments, **more)
 
     with Peer() as peer:
         world.sends_to(default=peer.url)
@@ -1021,7 +1023,7 @@ def test_two_workers_with_two_failing_destinations_do_not_stop_each_other(postgr
     with made_world(postgres_url) as world, Peer(Reply(500, after_s=0.05)) as a, Peer(Reply(500, after_s=0.05)) as b:
         world.sends_to(a=a.url, b=b.url)
         other = next(name for name in (f"x{n}" for n in range(99)) if world.lane(name) != world.lane("cus_1"))
-        calm = Rules(RetryPolicy(0.01, 0.01, 10**6), CircuitLimits(10**6, 20, 4), 8, LONGEST_MS)
+        calm = DeliveryRules(RetryPolicy(0.01, 0.01, 10**6), CircuitLimits(10**6, 20, 4), 8, LONGEST_MS)
         for customer, first, second in (("cus_1", "a", "b"), (other, "b", "a")):
             due(world, customer, destination=first, line="one")
             due(world, customer, destination=second, line="two")

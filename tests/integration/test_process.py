@@ -128,8 +128,8 @@ class World:
         """Process one batch under that lease; return whether any event was processed."""
         processor = self.processor(batch)
         processed = False
-        for found in processor.look([lease.lane]):
-            done, lost = processor.write([lease], processor.ask(found) if found.asks else found)
+        for found in processor.next_batches([lease.lane]):
+            done, lost = processor.commit([lease], processor.fetch(found) if found.asks else found)
             if lost:
                 raise LeaseLost
             processed = processed or done
@@ -485,7 +485,7 @@ def test_a_replay_asks_asaas_again(world: World) -> None:
 def forget(world: World, customer: str = "cus_1") -> None:
     """Erase a customer, as another process does, with all that is open."""
     with world.journal.database.write() as connection:
-        privacy.forget(connection, [("default", customer)], Actor("test"), world.clock(), also_open=True)
+        privacy.erase(connection, [("default", customer)], Actor("test"), world.clock(), also_open=True)
 
 
 def found(world: World, email: str) -> list[privacy.Person]:
@@ -506,8 +506,8 @@ def test_who_was_forgotten_is_found_again_once_they_come_again(world: World) -> 
     processor, lease = world.processor(), world.lease()
     for asked in (1, 2):
         keep(world.journal, incoming())
-        for batch in processor.look([lease.lane]):
-            processor.write([lease], processor.ask(batch))
+        for batch in processor.next_batches([lease.lane]):
+            processor.commit([lease], processor.fetch(batch))
         assert found(world, "cus_1@example.com") == [("default", "cus_1")]
         forget(world)
         assert found(world, "cus_1@example.com") == []

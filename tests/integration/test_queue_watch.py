@@ -79,7 +79,7 @@ def watched(sqlite_url: str) -> Iterator[Watched]:
 def test_a_sound_webhook_is_no_notice(watched: Watched) -> None:
     """What subscribes to all that is needed and sends is fine."""
     watched.asaas.posts_to(HOOK, TOKEN)
-    watched.watch().look()
+    watched.watch().check()
 
     assert watched.unmended() == []
 
@@ -88,11 +88,11 @@ def test_an_interruption_is_told_once_and_closed_when_mended(watched: Watched) -
     """Looking again counts; once the queue goes on the notice is closed."""
     hook = watched.asaas.posts_to(HOOK, TOKEN, interrupted=True)
     watch = watched.watch()
-    watch.look()
-    watch.look()
+    watch.check()
+    watch.check()
     (told,) = watched.unmended()
     watched.asaas.webhooks.update(hook["id"], {"interrupted": False})
-    watch.look()
+    watch.check()
 
     assert (told.code, told.about, told.level, told.times) == ("webhook.interrupted", "default", "error", 2)
     assert "bridge webhook resume" in told.mend
@@ -105,13 +105,13 @@ def test_before_the_fourteen_days_are_over_it_is_told(watched: Watched) -> None:
     keep(watched.journal, replace(incoming(), received_ms=watched.clock()))
     watch = watched.watch()
     watched.clock.go(6 * DAY_S)
-    watch.look()
+    watch.check()
     early = watched.codes()
     watched.clock.go(2 * DAY_S)
-    watch.look()
+    watch.check()
     late = {one.code: one.level for one in watched.unmended()}
     watched.clock.go(4 * DAY_S)
-    watch.look()
+    watch.check()
     last = {one.code: one.level for one in watched.unmended()}
 
     assert early == ["webhook.interrupted"]
@@ -141,10 +141,10 @@ def test_missing_events_and_a_missing_webhook_are_told(watched: Watched) -> None
     """A mapping that needs another event, or a webhook that somebody removed, is told by the next look."""
     hook = watched.asaas.posts_to(HOOK, TOKEN, ["PAYMENT_RECEIVED"])
     watched.mappings.append(mapping("[PAYMENT_OVERDUE]"))
-    watched.watch().look()
+    watched.watch().check()
     missing_event = watched.unmended()
     watched.asaas.webhooks.delete(hook["id"])
-    watched.watch().look()
+    watched.watch().check()
 
     assert [one.code for one in missing_event] == ["webhook.events"]
     assert "PAYMENT_OVERDUE" in missing_event[0].detail
@@ -153,10 +153,10 @@ def test_missing_events_and_a_missing_webhook_are_told(watched: Watched) -> None
 
 def test_an_account_that_no_mapping_listens_to_needs_no_webhook(watched: Watched) -> None:
     """What was said of it is closed."""
-    watched.watch().look()
+    watched.watch().check()
     told = watched.codes()
     watched.mappings.clear()
-    watched.watch().look()
+    watched.watch().check()
 
     assert told == ["webhook.missing"]
     assert watched.codes() == []
@@ -165,7 +165,7 @@ def test_an_account_that_no_mapping_listens_to_needs_no_webhook(watched: Watched
 def test_with_a_public_url_only_that_webhook_is_ours(watched: Watched) -> None:
     """The webhook of a bridge elsewhere does not count."""
     watched.asaas.posts_to("https://staging.example/webhooks/asaas", TOKEN)
-    watched.watch(public_url="https://bridge.example").look()
+    watched.watch(public_url="https://bridge.example").check()
 
     assert watched.codes() == ["webhook.missing"]
 
@@ -173,9 +173,9 @@ def test_with_a_public_url_only_that_webhook_is_ours(watched: Watched) -> None:
 def test_a_refused_key_is_told_and_closed(watched: Watched) -> None:
     """A revoked key stops enrichment, so the operator must know before a customer does."""
     watched.asaas.posts_to(HOOK, TOKEN)
-    watched.watch(key="$aact_hmlg_revoked").look()
+    watched.watch(key="$aact_hmlg_revoked").check()
     (told,) = watched.unmended()
-    watched.watch().look()
+    watched.watch().check()
 
     assert (told.code, told.level) == ("account.key_refused", "error")
     assert "revoked," in told.detail
@@ -185,9 +185,9 @@ def test_a_refused_key_is_told_and_closed(watched: Watched) -> None:
 
 def test_an_asaas_that_is_away_says_nothing(watched: Watched) -> None:
     """What was told stays told, and nothing is made up."""
-    watched.watch().look()
+    watched.watch().check()
     with closed_port() as port:
-        watched.watch(url=f"http://127.0.0.1:{port}").look()
+        watched.watch(url=f"http://127.0.0.1:{port}").check()
 
     assert watched.codes() == ["webhook.missing"]
 
@@ -196,7 +196,7 @@ def test_the_rest_of_the_quota_is_left_to_events(watched: Watched) -> None:
     """Above four fifths of the quota nothing is asked."""
     watch = watched.watch(quota=2)
     for _ in range(3):
-        watch.look()
+        watch.check()
 
     assert watched.asaas.limits.requests == 2
 

@@ -23,7 +23,7 @@ from bridge.operations import actions, proof
 from bridge.pipeline import policy
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.pipeline.decide import Decider
-from bridge.pipeline.deliver import Deliverer, Pacing, Rules, unpaced
+from bridge.pipeline.deliver import Deliverer, DeliveryRules, Pacing, unpaced
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.pipeline.policy import RetryPolicy
 from bridge.reasons import catalogue, reason
@@ -128,8 +128,8 @@ def processed(journal: Journal, case: Decided, body: dict[str, Any]) -> None:
             lane = lane_of("default", event.subject, journal.lane_count)
             lease = journal.lanes.acquire(lane, "worker", clock())
             assert lease is not None
-            for found in processor.look([lane]):
-                processor.write([lease], processor.ask(found) if found.asks else found)
+            for found in processor.next_batches([lane]):
+                processor.commit([lease], processor.fetch(found) if found.asks else found)
             journal.lanes.release(lease)
 
 
@@ -229,9 +229,9 @@ class Sending:
 
         def begin(*arguments: Any, **more: Any) -> None:
             self.clock.go(sleeps_s)
-            client.begin(*arguments, **more)
+            client.send_later(*arguments, **more)
 
-        rules = Rules(RetryPolicy(10, 60, self.tries), policy.CircuitLimits(3, 20, 4), 8, 3_000)
+        rules = DeliveryRules(RetryPolicy(10, 60, self.tries), policy.CircuitLimits(3, 20, 4), 8, 3_000)
         sender = SimpleNamespace(begin=begin)
         outbox = Deliverer(self.journal, sender, self.urls, rules, self.clock, lambda: 0.5, pace=self.pace)
         lease = self.lease()

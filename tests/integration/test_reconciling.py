@@ -142,7 +142,7 @@ def test_one_of_two_processes_gets_a_round(database_url: str) -> None:
 
         def claimed(every_ms: int, now_ms: int) -> bool:
             with journal.database.write() as connection:
-                return jobs.claim(connection, "x", every_ms, now_ms)
+                return jobs.claim_run(connection, "x", every_ms, now_ms)
 
         assert claimed(24 * HOUR_MS, 1000)
         assert not claimed(24 * HOUR_MS, 1000)
@@ -150,7 +150,7 @@ def test_one_of_two_processes_gets_a_round(database_url: str) -> None:
         assert claimed(24 * HOUR_MS, 24 * HOUR_MS + 1000)
         assert claimed(HOUR_MS, 24 * HOUR_MS + 2000)
         with journal.database.write() as connection:
-            jobs.again_at(connection, "x", 7)
+            jobs.reschedule(connection, "x", 7)
         assert claimed(HOUR_MS, 8)
 
 

@@ -68,9 +68,9 @@ def test_an_event_goes_the_whole_way(environ: dict[str, str], redis_url: str) ->
         )
         runtime.check_urls()
         assert runtime.register() == []
-        runtime.ingress.keep(incoming(received_ms=system_clock_ms()))
+        runtime.intake.keep(incoming(received_ms=system_clock_ms()))
         lane = events_of(runtime.journal)[0]["lane"]
-        drainer = Drainer(runtime.journal, runtime.processor, runtime.outbox, runtime.wakeups, runtime.clock_ms, 1)
+        drainer = Drainer(runtime.journal, runtime.decider, runtime.deliverer, runtime.wakeups, runtime.clock_ms, 1)
         drainer.start(lane)
         drainer.join()
         assert rows_of(runtime.journal)[0]["state"] == "delivered"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.alerts.plan import HOUR_MS, Silence
-from bridge.worker.tasks import EVERY_MS, Silences
+from bridge.worker.tasks import EVERY_MS, SilenceCheck
 from tests.factories import NOW_MS, incoming, keep, opened_journal
 
 
@@ -15,7 +15,7 @@ def test_an_account_that_has_gone_silent_is_found(database_url: str) -> None:
         silent = [incoming(received_ms=at) for at in hours if at <= NOW_MS - 8 * HOUR_MS]
         busy = [incoming(account="busy", received_ms=at) for at in hours]
         keep(journal, *silent, *busy)
-        found = Silences(journal, ["default", "busy", "new"])
+        found = SilenceCheck(journal, ["default", "busy", "new"])
         before = found(NOW_MS)
         keep(journal, incoming(received_ms=NOW_MS))
 

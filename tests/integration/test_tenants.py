@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from bridge.accounts import Tenants
+from bridge.accounts import Accounts
 from bridge.crypto import new_key
 from bridge.errors import DecryptionFailed, JournalError, KeyNeeded, NotFound, UsageError
 from bridge.journal import Database, Journal, audit, destinations
@@ -102,7 +102,7 @@ def test_an_event_of_an_account_that_was_added_goes_the_whole_way(
     """Nothing is started again: door, mappings, API client and outbox of a running process take it up themselves."""
     client = create_app(runtime).test_client()
     drainer = Drainer(
-        runtime.journal, runtime.processor, runtime.outbox, runtime.wakeups, runtime.clock_ms, lanes_at_once=1
+        runtime.journal, runtime.decider, runtime.deliverer, runtime.wakeups, runtime.clock_ms, lanes_at_once=1
     )
     (runtime.settings.bridge_mappings_dir / "paga.yaml").write_text(MAPPING)
     assert runtime.mapping_files.import_changed()[0].mapping is None
@@ -132,14 +132,14 @@ def test_an_event_of_an_account_that_was_added_goes_the_whole_way(
     cached = [redis.get(key) for key in redis.keys("bridge:cache:*")]
     assert cached
     assert EMAIL not in str(cached)
-    assert (len(runtime.asaas), len(runtime.governors)) == (1, 1)
+    assert (len(runtime.asaas), len(runtime.limiters)) == (1, 1)
 
 
 def test_a_new_key_of_an_account_is_used_and_its_limits_stay(runtime: Runtime, other: Runtime) -> None:
     """The client is made anew; the quota is the account's, not the key's. Without a key there is no client."""
     add_account(other, token=TOKEN)
     until(lambda: "filial" in runtime.asaas)
-    before = (runtime.asaas["filial"], runtime.governors["filial"])
+    before = (runtime.asaas["filial"], runtime.limiters["filial"])
 
     assert runtime.asaas["filial"] is before[0]
 
@@ -148,7 +148,7 @@ def test_a_new_key_of_an_account_is_used_and_its_limits_stay(runtime: Runtime, o
 
     assert (changed.fresh, changed.token) == (False, None)
     assert runtime.accounts["filial"].webhook_token == TOKEN
-    assert runtime.governors["filial"] is before[1]
+    assert runtime.limiters["filial"] is before[1]
 
     add_account(other, api_key="")
     until(lambda: "filial" not in runtime.asaas)
@@ -235,7 +235,7 @@ def test_what_is_removed_is_gone_within_seconds(runtime: Runtime, other: Runtime
     accounts.remove_destination(other.journal, ANA, NOW_MS, "vendas")
     until(lambda: "filial" not in runtime.accounts and "vendas" not in runtime.destinations)
 
-    assert runtime.tenants.account("filial") is None
+    assert runtime.account_store.account("filial") is None
     assert runtime.destinations["vendas"] == URL
     with runtime.journal.database.read() as connection:
         noted = [(one.action, one.about, one.actor) for one in audit.newest(connection, 9)]
@@ -252,7 +252,7 @@ def test_what_is_removed_is_gone_within_seconds(runtime: Runtime, other: Runtime
 def test_a_journal_that_is_away_leaves_what_was_known(runtime: Runtime) -> None:
     """An account that was known goes on; whether there is another one is not known, which is no 404."""
     add_account(runtime)
-    tenants = Tenants(runtime.settings, runtime.journal, look_every_s=0)
+    tenants = Accounts(runtime.settings, runtime.journal, look_every_s=0)
 
     assert "filial" in tenants.accounts
 

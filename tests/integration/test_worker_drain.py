@@ -21,7 +21,7 @@ from bridge.journal.schema import lanes
 from bridge.model import lane_of
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.pipeline.decide import Batch, Decider
-from bridge.pipeline.deliver import Deliverer, Rules
+from bridge.pipeline.deliver import Deliverer, DeliveryRules
 from bridge.pipeline.enrich import Cache, Enricher
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
 from bridge.redis_client import OptionalRedis
@@ -111,7 +111,7 @@ class World:
 
     def drainer(self, lanes_at_once: int = 2, processor: Any = None) -> Drainer:
         """Return a drainer of these parts."""
-        rules = Rules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), 8, 3_000)
+        rules = DeliveryRules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), 8, 3_000)
         outbox = Deliverer(self.journal, self.client, self.urls, rules, self.clock)
         return Drainer(self.journal, processor or self.processor(), outbox, self.wakeups, self.clock, lanes_at_once)  # type: ignore[arg-type]
 
@@ -214,7 +214,7 @@ def test_a_drain_gives_way_after_its_time(world: World, away: bool) -> None:
         asked.append("")
         if len(asked) == 1:
             waiting.start()
-            until(lambda: drainer.missing == 1)
+            until(lambda: drainer.requested == 1)
         world.clock.go(GIVE_WAY_MS / 1000 / 2)
         return Reply()
 
@@ -382,7 +382,7 @@ class Broken:
         """Fail where the lane is one of them."""
         if self._lane in lanes:
             raise RuntimeError("a fault")
-        return self._processor.look(lanes)
+        return self._processor.next_batches(lanes)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._processor, name)
@@ -495,7 +495,7 @@ def test_workers_share_the_lanes(world: World) -> None:
         until(lambda: world.wakeups.kept)
         if not waiting.is_alive():
             waiting.start()
-            until(lambda: drainer.missing == 1)
+            until(lambda: drainer.requested == 1)
         return Reply()
 
     with Peer(respond=respond) as peer:
@@ -530,7 +530,7 @@ class Ending:
         self.looks += 1
         if self.looks == 1:
             raise SystemExit
-        return self._processor.look(lanes)
+        return self._processor.next_batches(lanes)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._processor, name)
@@ -573,17 +573,17 @@ def test_lanes_that_could_not_be_leased_leave_no_place_taken(sqlite_url: str) ->
     with opened_journal(sqlite_url), closing(Refusing(sqlite_url)) as database:
         places = LaneSlots(1)
         held = LeaseSet(Journal(database, LEASE_S), Notes(), places, "worker", Clock())  # type: ignore[arg-type]
-        assert places.want(1)
+        assert places.request(1)
         with pytest.raises(JournalError):
             held.take()
         database.refuses = False
-        assert places.want(2), "waits for ever where the place is still taken"
+        assert places.request(2), "waits for ever where the place is still taken"
         assert held.take()
         database.refuses = True
         with pytest.raises(JournalError):
-            held.give_back([2])
+            held.release([2])
         held.forget_all()
-        assert places.want(3), "waits for ever where the place is still taken"
+        assert places.request(3), "waits for ever where the place is still taken"
 
 
 def test_the_wake_up_key_is_removed_before_the_last_look(database_url: str, redis: Redis) -> None:
@@ -600,9 +600,9 @@ def test_the_wake_up_key_is_removed_before_the_last_look(database_url: str, redi
         wakeups = Late(redis)
         places = LaneSlots(1)
         held = LeaseSet(journal, wakeups, places, "worker", Clock())
-        places.want(lane)
+        places.request(lane)
         held.take()
         wakeups.keep([lane])
 
-        assert held.give_back([lane]), "nobody would look: the wake-up was dropped, and the key is gone"
+        assert held.release([lane]), "nobody would look: the wake-up was dropped, and the key is gone"
         assert Queue(QUEUE, connection=redis).count == 0

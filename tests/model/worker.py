@@ -16,7 +16,7 @@ from bridge.journal import Journal, Lease
 from bridge.model import lane_of
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.pipeline.decide import Batch, Decider
-from bridge.pipeline.deliver import Deliverer, Rules
+from bridge.pipeline.deliver import Deliverer, DeliveryRules
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
 from bridge.wakeups import COALESCE_S
 from bridge.worker.drain import LaneSlots, LeaseSet
@@ -24,7 +24,7 @@ from bridge.worker.drain import LaneSlots, LeaseSet
 DOMAIN = "@example.com"
 """What follows an event's id in the e-mail of its payload."""
 LONGEST_SEND_MS = 3_000
-RULES = Rules(
+RULES = DeliveryRules(
     RetryPolicy(base_s=2, cap_s=8, attempts=4),
     CircuitLimits(failures=3, wait_s=4, probe_s=4),
     in_flight=4,
@@ -65,7 +65,7 @@ class Hands:
         self._posted = posted
         self._lease_of = lease_of
 
-    def begin(
+    def send_later(
         self,
         url: str,
         payload: str,
@@ -87,7 +87,9 @@ class Hands:
 class NoEnrichment:
     """Stands for Asaas's API, of which these mappings want nothing."""
 
-    def at_hand(self, requests: Sequence[tuple[str, Mapping[str, str]]]) -> list[dict[str, Any] | BridgeError | None]:
+    def from_cache(
+        self, requests: Sequence[tuple[str, Mapping[str, str]]]
+    ) -> list[dict[str, Any] | BridgeError | None]:
         """Return nothing for each."""
         return [{} for _ in requests]
 
@@ -128,7 +130,7 @@ class Worker:
 
     def wake(self, lane: int) -> None:
         """Want a lane."""
-        self._places.want(lane)
+        self._places.request(lane)
         self.woken.add(lane)
 
     def take(self) -> None:
@@ -140,25 +142,25 @@ class Worker:
         """Read what waits in the lanes."""
         self._bell.keep(self.held.lanes)
         if self.held.lanes:
-            self.batches = self.processor.look(self.held.lanes)
+            self.batches = self.processor.next_batches(self.held.lanes)
 
     def decide(self) -> None:
         """Write what was read down as deliveries."""
         for batch in self.batches:
             leases = self.held.of(batch.lanes)
             if leases:
-                self.held.lose(self.processor.write(leases, batch)[1])
+                self.held.forget_lost(self.processor.commit(leases, batch)[1])
         self.batches = []
 
     def turn(self) -> None:
         """Record what was answered and claim what is due; the sends wait in `hands`."""
         self._bell.keep(self.held.lanes)
         turn = self.outbox.turn(self.held.all, self.held.staying, lambda: False)
-        self.held.lose(turn.lost)
+        self.held.forget_lost(turn.lost)
         assert turn.faulty == [], "what was answered can't be written down"
 
     def give_back(self) -> None:
         """Give back the lanes in which no answer is waited for; want those again in which there is something by now."""
         lanes = [lane for lane in self.held.lanes if not self.outbox.is_busy_in(lane)]
-        if self.held.give_back(lanes):
+        if self.held.release(lanes):
             self.woken |= set(lanes)

@@ -10,7 +10,14 @@ import httpx
 import pytest
 
 from bridge.simulator.asaas import AsaasSimulator
-from bridge.simulator.asaas.sender import MOST_FAILURES, WAIT_BEFORE_TRY_S, Try, WebhookQueue, envelope, sending_client
+from bridge.simulator.asaas.sender import (
+    MOST_FAILURES,
+    WAIT_BEFORE_TRY_S,
+    SendAttempt,
+    WebhookQueue,
+    envelope,
+    sending_client,
+)
 from tests.simulator.conftest import QUICK, Inbox
 
 TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"
@@ -155,7 +162,7 @@ def test_each_nth_event_comes_twice(asaas: AsaasSimulator, inbox: Inbox) -> None
     assert [ids.count(event.id) for event in asaas.events] == [1, 2, 1, 2]
 
 
-def a_queue(inbox: Inbox, client: httpx.Client, tries: list[Try], kept_s: float = 60) -> WebhookQueue:
+def a_queue(inbox: Inbox, client: httpx.Client, tries: list[SendAttempt], kept_s: float = 60) -> WebhookQueue:
     """Make a queue of its own, paused."""
     webhook = {"id": "w", "url": inbox.url, "enabled": True, "interrupted": True, "sendType": "SEQUENTIALLY"}
     webhook["events"] = ["CHECKOUT_PAID"]
@@ -169,7 +176,7 @@ def an_event(number: int) -> Any:
 
 def test_old_events_are_dropped(inbox: Inbox) -> None:
     """What waited longer than it is kept is never sent."""
-    tries: list[Try] = []
+    tries: list[SendAttempt] = []
     with sending_client() as client:
         queue = a_queue(inbox, client, tries, kept_s=0.2)
         queue.offer(an_event(1))
@@ -186,7 +193,7 @@ def test_old_events_are_dropped(inbox: Inbox) -> None:
 
 def test_late_answer_is_a_failure(inbox: Inbox) -> None:
     """An answer that takes longer than the timeout counts as none."""
-    tries: list[Try] = []
+    tries: list[SendAttempt] = []
     with sending_client(timeout_s=0.2) as client:
         queue = a_queue(inbox, client, tries)
         inbox.hold.clear()

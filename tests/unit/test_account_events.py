@@ -13,7 +13,7 @@ from bridge.journal.events import StoredEvent
 from bridge.journal.notices import Notice, Resolved
 from bridge.mapping.catalogue import EVENTS
 from bridge.model import NoticeLevel
-from bridge.pipeline.account_events import RULES, notices_of
+from bridge.pipeline.account_events import RULES, account_notices
 
 DATA = Path(__file__).parents[1] / "data" / "asaas"
 KEY = json.loads((DATA / "webhook_access_token_created.sandbox.2026-08.json").read_text())
@@ -60,7 +60,7 @@ def test_every_event_of_the_account_has_its_rule() -> None:
 )
 def test_a_status_is_a_notice_about_the_account(name: str, code: str, level: str) -> None:
     """The level and the words follow the event's name; there is always something to do."""
-    (said,) = notices_of(kept({**STATUS, "event": name}, account="matriz"))
+    (said,) = account_notices(kept({**STATUS, "event": name}, account="matriz"))
 
     assert isinstance(said, Notice)
     assert (said.code, said.about, said.level) == (code, "matriz", NoticeLevel(level))
@@ -70,13 +70,13 @@ def test_a_status_is_a_notice_about_the_account(name: str, code: str, level: str
 
 def test_an_approval_mends() -> None:
     """The sample of the documents closes what was said of the commercial data."""
-    assert notices_of(kept(STATUS)) == [Resolved("account.commercial_info", "default")]
+    assert account_notices(kept(STATUS)) == [Resolved("account.commercial_info", "default")]
 
 
 def test_a_key_is_told_by_its_id_and_named(tmp_path: Path) -> None:
     """An account has up to ten keys; the notice names the key, until when it is good and why it was disabled."""
     token = {**KEY["accessToken"], "expirationDate": "2026-12-01", "disabledReason": "LACK_OF_USE"}
-    (said,) = notices_of(kept({**KEY, "event": "ACCESS_TOKEN_DISABLED", "accessToken": token}))
+    (said,) = account_notices(kept({**KEY, "event": "ACCESS_TOKEN_DISABLED", "accessToken": token}))
 
     assert isinstance(said, Notice)
     assert said.about == "default/97882a3b-3a67-4457-86f2-c8e9a36346be"
@@ -87,14 +87,14 @@ def test_an_enabled_key_mends_and_a_new_one_says_nothing() -> None:
     """Enabling closes what was said of that very key."""
     about = "default/97882a3b-3a67-4457-86f2-c8e9a36346be"
 
-    assert notices_of(kept({**KEY, "event": "ACCESS_TOKEN_ENABLED"})) == [Resolved("account.access_token", about)]
-    assert notices_of(kept(KEY)) == []
+    assert account_notices(kept({**KEY, "event": "ACCESS_TOKEN_ENABLED"})) == [Resolved("account.access_token", about)]
+    assert account_notices(kept(KEY)) == []
 
 
 @pytest.mark.parametrize("token", [None, [], {}, {"id": 7, "name": None}, {"id": "\x00" * 99, "name": "\ud800"}])
 def test_an_odd_body_is_a_notice_all_the_same(token: Any) -> None:
     """What can't be read is left out, and nothing gets in that a database would refuse."""
-    (said,) = notices_of(kept({"event": "ACCESS_TOKEN_EXPIRED", "accessToken": token}))
+    (said,) = account_notices(kept({"event": "ACCESS_TOKEN_EXPIRED", "accessToken": token}))
 
     assert isinstance(said, Notice)
     assert said.detail.startswith("an API key has expired")
@@ -108,10 +108,10 @@ def test_a_body_that_is_no_object_is_a_notice_all_the_same(body: str) -> None:
     """The journal may hold what an older version let in."""
     event = StoredEvent(1, "default", "k", "ACCESS_TOKEN_EXPIRED", "accessToken", "", "s", 0, "", body, 0, 0, None)
 
-    assert len(notices_of(event)) == 1
+    assert len(account_notices(event)) == 1
 
 
 def test_other_events_and_replays_say_nothing() -> None:
     """A replay is old news."""
-    assert notices_of(kept({"event": "PAYMENT_RECEIVED", "payment": {"id": "pay_1"}})) == []
-    assert notices_of(kept({**STATUS, "event": "ACCOUNT_STATUS_DOCUMENT_REJECTED"}, replay=1)) == []
+    assert account_notices(kept({"event": "PAYMENT_RECEIVED", "payment": {"id": "pay_1"}})) == []
+    assert account_notices(kept({**STATUS, "event": "ACCOUNT_STATUS_DOCUMENT_REJECTED"}, replay=1)) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.pipeline.enrich import led_to, plan
+from bridge.pipeline.enrich import explain_path, plan
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_what_is_needed_is_wanted_and_what_leads_to_it(
 )
 def test_an_id_is_read_from_what_was_fetched(fetched: dict[str, object], object_id: str) -> None:
     """Only objects that are known to carry ids of others are looked into."""
-    assert led_to("customer", fetched) == object_id
+    assert explain_path("customer", fetched) == object_id

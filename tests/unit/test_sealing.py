@@ -21,12 +21,12 @@ def test_every_text_comes_back(text: str) -> None:
     """With a key and without, half characters and texts that look sealed included."""
     for ring in (PLAIN, RING):
         for given_text in (text, f"sealed:1:{text}", f"plain:1:{text}"):
-            assert ring.open(ring.seal(given_text, "events.body"), "events.body") == given_text
+            assert ring.decrypt(ring.encrypt(given_text, "events.body"), "events.body") == given_text
 
 
 def test_a_sealed_text_shows_nothing_and_never_looks_the_same() -> None:
     """The same text twice can't be told to be the same."""
-    first, second = (RING.seal("ana@example.com", "events.body") for _ in range(2))
+    first, second = (RING.encrypt("ana@example.com", "events.body") for _ in range(2))
 
     assert first != second
     assert b"ana" not in base64.b64decode(first.rsplit(":", 1)[1])
@@ -35,12 +35,12 @@ def test_a_sealed_text_shows_nothing_and_never_looks_the_same() -> None:
 def test_old_rows_go_on_reading() -> None:
     """A plain one, and one that was sealed with a key that now stands behind the new one."""
     both = Keyring.from_text(f"{NEW},{OLD}")
-    old = Keyring.from_text(OLD).seal("Ana", "events.body")
+    old = Keyring.from_text(OLD).encrypt("Ana", "events.body")
 
-    assert both.open("Ana", "events.body") == "Ana"
-    assert both.open(old, "events.body") == "Ana"
+    assert both.decrypt("Ana", "events.body") == "Ana"
+    assert both.decrypt(old, "events.body") == "Ana"
     assert (both.is_current(old), both.is_current("Ana")) == (False, False)
-    assert both.is_current(both.seal("Ana", "events.body"))
+    assert both.is_current(both.encrypt("Ana", "events.body"))
     assert both.current_prefix == RING.current_prefix != ""
     assert (PLAIN.is_current("Ana"), PLAIN.is_current(old), PLAIN.current_prefix) == (True, False, "")
 
@@ -49,15 +49,15 @@ def test_old_rows_go_on_reading() -> None:
 def test_a_missing_or_wrong_key_is_an_error_with_what_to_do(ring: Keyring, why: str) -> None:
     """Never garbage."""
     with pytest.raises(DecryptionFailed, match=why) as raised:
-        ring.open(RING.seal("Ana", "events.body"), "events.body")
+        ring.decrypt(RING.encrypt("Ana", "events.body"), "events.body")
 
-    assert "BRIDGE_ENCRYPTION_KEY" in (raised.value.mend or "")
+    assert "BRIDGE_ENCRYPTION_KEY" in str(raised.value.hint)
     assert "Ana" not in str(raised.value)
 
 
 def test_a_text_that_was_moved_or_changed_does_not_open() -> None:
     """The place is sealed with the text, and each bit counts."""
-    sealed = RING.seal("Ana", "events.body")
+    sealed = RING.encrypt("Ana", "events.body")
     for kept, place in ((sealed, "deliveries.payload"), (sealed[:-8] + "AAAAAAA=", "events.body"), (sealed[:30], "")):
         with pytest.raises(DecryptionFailed, match="changed or cut"):
-            RING.open(kept, place)
+            RING.decrypt(kept, place)

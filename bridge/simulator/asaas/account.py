@@ -14,7 +14,7 @@ from bridge.simulator.asaas.charges import OPEN, Charging, Installments, Payment
 from bridge.simulator.asaas.customers import Customers, cpf_of
 from bridge.simulator.asaas.paying import Paying, Subscriptions
 from bridge.simulator.asaas.rules import Arguments, Missing, Refusal, brasilia_now, page
-from bridge.simulator.asaas.sender import NAMES, Event, Try, WebhookQueue, sending_client
+from bridge.simulator.asaas.sender import NAMES, Event, SendAttempt, WebhookQueue, sending_client
 from bridge.simulator.asaas.state import Book
 from bridge.simulator.faults import Faults
 
@@ -151,7 +151,7 @@ class Webhooks:
         self._time_scale = time_scale
         self._client = sending_client()
         self._tries_lock = threading.Lock()
-        self._tries: list[Try] = []
+        self._tries: list[SendAttempt] = []
         self._each_nth = 0
         self._offered = 0
         self.events = set(NAMES)
@@ -213,7 +213,7 @@ class Webhooks:
         """Send each n-th event twice from now on; 0 stops it."""
         self._each_nth, self._offered = number, 0
 
-    def tries(self, after: int = 0) -> list[Try]:
+    def tries(self, after: int = 0) -> list[SendAttempt]:
         """Give the log of tries, from a position on."""
         with self._tries_lock:
             return self._tries[after:]
@@ -235,7 +235,7 @@ class Webhooks:
         self._offered += 1
         return bool(self._each_nth) and self._offered % self._each_nth == 0
 
-    def _record(self, attempt: Try) -> None:
+    def _record(self, attempt: SendAttempt) -> None:
         with self._tries_lock:
             self._tries.append(attempt)
 
@@ -394,7 +394,7 @@ class AsaasAccount:
     # ------------------------------------------------------------ what can be looked at
 
     @property
-    def tries(self) -> list[Try]:
+    def tries(self) -> list[SendAttempt]:
         """Give every try to deliver an event, oldest first."""
         return self.webhooks.tries()
 

@@ -119,7 +119,7 @@ def sending_client(timeout_s: float = TIMEOUT_S) -> httpx.Client:
 
 
 @dataclass(frozen=True)
-class Try:
+class SendAttempt:
     """One try to deliver an event."""
 
     webhook: str
@@ -153,7 +153,7 @@ class WebhookQueue:
         webhook: dict[str, Any],
         token: str | None,
         client: httpx.Client,
-        record: Callable[[Try], None],
+        record: Callable[[SendAttempt], None],
         time_scale: float = 1.0,
         duplicates: Callable[[], bool] = lambda: False,
         kept_s: float = KEPT_S,
@@ -282,7 +282,7 @@ class WebhookQueue:
         except httpx.HTTPError as problem:
             error = type(problem).__name__
         self._record(
-            Try(
+            SendAttempt(
                 webhook=self.webhook["id"],
                 event_id=waiting.event.id,
                 event=waiting.event.name,

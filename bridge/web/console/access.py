@@ -97,7 +97,7 @@ def check_form() -> None:
         raise FormRefused("the form came from another site")
     given = request.headers.get(HEADER) or request.form.get(FIELD, "")
     if not compare_digest(str(session.get("csrf", "")).encode(), given.encode()) or not given:
-        raise FormRefused(mend="load the page again and repeat it")
+        raise FormRefused(hint="load the page again and repeat it")
 
 
 FOR_STRANGERS = frozenset(
@@ -192,7 +192,7 @@ def client_address() -> str:
     return str(callers.address(remote, request.headers.get("X-Forwarded-For", "")) or remote)
 
 
-def begin(role: Role, name: str) -> None:
+def begin_session(role: Role, name: str) -> None:
     """Begin the session of a person who gave the right password or token; its audit row stands for it."""
     now_ms = _runtime().clock_ms()
     with _runtime().journal.database.write() as connection:
@@ -203,7 +203,7 @@ def begin(role: Role, name: str) -> None:
     session.update(role=role.value, name=name, proof=access().proof(role), until_ms=until_ms, entry=entry)
 
 
-def end() -> None:
+def end_session() -> None:
     """End the session, also for whoever kept its cookie."""
     if g.person is not None:
         with _runtime().journal.database.write() as connection:
@@ -258,7 +258,7 @@ def _by_token() -> ResponseReturnValue:
     if not token or not hmac.compare_digest(token.encode(), request.args.get("token", "").encode()):
         raise ConsoleClosed
     if g.person is None:
-        begin(Role.LOCAL, "")
+        begin_session(Role.LOCAL, "")
     return redirect("/")  # away from the address that holds the token
 
 

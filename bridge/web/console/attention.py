@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from bridge.errors import ConsoleBusy, NoAnswerYet
 from bridge.journal import destinations, notices, queries
-from bridge.journal.queries import DeadFilter, EventFilter, Group
+from bridge.journal.queries import DeadFilter, DeadGroup, EventFilter
 from bridge.operations import actions
 from bridge.operations.actions import BulkAction, Progress, run_step
 from bridge.operations.explain import Preview, preview
@@ -29,8 +29,8 @@ def index() -> ResponseReturnValue:
     """Show everything that waits for a person, with the likely cause and the mend."""
     language = layout.words().language
     with layout.runtime().journal.database.read() as connection:
-        groups = queries.groups(connection)
-        holds = queries.held(connection)
+        groups = queries.dead_groups(connection)
+        holds = queries.hold_groups(connection)
         told = layout.open_notices(connection)
         paused = [one for one in destinations.load(connection).values() if one.paused_ms is not None]
     listening = _listening()
@@ -48,7 +48,7 @@ def _listening() -> frozenset[str]:
     return frozenset(item.mapping.name for item in layout.runtime().mappings.current() if item.mapping.enabled)
 
 
-def _possible(group: Group, listening: frozenset[str]) -> list[BulkAction]:
+def _possible(group: DeadGroup, listening: frozenset[str]) -> list[BulkAction]:
     """Return what can be done with a group; a replay without its mapping would only put the delivery aside."""
     replays = group.with_body and group.mapping in listening
     numbers = {BulkAction.RETRY: group.with_payload, BulkAction.REPLAY: replays, BulkAction.DISCARD: group.number}
@@ -80,7 +80,7 @@ def confirm() -> ResponseReturnValue:
     chosen = replace(_chosen(decision), until_ms=layout.now_ms())
     runtime = layout.runtime()
     with runtime.journal.database.read() as connection:
-        total = queries.count(connection, chosen)
+        total = queries.dead_count_of(connection, chosen)
         some = queries.dead_page(connection, chosen, 0, SAMPLE)
         rows = [row for one in some for row in queries.event_page(connection, EventFilter(text=str(one.event_id)), 1)]
         sample = lines(connection, rows, layout.words().language)

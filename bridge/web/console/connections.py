@@ -18,7 +18,17 @@ from bridge.journal import destinations, jobs
 from bridge.mapping import Mapping, testing
 from bridge.operations import actions
 from bridge.operations.accounts import client_of, public_hook_url
-from bridge.operations.webhooks import Done, Plan, Wanted, apply, events_wanted, judge_change, plan, resumed, sending
+from bridge.operations.webhooks import (
+    WantedWebhook,
+    WebhookPlan,
+    WebhookResult,
+    apply,
+    events_wanted,
+    judge_change,
+    plan,
+    resumed,
+    sending,
+)
 from bridge.settings import variable
 from bridge.web.console import jobs as console_jobs
 from bridge.web.console import layout
@@ -119,10 +129,10 @@ def register(account: str) -> ResponseReturnValue:
     form = request.form
     given = form.get("url", "").strip() or None
     values: dict[str, Any] = {"account": account, "form": form}
-    planned: list[Plan] = []
+    planned: list[WebhookPlan] = []
     try:
         webhooks = Webhooks(client_of(runtime, account))
-        wanted = Wanted(
+        wanted = WantedWebhook(
             account,
             public_hook_url(runtime.settings, account, given),
             events_wanted(_mappings(), "", account, every="every" in form, account_events="account_events" in form),
@@ -131,7 +141,7 @@ def register(account: str) -> ResponseReturnValue:
             new_token="new_token" in form,
         )
 
-        def ask() -> Done | None:
+        def ask() -> WebhookResult | None:
             planned.append(plan(webhooks.all(), wanted))
             return apply(webhooks, planned[0]) if "confirmed" in form else None
 

@@ -40,7 +40,7 @@ class Verdict:
     """What one mapping made of the event."""
 
     row: Row
-    told: DeliveryStatus
+    status: DeliveryStatus
     conditions: Conditions
     payload: dict[str, Any] | None
     attempts: list[Row]

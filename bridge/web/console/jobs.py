@@ -32,7 +32,7 @@ from bridge.logs import logger
 from bridge.model import IncomingEvent
 from bridge.operations import actions
 from bridge.operations.accounts import client_of
-from bridge.operations.backfill import append_events, as_kept, gather
+from bridge.operations.backfill import append_events, as_stored, collect
 from bridge.operations.doctor import run_checks
 from bridge.operations.explain import Outcome, Preview, preview, preview_events
 from bridge.operations.reconcile import BEHIND, Verdict, Window, as_csv, as_data
@@ -64,7 +64,7 @@ class JobContext:
         self._steps: list[Mapping[str, Any]] = []
         self._beaten_s = time.monotonic()
 
-    def tell(self, done: int, total: int | None) -> None:
+    def update(self, done: int, total: int | None) -> None:
         """Say how many of how many are done."""
         self._done, self._total = done, None if total is None else max(done, total)
         self._beat()
@@ -291,7 +291,7 @@ def examination(task: JobContext) -> Result:
     found: list[dict[str, Any]] = []
     for check in run_checks(task.runtime, lambda: task.runtime.journal):
         found.append(asdict(check))
-        task.tell(len(found), None)
+        task.update(len(found), None)
     return {"checks": found}
 
 
@@ -312,7 +312,7 @@ def reconcile(task: JobContext) -> Result:
         runtime.clock_ms,
         directory=runtime.settings.bridge_data_dir / RECONCILE_DIRECTORY,
         sleep=task.sleep,
-        tell=task.tell,
+        tell=task.update,
     )
     return as_data(report)
 
@@ -320,14 +320,14 @@ def reconcile(task: JobContext) -> Result:
 def _gathered(task: JobContext) -> tuple[list[IncomingEvent], list[str]]:
     runtime, params = task.runtime, task.params
     only: Collection[Verdict] = BEHIND if not params.get("only") else frozenset({Verdict(params["only"])})
-    gathered = gather(
+    gathered = collect(
         client_of(runtime, params["account"]),
         runtime.journal,
         _window(params),
         runtime.clock_ms,
         only=only,
         sleep=task.sleep,
-        tell=task.tell,
+        tell=task.update,
     )
     return gathered.events, [str(one.charge.get("id")) for one in gathered.unknown]
 
@@ -338,7 +338,7 @@ def backfill_preview(task: JobContext) -> Result:
     events, unknown = _gathered(task)
     shown = preview_events(
         runtime.journal,
-        [as_kept(runtime.journal, event) for event in events[:PREVIEWED]],
+        [as_stored(runtime.journal, event) for event in events[:PREVIEWED]],
         active=runtime.mappings.current(),
         environment=runtime.environment,
         enrichment=runtime.enricher,
@@ -368,7 +368,7 @@ def backfill(task: JobContext) -> Result:
     for event, lane, stored in append_events(runtime.journal, events, runtime.clock_ms):
         made.append({"id": stored.id, "event": event.name, "charge": event.object_id})
         lanes.add(lane)
-        task.tell(len(made), len(events))
+        task.update(len(made), len(events))
     _wake(runtime, lanes)
     return {"made": made, "not_missing": len(wanted) - len(made)}
 
@@ -396,7 +396,7 @@ def replay_preview(task: JobContext) -> Result:
         enrichment=runtime.enricher,
     ):
         found.append(_previewed(one))
-        task.tell(len(found), len(ids))
+        task.update(len(found), len(ids))
     return {"ids": ids, "previews": found}
 
 
@@ -410,7 +410,7 @@ def replay(task: JobContext) -> Result:
             asked.append(id_)
         except IllegalTransition:
             refused.append(id_)  # it still waits, and goes through today's mappings anyway
-        task.tell(number, len(ids))
+        task.update(number, len(ids))
     lanes.update(_lanes_of(runtime, asked))
     _wake(runtime, lanes)
     return {"asked": asked, "refused": refused}

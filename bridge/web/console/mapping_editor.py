@@ -111,7 +111,7 @@ def read(name: str, text: str) -> ParseResult:
     """Read a text as the mapping of that name, with what the environment and the other active mappings know."""
     runtime = layout.runtime()
     others = [item.mapping for item in runtime.mappings.current() if item.mapping.name != name]
-    (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", runtime.known)], others)
+    (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", runtime.setup)], others)
     return found
 
 

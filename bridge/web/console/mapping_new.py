@@ -74,7 +74,7 @@ def make() -> ResponseReturnValue:
         text = found.text
         if "show" not in request.form:
             if file_text(directory(), choices.name) is not None:
-                raise UsageError("there is a mapping of that name", mend="choose another")
+                raise UsageError("there is a mapping of that name", hint="choose another")
             keep(choices.name, text, 0)
             return redirect(url_for("console.mappings.edit", name=choices.name), 303)
     except (UsageError, MappingChanged) as error:
@@ -87,7 +87,7 @@ def _choices(form: Any) -> Choices:
     name = as_name(form.get("name", "").strip())
     events = as_events(form.getlist("event"))
     if not events:
-        raise UsageError("no event was said", mend="choose one at least")
+        raise UsageError("no event was said", hint="choose one at least")
     entity = entity_of(events)
     offers = offers_of(entity)
     keys = as_keys(form.getlist("field"), [one.key for one in offers])

@@ -187,7 +187,7 @@ def switch(name: str) -> ResponseReturnValue:
     on = request.form.get("on") == "1"
     text = switched(active.text or "", on=on)
     # A mapping that sends nonsense can be switched off.
-    found = parse_mapping(text, f"{name}.yaml", replace(layout.runtime().known, active=not on))
+    found = parse_mapping(text, f"{name}.yaml", replace(layout.runtime().setup, active=not on))
     if found.mapping is None or found.mapping.enabled is not on:
         return _editor(name, text, active.id, 422, refused="lint")
     if active.id != (layout.number(request.form.get("base")) or active.id):

@@ -16,7 +16,7 @@ from bridge.errors import ConsoleBusy, TooManySignIns
 from bridge.journal import audit
 from bridge.logs import logger
 from bridge.web.console import layout
-from bridge.web.console.access import Role, access, begin, client_address, end, here_only, over_https
+from bridge.web.console.access import Role, access, begin_session, client_address, end_session, here_only, over_https
 from bridge.web.console.words import COOKIE, LANGUAGES
 
 log = logger(__name__)
@@ -69,7 +69,7 @@ def enter() -> ResponseReturnValue:
         log.warning("console.sign_in_refused")
         return layout.page("signin.html", 401, target=target, name=name, wrong=True)
     tries.hit(TRIES, who, cost=-1)
-    begin(role, name)
+    begin_session(role, name)
     response = redirect(target)
     if role is Role.OPERATOR:  # a viewer could make browsers, each with tries at the operator's password
         response.set_cookie(
@@ -101,7 +101,7 @@ def _network(address: str) -> str:
 @signin.post("/logout")
 def leave() -> ResponseReturnValue:
     """End the session."""
-    end()
+    end_session()
     layout.flash_message("signin.left")
     return redirect(url_for("console.signin.form"))
 

@@ -12,14 +12,14 @@ from typing import Any
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, Charges, Order
+from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest, Charges
 from bridge.errors import BridgeError
 from bridge.journal import jobs
 from bridge.journal.queries import Row
 from bridge.mapping.values import BRASILIA
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import client_of, is_production, public_hook_url
-from bridge.operations.testcharge import Problem, Run, Seen, Trial, amount, expected, new_mark
+from bridge.operations.testcharge import Problem, Seen, TestCharge, TestChargeRun, amount, expected, new_mark
 from bridge.web.console import layout
 from bridge.web.console.jobs import JobContext, Result, work
 from bridge.web.console.mappings import author
@@ -28,7 +28,7 @@ TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
 """How long the deal is waited for, where the bridge pays and where a person does."""
 
 
-def trial(task: JobContext) -> Result:
+def run_test_charge(task: JobContext) -> Result:
     """Make a test charge and follow it to the deal."""
     runtime, params = task.runtime, task.params
     account = params["account"]
@@ -36,7 +36,7 @@ def trial(task: JobContext) -> Result:
     real = is_production(runtime, account)
     wanted = expected([item.mapping for item in runtime.mappings.current()], account, params["billing_type"])
     mark = new_mark()
-    order = Order(
+    order = ChargeRequest(
         mark=mark,
         billing_type=params["billing_type"],
         value=Decimal(params["value"]),
@@ -45,10 +45,10 @@ def trial(task: JobContext) -> Result:
         email=params["email"] or f"{mark}@example.com",
         phone=params["phone"],
     )
-    charge = Trial(Charges(client), runtime.journal, account, order, runtime.clock_ms())
-    witness = Witness(task)
+    charge = TestCharge(Charges(client), runtime.journal, account, order, runtime.clock_ms())
+    witness = PageListener(task)
     hook_url = public_hook_url(runtime.settings, account, None)
-    run = Run(charge, wanted, runtime, client, hook_url, real=real, witness=witness, sleep=task.sleep)
+    run = TestChargeRun(charge, wanted, runtime, client, hook_url, real=real, witness=witness, sleep=task.sleep)
     run.begin()
     try:
         run.follow(params.get("timeout_s") or (TRIAL_PERSON_S if real else TRIAL_S))
@@ -67,7 +67,7 @@ def trial(task: JobContext) -> Result:
             {
                 "id": one.event["id"],
                 "name": one.event["name"],
-                "deliveries": [_told(delivery) for delivery, _ in one.deliveries],
+                "deliveries": [_delivery_facts(delivery) for delivery, _ in one.deliveries],
             }
             for one in run.seen
         ],
@@ -75,7 +75,7 @@ def trial(task: JobContext) -> Result:
     }
 
 
-def _told(delivery: Row) -> dict[str, Any]:
+def _delivery_facts(delivery: Row) -> dict[str, Any]:
     return {
         "mapping": delivery["mapping"],
         "destination": delivery["destination"],
@@ -84,7 +84,7 @@ def _told(delivery: Row) -> dict[str, Any]:
     }
 
 
-class Witness:
+class PageListener:
     """Notes each step of a test charge for its page."""
 
     def __init__(self, task: JobContext) -> None:
@@ -108,7 +108,7 @@ class Witness:
             if event["state"] == EventState.PROCESSED and not deliveries:
                 self._once(("unheard", number), code="unheard", event=number)
             for delivery, attempts in deliveries:
-                told = _told(delivery)
+                told = _delivery_facts(delivery)
                 if delivery["payload"]:
                     payload = json.loads(delivery["payload"])
                     self._once(("payload", delivery["id"]), code="payload", event=number, payload=payload, values=told)
@@ -200,6 +200,6 @@ def begin() -> ResponseReturnValue:
         "cleanup": "cleanup" in request.form,
         "due": (today + timedelta(days=DUE_IN_DAYS)).isoformat(),
     }
-    number = work().begin("trial", account, trial, params, author())
+    number = work().begin("trial", account, run_test_charge, params, author())
     layout.note("trial.begun", account, {"value": params["value"], "billing_type": billing_type})
     return redirect(url_for("console.jobs.show", number=number), 303)

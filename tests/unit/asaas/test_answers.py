@@ -62,7 +62,7 @@ def test_a_refused_key_is_said_with_what_to_do(code: str, said: str) -> None:
     assert said in str(error)
     assert code in str(error)
     assert error is not None
-    assert error.mend
+    assert error.hint
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def link(request: pytest.FixtureRequest) -> Iterator[OptionalRedis]:
 
 def take(governor: AccountLimiter) -> None:
     """Hold a place for a moment."""
-    with governor.turn():
+    with governor.slot():
         pass
 
 
@@ -39,7 +39,7 @@ def test_no_more_than_the_limit_is_held_at_once(link: OptionalRedis) -> None:
 
     def work() -> None:
         nonlocal held, most
-        with governor.turn():
+        with governor.slot():
             with lock:
                 held += 1
                 most = max(most, held)
@@ -62,7 +62,7 @@ def test_the_limit_holds_over_workers(redis: Redis, redis_url: str) -> None:
     limits = Limits(at_once=2, patience_s=0)
     one, other = (AccountLimiter("a", OptionalRedis.from_url(redis_url), limits) for _ in range(2))
 
-    with one.turn(), other.turn():
+    with one.slot(), other.slot():
         with pytest.raises(AsaasRateLimited, match="all taken"):
             take(one)
         take(AccountLimiter("b", OptionalRedis.from_url(redis_url), limits))
@@ -73,7 +73,7 @@ def test_the_limit_holds_over_workers(redis: Redis, redis_url: str) -> None:
 def test_a_place_whose_worker_was_killed_is_free_again(redis: Redis, redis_url: str) -> None:
     """A place that is never given back runs out."""
     limits = Limits(at_once=1, lease_s=0.1, patience_s=1)
-    dead = AccountLimiter("a", OptionalRedis.from_url(redis_url), limits).turn()
+    dead = AccountLimiter("a", OptionalRedis.from_url(redis_url), limits).slot()
     dead.__enter__()
 
     started_s = time.monotonic()
@@ -87,7 +87,7 @@ def test_a_place_is_given_back_after_an_error(link: OptionalRedis) -> None:
     governor = AccountLimiter("a", link, Limits(at_once=1, at_once_alone=1, patience_s=0))
 
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), governor.turn():
+        with pytest.raises(ZeroDivisionError), governor.slot():
             raise ZeroDivisionError
 
 
@@ -146,8 +146,8 @@ def test_a_pause_holds_for_all_workers(redis: Redis, redis_url: str) -> None:
     """What one worker was told by a 429, the others know; a shorter pause does not end a longer one."""
     one, other = (AccountLimiter("a", OptionalRedis.from_url(redis_url)) for _ in range(2))
 
-    one.slow_down(30)
-    one.slow_down(1)
+    one.pause(30)
+    one.pause(1)
 
     for governor in (one, other):
         with pytest.raises(AsaasRateLimited, match="slow down") as told:
@@ -159,7 +159,7 @@ def test_a_pause_holds_for_all_workers(redis: Redis, redis_url: str) -> None:
 def test_a_pause_holds_without_redis_and_ends() -> None:
     """A process alone keeps to the pause it was told, and goes on after it."""
     governor = AccountLimiter("a", OptionalRedis(None))
-    governor.slow_down(0.1)
+    governor.pause(0.1)
     with pytest.raises(AsaasRateLimited):
         take(governor)
 
@@ -171,7 +171,7 @@ def test_no_pause_is_no_pause(link: OptionalRedis) -> None:
     """A wait of nothing changes nothing."""
     governor = AccountLimiter("a", link)
 
-    governor.slow_down(0)
+    governor.pause(0)
 
     take(governor)
 
@@ -181,7 +181,7 @@ def test_without_redis_fewer_places_are_used() -> None:
     governor = AccountLimiter("a", OptionalRedis(None), Limits(at_once=50, at_once_alone=2, patience_s=0))
 
     with ExitStack() as held:
-        held.enter_context(governor.turn())
-        held.enter_context(governor.turn())
+        held.enter_context(governor.slot())
+        held.enter_context(governor.slot())
         with pytest.raises(AsaasRateLimited):
             take(governor)

@@ -16,13 +16,13 @@ from tests.services import RedisServer
 
 def test_a_link_without_url_is_always_away() -> None:
     """No Redis is a way to run, not an error."""
-    assert OptionalRedis.from_url(None).ask(lambda redis: redis.ping()) is None
-    assert OptionalRedis.from_url("").ask(lambda redis: redis.ping()) is None
+    assert OptionalRedis.from_url(None).call(lambda redis: redis.ping()) is None
+    assert OptionalRedis.from_url("").call(lambda redis: redis.ping()) is None
 
 
 def test_an_answer_is_passed_on(redis_url: str) -> None:
     """While Redis answers, its answer is what the caller gets."""
-    assert OptionalRedis.from_url(redis_url).ask(lambda redis: redis.ping()) is True
+    assert OptionalRedis.from_url(redis_url).call(lambda redis: redis.ping()) is True
 
 
 @pytest.mark.alone
@@ -38,7 +38,7 @@ def test_a_refused_connection_costs_milliseconds_and_is_remembered() -> None:
 
         started_s = time.monotonic()
         for _ in range(50):
-            assert link.ask(call) is None
+            assert link.call(call) is None
 
     assert time.monotonic() - started_s < 0.5
     assert len(tried) == 1
@@ -49,9 +49,9 @@ def test_a_redis_that_says_nothing_costs_one_timeout_for_all() -> None:
     """A connection that hangs is given up after the timeout, once for all threads."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         link = OptionalRedis.from_url(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", timeout_s=0.1)
-        link.ask(lambda redis: redis.ping())
+        link.call(lambda redis: redis.ping())
         started_s = time.monotonic()
-        threads = [threading.Thread(target=link.ask, args=(lambda redis: redis.ping(),)) for _ in range(20)]
+        threads = [threading.Thread(target=link.call, args=(lambda redis: redis.ping(),)) for _ in range(20)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -63,17 +63,17 @@ def test_a_redis_that_says_nothing_costs_one_timeout_for_all() -> None:
 def test_a_redis_that_comes_back_is_found_again(redis_server: RedisServer) -> None:
     """The link works before an absence, does without during it, and works again after it."""
     link = OptionalRedis.from_url(redis_server.url, away_s=0.05)
-    assert link.ask(lambda redis: redis.ping()) is True
+    assert link.call(lambda redis: redis.ping()) is True
 
     redis_server.kill()
-    assert link.ask(lambda redis: redis.ping()) is None
+    assert link.call(lambda redis: redis.ping()) is None
     redis_server.start()
     time.sleep(0.06)
 
-    assert link.ask(lambda redis: redis.ping()) is True
-    assert link.ask(lambda redis: redis.ping()) is True
+    assert link.call(lambda redis: redis.ping()) is True
+    assert link.call(lambda redis: redis.ping()) is True
 
 
 def test_a_command_that_redis_refuses_counts_as_its_absence(redis_url: str) -> None:
     """A full or read-only Redis answers with errors, which must not reach the caller either."""
-    assert OptionalRedis.from_url(redis_url).ask(lambda redis: redis.eval("return redis.call('NO_SUCH')", 0)) is None
+    assert OptionalRedis.from_url(redis_url).call(lambda redis: redis.eval("return redis.call('NO_SUCH')", 0)) is None

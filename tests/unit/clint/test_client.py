@@ -222,7 +222,7 @@ def test_a_number_that_json_does_not_know_is_refused_unsent(clint: ClintClient, 
     """Python writes and reads it, nobody else does."""
     answers: list[Answer | None] = []
     with Peer() as peer:
-        clint.begin(peer.url, text, "chave-1", answers.append)
+        clint.send_later(peer.url, text, "chave-1", answers.append)
 
     assert answers[0] is not None
     assert (answers[0].outcome, answers[0].code) == (Outcome.REJECTED, "clint.payload")
@@ -257,9 +257,9 @@ def test_nothing_is_sent_where_the_last_look_says_no(clint: ClintClient) -> None
     """Who asked is told that nothing was sent; a look that fails is a fault of that request alone."""
     told: SimpleQueue[Answer | None] = SimpleQueue()
     with Peer() as peer:
-        clint.begin(peer.url, "{}", "chave-1", told.put, may_go=lambda: False)
+        clint.send_later(peer.url, "{}", "chave-1", told.put, may_go=lambda: False)
         assert told.get(timeout=5) is None
-        clint.begin(peer.url, "{}", "chave-1", told.put, may_go=lambda: bool(1 / 0))
+        clint.send_later(peer.url, "{}", "chave-1", told.put, may_go=lambda: bool(1 / 0))
         failed = told.get(timeout=5)
         assert failed is not None
         assert (failed.outcome, failed.detail) == (Outcome.RETRY, "the connection failed: ZeroDivisionError")
@@ -290,12 +290,12 @@ def test_who_waits_is_told_when_the_client_is_closed() -> None:
         return ["127.0.0.1"]
 
     with Peer(respond=respond) as peer, HttpClient(allow_private=True) as http:
-        ClintClient(http).begin(peer.url, "{}", "chave-1", told.put)
+        ClintClient(http).send_later(peer.url, "{}", "chave-1", told.put)
         assert asked.wait(5)
         http.close()
         for pause_s in (0.05, 0.0):
             with clint_client(lookup=resolve) as slow:
-                slow.begin("http://clint.example", "{}", "chave-2", told.put)
+                slow.send_later("http://clint.example", "{}", "chave-2", told.put)
                 time.sleep(pause_s)
         resolving.set()
 

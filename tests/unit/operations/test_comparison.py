@@ -10,7 +10,7 @@ import pytest
 
 from bridge.journal.queries import ChargeEvent
 from bridge.model import DeliveryState
-from bridge.operations.reconcile import ChargeStatus, Verdict, compare, standing_of
+from bridge.operations.reconcile import ChargeStatus, Verdict, compare, status_of
 
 ASKED_MS = 2_000_000
 
@@ -48,7 +48,7 @@ def kept(
 )
 def test_standing_is_status_and_what_was_given_back(charge: dict[str, Any], standing: str) -> None:
     """A removed charge keeps its status, and a partly refunded one too."""
-    assert str(standing_of(charge)) == standing
+    assert str(status_of(charge)) == standing
 
 
 def test_a_charge_without_events_is_missing() -> None:
@@ -70,7 +70,7 @@ def test_another_standing_is_older() -> None:
     """The verdict carries both standings."""
     found = compare({"status": "RECEIVED"}, [kept(1, "PENDING", DeliveryState.DELIVERED)], ASKED_MS)
 
-    assert (found.verdict, found.standing, found.known) == (
+    assert (found.verdict, found.charge_status, found.known) == (
         Verdict.OLDER,
         ChargeStatus("RECEIVED", Decimal(0)),
         ChargeStatus("PENDING"),

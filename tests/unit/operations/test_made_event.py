@@ -95,7 +95,7 @@ def test_a_charge_whose_last_event_never_came(compared: Compared, name: str, cre
     ((got_name, key, got_created),) = made(compared)
 
     assert (got_name, got_created) == (f"PAYMENT_{name}", created)
-    assert key == f"backfill:pay_1:{compared.standing.status}:after-7"
+    assert key == f"backfill:pay_1:{compared.charge_status.status}:after-7"
 
 
 REFUNDS = [{"status": "DONE", "value": 20, "dateCreated": "2026-11-21 10:00:00"}]

@@ -42,7 +42,7 @@ class Client:
         self.says = says
         self.asked: list[tuple[str, str, str, str]] = []
 
-    def begin(
+    def send_later(
         self,
         url: str,
         payload: str,
@@ -62,11 +62,11 @@ class Client:
         then(self.says)
 
 
-def made(client: Client, *, until_ms: int = NOW_MS + 30_000, owed: DueDelivery = OWED) -> deliver.Sent:
+def made(client: Client, *, until_ms: int = NOW_MS + 30_000, owed: DueDelivery = OWED) -> deliver.SendResult:
     """Make one try under a lease that ends then."""
-    lease, sent = Lease(5, "one", 1, until_ms), list[deliver.Sent]()
+    lease, sent = Lease(5, "one", 1, until_ms), list[deliver.SendResult]()
     urls = {OWED.destination: "https://clint.example/x"}
-    deliver.begin(client, urls, owed, lease, sent.append, longest_ms=11_000, clock_ms=lambda: NOW_MS)
+    deliver.send(client, urls, owed, lease, sent.append, longest_ms=11_000, clock_ms=lambda: NOW_MS)
     assert len(sent) == 1
     return sent[0]
 
@@ -75,7 +75,7 @@ def test_a_try_sends_the_payload_with_the_deliverys_key() -> None:
     """The same key for every try of one delivery, another for another replay."""
     client = Client()
 
-    assert made(client) == deliver.Sent(OWED, 5, 1, OK)
+    assert made(client) == deliver.SendResult(OWED, 5, 1, OK)
     key = idempotency_key("default", "evt&1", "paga", 2)
     parent = traceparent(trace_id("default", "evt&1"), OWED.id, 5)
     assert client.asked == [("https://clint.example/x", OWED.payload, key, parent)]
@@ -85,7 +85,7 @@ def test_nothing_is_sent_where_the_lease_could_run_out_first() -> None:
     """A process that slept since the intent was committed must not send beside the lane's next owner."""
     client = Client()
 
-    assert made(client, until_ms=NOW_MS + 10_999) == deliver.Sent(OWED, 5, 1, None)
+    assert made(client, until_ms=NOW_MS + 10_999) == deliver.SendResult(OWED, 5, 1, None)
     assert client.asked == []
     assert made(client, until_ms=NOW_MS + 11_000).answer is OK
 

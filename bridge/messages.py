@@ -1,0 +1,158 @@
+"""Texts in the reader's language: the gettext catalogue, the language of the moment and the messages rows keep.
+
+English is the message id. `locales/pt_BR/LC_MESSAGES/messages.po` holds the Portuguese; `make messages` extracts and
+compiles it. A text without an entry is shown in English: no page and no command fails because of a text.
+"""
+
+from __future__ import annotations
+
+import gettext
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+DOMAIN = "messages"
+"""The domain click looks its own texts up in, so that one catalogue holds both."""
+LOCALES = Path(__file__).with_name("locales")
+
+LANGUAGES = {"pt": "pt-BR", "en": "en"}
+"""The languages, each with the name that BRIDGE_LANGUAGE and HTML use; the first is for readers who ask for neither."""
+FIRST = next(iter(LANGUAGES))
+
+_CATALOGUES = {"pt": "pt_BR"}
+_language: ContextVar[str] = ContextVar("language", default="en")
+"""Logs and JSON answers are English, so that is what a thread has that serves no reader."""
+
+
+def current_language() -> str:
+    """Return the language that texts are made in now: pt or en."""
+    return _language.get()
+
+
+def use_language(language: str) -> None:
+    """Make the texts of this thread in a language (pt, en or pt-BR) from now on."""
+    _language.set(_known(language))
+
+
+@contextmanager
+def in_language(language: str) -> Iterator[None]:
+    """Make the texts of this block in a language (pt, en or pt-BR)."""
+    before = _language.set(_known(language))
+    try:
+        yield
+    finally:
+        _language.reset(before)
+
+
+def _known(language: str) -> str:
+    short = language.replace("_", "-").partition("-")[0].lower()
+    return short if short in LANGUAGES else FIRST
+
+
+def language_of_environment(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the language of a command: BRIDGE_LANGUAGE, else the locale's, else Portuguese."""
+    for name in ("BRIDGE_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        value = environ.get(name, "")
+        short = value.replace("_", "-").partition("-")[0].partition(".")[0].lower()
+        if value and short not in {"c", "posix"}:
+            return short if short in LANGUAGES else FIRST
+    return FIRST
+
+
+@cache
+def _catalogue(language: str) -> gettext.NullTranslations:
+    if language not in _CATALOGUES:
+        return gettext.NullTranslations()
+    return gettext.translation(DOMAIN, LOCALES, [_CATALOGUES[language]], fallback=True)
+
+
+def N_(message: str) -> str:
+    """Mark a text for the catalogue where it is written; it is translated where it is shown."""
+    return message
+
+
+def _(message: str, /, **facts: object) -> str:
+    """Return a text in the current language with its facts filled in."""
+    return _filled(_catalogue(_language.get()).gettext(message) if message else "", message, facts)
+
+
+def pgettext(context: str, message: str, /, **facts: object) -> str:
+    """Return a text that Portuguese says in two ways; the context tells which."""
+    return _filled(_catalogue(_language.get()).pgettext(context, message), message, facts)
+
+
+def ngettext(one: str, many: str, n: int, /, **facts: object) -> str:
+    """Return the text for a number, which stands for `{n}` as the language writes numbers."""
+    text = _catalogue(_language.get()).ngettext(one, many, n)
+    separator = "." if _language.get() == "pt" else ","
+    return _filled(text, one if n == 1 else many, {"n": f"{n:,}".replace(",", separator), **facts})
+
+
+def _filled(text: str, message: str, facts: Mapping[str, object]) -> str:
+    if not facts:
+        return text
+    shown = {name: fact.text() if isinstance(fact, Message) else fact for name, fact in facts.items()}
+    for candidate in (text, message):
+        try:
+            return candidate.format_map(shown)
+        except (KeyError, ValueError, IndexError, AttributeError, TypeError):
+            log.error("messages.not_filled: %r with %s", message, sorted(facts))
+    return message
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A text that is made where it is read: its English id and the facts that fill it, which may be messages too."""
+
+    id: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return the English text, for logs and `--json`."""
+        with in_language("en"):
+            return self.text()
+
+    def text(self) -> str:
+        """Return the text in the current language."""
+        return _(self.id, **self.facts)
+
+    def to_json(self) -> str:
+        """Return the message as the JSON object that rows of the journal keep."""
+        return json.dumps(_plain(self), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Message):
+        return {"message": value.id, **{name: _plain(fact) for name, fact in value.facts.items()}}
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def read_message(text: str | None) -> Message:
+    """Return the message that a row keeps; a text that is none is an older sentence and stays as it stands."""
+    try:
+        found = json.loads(text or "")
+    except ValueError:
+        return _verbatim(text)
+    return _message(found) if isinstance(found, dict) and isinstance(found.get("message"), str) else _verbatim(text)
+
+
+def _verbatim(text: str | None) -> Message:
+    return Message("{text}", {"text": text}) if text else Message("")
+
+
+def _message(found: dict[str, Any]) -> Message:
+    facts = {
+        name: _message(fact) if isinstance(fact, dict) and isinstance(fact.get("message"), str) else fact
+        for name, fact in found.items()
+        if name != "message"
+    }
+    return Message(found["message"], facts)

@@ -1,0 +1,146 @@
+"""`python -m tests.catalogue update|check`: the gettext catalogue of `bridge/locales` against the texts of the bridge.
+
+`update` (`make messages`) extracts the texts into `messages.po`, drops those that are gone and compiles `messages.mo`.
+`check` (in `make lint`) changes nothing and fails on a text without Portuguese, a fuzzy or unused entry, a placeholder
+that differs, and a `.mo` that is older than its `.po`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import string
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import click
+from babel.messages import Catalog
+from babel.messages.catalog import Message as Entry
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+from bridge.cli.main import cli
+from bridge.errors import BridgeError, default_text
+from bridge.messages import LOCALES
+
+_BRIDGE = Path(__file__).parents[1] / "bridge"
+_PO = LOCALES / "pt_BR" / "LC_MESSAGES" / "messages.po"
+_KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
+_METHODS = [("**/simulator/**", "ignore"), ("**.py", "python"), ("**.html", "jinja2.ext:babel_extract")]
+_CLICK = [("**.py", "python")]
+
+Key = tuple[str | tuple[str, ...], str | None]
+"""A message id, or a pair of them with its plural, and its context."""
+
+
+def texts() -> set[Key]:
+    """Return every text that the bridge shows: those marked in code and templates, errors, and what commands say."""
+    found: set[Key] = set()
+    for folder, methods in ((_BRIDGE, _METHODS), (Path(click.__file__).parent, _CLICK)):
+        for _file, _line, message, _comments, context in extract_from_dir(folder, methods, keywords=_KEYWORDS):
+            found.add((message, context))
+    found |= {(text, None) for text in (*_errors(BridgeError), *_help(cli, click.Context(cli)))}
+    return {(text, context) for text, context in found if text}
+
+
+def _errors(kind: type[BridgeError]) -> Iterator[str]:
+    yield default_text(kind)
+    for child in kind.__subclasses__():
+        yield from _errors(child)
+
+
+def _help(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield inspect.cleandoc(command.help or "").partition("\f")[0]
+    yield command.short_help or ""
+    for parameter in command.params:
+        yield getattr(parameter, "help", None) or ""
+        yield parameter.metavar or "" if (parameter.metavar or "").islower() else ""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from _help(child, context)
+
+
+def read() -> Catalog:
+    """Return the catalogue as it is committed."""
+    with _PO.open("rb") as file:
+        return read_po(file, locale="pt_BR")
+
+
+def update(catalogue: Catalog, keys: set[Key]) -> None:
+    """Add the texts that are new, without a translation, and drop those that are gone."""
+    entries = {_key(entry) for entry in catalogue if entry.id}
+    for text, context in entries - keys:
+        catalogue.delete(text[0] if isinstance(text, tuple) else text, context)
+    for text, context in keys - entries:
+        catalogue.add(text, context=context)
+
+
+def problems(catalogue: Catalog, keys: set[Key]) -> list[str]:
+    """Return what is wrong with a catalogue, a line each."""
+    entries = {_key(entry): entry for entry in catalogue if entry.id}
+    found = [f"no entry (run make messages): {key[0]!r}" for key in sorted(keys - entries.keys(), key=str)]
+    found += [
+        f"no text of the bridge (run make messages): {key[0]!r}" for key in sorted(entries.keys() - keys, key=str)
+    ]
+    for key, entry in entries.items():
+        strings = entry.string if isinstance(entry.string, tuple | list) else (entry.string,)
+        if entry.fuzzy or not all(strings):
+            found.append(f"not translated: {key[0]!r}")
+        elif key in keys and any(_names(str(text)) - {"n"} != _names(_last(entry)) - {"n"} for text in strings):
+            found.append(f"other placeholders than in English: {key[0]!r}")
+    return found
+
+
+def _key(entry: Entry) -> Key:
+    return (tuple(entry.id) if isinstance(entry.id, tuple | list) else entry.id, entry.context)
+
+
+def _last(entry: Entry) -> str:
+    return str(entry.id[-1] if isinstance(entry.id, tuple | list) else entry.id)
+
+
+def _names(text: str) -> set[str]:
+    try:
+        return {name for _literal, name, _spec, _conversion in string.Formatter().parse(text) if name}
+    except ValueError:
+        return set()
+
+
+def _compiled(catalogue: Catalog) -> bytes:
+    buffer = BytesIO()
+    write_mo(buffer, catalogue)
+    return buffer.getvalue()
+
+
+def _written(catalogue: Catalog) -> bytes:
+    buffer = BytesIO()
+    write_po(buffer, catalogue, width=0, no_location=True, omit_header=False, sort_output=True)
+    return buffer.getvalue()
+
+
+def main(arguments: list[str]) -> int:
+    """Run `update` or `check`; return the exit status."""
+    if arguments not in (["update"], ["check"]):
+        print("usage: python -m tests.catalogue update|check", file=sys.stderr)  # noqa: T201 (a tool of `make`)
+        return 2
+    keys, catalogue = texts(), read()
+    if arguments == ["update"]:
+        update(catalogue, keys)
+        _PO.write_bytes(_written(catalogue))
+        _PO.with_suffix(".mo").write_bytes(_compiled(catalogue))
+        found = [line for line in problems(catalogue, keys) if line.startswith("not translated")]
+    else:
+        found = problems(catalogue, keys)
+        if _PO.with_suffix(".mo").read_bytes() != _compiled(catalogue):
+            found.append("messages.mo is older than messages.po: run make messages")
+    for line in found:
+        print(f"{_PO.relative_to(_BRIDGE.parent)}: {line}", file=sys.stderr)  # noqa: T201
+    return 1 if found and arguments == ["check"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
