@@ -94,12 +94,12 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, where: str) ->
             ("the key is not valid", "look at the key in Asaas (Integrações, Chaves de API) and at ASAAS_API_KEY"),
         )
         what = f"the Asaas API refused the account's key: {reason}, got 401 {code}".rstrip()
-        return AsaasKeyRefused(what, where=where, mend=mend)
+        return AsaasKeyRefused(what, where=where, hint=mend)
     if status == 403:
         return AsaasKeyRefused(
             f"the Asaas API refused the account's key for this request, got 403 {code}".rstrip(),
             where=where,
-            mend="give the key the permission for it, and allow this machine's address if the account lists addresses",
+            hint="give the key the permission for it, and allow this machine's address if the account lists addresses",
         )
     return AsaasRejected(f"the Asaas API answered that the request is wrong, got {status} {code}".rstrip(), where=where)
 

@@ -203,7 +203,7 @@ class AccountLimiter:
                 f"the account's quota of {self.limits.quota} requests in {self.limits.window_s / 3600:g} hours "
                 f"is nearly used up, got {self.limits.quota_usable}",
                 where=where,
-                mend="the events wait until it starts anew; Asaas raises the quota on request",
+                hint="the events wait until it starts anew; Asaas raises the quota on request",
                 retry_after_s=wait_s,
             )
         elif what == "paused" and wait_s > 0:

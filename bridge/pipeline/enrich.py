@@ -294,7 +294,7 @@ class Enricher:
         if client is None:
             return AsaasKeyMissing(
                 f"the mapping needs the {name} from the Asaas API and account {account} has no key",
-                mend=f"set {_variable(account)}",
+                hint=f"set {_variable(account)}",
             )
         trouble = troubles.of(account)
         if trouble:
