@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("operations",),
     ("runtime",),
     ("pipeline", "alerts", "accounts"),
-    ("asaas", "clint", "journal", "wakeups", "telemetry", "reasons", "embedded_redis"),
+    ("asaas", "clint", "journal", "wakeups", "telemetry", "reasons", "formats", "embedded_redis"),
     ("traces",),
     ("mapping",),
     ("settings", "logs", "crypto", "model"),

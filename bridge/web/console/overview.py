@@ -1,4 +1,4 @@
-"""The first page: is everything flowing, and if not, what needs a person."""
+"""The first page: whether everything flows, and what needs a person."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bridge.journal import destinations, queries, statistics
 from bridge.journal.notices import StoredNotice
 from bridge.journal.queries import Work
 from bridge.journal.statistics import Gauges
+from bridge.messages import _, ngettext
 from bridge.runtime import Runtime
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
 from bridge.wakeups import SeenWorker, workers
@@ -25,22 +26,20 @@ from bridge.web.console.charts import Chart
 overview = Blueprint("overview", __name__)
 
 LATE_S = 120.0
-"""An event that waits for longer than this, although nothing holds it, shows that nobody works."""
+"""An event that waits longer, although nothing holds it, is a concern."""
 
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """One thing that is not as it should be."""
+    """A problem: `bad` needs a person, `warning` may pass."""
 
     kind: str
-    """Bad where a person must act, warning where it may pass."""
     text: str
     url: str
 
 
 @overview.get("/")
 def index() -> ResponseReturnValue:
-    """Show whether everything flows."""
     runtime, now_ms = layout.runtime(), layout.now_ms()
     with runtime.journal.database.read() as connection:
         work, state = queries.work(connection, now_ms), statistics.gauges(connection, now_ms)
@@ -71,7 +70,6 @@ def index() -> ResponseReturnValue:
 
 
 def _numbers(connection: Connection, now_ms: int) -> dict[str, Any]:
-    """Return what the counts by the hour say."""
     hours = statistics.last_24_hours(connection, now_ms)
     first_hour = now_ms // statistics.HOUR_MS * statistics.HOUR_MS - 23 * statistics.HOUR_MS
     today = (now_ms + statistics.BRASILIA_MS) // statistics.DAY_MS * statistics.DAY_MS - statistics.BRASILIA_MS
@@ -92,24 +90,24 @@ def _numbers(connection: Connection, now_ms: int) -> dict[str, Any]:
 
 
 def _share(chart: Chart) -> float | None:
-    """Return which share of what was to be delivered was, None where there was nothing."""
-    owed = chart.totals["delivered"] + chart.totals["dead"]
-    return chart.totals["delivered"] / owed if owed else None
+    """Return the share of due deliveries that was delivered, None where none was due."""
+    due = chart.totals["delivered"] + chart.totals["dead"]
+    return chart.totals["delivered"] / due if due else None
 
 
 def _workers(runtime: Runtime) -> list[SeenWorker] | None:
     try:
         return workers(runtime.redis)
     except (RedisError, SettingsError):
-        return None  # Redis is away: nobody knows
+        return None
 
 
 def _latency(runtime: Runtime, family: Family) -> dict[str, float] | None:
-    """Return the median and the 95th percentile of all processes' histogram, None where nothing was counted."""
+    """Return median and 95th percentile over all processes, None where nothing was counted."""
     counted = runtime.shared_counts.totals() or {}
     bounds = (*family.bounds, float("inf"))
     numbers = [0.0] * len(bounds)
-    for (of, _, part), number in counted.items():
+    for (of, _labels, part), number in counted.items():
         if of is family and part.isdigit() and int(part) < len(numbers):
             numbers[int(part)] += number
     buckets = list(zip(bounds, numbers, strict=True))
@@ -129,36 +127,42 @@ def _loudest(concerns: list[Concern]) -> str:
 def _concerns(
     work: Work, state: Gauges, told: list[StoredNotice], seen: list[SeenWorker] | None, late_s: float
 ) -> list[Concern]:
-    """Return what is not as it should be: what needs a person first."""
-    text, fmt = layout.words(), layout.formats()
     attention, notices_at = url_for("console.attention.index"), url_for("console.connections.show")
     found: list[Concern] = []
     if number := work.deliveries["dead"]:
-        found.append(Concern("bad", text.count("overview.concern.dead", number), attention))
+        found.append(Concern("bad", ngettext("{n} delivery failed", "{n} deliveries failed", number), attention))
     found += [
-        Concern("bad", text("overview.concern.paused", name=name), attention)
+        Concern("bad", _("Destination {name} is paused", name=name), attention)
         for name, paused in state.paused.items()
         if paused
     ]
     mappings_at = url_for("console.mappings.listed")
-    found += [Concern("bad", text("overview.concern.broken", name=name), mappings_at) for name in layout.broken_files()]
-    if layout.runtime().mappings.refused():
-        found.append(Concern("bad", text("errors.mapping.refused.title"), mappings_at))
     found += [
-        Concern("bad" if one.level == "error" else "warning", f"{one.about}: {text.of_notice(one)[0]}", notices_at)
+        Concern("bad", _("The file of mapping {name} has an error and is not used", name=name), mappings_at)
+        for name in layout.broken_files()
+    ]
+    if layout.runtime().mappings.refused():
+        found.append(Concern("bad", _("An active mapping can't run in this version"), mappings_at))
+    found += [
+        Concern("bad" if one.level == "error" else "warning", f"{one.about}: {layout.notice_texts(one)[0]}", notices_at)
         for one in told
         if one.code != alert_plan.CIRCUIT  # the destination itself says so below
     ]
     if seen is None:
-        found.append(Concern("warning", text("overview.concern.redis"), "#workers"))
+        text = _("Redis does not answer; events are kept, and processed when it is back")
+        found.append(Concern("warning", text, "#workers"))
     elif not seen and (work.events_waiting or late_s):
-        found.append(Concern("bad", text("overview.concern.no_worker"), "#workers"))
+        found.append(Concern("bad", _("No worker is running, and events wait"), "#workers"))
     if late_s > LATE_S:
         waits = url_for("console.events.index", state="waiting")
-        found.append(Concern("warning", text("overview.concern.late", age=fmt.lasting(late_s)), waits))
-    found += [
-        Concern("warning", text("overview.concern.circuit", name=name), url_for("console.events.index", state="open"))
-        for name, circuit in state.circuits.items()
-        if circuit != "closed" and not state.paused.get(name)
-    ]
+        found.append(
+            Concern(
+                "warning", _("The oldest event has been waiting for {age}", age=layout.formats().lasting(late_s)), waits
+            )
+        )
+    open_at = url_for("console.events.index", state="open")
+    for name, circuit in state.circuits.items():
+        if circuit != "closed" and not state.paused.get(name):
+            text = _("Destination {name} fails for several customers; it is probed now and then", name=name)
+            found.append(Concern("warning", text, open_at))
     return sorted(found, key=lambda concern: concern.kind != "bad")
