@@ -81,7 +81,6 @@ def over_https(public_url: str) -> bool:
 
 
 def form_token() -> str:
-    """Return the token of this session's forms."""
     if "csrf" not in session:
         session.permanent = True
         session["csrf"] = secrets.token_urlsafe(24)
@@ -102,12 +101,9 @@ def check_form() -> None:
 FOR_STRANGERS = frozenset(
     {"console.signin.form", "console.signin.enter", "console.signin.appearance", "console.signin.language"}
 )
-FOR_VIEWERS = FOR_STRANGERS | {
-    "console.signin.leave",
-    "console.mappings_live.lint",
-    "console.mappings_live.preview",
-}
-"""What a viewer may post."""
+"""The endpoints to which a stranger may post."""
+FOR_VIEWERS = FOR_STRANGERS | {"console.signin.leave", "console.mappings_live.lint", "console.mappings_live.preview"}
+"""The endpoints to which a viewer may post."""
 
 
 class Role(StrEnum):
@@ -162,8 +158,7 @@ class Access:
         }
 
     def role_of(self, password: str) -> Role | None:
-        """Return the role of a password, None for a wrong one."""
-        # It is compared with all, so that the time taken does not tell which it is.
+        # Every hash is checked, so that the time taken does not tell whose password it is.
         found = [role for role, kept in self._hashes.items() if check_password_hash(kept, password)]
         return found[0] if found else None
 

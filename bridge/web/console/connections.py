@@ -49,23 +49,17 @@ def show() -> ResponseReturnValue:
         kept = destinations.load(connection)
         found = layout.open_notices(connection)
         last = newest(connection, "examination", runtime.clock_ms())
-    names = sorted(kept.keys() | runtime.destinations.keys())
     return layout.page(
         "connections.html",
         accounts=[
-            {
-                "name": one.name,
-                "key": bool(one.api_key),
-                "key_variable": variable("ASAAS_API_KEY", one.name),
-                "token": bool(one.webhook_token),
-                "token_variable": variable("ASAAS_WEBHOOK_TOKEN", one.name),
-                "environment": runtime.environment(one.name),
-            }
+            (one.name, bool(one.api_key), bool(one.webhook_token), runtime.environment(one.name))
             for one in runtime.accounts.values()
         ],
         destinations=[
-            (name, variable("CLINT_WEBHOOK_URL", name), name in runtime.destinations, kept.get(name)) for name in names
+            (name, name in runtime.destinations, kept.get(name))
+            for name in sorted(kept.keys() | runtime.destinations.keys())
         ],
+        variable=variable,
         others=[
             ("CLINT_API_TOKEN", bool(settings.clint_api_token)),
             ("REDIS_URL", bool(settings.redis_url)),

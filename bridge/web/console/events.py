@@ -71,7 +71,6 @@ def amount_of(body: Mapping[str, Any], entity: str) -> Any:
 
 
 def lines(connection: Connection, rows: list[Row]) -> list[Line]:
-    """Return what a list says of these events."""
     verdicts = queries.mappings_of(connection, [row["id"] for row in rows])
     return [
         Line(

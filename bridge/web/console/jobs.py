@@ -89,7 +89,6 @@ class JobContext:
             self.flush()
 
     def flush(self) -> None:
-        """Write the progress into the journal."""
         self._beaten_s = time.monotonic()
         with self.runtime.journal.database.write() as connection:
             now_ms = self.runtime.clock_ms()
@@ -124,7 +123,6 @@ class JobRunner:
         return id_
 
     def join(self, timeout_s: float) -> None:
-        """Wait for every job."""
         for thread in self._threads:
             thread.join(timeout_s)
 

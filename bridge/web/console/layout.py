@@ -134,7 +134,6 @@ def now_ms() -> int:
 
 
 def today() -> date:
-    """Return the day in Brasília."""
     return datetime.fromtimestamp(now_ms() / 1000, UTC).astimezone(BRASILIA).date()
 
 
@@ -158,7 +157,6 @@ def partial() -> bool:
 
 
 def wants_page() -> bool:
-    """Return whether a person's browser asks."""
     if request.path.startswith(PROGRAMS):
         return False
     return "HX-Request" in request.headers or "text/html" in request.headers.get("Accept", "")

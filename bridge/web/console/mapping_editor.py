@@ -91,22 +91,17 @@ def _paths(name: str, inner: Any) -> list[str]:
 @live.post("/mappings/live/preview")
 def preview() -> ResponseReturnValue:
     """Show what the text would make of a sample or of an event of the journal."""
-    found = _read()
-    against = request.form.get("against", "")
-    if found.mapping is None:
-        return layout.page("mapping_preview.html", told=None, found=found, problem="")
-    try:
-        context, missing = _context(found.mapping, against)
-    except (BridgeError, SampleUnreadable, ValueError, KeyError) as error:
-        return layout.page(
-            "mapping_preview.html",
-            told=None,
-            found=found,
-            problem=error.text() if isinstance(error, BridgeError) else str(error) or against,
-        )
-    return layout.page(
-        "mapping_preview.html", told=explained(found.mapping, context), found=found, problem="", missing=missing
-    )
+    mapping, against = _read().mapping, request.form.get("against", "")
+    values: dict[str, Any] = {"told": None}
+    if mapping is not None:
+        try:
+            context, values["missing"] = _context(mapping, against)
+            values["told"] = explained(mapping, context)
+        except (SampleUnreadable, ValueError, KeyError) as error:
+            values["problem"] = str(error) or against
+        except BridgeError as error:
+            values["problem"] = error.text()
+    return layout.page("mapping_preview.html", **values)
 
 
 def read(name: str, text: str) -> ParseResult:

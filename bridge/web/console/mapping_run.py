@@ -64,7 +64,6 @@ def _last(mapping: Mapping, wanted: int) -> list[int]:
 
 @running.post("/work/<int:number>/replay")
 def replay(number: int) -> ResponseReturnValue:
-    """Send what a preview showed."""
     job = jobs.of_number(number, "replay_preview")
     ids = list(layout.found(job.result)["ids"])
     answer = jobs.begin("replay", job.about, jobs.replay, {"mapping": job.params["mapping"], "ids": ids})

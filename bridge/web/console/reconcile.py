@@ -64,7 +64,6 @@ def missing(number: int) -> ResponseReturnValue:
 
 @reconcile.post("/work/<int:number>/bring-in")
 def bring_in(number: int) -> ResponseReturnValue:
-    """Bring in what a preview showed."""
     job = jobs.of_number(number, "backfill_preview")
     keys = list(layout.found(job.result)["keys"])
     answer = jobs.begin("backfill", job.about, jobs.backfill, {**job.params, "keys": keys})

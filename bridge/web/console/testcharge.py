@@ -62,14 +62,6 @@ def run_test_charge(task: JobContext) -> Result:
         "asks_person": witness.asked,
         "email": order.email,
         "causes": [{"code": one.code, "what": stored(one.what), "mend": stored(one.mend)} for one in run.causes],
-        "events": [
-            {
-                "id": one.event["id"],
-                "name": one.event["name"],
-                "deliveries": [_delivery_facts(delivery) for delivery, _ in one.deliveries],
-            }
-            for one in run.seen
-        ],
         "deal": {"id": run.deal.id, "stage": run.stage, "status": run.deal.status} if run.deal else None,
     }
 
