@@ -158,7 +158,7 @@ def test_a_dead_delivery_is_explained_with_cause_and_mend(console: Console) -> N
     assert f"/events/{id_}/deliveries/{dead}/discard" in page
 
 
-@pytest.mark.parametrize(("language", "says"), [("pt", "pausado por Ana"), ("en", "paused by Ana")])
+@pytest.mark.parametrize(("language", "says"), [("pt", "Pausado por Ana"), ("en", "Paused by Ana")])
 def test_what_the_journal_wrote_is_read_in_the_readers_language(console: Console, language: str, says: str) -> None:
     """The row keeps a message with its facts; a sentence of an older version stands as it was written."""
     id_ = processed(console)

@@ -106,7 +106,7 @@ def _waits(delivery: Row) -> str:
         return _("waits for the delivery before it of the same customer")
     if delivery["waiting"] is None:
         return _("is sent next")
-    return _(_WAITS[delivery["waiting"]], when=layout.formats().ago(delivery["due_ms"]))
+    return _(_WAITS[Waiting(delivery["waiting"])], when=layout.formats().ago(delivery["due_ms"]))
 
 
 @event.get("/events/<int:id_>")
@@ -168,7 +168,7 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
     for verdict in verdicts:
         mapping, state = verdict.row["mapping"], verdict.row["state"]
         for attempt in verdict.attempts:
-            outcome = _(OUTCOMES[attempt["outcome"] or "unknown"])
+            outcome = _(OUTCOMES.get(attempt["outcome"] or "unknown", attempt["outcome"]))
             status = f" · {attempt['status']}" if attempt["status"] else ""
             shape = "delivered" if attempt["outcome"] == "delivered" else "sending"
             title = _("{mapping}: attempt {n}", mapping=mapping, n=attempt["number"])
