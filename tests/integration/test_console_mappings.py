@@ -275,7 +275,7 @@ def test_the_preview_says_why_not(console: Console) -> None:
 
     assert "Would be filtered" in seen(GOOD.replace("at_least: 5", "at_least: 5000"))
     assert "Does not listen" in seen(GOOD, "sample:payment_deleted.json")
-    assert "Mend the errors" in seen("events: 7")
+    assert "Fix the errors" in seen("events: 7")
     assert "can&#39;t be shown" in seen(GOOD, "sample:nothing.json")
 
 
