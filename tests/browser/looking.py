@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
-from bridge.messages import _, in_language
+from bridge.messages import _, in_language, ngettext
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 SCREENS = Path(__file__).parents[2] / "build" / "screens"
@@ -54,6 +54,11 @@ class Visitor:
         """Return a text of the console in this person's language."""
         with in_language(self.language):
             return _(message, **facts)
+
+    def count(self, one: str, many: str, n: int) -> str:
+        """Return a text for a number."""
+        with in_language(self.language):
+            return ngettext(one, many, n)
 
     def __enter__(self) -> Self:
         """Begin."""

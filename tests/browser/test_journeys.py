@@ -99,7 +99,7 @@ def test_many_dead_deliveries_are_retried_at_once(operator: Visitor, site: Site)
 
     chooses_to_retry(operator)
     operator.look("attention-confirm")
-    page.get_by_role("button", name=t.count("attention.confirm.yes.retry", 3)).click()
+    page.get_by_role("button", name=operator.count("Yes, retry {n} delivery", "Yes, retry {n} deliveries", 3)).click()
     expect(page.locator("#progress")).to_contain_text(t("Finished"))
     operator.look("attention-progress")
     for charge in charges:
@@ -194,7 +194,7 @@ def test_the_console_works_without_scripts(plain: Visitor, site: Site) -> None:
     expect(page.locator(".verdict-card")).to_contain_text(t("Not delivered"))
 
     chooses_to_retry(plain)
-    page.get_by_role("button", name=t.count("attention.confirm.yes.retry", 2)).click()
+    page.get_by_role("button", name=plain.count("Yes, retry {n} delivery", "Yes, retry {n} deliveries", 2)).click()
     for _ in charges:  # each press sends what fits into one request
         if page.get_by_text(t("Finished")).count():
             break

@@ -103,7 +103,9 @@ def run() -> ResponseReturnValue:
     """Do the next piece and show the progress; the page continues by itself, or with its button."""
     asked, decision = request.form, _decision()
     chosen = _chosen(decision, layout.number(asked.get("until_ms")) or layout.now_ms())
-    before = Progress(*(layout.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id")))
+    numbers = (layout.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id"))
+    total, done, refused, after_id = numbers
+    before = Progress(total, done, refused, after_id)
     runtime = layout.runtime()
     progress = run_step(runtime.journal, decision, chosen, before, runtime.clock_ms(), by=layout.person().actor)
     return layout.page(

@@ -168,11 +168,12 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
     for verdict in verdicts:
         mapping, state = verdict.row["mapping"], verdict.row["state"]
         for attempt in verdict.attempts:
-            outcome = _(OUTCOMES.get(attempt["outcome"] or "unknown", attempt["outcome"]))
+            outcome = attempt["outcome"] or "unknown"
+            said = _(OUTCOMES.get(outcome, outcome))
             status = f" · {attempt['status']}" if attempt["status"] else ""
-            shape = "delivered" if attempt["outcome"] == "delivered" else "sending"
+            shape = "delivered" if outcome == "delivered" else "sending"
             title = _("{mapping}: attempt {n}", mapping=mapping, n=attempt["number"])
-            steps.append(Step(attempt["started_ms"], title, shape, outcome + status))
+            steps.append(Step(attempt["started_ms"], title, shape, said + status))
         if verdict.row["finished_ms"] and state != DeliveryState.DELIVERED:
             steps.append(Step(verdict.row["finished_ms"], f"{mapping}: {_(layout.STATES[state]).lower()}", state))
     return sorted(steps, key=lambda step: step.at_ms)

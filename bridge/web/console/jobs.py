@@ -249,7 +249,7 @@ def report(number: int, kind: str) -> ResponseReturnValue:
     if kind == "json":
         text, file = json.dumps(result, ensure_ascii=False, indent=2) + "\n", f"{name}.json"
     elif kind == "csv":
-        text, file = as_csv([result]), f"{name}.csv"
+        text, file = as_csv([dict(result)]), f"{name}.csv"
     else:
         layout.found(kind if kind == "charges.csv" else None)
         text, file = _charges(result["behind"]), f"{name}-charges.csv"

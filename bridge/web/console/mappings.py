@@ -49,7 +49,8 @@ class Listed:
 
 
 def directory() -> Path:
-    return layout.runtime().settings.bridge_mappings_dir
+    found: Path = layout.runtime().settings.bridge_mappings_dir
+    return found
 
 
 def revision_of(name: str) -> Revision:
