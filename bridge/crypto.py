@@ -1,7 +1,7 @@
 """Encrypts texts of the journal with the keys of BRIDGE_ENCRYPTION_KEY.
 
-AES-256-GCM with a random nonce for each text is safe for 2**32 texts under one key (NIST SP 800-38D, 8.3). The column of
-a text (`events.body`) is authenticated with it: in another column it does not decrypt. An encrypted text names its key
+AES-256-GCM with a random nonce for each text is safe for 2**32 texts under one key (NIST SP 800-38D, 8.3). The column
+(`events.body`) is authenticated with the text, which does not decrypt in another one. An encrypted text names its key
 by a part of the key's hash; a text without the prefix was written without a key.
 """
 

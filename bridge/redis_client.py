@@ -6,6 +6,7 @@ tries, then one caller tries for all.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,26 @@ AWAY_S = 3.0
 """After this one caller checks whether Redis is back."""
 
 
+_KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}.items()
+    if hasattr(socket, name)
+}
+"""A connection over a network that is down ends within seconds."""
+
+
+def connect(url: str, *, timeout_s: float | None, connect_timeout_s: float) -> Redis:
+    """Return a client without the library's own retries, whose backoff would take seconds for each call."""
+    alive = {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=connect_timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        **alive,
+    )
+
+
 class OptionalRedis:
     def __init__(self, client: Redis | None, *, away_s: float = AWAY_S) -> None:
         self._client = client
@@ -37,14 +58,7 @@ class OptionalRedis:
         """Return a client of the Redis at the URL; without one, a client that is always away."""
         if not url:
             return cls(None)
-        client = Redis.from_url(
-            url,
-            socket_connect_timeout=timeout_s,
-            socket_timeout=timeout_s,
-            # The client's own retries with backoff would take seconds for each call.
-            retry=Retry(NoBackoff(), 0),
-        )
-        return cls(client, away_s=away_s)
+        return cls(connect(url, timeout_s=timeout_s, connect_timeout_s=timeout_s), away_s=away_s)
 
     def call(self, call: Callable[[Redis], T]) -> T | None:
         """Return what the call returns, or None while Redis is away."""
