@@ -26,7 +26,7 @@ class BridgeError(Exception):
         self,
         what: str | Message | None = None,
         *,
-        where: str | None = None,
+        where: str | Message | None = None,
         hint: str | Message | None = None,
         **facts: object,
     ) -> None:
