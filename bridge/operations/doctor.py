@@ -346,9 +346,7 @@ def encryption(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterato
         return  # the check of the journal shows it
     yield check(name, N_("on"))
     what = N_("accounts: {accounts}; destinations: {destinations}")
-    none = Message(N_("none"))
-    names = {"accounts": ", ".join(accounts) or none, "destinations": ", ".join(urls) or none}
-    yield check(N_("in the journal"), Message(what, names))
+    yield check(N_("in the journal"), what, accounts=", ".join(accounts) or "–", destinations=", ".join(urls) or "–")
     for setting in hidden:
         what = N_("the environment wins over the journal's value of that name")
         mend = N_("take the variable away, or remove the value from the journal")

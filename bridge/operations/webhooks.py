@@ -160,7 +160,7 @@ def _apply(webhooks: Webhooks, planned: WebhookPlan) -> WebhookResult:
         except AsaasRejected as error:
             hint = N_("an account has ten webhooks at most") if wanted.email else N_("give an address with --email")
             raise AsaasRejected(error.what, where=error.where, hint=_new_events(wanted) or hint) from None
-        return WebhookResult(planned, made, (Message(N_("made")),))
+        return WebhookResult(planned, made, (Message(N_("the webhook was made")),))
     changes: dict[str, Any] = {}
     if before.url.endswith("/"):
         changes["url"] = before.url.rstrip("/")

@@ -14,9 +14,9 @@ from bridge.alerts.send import MAX_PROBLEMS, compose, trial
 from bridge.asaas.webhooks import CODES, KEY_REFUSED
 from bridge.cli.main import cli
 from bridge.journal.notices import Alert
+from bridge.messages import LANGUAGES, Message
 from bridge.operations.read_back import NOT_SEEN
 from bridge.pipeline.account_events import RULES
-from bridge.messages import LANGUAGES, Message
 from bridge.reasons import WORDS
 from bridge.settings import Settings
 from bridge.worker.sweeper import FAILING
