@@ -258,7 +258,7 @@ def _problems(settings: Settings, name: str) -> list[str]:
     try:
         settings.require(name)
     except SettingsError as error:
-        return list(error.problems)
+        return [problem.text() for problem in error.problems]
     return []
 
 

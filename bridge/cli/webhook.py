@@ -19,6 +19,7 @@ from bridge.cli.output import count, json_option, plain, show_json
 from bridge.errors import JournalError, TokenNotKnown, UsageError
 from bridge.journal import events
 from bridge.mapping import Mapping
+from bridge.messages import Message, message
 from bridge.operations.webhooks import WebhookPlan, WebhookResult
 from bridge.settings import Account, variable
 
@@ -100,7 +101,7 @@ def register(
         judge_change(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
     show_done(done, source, as_json=as_json)
     if done.refused:
-        click.echo(f"not subscribed to: {plain(done.what_refused)}", err=True)
+        click.echo(f"not subscribed to: {plain(done.what_refused.text())}", err=True)
         context.exit(NO)
 
 
@@ -198,7 +199,7 @@ def remove(context: click.Context, account: str, url: str | None, yes: bool, as_
         context.exit(NO)
 
 
-def show_done(done: WebhookResult, source: str, *, as_json: bool) -> None:
+def show_done(done: WebhookResult, source: str | Message, *, as_json: bool) -> None:
     """Print what was done; the token only where it was made here."""
     planned, webhook = done.plan, done.webhook
     name = variable("ASAAS_WEBHOOK_TOKEN", planned.wanted.account)
@@ -208,15 +209,15 @@ def show_done(done: WebhookResult, source: str, *, as_json: bool) -> None:
             "url": webhook.url,
             "send_type": webhook.send_type,
             "events": sorted(webhook.events),
-            "changed": list(done.changed),
+            "changed": list(map(str, done.changed)),
             "refused": list(done.refused),
             "interrupted": webhook.interrupted,
         }
         show_json({**data, "token_variable": name, "token": planned.token} if planned.made_token else data)
         return
     click.echo(f"webhook {plain(webhook.url)}")
-    click.echo(f"  {'; '.join(plain(text) for text in done.changed) or 'is as it should be; nothing was changed'}")
-    click.echo(f"  {count(len(webhook.events), 'event')} by {source}, sent {webhook.send_type}")
+    click.echo(f"  {'; '.join(plain(text.text()) for text in done.changed) or 'is as it should be; nothing was changed'}")
+    click.echo(f"  {count(len(webhook.events), 'event')} by {message(source).text()}, sent {webhook.send_type}")
     if planned.made_token:
         click.echo("  its token is shown only now; put it into the bridge's environment and start the bridge again:")
         click.echo(f"\n{name}='{planned.token}'\n")
