@@ -90,7 +90,7 @@ def _alert(notice: StoredNotice, before: Alert | None, now_ms: int) -> Alert:
         )
     alert = replace(before, level=notice.level, detail=notice.detail, mend=notice.mend)
     if alert.over_ms is not None:
-        # It came back before an alert said that it is over: an alert now would be one for each time it flaps.
+        # Raised again before the alert of its end: an alert now would be one for each time it flaps.
         alert = replace(alert, over_ms=None, due_ms=now_ms + _again_ms(alert.times))
     if NoticeLevel.ERROR == notice.level != before.level and before.times:
         alert = replace(alert, times=0, due_ms=now_ms)  # a warning that became an error is new

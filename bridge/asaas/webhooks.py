@@ -243,14 +243,15 @@ def problems(found: Sequence[Webhook], needed: Collection[str], account: str) ->
             result.append(_problem("webhook.disabled", error, N_("the webhook is switched off"), register))
         if webhook.interrupted:
             text = N_("Asaas interrupted the webhook's queue after failures; it keeps events for {days} days")
-            hint = N_("fix what answered other than 200 (see: bridge doctor), then run: bridge webhook resume{account}")
-            result.append(_problem("webhook.interrupted", error, text, message(hint, account=of), days=RETENTION_DAYS))
+            todo = N_("fix what answered other than 200 (see: bridge doctor), then run: bridge webhook resume{account}")
+            hint = message(todo, account=of)
+            result.append(_problem("webhook.interrupted", error, text, hint, days=RETENTION_DAYS))
         if webhook.penalised:
             text = N_("Asaas penalises the webhook: failures of waiting events, got {number}")
-            hint = N_("check that the bridge answers 200, then run: bridge webhook resume{account}")
-            result.append(
-                _problem("webhook.penalised", warning, text, message(hint, account=of), number=webhook.penalised)
+            hint = message(
+                N_("check that the bridge answers 200, then run: bridge webhook resume{account}"), account=of
             )
+            result.append(_problem("webhook.penalised", warning, text, hint, number=webhook.penalised))
         if not webhook.has_token:
             text = N_("the webhook has no token, so the bridge refuses what it posts")
             result.append(_problem("webhook.token", error, text, register))

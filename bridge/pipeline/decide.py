@@ -315,9 +315,9 @@ class EventPlan:
         mapping, context = active.mapping, self.context(fetched)
         verdict = evaluate.apply_filter(mapping, context)
         if not verdict.passed:
-            said = _verdict_message(verdict)
-            cause = self._not_found(mapping.filter_needs, fetched, said)
-            reason = cause.message() if cause else said
+            consequence = _verdict_message(verdict)
+            cause = self._not_found(mapping.filter_needs, fetched, consequence)
+            reason = cause.message() if cause else consequence
             return self._new(active, DeliveryState.FILTERED, code=verdict.code, reason=reason)
         return self._new(
             active,

@@ -63,9 +63,9 @@ class Intake:
         item = _Pending(event, time.monotonic() + self._answer_within_s)
         with self._lock:
             self._queue.append(item)
-            item.writes = not self._is_writing
+            item.writes = is_first = not self._is_writing
             self._is_writing = True
-        if not item.writes and not item.done.acquire(timeout=self._answer_within_s):
+        if not is_first and not item.done.acquire(timeout=self._answer_within_s):
             with self._lock:
                 # Its request is answered 503: a journal that comes back must not find a queue of the past.
                 if not item.writes and item in self._queue:

@@ -171,4 +171,5 @@ class PeriodicRunner:
             jobs.note_result(connection, jobs.TASKS, until_ms)
             known = notices.open_notices(connection, [FAILING])
         changes += [Resolved(FAILING, one.about) for one in known if one.about not in late]
-        apply_notices(self._journal, changes, now_ms)
+        if changes:
+            apply_notices(self._journal, changes, now_ms)

@@ -63,7 +63,7 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
     s, journal, clock_ms = runtime.settings, runtime.journal, runtime.clock_ms
     silences = SilenceCheck(journal, runtime.accounts)
     watch = ClockWatch(journal, s.bridge_lease, s.bridge_retry_cap, clock_ms)
-    api = runtime.clint_api
+    api, clients, limiters = runtime.clint_api, runtime.asaas, runtime.limiters
     read_backs = ReadBacks(journal, api, runtime.mappings, s.bridge_read_back_wait) if api else None
 
     def alerts() -> None:
@@ -71,11 +71,11 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
 
     def webhooks() -> None:
         in_use = [item.mapping for item in runtime.mappings.current()]
-        watch_webhooks(journal, runtime.asaas, runtime.limiters, in_use, s.bridge_public_url, clock_ms)
+        watch_webhooks(journal, clients, limiters, in_use, s.bridge_public_url, clock_ms)
 
     def charges(stopping: threading.Event) -> None:
         directory = s.bridge_data_dir / "reconcile" / "scheduled"
-        for client in runtime.asaas.values():
+        for client in clients.values():
             reconcile_due(client, journal, s.bridge_reconcile_hours, clock_ms, directory, stopping)
 
     def deals() -> None:

@@ -65,7 +65,7 @@ def test_a_customer_is_read_with_the_key_and_the_name_of_the_bridge(http: HttpCl
 def test_each_object_has_its_path(http: HttpClient, name: str) -> None:
     """What a mapping may name is read from its own resource."""
     with Peer() as peer:
-        assert getattr(client_of(peer.url, http), name)("9b4ee057-ddc5") == {}
+        assert client_of(peer.url, http).get_object(name, "9b4ee057-ddc5") == {}
 
     assert peer.asked[0].path == f"/{name}s/9b4ee057-ddc5"
 
@@ -298,7 +298,7 @@ def test_the_simulated_asaas_answers_as_the_client_expects(http: HttpClient) -> 
 
 def test_a_webhook_that_went_meanwhile_is_said(http: HttpClient) -> None:
     """Somebody removed it in Asaas between the look and the change."""
-    with Peer(Reply(404, b"")) as peer, pytest.raises(NotFound, match="not there any more"):
+    with Peer(Reply(404, b"")) as peer, pytest.raises(NotFound, match="does not exist any more"):
         Webhooks(client_of(peer.url, http)).remove(GONE)
 
 
