@@ -74,9 +74,8 @@ def attempted(journal: Journal, delivery_id: int, outcome: Outcome, state: Deliv
     """Let one attempt at a delivery end so, as the outbox writes it."""
     one = owed(journal, delivery_id)
     answer = Answer(outcome, 503, code, Message("the destination answered 503"), None, 12, "try later\n")
-    step = StateChange(
-        one, state, system_clock_ms(), system_clock_ms() + 60_000, Waiting.BACKOFF, code, answer.detail.to_json()
-    )
+    detail = answer.detail.to_json()
+    step = StateChange(one, state, system_clock_ms(), system_clock_ms() + 60_000, Waiting.BACKOFF, code, detail)
     with journal.database.write() as connection:
         begin(connection, [one], 1, system_clock_ms())
         record(
