@@ -19,7 +19,7 @@ from bridge.cli.output import count, json_option, plain, show_json
 from bridge.errors import JournalError, TokenNotKnown, UsageError
 from bridge.journal import events
 from bridge.mapping import Mapping
-from bridge.messages import Message, message
+from bridge.messages import Message
 from bridge.operations.webhooks import WebhookPlan, WebhookResult
 from bridge.settings import Account, variable
 
@@ -101,7 +101,7 @@ def register(
         judge_change(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
     show_done(done, source, as_json=as_json)
     if done.refused:
-        click.echo(f"not subscribed to: {plain(done.what_refused.text())}", err=True)
+        click.echo(f"not subscribed to: {plain(done.what_refused)}", err=True)
         context.exit(NO)
 
 
@@ -199,7 +199,7 @@ def remove(context: click.Context, account: str, url: str | None, yes: bool, as_
         context.exit(NO)
 
 
-def show_done(done: WebhookResult, source: str | Message, *, as_json: bool) -> None:
+def show_done(done: WebhookResult, source: str, *, as_json: bool) -> None:
     """Print what was done; the token only where it was made here."""
     planned, webhook = done.plan, done.webhook
     name = variable("ASAAS_WEBHOOK_TOKEN", planned.wanted.account)
@@ -209,15 +209,15 @@ def show_done(done: WebhookResult, source: str | Message, *, as_json: bool) -> N
             "url": webhook.url,
             "send_type": webhook.send_type,
             "events": sorted(webhook.events),
-            "changed": list(map(str, done.changed)),
+            "changed": list(done.changed),
             "refused": list(done.refused),
             "interrupted": webhook.interrupted,
         }
         show_json({**data, "token_variable": name, "token": planned.token} if planned.made_token else data)
         return
     click.echo(f"webhook {plain(webhook.url)}")
-    click.echo(f"  {'; '.join(plain(text.text()) for text in done.changed) or 'is as it should be; nothing was changed'}")
-    click.echo(f"  {count(len(webhook.events), 'event')} by {message(source).text()}, sent {webhook.send_type}")
+    click.echo(f"  {'; '.join(plain(text) for text in done.changed) or 'is as it should be; nothing was changed'}")
+    click.echo(f"  {count(len(webhook.events), 'event')} by {source}, sent {webhook.send_type}")
     if planned.made_token:
         click.echo("  its token is shown only now; put it into the bridge's environment and start the bridge again:")
         click.echo(f"\n{name}='{planned.token}'\n")
@@ -270,7 +270,7 @@ def check_known(status: int | None, address: str) -> None:
         )
 
 
-def token_use(invocation: Invocation, account: str) -> tuple[str, str] | None:
+def token_use(invocation: Invocation, account: str) -> tuple[Message, Message] | None:
     """Return how far the change of the account's token has come and what to do next; None where it has but one."""
     known = invocation.settings.accounts.get(account)
     if known is None or not known.old_webhook_token:
@@ -291,7 +291,7 @@ class Status:
     webhooks: Sequence[Webhook]
     needed: frozenset[str]
     problems: Sequence[Problem]
-    rotation: tuple[str, str] | None = None
+    rotation: tuple[Message, Message] | None = None
     """While two tokens are valid: how far the change has come, and what to do next."""
 
     def data(self) -> dict[str, Any]:
@@ -300,8 +300,8 @@ class Status:
             "account": self.account,
             "webhooks": [asdict(webhook) for webhook in self.webhooks],
             "needed": sorted(self.needed),
-            "problems": [asdict(problem) for problem in self.problems],
-            "rotation": dict(zip(("what", "mend"), self.rotation, strict=True)) if self.rotation else None,
+            "problems": [problem.data() for problem in self.problems],
+            "rotation": dict(zip(("what", "mend"), map(str, self.rotation), strict=True)) if self.rotation else None,
         }
 
 
@@ -310,7 +310,7 @@ def account_status(
     mappings: Iterable[Mapping],
     url: str | None,
     account: str,
-    rotation: tuple[str, str] | None = None,
+    rotation: tuple[Message, Message] | None = None,
 ) -> Status:
     """Ask Asaas for the account's webhooks and judge the bridge's own."""
     found = find_ours(Webhooks(client).all(), account, url)
@@ -325,9 +325,9 @@ def show_statuses(statuses: Iterable[Status]) -> None:
         for webhook in status.webhooks:
             _show(webhook, status)
         if status.rotation:
-            click.echo(f"  tokens     {'; '.join(status.rotation)}")
+            click.echo(f"  tokens     {'; '.join(part.text() for part in status.rotation)}")
         for problem in status.problems:
-            click.echo(f"  {problem.level}: {plain(problem.what)}; {plain(problem.mend)}")
+            click.echo(f"  {problem.level}: {plain(problem.what.text())}; {plain(problem.mend.text())}")
         if not status.problems:
             click.echo("  fine")
 
