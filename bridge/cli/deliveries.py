@@ -71,8 +71,7 @@ def deliveries() -> None:
 @click.pass_obj
 def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **wanted: Any) -> None:
     """List deliveries, newest first, with their state and reason."""
-    from bridge.cli.output import with_times
-    from bridge.cli.wording import delivery_brief
+    from bridge.cli.output import delivery_brief, with_times
     from bridge.journal import queries
     from bridge.journal.clock import system_clock_ms
 

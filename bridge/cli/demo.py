@@ -31,9 +31,8 @@ from rich.text import Text
 from bridge import private_files
 from bridge.cli.main import NO
 from bridge.cli.mappings import starters
-from bridge.cli.output import plain, show_table
+from bridge.cli.output import STYLES, delivery_said, plain, show_table
 from bridge.cli.stack import LOOPBACK, Child, check_free
-from bridge.cli.wording import STYLES, delivery_said
 from bridge.errors import DemoRefused, JournalError
 from bridge.http import nobody
 from bridge.journal import Journal, queries

@@ -14,8 +14,7 @@ from bridge import reasons
 from bridge.cli.main import NO, Invocation
 from bridge.cli.notices import hint
 from bridge.cli.options import agreed, apply_each, check_can_ask, find_event, moment_of, refusals
-from bridge.cli.output import ago, count, json_option, moment, plain, show_json, show_table, with_times
-from bridge.cli.wording import delivery_said
+from bridge.cli.output import ago, count, delivery_said, json_option, moment, plain, show_json, show_table, with_times
 from bridge.errors import UsageError
 from bridge.journal.privacy import FORGOTTEN
 from bridge.journal.queries import Row

@@ -1,7 +1,7 @@
-"""What commands print: JSON, tables, times. A terminal gets colours and folded cells, a pipe plain aligned lines.
+"""What commands print: JSON, tables, times, states in words.
 
-Much of it came from outside (names of events, answers of destinations): nothing of that may steer a terminal or be read
-as rich's markup.
+A terminal gets colours and folded cells, a pipe aligned lines. Texts from outside (names of events, answers of
+destinations) can't steer a terminal and are not read as rich's markup.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -19,34 +19,39 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.mapping.values import BRASILIA
+from bridge.messages import N_, Message, _, read_message
+from bridge.model import DeliveryState, Waiting
+
+if TYPE_CHECKING:
+    from bridge.journal.queries import Row
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
-# Escape sequences begin with one of these; a new line would break a row.
-# A surrogate is half a character, which no terminal and no file takes.
+# Control characters (escape sequences begin with one), marks that turn the direction of a text, halves of characters.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SPACE = re.compile(r"[\t\n\r\u2028\u2029]+")
 
 
 def is_terminal() -> bool:
-    """Return whether a person looks at standard output."""
+    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def console() -> Console:
-    """Return the way to print with colours; a pipe gets none, and lines as long as they are."""
+    """Return a console on standard output; on a pipe it has no colours and never folds a line."""
     if is_terminal():
         return Console(file=sys.stdout, highlight=False)
     return Console(file=sys.stdout, highlight=False, no_color=True, width=10_000, force_terminal=False)
 
 
 def plain(value: object) -> str:
-    """Return a value as one line of text that can't steer a terminal."""
-    return "" if value is None else _CONTROL.sub("\ufffd", _SPACE.sub(" ", str(value).strip()))
+    """Return a value as one line of text that can't steer a terminal; a message in the current language."""
+    text = value.text() if isinstance(value, Message) else "" if value is None else str(value)
+    return _CONTROL.sub("\ufffd", _SPACE.sub(" ", text.strip()))
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON that UTF-8 can write: one with half a character in it is escaped, as Asaas posted it."""
+    """Return a value as JSON that UTF-8 can write; half a character, as Asaas may post one, is escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     try:
         text.encode()
@@ -61,7 +66,7 @@ def show_json(value: Any) -> None:
 
 
 def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "") -> None:
-    """Print rows under headers; where there is none, say on standard error what that means."""
+    """Print rows under headers; without rows, print `empty` on standard error."""
     cells = [[plain(cell) for cell in row] for row in rows]
     if empty and not cells:
         click.echo(empty, err=True)
@@ -100,9 +105,9 @@ def ago(ms: int, now_ms: int) -> str:
     """
     seconds = abs(now_ms - ms) // 1000
     if seconds == 0:
-        return "now"
+        return _("now")
     span = next(f"{seconds // size} {unit}" for size, unit in _UNITS if seconds >= size)
-    return f"{span} ago" if ms <= now_ms else f"in {span}"
+    return _("{span} ago", span=span) if ms <= now_ms else _("in {span}", span=span)
 
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -118,10 +123,84 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 
 def with_times(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with each time also as people and other programs read it."""
+    """Return a row with an ISO 8601 time beside each time in milliseconds."""
     times = {
         f"{name.removesuffix('_ms')}_at": datetime.fromtimestamp(value / 1000, UTC).astimezone(BRASILIA).isoformat()
         for name, value in row.items()
         if name.endswith("_ms") and name != "duration_ms" and value is not None
     }
     return {**row, **times}
+
+
+_MESSAGES = ("reason", "hold_reason", "detail", "mend", "paused_reason")
+"""Columns whose texts are messages."""
+
+
+def as_message(value: Message | str | None) -> Message:
+    """Return a message as it is, or the one that a row keeps."""
+    return value if isinstance(value, Message) else read_message(value)
+
+
+def row_data(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row for --json: times also as text, messages as English sentences with their facts beside them."""
+    data = with_times(row)
+    for name in [name for name in _MESSAGES if name in row]:
+        message = as_message(row[name])
+        facts = {key: str(fact) if isinstance(fact, Message) else fact for key, fact in message.facts.items()}
+        data[name] = str(message) if row[name] is not None else None
+        data[f"{name}_facts"] = facts if message.id != "{text}" else {}
+    return data
+
+
+_STATES = {
+    DeliveryState.PENDING: (N_("pending"), "cyan"),
+    DeliveryState.SENDING: (N_("sending"), "cyan"),
+    DeliveryState.RETRYING: (N_("retrying"), "yellow"),
+    DeliveryState.DELIVERED: (N_("delivered"), "green"),
+    DeliveryState.FILTERED: (N_("filtered"), "dim"),
+    DeliveryState.STALE: (N_("stale"), "dim"),
+    DeliveryState.DEAD: (N_("dead"), "bold red"),
+    DeliveryState.DISCARDED: (N_("discarded"), "dim"),
+}
+"""The word and the colour of each state of a delivery; `--json` and options have the codes."""
+
+STYLES = {state: style for state, (_word, style) in _STATES.items()}
+
+_WAITS = {
+    Waiting.BACKOFF: N_("waits for its next try {when}"),
+    Waiting.CIRCUIT: N_("waits while the destination fails; it is probed {when}"),
+    Waiting.PACE: N_("waits for its turn under the rate limit {when}"),
+}
+
+
+def state_word(state: str) -> str:
+    """Return a delivery's state in a word."""
+    return _(_STATES[DeliveryState(state)][0])
+
+
+def delivery_said(delivery: Row, attempts: Sequence[Row], now_ms: int) -> str:
+    """Return state and reason of a delivery in one line."""
+    state, reason = DeliveryState(delivery["state"]), delivery_brief(delivery, now_ms)
+    if state is not DeliveryState.DELIVERED:
+        return f"{state_word(state)}: {reason}" if reason else state_word(state)
+    text = _("delivered to {destination}", destination=plain(delivery["destination"]))
+    if attempts:
+        status, milliseconds = attempts[-1]["status"], attempts[-1]["duration_ms"]
+        text += _(" ({status} in {milliseconds} ms)", status=status, milliseconds=milliseconds)
+    return text + (_(", try {number}", number=delivery["attempts"]) if delivery["attempts"] > 1 else "")
+
+
+def delivery_brief(delivery: Row, now_ms: int) -> str:
+    """Return why a delivery is in its state, without the state."""
+    reason = plain(as_message(delivery["reason"]))
+    if delivery["state"] not in {DeliveryState.PENDING, DeliveryState.RETRYING}:
+        return reason
+    if delivery["due_ms"] is None:
+        wait = _("waits for the delivery before it in this customer's line")
+    elif delivery["waiting"] is None:
+        wait = _("is sent next")
+    elif delivery["waiting"] == Waiting.PAUSED:
+        wait = _("waits until the destination is resumed")
+    else:
+        wait = _(_WAITS[Waiting(delivery["waiting"])], when=ago(delivery["due_ms"], now_ms))
+    return f"{wait}; {reason}" if reason else wait

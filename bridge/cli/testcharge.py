@@ -21,8 +21,7 @@ from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest
 from bridge.cli.events import event_data
 from bridge.cli.main import NO, Invocation
 from bridge.cli.options import asaas_account_option, opened_runtime
-from bridge.cli.output import console, is_terminal, json_option, plain, show_json
-from bridge.cli.wording import STYLES, delivery_said
+from bridge.cli.output import STYLES, console, delivery_said, is_terminal, json_option, plain, show_json
 from bridge.errors import BridgeError, UsageError
 from bridge.journal.queries import Row
 from bridge.mapping.values import BRASILIA
