@@ -54,6 +54,15 @@ class Finding:
     caret: str = ""
     """For a bad expression: the expression and, on a second line, a caret under the character."""
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """Return the facts of the sentence, for `--json`."""
+        return {}
+
+    def shown(self) -> str:
+        """Return the one line that editors and CI understand, in the reader's language."""
+        return str(self)
+
     def __str__(self) -> str:
         """Return the one line that editors and CI understand."""
         return f"{self.path}:{self.line}:{self.column}: {self.code}: {self.message}"
