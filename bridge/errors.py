@@ -7,9 +7,10 @@ broke it; where; what to do. Messages never carry a secret or personal data: the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from bridge.messages import Message
+from bridge.messages import Message, message
 
 
 class BridgeError(Exception):
@@ -304,9 +305,10 @@ class SettingsError(BridgeError):
     code = "settings.invalid"
     exit_status = 2
 
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(problems))
+    def __init__(self, problems: Sequence[str | Message]) -> None:
+        self.problems = tuple(message(problem) for problem in problems)
+        lines = {f"line{number}": problem for number, problem in enumerate(self.problems)}
+        super().__init__(Message("\n".join(f"{{{name}}}" for name in lines), lines))
 
 
 class TokenNotKnown(BridgeError):

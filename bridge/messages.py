@@ -136,6 +136,11 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
+def message(text: str | Message, /, **facts: object) -> Message:
+    """Return a marked text with its facts as a message; a message stays as it is."""
+    return text if isinstance(text, Message) else Message(text, facts)
+
+
 def read_message(text: str | None) -> Message:
     """Return the message that a row keeps; a text that is none is an older sentence and stays as it stands."""
     try:

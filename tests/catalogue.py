@@ -28,7 +28,12 @@ from bridge.messages import LOCALES
 _BRIDGE = Path(__file__).parents[1] / "bridge"
 _PO = LOCALES / "pt_BR" / "LC_MESSAGES" / "messages.po"
 _KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
-_METHODS = [("**/simulator/**", "ignore"), ("**.py", "python"), ("**.html", "jinja2.ext:babel_extract")]
+_METHODS = [
+    ("simulator/scenario.py", "python"),
+    ("**/simulator/**", "ignore"),
+    ("**.py", "python"),
+    ("**.html", "jinja2.ext:babel_extract"),
+]
 _CLICK = [("**.py", "python")]
 
 Key = tuple[str | tuple[str, ...], str | None]

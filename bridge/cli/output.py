@@ -20,7 +20,7 @@ from rich.text import Text
 
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, Message, _, read_message
-from bridge.model import DeliveryState, Waiting
+from bridge.model import DeliveryState, EventState, Waiting
 
 if TYPE_CHECKING:
     from bridge.journal.queries import Row
@@ -204,3 +204,56 @@ def delivery_brief(delivery: Row, now_ms: int) -> str:
     else:
         wait = _(_WAITS[Waiting(delivery["waiting"])], when=ago(delivery["due_ms"], now_ms))
     return f"{wait}; {reason}" if reason else wait
+
+
+_KIND_STYLES = {"asaas": "magenta", "clint": "bold green", "bridge": "yellow"}
+_ON_ITS_WAY = frozenset({DeliveryState.PENDING, DeliveryState.SENDING})
+
+
+class LiveLog:
+    """Prints events and their deliveries as they come, each change once, and payloads if told so."""
+
+    def __init__(self, *, payloads: bool = False, quiet: bool = False) -> None:
+        self.out = console()
+        self.out.quiet = quiet
+        self._payloads = payloads
+        self._printed: set[tuple[object, ...]] = set()
+
+    def print(self, kind: str, text: object, style: str = "", *, indent: int = 0) -> None:
+        """Print one line of a kind: asaas, clint, bridge or an event's number."""
+        time = datetime.now(BRASILIA).strftime("%H:%M:%S")
+        head = ((time, "dim"), "  ", (f"{kind:<7}", _KIND_STYLES.get(kind, "cyan")), " " * (indent + 1))
+        self.out.print(Text.assemble(*head, (plain(text), style)), soft_wrap=True)
+
+    def news(self, seen: Iterable[tuple[Row, list[tuple[Row, list[Row]]]]], now_ms: int) -> bool:
+        """Print the changes of these events, each with its deliveries and their attempts; return whether any came."""
+        before = len(self._printed)
+        for event, deliveries in seen:
+            kind = f"#{event['id']}"
+            if self._is_new("event", event["id"]):
+                self.print(kind, f"{event['name']} {event['object_id']}", "bold")
+            if event["hold_code"] and self._is_new("hold", event["id"], event["hold_code"]):
+                self.print(kind, _("on hold: {reason}", reason=as_message(event["hold_reason"])), "yellow", indent=2)
+            if event["state"] == EventState.PROCESSED and not deliveries and self._is_new("unheard", event["id"]):
+                text = _("kept; no active mapping of its account listens to this event")
+                self.print(kind, text, "dim", indent=2)
+            for delivery, attempts in deliveries:
+                self._print_delivery(kind, delivery, attempts, now_ms)
+        return len(self._printed) > before
+
+    def _print_delivery(self, kind: str, delivery: Row, attempts: list[Row], now_ms: int) -> None:
+        mapping, state = delivery["mapping"], DeliveryState(delivery["state"])
+        if self._payloads and delivery["payload"] and self._is_new("payload", delivery["id"]):
+            text = _("{mapping} sends to {destination}:", mapping=mapping, destination=delivery["destination"])
+            self.print(kind, text, indent=2)
+            for key, value in json.loads(delivery["payload"]).items():
+                self.print(kind, f"{key}: {value}", "dim", indent=4)
+        change = (delivery["id"], state, delivery["attempts"], delivery["waiting"])
+        if state not in _ON_ITS_WAY and self._is_new("delivery", *change):
+            self.print(kind, f"{mapping}: {delivery_said(delivery, attempts, now_ms)}", STYLES[state], indent=2)
+
+    def _is_new(self, *change: object) -> bool:
+        if change in self._printed:
+            return False
+        self._printed.add(change)
+        return True
