@@ -299,7 +299,7 @@ def set_stage(directory: Path, ports: tuple[int, int, int]) -> DemoSetup:
         lacking = N_(
             "{file} is not there, so deals do not stand where the demo expects them (unset BRIDGE_MAPPINGS_DIR)"
         )
-        shows = f"{shows}; {_(lacking, file=FUNNEL)}"
+        shows += "; " + _(lacking, file=FUNNEL)
     # Letters and digits in turn: Asaas takes no token with four equal letters or five rising digits in a row.
     token = "".join(secrets.choice(string.ascii_letters) + secrets.choice(string.digits) for _pair in range(20))
     asaas, clint = (f"http://{LOOPBACK}:{port}" for port in ports[1:])

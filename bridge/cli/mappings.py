@@ -157,12 +157,13 @@ def lint(context: click.Context, paths: tuple[Path, ...], as_json: bool, no_envi
     else:
         for finding in findings:
             _show_finding(finding, _COLOURS[finding.severity])
+        number = ngettext("{n} mapping", "{n} mappings", len(read))
         counts = (
             ngettext("{n} error", "{n} errors", errors),
             ngettext("{n} warning", "{n} warnings", warnings),
             ngettext("{n} note", "{n} notes", notes),
         )
-        click.echo(f"{ngettext('{n} mapping', '{n} mappings', len(read))}: {', '.join(counts)}")
+        click.echo(f"{number}: {', '.join(counts)}")
     if errors or warnings:
         context.exit(NO)
 
@@ -478,19 +479,20 @@ def _stored_event(
 def _show_explained(found: dict[str, Any]) -> None:
     name = found["mapping"] if found["enabled"] else _("{mapping} (disabled)", mapping=found["mapping"])
     if not found["listens"]:
-        other_account = found["why"] == "other_account"
-        click.echo(f"{name}: {_('is for another account') if other_account else _('does not listen to this event')}")
+        is_other = found["why"] == "other_account"
+        why = _("is for another account") if is_other else _("does not listen to this event")
+        click.echo(f"{name}: {why}")
         return
     is_sent = found["outcome"] == "sent"
     outcome = _("sent to {destination}", destination=found["send_to"]) if is_sent else _word(found["outcome"])
     click.secho(f"{name}: {outcome}", bold=True)
     if not is_sent:
         click.echo(f"  {found['code']}: {plain(found['reason'])}")
+    line = _("line")
     for seen in found.get("conditions", ()):
-        mark = _(_MARKS[seen["passed"]])
-        line = _("line {number}", number=f"{seen['line']:<4}")
+        mark, number = _(_MARKS[seen["passed"]]), f"{seen['line']:<4}"
         value = "" if seen["value"] is None else plain(json.dumps(seen["value"], ensure_ascii=False))[:120]
-        text = f"  {mark:4}{line}{'  ' * seen['depth']}{plain(seen['text'])}"
+        text = f"  {mark:4}{line} {number}{'  ' * seen['depth']}{plain(seen['text'])}"
         click.echo(text + (_("  (saw {value})", value=value) if value else ""))
     rows = [
         (_word(one["group"]), one["key"], one["source"], one["error"] or _cell(one["value"]))
@@ -662,7 +664,7 @@ def _print_test(paths: dict[str, Path], root: Path, invented: Sequence[str]) -> 
     click.echo(f"  - name: o que este teste mostra\n    given: {given.pop('')}")
     if given:
         click.echo(f"    with: {{{', '.join(f'{name}: {path}' for name, path in given.items())}}}")
-    click.echo(f"    expect: {{exactly: {{}}}}  # {_('bridge mappings test says what came out')}")
+    click.echo("    expect: {exactly: {}}  # " + _("bridge mappings test says what came out"))
 
 
 def _as_yaml(path: Path) -> str:

@@ -258,25 +258,18 @@ def _welcome(bridge: LocalBridge) -> list[str]:
         "such as `cloudflared tunnel --url {url}`; enter the tunnel's address, with that path behind it, and the token "
         "of ASAAS_WEBHOOK_TOKEN in Asaas: Integrações, Webhooks"
     )
+    hooks = {
+        name: f"{url}/webhooks/asaas" if name == DEFAULT else f"{url}/webhooks/asaas/{name}"
+        for name, account in bridge.settings.accounts.items()
+        if account.webhook_token
+    }
+    look = shlex.join([*bridge_command("events"), "list"])  # in another terminal `bridge` may be iproute2's
     lines = [
-        *(
-            _(
-                "webhook of account {name}: {url}",
-                name=name,
-                url=f"{url}/webhooks/asaas{'' if name == DEFAULT else f'/{name}'}",
-            )
-            for name, account in bridge.settings.accounts.items()
-            if account.webhook_token
-        ),
+        *(_("webhook of account {name}: {url}", name=name, url=hook) for name, hook in hooks.items()),
         _("active mappings: {names}", names=", ".join(active) or _("none")),
         *(_("problem: {problem}", problem=problem) for problem in problems),
         _(tunnel, url=url),
-        # In another terminal `bridge` may be iproute2's.
-        _(
-            "look: {url} (console); {command}",
-            url=bridge.console_url,
-            command=f"{shlex.join(bridge_command('events'))} list",
-        ),
+        _("look: {url} (console); {command}", url=bridge.console_url, command=look),
     ]
     if not bridge.has_password and not bridge.settings.bridge_console_token:
         lines.append(_("the console is closed: set BRIDGE_PASSWORD, 12 characters or more"))

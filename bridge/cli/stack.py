@@ -160,7 +160,8 @@ class Supervisor:
         facts = {"name": kept.child.name, "how": how, "seconds": f"{wait_s:g}"}
         text = _("{name} {how}; starting it again in {seconds} s", **facts)
         if self._log_directory:
-            text += _("; see {path}", path=self._log_directory / f"{kept.child.name}.log")
+            path = self._log_directory / f"{kept.child.name}.log"
+            text += _("; see {path}", path=path)
         self._notice(text)
 
 

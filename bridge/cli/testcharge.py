@@ -165,10 +165,11 @@ def _permit(account: str, value: Decimal, *, real: bool, production: bool) -> No
         return
     if not sys.stdin.isatty():
         raise UsageError(N_("a charge in production is confirmed by typing, and there is no terminal to type on"))
-    words = _("charge {value}", value=f"{value:.2f}")
+    words = _("charge {value:.2f}", value=value)
     question = _(
-        "this makes a real charge of R$ {value} in account {account}, which only you can pay; type '{words}' to go on",
-        value=f"{value:.2f}",
+        "this makes a real charge of R$ {value:.2f} in account {account}, which only you can pay; type '{words}' to go "
+        "on",
+        value=value,
         account=account,
         words=words,
     )
