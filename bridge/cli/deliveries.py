@@ -65,7 +65,6 @@ def deliveries() -> None:
 @click.pass_obj
 def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **wanted: Any) -> None:
     """List deliveries, newest first, with their state and reason."""
-
     with invocation.journal.database.read() as connection:
         rows = queries.list_deliveries(connection, limit=limit, **wanted)
     if as_json:

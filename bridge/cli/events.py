@@ -70,7 +70,6 @@ def events() -> None:
 @click.pass_obj
 def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as_json: bool, **wanted: Any) -> None:
     """List events, newest first, with what became of them."""
-
     with invocation.journal.database.read() as connection:
         rows = queries.list_events(connection, limit=limit, before_id=before_id, **wanted)
         found = queries.mappings_of(connection, [row["id"] for row in rows])
@@ -108,7 +107,6 @@ def show(invocation: Invocation, event: str, as_json: bool) -> None:
 
     EVENT is the number from the list, or the whole id that Asaas gave it. Put that in quotes, for it contains &.
     """
-
     with invocation.journal.database.read() as connection:
         row = find_event(connection, event)
         found = [
@@ -148,7 +146,6 @@ def replay(
     then asks. The workers take them up within seconds, in the order of arrival. The dead deliveries of these events
     are discarded: the new ones take their place.
     """
-
     invocation: Invocation = context.obj
     if bool(which) == any(value is not None for value in wanted.values()):
         raise UsageError(N_("either name events or choose them by --since, --until or --name"), hint=N_("see --help"))
@@ -183,7 +180,6 @@ def handed_over(number: int) -> str:
 
 def _chosen(journal: Journal, which: tuple[str, ...], **wanted: Any) -> list[int]:
     """Return the numbers of the chosen events in the order of arrival, each once."""
-
     with journal.database.read() as connection:
         if which:
             return sorted({find_event(connection, reference)["id"] for reference in which})
@@ -193,7 +189,6 @@ def _chosen(journal: Journal, which: tuple[str, ...], **wanted: Any) -> list[int
 
 def _active(journal: Journal, mapping: str | None) -> Sequence[ActiveMapping]:
     """Return the active mappings; raise UsageError where the named one is not among them."""
-
     active = ActiveMappings(journal, system_clock_ms).current()
     if mapping is not None and mapping not in {item.mapping.name for item in active}:
         raise UsageError(N_("no active mapping is named {name!r}"), name=mapping, hint=N_("see: bridge mappings show"))

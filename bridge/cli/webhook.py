@@ -117,7 +117,6 @@ def register(
 @click.pass_context
 def status(context: click.Context, account: str | None, url: str | None, as_json: bool) -> None:
     """Show the webhook as Asaas has it, and what is wrong with it; ends with 1 where something is."""
-
     invocation: Invocation = context.obj
     mappings, _source = mappings_in_use(invocation)
     data, is_wrong = [], False
@@ -153,7 +152,6 @@ def status(context: click.Context, account: str | None, url: str | None, as_json
 @click.pass_obj
 def resume(invocation: Invocation, account: str, url: str | None, as_json: bool) -> None:
     """Let Asaas send again: start an interrupted queue, and take the penalties off."""
-
     hook_url = public_hook_url(invocation.settings, account, url)
     mappings, _source = mappings_in_use(invocation)
     with opened_runtime(invocation.settings) as runtime:
@@ -188,7 +186,6 @@ def _resumed(webhook: Webhook, code: str) -> str:
 @click.pass_context
 def remove(context: click.Context, account: str, url: str | None, yes: bool, as_json: bool) -> None:
     """Remove the webhook from Asaas; the events in its queue there are lost."""
-
     invocation: Invocation = context.obj
     check_can_ask(yes=yes)
     hook_url = public_hook_url(invocation.settings, account, url)
