@@ -317,7 +317,7 @@ def _show_status(
         _line("id", one.id)
         _line(_("state"), f"{state}, {one.send_type}, {failures}")
         _line(_("token"), _("set at Asaas") if one.has_token else _("not set at Asaas"))
-        _line(_("events"), _("{total}, of which no mapping needs {more}", total=len(one.events), more=more))
+        _line(_("events"), _("{total}, of which {more} no mapping needs", total=len(one.events), more=more))
     if rotation:
         _line(_("tokens"), "; ".join(plain(as_message(part)) for part in rotation))
     for problem in wrong:
