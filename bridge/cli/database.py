@@ -110,6 +110,8 @@ def upgraded(database: Database) -> str:
         text = N_("journal {place}: schema {after} of a newer version, which this one can use; nothing to do")
     elif before == after:
         text = N_("journal {place}: schema {after}, nothing to do")
+    elif before is None:
+        text = N_("journal {place}: made with schema {after}")
     else:
         text = N_("journal {place}: schema {before} -> {after}")
-    return _(text, place=database.place, before=before or _("none"), after=after)
+    return _(text, place=database.place, before=before, after=after)

@@ -140,7 +140,7 @@ def _change(
     all_dead: bool,
     yes: bool,
     as_json: bool,
-    **only: str | None,
+    **only: Any,
 ) -> None:
 
     if bool(numbers) == all_dead or (numbers and any(only.values())):

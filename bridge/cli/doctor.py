@@ -41,13 +41,13 @@ def doctor(context: click.Context, as_json: bool) -> None:
             settings = invocation.settings
         except SettingsError as error:
             hint = _("see: docs/settings.md")
-            found: Iterable[Check] = [Check("settings", problem, State.WRONG, hint) for problem in error.problems]
+            found: Iterable[Check] = [Check(_("settings"), problem, State.WRONG, hint) for problem in error.problems]
         else:
             numbers = (len(settings.accounts), len(settings.destinations))
             text = _("read; accounts: {accounts}, destinations: {urls}", accounts=numbers[0], urls=numbers[1])
-            made.append(Check("settings", text))
+            made.append(Check(_("settings"), text))
             made += [
-                Check("settings", _("{name} has no effect any more", name=name), State.WARNING, _("remove it"))
+                Check(_("settings"), _("{name} has no effect any more", name=name), State.WARNING, _("remove it"))
                 for name in settings.without_effect
             ]
             runtime = opened.enter_context(closing(Runtime(settings)))

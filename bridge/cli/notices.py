@@ -17,7 +17,7 @@ from bridge.mapping import ParseResult, Setup, read_directory
 from bridge.messages import N_, Message, _, ngettext
 from bridge.model import NoticeLevel
 
-LEVELS = {NoticeLevel.WARNING: N_("warning"), NoticeLevel.ERROR: N_("error")}
+LEVELS: dict[str, str] = {NoticeLevel.WARNING: N_("warning"), NoticeLevel.ERROR: N_("error")}
 
 
 @click.group()

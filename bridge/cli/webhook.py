@@ -311,11 +311,12 @@ def _show_status(
     click.echo(_("account {name}", name=account))
     for one in webhooks:
         state = _("interrupted") if one.interrupted else _("sends") if one.enabled else _("switched off")
-        failures = ngettext("{n} penalised failure", "{n} penalised failures", one.penalised)
         more = len(set(one.events) - wants)
         _line("url", one.url)
         _line("id", one.id)
-        _line(_("state"), f"{state}, {one.send_type}, {failures}")
+        _line(_("state"), f"{state}, {one.send_type}")
+        if one.penalised:
+            _line(_("failures"), _("{number} penalised", number=one.penalised))
         _line(_("token"), _("set at Asaas") if one.has_token else _("not set at Asaas"))
         _line(_("events"), _("{total}, of which {more} no mapping needs", total=len(one.events), more=more))
     if rotation:
