@@ -86,10 +86,6 @@ class Served:
             self._server.pull_trigger()
         self._thread.join(timeout=10)
 
-    def wait(self) -> None:
-        """Block until the server stops."""
-        self._thread.join()
-
     def __enter__(self) -> Self:
         return self.start()
 

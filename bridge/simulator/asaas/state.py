@@ -72,12 +72,8 @@ class Ledger:
                 "description": text,
                 "paymentId": payment.id,
                 "splitId": split,
-                "transferId": None,
-                "anticipationId": None,
-                "billId": None,
-                "invoiceId": None,
-                "paymentDunningId": None,
-                "creditBureauReportId": None,
+                **dict.fromkeys(("transferId", "anticipationId", "billId", "invoiceId")),
+                **dict.fromkeys(("paymentDunningId", "creditBureauReportId")),
             }
         )
 
