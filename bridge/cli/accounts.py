@@ -119,13 +119,11 @@ def remove_account(invocation: Invocation, name: str, yes: bool) -> None:
     check_can_ask(yes=yes)
     with invocation.journal.database.read() as connection:
         waiting = operations.waiting_events(connection, name)
-    question = ngettext(
+    question = _(
         "remove account {name}? the bridge then refuses its events, so remove its webhook first: "
-        "bridge webhook remove --account {name}; {n} event of it is not processed yet",
-        "remove account {name}? the bridge then refuses its events, so remove its webhook first: "
-        "bridge webhook remove --account {name}; {n} events of it are not processed yet",
-        waiting,
+        "bridge webhook remove --account {name}; events that are not processed yet: {number}",
         name=name,
+        number=waiting,
     )
     confirm(question, _("nothing was removed"), yes=yes)
     operations.remove_account(invocation.journal, invocation.actor, system_clock_ms(), name)
@@ -209,12 +207,7 @@ def remove_destination(invocation: Invocation, name: str, yes: bool) -> None:
     check_can_ask(yes=yes)
     with invocation.journal.database.read() as connection:
         number = operations.open_deliveries(connection, name)
-    question = ngettext(
-        "remove the URL of {name}? {n} delivery to it will wait",
-        "remove the URL of {name}? {n} deliveries to it will wait",
-        number,
-        name=name,
-    )
+    question = _("remove the URL of {name}? deliveries that will wait: {number}", name=name, number=number)
     confirm(question, _("nothing was removed"), yes=yes)
     operations.remove_destination(invocation.journal, invocation.actor, system_clock_ms(), name)
     click.echo(_("destination {name} is removed", name=name))

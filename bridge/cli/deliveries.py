@@ -156,12 +156,8 @@ def _change(
             click.echo(_("no delivery is dead with these options") if narrowed else _("no delivery is dead"), err=True)
             return
         if without := len(dead) - len(ids):
-            text = ngettext(
-                "{n} dead delivery has no payload to send again; fix the cause, then: bridge events replay",
-                "{n} dead deliveries have no payload to send again; fix the cause, then: bridge events replay",
-                without,
-            )
-            click.echo(text, err=True)
+            text = N_("dead deliveries without a payload: {number}; fix the cause, then: bridge events replay")
+            click.echo(_(text, number=without), err=True)
         if not ids:
             context.exit(NO)
         confirm(question(len(ids)), _("nothing was changed"), yes=yes)

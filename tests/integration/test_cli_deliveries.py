@@ -230,7 +230,7 @@ def test_a_retry_of_all_counts_only_those_that_have_a_payload(commands: Commands
         second = commands.run("deliveries", "retry", "--all-dead", "--yes")
 
         assert (first.status, first.out) == (0, "1 delivery will be sent\n")
-        assert "1 dead delivery has no payload" in first.err
+        assert "without a payload: 1" in first.err
         assert (second.status, second.out) == (1, "")
         assert states(journal) == ["dead", "pending"]
         assert row_of(journal, full)["state"] == "pending"
