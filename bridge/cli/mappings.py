@@ -328,14 +328,9 @@ def _broken_data(read: ParseResult) -> dict[str, Any]:
 
 
 def _mapping_data(mapping: Mapping) -> dict[str, Any]:
+    names = ("name", "path", "enabled", "description", "account", "events", "installments", "line", "stale", "send_to")
     return {
-        "name": mapping.name,
-        "path": mapping.path,
-        "enabled": mapping.enabled,
-        "description": mapping.description,
-        "account": mapping.account,
-        "events": mapping.events,
-        "installments": mapping.installments,
+        **{name: getattr(mapping, name) for name in names},
         "filter": [text for _depth, text in _condition_lines(mapping.filter)],
         "fields": [
             {
@@ -348,9 +343,6 @@ def _mapping_data(mapping: Mapping) -> dict[str, Any]:
             }
             for field in mapping.fields
         ],
-        "line": mapping.line,
-        "stale": mapping.stale,
-        "send_to": mapping.send_to,
         "routes": [{"events": route.events, "send_to": route.send_to} for route in mapping.routes],
         "fetched": sorted(mapping.filter_needs | mapping.field_needs),
         "tests": len(mapping.tests),

@@ -117,7 +117,7 @@ def days(command: Command) -> Command:
         callback=_day,
         metavar="DAY",
         default="0d",
-        show_default="today",
+        show_default=N_("today"),
         help="The last day, that one included.",
     )(command)
     return click.option(
