@@ -16,7 +16,7 @@ from flask.typing import ResponseReturnValue
 from bridge.errors import BridgeError
 from bridge.journal import queries
 from bridge.mapping import Mapping, ParseResult, parse_mapping, with_overlaps
-from bridge.mapping.cases import SampleUnreadable, read_sample
+from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import EVENTS, entity_key
 from bridge.mapping.context import DERIVED, build_context, references
 from bridge.mapping.drafts import EXAMPLES
@@ -100,7 +100,7 @@ def preview() -> ResponseReturnValue:
         return layout.page("mapping_preview.html", told=None, found=found, problem="")
     try:
         context, missing = _context(found.mapping, against)
-    except (BridgeError, SampleUnreadable, ValueError, KeyError) as error:
+    except (BridgeError, CannotRun, ValueError, KeyError) as error:
         return layout.page("mapping_preview.html", told=None, found=found, problem=str(error) or against)
     return layout.page(
         "mapping_preview.html", told=explained(found.mapping, context), found=found, problem="", missing=missing
