@@ -40,7 +40,7 @@ from bridge.mapping import explain as wanted
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import build_context, references
 from bridge.mapping.drafts import EXAMPLES
-from bridge.mapping.explain import explained
+from bridge.mapping.explain import explained, explained_data
 from bridge.mapping.model import FETCHABLE, Comparison, Condition, Group
 from bridge.mapping.schema import COMMENT, FILE_NAME, schema_text
 from bridge.mapping.scrub import Scrubber
@@ -57,7 +57,7 @@ _MARKS = {True: "yes", False: "no", None: "-"}
 
 def finding_lines(finding: Finding) -> list[str]:
     """Return the lines of one finding: the one that editors read, and the caret under a bad expression."""
-    return [str(finding), *(f"    {line}" for line in finding.caret.splitlines())]
+    return [finding.shown(), *(f"    {line}" for line in finding.caret.splitlines())]
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:
@@ -69,6 +69,7 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "code": finding.code,
         "severity": finding.severity.value,
         "message": finding.message,
+        "facts": finding.facts,
     }
 
 
@@ -95,15 +96,41 @@ def show_result(result: CaseResult) -> None:
         return
     click.secho(plain(f"FAIL  {result.path}:{result.line}: {result.name}"), fg="red")
     if result.problem:
-        click.echo(f"      {plain(result.problem)}")
+        click.echo(f"      {plain(result.problem.text())}")
         return
-    rows = [(str(one.line), one.what, one.expected, one.actual) for one in result.differences]
+    rows = [(str(one.line), one.what, one.expected.text(), one.actual.text()) for one in result.differences]
     show_table(("line", "key", "expected", "actual"), rows)
 
 
 def result_json(result: CaseResult) -> dict[str, Any]:
     """Return a test's result for JSON."""
-    return {**asdict(result), "passed": result.passed}
+    return {
+        "mapping": result.mapping,
+        "path": result.path,
+        "name": result.name,
+        "line": result.line,
+        "differences": [
+            {"what": one.what, "expected": str(one.expected), "actual": str(one.actual), "line": one.line}
+            for one in result.differences
+        ],
+        "problem": str(result.problem or ""),
+        "payload": dict(result.payload),
+        "conditions": [asdict(one) for one in result.conditions],
+        "event": result.event,
+        "passed": result.passed,
+    }
+
+
+def part_json(part: Part) -> dict[str, Any]:
+    """Return a part of a mapping's coverage for JSON."""
+    return {
+        "mapping": part.mapping,
+        "path": part.path,
+        "line": part.line,
+        "kind": part.kind,
+        "what": str(part.what),
+        "reached": part.reached,
+    }
 
 
 def summary(mapping: Mapping) -> dict[str, Any]:
@@ -174,14 +201,15 @@ def show_explained(told: dict[str, Any]) -> None:
     outcome = f"sent to {told['send_to']}" if told["outcome"] == "sent" else told["outcome"]
     click.secho(f"{told['mapping']}{state}: {outcome}", bold=True)
     if told["outcome"] != "sent":
-        click.echo(f"  {told['code']}: {plain(told['reason'])}")
+        click.echo(f"  {told['code']}: {plain(told['message'].text())}")
     for seen in told.get("conditions", ()):
         value = "" if seen["value"] is None else f"  (saw {plain(json.dumps(seen['value'], ensure_ascii=False))[:120]})"
         click.echo(
             f"  {_MARKS[seen['passed']]:4}line {seen['line']:<4}{'  ' * seen['depth']}{plain(seen['text'])}{value}"
         )
     rows = [
-        (one["group"], one["key"], one["source"], one["error"] or _cell(one["value"])) for one in told.get("fields", ())
+        (one["group"], one["key"], one["source"], one["message"].text() if one["message"] else _cell(one["value"]))
+        for one in told.get("fields", ())
     ]
     if rows:
         show_table(("group", "key", "from", "value"), rows)
@@ -343,7 +371,7 @@ def _run(invocation: Invocation, paths: Iterable[Path], *, as_json: bool, covera
             "results": [result_json(result) for result in results],
             "broken": [finding_json(finding) for one in broken for finding in one.findings],
         }
-        more = {"coverage": {"percent": percent, "parts": [asdict(part) for part in parts]}} if coverage else {}
+        more = {"coverage": {"percent": percent, "parts": [part_json(part) for part in parts]}} if coverage else {}
         show_json({**told, **more})
     else:
         _show(results, broken)
@@ -370,7 +398,7 @@ def _percent(parts: Sequence[Part]) -> float:
 
 
 def _show_coverage(parts: Sequence[Part], percent: float) -> None:
-    missed = [(f"{plain(part.path)}:{part.line}", part.kind, part.what) for part in parts if not part.reached]
+    missed = [(f"{plain(part.path)}:{part.line}", part.kind, part.what.text()) for part in parts if not part.reached]
     if missed:
         click.echo("no test reaches:")
         show_table(("where", "kind", "what"), missed)
@@ -436,7 +464,7 @@ def explain(
     seen = _context_of_file(path, _given(given), account) if path.is_file() else load(context, event)
     told = [explained(mapping, seen) for mapping in chosen]
     if as_json:
-        show_json(told)
+        show_json([explained_data(one) for one in told])
         return
     for one in told:
         show_explained(one)
@@ -516,7 +544,7 @@ def _short(example: str) -> str:
 
 def _integration_lines(row: dict[str, Any], keys: list[dict[str, Any]]) -> list[str]:
     lines = ["", f"integration {row['integration']}, its URL is in {row['setting']}"]
-    lines += [f"  status {row['status'] or 'conflict'}, stage {row['stage']}"]
+    lines += [f"  status {row['status'] or 'conflict'}, stage {wanted.stage_of(row['events'])}"]
     by_status = row["conflict"] or {row["status"]: row["events"]}
     lines += [f"  {status:<4}  {name}" for status, names in by_status.items() for name in names]
     lines += [f"  from  {name}" for name in row["mappings"]]
@@ -726,7 +754,7 @@ def show(context: click.Context, name: str | None, as_json: bool) -> None:
 def _row(read: ParseResult) -> tuple[str, str, str, str, str]:
     name, mapping = Path(read.path).stem, read.mapping
     if mapping is None:
-        return name, "error", "", "", str(read.findings[0])
+        return name, "error", "", "", read.findings[0].shown()
     state = "on" if mapping.enabled else "off"
     return name, state, ", ".join(mapping.events), ", ".join(sorted(mapping.destinations)), mapping.description
 

@@ -1,7 +1,7 @@
 """YAML text to nodes that know their line and column.
 
 No value is converted: YAML 1.1 would turn an unquoted 01310 into 712 and `on` into true, and drop the first of two
-equal keys. Size and depth are limited, and anchors, aliases, merge keys and tags are refused, so that no text costs more.
+equal keys. Size and depth are limited, and anchors, aliases, merge keys and tags are refused.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ class _Walk:
 def _shown(value: Any, *, personal: bool) -> Text:
     """Return a value for a reason: the kind alone for a customer's data, other texts redacted and short."""
     if is_missing(value):
-        return Message(N_("missing"))
+        return Message(N_("empty"))
     if personal or isinstance(value, (list, dict)):
         return kind_of(value)
     try:

@@ -124,9 +124,9 @@ class _Outcome:
     @property
     def words(self) -> Message:
         if self.filtered:
-            return Message(N_("filtered: {reason}"), {"reason": self.filtered})
+            return Message("filtered: {reason}", {"reason": self.filtered})
         if self.dead:
-            return Message(N_("dead: {code} ({reason})"), {"code": self.dead.code, "reason": self.dead.message()})
+            return Message("dead: {code} ({reason})", {"code": self.dead.code, "reason": self.dead.message()})
         return Message(N_("sent"))
 
 
@@ -183,7 +183,7 @@ def _differences(case: Case, outcome: _Outcome) -> list[Difference]:
     if case.filtered or case.dead:
         if (case.filtered and outcome.filtered) or (case.dead and case.dead == code):
             return []
-        wanted = Message(N_("dead: {code}"), {"code": case.dead}) if case.dead else Message(N_("filtered"))
+        wanted = verbatim(f"dead: {case.dead}" if case.dead else "filtered")
         return [Difference("outcome", wanted, outcome.words, case.line)]
     if not outcome.send_to:
         return [Difference("outcome", Message(N_("sent")), outcome.words, case.line)]
