@@ -238,8 +238,9 @@ def conditions(
     try:
         told = explained(mapping, context)
     except BridgeError as error:
-        return Conditions(problem=str(error))
-    return Conditions(told.get("conditions", ()), problem="" if "conditions" in told else told.get("reason", ""))
+        return Conditions(problem=error.text())
+    failed = "message" in told and "conditions" not in told
+    return Conditions(told.get("conditions", ()), problem=told["message"].text() if failed else "")
 
 
 def context_of(runtime: Runtime, event: Row, fetched: dict[str, Any]) -> dict[str, Any]:
