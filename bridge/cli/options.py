@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from bridge.cli.main import Invocation
-from bridge.errors import IllegalTransition, NotFound, UsageError
+from bridge.cli.main import NO, Invocation
+from bridge.errors import NotFound, UsageError
 from bridge.mapping.values import BRASILIA, BadValue, as_moment
 from bridge.messages import N_, _
 from bridge.settings import DEFAULT, Settings
@@ -28,12 +28,8 @@ if TYPE_CHECKING:
     from bridge.runtime import Runtime
 
 
-T = TypeVar("T")
-
 _AGO = re.compile(r"(\d{1,6})(s|min|h|d)")
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
-_BAR_FROM = 20
-"""From so many items on a progress bar is shown."""
 
 
 def moment_of(_context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
@@ -80,26 +76,11 @@ def agreed(question: str, *, yes: bool) -> bool:
     return yes or click.confirm(question, err=True)
 
 
-def each(items: Sequence[T], what: str) -> Iterable[T]:
-    """Iterate over the items, with a progress bar on standard error where they are many and it is a terminal."""
-    quiet = len(items) < _BAR_FROM or not sys.stderr.isatty()
-    return track(items, what, console=Console(file=sys.stderr), disable=quiet, transient=True)
-
-
-def apply_each(ids: Sequence[int], what: str, change: Callable[[int], str]) -> list[dict[str, Any]]:
-    """Change each delivery or event and return the results; a refusal does not stop the rest."""
-    results: list[dict[str, Any]] = []
-    for identity in each(ids, what):
-        try:
-            results.append({"id": identity, "done": change(identity)})
-        except (NotFound, IllegalTransition) as error:
-            results.append({"id": identity, "error": str(error), "code": error.code})
-    return results
-
-
-def refusals(results: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the errors among the results."""
-    return [result["error"] for result in results if "error" in result]
+def confirm(question: str, declined: str, *, yes: bool) -> None:
+    """Go on where the operator agrees; otherwise print what was not done and end with status 1."""
+    if not agreed(question, yes=yes):
+        click.echo(declined, err=True)
+        click.get_current_context().exit(NO)
 
 
 Command = TypeVar("Command", bound=Callable[..., object])

@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -113,15 +114,6 @@ def ago(ms: int, now_ms: int) -> str:
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun.
-
-    >>> count(1, "event"), count(2, "delivery", "deliveries")
-    ('1 event', '2 deliveries')
-    """
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
-
-
 def with_times(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with an ISO 8601 time beside each time in milliseconds."""
     times = {
@@ -141,14 +133,17 @@ def as_message(value: Message | str | None) -> Message:
     return value if isinstance(value, Message) else read_message(value)
 
 
-def row_data(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row for --json: times also as text, messages as English sentences with their facts beside them."""
-    data = with_times(row)
-    for name in [name for name in _MESSAGES if name in row]:
-        message = as_message(row[name])
-        facts = {key: str(fact) if isinstance(fact, Message) else fact for key, fact in message.facts.items()}
-        data[name] = str(message) if row[name] is not None else None
-        data[f"{name}_facts"] = facts if message.id != "{text}" else {}
+def row_data(row: Any) -> dict[str, Any]:
+    """Return a row or a dataclass for --json: times also as text, messages in English with their facts beside them."""
+    data = with_times(row if isinstance(row, Mapping) else {one.name: getattr(row, one.name) for one in fields(row)})
+    for name, value in list(data.items()):
+        if isinstance(value, Message) or (name in _MESSAGES and value is not None):
+            message = as_message(value)
+            data[name] = str(message)
+            facts = {} if message.id == "{text}" else message.facts
+            data[f"{name}_facts"] = {
+                key: str(fact) if isinstance(fact, Message) else fact for key, fact in facts.items()
+            }
     return data
 
 

@@ -199,7 +199,7 @@ def test_an_empty_list_says_what_that_means(commands: Commands) -> None:
         pass
     said = commands.run("deliveries", "list", "--state", "dead")
 
-    assert (said.status, said.err) == (0, "no delivery like that\n")
+    assert (said.status, said.err) == (0, "no such delivery\n")
     assert said.out.split() == ["number", "event", "name", "mapping", "to", "state", "since", "why"]
     assert commands.run("notices", "list").err == "no notice: nothing needs you\n"
     assert commands.run("notices", "list", "--json").err == ""
