@@ -140,7 +140,7 @@ def test_lint_of_files_sees_what_two_of_them_send_twice(root: Path) -> None:
     said = bridge("lint", str(root / "outro.yaml"), str(root / "pago.yaml"))
 
     assert said.exit_code == 1
-    assert "mapping.overlap: outro.yaml sends" in said.stdout
+    assert "mapping.overlap" in said.stdout
 
 
 def test_lint_can_leave_the_environment_aside(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
