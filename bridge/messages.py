@@ -116,6 +116,9 @@ class Message:
     id: str
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        return bool(self.id)
+
     def __str__(self) -> str:
         """Return the English text, for logs and `--json`."""
         with in_language("en"):

@@ -93,19 +93,16 @@ def problems(catalogue: Catalog, keys: set[Key]) -> list[str]:
     ]
     for key, entry in entries.items():
         strings = entry.string if isinstance(entry.string, tuple | list) else (entry.string,)
+        ids = entry.id if isinstance(entry.id, tuple | list) else (entry.id,)
         if entry.fuzzy or not all(strings):
             found.append(f"not translated: {key[0]!r}")
-        elif key in keys and any(_names(str(text)) - {"n"} != _names(_last(entry)) - {"n"} for text in strings):
+        elif key in keys and any((_names(a) ^ _names(b)) - {"n"} for a, b in zip(ids, strings, strict=True)):
             found.append(f"other placeholders than in English: {key[0]!r}")
     return found
 
 
 def _key(entry: Entry) -> Key:
     return (tuple(entry.id) if isinstance(entry.id, tuple | list) else entry.id, entry.context)
-
-
-def _last(entry: Entry) -> str:
-    return str(entry.id[-1] if isinstance(entry.id, tuple | list) else entry.id)
 
 
 def _names(text: str) -> set[str]:

@@ -14,10 +14,10 @@ import shlex
 import shutil
 import string
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +94,7 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
     logs = stage.directory / "logs"
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
+        pool = stack.enter_context(ThreadPoolExecutor(1))  # left last: its work fails once the simulators are gone
         log = DemoLog(stage.asaas_url, stage.clint_url)
         stack.callback(log.close)
         log.say(
@@ -104,6 +105,9 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
 
         def notice(text: str) -> None:
             log.say(text, "dim")
+
+        def step(text: str) -> None:
+            log.print("asaas", _(text))
 
         simulators = stack.enter_context(Supervisor(stage.simulators(), notice=notice, log_directory=logs))
         wait_for({"asaas": stage.asaas_url, "clint": stage.clint_url}, simulators.poll, stopping)
@@ -129,18 +133,19 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
         wait_for({"web": f"{bridge.url}/healthz"}, poll, stopping)
         for problem in () if stopping else bridge.readiness()[1]:
             log.print("bridge", problem, "yellow")
-        scenario = _Scenario(stage, log, _PAUSE_ONCE_S if once else _PAUSE_S)
+        expected: list[ExpectedDeal] = []
         if not stopping:
-            scenario.start()
-            show_until(lambda: not scenario.is_alive())
-            scenario.check()
+            arguments = (f"{stage.asaas_url}/v3", DEFAULT_KEY, step, _PAUSE_ONCE_S if once else _PAUSE_S)
+            charges = pool.submit(contextvars.copy_context().run, play, *arguments)
+            show_until(charges.done)
+            expected += charges.result() if charges.done() else []
             deadline_s = time.monotonic() + DEADLINE_S
             # An idle bridge and an idle Asaas make no further deal.
             show_until(lambda: time.monotonic() > deadline_s or log.is_idle(runtime.journal))
         if stopping:
             return not once
         deals = log.deals()
-        missing = [line for deal in scenario.expected if (line := _problem(deal, deals))]
+        missing = [line for deal in expected if (line := _problem(deal, deals))]
         if not missing and not log.is_idle(runtime.journal):
             missing = [_("not everything was delivered in time")]
         log.say()
@@ -157,33 +162,6 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
     if not missing:
         log.say(_("every expected deal stands"), "bold green")
     return not missing
-
-
-class _Scenario(threading.Thread):
-    """Makes the demo's charges, in a thread."""
-
-    def __init__(self, stage: DemoSetup, log: DemoLog, pause_s: float) -> None:
-        super().__init__(name="scenario", daemon=True)
-        self.expected: list[ExpectedDeal] = []
-        self._url = f"{stage.asaas_url}/v3"
-        self._log = log
-        self._pause_s = pause_s
-        self._error: Exception | None = None
-        self._context = contextvars.copy_context()  # with the language
-
-    def run(self) -> None:
-        def step(text: str) -> None:
-            self._log.print("asaas", self._context.run(_, text))
-
-        try:
-            self.expected = play(self._url, DEFAULT_KEY, step, self._pause_s)
-        except Exception as error:  # noqa: BLE001 (check() raises it in the main thread, which ends what was started)
-            self._error = error
-
-    def check(self) -> None:
-        """Raise the error that ended the thread."""
-        if self._error:
-            raise self._error
 
 
 def _problem(expected: ExpectedDeal, deals: Sequence[dict[str, Any]]) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.main import NO, Invocation
-from bridge.cli.output import as_message, json_option, plain, row_data, show_json, show_table
+from bridge.cli.output import json_option, plain, show_json, show_table
 from bridge.errors import SettingsError
-from bridge.messages import N_, _, in_language
+from bridge.messages import N_, _, in_language, message
 from bridge.settings import DEFAULT, SETTINGS, Setting, Settings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
     Ends with 1 where something is wrong; a warning alone is 0. Shows no secret.
     """
-    from bridge.operations.doctor import Check, State, run_checks
+    from bridge.operations.doctor import State, check, check_data, run_checks
     from bridge.runtime import Runtime
 
     invocation: Invocation = context.obj
@@ -40,34 +40,35 @@ def doctor(context: click.Context, as_json: bool) -> None:
         try:
             settings = invocation.settings
         except SettingsError as error:
-            hint = _("see: docs/settings.md")
-            found: Iterable[Check] = [Check(_("settings"), problem, State.WRONG, hint) for problem in error.problems]
+            mend = N_("see: docs/settings.md")
+            found: Iterable[Check] = [check(N_("settings"), problem, State.WRONG, mend) for problem in error.problems]
         else:
-            numbers = (len(settings.accounts), len(settings.destinations))
-            text = _("read; accounts: {accounts}, destinations: {urls}", accounts=numbers[0], urls=numbers[1])
-            made.append(Check(_("settings"), text))
+            counts = {"accounts": len(settings.accounts), "destinations": len(settings.destinations)}
+            what = N_("read; accounts: {accounts}, destinations: {destinations}")
+            made.append(check(N_("settings"), message(what, **counts)))
+            what = N_("{variable} has no effect any more")
             made += [
-                Check(_("settings"), _("{name} has no effect any more", name=name), State.WARNING, _("remove it"))
+                check(N_("settings"), what, State.WARNING, N_("remove it"), variable=name)
                 for name in settings.without_effect
             ]
             runtime = opened.enter_context(closing(Runtime(settings)))
             found = run_checks(runtime, lambda: invocation.journal)
-        for check in [] if as_json else made:
-            _show(check)
-        for check in found:
-            made.append(check)
+        for one in [] if as_json else made:
+            _show(one)
+        for one in found:
+            made.append(one)
             if not as_json:
-                _show(check)
+                _show(one)
     if as_json:
-        show_json([row_data(check) for check in made])
-    if any(check.state is State.WRONG for check in made):
+        show_json([check_data(one) for one in made])
+    if any(one.state is State.WRONG for one in made):
         context.exit(NO)
 
 
 def _show(check: Check) -> None:
     word, colour = _STATES[check.state.value]
-    text = "; ".join(part for part in (plain(as_message(check.value)), plain(as_message(check.mend))) if part)
-    click.echo(f"{click.style(f'{_(word):<8}', fg=colour)} {plain(as_message(check.name))}: {text}")
+    text = "; ".join(part for part in (plain(message(check.value)), plain(message(check.mend))) if part)
+    click.echo(f"{click.style(f'{_(word):<8}', fg=colour)} {plain(message(check.name))}: {text}")
 
 
 @click.command()
@@ -105,7 +106,7 @@ def _values(setting: Setting, settings: Settings) -> Iterator[tuple[str, str]]:
         "ASAAS_API_KEY": {name: account.api_key and "set" for name, account in settings.accounts.items()},
         "ASAAS_WEBHOOK_TOKEN": {name: account.webhook_token and "set" for name, account in settings.accounts.items()},
         "CLINT_WEBHOOK_URL": dict.fromkeys(settings.destinations, "set"),
-        "CLINT_RATE_LIMIT": settings.paces,
+        "CLINT_RATE_LIMIT": settings.rate_limits,
     }[setting.name]
     yield setting.name, members.get(DEFAULT) or "unset"
     for name in sorted(members.keys() - {DEFAULT}):

@@ -83,7 +83,7 @@ class Invocation:
             with messages.in_language(language):  # another thread
                 notice(
                     ngettext(
-                        "{n} line could not be written and is lost", "{n} lines could not be written and are lost", lost
+                        "{n} line was lost before it was written", "{n} lines were lost before they were written", lost
                     )
                 )
 
@@ -151,11 +151,13 @@ def _translate_click() -> None:
 
 def translate(command: click.Command) -> None:
     """Put the help of a command and of those below it into the current language; the English is the message id."""
-    parts: list[Any] = [command, *command.params]
-    for part in parts:
-        if english := getattr(part, "english", None) or getattr(part, "help", None):
-            part.english = inspect.cleandoc(english)
-            part.help = _(part.english)
+    for part in (command, *command.params):
+        english: dict[str, str] = part.__dict__.setdefault("english", {})
+        for name in ("help", "short_help", "show_default"):
+            text = english.get(name) or getattr(part, name, None)
+            if isinstance(text, str):
+                english[name] = inspect.cleandoc(text)
+                setattr(part, name, _(english[name]))
     if isinstance(command, click.Group):
         for child in command.commands.values():
             translate(child)

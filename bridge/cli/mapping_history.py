@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.main import NO, Invocation
-from bridge.cli.options import agreed, check_can_ask
+from bridge.cli.options import check_can_ask, confirm
 from bridge.cli.output import ago, is_terminal, json_option, moment, plain, show_json, show_table
 from bridge.errors import NotFound, UsageError
 from bridge.mapping import Setup, Severity, parse_mapping
@@ -121,9 +121,7 @@ def restore(context: click.Context, name: str, rev: int, yes: bool) -> None:
         raise UsageError(what, name=name, where=first.shown(), hint=hint)
     if not yes:
         _show_difference(difference(found[0].text or "", wanted.text, f"{name} {found[0].id}", f"{name} {rev}"))
-    if not agreed(_("restore revision {rev} of {name}?", rev=rev, name=name), yes=yes):
-        click.echo(_("nothing was restored"), err=True)
-        context.exit(NO)
+    confirm(_("restore revision {rev} of {name}?", rev=rev, name=name), _("nothing was restored"), yes=yes)
     with invocation.journal.database.write() as connection:
         fresh = revisions.restore(connection, wanted, _operator(), system_clock_ms())
     if fresh is None:

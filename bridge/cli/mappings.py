@@ -40,7 +40,7 @@ from bridge.mapping import explain as wanted
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import build_context, references
 from bridge.mapping.drafts import EXAMPLES
-from bridge.mapping.explain import explained
+from bridge.mapping.explain import explained, explained_data
 from bridge.mapping.model import FETCHABLE, Comparison, Condition, Group
 from bridge.mapping.schema import COMMENT, FILE_NAME, schema_text
 from bridge.mapping.scrub import Scrubber
@@ -247,11 +247,14 @@ def _run_tests(invocation: Invocation, paths: Iterable[Path], *, as_json: bool, 
     percent = 100 * sum(part.reached for part in parts) / len(parts) if parts else 100.0
     if as_json:
         data: dict[str, Any] = {
-            "results": [{**asdict(result), "passed": result.passed} for result in results],
+            "results": [_result_data(result) for result in results],
             "broken": [_finding_data(finding) for one in broken for finding in one.findings],
         }
         if coverage:
-            data["coverage"] = {"percent": percent, "parts": [asdict(part) for part in parts]}
+            data["coverage"] = {
+                "percent": percent,
+                "parts": [{**asdict(part), "what": str(part.what)} for part in parts],
+            }
         show_json(data)
     else:
         _show_results(results, broken)
@@ -262,6 +265,14 @@ def _run_tests(invocation: Invocation, paths: Iterable[Path], *, as_json: bool, 
         facts = {"percent": f"{percent:.1f}", "least": f"{least:g}"}
         click.echo(_("the tests reach {percent} %, at least {least} % is asked", **facts), err=True)
     return enough and not broken and all(result.passed for result in results)
+
+
+def _result_data(result: CaseResult) -> dict[str, Any]:
+    differences = [
+        {**asdict(one), "expected": str(one.expected), "actual": str(one.actual)} for one in result.differences
+    ]
+    problem = str(result.problem or "")
+    return {**asdict(result), "differences": differences, "problem": problem, "passed": result.passed}
 
 
 def _show_results(results: Sequence[CaseResult], broken: Sequence[ParseResult]) -> None:
@@ -328,14 +339,9 @@ def _broken_data(read: ParseResult) -> dict[str, Any]:
 
 
 def _mapping_data(mapping: Mapping) -> dict[str, Any]:
+    names = ("name", "path", "enabled", "description", "account", "events", "installments", "line", "stale", "send_to")
     return {
-        "name": mapping.name,
-        "path": mapping.path,
-        "enabled": mapping.enabled,
-        "description": mapping.description,
-        "account": mapping.account,
-        "events": mapping.events,
-        "installments": mapping.installments,
+        **{name: getattr(mapping, name) for name in names},
         "filter": [text for _depth, text in _condition_lines(mapping.filter)],
         "fields": [
             {
@@ -348,9 +354,6 @@ def _mapping_data(mapping: Mapping) -> dict[str, Any]:
             }
             for field in mapping.fields
         ],
-        "line": mapping.line,
-        "stale": mapping.stale,
-        "send_to": mapping.send_to,
         "routes": [{"events": route.events, "send_to": route.send_to} for route in mapping.routes],
         "fetched": sorted(mapping.filter_needs | mapping.field_needs),
         "tests": len(mapping.tests),
@@ -413,7 +416,7 @@ def explain(
         _row, _fetched, seen = _stored_event(context.obj, event, FETCHABLE)
     found = [explained(mapping, seen) for mapping in chosen]
     if as_json:
-        show_json(found)
+        show_json([explained_data(one) for one in found])
         return
     for one in found:
         _show_explained(one)
@@ -487,7 +490,7 @@ def _show_explained(found: dict[str, Any]) -> None:
     outcome = _("sent to {destination}", destination=found["send_to"]) if is_sent else _word(found["outcome"])
     click.secho(f"{name}: {outcome}", bold=True)
     if not is_sent:
-        click.echo(f"  {found['code']}: {plain(found['reason'])}")
+        click.echo(f"  {found['code']}: {plain(found['message'])}")
     line = _("line")
     for seen in found.get("conditions", ()):
         mark, number = _(_MARKS[seen["passed"]]), f"{seen['line']:<4}"
@@ -495,7 +498,7 @@ def _show_explained(found: dict[str, Any]) -> None:
         text = f"  {mark:4}{line} {number}{'  ' * seen['depth']}{plain(seen['text'])}"
         click.echo(text + (_("  (saw {value})", value=value) if value else ""))
     rows = [
-        (_word(one["group"]), one["key"], one["source"], one["error"] or _cell(one["value"]))
+        (_word(one["group"]), one["key"], one["source"], one["message"] or _cell(one["value"]))
         for one in found.get("fields", ())
     ]
     if rows:
@@ -552,7 +555,12 @@ def _show_integration(row: dict[str, Any], missing: list[str]) -> None:
     conflict = row["conflict"]
     lines = [
         _("integration {name}, its URL is in {setting}", name=row["integration"], setting=row["setting"]),
-        "  " + _("status {status}, stage {stage}", status=row["status"] or _("conflict"), stage=plain(row["stage"])),
+        "  "
+        + _(
+            "status {status}, stage {stage}",
+            status=row["status"] or _("conflict"),
+            stage=wanted.stage_of(row["events"]),
+        ),
         *(
             f"  {status:<4}  {name}"
             for status, names in (conflict or {row["status"]: row["events"]}).items()

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from bridge.cli.main import NO, Invocation
 from bridge.errors import NotFound, UsageError
 from bridge.mapping.values import BRASILIA, BadValue, as_moment
-from bridge.messages import N_, _
+from bridge.messages import N_, Message, _
 from bridge.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def days(command: Command) -> Command:
         callback=_day,
         metavar="DAY",
         default="0d",
-        show_default="today",
+        show_default=N_("today"),
         help="The last day, that one included.",
     )(command)
     return click.option(
@@ -171,7 +171,7 @@ def opened_runtime(settings: Settings) -> Iterator[Runtime]:
         runtime.close()
 
 
-def mappings_in_use(invocation: Invocation) -> tuple[Sequence[Mapping], str]:
+def mappings_in_use(invocation: Invocation) -> tuple[Sequence[Mapping], Message]:
     """Return the journal's active mappings, or without any those of the files, and a text that says which they are."""
     from bridge.operations import accounts
 

@@ -21,7 +21,18 @@ import click
 
 from bridge import logs
 from bridge.cli.main import Invocation
-from bridge.cli.stack import STOP_GRACE_S, LocalBridge, Stopping, bridge_command, check_free, listen, wait_for
+from bridge.cli.stack import (
+    FIRST_WAIT_S,
+    LONGEST_WAIT_S,
+    POLL_S,
+    STOP_GRACE_S,
+    LocalBridge,
+    Stopping,
+    bridge_command,
+    check_free,
+    listen,
+    wait_for,
+)
 from bridge.errors import DecryptionFailed, JournalError, JournalNotMigrated, SettingsError
 from bridge.logs import logger
 from bridge.messages import N_, Message, _, message
@@ -35,8 +46,6 @@ if TYPE_CHECKING:
 
 log = logger(__name__)
 
-FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 30.0
 _FROM_JOURNAL = frozenset({"ASAAS_WEBHOOK_TOKEN", "CLINT_WEBHOOK_URL"})
 
 
@@ -162,9 +171,6 @@ def _register_when_there(runtime: Runtime, stopping: threading.Event) -> None:
             return
 
 
-_TEND_S = 0.2
-
-
 @click.command(short_help="Run the whole bridge on this machine.")
 @click.option("--host", help="Address to bind, instead of BRIDGE_HOST.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to bind, instead of PORT.")
@@ -178,8 +184,16 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
     """
     from bridge.mapping import Setup, read_directory
 
-    lines = _Lines()
-    invocation.queue_output(lines.notice)
+    lock = threading.Lock()
+
+    def show_line(name: str, text: str) -> None:
+        with lock:  # processes print at the same time
+            click.echo(f"{name:<8}| {text}")
+
+    def notice(text: str) -> None:
+        show_line("bridge", text)
+
+    invocation.queue_output(notice)
     environ = dict(os.environ)
     environ |= {name: str(value) for name, value in (("BRIDGE_HOST", host), ("PORT", port)) if value is not None}
     settings = Settings.from_env(environ)
@@ -189,30 +203,16 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
     _require_all(settings, [item.mapping for item in read if item.mapping and item.mapping.enabled])
     Runtime(settings).check_urls()
     check_free(settings.bridge_host, settings.port)
-    with Stopping() as stopping, LocalBridge(environ, notice=lines.notice, line=lines.line) as bridge:
+    with Stopping() as stopping, LocalBridge(environ, notice=notice, line=show_line) as bridge:
         wait_for({"web": f"{bridge.url}/healthz"}, bridge.poll, stopping)
         if not stopping:
             for text in _welcome(bridge):
-                lines.notice(text)
+                notice(text)
         while not stopping:
             bridge.poll()
-            time.sleep(_TEND_S)
-        lines.notice(_("ending; what is under way is finished first (Ctrl-C again ends at once)"))
-    lines.notice(_("ended"))
-
-
-class _Lines:
-    """Prints the lines of several processes, one at a time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def line(self, name: str, text: str) -> None:
-        with self._lock:
-            click.echo(f"{name:<8}| {text}")
-
-    def notice(self, text: str) -> None:
-        self.line("bridge", text)
+            time.sleep(POLL_S)
+        notice(_("ending; what is under way is finished first (Ctrl-C again ends at once)"))
+    notice(_("ended"))
 
 
 def _require_all(settings: Settings, mappings: Sequence[Mapping]) -> None:

@@ -23,7 +23,7 @@ from bridge.cli.output import LiveLog, is_terminal, json_option, plain, show_jso
 from bridge.errors import BridgeError, UsageError
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _
-from bridge.operations.testcharge import STEPS, Problem, TestChargeRun, amount
+from bridge.operations.testcharge import STEPS, Problem, TestChargeRun, amount, problem_data
 from bridge.settings import variable
 
 TIMEOUT_S = 90.0
@@ -234,7 +234,7 @@ def run_data(run: TestChargeRun, now_ms: int) -> dict[str, Any]:
             else None
         ),
         "conflicts": run.conflicts,
-        "problems": [{name: str(text) for name, text in cause._asdict().items()} for cause in run.causes],
+        "problems": [problem_data(cause) for cause in run.causes],
         "removed": run.kept is not None,
         "kept": list(run.kept or ()),
     }

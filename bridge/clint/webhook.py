@@ -21,6 +21,7 @@ import httpx
 
 from bridge.http import HttpClient, NameNotResolved, PrivateAddress, check_url, new_request
 from bridge.logs import logger
+from bridge.messages import Message
 from bridge.model import Outcome
 from bridge.redaction import redact
 
@@ -116,7 +117,7 @@ class ClintClient:
         self._http = http
         self._deadline_s = deadline_s
         self._clock_ms = clock_ms
-        self._targets: dict[str, httpx.URL | str] = {}
+        self._targets: dict[str, httpx.URL | Message] = {}
 
     def send_later(
         self,
@@ -133,7 +134,7 @@ class ClintClient:
         It is given None where `may_go`, asked at the last moment, says no.
         """
         target = self._target(url)
-        if isinstance(target, str):
+        if isinstance(target, Message):
             # Nothing may be lost for a typing error in a setting: the destination pauses until a person mends it.
             detail = f"the destination's URL {target}; mend it and resume the destination"
             then(_answer(Verdict(Outcome.REMOVED, "clint.url", detail)))
@@ -186,7 +187,7 @@ class ClintClient:
         self.send_later(url, text, idempotency_key, answers.put, traceparent=traceparent)
         return cast("Answer", answers.get())
 
-    def _target(self, url: str) -> httpx.URL | str:
+    def _target(self, url: str) -> httpx.URL | Message:
         """Return where the URL leads, or what is wrong with it; the environment names the URLs, so they are few."""
         if url not in self._targets:
             self._targets[url] = check_url(url, self._http.allow_private) or httpx.URL(url)

@@ -51,7 +51,7 @@ class ExpectedDeal:
         return f"{', '.join(self.place)}, {self.value}"
 
     def found(self, deals: Iterable[Mapping[str, Any]]) -> list[str]:
-        """Return stage, status and value of each of the customer's deals, given all deals as Clint's API shows them."""
+        """Return stage, status and value of each deal of the customer, given all deals of Clint's API."""
         mine = [deal for deal in deals if deal["stage"] in STAGES and self._is_of(deal["contact"])]
         return [f"{deal['stage']}, {deal['status']}, {deal['value']}" for deal in mine]
 

@@ -26,7 +26,8 @@ from bridge.pipeline.decide import Decider
 from bridge.pipeline.deliver import Deliverer, DeliveryRules, Pacing, unpaced
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.pipeline.policy import RetryPolicy
-from bridge.reasons import catalogue, reason
+from bridge.messages import in_language, read_message
+from bridge.reasons import REASONS, reason
 from bridge.redis_client import OptionalRedis
 from tests.factories import (
     NOW_MS,
@@ -171,7 +172,8 @@ def test_a_filter_that_lacks_what_asaas_has_not_says_so(journal: Journal) -> Non
 def reads(code: str) -> None:
     """Assert that an operator finds a sentence for the code in both languages."""
     for language in ("en", "pt"):
-        said = reason(code, language)
+        with in_language(language):
+            said = reason(code)
         assert said is not None, code
         assert said.means
 
@@ -374,4 +376,4 @@ def test_the_walk_leaves_out_no_code() -> None:
     walked = {case.code for case in DECIDED} | {code for code, *_ in SENT} | set(proof.CODES)
     by_status = {"clint.http_4xx": "clint.http_418", "clint.http_5xx": "clint.http_503"}
 
-    assert {by_status.get(code, code) for code in catalogue()} == walked
+    assert {by_status.get(code, code) for code in REASONS} == walked
