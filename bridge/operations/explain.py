@@ -226,7 +226,8 @@ def conditions(
         told = explained(mapping, context)
     except BridgeError as error:
         return Conditions(problem=error.message().to_json())
-    return Conditions(told.get("conditions", ()), problem="" if "conditions" in told else told.get("reason", ""))
+    failed = "message" in told and "conditions" not in told
+    return Conditions(told.get("conditions", ()), problem=told["message"].to_json() if failed else "")
 
 
 def context_of(runtime: Runtime, event: Row, fetched: dict[str, Any]) -> dict[str, Any]:

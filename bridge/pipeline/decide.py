@@ -362,7 +362,7 @@ class EventPlan:
             subject=event.subject,
             line=mapping.line,
             lane=event.lane,
-            destination=evaluate.destination(mapping, event.name),
+            destination=mapping.destination(event.name),
             object_id=event.object_id,
             order_at=event.created,
             order_rank=flow_rank(event.name),

@@ -18,6 +18,7 @@ from bridge.asaas.limiter import AccountLimiter, Limits
 from bridge.http import HttpClient, NameNotResolved
 from bridge.journal import Journal, Lease, revisions
 from bridge.journal.schema import deliveries, destinations
+from bridge.messages import in_language
 from bridge.model import DeliveryState, lane_of
 from bridge.operations import actions, proof
 from bridge.pipeline import policy
@@ -26,7 +27,6 @@ from bridge.pipeline.decide import Decider
 from bridge.pipeline.deliver import Deliverer, DeliveryRules, Pacing
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.pipeline.policy import RetryPolicy
-from bridge.messages import in_language, read_message
 from bridge.reasons import REASONS, reason
 from bridge.redis_client import OptionalRedis
 from tests.factories import (

@@ -56,30 +56,6 @@ def test_pages_use_known_words_only(source: Path) -> None:
     assert sorted(({*USED.findall(text)} | counted) - set(table())) == []
 
 
-def codes_of_findings() -> set[str]:
-    """Return the codes under which the modules of the mapping language say what is wrong."""
-    families = "|".join(sorted({key.split(".")[1] for key in table() if key.startswith("findings.")}))
-    code = re.compile(rf"({families})\.[a-z_]+")
-    found = {"account.unset", "destination.unset", "operand.date", "operand.number", "operand.pattern"}
-    for module in (WEB.parent / "mapping").glob("*.py"):
-        nodes = list(ast.walk(ast.parse(module.read_text())))
-        texts = (one.value for one in nodes if isinstance(one, ast.Constant))
-        found |= {text for text in texts if isinstance(text, str) and code.fullmatch(text)}
-        # Also of a family that has no words yet.
-        calls = (one for one in nodes if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute))
-        kinds = {"error", "nonsense", "warning", "note"}
-        said = (one.args[1] for one in calls if one.func.attr in kinds and len(one.args) > 1)  # type: ignore[attr-defined]
-        found |= {str(one.value) for one in said if isinstance(one, ast.Constant)}
-    return found
-
-
-def test_every_finding_is_said_in_both_languages() -> None:
-    """An operator who writes Portuguese reads in Portuguese what to change, before lint's own words."""
-    assert {f"findings.{code}" for code in codes_of_findings()} == {
-        key for key in table() if key.startswith("findings.")
-    }
-
-
 def test_numbers_choose_the_text_and_are_written_as_people_write_them() -> None:
     """Portuguese counts nought as one does, English does not."""
     assert [Words("en").count("nav.waiting", n) for n in (0, 1, 1234)] == [
@@ -195,7 +171,6 @@ SAID: dict[str, Iterable[str]] = {
     "who.action.{}": actions(),
     "errors.{}.title": ERRORS,
     "errors.{}.lead": ERRORS,
-    "findings.{}": codes_of_findings(),
 }
 """Every key that is made of a code, with every code that there is."""
 

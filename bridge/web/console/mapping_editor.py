@@ -16,7 +16,7 @@ from flask.typing import ResponseReturnValue
 from bridge.errors import BridgeError
 from bridge.journal import queries
 from bridge.mapping import Mapping, ParseResult, parse_mapping, with_overlaps
-from bridge.mapping.cases import SampleUnreadable, read_sample
+from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import EVENTS, entity_key
 from bridge.mapping.context import DERIVED, build_context, references
 from bridge.mapping.drafts import EXAMPLES
@@ -39,7 +39,6 @@ RECENT = 15
 @live.post("/mappings/live/lint")
 def lint() -> ResponseReturnValue:
     """Return what is wrong with a text, for the editor's line markers."""
-    found, text = _read(), layout.words()
     return jsonify(
         findings=[
             {
@@ -47,10 +46,9 @@ def lint() -> ResponseReturnValue:
                 "column": one.column,
                 "severity": one.severity.value,
                 "code": one.code,
-                "title": text(f"findings.{one.code}"),
-                "message": one.message,
+                "message": one.text(),
             }
-            for one in found.findings
+            for one in _read().findings
         ]
     )
 
@@ -100,8 +98,12 @@ def preview() -> ResponseReturnValue:
         return layout.page("mapping_preview.html", told=None, found=found, problem="")
     try:
         context, missing = _context(found.mapping, against)
-    except (BridgeError, SampleUnreadable, ValueError, KeyError) as error:
-        return layout.page("mapping_preview.html", told=None, found=found, problem=str(error) or against)
+    except BridgeError as error:
+        return layout.page("mapping_preview.html", told=None, found=found, problem=error.text())
+    except CannotRun as error:
+        return layout.page("mapping_preview.html", told=None, found=found, problem=error.message.text())
+    except (ValueError, KeyError):
+        return layout.page("mapping_preview.html", told=None, found=found, problem=against)
     return layout.page(
         "mapping_preview.html", told=explained(found.mapping, context), found=found, problem="", missing=missing
     )
@@ -176,4 +178,4 @@ def _of_event(mapping: Mapping, reference: str) -> tuple[dict[str, Any], str]:
     try:
         return seen(external_call(lambda: runtime.enricher.fetch(account, wanted))), ""
     except BridgeError as error:
-        return seen({}), str(error)
+        return seen({}), error.text()

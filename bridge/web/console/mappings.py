@@ -36,8 +36,8 @@ class Listed:
     name: str
     mapping: Mapping | None
     counted: dict[str, int]
-    findings: tuple[tuple[str, str], ...]
-    """Of what is wrong with its file, the code and the words."""
+    findings: tuple[str, ...]
+    """The errors of its file, each with its place, in the reader's language."""
 
     @property
     def state(self) -> str:
@@ -76,7 +76,7 @@ def listed() -> ResponseReturnValue:
     runtime = layout.runtime()
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
     broken = {
-        name: tuple((one.code, f"{one.line}:{one.column}: {one.message}") for one in findings)
+        name: tuple(f"{one.line}:{one.column}: {one.text()}" for one in findings)
         for name, findings in layout.broken_files().items()
     }
     refused = runtime.mappings.refused()
@@ -84,7 +84,7 @@ def listed() -> ResponseReturnValue:
         counted = _lately(connection, layout.now_ms())
         kept = revisions.active(connection) if refused else []
     # A revision that was active and can't run in this version holds every event back: it must be seen.
-    broken.update({one.mapping: (("", str(refused)),) for one in kept if one.mapping not in active | broken})
+    broken.update({one.mapping: (refused.text(),) for one in kept if one.mapping not in active | broken})
     rows = [
         Listed(name, active.get(name), counted.get(name, {}), broken.get(name, ()))
         for name in sorted(active.keys() | broken.keys())
