@@ -247,7 +247,7 @@ def _problems(settings: Settings, name: str) -> list[Message]:
     try:
         settings.require(name)
     except SettingsError as error:
-        return [problem.text() for problem in error.problems]
+        return list(error.problems)
     return []
 
 
