@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("traces",),
     ("mapping",),
     ("settings", "logs", "crypto", "model"),
-    ("http", "redis_client", "errors", "redaction", "failpoints", "private_files", "word_files"),
+    ("http", "redis_client", "errors", "redaction", "failpoints", "private_files"),
     ("messages",),
 )
 

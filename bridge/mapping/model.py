@@ -1,7 +1,4 @@
-"""What a mapping file means once it was read: frozen values, compiled and ready to run.
-
-Nothing here knows YAML, and nothing here can be wrong: a part exists only where lint found no error in it.
-"""
+"""A mapping as frozen values, compiled and ready to run. A value exists only where lint found no error in it."""
 
 from __future__ import annotations
 
@@ -33,7 +30,6 @@ class Comparison:
 
     @property
     def text(self) -> str:
-        """Return the condition as a person reads it."""
         return f"{self.field.text} {self.operator.name} {', '.join(self.operands)}"
 
 
@@ -46,7 +42,6 @@ class ExpressionCondition:
 
     @property
     def text(self) -> str:
-        """Return the condition as a person reads it."""
         return self.expression.text
 
 
@@ -60,7 +55,6 @@ class Group:
 
     @property
     def text(self) -> str:
-        """Return the group's word."""
         return self.kind
 
 
@@ -97,7 +91,7 @@ class Field:
     type: Literal["text", "number", "boolean"] = "text"
     required: bool = False
     identifies: Literal["email", "phone"] | None = None
-    """By which of the contact's two identities Clint could match it, if by any."""
+    """The identity of the contact by which Clint could match it, if any."""
     lookup: AnyMapping[str, str] | None = None
     default: str | None = None
 
@@ -185,7 +179,7 @@ class Mapping:
         return tuple(name for name in all_names(self.events) if covers(self.events, name))
 
     def destination(self, event_name: str) -> str:
-        """Return where this event's payload goes."""
+        """Return the destination of this event's payload."""
         for route in self.routes:
             if covers(route.events, event_name):
                 return route.send_to
@@ -212,32 +206,32 @@ def covers(patterns: Iterable[str], event_name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the settings know, which a file alone can't say."""
+    """The accounts and destinations that are set up, which a file is checked against."""
 
     accounts: frozenset[str] | None
-    """None: whatever a file names is set up."""
+    """None: every name counts as set up."""
     destinations: frozenset[str] | None
     root: Path | None = None
-    """The directory of the mappings, where `samples/` is looked for."""
+    """The directory of the mappings, which holds `samples/`."""
     reads_back: bool = True
     """Whether deals can be read back from Clint, which `verify` needs."""
     active: bool = False
-    """Whether the text is active already: it goes on whatever lint says of what it sends."""
+    """Whether the text is active already: nonsense that it sends does not stop it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParseResult:
-    """What became of one file: the mapping where it can run, and all that was found."""
+    """One file, parsed: the mapping where it can run, and the findings."""
 
     path: str
     mapping: Mapping | None
     findings: tuple[Finding, ...]
     text: str = ""
-    """What was read, for the journal; empty where the file could not be read."""
+    """The text of the file, for the journal; empty where it could not be read."""
 
 
 class MappingSet:
-    """The mappings that are active together; built anew when one changes, never changed."""
+    """The mappings that are active together; a change makes a new set."""
 
     def __init__(self, mappings: Iterable[Mapping]) -> None:
         self._by_name = {mapping.name: mapping for mapping in sorted(mappings, key=lambda one: one.name)}

@@ -33,7 +33,7 @@ from bridge.model import IncomingEvent
 from bridge.operations import actions
 from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
-from bridge.operations.doctor import run_checks
+from bridge.operations.doctor import check_data, run_checks
 from bridge.operations.explain import Outcome, Preview, preview, preview_events
 from bridge.operations.reconcile import BEHIND, Verdict, Window, as_csv, as_data
 from bridge.operations.reconcile import reconcile as run_reconcile
@@ -283,17 +283,11 @@ def deal(number: int) -> ResponseReturnValue:
 # ---------------------------------------------------------------- what the jobs do
 
 
-def stored(text: str | Message) -> str:
-    """Return a text as the journal keeps it; `layout.said` reads it."""
-    return text.to_json() if isinstance(text, Message) else text
-
-
 def examination(context: JobContext) -> Result:
     """Check everything that the bridge needs."""
     found: list[dict[str, Any]] = []
     for check in run_checks(context.runtime, lambda: context.runtime.journal):
-        texts = {"value": stored(check.value), "mend": stored(check.mend)}
-        found.append({"name": check.name, "state": check.state, "code": check.code, **texts})
+        found.append(check_data(check, Message.to_json))
         context.update(len(found), None)
     return {"checks": found}
 
@@ -419,7 +413,7 @@ def _previewed(one: Preview) -> dict[str, Any]:
     return {
         "event_id": one.event_id,
         "name": one.name,
-        "problem": stored(one.problem),
+        "problem": one.problem,
         "unheard": one.unheard,
         "outcomes": [_outcome(outcome) for outcome in one.outcomes],
     }
@@ -427,4 +421,4 @@ def _previewed(one: Preview) -> dict[str, Any]:
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
     changes = [change._asdict() for change in outcome.changes]
-    return {**asdict(outcome), "reason": stored(outcome.reason), "changes": changes}
+    return {**asdict(outcome), "changes": changes}

@@ -16,7 +16,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 from werkzeug.exceptions import BadRequest, NotFound
 
-from bridge import messages, word_files
+from bridge import messages
 from bridge.alerts import plan as alert_plan
 from bridge.errors import BridgeError, ConsoleClosed, JournalError
 from bridge.formats import Formats
@@ -26,9 +26,7 @@ from bridge.mapping import Finding, Severity
 from bridge.mapping.catalogue import label_of
 from bridge.mapping.values import BRASILIA
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
-from bridge.reasons import WORDS, Reason
-from bridge.reasons import deal_said as _deal_said
-from bridge.reasons import reason as _reason
+from bridge.reasons import deal_said, notice_words, reason
 from bridge.runtime import Runtime
 from bridge.web.console.access import FIELD, HEADER, PROGRAMS, Person, access, form_token, style_nonce
 
@@ -199,16 +197,6 @@ def said(text: str | Message | None) -> str:
     return (text if isinstance(text, Message) else read_message(text)).text()
 
 
-def reason(code: str | None) -> Reason | None:
-    """Return what a reason code means in the reader's language, None for an unknown one."""
-    return _reason(code, current_language())
-
-
-def deal_said(detail: str | None) -> str:
-    """Return what was found of a delivery's deal, in the reader's language."""
-    return _deal_said(detail, current_language())
-
-
 def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValue:
     """Return the page that says what went wrong and what to do."""
     if isinstance(error, ConsoleClosed):
@@ -230,18 +218,7 @@ def open_notices(connection: Connection) -> list[StoredNotice]:
 
 def notice_texts(notice: StoredNotice) -> tuple[str, str]:
     """Return what a notice is about and what to do."""
-    words = WORDS.get(notice.code, {}).get(LANGUAGES[current_language()])
-    return (words.title, words.todo) if words else (said(notice.detail), notice.mend)
-
-
-@cache
-def _finding_titles() -> dict[str, Any]:
-    return word_files.read(Path(__file__).parent.parent / "words" / "findings.yaml")
-
-
-def finding_title(finding: Finding) -> str:
-    """Return the kind of a finding in the reader's language."""
-    return str(_finding_titles()[finding.code][current_language()])
+    return notice_words(notice.code) or (said(notice.detail), said(notice.mend))
 
 
 def broken_files() -> dict[str, list[Finding]]:
@@ -295,7 +272,6 @@ GLOBALS = {
     "STATES": STATES,
     "label": label_of,
     "notice_texts": notice_texts,
-    "finding_title": finding_title,
     "needing_a_person": needing_a_person,
     "csrf_token": form_token,
     "csrf_field": FIELD,

@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from bridge.errors import BridgeError
 from bridge.journal import queries
 from bridge.mapping import Mapping, ParseResult, parse_mapping, with_overlaps
-from bridge.mapping.cases import SampleUnreadable, read_sample
+from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import EVENTS, entity_key
 from bridge.mapping.context import DERIVED, build_context, references
 from bridge.mapping.drafts import EXAMPLES
@@ -44,8 +44,7 @@ def lint() -> ResponseReturnValue:
                 "column": one.column,
                 "severity": one.severity.value,
                 "code": one.code,
-                "title": layout.finding_title(one),
-                "message": one.message,
+                "message": one.text(),
             }
             for one in found.findings
         ]
@@ -97,10 +96,12 @@ def preview() -> ResponseReturnValue:
         try:
             context, values["missing"] = _context(mapping, against)
             values["told"] = explained(mapping, context)
-        except (SampleUnreadable, ValueError, KeyError) as error:
-            values["problem"] = str(error) or against
         except BridgeError as error:
             values["problem"] = error.text()
+        except CannotRun as error:
+            values["problem"] = error.message.text()
+        except (ValueError, KeyError):
+            values["problem"] = against
     return layout.page("mapping_preview.html", **values)
 
 

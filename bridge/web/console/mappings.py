@@ -37,8 +37,8 @@ class Listed:
     name: str
     mapping: Mapping | None
     counted: dict[str, int]
-    findings: tuple[tuple[str, str], ...]
-    """The title of each error of its file, and its place and sentence."""
+    findings: tuple[str, ...]
+    """The errors of its file, each with its place, in the reader's language."""
 
     @property
     def state(self) -> str:
@@ -69,7 +69,7 @@ def listed() -> ResponseReturnValue:
     runtime = layout.runtime()
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
     broken = {
-        name: tuple((layout.finding_title(one), f"{one.line}:{one.column}: {one.message}") for one in findings)
+        name: tuple(f"{one.line}:{one.column}: {one.text()}" for one in findings)
         for name, findings in layout.broken_files().items()
     }
     refused = runtime.mappings.refused()
@@ -77,9 +77,7 @@ def listed() -> ResponseReturnValue:
         counted = _lately(connection, layout.now_ms())
         kept = revisions.active(connection) if refused else []
     # A revision that was active and can't run in this version holds every event back: it must be seen.
-    broken.update(
-        {one.mapping: (("", refused.text() if refused else ""),) for one in kept if one.mapping not in active | broken}
-    )
+    broken.update({one.mapping: (refused.text(),) for one in kept if refused and one.mapping not in active | broken})
     rows = [
         Listed(name, active.get(name), counted.get(name, {}), broken.get(name, ()))
         for name in sorted(active.keys() | broken.keys())
