@@ -23,7 +23,7 @@ from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
 from bridge.web.console import testcharge
 from bridge.web.console.charts import MOST_BARS, bars
-from bridge.web.console.jobs import AT_ONCE, JobContext, JobRunner
+from bridge.web.console.jobs import JOBS_AT_ONCE, JobContext, JobRunner
 from tests.charges import Calendar
 from tests.console import PASSWORD, QUICK, Browser, Console, opened_console
 from tests.factories import until
@@ -130,7 +130,7 @@ def test_only_so_much_is_done_at_once(console: Console) -> None:
         go.wait(WAIT_S)
         return {}
 
-    for _ in range(AT_ONCE):
+    for _ in range(JOBS_AT_ONCE):
         worker(console).begin("replay", "x", waits, {}, "Ana")
     refused = console.operator().post("/connections/check")
     go.set()

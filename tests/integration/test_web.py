@@ -293,9 +293,9 @@ def test_other_requests_are_answered_in_the_same_shape(world: World) -> None:
     method = world.client.get("/webhooks/asaas")
     assert (method.status_code, error_of(method)["code"]) == (405, "http.405")
 
-    world.runtime.__dict__["ingress"] = None
+    world.runtime.__dict__["intake"] = None
     fault = world.post(envelope())
-    del world.runtime.__dict__["ingress"]
+    del world.runtime.__dict__["intake"]
     assert fault.status_code == 500
     assert error_of(fault) == {"code": "bridge.error", "message": "the bridge could not do what was asked"}
 
