@@ -12,6 +12,7 @@ from bridge.messages import _
 from bridge.operations import actions
 from bridge.operations.actions import BulkAction, Progress, run_step
 from bridge.operations.explain import Preview
+from bridge.reasons import reason
 from bridge.web.console import layout
 from bridge.web.console.events import lines
 from bridge.web.console.jobs import external_call, replay_previews
@@ -32,8 +33,8 @@ def index() -> ResponseReturnValue:
     listening = _listening()
     return layout.page(
         "attention.html",
-        groups=[(group, layout.reason(group.code), _possible(group, listening)) for group in groups],
-        holds=[(hold, layout.reason(hold.code)) for hold in holds],
+        groups=[(group, reason(group.code), _possible(group, listening)) for group in groups],
+        holds=[(hold, reason(hold.code)) for hold in holds],
         notices=open_notices,
         paused=paused,
         broken=layout.broken_files(),
@@ -94,7 +95,7 @@ def confirm() -> ResponseReturnValue:
         total=total,
         sample=sample,
         previews=previews,
-        known=layout.reason(chosen.code),
+        known=reason(chosen.code),
     )
 
 

@@ -17,7 +17,7 @@ from bridge.model import TRANSITIONS, DeliveryState, EventState, Waiting
 from bridge.operations import actions
 from bridge.operations import explain as explaining
 from bridge.operations.explain import Conditions, Preview
-from bridge.reasons import Reason
+from bridge.reasons import Reason, reason
 from bridge.web.console import layout
 from bridge.web.console.events import amount_of, event_label, event_state
 from bridge.web.console.jobs import external_call, replay_previews
@@ -92,7 +92,7 @@ class Verdict:
 def describe_delivery(delivery: Row) -> DeliveryStatus:
     """Return why a delivery is in its state."""
     state, detail = DeliveryState(delivery["state"]), layout.said(delivery["reason"])
-    known = layout.reason(delivery["reason_code"])
+    known = reason(delivery["reason_code"])
     if state is DeliveryState.DELIVERED:
         return DeliveryStatus(_("delivered to {to}", to=delivery["destination"]))
     if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
@@ -137,7 +137,7 @@ def show(id_: int) -> ResponseReturnValue:
         event=row,
         label=event_label(row["name"]),
         state=event_state(row, {one["mapping"]: one["state"] for one in rows}.values()),
-        held=layout.reason(row["hold_code"]),
+        held=reason(row["hold_code"]),
         amount=amount_of(body, row["entity"]),
         body=json.dumps(body, ensure_ascii=False, indent=2),
         verdicts=verdicts[::-1],
