@@ -43,14 +43,12 @@ def read_sample(root: Path, name: str) -> Any:
 
 
 def build_cases(node: Node, findings: Findings, *, complete: bool) -> list[Case]:
-    """Return the tests that can run."""
     items = node.items if isinstance(node, Sequence) else []
     cases = [_build(item, findings, complete=complete) for item in items]
     return [case for case in cases if case is not None]
 
 
 def as_json(node: Node, findings: Findings) -> Any:
-    """Return a node as the JSON value it looks like."""
     if isinstance(node, Scalar):
         return typed(node.text) if node.plain else node.text
     if isinstance(node, Sequence):
@@ -136,7 +134,8 @@ def _expect(entries: Block, findings: Findings) -> dict[str, Any] | None:
     ]
     for key, one in pairs:
         if not isinstance(one, Scalar):
-            findings.error(one, "tests.expect", f"{key.text} must be one value, got {described(one)}")
+            what = N_("{key} must be one value, got {got}")
+            findings.error(one, "tests.expect", what, key=key.text, got=described(one))
     return {
         "dead": expect.text("dead") or None,
         "send_to": expect.text("send_to") or None,

@@ -57,7 +57,6 @@ def _field(seen: evaluate.FieldResult) -> dict[str, Any]:
 
 
 def explained_data(told: dict[str, Any]) -> dict[str, Any]:
-    """Return an explanation for JSON."""
     data = {name: value for name, value in told.items() if name != "message"}
     if "fields" in data:
         data["fields"] = [{name: one[name] for name in one if name != "message"} for one in data["fields"]]

@@ -37,16 +37,12 @@ class HasPosition(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A line and column of a file."""
-
     line: int
     column: int
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One mistake in one file."""
-
     path: str
     line: int
     column: int
@@ -59,16 +55,13 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """Return the English sentence, for `--json`, logs and editors."""
         return str(self.what)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return the facts of the sentence, for `--json`."""
         return facts_data(self.what.facts)
 
     def text(self) -> str:
-        """Return the sentence in the reader's language."""
         return self.what.text()
 
     def shown(self) -> str:
@@ -153,12 +146,10 @@ class Findings:
             raise TooManyFindings
 
     def has_one_at(self, place: HasPosition) -> bool:
-        """Say whether there is a finding at this very place already."""
         return any((found.line, found.column) == (place.line, place.column) for found in self._found)
 
     @property
     def has_error(self) -> bool:
-        """Say whether any finding so far is an error."""
         return any(finding.severity is Severity.ERROR for finding in self._found)
 
     def in_order(self) -> tuple[Finding, ...]:

@@ -57,7 +57,6 @@ def _known_values() -> dict[str, Any]:
 
 
 def documented_values() -> abc.Mapping[str, list[str]]:
-    """Return the values that Asaas documents, by the path of their field."""
     values: dict[str, list[str]] = _known_values()["values"]
     return values
 
@@ -84,7 +83,6 @@ def values_of_path(path: FieldPath) -> tuple[str, ...]:
 
 
 def _own(path: FieldPath) -> FieldPath:
-    """Return a path with the bridge's name of its object, without the envelope around it."""
     if path[:1] == (ENVELOPE,) and len(path) > 1 and spellings(path[1])[0] in ENTITY_OF_FAMILY.values():
         path = path[1:]
     return (spellings(path[0])[0], *path[1:]) if path else path
@@ -264,7 +262,6 @@ def check_fields(fields: Iterable[Field], contact: Node, findings: Findings, *, 
 
 
 def check_routes(routes: Iterable[Route], events: tuple[str, ...], findings: Findings) -> None:
-    """Report the routes that no event of the mapping takes."""
     routes = list(routes)
     # A family stands for itself too: Asaas may add an event to it.
     names = {*all_names(events, *(route.events for route in routes)), *events}
@@ -357,7 +354,6 @@ def _sent_twice(mapping: Mapping, others: abc.Mapping[str, list[tuple[str, str]]
 
 
 def _texts(condition: Condition) -> tuple[Any, ...]:
-    """Return the texts of a filter, wherever it stands in its file."""
     return (condition.text, *map(_texts, condition.conditions)) if isinstance(condition, Group) else (condition.text,)
 
 
@@ -395,7 +391,6 @@ def _scalars(root: Node | None) -> Iterator[Scalar]:
 
 
 def comparisons_of(condition: Condition | None) -> Iterator[Comparison | ExpressionCondition]:
-    """Return the conditions of a filter without its groups."""
     if isinstance(condition, Group):
         for inner in condition.conditions:
             yield from comparisons_of(inner)
@@ -404,13 +399,11 @@ def comparisons_of(condition: Condition | None) -> Iterator[Comparison | Express
 
 
 def expressions_of_condition(condition: Condition | None) -> Iterator[Expression]:
-    """Return every expression of a filter."""
     for one in comparisons_of(condition):
         yield one.field if isinstance(one, Comparison) else one.expression
 
 
 def expressions_of_fields(fields: Iterable[Field]) -> Iterator[Expression]:
-    """Return every expression of the payload's fields."""
     for field in fields:
         if isinstance(field.source, Expression):
             yield field.source

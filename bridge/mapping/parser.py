@@ -61,7 +61,6 @@ _PHONE_KEY = re.compile(r"fone|phone|celular|whats|mobile", re.IGNORECASE)
 
 
 def build_fields(group: str, block: MappingNode, findings: Findings, *, complete: bool) -> list[Field]:
-    """Return the fields of one group that can run."""
     fields = []
     for key, value in unique_pairs(block, findings):
         if _belongs_outside(key, value):
@@ -423,7 +422,6 @@ def read_directory(directory: Path, known: Setup) -> list[ParseResult]:
 
 
 def read_file(path: Path, known: Setup) -> ParseResult:
-    """Return one mapping file, parsed."""
     try:
         with path.open("rb") as file:
             # A character has one byte at least: the bound spares reading gigabytes of a file that is too large.
@@ -473,8 +471,6 @@ def with_overlaps(read: Iterable[ParseResult], others: Iterable[Mapping] = ()) -
 
 
 class _Reader:
-    """Builds and checks the parts of one mapping."""
-
     def __init__(self, entries: Block, findings: Findings, known: Setup, *, complete: bool) -> None:
         self._entries = entries
         self._findings = findings
@@ -515,7 +511,6 @@ class _Reader:
         return build_cases(node, self._findings, complete=self._complete) if node else []
 
     def check(self) -> None:
-        """Find the mistakes that need the whole mapping."""
         entries, findings, known = self._entries, self._findings, self._known
         enabled = entries.text("enabled") != "false"
         # A file without `account` listens to the default one, and waits without harm where there is none.

@@ -21,8 +21,6 @@ from bridge.messages import N_, Message
 
 
 class Shape(StrEnum):
-    """The form of a key's value in the file."""
-
     TEXT = "text"
     NAME = "name"  # lower case letters, digits, _ and -
     BOOLEAN = "boolean"
@@ -47,8 +45,6 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key that a block may have."""
-
     name: str
     shape: Shape
     help: str
@@ -125,20 +121,16 @@ class Block:
         return name in self._pairs
 
     def key(self, name: str) -> Scalar:
-        """Return the node of the key itself."""
         return self._pairs[name][0]
 
     def value(self, name: str) -> Node | None:
-        """Return the key's value, or None where the block has no such key."""
         return self._pairs[name][1] if name in self._pairs else None
 
     def scalar(self, name: str) -> Scalar | None:
-        """Return the key's value if it is a scalar."""
         value = self.value(name)
         return value if isinstance(value, Scalar) else None
 
     def text(self, name: str, default: str = "") -> str:
-        """Return the key's text, or the default."""
         scalar = self.scalar(name)
         return scalar.text if scalar else default
 
@@ -275,7 +267,6 @@ def is_null(value: Scalar) -> bool:
 
 
 def described(node: Node) -> Text:
-    """Return what a node is, in words."""
     if isinstance(node, Scalar) and node.text:
         return shown(node.text)
     if isinstance(node, Scalar):

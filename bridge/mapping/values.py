@@ -128,7 +128,6 @@ def two_readings(text: str) -> tuple[str, ...]:
 
 
 def as_number(value: Any) -> int | float:
-    """Return a number for JSON; a whole one as an integer."""
     number = as_decimal(value)
     return int(number) if number == number.to_integral_value() else float(number)
 
@@ -158,7 +157,6 @@ def text_of(value: Any) -> str:
 
 
 def digits(value: Any) -> str | None:
-    """Return only the digits of a text, or None where it has none."""
     return re.sub(r"[^0-9]", "", text_of(value)) or None
 
 
@@ -236,7 +234,6 @@ def _capitalised(word: str, *, first: bool) -> str:
 
 
 def first_name(value: Any) -> str | None:
-    """Return the first word of a name."""
     return text_of(value).strip().split(maxsplit=1)[0] if text_of(value).strip() else None
 
 
@@ -255,7 +252,6 @@ def cents(value: Any) -> Decimal:
 
 
 def money(value: Any) -> str:
-    """Return an amount with two decimals and a dot: 1234.50."""
     return format(cents(value), "f")
 
 

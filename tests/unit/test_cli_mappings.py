@@ -111,6 +111,7 @@ def test_lint_as_json(root: Path) -> None:
             "code": "key.unknown",
             "severity": "error",
             "message": "a mapping has no key 'sendto'; did you mean send_to?",
+            "facts": {"what": "a mapping", "key": "'sendto'", "hint": "; did you mean send_to?"},
         }
     ]
 
@@ -130,7 +131,7 @@ def test_lint_of_files_sees_what_two_of_them_send_twice(root: Path) -> None:
     said = bridge("lint", str(root / "outro.yaml"), str(root / "pago.yaml"))
 
     assert said.exit_code == 1
-    assert "mapping.overlap: outro.yaml sends" in said.stdout
+    assert "mapping.overlap: pago.yaml and outro.yaml send" in said.stdout
 
 
 def test_lint_can_leave_the_environment_aside(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
