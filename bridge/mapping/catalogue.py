@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -26,6 +27,7 @@ class KnownEvent:
     """Its place in the documented flows of a charge (see `flow_rank`)."""
 
 
+@cache
 def read_data(name: str) -> Any:
     return json.loads(files("bridge.mapping").joinpath(f"data/{name}.json").read_text(encoding="utf-8"))
 

@@ -56,15 +56,8 @@ class MappingNode(Node):
     """Written in braces, where a comma ends a value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    root: Node | None
-    complete: bool
-    """False after a syntax error: a key that seems to be missing may stand behind it."""
-
-
-def read_document(text: str, findings: Findings) -> Document:
-    """Return the nodes before the first syntax error, all where there is none."""
+def read_document(text: str, findings: Findings) -> Node | None:
+    """Return the nodes before the first syntax error, all where there is none; None where there is nothing."""
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_CHARACTERS:
         findings.error(
@@ -74,32 +67,32 @@ def read_document(text: str, findings: Findings) -> Document:
             limit=MAX_CHARACTERS,
             length=len(text),
         )
-        return Document(None, False)
+        return None
     text = _with_plain_spaces(text, findings)
     builder = _Builder(text, findings)
     try:
-        complete = builder.build(yaml.parse(text, Loader=yaml.SafeLoader))
+        findings.complete = builder.build(yaml.parse(text, Loader=yaml.SafeLoader))
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
         findings.error(Position(line, column), "yaml.character", N_("YAML does not allow this character; delete it"))
-        return Document(None, False)
+        return None
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, text, findings)
         last = builder.last
         if last is not None and not last.inline:
             findings.refuse(last)  # its lines were read as one text because of the syntax error
-        complete = False
+        findings.complete = False
     root = builder.root
     if isinstance(root, Scalar) and root.plain and not root.text:
         root = None  # `---` and nothing behind it
-    if complete and root is None:
+    if findings.complete and root is None:
         findings.error(
             Position(1, 1),
             "file.empty",
             N_("the file is empty; begin with events: and contact:, as in mappings/README.md"),
         )
-    return Document(root, complete)
+    return root
 
 
 _PROBLEMS = (

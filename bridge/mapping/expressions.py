@@ -18,7 +18,7 @@ from jmespath import exceptions, lexer, parser, visitor
 from jmespath import functions as jmespath_functions
 
 from bridge.mapping import advice, values
-from bridge.mapping.document import Node, Scalar
+from bridge.mapping.document import Scalar
 from bridge.mapping.findings import Findings, Position, did_you_mean, shown, then
 from bridge.mapping.functions import FUNCTIONS, EvaluationFailed, Functions, arity, names
 from bridge.messages import N_, Message
@@ -250,18 +250,18 @@ def compile_expression(node: Scalar, findings: Findings) -> Expression | None:
         what = N_("an expression names a value, got {word}; for the text write {{text: '{word}'}}")
         findings.error(node, "expression.constant", what, word=node.text)
         return None
-    return compile_text(node.text, node, 0, node, findings)
+    return compile_text(node.text, node, 0, findings)
 
 
-def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: Findings) -> Expression | None:
+def compile_text(text: str, scalar: Scalar, offset: int, findings: Findings) -> Expression | None:
     """Return the expression that begins `offset` characters into a scalar; None after recording what is wrong."""
     place = _TextPosition(text, scalar, offset)
     if not text.strip():
-        findings.error(node, "expression.empty", N_("an expression is empty; name a value such as payment.value"))
+        findings.error(scalar, "expression.empty", N_("an expression is empty; name a value such as payment.value"))
         return None
     if len(text) > MAX_LENGTH:
         what = N_("an expression has at most {limit} characters, got {length}; split it into several fields")
-        findings.error(node, "expression.too_long", what, limit=MAX_LENGTH, length=len(text))
+        findings.error(scalar, "expression.too_long", what, limit=MAX_LENGTH, length=len(text))
         return None
     wrong = _wrong_literal(text)
     if wrong is not None:
@@ -289,7 +289,7 @@ def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: F
         parsed = None
     if parsed is None or _depth(parsed) > MAX_DEPTH:
         what = N_("an expression is nested deeper than {limit} levels; split it up")
-        findings.error(node, "expression.depth", what, limit=MAX_DEPTH)
+        findings.error(scalar, "expression.depth", what, limit=MAX_DEPTH)
         return None
     if not _check_functions(parsed, text, place, findings):
         return None

@@ -86,6 +86,8 @@ class Findings:
 
     def __init__(self, path: str, *, active: bool = False) -> None:
         self.path = path
+        self.complete = True
+        """False after a syntax error: a key that seems to be missing may stand behind it."""
         self._active = active
         self._found: list[Finding] = []
         self._refused: set[tuple[int, int]] = set()
@@ -96,9 +98,9 @@ class Findings:
         self._add(place, code, Severity.ERROR, text, facts, caret)
 
     def nonsense(self, place: HasPosition, code: str, text: Text, /, **facts: object) -> None:
-        """Record an error of a mapping that runs, but sends nonsense or fails for every event.
+        """Record an error that keeps a mapping from being activated and never stops one that is active.
 
-        It keeps a mapping from being activated, and never stops one that is active.
+        The mapping runs, but sends nonsense or fails for every event.
         """
         if not self._active:
             self._add(place, code, Severity.ERROR, text, facts)
@@ -108,7 +110,6 @@ class Findings:
         self._add(place, code, Severity.WARNING, text, facts)
 
     def note(self, place: HasPosition, code: str, text: Text, /, **facts: object) -> None:
-        """Record something worth knowing."""
         self._add(place, code, Severity.NOTE, text, facts)
 
     def refuse(self, place: HasPosition) -> None:
@@ -120,15 +121,7 @@ class Findings:
         """Take no finding behind this place: the text there was read as a part of something else."""
         self._end = (place.line, place.column)
 
-    def _add(
-        self,
-        place: HasPosition,
-        code: str,
-        severity: Severity,
-        text: Text,
-        facts: dict[str, object],
-        caret: str = "",
-    ) -> None:
+    def _add(self, place: HasPosition, code: str, severity: Severity, text: Text, facts: Any, caret: str = "") -> None:
         # A value that YAML refused (an alias, a tag) has no meaning, so a second finding there would mislead.
         where = (place.line, place.column)
         if where in self._refused or where > self._end:
@@ -136,13 +129,11 @@ class Findings:
         if code.startswith("yaml.") and severity is Severity.ERROR:
             self._refused.add(where)
         what = text if isinstance(text, Message) else Message(text, facts)
-        self._found.append(Finding(self.path, place.line, place.column, code, severity, what, caret))
+        self._found.append(Finding(self.path, *where, code, severity, what, caret))
         if len(self._found) == MAX_FINDINGS:
-            last = max(self._found, key=lambda found: (found.line, found.column))
+            last = max((found.line, found.column) for found in self._found)
             more = Message(N_("{limit} findings and more; fix these first"), {"limit": MAX_FINDINGS})
-            self._found.append(
-                Finding(self.path, last.line, last.column, "file.too_many_findings", Severity.ERROR, more)
-            )
+            self._found.append(Finding(self.path, *last, "file.too_many_findings", Severity.ERROR, more))
             raise TooManyFindings
 
     def has_one_at(self, place: HasPosition) -> bool:

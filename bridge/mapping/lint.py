@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import abc
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -43,21 +42,14 @@ _KINDS = {
 }
 
 
-@cache
 def known_fields() -> abc.Mapping[str, Any]:
     """Return the fields by object: a name leads to None, or to the fields of an object or of a list's elements."""
     fields: dict[str, Any] = read_data("asaas_fields")
     return fields
 
 
-@cache
-def _known_values() -> dict[str, Any]:
-    known: dict[str, Any] = read_data("asaas_values")
-    return known
-
-
 def documented_values() -> abc.Mapping[str, list[str]]:
-    values: dict[str, list[str]] = _known_values()["values"]
+    values: dict[str, list[str]] = read_data("asaas_values")["values"]
     return values
 
 
@@ -71,7 +63,7 @@ def kind_of_path(path: FieldPath) -> str | None:
         if not isinstance(fields, dict) or step not in fields:
             return None
         fields = fields[step]
-    kinds = _known_values()["kinds"]
+    kinds = read_data("asaas_values")["kinds"]
     return next((kind for kind in kinds if fields is None and steps[-1] in kinds[kind]), None)
 
 

@@ -384,7 +384,7 @@ def expression_in(text: str) -> str:
     if not (found := _named(text)):
         return ""
     scalar = Scalar(1, 1, text, plain=False, inline=False)
-    return text if compile_text(text, scalar, 0, scalar, Findings("")) else found
+    return text if compile_text(text, scalar, 0, Findings("")) else found
 
 
 def _named(text: str) -> str:

@@ -59,8 +59,7 @@ Table = Mapping[str, Key]
 
 
 _OPERAND_SHAPES = {Operand.TEXTS: Shape.TEXTS, Operand.BOOLEAN: Shape.BOOLEAN}
-_ROWS = read_data("language")["keys"]
-_ROWS["condition"] |= {
+_OPERATOR_ROWS = {
     one.name: {
         "shape": _OPERAND_SHAPES.get(one.operand, Shape.OPERAND),
         "help": one.help,
@@ -71,9 +70,9 @@ _ROWS["condition"] |= {
 TABLES: Mapping[str, Table] = {
     table: {
         name: Key(name, **{**row, "shape": Shape(row["shape"]), "choices": tuple(row.get("choices", ()))})
-        for name, row in rows.items()
+        for name, row in {**rows, **(_OPERATOR_ROWS if table == "condition" else {})}.items()
     }
-    for table, rows in _ROWS.items()
+    for table, rows in read_data("language")["keys"].items()
 }
 MAPPING, CONDITION, FIELD, ROUTE, CASE, EXPECT = TABLES.values()
 
@@ -157,9 +156,7 @@ def unique_pairs(block: MappingNode, findings: Findings) -> list[tuple[Scalar, N
     return pairs
 
 
-def read_block(
-    node: Node, table: Table, what: Text, findings: Findings, *, complete: bool, others: bool = False
-) -> Block | None:
+def read_block(node: Node, table: Table, what: Text, findings: Findings, *, others: bool = False) -> Block | None:
     """Return the pairs that fit the table, or None where the node is no block; `others` lets unknown keys pass."""
     if not isinstance(node, MappingNode):
         wrong = N_("{what} must be a block of keys and values, got {got}")
@@ -184,11 +181,11 @@ def read_block(
                 hint = Message(N_("; an expression has no braces: write {right}"), {"right": formatted(key.text)})
             unknown = N_("{what} has no key {key}{hint}")
             findings.error(key, "key.unknown", unknown, what=what, key=shown(key.text), hint=hint)
-    for row in table.values() if complete else ():
+    for row in table.values() if findings.complete else ():
         if row.required and row.name not in pairs and row.name not in refused:
             missing = N_("{what} needs {key}, such as {key}: {example}")
             findings.error(node, "key.missing", missing, what=what, key=row.name, example=row.example)
-    return Block(node, pairs, whole=complete and not refused)
+    return Block(node, pairs, whole=findings.complete and not refused)
 
 
 def _is_empty(value: Node) -> bool:
