@@ -173,9 +173,9 @@ def statuses(mappings: Iterable[Mapping]) -> dict[str, str]:
 def stage_of(names: list[str]) -> str:
     """Return which stage an integration with these events should set, in the current language."""
     events = either([event_label(name) for name in names[:_LABELS_SHOWN]])
-    facts = {"events": events, "count": len(names) - _LABELS_SHOWN}
-    what = N_("the one for: {events} or {count} more") if facts["count"] > 0 else N_("the one for: {events}")
-    return Message(what, facts).text()
+    more = len(names) - _LABELS_SHOWN
+    what = N_("the one for: {events} or {count} more") if more > 0 else N_("the one for: {events}")
+    return Message(what, {"events": events, "count": more}).text()
 
 
 def _status(name: str) -> str:

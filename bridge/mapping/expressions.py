@@ -273,9 +273,9 @@ def compile_text(text: str, scalar: Scalar, offset: int, findings: Findings) -> 
             place.at(wrong.start()),
             "expression.literal",
             N_("the value between backticks must be JSON, got {got}; write {right}"),
+            _caret(text, wrong.start()),
             got=shown(wrong.group()),
             right=right,
-            caret=_caret(text, wrong.start()),
         )
         return None
     try:
@@ -283,7 +283,7 @@ def compile_text(text: str, scalar: Scalar, offset: int, findings: Findings) -> 
     except exceptions.ParseError as error:
         position = min(error.lex_position or 0, len(text))
         why = _why(error, text, position)
-        findings.error(place.at(position), "expression.syntax", why, caret=_caret(text, position))
+        findings.error(place.at(position), "expression.syntax", why, _caret(text, position))
         return None
     except RecursionError:
         parsed = None

@@ -64,13 +64,18 @@ class Finding:
     def text(self) -> str:
         return self.what.text()
 
+    @property
+    def report(self) -> Message:
+        """The one line that editors and CI understand."""
+        facts = {"path": self.path, "line": self.line, "column": self.column, "code": self.code, "what": self.what}
+        return Message("{path}:{line}:{column}: {code}: {what}", facts)
+
     def shown(self) -> str:
-        """Return the one line that editors and CI understand, in the reader's language."""
-        return f"{self.path}:{self.line}:{self.column}: {self.code}: {self.text()}"
+        """Return that line in the reader's language."""
+        return self.report.text()
 
     def __str__(self) -> str:
-        """Return that line in English, for logs."""
-        return f"{self.path}:{self.line}:{self.column}: {self.code}: {self.message}"
+        return str(self.report)
 
 
 MAX_FINDINGS = 200
@@ -93,7 +98,7 @@ class Findings:
         self._refused: set[tuple[int, int]] = set()
         self._end: tuple[float, float] = (float("inf"), 0)
 
-    def error(self, place: HasPosition, code: str, text: Text, /, *, caret: str = "", **facts: object) -> None:
+    def error(self, place: HasPosition, code: str, text: Text, caret: str = "", /, **facts: object) -> None:
         """Record that the mapping can't run as written."""
         self._add(place, code, Severity.ERROR, text, facts, caret)
 

@@ -51,7 +51,7 @@ def kind_of(value: Any) -> Message:
             if value
             else Message(N_("an empty text"))
         )
-    kinds = {list: N_("a list"), dict: N_("an object")}
+    kinds: dict[type, str] = {list: N_("a list"), dict: N_("an object")}
     return Message(kinds.get(type(value), N_("a value of another kind")))
 
 
