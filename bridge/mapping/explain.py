@@ -43,17 +43,13 @@ def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reason(outcome: str, code: str, message: Message, facts: AnyMapping[str, Any]) -> dict[str, Any]:
-    told = {"outcome": outcome, "code": code, "reason": str(message), "facts": facts_data(facts)}
-    return {**told, "message": message}
+    reason = {"reason": str(message), "facts": facts_data(facts), "message": message}
+    return {"outcome": outcome, "code": code, **reason}
 
 
 def _field(seen: evaluate.FieldResult) -> dict[str, Any]:
     told = {"group": seen.group, "key": seen.key, "source": seen.source, "value": seen.value}
-    return {
-        **told,
-        "error": str(seen.error) if seen.error else None,
-        "message": seen.error.message() if seen.error else None,
-    }
+    return {**told, "error": seen.error and str(seen.error), "message": seen.error and seen.error.message()}
 
 
 def explained_data(told: dict[str, Any]) -> dict[str, Any]:

@@ -347,12 +347,11 @@ def _why(error: exceptions.ParseError, text: str, position: int) -> Message:
 
 
 def _depth(tree: dict[str, Any]) -> int:
-    deepest, stack = 0, [(tree, 1)]
-    while stack:
-        node, depth = stack.pop()
-        deepest = max(deepest, depth)
-        stack.extend((child, depth + 1) for child in node["children"] if isinstance(child, dict))
-    return deepest
+    level, depth = [tree], 0
+    while level:
+        depth += 1
+        level = [child for node in level for child in node["children"] if isinstance(child, dict)]
+    return depth
 
 
 def nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:

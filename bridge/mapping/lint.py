@@ -82,9 +82,9 @@ def _own(path: FieldPath) -> FieldPath:
 
 def entities_of(events: tuple[str, ...]) -> frozenset[str] | None:
     """Return the keys of the objects that the events (or families) of a mapping carry, or None where one is new."""
-    if any(not any(covers((event,), known) for known in EVENTS) for event in events):
-        return None
-    return frozenset(known.entity for known in EVENTS.values() if covers(events, known.name))
+    known = [event for event in EVENTS.values() if covers(events, event.name)]
+    new = any(not any(covers((name,), event.name) for event in known) for name in events)
+    return None if new else frozenset(event.entity for event in known)
 
 
 def doubt(path: FieldPath, entities: frozenset[str] | None, *, alone: bool = True) -> tuple[str, Message] | None:

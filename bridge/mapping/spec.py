@@ -216,7 +216,7 @@ def fits(row: Key, value: Node, findings: Findings) -> bool:
         or (shape in _BLOCKS and isinstance(value, MappingNode))
         or (shape in _LISTS and isinstance(value, Sequence))
         or (shape is Shape.CONDITION and isinstance(value, MappingNode))
-        or (shape in _TEXTS and _is_texts(value))
+        or (shape in _TEXTS and (isinstance(value, Scalar) or _is_list_of_texts(value)))
         or shape in _OTHERWISE
     )
     if not right:
@@ -231,10 +231,8 @@ def fits(row: Key, value: Node, findings: Findings) -> bool:
     return not isinstance(value, Scalar) or _scalar_fits(row, value, findings)
 
 
-def _is_texts(value: Node) -> bool:
-    return isinstance(value, Scalar) or (
-        isinstance(value, Sequence) and bool(value.items) and all(isinstance(item, Scalar) for item in value.items)
-    )
+def _is_list_of_texts(value: Node) -> bool:
+    return isinstance(value, Sequence) and bool(value.items) and all(isinstance(one, Scalar) for one in value.items)
 
 
 def _scalar_fits(row: Key, value: Scalar, findings: Findings) -> bool:
