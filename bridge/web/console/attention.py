@@ -80,7 +80,7 @@ def confirm() -> ResponseReturnValue:
     chosen = replace(_chosen(decision), until_ms=layout.now_ms())
     runtime = layout.runtime()
     with runtime.journal.database.read() as connection:
-        total = queries.dead_count_of(connection, chosen)
+        total = queries.dead_count(connection, chosen)
         some = queries.dead_page(connection, chosen, 0, SAMPLE)
         rows = [row for one in some for row in queries.event_page(connection, EventFilter(text=str(one.event_id)), 1)]
         sample = lines(connection, rows, layout.words().language)
