@@ -16,8 +16,6 @@ _is_version = meta.c.key == "tenants"
 
 @dataclass(frozen=True, slots=True)
 class StoredAccount:
-    """One Asaas account of the journal."""
-
     name: str
     api_key: str = field(repr=False)
     webhook_token: str = field(repr=False)
@@ -27,8 +25,6 @@ class StoredAccount:
 
 @dataclass(frozen=True, slots=True)
 class StoredDestination:
-    """One webhook URL of the journal."""
-
     name: str
     url: str = field(repr=False)
     created_ms: int = 0
@@ -41,13 +37,11 @@ def version(connection: Connection) -> int:
 
 
 def accounts(connection: Connection) -> dict[str, StoredAccount]:
-    """Return the accounts by name; raises DecryptionFailed."""
     rows = connection.execute(select(tenant_accounts).order_by(tenant_accounts.c.name)).mappings()
     return {row["name"]: StoredAccount(**row) for row in rows}
 
 
 def destinations(connection: Connection) -> dict[str, StoredDestination]:
-    """Return the destinations by name; raises DecryptionFailed."""
     rows = connection.execute(select(tenant_destinations).order_by(tenant_destinations.c.name)).mappings()
     return {row["name"]: StoredDestination(**row) for row in rows}
 
@@ -63,12 +57,10 @@ def put_destination(connection: Connection, destination: StoredDestination) -> N
 
 
 def remove_account(connection: Connection, name: str) -> bool:
-    """Return whether there was an account of that name."""
     return _remove(connection, tenant_accounts, name)
 
 
 def remove_destination(connection: Connection, name: str) -> bool:
-    """Return whether there was a destination of that name."""
     return _remove(connection, tenant_destinations, name)
 
 

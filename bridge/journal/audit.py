@@ -19,16 +19,12 @@ SIGNED_IN, SIGNED_OUT = "console.signed_in", "console.signed_out"
 class Actor:
     """The author of a change."""
 
-    name: str
-    """A role with the name that a person gave (`operator Ana`), or the user of a command (`command root`)."""
-    address: str = ""
-    """The network address of the person; empty for a command."""
+    name: str  # a role with the name that a person gave (`operator Ana`), or the user of a command (`command root`)
+    address: str = ""  # the network address of the person; empty for a command
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One change."""
-
     id: int
     at_ms: int
     actor: str
@@ -57,7 +53,6 @@ def is_signed_out(connection: Connection, entry: int) -> bool:
 
 
 def newest(connection: Connection, limit: int, before_id: int | None = None) -> list[AuditEntry]:
-    """Return the changes, newest first."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
     if before_id is not None:
         query = query.where(audit.c.id < before_id)

@@ -23,8 +23,7 @@ log = logger(__name__)
 
 _COMPARE_EVERY_MS = 60_000
 _RETRY_AFTER_MS = 5_000
-_SAMPLES = 3
-"""The sample with the shortest round trip counts: its error is at most half of that."""
+_SAMPLES = 3  # the sample with the shortest round trip counts: its error is at most half of that
 _WARN_FROM_MS = 2_000
 
 _NOW = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")

@@ -278,8 +278,6 @@ _OF_THE_STATEMENT = (DataError, IntegrityError, ProgrammingError)
 
 
 class Database:
-    """One engine, with `read()` and `write()` transactions."""
-
     def __init__(self, url: str, *, pool_size: int = 8, keyring: Keyring | None = None) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -324,7 +322,6 @@ class Database:
         return not busy
 
     def close(self) -> None:
-        """Close every pooled connection."""
         self.engine.dispose()
         if self._write_lock is not None:
             self._write_lock.close()

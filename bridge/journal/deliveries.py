@@ -19,8 +19,7 @@ from bridge.journal.statements import BulkStatement, FirstRowsOfLanes
 from bridge.messages import N_
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, Outcome, ReadBack, Waiting
 
-Line = tuple[str, str, str]
-"""Account, subject, line: the queue of a delivery."""
+Line = tuple[str, str, str]  # account, subject, line: the queue of a delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,7 @@ class DueDelivery:
     state: DeliveryState
     attempts: int
     forgiven: int
-    received_ms: int
-    """Arrival of the event."""
+    received_ms: int  # arrival of the event
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +110,7 @@ class Deferral:
     reason: str
 
 
-OF_EVENT = frozenset({"event_key", "received_ms"})
-"""The fields of a due delivery that are columns of its event."""
+OF_EVENT = frozenset({"event_key", "received_ms"})  # the fields of a due delivery that are columns of its event
 # PostgreSQL's statistics may be of a quiet hour, when the partial indexes of open and due rows were empty; given the
 # choice it then reads a whole index for each row. So the statements below leave it none: a row is found by a subquery
 # with one result, not by EXISTS, which becomes a join; conditions beside an id are written so that no partial index
@@ -337,7 +334,6 @@ def move(connection: Connection, steps: Sequence[tuple[StateChange, DeliveryStat
 
 
 def defer(connection: Connection, waits: Sequence[Deferral]) -> None:
-    """Let deliveries wait without an attempt; their states stay."""
     _defer.run(connection, [(w.delivery.id, w.due_ms, w.waiting, w.code, w.reason) for w in waits])
 
 
@@ -348,8 +344,6 @@ def set_first_due(connection: Connection, line: Line, now_ms: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ToReadBack:
-    """A delivery whose deal is to be found in Clint."""
-
     id: int
     event_id: int
     account: str
@@ -382,19 +376,15 @@ def due_read_backs(
 
 
 class SentDelivery(NamedTuple):
-    """A delivery with at least one attempt."""
-
     id: int
     object_id: str
     destination: str
     mapping: str
     payload: str | None
-    sent_ms: int
-    """Start of the first attempt."""
+    sent_ms: int  # start of the first attempt
 
 
 def sent_to(connection: Connection, account: str, subject: str, limit: int = 100) -> list[SentDelivery]:
-    """Return the deliveries of a customer that have an attempt, newest first."""
     columns = deliveries.c
     query = (
         select(

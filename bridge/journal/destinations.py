@@ -27,8 +27,7 @@ class Destination:
     opens: int = 0
     until_ms: int = 0
     paused_ms: int | None = None
-    paused_reason: str | None = None
-    """A `Message.to_json()`."""
+    paused_reason: str | None = None  # a `Message.to_json()`
     origin_id: str | None = None
     """The origin in Clint of its deals; set by a person, or from the first delivery whose deal was read back."""
     stage_id: str | None = None
@@ -43,7 +42,6 @@ def url_digest(url: str) -> str:
 
 
 def load(connection: Connection) -> dict[str, Destination]:
-    """Return all destinations by name."""
     return {row.name: Destination(*row) for row in connection.execute(_all)}
 
 
@@ -100,8 +98,7 @@ def pause(connection: Connection, name: str, reason: str, now_ms: int) -> None:
     )
 
 
-NOTICES = ("destination.paused", "destination.circuit_open")
-"""The notices that resuming a destination closes."""
+NOTICES = ("destination.paused", "destination.circuit_open")  # the notices that resuming a destination closes
 
 
 def resume(connection: Connection, name: str, now_ms: int) -> int:

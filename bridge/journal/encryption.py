@@ -12,35 +12,21 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Table,
-    Text,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    type_coerce,
-    update,
-)
+from sqlalchemy import Column, ColumnElement, Connection, Table, Text, func, insert, literal, or_, select, text, update
+from sqlalchemy.sql.expression import type_coerce
 
 from bridge.crypto import Keyring
-from bridge.journal import schema
 from bridge.journal.database import Database
 from bridge.journal.lanes import lock_all
-from bridge.journal.schema import EncryptedText, keyring_of, meta
-from bridge.journal.statements import Upsert
+from bridge.journal.schema import EncryptedText, keyring_of, meta, metadata
 
 _CHECK = "sealed"
 _SEARCH = "search_key"
 _ERASURE = "erasure"
 _PLACE = "journal_meta."
 _CHECK_TEXT = "opened with the right key"
-_replace = Upsert(
-    meta, lambda insert: insert.on_conflict_do_update(index_elements=["key"], set_={"value": insert.excluded.value})
+_replace = text(
+    "INSERT INTO journal_meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
 
 
@@ -64,13 +50,11 @@ def prepare(connection: Connection) -> None:
 def _encrypt_again(connection: Connection) -> None:
     keyring = keyring_of(connection)
     for row in connection.execute(select(meta).where(meta.c.key.in_([_CHECK, _SEARCH]))).all():
-        text = keyring.decrypt(row.value, _PLACE + row.key)
-        fresh = keyring.encrypt(text, _PLACE + row.key)
+        fresh = keyring.encrypt(keyring.decrypt(row.value, _PLACE + row.key), _PLACE + row.key)
         connection.execute(update(meta).where(meta.c.key == row.key).values(value=fresh))
 
 
 def search_key(connection: Connection) -> bytes:
-    """Return the key of the hashed search terms; raises DecryptionFailed."""
     value = connection.execute(select(meta.c.value).where(meta.c.key == _SEARCH)).scalar_one()
     return keyring_of(connection).decrypt(value, _PLACE + _SEARCH).encode()
 
@@ -82,40 +66,30 @@ def erasure(connection: Connection) -> str:
 
 def renew_erasure(connection: Connection) -> None:
     """Make all caches of people from before this transaction invalid."""
-    connection.execute(_replace.rows(connection), {"key": _ERASURE, "value": secrets.token_hex(8)})
+    connection.execute(_replace, {"key": _ERASURE, "value": secrets.token_hex(8)})
 
 
-PAGE = 200
-"""Rows that one transaction changes."""
-TABLES: tuple[Table, ...] = (
-    schema.tenant_accounts,
-    schema.tenant_destinations,
-    schema.events,
-    schema.deliveries,
-    schema.attempts,
-    schema.jobs,
-)
+PAGE = 200  # rows that one transaction changes
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of `rekey`, in rows."""
-
     done: int
     total: int
 
 
 def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
     """Encrypt everything with the first key, in steps; raises DecryptionFailed for a row whose key is missing."""
+    tables = sealed_tables()
     with database.write() as connection:
         prepare(connection)
         _encrypt_again(connection)
     with database.read() as connection:
-        counts = (select(func.count()).select_from(table).where(_is_old(connection, table)) for table in TABLES)
+        counts = (select(func.count()).select_from(table).where(_is_old(connection, table)) for table in tables)
         total = sum(connection.scalar(query) or 0 for query in counts)
     done = 0
     yield Progress(done, total)
-    for table in TABLES:
+    for table in tables:
         after: Any = None
         while True:
             with database.write() as connection:
@@ -127,15 +101,19 @@ def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
     database.clear_log()
 
 
+def sealed_tables() -> list[Table]:
+    """Return the tables with encrypted columns, parents first."""
+    return [table for table in metadata.sorted_tables if sealed_columns(table)]
+
+
 def sealed_columns(table: Table) -> list[Column[Any]]:
-    """Return the encrypted columns of a table."""
     return [column for column in table.c if isinstance(column.type, EncryptedText)]
 
 
 def _is_old(connection: Connection, table: Table) -> ColumnElement[bool]:
     prefix = keyring_of(connection).current_prefix
-    texts = [type_coerce(column, Text) for column in sealed_columns(table)]
-    return or_(*(text.is_not(None) & (func.substr(text, 1, len(prefix)) != prefix) for text in texts))
+    values = [type_coerce(column, Text) for column in sealed_columns(table)]
+    return or_(*(value.is_not(None) & (func.substr(value, 1, len(prefix)) != prefix) for value in values))
 
 
 def _step(connection: Connection, table: Table, after: Any, page: int) -> tuple[Any, int]:

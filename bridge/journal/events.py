@@ -17,8 +17,7 @@ from bridge.model import EventState, IncomingEvent
 
 _RECEIVED = EventState.RECEIVED.value
 _LEAST_PAGE = 4
-_TRIAL_ID = 2**62
-"""Above every event: SQLite appends it to the same page, and PostgreSQL's sequence gets no gap."""
+_TRIAL_ID = 2**62  # above every event: SQLite appends it to the same page, and PostgreSQL's sequence gets no gap
 _TRIAL_BYTES = 8_192
 
 
@@ -43,11 +42,8 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """The row of a posted event."""
-
     id: int
-    repeats: int
-    """How often the same event had arrived before."""
+    repeats: int  # how often the same event had arrived before
 
 
 _INSERTED = (
@@ -134,8 +130,7 @@ class Waiting:
     """The events of lanes that may be processed now, and those that wait behind a held event of their subject."""
 
     ready: list[int]
-    behind: dict[int, int]
-    """Event number -> due time of the event before it."""
+    behind: dict[int, int]  # event number -> due time of the event before it
 
 
 def waiting(connection: Connection, lanes: Collection[int], now_ms: int, limit: int, page: int = 500) -> Waiting:
@@ -205,7 +200,6 @@ def ask_replay(connection: Connection, id_: int, mapping: str | None, now_ms: in
 
 
 def last_received_ms(connection: Connection, account: str) -> int | None:
-    """Return when the account's newest event arrived."""
     query = select(events.c.received_ms).where(events.c.account == account).order_by(events.c.id.desc()).limit(1)
     return connection.scalar(query)
 
@@ -214,12 +208,10 @@ def last_received_ms(connection: Connection, account: str) -> int | None:
 class Refusal:
     """A reason for which the door refused requests."""
 
-    account: str
-    """Empty where the URL named an unknown account."""
+    account: str  # empty where the URL named an unknown account
     code: str
     last_ms: int
-    times: int
-    """The door writes the same reason once in a few seconds at most."""
+    times: int  # the door writes the same reason once in a few seconds at most
 
 
 NEW_TOKEN, OLD_TOKEN = "door.new_token", "door.old_token"

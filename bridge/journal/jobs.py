@@ -11,16 +11,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, text, update
 
 from bridge.journal.schema import jobs, meta
-from bridge.journal.statements import insert_missing
 from bridge.messages import N_, Message
 
 LOST_AFTER_MS = 120_000
 KEEP_MS = 30 * 24 * 3_600_000
-KEEP_PREVIEW_MS = 24 * 3_600_000
-"""A preview holds payloads, so it is kept for a short time only."""
+KEEP_PREVIEW_MS = 24 * 3_600_000  # a preview holds payloads, so it is kept for a short time only
 LOST = "console.job_lost"
 
 
@@ -46,7 +44,6 @@ class Job:
 
     @property
     def is_running(self) -> bool:
-        """Return whether the job has not ended."""
         return self.state == "running"
 
 
@@ -74,12 +71,10 @@ def beat(
 
 
 def finish(connection: Connection, id_: int, now_ms: int, result: Mapping[str, Any]) -> None:
-    """End a job with its result."""
     _end(connection, id_, now_ms, state="done", result=json.dumps(dict(result)))
 
 
 def fail(connection: Connection, id_: int, now_ms: int, code: str, error: str) -> None:
-    """End a job with an error."""
     _end(connection, id_, now_ms, state="failed", code=code, error=error)
 
 
@@ -88,7 +83,6 @@ def _end(connection: Connection, id_: int, now_ms: int, **values: Any) -> None:
 
 
 def amend(connection: Connection, id_: int, result: Mapping[str, Any]) -> None:
-    """Replace the result of a job."""
     connection.execute(update(jobs).where(jobs.c.id == id_).values(result=json.dumps(dict(result))))
 
 
@@ -114,10 +108,9 @@ def _job(row: Mapping[Any, Any], now_ms: int) -> Job:
     return Job(**values)
 
 
-_insert_missing = insert_missing(meta)
+_insert_missing = text("INSERT INTO journal_meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING")
 _NO_LEASE = "0 "
-TASKS = "tasks"
-"""The result under this name holds for each periodic task the time from which it is late."""
+TASKS = "tasks"  # the result under this name holds for each periodic task the time from which it is late
 
 
 def leased_to(connection: Connection, name: str, for_ms: int, now_ms: int) -> str:
@@ -135,7 +128,6 @@ def lease(connection: Connection, name: str, owner: str, for_ms: int, now_ms: in
 
 
 def end_lease(connection: Connection, name: str, owner: str) -> None:
-    """Release the lease, where this owner has it."""
     of_owner = meta.c.value.endswith(f" {owner}", autoescape=True)
     connection.execute(update(meta).where(meta.c.key == f"lease:{name}", of_owner).values(value=_NO_LEASE))
 
@@ -156,7 +148,6 @@ def claim_run(connection: Connection, name: str, every_ms: int, now_ms: int) -> 
 
 
 def reschedule(connection: Connection, name: str, at_ms: int) -> None:
-    """Set the time of the next run, after a run that failed."""
     connection.execute(update(meta).where(meta.c.key == f"next_ms:{name}").values(value=str(at_ms)))
 
 
@@ -181,7 +172,7 @@ def late_tasks(connection: Connection, now_ms: int) -> list[str]:
 
 
 def _value(connection: Connection, key: str, default: str) -> str:
-    connection.execute(_insert_missing.rows(connection), {"key": key, "value": default})
+    connection.execute(_insert_missing, {"key": key, "value": default})
     return str(connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one())
 
 

@@ -36,8 +36,7 @@ _acquire = (
     .values(owner=bindparam("b_owner"), fence=lanes.c.fence + 1, lease_until_ms=bindparam("b_until"))
     .returning(lanes.c.fence)
 )
-_RENEW_AFTER_MS = 500
-"""A lease that was renewed less than this ago is not written again."""
+_RENEW_AFTER_MS = 500  # a lease that was renewed less than this ago is not written again
 _fences = (
     select(lanes.c.lane, lanes.c.fence)
     .where(lanes.c.lane.in_(bindparam("b_lanes", expanding=True)))
@@ -72,14 +71,11 @@ _due_among = _due.where(lanes.c.lane.in_(bindparam("b_lanes", expanding=True)))
 
 
 class Lanes:
-    """The lanes of one journal."""
-
     def __init__(self, database: Database, lease_ms: int) -> None:
         self._database = database
         self._lease_ms = lease_ms
 
     def acquire(self, lane: int, owner: str, now_ms: int) -> Lease | None:
-        """Lease the lane; return None where another owner has it."""
         return next(iter(self.acquire_all([lane], owner, now_ms)), None)
 
     def acquire_all(self, wanted: Collection[int], owner: str, now_ms: int) -> list[Lease]:
@@ -124,7 +120,6 @@ class Lanes:
             lease.until_ms = until_ms
 
     def release(self, lease: Lease) -> None:
-        """Release the lease; one that another owner took over is left alone."""
         self.release_all([lease])
 
     def release_all(self, leases: Sequence[Lease]) -> None:

@@ -43,7 +43,6 @@ def head() -> str:
 
 
 def current(database: Database) -> str | None:
-    """Return the revision of the database's schema."""
     with database.read() as connection:
         return _current(connection)
 

@@ -7,16 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Executable, delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from bridge.journal.schema import NOTICE_OPEN, alerts, events, notices
-from bridge.journal.statements import Upsert
 from bridge.model import NoticeLevel
-
-if TYPE_CHECKING:
-    from bridge.journal.statements import Insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +27,6 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class StoredNotice:
-    """A notice, open or closed, as the journal has it."""
-
     id: int
     code: str
     about: str
@@ -54,22 +47,12 @@ class Resolved:
     about: str
 
 
-def _raise_again(insert: Insert) -> Executable:
-    fresh = insert.excluded
-    return insert.on_conflict_do_update(
-        index_elements=[notices.c.code, notices.c.about],
-        index_where=text("closed_ms IS NULL"),
-        set_={
-            "level": fresh.level,
-            "detail": fresh.detail,
-            "mend": fresh.mend,
-            "last_ms": fresh.last_ms,
-            "times": notices.c.times + 1,
-        },
-    ).returning(notices.c.times)
-
-
-_raise = Upsert(notices, _raise_again)
+_raise = text(
+    "INSERT INTO notices (code, about, level, detail, mend, raised_ms, last_ms, times)"
+    " VALUES (:code, :about, :level, :detail, :mend, :now_ms, :now_ms, 1)"
+    " ON CONFLICT (code, about) WHERE closed_ms IS NULL DO UPDATE SET level = excluded.level, detail = excluded.detail,"
+    " mend = excluded.mend, last_ms = excluded.last_ms, times = notices.times + 1 RETURNING times"
+)
 _columns = [notices.c[name] for name in StoredNotice.__slots__]
 
 
@@ -84,12 +67,11 @@ def _apply(connection: Connection, change: Notice | Resolved, now_ms: int) -> bo
     if isinstance(change, Resolved):
         query = update(notices).where(notices.c.code == change.code, notices.c.about == change.about, NOTICE_OPEN)
         return connection.execute(query.values(closed_ms=now_ms)).rowcount > 0
-    values = {**asdict(change), "level": change.level.value, "raised_ms": now_ms, "last_ms": now_ms, "times": 1}
-    return bool(connection.execute(_raise.rows(connection), values).scalar_one() == 1)
+    values = {**asdict(change), "level": change.level.value, "now_ms": now_ms}
+    return bool(connection.execute(_raise, values).scalar_one() == 1)
 
 
 def close(connection: Connection, id_: int, now_ms: int) -> bool:
-    """Close a notice by its id; return whether it was open."""
     query = update(notices).where(notices.c.id == id_, NOTICE_OPEN).values(closed_ms=now_ms)
     return connection.execute(query).rowcount > 0
 
@@ -128,13 +110,11 @@ def open_notices(connection: Connection, codes: Collection[str] = (), about: str
 
 
 def newest(connection: Connection, limit: int) -> list[StoredNotice]:
-    """Return open and closed notices, newest first."""
     query = select(*_columns).order_by(notices.c.id.desc()).limit(limit)
     return [StoredNotice(*row) for row in connection.execute(query)]
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """Return the number of open notices by level."""
     found = {level.value: 0 for level in NoticeLevel}
     query = select(notices.c.level, func.count().label("number")).where(NOTICE_OPEN).group_by(notices.c.level)
     return {**found, **{row.level: row.number for row in connection.execute(query)}}
@@ -150,28 +130,22 @@ class Alert:
     detail: str
     mend: str
     since_ms: int
-    due_ms: int
-    """Time of the next alert; while one is being sent, time from which another process may send it."""
-    times: int = 0
-    """Alerts sent."""
+    due_ms: int  # time of the next alert; while one is being sent, time from which another process may send it
+    times: int = 0  # alerts sent
     told_ms: int | None = None
-    over_ms: int | None = None
-    """End of the problem, where no alert has said so yet."""
-    failures: int = 0
-    """Alerts in a row that could not be sent."""
+    over_ms: int | None = None  # end of the problem, where no alert has said so yet
+    failures: int = 0  # alerts in a row that could not be sent
 
 
 _alert_columns = [alerts.c[name] for name in Alert.__slots__]
 
 
 def load(connection: Connection) -> dict[tuple[str, str], Alert]:
-    """Return all alerts by (code, about)."""
     rows = [Alert(*row) for row in connection.execute(select(*_alert_columns))]
     return {(alert.code, alert.about): alert for alert in rows}
 
 
 def save(connection: Connection, keep: Iterable[Alert], drop: Iterable[Alert] = ()) -> None:
-    """Replace the rows of the alerts `keep`, and delete those of `drop`."""
     rows = list(keep)
     for alert in (*rows, *drop):
         connection.execute(delete(alerts).where(alerts.c.code == alert.code, alerts.c.about == alert.about))

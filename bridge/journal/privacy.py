@@ -25,10 +25,8 @@ from bridge.journal.search import Kind, Ref
 from bridge.messages import N_
 from bridge.model import FINISHED, DeliveryState, EventState
 
-Person: TypeAlias = Ref
-"""An account and the customer's id in it."""
-FORGOTTEN = "forgotten_"
-"""The prefix of the customer id in events of an erased person."""
+Person: TypeAlias = Ref  # an account and the customer's id in it
+FORGOTTEN = "forgotten_"  # the prefix of the customer id in events of an erased person
 _NEVER_MS = 2**62
 _PAGE = 500
 _ID = re.compile(r"\w+")
@@ -42,12 +40,9 @@ class PersonCounts:
     deliveries: int
     attempts: int
     search_terms: int
-    waiting: tuple[int, ...]
-    """Ids of the waiting events."""
-    owed: tuple[int, ...]
-    """Ids of the open deliveries."""
-    console_jobs: int
-    """All jobs of the console: each may show a person, and can be begun again."""
+    waiting: tuple[int, ...]  # ids of the waiting events
+    owed: tuple[int, ...]  # ids of the open deliveries
+    console_jobs: int  # all jobs of the console: each may show a person, and can be begun again
 
 
 def find(connection: Connection, customer: str) -> list[Person]:
@@ -75,7 +70,6 @@ def find_by(connection: Connection, kind: Kind, text: str) -> list[Person]:
 
 
 def count(connection: Connection, people: Collection[Person]) -> PersonCounts:
-    """Return the number of rows of these customers."""
     of_events = search.of(events, "subject", people)
     of_deliveries = search.of(deliveries, "subject", people)
     made = select(deliveries.c.id).where(of_deliveries)

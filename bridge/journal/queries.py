@@ -23,18 +23,14 @@ _Condition: TypeAlias = ColumnElement[bool] | TextClause
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The unfinished events and deliveries."""
-
     events_waiting: int
     oldest_waiting_s: float
-    deliveries: dict[str, int]
-    """Number by state: the open states, and dead."""
+    deliveries: dict[str, int]  # number by state: the open states, and dead
     destinations: dict[str, bool]
     """Whether each destination takes deliveries: its circuit is closed and it is not paused."""
 
 
 def work(connection: Connection, now_ms: int) -> Work:
-    """Return the unfinished work; reads partial indexes only."""
     count, oldest = connection.execute(select(func.count(), func.min(events.c.received_ms)).where(WAITS)).one()
     by_state = {state.value: 0 for state in (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)}
     query = select(deliveries.c.state, func.count().label("number")).where(OPEN).group_by(deliveries.c.state)
@@ -108,12 +104,10 @@ def find_event(connection: Connection, reference: str) -> Row | None:
 
 
 def deliveries_of(connection: Connection, event_id: int) -> list[Row]:
-    """Return all deliveries of an event with their payloads, oldest first."""
     return _rows(connection, select(deliveries).where(deliveries.c.event_id == event_id).order_by(deliveries.c.id))
 
 
 def attempts_of(connection: Connection, delivery_id: int) -> list[Row]:
-    """Return all attempts of a delivery, oldest first."""
     return _rows(connection, select(attempts).where(attempts.c.delivery_id == delivery_id).order_by(attempts.c.number))
 
 
@@ -149,8 +143,7 @@ def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-WAITING = "waiting"
-"""The state of a filter for events that no mapping has seen yet."""
+WAITING = "waiting"  # the state of a filter for events that no mapping has seen yet
 OPEN_STATES = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING})
 _RARE = OPEN_STATES | {DeliveryState.DEAD, DeliveryState.STALE, DeliveryState.DISCARDED}
 """States of few deliveries: a list of them starts from the deliveries and not from the events."""
@@ -160,16 +153,13 @@ _RARE = OPEN_STATES | {DeliveryState.DEAD, DeliveryState.STALE, DeliveryState.DI
 class EventFilter:
     """A filter for events; an empty one matches all."""
 
-    text: str = ""
-    """A number or id of an event, charge or customer, or a text for `journal.search`."""
-    state: str = ""
-    """A state of a delivery, `open` for all open states, or `waiting`."""
+    text: str = ""  # a number or id of an event, charge or customer, or a text for `journal.search`
+    state: str = ""  # a state of a delivery, `open` for all open states, or `waiting`
     mapping: str = ""
     name: str = ""
     account: str = ""
     since_ms: int | None = None
-    until_ms: int | None = None
-    """Exclusive."""
+    until_ms: int | None = None  # exclusive
 
 
 def event_page(connection: Connection, wanted: EventFilter, limit: int, before_id: int | None = None) -> list[Row]:
@@ -284,12 +274,10 @@ def _first_at(connection: Connection, moment_ms: int) -> int:
 
 
 def names(connection: Connection) -> list[str]:
-    """Return the names of all events."""
     return _distinct(connection, events.c.name)
 
 
 def accounts(connection: Connection) -> list[str]:
-    """Return the accounts of all events."""
     return _distinct(connection, events.c.account)
 
 
@@ -311,12 +299,9 @@ class DeadFilter:
     destination: str = ""
     until_ms: int | None = None
     """Only those that were dead then, so that a bulk retry does not retry one again that dies meanwhile."""
-    with_payload: bool = False
-    """Only those with a payload: no other can be retried."""
-    with_body: bool = False
-    """Only those whose event is not emptied: no other can be replayed."""
-    of: Collection[str] | None = None
-    """Only those of these mappings."""
+    with_payload: bool = False  # only those with a payload: no other can be retried
+    with_body: bool = False  # only those whose event is not emptied: no other can be replayed
+    of: Collection[str] | None = None  # only those of these mappings
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,8 +320,6 @@ class DeadGroup:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """One dead delivery."""
-
     id: int
     event_id: int
     mapping: str
@@ -344,8 +327,6 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class HoldGroup:
-    """Events that are held for the same reason."""
-
     code: str
     account: str
     number: int
@@ -437,17 +418,13 @@ def hold_groups(connection: Connection) -> list[HoldGroup]:
 
 @dataclass(frozen=True, slots=True)
 class ChargeEvent:
-    """One event about a charge."""
-
     event_id: int
     name: str
     created: str
     body: str
     received_ms: int
-    waits: bool
-    """Whether the mappings have not processed it yet."""
-    states: tuple[DeliveryState, ...]
-    """The state of each mapping's newest delivery."""
+    waits: bool  # whether the mappings have not processed it yet
+    states: tuple[DeliveryState, ...]  # the state of each mapping's newest delivery
 
 
 def events_of_charge(connection: Connection, account: str, charge_ids: Collection[str]) -> dict[str, list[ChargeEvent]]:

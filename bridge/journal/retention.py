@@ -22,8 +22,7 @@ from bridge.journal.schema import attempts, deliveries, events
 from bridge.messages import N_
 from bridge.model import DeliveryState, EventState, ReadBack
 
-PAGE = 200
-"""Events that one call reads."""
+PAGE = 200  # events that one call reads
 _STATUS = ("status", "deleted")
 _REFUND = ("status", "value")
 
@@ -32,8 +31,7 @@ _REFUND = ("status", "value")
 class Page:
     """Some old events, in the order of arrival."""
 
-    last_id: int | None
-    """Start of the next page; None after the last old event."""
+    last_id: int | None  # start of the next page; None after the last old event
     ids: list[int]
 
 

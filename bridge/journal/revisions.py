@@ -13,12 +13,9 @@ from bridge.journal.schema import meta, revisions
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One text of one mapping."""
-
     id: int
     mapping: str
-    text: str | None
-    """None: the mapping was removed."""
+    text: str | None  # None: the mapping was removed
     digest: str
     origin: str
     author: str
@@ -50,19 +47,16 @@ def active(connection: Connection) -> list[Revision]:
 
 
 def get(connection: Connection, id_: int) -> Revision | None:
-    """Return one revision."""
     row = connection.execute(select(*_columns).where(revisions.c.id == id_)).first()
     return Revision(*row) if row else None
 
 
 def history(connection: Connection, mapping: str, limit: int | None = None) -> list[Revision]:
-    """Return the revisions of a mapping, newest first."""
     query = select(*_columns).where(revisions.c.mapping == mapping).order_by(revisions.c.id.desc()).limit(limit)
     return [Revision(*row) for row in connection.execute(query)]
 
 
 def newest(connection: Connection, mapping: str) -> Revision | None:
-    """Return the newest revision of a mapping."""
     return next(iter(history(connection, mapping, 1)), None)
 
 

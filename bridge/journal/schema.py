@@ -28,7 +28,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from bridge.crypto import Keyring
 
@@ -37,12 +37,10 @@ _keyrings: WeakKeyDictionary[Dialect, Keyring] = WeakKeyDictionary()
 
 
 def use(engine: Engine, keyring: Keyring) -> None:
-    """Encrypt all columns of this engine with these keys."""
     _keyrings[engine.dialect] = keyring
 
 
 def keyring_of(connection: Connection) -> Keyring:
-    """Return the keys of a connection's encrypted columns."""
     return _keyrings.get(connection.dialect, _PLAIN)
 
 
@@ -64,7 +62,6 @@ class EncryptedText(TypeDecorator[str]):
         return _keyrings.get(dialect, _PLAIN).encrypt(text, self.place)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        """Decrypt a value; raises DecryptionFailed."""
         return None if value is None else _keyrings.get(dialect, _PLAIN).decrypt(value, self.place)
 
 
@@ -105,6 +102,10 @@ def with_partial_indexes() -> MetaData:
     return metadata
 
 
+def _columns(type_: type[TypeEngine[Any]], *names: str) -> list[Column[Any]]:
+    return [Column(name, type_, nullable=False) for name in names]
+
+
 meta = Table(
     "journal_meta",
     metadata,
@@ -118,12 +119,7 @@ events = Table(
     "events",
     metadata,
     Column("id", Id, primary_key=True),  # the order of arrival
-    Column("account", Text, nullable=False),
-    Column("event_key", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("entity", Text, nullable=False),
-    Column("object_id", Text, nullable=False),
-    Column("subject", Text, nullable=False),
+    *_columns(Text, "account", "event_key", "name", "entity", "object_id", "subject"),
     Column("lane", Integer, nullable=False),
     Column("created", Text, nullable=False),
     # As posted: not JSONB, which would refuse \u0000 and reorder keys.
@@ -170,12 +166,9 @@ deliveries = Table(
     Column("mapping", Text, nullable=False),
     Column("revision_id", Id, ForeignKey("mapping_revisions.id"), nullable=False),
     Column("replay", Integer, nullable=False),
-    Column("account", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("line", Text, nullable=False),
+    *_columns(Text, "account", "subject", "line"),
     Column("lane", Integer, nullable=False),
-    Column("destination", Text, nullable=False),
-    Column("object_id", Text, nullable=False),
+    *_columns(Text, "destination", "object_id"),
     Column("order_at", Text, nullable=False),  # Asaas's dateCreated of the event
     Column("order_rank", Integer, nullable=False),  # breaks a tie within one second; 0 where no flow is documented
     Column("skip_stale", Boolean, nullable=False),
@@ -272,11 +265,8 @@ notices = Table(
     Column("id", Id, primary_key=True),
     Column("code", Text, nullable=False),
     Column("about", Text, nullable=False),  # an account, or an account and a part of it
-    Column("level", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("mend", Text, nullable=False),
-    Column("raised_ms", BigInteger, nullable=False),
-    Column("last_ms", BigInteger, nullable=False),
+    *_columns(Text, "level", "detail", "mend"),
+    *_columns(BigInteger, "raised_ms", "last_ms"),
     Column("times", Integer, nullable=False),
     Column("closed_ms", BigInteger),
 )
@@ -297,11 +287,8 @@ alerts = Table(
     metadata,
     Column("code", Text, primary_key=True),
     Column("about", Text, primary_key=True),
-    Column("level", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("mend", Text, nullable=False),
-    Column("since_ms", BigInteger, nullable=False),
-    Column("due_ms", BigInteger, nullable=False),
+    *_columns(Text, "level", "detail", "mend"),
+    *_columns(BigInteger, "since_ms", "due_ms"),
     Column("times", Integer, nullable=False),
     Column("told_ms", BigInteger),
     Column("over_ms", BigInteger),
@@ -364,15 +351,14 @@ rollups = Table(
     metadata,
     Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
     *(Column(name, Text, primary_key=True) for name in _COUNTED_BY),
-    Column("number", BigInteger, nullable=False),
-    Column("latency_ms", BigInteger, nullable=False),
+    *_columns(BigInteger, "number", "latency_ms"),
 )
 tallies = Table(
     "tallies",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("hour_ms", BigInteger, nullable=False),
-    *(Column(name, Text, nullable=False) for name in _COUNTED_BY),
+    *_columns(Text, *_COUNTED_BY),
     Column("number", BigInteger, nullable=False),  # 1, or -1 to undo a count
     Column("latency_ms", BigInteger, nullable=False),
 )
@@ -384,8 +370,7 @@ tenant_accounts = Table(
     Column("name", Text, primary_key=True),
     Column("api_key", EncryptedText("tenant_accounts.api_key"), nullable=False),  # empty: none
     Column("webhook_token", EncryptedText("tenant_accounts.webhook_token"), nullable=False),
-    Column("created_ms", BigInteger, nullable=False),
-    Column("changed_ms", BigInteger, nullable=False),
+    *_columns(BigInteger, "created_ms", "changed_ms"),
 )
 
 tenant_destinations = Table(
@@ -393,7 +378,6 @@ tenant_destinations = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("url", EncryptedText("tenant_destinations.url"), nullable=False),
-    Column("created_ms", BigInteger, nullable=False),
-    Column("changed_ms", BigInteger, nullable=False),
+    *_columns(BigInteger, "created_ms", "changed_ms"),
 )
 """Accounts and destinations that a person added; the environment overrides those of the same name."""

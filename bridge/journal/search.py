@@ -21,8 +21,7 @@ from bridge.journal.encryption import search_key
 from bridge.journal.schema import events, search_terms
 from bridge.journal.statements import BulkStatement
 
-_MOST_FOUND = 500
-"""Charges and customers of one search; a term with more is too common to be useful."""
+_MOST_FOUND = 500  # charges and customers of one search; a term with more is too common to be useful
 
 _INSERT = BulkStatement(
     # Without WHERE SQLite parses ON as that of a join.
@@ -39,26 +38,20 @@ class Kind(StrEnum):
     """The kind of a term: OBJECT leads to a charge, every other kind to a customer."""
 
     OBJECT = "object"
-    SUBJECT = "subject"
-    """A word of the name. Older journals have every term of a customer as this kind."""
+    SUBJECT = "subject"  # a word of the name; in older journals every term of a customer
     EMAIL = "email"
     DOCUMENT = "document"
     PHONE = "phone"
-    OTHER = "other"
-    """A term that several customers may share: an accountant's address, a reference."""
+    OTHER = "other"  # a term that several customers may share: an accountant's address, a reference
 
 
-WHOSE = frozenset({Kind.EMAIL, Kind.DOCUMENT, Kind.PHONE})
-"""The kinds that identify a person."""
+WHOSE = frozenset({Kind.EMAIL, Kind.DOCUMENT, Kind.PHONE})  # the kinds that identify a person
 
-Ref: TypeAlias = tuple[str, str]
-"""An account, and the id of a charge or a customer in it."""
+Ref: TypeAlias = tuple[str, str]  # an account, and the id of a charge or a customer in it
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One word that leads to a charge or a customer."""
-
     text: str
     kind: Kind
     account: str
@@ -105,7 +98,6 @@ def of(table: Table, column: str, refs: Collection[Ref]) -> ColumnElement[bool]:
 
 
 def refs_of(connection: Connection, event_ids: Collection[int]) -> set[Ref]:
-    """Return the charges and customers of these events."""
     query = select(events.c.account, events.c.object_id, events.c.subject).where(events.c.id.in_(event_ids)).distinct()
     return {(row.account, ref) for row in connection.execute(query) for ref in row[1:] if ref}
 
@@ -122,8 +114,6 @@ def forget(connection: Connection, refs: Collection[Ref]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The charges and customers that a search found."""
-
     objects: tuple[Ref, ...] = ()
     subjects: tuple[Ref, ...] = ()
 
@@ -156,7 +146,6 @@ def leading(
 
 
 def hashed(key: bytes, text: str) -> str:
-    """Return the hash of a term."""
     return hmac.digest(key, text.encode("utf-8", "replace"), "sha256").hex()[:24]
 
 

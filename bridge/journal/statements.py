@@ -1,4 +1,4 @@
-"""Statements about many rows, first rows of each lane, and upserts, for SQLite and PostgreSQL alike.
+"""Statements about many rows, and the first rows of each lane, for SQLite and PostgreSQL alike.
 
 The values of all rows go into one statement: a statement for each row would cost more than its work
 (docs/performance.md).
@@ -7,16 +7,14 @@ The values of all rows go into one statement: a statement for each row would cos
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import BindParameter, Column, Connection, CursorResult, Dialect, Executable, Row, Table, bindparam, text
+from sqlalchemy import BindParameter, Column, Connection, CursorResult, Dialect, Row, Table, bindparam, text
 
 from bridge.journal.schema import EncryptedText, keyring_of
 
-_MOST = 100
-"""Rows of one statement; SQLite's limit is 32,766 values."""
+_MOST = 100  # rows of one statement; SQLite's limit is 32,766 values
 
 
 class BulkStatement:
@@ -39,7 +37,6 @@ class BulkStatement:
         return sum(result.rowcount for result in self._results(connection, rows))
 
     def read(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Row[*tuple[Any, ...]]]:
-        """Execute a query; return its rows."""
         return [row for result in self._results(connection, rows) for row in result.all()]
 
     def _results(
@@ -125,31 +122,3 @@ class FirstRowsOfLanes:
         else:
             more |= {"lanes": list(marks), "afters": list(marks.values())}
         return list(connection.execute(self._statements[name], {**more, "each": each}).all())
-
-
-if TYPE_CHECKING:
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    Insert: TypeAlias = sqlite.Insert | postgresql.Insert
-
-
-class Upsert:
-    """An INSERT ... ON CONFLICT, made for each dialect when it is first used."""
-
-    def __init__(self, table: Table, on_conflict: Callable[[Insert], Executable]) -> None:
-        self._table = table
-        self._on_conflict = on_conflict
-        self._made: dict[str, Executable] = {}
-
-    def rows(self, connection: Connection) -> Executable:
-        """Return the statement for this connection's database."""
-        name = connection.dialect.name
-        if name not in self._made:
-            dialect = import_module(f"sqlalchemy.dialects.{name}")
-            self._made[name] = self._on_conflict(dialect.insert(self._table))
-        return self._made[name]
-
-
-def insert_missing(table: Table) -> Upsert:
-    """Return the insert that ignores rows that exist."""
-    return Upsert(table, lambda insert: insert.on_conflict_do_nothing())

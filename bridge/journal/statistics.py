@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Connection, Executable, delete, func, insert, literal, select, union, union_all
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select, text, union, union_all
 
 from bridge.journal.schema import (
     DEAD,
@@ -27,32 +26,21 @@ from bridge.journal.schema import (
     rollups,
     tallies,
 )
-from bridge.journal.statements import Upsert
-
-if TYPE_CHECKING:
-    from bridge.journal.statements import Insert
-
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 RECEIVED = "received"
 """The verdict of events, which have no mapping and no destination; they count in the hour of their arrival."""
-BRASILIA_MS = -3 * HOUR_MS
-"""Days are those of Brasília, which has no summer time."""
-FOLD = 1_000
-"""Tallies that one transaction folds."""
+BRASILIA_MS = -3 * HOUR_MS  # days are those of Brasília, which has no summer time
+FOLD = 1_000  # tallies that one transaction folds
 BY = ("account", "mapping", "destination", "event", "verdict")
 
-_KEY = [rollups.c.hour_ms, *(rollups.c[name] for name in BY)]
-
-
-def _add(insert: Insert) -> Executable:
-    new = insert.excluded
-    more = {"number": rollups.c.number + new.number, "latency_ms": rollups.c.latency_ms + new.latency_ms}
-    return insert.on_conflict_do_update(index_elements=_KEY, set_=more)
-
-
-_ADD = Upsert(rollups, _add)
+_add = text(
+    f"INSERT INTO rollups (hour_ms, {', '.join(BY)}, number, latency_ms)"  # noqa: S608 (our own names)
+    f" VALUES (:hour_ms, {', '.join(f':{name}' for name in BY)}, :number, :latency_ms)"
+    f" ON CONFLICT (hour_ms, {', '.join(BY)}) DO UPDATE SET"
+    " number = rollups.number + excluded.number, latency_ms = rollups.latency_ms + excluded.latency_ms"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +48,9 @@ class Sum:
     """The events or deliveries of an hour or a day."""
 
     start_ms: int
-    key: tuple[str, ...]
-    """The values of the columns `by`."""
+    key: tuple[str, ...]  # the values of the columns `by`
     number: int
-    latency_ms: int
-    """Sum over delivered deliveries, from the event's arrival (or the replay) to Clint's answer."""
+    latency_ms: int  # sum over delivered deliveries, from the event's arrival (or the replay) to Clint's answer
 
 
 def last_24_hours(connection: Connection, now_ms: int, by: Sequence[str] = ("verdict",)) -> list[Sum]:
@@ -127,49 +113,36 @@ def _sums(connection: Connection, since_ms: int, by: Sequence[str], *, every_ms:
 def fold(connection: Connection, limit: int = FOLD) -> bool:
     """Fold up to `limit` tallies; return whether more may be left."""
     oldest = select(tallies.c.id).order_by(tallies.c.id).limit(limit).with_for_update(skip_locked=True)
+    key = ("hour_ms", *BY)
+    columns = (tallies.c[name] for name in (*key, "number", "latency_ms"))
     taken = connection.execute(
-        delete(tallies)
-        .where(tallies.c.id.in_(oldest.scalar_subquery()))
-        .returning(*(tallies.c[column.name] for column in _KEY), tallies.c.number, tallies.c.latency_ms)
+        delete(tallies).where(tallies.c.id.in_(oldest.scalar_subquery())).returning(*columns)
     ).all()
     sums: defaultdict[tuple[object, ...], list[int]] = defaultdict(lambda: [0, 0])
-    for *key, number, latency_ms in taken:
-        sums[tuple(key)][0] += number
-        sums[tuple(key)][1] += latency_ms
+    for *values, number, latency_ms in taken:
+        sums[tuple(values)][0] += number
+        sums[tuple(values)][1] += latency_ms
     if sums:
-        names = [column.name for column in _KEY]
-        connection.execute(
-            _ADD.rows(connection),
-            # In one order of rows, which prevents deadlocks of two workers.
-            [
-                {**dict(zip(names, key, strict=True)), "number": number, "latency_ms": latency_ms}
-                for key, (number, latency_ms) in sorted(sums.items())
-            ],
-        )
+        # In one order of rows, which prevents deadlocks of two workers.
+        rows = [dict(zip((*key, "number", "latency_ms"), (*at, *sums[at]), strict=True)) for at in sorted(sums)]
+        connection.execute(_add, rows)
     return len(taken) == limit
 
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """The state of the journal at one moment."""
-
-    oldest_due_s: float
-    """Age of the oldest open delivery; 0 where there is none."""
+    oldest_due_s: float  # age of the oldest open delivery; 0 where there is none
     lanes: int
     lanes_leased: int
-    lane_events: dict[int, int]
-    """Lane -> waiting events; lanes without any are left out."""
-    lane_due: dict[int, int]
-    """Lane -> due deliveries, one of each line at most; lanes without any are left out."""
-    circuits: dict[str, str]
-    """Destination -> closed, open or half_open."""
+    lane_events: dict[int, int]  # lane -> waiting events; lanes without any are left out
+    lane_due: dict[int, int]  # lane -> due deliveries, one of each line at most; lanes without any are left out
+    circuits: dict[str, str]  # destination -> closed, open or half_open
     paused: dict[str, bool]
     notices: dict[tuple[str, str], int]
     """Code and thing (an account, a destination) of the open notices -> how often it was raised."""
 
 
 def gauges(connection: Connection, now_ms: int) -> Gauges:
-    """Return the state at this moment."""
     # + 0: for the least id itself both databases read all deliveries from the oldest until one is open.
     first = select(func.min(deliveries.c.id + 0)).where(OPEN).scalar_subquery()
     oldest_ms = connection.scalar(select(deliveries.c.created_ms).where(deliveries.c.id == first))
@@ -196,7 +169,6 @@ def gauges(connection: Connection, now_ms: int) -> Gauges:
 
 
 def dead(connection: Connection) -> dict[str, dict[str, int]]:
-    """Return the number of dead deliveries by destination and reason code."""
     columns = deliveries.c
     query = (
         select(columns.destination, columns.reason_code, func.count().label("number"))
