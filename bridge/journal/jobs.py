@@ -13,13 +13,13 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text, update
 
+from bridge.errors import JobLost, default_text
 from bridge.journal.schema import jobs, meta
-from bridge.messages import N_, Message
+from bridge.messages import Message
 
 LOST_AFTER_MS = 120_000
 KEEP_MS = 30 * 24 * 3_600_000
 KEEP_PREVIEW_MS = 24 * 3_600_000  # a preview holds payloads, so it is kept for a short time only
-LOST = "console.job_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ def _job(row: Mapping[Any, Any], now_ms: int) -> Job:
     values = {**row, "params": json.loads(row["params"]), "steps": json.loads(row["steps"])}
     values["result"] = json.loads(row["result"]) if row["result"] else None
     if row["state"] == "running" and row["beat_ms"] < now_ms - LOST_AFTER_MS:
-        error = Message(N_("the process of the job ended before the job did")).to_json()
-        values |= {"state": "failed", "code": LOST, "error": error}
+        error = Message(default_text(JobLost)).to_json()
+        values |= {"state": "failed", "code": JobLost.code, "error": error}
     return Job(**values)
 
 

@@ -142,7 +142,7 @@ def erase(
     found = count(connection, people)
     if (found.waiting or found.owed) and not also_open:
         raise DeliveriesOpen(
-            N_("{events} events wait and {deliveries} deliveries are open for this person"),
+            N_("this person has unfinished work: events {events}, deliveries {deliveries}"),
             events=len(found.waiting),
             deliveries=len(found.owed),
             hint=N_("wait until they are finished, or discard them: --also-open"),
