@@ -7,7 +7,7 @@ take a transaction that has the lane locked (`Lanes.transaction` or `lanes.lock`
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -23,12 +23,9 @@ Line = tuple[str, str, str]  # account, subject, line: the queue of a delivery
 
 
 @dataclass(frozen=True, slots=True)
-class NewDelivery:
-    """The decision of a mapping about an event: a payload to send, or the reason why there is none."""
-
+class _Delivery:
     event_id: int
     mapping: str
-    revision_id: int
     replay: int
     account: str
     subject: str
@@ -40,6 +37,13 @@ class NewDelivery:
     order_rank: int
     skip_stale: bool
     state: DeliveryState
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery(_Delivery):
+    """The decision of a mapping about an event: a payload to send, or the reason why there is none."""
+
+    revision_id: int
     once_key: str | None = None
     payload: str | None = None
     read_back: str | None = None
@@ -48,25 +52,12 @@ class NewDelivery:
 
 
 @dataclass(frozen=True, slots=True)
-class DueDelivery:
+class DueDelivery(_Delivery):
     """A delivery that is first in its line and due."""
 
     id: int
-    event_id: int
     event_key: str
-    mapping: str
-    replay: int
-    account: str
-    subject: str
-    line: str
-    lane: int
-    destination: str
-    object_id: str
-    order_at: str
-    order_rank: int
-    skip_stale: bool
     payload: str
-    state: DeliveryState
     attempts: int
     forgiven: int
     received_ms: int  # arrival of the event
@@ -110,7 +101,8 @@ class Deferral:
     reason: str
 
 
-OF_EVENT = frozenset({"event_key", "received_ms"})  # the fields of a due delivery that are columns of its event
+_NEW = [field.name for field in fields(NewDelivery)]
+_DUE = [field.name for field in fields(DueDelivery)]
 # PostgreSQL's statistics may be of a quiet hour, when the partial indexes of open and due rows were empty; given the
 # choice it then reads a whole index for each row. So the statements below leave it none: a row is found by a subquery
 # with one result, not by EXISTS, which becomes a join; conditions beside an id are written so that no partial index
@@ -126,7 +118,7 @@ _due_elsewhere = FirstRowsOfLanes(
     lists=("not_to", "not_of"),
 )
 _load = (
-    select(*((events if n in OF_EVENT else deliveries).c[n] for n in DueDelivery.__slots__))
+    select(*((events if name in {"event_key", "received_ms"} else deliveries).c[name] for name in _DUE))
     .join_from(deliveries, events, events.c.id == deliveries.c.event_id)
     .where(deliveries.c.id.in_(bindparam("b_ids", expanding=True)))
 )
@@ -176,7 +168,7 @@ _add = BulkStatement(
     # In the given order, since their ids are their order in a line.
     "INSERT INTO deliveries ({columns}) SELECT {values} FROM {given} ORDER BY given.place",
     deliveries,
-    *(*NewDelivery.__slots__, "created_ms", "due_ms", "finished_ms"),
+    *(*_NEW, "created_ms", "due_ms", "finished_ms"),
     place=deliveries.c.id,
 )
 _add_attempt = BulkStatement(
@@ -194,8 +186,8 @@ _finish_attempt = BulkStatement(
 
 
 _LEAST_EACH = 4
-_STATE_AT = DueDelivery.__slots__.index("state")
-_values_of = attrgetter(*NewDelivery.__slots__)
+_STATE_AT = _DUE.index("state")
+_values_of = attrgetter(*_NEW)
 
 
 def add(connection: Connection, new: Sequence[NewDelivery], now_ms: int) -> None:
@@ -252,7 +244,7 @@ def due(
     else:
         rows = _due.read(connection, marks, each, now=now_ms)
     ids = [id_ for _, id_ in sorted((due_ms, id_) for due_ms, id_ in rows)[:limit]]
-    found = {row[0]: _due_delivery(row) for row in connection.execute(_load, {"b_ids": ids}).all()} if ids else {}
+    found = {row.id: _due_delivery(row) for row in connection.execute(_load, {"b_ids": ids}).all()} if ids else {}
     return [found[id_] for id_ in ids], len(rows) >= min(limit, each)
 
 
@@ -360,19 +352,11 @@ def due_read_backs(
     connection: Connection, now_ms: int, *, wait_ms: int, oldest_ms: int, limit: int
 ) -> list[ToReadBack]:
     """Return deliveries that were delivered between `oldest_ms` and `wait_ms` ago and whose read-back is due."""
-    columns = deliveries.c
-    query = (
-        select(*(columns[name] for name in ToReadBack.__slots__))
-        .where(
-            TO_READ_BACK,
-            DELIVERED,
-            columns.finished_ms.between(oldest_ms, now_ms - wait_ms),
-            columns.read_back_due_ms.is_(None) | (columns.read_back_due_ms <= now_ms),
-        )
-        .order_by(columns.finished_ms)
-        .limit(limit)
-    )
-    return [ToReadBack(**row) for row in connection.execute(query).mappings()]
+    c = deliveries.c
+    is_due = c.read_back_due_ms.is_(None) | (c.read_back_due_ms <= now_ms)
+    in_time = c.finished_ms.between(oldest_ms, now_ms - wait_ms)
+    query = select(*(c[name] for name in ToReadBack.__slots__)).where(TO_READ_BACK, DELIVERED, in_time, is_due)
+    return [ToReadBack(*row) for row in connection.execute(query.order_by(c.finished_ms).limit(limit))]
 
 
 class SentDelivery(NamedTuple):
@@ -385,19 +369,14 @@ class SentDelivery(NamedTuple):
 
 
 def sent_to(connection: Connection, account: str, subject: str, limit: int = 100) -> list[SentDelivery]:
-    columns = deliveries.c
+    """Return the deliveries of a customer that have an attempt, newest first."""
+    c = deliveries.c
+    first_ms = select(func.min(attempts.c.started_ms)).where(attempts.c.delivery_id == c.id).scalar_subquery()
     query = (
-        select(
-            columns.id,
-            columns.object_id,
-            columns.destination,
-            columns.mapping,
-            columns.payload,
-            select(func.min(attempts.c.started_ms)).where(attempts.c.delivery_id == columns.id).scalar_subquery(),
-        )
-        .join(events, events.c.id == columns.event_id)
-        .where(events.c.subject == subject, events.c.account == account, columns.attempts > 0)
-        .order_by(events.c.id.desc(), columns.id.desc())
+        select(c.id, c.object_id, c.destination, c.mapping, c.payload, first_ms)
+        .join(events, events.c.id == c.event_id)
+        .where(events.c.subject == subject, events.c.account == account, c.attempts > 0)
+        .order_by(events.c.id.desc(), c.id.desc())
         .limit(limit)
     )
     return [SentDelivery(*row) for row in connection.execute(query)]
@@ -407,14 +386,7 @@ def record_read_back(
     connection: Connection, one: ToReadBack, state: ReadBack, *, due_ms: int | None = None, detail: str | None = None
 ) -> bool:
     """Write the result of a read-back; return False where another process wrote one meanwhile."""
-    changed = connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id == one.id, TO_READ_BACK, deliveries.c.read_back_tries == one.read_back_tries)
-        .values(
-            read_back=state.value,
-            read_back_tries=one.read_back_tries + 1,
-            read_back_due_ms=due_ms,
-            read_back_detail=detail,
-        )
-    )
-    return changed.rowcount == 1
+    tries = deliveries.c.read_back_tries
+    query = update(deliveries).where(deliveries.c.id == one.id, TO_READ_BACK, tries == one.read_back_tries)
+    values = {"read_back": state.value, "read_back_due_ms": due_ms, "read_back_detail": detail}
+    return connection.execute(query.values(**values, read_back_tries=tries + 1)).rowcount == 1
