@@ -21,6 +21,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
+    DisconnectionError,
     IntegrityError,
     InterfaceError,
     InvalidatePoolError,
@@ -269,7 +270,7 @@ def _postgresql(text: str, pool_size: int) -> Engine:
         if not connection.closed:
             poll.register(connection.fileno(), select.POLLIN)
         if connection.closed or poll.poll(0):
-            raise InvalidatePoolError
+            raise DisconnectionError
 
     return engine
 

@@ -82,12 +82,11 @@ def terms_of_customer(account: str, ref: str, customer: Mapping[str, Any]) -> li
 
 def write(connection: Connection, terms: Iterable[Term]) -> None:
     """Insert these terms, unless they exist."""
-    rows = {(term.text, term.kind, term.account, term.ref): term for term in terms}
-    if not rows:
+    if not (unique := set(terms)):
         return
     key = search_key(connection)
     # In one order of rows, which prevents deadlocks of two batches.
-    _INSERT.run(connection, sorted((hashed(key, t.text), t.kind.value, t.account, t.ref) for t in rows.values()))
+    _INSERT.run(connection, sorted((hashed(key, t.text), t.kind.value, t.account, t.ref) for t in unique))
 
 
 def of(table: Table, column: str, refs: Collection[Ref]) -> ColumnElement[bool]:
