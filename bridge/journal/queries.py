@@ -374,8 +374,9 @@ def dead_page(connection: Connection, chosen: DeadFilter, after_id: int, limit: 
 
 def dead_ids(
     connection: Connection,
-    *,
     event_id: int | None = None,
+    /,
+    *,
     mapping: str | None = None,
     destination: str | None = None,
     code: str | None = None,

@@ -185,7 +185,8 @@ def dead(connection: Connection) -> dict[str, dict[str, int]]:
 def waiting_since_ms(connection: Connection) -> int | None:
     """Return the arrival of the oldest event that waits without a hold."""
     query = select(func.min(events.c.received_ms)).where(WAITS, events.c.hold_code.is_(None))
-    return connection.execute(query).scalar_one()
+    oldest_ms: int | None = connection.scalar(query)
+    return oldest_ms
 
 
 def held_for_asaas(connection: Connection, before_ms: int) -> dict[str, str]:

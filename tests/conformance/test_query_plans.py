@@ -190,7 +190,7 @@ def attend(journal: Journal) -> None:
         chosen = queries.DeadFilter("clint.http_422", "paga", "default", NOW_MS)
         queries.dead_count(connection, chosen)
         queries.dead_page(connection, chosen, 0, 200)
-        queries.dead_ids(connection, event_id=1_000_003, mapping="paga")
+        queries.dead_ids(connection, 1_000_003, mapping="paga")
 
 
 def append(journal: Journal) -> None:
