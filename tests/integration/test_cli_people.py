@@ -122,7 +122,7 @@ def test_what_is_still_owed_is_not_dropped_by_the_way(database_url: str) -> None
     with opened_journal(database_url) as journal:
         id_ = fill(journal, DeliveryState.SENDING)
         keep(journal, incoming("cus_ana"))
-        for also_open, why in ((False, "1 events wait and 1 deliveries are owed"), (True, "being sent at this moment")):
+        for also_open, why in ((False, "events 1, deliveries 1"), (True, "is being sent")):
             with pytest.raises(DeliveriesOpen, match=why), journal.database.write() as connection:
                 privacy.erase(connection, [WHO], ANA, NOW_MS, also_open=also_open)
         assert NAME in everything(database_url)

@@ -43,7 +43,7 @@ from bridge.web.console.jobs import HOME
 from tests.console import MAPPING, PASSWORD, VIEWER, Console, opened_console
 from tests.factories import NOW_MS, incoming, keep, owe, put_in_state, register, revision
 from tests.peers import closed_port
-from tests.unit.test_console_words import actions, causes, steps
+from tests.unit.test_console_words import actions, causes, checks, steps
 from tests.unit.test_dead_letter import tree
 
 ASKING = """
@@ -81,7 +81,8 @@ def _previews() -> list[dict[str, Any]]:
 RESULTS: dict[str, dict[str, Any]] = {
     "examination": {
         "checks": [
-            {"name": "name", "value": "value", "state": state, "mend": "do it", "code": ""} for state in CheckState
+            {"name": "name", "value": "value", "state": state, "mend": "do it", "code": code}
+            for code, state in product(["", *sorted(checks())], CheckState)
         ]
     },
     "reconcile": {

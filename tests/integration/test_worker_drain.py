@@ -560,11 +560,11 @@ class Refusing(Database):
     refuses = True
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, one_statement: bool = False) -> Iterator[Connection]:
         """Refuse, or write."""
         if self.refuses:
             raise JournalError
-        with super().write() as connection:
+        with super().write(one_statement=one_statement) as connection:
             yield connection
 
 

@@ -80,6 +80,12 @@ def steps() -> set[str]:
     return found - {"event", "delivery"}
 
 
+def checks() -> set[str]:
+    """Return the code of every check that may say what fixes it."""
+    made = [node.args[4] for node in calls("check", "operations/doctor.py") if len(node.args) > 4]
+    return {text for one in made for text in texts_of(one) if text}
+
+
 NEVER_ON_A_PAGE = re.compile(
     r"(webhook\.(?!token_not_known)|redis|port|process|demo|lane|person|filter|transform|stage|enrichment)\b.*"
     r"|console\.closed"
@@ -98,6 +104,7 @@ def tables() -> Any:
 CODES: dict[str, Iterable[str]] = {
     "ERRORS": ERRORS,
     "CAUSES": causes(),
+    "CHECK_FIXES": checks(),
     "UNHEARD": Unheard,
     "ACTIONS": actions(),
     "ROLES": Role,

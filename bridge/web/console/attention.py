@@ -77,7 +77,7 @@ def confirm() -> ResponseReturnValue:
     decision, runtime = _decision(), layout.runtime()
     chosen = _chosen(decision, layout.now_ms())
     with runtime.journal.database.read() as connection:
-        total = queries.dead_count_of(connection, chosen)
+        total = queries.dead_count(connection, chosen)
         some = queries.dead_page(connection, chosen, 0, SAMPLE)
         rows = [row for one in some for row in queries.event_page(connection, EventFilter(text=str(one.event_id)), 1)]
         sample = lines(connection, rows)
