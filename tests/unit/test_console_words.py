@@ -82,7 +82,7 @@ def steps() -> set[str]:
 
 def checks() -> set[str]:
     """Return the code of every check that may say what fixes it."""
-    made = [node.args[4] for node in calls("Check", "operations") if len(node.args) > 4]
+    made = [node.args[4] for node in calls("check", "operations/doctor.py") if len(node.args) > 4]
     return {text for one in made for text in texts_of(one) if text}
 
 
