@@ -96,7 +96,7 @@ def problems(catalogue: Catalog, keys: set[Key]) -> list[str]:
         ids = entry.id if isinstance(entry.id, tuple | list) else (entry.id,)
         if entry.fuzzy or not all(strings):
             found.append(f"not translated: {key[0]!r}")
-        elif key in keys and any((_names(a) ^ _names(b)) - {"n"} for a, b in zip(ids, strings, strict=True)):
+        elif key in keys and any((_names(str(a)) ^ _names(str(b))) - {"n"} for a, b in zip(ids, strings, strict=True)):
             found.append(f"other placeholders than in English: {key[0]!r}")
     return found
 
