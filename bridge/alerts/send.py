@@ -30,16 +30,12 @@ _HEADINGS = {Kind.NEW: N_("NEW"), Kind.AGAIN: N_("STILL OPEN"), Kind.OVER: N_("B
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The text of an alert."""
-
     title: str
     body: str
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one URL."""
-
     service: str
     """The URL's scheme, such as slack; the rest of it is secret."""
     sent: bool

@@ -46,7 +46,6 @@ def accounts() -> None:
 @click.pass_obj
 def list_accounts(invocation: Invocation, as_json: bool) -> None:
     """List accounts with the path of their webhook; of a secret, only whether it is set."""
-
     with invocation.journal.database.read() as connection:
         found = kept.accounts(connection)
     environment = invocation.settings.accounts
@@ -93,7 +92,6 @@ def add_account(invocation: Invocation, name: str, no_key: bool, as_json: bool) 
     Asks for the API key and the webhook token without showing them; where there is no terminal, the first line of
     standard input is the key and the second the token. Without a token one is made and shown once.
     """
-
     api_key = "" if no_key else _read_secret(_("API key (Asaas: Integrações, Chaves de API)"))
     token = _read_secret(_("webhook token (empty: the token stays, or one is made)"))
     made = operations.add_account(
@@ -118,17 +116,14 @@ def add_account(invocation: Invocation, name: str, no_key: bool, as_json: bool) 
 @click.pass_obj
 def remove_account(invocation: Invocation, name: str, yes: bool) -> None:
     """Remove an account from the journal; its events and deliveries stay."""
-
     check_can_ask(yes=yes)
     with invocation.journal.database.read() as connection:
         waiting = operations.waiting_events(connection, name)
-    question = ngettext(
+    question = _(
         "remove account {name}? the bridge then refuses its events, so remove its webhook first: "
-        "bridge webhook remove --account {name}; {n} event of it is not processed yet",
-        "remove account {name}? the bridge then refuses its events, so remove its webhook first: "
-        "bridge webhook remove --account {name}; {n} events of it are not processed yet",
-        waiting,
+        "bridge webhook remove --account {name}; events that are not processed yet: {number}",
         name=name,
+        number=waiting,
     )
     confirm(question, _("nothing was removed"), yes=yes)
     operations.remove_account(invocation.journal, invocation.actor, system_clock_ms(), name)
@@ -151,7 +146,6 @@ def destinations() -> None:
 @click.pass_obj
 def list_destinations(invocation: Invocation, as_json: bool) -> None:
     """List destinations with the state of each circuit, and whether and why they are paused."""
-
     with invocation.journal.database.read() as connection:
         found = journal.load(connection)
         urls = {
@@ -195,7 +189,6 @@ def add_destination(invocation: Invocation, name: str) -> None:
     Asks for the URL of the Clint integration without showing it; where there is no terminal, the first line of standard
     input is the URL. It is encrypted with BRIDGE_ENCRYPTION_KEY, and the running processes use it within seconds.
     """
-
     url = _read_secret(_("URL (Clint: the origin's integrations, Receber Webhook)"))
     fresh, freed = operations.add_destination(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, url
@@ -211,16 +204,10 @@ def add_destination(invocation: Invocation, name: str) -> None:
 @click.pass_obj
 def remove_destination(invocation: Invocation, name: str, yes: bool) -> None:
     """Remove a destination's URL from the journal; deliveries to it wait for another URL."""
-
     check_can_ask(yes=yes)
     with invocation.journal.database.read() as connection:
         number = operations.open_deliveries(connection, name)
-    question = ngettext(
-        "remove the URL of {name}? {n} delivery to it will wait",
-        "remove the URL of {name}? {n} deliveries to it will wait",
-        number,
-        name=name,
-    )
+    question = _("remove the URL of {name}? deliveries that will wait: {number}", name=name, number=number)
     confirm(question, _("nothing was removed"), yes=yes)
     operations.remove_destination(invocation.journal, invocation.actor, system_clock_ms(), name)
     click.echo(_("destination {name} is removed", name=name))
@@ -232,7 +219,6 @@ def remove_destination(invocation: Invocation, name: str, yes: bool) -> None:
 @click.pass_obj
 def pause(invocation: Invocation, name: str, reason: str | None) -> None:
     """Stop sending to a destination; its deliveries wait, nothing is lost."""
-
     reason = reason or Message(N_("paused by a person")).to_json()
     actions.pause(invocation.journal, name, reason, system_clock_ms(), by=invocation.actor)
     click.echo(_("{name} is paused; its deliveries wait until: bridge destinations resume {name}", name=name))
@@ -243,7 +229,6 @@ def pause(invocation: Invocation, name: str, reason: str | None) -> None:
 @click.pass_obj
 def resume(invocation: Invocation, name: str) -> None:
     """Send to a destination again, and forget its failures."""
-
     freed = actions.resume(invocation.journal, name, system_clock_ms(), by=invocation.actor)
     text = ngettext(
         "{name} takes deliveries again; {n} line waited for it",
@@ -264,7 +249,6 @@ def origin(invocation: Invocation, name: str, origin_id: str | None) -> None:
     A read-back takes a deal of another origin for no proof. The origin is learned from the first delivery whose deal
     is seen, and forgotten with the destination's URL.
     """
-
     with invocation.journal.database.write() as connection:
         found = journal.set_place(connection, name, origin_id)
         if found:

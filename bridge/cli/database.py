@@ -31,7 +31,6 @@ def upgrade_schema(invocation: Invocation) -> None:
 
     Safe to run at every start and from several machines at once. The Procfile's release line runs it.
     """
-
     with closing(Runtime(invocation.settings)) as runtime:
         click.echo(upgraded(runtime.journal.database))
 
@@ -39,7 +38,6 @@ def upgrade_schema(invocation: Invocation) -> None:
 @database.command("new-key")
 def new_key() -> None:
     """Print a new key for BRIDGE_ENCRYPTION_KEY. Keep a copy apart from the journal's backups."""
-
     click.echo(crypto.new_key())
 
 
@@ -52,7 +50,6 @@ def rekey_rows(invocation: Invocation) -> None:
     processes again, then in front of it and start them again, then run this; after that the old key may go. After an
     interruption it goes on at the same row.
     """
-
     database = invocation.journal.database
     if not database.keyring:
         raise KeyNeeded(hint=N_("make one with `bridge db new-key`"))
@@ -72,7 +69,6 @@ def backup(invocation: Invocation, file: Path) -> None:
 
     The copy is whole as of one moment. It holds personal data: keep it as safe as the journal.
     """
-
     number = back_up(_sqlite(invocation, "pg_dump --format=custom --file=FILE"), file)
     click.echo(f"{file}: " + ngettext("{n} event", "{n} events", number))
 
@@ -86,7 +82,6 @@ def restore_copy(invocation: Invocation, file: Path) -> None:
     The present journal is kept beside it. Run `bridge db upgrade` afterwards, and `bridge reconcile` for the events
     since the copy was made.
     """
-
     journal = _sqlite(invocation, "pg_restore --clean --if-exists --dbname=DATABASE FILE")
     if aside := restore(file, journal):
         click.echo(_("{file}: restored; the journal of before is {aside}", file=journal, aside=aside))
@@ -97,7 +92,6 @@ def restore_copy(invocation: Invocation, file: Path) -> None:
 
 def _sqlite(invocation: Invocation, instead: str) -> Path:
     """Return the file of the SQLite journal; raise UsageError for PostgreSQL."""
-
     with closing(Runtime(invocation.settings)) as runtime:
         database = runtime.journal.database
         if not database.is_sqlite:
@@ -111,12 +105,13 @@ def _sqlite(invocation: Invocation, instead: str) -> Path:
 
 def upgraded(database: Database) -> str:
     """Bring the schema to this version and return in one line what was done."""
-
     before, after = upgrade(database)
     if before == after != head():
         text = N_("journal {place}: schema {after} of a newer version, which this one can use; nothing to do")
     elif before == after:
         text = N_("journal {place}: schema {after}, nothing to do")
+    elif before is None:
+        text = N_("journal {place}: made with schema {after}")
     else:
         text = N_("journal {place}: schema {before} -> {after}")
-    return _(text, place=database.place, before=before or _("none"), after=after)
+    return _(text, place=database.place, before=before, after=after)

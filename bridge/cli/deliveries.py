@@ -65,7 +65,6 @@ def deliveries() -> None:
 @click.pass_obj
 def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **wanted: Any) -> None:
     """List deliveries, newest first, with their state and reason."""
-
     with invocation.journal.database.read() as connection:
         rows = queries.list_deliveries(connection, limit=limit, **wanted)
     if as_json:
@@ -141,7 +140,7 @@ def _change(
     all_dead: bool,
     yes: bool,
     as_json: bool,
-    **only: str | None,
+    **only: Any,
 ) -> None:
 
     if bool(numbers) == all_dead or (numbers and any(only.values())):
@@ -157,12 +156,8 @@ def _change(
             click.echo(_("no delivery is dead with these options") if narrowed else _("no delivery is dead"), err=True)
             return
         if without := len(dead) - len(ids):
-            text = ngettext(
-                "{n} dead delivery has no payload to send again; fix the cause, then: bridge events replay",
-                "{n} dead deliveries have no payload to send again; fix the cause, then: bridge events replay",
-                without,
-            )
-            click.echo(text, err=True)
+            text = N_("dead deliveries without a payload: {number}; fix the cause, then: bridge events replay")
+            click.echo(_(text, number=without), err=True)
         if not ids:
             context.exit(NO)
         confirm(question(len(ids)), _("nothing was changed"), yes=yes)

@@ -14,7 +14,7 @@ from bridge import reasons
 from bridge.cli.deliveries import change_each, limit_option
 from bridge.cli.main import NO, Invocation
 from bridge.cli.notices import show_open_notices
-from bridge.cli.options import check_can_ask, confirm, find_event, moment_of
+from bridge.cli.options import agreed, check_can_ask, find_event, moment_of
 from bridge.cli.output import (
     ago,
     as_message,
@@ -70,7 +70,6 @@ def events() -> None:
 @click.pass_obj
 def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as_json: bool, **wanted: Any) -> None:
     """List events, newest first, with what became of them."""
-
     with invocation.journal.database.read() as connection:
         rows = queries.list_events(connection, limit=limit, before_id=before_id, **wanted)
         found = queries.mappings_of(connection, [row["id"] for row in rows])
@@ -108,7 +107,6 @@ def show(invocation: Invocation, event: str, as_json: bool) -> None:
 
     EVENT is the number from the list, or the whole id that Asaas gave it. Put that in quotes, for it contains &.
     """
-
     with invocation.journal.database.read() as connection:
         row = find_event(connection, event)
         found = [
@@ -148,23 +146,27 @@ def replay(
     then asks. The workers take them up within seconds, in the order of arrival. The dead deliveries of these events
     are discarded: the new ones take their place.
     """
-
     invocation: Invocation = context.obj
     if bool(which) == any(value is not None for value in wanted.values()):
         raise UsageError(N_("either name events or choose them by --since, --until or --name"), hint=N_("see --help"))
     check_can_ask(yes=yes or dry_run)
     journal = invocation.journal
     active = _active(journal, mapping)
-    ids = _chosen(journal, which, **wanted)
+    with journal.database.read() as connection:
+        # An event that is not processed yet goes through today's mappings anyway.
+        ids = (
+            sorted({find_event(connection, reference)["id"] for reference in which})
+            if which
+            else queries.event_ids(connection, state=EventState.PROCESSED.value, **wanted)
+        )
     if not yes or dry_run:
         _show_previews(invocation, ids, mapping, active, as_json=as_json and dry_run)
     if dry_run:
         return
-    if not ids:
+    question = ngettext("replay {n} event?", "replay {n} events?", len(ids))
+    if not ids or not agreed(question, yes=yes):
         click.echo(_("nothing was replayed"), err=True)
         context.exit(NO)
-    question = ngettext("replay {n} event?", "replay {n} events?", len(ids))
-    confirm(question, _("nothing was replayed"), yes=yes)
 
     def change(event_id: int) -> str:
         return f"replay {actions.replay(journal, event_id, mapping, system_clock_ms(), by=invocation.actor)}"
@@ -181,19 +183,8 @@ def handed_over(number: int) -> str:
     )
 
 
-def _chosen(journal: Journal, which: tuple[str, ...], **wanted: Any) -> list[int]:
-    """Return the numbers of the chosen events in the order of arrival, each once."""
-
-    with journal.database.read() as connection:
-        if which:
-            return sorted({find_event(connection, reference)["id"] for reference in which})
-        # An event that is not processed yet goes through today's mappings anyway.
-        return queries.event_ids(connection, state=EventState.PROCESSED.value, **wanted)
-
-
 def _active(journal: Journal, mapping: str | None) -> Sequence[ActiveMapping]:
     """Return the active mappings; raise UsageError where the named one is not among them."""
-
     active = ActiveMappings(journal, system_clock_ms).current()
     if mapping is not None and mapping not in {item.mapping.name for item in active}:
         raise UsageError(N_("no active mapping is named {name!r}"), name=mapping, hint=N_("see: bridge mappings show"))
@@ -203,7 +194,6 @@ def _active(journal: Journal, mapping: str | None) -> Sequence[ActiveMapping]:
 def _show_previews(
     invocation: Invocation, ids: list[int], mapping: str | None, active: Sequence[ActiveMapping], *, as_json: bool
 ) -> None:
-
     with closing(Runtime(invocation.settings)) as runtime:
         found = preview(
             invocation.journal,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bridge.mapping import ParseResult, Setup, read_directory
 from bridge.messages import N_, Message, _, ngettext
 from bridge.model import NoticeLevel
 
-LEVELS = {NoticeLevel.WARNING: N_("warning"), NoticeLevel.ERROR: N_("error")}
+LEVELS: dict[str, str] = {NoticeLevel.WARNING: N_("warning"), NoticeLevel.ERROR: N_("error")}
 
 
 @click.group()
@@ -31,36 +32,30 @@ def notices() -> None:
 @click.pass_obj
 def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool) -> None:
     """List the open notices with what to do, and the mapping files that can't run."""
-
     with invocation.journal.database.read() as connection:
         found = journal.newest(connection, limit) if every else journal.open_notices(connection)[:limit]
     directory = invocation.settings.bridge_mappings_dir
     read = read_directory(directory, Setup(None, None, directory))
-    broken = [_of_file(one) for one in read if one.mapping is None and Path(one.path) != directory]
+    rows = [_of_file(one) for one in read if one.mapping is None and Path(one.path) != directory]
+    rows += map(asdict, found)
     if as_json:
-        show_json([row_data(row) for row in (*broken, *found)])
+        show_json([row_data(row) for row in rows])
         return
     now_ms = system_clock_ms()
     show_table(
         (_("number"), _("level"), _("code"), _("about"), _("since"), _("last"), _("what"), _("what to do")),
         [
-            *(
-                ("", _(LEVELS[one["level"]]), one["code"], one["about"], "", "", one["detail"], one["mend"])
-                for one in broken
-            ),
-            *(
-                (
-                    one.id,
-                    _(LEVELS[one.level]) if one.closed_ms is None else _("closed"),
-                    one.code,
-                    one.about,
-                    moment(one.raised_ms),
-                    ago(one.last_ms, now_ms),
-                    as_message(one.detail),
-                    as_message(one.mend),
-                )
-                for one in found
-            ),
+            (
+                row["id"],
+                _(LEVELS[row["level"]]) if row["closed_ms"] is None else _("closed"),
+                row["code"],
+                row["about"],
+                moment(row["raised_ms"]),
+                ago(row["last_ms"], now_ms) if row["last_ms"] else "",
+                as_message(row["detail"]),
+                as_message(row["mend"]),
+            )
+            for row in rows
         ],
         empty=_("no notice: nothing needs you"),
     )
@@ -69,7 +64,7 @@ def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool)
 def _of_file(read: ParseResult) -> dict[str, Any]:
     """Return a mapping file that can't run in the form of a notice; it has no number, since nobody can close it."""
     return {
-        "id": None,
+        **dict.fromkeys(field.name for field in fields(journal.StoredNotice)),
         "code": "mapping.broken",
         "about": Path(read.path).stem,
         "level": NoticeLevel.ERROR,
@@ -83,7 +78,6 @@ def _of_file(read: ParseResult) -> dict[str, Any]:
 @click.pass_context
 def close_notices(context: click.Context, numbers: tuple[int, ...]) -> None:
     """Close notices; a problem that is not fixed raises its notice again."""
-
     invocation: Invocation = context.obj
     with invocation.journal.database.write() as connection:
         closed = {number: journal.close(connection, number, system_clock_ms()) for number in numbers}
@@ -98,7 +92,6 @@ def close_notices(context: click.Context, numbers: tuple[int, ...]) -> None:
 
 def show_open_notices(invocation: Invocation) -> None:
     """Print on standard error how many notices are open, where any is."""
-
     with invocation.journal.database.read() as connection:
         number = sum(journal.counts(connection).values())
     if number:
@@ -137,7 +130,6 @@ def send_test(context: click.Context) -> None:
 @click.pass_obj
 def list_alerts(invocation: Invocation, as_json: bool) -> None:
     """List the problems that last, and how often an alert was sent about each."""
-
     with invocation.journal.database.read() as connection:
         found = [one for _key, one in sorted(journal.load(connection).items())]
     if as_json:

@@ -60,7 +60,6 @@ def forget(invocation: Invocation, /, also_open: bool, dry_run: bool, yes: bool,
     It can't be undone. Erase the person at Asaas and Clint first: the bridge keeps what Asaas sends of the person
     afterwards. Backups hold the person until they are deleted.
     """
-
     if not dry_run:
         check_can_ask(yes=yes)
     journal = invocation.journal
@@ -103,7 +102,6 @@ def _summary(found: Sequence[Person], held: PersonCounts) -> str:
 @click.pass_obj
 def export(invocation: Invocation, /, **who: Any) -> None:
     """Print all that the journal holds of a person as JSON, for a request under the LGPD."""
-
     with invocation.journal.database.read() as connection:
         found = _found(connection, who)
         data = {

@@ -76,7 +76,8 @@ def worker(invocation: Invocation) -> None:
     """
     from bridge.worker.drain import Drainer
     from bridge.worker.rq_worker import work
-    from bridge.worker.sweeper import PeriodicRunner, tasks
+    from bridge.worker.sweeper import PeriodicRunner
+    from bridge.worker.tasks import tasks
 
     settings = _begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL")
     runtime = Runtime(settings)
@@ -105,7 +106,8 @@ def sweeper(invocation: Invocation) -> None:
     Not needed beside a worker, which runs them too: of all workers and sweepers one does. Needs REDIS_URL, and
     CLINT_WEBHOOK_URL or a destination in the journal.
     """
-    from bridge.worker.sweeper import PeriodicRunner, tasks
+    from bridge.worker.sweeper import PeriodicRunner
+    from bridge.worker.tasks import tasks
 
     settings = _begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL")
     stopping = threading.Event()

@@ -79,7 +79,6 @@ def reconcile(
     within the hour, an interrupted run goes on at the same charge. Exit status 1 when something is missing or older;
     `bridge backfill` brings it in.
     """
-
     check_days(since, until)
     if all(formats.values()):
         raise UsageError(N_("give --json or --csv, not both"))
@@ -167,7 +166,6 @@ def backfill(
     One event for each charge, by its status today: a paid one makes PAYMENT_RECEIVED, not also PAYMENT_CREATED. Shows
     what would be sent, then asks. A charge that was brought in once is known: running it again changes nothing.
     """
-
     check_days(since, until)
     check_can_ask(yes=yes or dry_run)
     invocation: Invocation = context.obj

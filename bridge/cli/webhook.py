@@ -117,7 +117,6 @@ def register(
 @click.pass_context
 def status(context: click.Context, account: str | None, url: str | None, as_json: bool) -> None:
     """Show the webhook as Asaas has it, and what is wrong with it; ends with 1 where something is."""
-
     invocation: Invocation = context.obj
     mappings, _source = mappings_in_use(invocation)
     data, is_wrong = [], False
@@ -153,7 +152,6 @@ def status(context: click.Context, account: str | None, url: str | None, as_json
 @click.pass_obj
 def resume(invocation: Invocation, account: str, url: str | None, as_json: bool) -> None:
     """Let Asaas send again: start an interrupted queue, and take the penalties off."""
-
     hook_url = public_hook_url(invocation.settings, account, url)
     mappings, _source = mappings_in_use(invocation)
     with opened_runtime(invocation.settings) as runtime:
@@ -188,7 +186,6 @@ def _resumed(webhook: Webhook, code: str) -> str:
 @click.pass_context
 def remove(context: click.Context, account: str, url: str | None, yes: bool, as_json: bool) -> None:
     """Remove the webhook from Asaas; the events in its queue there are lost."""
-
     invocation: Invocation = context.obj
     check_can_ask(yes=yes)
     hook_url = public_hook_url(invocation.settings, account, url)
@@ -209,7 +206,7 @@ def remove(context: click.Context, account: str, url: str | None, yes: bool, as_
         context.exit(NO)
 
 
-def _show_done(done: WebhookResult, source: str, *, as_json: bool) -> None:
+def _show_done(done: WebhookResult, source: Message, *, as_json: bool) -> None:
     planned, webhook = done.plan, done.webhook
     name = variable("ASAAS_WEBHOOK_TOKEN", planned.wanted.account)
     if as_json:
@@ -232,7 +229,7 @@ def _show_done(done: WebhookResult, source: str, *, as_json: bool) -> None:
         "{n} event by {source}, sent {how}",
         "{n} events by {source}, sent {how}",
         number,
-        source=as_message(source),
+        source=source,
         how=webhook.send_type,
     )
     click.echo(f"  {text}")
@@ -314,13 +311,14 @@ def _show_status(
     click.echo(_("account {name}", name=account))
     for one in webhooks:
         state = _("interrupted") if one.interrupted else _("sends") if one.enabled else _("switched off")
-        failures = ngettext("{n} penalised failure", "{n} penalised failures", one.penalised)
         more = len(set(one.events) - wants)
         _line("url", one.url)
         _line("id", one.id)
-        _line(_("state"), f"{state}, {one.send_type}, {failures}")
+        _line(_("state"), f"{state}, {one.send_type}")
+        if one.penalised:
+            _line(_("failures"), _("{number} penalised", number=one.penalised))
         _line(_("token"), _("set at Asaas") if one.has_token else _("not set at Asaas"))
-        _line(_("events"), _("{total}, of which no mapping needs {more}", total=len(one.events), more=more))
+        _line(_("events"), _("{total}, of which {more} no mapping needs", total=len(one.events), more=more))
     if rotation:
         _line(_("tokens"), "; ".join(plain(as_message(part)) for part in rotation))
     for problem in wrong:

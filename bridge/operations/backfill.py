@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bridge.asaas.client import Reads
+from bridge.asaas.client import AsaasClient
 from bridge.asaas.incoming import parse_event
 from bridge.failpoints import failpoint
 from bridge.journal import Journal, jobs
@@ -136,7 +136,7 @@ class Collected:
 
 
 def collect(
-    client: Reads,
+    client: AsaasClient,
     journal: Journal,
     window: Window,
     clock_ms: Callable[[], int],

@@ -164,8 +164,8 @@ def _with_journal(connection: Connection, new: NewDelivery) -> NewDelivery:
         return replace(new, state=DeliveryState.FILTERED, payload=None, reason=reason)
     newest = deliveries.newest_delivered(connection, [new]).get((new.account, new.object_id, new.line))
     if is_stale(new, newest):
-        reason = Message(N_("a newer event of this charge was already delivered, so this one would not be sent"))
-        return replace(new, state=DeliveryState.STALE, reason=reason.to_json())
+        newer = Message(N_("a newer event of this charge was already delivered, so this one would not be sent"))
+        return replace(new, state=DeliveryState.STALE, reason=newer.to_json())
     return new
 
 

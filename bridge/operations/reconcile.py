@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bridge import private_files
-from bridge.asaas.client import Reads, pages
+from bridge.asaas.client import AsaasClient, pages
 from bridge.journal import Journal
 from bridge.journal.queries import ChargeEvent, events_of_charge
 from bridge.mapping.catalogue import flow_rank
@@ -160,7 +160,7 @@ class ComparedPage:
 
 
 def compare_pages(
-    client: Reads,
+    client: AsaasClient,
     journal: Journal,
     window: Window,
     clock_ms: Callable[[], int],
@@ -264,7 +264,7 @@ class Progress:
 
 
 def reconcile(
-    client: Reads,
+    client: AsaasClient,
     journal: Journal,
     window: Window,
     clock_ms: Callable[[], int],

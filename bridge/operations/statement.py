@@ -20,7 +20,7 @@ from ofxtools.models.ofx import OFX
 from ofxtools.Parser import OFXTree
 from ofxtools.utils import tostring_unclosed_elements
 
-from bridge.asaas.client import Reads, pages
+from bridge.asaas.client import AsaasClient, pages
 from bridge.errors import AsaasUnavailable, BridgeError
 from bridge.mapping.values import BadValue, as_day, as_decimal
 from bridge.messages import N_, Message
@@ -61,7 +61,7 @@ class Statement:
 
 
 def read_statement(
-    client: Reads,
+    client: AsaasClient,
     since: date,
     until: date,
     *,
@@ -102,7 +102,7 @@ def _follows(entries: Sequence[Entry]) -> int:
     )
 
 
-def _balance_before(client: Reads, since: date) -> Decimal:
+def _balance_before(client: AsaasClient, since: date) -> Decimal:
     found = client.get(PATH, {"finishDate": since.isoformat(), "order": "desc", "limit": 1}) or {}
     items = found.get("data")
     return _entry(items[0], client.account).balance if isinstance(items, list) and items else Decimal("0.00")

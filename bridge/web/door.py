@@ -124,7 +124,7 @@ def receive(account: str) -> ResponseReturnValue:
         # Not under a name that a stranger made up: those would fill the journal.
         whose = "" if isinstance(error, UnknownAccount) else account
         refusals.record(whose, error.code)
-        current_app.extensions["bridge"].observer.refused(whose, error.code)
+        current_app.extensions["bridge"].telemetry.refused(whose, error.code)
         raise
     failpoint("ingress.before_answer")
     return _RECEIVED

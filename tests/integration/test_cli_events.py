@@ -16,6 +16,7 @@ from bridge.journal.deliveries import StateChange
 from bridge.journal.schema import events as event_table
 from bridge.mapping import Setup, read_directory
 from bridge.mapping.evaluate import once_key
+from bridge.messages import Message
 from bridge.model import DeliveryState, IncomingEvent, Outcome, Waiting
 from bridge.operations import actions
 from bridge.operations.explain import preview
@@ -72,8 +73,9 @@ def kept(journal: Journal, *given: IncomingEvent) -> list[int]:
 def attempted(journal: Journal, delivery_id: int, outcome: Outcome, state: DeliveryState, code: str) -> None:
     """Let one attempt at a delivery end so, as the outbox writes it."""
     one = owed(journal, delivery_id)
-    answer = Answer(outcome, 503, code, "the destination answered 503", None, 12, "try later\n")
-    step = StateChange(one, state, system_clock_ms(), system_clock_ms() + 60_000, Waiting.BACKOFF, code, answer.detail)
+    answer = Answer(outcome, 503, code, Message("the destination answered 503"), None, 12, "try later\n")
+    detail = answer.detail.to_json()
+    step = StateChange(one, state, system_clock_ms(), system_clock_ms() + 60_000, Waiting.BACKOFF, code, detail)
     with journal.database.write() as connection:
         begin(connection, [one], 1, system_clock_ms())
         record(
@@ -83,7 +85,7 @@ def attempted(journal: Journal, delivery_id: int, outcome: Outcome, state: Deliv
             outcome,
             status=answer.status,
             code=code,
-            detail=answer.detail,
+            detail=detail,
             excerpt=answer.excerpt,
             duration_ms=answer.duration_ms,
         )
@@ -276,7 +278,7 @@ def test_show_json_is_everything(commands: Commands) -> None:
 
     assert shown["body"]["payment"] == payment()
     assert [d["payload"] for d in shown["deliveries"]] == [{"email": "ana@example.com"}, None]
-    assert shown["deliveries"][0]["todo"].startswith("mend the mapping")
+    assert shown["deliveries"][0]["todo"].endswith("bridge events replay")
     assert [a["status"] for a in shown["deliveries"][0]["attempts_made"]] == [503]
 
 
@@ -466,7 +468,7 @@ def test_states_of_a_delivery_in_words(commands: Commands) -> None:
     assert "pending: waits until the destination is resumed; the destination is paused" in paused
     assert "pending: waits for the delivery before it in this customer's line" in paused
     assert "pending: is sent next" in free
-    assert "discarded: discarded by a person" in free
+    assert "discarded: a person discarded it" in free
     assert "delivered to default, try 2" in twice
 
 

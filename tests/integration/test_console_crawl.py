@@ -52,7 +52,7 @@ contact: {email: customer.email}
 """
 ERRORS = sorted({kind.code for kind in tree(BridgeError)})
 HOLDS = sorted({kind.code for kind in tree(EnrichmentWaits)} | {MappingRefused.code, "event.behind"})
-REASONS = sorted({code.replace("xx", "18") for code in reasons.catalogue()})
+REASONS = sorted({code.replace("xx", "18") for code in reasons.REASONS})
 
 
 def _previews() -> list[dict[str, Any]]:

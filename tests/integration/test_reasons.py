@@ -18,15 +18,15 @@ from bridge.asaas.limiter import AccountLimiter, Limits
 from bridge.http import HttpClient, NameNotResolved
 from bridge.journal import Journal, Lease, revisions
 from bridge.journal.schema import deliveries, destinations
+from bridge.messages import in_language, read_message
 from bridge.model import DeliveryState, lane_of
 from bridge.operations import actions, proof
 from bridge.pipeline import policy
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.pipeline.decide import Decider
-from bridge.pipeline.deliver import Deliverer, DeliveryRules, Pacing, unpaced
+from bridge.pipeline.deliver import Deliverer, DeliveryRules, Pacing
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.pipeline.policy import RetryPolicy
-from bridge.messages import in_language, read_message
 from bridge.reasons import REASONS, reason
 from bridge.redis_client import OptionalRedis
 from tests.factories import (
@@ -130,7 +130,7 @@ def processed(journal: Journal, case: Decided, body: dict[str, Any]) -> None:
             lease = journal.lanes.acquire(lane, "worker", clock())
             assert lease is not None
             for found in processor.next_batches([lane]):
-                processor.commit([lease], processor.fetch(found) if found.asks else found)
+                processor.commit([lease], processor.fetch(found) if found.must_fetch else found)
             journal.lanes.release(lease)
 
 
@@ -190,7 +190,7 @@ class Sending:
         self.stack = ExitStack()
         self.client: dict[str, Any] = {"allow_private": True, "deadline_s": 0.2}
         self.urls: dict[str, str] = {}
-        self.pace: Pacing = unpaced
+        self.pace: Pacing | None = None
         self.tries = 3
         self.leads_to(self.stack.enter_context(Peer()).url)
         self.id = owe(journal)
@@ -234,7 +234,7 @@ class Sending:
             client.send_later(*arguments, **more)
 
         rules = DeliveryRules(RetryPolicy(10, 60, self.tries), policy.CircuitLimits(3, 20, 4), 8, 3_000)
-        sender = SimpleNamespace(begin=begin)
+        sender = SimpleNamespace(send_later=begin)
         outbox = Deliverer(self.journal, sender, self.urls, rules, self.clock, lambda: 0.5, pace=self.pace)
         lease = self.lease()
         claims = [lease]
@@ -364,7 +364,8 @@ def test_each_reason_of_a_send_names_its_own_cause(
     with sending.stack:
         sends(sending)
     row, tries = row_of(journal, sending.id), tries_of(journal, sending.id)
-    said = {row["reason_code"]: row["reason"] or "", **{one["code"]: one["detail"] or "" for one in tries}}
+    texts = {row["reason_code"]: row["reason"], **{one["code"]: one["detail"] for one in tries}}
+    said = {key: str(read_message(text)) for key, text in texts.items()}
 
     assert code in said
     assert [fact for fact in facts if fact not in said[code]] == []

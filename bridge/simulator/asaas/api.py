@@ -66,7 +66,8 @@ def _routes(asaas: AsaasAccount) -> Routes:
 
     def refund_plan(plan_id: str) -> dict[str, Any]:
         plans.get(plan_id)
-        paying.refund_plan(plans.payments(plan_id))
+        for payment in plans.payments(plan_id):
+            paying.refund(payment.id, {})
         return plans.get(plan_id)
 
     def remove_backoff(webhook_id: str) -> tuple[str, int]:

@@ -125,11 +125,6 @@ class Paying:
                 part.update(status="REFUNDED", cancellationReason="PAYMENT_REFUNDED")
             return self._say("PAYMENT_REFUNDED", payment)
 
-    def refund_plan(self, payments: list[Payment]) -> None:
-        """Refund all charges of a card plan."""
-        for payment in payments:
-            self.refund(payment.id, {})
-
     def disputes(self, payment_id: str, reason: str = "PROCESS_ERROR") -> dict[str, Any]:
         """Request a chargeback."""
         with self._book.lock:

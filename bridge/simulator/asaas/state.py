@@ -72,12 +72,8 @@ class Ledger:
                 "description": text,
                 "paymentId": payment.id,
                 "splitId": split,
-                "transferId": None,
-                "anticipationId": None,
-                "billId": None,
-                "invoiceId": None,
-                "paymentDunningId": None,
-                "creditBureauReportId": None,
+                **dict.fromkeys(("transferId", "anticipationId", "billId", "invoiceId")),
+                **dict.fromkeys(("paymentDunningId", "creditBureauReportId")),
             }
         )
 
@@ -132,14 +128,15 @@ class Book:
     def today(self) -> date:
         return self.clock().date()
 
-    def emit(self, name: str, entity: str, body: dict[str, Any], **extra: Any) -> Event:
+    def emit(self, event: str, entity: str, body: dict[str, Any], **extra: Any) -> Event:
+        """Number an event and queue it to every webhook that subscribes to it."""
         with self.lock:
             self._sequence += 1
-            event = envelope(name, self._sequence, stamp(self.clock()), self.account_id, entity, body, extra)
-            self.events.append(event)
+            made = envelope(event, self._sequence, stamp(self.clock()), self.account_id, entity, body, extra)
+            self.events.append(made)
             for queue in self.queues.values():
-                queue.offer(event)
-            return event
+                queue.offer(made)
+            return made
 
 
 HOST = "https://sandbox.asaas.com"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from flask import Blueprint, request
 
 from bridge.simulator.clint.crm import BRAZIL, Contact, Crm, Deal, Origin, local_phone
-from bridge.simulator.pages import add_routes
+from bridge.simulator.pages import Routes, add_routes
 
 DEFAULT_LIMIT = 200
 MOST = 1000
@@ -114,7 +114,7 @@ def api_blueprint(crm: Crm, tokens: set[str]) -> Blueprint:
     def deal(one: Deal) -> Answer:
         return documented_body(crm, one)
 
-    routes = {
+    routes: Routes = {
         "GET /deals": listing(crm.deals, lambda one: _deal_matches(crm, one, request.args), deal),
         "GET /deals/<id_>": single(crm.deals, deal),
         "GET /contacts": listing(crm.contacts, lambda one: _contact_matches(crm, one, request.args), contact_body),
