@@ -585,7 +585,8 @@ def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]]) -
     for row in integrations:
         status = row["status"] or f"conflict: {' or '.join(row['conflict'])}"
         several = {name: " ".join(row[name]) for name in ("mappings", "events")}
-        writer.writerow({name: {**row, **several, "status": status}[name] for name in columns[4:]})
+        told = {**row, **several, "status": status, "stage": wanted.stage_of(row["events"])}
+        writer.writerow({name: told[name] for name in columns[4:]})
 
 
 @mappings.command()

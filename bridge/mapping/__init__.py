@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 from bridge.mapping.findings import Finding, Severity
-from bridge.mapping.model import Field, Mapping, MappingSet, ParseResult, Route, Setup
+from bridge.mapping.model import Field, Mapping, ParseResult, Route, Setup
 from bridge.mapping.parser import parse_mapping, read_directory, read_file, with_overlaps
 
 __all__ = [
     "Field",
     "Finding",
     "Mapping",
-    "MappingSet",
     "ParseResult",
     "Route",
     "Setup",

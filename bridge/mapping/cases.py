@@ -42,25 +42,23 @@ def read_sample(root: Path, name: str) -> Any:
     raise CannotRun(N_("{file} is larger than {limit} bytes"), file=name, limit=MAX_SAMPLE_BYTES)
 
 
-def build_cases(node: Node, findings: Findings, *, complete: bool) -> list[Case]:
-    """Return the tests that can run."""
+def build_cases(node: Node, findings: Findings) -> list[Case]:
     items = node.items if isinstance(node, Sequence) else []
-    cases = [_build(item, findings, complete=complete) for item in items]
+    cases = [_build(item, findings) for item in items]
     return [case for case in cases if case is not None]
 
 
-def as_json(node: Node, findings: Findings) -> Any:
-    """Return a node as the JSON value it looks like."""
+def _as_json(node: Node, findings: Findings) -> Any:
     if isinstance(node, Scalar):
         return typed(node.text) if node.plain else node.text
     if isinstance(node, Sequence):
-        return [as_json(item, findings) for item in node.items]
+        return [_as_json(item, findings) for item in node.items]
     pairs = unique_pairs(node, findings) if isinstance(node, MappingNode) else []
-    return {key.text: as_json(value, findings) for key, value in pairs}
+    return {key.text: _as_json(value, findings) for key, value in pairs}
 
 
-def _build(node: Node, findings: Findings, *, complete: bool) -> Case | None:
-    entries = read_block(node, CASE, Message(N_("a test")), findings, complete=complete)
+def _build(node: Node, findings: Findings) -> Case | None:
+    entries = read_block(node, CASE, Message(N_("a test")), findings)
     if entries is None or not entries.whole or "given" not in entries or "expect" not in entries:
         return None
     given = _given(entries, findings)
@@ -80,7 +78,7 @@ def _build(node: Node, findings: Findings, *, complete: bool) -> Case | None:
 def _given(entries: Block, findings: Findings) -> Sample | dict[str, Any] | None:
     value = entries.value("given")
     if isinstance(value, MappingNode):
-        event: dict[str, Any] = as_json(value, findings)
+        event: dict[str, Any] = _as_json(value, findings)
         return event
     if isinstance(value, Scalar) and not is_null(value):
         return Sample(value.text, value.line, value.column)
@@ -93,7 +91,7 @@ def _set(node: Node | None, findings: Findings) -> dict[str, Any]:
     values = {}
     for key, value in unique_pairs(node, findings) if isinstance(node, MappingNode) else []:
         if SET_PATH.fullmatch(key.text):
-            values[key.text] = as_json(value, findings)
+            values[key.text] = _as_json(value, findings)
         else:
             what = N_("set needs a path such as payment.value or payment.split[0].status, got {got}")
             findings.error(key, "tests.set", what, got=shown(key.text))
@@ -113,7 +111,7 @@ def _fetched(node: Node | None, findings: Findings) -> dict[str, Any]:
         elif isinstance(value, Scalar):
             fetched[key.text] = None if is_null(value) else Sample(value.text, value.line, value.column)
         else:
-            fetched[key.text] = as_json(value, findings)
+            fetched[key.text] = _as_json(value, findings)
     return fetched
 
 
@@ -126,7 +124,7 @@ def _expect(entries: Block, findings: Findings) -> dict[str, Any] | None:
         got = described(value) if value else Message(N_("nothing"))
         findings.error(value or entries.node, "tests.expect", what, got=got)
         return None
-    expect = read_block(value, EXPECT, "expect", findings, complete=True, others=True)
+    expect = read_block(value, EXPECT, "expect", findings, others=True)
     if expect is None or not expect.whole:
         return None
     exactly = expect.value("exactly")
@@ -136,7 +134,8 @@ def _expect(entries: Block, findings: Findings) -> dict[str, Any] | None:
     ]
     for key, one in pairs:
         if not isinstance(one, Scalar):
-            findings.error(one, "tests.expect", f"{key.text} must be one value, got {described(one)}")
+            what = N_("{key} must be one value, got {got}")
+            findings.error(one, "tests.expect", what, key=key.text, got=described(one))
     return {
         "dead": expect.text("dead") or None,
         "send_to": expect.text("send_to") or None,

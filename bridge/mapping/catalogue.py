@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -16,8 +17,6 @@ from bridge.messages import current_language
 
 @dataclass(frozen=True, slots=True)
 class KnownEvent:
-    """An event name of Asaas."""
-
     name: str
     family: str
     """The part of the name before what happened, such as PAYMENT; `PAYMENT_*` in a mapping means the family."""
@@ -28,8 +27,8 @@ class KnownEvent:
     """Its place in the documented flows of a charge (see `flow_rank`)."""
 
 
+@cache
 def read_data(name: str) -> Any:
-    """Return a JSON file of `data/`."""
     return json.loads(files("bridge.mapping").joinpath(f"data/{name}.json").read_text(encoding="utf-8"))
 
 
@@ -52,7 +51,6 @@ EVENTS: Mapping[str, KnownEvent] = {
 
 
 def spellings(entity: str) -> tuple[str, ...]:
-    """Return every name of an entity's key, the bridge's first."""
     return next((names for names in _SPELLINGS if entity in names), (entity,))
 
 
@@ -81,7 +79,6 @@ def flow_rank(event_name: str) -> int:
 
 
 BILLING_TYPE_LABELS: Mapping[str, str] = TABLES["labels"]["billing_type"]
-CHARGEBACK_REASON_LABELS: Mapping[str, str] = TABLES["labels"]["chargeback_reason"]
 LABELS: tuple[Mapping[str, str], ...] = tuple(TABLES["labels"].values())
 """A reason of a cancelled split that is named like an event (PAYMENT_DELETED) is not here: it has the event's label."""
 

@@ -27,7 +27,6 @@ class Derived:
 
 
 def derive(charge: Mapping[str, Any], fetched: Mapping[str, Any], today: str, names: frozenset[str]) -> dict[str, Any]:
-    """Return the named derived values of a charge."""
     found = fetched.get("installment")
     plan = found if isinstance(found, dict) else {}
     values = {}

@@ -27,16 +27,12 @@ MAX_DEPTH = 24
 
 @dataclass(slots=True)
 class Node:
-    """A scalar, a list or a mapping, with the place where it begins."""
-
     line: int
     column: int
 
 
 @dataclass(slots=True)
 class Scalar(Node):
-    """A text as typed."""
-
     text: str
     plain: bool
     """Neither quoted nor a block: `null`, `true` and numbers may be meant."""
@@ -60,15 +56,8 @@ class MappingNode(Node):
     """Written in braces, where a comma ends a value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    root: Node | None
-    complete: bool
-    """False after a syntax error: a key that seems to be missing may stand behind it."""
-
-
-def read_document(text: str, findings: Findings) -> Document:
-    """Return the nodes before the first syntax error, all where there is none."""
+def read_document(text: str, findings: Findings) -> Node | None:
+    """Return the nodes before the first syntax error, all where there is none; None where there is nothing."""
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_CHARACTERS:
         findings.error(
@@ -78,32 +67,32 @@ def read_document(text: str, findings: Findings) -> Document:
             limit=MAX_CHARACTERS,
             length=len(text),
         )
-        return Document(None, False)
+        return None
     text = _with_plain_spaces(text, findings)
     builder = _Builder(text, findings)
     try:
-        complete = builder.build(yaml.parse(text, Loader=yaml.SafeLoader))
+        findings.complete = builder.build(yaml.parse(text, Loader=yaml.SafeLoader))
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
         findings.error(Position(line, column), "yaml.character", N_("YAML does not allow this character; delete it"))
-        return Document(None, False)
+        return None
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, text, findings)
         last = builder.last
         if last is not None and not last.inline:
             findings.refuse(last)  # its lines were read as one text because of the syntax error
-        complete = False
+        findings.complete = False
     root = builder.root
     if isinstance(root, Scalar) and root.plain and not root.text:
         root = None  # `---` and nothing behind it
-    if complete and root is None:
+    if findings.complete and root is None:
         findings.error(
             Position(1, 1),
             "file.empty",
             N_("the file is empty; begin with events: and contact:, as in mappings/README.md"),
         )
-    return Document(root, complete)
+    return root
 
 
 _PROBLEMS = (
@@ -114,6 +103,7 @@ _PROBLEMS = (
     ("expected ',' or '}'", N_("a { is never closed, or a comma is missing")),
     ("expected <block end>", N_("this line does not fit the block above it")),
     ("found unknown escape", N_("a \\ in double quotes stands before a character that has no such form")),
+    ("expected chomping", N_("| and > begin a block of text, which can't be read")),
     ("found character", N_("no value can begin with this character")),
     ("expected alphabetic or numeric", N_("* and & begin an alias, which is not allowed here")),
 )
@@ -141,7 +131,9 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, findings: Findings) -
     since: Text = ""
     if began and began.line + 1 != spot.line:
         since = Message(N_(" (the part begins on line {line})"), {"line": began.line + 1})
-    hint = _unclosed(error, line, spot) or _indentation(lines, spot) or _hint(problem, line, spot)
+    colon = problem.startswith("mapping values are not allowed") and ": " in line[: spot.column - 1]
+    hint = Message(N_("put a text with a colon in quotes")) if colon else _unclosed(error, line, spot)
+    hint = hint or _indentation(lines, spot) or _hint(problem, line, spot)
     findings.error(
         spot,
         "yaml.syntax",
@@ -168,7 +160,6 @@ _KEY = re.compile(r" *(- +)?[^\s:#{\[-][^:#]*:( |$)")
 
 
 def _indentation(lines: list[str], spot: Position) -> Text:
-    """Return what to do where a line begins between two columns; empty where the indentation is right."""
     if not 1 < spot.line <= len(lines) or not (line := lines[spot.line - 1]).strip():
         return ""
     above = next(
@@ -199,9 +190,7 @@ def _unclosed(error: yaml.MarkedYAMLError, line: str, spot: Position) -> Text:
 def _hint(problem: str, line: str, spot: Position) -> Message:
     hint = N_("check indentation and quotes")
     star = line[spot.column - 2 : spot.column - 1] == "*"
-    if problem.startswith("mapping values are not allowed") and ": " in line[: spot.column - 1]:
-        hint = N_("put a text with a colon in quotes")
-    elif re.search(r"(^|[\s{,])[<>=!]=?:", line):
+    if re.search(r"(^|[\s{,])[<>=!]=?:", line):
         hint = N_("name the operator: equals, not_equals, greater_than, at_least, less_than or at_most")
     elif problem.startswith("expected alphabetic or numeric") and star:
         hint = N_("name a family, such as PAYMENT_*")
@@ -217,8 +206,6 @@ _STRUCTURE = re.compile(rf"^ *[{SPACES}][{SPACES} ]*(?=(- +)?[\w\"']+:( |$)|- )|
 
 
 def _with_plain_spaces(text: str, findings: Findings) -> str:
-    """Return the text with ordinary spaces where others stand before a key or behind its colon; report each."""
-
     def plain(match: re.Match[str]) -> str:
         start = match.start() + next(index for index, sign in enumerate(match[0]) if sign in SPACES)
         line_start = text.rfind("\n", 0, start) + 1

@@ -30,8 +30,6 @@ from bridge.messages import N_
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One field of the menu."""
-
     group: str
     key: str
     source: str
@@ -58,7 +56,6 @@ def entity_of(events: tuple[str, ...]) -> str:
 
 
 def offers_of(entity: str) -> list[Offer]:
-    """Return the fields of the menu for an event that carries this object."""
     return [offer for offer in FIELD_MENU if offer.entity in {"", entity}]
 
 
@@ -84,7 +81,6 @@ class Choices:
 
 
 def draft(choices: Choices) -> ParseResult:
-    """Return the new file, parsed."""
     entity = entity_of(choices.events)
     event = first_of(choices.events)
     text = _head(choices, entity)
@@ -143,7 +139,6 @@ def _conditions(choices: Choices, entity: str) -> list[str]:
 
 
 def _example(choices: Choices, entity: str) -> dict[str, Any]:
-    """Return the menu's example, changed so that it passes the filter."""
     example = copy.deepcopy(dict(EXAMPLES))
     if choices.at_least:
         example[entity]["value"] = max(example[entity]["value"], float(choices.at_least))
@@ -206,7 +201,6 @@ FAMILIES = ("PAYMENT", "SUBSCRIPTION")
 
 
 def as_name(text: str) -> str:
-    """Return the name of a file; raise UsageError where it can't be one."""
     if not NAME.fullmatch(text):
         raise UsageError(N_("a name has lower case letters, digits, _ and -, got {name!r}"), name=text)
     return text
@@ -258,7 +252,6 @@ def as_amount(text: str) -> str:
 
 
 def as_billing_types(given: str | Sequence[str]) -> tuple[str, ...]:
-    """Return billing types; raise UsageError where Asaas has no such type."""
     words = given.replace(",", " ").split() if isinstance(given, str) else given
     for word in words:
         if word not in BILLING_TYPE_LABELS:
@@ -268,7 +261,6 @@ def as_billing_types(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def as_installments(text: str) -> str:
-    """Return which instalments are sent; raise UsageError for any other word."""
     if text not in {"each", "first", "once"}:
         raise UsageError(N_("instalments are each, first or once, got {word!r}"), word=text)
     return text

@@ -43,8 +43,6 @@ REASONS: AnyMapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ConditionResult:
-    """A condition that was evaluated, the value that it saw and whether it holds."""
-
     line: int
     text: str
     value: Any
@@ -68,7 +66,6 @@ class Verdict:
 
     @property
     def reason(self) -> str:
-        """Return that line in English."""
         return str(self.message)
 
 
@@ -105,7 +102,6 @@ class _Walk:
         self.seen: list[ConditionResult] = []
 
     def installment(self) -> _Refusal | None:
-        """Return the refusal of an instalment after the first; a charge without a plan passes."""
         payment = self._context.get("payment")
         number = payment.get("installmentNumber") if isinstance(payment, dict) else None
         first = number is None or number == 1
@@ -113,7 +109,6 @@ class _Walk:
         return None if first else ("filter.installment", {"value": _shown(number, personal=False)})
 
     def visit(self, condition: Condition, depth: int) -> _Refusal | None:
-        """Return why the condition does not hold, or None where it holds."""
         if isinstance(condition, Group):
             return self._group(condition, depth)
         text, line = condition.text, condition.line
@@ -224,7 +219,6 @@ def build_payload(mapping: Mapping, context: dict[str, Any]) -> dict[str, Value]
 
 
 def explain(mapping: Mapping, context: dict[str, Any]) -> list[FieldResult]:
-    """Return the result of every field; errors are part of it, none is raised."""
     seen = []
     for one in mapping.fields:
         value, error = None, None

@@ -43,21 +43,16 @@ def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reason(outcome: str, code: str, message: Message, facts: AnyMapping[str, Any]) -> dict[str, Any]:
-    told = {"outcome": outcome, "code": code, "reason": str(message), "facts": facts_data(facts)}
-    return {**told, "message": message}
+    reason = {"reason": str(message), "facts": facts_data(facts), "message": message}
+    return {"outcome": outcome, "code": code, **reason}
 
 
 def _field(seen: evaluate.FieldResult) -> dict[str, Any]:
     told = {"group": seen.group, "key": seen.key, "source": seen.source, "value": seen.value}
-    return {
-        **told,
-        "error": str(seen.error) if seen.error else None,
-        "message": seen.error.message() if seen.error else None,
-    }
+    return {**told, "error": seen.error and str(seen.error), "message": seen.error and seen.error.message()}
 
 
 def explained_data(told: dict[str, Any]) -> dict[str, Any]:
-    """Return an explanation for JSON."""
     data = {name: value for name, value in told.items() if name != "message"}
     if "fields" in data:
         data["fields"] = [{name: one[name] for name in one if name != "message"} for one in data["fields"]]
@@ -174,9 +169,9 @@ def statuses(mappings: Iterable[Mapping]) -> dict[str, str]:
 def stage_of(names: list[str]) -> str:
     """Return which stage an integration with these events should set, in the current language."""
     events = either([event_label(name) for name in names[:_LABELS_SHOWN]])
-    facts = {"events": events, "count": len(names) - _LABELS_SHOWN}
-    what = N_("the one for: {events} or {count} more") if facts["count"] > 0 else N_("the one for: {events}")
-    return Message(what, facts).text()
+    more = len(names) - _LABELS_SHOWN
+    what = N_("the one for: {events} or {count} more") if more > 0 else N_("the one for: {events}")
+    return Message(what, {"events": events, "count": more}).text()
 
 
 def _status(name: str) -> str:

@@ -18,7 +18,7 @@ from jmespath import exceptions, lexer, parser, visitor
 from jmespath import functions as jmespath_functions
 
 from bridge.mapping import advice, values
-from bridge.mapping.document import Node, Scalar
+from bridge.mapping.document import Scalar
 from bridge.mapping.findings import Findings, Position, did_you_mean, shown, then
 from bridge.mapping.functions import FUNCTIONS, EvaluationFailed, Functions, arity, names
 from bridge.messages import N_, Message
@@ -37,19 +37,6 @@ _GIVES_THE_LIST = frozenset({"sort", "sort_by", "reverse"})
 _GIVES_AN_ELEMENT = frozenset({"max_by", "min_by", "max", "min"})
 
 
-def paths_read(tree: dict[str, Any]) -> frozenset[FieldPath]:
-    """Return every path that the expression may read; the empty path stands for the whole context."""
-    reader = _Reader()
-    reader.use(reader.visit(tree, _ROOT))
-    # A path that leads to another one adds nothing to it; `@` before a name does not read the whole context.
-    longest = {
-        path
-        for path in reader.read
-        if path and not any(len(other) > len(path) and other[: len(path)] == path for other in reader.read)
-    }
-    return frozenset(longest | ({()} & reader.whole))
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of an expression and the paths that its value may come from."""
@@ -58,47 +45,40 @@ class Part:
     scope: Scope
 
 
-def compared(tree: dict[str, Any]) -> list[tuple[str, Part, Part]]:
-    """Return the operator and the two sides of every comparison of the expression."""
-    reader = _Reader()
-    reader.visit(tree, _ROOT)
-    return reader.compared
+class Reading:
+    """The paths that an expression reads, its comparisons, and the parts that an index or a slice is taken from."""
 
-
-def indexed(tree: dict[str, Any]) -> list[Part]:
-    """Return the parts of the expression that an index or a slice is taken from."""
-    reader = _Reader()
-    reader.visit(tree, _ROOT)
-    return reader.indexed
-
-
-def whole(tree: dict[str, Any]) -> Part:
-    """Return the expression itself as a part."""
-    return Part(tree, _Reader().visit(tree, _ROOT))
-
-
-class _Reader:
-    def __init__(self) -> None:
-        self.read: set[FieldPath] = set()
-        self.whole: set[FieldPath] = set()
+    def __init__(self, tree: dict[str, Any]) -> None:
+        self._read: set[FieldPath] = set()
+        self._whole: set[FieldPath] = set()
         self.compared: list[tuple[str, Part, Part]] = []
+        """The operator and the two sides."""
         self.indexed: list[Part] = []
+        self.part = Part(tree, self._visit(tree, _ROOT))
+        """The whole expression."""
+        self._use(self.part.scope)
 
-    def visit(self, node: dict[str, Any], scope: Scope) -> Scope:
-        """Record the paths that the node reads in the scope; return those that its value may come from."""
+    @property
+    def paths(self) -> frozenset[FieldPath]:
+        """Return every path that the expression may read; the empty path stands for the whole context."""
+        # A path that leads to another one adds nothing to it; `@` before a name does not read the whole context.
+        leading = {path[:end] for path in self._read for end in range(len(path))}
+        return frozenset((self._read - leading - {()}) | ({()} & self._whole))
+
+    def _visit(self, node: dict[str, Any], scope: Scope) -> Scope:
         kind, children = node["type"], node["children"]
         match kind:
             case "field":
                 return self._step(scope, node["value"])
             case "subexpression" | "index_expression" | "pipe":
                 for child in children:
-                    scope = self.visit(child, scope)
+                    scope = self._visit(child, scope)
                     if kind == "index_expression" and child is children[0]:
                         self.indexed.append(Part(child, scope))
                 return scope
             case "comparator":
-                left, right = (Part(child, self.visit(child, scope)) for child in children)
-                self.use(left.scope | right.scope)
+                left, right = (Part(child, self._visit(child, scope)) for child in children)
+                self._use(left.scope | right.scope)
                 self.compared.append((node["value"], left, right))
                 return _NOTHING
             case "current" | "identity":
@@ -106,48 +86,47 @@ class _Reader:
             case "index" | "slice":
                 return self._step(scope, ELEMENT) if kind == "index" else scope
             case "flatten":
-                return self.visit(children[0], scope)
+                return self._visit(children[0], scope)
             case "projection" | "filter_projection" | "value_projection":
                 return self._project(node, scope)
             case "or_expression" | "and_expression":
-                return frozenset().union(*(self.visit(child, scope) for child in children))
+                return frozenset().union(*(self._visit(child, scope) for child in children))
             case "function_expression":
                 return self._call(node, scope)
             case _:  # not, literals, multi-selects: the children are read, the value is a new one
                 for child in children:
-                    self.use(self.visit(child, scope))
+                    self._use(self._visit(child, scope))
                 return _NOTHING
 
     def _step(self, scope: Scope, name: str) -> Scope:
         inner = frozenset((*path, name) for path in scope)
-        self.read.update(inner)
+        self._read.update(inner)
         return inner
 
-    def use(self, scope: Scope) -> None:
-        """Record that the value itself is read, not only a step on the way to another."""
-        self.read.update(scope)
-        self.whole.update(scope)
+    def _use(self, scope: Scope) -> None:
+        self._read.update(scope)
+        self._whole.update(scope)
 
     def _project(self, node: dict[str, Any], scope: Scope) -> Scope:
         children = node["children"]
-        base = self.visit(children[0], scope)
+        base = self._visit(children[0], scope)
         step = ANY if node["type"] == "value_projection" else ELEMENT
         elements = self._step(base, step)
         if node["type"] == "filter_projection":
-            self.use(self.visit(children[2], elements))
+            self._use(self._visit(children[2], elements))
         # A projection gives a list: a step into it leads to the same elements.
-        right = self.visit(children[1], elements)
+        right = self._visit(children[1], elements)
         return frozenset(path[:-1] if path[-1:] == (ELEMENT,) else path for path in right)
 
     def _call(self, node: dict[str, Any], scope: Scope) -> Scope:
         plain = [child for child in node["children"] if child["type"] != "expref"]
-        given = [self.visit(child, scope) for child in plain]
+        given = [self._visit(child, scope) for child in plain]
         for one in given:
-            self.use(one)
+            self._use(one)
         elements = frozenset((*path, ELEMENT) for one in given for path in one)
         for child in node["children"]:
             if child["type"] == "expref":
-                self.use(self.visit(child["children"][0], elements))
+                self._use(self._visit(child["children"][0], elements))
         if node["value"] in _GIVES_AN_ARGUMENT:
             return frozenset().union(*given)
         if node["value"] in _GIVES_THE_LIST:
@@ -166,10 +145,6 @@ _MAKES = frozenset({
 })  # fmt: skip
 
 
-class TooMuchWork(ValueError):
-    """The expression would take longer, or hold more, than any mapping needs."""
-
-
 class BoundedInterpreter(visitor.TreeInterpreter):
     """JMESPath's interpreter for one evaluation, within the budget."""
 
@@ -178,19 +153,17 @@ class BoundedInterpreter(visitor.TreeInterpreter):
         self.left = WORK
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the value of a node; raise TooMuchWork where the budget is spent."""
         self.spend(1)
         value = super().visit(node, *args, **kwargs)
         return self.measured(value) if node["type"] in _MAKES else value
 
     def spend(self, work: int) -> None:
-        """Take work from the budget."""
         self.left -= work
         if self.left < 0:
-            raise TooMuchWork
+            raise EvaluationFailed(N_("takes too much work or makes too large a value; make it simpler"))
 
     def measured(self, value: Any) -> Any:
-        """Return the value; raise TooMuchWork where it holds more than the budget has left."""
+        """Return the value; raise EvaluationFailed where it holds more than the budget has left."""
         stack = [value]
         while stack:
             one = stack.pop()
@@ -243,7 +216,6 @@ class Expression:
 
     @property
     def names(self) -> frozenset[str]:
-        """The names of the context that it reads, such as payment and customer."""
         return frozenset(path[0] for path in self.paths if path)
 
 
@@ -251,9 +223,6 @@ def evaluate(expression: Expression, context: dict[str, Any]) -> Any:
     """Return the expression's value in the context; raise EvaluationFailed where it has none."""
     try:
         return BoundedInterpreter(_OPTIONS).visit(expression.parsed, context)
-    except TooMuchWork:
-        what = N_("takes too much work or makes too large a value; make it simpler")
-        raise EvaluationFailed(what) from None
     except EvaluationFailed:
         raise
     except exceptions.JMESPathTypeError as error:
@@ -281,18 +250,18 @@ def compile_expression(node: Scalar, findings: Findings) -> Expression | None:
         what = N_("an expression names a value, got {word}; for the text write {{text: '{word}'}}")
         findings.error(node, "expression.constant", what, word=node.text)
         return None
-    return compile_text(node.text, node, 0, node, findings)
+    return compile_text(node.text, node, 0, findings)
 
 
-def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: Findings) -> Expression | None:
+def compile_text(text: str, scalar: Scalar, offset: int, findings: Findings) -> Expression | None:
     """Return the expression that begins `offset` characters into a scalar; None after recording what is wrong."""
     place = _TextPosition(text, scalar, offset)
     if not text.strip():
-        findings.error(node, "expression.empty", N_("an expression is empty; name a value such as payment.value"))
+        findings.error(scalar, "expression.empty", N_("an expression is empty; name a value such as payment.value"))
         return None
     if len(text) > MAX_LENGTH:
         what = N_("an expression has at most {limit} characters, got {length}; split it into several fields")
-        findings.error(node, "expression.too_long", what, limit=MAX_LENGTH, length=len(text))
+        findings.error(scalar, "expression.too_long", what, limit=MAX_LENGTH, length=len(text))
         return None
     wrong = _wrong_literal(text)
     if wrong is not None:
@@ -304,9 +273,9 @@ def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: F
             place.at(wrong.start()),
             "expression.literal",
             N_("the value between backticks must be JSON, got {got}; write {right}"),
+            _caret(text, wrong.start()),
             got=shown(wrong.group()),
             right=right,
-            caret=_caret(text, wrong.start()),
         )
         return None
     try:
@@ -314,13 +283,13 @@ def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: F
     except exceptions.ParseError as error:
         position = min(error.lex_position or 0, len(text))
         why = _why(error, text, position)
-        findings.error(place.at(position), "expression.syntax", why, caret=_caret(text, position))
+        findings.error(place.at(position), "expression.syntax", why, _caret(text, position))
         return None
     except RecursionError:
         parsed = None
     if parsed is None or _depth(parsed) > MAX_DEPTH:
         what = N_("an expression is nested deeper than {limit} levels; split it up")
-        findings.error(node, "expression.depth", what, limit=MAX_DEPTH)
+        findings.error(scalar, "expression.depth", what, limit=MAX_DEPTH)
         return None
     if not _check_functions(parsed, text, place, findings):
         return None
@@ -328,7 +297,7 @@ def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: F
     if any(one["type"] == "subexpression" and one["children"][0]["type"] == "not_expression" for one in nodes(parsed)):
         what = N_("JMESPath reads !a.b as (!a).b, which never has a value; write !(a.b)")
         findings.warning(start, "expression.not", what)
-    return Expression(text, parsed, paths_read(parsed), start.line, start.column, _double_quoted(text))
+    return Expression(text, parsed, Reading(parsed).paths, start.line, start.column, _double_quoted(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,16 +347,14 @@ def _why(error: exceptions.ParseError, text: str, position: int) -> Message:
 
 
 def _depth(tree: dict[str, Any]) -> int:
-    deepest, stack = 0, [(tree, 1)]
-    while stack:
-        node, depth = stack.pop()
-        deepest = max(deepest, depth)
-        stack.extend((child, depth + 1) for child in node["children"] if isinstance(child, dict))
-    return deepest
+    level, depth = [tree], 0
+    while level:
+        depth += 1
+        level = [child for node in level for child in node["children"] if isinstance(child, dict)]
+    return depth
 
 
 def nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Return every node of an expression, in its order."""
     stack = [tree]
     while stack:
         node = stack.pop()
@@ -449,7 +416,6 @@ def _double_quoted(text: str) -> frozenset[str]:
 
 
 def _name_positions(text: str) -> dict[str, list[int]]:
-    """Return the positions of each called name, which the tree does not have."""
     tokens = list(lexer.Lexer().tokenize(text))
     positions: dict[str, list[int]] = {}
     for token, following in pairwise(tokens):

@@ -37,16 +37,12 @@ class HasPosition(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A line and column of a file."""
-
     line: int
     column: int
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One mistake in one file."""
-
     path: str
     line: int
     column: int
@@ -59,25 +55,27 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """Return the English sentence, for `--json`, logs and editors."""
         return str(self.what)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return the facts of the sentence, for `--json`."""
         return facts_data(self.what.facts)
 
     def text(self) -> str:
-        """Return the sentence in the reader's language."""
         return self.what.text()
 
+    @property
+    def report(self) -> Message:
+        """The one line that editors and CI understand."""
+        facts = {"path": self.path, "line": self.line, "column": self.column, "code": self.code, "what": self.what}
+        return Message("{path}:{line}:{column}: {code}: {what}", facts)
+
     def shown(self) -> str:
-        """Return the one line that editors and CI understand, in the reader's language."""
-        return f"{self.path}:{self.line}:{self.column}: {self.code}: {self.text()}"
+        """Return that line in the reader's language."""
+        return self.report.text()
 
     def __str__(self) -> str:
-        """Return that line in English, for logs."""
-        return f"{self.path}:{self.line}:{self.column}: {self.code}: {self.message}"
+        return str(self.report)
 
 
 MAX_FINDINGS = 200
@@ -93,19 +91,21 @@ class Findings:
 
     def __init__(self, path: str, *, active: bool = False) -> None:
         self.path = path
+        self.complete = True
+        """False after a syntax error: a key that seems to be missing may stand behind it."""
         self._active = active
         self._found: list[Finding] = []
         self._refused: set[tuple[int, int]] = set()
         self._end: tuple[float, float] = (float("inf"), 0)
 
-    def error(self, place: HasPosition, code: str, text: Text, /, *, caret: str = "", **facts: object) -> None:
+    def error(self, place: HasPosition, code: str, text: Text, caret: str = "", /, **facts: object) -> None:
         """Record that the mapping can't run as written."""
         self._add(place, code, Severity.ERROR, text, facts, caret)
 
     def nonsense(self, place: HasPosition, code: str, text: Text, /, **facts: object) -> None:
-        """Record an error of a mapping that runs, but sends nonsense or fails for every event.
+        """Record an error that keeps a mapping from being activated and never stops one that is active.
 
-        It keeps a mapping from being activated, and never stops one that is active.
+        The mapping runs, but sends nonsense or fails for every event.
         """
         if not self._active:
             self._add(place, code, Severity.ERROR, text, facts)
@@ -115,7 +115,6 @@ class Findings:
         self._add(place, code, Severity.WARNING, text, facts)
 
     def note(self, place: HasPosition, code: str, text: Text, /, **facts: object) -> None:
-        """Record something worth knowing."""
         self._add(place, code, Severity.NOTE, text, facts)
 
     def refuse(self, place: HasPosition) -> None:
@@ -127,15 +126,7 @@ class Findings:
         """Take no finding behind this place: the text there was read as a part of something else."""
         self._end = (place.line, place.column)
 
-    def _add(
-        self,
-        place: HasPosition,
-        code: str,
-        severity: Severity,
-        text: Text,
-        facts: dict[str, object],
-        caret: str = "",
-    ) -> None:
+    def _add(self, place: HasPosition, code: str, severity: Severity, text: Text, facts: Any, caret: str = "") -> None:
         # A value that YAML refused (an alias, a tag) has no meaning, so a second finding there would mislead.
         where = (place.line, place.column)
         if where in self._refused or where > self._end:
@@ -143,22 +134,18 @@ class Findings:
         if code.startswith("yaml.") and severity is Severity.ERROR:
             self._refused.add(where)
         what = text if isinstance(text, Message) else Message(text, facts)
-        self._found.append(Finding(self.path, place.line, place.column, code, severity, what, caret))
+        self._found.append(Finding(self.path, *where, code, severity, what, caret))
         if len(self._found) == MAX_FINDINGS:
-            last = max(self._found, key=lambda found: (found.line, found.column))
+            last = max((found.line, found.column) for found in self._found)
             more = Message(N_("{limit} findings and more; fix these first"), {"limit": MAX_FINDINGS})
-            self._found.append(
-                Finding(self.path, last.line, last.column, "file.too_many_findings", Severity.ERROR, more)
-            )
+            self._found.append(Finding(self.path, *last, "file.too_many_findings", Severity.ERROR, more))
             raise TooManyFindings
 
     def has_one_at(self, place: HasPosition) -> bool:
-        """Say whether there is a finding at this very place already."""
         return any((found.line, found.column) == (place.line, place.column) for found in self._found)
 
     @property
     def has_error(self) -> bool:
-        """Say whether any finding so far is an error."""
         return any(finding.severity is Severity.ERROR for finding in self._found)
 
     def in_order(self) -> tuple[Finding, ...]:

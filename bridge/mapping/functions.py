@@ -31,8 +31,6 @@ class EvaluationFailed(BadValue):
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One function of the language."""
-
     name: str
     parameters: tuple[str, ...]
     call: Callable[..., Any]
@@ -109,7 +107,6 @@ class Functions(jmespath_functions.Functions):
     """JMESPath's own functions and the bridge's."""
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
-        """Call a function of the table, or JMESPath's own of that name."""
         arguments = list(resolved_args)
         function = FUNCTIONS.get(function_name)
         if function is None:
@@ -156,5 +153,4 @@ def arity(name: str) -> tuple[int, int | None] | None:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all functions."""
     return (*FUNCTIONS, *jmespath_functions.Functions.FUNCTION_TABLE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import abc
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -43,22 +42,14 @@ _KINDS = {
 }
 
 
-@cache
 def known_fields() -> abc.Mapping[str, Any]:
     """Return the fields by object: a name leads to None, or to the fields of an object or of a list's elements."""
     fields: dict[str, Any] = read_data("asaas_fields")
     return fields
 
 
-@cache
-def _known_values() -> dict[str, Any]:
-    known: dict[str, Any] = read_data("asaas_values")
-    return known
-
-
 def documented_values() -> abc.Mapping[str, list[str]]:
-    """Return the values that Asaas documents, by the path of their field."""
-    values: dict[str, list[str]] = _known_values()["values"]
+    values: dict[str, list[str]] = read_data("asaas_values")["values"]
     return values
 
 
@@ -72,7 +63,7 @@ def kind_of_path(path: FieldPath) -> str | None:
         if not isinstance(fields, dict) or step not in fields:
             return None
         fields = fields[step]
-    kinds = _known_values()["kinds"]
+    kinds = read_data("asaas_values")["kinds"]
     return next((kind for kind in kinds if fields is None and steps[-1] in kinds[kind]), None)
 
 
@@ -84,7 +75,6 @@ def values_of_path(path: FieldPath) -> tuple[str, ...]:
 
 
 def _own(path: FieldPath) -> FieldPath:
-    """Return a path with the bridge's name of its object, without the envelope around it."""
     if path[:1] == (ENVELOPE,) and len(path) > 1 and spellings(path[1])[0] in ENTITY_OF_FAMILY.values():
         path = path[1:]
     return (spellings(path[0])[0], *path[1:]) if path else path
@@ -92,9 +82,9 @@ def _own(path: FieldPath) -> FieldPath:
 
 def entities_of(events: tuple[str, ...]) -> frozenset[str] | None:
     """Return the keys of the objects that the events (or families) of a mapping carry, or None where one is new."""
-    if any(not any(covers((event,), known) for known in EVENTS) for event in events):
-        return None
-    return frozenset(known.entity for known in EVENTS.values() if covers(events, known.name))
+    known = [event for event in EVENTS.values() if covers(events, event.name)]
+    new = any(not any(covers((name,), event.name) for event in known) for name in events)
+    return None if new else frozenset(event.entity for event in known)
 
 
 def doubt(path: FieldPath, entities: frozenset[str] | None, *, alone: bool = True) -> tuple[str, Message] | None:
@@ -264,7 +254,6 @@ def check_fields(fields: Iterable[Field], contact: Node, findings: Findings, *, 
 
 
 def check_routes(routes: Iterable[Route], events: tuple[str, ...], findings: Findings) -> None:
-    """Report the routes that no event of the mapping takes."""
     routes = list(routes)
     # A family stands for itself too: Asaas may add an event to it.
     names = {*all_names(events, *(route.events for route in routes)), *events}
@@ -357,7 +346,6 @@ def _sent_twice(mapping: Mapping, others: abc.Mapping[str, list[tuple[str, str]]
 
 
 def _texts(condition: Condition) -> tuple[Any, ...]:
-    """Return the texts of a filter, wherever it stands in its file."""
     return (condition.text, *map(_texts, condition.conditions)) if isinstance(condition, Group) else (condition.text,)
 
 
@@ -395,7 +383,6 @@ def _scalars(root: Node | None) -> Iterator[Scalar]:
 
 
 def comparisons_of(condition: Condition | None) -> Iterator[Comparison | ExpressionCondition]:
-    """Return the conditions of a filter without its groups."""
     if isinstance(condition, Group):
         for inner in condition.conditions:
             yield from comparisons_of(inner)
@@ -404,13 +391,11 @@ def comparisons_of(condition: Condition | None) -> Iterator[Comparison | Express
 
 
 def expressions_of_condition(condition: Condition | None) -> Iterator[Expression]:
-    """Return every expression of a filter."""
     for one in comparisons_of(condition):
         yield one.field if isinstance(one, Comparison) else one.expression
 
 
 def expressions_of_fields(fields: Iterable[Field]) -> Iterator[Expression]:
-    """Return every expression of the payload's fields."""
     for field in fields:
         if isinstance(field.source, Expression):
             yield field.source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,8 +81,6 @@ Source = Expression | Template | Constant
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of the payload and where its value comes from."""
-
     group: str
     key: str
     source: Source
@@ -98,8 +96,6 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """These events go to another destination; the first route that names the event wins."""
-
     events: tuple[str, ...]
     send_to: str
     line: int
@@ -108,8 +104,6 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One test of the file."""
-
     name: str
     line: int
     given: Sample | AnyMapping[str, Any]
@@ -126,8 +120,6 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A file of samples/ that a test names."""
-
     path: str
     line: int
     column: int
@@ -170,7 +162,6 @@ class Mapping:
     """The derived values that its expressions read."""
 
     def listens_to(self, event_name: str) -> bool:
-        """Say whether the mapping names this event, or its family."""
         return covers(self.events, event_name)
 
     @property
@@ -179,7 +170,6 @@ class Mapping:
         return tuple(name for name in all_names(self.events) if covers(self.events, name))
 
     def destination(self, event_name: str) -> str:
-        """Return the destination of this event's payload."""
         for route in self.routes:
             if covers(route.events, event_name):
                 return route.send_to
@@ -187,7 +177,6 @@ class Mapping:
 
     @property
     def destinations(self) -> frozenset[str]:
-        """Return every destination that the mapping may send to."""
         return frozenset({self.send_to, *(route.send_to for route in self.routes)})
 
 
@@ -228,28 +217,3 @@ class ParseResult:
     findings: tuple[Finding, ...]
     text: str = ""
     """The text of the file, for the journal; empty where it could not be read."""
-
-
-class MappingSet:
-    """The mappings that are active together; a change makes a new set."""
-
-    def __init__(self, mappings: Iterable[Mapping]) -> None:
-        self._by_name = {mapping.name: mapping for mapping in sorted(mappings, key=lambda one: one.name)}
-
-    def __iter__(self) -> Iterator[Mapping]:
-        return iter(self._by_name.values())
-
-    def __len__(self) -> int:
-        return len(self._by_name)
-
-    def get(self, name: str) -> Mapping | None:
-        """Return the mapping of this name, enabled or not."""
-        return self._by_name.get(name)
-
-    def listening(self, account: str, event_name: str) -> tuple[Mapping, ...]:
-        """Return the enabled mappings of the account that name this event, in the order of their names."""
-        return tuple(
-            mapping
-            for mapping in self
-            if mapping.enabled and mapping.account == account and mapping.listens_to(event_name)
-        )

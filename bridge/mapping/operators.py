@@ -27,8 +27,6 @@ Test = Callable[[Any, tuple[str, ...], date], bool]
 
 
 class Operand(StrEnum):
-    """The kind of value that an operator compares with."""
-
     TEXT = "text"
     TEXTS = "texts"
     NUMBER = "number"
@@ -39,8 +37,6 @@ class Operand(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One operator of the language."""
-
     name: str
     operand: Operand
     must: str

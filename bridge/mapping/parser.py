@@ -24,7 +24,6 @@ from bridge.mapping.findings import Finding, Findings, Position, TooManyFindings
 from bridge.mapping.model import (
     FETCHABLE,
     GROUPS,
-    Case,
     Comparison,
     Condition,
     Constant,
@@ -60,8 +59,7 @@ _EMAIL_KEY = re.compile(r"e[-_ ]?mail|mail", re.IGNORECASE)
 _PHONE_KEY = re.compile(r"fone|phone|celular|whats|mobile", re.IGNORECASE)
 
 
-def build_fields(group: str, block: MappingNode, findings: Findings, *, complete: bool) -> list[Field]:
-    """Return the fields of one group that can run."""
+def build_fields(group: str, block: MappingNode, findings: Findings) -> list[Field]:
     fields = []
     for key, value in unique_pairs(block, findings):
         if _belongs_outside(key, value):
@@ -71,7 +69,7 @@ def build_fields(group: str, block: MappingNode, findings: Findings, *, complete
         if hint := comma_hint(block, key, value):
             findings.error(key, "value.empty", N_("{key} has no value{hint}"), key=shown(key.text), hint=hint)
             continue
-        field = _build(group, key, value, findings, complete=complete)
+        field = _build(group, key, value, findings)
         if field is not None:
             fields.append(field)
     return fields
@@ -93,7 +91,7 @@ def identity_of(key: str) -> Literal["email", "phone"] | None:
     return "phone" if _PHONE_KEY.search(key) else None
 
 
-def _build(group: str, key: Scalar, value: Node, findings: Findings, *, complete: bool) -> Field | None:
+def _build(group: str, key: Scalar, value: Node, findings: Findings) -> Field | None:
     if not key.text.strip():
         findings.error(key, "field.key", N_("a field has no key; write the key that Clint's screen shows"))
         return None
@@ -109,7 +107,7 @@ def _build(group: str, key: Scalar, value: Node, findings: Findings, *, complete
         what = N_("{key} must be an expression or a block such as {{text: Asaas}}, got a list")
         findings.error(value, "value.shape", what, key=key.text)
         return None
-    entries = read_block(value, FIELD, Message(N_("field {key}"), {"key": key.text}), findings, complete=complete)
+    entries = read_block(value, FIELD, Message(N_("field {key}"), {"key": key.text}), findings)
     return _from_entries(group, key, entries, named, findings) if entries else None
 
 
@@ -209,7 +207,7 @@ def build_template(scalar: Scalar, findings: Findings) -> Template | None:
                 what = N_("a {{ without its }} in {text}; write {{{{ for a brace")
                 findings.error(scalar, "template.brace", what, text=shown(text))
                 return None
-            expression = compile_text(text[position + 1 : end], scalar, position + 1, scalar, findings)
+            expression = compile_text(text[position + 1 : end], scalar, position + 1, findings)
             good = good and expression is not None
             pieces += [*([literal] if literal else []), *([expression] if expression else [])]
             literal, position = "", end + 1
@@ -244,9 +242,9 @@ MAX_PATTERN = 500
 """Ours: a longer pattern is a list for one_of."""
 
 
-def build_condition(node: Node, findings: Findings, *, complete: bool) -> Condition | None:
+def build_condition(node: Node, findings: Findings) -> Condition | None:
     """Return the condition of a node; None after recording what is wrong with it."""
-    entries = read_block(node, CONDITION, Message(N_("a condition")), findings, complete=complete)
+    entries = read_block(node, CONDITION, Message(N_("a condition")), findings)
     if entries is None:
         return None
     kinds = [name for name in CONDITION_KINDS if name in entries]
@@ -281,7 +279,7 @@ def build_condition(node: Node, findings: Findings, *, complete: bool) -> Condit
         what = N_("{kind} has no conditions; give it one or leave it out")
         findings.error(entries.key(kind), "condition.empty", what, kind=kind)
         return None
-    built = [build_condition(one, findings, complete=complete) for one in nodes]
+    built = [build_condition(one, findings) for one in nodes]
     conditions = tuple(one for one in built if one is not None)
     word = cast(Literal["all", "any", "not"], kind)
     return Group(entries.key(kind).line, word, conditions) if len(conditions) == len(nodes) else None
@@ -389,14 +387,12 @@ def parse_mapping(text: str, path: str, known: Setup) -> ParseResult:
 
 
 def _read(text: str, path: str, known: Setup, findings: Findings) -> Mapping | None:
-    document = read_document(text, findings)
-    entries = None
-    if document.root is not None:
-        entries = read_block(document.root, MAPPING, Message(N_("a mapping")), findings, complete=document.complete)
-    reader = _Reader(entries, findings, known, complete=document.complete) if entries else None
+    root = read_document(text, findings)
+    entries = read_block(root, MAPPING, Message(N_("a mapping")), findings) if root else None
+    reader = _Reader(entries, findings, known) if entries else None
     if reader:
         reader.check()
-    lint.check_traps(document.root, findings)
+    lint.check_traps(root, findings)
     return reader.mapping(text, path) if reader and not findings.has_error else None
 
 
@@ -423,7 +419,6 @@ def read_directory(directory: Path, known: Setup) -> list[ParseResult]:
 
 
 def read_file(path: Path, known: Setup) -> ParseResult:
-    """Return one mapping file, parsed."""
     try:
         with path.open("rb") as file:
             # A character has one byte at least: the bound spares reading gigabytes of a file that is too large.
@@ -473,49 +468,29 @@ def with_overlaps(read: Iterable[ParseResult], others: Iterable[Mapping] = ()) -
 
 
 class _Reader:
-    """Builds and checks the parts of one mapping."""
-
-    def __init__(self, entries: Block, findings: Findings, known: Setup, *, complete: bool) -> None:
+    def __init__(self, entries: Block, findings: Findings, known: Setup) -> None:
         self._entries = entries
         self._findings = findings
         self._known = known
-        self._complete = complete
         self._events = lint.check_events(entries.texts("events"), findings)
-        self._filter = self._build_filter()
-        self._fields = self._build_fields()
+        condition, tests = entries.value("filter"), entries.value("tests")
+        self._filter = build_condition(condition, findings) if condition else None
+        self._groups = {name: cast(MappingNode, entries.value(name)) for name in GROUPS if name in entries}
+        self._fields = [one for name, block in self._groups.items() for one in build_fields(name, block, findings)]
         self._routes = self._build_routes()
-        self._cases = self._build_cases()
-
-    def _build_filter(self) -> Condition | None:
-        node = self._entries.value("filter")
-        return build_condition(node, self._findings, complete=self._complete) if node else None
-
-    def _build_fields(self) -> list[Field]:
-        return [
-            field
-            for group, block in self._groups()
-            for field in build_fields(group, block, self._findings, complete=self._complete)
-        ]
-
-    def _groups(self) -> list[tuple[str, MappingNode]]:
-        return [(name, cast(MappingNode, self._entries.value(name))) for name in GROUPS if name in self._entries]
+        self._cases = build_cases(tests, findings) if tests else []
 
     def _build_routes(self) -> list[tuple[Route, Scalar]]:
         node = self._entries.value("routes")
         routes = []
         for item in cast(Sequence, node).items if node else []:
-            entries = read_block(item, ROUTE, Message(N_("a route")), self._findings, complete=self._complete)
+            entries = read_block(item, ROUTE, Message(N_("a route")), self._findings)
             if entries and entries.whole and "events" in entries and (send_to := entries.scalar("send_to")):
                 events = lint.check_events(entries.texts("events"), self._findings)
                 routes.append((Route(events, send_to.text, item.line, item.column), send_to))
         return routes
 
-    def _build_cases(self) -> list[Case]:
-        node = self._entries.value("tests")
-        return build_cases(node, self._findings, complete=self._complete) if node else []
-
     def check(self) -> None:
-        """Find the mistakes that need the whole mapping."""
         entries, findings, known = self._entries, self._findings, self._known
         enabled = entries.text("enabled") != "false"
         # A file without `account` listens to the default one, and waits without harm where there is none.
@@ -532,7 +507,7 @@ class _Reader:
         if isinstance(contact, MappingNode):
             # A field that was refused may have been the e-mail: then no finding says that there is none.
             built = {field.key for field in self._fields if field.group == "contact"}
-            whole = self._complete and all(key.text in built for key, _ in contact.pairs)
+            whole = findings.complete and all(key.text in built for key, _ in contact.pairs)
             lint.check_fields(self._fields, contact, findings, whole=whole)
         lint.check_routes((route for route, _ in self._routes if route.events), self._events, findings)
         expressions = [*lint.expressions_of_condition(self._filter), *lint.expressions_of_fields(self._fields)]
@@ -554,7 +529,7 @@ class _Reader:
             )
             findings.warning(entries.value("verify") or entries.node, "verify.no_token", what)
         # Keys of fields that were refused too: the tests that expect them are right.
-        keys = frozenset(key.text for _, block in self._groups() for key, _ in block.pairs)
+        keys = frozenset(key.text for block in self._groups.values() for key, _ in block.pairs)
         lint.check_cases(self._cases, keys, known.root, findings)
 
     def mapping(self, text: str, path: str) -> Mapping:

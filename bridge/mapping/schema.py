@@ -38,7 +38,6 @@ _OPERANDS: dict[Operand, dict[str, Any]] = {
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a mapping file."""
     return {
         "$schema": DIALECT,
         "title": "Automação entre o Asaas e o Clint",
@@ -48,7 +47,6 @@ def schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """Return the schema as the text of its file."""
     return json.dumps(schema(), ensure_ascii=False, indent=2) + "\n"
 
 

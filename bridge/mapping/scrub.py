@@ -34,7 +34,6 @@ class Scrubber:
         self._known: dict[str, str] = {}
 
     def scrub(self, value: Any) -> Any:
-        """Return the JSON value with its personal values replaced."""
         # A name may also stand in a text that was walked before the name itself.
         return self._without_known(self._walk(value, ()))
 
@@ -61,7 +60,6 @@ class Scrubber:
         return fake
 
     def _text(self, value: str) -> str:
-        """Return a text of another key without links, e-mails, documents and phones."""
         if self._ids and _ID.fullmatch(value):
             return self._fake("id", value)
         value = _URL.sub(lambda found: self._fake("url", found[0]), value)

@@ -15,7 +15,7 @@ from bridge.mapping.advice import as_literal
 from bridge.mapping.catalogue import label_of
 from bridge.mapping.context import DERIVED
 from bridge.mapping.document import Scalar
-from bridge.mapping.expressions import ELEMENT, Expression, Part, compared, compile_text, indexed, nodes, whole
+from bridge.mapping.expressions import ELEMENT, Expression, Part, Reading, compile_text, nodes
 from bridge.mapping.findings import Findings, did_you_mean, shown
 from bridge.mapping.lint import PLAIN_NAMES, doubt, kind_of_path, known_fields, values_of_path
 from bridge.mapping.model import Comparison, ExpressionCondition, Template, covers
@@ -76,9 +76,10 @@ def check_expression(expression: Expression, findings: Findings) -> None:
         _check_constant(node, expression, findings)
         if node["type"] == "function_expression" and node["value"] == "date":
             _check_format(node["children"][1], expression, findings)
-    for part in indexed(expression.parsed):
+    reading = Reading(expression.parsed)
+    for part in reading.indexed:
         _check_index(part, expression, findings)
-    for word, left, right in compared(expression.parsed):
+    for word, left, right in reading.compared:
         _check_comparison(word, left, right, expression, findings)
     for match in _NUMBER_COMPARED.finditer(expression.text):
         number = match[1] or match[2]
@@ -195,7 +196,6 @@ def _check_order(kinds: set[str | None], literal: str | None, expression: Expres
 
 
 def _bare_number(literal: str | None) -> Text:
-    """Return a text as a number between backticks."""
     try:
         number = format(as_decimal(literal), "f")
     except BadValue:
@@ -204,7 +204,6 @@ def _bare_number(literal: str | None) -> Text:
 
 
 def check_condition(condition: Comparison | ExpressionCondition, findings: Findings) -> None:
-    """Report a condition that always says the same."""
     expression = condition.field if isinstance(condition, Comparison) else condition.expression
     if not expression.paths:
         what = N_("this condition reads no value, so it always says the same")
@@ -216,7 +215,7 @@ def check_condition(condition: Comparison | ExpressionCondition, findings: Findi
 
 def check_compare(expression: Expression, operator: Operator, operands: Sequence[Scalar], findings: Findings) -> None:
     """Report a condition that fails for every event, or compares with a value that the field never has."""
-    kind, known, field = _kind(whole(expression.parsed)), _values(expression), expression.text.strip()
+    kind, known, field = _kind(Reading(expression.parsed).part), _values(expression), expression.text.strip()
     facts = {"field": field, "operator": operator.name}
     for operand in operands:
         text, what = operand.text, ""
@@ -311,7 +310,6 @@ def _undocumented(field: str, text: str, known: Sequence[str]) -> Message:
 
 
 def check_lookup(expression: Expression, keys: Iterable[Scalar], findings: Findings) -> None:
-    """Report keys of a lookup that the value never is."""
     known = _values(expression)
     for key in keys:
         if known and key.text not in known:
@@ -386,7 +384,7 @@ def expression_in(text: str) -> str:
     if not (found := _named(text)):
         return ""
     scalar = Scalar(1, 1, text, plain=False, inline=False)
-    return text if compile_text(text, scalar, 0, scalar, Findings("")) else found
+    return text if compile_text(text, scalar, 0, Findings("")) else found
 
 
 def _named(text: str) -> str:
@@ -447,7 +445,7 @@ def check_events(
             name = one.expression
             asked = [
                 (word, str(right.node["value"]))
-                for word, left, right in compared(name.parsed)
+                for word, left, right in Reading(name.parsed).compared
                 if left.scope == {("days_overdue",)} and right.node["type"] == "literal"
             ]
         for word, limit in asked:
@@ -514,8 +512,8 @@ def _values(expression: Expression) -> tuple[str, ...]:
     """Return the values that an expression may have as far as Asaas documents them; empty where it does not."""
     tree = expression.parsed
     if tree["type"] == "function_expression" and tree["value"] == "label":
-        return tuple(label_of(value) or value for value in _values_of(whole(tree["children"][0])))
-    return _values_of(whole(tree))
+        return tuple(label_of(value) or value for value in _values_of(Reading(tree["children"][0]).part))
+    return _values_of(Reading(tree).part)
 
 
 def _values_of(part: Part) -> tuple[str, ...]:

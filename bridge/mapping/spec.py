@@ -21,8 +21,6 @@ from bridge.messages import N_, Message
 
 
 class Shape(StrEnum):
-    """The form of a key's value in the file."""
-
     TEXT = "text"
     NAME = "name"  # lower case letters, digits, _ and -
     BOOLEAN = "boolean"
@@ -47,8 +45,6 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key that a block may have."""
-
     name: str
     shape: Shape
     help: str
@@ -63,8 +59,7 @@ Table = Mapping[str, Key]
 
 
 _OPERAND_SHAPES = {Operand.TEXTS: Shape.TEXTS, Operand.BOOLEAN: Shape.BOOLEAN}
-_ROWS = read_data("language")["keys"]
-_ROWS["condition"] |= {
+_OPERATOR_ROWS = {
     one.name: {
         "shape": _OPERAND_SHAPES.get(one.operand, Shape.OPERAND),
         "help": one.help,
@@ -75,9 +70,9 @@ _ROWS["condition"] |= {
 TABLES: Mapping[str, Table] = {
     table: {
         name: Key(name, **{**row, "shape": Shape(row["shape"]), "choices": tuple(row.get("choices", ()))})
-        for name, row in rows.items()
+        for name, row in {**rows, **(_OPERATOR_ROWS if table == "condition" else {})}.items()
     }
-    for table, rows in _ROWS.items()
+    for table, rows in read_data("language")["keys"].items()
 }
 MAPPING, CONDITION, FIELD, ROUTE, CASE, EXPECT = TABLES.values()
 
@@ -125,20 +120,16 @@ class Block:
         return name in self._pairs
 
     def key(self, name: str) -> Scalar:
-        """Return the node of the key itself."""
         return self._pairs[name][0]
 
     def value(self, name: str) -> Node | None:
-        """Return the key's value, or None where the block has no such key."""
         return self._pairs[name][1] if name in self._pairs else None
 
     def scalar(self, name: str) -> Scalar | None:
-        """Return the key's value if it is a scalar."""
         value = self.value(name)
         return value if isinstance(value, Scalar) else None
 
     def text(self, name: str, default: str = "") -> str:
-        """Return the key's text, or the default."""
         scalar = self.scalar(name)
         return scalar.text if scalar else default
 
@@ -165,9 +156,7 @@ def unique_pairs(block: MappingNode, findings: Findings) -> list[tuple[Scalar, N
     return pairs
 
 
-def read_block(
-    node: Node, table: Table, what: Text, findings: Findings, *, complete: bool, others: bool = False
-) -> Block | None:
+def read_block(node: Node, table: Table, what: Text, findings: Findings, *, others: bool = False) -> Block | None:
     """Return the pairs that fit the table, or None where the node is no block; `others` lets unknown keys pass."""
     if not isinstance(node, MappingNode):
         wrong = N_("{what} must be a block of keys and values, got {got}")
@@ -192,11 +181,11 @@ def read_block(
                 hint = Message(N_("; an expression has no braces: write {right}"), {"right": formatted(key.text)})
             unknown = N_("{what} has no key {key}{hint}")
             findings.error(key, "key.unknown", unknown, what=what, key=shown(key.text), hint=hint)
-    for row in table.values() if complete else ():
+    for row in table.values() if findings.complete else ():
         if row.required and row.name not in pairs and row.name not in refused:
             missing = N_("{what} needs {key}, such as {key}: {example}")
             findings.error(node, "key.missing", missing, what=what, key=row.name, example=row.example)
-    return Block(node, pairs, whole=complete and not refused)
+    return Block(node, pairs, whole=findings.complete and not refused)
 
 
 def _is_empty(value: Node) -> bool:
@@ -227,7 +216,7 @@ def fits(row: Key, value: Node, findings: Findings) -> bool:
         or (shape in _BLOCKS and isinstance(value, MappingNode))
         or (shape in _LISTS and isinstance(value, Sequence))
         or (shape is Shape.CONDITION and isinstance(value, MappingNode))
-        or (shape in _TEXTS and _is_texts(value))
+        or (shape in _TEXTS and (isinstance(value, Scalar) or _is_list_of_texts(value)))
         or shape in _OTHERWISE
     )
     if not right:
@@ -242,10 +231,8 @@ def fits(row: Key, value: Node, findings: Findings) -> bool:
     return not isinstance(value, Scalar) or _scalar_fits(row, value, findings)
 
 
-def _is_texts(value: Node) -> bool:
-    return isinstance(value, Scalar) or (
-        isinstance(value, Sequence) and bool(value.items) and all(isinstance(item, Scalar) for item in value.items)
-    )
+def _is_list_of_texts(value: Node) -> bool:
+    return isinstance(value, Sequence) and bool(value.items) and all(isinstance(one, Scalar) for one in value.items)
 
 
 def _scalar_fits(row: Key, value: Scalar, findings: Findings) -> bool:
@@ -275,7 +262,6 @@ def is_null(value: Scalar) -> bool:
 
 
 def described(node: Node) -> Text:
-    """Return what a node is, in words."""
     if isinstance(node, Scalar) and node.text:
         return shown(node.text)
     if isinstance(node, Scalar):

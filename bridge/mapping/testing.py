@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import BridgeError, StageError
+from bridge.errors import StageError
 from bridge.mapping import evaluate
 from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import entity_key
@@ -92,8 +92,6 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """The result of one test."""
-
     mapping: str
     path: str
     name: str
@@ -109,25 +107,7 @@ class CaseResult:
 
     @property
     def passed(self) -> bool:
-        """Say whether the outcome is the expected one."""
         return not self.differences and not self.problem
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    payload: AnyMapping[str, evaluate.Value] = field(default_factory=dict)
-    filtered: Message | None = None
-    dead: BridgeError | None = None
-    send_to: str = ""
-    conditions: tuple[evaluate.ConditionResult, ...] = ()
-
-    @property
-    def words(self) -> Message:
-        if self.filtered:
-            return Message("filtered: {reason}", {"reason": self.filtered})
-        if self.dead:
-            return Message("dead: {code} ({reason})", {"code": self.dead.code, "reason": self.dead.message()})
-        return Message(N_("sent"))
 
 
 def run(mapping: Mapping, root: Path) -> list[CaseResult]:
@@ -137,36 +117,35 @@ def run(mapping: Mapping, root: Path) -> list[CaseResult]:
 
 def _run(mapping: Mapping, case: Case, root: Path) -> CaseResult:
     about = (mapping.name, mapping.path, case.name, case.line)
+    payload: dict[str, evaluate.Value] = {}
+    seen: tuple[evaluate.ConditionResult, ...] = ()
+    event, code, outcome = "", "", Message(N_("sent"))
     try:
         context = context_of(case, root)
-        outcome = _outcome(mapping, case, context)
-    except CannotRun as error:
-        return CaseResult(*about, problem=error.message)
-    return CaseResult(
-        *about,
-        tuple(_differences(case, outcome)),
-        payload=outcome.payload,
-        conditions=outcome.conditions,
-        event=context["event"] if outcome.send_to else "",
-    )
-
-
-def _outcome(mapping: Mapping, case: Case, context: dict[str, Any]) -> _Outcome:
-    event_name = context["event"]
-    if not mapping.listens_to(event_name):
-        raise CannotRun(N_("the mapping does not listen to {event}, so the test shows nothing"), event=event_name)
-    seen: tuple[evaluate.ConditionResult, ...] = ()
-    try:
+        event = context["event"]
+        if not mapping.listens_to(event):
+            raise CannotRun(N_("the mapping does not listen to {event}, so the test shows nothing"), event=event)
         _require(mapping.filter_needs, case, context)
         verdict = evaluate.apply_filter(mapping, context)
         seen = verdict.conditions
-        if not verdict.passed:
-            return _Outcome(filtered=verdict.message, conditions=seen)
-        _require(mapping.field_needs, case, context)
-        payload = evaluate.build_payload(mapping, context)
+        if verdict.passed:
+            _require(mapping.field_needs, case, context)
+            payload = evaluate.build_payload(mapping, context)
+        else:
+            code, outcome = "filtered", Message("filtered: {reason}", {"reason": verdict.message})
+    except CannotRun as error:
+        return CaseResult(*about, problem=error.message)
     except StageError as error:
-        return _Outcome(dead=error, conditions=seen)
-    return _Outcome(payload, send_to=mapping.destination(event_name), conditions=seen)
+        code = error.code
+        outcome = Message("dead: {code} ({reason})", {"code": code, "reason": error.message()})
+    wanted = "filtered" if case.filtered else case.dead or ""
+    if wanted != code:
+        words = Message(N_("sent")) if not wanted else verbatim("filtered" if case.filtered else f"dead: {wanted}")
+        differences = [Difference("outcome", words, outcome, case.line)]
+    else:
+        differences = [] if code else _differences(case, payload, mapping.destination(event))
+    event = "" if code else event
+    return CaseResult(*about, tuple(differences), payload=payload, conditions=seen, event=event)
 
 
 def _require(needs: frozenset[str], case: Case, context: dict[str, Any]) -> None:
@@ -178,25 +157,17 @@ def _require(needs: frozenset[str], case: Case, context: dict[str, Any]) -> None
         raise CannotRun(what, name=missing[0])
 
 
-def _differences(case: Case, outcome: _Outcome) -> list[Difference]:
-    code = outcome.dead.code if outcome.dead else None
-    if case.filtered or case.dead:
-        if (case.filtered and outcome.filtered) or (case.dead and case.dead == code):
-            return []
-        wanted = verbatim(f"dead: {case.dead}" if case.dead else "filtered")
-        return [Difference("outcome", wanted, outcome.words, case.line)]
-    if not outcome.send_to:
-        return [Difference("outcome", Message(N_("sent")), outcome.words, case.line)]
+def _differences(case: Case, payload: AnyMapping[str, evaluate.Value], send_to: str) -> list[Difference]:
     different = [
-        Difference(key, _wanted(expected), _shown(outcome.payload.get(key)), expected.line)
+        Difference(key, _wanted(expected), _shown(payload.get(key)), expected.line)
         for key, expected in case.expect.items()
-        if not _same(expected, outcome.payload.get(key))
+        if not _same(expected, payload.get(key))
     ]
     if case.exactly:
-        surplus = [key for key in outcome.payload if key not in case.expect]
-        different += [Difference(key, _NO_KEY, _shown(outcome.payload[key]), case.line) for key in surplus]
-    if case.send_to and case.send_to != outcome.send_to:
-        different.append(Difference("send_to", verbatim(case.send_to), verbatim(outcome.send_to), case.line))
+        surplus = [key for key in payload if key not in case.expect]
+        different += [Difference(key, _NO_KEY, _shown(payload[key]), case.line) for key in surplus]
+    if case.send_to and case.send_to != send_to:
+        different.append(Difference("send_to", verbatim(case.send_to), verbatim(send_to), case.line))
     return different
 
 
@@ -259,7 +230,7 @@ def _conditions(mapping: Mapping, results: list[CaseResult]) -> Iterator[_Found]
     for line, text in leaves:
         facts = {"condition": text}
         yield line, "condition", Message(N_("{condition} (holds)"), facts), (line, text, True) in seen
-        yield line, "condition", Message(N_("{condition} (does not hold)"), facts), (line, text, False) in seen
+        yield line, "condition", Message(N_("{condition} (says no)"), facts), (line, text, False) in seen
 
 
 def _fields(mapping: Mapping, results: list[CaseResult]) -> Iterator[_Found]:

@@ -39,19 +39,17 @@ class BadValue(ValueError):
 
 def kind_of(value: Any) -> Message:
     """Return what the value is, in words that give nothing of it away."""
-    if value is None:
-        return Message(N_("nothing"))
-    if isinstance(value, bool):
-        return Message(N_("true or false"))
-    if isinstance(value, (int, float)):
-        return Message(N_("a number"))
-    if isinstance(value, str):
-        return (
-            Message(N_("a text of {length} characters"), {"length": len(value)})
-            if value
-            else Message(N_("an empty text"))
-        )
-    kinds = {list: N_("a list"), dict: N_("an object")}
+    if isinstance(value, str) and value:
+        return Message(N_("a text of {length} characters"), {"length": len(value)})
+    kinds: dict[type, str] = {
+        type(None): N_("nothing"),
+        bool: N_("true or false"),
+        int: N_("a number"),
+        float: N_("a number"),
+        str: N_("an empty text"),
+        list: N_("a list"),
+        dict: N_("an object"),
+    }
     return Message(kinds.get(type(value), N_("a value of another kind")))
 
 
@@ -128,8 +126,10 @@ def two_readings(text: str) -> tuple[str, ...]:
 
 
 def as_number(value: Any) -> int | float:
-    """Return a number for JSON; a whole one as an integer."""
-    number = as_decimal(value)
+    return _plain(as_decimal(value))
+
+
+def _plain(number: Decimal) -> int | float:
     return int(number) if number == number.to_integral_value() else float(number)
 
 
@@ -158,7 +158,6 @@ def text_of(value: Any) -> str:
 
 
 def digits(value: Any) -> str | None:
-    """Return only the digits of a text, or None where it has none."""
     return re.sub(r"[^0-9]", "", text_of(value)) or None
 
 
@@ -236,14 +235,12 @@ def _capitalised(word: str, *, first: bool) -> str:
 
 
 def first_name(value: Any) -> str | None:
-    """Return the first word of a name."""
-    return text_of(value).strip().split(maxsplit=1)[0] if text_of(value).strip() else None
+    return next(iter(text_of(value).split()), None)
 
 
 def last_name(value: Any) -> str | None:
     """Return a name without its first word, or None where it has only one."""
-    words = text_of(value).split()
-    return " ".join(words[1:]) or None
+    return " ".join(text_of(value).split()[1:]) or None
 
 
 def cents(value: Any) -> Decimal:
@@ -255,7 +252,6 @@ def cents(value: Any) -> Decimal:
 
 
 def money(value: Any) -> str:
-    """Return an amount with two decimals and a dot: 1234.50."""
     return format(cents(value), "f")
 
 
@@ -271,8 +267,7 @@ def percent(value: Any, share: Any) -> int | float | None:
     """Return that share of an amount, not rounded; money() and brl() round."""
     if is_missing(value) or is_missing(share):
         return None
-    whole = as_decimal(value) * as_decimal(share) / 100
-    return int(whole) if whole == whole.to_integral_value() else float(whole)
+    return _plain(as_decimal(value) * as_decimal(share) / 100)
 
 
 BRASILIA = ZoneInfo("America/Sao_Paulo")

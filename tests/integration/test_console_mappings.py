@@ -209,8 +209,8 @@ def test_the_editor_says_which_other_mapping_sends_the_same(console: Console) ->
         console.operator().post("/mappings/live/lint", text=passing(console), name="cobranca").get_json()["findings"]
     )
 
-    assert [one["message"].partition(" sends")[0] for one in found if one["code"] == "mapping.overlap"] == [
-        "outra.yaml"
+    assert [one["message"].partition(" send ")[0] for one in found if one["code"] == "mapping.overlap"] == [
+        "cobranca.yaml and outra.yaml"
     ]
 
 
