@@ -378,7 +378,7 @@ class Broken:
         self._processor = processor
         self._lane = lane
 
-    def look(self, lanes: Collection[int]) -> list[Batch]:
+    def next_batches(self, lanes: Collection[int]) -> list[Batch]:
         """Fail where the lane is one of them."""
         if self._lane in lanes:
             raise RuntimeError("a fault")
@@ -525,7 +525,7 @@ class Ending:
         self._processor = processor
         self.looks = 0
 
-    def look(self, lanes: Collection[int]) -> list[Batch]:
+    def next_batches(self, lanes: Collection[int]) -> list[Batch]:
         """End the thread once."""
         self.looks += 1
         if self.looks == 1:

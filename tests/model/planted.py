@@ -17,7 +17,7 @@ class NoFence(Lanes):
     """A worker writes although another one has taken its lane over."""
 
     @contextmanager
-    def hold_all(self, leases: Sequence[Lease], now_ms: int) -> Iterator[tuple[Connection, list[Lease]]]:
+    def transaction(self, leases: Sequence[Lease], now_ms: int) -> Iterator[tuple[Connection, list[Lease]]]:
         """Hold them all, whatever their fences say."""
         with self._database.write() as connection:
             yield connection, list(leases)

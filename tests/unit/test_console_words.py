@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
+from flask import Flask
 
 import bridge
 from bridge.asaas.charges import BILLING_TYPES
@@ -96,7 +96,7 @@ ERRORS = {kind.code for kind in tree(BridgeError) if not NEVER_ON_A_PAGE.fullmat
 
 def tables() -> Any:
     """Return the tables of `texts.html`."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(BRIDGE / "web" / "templates"), autoescape=True)
+    environment = Flask("texts", template_folder=str(BRIDGE / "web" / "templates")).jinja_env
     environment.globals["N_"] = N_
     return environment.get_template("texts.html").module
 
