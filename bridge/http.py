@@ -19,7 +19,6 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -27,7 +26,7 @@ import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import Connection
-from httpx_aiohttp import AiohttpTransport
+from yarl import URL
 
 from bridge import __version__
 from bridge.messages import N_, Message, message
@@ -208,27 +207,20 @@ class HttpClient:
             ready.set_exception(error)  # such as certificates that can't be read: the caller waits for it
 
     async def _serve(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
-        secure = self._ssl_context or authorities()
         connector = _Connector(
             limit=0,  # the callers bound how many requests are under way
-            ssl=secure,
+            ssl=self._ssl_context or authorities(),
             resolver=_Resolver(self.allow_private, self._lookup),
             use_dns_cache=False,
             keepalive_timeout=self._keepalive_s,
             socket_factory=_new_socket,
         )
         self._stop = asyncio.Event()
-        async with (
-            aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
-            ) as session,
-            httpx.AsyncClient(
-                transport=AiohttpTransport(client=session, verify=secure, trust_env=False),
-                # A cookie of one destination has no business in the next request.
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                trust_env=False,
-            ) as self._client,
-        ):
+        async with aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),  # a cookie of one destination has no business in the next request
+            auto_decompress=False,
+        ) as self._session:
             ready.set_result(asyncio.get_running_loop())
             await self._stop.wait()
             await asyncio.sleep(0)  # a task that is cancelled before its first step would report nothing
@@ -260,16 +252,27 @@ class HttpClient:
     async def _exchange(
         self, request: httpx.Request, deadline_s: float, max_bytes: int, *, whole: bool
     ) -> httpx.Response:
-        answer: httpx.Response | None = None
+        answer: aiohttp.ClientResponse | None = None
+        is_finished = False
         body = bytearray()
+        connect_s = request.extensions["timeout"]["connect"]
         try:
             async with asyncio.timeout(deadline_s):
                 _judge_literal(request.url.host, self.allow_private)
-                answer = await self._client.send(request, stream=True)
-                async for chunk in answer.aiter_raw():
+                answer = await self._session.request(
+                    request.method,
+                    URL(str(request.url), encoded=True),
+                    headers=request.headers,
+                    data=request.content or None,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(connect=connect_s, sock_connect=connect_s),
+                )
+                async for chunk in answer.content.iter_any():
                     body += chunk
                     if len(body) > max_bytes:
                         raise TooLarge(f"the body must have at most {max_bytes} bytes")
+                await answer.wait_for_close()  # an answer may come before the request was sent as a whole
+                is_finished = True
         except Exception as error:
             if answer is None or whole:
                 known = _in_httpx_words(error)
@@ -277,30 +280,28 @@ class HttpClient:
                     raise
                 raise known from error.__cause__ or error
         finally:
-            if answer is not None:
-                await answer.aclose()
+            if answer is not None and not is_finished:
+                answer.close()
             transport = _transport.get()
-            if transport is not None and (answer is None or transport.is_closing()):
+            if transport is not None and (not is_finished or transport.is_closing()):
                 # Bytes that still wait to be sent would reach the other side after the request was abandoned.
                 transport.abort()
         # Without its encoding a body is never unpacked: a small one could unfold into a large one.
-        headers = [(name, value) for name, value in answer.headers.raw if name.lower() != b"content-encoding"]
-        return httpx.Response(answer.status_code, headers=headers, content=bytes(body[:max_bytes]), request=request)
+        headers = [(name, value) for name, value in answer.raw_headers if name.lower() != b"content-encoding"]
+        return httpx.Response(answer.status, headers=headers, content=bytes(body[:max_bytes]), request=request)
 
 
 def new_request(
     method: str, url: httpx.URL | str, connect_timeout_s: float = CONNECT_TIMEOUT_S, **more: Any
 ) -> httpx.Request:
     """Return a request whose connection must be there within that time; the deadline bounds the rest."""
-    # `pool` is aiohttp's `connect`: name, connection and handshake together.
-    timeout = httpx.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s)
     headers = {
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": f"asaas-clint-bridge/{__version__}",
         **(more.pop("headers", None) or {}),
     }
-    return httpx.Request(method, url, headers=headers, extensions={"timeout": timeout.as_dict()}, **more)
+    return httpx.Request(method, url, headers=headers, extensions={"timeout": {"connect": connect_timeout_s}}, **more)
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -383,24 +384,18 @@ def _new_socket(info: aiohttp.AddrInfoType) -> socket.socket:
 
 
 def _in_httpx_words(error: Exception) -> Exception:
-    """Return httpx's error for one of aiohttp's: the transport's own table calls a broken connection a connect timeout.
-
-    https://github.com/karpetrosyan/httpx-aiohttp, `AIOHTTP_EXC_MAP` of 0.2.
-    """
-    cause = error.__cause__ if isinstance(error, httpx.TransportError) and error.__cause__ else error
-    if isinstance(cause, httpx.TransportError):
-        return cause
-    if isinstance(cause, aiohttp.ConnectionTimeoutError):
+    """Return httpx's error for one of aiohttp's, another error as it is."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
         return httpx.ConnectTimeout("no connection in time")
-    if isinstance(cause, TimeoutError):
+    if isinstance(error, TimeoutError):
         return httpx.ReadTimeout("no answer in time")
-    if isinstance(cause, aiohttp.ClientConnectorError):
-        return httpx.ConnectError(type(cause.os_error).__name__)
-    if isinstance(cause, aiohttp.ClientConnectionError):
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return httpx.ConnectError(type(error.os_error).__name__)
+    if isinstance(error, aiohttp.ClientConnectionError):
         return httpx.ReadError("the connection was closed without an answer")
-    if isinstance(cause, aiohttp.InvalidURL):
+    if isinstance(error, aiohttp.InvalidURL):
         return httpx.UnsupportedProtocol("the URL leads nowhere")
-    if isinstance(cause, aiohttp.ClientError):
+    if isinstance(error, aiohttp.ClientError):
         return httpx.RemoteProtocolError("the answer is no HTTP/1.1")
     return error
 
