@@ -61,7 +61,7 @@ def test_the_drill_on_sqlite(commands: Commands, tmp_path: Path) -> None:
     assert (copied.status, copied.out) == (0, f"{copy}: 3 events\n")
     assert copy.stat().st_mode & 0o777 == 0o600
     assert restored.status == 0, restored.err
-    assert "what was there is" in restored.out
+    assert "the journal of before is" in restored.out
     assert upgraded.out.endswith("nothing to do\n")
     with commands.journal() as journal:
         goes_on(journal, before)

@@ -21,6 +21,7 @@ from bridge.journal.audit import Actor
 from bridge.journal.notices import Notice
 from bridge.journal.schema import destinations as destination_table
 from bridge.mapping import Mapping, Setup, parse_mapping
+from bridge.messages import Message
 from bridge.model import DeliveryState, NoticeLevel, Origin, Outcome, lane_of
 from bridge.operations import actions
 from bridge.operations.accounts import add_account, add_destination
@@ -133,7 +134,7 @@ class World:
             def current(self) -> list[ActiveMapping]:
                 return active
 
-        reader = ReadBacks(self.journal, None, Mappings(), 30)  # type: ignore[arg-type]  # nothing is due
+        reader = ReadBacks(self.journal, None, Mappings().current, 30)  # type: ignore[arg-type]  # nothing is due
         reader.step(self.clock())
         active[:] = [ActiveMapping(self.mapping_of(text), 2)]
         reader.step(self.clock())
@@ -269,7 +270,7 @@ def test_an_answer_that_closes_the_circuit_closes_its_notice(world: World) -> No
         known = destinations.load(connection)
     world.says(alert_plan.CIRCUIT, "default")
     owed_one = owed(world.journal, owe(world.journal))
-    answer = Answer(Outcome.DELIVERED, 200, "clint.ok", "", None, 1, "")
+    answer = Answer(Outcome.DELIVERED, 200, "clint.ok", Message(""), None, 1, "")
     with world.journal.database.write() as connection:
         begin(connection, [owed_one], 1, NOW_MS)
         settling = Recorder(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), world.clock, lambda: 0.5)

@@ -18,6 +18,7 @@ from bridge.clint.webhook import ClintClient
 from bridge.errors import JournalError, LeaseLost
 from bridge.journal import Database, Journal, Lease, destinations
 from bridge.journal.destinations import Destination
+from bridge.messages import read_message
 from bridge.model import DeliveryState, idempotency_key, lane_of, trace_id, traceparent
 from bridge.operations import actions
 from bridge.pipeline.deliver import UNSET_LOOK_MS, Deliverer, DeliveryRules
@@ -188,7 +189,7 @@ def test_the_intent_is_committed_before_the_send(world: World) -> None:
     seen: list[tuple[list[str], list[Any]]] = []
 
     class Looking:
-        def begin(self, *arguments: Any, **more: Any) -> None:
+        def send_later(self, *arguments: Any, **more: Any) -> None:
             seen.append((states(world.journal), [attempt["outcome"] for attempt in tries_of(world.journal)]))
             world.client.send_later(*arguments, **more)
 
@@ -361,7 +362,7 @@ def test_a_delivery_whose_last_try_is_unknown_is_dead(world: World) -> None:
 
         assert peer.asked == []
     row = row_of(world.journal, delivery_id)
-    assert (row["state"], row["reason"]) == ("dead", "the outcome of try 3, the last, is unknown")
+    assert (row["state"], str(read_message(row["reason"]))) == ("dead", "the outcome of try 3, the last, is unknown")
 
 
 def test_a_fault_of_the_client_does_not_cost_the_others_their_answers(world: World) -> None:
@@ -369,7 +370,7 @@ def test_a_fault_of_the_client_does_not_cost_the_others_their_answers(world: Wor
     one, two = world.customers(2)
 
     class Client:
-        def begin(self, url: str, payload: str, *arguments: Any, **more: Any) -> None:
+        def send_later(self, url: str, payload: str, *arguments: Any, **more: Any) -> None:
             if json.loads(payload)["customer"] == one:
                 raise RuntimeError("a fault")
             world.client.send_later(url, payload, *arguments, **more)
@@ -428,7 +429,7 @@ def test_an_older_event_of_the_charge_is_not_sent(world: World) -> None:
         assert len(peer.asked) == 2
     row = row_of(world.journal, old)
     assert (row["state"], row["reason_code"], row["attempts"]) == ("stale", "delivery.stale", 0)
-    assert row["reason"] == "an event of 2026-11-22 10:00:02 was already delivered for this charge"
+    assert str(read_message(row["reason"])) == "an event of 2026-11-22 10:00:02 was already delivered for this charge"
     assert states(world.journal) == ["delivered", "stale", "delivered"]
 
 
@@ -525,7 +526,9 @@ def test_a_removed_integration_pauses_its_destination(world: World) -> None:
             ("pending", "paused", 0),
         ]
         assert (rows[0]["due_ms"], rows[2]["due_ms"]) == (world.clock() + PAUSE_LOOK_MS,) * 2
-        assert rows[2]["reason"].startswith("the destination default is paused: the destination answered 404")
+        assert str(read_message(rows[2]["reason"])).startswith(
+            "the destination default is paused: the destination answered 404"
+        )
         assert world.destination().paused_ms == world.clock()
 
         assert actions.resume(world.journal, "default", world.clock()) == 2
@@ -724,7 +727,7 @@ def test_a_lease_that_runs_out_before_the_send_sends_nothing(world: World) -> No
     slept = threading.Event()
 
     class Sleepy:
-        def begin(self, *arguments: Any, **more: Any) -> None:
+        def send_later(self, *arguments: Any, **more: Any) -> None:
             if not slept.is_set():
                 slept.set()
                 world.clock.go(29)

@@ -293,9 +293,9 @@ def test_other_requests_are_answered_in_the_same_shape(world: World) -> None:
     method = world.client.get("/webhooks/asaas")
     assert (method.status_code, error_of(method)["code"]) == (405, "http.405")
 
-    world.runtime.__dict__["ingress"] = None
+    world.runtime.__dict__["intake"] = None
     fault = world.post(envelope())
-    del world.runtime.__dict__["ingress"]
+    del world.runtime.__dict__["intake"]
     assert fault.status_code == 500
     assert error_of(fault) == {"code": "bridge.error", "message": "the bridge could not do what was asked"}
 
@@ -499,13 +499,13 @@ def test_a_redis_that_takes_no_writes_is_not_ready(
         stack.callback(runtime.close)
         runtime.register()
         answer = create_app(runtime).test_client().get("/readyz")
-        checked = {check.name: check for check in run_checks(runtime, lambda: runtime.journal)}
+        checked = {str(check.name): check for check in run_checks(runtime, lambda: runtime.journal)}
 
     assert answer.status_code == 503
     assert answer.json is not None
     assert answer.json["redis"]["ready"] is False
     assert checked["redis"].state is State.WRONG
-    assert "takes no writes" in checked["redis"].value
+    assert "takes no writes" in str(checked["redis"].value)
     assert checked["journal"].state is State.FINE
 
 

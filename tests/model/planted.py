@@ -58,7 +58,7 @@ class NoLook(Worker):
     def give_back(self) -> None:
         """Give them back blindly."""
         lanes = [lane for lane in self.held.lanes if not self.outbox.is_busy_in(lane)]
-        self.held.release(lanes, look=False)
+        self.held.release(lanes, check=False)
 
 
 class NoTurns(Worker):

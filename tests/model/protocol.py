@@ -21,6 +21,7 @@ from bridge.clint.webhook import Answer
 from bridge.journal import Database, Journal, Lanes, Lease, revisions
 from bridge.journal.destinations import register
 from bridge.journal.schema import attempts, deliveries, destinations, events, lanes
+from bridge.messages import Message
 from bridge.model import DeliveryState, Outcome, lane_of
 from bridge.pipeline.active_mappings import ActiveMappings
 from tests.factories import LEASE_S, NOW_MS, Clock, envelope, incoming, payment
@@ -268,7 +269,9 @@ class LaneProtocol(RuleBasedStateMachine):
         self.breach = self.breach or self._judge(event_key)
         if self.answer is Outcome.DELIVERED:
             self.delivered.add(event_key)
-        return Answer(self.answer, 200 if self.answer is Outcome.DELIVERED else None, "test", "test", None, 1, "")
+        return Answer(
+            self.answer, 200 if self.answer is Outcome.DELIVERED else None, "test", Message("test"), None, 1, ""
+        )
 
     def _judge(self, event_key: str) -> str:
         """Return which promise the POST that has just come breaks, if any."""

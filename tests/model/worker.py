@@ -70,16 +70,16 @@ class Hands:
         url: str,
         payload: str,
         idempotency_key: str,
-        then: Callable[[Answer | None], None],
+        on_result: Callable[[Answer | None], None],
         *,
         traceparent: str,
-        may_go: Callable[[], bool],
+        may_start: Callable[[], bool],
     ) -> None:
         """Keep a POST, whose e-mail begins with the event's id, with the lease under which it was claimed."""
         event_key = json.loads(payload)["email"].removesuffix(DOMAIN)
 
         def go() -> None:
-            then(self._posted(event_key) if may_go() else None)
+            on_result(self._posted(event_key) if may_start() else None)
 
         self.waiting.append((self._lease_of(event_key.partition("-")[0]), go))
 

@@ -1,7 +1,4 @@
-"""What the editor asks while somebody types: findings, words to complete with, and what would come of an event.
-
-Nothing is changed here. Events are looked up at Asaas for a preview, a few at once and for seconds only.
-"""
+"""The editor's requests while a person types: findings, completion, and a preview of an event. They change nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +35,8 @@ RECENT = 15
 
 @live.post("/mappings/live/lint")
 def lint() -> ResponseReturnValue:
-    """Return what is wrong with a text, for the editor's line markers."""
+    """Return the findings of a text, for the editor's line markers."""
+    found = _read()
     return jsonify(
         findings=[
             {
@@ -48,14 +46,14 @@ def lint() -> ResponseReturnValue:
                 "code": one.code,
                 "message": one.text(),
             }
-            for one in _read().findings
+            for one in found.findings
         ]
     )
 
 
 @live.get("/mappings/live/words.json")
 def words() -> ResponseReturnValue:
-    """Return what the editor completes with."""
+    """Return the completions of the editor."""
     response = jsonify(_words())
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response
@@ -91,26 +89,24 @@ def _paths(name: str, inner: Any) -> list[str]:
 
 @live.post("/mappings/live/preview")
 def preview() -> ResponseReturnValue:
-    """Show what the text would make of a sample or of an event that came."""
-    found = _read()
-    against = request.form.get("against", "")
-    if found.mapping is None:
-        return layout.page("mapping_preview.html", told=None, found=found, problem="")
-    try:
-        context, missing = _context(found.mapping, against)
-    except BridgeError as error:
-        return layout.page("mapping_preview.html", told=None, found=found, problem=error.text())
-    except CannotRun as error:
-        return layout.page("mapping_preview.html", told=None, found=found, problem=error.message.text())
-    except (ValueError, KeyError):
-        return layout.page("mapping_preview.html", told=None, found=found, problem=against)
-    return layout.page(
-        "mapping_preview.html", told=explained(found.mapping, context), found=found, problem="", missing=missing
-    )
+    """Show what the text would make of a sample or of an event of the journal."""
+    mapping, against = _read().mapping, request.form.get("against", "")
+    values: dict[str, Any] = {"told": None}
+    if mapping is not None:
+        try:
+            context, values["missing"] = _context(mapping, against)
+            values["told"] = explained(mapping, context)
+        except BridgeError as error:
+            values["problem"] = error.text()
+        except CannotRun as error:
+            values["problem"] = error.message.text()
+        except (ValueError, KeyError):
+            values["problem"] = against
+    return layout.page("mapping_preview.html", **values)
 
 
 def read(name: str, text: str) -> ParseResult:
-    """Read a text as the mapping of that name, with what the environment and the other active mappings know."""
+    """Parse a text as the mapping of that name, beside the other active mappings."""
     runtime = layout.runtime()
     others = [item.mapping for item in runtime.mappings.current() if item.mapping.name != name]
     (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", runtime.setup)], others)
@@ -123,7 +119,7 @@ def _read() -> ParseResult:
 
 
 def choices(mapping: Mapping | None) -> dict[str, list[tuple[str, str]]]:
-    """Return what a preview can be made of: samples and events that the mapping listens to."""
+    """Return the samples and events that the mapping listens to, to preview."""
     runtime = layout.runtime()
     samples = []
     for path in sorted(Path(runtime.settings.bridge_mappings_dir, "samples").glob("*.json")):
@@ -143,7 +139,7 @@ def choices(mapping: Mapping | None) -> dict[str, list[tuple[str, str]]]:
 
 
 def _context(mapping: Mapping, against: str) -> tuple[dict[str, Any], str]:
-    """Return what expressions see, and why something that would be fetched is missing."""
+    """Return what expressions see, and why an object of Asaas is missing from it."""
     kind, _, reference = against.partition(":")
     if kind == "event":
         return _of_event(mapping, reference)
