@@ -315,7 +315,7 @@ class EventPlan:
         mapping, context = active.mapping, self.context(fetched)
         verdict = evaluate.apply_filter(mapping, context)
         if not verdict.passed:
-            consequence = _verdict_message(verdict)
+            consequence = verdict.message
             cause = self._not_found(mapping.filter_needs, fetched, consequence)
             reason = cause.message() if cause else consequence
             return self._new(active, DeliveryState.FILTERED, code=verdict.code, reason=reason)
@@ -407,10 +407,6 @@ def _needs(active: ActiveMapping, bare: dict[str, Any]) -> frozenset[str]:
     except Exception:  # noqa: BLE001 (EventPlan.decide() meets it again, and makes the dead delivery)
         passes = False
     return mapping.field_needs if passes else frozenset()
-
-
-def _verdict_message(verdict: evaluate.Verdict) -> Message:
-    return Message("{text}", {"text": verdict.reason})
 
 
 def _storable(text: str) -> str:
