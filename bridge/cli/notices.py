@@ -68,7 +68,7 @@ def _of_file(read: ParseResult) -> dict[str, Any]:
         "code": "mapping.broken",
         "about": Path(read.path).stem,
         "level": NoticeLevel.ERROR,
-        "detail": Message(N_("the mapping file can't run: {finding}"), {"finding": str(read.findings[0])}),
+        "detail": Message(N_("the mapping file can't run: {finding}"), {"finding": read.findings[0].report}),
         "mend": Message(N_("correct the file, see: bridge mappings lint")),
     }
 

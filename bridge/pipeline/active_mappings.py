@@ -72,10 +72,10 @@ class ActiveMappings:
             # Any setup: where the environment has lost a destination since the import, its deliveries wait.
             read = parse_mapping(revision.text or "", f"{revision.mapping}.yaml", _ANY_SETUP)
             if read.mapping is None:
-                finding = str(next(finding for finding in read.findings if finding.severity is Severity.ERROR))
-                text = N_("mapping {mapping} can't run in this version")
-                refused = MappingRefused(text, where=finding, mapping=revision.mapping)
-                log.error("mapping.refused", mapping=revision.mapping, revision=revision.id, finding=finding)
+                finding = next(finding for finding in read.findings if finding.severity is Severity.ERROR)
+                text = N_("mapping {mapping} can't run in this version: {finding}")
+                refused = MappingRefused(text, mapping=revision.mapping, finding=finding.report)
+                log.error("mapping.refused", mapping=revision.mapping, revision=revision.id, finding=str(finding))
             else:
                 active.append(ActiveMapping(read.mapping, revision.id))
         self._refused = refused
