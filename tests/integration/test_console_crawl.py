@@ -40,6 +40,7 @@ from bridge.web.console import layout
 from bridge.web.console.jobs import HOME
 from bridge.web.console.words import LANGUAGES, table
 from tests.console import MAPPING, PASSWORD, VIEWER, Console, opened_console
+from tests.databases import on_both
 from tests.factories import NOW_MS, incoming, keep, owe, put_in_state, register, revision
 from tests.peers import closed_port
 from tests.unit.test_console_words import actions, causes, checks, steps
@@ -376,6 +377,7 @@ def _hostile(text: str) -> str:
     return quote(text.encode(errors="surrogatepass"), safe="")
 
 
+@on_both
 @pytest.mark.slow
 def test_no_value_in_an_address_is_a_fault(database_url: str, tmp_path: Path) -> None:
     """Whatever stands in a query or in a path of any route of the application is answered, never with a 500."""

@@ -21,6 +21,7 @@ from bridge.journal.events import AppendResult
 from bridge.model import IncomingEvent, lane_of
 from bridge.pipeline.intake import BATCH, Intake
 from bridge.wakeups import BackgroundWaker, Wakeups, connect
+from tests.databases import on_both
 from tests.factories import events_of, incoming, opened_journal, until
 from tests.peers import closed_port
 from tests.services import PostgresServer
@@ -72,6 +73,7 @@ def keys_of(journal: Journal) -> set[str]:
     return {row["event_key"] for row in events_of(journal)}
 
 
+@on_both
 def test_an_event_is_committed_before_keep_returns(journal: Journal, made: Made) -> None:
     """Another connection reads it at once; the same again is the same event."""
     posted = incoming()
@@ -81,6 +83,7 @@ def test_an_event_is_committed_before_keep_returns(journal: Journal, made: Made)
     assert (second.id, first.repeats, second.repeats) == (first.id, 0, 1)
 
 
+@on_both
 def test_nobody_is_answered_before_the_commit_and_many_share_one(journal: Journal, made: Made) -> None:
     """While the journal is busy requests gather; then they are kept in a few commits, each answered after its own."""
     ingress = made()
