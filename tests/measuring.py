@@ -61,9 +61,18 @@ def uncounted() -> Iterator[None]:
         yield
         return
     coverage.stop()
+    try:
+        with without_children():
+            yield
+    finally:
+        coverage.start()
+
+
+@contextmanager
+def without_children() -> Iterator[None]:
+    """Measure none of the processes that are started meanwhile."""
     kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_CHILDREN)}
     try:
         yield
     finally:
         os.environ.update(kept)
-        coverage.start()

@@ -1,4 +1,4 @@
-"""The lane protocol's state machine finds every fault that is planted in the product, and its long run says what it did."""
+"""The lane protocol's machine finds every fault that is planted in the product; its long run says what it did."""
 
 from __future__ import annotations
 
