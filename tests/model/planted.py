@@ -53,7 +53,7 @@ FAULTS = (
         deliver.Deliverer,
         "_commit",
         (
-            ("for earlier in", "self._launch(claimed.go, held)\n            for earlier in"),
+            ("for earlier in", "self._launch(claimed.go, held)\n        for earlier in"),
             ("self._launch([*stood.go, *claimed.go], held)", "self._launch(stood.go, held)"),
         ),
     ),
