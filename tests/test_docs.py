@@ -1,4 +1,4 @@
-"""The documents say what the code does: examples run, and a planted lie is found. `make lint` checks generated parts."""
+"""The documents say what the code does: examples run, a planted lie is found. `make lint` checks generated parts."""
 
 from __future__ import annotations
 
