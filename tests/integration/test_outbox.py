@@ -191,7 +191,7 @@ def test_the_intent_is_committed_before_the_send(world: World) -> None:
     seen: list[tuple[list[str], list[Any]]] = []
 
     class Looking:
-        def begin(self, *arguments: Any, **more: Any) -> None:
+        def send_later(self, *arguments: Any, **more: Any) -> None:
             seen.append((states(world.journal), [attempt["outcome"] for attempt in tries_of(world.journal)]))
             world.client.send_later(*arguments, **more)
 

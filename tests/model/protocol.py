@@ -295,7 +295,8 @@ class LaneProtocol(RuleBasedStateMachine):
     def overtake(self, which: int, seconds: int, goes_on: str) -> None:
         """The other worker is woken for a worker's lanes and works on them; then the first one goes on as before.
 
-        It sends what it had claimed, gives the lanes back, or notices the loss and leases them anew.
+        It sends what it had claimed, gives the lanes back although an event came, or notices the loss and leases them
+        anew.
         """
         self._count()
         late = self._one(which, is_free)
@@ -305,6 +306,10 @@ class LaneProtocol(RuleBasedStateMachine):
             self.time_passes(seconds)
         if early.batches or late.batches:
             return
+        if goes_on == "leaves":
+            for customer in CUSTOMERS:
+                if self.lane_of[customer] in taken:
+                    self._event_comes(customer, woken=True)
         self._wake(early, taken)
         if goes_on == "regains":
             self._step(early, early.give_back)
