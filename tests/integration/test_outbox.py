@@ -374,7 +374,7 @@ def test_a_fault_of_the_client_does_not_cost_the_others_their_answers(world: Wor
     one, two = world.customers(2)
 
     class Client:
-        def begin(self, url: str, payload: str, *arguments: Any, **more: Any) -> None:
+        def send_later(self, url: str, payload: str, *arguments: Any, **more: Any) -> None:
             if json.loads(payload)["customer"] == one:
                 raise RuntimeError("a fault")
             world.client.send_later(url, payload, *arguments, **more)
@@ -733,7 +733,7 @@ def test_a_lease_that_runs_out_before_the_send_sends_nothing(world: World) -> No
     slept = threading.Event()
 
     class Sleepy:
-        def begin(self, *arguments: Any, **more: Any) -> None:
+        def send_later(self, *arguments: Any, **more: Any) -> None:
             if not slept.is_set():
                 slept.set()
                 world.clock.go(29)
