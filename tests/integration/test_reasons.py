@@ -227,12 +227,12 @@ class Sending:
         """Send what is due; after the claim the process may sleep."""
         client = self.stack.enter_context(clint_client(**self.client))
 
-        def send_later(*arguments: Any, **more: Any) -> None:
+        def begin(*arguments: Any, **more: Any) -> None:
             self.clock.go(sleeps_s)
             client.send_later(*arguments, **more)
 
         rules = DeliveryRules(RetryPolicy(10, 60, self.tries), policy.CircuitLimits(3, 20, 4), 8, 3_000)
-        sender = SimpleNamespace(send_later=send_later)
+        sender = SimpleNamespace(send_later=begin)
         outbox = Deliverer(self.journal, sender, self.urls, rules, self.clock, lambda: 0.5, pace=self.pace)
         lease = self.lease()
         claims = [lease]
