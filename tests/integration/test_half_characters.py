@@ -90,7 +90,6 @@ def test_half_an_emoji_goes_through_every_command(console: Console, database_url
     assert "payment" in json.loads(sample.read_text())
 
 
-@on_both
 def test_half_an_emoji_stands_in_every_file() -> None:
     """In a statement for a spreadsheet and for a bank's program, and in an event that a backfill makes."""
     day = date(2026, 11, 20)
