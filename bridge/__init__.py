@@ -1,7 +1,7 @@
 """The bridge that brings Asaas charges into the Clint CRM.
 
-Read the package as the way of an event: `asaas.webhook` -> `ingress` -> `journal` -> `queueing` -> `process`
-(`filtering`, `enrichment`, `transform`) -> `outbox` (`delivery`) -> `clint`.
+An event goes this way: `web.door` -> `pipeline.intake` -> `journal` -> `wakeups` -> `worker` -> `pipeline.decide` ->
+`pipeline.deliver` -> `clint.webhook`.
 """
 
 __version__ = "0.1.0"

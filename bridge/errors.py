@@ -1,63 +1,59 @@
-"""Every error the bridge raises on purpose, in one tree.
+"""Every error that the bridge raises on purpose.
 
-A class is a stable `code` (written to the journal, to logs and to JSON answers) and a docstring, whose first line is
-the default message. The text of an error is one line in three parts: what happened with the rule and the value that
-broke it; where; what to do. Messages never carry a secret or personal data: they end up in logs.
+The first line of a class's docstring is its default text, a message id. The text of an error is one line in three
+parts: what happened, with the rule and the value that broke it; where; what to do. It goes into logs, so it never
+carries a secret or personal data.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from bridge.messages import Message
+from bridge.messages import Message, message
 
 
 class BridgeError(Exception):
     """the bridge could not do what was asked"""
 
     code: ClassVar[str] = "bridge.error"
+    """A stable name, which the journal, logs and JSON answers hold."""
     exit_status: ClassVar[int] = 1
-    """What a command ends with when this error reaches it (1 the answer is no, 2 wrong use)."""
+    """Of a command: 1 the answer is no, 2 wrong use."""
     http_status: ClassVar[int] = 500
-    """What the web answers when this error reaches it."""
 
     def __init__(
         self,
         what: str | Message | None = None,
         *,
-        where: str | None = None,
+        where: str | Message | None = None,
         hint: str | Message | None = None,
         **facts: object,
     ) -> None:
-        """Take what happened, where, and what to do; the facts fill both texts, and are what `--json` shows."""
-        self.what = _message(what or default_text(type(self)), facts)
+        """Take message ids; the facts fill both, and `--json` shows them."""
+        self.what = message(what or default_text(type(self)), **facts)
         self.where = where
-        self.hint = _message(hint, facts) if hint else None
+        self.hint = message(hint, **facts) if hint else None
         self.facts = facts
         super().__init__(str(self.what))
 
     def __str__(self) -> str:
-        """Join the three parts into the one English line that logs and JSON answers hold."""
-        return "; ".join(str(part) for part in (self.what, self.where, self.hint) if part)
+        """Return the English line of logs and JSON answers."""
+        return str(self.message())
 
     def text(self) -> str:
-        """Return that line in the language of the reader."""
-        parts = (self.what.text(), self.where, self.hint.text() if self.hint else None)
-        return "; ".join(part for part in parts if part)
+        """Return the line in the reader's language."""
+        return self.message().text()
 
     def message(self) -> Message:
-        """Return that line as a message, which a row of the journal can keep."""
+        """Return the line as a message, which a row of the journal can keep."""
         parts = {"what": self.what, "where": self.where, "hint": self.hint}
         return Message("; ".join(f"{{{name}}}" for name, part in parts.items() if part), parts)
 
 
 def default_text(kind: type[BridgeError]) -> str:
-    """Return what an error says that was given no text: the first line of its docstring, a message id."""
+    """Return the message id of an error without a text of its own."""
     return (kind.__doc__ or "").strip().splitlines()[0]
-
-
-def _message(text: str | Message, facts: dict[str, object]) -> Message:
-    return text if isinstance(text, Message) else Message(text, facts)
 
 
 class EnrichmentWaits(BridgeError):
@@ -139,7 +135,7 @@ class NotSignedIn(BridgeError):
 
 
 class ReadOnly(BridgeError):
-    """who signed in with the viewer's password changes nothing"""
+    """the viewer's password does not allow changes"""
 
     code = "console.read_only"
     http_status = 403
@@ -160,7 +156,7 @@ class TooManySignIns(BridgeError):
 
 
 class ConsoleBusy(BridgeError):
-    """the console does as much at once as it may; try again in a moment"""
+    """the console is busy; try again in a moment"""
 
     code = "console.busy"
     http_status = 503
@@ -174,7 +170,7 @@ class NoAnswerYet(BridgeError):
 
 
 class JobLost(BridgeError):
-    """the process that did it ended; begin it again"""
+    """the process that did it ended; start it again"""
 
     code = "console.job_lost"
 
@@ -229,7 +225,7 @@ class JournalError(BridgeError):
 
 
 class JournalRefused(JournalError):
-    """the journal's database refused a statement: it is there, and would refuse the same again"""
+    """the journal's database refused a statement and would refuse it again"""
 
     code = "journal.refused"
 
@@ -304,9 +300,10 @@ class SettingsError(BridgeError):
     code = "settings.invalid"
     exit_status = 2
 
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(problems))
+    def __init__(self, problems: Sequence[str | Message]) -> None:
+        self.problems = tuple(message(problem) for problem in problems)
+        lines = {f"line{number}": problem for number, problem in enumerate(self.problems)}
+        super().__init__(Message("\n".join(f"{{{name}}}" for name in lines), lines))
 
 
 class TokenNotKnown(BridgeError):
@@ -329,20 +326,20 @@ class DecryptionFailed(JournalError):
 
 
 class KeyNeeded(UsageError):
-    """this needs BRIDGE_ENCRYPTION_KEY, which is not set: secrets are kept in the journal only encrypted"""
+    """this needs BRIDGE_ENCRYPTION_KEY, which is not set: the journal keeps secrets only encrypted"""
 
     code = "encryption.key_needed"
 
 
 class DeliveriesOpen(BridgeError):
-    """something is still owed for this person, so nothing was erased"""
+    """deliveries of this person are still due, so nothing was erased"""
 
     code = "person.still_owed"
     http_status = 409
 
 
 class MappingRefused(BridgeError):
-    """a mapping that is active can't run in this version of the bridge: events wait until it is mended"""
+    """an active mapping can't run in this version of the bridge: events wait until it is fixed"""
 
     code = "mapping.refused"
 

@@ -1,8 +1,8 @@
 """The client of every outgoing request: httpx over aiohttp's transport, in one event loop of one thread.
 
-It takes an `httpx.Request` with a deadline and returns an `httpx.Response` whose body is read and bounded, or raises
-one of httpx's errors. It never connects to an address of this machine or network unless private ones are allowed, never
-follows a redirect, keeps no cookie, reads no proxy from the environment and unpacks no body.
+It returns an `httpx.Response` with a bounded body within a deadline, or raises one of httpx's errors. It never connects
+to an address of this machine or network unless private ones are allowed, never follows a redirect, keeps no cookie,
+reads no proxy from the environment and decompresses no body.
 """
 
 from __future__ import annotations
@@ -30,23 +30,22 @@ from aiohttp.connector import Connection
 from httpx_aiohttp import AiohttpTransport
 
 from bridge import __version__
+from bridge.messages import N_, Message, message
 
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5.0
 """The time for name, connection and TLS handshake."""
 KEEPALIVE_S = 4.0
-"""How long an idle connection is kept: less than the 5 s after which common servers close one. A request on a
-connection that is being closed is a failed attempt."""
+"""An idle connection is closed before the server closes it, commonly after 5 s, and a request on it fails."""
 MAX_BODY_BYTES = 4 * 1024 * 1024
 UNACKNOWLEDGED_S = 5.0
-"""How long the kernel repeats data that the other side does not acknowledge (TCP_USER_TIMEOUT)."""
+"""The kernel repeats unacknowledged data for this long (TCP_USER_TIMEOUT)."""
 
 _CLOSED = "the bridge closed the connection because it stops"
 _transport: ContextVar[asyncio.Transport | None] = ContextVar("_transport", default=None)
-"""The connection of the request that the current task makes."""
+"""The connection of the current task's request."""
 _DISCARD_ON_CLOSE = struct.pack("ii", 1, 0)
-
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -54,20 +53,15 @@ _TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/
 """RFC 6052 and RFC 4291: the last 32 bits are an IPv4 address."""
 
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-"""All that IANA gives out. Outside of it stand translators, site-local addresses and what comes to be reserved."""
+"""All that IANA assigns; outside of it are translators, site-local and reserved addresses."""
 
-_SPECIAL = tuple(
-    map(
-        ipaddress.ip_network,
-        (
-            "192.0.0.0/24",  # RFC 6890: protocol assignments
-            "192.88.99.0/24",  # RFC 7526: relays of 6to4
-            "2001::/23",  # RFC 2928: protocol assignments, such as Teredo, ORCHID and drones
-            "3fff::/20",  # RFC 9637: documentation
-        ),
-    )
+_SPECIAL = (
+    ipaddress.ip_network("192.0.0.0/24"),  # RFC 6890: protocol assignments
+    ipaddress.ip_network("192.88.99.0/24"),  # RFC 7526: relays of 6to4
+    ipaddress.ip_network("2001::/23"),  # RFC 2928: protocol assignments, such as Teredo, ORCHID and drones
+    ipaddress.ip_network("3fff::/20"),  # RFC 9637: documentation
 )
-"""What stands in IANA's registries of special-purpose addresses, but not in every Python 3.11's `is_global`."""
+"""Special-purpose addresses (IANA) that `is_global` of Python 3.11 takes for global ones."""
 
 _HOST_NAME = re.compile(r"(?=.{1,253}\.?$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 
@@ -88,13 +82,13 @@ class TooLarge(httpx.TransportError):
 
 @cache
 def authorities() -> ssl.SSLContext:
-    """Return a context that trusts the authorities that httpx trusts; read once in a process, since that is slow."""
+    """Return a context that trusts httpx's authorities; a process reads them once, since that is slow."""
     return httpx.create_ssl_context()
 
 
 @cache
 def nobody() -> ssl.SSLContext:
-    """Return a context that trusts nobody, for clients that speak plain http with other processes of this machine."""
+    """Return a context that trusts nobody, for clients of plain http on this machine."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
@@ -108,7 +102,7 @@ def lookup(host: str, port: int) -> list[str]:
 
 
 class HttpClient:
-    """Sends requests; threads may share it. Its own thread starts with the first request and ends with `close`."""
+    """Sends requests; threads may share it. The first request starts its thread, `close` ends it."""
 
     def __init__(
         self,
@@ -172,7 +166,7 @@ class HttpClient:
     ) -> None:
         """Send a request once; call `on_result` in the client's thread with the answer, or with the error.
 
-        An answer counts from its status on: a body that breaks off, drips or is too long is cut. `may_start` is called
+        An answer with a status counts: a body that breaks off, drips or is too long is cut. `may_start` is called
         immediately before the request; where it returns False nothing is sent and the result is None.
         """
         try:
@@ -214,7 +208,6 @@ class HttpClient:
             ready.set_exception(error)  # such as certificates that can't be read: the caller waits for it
 
     async def _serve(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
-        """Keep the connections until `close`."""
         secure = self._ssl_context or authorities()
         connector = _Connector(
             limit=0,  # the callers bound how many requests are under way
@@ -299,7 +292,7 @@ def new_request(
     method: str, url: httpx.URL | str, connect_timeout_s: float = CONNECT_TIMEOUT_S, **more: Any
 ) -> httpx.Request:
     """Return a request whose connection must be there within that time; the deadline bounds the rest."""
-    # `pool` is what aiohttp calls `connect`: name, connection and handshake together.
+    # `pool` is aiohttp's `connect`: name, connection and handshake together.
     timeout = httpx.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s)
     headers = {
         "Accept": "*/*",
@@ -311,12 +304,11 @@ def new_request(
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Never reuses a connection on which bytes came that nobody asked for: aiohttp takes them for the next answer."""
+    """Never reuses a connection with unread bytes, which aiohttp takes for the next answer."""
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        """Return a connection without unread bytes."""
         while True:
             connection = await super().connect(req, traces, timeout)
             if connection.protocol is None or not connection.protocol.should_close:
@@ -326,7 +318,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Resolver(AbstractResolver):
-    """Looks names up in a thread each, since the system's resolver has no timeout, and judges every address."""
+    """Looks up each name in a thread, since the system's resolver has no timeout, and checks every address."""
 
     def __init__(self, allow_private: bool, lookup: Callable[[str, int], list[str]]) -> None:
         self._allow_private = allow_private
@@ -335,7 +327,7 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return the addresses that may be connected to; raise NameNotResolved or PrivateAddress."""
+        """Return the allowed addresses; raise NameNotResolved or PrivateAddress."""
         found: Future[list[str]] = Future()
         found.set_running_or_notify_cancel()  # a caller that stops waiting leaves the thread alone
 
@@ -372,16 +364,15 @@ def _allowed(addresses: list[str], allow_private: bool) -> list[str]:
 
 
 def _judge_literal(host: str, allow_private: bool) -> None:
-    """Raise PrivateAddress for an address in the URL itself, which never reaches a resolver."""
+    """Raise PrivateAddress for an address in the URL itself, which reaches no resolver."""
     with suppress(ValueError):
         _allowed([str(ipaddress.ip_address(host))], allow_private)
 
 
 def _new_socket(info: aiohttp.AddrInfoType) -> socket.socket:
-    """Return a socket whose data the kernel does not repeat after the request was abandoned, or its process killed.
+    """Return a socket whose data the kernel does not repeat after the request was abandoned or its process killed.
 
-    A delivery that another worker has overtaken meanwhile would otherwise reach the destination last
-    (`tests/acceptance/test_hosts.py`).
+    Otherwise a delivery could arrive after a newer one of another worker (`tests/acceptance/test_hosts.py`).
     """
     family, kind, protocol, *_ = info
     sock = socket.socket(family, kind, protocol)
@@ -414,35 +405,37 @@ def _in_httpx_words(error: Exception) -> Exception:
     return error
 
 
-# ---------------------------------------------------------------- which addresses are judged public
+# ---------------------------------------------------------------- public addresses
 
 
-def check_url(url: str, allow_private: bool) -> str | None:
-    """Return what is wrong with a destination URL, or None where it may be used."""
+def check_url(url: str, allow_private: bool) -> Message | None:
+    """Return the rule that a destination URL breaks, None where it may be used."""
     try:
         parts = httpx.URL(url)
         host = parts.host  # decoded here: IDNA finds fault with `xn--`
     except (httpx.InvalidURL, ValueError):
-        return "must be a URL such as https://host/path, got something that is none"
+        return Message(N_("must be a URL such as https://host/path, got something else"))
     if parts.scheme not in {"http", "https"} or not host:
-        return "must be a URL such as https://host/path, got one without https:// or host"
+        return Message(N_("must be a URL such as https://host/path, got one without https:// or host"))
     if not _is_host(parts.raw_host.decode("ascii")):
-        return "must be a URL such as https://host/path, got one whose host is neither a name nor an address"
+        return Message(
+            N_("must be a URL such as https://host/path, got one whose host is neither a name nor an address")
+        )
     if parts.port is not None and not 0 < parts.port < 65536:
-        return f"must have a port from 1 to 65535, got {parts.port}"
+        return message(N_("must have a port from 1 to 65535, got {port}"), port=parts.port)
     if parts.userinfo:
-        return "must not carry a user name or password before the host"
+        return Message(N_("must not carry a user name or password before the host"))
     if allow_private:
         return None
     if parts.scheme != "https":
-        return "must begin with https://, got http://, which shows the customers' data to anybody on the way"
-    if _is_local(host):
-        return "must be a public address, got one of this machine or network"
-    return None
+        return Message(
+            N_("must begin with https://, got http://, which shows the customers' data to anybody on the way")
+        )
+    return Message(N_("must be a public address, got one of this machine or network")) if _is_local(host) else None
 
 
 def is_public(address: IpAddress) -> bool:
-    """Return whether the address belongs to the open internet, whatever notation hides it."""
+    """Return whether the address belongs to the open internet, in any notation."""
     inner = address
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or _embedded(address) or address
@@ -459,7 +452,7 @@ def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 def public_only(addresses: Iterable[str]) -> list[str]:
-    """Return those of a name's addresses that belong to the open internet, in their order."""
+    """Return the addresses that belong to the open internet, in their order."""
     return [address for address in addresses if is_public(ipaddress.ip_address(address))]
 
 
@@ -482,5 +475,5 @@ def _is_local(host: str) -> bool:
 
 
 def _is_number(name: str) -> bool:
-    """Return whether resolvers read the name as an IPv4 address in decimal, octal or short form."""
+    """Return whether resolvers take the name for an IPv4 address in decimal, octal or short form."""
     return all(re.fullmatch(r"0x[0-9a-f]*|[0-9]+", part) for part in name.split("."))

@@ -1,11 +1,8 @@
-"""One JSON object a line on standard output, from the bridge and from the libraries alike.
+"""Log records of the bridge and of its libraries: one JSON object a line on standard output.
 
-Each record has `at`, `level`, `action` (what happened: a stable dotted name to search for) and `logger`, and the fields
-the caller gave: `logger(__name__).info("delivery.attempted", delivery_id=7, outcome="retry")`. A library's record has
-the action `library.logged` and its text as `message`. Every text passes redaction, but callers name ids only, never a
-body or a person's name.
-
-A record that can't be written is dropped and counted; the caller never fails and, after `queue_output`, never waits.
+Each has `at`, `level`, `action` (a stable dotted name), `logger` and the caller's fields; a library's text is the field
+`message` of the action `library.logged`. Texts are redacted, and callers give ids, never a body or a person's name. A
+record that can't be written is dropped and counted; the caller never fails and, after `queue_output`, never waits.
 """
 
 from __future__ import annotations
@@ -32,23 +29,23 @@ from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor
 from bridge.errors import BridgeError
 from bridge.redaction import redact, redact_all
 
-# httpx and urllib3 log every URL they ask, and a Clint URL is a secret as a whole; the others speak at every job or
-# request and say nothing that the bridge's own records do not.
+# httpx and urllib3 log every URL, and a Clint URL is a secret as a whole; the others log every job or request, as the
+# bridge itself does.
 _QUIET = ("httpx", "httpcore", "urllib3", "rq", "rq.worker", "werkzeug", "alembic")
 
 _HEAD = frozenset({"at", "level", "action", "logger"})
 
 QUEUE_LIMIT = 10_000
-"""Texts that wait to be written; the next ones are dropped."""
+"""Texts that wait to be written; further ones are dropped."""
 PIECE_BYTES = 64 * 1024
 FINISH_WITHIN_S = 1.0
 
 
 class QueuedOutput(io.TextIOBase):
-    """A text stream that neither fails nor blocks: a thread of its own writes to the file descriptor.
+    """A text stream that neither fails nor blocks: a thread writes to the file descriptor.
 
-    Text that finds the queue full, or that the system does not take, is dropped and counted. `on_recovered` gets the
-    number of texts dropped once writing works again; `on_dropped` gets each number at once.
+    Texts that find the queue full, or that the system does not take, are dropped. `on_recovered` gets their number once
+    writing works again; `on_dropped` gets each number at once.
     """
 
     def __init__(
@@ -69,23 +66,18 @@ class QueuedOutput(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The encoding of the stream that this one stands for."""
         return self._encoding
 
     def fileno(self) -> int:
-        """Return the file descriptor."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Return whether a person looks at it."""
         return os.isatty(self._descriptor)
 
     def writable(self) -> bool:
-        """Return True."""
         return True
 
     def write(self, text: str) -> int:
-        """Queue the text."""
         if not isinstance(text, str):
             raise TypeError(f"text must be str, got {type(text).__name__}")
         if self._texts.qsize() < self._queue_limit:
@@ -95,7 +87,7 @@ class QueuedOutput(io.TextIOBase):
         return len(text)
 
     def finish(self) -> None:
-        """Wait until what is queued is written, for FINISH_WITHIN_S at most."""
+        """Wait until the queue is written, for FINISH_WITHIN_S at most."""
         self._texts.put(None)
         self._thread.join(FINISH_WITHIN_S)
 
@@ -116,13 +108,13 @@ class QueuedOutput(io.TextIOBase):
                 self._drop(len(piece))
 
     def _written(self, data: bytes) -> bool:
-        """Write all of it; return False where the system takes no more."""
+        """Write the data; return False where the system takes no more."""
         if self._torn and data:
             data = b"\n" + data
         while data:
             try:
                 count = os.write(self._descriptor, data)
-            except BlockingIOError:  # the other end made the pipe one that does not block
+            except BlockingIOError:  # the other end made the pipe non-blocking
                 select.select([], [self._descriptor], [])
                 continue
             except OSError:
@@ -144,7 +136,7 @@ class QueuedOutput(io.TextIOBase):
 
 
 def queue_output(on_recovered: Callable[[int], object]) -> None:
-    """Let standard output and standard error be written by threads of their own, for a process that must go on."""
+    """Write standard output and standard error in threads, for a process that must not block."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         with suppress(OSError):  # a test's stream is no file
@@ -152,20 +144,20 @@ def queue_output(on_recovered: Callable[[int], object]) -> None:
 
 
 def count_dropped(on_dropped: Callable[[int], object]) -> None:
-    """Have each text counted that standard output or standard error drops."""
+    """Report the number of texts that standard output and standard error drop."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, QueuedOutput):
             stream.on_dropped = on_dropped
 
 
 def configure(level: str = "info", *, json: bool = True, stream: TextIO | None = None) -> None:
-    """Send the records of the bridge and of its libraries, from that level on, to the stream or standard output."""
+    """Send the records from a level on to the stream or standard output."""
     lines = _Lines(stream)
     structlog.configure(
         processors=[structlog.processors.add_log_level, _format_exception, _record, _renderer(json)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: lines,
-        # A logger that a module keeps would otherwise go on with the configuration it met first.
+        # Loggers of modules follow a later configuration.
         cache_logger_on_first_use=False,
     )
     logging.config.dictConfig(_library_logging(level, json=json, stream=stream))
@@ -177,7 +169,7 @@ def logger(name: str) -> FilteringBoundLogger:
 
 
 class _Logger:
-    """A logger that is bound once for each configuration, where structlog's own is bound for each record."""
+    """A logger that is bound once for each configuration; structlog's own is bound for each record."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -192,47 +184,40 @@ class _Logger:
         return getattr(self._bound, method)
 
 
-class _Gathering(threading.local):
-    """What a thread writes together, if it does."""
-
+class _Batch(threading.local):
     lines: dict[_Lines, list[str]] | None = None
 
 
-_gathering = _Gathering()
+_batch = _Batch()
 
 
 class _Lines(structlog.WriteLogger):
-    """Where records go, a line each."""
+    """Writes records, a line each, or adds them to the thread's batch."""
 
     def msg(self, message: str) -> None:
-        """Write a line, or keep it for what is written together."""
-        if _gathering.lines is None:
-            with suppress(OSError):  # a command's work goes on without its log
+        if _batch.lines is None:
+            with suppress(OSError):  # a command continues without its log
                 super().msg(message)
         else:
-            _gathering.lines.setdefault(self, []).append(message)
+            _batch.lines.setdefault(self, []).append(message)
 
     debug = info = warning = error = critical = exception = msg
 
 
 @contextmanager
 def log_batch() -> Iterator[None]:
-    """Write the records of the block in one piece when it is left, for one who has a record for each of many events.
-
-    A piece costs as much as a line, and as often gives another thread the chance to come in between.
-    """
-    gathered: dict[_Lines, list[str]] = {}
-    _gathering.lines = gathered
+    """Write the records of the block together at its end: many records cost one write and one switch of threads."""
+    batch: dict[_Lines, list[str]] = {}
+    _batch.lines = batch
     try:
         yield
     finally:
-        _gathering.lines = None
-        for to, lines in gathered.items():
+        _batch.lines = None
+        for to, lines in batch.items():
             to.msg("\n".join(lines))
 
 
 def _library_logging(level: str, *, json: bool, stream: TextIO | None) -> dict[str, Any]:
-    """Return the dictionary for logging.config that routes what libraries say."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -246,29 +231,23 @@ def _library_logging(level: str, *, json: bool, stream: TextIO | None) -> dict[s
 
 
 def _library_formatter(json: bool) -> logging.Formatter:
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[_library_record],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _format_exception,
-            _record,
-            _renderer(json),
-        ],
+        foreign_pre_chain=[_library_record], processors=[remove_meta, _format_exception, _record, _renderer(json)]
     )
 
 
 def _library_record(_logger: WrappedLogger, method: str, fields: EventDict) -> EventDict:
-    """Say a library's text as a field, since its wording is nothing to search for."""
     message = fields.pop("event")
     return {**fields, "event": "library.logged", "level": method, "_logger": fields["_record"].name, "message": message}
 
 
-# Their messages name files, hosts and names of the code. Those of others quote the value that they could not take.
+# Their messages name files, hosts and names of the code. Those of other errors quote values.
 _HARMLESS = (BridgeError, OSError, ImportError, AttributeError, NameError)
 
 
 def _traceback(exc_info: ExcInfo) -> str:
-    """Return where it happened, and what, down to the first cause; what was said only where it quotes no value."""
+    """Return the traceback down to the first cause, with a message only where it quotes no value."""
     shown = traceback.TracebackException(*exc_info, capture_locals=False)
     return "".join(_without_values(shown)).rstrip()
 
@@ -290,7 +269,7 @@ _format_exception = structlog.processors.ExceptionRenderer(_traceback)
 
 
 def _record(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
-    """Put the fields that every record has first, and redact the others."""
+    """Put the head first and redact the other fields."""
     record = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "level": fields["level"],
@@ -303,8 +282,8 @@ def _record(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDic
     return record
 
 
-# Escapes what is not ASCII: a lone surrogate out of a webhook must not break the stream. One encoder for all records:
-# json.dumps with options would make one each time.
+# It escapes all but ASCII, so that a lone surrogate of a webhook does not break the stream. json.dumps with options
+# would make an encoder for each record.
 _encoder = JSONEncoder(separators=(",", ":"))
 
 

@@ -116,6 +116,9 @@ class Message:
     id: str
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        return bool(self.id)
+
     def __str__(self) -> str:
         """Return the English text, for logs and `--json`."""
         with in_language("en"):
@@ -134,6 +137,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Message):
         return {"message": value.id, **{name: _plain(fact) for name, fact in value.facts.items()}}
     return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def message(text: str | Message, /, **facts: object) -> Message:
+    """Return a marked text with its facts as a message; a message stays as it is."""
+    return text if isinstance(text, Message) else Message(text, facts)
 
 
 def read_message(text: str | None) -> Message:

@@ -1,8 +1,7 @@
-"""The nouns of the bridge and the states they may be in.
+"""The nouns of the bridge and their states.
 
-An *event* is what Asaas said, a *delivery* is one payload owed to one destination, an *attempt* is one try to send
-it. `TRANSITIONS` is the only list of legal changes of a delivery's state; the journal refuses any other.
-Times are whole milliseconds since the Unix epoch, UTC, in names that end in `_ms`.
+Asaas posts *events*; a *delivery* is one payload for one destination; an *attempt* is one try to send it. `TRANSITIONS`
+is the only list of legal changes of a delivery's state. Names that end in `_ms` hold milliseconds since the Unix epoch.
 """
 
 from __future__ import annotations
@@ -15,154 +14,139 @@ from types import MappingProxyType
 
 
 class EventState(StrEnum):
-    """How far an event has come."""
+    """The state of an event."""
 
-    RECEIVED = "received"  # kept, not yet looked at by the mappings
-    PROCESSED = "processed"  # every mapping has had its say; what is owed stands as deliveries
+    RECEIVED = "received"  # no mapping has judged it yet
+    PROCESSED = "processed"  # every mapping has judged it; its deliveries exist
 
 
 class Origin(StrEnum):
-    """How an event came into the journal."""
+    """The way of an event into the journal."""
 
     WEBHOOK = "webhook"  # Asaas posted it
-    BACKFILL = "backfill"  # made from what the API says, because it never came
+    BACKFILL = "backfill"  # made from the API's data, because it never came
 
 
 class DeliveryState(StrEnum):
-    """How far a delivery has come."""
+    """The state of a delivery."""
 
-    PENDING = "pending"  # owed, never tried
-    SENDING = "sending"  # an attempt's intent is committed; its outcome is not known yet
-    RETRYING = "retrying"  # tried at least once, will be tried again
+    PENDING = "pending"  # due, without an attempt
+    SENDING = "sending"  # an attempt is committed, its result is not
+    RETRYING = "retrying"  # an attempt failed, the next one comes
     DELIVERED = "delivered"  # the destination answered 2xx
-    FILTERED = "filtered"  # a condition of the mapping said no; nothing is owed
-    STALE = "stale"  # a newer event of the same charge was already delivered; not sent
-    DEAD = "dead"  # given up, with a reason; a person may retry, replay or discard it
-    DISCARDED = "discarded"  # a person decided that it is not owed
+    FILTERED = "filtered"  # a condition of the mapping said no: nothing is sent
+    STALE = "stale"  # a newer event of the same charge was already delivered: nothing is sent
+    DEAD = "dead"  # failed for good, with a reason; a person may retry, replay or discard it
+    DISCARDED = "discarded"  # a person or a replay took it out
 
 
-FINISHED = frozenset(
-    {
-        DeliveryState.DELIVERED,
-        DeliveryState.FILTERED,
-        DeliveryState.STALE,
-        DeliveryState.DEAD,
-        DeliveryState.DISCARDED,
-    }
-)
-"""States that free the line: the next delivery of the same customer and line may go."""
+_S = DeliveryState
+FINISHED = frozenset({_S.DELIVERED, _S.FILTERED, _S.STALE, _S.DEAD, _S.DISCARDED})
+"""States that free the line for the next delivery of the same customer."""
 
 TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
     {
-        DeliveryState.PENDING: frozenset(
-            {DeliveryState.SENDING, DeliveryState.STALE, DeliveryState.DEAD, DeliveryState.DISCARDED}
-        ),
-        DeliveryState.SENDING: frozenset({DeliveryState.DELIVERED, DeliveryState.RETRYING, DeliveryState.DEAD}),
-        DeliveryState.RETRYING: frozenset(
-            {DeliveryState.SENDING, DeliveryState.STALE, DeliveryState.DEAD, DeliveryState.DISCARDED}
-        ),
-        # A person's retry sends the same payload again, and is the only way out of these two besides discarding.
-        DeliveryState.DEAD: frozenset({DeliveryState.PENDING, DeliveryState.DISCARDED}),
-        DeliveryState.STALE: frozenset({DeliveryState.PENDING}),
-        DeliveryState.DELIVERED: frozenset(),
-        DeliveryState.FILTERED: frozenset(),
-        DeliveryState.DISCARDED: frozenset(),
+        _S.PENDING: frozenset({_S.SENDING, _S.STALE, _S.DEAD, _S.DISCARDED}),
+        _S.SENDING: frozenset({_S.DELIVERED, _S.RETRYING, _S.DEAD}),
+        _S.RETRYING: frozenset({_S.SENDING, _S.STALE, _S.DEAD, _S.DISCARDED}),
+        # Only a person's retry, which sends the same payload again, or a discard leads out of these two.
+        _S.DEAD: frozenset({_S.PENDING, _S.DISCARDED}),
+        _S.STALE: frozenset({_S.PENDING}),
+        _S.DELIVERED: frozenset(),
+        _S.FILTERED: frozenset(),
+        _S.DISCARDED: frozenset(),
     }
 )
 
 
 class ReadBack(StrEnum):
-    """Whether the deal of a delivery was looked for in Clint; deliveries of mappings without `verify` have none."""
+    """The state of the read-back of a delivery; only mappings with `verify` have one."""
 
-    ASKED = "asked"  # to be looked for after the delivery
+    ASKED = "asked"
     SEEN = "seen"
-    NOT_SEEN = "not_seen"  # looked for often enough
+    NOT_SEEN = "not_seen"  # after the last look
 
 
 class Outcome(StrEnum):
-    """What became of an attempt."""
+    """The result of an attempt."""
 
-    UNKNOWN = "unknown"  # the intent was committed, the answer was not: the process died in between
+    UNKNOWN = "unknown"  # the process died before it committed the answer
     DELIVERED = "delivered"
-    RETRY = "retry"  # not delivered; worth another try
+    RETRY = "retry"  # not delivered; another attempt may succeed
     REJECTED = "rejected"  # not delivered; the destination will never take it
-    REMOVED = "removed"  # the destination says that it no longer exists
+    REMOVED = "removed"  # the destination no longer exists
 
 
 class Waiting(StrEnum):
-    """Why the first delivery of a line is not being sent right now."""
+    """Why the first delivery of a line waits."""
 
-    BACKOFF = "backoff"  # a failed attempt; waits for its due time
+    BACKOFF = "backoff"  # an attempt failed; it waits for its due time
     CIRCUIT = "circuit"  # the destination fails for several customers; one probe at a time
-    PACE = "pace"  # the operator's rate limit for the destination; waits for a free slot
+    PACE = "pace"  # the rate limit of the destination has no free slot
     PAUSED = "paused"  # the destination is paused until a person resumes it
 
 
 class NoticeLevel(StrEnum):
-    """How bad it is what a notice tells the operator."""
+    """The severity of a notice."""
 
-    WARNING = "warning"  # it works, but not as it should, or not for long
-    ERROR = "error"  # something does not work until a person mends it
+    WARNING = "warning"  # it works, but not well or not for long
+    ERROR = "error"  # it does not work until a person fixes it
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingEvent:
-    """What Asaas said, as the journal keeps it."""
+    """An event of Asaas in the form of the journal."""
 
     account: str
     key: str
-    """The whole Asaas event id, or `sha256:` and the hash of the canonical body where there is none."""
+    """Asaas's event id, or `sha256:` and the hash of the canonical body where there is none."""
     name: str
-    """The event's name, such as PAYMENT_RECEIVED; any name is kept."""
+    """Such as PAYMENT_RECEIVED; any name is kept."""
     entity: str
     """The key of the envelope that holds the object (`payment`, `transfer`, ...), or an empty text."""
     object_id: str
-    """The id of that object, or an empty text."""
     subject: str
-    """Whose order counts: the customer, else the object, else the entity."""
+    """Events of one subject keep their order: the customer, else the object, else the entity."""
     created: str
     """Asaas's `dateCreated` (Brasília time, one-second steps), or an empty text."""
     body: str
-    """The body exactly as it was posted."""
+    """Exactly as posted."""
     received_ms: int
     origin: Origin = Origin.WEBHOOK
 
 
 def lane_of(account: str, subject: str, lanes: int) -> int:
-    """Return the lane (0 to `lanes` - 1) in which all events of this account's subject travel."""
+    """Return the lane (0 to `lanes` - 1) of all events of an account's subject."""
     digest = hashlib.blake2b(f"{account}\x00{subject}".encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) % lanes
 
 
 def idempotency_key(account: str, event_key: str, mapping: str, replay: int) -> str:
-    """Return the `Idempotency-Key` that every POST of one delivery carries.
-
-    It is derived, not drawn, so that it survives a journal restored from a backup.
-    """
+    """Return the `Idempotency-Key` of every POST of one delivery; the same also after a restore from a backup."""
     return hashlib.sha256("\x00".join((account, event_key, mapping, str(replay))).encode()).hexdigest()[:32]
 
 
 def trace_id(account: str, event_key: str) -> str:
-    """Return the id that every log line, span and POST about one event carries: 32 hexadecimal digits.
+    """Return the trace id (W3C Trace Context) of every log line, span and POST of one event: 32 hexadecimal digits.
 
-    As W3C's Trace Context has them. It is derived, so that all processes know it and nothing has to be kept.
+    It is derived from the event, so that every process knows it.
     """
     return hashlib.sha256(f"trace\x00{account}\x00{event_key}".encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def attempt_span(trace: str, delivery_id: int, number: int) -> str:
-    """Return the id of an attempt within its event's trace: 16 hexadecimal digits."""
+    """Return the span id of an attempt: 16 hexadecimal digits."""
     return hashlib.sha256(f"span\x00{trace}\x00{delivery_id}\x00{number}".encode()).hexdigest()[:16]
 
 
 def traceparent(trace: str, delivery_id: int, number: int) -> str:
-    """Return the header (W3C Trace Context) with which a destination could join the event's trace."""
+    """Return the header (W3C Trace Context) by which a destination may join the event's trace."""
     return f"00-{trace}-{attempt_span(trace, delivery_id, number)}-01"
 
 
 @dataclass(frozen=True, slots=True)
 class EventProcessed:
-    """One event that every mapping has had its say on."""
+    """A report: every mapping has judged the event."""
 
     event_id: int
     trace_id: str
@@ -171,12 +155,12 @@ class EventProcessed:
     began_ms: int
     ended_ms: int
     verdicts: Mapping[str, str] = field(default_factory=dict)
-    """State of the new delivery by mapping: a value of `DeliveryState`."""
+    """A value of `DeliveryState` by mapping."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptFinished:
-    """One try whose outcome is written down."""
+    """A report: the result of an attempt is committed."""
 
     delivery_id: int
     event_id: int
@@ -188,11 +172,11 @@ class AttemptFinished:
     code: str
     status: int | None
     state: str
-    """Of the delivery, after it."""
+    """Of the delivery, after the attempt."""
     duration_ms: int
     ended_ms: int
     received_ms: int
     created: str
     """Asaas's `dateCreated`, or an empty text."""
     replay: int = 0
-    """The replay that made the delivery, 0 where it was made when the event came."""
+    """The number of the replay that made the delivery, 0 for none."""

@@ -1,7 +1,6 @@
-"""Files and directories that only the bridge's own user may read: what lies in them is people's.
+"""Files and directories that only the bridge's own user may read, whatever the umask: journal, logs, Redis, reports.
 
-It serves journal, logs, Redis and reports, whatever the umask says, and takes rights away from what is there already.
-Mapping files and what a person names as an output are not its business.
+Mapping files and outputs that a person names keep their rights.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _FILE = 0o600
 
 
 def make_directory(path: Path) -> None:
-    """Make the directory and its parents; what is there already stays as it is."""
+    """Make the directory and its parents; existing ones keep their rights."""
     for missing in reversed([one for one in (path, *path.parents) if not one.exists()]):
         missing.mkdir(mode=_DIRECTORY, exist_ok=True)
     path.mkdir(exist_ok=True)  # raises where it is a file
@@ -31,7 +30,7 @@ def opener(path: str, flags: int) -> int:
 
 
 def restrict(path: Path) -> None:
-    """Take the rights of all others away from a file, or from a directory that is the bridge's alone."""
+    """Take the rights of others away from a file, or from a directory that holds only the bridge's files."""
     with suppress(OSError):
         state = path.stat()
         if stat.S_ISREG(state.st_mode):
@@ -41,6 +40,6 @@ def restrict(path: Path) -> None:
 
 
 def _is_shared(path: Path, state: os.stat_result) -> bool:
-    """Return whether a directory holds more than the bridge's files: /tmp, a home, where the command was called."""
+    """Return whether a directory holds other files too: /tmp, a home, the working directory."""
     places = {Path.cwd(), Path(os.environ.get("HOME") or "/"), Path("/")}
     return bool(state.st_mode & stat.S_ISVTX) or path.resolve() in places

@@ -1,7 +1,7 @@
-"""Says what a reason code means for an operator and what to do about it: pure, one table in both languages.
+"""What reason codes and notice codes mean and what to do about them, in the current language.
 
-Every code that the journal may keep beside a delivery, an attempt or a held event stands in `reasons.yaml` (a test
-looks for each in the source). The codes are stable, the sentences are not.
+Every code that the journal keeps beside a delivery, an attempt or a held event stands in `REASONS` (a test looks for
+each in the source). The codes are stable, the sentences are not.
 """
 
 from __future__ import annotations
@@ -9,279 +9,447 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from bridge import word_files
+from bridge.messages import N_, Message, _
 
-_FILE = Path(__file__).with_name("reasons.yaml")
 _OF_STATUS = "clint.http_"
-_MAY_PASS = frozenset({408, 425})
-"""Answers that are the destination's own trouble although they begin with 4."""
+_TRANSIENT = frozenset({408, 425})
+"""Statuses that begin with 4 and still mean a fault of the destination, which may pass."""
 
 
 class Then(StrEnum):
-    """What follows on the mend."""
+    """What follows on the fix."""
 
-    RETRY = "retry"
-    REPLAY = "replay"
+    RETRY = "retry"  # the same payload again
+    REPLAY = "replay"  # the event through today's mappings
     NOTHING = ""
 
 
-_COMMANDS = {Then.RETRY: "then: bridge deliveries retry", Then.REPLAY: "then: bridge events replay", Then.NOTHING: ""}
-
-
-class Explanation(NamedTuple):
-    """What a code means, and what to do; nothing to do is an empty text."""
-
-    means: str
-    todo: str = ""
-
-
 class Reason(NamedTuple):
-    """What a code means in one language, what most likely caused it, what mends it and what follows on that."""
+    """What a code means, its most likely cause, what to do, and what follows on that.
+
+    In `REASONS` the texts are message ids; lower case without a full stop, since they stand inside other texts.
+    """
 
     means: str
-    cause: str
-    todo: str
-    then: Then
+    cause: str = ""
+    todo: str = ""
+    then: Then = Then.NOTHING
+
+    def translated(self) -> Reason:
+        """Return the reason in the current language."""
+        return Reason(_(self.means), _(self.cause), _(self.todo), self.then)
 
 
-@cache
-def catalogue() -> Mapping[str, Mapping[str, Reason]]:
-    """Return every code with its reason by language (en, pt); answers by status and kind of status too."""
-    return MappingProxyType({code: _by_language(entry) for code, entry in word_files.read(_FILE).items()})
-
-
-def _by_language(entry: dict[str, Any]) -> Mapping[str, Reason]:
-    then = Then(entry.get("then", ""))
-    return MappingProxyType(
-        {
-            language: Reason(text["means"], text.get("cause", ""), text.get("todo", ""), then)
-            for language, text in entry.items()
-            if language != "then"
-        }
-    )
-
-
-def reason(code: str | None, language: str = "en") -> Reason | None:
-    """Return what a reason code means in a language; None where there is no code or nobody knows it."""
-    if code is None:
-        return None
-    known = catalogue()
-    status = re.fullmatch(rf"{re.escape(_OF_STATUS)}(\d{{3}})", code)
-    if status is None or code in known:
-        return known[code][language] if code in known and not code.endswith("xx") else None
-    refused = 400 <= int(status[1]) < 500 and int(status[1]) not in _MAY_PASS
-    return known[f"{_OF_STATUS}{'4xx' if refused else '5xx'}"][language]
-
-
-_FACTS = {
-    "en": {"wanted": "expected", "origin": "in origin"},
-    "pt": {"stage": "etapa", "wanted": "esperado", "origin": "na origem"},
-}
-
-
-def deal_said(detail: str | None, language: str = "en") -> str:
-    """Return what was found of a delivery's deal as a sentence; an older journal has the sentence itself.
-
-    >>> deal_said('{"code": "deal.seen", "stage": "Paga", "status": "WON"}', "pt")
-    'há um negócio que esta entrega criou ou alterou (etapa Paga, status WON)'
-    """
-    try:
-        facts = json.loads(detail or "")
-        code = facts.pop("code")
-    except (ValueError, AttributeError, KeyError):
-        return detail or ""
-    found = reason(code, language)
-    more = ", ".join(f"{_FACTS[language].get(name, name)} {value}" for name, value in facts.items())
-    return f"{found.means if found else code}{f' ({more})' if more else ''}"
-
-
-def explain(code: str | None) -> Explanation | None:
-    """Return what a reason code means and what to do in commands; None where nobody knows it.
-
-    >>> explain("clint.http_503").means
-    'the destination has a fault of its own; it is sent again'
-    """
-    found = reason(code)
-    if found is None:
-        return None
-    return Explanation(found.means, "; ".join(part for part in (found.todo, _COMMANDS[found.then]) if part))
-
-
-def _explanations() -> Mapping[str, Explanation]:
-    codes = [code for code in catalogue() if not code.startswith(_OF_STATUS)]
-    return MappingProxyType({code: said for code in codes if (said := explain(code)) is not None})
-
-
-EXPLANATIONS: Mapping[str, Explanation] = _explanations()
-"""Every code but those of the destination's HTTP answers."""
-
-
-PT = "pt-BR"
-EN = "en"
-LANGUAGES = (PT, EN)
-
-
-@dataclass(frozen=True, slots=True)
-class AlertWords:
-    """A problem's name and what mends it."""
+class AlertWords(NamedTuple):
+    """The title of a notice and what to do; in `WORDS` both are message ids."""
 
     title: str
     todo: str
 
 
-_DOCTOR_PT = "Rode `bridge doctor`: ele diz a causa e o que fazer."
-_DOCTOR_EN = "Run `bridge doctor`: it says the cause and what to do."
-_DATA_PT = "Confira no Asaas, em Minha Conta, Configurações."
-_DATA_EN = "Look in Asaas: Minha Conta, Configurações."
-_REGISTER_PT = "Rode `bridge webhook register`, ou confira em Asaas, Integrações, Webhooks."
-_REGISTER_EN = "Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."
+class Explanation(NamedTuple):
+    """What a code means, and what to do in commands; an empty text where there is nothing to do."""
 
-_TABLE: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
-    "delivery.dead": (
-        ("Entregas que precisam de uma pessoa", "Veja o motivo em `bridge deliveries list --state dead` e decida."),
-        ("Deliveries that need a person", "See the reason with `bridge deliveries list --state dead` and decide."),
-    ),
-    "delivery.not_seen": (
-        ("Entregue, mas o negócio não apareceu na Clint", "Veja os Históricos da integração na Clint."),
-        ("Delivered, but no deal was seen in Clint", "Look at the integration's Históricos in Clint."),
-    ),
-    "destination.paused": (
-        ("Destino pausado: nada é enviado", "Corrija a URL da integração, ou rode `bridge destinations resume`."),
-        ("Destination paused: nothing is sent", "Mend the integration's URL, or run `bridge destinations resume`."),
-    ),
-    "destination.circuit_open": (
-        ("Destino com falhas: as entregas esperam", "Nada se perde. Confira se a Clint está no ar."),
-        ("Destination fails: deliveries wait", "Nothing is lost. Look whether Clint is up."),
-    ),
-    "events.behind": (
-        ("Eventos parados: nenhum worker os processa", f"Confira se o worker está rodando. {_DOCTOR_PT}"),
-        ("Events wait: no worker takes them", f"Look whether the worker runs. {_DOCTOR_EN}"),
-    ),
-    "events.held": (
-        ("Eventos esperam pelo Asaas", f"Nada se perde: eles seguem sozinhos. O Asaas está no ar? {_DOCTOR_PT}"),
-        ("Events wait for Asaas", f"Nothing is lost: they go on by themselves. Is Asaas up? {_DOCTOR_EN}"),
-    ),
-    "account.silent": (
-        ("Nenhum evento do Asaas há tempo demais", f"A fila pode estar interrompida. {_DOCTOR_PT}"),
-        ("No event from Asaas for unusually long", f"The queue may be interrupted. {_DOCTOR_EN}"),
-    ),
-    "task.failing": (
-        ("Uma tarefa periódica da ponte está parada", f"Veja task.failed no log do worker. {_DOCTOR_PT}"),
-        ("A periodic task of the bridge stands still", f"See task.failed in the worker's log. {_DOCTOR_EN}"),
-    ),
-    "reconcile.missing": (
-        ("Cobranças que nunca chegaram", "Veja com `bridge reconcile`; traga com `bridge backfill`."),
-        ("Charges that never arrived", "See them with `bridge reconcile`; bring them in with `bridge backfill`."),
-    ),
-    "webhook.missing": (
-        ("Não há webhook no Asaas para a ponte", _REGISTER_PT),
-        ("No webhook at Asaas leads to the bridge", _REGISTER_EN),
-    ),
-    "webhook.disabled": (
-        ("O webhook está desligado no Asaas", _REGISTER_PT),
-        ("The webhook is switched off at Asaas", _REGISTER_EN),
-    ),
-    "webhook.interrupted": (
-        ("O Asaas interrompeu a fila de eventos", "Corrija a causa e rode `bridge webhook resume`; restam 14 dias."),
-        ("Asaas interrupted the queue of events", "Mend the cause, then `bridge webhook resume`; 14 days are left."),
-    ),
-    "webhook.penalised": (
-        ("O Asaas penaliza o webhook por falhas", "Veja se a ponte responde 200 e rode `bridge webhook resume`."),
-        ("Asaas penalises the webhook for failures", "See that the bridge answers 200, then `bridge webhook resume`."),
-    ),
-    "webhook.token": (
-        ("O webhook está sem token no Asaas", _REGISTER_PT),
-        ("The webhook has no token at Asaas", _REGISTER_EN),
-    ),
-    "webhook.version": (
-        ("O webhook usa outra versão da API", "Rode `bridge webhook remove` e depois `bridge webhook register`."),
-        ("The webhook has another API version", "Run `bridge webhook remove`, then `bridge webhook register`."),
-    ),
-    "webhook.slash": (
-        ("A URL do webhook no Asaas termina em barra", _REGISTER_PT),
-        ("The webhook's URL at Asaas ends in a slash", _REGISTER_EN),
-    ),
-    "webhook.events": (
-        ("Faltam eventos na inscrição do webhook", _REGISTER_PT),
-        ("The webhook lacks events that mappings need", _REGISTER_EN),
-    ),
-    "webhook.several": (
-        ("Mais de um webhook leva à ponte", "Veja com `bridge webhook status` e remova o que sobra."),
-        ("Several webhooks lead to the bridge", "See `bridge webhook status` and remove what is too many."),
-    ),
-    "webhook.retention": (
-        ("Eventos parados no Asaas serão apagados em breve", "Rode `bridge webhook resume` agora."),
-        ("Events that wait at Asaas are deleted soon", "Run `bridge webhook resume` now."),
-    ),
-    "account.key_refused": (
-        ("O Asaas recusa a chave de API", "Crie outra chave no Asaas e troque ASAAS_API_KEY."),
-        ("Asaas refuses the API key", "Make a new key in Asaas and set ASAAS_API_KEY."),
-    ),
-    "account.access_token": (
-        ("Chave de API expirando, expirada ou desligada", "Crie outra chave no Asaas e troque ASAAS_API_KEY."),
-        ("API key expiring, expired or disabled", "Make a new key in Asaas and set ASAAS_API_KEY."),
-    ),
-    "account.bank_account_info": (
-        ("Conta bancária do Asaas com pendência", _DATA_PT),
-        ("The Asaas account's bank account is pending", _DATA_EN),
-    ),
-    "account.commercial_info": (
-        ("Dados comerciais do Asaas com pendência", _DATA_PT),
-        ("The Asaas account's commercial data is pending", _DATA_EN),
-    ),
-    "account.document": (
-        ("Documentos da conta Asaas com pendência", _DATA_PT),
-        ("The Asaas account's documents are pending", _DATA_EN),
-    ),
-    "account.general_approval": (
-        ("Aprovação da conta Asaas com pendência", _DATA_PT),
-        ("The Asaas account's approval is pending", _DATA_EN),
-    ),
+    means: str
+    todo: str = ""
+
+
+def find_reason(code: str | None) -> Reason | None:
+    """Return the reason of a code as message ids, None for an unknown code."""
+    found = re.fullmatch(rf"{re.escape(_OF_STATUS)}(\d{{3}})", code or "")
+    if code in REASONS or not found:
+        return REASONS.get(code or "") if not (code or "").endswith("xx") else None
+    refused = 400 <= int(found[1]) < 500 and int(found[1]) not in _TRANSIENT
+    return REASONS[f"{_OF_STATUS}{'4xx' if refused else '5xx'}"]
+
+
+def reason(code: str | None) -> Reason | None:
+    """Return what a reason code means in the current language, None for an unknown code."""
+    found = find_reason(code)
+    return found.translated() if found else None
+
+
+def explain(code: str | None) -> Explanation | None:
+    """Return what a reason code means and what to do in commands, None for an unknown code.
+
+    >>> explain("clint.http_503").means
+    'the destination has a fault of its own; the delivery is sent again'
+    """
+    found = reason(code)
+    if found is None:
+        return None
+    return Explanation(found.means, "; ".join(part for part in (found.todo, _(_COMMANDS[found.then])) if part))
+
+
+_COMMANDS = {
+    Then.RETRY: N_("then: bridge deliveries retry"),
+    Then.REPLAY: N_("then: bridge events replay"),
+    Then.NOTHING: "",
 }
 
-WORDS: Mapping[str, Mapping[str, AlertWords]] = MappingProxyType(
-    {code: {PT: AlertWords(*portuguese), EN: AlertWords(*english)} for code, (portuguese, english) in _TABLE.items()}
-)
-"""Code -> language -> words."""
 
-PHRASES: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        PT: {
-            "name": "Ponte Asaas–Clint",
-            "new": "NOVO",
-            "again": "CONTINUA",
-            "over": "VOLTOU AO NORMAL",
-            "one": "{number} problema",
-            "many": "{number} problemas",
-            "all_over": "voltou ao normal",
-            "since": "desde {moment}",
-            "lasted": "de {moment} até agora há pouco",
-            "detail": "detalhe",
-            "more": "e mais {number}: `bridge notices list`",
-            "test_title": "teste",
-            "test_body": "Este é um teste de `bridge alerts test`. Os avisos da ponte chegam aqui.",
-        },
-        EN: {
-            "name": "Asaas–Clint bridge",
-            "new": "NEW",
-            "again": "STILL SO",
-            "over": "BACK TO NORMAL",
-            "one": "{number} problem",
-            "many": "{number} problems",
-            "all_over": "back to normal",
-            "since": "since {moment}",
-            "lasted": "from {moment} until a moment ago",
-            "detail": "detail",
-            "more": "and {number} more: `bridge notices list`",
-            "test_title": "test",
-            "test_body": "This is a test by `bridge alerts test`. The bridge's alerts arrive here.",
-        },
-    }
+def notice_words(code: str) -> AlertWords | None:
+    """Return title and fix of a notice in the current language, None for an unknown code."""
+    words = WORDS.get(code)
+    return AlertWords(_(words.title), _(words.todo)) if words else None
+
+
+def deal_said(detail: str | None) -> str:
+    """Return what was found of a delivery's deal, in the current language.
+
+    >>> deal_said('{"code": "deal.seen", "stage": "Paga", "status": "WON"}')
+    'this delivery created or changed a deal (stage Paga, status WON)'
+    """
+    return deal_message(detail).text()
+
+
+def deal_message(detail: str | None) -> Message:
+    """Return what was found of a delivery's deal; a column of an older version holds the sentence itself."""
+    try:
+        facts = json.loads(detail or "")
+        code = facts.pop("code")
+    except (ValueError, AttributeError, KeyError):
+        return Message("{text}", {"text": detail}) if detail else Message("")
+    found = find_reason(code)
+    parts = {name: Message(_DEAL_FACTS.get(name, "{value}"), {"value": value}) for name, value in facts.items()}
+    more = ", ".join(f"{{{name}}}" for name in parts)
+    means = Message(found.means) if found else code
+    return Message(f"{{means}} ({more})" if more else "{means}", {"means": means, **parts})
+
+
+_DEAL_FACTS = {
+    "stage": N_("stage {value}"),
+    "status": N_("status {value}"),
+    "wanted": N_("expected {value}"),
+    "origin": N_("in origin {value}"),
+}
+
+_LET_IN = Reason(
+    N_("the destination does not let the bridge in"),
+    N_("the integration's URL is another one now, or was copied incompletely"),
+    N_("copy the integration's URL from Clint into the destination's variable and restart the bridge"),
+    Then.RETRY,
 )
+
+REASONS: Mapping[str, Reason] = {
+    # The mapping said no.
+    "filter.installment": Reason(N_("the mapping takes only the first instalment of a plan")),
+    "filter.once": Reason(N_("the mapping sends one delivery for each instalment plan, and that one exists")),
+    "filter.compare": Reason(N_("a condition of the mapping's filter did not hold")),
+    "filter.exists": Reason(N_("the mapping's filter wants a field that this event does not have")),
+    "filter.absent": Reason(N_("the mapping's filter wants a field to be absent, and this event has it")),
+    "filter.expression": Reason(N_("the expression of the mapping's filter did not hold")),
+    "filter.any": Reason(N_("none of the conditions of which the mapping's filter wants one held")),
+    "filter.not": Reason(N_("a condition held that the mapping's filter excludes")),
+    # No payload could be made.
+    "filter.failed": Reason(
+        N_("a condition of the filter can't be judged on this event"),
+        N_("a value of another kind than the condition compares, such as a text where it wants a number"),
+        N_("fix the mapping's filter"),
+        Then.REPLAY,
+    ),
+    "transform.expression": Reason(
+        N_("an expression of the mapping can't be evaluated on this event"),
+        N_("a function was given a value that it can't read, such as a date that is none"),
+        N_("fix the mapping"),
+        Then.REPLAY,
+    ),
+    "transform.required_missing": Reason(
+        N_("a field that the mapping requires has no value in this event"),
+        N_("the record in Asaas is incomplete: the reason names the field"),
+        N_("fill it in at Asaas, or take `required` out of the mapping"),
+        Then.REPLAY,
+    ),
+    "transform.no_contact": Reason(
+        N_("the payload has neither an e-mail nor a phone, so Clint could find no contact"),
+        N_("the customer's record in Asaas has neither, or a phone that is none"),
+        N_("fill in one of them in the customer's record at Asaas"),
+        Then.REPLAY,
+    ),
+    "bridge.fault": Reason(
+        N_("the bridge itself has a fault that this event triggers"),
+        todo=N_("report it with the worker's log record mapping.fault of this event; after an update"),
+        then=Then.REPLAY,
+    ),
+    # Asaas could not say what the mapping needs.
+    "asaas.rejected": Reason(
+        N_("the Asaas API refuses the request for what the mapping needs as wrong"),
+        N_("the event carries an id that the Asaas API does not take"),
+        N_("look at the id in the event's body"),
+        Then.REPLAY,
+    ),
+    "asaas.not_found": Reason(
+        N_("Asaas answers 404: the account of the API key has no such customer or charge"),
+        N_("the key is of another account or environment than the event, or the customer was removed"),
+        N_("see that ASAAS_API_KEY is of the account and environment that the event came from"),
+        Then.REPLAY,
+    ),
+    "asaas.unavailable": Reason(N_("the Asaas API does not answer; the event waits and is tried again")),
+    "asaas.rate_limited": Reason(N_("Asaas asked the bridge to slow down; the event waits as long as Asaas said")),
+    "asaas.quota_spent": Reason(
+        N_("the account's quota of requests in 12 hours is nearly used up; the event waits until it is renewed"),
+        N_("another program asks the Asaas API with the same account"),
+        N_("find what else asks the Asaas API with this account's key"),
+    ),
+    "asaas.key_refused": Reason(
+        N_("Asaas refuses the account's API key; the event waits and is tried again each minute"),
+        N_("the key was removed or has expired, is of the other environment, or may not read what the mapping needs"),
+        N_("set a valid key of the right environment in ASAAS_API_KEY and restart the bridge"),
+    ),
+    "asaas.key_missing": Reason(
+        N_("the mapping needs what only the Asaas API knows, and the account has no key; the event waits"),
+        todo=N_("set ASAAS_API_KEY (or that of the account) and restart the bridge"),
+    ),
+    "mapping.refused": Reason(
+        N_("a mapping that is active can't run in this version of the bridge, so every event waits"),
+        N_("the bridge was put back to an older version than the mapping was written for"),
+        N_("fix or remove it: bridge mappings lint"),
+    ),
+    "event.behind": Reason(N_("an earlier event of the same customer waits, and order is kept")),
+    # What the destination answered.
+    "clint.ok": Reason(
+        N_("the destination took it; Clint's Históricos of the integration show whether there is a deal"),
+    ),
+    "clint.removed": Reason(
+        N_("the integration was removed in Clint; the destination is paused and its work waits"),
+        N_("the integration was deleted in Clint, or made again with another URL"),
+        N_("copy the integration's URL from Clint into the destination's variable and restart the bridge"),
+    ),
+    "clint.url": Reason(
+        N_("the destination's URL can't be used; it is paused and its work waits"),
+        N_("the URL in the environment is cut off or is no https URL"),
+        N_("copy the integration's URL from Clint into the destination's variable and restart the bridge"),
+    ),
+    "clint.redirect": Reason(
+        N_("the destination's URL leads elsewhere, and redirects are not followed"),
+        todo=N_("copy the integration's URL from Clint into the destination's variable and restart the bridge"),
+        then=Then.RETRY,
+    ),
+    "clint.payload": Reason(
+        N_("the payload holds a value that JSON does not know"),
+        todo=N_("fix the mapping"),
+        then=Then.REPLAY,
+    ),
+    "clint.timeout": Reason(N_("the destination did not answer in time; it may have taken the payload")),
+    "clint.connection": Reason(N_("the connection to the destination failed")),
+    "clint.dns": Reason(N_("the name of the destination's host could not be resolved")),
+    "clint.tls": Reason(N_("no secure connection to the destination could be made")),
+    "clint.private_address": Reason(
+        N_("the destination's name leads to this machine or network, where nothing is sent"),
+        todo=N_("fix the URL; for a test on this machine set BRIDGE_ALLOW_PRIVATE_DESTINATIONS=1"),
+    ),
+    # What the bridge decided.
+    "destination.not_set": Reason(
+        N_("no URL is set for the destination; its work waits"),
+        todo=N_("set its CLINT_WEBHOOK_URL variable for the workers and restart them"),
+    ),
+    "destination.paused": Reason(
+        N_("the destination is paused; its work waits"),
+        todo=N_("bridge destinations resume"),
+    ),
+    "destination.circuit_open": Reason(
+        N_("the destination fails for several customers; one delivery at a time tests whether it answers again"),
+    ),
+    "destination.rate_limit": Reason(
+        N_("the destination's rate limit has no free slot; the delivery is sent in its turn"),
+    ),
+    "attempt.not_sent": Reason(N_("the worker's lease on the lane was about to end; the next worker sends it")),
+    "attempt.unknown": Reason(
+        N_("the worker ended before it knew the answer; it is sent again with the same Idempotency-Key"),
+    ),
+    "delivery.attempts_spent": Reason(
+        N_("every attempt failed, and the bridge makes no further one by itself"),
+        N_("the reason names what went wrong in the last attempt"),
+        N_("look at the last attempts and at Clint"),
+        Then.RETRY,
+    ),
+    "delivery.stale": Reason(
+        N_("a newer event of the same charge was already delivered, so this older one was not sent"),
+        todo=N_("nothing; where it must be sent all the same: bridge deliveries retry"),
+    ),
+    "delivery.discarded": Reason(N_("a person discarded it")),
+    "delivery.replaced": Reason(N_("a replay of the event took its place")),
+    # What Clint shows of a delivery: read-back and test charge.
+    "deal.seen": Reason(N_("this delivery created or changed a deal")),
+    "deal.none": Reason(
+        N_("Clint shows no deal of this contact"),
+        N_("an unmapped key, no mapped e-mail or phone, or an integration that only updates"),
+        N_("look at Históricos of the integration in Clint; see: bridge mappings checklist"),
+    ),
+    "deal.older": Reason(
+        N_("the contact has deals, and none of them was created or changed since the delivery was sent"),
+        N_("a key that the integration's screen does not map, or an integration that did not take it"),
+        N_("look at Históricos of the integration in Clint; see: bridge mappings checklist"),
+    ),
+    "deal.other_origin": Reason(
+        N_("the contact has deals in other origins only, not in that of the destination"),
+        N_("the integration belongs to another origin now, or did not take it"),
+        N_("look at Históricos in Clint; where the integration was moved: bridge destinations origin NAME"),
+    ),
+    "deal.other_status": Reason(
+        N_("the deal stands in another status than the checklist says for this integration"),
+        N_("the integration sets another status, or a person changed it since"),
+        N_("set the integration's status in Clint as bridge mappings checklist says"),
+    ),
+    "deal.other_stage": Reason(
+        N_("a deal was changed since, but stands in another stage than this integration's deals"),
+        N_("a person moved it, or the integration sets another stage now"),
+        N_("look at Históricos of the integration in Clint"),
+    ),
+    "deal.other_charge": Reason(
+        N_("a deal was changed since, but shows another charge"),
+        todo=N_("look at Históricos of the integration in Clint"),
+    ),
+    "deal.unmarked": Reason(
+        N_("a deal was changed since, but shows nothing of this delivery: it may be a person or another integration"),
+        N_("no field of the deal in Clint shows what the mapping sends"),
+        N_("send the charge's id (codigo_asaas: payment.id) and map it to a field of the deal in Clint"),
+    ),
+    "deal.origin_unknown": Reason(
+        N_("deals in several origins may be the one, and the destination's origin is not known"),
+        todo=N_("name it: bridge destinations origin NAME ORIGIN_ID"),
+    ),
+    "deal.ambiguous": Reason(
+        N_("another delivery of the same customer was sent about then, and nothing shows which one wrote the deal"),
+    ),
+    "deal.no_contact": Reason(
+        N_("the payload has neither an e-mail nor a phone to look for a deal by"),
+        todo=N_("fix the mapping"),
+    ),
+    # HTTP answers of a destination, by status and kind of status.
+    "clint.http_400": Reason(
+        N_("the destination can't read what was sent"),
+        N_("the payload has keys or values that the integration does not know"),
+        N_("compare the payload with the mapping screen in Clint; fix the mapping"),
+        Then.REPLAY,
+    ),
+    "clint.http_401": _LET_IN,
+    "clint.http_403": _LET_IN,
+    "clint.http_413": Reason(
+        N_("the payload is larger than the destination takes"),
+        todo=N_("send fewer or shorter fields"),
+        then=Then.REPLAY,
+    ),
+    "clint.http_422": Reason(
+        N_("the destination does not take these values"),
+        N_("a value of the wrong kind for the field it is assigned to in Clint, such as a phone without area code"),
+        N_("fix the mapping"),
+        Then.REPLAY,
+    ),
+    "clint.http_429": Reason(N_("the destination asked the bridge to slow down; the delivery is sent later")),
+    "clint.http_4xx": Reason(
+        N_("the destination refused it"),
+        N_("only its answer tells the cause"),
+        N_("look at its answer in the attempts; fix what it says"),
+        Then.RETRY,
+    ),
+    "clint.http_5xx": Reason(N_("the destination has a fault of its own; the delivery is sent again")),
+}
+"""Every reason code; answers of destinations by status, else by kind of status (4xx, 5xx)."""
+
+WORDS: Mapping[str, AlertWords] = {
+    "delivery.dead": AlertWords(
+        N_("Deliveries that need a person"),
+        N_("See the reason with `bridge deliveries list --state dead` and decide."),
+    ),
+    "delivery.not_seen": AlertWords(
+        N_("Delivered, but no deal was seen in Clint"),
+        N_("Look at the integration's Históricos in Clint."),
+    ),
+    "destination.paused": AlertWords(
+        N_("Destination paused: nothing is sent"),
+        N_("Fix the integration's URL, or run `bridge destinations resume`."),
+    ),
+    "destination.circuit_open": AlertWords(
+        N_("Destination fails: deliveries wait"),
+        N_("Nothing is lost. Check that Clint is up."),
+    ),
+    "events.behind": AlertWords(
+        N_("Events wait: no worker takes them"),
+        N_("Check that the worker runs. Run `bridge doctor`: it tells the cause and what to do."),
+    ),
+    "events.held": AlertWords(
+        N_("Events wait for Asaas"),
+        N_("Nothing is lost: they continue by themselves. Is Asaas up? Run `bridge doctor`: it tells the cause."),
+    ),
+    "account.silent": AlertWords(
+        N_("No event from Asaas for unusually long"),
+        N_("The queue may be interrupted. Run `bridge doctor`: it says the cause and what to do."),
+    ),
+    "task.failing": AlertWords(
+        N_("A periodic task of the bridge does not run"),
+        N_("See task.failed in the worker's log. Run `bridge doctor`: it says the cause and what to do."),
+    ),
+    "reconcile.missing": AlertWords(
+        N_("Charges that never arrived"),
+        N_("See them with `bridge reconcile`; bring them in with `bridge backfill`."),
+    ),
+    "webhook.missing": AlertWords(
+        N_("No webhook at Asaas leads to the bridge"),
+        N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."),
+    ),
+    "webhook.disabled": AlertWords(
+        N_("The webhook is switched off at Asaas"),
+        N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."),
+    ),
+    "webhook.interrupted": AlertWords(
+        N_("Asaas interrupted the queue of events"),
+        N_("Fix the cause, then `bridge webhook resume`; 14 days are left."),
+    ),
+    "webhook.penalised": AlertWords(
+        N_("Asaas penalises the webhook for failures"),
+        N_("Check that the bridge answers 200, then run `bridge webhook resume`."),
+    ),
+    "webhook.token": AlertWords(
+        N_("The webhook has no token at Asaas"),
+        N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."),
+    ),
+    "webhook.version": AlertWords(
+        N_("The webhook has another API version"),
+        N_("Run `bridge webhook remove`, then `bridge webhook register`."),
+    ),
+    "webhook.slash": AlertWords(
+        N_("The webhook's URL at Asaas ends in a slash"),
+        N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."),
+    ),
+    "webhook.events": AlertWords(
+        N_("The webhook lacks events that mappings need"),
+        N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."),
+    ),
+    "webhook.several": AlertWords(
+        N_("Several webhooks lead to the bridge"),
+        N_("Run `bridge webhook status` and remove those that are not needed."),
+    ),
+    "webhook.retention": AlertWords(
+        N_("Events that wait at Asaas are deleted soon"),
+        N_("Run `bridge webhook resume` now."),
+    ),
+    "account.key_refused": AlertWords(
+        N_("Asaas refuses the API key"),
+        N_("Make a new key in Asaas and set ASAAS_API_KEY."),
+    ),
+    "account.access_token": AlertWords(
+        N_("API key expiring, expired or disabled"),
+        N_("Make a new key in Asaas and set ASAAS_API_KEY."),
+    ),
+    "account.bank_account_info": AlertWords(
+        N_("The Asaas account's bank account is pending"),
+        N_("Look in Asaas: Minha Conta, Configurações."),
+    ),
+    "account.commercial_info": AlertWords(
+        N_("The Asaas account's commercial data is pending"),
+        N_("Look in Asaas: Minha Conta, Configurações."),
+    ),
+    "account.document": AlertWords(
+        N_("The Asaas account's documents are pending"),
+        N_("Look in Asaas: Minha Conta, Configurações."),
+    ),
+    "account.general_approval": AlertWords(
+        N_("The Asaas account's approval is pending"),
+        N_("Look in Asaas: Minha Conta, Configurações."),
+    ),
+}
+"""Every notice code."""

@@ -1,7 +1,6 @@
-"""Keeps secrets and personal data out of logs and of texts that travel.
+"""Masks secrets and personal data in logs: e-mails, CPF, CNPJ, phones, card numbers, tokens, passwords, secret URLs.
 
-Ids are what logs may name; e-mails, CPF and CNPJ, phones, card numbers, tokens, passwords and the secret parts of URLs
-are masked wherever they turn up. A person's name can't be told from other words: callers must not pass one.
+Ids stay. A person's name can't be told from other words: callers must not pass one.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], _Mask], ...] = (
         r"\1[secret]",
     ),
     (_URL, _mask_url),
-    # Possessive, and only from the start of a word: a long word without an @ is looked at once, not once a letter.
+    # Possessive and from the start of a word only: a long word without @ is scanned once, not once a letter.
     (re.compile(r"(?<![\w.%+-])[\w.%+-]++@[\w-]+(?:\.[\w-]+)+"), "[e-mail]"),
     (re.compile(r"\b\d{3}\.\d{3}\.\d{3}-\d{2}\b"), "[cpf/cnpj]"),
     (re.compile(r"\b[\dA-Z]{2}\.[\dA-Z]{3}\.[\dA-Z]{3}/[\dA-Z]{4}-\d{2}\b"), "[cpf/cnpj]"),
@@ -53,14 +52,13 @@ _PATTERNS: tuple[tuple[re.Pattern[str], _Mask], ...] = (
     (re.compile(r"\b(?=[\dA-Z]*[A-Z])[\dA-Z]{12}\d{2}\b"), _mask_cnpj),
 )
 
-# Most texts in a log are words or an Asaas id: one look tells that there is nothing to mask, the second costs more.
-# So does one that a text is the id of a trace.
+# Most texts of a log are words, an Asaas id or the id of a trace: these two patterns find fast that nothing is to mask.
 _HARMLESS = re.compile(r"[A-Za-z_. -]*+|[a-z]{3}_[\w&]*+|[\da-f]{32}")
 _SUSPICIOUS = re.compile(r"[@$=:]|\d{2}[\s)-]|[\dA-Z]{3}\.|[\dA-Z]{10}")
 
 
 def redact(text: str) -> str:
-    """Return the text with everything that looks like a secret or personal data masked."""
+    """Return the text with all secrets and personal data masked."""
     if _HARMLESS.fullmatch(text) or _SUSPICIOUS.search(text) is None:
         return text
     for pattern, mask in _PATTERNS:
@@ -69,7 +67,7 @@ def redact(text: str) -> str:
 
 
 def redact_all(value: Any) -> Any:
-    """Return the value as plain data with every text in it redacted, however deep in lists and dicts."""
+    """Return the value as plain data with every text in it redacted, at any depth of lists and dicts."""
     if isinstance(value, str):
         return redact(value)
     if value is None or isinstance(value, int | float):

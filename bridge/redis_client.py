@@ -1,12 +1,12 @@
-"""A Redis that may be away: every call is bounded to milliseconds, and its absence is remembered.
+"""A Redis that may be away: every call is bounded to milliseconds and returns None while Redis is away.
 
-Given a call it leaves the call's result, or None while Redis is away. It must never raise for Redis's sake and never
-let each caller pay the connection timeout: after one failure nobody tries again for a few seconds, and then one
-caller tries for all.
+It never raises an error of Redis. After a failure no caller waits for the connection timeout: for a few seconds nobody
+tries, then one caller tries for all.
 """
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -20,15 +20,33 @@ from redis.retry import Retry
 T = TypeVar("T")
 
 TIMEOUT_S = 0.25
-"""For the connection and for each answer. A healthy Redis answers in well under a millisecond."""
+"""For the connection and for each answer."""
 
 AWAY_S = 3.0
-"""How long an absence is taken for granted before one caller looks again."""
+"""After this one caller checks whether Redis is back."""
+
+
+_KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}.items()
+    if hasattr(socket, name)
+}
+"""A connection over a network that is down ends within seconds."""
+
+
+def connect(url: str, *, timeout_s: float | None, connect_timeout_s: float) -> Redis:
+    """Return a client without the library's own retries, whose backoff would take seconds for each call."""
+    alive = {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=connect_timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        **alive,
+    )
 
 
 class OptionalRedis:
-    """The way to a Redis that need not be there."""
-
     def __init__(self, client: Redis | None, *, away_s: float = AWAY_S) -> None:
         self._client = client
         self._away_s = away_s
@@ -37,17 +55,10 @@ class OptionalRedis:
 
     @classmethod
     def from_url(cls, url: str | None, *, timeout_s: float = TIMEOUT_S, away_s: float = AWAY_S) -> OptionalRedis:
-        """Return a link to the Redis at the URL; without one, a link that is always away."""
+        """Return a client of the Redis at the URL; without one, a client that is always away."""
         if not url:
             return cls(None)
-        client = Redis.from_url(
-            url,
-            socket_connect_timeout=timeout_s,
-            socket_timeout=timeout_s,
-            # The client's own retries with their backoff would turn an absence into seconds for each call.
-            retry=Retry(NoBackoff(), 0),
-        )
-        return cls(client, away_s=away_s)
+        return cls(connect(url, timeout_s=timeout_s, connect_timeout_s=timeout_s), away_s=away_s)
 
     def call(self, call: Callable[[Redis], T]) -> T | None:
         """Return what the call returns, or None while Redis is away."""
@@ -67,6 +78,6 @@ class OptionalRedis:
         with self._lock:
             if time.monotonic() < self._away_until_s:
                 return False
-            # The others go on without Redis while this caller finds out whether it is back.
+            # The others continue without Redis while this caller checks whether it is back.
             self._away_until_s = time.monotonic() + self._away_s
             return True

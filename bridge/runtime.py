@@ -1,7 +1,7 @@
-"""The composition root: the only module that knows which concrete classes stand behind the stages.
+"""The composition root: the only module that puts the concrete parts of a process together.
 
-A runtime is made from settings in each process; its parts are made when they are first asked for, so that a web process
-opens no client of Clint and a command that reads the journal needs no Redis.
+Each process makes a runtime from its settings. A part is made on first use, so that a web process opens no client of
+Clint and a command that reads the journal needs no Redis.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from redis import Redis
 
 from bridge import logs
-from bridge.accounts import Accounts, Clients, Limiters
-from bridge.asaas.client import AsaasClient, environment
+from bridge.accounts import Accounts, PerAccount
+from bridge.asaas.client import AsaasClient, base_url, environment
 from bridge.asaas.limiter import AccountLimiter
 from bridge.clint.api import ClintApi
 from bridge.clint.webhook import ClintClient
@@ -29,13 +29,14 @@ from bridge.journal.clock import DatabaseClock
 from bridge.journal.clock import system_clock_ms as clock_ms
 from bridge.journal.database import NO_PLACE
 from bridge.mapping import Setup
+from bridge.messages import N_, message
 from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
 from bridge.pipeline.decide import Decider
 from bridge.pipeline.deliver import Deliverer, DeliveryRules
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.pipeline.intake import Intake
 from bridge.redis_client import OptionalRedis
-from bridge.settings import Account, Settings
+from bridge.settings import Account, Settings, variable
 from bridge.telemetry import SharedCounters, Telemetry, spans_to
 from bridge.wakeups import TIMEOUT_S, BackgroundWaker, Wakeups, connect
 
@@ -49,13 +50,12 @@ class Runtime:
 
     @cached_property
     def clock_ms(self) -> Callable[[], int]:
-        """The clock that leases and due times go by: the same for all processes of the journal."""
+        """The clock of leases and due times, the same for all processes of the journal."""
         database = self.journal.database
         return clock_ms if database.is_sqlite else DatabaseClock(database)
 
     @cached_property
     def journal(self) -> Journal:
-        """The journal; not opened yet."""
         keyring = Keyring.from_text(self.settings.bridge_encryption_key)
         database = Database(self.settings.database_url, keyring=keyring)
         self._opened.callback(database.close)
@@ -63,12 +63,11 @@ class Runtime:
 
     @cached_property
     def redis(self) -> Redis:
-        """A Redis client that gives up quickly."""
         return self._connected(TIMEOUT_S)
 
     @cached_property
     def worker_redis(self) -> Redis:
-        """A Redis client for RQ's worker, which waits in blocking reads."""
+        """The Redis client of RQ's worker, whose blocking reads have no timeout."""
         return self._connected(None)
 
     def _connected(self, timeout_s: float | None) -> Redis:
@@ -79,40 +78,35 @@ class Runtime:
 
     @cached_property
     def wakeups(self) -> Wakeups:
-        """The way to wake a lane."""
         return Wakeups(self.redis)
 
     @cached_property
     def intake(self) -> Intake:
-        """The door's writer."""
         waker = BackgroundWaker(self.wakeups)
         self._opened.callback(waker.close)
         return Intake(self.journal, waker.wake)
 
     @cached_property
     def account_store(self) -> Accounts:
-        """The accounts and destinations of the environment and of the journal, as they are at the moment."""
         return Accounts(self.settings, self.journal)
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """The accounts by name, as they are at the moment."""
         return self.account_store.accounts
 
     @property
     def destinations(self) -> Mapping[str, str]:
-        """The webhook URLs by the destination's name, as they are at the moment."""
+        """The webhook URLs by the destination's name."""
         return self.account_store.destinations
 
     @property
     def setup(self) -> Setup:
-        """What mappings may refer to at the moment."""
+        """The names that mappings may refer to."""
         directory, token = self.settings.bridge_mappings_dir, self.settings.clint_api_token
         return Setup(frozenset(self.accounts), frozenset(self.destinations), directory, bool(token))
 
     @cached_property
     def mappings(self) -> ActiveMappings:
-        """The active mappings."""
         return ActiveMappings(self.journal, self.clock_ms)
 
     @cached_property
@@ -121,34 +115,36 @@ class Runtime:
 
     @cached_property
     def shared_counts(self) -> SharedCounters:
-        """What this process counts for the metrics, and the way to the numbers of all."""
         counts = SharedCounters(self._optional_redis)
         self._opened.callback(counts.close)
         return counts
 
     @cached_property
     def telemetry(self) -> Telemetry:
-        """What the stages tell what they did."""
-        observer = Telemetry(self.shared_counts, spans_to(self.settings.otel_exporter_otlp_endpoint))
-        self._opened.callback(observer.close)
-        logs.count_dropped(observer.log_dropped)
-        return observer
+        telemetry = Telemetry(self.shared_counts, spans_to(self.settings.otel_exporter_otlp_endpoint))
+        self._opened.callback(telemetry.close)
+        logs.count_dropped(telemetry.log_dropped)
+        return telemetry
 
     @cached_property
     def limiters(self) -> Mapping[str, AccountLimiter]:
-        """The limits of each account that has a key."""
-        return Limiters(self.accounts, lambda name: AccountLimiter(name, self._optional_redis))
+        """The limiter of each account with a key; a new key leaves it as it is."""
+        return PerAccount(self.accounts, lambda account: AccountLimiter(account.name, self._optional_redis))
 
     @cached_property
     def asaas(self) -> Mapping[str, AsaasClient]:
-        """The API client of each account that has a key; raises SettingsError where a key would go in clear."""
+        """The API client of each account with a key; raises SettingsError where a key would be sent unencrypted."""
         override = self.settings.asaas_api_url
         self._refuse({"ASAAS_API_URL": override})
-        return Clients(self.accounts, self.limiters, override, self.http)
+
+        def make(account: Account) -> AsaasClient:
+            url = base_url(account.api_key, override)
+            return AsaasClient(account.name, account.api_key, url, self.http, self.limiters[account.name])
+
+        return PerAccount(self.accounts, make, lambda account: account.api_key)
 
     @cached_property
     def enricher(self) -> Enricher:
-        """What fetches the objects that events point to."""
         lifetimes = Lifetimes(customer_s=self.settings.bridge_cache_ttl)
         more: dict[str, Any] = {"keyring": self.journal.database.keyring, "erasure_of": self._erasure}
         return Enricher(self.asaas, Cache(self._optional_redis, lifetimes, api_of=self._api_of, **more))
@@ -162,42 +158,38 @@ class Runtime:
         return client.base_url if client else ""
 
     def environment(self, account: str) -> str:
-        """Return production or sandbox, by the account's key."""
+        """Return production or sandbox by the account's key."""
         found = self.accounts.get(account)
         return environment(self.settings.asaas_api_url or (found.api_key if found else ""))
 
     @cached_property
     def decider(self) -> Decider:
-        """The deciding half of a drain."""
         return Decider(
             self.journal, self.mappings, self.enricher, self.environment, self.clock_ms, observer=self.telemetry
         )
 
     @cached_property
     def clint(self) -> ClintClient:
-        """The client that posts to destinations."""
         return ClintClient(self.http, deadline_s=self.settings.bridge_send_timeout, clock_ms=self.clock_ms)
 
     @cached_property
     def clint_api(self) -> ClintApi | None:
-        """The client that reads deals back, None without CLINT_API_TOKEN."""
+        """The client of read-backs, None without CLINT_API_TOKEN."""
         s = self.settings
         return ClintApi(s.clint_api_token, s.clint_api_url, self.http) if s.clint_api_token else None
 
     @cached_property
     def http(self) -> HttpClient:
-        """The client of every outgoing request."""
         return self._opened.enter_context(HttpClient(allow_private=self.settings.bridge_allow_private_destinations))
 
     @cached_property
     def deliverer(self) -> Deliverer:
-        """The sending half of a drain."""
         s = self.settings
         more: dict[str, Any] = {"observer": self.telemetry}
-        if s.paces or s.bridge_rate_limit:
+        if s.rate_limits or s.bridge_rate_limit:
             from bridge.pipeline.pace import Pace
 
-            more["pace"] = Pace(s.paces, self._optional_redis, of_all=s.bridge_rate_limit).wait_until_ms
+            more["pace"] = Pace(s.rate_limits, self._optional_redis, of_all=s.bridge_rate_limit).wait_until_ms
         more["accounts"] = self.accounts
         return Deliverer(
             self.journal, self.clint, self.destinations, DeliveryRules.from_settings(s), self.clock_ms, **more
@@ -205,13 +197,12 @@ class Runtime:
 
     @cached_property
     def mapping_files(self) -> MappingFiles:
-        """The mapping files of this process's environment."""
         return MappingFiles(self.journal, self.settings.bridge_mappings_dir, lambda: self.setup, self.clock_ms)
 
     def check_urls(self) -> None:
-        """Raise SettingsError naming each URL of the environment that nothing may be sent to."""
+        """Raise SettingsError that names each URL of the environment to which nothing may be sent."""
         s = self.settings
-        urls = {f"CLINT_WEBHOOK_URL (destination {name})": url for name, url in s.destinations.items()}
+        urls = {variable("CLINT_WEBHOOK_URL", name): url for name, url in s.destinations.items()}
         if s.clint_api_token:
             urls["CLINT_API_URL"] = s.clint_api_url
         self._refuse({**urls, "ASAAS_API_URL": s.asaas_api_url})
@@ -219,14 +210,13 @@ class Runtime:
     def _refuse(self, urls: Mapping[str, str]) -> None:
         allow_private = self.settings.bridge_allow_private_destinations
         judged = {name: check_url(url, allow_private) for name, url in urls.items() if url}
-        if problems := [f"{name} {problem}" for name, problem in judged.items() if problem]:
+        if problems := [message("{name} {rule}", name=name, rule=rule) for name, rule in judged.items() if rule]:
             raise SettingsError(problems)
 
     def register(self) -> list[str]:
-        """Bring destinations and mapping files of this process's environment into the journal.
+        """Bring the destinations and mapping files of the environment into the journal.
 
-        Returns the paused destinations that a new URL resumed. Raises JournalNotMigrated on an older
-        schema, DecryptionFailed without the journal's key.
+        Returns the paused destinations that a new URL resumed. Raises JournalNotMigrated, DecryptionFailed.
         """
         self.journal.check()
         with self.journal.database.write() as connection:
@@ -236,19 +226,19 @@ class Runtime:
         return resumed
 
     def close(self) -> None:
-        """Write what has gathered and close what was opened, the last first."""
+        """Close every part that was made, the last first."""
         self._opened.close()
 
 
 def open_journal(settings: Settings) -> Journal:
-    """Return the journal of these settings; raise where it is not there or has another version's schema."""
+    """Return the journal of these settings; raise JournalError where it is missing or has another version's schema."""
     runtime = Runtime(settings)
     database = runtime.journal.database
     where = str(database.url.database)
     if database.is_sqlite and not Path(where).exists():
         there = next(path for path in Path(where).absolute().parents if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
-            raise JournalError("there is no journal, and none can be made", where=where, hint=NO_PLACE)
-        raise JournalNotMigrated("there is no journal yet", where=where, hint="run: bridge db upgrade")
+            raise JournalError(N_("there is no journal, and none can be made"), where=where, hint=NO_PLACE)
+        raise JournalNotMigrated(N_("there is no journal yet"), where=where, hint=N_("run: bridge db upgrade"))
     runtime.journal.check()
     return runtime.journal

@@ -1,7 +1,7 @@
-"""What the bridge tells of itself: counters and histograms of all its processes, and traces where they are asked for.
+"""Counters and histograms of all processes of the bridge, and traces where a collector is set.
 
-The stages say what they did once for each event or attempt, when it is committed. Nothing here may fail or hold them
-up: a number that is lost is no harm, an event would be.
+The stages report each event and attempt once, after its commit. Nothing here may fail or delay them; a lost number is
+harmless.
 """
 
 from __future__ import annotations
@@ -9,21 +9,25 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from redis import Redis
 
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.values import BRASILIA
 from bridge.model import AttemptFinished, DeliveryState, EventProcessed, IncomingEvent
+from bridge.redis_client import OptionalRedis
+
+if TYPE_CHECKING:
+    from bridge.traces import OtelSpans
 
 SEND_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Bounds for one try."""
+"""Bounds for one attempt."""
 WAY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
-"""Bounds for a whole way: from a bridge that is idle to a Clint that is away for a day."""
+"""Bounds for the whole way of an event: up to a Clint that is away for a day."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,16 +45,18 @@ RECEIVED = Family(
     "bridge_events_received", "events that Asaas posted; first: not seen before, repeat: again", ("account", "arrival")
 )
 REFUSED = Family("bridge_webhook_refusals", "posts that the door refused, by error code", ("account", "reason"))
-VERDICTS = Family("bridge_verdicts", "what mappings said of events", ("account", "event", "mapping", "verdict"))
-PROCESSED = Family("bridge_events_processed", "events that every mapping has had its say on", ("account", "event"))
-HELD = Family("bridge_events_held", "times that an event was put off, by error code", ("account", "reason"))
-ATTEMPTS = Family("bridge_attempts", "tries to send, by outcome", ("destination", "outcome"))
+VERDICTS = Family("bridge_verdicts", "verdicts of mappings on events", ("account", "event", "mapping", "verdict"))
+PROCESSED = Family("bridge_events_processed", "events that every mapping has judged", ("account", "event"))
+HELD = Family("bridge_events_held", "times that an event was deferred, by error code", ("account", "reason"))
+ATTEMPTS = Family("bridge_attempts", "attempts to send, by outcome", ("destination", "outcome"))
 DELIVERIES = Family(
-    "bridge_deliveries_settled", "states into which deliveries came, by a try or without one", ("destination", "state")
+    "bridge_deliveries_settled",
+    "states that deliveries reached, by an attempt or without one",
+    ("destination", "state"),
 )
 TASK_FAILURES = Family("bridge_task_failures", "runs of periodic tasks that ended with an error", ("task",))
 LOG_DROPPED = Family("bridge_log_lines_dropped", "lines of logs that could not be written", ())
-ATTEMPT_S = Family("bridge_attempt_seconds", "duration of each try", ("destination",), SEND_S)
+ATTEMPT_S = Family("bridge_attempt_seconds", "duration of each attempt", ("destination",), SEND_S)
 FROM_RECEIPT_S = Family(
     "bridge_delivered_after_receipt_seconds",
     "from Asaas's post to the 2xx of the destination; replays are left out",
@@ -81,7 +87,7 @@ FAMILIES = (
 
 
 OTHER = "other"
-OWED = "owed"
+DUE = "owed"
 """The verdict of a mapping that made a delivery to send; the others are the states filtered and dead."""
 
 
@@ -90,35 +96,13 @@ class Counts(Protocol):
 
     def add(self, family: Family, *labels: str, by: int = 1) -> None:
         """Count."""
-        ...
 
     def observe(self, family: Family, value_s: float, *labels: str) -> None:
-        """Note one duration."""
-        ...
+        """Record a duration in a histogram."""
 
 
-class Spans(Protocol):
-    """Takes what was done as spans of a trace."""
-
-    def received(self, event: IncomingEvent, event_id: int, ended_ms: int) -> None:
-        """An event was kept: the root of its trace."""
-        ...
-
-    def processed(self, done: EventProcessed) -> None:
-        """An event was processed."""
-        ...
-
-    def attempted(self, done: AttemptFinished) -> None:
-        """A try was made."""
-        ...
-
-    def close(self) -> None:
-        """Hand on what is left."""
-        ...
-
-
-def spans_to(endpoint: str) -> Spans | None:
-    """Return what takes spans where an address of a collector is set; needs the extra otel."""
+def spans_to(endpoint: str) -> OtelSpans | None:
+    """Return the exporter of spans to a collector; needs the extra otel."""
     if not endpoint:
         return None
     from bridge.traces import otlp
@@ -126,40 +110,34 @@ def spans_to(endpoint: str) -> Spans | None:
     return otlp()
 
 
-class _Nowhere:
-    """Takes numbers that nobody asks for."""
-
-    def add(self, family: Family, *labels: str, by: int = 1) -> None:
-        """Count."""
-
-    def observe(self, family: Family, value_s: float, *labels: str) -> None:
-        """Note one duration."""
+class _NoCounts(Counts):
+    """Counts nothing."""
 
 
 class Telemetry:
-    """Counts, and traces where it is given something that takes spans."""
+    """Takes the reports of the stages."""
 
-    def __init__(self, counts: Counts | None = None, spans: Spans | None = None) -> None:
-        self._counts = counts or _Nowhere()
+    def __init__(self, counts: Counts | None = None, spans: OtelSpans | None = None) -> None:
+        self._counts = counts or _NoCounts()
         self._spans = spans
 
     def close(self) -> None:
-        """Hand on what is left of the spans; the counts have an end of their own."""
+        """Export the pending spans; the counters are closed apart."""
         if self._spans is not None:
             self._spans.close()
 
     def received(self, event: IncomingEvent, event_id: int, repeats: int, now_ms: int) -> None:
-        """Asaas posted an event, and it is kept."""
+        """The intake committed an event of Asaas."""
         self._counts.add(RECEIVED, event.account, "repeat" if repeats else "first")
         if self._spans is not None and not repeats:
             self._spans.received(event, event_id, now_ms)
 
     def refused(self, account: str, code: str) -> None:
-        """The door refused a post; the account is empty where it is none of ours."""
+        """The door refused a post; the account is empty where it is not known."""
         self._counts.add(REFUSED, account, code)
 
     def held(self, account: str, code: str) -> None:
-        """An event was put off."""
+        """An event was deferred."""
         self._counts.add(HELD, account, code)
 
     def task_failed(self, name: str) -> None:
@@ -171,21 +149,21 @@ class Telemetry:
         self._counts.add(LOG_DROPPED, by=count)
 
     def processed(self, done: EventProcessed) -> None:
-        """Every mapping has had its say on an event."""
+        """Every mapping has judged an event."""
         name = done.name if done.name in EVENTS else OTHER
         self._counts.add(PROCESSED, done.account, name)
         for mapping, verdict in done.verdicts.items():
-            verdict = OWED if verdict == DeliveryState.PENDING.value else verdict
+            verdict = DUE if verdict == DeliveryState.PENDING.value else verdict
             self._counts.add(VERDICTS, done.account, name, mapping, verdict)
         if self._spans is not None:
             self._spans.processed(done)
 
     def ended(self, destination: str, state: str) -> None:
-        """A delivery ended without a try: it is stale, or its tries are spent."""
+        """A delivery ended without an attempt: it is stale, or its attempts are spent."""
         self._counts.add(DELIVERIES, destination, state)
 
     def attempted(self, done: AttemptFinished) -> None:
-        """A try's outcome is written down."""
+        """The result of an attempt is committed."""
         self._counts.add(ATTEMPTS, done.destination, done.outcome)
         self._counts.add(DELIVERIES, done.destination, done.state)
         self._counts.observe(ATTEMPT_S, done.duration_ms / 1000, done.destination)
@@ -208,7 +186,7 @@ NO_TELEMETRY = Telemetry()
 
 
 def created_at_ms(created: str) -> int | None:
-    """Return Asaas's `dateCreated` (Brasília time) as milliseconds since the epoch; None where it is no time.
+    """Return Asaas's `dateCreated` (Brasília time) in milliseconds since the epoch; None where it is no time.
 
     >>> created_at_ms("2026-11-22 10:00:00")
     1795352400000
@@ -220,10 +198,8 @@ def created_at_ms(created: str) -> int | None:
         return None
 
 
-T = TypeVar("T")
-
 KEY = "bridge:metrics:1"
-"""The number grows when a family's labels or bounds change: what an older version counted would not fit."""
+"""The number grows when a family's labels or bounds change, since older counts would not fit."""
 FLUSH_S = 2.0
 KEPT_S = 90 * 86_400
 _BETWEEN = "\x1f"
@@ -233,18 +209,10 @@ Series = tuple[Family, tuple[str, ...], str]
 """A family, its labels' values, and of a histogram the number of the bucket or `sum`."""
 
 
-class Link(Protocol):
-    """The way to a Redis that may be away."""
-
-    def call(self, call: Callable[[Redis], T]) -> T | None:
-        """Return what the call returns, or None while Redis is away."""
-        ...
-
-
 class SharedCounters:
-    """The counters and histograms of one process, on their way into those of all."""
+    """Adds the counters and histograms of one process to those of all, which Redis holds."""
 
-    def __init__(self, link: Link, flush_s: float = FLUSH_S) -> None:
+    def __init__(self, link: OptionalRedis, flush_s: float = FLUSH_S) -> None:
         self._link = link
         self._flush_s = flush_s
         self._pending = defaultdict[Series, float](int)
@@ -253,13 +221,11 @@ class SharedCounters:
         self._timer: threading.Timer | None = None
 
     def add(self, family: Family, *labels: str, by: int = 1) -> None:
-        """Count."""
         with self._lock:
             self._pending[family, labels, ""] += by
             self._flush_soon()
 
     def observe(self, family: Family, value_s: float, *labels: str) -> None:
-        """Note one duration in a histogram."""
         bucket = str(bisect_left(family.bounds, value_s))
         with self._lock:
             self._pending[family, labels, bucket] += 1
@@ -268,7 +234,7 @@ class SharedCounters:
 
     def _flush_soon(self) -> None:
         if self._timer is None:
-            # Made when there is something to hand on: threads do not survive a web server's fork.
+            # Not at construction: threads do not survive a web server's fork.
             self._timer = threading.Timer(self._flush_s, self._flush_in_time)
             self._timer.daemon = True
             self._timer.start()
@@ -276,14 +242,14 @@ class SharedCounters:
     def _flush_in_time(self) -> None:
         try:
             self.flush()
-        finally:  # a flush that fails must not be the last
+        finally:  # the next flush comes also after a failed one
             with self._lock:
                 self._timer = None
                 if self._pending:
                     self._flush_soon()  # counted meanwhile, or Redis is away
 
     def flush(self) -> bool:
-        """Hand on what has gathered; return False where Redis did not take it."""
+        """Add the pending numbers in Redis; return False where Redis did not take them."""
         with self._flushing:
             with self._lock:
                 pending, self._pending = self._pending, defaultdict[Series, float](int)
@@ -295,19 +261,19 @@ class SharedCounters:
             return False
 
     def totals(self) -> dict[Series, float] | None:
-        """Return the numbers of all processes, this one's latest included; None while Redis is away."""
+        """Return the numbers of all processes with the latest of this one; None while Redis is away."""
         self.flush()
         stored = self._link.call(lambda redis: cast("dict[bytes, bytes]", redis.hgetall(KEY)))
         return None if stored is None else _totals(stored)
 
     @property
     def idle(self) -> bool:
-        """Whether everything is handed on and no timer runs."""
+        """Whether no number is pending and no timer runs."""
         with self._lock:
             return self._timer is None and not self._pending
 
     def close(self) -> None:
-        """Hand on what is left and end the timer."""
+        """Flush and end the timer."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()

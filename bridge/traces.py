@@ -1,8 +1,8 @@
-"""What was done as OpenTelemetry spans: one trace for each event, from its arrival to Clint's answer.
+"""OpenTelemetry spans: one trace for each event, from its arrival to Clint's answer.
 
-A span is made when its work is over, with the times that the work had, so that no context has to be carried through
-queues and processes: the trace's id follows from the event, the root's from the trace, an attempt's from its number.
-opentelemetry comes with the extra `otel` and is imported only where traces are switched on.
+A span is made when its work is over, with the times of the work, so that no context travels through queues and
+processes: the trace's id follows from the event, the root's from the trace, an attempt's from its number.
+The extra `otel` brings opentelemetry; this module is imported only where traces are on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.trace import (
     NonRecordingSpan,
@@ -33,40 +33,37 @@ Attributes = Mapping[str, str | int]
 
 
 class _Ids(IdGenerator):
-    """The ids that were set for the thread's next span, else random ones."""
+    """Gives the ids that were set for the thread's next span, else random ones."""
 
     def __init__(self) -> None:
         self._random = RandomIdGenerator()
         self._next = threading.local()
 
     def set(self, trace: int, span: int) -> None:
-        """Let the thread's next span have these."""
         self._next.trace, self._next.span = trace, span
 
     def generate_trace_id(self) -> int:
-        """Return the trace's id of a span without a parent."""
         return int(getattr(self._next, "trace", 0)) or self._random.generate_trace_id()
 
     def generate_span_id(self) -> int:
-        """Return a span's id; one that was set is used once."""
         span = int(getattr(self._next, "span", 0))
         self._next.span = 0
         return span or self._random.generate_span_id()
 
 
 class OtelSpans:
-    """Makes spans and hands them to an exporter."""
+    """Makes spans and passes them to an exporter."""
 
-    def __init__(self, exporter: SpanExporter, *, at_once: bool = False) -> None:
+    def __init__(self, exporter: SpanExporter) -> None:
         self._ids = _Ids()
         name = os.environ.get("OTEL_SERVICE_NAME", "asaas-clint-bridge")
         resource = Resource.create({"service.name": name, "service.version": __version__})
         self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
-        self._provider.add_span_processor(SimpleSpanProcessor(exporter) if at_once else BatchSpanProcessor(exporter))
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("bridge", __version__)
 
     def received(self, event: IncomingEvent, event_id: int, ended_ms: int) -> None:
-        """An event was kept: the root of its trace."""
+        """Make the root span of an event's trace."""
         trace = trace_id(event.account, event.key)
         self._ids.set(int(trace, 16), _root(trace))
         about: Attributes = {"bridge.event_id": event_id, "bridge.account": event.account, "bridge.event": event.name}
@@ -76,7 +73,6 @@ class OtelSpans:
         span.end(_ns(ended_ms))
 
     def processed(self, done: EventProcessed) -> None:
-        """An event was processed."""
         verdicts = {f"bridge.verdict.{mapping}": verdict for mapping, verdict in done.verdicts.items()}
         about: Attributes = {
             "bridge.event_id": done.event_id,
@@ -91,7 +87,6 @@ class OtelSpans:
         span.end(_ns(done.ended_ms))
 
     def attempted(self, done: AttemptFinished) -> None:
-        """A try was made."""
         about: dict[str, str | int] = {
             "bridge.event_id": done.event_id,
             "bridge.delivery_id": done.delivery_id,
@@ -117,19 +112,18 @@ class OtelSpans:
         span.end(_ns(done.ended_ms))
 
     def close(self) -> None:
-        """Hand on what is left."""
+        """Export the pending spans."""
         self._provider.shutdown()
 
 
 def otlp() -> OtelSpans:
-    """Return spans that go by OTLP over HTTP to where the OTEL_EXPORTER_OTLP_... variables say."""
+    """Return spans that go by OTLP over HTTP to the collector of the OTEL_EXPORTER_OTLP_... variables."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     return OtelSpans(OTLPSpanExporter())
 
 
 def _below(trace: str) -> Context:
-    """Return the context of what belongs to the event's root span."""
     root = SpanContext(int(trace, 16), _root(trace), is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
     return set_span_in_context(NonRecordingSpan(root))
 

@@ -1,15 +1,13 @@
 """Wake-ups: RQ jobs that name a lane. They may be lost, late or doubled; the journal owns the work.
 
-Each job has an id of its own; wake-ups coalesce by a key in Redis with a short life, not by RQ's `unique=True`.
-Measured on RQ 3.0.0: a unique job id is refused while that job runs, while a killed worker's job is not cleaned up, and
-for `failure_ttl` after a failure; each would leave a lane asleep. The key `bridge:wake:<lane>` stays while a worker has
-the lane, and is deleted before its last look there: what is committed after that makes a new wake-up.
+Wake-ups of a lane coalesce by the key `bridge:wake:<lane>`: a worker keeps it with the lane and deletes it before
+its last look there. RQ's `unique=True` would leave a lane asleep: RQ 3.0.0 refuses the id while the job runs, while a
+killed worker's job is not cleaned up, and for `failure_ttl` after a failure.
 """
 
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
 import threading
 import time
@@ -21,11 +19,10 @@ from typing import cast
 from uuid import uuid4
 
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 from rq import Queue, Worker
 
+from bridge import redis_client
 from bridge.failpoints import failpoint
 from bridge.logs import logger
 
@@ -34,53 +31,38 @@ log = logger(__name__)
 QUEUE = "bridge"
 JOB = "bridge.worker.jobs.drain"
 COALESCE_S = 5
-"""How long a wake-up that was lost (Redis flushed, a worker killed) keeps the next one of its lane back."""
+"""A lost wake-up (Redis flushed, a worker killed) holds back the next one of its lane for this long."""
 JOB_TTL_S = 120
 LONGEST_QUEUE = 256
-"""A job that ended by its TTL leaves its id in the queue: a week without workers must not fill Redis with them."""
+"""An expired job leaves its id in the queue: a week without workers must not fill Redis with ids."""
 REST_S = 3.0
-"""How long Redis is left alone after it did not answer."""
+"""After an error Redis is left alone for this long."""
 TIMEOUT_S = 0.5
 CLOSE_S = 2.0
 GATHER_S = 0.01
-"""How long after a wake-up the next ones gather: a question to Redis for each commit took a tenth of the web's time."""
+"""The waker collects lanes for this long and asks Redis once for all of them."""
 GATHER_AWAKE_S = 0.03
-"""The same where all lanes were awake: they will be now too, and an event waits that long at most where one is not."""
-_KEEPALIVE = {
-    getattr(socket, name): value
-    for name, value in {
-        "TCP_KEEPIDLE": 5,
-        "TCP_KEEPINTVL": 2,
-        "TCP_KEEPCNT": 3,
-        "TCP_USER_TIMEOUT": 10_000,
-    }.items()
-    if hasattr(socket, name)
-}
-"""A Redis beyond a network that is down is given up within seconds: no wake-up can come from there."""
+"""The same after a call that found all lanes awake; the longest time that an event of a sleeping lane waits."""
 
 
 def connect(url: str, *, timeout_s: float | None = TIMEOUT_S) -> Redis:
-    """Return a client that gives up quickly and does not try again by itself."""
-    alive = {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
-    return Redis.from_url(
-        url, socket_timeout=timeout_s, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0), **alive
-    )
+    """Return the Redis client of wake-ups; it gives up soon and does not retry."""
+    return redis_client.connect(url, timeout_s=timeout_s, connect_timeout_s=TIMEOUT_S)
 
 
 def refused_certificate(error: BaseException) -> str:
-    """Return why Redis's certificate is refused, empty where the error is another."""
+    """Return why Redis's certificate is refused, an empty text for another error."""
     cause = error.__context__
     return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
 
 
 def why_away(error: BaseException) -> str:
-    """Return why Redis does not answer, in words that hold no password."""
+    """Return why Redis does not answer, in English and without a password."""
     refused = refused_certificate(error)
     return f"its certificate is refused: {refused}" if refused else type(error).__name__
 
 
-# Under load nearly all lanes are awake, and one question for all of them tells so. A key without a time to live, which
-# nothing here makes, would keep its lane asleep for ever.
+# Marks the lanes that sleep and returns their places. A key without a time to live would keep its lane asleep for ever.
 _MARK = """
 local fresh = {}
 for place, key in ipairs(KEYS) do
@@ -94,7 +76,7 @@ return fresh
 
 
 class Wakeups:
-    """Wakes lanes, as well as Redis allows."""
+    """Wakes lanes through Redis."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -102,18 +84,18 @@ class Wakeups:
         self._mark = redis.register_script(_MARK)
 
     def check(self) -> None:
-        """Raise RedisError where Redis takes no writes: it is away, full, or another one's replica."""
+        """Raise RedisError where Redis takes no writes: it is away, full, or a replica."""
         self._redis.set("bridge:check", "1", ex=COALESCE_S)
 
     def wake(self, lane: int) -> None:
-        """Ask for the lane to be drained, unless that is asked already; raise RedisError where Redis is away.
+        """Queue a drain of the lane unless one is queued already; raise RedisError.
 
-        While nobody takes wake-ups the queue stays short; the sweeper makes those anew that are still needed then.
+        The queue stays short without workers: the sweeper makes dropped wake-ups anew.
         """
         self.wake_all([lane])
 
     def wake_all(self, lanes: Iterable[int]) -> bool:
-        """Ask for all of these lanes, as `wake` does for one; return whether any of them slept."""
+        """Do the same for all of these lanes; return whether any of them slept."""
         asked = list(lanes)
         keys = [_key(lane) for lane in asked]
         fresh = [asked[place - 1] for place in cast("list[int]", self._mark(keys, [COALESCE_S]))] if asked else []
@@ -136,10 +118,7 @@ class Wakeups:
         return True
 
     def keep(self, lanes: Collection[int]) -> int:
-        """Note that a worker looks at these lanes by itself for some seconds more; return how many workers there are.
-
-        Raises RedisError where Redis is away.
-        """
+        """Keep these lanes marked as awake for COALESCE_S; return the number of workers. Raises RedisError."""
         with self._redis.pipeline(transaction=False) as pipe:
             for lane in lanes:
                 pipe.set(_key(lane), "1", ex=COALESCE_S)
@@ -147,16 +126,16 @@ class Wakeups:
         return Worker.count(connection=self._redis, queue=self._queue)
 
     def ended(self, lanes: Collection[int]) -> None:
-        """Note that a worker looks at these lanes for the last time now: later wake-ups are needed again."""
+        """Unmark these lanes before a worker's last look at them: later wake-ups are needed again."""
         if lanes:
             with contextlib.suppress(RedisError):  # else the keys' short lives end by themselves
                 self._redis.delete(*(_key(lane) for lane in lanes))
 
 
 class BackgroundWaker:
-    """Wakes lanes from a thread of its own, so that no caller waits for Redis; rests while Redis is away.
+    """Wakes lanes in a thread, so that no caller waits for Redis; rests while Redis is away.
 
-    A wake-up that is dropped is made by the sweeper.
+    The sweeper makes dropped wake-ups anew.
     """
 
     def __init__(self, wakeups: Wakeups) -> None:
@@ -178,7 +157,7 @@ class BackgroundWaker:
         self._lanes.put(lane)
 
     def close(self) -> None:
-        """Wake what is asked for and end, before its Redis client is closed."""
+        """Wake the pending lanes and end; call it before the Redis client is closed."""
         if self._thread is not None:
             self._lanes.put(None)
             self._thread.join(CLOSE_S)
@@ -203,7 +182,7 @@ class BackgroundWaker:
             self._rest_until_s = time.monotonic() + REST_S
             log.warning("queue.away", error=why_away(error), rest_s=REST_S)
         except Exception:
-            # The thread must live on: without it nothing is woken, and what is asked gathers for ever.
+            # The thread must live on: without it no lane is woken.
             self._rest_until_s = time.monotonic() + REST_S
             log.exception("queue.fault")
         return False
@@ -215,16 +194,14 @@ def _key(lane: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SeenWorker:
-    """One worker process."""
-
     host: str
     pid: int
     seen_ms: int
-    """When it last said that it is there."""
+    """Its last heartbeat."""
 
 
 def workers(redis: Redis) -> list[SeenWorker]:
-    """Return the workers by machine and process. Raises RedisError where Redis is away."""
+    """Return the workers by machine and process. Raises RedisError."""
     found = [
         SeenWorker(str(worker.hostname or ""), int(worker.pid or 0), _ms(worker.last_heartbeat))
         for worker in Worker.all(connection=redis)

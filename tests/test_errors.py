@@ -108,4 +108,4 @@ def test_settings_errors_say_everything_at_once() -> None:
     error = pickle.loads(pickle.dumps(SettingsError(["PORT is wrong", "REDIS_URL is wrong"])))  # noqa: S301
 
     assert str(error) == "PORT is wrong\nREDIS_URL is wrong"
-    assert error.problems == ("PORT is wrong", "REDIS_URL is wrong")
+    assert tuple(map(str, error.problems)) == ("PORT is wrong", "REDIS_URL is wrong")

@@ -103,6 +103,6 @@ def test_doctor_complains_of_a_failpoint() -> None:
     """`bridge doctor` says that the setting is for tests, and that it is wrong to have it."""
     (check,) = doctor.failpoint(Settings.from_env({"BRIDGE_FAILPOINT": "ingress.after_commit:2"}))
 
-    assert (check.state, check.mend) == (doctor.State.WRONG, "unset it and start all processes again")
-    assert "kill themselves at ingress.after_commit:2" in check.value
+    assert (check.state, str(check.mend)) == (doctor.State.WRONG, "unset it and start all processes again")
+    assert "kill themselves at ingress.after_commit:2" in str(check.value)
     assert list(doctor.failpoint(Settings.from_env({}))) == []

@@ -1,8 +1,8 @@
-"""What to tell, and when again: pure.
+"""Decides which problems there are, and when to send an alert about each; pure.
 
-A problem is a code about something, such as dead deliveries of one destination. It is told at once, then again in
-growing distance for as long as it lasts, and once more when it has been over for a while; what comes and goes within
-that while is one problem. All that is to be told at one time is one message.
+A problem is a code about a thing, such as dead deliveries of one destination. Its alert goes out at once, again at
+growing intervals while it lasts, and once more when it has been over for a while; a problem that comes and goes within
+that while is one. All alerts of one time are one message.
 """
 
 from __future__ import annotations
@@ -16,25 +16,24 @@ from itertools import pairwise
 from bridge.journal import queries
 from bridge.journal.destinations import NOTICES, Destination
 from bridge.journal.notices import Alert, Notice, Resolved, StoredNotice
+from bridge.messages import N_, Message, read_message
 from bridge.model import NoticeLevel
-from bridge.reasons import explain
+from bridge.reasons import explain, find_reason
 
-_HOUR_MS = 3_600_000
-AGAIN_MS = (_HOUR_MS, 4 * _HOUR_MS, 12 * _HOUR_MS, 24 * _HOUR_MS)
-"""How long after each time it was told it is told again; from the last on always so."""
+HOUR_MS = 3_600_000
+AGAIN_MS = (HOUR_MS, 4 * HOUR_MS, 12 * HOUR_MS, 24 * HOUR_MS)
+"""The time after each alert of a problem until the next; the last one repeats."""
 OVER_MS = 5 * 60_000
-"""How long a problem must be over before that is told."""
+"""How long a problem must be over before an alert says so."""
 GAP_MS = 60_000
-"""The least distance of two messages: what comes meanwhile goes into the next."""
+"""The shortest time between two messages."""
 SENDING_MS = 3 * 60_000
-"""For how long a message that is being sent is nobody else's; longer than sending may take."""
-FAILED_MS = (60_000, 2 * 60_000, 10 * 60_000, _HOUR_MS)
-"""How long after each failure in a row it is tried again."""
+"""How long a message that is being sent is left alone by other processes; longer than sending may take."""
+FAILED_MS = (60_000, 2 * 60_000, 10 * 60_000, HOUR_MS)
+"""The time until the next try after each failure in a row."""
 
 
 class Kind(StrEnum):
-    """Why something is told."""
-
     NEW = "new"
     AGAIN = "again"
     OVER = "over"
@@ -42,15 +41,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One problem to tell."""
-
     kind: Kind
     alert: Alert
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to tell now, and what is to be remembered whether or not it can be told."""
+    """The problems of the next message, and the alerts to write or remove in any case."""
 
     items: tuple[Item, ...]
     keep: tuple[Alert, ...]
@@ -58,14 +55,14 @@ class Plan:
 
 
 def plan(open_notices: Iterable[StoredNotice], known: Mapping[tuple[str, str], Alert], now_ms: int) -> Plan:
-    """Return what to tell, given the open notices and what is known of what was told."""
+    """Return what to send now, given the open notices and the alerts of before."""
     problems = {(notice.code, notice.about): notice for notice in open_notices}
     items: list[Item] = []
     keep: list[Alert] = []
     drop: list[Alert] = []
     for key, notice in problems.items():
         before = known.get(key)
-        alert = _of(notice, before, now_ms)
+        alert = _alert(notice, before, now_ms)
         if alert.due_ms <= now_ms:
             items.append(Item(Kind.AGAIN if alert.times else Kind.NEW, alert))
         if alert != before:
@@ -86,63 +83,59 @@ def plan(open_notices: Iterable[StoredNotice], known: Mapping[tuple[str, str], A
     return Plan(tuple(items), tuple(keep), tuple(drop))
 
 
-def _of(notice: StoredNotice, before: Alert | None, now_ms: int) -> Alert:
+def _alert(notice: StoredNotice, before: Alert | None, now_ms: int) -> Alert:
     if before is None:
         return Alert(
             notice.code, notice.about, notice.level, notice.detail, notice.mend, notice.raised_ms, due_ms=now_ms
         )
-    now = replace(before, level=notice.level, detail=notice.detail, mend=notice.mend)
-    if now.over_ms is not None:
-        # It came back before anybody was told that it is over: told at once would be a message for each time it flaps.
-        now = replace(now, over_ms=None, due_ms=now_ms + _again_ms(now.times))
+    alert = replace(before, level=notice.level, detail=notice.detail, mend=notice.mend)
+    if alert.over_ms is not None:
+        # Raised again before the alert of its end: an alert now would be one for each time it flaps.
+        alert = replace(alert, over_ms=None, due_ms=now_ms + _again_ms(alert.times))
     if NoticeLevel.ERROR == notice.level != before.level and before.times:
-        now = replace(now, times=0, due_ms=now_ms)  # a warning that became an error is news
-    return now
+        alert = replace(alert, times=0, due_ms=now_ms)  # a warning that became an error is new
+    return alert
 
 
 def sending(items: Sequence[Item], now_ms: int) -> list[Alert]:
-    """Return what to remember while these are being sent: nobody else may send them too."""
+    """Return the alerts to write while these are being sent, so that no other process sends them too."""
     return [replace(item.alert, due_ms=now_ms + SENDING_MS) for item in items]
 
 
 def sent(items: Sequence[Item], now_ms: int) -> tuple[list[Alert], list[Alert]]:
-    """Return what to remember of what was told, and what to forget because its end was told."""
-    told = [item.alert for item in items if item.kind is not Kind.OVER]
-    keep = [
-        replace(alert, times=alert.times + 1, told_ms=now_ms, due_ms=now_ms + _again_ms(alert.times + 1), failures=0)
-        for alert in told
-    ]
+    """Return the alerts to write after these were sent, and those to remove because the problem is over."""
+    keep = []
+    for alert in (item.alert for item in items if item.kind is not Kind.OVER):
+        times = alert.times + 1
+        keep.append(replace(alert, times=times, told_ms=now_ms, due_ms=now_ms + _again_ms(times), failures=0))
     return keep, [item.alert for item in items if item.kind is Kind.OVER]
 
 
 def failed(items: Sequence[Item], now_ms: int) -> list[Alert]:
-    """Return what to remember of what could not be told."""
-    return [
-        replace(
-            item.alert,
-            failures=item.alert.failures + 1,
-            due_ms=now_ms + FAILED_MS[min(item.alert.failures, len(FAILED_MS) - 1)],
-        )
-        for item in items
-    ]
+    """Return the alerts to write after these could not be sent."""
+    alerts = []
+    for alert in (item.alert for item in items):
+        wait_ms = FAILED_MS[min(alert.failures, len(FAILED_MS) - 1)]
+        alerts.append(replace(alert, failures=alert.failures + 1, due_ms=now_ms + wait_ms))
+    return alerts
 
 
 def _again_ms(times: int) -> int:
     return AGAIN_MS[min(max(times, 1), len(AGAIN_MS)) - 1]
 
 
-HOUR_MS = 3_600_000
 WEEK_H = 7 * 24
 WEEKS = 4
 KEPT_H = (2 * WEEKS + 1) * WEEK_H
 """The hours that `unusual` needs: a silence of four weeks, and the four weeks before it."""
 MISSED_H = 4
-"""In so many hours of the stretch events came, in each week but one: less may be chance."""
-LEAST_WEEKS = 2
+"""A silence is unusual where events came in so many of its hours in each other week but one; fewer may be chance."""
+MIN_WEEKS = 2
 """An account that is known for less has no habits yet."""
-LEAST_HOURS = 8
-TIMES, LEAST_LONG_H = 2, 24
-"""How many times the longest silence is unusual, and how long at least; LEAST_HOURS must be known of the account."""
+MIN_HOURS = 8
+"""An account with fewer active hours has no longest silence yet."""
+LONGEST_TIMES, LONGEST_MIN_H = 2, 24
+"""A silence is also unusual at twice the longest one of before, and at least this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +144,12 @@ class Silence:
 
     hours: int
     missed: int
-    """In how many hours of the same stretch events came, in an ordinary week."""
+    """The hours of the same stretch with events in an ordinary week."""
 
-    def text(self) -> str:
-        """Say it in words that stay the same for some hours, so that the notice does not change all the time."""
-        return f"no event for more than {self.hours - self.hours % 4} hours, which was never so in the weeks before"
+    def detail(self) -> Message:
+        """Return it in steps of four hours, so that the notice does not change all the time."""
+        text = N_("no event for more than {hours} hours, which was never so in the weeks before")
+        return Message(text, {"hours": self.hours - self.hours % 4})
 
 
 def unusual(active_hours: Sequence[int], now_ms: int) -> Silence | None:
@@ -167,27 +161,22 @@ def unusual(active_hours: Sequence[int], now_ms: int) -> Silence | None:
     if not active_hours or active_hours[-1] >= now_h:
         return None
     first_h, last_h = active_hours[0], active_hours[-1]
-    weeks = [
-        _active(active_hours, last_h + 1 - week * WEEK_H, now_h - week * WEEK_H)
-        for week in range(1, WEEKS + 1)
-        if first_h <= last_h + 1 - week * WEEK_H
-    ]
-    if len(weeks) < LEAST_WEEKS:
+    weeks = []
+    for start_h in range(last_h + 1 - WEEK_H, last_h + 1 - (WEEKS + 1) * WEEK_H, -WEEK_H):
+        if first_h <= start_h:
+            end_h = start_h + now_h - last_h - 1
+            weeks.append(bisect_right(active_hours, end_h) - bisect_left(active_hours, start_h))
+    if len(weeks) < MIN_WEEKS:
         return None
     # One odd week, such as one with a holiday, must not hide what is usual in the others.
     missed = sorted(weeks)[1 if len(weeks) == WEEKS else 0]
     silence = Silence(now_h - last_h, missed)
-    return silence if missed >= MISSED_H or silence.hours > _longest(active_hours) else None
-
-
-def _active(active_hours: Sequence[int], first_h: int, last_h: int) -> int:
-    return bisect_right(active_hours, last_h) - bisect_left(active_hours, first_h)
-
-
-def _longest(active_hours: Sequence[int]) -> float:
-    if len(active_hours) < LEAST_HOURS:
-        return float("inf")
-    return max(LEAST_LONG_H, TIMES * max(after - before for before, after in pairwise(active_hours)))
+    if missed >= MISSED_H:
+        return silence
+    if len(active_hours) < MIN_HOURS:
+        return None
+    longest_h = max(after - before for before, after in pairwise(active_hours))
+    return silence if silence.hours > max(LONGEST_MIN_H, LONGEST_TIMES * longest_h) else None
 
 
 DEAD = queries.NOTICE
@@ -198,17 +187,17 @@ SILENT = "account.silent"
 CODES = (DEAD, PAUSED, CIRCUIT, BEHIND, HELD, SILENT)
 
 BRIDGE = "bridge"
-"""What a notice is about that concerns the bridge as a whole."""
+"""The `about` of a notice that concerns the bridge as a whole."""
 BEHIND_MS = 5 * 60_000
-"""How long an event may wait, for nothing but a worker, until that is worth a notice."""
+"""How long an event may wait for a worker without a notice."""
 HELD_MS = 10 * 60_000
-"""How long an event may wait for Asaas."""
-MOST_REASONS = 3
+"""How long an event may wait for Asaas without a notice."""
+MAX_REASONS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the journal shows at one moment."""
+    """The state of the journal at one moment."""
 
     now_ms: int
     dead: Mapping[str, Mapping[str, int]]
@@ -221,40 +210,46 @@ class Snapshot:
     """By account the code for which most events have waited for Asaas for HELD_MS."""
 
 
-def find_problems(look: Snapshot) -> Iterator[Notice]:
-    """Give a notice for each thing that is wrong now."""
-    for name, reasons in look.dead.items():
-        said = ", ".join(f"{code} ×{number}" for code, number in list(reasons.items())[:MOST_REASONS])
-        more = f" and {len(reasons) - MOST_REASONS} other reasons" if len(reasons) > MOST_REASONS else ""
-        detail = f"deliveries that need a person: {sum(reasons.values())} ({said}{more})"
-        mend = f"see: bridge deliveries list --state dead --destination {name}; then retry, replay or discard them"
-        yield Notice(DEAD, name, NoticeLevel.WARNING, detail, mend)
-    for one in look.destinations:
+def find_problems(snapshot: Snapshot) -> Iterator[Notice]:
+    """Give a notice for each problem of the moment."""
+    warning, error = NoticeLevel.WARNING, NoticeLevel.ERROR
+    for name, reasons in snapshot.dead.items():
+        text = N_("deliveries that need a person: {number} ({reasons})")
+        facts: dict[str, object] = {"number": sum(reasons.values())}
+        facts["reasons"] = ", ".join(f"{code} ×{number}" for code, number in list(reasons.items())[:MAX_REASONS])
+        if len(reasons) > MAX_REASONS:
+            text = N_("deliveries that need a person: {number} ({reasons} and {others} other reasons)")
+            facts["others"] = len(reasons) - MAX_REASONS
+        hint = f"see: bridge deliveries list --state dead --destination {name}; then retry, replay or discard them"
+        yield Notice(DEAD, name, warning, Message(text, facts).to_json(), hint)
+    for one in snapshot.destinations:
         if one.paused_ms is not None:
-            mend = f"mend its URL, or run: bridge destinations resume {one.name}"
-            yield Notice(PAUSED, one.name, NoticeLevel.ERROR, f"paused: {one.paused_reason}", mend)
+            detail = Message(N_("paused: {reason}"), {"reason": read_message(one.paused_reason)})
+            hint = f"fix its URL, or run: bridge destinations resume {one.name}"
+            yield Notice(PAUSED, one.name, error, detail.to_json(), hint)
         elif one.state != "closed" and one.opens > 1:
-            # The first probe failed too: what one probe mends needs nobody.
-            detail = "fails for several customers; deliveries wait while it is probed"
-            yield Notice(CIRCUIT, one.name, NoticeLevel.WARNING, detail, "look at the destination's own status")
-    if look.waiting_since_ms is not None and look.now_ms - look.waiting_since_ms >= BEHIND_MS:
-        mend = "is a worker running, and does it reach Redis? see: bridge doctor"
-        yield Notice(BEHIND, BRIDGE, NoticeLevel.ERROR, "events wait, and no worker takes them", mend)
-    for account, code in look.held.items():
+            # The first probe failed too: a circuit that the first probe closes needs nobody.
+            detail = Message(N_("fails for several customers; deliveries wait while it is probed"))
+            yield Notice(CIRCUIT, one.name, warning, detail.to_json(), "look at the destination's own status")
+    if snapshot.waiting_since_ms is not None and snapshot.now_ms - snapshot.waiting_since_ms >= BEHIND_MS:
+        detail = Message(N_("events wait, and no worker takes them"))
+        hint = "is a worker running, and does it reach Redis? see: bridge doctor"
+        yield Notice(BEHIND, BRIDGE, error, detail.to_json(), hint)
+    for account, code in snapshot.held.items():
+        reason = find_reason(code)
+        means = Message(reason.means) if reason else code
+        detail = Message(N_("events wait for Asaas ({code}): {reason}"), {"code": code, "reason": means})
         known = explain(code)
-        detail = f"events wait for Asaas ({code})" + (f": {known.means}" if known else "")
-        mend = (known and known.todo) or "nothing is lost, they go on by themselves; is Asaas up? see: bridge doctor"
-        yield Notice(HELD, account, NoticeLevel.WARNING, detail, mend)
-    for account, silence in look.silences.items():
+        hint = (known and known.todo) or "nothing is lost, they go on by themselves; is Asaas up? see: bridge doctor"
+        yield Notice(HELD, account, warning, detail.to_json(), hint)
+    for account, silence in snapshot.silences.items():
         if silence is not None:
-            yield Notice(SILENT, account, NoticeLevel.WARNING, silence.text(), "see: bridge doctor")
+            yield Notice(SILENT, account, warning, silence.detail().to_json(), "see: bridge doctor")
 
 
-def notice_changes(wrong_now: Iterable[Notice], open_notices: Iterable[StoredNotice]) -> list[Notice | Resolved]:
-    """Return what must be written so that the open notices say what is wrong now."""
-    said = {(notice.code, notice.about): notice for notice in wrong_now}
-    there = {(notice.code, notice.about): notice for notice in open_notices if notice.code in CODES}
-    news: list[Notice | Resolved] = [
-        notice for key, notice in said.items() if key not in there or there[key].detail != notice.detail
-    ]
-    return [*news, *(Resolved(*key) for key in there.keys() - said.keys())]
+def notice_changes(problems: Iterable[Notice], open_notices: Iterable[StoredNotice]) -> list[Notice | Resolved]:
+    """Return what to write so that the open notices are the problems."""
+    now = {(notice.code, notice.about): notice for notice in problems}
+    known = {(notice.code, notice.about): notice for notice in open_notices if notice.code in CODES}
+    changed = [notice for key, notice in now.items() if key not in known or known[key].detail != notice.detail]
+    return [*changed, *(Resolved(*key) for key in known.keys() - now.keys())]

@@ -1,4 +1,7 @@
-"""One message for all that is to be told: pure."""
+"""Writes one message about all due alerts, and sends it by apprise in a process of its own.
+
+`python -m bridge.alerts.send` is that process: a service that hangs costs the bridge no thread, and never its memory.
+"""
 
 from __future__ import annotations
 
@@ -15,76 +18,70 @@ import apprise
 
 from bridge.alerts.plan import Item, Kind
 from bridge.mapping.values import BRASILIA
-from bridge.reasons import PHRASES, PT, WORDS, AlertWords
+from bridge.messages import N_, _, current_language, in_language, ngettext, read_message
+from bridge.reasons import AlertWords, notice_words
 
-MOST = 20
+MAX_PROBLEMS = 20
 """Problems that a message names; Slack, Telegram and others cut longer ones."""
+TIMEOUT_S = 60.0
+"""For all URLs together; apprise itself gives each connection and answer four seconds."""
+_HEADINGS = {Kind.NEW: N_("NEW"), Kind.AGAIN: N_("STILL OPEN"), Kind.OVER: N_("BACK TO NORMAL")}
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent."""
-
     title: str
     body: str
 
 
-def compose(items: Sequence[Item], language: str, public_url: str = "") -> Message:
-    """Return the message in that language; problems first, then what is over."""
-    phrases = PHRASES[language]
-    problems = [item for item in items if item.kind is not Kind.OVER]
-    lines: list[str] = []
-    for kind in Kind:
-        shown = [item for item in items[:MOST] if item.kind is kind]
-        if shown:
-            lines += [phrases[kind.value], *(_line(item, language) for item in shown), ""]
-    if len(items) > MOST:
-        lines += [phrases["more"].format(number=len(items) - MOST), ""]
-    if public_url:
-        lines.append(public_url)
-    number = phrases["one" if len(problems) == 1 else "many"].format(number=len(problems))
-    return Message(f"{phrases['name']}: {number if problems else phrases['all_over']}", "\n".join(lines).strip())
-
-
-def trial(language: str) -> Message:
-    """Return what `bridge alerts test` sends."""
-    phrases = PHRASES[language]
-    return Message(f"{phrases['name']}: {phrases['test_title']}", phrases["test_body"])
-
-
-def _line(item: Item, language: str) -> str:
-    alert, phrases = item.alert, PHRASES[language]
-    words = WORDS.get(alert.code, {}).get(language) or AlertWords(alert.code, alert.mend)
-    if item.kind is Kind.OVER:
-        return f"• {words.title} ({alert.about}), {phrases['lasted'].format(moment=_moment(alert.since_ms, language))}"
-    since = phrases["since"].format(moment=_moment(alert.since_ms, language))
-    return f"• {words.title} ({alert.about}), {since}\n  {phrases['detail']}: {alert.detail}\n  {words.todo}"
-
-
-def _moment(at_ms: int, language: str) -> str:
-    """Return the time in Brasília, as the language writes it."""
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(BRASILIA)
-    return moment.strftime("%d/%m %H:%M" if language == PT else "%Y-%m-%d %H:%M (Brasília)")
-
-
-TIMEOUT_S = 60.0
-"""For all URLs together; apprise itself gives each connection and answer four seconds."""
-
-
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a message at one URL."""
-
     service: str
     """The URL's scheme, such as slack; the rest of it is secret."""
     sent: bool
     problem: str
 
 
+def compose(items: Sequence[Item], language: str, public_url: str = "") -> Message:
+    """Return the message in that language: problems first, then those that are over."""
+    with in_language(language):
+        lines: list[str] = []
+        for kind in Kind:
+            shown = [item for item in items[:MAX_PROBLEMS] if item.kind is kind]
+            if shown:
+                lines += [_(_HEADINGS[kind]), *map(_line, shown), ""]
+        if len(items) > MAX_PROBLEMS:
+            lines += [_("and {number} more: `bridge notices list`", number=len(items) - MAX_PROBLEMS), ""]
+        if public_url:
+            lines.append(public_url)
+        number = sum(item.kind is not Kind.OVER for item in items)
+        summary = ngettext("{n} problem", "{n} problems", number) if number else _("back to normal")
+        return Message(_("Asaas–Clint bridge: {summary}", summary=summary), "\n".join(lines).strip())
+
+
+def trial(language: str) -> Message:
+    """Return the message of `bridge alerts test`."""
+    with in_language(language):
+        body = _("This is a test by `bridge alerts test`. The bridge's alerts arrive here.")
+        return Message(_("Asaas–Clint bridge: {summary}", summary=_("test")), body)
+
+
+def _line(item: Item) -> str:
+    alert = item.alert
+    words = notice_words(alert.code) or AlertWords(alert.code, alert.mend)
+    moment = datetime.fromtimestamp(alert.since_ms / 1000, UTC).astimezone(BRASILIA)
+    since = moment.strftime("%d/%m %H:%M" if current_language() == "pt" else "%Y-%m-%d %H:%M (Brasília)")
+    facts = {"title": words.title, "about": alert.about, "since": since}
+    if item.kind is Kind.OVER:
+        return "• " + _("{title} ({about}), from {since} until a moment ago", **facts)
+    detail = _("detail: {detail}", detail=read_message(alert.detail))
+    return "\n  ".join(["• " + _("{title} ({about}), since {since}", **facts), detail, words.todo])
+
+
 def send(
     urls: Sequence[str], message: Message, timeout_s: float = TIMEOUT_S, python: str = sys.executable
 ) -> list[Result]:
-    """Send the message to each URL and return what became of it; never raises."""
+    """Send the message to each URL and return the results; never raises."""
     given = {"urls": list(urls), "title": message.title, "body": message.body}
     try:
         done = subprocess.run(  # noqa: S603 (this interpreter and this package)
@@ -104,26 +101,26 @@ def send(
 
 
 def check(urls: Sequence[str]) -> list[Result]:
-    """Return which URLs apprise knows how to use; sends nothing."""
+    """Return which URLs apprise can use; sends nothing."""
     return send(urls, Message("", ""))
 
 
 def main() -> None:
-    """Send to each URL and print for each the service and whether it took the message."""
+    """Send to each URL and print the results."""
     given = json.load(sys.stdin)
-    # It logs why a service said no, and sometimes to what URL.
+    # apprise logs why a service refused, and sometimes the URL, which is secret.
     logging.getLogger("apprise").disabled = True
-    json.dump([_sent(url, given["title"], given["body"]) for url in given["urls"]], sys.stdout)
+    json.dump([_send_one(url, given["title"], given["body"]) for url in given["urls"]], sys.stdout)
 
 
-def _sent(url: str, title: str, body: str) -> dict[str, Any]:
-    scheme = url.split("://", 1)[0]
+def _send_one(url: str, title: str, body: str) -> dict[str, Any]:
     service = apprise.Apprise.instantiate(url)
+    problem = ""
     if service is None:
-        return {"service": scheme, "sent": False, "problem": "apprise can't use the URL"}
-    if not body or service.notify(body=body, title=title):
-        return {"service": scheme, "sent": True, "problem": ""}
-    return {"service": scheme, "sent": False, "problem": "the service did not take the message"}
+        problem = "apprise can't use the URL"
+    elif body and not service.notify(body=body, title=title):
+        problem = "the service did not take the message"
+    return {"service": url.split("://", 1)[0], "sent": not problem, "problem": problem}
 
 
 if __name__ == "__main__":

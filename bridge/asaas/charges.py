@@ -1,10 +1,9 @@
-"""Makes, pays and removes a test customer and its charge by the Asaas API.
+"""Makes, pays and removes a test customer and its charges by the Asaas API.
 
 Relied on (docs criar-novo-cliente, criar-nova-cobranca, criar-uma-cobranca-parcelada, split-de-pagamentos,
-acoes-em-sandbox, remover-cliente): `notificationDisabled` keeps Asaas from writing to the customer;
-`installmentCount` with `totalValue` makes a plan and answers its first charge; `/sandbox/payment/{id}/confirm` pays,
-in the sandbox only; removing a customer removes its open charges. Nothing here judges whether an account may be
-charged: whoever calls it has asked that before.
+acoes-em-sandbox, remover-cliente): `notificationDisabled` keeps Asaas from writing to the customer; `installmentCount`
+with `totalValue` makes a plan and answers its first charge; `/sandbox/payment/{id}/confirm` pays, in the sandbox only;
+removing a customer removes its open charges. The caller judges whether the account may be charged.
 """
 
 from __future__ import annotations
@@ -14,45 +13,25 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 from stdnum.br import cpf
 
-from bridge.asaas.client import check_id
+from bridge.asaas.client import AsaasClient, check_id
 from bridge.errors import AsaasRejected, AsaasUnavailable
+from bridge.messages import N_, _
 
 BILLING_TYPES = ("PIX", "BOLETO", "CREDIT_CARD", "UNDEFINED")
 MOST_INSTALLMENTS = 21
 MARK = "bridge-test"
-"""How the `externalReference` of all that a test makes begins."""
+"""The beginning of the `externalReference` of each test object."""
 
 _SPLIT = re.compile(r"([A-Za-z0-9-]{8,64}):([0-9]{1,9}(?:\.[0-9]{1,2})?)(%?)")
 
 
-class Api(Protocol):
-    """The part of the Asaas client that charges need."""
-
-    @property
-    def account(self) -> str:
-        """The account's name."""
-        ...
-
-    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> dict[str, Any] | None:
-        """Return what is at the path."""
-        ...
-
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """Make or do something."""
-        ...
-
-    def delete(self, path: str) -> dict[str, Any] | None:
-        """Remove something."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A part of a charge that goes to another wallet: a percentage, or a fixed value."""
+    """The part of a charge for another wallet: a percentage, or a fixed value."""
 
     wallet: str
     percent: Decimal | None = None
@@ -60,7 +39,7 @@ class Split:
 
     @classmethod
     def parse(cls, text: str) -> Split:
-        """Return the split that a text such as WALLET:20% or WALLET:10.50 says; raise ValueError.
+        """Return the split of a text such as WALLET:20% or WALLET:10.50; raise ValueError.
 
         >>> Split.parse("c0c1688f-636b:20%").percent
         Decimal('20')
@@ -68,11 +47,10 @@ class Split:
         found = _SPLIT.fullmatch(text.strip())
         number = Decimal(found[2]) if found else Decimal(0)
         if found is None or not number or (found[3] and number > 100):
-            raise ValueError("must be like WALLET:20% (1 to 100) or WALLET:10.50")
+            raise ValueError(_("must be like WALLET:20% (1 to 100) or WALLET:10.50"))
         return cls(found[1], percent=number) if found[3] else cls(found[1], value=number)
 
     def body(self) -> dict[str, Any]:
-        """Return the split as Asaas takes it."""
         if self.percent is not None:
             return {"walletId": self.wallet, "percentualValue": float(self.percent)}
         return {"walletId": self.wallet, "fixedValue": float(self.value or 0)}
@@ -80,14 +58,12 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class ChargeRequest:
-    """What a test charges."""
-
     mark: str
-    """Tells this test from every other; a part of the customer's name and of each external reference."""
+    """A text of this test alone, in the customer's name and each external reference."""
     billing_type: str
     value: Decimal
     due: str
-    """The day on which it is due, such as 2026-11-30."""
+    """Such as 2026-11-30."""
     installments: int = 1
     splits: Sequence[Split] = ()
     email: str = ""
@@ -96,25 +72,21 @@ class ChargeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a test made at Asaas."""
-
     customer_id: str
     payment_ids: tuple[str, ...]
-    """The charge, or each instalment's, the first one first."""
+    """The charge, or those of all instalments, the first one first."""
     installment_id: str
-    """The instalment plan; empty where there is none."""
+    """Empty where there is no instalment plan."""
     invoice_url: str
-    """The page where a person pays it."""
+    """The page where a person pays."""
 
 
 class Charges:
-    """Test charges of one account."""
-
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: AsaasClient) -> None:
         self._api = api
 
     def make_customer(self, order: ChargeRequest) -> str:
-        """Make a customer that is marked as a test and that Asaas writes nothing to; return its id."""
+        """Make a customer to whom Asaas sends no messages; return its id."""
         body = {
             "name": f"TESTE da integração {order.mark}",
             "cpfCnpj": new_cpf(),
@@ -148,19 +120,16 @@ class Charges:
         return Charge(customer_id, ids, plan, str((answer or {}).get("invoiceUrl") or ""))
 
     def pay(self, payment_id: str) -> str:
-        """Let the sandbox pay a charge; return the charge's status then."""
+        """Let the sandbox pay a charge; return its new status."""
         check_id(self._api.account, "payment", payment_id)
         path = f"/sandbox/payment/{payment_id}/confirm"
         answer = self._api.post(path)
         if answer is None:
-            raise AsaasRejected("there is no such charge to pay in the sandbox, got 404", where=f"POST {path}")
+            raise AsaasRejected(N_("there is no such charge to pay in the sandbox, got 404"), where=f"POST {path}")
         return str(answer.get("status") or "")
 
     def remove(self, charge: Charge) -> tuple[str, ...]:
-        """Remove the customer and what is still open of the charge; return the charges that Asaas keeps.
-
-        What was paid stays at Asaas for good, under the name of the removed customer.
-        """
+        """Remove the customer and the open charges; return the charges that Asaas keeps, since they were paid."""
         kept = []
         for payment_id in charge.payment_ids:
             try:
@@ -171,12 +140,11 @@ class Charges:
         return tuple(kept)
 
     def remove_customer(self, customer_id: str) -> None:
-        """Remove the customer, and with it whatever is still to be paid."""
         self._api.delete(f"/customers/{customer_id}")
 
     def _ids_of_plan(self, plan: str, first: str) -> tuple[str, ...]:
         check_id(self._api.account, "installment", plan)
-        # Not /installments/ID/payments: the document gives that no limit, and a page has 10 by default.
+        # Not /installments/ID/payments: it has no documented limit, and a page has 10 by default.
         answer = self._api.get("/payments", {"installment": plan, "limit": 100}) or {}
         data = answer.get("data")
         found = [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
@@ -187,14 +155,14 @@ class Charges:
     def _id_in(self, answer: Mapping[str, Any] | None, name: str) -> str:
         found = str((answer or {}).get("id") or "")
         if not found:
-            where = f"account {self._api.account}"
-            raise AsaasUnavailable(f"the answer to a new {name} must have an id, got none", where=where)
+            text = N_("the answer to a new {name} must have an id, got none")
+            raise AsaasUnavailable(text, where=f"account {self._api.account}", name=name)
         check_id(self._api.account, name, found)
         return found
 
 
 def new_cpf(numbers: random.Random | None = None) -> str:
-    """Return a CPF whose check digits are right; it is nobody's on purpose, but may be somebody's by chance.
+    """Return a random CPF with right check digits; it may be a real person's by chance.
 
     >>> cpf.is_valid(new_cpf(random.Random(7)))
     True

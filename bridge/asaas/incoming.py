@@ -1,8 +1,7 @@
-"""Reads what Asaas posts to a webhook: the token's check and the envelope's parse, both pure.
+"""Checks the token and parses the body of a POST from Asaas; pure.
 
-Given the bytes of a request it leaves an `IncomingEvent` for the journal, or says why the bytes are not an event.
-It must never refuse an event for an unknown name or field: Asaas adds them without notice, and answers other than
-200 pause its queue.
+An unknown name or field is no reason to refuse an event: Asaas adds them without notice, and each answer but 200 brings
+its queue closer to a pause.
 """
 
 from __future__ import annotations
@@ -14,39 +13,36 @@ from typing import Any, NoReturn
 
 from bridge.errors import NotAnEvent
 from bridge.mapping.catalogue import entity_key
+from bridge.messages import N_
 from bridge.model import IncomingEvent
 
 MAX_DEPTH = 100
-"""Levels of objects that an event may have. Real ones have five; a very deep one breaks whoever reads it later."""
-
+"""Levels of objects in an event. Real ones have five; a very deep one breaks later readers."""
 MAX_TEXT = 200
-"""Characters of a text that goes into a column of its own; a longer one is replaced by its hash."""
+"""Characters of a text in a column of its own; a longer one is replaced by its hash."""
 
 _CUSTOMER_KEYS = ("customer", "customerId")
 _SUBJECT_WITHOUT_ENTITY = "account"
 
 
 def check_token(expected: str, given: str | None) -> bool:
-    """Return whether the header carries the account's token; an account without a token accepts nobody.
-
-    The time taken says nothing about how much of the token was right.
-    """
+    """Return whether the header has the account's token, in constant time; an account without a token has none."""
     if not expected or given is None:
         return False
     wanted = expected.encode(errors="replace")
-    # A WSGI server hands over header bytes as Latin-1 characters, other callers hand over the text itself.
+    # A WSGI server gives header bytes as Latin-1 characters, other callers the text itself.
     as_sent = given.encode("latin-1", errors="replace")
     as_text = given.encode(errors="replace")
     return hmac.compare_digest(wanted, as_sent) | hmac.compare_digest(wanted, as_text)
 
 
 def parse_event(account: str, body: bytes, received_ms: int) -> IncomingEvent:
-    """Return the event that the body is; raise NotAnEvent with the reason where it is none."""
+    """Return the event in the body; raise NotAnEvent with the reason where there is none."""
     text, envelope = _read(body)
     name = envelope.get("event")
     if not isinstance(name, str) or not name.strip():
         got = "none" if name is None else "an empty text" if isinstance(name, str) else type(name).__name__
-        raise NotAnEvent(f"the body must have an event name that is a text, got {got}")
+        raise NotAnEvent(N_("the body must have an event name that is a text, got {got}"), got=got)
     entity = entity_key(envelope)
     found = envelope.get(entity) if entity else None
     about: dict[str, Any] = found if isinstance(found, dict) else {}
@@ -67,34 +63,35 @@ def parse_event(account: str, body: bytes, received_ms: int) -> IncomingEvent:
 def _read(body: bytes) -> tuple[str, dict[str, Any]]:
     try:
         text = body.decode()
-    except UnicodeDecodeError as error:
-        raise NotAnEvent(f"the body must be UTF-8, got another byte at position {error.start}") from None
-    try:
         envelope = _decoder.decode(text)
         too_deep = _is_deeper(envelope, text)
     except RecursionError:
         too_deep = True
+    except UnicodeDecodeError as error:
+        problem = N_("the body must be UTF-8, got another byte at position {position}")
+        raise NotAnEvent(problem, position=error.start) from None
     except json.JSONDecodeError as error:
-        raise NotAnEvent(f"the body must be JSON, got something else at position {error.pos}") from None
+        problem = N_("the body must be JSON, got something else at position {position}")
+        raise NotAnEvent(problem, position=error.pos) from None
     except ValueError:
         # Python refuses to read whole numbers of more than 4,300 digits.
-        raise NotAnEvent("the body must be JSON with numbers of a sane size") from None
+        raise NotAnEvent(N_("the body must be JSON with numbers of a sane size")) from None
     if too_deep:
-        raise NotAnEvent(f"the body must not nest deeper than {MAX_DEPTH} levels")
+        raise NotAnEvent(N_("the body must not nest deeper than {levels} levels"), levels=MAX_DEPTH)
     if not isinstance(envelope, dict):
-        raise NotAnEvent(f"the body must be a JSON object, got {type(envelope).__name__}")
+        raise NotAnEvent(N_("the body must be a JSON object, got {got}"), got=type(envelope).__name__)
     return text, envelope
 
 
 def _refuse_constant(constant: str) -> NoReturn:
-    raise NotAnEvent(f"the body must be JSON, which has no {constant}")
+    raise NotAnEvent(N_("the body must be JSON, which has no {constant}"), constant=constant)
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads with options would make one each time
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads with options makes one for each call
 
 
 def _is_deeper(value: object, text: str) -> bool:
-    # Each level costs a bracket, so nearly every body is cleared by counting instead of walking.
+    # Each level has a bracket: for nearly every body counting is enough.
     if text.count("{") + text.count("[") <= MAX_DEPTH:
         return False
     level = [value]
@@ -132,7 +129,7 @@ def _text(value: object) -> str:
 
 
 def _storable(text: str) -> str:
-    """Return the text, or its hash where a database would refuse or cut it (NUL, half a character, too long)."""
+    """Return the text, or its hash where a database refuses or cuts it (NUL, half a character, too long)."""
     is_whole = text.isascii() or text.encode(errors="surrogatepass") == text.encode(errors="replace")
     if is_whole and len(text) <= MAX_TEXT and "\x00" not in text:
         return text

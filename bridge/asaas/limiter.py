@@ -1,8 +1,7 @@
-"""Keeps an account within Asaas's limits, over all workers: GETs at once, requests in 12 hours, and pauses asked for.
+"""Keeps an account within Asaas's limits, over all workers: GETs at once, requests in 12 hours, pauses asked for.
 
-Given a request that wants to go out it leaves a held place, or an error that says how long to wait. Redis holds the
-count for all workers; while it is away each process keeps a smaller count of its own. It must never lose a place to
-a worker that was killed: a place is a lease that runs out.
+A request takes a slot, or an error with the time to wait. Redis counts for all workers; while it is away each process
+counts for itself within smaller limits. A slot is a lease that runs out, so a killed worker loses none for long.
 """
 
 from __future__ import annotations
@@ -18,64 +17,22 @@ from typing import Any
 
 from redis import Redis
 
-from bridge.errors import AsaasQuotaSpent, AsaasRateLimited, EnrichmentWaits
+from bridge.errors import AsaasQuotaSpent, AsaasRateLimited
 from bridge.logs import logger
+from bridge.messages import N_
 from bridge.redis_client import OptionalRedis
-
-
-class LocalLimiter:
-    """The places, the quota and the pause of one account as this process sees them."""
-
-    def __init__(self, at_once: int, quota: int, window_s: float) -> None:
-        self._lock = threading.Lock()
-        self._at_once = at_once
-        self._quota = quota
-        self._window_s = window_s
-        self._held = 0
-        self._window_ends_s = 0.0
-        self._paused_until_s = 0.0
-        self.used = 0
-
-    def take(self) -> tuple[str, float]:
-        """Take a place: `taken` and the requests used, `spent` and the seconds to wait, or `full`."""
-        with self._lock:
-            now_s = time.monotonic()
-            if now_s >= self._window_ends_s:
-                self.used, self._window_ends_s = 0, now_s + self._window_s
-            if self.used >= self._quota:
-                return "spent", self._window_ends_s - now_s
-            if self._held >= self._at_once:
-                return "full", 0.0
-            self._held += 1
-            self.used += 1
-            return "taken", float(self.used)
-
-    def give_back(self) -> None:
-        """Give a place back."""
-        with self._lock:
-            self._held -= 1
-
-    def pause(self, wait_s: float) -> None:
-        """Refuse until the seconds have passed; a shorter pause never ends a longer one."""
-        with self._lock:
-            self._paused_until_s = max(self._paused_until_s, time.monotonic() + wait_s)
-
-    def paused_s(self) -> float:
-        """Return the seconds for which the pause still lasts, 0 where there is none."""
-        return max(0.0, self._paused_until_s - time.monotonic())
-
 
 log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an account may ask, and how far the bridge stays away from it."""
+    """The limits of an account, and the distance that the bridge keeps."""
 
     at_once: int = 50
     """GETs under way at once (docs duvidas-frequentes-limites-da-api)."""
     at_once_alone: int = 10
-    """The same for one process that can't ask Redis what the others are doing."""
+    """The same for one process without Redis."""
     quota: int = 25_000
     """Requests in a window (same page)."""
     quota_margin: int = 500
@@ -83,9 +40,9 @@ class Limits:
     quota_warning: float = 0.8
     window_s: float = 12 * 3600
     lease_s: float = 30.0
-    """Longer than any request may take, so that a place is never given away while it is used."""
+    """Longer than any request may take, so that a slot in use is never given away."""
     patience_s: float = 5.0
-    """How long a request waits for a place before its event does."""
+    """How long a request waits for a slot."""
 
     @property
     def quota_usable(self) -> int:
@@ -93,9 +50,9 @@ class Limits:
         return self.quota - self.quota_margin
 
 
-# Answers {what, number}: taken and the requests used so far, or the reason and the milliseconds to wait.
+# Answers {result, number}: taken and the requests used so far, or the reason and the milliseconds to wait.
 # A count without a time to live, which nothing here makes, would never start anew.
-# The time is Redis's own, so that machines with differing clocks agree on when a lease ends.
+# The time is Redis's own, so that machines with differing clocks agree on the end of a lease.
 _TAKE = """
 local pause = redis.call('PTTL', KEYS[3])
 if pause > 0 then return {'paused', pause} end
@@ -129,39 +86,36 @@ class AccountLimiter:
         self._redis = redis
         self._local = LocalLimiter(self.limits.at_once_alone, self.limits.quota_usable, self.limits.window_s)
         prefix = f"bridge:asaas:{account}"
-        self._places, self._quota, self._pause = f"{prefix}:places", f"{prefix}:quota", f"{prefix}:pause"
+        self._slots, self._quota, self._pause = f"{prefix}:places", f"{prefix}:quota", f"{prefix}:pause"
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Hold one of the account's places; raise an EnrichmentWaits where there is none to be had."""
+        """Hold a slot for a request; raise EnrichmentWaits where none is free, or the quota is spent."""
         holder = secrets.token_hex(8)
-        gives_up_at_s = time.monotonic() + self.limits.patience_s
-        while (taken := self._take(holder)) is None:
-            if time.monotonic() > gives_up_at_s:
-                raise AsaasRateLimited(
-                    "the account's places for requests to the Asaas API are all taken",
-                    where=f"account {self.account}",
-                    retry_after_s=1.0,
-                )
-            # Apart, so that waiting threads don't all look at the same moment.
+        give_up_at_s = time.monotonic() + self.limits.patience_s
+        while (taken_from := self._take(holder)) is None:
+            if time.monotonic() > give_up_at_s:
+                text = N_("the account's slots for requests to the Asaas API are all taken")
+                raise AsaasRateLimited(text, where=f"account {self.account}", retry_after_s=1.0)
+            # At random, so that waiting threads do not all try at the same moment.
             time.sleep(random.uniform(0.01, 0.05))  # noqa: S311
         try:
             yield
         finally:
-            if taken == "redis":
-                self._redis.call(lambda redis: redis.zrem(self._places, holder))
+            if taken_from == "redis":
+                self._redis.call(lambda redis: redis.zrem(self._slots, holder))
             else:
                 self._local.give_back()
 
     def pause(self, wait_s: float) -> None:
-        """Let no worker ask for this account until the seconds have passed."""
+        """Let no worker send a request for this account until the seconds have passed."""
         self._local.pause(wait_s)
         wait_ms = int(wait_s * 1000)
         if wait_ms > 0:
             self._redis.call(lambda redis: _run(redis, _PAUSE, [self._pause], [wait_ms]))
 
     def used(self) -> int:
-        """Return how many requests of the quota are used, as far as is known here."""
+        """Return how many requests of the quota are used, as far as this process knows."""
         found = self._redis.call(lambda redis: redis.get(self._quota) or b"0")
         return self._local.used if found is None else int(found)
 
@@ -170,54 +124,81 @@ class AccountLimiter:
         return self.used() < self.limits.quota * self.limits.quota_warning
 
     def _take(self, holder: str) -> str | None:
-        # A pause this process has seen itself needs no Redis.
-        self._refuse("paused", self._local.paused_s())
+        self._refuse("paused", self._local.paused_s())  # a pause that this process knows needs no Redis
         limits = self.limits
-        arguments = [
-            holder,
-            limits.at_once,
-            limits.quota_usable,
-            int(limits.lease_s * 1000),
-            int(limits.window_s * 1000),
-        ]
-        keys = [self._places, self._quota, self._pause]
+        lease_ms, window_ms = int(limits.lease_s * 1000), int(limits.window_s * 1000)
+        arguments = [holder, limits.at_once, limits.quota_usable, lease_ms, window_ms]
+        keys = [self._slots, self._quota, self._pause]
         answer = self._redis.call(lambda redis: _run(redis, _TAKE, keys, arguments))
         if answer is None:
-            what, number = self._local.take()
-            by = "process"
+            (result, number), taken_from = self._local.take(), "process"
         else:
-            what, number = answer[0].decode(), float(answer[1])
-            number = number / 1000 if what in {"paused", "spent"} else number
-            by = "redis"
-        if what == "taken":
-            self._warn_once(int(number))
-            return by
-        self._refuse(what, number)
+            result, number, taken_from = answer[0].decode(), float(answer[1]), "redis"
+            number = number / 1000 if result in {"paused", "spent"} else number
+        if result == "taken":
+            # The counter passes this number once in a window, in one of the workers.
+            if int(number) == int(limits.quota * limits.quota_warning):
+                log.warning("asaas.quota_warning", account=self.account, used=int(number), quota=limits.quota)
+            return taken_from
+        self._refuse(result, number)
         return None
 
-    def _refuse(self, what: str, wait_s: float) -> None:
+    def _refuse(self, result: str, wait_s: float) -> None:
         where = f"account {self.account}"
-        problem: EnrichmentWaits
-        if what == "spent":
-            problem = AsaasQuotaSpent(
-                f"the account's quota of {self.limits.quota} requests in {self.limits.window_s / 3600:g} hours "
-                f"is nearly used up, got {self.limits.quota_usable}",
+        if result == "spent":
+            raise AsaasQuotaSpent(
+                N_("the account's quota of {quota} requests in {hours:g} hours is nearly used up, got {usable}"),
                 where=where,
-                hint="the events wait until it starts anew; Asaas raises the quota on request",
+                hint=N_("the events wait until it starts anew; Asaas raises the quota on request"),
                 retry_after_s=wait_s,
+                quota=self.limits.quota,
+                hours=self.limits.window_s / 3600,
+                usable=self.limits.quota_usable,
             )
-        elif what == "paused" and wait_s > 0:
-            problem = AsaasRateLimited("the Asaas API asked the bridge to slow down", where=where, retry_after_s=wait_s)
-        else:
-            return
-        raise problem
-
-    def _warn_once(self, used: int) -> None:
-        # The counter passes this number once in a window, whichever worker happens to do it.
-        if used == int(self.limits.quota * self.limits.quota_warning):
-            log.warning("asaas.quota_warning", account=self.account, used=used, quota=self.limits.quota)
+        if result == "paused" and wait_s > 0:
+            text = N_("the Asaas API asked the bridge to slow down")
+            raise AsaasRateLimited(text, where=where, retry_after_s=wait_s)
 
 
 def _run(redis: Redis, script: str, keys: list[str], arguments: list[Any]) -> list[Any]:
     answer: Any = redis.eval(script, len(keys), *keys, *arguments)
     return list(answer) if isinstance(answer, list) else [answer]
+
+
+class LocalLimiter:
+    def __init__(self, at_once: int, quota: int, window_s: float) -> None:
+        self._lock = threading.Lock()
+        self._at_once = at_once
+        self._quota = quota
+        self._window_s = window_s
+        self._held = 0
+        self._window_ends_s = 0.0
+        self._paused_until_s = 0.0
+        self.used = 0
+
+    def take(self) -> tuple[str, float]:
+        """Take a slot: `taken` and the requests used, `spent` and the seconds to wait, or `full`."""
+        with self._lock:
+            now_s = time.monotonic()
+            if now_s >= self._window_ends_s:
+                self.used, self._window_ends_s = 0, now_s + self._window_s
+            if self.used >= self._quota:
+                return "spent", self._window_ends_s - now_s
+            if self._held >= self._at_once:
+                return "full", 0.0
+            self._held += 1
+            self.used += 1
+            return "taken", float(self.used)
+
+    def give_back(self) -> None:
+        with self._lock:
+            self._held -= 1
+
+    def pause(self, wait_s: float) -> None:
+        """Refuse until the seconds have passed; a shorter pause never ends a longer one."""
+        with self._lock:
+            self._paused_until_s = max(self._paused_until_s, time.monotonic() + wait_s)
+
+    def paused_s(self) -> float:
+        """Return the seconds for which the pause still lasts, 0 where there is none."""
+        return max(0.0, self._paused_until_s - time.monotonic())

@@ -1,8 +1,8 @@
-"""The webhooks of an Asaas account, read and changed by its API: `/v3/webhooks`.
+"""The webhooks of an Asaas account: its API, the rules that they must meet, and their tokens.
 
 Relied on (docs criar-novo-webhook, atualizar-webhook-existente, como-reativar-fila-interrompida,
 remover-penalizacao-webhook): at most ten in an account; the token is written and never read back; an update takes
-no e-mail; `interrupted: false` starts a queue again; removeBackoff takes the penalties off and answers 204.
+no e-mail; `interrupted: false` starts a queue again; removeBackoff removes the penalties and answers 204.
 """
 
 from __future__ import annotations
@@ -13,87 +13,78 @@ import string
 from collections import abc
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from bridge.asaas.client import check_id
+from bridge.asaas.client import AsaasClient, check_id
 from bridge.errors import AsaasUnavailable, NotFound
 from bridge.mapping.model import Mapping
+from bridge.messages import N_, Message, message
 from bridge.model import NoticeLevel
 from bridge.settings import DEFAULT
 
 NAME = "asaas-clint-bridge"
-"""What Asaas's list of webhooks calls one that the bridge made."""
-
+"""The name of the bridge's webhook in Asaas's list."""
+PATH = "/webhooks/asaas"
 SEND_TYPES = ("SEQUENTIALLY", "NON_SEQUENTIALLY")
 API_VERSION = 3
-"""The form of events that the door reads; Asaas lets nobody change it in a webhook."""
+"""The form of events that the door reads; Asaas can't change it in an existing webhook."""
+RETENTION_DAYS = 14
+"""Asaas deletes events that wait longer (docs fila-pausada)."""
+_SOON_DAYS, _NOW_DAYS = 7, 3
+_DAY_MS = 86_400_000
 _PAGE = 100
+
+KEY_REFUSED = "account.key_refused"
+"""The notice's code where Asaas refuses the account's key, so that the state of its webhook is unknown."""
+CODES = (
+    "webhook.missing",
+    "webhook.disabled",
+    "webhook.interrupted",
+    "webhook.penalised",
+    "webhook.token",
+    "webhook.version",
+    "webhook.slash",
+    "webhook.events",
+    "webhook.several",
+    "webhook.retention",
+)
+"""Every code of a `Problem`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One webhook as Asaas has it."""
-
     id: str
     name: str
     url: str
     email: str
     enabled: bool
     interrupted: bool
-    """Asaas sends nothing until somebody starts the queue again."""
+    """Asaas sends nothing until the queue is started again."""
     send_type: str
     has_token: bool
     penalised: int
-    """Events that failed and wait longer and longer."""
+    """Failed events that wait longer and longer."""
     events: tuple[str, ...]
     api_version: int = API_VERSION
 
 
-class Api(Protocol):
-    """The part of the Asaas client that webhooks need."""
-
-    @property
-    def account(self) -> str:
-        """The account's name."""
-        ...
-
-    def get(self, path: str, params: abc.Mapping[str, str | int] | None = None) -> dict[str, Any] | None:
-        """Return what is at the path."""
-        ...
-
-    def post(self, path: str, body: abc.Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """Make something."""
-        ...
-
-    def put(self, path: str, body: abc.Mapping[str, Any]) -> dict[str, Any] | None:
-        """Change something."""
-        ...
-
-    def delete(self, path: str) -> dict[str, Any] | None:
-        """Remove something."""
-        ...
-
-
 class Webhooks:
-    """The webhooks of one account."""
-
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: AsaasClient) -> None:
         self._api = api
 
     def all(self) -> list[Webhook]:
-        """Return all of them; an account has ten at most, so one page is all."""
+        """Return all of them; an account has ten at most, so one page is enough."""
         answer = self._api.get("/webhooks", {"limit": _PAGE})
         found = (answer or {}).get("data")
         if not isinstance(found, list):
-            raise AsaasUnavailable("the list of webhooks must have data, got none", where=self._where)
+            raise AsaasUnavailable(N_("the list of webhooks must have data, got none"), where=self._where)
         return [_webhook(item) for item in found if isinstance(item, dict)]
 
     def create(
         self, *, url: str, events: Collection[str], token: str, send_type: str, email: str | None = None
     ) -> Webhook:
-        """Make a webhook that is enabled."""
+        """Make a webhook and enable it."""
         body = {
             "name": NAME,
             "url": url,
@@ -104,12 +95,12 @@ class Webhooks:
             "sendType": send_type,
             "events": sorted(events),
         }
-        return self._seen(self._api.post("/webhooks", {**body, "email": email} if email else body))
+        return self._result(self._api.post("/webhooks", {**body, "email": email} if email else body))
 
     def update(self, webhook: Webhook, changes: abc.Mapping[str, Any]) -> Webhook:
-        """Change a webhook by Asaas's own names of what changes.
+        """Change a webhook by Asaas's names of the fields.
 
-        Name, URL and events go along as they are, so that it makes no difference what Asaas does with those left out.
+        The others are sent too: what Asaas does with a field that is left out is not documented.
         """
         whole = {
             "name": webhook.name,
@@ -119,15 +110,15 @@ class Webhooks:
             "interrupted": webhook.interrupted,
             "events": list(webhook.events),
         }
-        return self._seen(self._api.put(self._path(webhook), {**whole, **changes}))
+        return self._result(self._api.put(self._path(webhook), {**whole, **changes}))
 
     def remove(self, webhook: Webhook) -> None:
-        """Remove a webhook, and at Asaas what waits in its queue."""
-        self._seen_or_gone(self._api.delete(self._path(webhook)))
+        """Remove a webhook, and the events that wait in its queue."""
+        self._found(self._api.delete(self._path(webhook)))
 
     def remove_backoff(self, webhook: Webhook) -> None:
-        """Take the penalties off, so that what waits is sent now."""
-        self._seen_or_gone(self._api.post(f"{self._path(webhook)}/removeBackoff"))
+        """Remove the penalties, so that waiting events are sent now."""
+        self._found(self._api.post(f"{self._path(webhook)}/removeBackoff"))
 
     @property
     def _where(self) -> str:
@@ -137,12 +128,13 @@ class Webhooks:
         check_id(self._api.account, "webhook", webhook.id)
         return f"/webhooks/{webhook.id}"
 
-    def _seen(self, answer: dict[str, Any] | None) -> Webhook:
-        return _webhook(self._seen_or_gone(answer))
+    def _result(self, answer: dict[str, Any] | None) -> Webhook:
+        return _webhook(self._found(answer))
 
-    def _seen_or_gone(self, answer: dict[str, Any] | None) -> dict[str, Any]:
+    def _found(self, answer: dict[str, Any] | None) -> dict[str, Any]:
         if answer is None:
-            raise NotFound("the webhook is not there any more", where=self._where, hint="see: bridge webhook status")
+            text, hint = N_("the webhook does not exist any more"), N_("see: bridge webhook status")
+            raise NotFound(text, where=self._where, hint=hint)
         return answer
 
 
@@ -158,7 +150,7 @@ def _webhook(item: abc.Mapping[str, Any]) -> Webhook:
         name=text("name"),
         url=text("url"),
         email=text("email"),
-        # What an older copy of the document does not have is taken for fine: nobody must be sent after a phantom.
+        # A field that an older version of the document does not have counts as fine.
         enabled=item.get("enabled") is not False,
         interrupted=item.get("interrupted") is True,
         send_type=text("sendType") or SEND_TYPES[0],
@@ -169,21 +161,30 @@ def _webhook(item: abc.Mapping[str, Any]) -> Webhook:
     )
 
 
-PATH = "/webhooks/asaas"
-
-
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with the account's webhook."""
 
     code: str
     level: NoticeLevel
-    what: str
-    mend: str
+    what: Message
+    mend: Message
+    """What to do."""
+
+    def data(self) -> dict[str, Any]:
+        """Return the JSON of commands."""
+        facts = dict(self.what.facts)
+        return {
+            "code": self.code,
+            "level": self.level,
+            "what": str(self.what),
+            "mend": str(self.mend),
+            "facts": facts,
+        }
 
 
 def hook_url(public_url: str, account: str) -> str:
-    """Return the URL to which Asaas posts this account's events, from the bridge's public address.
+    """Return the URL of the door for this account, from the bridge's public address.
 
     >>> hook_url("https://bridge.example/", "matriz")
     'https://bridge.example/webhooks/asaas/matriz'
@@ -199,7 +200,7 @@ def _paths(account: str) -> tuple[str, ...]:
 
 
 def find_ours(webhooks: Iterable[Webhook], account: str, url: str | None = None) -> list[Webhook]:
-    """Return the webhooks that lead to this URL; without one, those whose path is the bridge's for this account."""
+    """Return the webhooks with this URL; without one, those with a path of the bridge for this account."""
     if url is not None:
         return [webhook for webhook in webhooks if _same(webhook.url, url)]
     return [webhook for webhook in webhooks if _split(webhook.url.rstrip("/")).path.endswith(_paths(account))]
@@ -216,7 +217,7 @@ def _same(one: str, other: str) -> bool:
 def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
-    except ValueError:  # what a person entered at Asaas need not be a URL
+    except ValueError:  # a person may enter any text at Asaas
         return urlsplit("")
 
 
@@ -228,161 +229,145 @@ def needed_events(mappings: Iterable[Mapping], account: str) -> frozenset[str]:
 
 def problems(found: Sequence[Webhook], needed: Collection[str], account: str) -> list[Problem]:
     """Return what is wrong with the bridge's webhooks of this account."""
-    of = "" if account == DEFAULT else f" --account {account}"
-    register, resume = f"run: bridge webhook register{of}", f"run: bridge webhook resume{of}"
+    error, warning = NoticeLevel.ERROR, NoticeLevel.WARNING
+    of = _option(account)
+    register = message(N_("run: bridge webhook register{account}"), account=of)
     if not found:
-        what = "no webhook at Asaas leads to the bridge, so no event comes"
-        return [Problem("webhook.missing", NoticeLevel.ERROR, what, f"{register} --url PUBLIC_URL")]
-    said = []
+        hint = message(N_("run: bridge webhook register{account} --url PUBLIC_URL"), account=of)
+        return [
+            _problem("webhook.missing", error, N_("no webhook at Asaas leads to the bridge, so no event comes"), hint)
+        ]
+    result = []
     for webhook in found:
         if not webhook.enabled:
-            said.append(Problem("webhook.disabled", NoticeLevel.ERROR, "the webhook is switched off", register))
+            result.append(_problem("webhook.disabled", error, N_("the webhook is switched off"), register))
         if webhook.interrupted:
-            what = "Asaas interrupted the webhook's queue after failures; it keeps events for 14 days"
-            mend = f"mend what answered other than 200 (see: bridge doctor), then {resume}"
-            said.append(Problem("webhook.interrupted", NoticeLevel.ERROR, what, mend))
+            text = N_("Asaas interrupted the webhook's queue after failures; it keeps events for {days} days")
+            todo = N_("fix what answered other than 200 (see: bridge doctor), then run: bridge webhook resume{account}")
+            hint = message(todo, account=of)
+            result.append(_problem("webhook.interrupted", error, text, hint, days=RETENTION_DAYS))
         if webhook.penalised:
-            what = f"Asaas penalises the webhook: failures of waiting events, got {webhook.penalised}"
-            mend = f"see that the bridge answers 200, then {resume}"
-            said.append(Problem("webhook.penalised", NoticeLevel.WARNING, what, mend))
+            text = N_("Asaas penalises the webhook: failures of waiting events, got {number}")
+            hint = message(
+                N_("check that the bridge answers 200, then run: bridge webhook resume{account}"), account=of
+            )
+            result.append(_problem("webhook.penalised", warning, text, hint, number=webhook.penalised))
         if not webhook.has_token:
-            what = "the webhook has no token, so the bridge refuses what it posts"
-            said.append(Problem("webhook.token", NoticeLevel.ERROR, what, register))
+            text = N_("the webhook has no token, so the bridge refuses what it posts")
+            result.append(_problem("webhook.token", error, text, register))
         if webhook.api_version != API_VERSION:
-            said.append(of_version(webhook, account))
+            result.append(of_version(webhook, account))
         if webhook.url.endswith("/"):
-            what = f"the webhook's URL ends in a slash, got {webhook.url}"
-            said.append(Problem("webhook.slash", NoticeLevel.WARNING, what, register))
+            text = N_("the webhook's URL ends in a slash, got {url}")
+            result.append(_problem("webhook.slash", warning, text, register, url=webhook.url))
     missing = sorted(set(needed) - {name for webhook in found if webhook.enabled for name in webhook.events})
     if missing:
-        what = f"mappings need events that the webhook does not subscribe to: {', '.join(missing)}"
-        said.append(Problem("webhook.events", NoticeLevel.ERROR, what, register))
+        text = N_("mappings need events that the webhook does not subscribe to: {events}")
+        result.append(_problem("webhook.events", error, text, register, events=", ".join(missing)))
     if len([webhook for webhook in found if webhook.enabled]) > 1:
-        what = f"{len(found)} webhooks lead to the bridge, and it keeps only one arrival of each event"
-        said.append(Problem("webhook.several", NoticeLevel.WARNING, what, "see: bridge webhook status"))
-    return said
+        text = N_("{number} webhooks lead to the bridge, and it keeps only one arrival of each event")
+        status = message(N_("see: bridge webhook status"))
+        result.append(_problem("webhook.several", warning, text, status, number=len(found)))
+    return result
 
 
 def of_version(webhook: Webhook, account: str) -> Problem:
-    """Return that a webhook posts events in a form that the door does not read."""
-    what = f"the webhook's API version must be {API_VERSION}, and Asaas can't change it, got {webhook.api_version}"
-    of = "" if account == DEFAULT else f" --account {account}"
-    mend = f"run: bridge webhook remove{of}, then: bridge webhook register{of} --url PUBLIC_URL"
-    return Problem("webhook.version", NoticeLevel.ERROR, what, mend)
-
-
-RETENTION_DAYS = 14
-"""Asaas deletes for good what waits longer (docs fila-pausada)."""
-_SOON_DAYS, _NOW_DAYS = 7, 3
-_DAY_MS = 86_400_000
+    """Return the problem of a webhook whose events have a form that the door does not read."""
+    text = N_("the webhook's API version must be {wanted}, and Asaas can't change it, got {version}")
+    hint = N_("run: bridge webhook remove{account}, then: bridge webhook register{account} --url PUBLIC_URL")
+    facts = {"wanted": API_VERSION, "version": webhook.api_version}
+    return _problem("webhook.version", NoticeLevel.ERROR, text, message(hint, account=_option(account)), **facts)
 
 
 def retention(oldest_ms: int, now_ms: int, account: str) -> Problem | None:
-    """Return that what waits at Asaas since then, at the earliest, is soon deleted; None while there is time."""
+    """Return the problem that events which wait at Asaas since then are deleted soon; None while there is time."""
     left_days = RETENTION_DAYS - (now_ms - oldest_ms) / _DAY_MS
     if left_days > _SOON_DAYS:
         return None
+    text = N_("Asaas keeps events for {kept} days, so the first that wait may be deleted for good {when}")
+    when = message(N_("in {days:.0f} days"), days=left_days) if left_days >= 1 else message(N_("now or within a day"))
+    hint = message(N_("run: bridge webhook resume{account}"), account=_option(account))
     level = NoticeLevel.ERROR if left_days <= _NOW_DAYS else NoticeLevel.WARNING
-    when = f"in {left_days:.0f} days" if left_days >= 1 else "now or within a day"
-    what = f"Asaas keeps events for {RETENTION_DAYS} days, so the first that wait may be deleted for good {when}"
-    of = "" if account == DEFAULT else f" --account {account}"
-    return Problem("webhook.retention", level, what, f"run: bridge webhook resume{of}")
+    return _problem("webhook.retention", level, text, hint, kept=RETENTION_DAYS, when=when)
 
 
-KEY_REFUSED = "account.key_refused"
-"""The notice's code where Asaas refuses the account's key, so that nothing of its webhook is known."""
-CODES = (
-    "webhook.missing",
-    "webhook.disabled",
-    "webhook.interrupted",
-    "webhook.penalised",
-    "webhook.token",
-    "webhook.version",
-    "webhook.slash",
-    "webhook.events",
-    "webhook.several",
-    "webhook.retention",
-)
-"""Every code that the rules give."""
+def _problem(code: str, level: NoticeLevel, text: str, hint: Message, **facts: object) -> Problem:
+    return Problem(code, level, Message(text, facts), hint)
 
 
-LEAST, MOST = 32, 255
-LENGTH = 48
+def _option(account: str) -> str:
+    return "" if account == DEFAULT else f" --account {account}"
+
+
+TOKEN_MIN, TOKEN_MAX = 32, 255
+TOKEN_LENGTH = 48
 """Of a token that the bridge makes: some 280 bits."""
-
-SEQUENCE = 5
+TOKEN_SEQUENCE = 5
 """Asaas's own example of a numeric sequence is 12345; shorter runs are part of many UUIDs that it takes."""
 
 _REPEATED = re.compile(r"([^\W\d_])\1{3}", re.IGNORECASE)
-_DIGITS = re.compile(r"[0-9]+")
-_LETTERS_AND_DIGITS = string.ascii_letters + string.digits  # nothing that a shell or a .env file would touch
+_LETTERS_AND_DIGITS = string.ascii_letters + string.digits  # no character that a shell or a .env file would change
 
 
-def problem(token: str) -> str | None:
-    """Return which rule the token breaks, or None where Asaas takes it.
+def problem(token: str) -> Message | None:
+    """Return the rule that the token breaks, or None where Asaas takes it.
 
-    >>> problem("secret")
+    >>> str(problem("secret"))
     'must have 32 to 255 characters, got 6'
     """
-    if not LEAST <= len(token) <= MOST:
-        return f"must have {LEAST} to {MOST} characters, got {len(token)}"
+    if not TOKEN_MIN <= len(token) <= TOKEN_MAX:
+        text = N_("must have {least} to {most} characters, got {number}")
+        return message(text, least=TOKEN_MIN, most=TOKEN_MAX, number=len(token))
     if re.search(r"\s", token):
-        return "must not have white space"
+        return message(N_("must not have white space"))
     if token.startswith("$aact_"):
-        return "must not be an API key of Asaas"
+        return message(N_("must not be an API key of Asaas"))
     if _REPEATED.search(token):
-        return "must not have the same letter four times in a row"
-    if longest_sequence(token) >= SEQUENCE:
-        return "must not have a numeric sequence such as 12345"
+        return message(N_("must not have the same letter four times in a row"))
+    if has_sequence(token, TOKEN_SEQUENCE):
+        return message(N_("must not have a numeric sequence such as 12345"))
     return None
 
 
-def longest_sequence(token: str) -> int:
-    """Return how many digits in a row rise or fall by one, at most.
+def has_sequence(token: str, length: int) -> bool:
+    """Return whether so many digits in a row rise or fall by one.
 
-    >>> longest_sequence("a1234b"), longest_sequence("3210"), longest_sequence("1357")
-    (4, 4, 1)
+    >>> has_sequence("a1234b", 4), has_sequence("321", 3), has_sequence("1357", 2)
+    (True, True, False)
     """
-    longest = 0
-    for run in _DIGITS.findall(token):
-        length, direction = 1, 0
-        longest = max(longest, length)
-        for before, after in pairwise(run):
-            step = int(after) - int(before)
-            if abs(step) != 1:
-                length, direction = 1, 0
-            else:
-                length, direction = (length + 1 if step == direction else 2), step
-            longest = max(longest, length)
-    return longest
+    windows = (token[at : at + length] for at in range(len(token) - length + 1))
+    return any(window in "0123456789" or window in "9876543210" for window in windows)
 
 
-def rotation(new_ms: int | None, old_ms: int | None, now_ms: int, account: str = "default") -> tuple[str, str]:
-    """Return how far the change to a new token has come, and what to do next; each moment is that of the last event.
+def rotation(new_ms: int | None, old_ms: int | None, now_ms: int, account: str = DEFAULT) -> tuple[Message, Message]:
+    """Return the state of the change to a new token, and what to do next, given each token's last event.
 
-    >>> rotation(None, 40_000, 100_000)
-    ('two are valid; the old one came 1 min ago, the new one never', 'run: bridge webhook register --rotate')
+    >>> [str(message) for message in rotation(None, 40_000, 100_000)]
+    ['two are valid; the old one came 1 min ago, the new one never', 'run: bridge webhook register --rotate']
     """
-    of = "" if account == "default" else f" --account {account}"
     if new_ms is None and old_ms is None:
-        said = "two are valid; no event has come with either yet"
+        state = message(N_("two are valid; no event has come with either yet"))
     else:
-        said = f"two are valid; the old one came {_ago(old_ms, now_ms)}, the new one {_ago(new_ms, now_ms)}"
+        text = N_("two are valid; the old one came {old}, the new one {new}")
+        state = message(text, old=_ago(old_ms, now_ms), new=_ago(new_ms, now_ms))
     if (new_ms or 0) > (old_ms or 0):
-        return said, "Asaas has the new one: take the old one out of the environment and start the bridge again"
-    return said, f"run: bridge webhook register --rotate{of}"
+        done = N_("Asaas has the new one: take the old one out of the environment and start the bridge again")
+        return state, message(done)
+    return state, message(N_("run: bridge webhook register --rotate{account}"), account=_option(account))
 
 
-def _ago(moment_ms: int | None, now_ms: int) -> str:
+def _ago(moment_ms: int | None, now_ms: int) -> Message:
     if moment_ms is None:
-        return "never"
+        return message(N_("never"))
     minutes = max(0, now_ms - moment_ms) // 60_000
-    return f"{minutes} min ago" if minutes < 120 else f"{minutes // 60} h ago"
+    if minutes < 120:
+        return message(N_("{minutes} min ago"), minutes=minutes)
+    return message(N_("{hours} h ago"), hours=minutes // 60)
 
 
 def generate() -> str:
-    """Return a new token that meets the rules with a margin: nobody knows where Asaas draws the line of a sequence."""
+    """Return a new token that meets the rules with a margin: Asaas's exact rule for sequences is not known."""
     while True:
-        token = "".join(secrets.choice(_LETTERS_AND_DIGITS) for _ in range(LENGTH))
-        if problem(token) is None and longest_sequence(token) < SEQUENCE - 2:
+        token = "".join(secrets.choice(_LETTERS_AND_DIGITS) for _ in range(TOKEN_LENGTH))
+        if problem(token) is None and not has_sequence(token, TOKEN_SEQUENCE - 2):
             return token

@@ -1,10 +1,9 @@
-"""`bridge doctor`: is everything there that the bridge needs, and what mends what is not."""
+"""`bridge doctor` and `bridge config`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ import click
 from bridge.cli.main import NO, Invocation
 from bridge.cli.output import json_option, plain, show_json, show_table
 from bridge.errors import SettingsError
+from bridge.messages import N_, _, message
 from bridge.settings import DEFAULT, SETTINGS, Setting, Settings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
     Ends with 1 where something is wrong; a warning alone is 0. Shows no secret.
     """
-    from bridge.operations.doctor import Check, State, run_checks
+    from bridge.operations.doctor import State, check, check_data, run_checks
     from bridge.runtime import Runtime
 
     invocation: Invocation = context.obj
@@ -38,34 +38,35 @@ def doctor(context: click.Context, as_json: bool) -> None:
         try:
             settings = invocation.settings
         except SettingsError as error:
-            mend = "see: docs/settings.md"
-            found: Iterable[Check] = [Check("settings", problem, State.WRONG, mend) for problem in error.problems]
+            mend = N_("see: docs/settings.md")
+            found: Iterable[Check] = [check(N_("settings"), problem, State.WRONG, mend) for problem in error.problems]
         else:
-            made.append(
-                Check("settings", f"read, {len(settings.accounts)} accounts, {len(settings.destinations)} destinations")
-            )
+            counts = {"accounts": len(settings.accounts), "destinations": len(settings.destinations)}
+            what = N_("read; accounts: {accounts}, destinations: {destinations}")
+            made.append(check(N_("settings"), message(what, **counts)))
+            what = N_("{variable} has no effect any more")
             made += [
-                Check("settings", f"{name} has no effect any more", State.WARNING, "remove it")
+                check(N_("settings"), what, State.WARNING, N_("remove it"), variable=name)
                 for name in settings.without_effect
             ]
             runtime = opened.enter_context(closing(Runtime(settings)))
             found = run_checks(runtime, lambda: invocation.journal)
-        for check in [] if as_json else made:
-            _show(check)
-        for check in found:
-            made.append(check)
+        for one in [] if as_json else made:
+            _show(one)
+        for one in found:
+            made.append(one)
             if not as_json:
-                _show(check)
+                _show(one)
     if as_json:
-        show_json([asdict(check) for check in made])
-    if any(check.state is State.WRONG for check in made):
+        show_json([check_data(one) for one in made])
+    if any(one.state is State.WRONG for one in made):
         context.exit(NO)
 
 
 def _show(check: Check) -> None:
     state = click.style(f"{check.state.value:<8}", fg=_COLOURS[check.state.value])
-    mend = f"; {plain(check.mend)}" if check.mend else ""
-    click.echo(f"{state} {plain(check.name)}: {plain(check.value)}{mend}")
+    name, value, mend = (message(part).text() for part in (check.name, check.value, check.mend))
+    click.echo(f"{state} {plain(name)}: {plain(value)}{f'; {plain(mend)}' if mend else ''}")
 
 
 @click.command()
@@ -77,7 +78,7 @@ def config(invocation: Invocation, as_json: bool) -> None:
     if as_json:
         show_json([{"name": name, "value": value, "help": text} for name, value, text in rows])
     else:
-        show_table(("variable", "value", "meaning"), rows)
+        show_table(("variable", "value", "meaning"), [(name, value, _(text)) for name, value, text in rows])
 
 
 def _rows(setting: Setting, settings: Settings) -> list[tuple[str, str, str]]:
@@ -94,7 +95,7 @@ def _rows(setting: Setting, settings: Settings) -> list[tuple[str, str, str]]:
         "ASAAS_API_KEY": {name: _set(bool(account.api_key)) for name, account in settings.accounts.items()},
         "ASAAS_WEBHOOK_TOKEN": {name: _set(bool(account.webhook_token)) for name, account in settings.accounts.items()},
         "CLINT_WEBHOOK_URL": dict.fromkeys(settings.destinations, "set"),
-        "CLINT_RATE_LIMIT": settings.paces,
+        "CLINT_RATE_LIMIT": settings.rate_limits,
     }[setting.name]
     names = sorted({DEFAULT, *members}, key=lambda name: (name != DEFAULT, name))
     return [

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, t
 from bridge.cli.main import Invocation
 from bridge.errors import IllegalTransition, NotFound, UsageError
 from bridge.mapping.values import BRASILIA, BadValue, as_moment
+from bridge.messages import Message
 from bridge.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def opened_runtime(settings: Settings) -> Iterator[Runtime]:
         runtime.close()
 
 
-def mappings_in_use(invocation: Invocation) -> tuple[Sequence[Mapping], str]:
+def mappings_in_use(invocation: Invocation) -> tuple[Sequence[Mapping], Message]:
     """Return the mappings that are active in the journal, or those of the files where it has none, and which it is."""
     from bridge.operations import accounts
 

@@ -68,7 +68,8 @@ def worker(invocation: Invocation) -> None:
     from bridge.runtime import Runtime
     from bridge.worker.drain import Drainer
     from bridge.worker.rq_worker import work
-    from bridge.worker.sweeper import PeriodicRunner, tasks
+    from bridge.worker.sweeper import PeriodicRunner
+    from bridge.worker.tasks import tasks
 
     settings = _begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL")
     runtime = Runtime(settings)
@@ -98,7 +99,8 @@ def sweeper(invocation: Invocation) -> None:
     CLINT_WEBHOOK_URL or a destination in the journal.
     """
     from bridge.runtime import Runtime
-    from bridge.worker.sweeper import PeriodicRunner, tasks
+    from bridge.worker.sweeper import PeriodicRunner
+    from bridge.worker.tasks import tasks
 
     settings = _begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL")
     stopping = threading.Event()

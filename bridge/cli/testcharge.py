@@ -26,8 +26,9 @@ from bridge.cli.wording import STYLES, delivery_said
 from bridge.errors import BridgeError, UsageError
 from bridge.journal.queries import Row
 from bridge.mapping.values import BRASILIA
+from bridge.messages import _
 from bridge.model import DeliveryState, EventState
-from bridge.operations.testcharge import STEPS, Problem, Seen, TestChargeRun, amount
+from bridge.operations.testcharge import STEPS, Problem, Seen, TestChargeRun, amount, problem_data
 from bridge.settings import variable
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ class RunPrinter:
         """Print one step of the charge."""
         kind, text = STEPS[code]
         more = ", or end with Ctrl-C" if code == "to_be_paid" else ""
-        self.print(kind, text.format(**values) + more, {"deal": "green", "conflict": "yellow"}.get(code, ""))
+        self.print(kind, _(text, **values) + more, {"deal": "green", "conflict": "yellow"}.get(code, ""))
 
     def sees_deal(self) -> bool:
         """Ask the person at the terminal, where there is one."""
@@ -258,7 +259,7 @@ class RunPrinter:
 
     def problem(self, cause: Problem) -> None:
         """Print why it did not come through and what mends it."""
-        self.print("bridge", f"{cause.what}; {cause.mend}", "yellow")
+        self.print("bridge", f"{cause.what.text()}; {cause.mend.text()}", "yellow")
 
     def verdict(self, *, proved: bool) -> None:
         """Print how it ended."""
@@ -288,7 +289,7 @@ def run_data(run: TestChargeRun, now_ms: int) -> dict[str, Any]:
             else None
         ),
         "conflicts": run.conflicts,
-        "problems": [cause._asdict() for cause in run.causes],
+        "problems": [problem_data(cause) for cause in run.causes],
         "removed": run.kept is not None,
         "kept": list(run.kept or ()),
     }

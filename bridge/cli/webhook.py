@@ -19,6 +19,7 @@ from bridge.cli.output import count, json_option, plain, show_json
 from bridge.errors import JournalError, TokenNotKnown, UsageError
 from bridge.journal import events
 from bridge.mapping import Mapping
+from bridge.messages import Message
 from bridge.operations.webhooks import WebhookPlan, WebhookResult
 from bridge.settings import Account, variable
 
@@ -269,7 +270,7 @@ def check_known(status: int | None, address: str) -> None:
         )
 
 
-def token_use(invocation: Invocation, account: str) -> tuple[str, str] | None:
+def token_use(invocation: Invocation, account: str) -> tuple[Message, Message] | None:
     """Return how far the change of the account's token has come and what to do next; None where it has but one."""
     known = invocation.settings.accounts.get(account)
     if known is None or not known.old_webhook_token:
@@ -290,7 +291,7 @@ class Status:
     webhooks: Sequence[Webhook]
     needed: frozenset[str]
     problems: Sequence[Problem]
-    rotation: tuple[str, str] | None = None
+    rotation: tuple[Message, Message] | None = None
     """While two tokens are valid: how far the change has come, and what to do next."""
 
     def data(self) -> dict[str, Any]:
@@ -299,8 +300,8 @@ class Status:
             "account": self.account,
             "webhooks": [asdict(webhook) for webhook in self.webhooks],
             "needed": sorted(self.needed),
-            "problems": [asdict(problem) for problem in self.problems],
-            "rotation": dict(zip(("what", "mend"), self.rotation, strict=True)) if self.rotation else None,
+            "problems": [problem.data() for problem in self.problems],
+            "rotation": dict(zip(("what", "mend"), map(str, self.rotation), strict=True)) if self.rotation else None,
         }
 
 
@@ -309,7 +310,7 @@ def account_status(
     mappings: Iterable[Mapping],
     url: str | None,
     account: str,
-    rotation: tuple[str, str] | None = None,
+    rotation: tuple[Message, Message] | None = None,
 ) -> Status:
     """Ask Asaas for the account's webhooks and judge the bridge's own."""
     found = find_ours(Webhooks(client).all(), account, url)
@@ -324,9 +325,9 @@ def show_statuses(statuses: Iterable[Status]) -> None:
         for webhook in status.webhooks:
             _show(webhook, status)
         if status.rotation:
-            click.echo(f"  tokens     {'; '.join(status.rotation)}")
+            click.echo(f"  tokens     {'; '.join(part.text() for part in status.rotation)}")
         for problem in status.problems:
-            click.echo(f"  {problem.level}: {plain(problem.what)}; {plain(problem.mend)}")
+            click.echo(f"  {problem.level}: {plain(problem.what.text())}; {plain(problem.mend.text())}")
         if not status.problems:
             click.echo("  fine")
 

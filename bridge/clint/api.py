@@ -1,10 +1,8 @@
-"""Reads deals and stages back by the Clint API; changes nothing there.
+"""Reads deals and stages by the Clint API; it changes nothing there.
 
 Relied on (specs of clint-api.readme.io): the header `api-token`; `GET /v1/deals` filtered by e-mail or phone and by
-`updated_at_start`, which lists open deals only unless a status is named; `GET /v1/origins` with the label of each
-stage. No limit of requests is published, so it asks twice a second at most and honours `Retry-After`. `value` and
-`updated_at` were seen in answers, but are in no document: they may be missing. A token or a person's data never gets
-into a text. An error that a later try would only repeat carries what mends it; one that may pass carries nothing.
+`updated_at_start`, which lists open deals only unless a status is named; `GET /v1/origins` with stage labels. Answers
+have `value` and `updated_at`, which no document names: both may be missing. An error with a hint is lasting.
 """
 
 from __future__ import annotations
@@ -23,30 +21,30 @@ import httpx
 from bridge.clint.webhook import retry_after_s
 from bridge.errors import ClintApiFailed, SettingsError
 from bridge.http import HttpClient, TooLarge
+from bridge.messages import N_
 
 STATUSES = ("OPEN", "WON", "LOST")
-EVERY_S = 0.5
+REQUEST_EVERY_S = 0.5
+"""Clint publishes no limit of requests."""
 DEADLINE_S = 15.0
-LONGEST_WAIT_S = 60.0
-_CLOCKS_MS = 2_000
-"""Clocks that are further apart are taken for wrong; `Date` has whole seconds."""
+RETRY_AFTER_CAP_S = 60.0
+CLOCK_TOLERANCE_MS = 2_000
+"""`Date` has whole seconds; a smaller difference of the clocks counts as none."""
 _TIMES = ("created_at", "updated_at", "updated_stage_at", "won_at", "lost_at")
 
 
 @dataclass(frozen=True, slots=True)
 class Deal:
-    """A deal as Clint shows it."""
-
     id: str
     origin_id: str
     stage_id: str
     stage: str
-    """The stage's label; empty where Clint does not say."""
+    """The stage's label; empty where Clint does not tell it."""
     status: str
     times_ms: Mapping[str, int] = field(default_factory=dict)
-    """The moments that Clint names, by its names for them and this machine's clock."""
+    """Clint's times of the deal by their names, converted to this machine's clock."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Its own value and its fields, by their keys."""
+    """The deal's value and its fields, by their keys."""
 
 
 class ClintApi:
@@ -58,29 +56,25 @@ class ClintApi:
         base_url: str,
         http: HttpClient,
         *,
-        every_s: float = EVERY_S,
+        every_s: float = REQUEST_EVERY_S,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         if not token.isascii() or not token.isprintable():
             raise SettingsError(["CLINT_API_TOKEN must be plain text, got other characters"])
         self._base_url = base_url.rstrip("/")
-        self._headers = {
-            "api-token": token,
-            "Accept": "application/json",
-        }
+        self._headers = {"api-token": token, "Accept": "application/json"}
         self._http = http
         self._every_s = every_s
         self._sleep = sleep
         self._lock = threading.Lock()
         self._next_s = 0.0
         self._labels: dict[str, str] = {}
-        self._ahead_ms = 0
-        """How far Clint's clock is before this machine's."""
+        self._ahead_ms = 0  # how far Clint's clock is ahead of this machine's
 
     def deals(self, email: str = "", phone: str = "", changed_since_ms: int | None = None) -> list[Deal]:
-        """Return the deals of the contact with this e-mail, else of the one with this phone, newest change first.
+        """Return the deals of the contact with this e-mail, else of the contact with this phone, newest change first.
 
-        With a time, only those that Clint says were changed since then.
+        With a time, only those that changed since then. Raises ClintApiFailed.
         """
         since = {}
         if changed_since_ms is not None:
@@ -114,61 +108,57 @@ class ClintApi:
             except ClintApiFailed as error:
                 if error.hint:
                     raise
-                # One status that fails (WON has been seen to) must not hide what another one shows.
-                failed = error
+                failed = error  # one status that fails, as WON does at times, must not hide the deals of another
         if failed is not None and not found:
             raise failed
         return found
 
     def _listed(self, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
         where = f"GET {path}"
-        status, headers, body = self._ask(path, params, where)
-        if status in {401, 403}:
-            raise ClintApiFailed(
-                f"the Clint API refused the token, got {status}",
-                where=where,
-                hint="look at CLINT_API_TOKEN; Clint's API needs the Elite plan",
-            )
-        if status == 429 or status >= 500:
-            self._wait(min(retry_after_s(headers, round(time.time() * 1000)) or 0.0, LONGEST_WAIT_S))
-        try:
-            data = json.loads(body)["data"] if status == 200 else None
-        except (ValueError, KeyError, TypeError, RecursionError):
-            data = None
-        if not isinstance(data, list):
-            raise ClintApiFailed(f"the Clint API must answer with a list, got {status}", where=where)
-        return [item for item in data if isinstance(item, dict)]
-
-    def _ask(self, path: str, params: Mapping[str, str], where: str) -> tuple[int, httpx.Headers, bytes]:
-        self._take_turn()
+        self._wait_for_turn()
         try:
             answer = self._http.request(
                 "GET", f"{self._base_url}{path}", params=dict(params), headers=self._headers, deadline_s=DEADLINE_S
             )
-            self._set_clock(answer.headers.get("Date", ""))
-            return answer.status_code, answer.headers, answer.content
         except TooLarge as error:
-            raise ClintApiFailed(str(error), where=where) from None
+            raise ClintApiFailed("{error}", where=where, error=str(error)) from None
         except httpx.HTTPError as error:
-            got = type(error).__name__  # the error's text may carry the address with a person's e-mail
-            raise ClintApiFailed(f"the Clint API could not be reached, got {got}", where=where) from None
+            # The error's text may hold the address, with a person's e-mail.
+            unreachable = N_("the Clint API could not be reached, got {error}")
+            raise ClintApiFailed(unreachable, where=where, error=type(error).__name__) from None
+        status = answer.status_code
+        self._compare_clocks(answer.headers.get("Date", ""))
+        if status in {401, 403}:
+            raise ClintApiFailed(
+                N_("the Clint API refused the token, got {status}"),
+                where=where,
+                hint=N_("check CLINT_API_TOKEN; Clint's API needs the Elite plan"),
+                status=status,
+            )
+        if status == 429 or status >= 500:
+            wait_s = retry_after_s(answer.headers, round(time.time() * 1000)) or 0.0
+            with self._lock:
+                self._next_s = max(self._next_s, time.monotonic() + min(wait_s, RETRY_AFTER_CAP_S))
+        try:
+            data = json.loads(answer.content)["data"] if status == 200 else None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            data = None
+        if not isinstance(data, list):
+            raise ClintApiFailed(N_("the Clint API must answer with a list, got {status}"), where=where, status=status)
+        return [item for item in data if isinstance(item, dict)]
 
-    def _set_clock(self, date: str) -> None:
+    def _compare_clocks(self, date: str) -> None:
         try:
             ahead_ms = round((parsedate_to_datetime(date).timestamp() - time.time()) * 1000)
         except (ValueError, OverflowError):
             return
-        self._ahead_ms = ahead_ms if abs(ahead_ms) > _CLOCKS_MS else 0
+        self._ahead_ms = ahead_ms if abs(ahead_ms) > CLOCK_TOLERANCE_MS else 0
 
-    def _take_turn(self) -> None:
+    def _wait_for_turn(self) -> None:
         with self._lock:
             turn_s = max(self._next_s, time.monotonic())
             self._next_s = turn_s + self._every_s
         self._sleep(max(0.0, turn_s - time.monotonic()))
-
-    def _wait(self, wait_s: float) -> None:
-        with self._lock:
-            self._next_s = max(self._next_s, time.monotonic() + wait_s)
 
 
 def local_phone(phone: str) -> str:
@@ -185,11 +175,7 @@ def _deal(item: Mapping[str, Any], ahead_ms: int) -> Deal:
     times = {name: moment for name in _TIMES if (moment := _moment_ms(item.get(name))) is not None}
     fields = item.get("fields")
     return Deal(
-        id=str(item.get("id") or ""),
-        origin_id=str(item.get("origin_id") or ""),
-        stage_id=str(item.get("stage_id") or ""),
-        stage=str(item.get("stage") or ""),
-        status=str(item.get("status") or ""),
+        **{name: str(item.get(name) or "") for name in ("id", "origin_id", "stage_id", "stage", "status")},
         times_ms={name: moment - ahead_ms for name, moment in times.items()},
         fields={"value": item.get("value"), **(fields if isinstance(fields, dict) else {})},
     )

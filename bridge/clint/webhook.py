@@ -1,7 +1,7 @@
-"""Posts payloads to Clint's webhook integrations, one try each.
+"""Posts payloads to Clint's webhook integrations, once each, and classifies the answers.
 
-Given a payload it leaves an `Answer`, whatever happens on the way: it never raises for the network's sake, never
-follows a redirect, never waits longer than its deadline, and never lets the URL into a text.
+A POST always has an `Answer`: network errors are answers too. The client follows no redirect, keeps to its deadline and
+never writes the URL, which is a secret, into a text.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from queue import SimpleQueue
@@ -21,65 +21,55 @@ import httpx
 
 from bridge.http import HttpClient, NameNotResolved, PrivateAddress, check_url, new_request
 from bridge.logs import logger
+from bridge.messages import N_, Message
 from bridge.model import Outcome
 from bridge.redaction import redact
 
-WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
-"""Answers below 500 that say "not now" rather than "no"."""
+log = logger(__name__)
 
+TEMPORARY = frozenset({408, 425, 429})
+"""Statuses below 500 after which a retry may succeed."""
 RETRY_AFTER_CAP_S = 86_400.0
-"""A destination that asks for more than a day is not believed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What an answer, or its absence, means."""
-
-    outcome: Outcome
-    code: str
-    detail: str
-    retry_after_s: float | None = None
+"""A longer `Retry-After` counts as a day."""
+DEADLINE_S = 10.0
+MAX_BODY_BYTES = 4096
+"""The client reads no more of an answer."""
+MAX_EXCERPT = 500
+_NOT_JSON = (b"NaN", b"Infinity")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one POST."""
-
     outcome: Outcome
     status: int | None
+    """None where no answer came."""
     code: str
-    detail: str
-    retry_after_s: float | None
-    duration_ms: int
-    excerpt: str
+    detail: Message
+    retry_after_s: float | None = None
+    duration_ms: int = 0
+    excerpt: str = ""
     """The beginning of the answer's body, redacted."""
 
 
-def classify(status: int, headers: Mapping[str, str], now_ms: int) -> Verdict:
-    """Return what the answer means."""
-    detail = f"the destination answered {status}"
+def classify(status: int, headers: Mapping[str, str], now_ms: int) -> Answer:
+    """Return the outcome that a status stands for."""
+    detail = Message(N_("the destination answered {status}"), {"status": status})
     if 200 <= status < 300:
-        return Verdict(Outcome.DELIVERED, "clint.ok", detail)
+        return Answer(Outcome.DELIVERED, status, "clint.ok", detail)
     if status in {404, 410}:
-        return Verdict(
-            Outcome.REMOVED,
-            "clint.removed",
-            f"{detail}: the integration was removed in Clint; set the destination's new URL and resume it",
-        )
+        removed = N_("{answer}: the integration was removed in Clint; set the destination's new URL and resume it")
+        return Answer(Outcome.REMOVED, status, "clint.removed", Message(removed, {"answer": detail}))
     if 300 <= status < 400:
-        return Verdict(
-            Outcome.REJECTED,
-            "clint.redirect",
-            f"{detail}: redirects are not followed; copy the integration's URL from Clint again",
-        )
+        redirect = N_("{answer}: redirects are not followed; copy the integration's URL from Clint again")
+        return Answer(Outcome.REJECTED, status, "clint.redirect", Message(redirect, {"answer": detail}))
     code = f"clint.http_{status}"
-    if 400 <= status < 500 and status not in WORTH_ANOTHER_TRY:
-        return Verdict(Outcome.REJECTED, code, detail)
-    return Verdict(Outcome.RETRY, code, detail, retry_after_s(headers, now_ms))
+    if 400 <= status < 500 and status not in TEMPORARY:
+        return Answer(Outcome.REJECTED, status, code, detail)
+    return Answer(Outcome.RETRY, status, code, detail, retry_after_s(headers, now_ms))
 
 
 def retry_after_s(headers: Mapping[str, str], now_ms: int) -> float | None:
-    """Return the seconds that `Retry-After` asks to wait, or None where it says nothing that makes sense."""
+    """Return the seconds of `Retry-After` (a number or a date); None where the header is missing, past or garbage."""
     text = next((value.strip() for name, value in headers.items() if name.lower() == "retry-after"), "")
     if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,9})?", text):
         return min(float(text), RETRY_AFTER_CAP_S)
@@ -92,19 +82,8 @@ def retry_after_s(headers: Mapping[str, str], now_ms: int) -> float | None:
     return min(seconds, RETRY_AFTER_CAP_S) if seconds > 0 else None
 
 
-log = logger(__name__)
-
-DEADLINE_S = 10.0
-
-MAX_BODY_BYTES = 4096
-"""The beginning of an answer that is read."""
-MAX_EXCERPT = 500
-
-_NOT_JSON = (b"NaN", b"Infinity")
-
-
 class ClintClient:
-    """Sends deliveries, many at once; threads may share it."""
+    """Posts deliveries, many at once; threads may share it."""
 
     def __init__(
         self,
@@ -116,129 +95,120 @@ class ClintClient:
         self._http = http
         self._deadline_s = deadline_s
         self._clock_ms = clock_ms
-        self._targets: dict[str, httpx.URL | str] = {}
+        self._targets: dict[str, httpx.URL | Message] = {}
 
     def send_later(
         self,
         url: str,
         payload: str,
         idempotency_key: str,
-        then: Callable[[Answer | None], None],
+        on_result: Callable[[Answer | None], None],
         *,
         traceparent: str = "",
-        may_go: Callable[[], bool] = lambda: True,
+        may_start: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Post a payload, as JSON text, once; `then` is given what became of it, in a thread that must not wait.
+        """Post a payload, as JSON text, once; call `on_result` with the answer, in a thread that must not block.
 
-        It is given None where `may_go`, asked at the last moment, says no.
+        `may_start` is called immediately before the request; where it returns False nothing is sent and the result is
+        None.
         """
         target = self._target(url)
-        if isinstance(target, str):
-            # Nothing may be lost for a typing error in a setting: the destination pauses until a person mends it.
-            detail = f"the destination's URL {target}; mend it and resume the destination"
-            then(_answer(Verdict(Outcome.REMOVED, "clint.url", detail)))
+        if isinstance(target, Message):
+            # A typing error in a setting must lose no delivery: the destination pauses until the URL is right.
+            detail = Message(
+                N_("the destination's URL {problem}; fix it and resume the destination"), {"problem": target}
+            )
+            on_result(Answer(Outcome.REMOVED, None, "clint.url", detail))
             return
         body = payload.encode(errors="replace")
         if any(word in body for word in _NOT_JSON) and not _is_json(payload):
-            then(_not_json("a number that JSON does not know"))
+            on_result(_not_json("NaN, Infinity"))
             return
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
         if traceparent:
             headers["traceparent"] = traceparent
-        begun_s = 0.0
+        started_s = 0.0
 
-        def may_begin() -> bool:
-            nonlocal begun_s
-            begun_s = time.monotonic()
-            return may_go()
+        def start() -> bool:
+            nonlocal started_s
+            started_s = time.monotonic()
+            return may_start()
 
-        def tell(reply: httpx.Response | Exception | None) -> None:
-            then(None if reply is None else self._conclude(reply, begun_s))
+        def finish(reply: httpx.Response | Exception | None) -> None:
+            duration_ms = round((time.monotonic() - started_s) * 1000)
+            on_result(None if reply is None else replace(self._answer(reply), duration_ms=duration_ms))
 
         self._http.send(
             new_request("POST", target, content=body, headers=headers),
             deadline_s=self._deadline_s,
             max_bytes=MAX_BODY_BYTES,
-            may_start=may_begin,
-            on_result=tell,
+            may_start=start,
+            on_result=finish,
         )
 
-    def _conclude(self, reply: httpx.Response | Exception, begun_s: float) -> Answer:
-        duration_ms = round((time.monotonic() - begun_s) * 1000)
-        if isinstance(reply, Exception):
-            return _answer(_fault(reply, self._deadline_s), duration_ms)
-        try:
-            verdict = classify(reply.status_code, reply.headers, self._clock_ms())
-            return _answer(verdict, duration_ms, reply.status_code, _excerpt(reply.content))
-        except Exception as error:
-            # A fault of ours must not leave the delivery without an answer: it would be waited for until the end.
-            log.exception("delivery.fault", status=reply.status_code)
-            detail = f"the bridge failed to read the answer ({type(error).__name__}); the log has the details"
-            return _answer(Verdict(Outcome.RETRY, "bridge.fault", detail), duration_ms, reply.status_code)
-
-    def send(self, url: str, payload: Mapping[str, Any], idempotency_key: str, *, traceparent: str = "") -> Answer:
-        """Post the payload once, wait, and return what became of it."""
+    def send(self, url: str, payload: Mapping[str, Any], idempotency_key: str) -> Answer:
+        """Post a payload once, wait and return the answer."""
         try:
             text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:
             return _not_json(type(error).__name__)
         answers: SimpleQueue[Answer | None] = SimpleQueue()
-        self.send_later(url, text, idempotency_key, answers.put, traceparent=traceparent)
+        self.send_later(url, text, idempotency_key, answers.put)
         return cast("Answer", answers.get())
 
-    def _target(self, url: str) -> httpx.URL | str:
-        """Return where the URL leads, or what is wrong with it; the environment names the URLs, so they are few."""
+    def _target(self, url: str) -> httpx.URL | Message:
+        """Return the parsed URL, or the rule that it breaks; destinations are few, so each is parsed once."""
         if url not in self._targets:
             self._targets[url] = check_url(url, self._http.allow_private) or httpx.URL(url)
         return self._targets[url]
 
-
-def _answer(verdict: Verdict, duration_ms: int = 0, status: int | None = None, excerpt: str = "") -> Answer:
-    return Answer(
-        outcome=verdict.outcome,
-        status=status,
-        code=verdict.code,
-        detail=verdict.detail,
-        retry_after_s=verdict.retry_after_s,
-        duration_ms=duration_ms,
-        excerpt=excerpt,
-    )
+    def _answer(self, reply: httpx.Response | Exception) -> Answer:
+        if isinstance(reply, Exception):
+            return _unanswered(reply, self._deadline_s)
+        try:
+            answer = classify(reply.status_code, reply.headers, self._clock_ms())
+            return replace(answer, excerpt=_excerpt(reply.content))
+        except Exception as error:
+            # Without an answer the delivery would count as in flight until the process ends.
+            log.exception("delivery.fault", status=reply.status_code)
+            failed = N_("the bridge failed to read the answer ({error}); the log has the details")
+            detail = Message(failed, {"error": type(error).__name__})
+            return Answer(Outcome.RETRY, reply.status_code, "bridge.fault", detail)
 
 
 def _is_json(text: str) -> bool:
-    """Return whether a strict reader takes it: Python's own writes and reads three numbers that JSON has not."""
+    """Return whether JSON has every number of the text: Python's own reader and writer know three more."""
     unknown: list[str] = []
     json.loads(text, parse_constant=unknown.append)
     return not unknown
 
 
-def _not_json(why: str) -> Answer:
-    # The same payload would fail again.
-    return _answer(Verdict(Outcome.REJECTED, "clint.payload", f"the payload is no JSON: {why}"))
+def _not_json(problem: str) -> Answer:
+    detail = Message(N_("the payload is not JSON: {problem}"), {"problem": problem})
+    return Answer(Outcome.REJECTED, None, "clint.payload", detail)  # the same payload would fail again
 
 
 def _excerpt(body: bytes) -> str:
-    """Return the beginning of the answer."""
-    # Redacted before it is cut, lest half a secret escape the patterns; NUL is what PostgreSQL refuses in a text.
+    # Redacted before it is cut, or half a secret could escape the patterns; PostgreSQL refuses NUL in a text.
     text = body.decode(errors="replace").replace("\x00", "\ufffd")
     return redact(text)[:MAX_EXCERPT]
 
 
-def _fault(error: Exception, deadline_s: float) -> Verdict:
+def _unanswered(error: Exception, deadline_s: float) -> Answer:
     if isinstance(error, httpx.TimeoutException):
-        return Verdict(
-            Outcome.RETRY, "clint.timeout", f"no answer within {deadline_s:g} s; whether it was received is not known"
-        )
+        timeout = N_("no answer within {seconds:g} s; whether it was received is not known")
+        return _retry("clint.timeout", Message(timeout, {"seconds": deadline_s}))
     if isinstance(error, PrivateAddress):
-        return Verdict(
-            Outcome.RETRY,
-            "clint.private_address",
-            "the destination's name resolves to an address of this machine or network, where nothing is sent",
-        )
+        private = N_("the destination's name resolves to an address of this machine or network, where nothing is sent")
+        return _retry("clint.private_address", Message(private))
     if isinstance(error, NameNotResolved):
-        return Verdict(Outcome.RETRY, "clint.dns", "the destination's name could not be resolved")
+        return _retry("clint.dns", Message(N_("the destination's name could not be resolved")))
     if isinstance(error.__cause__, ssl.SSLError):
-        return Verdict(Outcome.RETRY, "clint.tls", "no secure connection to the destination could be made")
-    # The texts of these errors are the client's own; any other may carry an address.
-    why = str(error) if isinstance(error, httpx.TransportError) else type(error).__name__
-    return Verdict(Outcome.RETRY, "clint.connection", f"the connection failed: {why}")
+        return _retry("clint.tls", Message(N_("no secure connection to the destination could be made")))
+    # httpx's transport errors have texts of the client's own; the text of any other error may hold an address.
+    problem = str(error) if isinstance(error, httpx.TransportError) else type(error).__name__
+    return _retry("clint.connection", Message(N_("the connection failed: {problem}"), {"problem": problem}))
+
+
+def _retry(code: str, detail: Message) -> Answer:
+    return Answer(Outcome.RETRY, None, code, detail)

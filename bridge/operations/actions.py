@@ -1,4 +1,4 @@
-"""A person's changes to the journal, one transaction each, in which it is also noted who made them (`by`)."""
+"""A person's changes to deliveries, events and destinations: one transaction each, with an entry in the audit trail."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bridge.journal.deliveries import set_first_due
 from bridge.journal.queries import Dead, DeadFilter
 from bridge.journal.schema import deliveries as table
 from bridge.journal.schema import events as event_table
+from bridge.messages import N_, Message, message
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, EventState
 
 
 def retry(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None) -> DeliveryState:
-    """Send the same payload again: now where it waits, anew where it is dead or stale; return the state it was in.
+    """Send the same payload again, a waiting one now; return the state before.
 
-    A stale delivery that a person retries is sent although a newer event was delivered: that is what the person said.
-    Raises NotFound, IllegalTransition, BodyEmptied.
+    A stale delivery is sent although a newer event was delivered. Raises NotFound, IllegalTransition, BodyEmptied.
     """
     with journal.database.write() as connection:
         state = _retry(connection, delivery_id, now_ms, by)
@@ -46,9 +46,11 @@ def _retry(connection: Connection, delivery_id: int, now_ms: int, by: Actor | No
         return state
     retention.check_full(connection, [before.event_id])
     if DeliveryState.PENDING not in TRANSITIONS[state] or before.payload is None:
-        raise IllegalTransition(
-            f"delivery {delivery_id} is {state} and can't be retried", hint=_instead(state, before.event_id)
-        )
+        what = N_("delivery {delivery} is {state} and can't be retried")
+        hint = N_("to send its event through today's mapping: bridge events replay {event}")
+        if state is DeliveryState.SENDING:
+            hint = N_("it is being sent right now; check again in a moment")
+        raise IllegalTransition(what, hint=hint, delivery=delivery_id, state=_state(state), event=before.event_id)
     connection.execute(
         update(table)
         .where(table.c.id == delivery_id)
@@ -69,17 +71,24 @@ def _retry(connection: Connection, delivery_id: int, now_ms: int, by: Actor | No
     return state
 
 
-def _instead(state: DeliveryState, event_id: int) -> str:
-    if state is DeliveryState.SENDING:
-        return "it is being sent right now; look again in a moment"
-    return f"to send its event through today's mapping: bridge events replay {event_id}"
+_STATES = {
+    DeliveryState.PENDING: N_("pending"),
+    DeliveryState.SENDING: N_("sending"),
+    DeliveryState.RETRYING: N_("retrying"),
+    DeliveryState.DELIVERED: N_("delivered"),
+    DeliveryState.FILTERED: N_("filtered"),
+    DeliveryState.STALE: N_("stale"),
+    DeliveryState.DEAD: N_("dead"),
+    DeliveryState.DISCARDED: N_("discarded"),
+}
+
+
+def _state(state: DeliveryState) -> Message:
+    return Message(_STATES[state])
 
 
 def discard(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None) -> DeliveryState:
-    """Decide that a delivery is not owed, which frees its line; return the state it was in.
-
-    Raises NotFound, IllegalTransition.
-    """
+    """Take a delivery out, which frees its line; return the state before. Raises NotFound, IllegalTransition."""
     with journal.database.write() as connection:
         return _discard(connection, delivery_id, now_ms, by, replaced=False)
 
@@ -90,7 +99,9 @@ def _discard(
     before = _locked(connection, delivery_id)
     state = DeliveryState(before.state)
     if DeliveryState.DISCARDED not in TRANSITIONS[state]:
-        raise IllegalTransition(f"delivery {delivery_id} is {state} and can't be discarded")
+        what = N_("delivery {delivery} is {state} and can't be discarded")
+        raise IllegalTransition(what, delivery=delivery_id, state=_state(state))
+    reason = N_("a replay replaced it") if replaced else N_("a person discarded it")
     connection.execute(
         update(table)
         .where(table.c.id == delivery_id)
@@ -100,7 +111,7 @@ def _discard(
             waiting=None,
             finished_ms=now_ms,
             reason_code="delivery.replaced" if replaced else "delivery.discarded",
-            reason="a replay took its place" if replaced else "discarded by a person",
+            reason=Message(reason).to_json(),
         )
     )
     if replaced:
@@ -122,22 +133,21 @@ def replay(
     by: Actor | None = None,
     instead_of: int | None = None,
 ) -> int:
-    """Send an event through today's mappings (or one of them) again; return the replay's number.
+    """Send an event through today's mappings, or one of them, again; return the number of the replay.
 
-    What comes of it stands in new deliveries: the dead ones that the event has now are discarded in the same commit, or
-    only the one that `instead_of` names. Raises NotFound, and IllegalTransition where the
-    event still waits: it goes through today's mappings anyway, and a replay of one mapping in its place would take it
-    from the others. Raises BodyEmptied where its body is gone.
+    The replay makes new deliveries, and the same commit discards the event's dead ones, or only `instead_of`. Raises
+    NotFound, BodyEmptied, and IllegalTransition where the event still waits for today's mappings: a replay of one
+    mapping would take it from the others.
     """
     with journal.database.write() as connection:
         lane = connection.scalar(select(event_table.c.lane).where(event_table.c.id == event_id))
         if lane is None:
-            raise NotFound(f"no event has the number {event_id}", hint="see: bridge events list")
+            hint = N_("see: bridge events list")
+            raise NotFound(N_("no event has the number {number}"), hint=hint, number=event_id)
         lanes.lock(connection, lane)
         if connection.scalar(select(event_table.c.state).where(event_table.c.id == event_id)) != EventState.PROCESSED:
-            raise IllegalTransition(
-                f"event {event_id} still waits to be processed", hint="look again when it is: bridge events show"
-            )
+            what, hint = N_("event {event} is not processed yet"), N_("try again later; see: bridge events show")
+            raise IllegalTransition(what, hint=hint, event=event_id)
         retention.check_full(connection, [event_id])
         _note(connection, by, "event.replayed", event_id, now_ms, **({"mapping": mapping} if mapping else {}))
         number = events.ask_replay(connection, event_id, mapping, now_ms)
@@ -149,16 +159,16 @@ def replay(
     return number
 
 
-def pause(journal: Journal, name: str, reason: str, now_ms: int, *, by: Actor | None = None) -> None:
-    """Stop sending to a destination; its work waits. Raises NotFound."""
+def pause(journal: Journal, name: str, reason: str | Message, now_ms: int, *, by: Actor | None = None) -> None:
+    """Stop sending to a destination; its deliveries wait. Raises NotFound."""
     with journal.database.write() as connection:
         _known(connection, name)
         _note(connection, by, "destination.paused", name, now_ms)
-        destinations.pause(connection, name, reason, now_ms)
+        destinations.pause(connection, name, message(reason).to_json(), now_ms)
 
 
 def resume(journal: Journal, name: str, now_ms: int, *, by: Actor | None = None) -> int:
-    """Send to a destination again; return how many lines were waiting. Raises NotFound."""
+    """Send to a destination again; return how many lines waited. Raises NotFound."""
     with journal.database.write() as connection:
         _known(connection, name)
         _note(connection, by, "destination.resumed", name, now_ms)
@@ -172,24 +182,26 @@ def _note(connection: Connection, by: Actor | None, action: str, about: str | in
 
 def _known(connection: Connection, name: str) -> None:
     if name not in destinations.load(connection):
-        raise NotFound(f"no destination is named {name!r}", hint="see: bridge destinations list")
+        hint = N_("see: bridge destinations list")
+        raise NotFound(N_("no destination is named {name!r}"), hint=hint, name=name)
 
 
 def _locked(connection: Connection, delivery_id: int) -> Row[Any]:
     lane = connection.scalar(select(table.c.lane).where(table.c.id == delivery_id))
     if lane is None:
-        raise NotFound(f"no delivery has the number {delivery_id}", hint="see: bridge deliveries list")
+        hint = N_("see: bridge deliveries list")
+        raise NotFound(N_("no delivery has the number {number}"), hint=hint, number=delivery_id)
     lanes.lock(connection, lane)
     return connection.execute(select(table).where(table.c.id == delivery_id)).one()
 
 
 PIECE = 200
 PIECE_S = 1.5
-"""Of one piece: short enough that somebody who watches sees it go on."""
+"""A step takes at most this long, so that a page shows progress."""
 
 
 class BulkAction(StrEnum):
-    """What is done to each of them."""
+    """An action on many dead deliveries."""
 
     RETRY = "retry"
     REPLAY = "replay"
@@ -198,26 +210,26 @@ class BulkAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a decision about many has come."""
+    """The progress of a bulk action."""
 
     total: int
     done: int = 0
     refused: int = 0
-    """Those that were no longer dead, or could not be changed."""
+    """Deliveries that were no longer dead or could not be changed."""
     after_id: int = 0
     finished: bool = False
 
 
 def run_step(
-    journal: Journal, decision: BulkAction, chosen: DeadFilter, progress: Progress, now_ms: int, by: Actor | None = None
+    journal: Journal, action: BulkAction, chosen: DeadFilter, progress: Progress, now_ms: int, by: Actor | None = None
 ) -> Progress:
-    """Do the next piece and return how far it is; once finished, it stands in the audit trail."""
+    """Do the next step and return the progress; the last step makes an entry in the audit trail."""
     with journal.database.read() as connection:
         piece = queries.dead_page(connection, chosen, progress.after_id, PIECE)
     until_s = time.monotonic() + PIECE_S
     for one in piece:
         try:
-            _decide(journal, decision, one, now_ms)
+            _apply(journal, action, one, now_ms)
             progress = replace(progress, done=progress.done + 1, after_id=one.id)
         except BridgeError:
             progress = replace(progress, refused=progress.refused + 1, after_id=one.id)
@@ -229,15 +241,15 @@ def run_step(
         detail = {"done": progress.done, "refused": progress.refused, "destination": chosen.destination}
         about = " ".join(part for part in (chosen.mapping, chosen.code) if part)
         with journal.database.write() as connection:
-            audit.note(connection, by, f"bulk.{decision}", about, now_ms, detail)
+            audit.note(connection, by, f"bulk.{action}", about, now_ms, detail)
     return replace(progress, finished=True)
 
 
-def _decide(journal: Journal, decision: BulkAction, one: Dead, now_ms: int) -> None:
-    if decision is BulkAction.RETRY:
+def _apply(journal: Journal, action: BulkAction, one: Dead, now_ms: int) -> None:
+    if action is BulkAction.RETRY:
         retry(journal, one.id, now_ms)
-    elif decision is BulkAction.DISCARD:
+    elif action is BulkAction.DISCARD:
         discard(journal, one.id, now_ms)
     else:
-        # One commit: were it killed between two, the next run would replay the event once more.
+        # One commit: after a kill between two, the next run would replay the event once more.
         replay(journal, one.event_id, one.mapping, now_ms, instead_of=one.id)

@@ -1,7 +1,7 @@
-"""Brings in the charges that the journal does not know as Asaas has them: the same way as what Asaas posts.
+"""Makes events for charges that the journal does not know, which then go the way of Asaas's own events.
 
-Given a window of days it gathers the events to be made, and keeps them when told to. It must never make another event
-for what was brought in already: a run that is broken off is simply run again.
+`collect` returns the events of a range of days, `append_events` writes them. The event's key prevents a second event
+for the same change, so an interrupted run is simply run again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bridge.asaas.client import Reads
+from bridge.asaas.client import AsaasClient
 from bridge.asaas.incoming import parse_event
 from bridge.failpoints import failpoint
 from bridge.journal import Journal, jobs
@@ -41,7 +41,7 @@ NAMES: Mapping[str, str] = {
     "AWAITING_CHARGEBACK_REVERSAL": "PAYMENT_AWAITING_CHARGEBACK_REVERSAL",
     "DELETED": "PAYMENT_DELETED",
 }
-"""The event by which a charge comes into each status, by Asaas's documented flows."""
+"""The event that leads a charge into each status, by Asaas's documented flows."""
 
 _BACK_TO_OPEN = {"RECEIVED_IN_CASH": "PAYMENT_RECEIVED_IN_CASH_UNDONE", "DELETED": "PAYMENT_RESTORED"}
 _PAID = ("paymentDate", "clientPaymentDate", "confirmedDate")
@@ -50,17 +50,17 @@ _DAYS: Mapping[str, tuple[str, ...]] = {
     "RECEIVED": _PAID,
     "RECEIVED_IN_CASH": _PAID,
 }
-"""The fields that hold the day on which a charge came into a status. Where none does, it is the day of the asking."""
+"""The fields with the day on which a charge came into a status; without them it is today."""
 
 
 def events_for_charge(compared: Compared, account: str, asked_ms: int) -> list[IncomingEvent]:
-    """Return what Asaas would have posted, in order; nothing where no flow names the charge's status."""
+    """Return the events that Asaas would have posted, in order; none where no flow leads to the charge's status."""
     main = _name(compared)
     if main is None:
         return []
     status, refunded = compared.charge_status.status, compared.charge_status.refunded
     names = {}
-    # The paid part of a partly refunded charge is told first, unless the journal knows it.
+    # The payment of a partly refunded charge comes first, unless the journal knows it.
     if compared.known is None or compared.known.status != status or not refunded:
         names[status] = main
     if refunded:
@@ -85,7 +85,7 @@ def _name(compared: Compared) -> str | None:
         if status in {"PENDING", "OVERDUE"} and compared.known.status in _BACK_TO_OPEN:
             return _BACK_TO_OPEN[compared.known.status]
         if status == "PENDING":
-            return "PAYMENT_UPDATED"  # such as a new due day for an overdue charge
+            return "PAYMENT_UPDATED"  # such as a new due day of an overdue charge
     return NAMES.get(status)
 
 
@@ -93,7 +93,7 @@ def _created(compared: Compared, asked_ms: int) -> str:
     asked = datetime.fromtimestamp(asked_ms / 1000, UTC).astimezone(BRASILIA)
     moment = min(_day(compared, asked).replace(hour=23, minute=59, second=59), asked)
     if compared.newest is not None:
-        with suppress(BadValue):  # the last event did not say when
+        with suppress(BadValue):  # the last event has no time
             moment = max(moment, as_moment(compared.newest.created) + timedelta(seconds=1))
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
@@ -125,18 +125,18 @@ BATCH = 100
 
 @dataclass(slots=True)
 class Collected:
-    """What a backfill would do."""
+    """The events of a backfill."""
 
     charges: int = 0
-    """Charges that were looked at."""
+    """The number of compared charges."""
     events: list[IncomingEvent] = field(default_factory=list)
-    """What would be kept, oldest first."""
+    """Oldest first."""
     unknown: list[Compared] = field(default_factory=list)
-    """Charges in a status that no documented flow leads to."""
+    """Charges in a status to which no documented flow leads."""
 
 
 def collect(
-    client: Reads,
+    client: AsaasClient,
     journal: Journal,
     window: Window,
     clock_ms: Callable[[], int],
@@ -145,34 +145,31 @@ def collect(
     sleep: Callable[[float], object] = time.sleep,
     tell: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> Collected:
-    """Return the events that are missing for the charges of these days; changes nothing.
-
-    Raises EnrichmentWaits where Asaas can't be asked for now.
-    """
-    gathered, seen = Collected(), set[str]()
-    for looked in compare_pages(client, journal, window, clock_ms, sleep=sleep):
-        for compared in looked.charges:
+    """Return the missing events of the charges of these days; changes nothing. Raises EnrichmentWaits."""
+    collected, seen = Collected(), set[str]()
+    for page in compare_pages(client, journal, window, clock_ms, sleep=sleep):
+        for compared in page.charges:
             id_ = str(compared.charge.get("id"))
             if id_ in seen:
                 continue
             seen.add(id_)
             if compared.verdict in only:
-                made = events_for_charge(compared, client.account, looked.asked_ms)
-                gathered.events += made
-                gathered.unknown += [] if made else [compared]
-        gathered.charges = len(seen)
-        tell(len(seen), looked.total)
-    # A customer's events go out in the order in which they are kept. Lists were seen newest first: where Asaas's time
-    # does not tell, the charge that was made first goes first.
-    gathered.events.reverse()
-    gathered.events.sort(key=lambda event: (event.created, flow_rank(event.name)))
-    return gathered
+                made = events_for_charge(compared, client.account, page.asked_ms)
+                collected.events += made
+                collected.unknown += [] if made else [compared]
+        collected.charges = len(seen)
+        tell(len(seen), page.total)
+    # Deliveries keep the order of the events. Pages come newest first: of two events of the same time that of the older
+    # charge goes first.
+    collected.events.reverse()
+    collected.events.sort(key=lambda event: (event.created, flow_rank(event.name)))
+    return collected
 
 
 def append_events(
     journal: Journal, events: Sequence[IncomingEvent], clock_ms: Callable[[], int]
 ) -> Iterator[tuple[IncomingEvent, int, AppendResult]]:
-    """Keep these events; give each with its lane and its number once it is durable."""
+    """Write these events; yield each with its lane and the result after its commit."""
     for start in range(0, len(events), BATCH):
         batch = [replace(event, received_ms=clock_ms()) for event in events[start : start + BATCH]]
         failpoint("backfill.before_append")
@@ -180,14 +177,14 @@ def append_events(
         failpoint("backfill.after_append")
         for event, (lane, kept) in zip(batch, appended, strict=True):
             yield event, lane, kept
-    # The next reconciliation, due at once, says whether anything is still missing.
+    # The next reconciliation, due at once, checks whether anything is still missing.
     with journal.database.write() as connection:
         for account in sorted({event.account for event in events}):
             jobs.reschedule(connection, f"reconcile:{account}", clock_ms())
 
 
 def as_stored(journal: Journal, event: IncomingEvent) -> StoredEvent:
-    """Return an event as a worker would get it, before it is kept."""
+    """Return an event that is not in the journal in the form of a stored one."""
     return StoredEvent(
         id=0,
         account=event.account,

@@ -1,18 +1,17 @@
-"""What a replay would make of an event, beside what was made of it before. Changes nothing and sends nothing.
+"""Previews what a replay would make of an event, and shows the conditions behind a delivery. Changes nothing.
 
-It goes through the worker's own plan, with today's mappings and what Asaas says now; what the journal adds to a
-decision (one delivery for each instalment plan, stale events) is looked up as well.
+The preview takes the worker's own plan, today's mappings, the current objects of Asaas and what the journal adds to a
+decision: one delivery for each instalment plan, stale events.
 """
 
 from __future__ import annotations
 
 import json
-from collections import abc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -25,41 +24,31 @@ from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.mapping.context import build_context, references
 from bridge.mapping.explain import explained
 from bridge.mapping.values import brasilia_day
+from bridge.messages import N_, Message
 from bridge.model import DeliveryState
 from bridge.pipeline import enrich
 from bridge.pipeline.active_mappings import ActiveMapping
 from bridge.pipeline.decide import EventPlan, plan_event
+from bridge.pipeline.enrich import Enricher
 from bridge.pipeline.policy import is_stale
 from bridge.runtime import Runtime
 
 BATCH = 50
 
 
-class Enrichment(Protocol):
-    """Fetches objects from Asaas."""
-
-    def fetch_many(self, wanted: Sequence[tuple[str, abc.Mapping[str, str]]]) -> Sequence[dict[str, Any] | BridgeError]:
-        """Return for each (account, name -> id) the objects by name, or why not."""
-        ...
-
-    def forget(self, account: str, wanted: abc.Mapping[str, str]) -> None:
-        """Let the next fetch of these ask Asaas again."""
-        ...
-
-
 class Unheard(StrEnum):
     """Why no mapping takes an event."""
 
     NOBODY = "nobody"  # no active mapping listens to it
-    ELSEWHERE = "elsewhere"  # those that listen to it are for other accounts
-    GONE = "gone"  # the mapping that was named is not there; the others say why that one does not take it
-    OFF = "off"
-    OTHER_ACCOUNT = "other_account"
-    OTHER_EVENT = "other_event"
+    ELSEWHERE = "elsewhere"  # only mappings of other accounts listen to it
+    GONE = "gone"  # the named mapping does not exist
+    OFF = "off"  # the named mapping is switched off
+    OTHER_ACCOUNT = "other_account"  # the named mapping is of another account
+    OTHER_EVENT = "other_event"  # the named mapping does not listen to it
 
 
 class Change(NamedTuple):
-    """One key of the payload that would be another; None where it is not there."""
+    """A key of the payload that would change; None where it is missing."""
 
     key: str
     before: Any
@@ -68,29 +57,30 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What would become of an event in one mapping."""
+    """The result of a replay in one mapping."""
 
     mapping: str
     before: DeliveryState | None
-    """The state of this mapping's newest delivery of the event, None where there is none."""
+    """The state of the mapping's newest delivery of the event."""
     after: DeliveryState
     destination: str
     reason: str
+    """A `Message.to_json()`, or an empty text."""
     payload: dict[str, Any] | None
     changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What would become of one event."""
+    """The result of a replay of one event."""
 
     event_id: int
     name: str
     outcomes: tuple[Outcome, ...] = ()
     problem: str = ""
-    """Why it can't be said; the event would wait."""
+    """Why the event would wait: a `Message.to_json()`, or an empty text."""
     unheard: Unheard | None = None
-    """Why no mapping takes the event; None where one does."""
+    """Why no mapping takes the event."""
 
 
 def preview(
@@ -100,39 +90,36 @@ def preview(
     *,
     active: Sequence[ActiveMapping],
     environment: Callable[[str], str],
-    enrichment: Enrichment,
+    enrichment: Enricher,
 ) -> Iterator[Preview]:
-    """Say for each event what a replay through these mappings, or one of them, would make of it.
-
-    Raises NotFound where an event is not in the journal, BodyEmptied where its body is gone.
-    """
+    """Preview a replay of each event through these mappings, or the named one. Raises NotFound, BodyEmptied."""
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
         with journal.database.read() as connection:
             retention.check_full(connection, batch)
-            kept = {event.id: event for event in events.load(connection, batch)}
-        if missing := [id_ for id_ in batch if id_ not in kept]:
-            raise NotFound(f"no event has the number {missing[0]}", hint="see: bridge events list")
-        replayed = [replace(kept[id_], replay=kept[id_].replay + 1, replay_mapping=mapping) for id_ in batch]
+            found = {event.id: event for event in events.load(connection, batch)}
+        if missing := [id_ for id_ in batch if id_ not in found]:
+            hint = N_("see: bridge events list")
+            raise NotFound(N_("no event has the number {number}"), hint=hint, number=missing[0])
+        replayed = [replace(found[id_], replay=found[id_].replay + 1, replay_mapping=mapping) for id_ in batch]
         yield from preview_events(journal, replayed, active=active, environment=environment, enrichment=enrichment)
 
 
 def preview_events(
     journal: Journal,
-    kept: Sequence[StoredEvent],
+    stored: Sequence[StoredEvent],
     *,
     active: Sequence[ActiveMapping],
     environment: Callable[[str], str],
-    enrichment: Enrichment,
+    enrichment: Enricher,
 ) -> Iterator[Preview]:
-    """Say for each of these events, kept or not, what the mappings would make of it."""
-    for start in range(0, len(kept), BATCH):
-        plans = [plan_event(event, active, environment(event.account)) for event in kept[start : start + BATCH]]
+    """Preview each of these events, which need not be in the journal."""
+    for start in range(0, len(stored), BATCH):
+        plans = [plan_event(event, active, environment(event.account)) for event in stored[start : start + BATCH]]
         for plan in plans:
-            if plan.event.replay:
-                # As the replay does: somebody may have mended it there.
+            if plan.event.replay:  # a replay ignores the cache too: somebody may have fixed the object at Asaas
                 enrichment.forget(plan.event.account, plan.wanted)
-        # Asaas is asked outside the transaction: it may take seconds.
+        # Outside the transaction: Asaas may take seconds.
         fetched = enrichment.fetch_many([(plan.event.account, plan.wanted) for plan in plans])
         with journal.database.read() as connection:
             found = [_preview(connection, plan, result, active) for plan, result in zip(plans, fetched, strict=True)]
@@ -146,7 +133,7 @@ def _preview(
     if not plan.mappings:
         return Preview(event.id, event.name, unheard=unheard(event.name, event.account, event.replay_mapping, active))
     if isinstance(fetched, EnrichmentWaits):
-        return Preview(event.id, event.name, problem=str(fetched))
+        return Preview(event.id, event.name, problem=fetched.message().to_json())
     newest: dict[str, Row] = {row["mapping"]: row for row in queries.deliveries_of(connection, event.id)}
     made = plan.reject(fetched) if isinstance(fetched, BridgeError) else plan.decide(fetched)
     decided = [_with_journal(connection, delivery) for delivery in made]
@@ -154,7 +141,7 @@ def _preview(
 
 
 def unheard(name: str, account: str, replayed_for: str | None, active: Sequence[ActiveMapping]) -> Unheard:
-    """Return why no mapping, or not the one for which it was replayed, takes an event of this name and account."""
+    """Return why no mapping, or not the one of the replay, takes an event of this name and account."""
     if replayed_for is None:
         elsewhere = any(
             one.mapping.enabled and one.mapping.account != account and one.mapping.listens_to(name) for one in active
@@ -169,17 +156,16 @@ def unheard(name: str, account: str, replayed_for: str | None, active: Sequence[
 
 
 def _with_journal(connection: Connection, new: NewDelivery) -> NewDelivery:
-    """Return the decision as it would stand after the worker looked into the journal."""
+    """Return the decision after the worker's look into the journal."""
     if new.state is not DeliveryState.PENDING:
         return new
     if new.once_key and deliveries.plans_taken(connection, [(new.mapping, new.once_key)], [new.event_id]):
-        return replace(
-            new, state=DeliveryState.FILTERED, payload=None, reason="this instalment plan already has a delivery"
-        )
+        reason = Message(N_("this instalment plan already has a delivery")).to_json()
+        return replace(new, state=DeliveryState.FILTERED, payload=None, reason=reason)
     newest = deliveries.newest_delivered(connection, [new]).get((new.account, new.object_id, new.line))
     if is_stale(new, newest):
-        reason = "a newer event of this charge was already delivered; it would not be sent"
-        return replace(new, state=DeliveryState.STALE, reason=reason)
+        reason = Message(N_("a newer event of this charge was already delivered, so this one would not be sent"))
+        return replace(new, state=DeliveryState.STALE, reason=reason.to_json())
     return new
 
 
@@ -207,22 +193,23 @@ _ANYTHING = Setup(None, None, active=True)
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What the filter of one delivery's mapping saw."""
+    """The conditions of the filter of a delivery's mapping."""
 
     seen: Sequence[dict[str, Any]] = ()
-    """Each condition: line, text, value, passed (None where the verdict stood before its turn), depth."""
+    """Each with line, text, value, passed (None where the verdict stood before its turn) and depth."""
     needs_asaas: bool = False
-    """Whether the filter looks at objects that only the Asaas API has, and they were not asked for."""
+    """Whether the filter needs objects of the Asaas API that were not fetched."""
     problem: str = ""
+    """A `Message.to_json()`, or an empty text."""
     gone: bool = False
-    """Whether the text that the mapping had then is no longer there."""
+    """Whether the text of the mapping's revision no longer exists."""
     needs: frozenset[str] = field(default=frozenset())
 
 
 def conditions(
     runtime: Runtime, connection: Connection, event: Row, delivery: Row, fetched: dict[str, Any] | None
 ) -> Conditions:
-    """Return the conditions of a delivery's mapping; `fetched` is None where Asaas was not asked."""
+    """Return the conditions of a delivery's mapping; `fetched` is None where nothing was fetched from Asaas."""
     if event["emptied_ms"] is not None:
         return Conditions(gone=True)
     revision = revisions.get(connection, delivery["revision_id"])
@@ -238,12 +225,12 @@ def conditions(
     try:
         told = explained(mapping, context)
     except BridgeError as error:
-        return Conditions(problem=str(error))
+        return Conditions(problem=error.message().to_json())
     return Conditions(told.get("conditions", ()), problem="" if "conditions" in told else told.get("reason", ""))
 
 
 def context_of(runtime: Runtime, event: Row, fetched: dict[str, Any]) -> dict[str, Any]:
-    """Return what expressions saw when the event was processed, or see now where it was not."""
+    """Return the context of expressions when the event was processed, or now where it was not."""
     account, envelope = event["account"], json.loads(event["body"])
     today = brasilia_day(datetime.fromtimestamp(event["processed_ms"] / 1000, UTC)) if event["processed_ms"] else None
     return build_context(
@@ -252,6 +239,6 @@ def context_of(runtime: Runtime, event: Row, fetched: dict[str, Any]) -> dict[st
 
 
 def fetch(runtime: Runtime, event: Row, needs: frozenset[str]) -> dict[str, Any]:
-    """Ask Asaas, or the cache, for what a filter needs. Raises BridgeError where it can't be asked."""
+    """Fetch the objects that a filter needs, from Asaas or the cache. Raises BridgeError."""
     wanted = enrich.plan(needs, references(context_of(runtime, event, {})))
     return runtime.enricher.fetch(event["account"], wanted) if wanted else {}

@@ -1,9 +1,8 @@
-"""Makes a text the active revision of a mapping, as the console does, and writes its file where that is safe.
+"""Saves a text as the active revision of a mapping, and in its file where the journal is SQLite.
 
-The journal's newest revision is what runs, on every machine, and an unchanged file never overwrites it. The file is
-written too where the journal is SQLite, for then there is one machine: on several, a file that only one of them wrote
-would look like a change of everybody's, and the others' like another one. A text that somebody else saved meanwhile, in
-the console, by a command or in the file, is never overwritten.
+The journal's newest revision runs on every machine; an unchanged file never overwrites it. A PostgreSQL journal may
+serve several machines, where one machine's file would look like a change to the others. A text that somebody else saved
+meanwhile, in the console, by a command or in the file, is never overwritten.
 """
 
 from __future__ import annotations
@@ -18,28 +17,28 @@ from pathlib import Path
 
 from bridge.errors import MappingChanged
 from bridge.journal import Journal, revisions
+from bridge.messages import N_
 
 SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a save left."""
+    """The result of a save."""
 
     revision_id: int
     in_file: bool
-    """Whether the mapping's file has the text too."""
 
 
 def file_of(directory: Path, name: str) -> Path:
-    """Return the mapping's file; where there is none, the one that it would get."""
+    """Return the path of the mapping's file, also where there is none."""
     return next(
         (path for suffix in SUFFIXES if (path := directory / f"{name}{suffix}").exists()), directory / f"{name}.yaml"
     )
 
 
 def file_text(directory: Path, name: str) -> str | None:
-    """Return what is in the mapping's file, None where there is none that can be read."""
+    """Return the text of the mapping's file, None where it can't be read."""
     try:
         return file_of(directory, name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -47,12 +46,11 @@ def file_text(directory: Path, name: str) -> str | None:
 
 
 def writes_files(journal: Journal, directory: Path) -> bool:
-    """Return whether a save writes the file too."""
     return journal.database.is_sqlite and os.access(directory, os.W_OK)
 
 
 def save(journal: Journal, directory: Path, name: str, text: str, *, base: int, author: str, now_ms: int) -> Saved:
-    """Make a text the active one that was written from revision `base` (0: from none).
+    """Save a text that was written from revision `base` (0: from none).
 
     Raises MappingChanged where the mapping or its file has another text by now.
     """
@@ -68,18 +66,16 @@ def save(journal: Journal, directory: Path, name: str, text: str, *, base: int, 
             there = file_text(directory, name)
             known = revisions.last_from_file(connection, name)
             if there is not None and there != text and revisions.digest(there) != known:
-                raise MappingChanged(
-                    "the mapping's file has a text that is not active yet",
-                    where=str(file_of(directory, name)),
-                    hint="mend the file (see: bridge mappings lint), or put it back",
-                )
+                what = N_("the mapping's file has a text that is not active yet")
+                hint = N_("fix the file (see: bridge mappings lint), or put it back")
+                raise MappingChanged(what, where=str(file_of(directory, name)), hint=hint)
             in_file = _written(file_of(directory, name), text)
         origin = revisions.WITH_FILE if in_file else revisions.CONSOLE
         return Saved(revisions.add(connection, name, text, origin, author, now_ms), in_file)
 
 
 def _written(path: Path, text: str) -> bool:
-    """Replace the file in one step; return whether that could be done."""
+    """Replace the file in one step; return whether it worked."""
     fresh = path.with_name(f".{path.name}.new")
     try:
         with fresh.open("w", encoding="utf-8", newline="\n") as file:
@@ -97,13 +93,13 @@ def _written(path: Path, text: str) -> bool:
 
 
 def difference(before: str, after: str, named_before: str = "", named_after: str = "") -> list[str]:
-    """Return the lines of a unified diff; none where the texts are the same."""
+    """Return the lines of a unified diff."""
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), named_before, named_after, lineterm="", n=2)
     return list(lines)
 
 
 def changed(before: str, after: str) -> tuple[int, int]:
-    """Return how many lines were added and how many were taken away.
+    """Return how many lines were added and how many removed.
 
     >>> changed("a\\nb", "a\\nc\\nd")
     (2, 1)
@@ -117,7 +113,7 @@ _FIRST_KEY = re.compile(r"^[A-Za-z_][\w-]*:", re.MULTILINE)
 
 
 def switched(text: str, *, on: bool) -> str:
-    """Return the text with `enabled` as told, in the line where it stands or before the first key.
+    """Return the text with `enabled` set, in its line or before the first key.
 
     >>> switched("description: x\\nenabled: false # later\\nevents: [A]\\n", on=True)
     'description: x\\nenabled: true # later\\nevents: [A]\\n'

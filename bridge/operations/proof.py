@@ -1,8 +1,8 @@
-"""Decides whether a delivery became a deal, from what was sent and the deals that Clint shows: pure.
+"""Judges whether a delivery became a deal, from the sent payload and the deals of Clint: pure.
 
-`deal.seen` is a deal in the destination's origin and in the status of the checklist that shows what only this delivery
-carried, or that was written after the send where no other delivery can have written it. It is never less: what can't
-be told apart is one of the other codes. `reasons.yaml` says what each code means.
+`deal.seen` is a deal in the destination's origin and in the status of the checklist, with a text that only this
+delivery carried, or written after the send when no other delivery can have written it. Every doubt is another code;
+`reasons` has the meaning of each.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ CODES = (
     OTHER_STATUS,
     SEEN,
 )
-"""What is said of a deal, the most telling last: of several deals that one is the answer."""
+"""The codes, the strongest last: of several deals that one is the answer."""
 
 LATE_MS = 10 * 60_000
-"""For how long Clint may work on what it took; how long it really does is not documented."""
+"""Clint may work on a payload for this long (an assumption: it is not documented)."""
 
 _LONGEST_AMOUNT = 20
 _TELLING = 6
@@ -52,37 +52,37 @@ _DIGIT = re.compile(r"[0-9]")
 
 
 class Other(NamedTuple):
-    """Another delivery of the same customer, to a place that may be the same origin."""
+    """Another delivery of the customer, whose origin may be the same."""
 
     sent_ms: int
     texts: frozenset[str]
     status: str = ""
-    """What the checklist says of its destination; empty where it says nothing."""
+    """The status of its destination in the checklist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What was sent, and what is known of where it went."""
+    """A sent payload and its destination."""
 
     object_id: str
     sent_ms: int
-    """When the first attempt began."""
+    """The start of the first attempt."""
     payload: Mapping[str, Any]
-    """Without what belongs to the contact: every deal of the contact may show that."""
+    """Without the fields of the contact, which every deal of the contact may show."""
     others: tuple[Other, ...] = ()
     origin_id: str = ""
     stage_id: str = ""
-    """Where the destination puts deals; empty as long as no delivery was proved."""
+    """The stage of the destination's deals; empty until a delivery is proved."""
     status: str = ""
 
     @property
     def until_ms(self) -> int | None:
-        """When the next delivery of the customer was sent, which may have changed the same deal."""
+        """The next delivery of the customer, which may have changed the same deal."""
         return min((one.sent_ms for one in self.others if one.sent_ms > self.sent_ms), default=None)
 
 
 class Finding(NamedTuple):
-    """A code, and the deal that it is about."""
+    """A code and its deal."""
 
     code: str
     deal: Deal | None = None
@@ -90,7 +90,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What one deal shows of what was sent."""
+    """What a deal shows of the sent payload."""
 
     deal: Deal
     sent: Sent
@@ -102,13 +102,13 @@ class _Shown:
 
     @property
     def carried(self) -> frozenset[str]:
-        """The texts that it shows and no other delivery carried; an amount may have been there before."""
+        """The texts of the deal that only this delivery carried; an amount may have been there before."""
         own = texts_of(self.sent.payload).difference(*(other.texts for other in self.sent.others))
         return frozenset(text for text in own & self.texts if not _is_amount(text))
 
     @property
     def tells(self) -> bool:
-        """Whether one of them is a date, a number or a link: of a word such as Pix that proves nothing."""
+        """Whether one of them is a date, a number or a link: a word such as Pix proves nothing."""
         return any(len(text) >= _TELLING and _DIGIT.search(text) for text in self.carried)
 
     @property
@@ -118,20 +118,20 @@ class _Shown:
 
     @property
     def is_of_other_charge(self) -> bool:
-        """Whether it shows something else where the payload has the charge's id."""
+        """Whether it shows another text where the payload has the charge's id."""
         mark = self.sent.object_id.casefold()
         shown = [_text(self.deal.fields.get(key)) for key, value in self.sent.payload.items() if mark in _text(value)]
         return bool(mark) and any(text and mark not in text for text in shown)
 
     def is_since(self, *names: str) -> bool:
-        """Return whether one of these times lies after the send and before the next delivery."""
+        """Return whether one of these times lies between the send and the next delivery."""
         until = self.sent.until_ms
         times = [self.deal.times_ms[name] for name in names or self.deal.times_ms if name in self.deal.times_ms]
         return any(self.sent.sent_ms <= time and (until is None or time < until) for time in times)
 
 
 def judge(sent: Sent, deals: Sequence[Deal], changed: AbstractSet[str] = frozenset()) -> Finding:
-    """Return what the deals of the contact prove; `changed` are ids of those that Clint says were changed since."""
+    """Return what the deals of the contact prove; `changed` holds the ids of those changed since the send."""
     if not deals:
         return Finding(NONE)
     here = [deal for deal in deals if sent.origin_id in {"", deal.origin_id}]
@@ -139,7 +139,7 @@ def judge(sent: Sent, deals: Sequence[Deal], changed: AbstractSet[str] = frozens
         return Finding(OTHER_ORIGIN, deals[0])
     found = [Finding(_judge(_Shown(deal, sent, deal.id in changed), len(deals) == 1), deal) for deal in here]
     if len({deal.origin_id for code, deal in found if code == SEEN and deal}) > 1:
-        # One of them may be another integration's.
+        # One of them may be of another integration.
         return Finding(ORIGIN_UNKNOWN)
     return max(found, key=lambda one: CODES.index(one.code))
 
@@ -165,12 +165,12 @@ def _judge(shown: _Shown, is_only: bool) -> str:
         return AMBIGUOUS
     if (shown.is_of_charge or shown.tells or shown.is_since("created_at")) and (sent.origin_id or is_only):
         return SEEN
-    # Changed after the send and where the destination puts its deals: it stands as the delivery asks.
+    # Changed after the send, in the stage of the destination's deals: as the delivery asks.
     return SEEN if sent.origin_id and sent.stage_id == deal.stage_id else UNMARKED
 
 
 def texts_of(values: Mapping[str, Any]) -> frozenset[str]:
-    """Return the texts by which a payload and a deal are compared; amounts are alike however they are written.
+    """Return the texts that compare a payload with a deal; amounts are equal in any notation.
 
     >>> sorted(texts_of({"valor": "129.90", "value": 129.9, "titulo": " Cobrança 7 ", "vazio": None}))
     ['129.9', 'cobrança 7']

@@ -1,9 +1,7 @@
-"""Looks in Clint for the deals of what was delivered, where the mapping says `verify`.
+"""Read-back: looks in Clint for the deals of deliveries whose mapping says `verify`, by the payload's e-mail or phone.
 
-A 2xx says that Clint took a payload, not that a deal stands. So some time after the delivery the deal is looked for by
-the payload's e-mail or phone, a few times, each later than the one before. `recovery.proof` says what a deal proves. It
-leaves seen or not confirmed in the journal, with the reason; it never sends anything, and a Clint API that fails costs
-no look.
+A 2xx does not prove a deal. After a delivery there are a few looks, each later than the one before; `proof` judges the
+deals, and the journal keeps the verdict with its reason. Nothing is sent, and a failed Clint API costs no look.
 """
 
 from __future__ import annotations
@@ -20,30 +18,30 @@ from bridge.journal.deliveries import ToReadBack
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.mapping.explain import statuses
+from bridge.messages import N_, message
 from bridge.model import NoticeLevel, ReadBack
 from bridge.operations import proof
 from bridge.operations.proof import Finding, Other, Sent
-from bridge.pipeline.active_mappings import ActiveMapping
-from bridge.reasons import deal_said
+from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
+from bridge.reasons import deal_message
 
 log = logger(__name__)
 
 LOOKS = 4
 BATCH = 20
 SLOWER = 4
-"""Each look waits so many times as long as the one before."""
+"""Each wait is so many times as long as the one before."""
 OLDEST_MS = 2 * 24 * 3_600_000
-"""What was delivered longer ago is left: a token that is set after weeks must not set off thousands of requests."""
+"""Older deliveries are left alone: a token that is set after weeks must not cause thousands of requests."""
 NOT_SEEN = "delivery.not_seen"
-"""The notice's code; it is closed by the next delivery of the same mapping whose deal is seen."""
-MEND = "see: bridge deliveries list --state delivered, bridge events show NUMBER"
+"""The notice's code; the next delivery of the same mapping whose deal is seen closes it."""
 
 
 class Deals(Protocol):
-    """The part of the Clint API that is read."""
+    """The Clint API, for which a test has a stand-in."""
 
     def deals(self, email: str = "", phone: str = "", changed_since_ms: int | None = None) -> list[Deal]:
-        """Return the deals of a contact, or those that were changed since a time."""
+        """Return the deals of a contact, or those changed since a time."""
         ...
 
     def stage(self, deal: Deal) -> str:
@@ -51,18 +49,10 @@ class Deals(Protocol):
         ...
 
 
-class Mappings(Protocol):
-    """What says which keys of a payload are the e-mail and the phone, and where events go."""
-
-    def current(self) -> Sequence[ActiveMapping]:
-        """Return the active mappings."""
-        ...
-
-
 def sent_deliveries(
     connection: Connection, account: str, subject: str, active: Sequence[ActiveMapping]
 ) -> dict[int, tuple[tuple[str, str], Sent]]:
-    """Return what was sent of a customer, by delivery: its contact, and what `proof.judge` must know."""
+    """Return the contact and the sent payload of each delivery of a customer, for `proof.judge`."""
     places = destinations.load(connection)
     status = statuses(one.mapping for one in active)
     fields = {one.mapping.name: one.mapping.fields for one in active}
@@ -100,22 +90,22 @@ def sent_deliveries(
 
 
 def read_back_deal(clint: Deals, contact: tuple[str, str], sent: Sent) -> Finding:
-    """Look for the deal of what was sent. Raises ClintApiFailed."""
+    """Look for the deal of a sent payload. Raises ClintApiFailed."""
     if not any(contact):
         return Finding(proof.NO_CONTACT)
     deals = clint.deals(*contact)
     found = proof.judge(sent, deals)
     if found.code != proof.SEEN and not all("updated_at" in deal.times_ms for deal in deals):
-        # The documented answer does not say when a deal was changed, but the filter by that time is documented.
+        # Answers may lack the time of the last change, but the filter by that time is documented.
         changed = clint.deals(*contact, changed_since_ms=sent.sent_ms)
         found = proof.judge(sent, deals, {deal.id for deal in changed})
     return found
 
 
 class ReadBacks:
-    """The looks of one process; two processes do no harm."""
+    """The looks of one process; two processes at once do no harm."""
 
-    def __init__(self, journal: Journal, clint: Deals, mappings: Mappings, wait_s: float) -> None:
+    def __init__(self, journal: Journal, clint: Deals, mappings: ActiveMappings, wait_s: float) -> None:
         self._journal = journal
         self._clint = clint
         self._mappings = mappings
@@ -123,7 +113,7 @@ class ReadBacks:
         self._revisions: dict[str, int] | None = None
 
     def step(self, now_ms: int) -> int:
-        """Look for the deals of one batch; return how many deliveries it was. Raises ClintApiFailed."""
+        """Look for the deals of one batch; return its size. Raises ClintApiFailed."""
         with self._journal.database.read() as connection:
             batch = deliveries.due_read_backs(
                 connection, now_ms, wait_ms=self._wait_ms, oldest_ms=now_ms - OLDEST_MS, limit=BATCH
@@ -151,27 +141,28 @@ class ReadBacks:
                 place = (found.deal.origin_id, found.deal.stage_id)
                 if place != (sent.origin_id, sent.stage_id):
                     destinations.set_place(connection, one.destination, *place)
-            # One for all deliveries of a mapping: what one of them lacks in Clint, the others lack too. Where another
-            # delivery of the customer came between, nothing is known to be wrong.
+            # One notice for all deliveries of a mapping, which share the cause. An ambiguous finding is no fault.
             if first and is_seen:
                 notices.apply(connection, [Resolved(NOT_SEEN, about)], now_ms)
             elif first and state is ReadBack.NOT_SEEN and found.code != proof.AMBIGUOUS:
-                notices.apply(connection, [_notice(about, json.dumps(detail))], now_ms)
+                what = N_("delivered, but no deal is confirmed: {finding}")
+                shown = message(what, finding=deal_message(json.dumps(detail))).to_json()
+                notices.apply(connection, [Notice(NOT_SEEN, about, NoticeLevel.WARNING, shown, _HINT)], now_ms)
         if first and state is not ReadBack.ASKED:
-            say = log.info if is_seen else log.warning
-            told = {"delivery_id": one.id, "event_id": one.event_id, "mapping": one.mapping}
-            say(f"delivery.{state.value}", **told, destination=one.destination, **detail)
+            write = log.info if is_seen else log.warning
+            ids = {"delivery_id": one.id, "event_id": one.event_id, "mapping": one.mapping}
+            write(f"delivery.{state.value}", **ids, destination=one.destination, **detail)
 
     def _close_changed(self, revisions: dict[str, int], now_ms: int) -> None:
-        """Close the notices of mappings that were changed, or whose deals nobody looks for any more."""
+        """Close the notices of mappings that were changed or lost `verify`."""
         before, self._revisions = self._revisions, revisions
         if before == revisions:
             return
         kept = {name for name, id_ in revisions.items() if before is None or before.get(name, id_) == id_}
         with self._journal.database.write() as connection:
             open_notices = notices.open_notices(connection, [NOT_SEEN])
-            mended = [Resolved(NOT_SEEN, one.about) for one in open_notices if one.about.rpartition("/")[2] not in kept]
-            notices.apply(connection, mended, now_ms)
+            changed = [one.about for one in open_notices if one.about.rpartition("/")[2] not in kept]
+            notices.apply(connection, [Resolved(NOT_SEEN, about) for about in changed], now_ms)
 
     def _facts(self, found: Finding, sent: Sent) -> dict[str, str]:
         if found.deal is None:
@@ -181,14 +172,11 @@ class ReadBacks:
         return facts | wanted | ({"wanted": sent.status} if found.code == proof.OTHER_STATUS else {})
 
 
-def _notice(about: str, facts: str) -> Notice:
-    return Notice(
-        NOT_SEEN, about, NoticeLevel.WARNING, f"delivered, but no deal is confirmed: {deal_said(facts)}", MEND
-    )
+_HINT = N_("see: bridge deliveries list --state delivered, bridge events show NUMBER")
 
 
 def contact_of(payload: Mapping[str, Any], identifies: Mapping[str, str]) -> tuple[str, str]:
-    """Return e-mail and phone of a payload by the mapping's keys; by the look of it where the mapping is gone.
+    """Return e-mail and phone of a payload by the mapping's keys; the first text with @ where the mapping is gone.
 
     >>> contact_of({"mail": "a@example.com", "fone": "5511987654321"}, {"fone": "phone"})
     ('', '5511987654321')

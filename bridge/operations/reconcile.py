@@ -1,6 +1,6 @@
-"""Walks through the charges of an account and compares each with the journal, a page at a time. Changes nothing.
+"""Compares the charges of an account with the journal, a page at a time. Changes nothing.
 
-The journal is asked after the API, so that an event that comes in between is seen.
+The journal is read after the API, so that an event in between is seen.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bridge import private_files
-from bridge.asaas.client import Reads, pages
+from bridge.asaas.client import AsaasClient, pages
 from bridge.journal import Journal
 from bridge.journal.queries import ChargeEvent, events_of_charge
 from bridge.mapping.catalogue import flow_rank
@@ -28,53 +28,52 @@ from bridge.model import FINISHED, DeliveryState
 
 
 class Verdict(StrEnum):
-    """How a charge stands in the journal."""
+    """The state of a charge in the journal."""
 
-    MISSING = "missing"  # no event about it was ever kept
-    OLDER = "older"  # its newest event says another status than the API
-    DEAD = "dead"  # known, and a delivery of it was given up
-    WAITING = "waiting"  # known, and still being processed or delivered
-    DELIVERED = "delivered"  # known, and sent to a destination
-    STALE = "stale"  # known, and not sent because a newer event was
-    DISCARDED = "discarded"  # known, and a person decided that it is not owed
-    FILTERED = "filtered"  # known, and no mapping wanted it
-    UNMAPPED = "unmapped"  # known, and no mapping listened to its event
+    MISSING = "missing"  # no event of it
+    OLDER = "older"  # its newest event has another status than the API
+    DEAD = "dead"  # known; a delivery of it failed
+    WAITING = "waiting"  # known; still being processed or delivered
+    DELIVERED = "delivered"  # known and delivered
+    STALE = "stale"  # known; not sent because a newer event was
+    DISCARDED = "discarded"  # known; its delivery was discarded
+    FILTERED = "filtered"  # known; every mapping's filter said no
+    UNMAPPED = "unmapped"  # known; no mapping listens to its event
 
 
 BEHIND = frozenset({Verdict.MISSING, Verdict.OLDER})
-"""What a backfill brings in."""
+"""Verdicts on charges that a backfill brings in."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChargeStatus:
-    """What of a charge makes an event when it changes."""
+    """The part of a charge whose change makes an event."""
 
     status: str
     refunded: Decimal = Decimal(0)
-    """What was given back of a charge that is still paid."""
+    """Of a charge that is still paid."""
 
     def __str__(self) -> str:
-        """Write it in one line."""
         return f"{self.status} ({self.refunded:.2f} refunded)" if self.refunded else self.status
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One charge and what the journal knows of it."""
+    """A charge and its newest event in the journal."""
 
     charge: Mapping[str, Any]
     charge_status: ChargeStatus
     verdict: Verdict
     newest: ChargeEvent | None = None
-    """The event that says most about it, by Asaas's own time."""
+    """By Asaas's own time."""
     known: ChargeStatus | None = None
-    """The standing in that event."""
+    """The status in that event."""
 
 
 def status_of(charge: Mapping[str, Any]) -> ChargeStatus:
-    """Return the standing of a charge, from the API or from an event."""
+    """Return the status of a charge of the API or of an event."""
     if charge.get("deleted") is True:
-        return ChargeStatus("DELETED")  # its status stays what it was
+        return ChargeStatus("DELETED")  # Asaas keeps the status of before
     status = str(charge.get("status") or "")
     if status not in {"CONFIRMED", "RECEIVED"}:
         return ChargeStatus(status)
@@ -88,22 +87,22 @@ def status_of(charge: Mapping[str, Any]) -> ChargeStatus:
 
 
 def compare(charge: Mapping[str, Any], kept: Sequence[ChargeEvent], asked_ms: int) -> Compared:
-    """Return the verdict on a charge that the API was asked for at that time."""
-    standing = status_of(charge)
+    """Return the verdict on a charge that the API returned after `asked_ms`."""
+    status = status_of(charge)
     if not kept:
-        return Compared(charge, standing, Verdict.MISSING)
+        return Compared(charge, status, Verdict.MISSING)
     newest = max(kept, key=lambda event: (event.created, flow_rank(event.name), event.event_id))
     known = status_in(newest)
-    # An event that came after the API was asked knows more than the API's answer.
-    if known != standing and newest.received_ms < asked_ms:
-        return Compared(charge, standing, Verdict.OLDER, newest, known)
-    # A boleto that was only looked at makes an event too: every event of this standing counts.
-    same = [event for event in kept if event is newest or status_in(event) == standing]
-    return Compared(charge, standing, _came_of_it(same), newest, known)
+    # An event that came after the request is newer than the API's answer.
+    if known != status and newest.received_ms < asked_ms:
+        return Compared(charge, status, Verdict.OLDER, newest, known)
+    # A viewed boleto makes an event too: every event of this status counts.
+    same = [event for event in kept if event is newest or status_in(event) == status]
+    return Compared(charge, status, _verdict(same), newest, known)
 
 
 def status_in(event: ChargeEvent) -> ChargeStatus:
-    """Return the standing of the charge in an event's body."""
+    """Return the status of the charge in an event's body."""
     charge = json.loads(event.body).get("payment")
     return status_of(charge if isinstance(charge, dict) else {})
 
@@ -117,7 +116,7 @@ _FIRST_OF = (
 )
 
 
-def _came_of_it(events: Sequence[ChargeEvent]) -> Verdict:
+def _verdict(events: Sequence[ChargeEvent]) -> Verdict:
     states = {state for event in events for state in event.states}
     if DeliveryState.DEAD not in states and (states - FINISHED or any(event.waits for event in events)):
         return Verdict.WAITING
@@ -127,12 +126,12 @@ def _came_of_it(events: Sequence[ChargeEvent]) -> Verdict:
 Day = Literal["created", "due", "paid"]
 
 FIELDS: dict[Day, str] = {"created": "dateCreated", "due": "dueDate", "paid": "paymentDate"}
-"""The day of a charge that a window is about. Asaas has no filter for the day of a charge's last change."""
+"""The charge's field by day. Asaas has no filter for the day of a charge's last change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The days that are looked at, both included."""
+    """A range of days, both included."""
 
     since: date
     until: date
@@ -140,28 +139,28 @@ class Window:
 
     @property
     def field(self) -> str:
-        """The charge's field that must lie within."""
+        """The charge's field that lies within."""
         return FIELDS[self.by]
 
     @property
     def params(self) -> dict[str, str | int]:
-        """The same as parameters of GET /payments."""
+        """Parameters of GET /payments."""
         return {f"{self.field}[ge]": self.since.isoformat(), f"{self.field}[le]": self.until.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedPage:
-    """A page of charges that was compared."""
+    """A compared page of charges."""
 
     charges: list[Compared]
     asked_ms: int
     total: int
     following: int | None
-    """The offset to go on from, None at the end."""
+    """The offset of the next page, None at the end."""
 
 
 def compare_pages(
-    client: Reads,
+    client: AsaasClient,
     journal: Journal,
     window: Window,
     clock_ms: Callable[[], int],
@@ -169,7 +168,7 @@ def compare_pages(
     offset: int = 0,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[ComparedPage]:
-    """Compare the account's charges of these days; raise EnrichmentWaits where Asaas can't be asked for now."""
+    """Compare the account's charges of these days. Raises EnrichmentWaits."""
     asked_ms = clock_ms()
     for page in pages(client, "/payments", window.params, offset=offset, sleep=sleep):
         charges = {str(charge.get("id")): charge for charge in page.items}
@@ -181,21 +180,20 @@ def compare_pages(
 
 
 GOES_ON_WITHIN_S = 3600
-"""A walk that was broken off longer ago starts anew: what it found may no longer be so."""
+"""A run that was interrupted longer ago starts anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found about one charge."""
+    """The verdict on a charge, in plain values."""
 
     id: str
     day: str
     status: str
     verdict: str
     known: str = ""
-    """The standing that the journal knows, where it knows the charge."""
+    """The status in the journal's newest event."""
     event_id: int | None = None
-    """The number of the event that says so."""
 
 
 @dataclass(slots=True)
@@ -206,20 +204,20 @@ class Report:
     window: Window
     findings: list[Finding]
     resumed_at: int = 0
-    """How many charges an earlier walk had already looked at."""
+    """Charges that an interrupted run had already compared."""
 
     @property
     def behind(self) -> list[Finding]:
-        """What the journal does not know: oldest first."""
+        """The charges that the journal does not know, oldest first."""
         return sorted((one for one in self.findings if Verdict(one.verdict) in BEHIND), key=lambda one: one.day)
 
     @property
     def totals(self) -> Counter[str]:
-        """How many charges there are of each verdict."""
+        """The number of charges by verdict."""
         return Counter(one.verdict for one in self.findings)
 
     def by_day(self) -> dict[tuple[str, str], Counter[str]]:
-        """Return the verdicts counted for each day and status, in their order."""
+        """Return the number of charges by verdict, for each day and status."""
         counted: dict[tuple[str, str], Counter[str]] = {}
         for one in self.findings:
             counted.setdefault((one.day, one.status), Counter())[one.verdict] += 1
@@ -228,7 +226,7 @@ class Report:
 
 @dataclass(slots=True)
 class Progress:
-    """The file in which a walk notes how far it has come."""
+    """The file with the progress of a run."""
 
     path: Path
     offset: int = 0
@@ -236,7 +234,7 @@ class Progress:
 
     @classmethod
     def from_file(cls, directory: Path, account: str, window: Window) -> Progress:
-        """Return the progress of an earlier walk through the same days, or an empty one."""
+        """Return the progress of an interrupted run of the same days, or an empty one."""
         progress = cls(directory / f"{account}-{window.by}-{window.since}-{window.until}.jsonl")
         if progress.path.exists():
             if time.time() - progress.path.stat().st_mtime > GOES_ON_WITHIN_S:
@@ -250,16 +248,15 @@ class Progress:
             try:
                 noted = json.loads(line)
             except ValueError:
-                return  # the line that was being written when the process ended
+                return  # the process ended within this line
             self.offset = noted["following"]
             self.add(Finding(**one) for one in noted["findings"])
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Keep findings; a charge that a walk meets twice counts once, as it was met last."""
+        """Keep findings, the last one of each charge."""
         self.found.update((one.id, one) for one in findings)
 
     def note(self, findings: list[Finding], following: int) -> None:
-        """Write a page down."""
         private_files.make_directory(self.path.parent)
         private_files.restrict(self.path.parent)
         with open(self.path, "a", encoding="utf-8", opener=private_files.opener) as file:
@@ -267,7 +264,7 @@ class Progress:
 
 
 def reconcile(
-    client: Reads,
+    client: AsaasClient,
     journal: Journal,
     window: Window,
     clock_ms: Callable[[], int],
@@ -276,18 +273,18 @@ def reconcile(
     sleep: Callable[[float], object] = time.sleep,
     tell: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> Report:
-    """Return what the journal knows of each charge of these days; `tell` hears how many of how many were looked at.
+    """Return the report on the charges of these days; `tell` gets the number of compared charges and of all.
 
-    Raises EnrichmentWaits where Asaas can't be asked for now; the next call goes on from there.
+    Raises EnrichmentWaits; the next call continues there.
     """
     progress = Progress.from_file(directory, client.account, window)
     resumed_at = progress.offset
-    for looked in compare_pages(client, journal, window, clock_ms, offset=progress.offset, sleep=sleep):
-        findings = [_finding(one, window) for one in looked.charges]
+    for page in compare_pages(client, journal, window, clock_ms, offset=progress.offset, sleep=sleep):
+        findings = [_finding(one, window) for one in page.charges]
         progress.add(findings)
-        if looked.following is not None:
-            progress.note(findings, looked.following)
-        tell(len(progress.found), looked.total)
+        if page.following is not None:
+            progress.note(findings, page.following)
+        tell(len(progress.found), page.total)
     progress.path.unlink(missing_ok=True)
     return Report(client.account, window, list(progress.found.values()), resumed_at)
 
@@ -308,7 +305,7 @@ VERDICTS = tuple(verdict.value for verdict in Verdict)
 
 
 def as_data(report: Report) -> dict[str, Any]:
-    """Return totals, the numbers of each day and status, and every charge that the journal does not know."""
+    """Return a report for `--json`: totals, numbers by day and status, charges that the journal does not know."""
     return {
         "account": report.account,
         "since": report.window.since.isoformat(),
@@ -326,7 +323,7 @@ def as_data(report: Report) -> dict[str, Any]:
 
 
 def as_csv(reports: Iterable[dict[str, Any]]) -> str:
-    """Return the numbers of each day and status of these reports, as `as_data` gives them."""
+    """Return the numbers by day and status of reports of `as_data`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["account", "day", "status", "charges", *VERDICTS])

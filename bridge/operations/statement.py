@@ -1,4 +1,4 @@
-"""The statement of an Asaas account as a file that accounting programs import; reads only, changes nothing."""
+"""The statement of an Asaas account as OFX and CSV, for accounting programs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from ofxtools.models.ofx import OFX
 from ofxtools.Parser import OFXTree
 from ofxtools.utils import tostring_unclosed_elements
 
-from bridge.asaas.client import Reads, pages
+from bridge.asaas.client import AsaasClient, pages
 from bridge.errors import AsaasUnavailable, BridgeError
 from bridge.mapping.values import BadValue, as_day, as_decimal
+from bridge.messages import N_, Message
 
 PATH = "/financialTransactions"
 _CENT = Decimal("0.01")
@@ -30,25 +31,25 @@ _CENT = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the statement."""
+    """A line of the statement."""
 
     id: str
-    """Asaas's id, the same each time the statement is read."""
+    """Asaas's id, which is stable."""
     day: date
-    """The day in Brasília; Asaas says no time."""
+    """In Brasília; Asaas gives no time."""
     amount: Decimal
-    """Positive came in, negative went out."""
+    """Positive is income."""
     balance: Decimal
-    """Of the account, after it."""
+    """Of the account, after the entry."""
     kind: str
     text: str
     about: str = ""
-    """The charge, transfer or other object it is about."""
+    """The id of the charge, transfer or other object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The entries of some days, both included."""
+    """The entries of a range of days, both included."""
 
     account: str
     since: date
@@ -56,24 +57,24 @@ class Statement:
     entries: Sequence[Entry]
     """Oldest first."""
     balance: Decimal
-    """After the last entry up to the last day."""
+    """After the last entry."""
 
 
 def read_statement(
-    client: Reads,
+    client: AsaasClient,
     since: date,
     until: date,
     *,
     sleep: Callable[[float], object] = time.sleep,
     tell: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> Statement:
-    """Return the account's statement; raise EnrichmentWaits where it can't be read for now."""
+    """Return the account's statement. Raises EnrichmentWaits."""
     days: dict[str, str | int] = {"startDate": since.isoformat(), "finishDate": until.isoformat(), "order": "asc"}
     found: dict[str, Entry] = {}
     for page in pages(client, PATH, days, sleep=sleep):
         for item in page.items:
             entry = _entry(item, client.account)
-            found.setdefault(entry.id, entry)  # an entry that a shifted page shows twice was posted once
+            found.setdefault(entry.id, entry)  # a shifted page shows an entry twice
         tell(len(found), page.total)
     entries = in_order(list(found.values()))
     balance = entries[-1].balance if entries else _balance_before(client, since)
@@ -81,7 +82,7 @@ def read_statement(
 
 
 def in_order(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries oldest first, whichever way round the list came.
+    """Return the entries oldest first, from a list in either order.
 
     >>> day = date(2026, 11, 22)
     >>> first = Entry("a", day, Decimal(5), Decimal(5), "", "")
@@ -95,13 +96,13 @@ def in_order(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _follows(entries: Sequence[Entry]) -> int:
-    """Return how many entries lead from the balance before them to their own."""
+    """Return how many entries lead from the balance before to their own."""
     return sum(
         first.day <= then.day and first.balance + then.amount == then.balance for first, then in pairwise(entries)
     )
 
 
-def _balance_before(client: Reads, since: date) -> Decimal:
+def _balance_before(client: AsaasClient, since: date) -> Decimal:
     found = client.get(PATH, {"finishDate": since.isoformat(), "order": "desc", "limit": 1}) or {}
     items = found.get("data")
     return _entry(items[0], client.account).balance if isinstance(items, list) and items else Decimal("0.00")
@@ -110,7 +111,7 @@ def _balance_before(client: Reads, since: date) -> Decimal:
 def _entry(item: Any, account: str) -> Entry:
     where = f"GET {PATH}, account {account}"
     if not isinstance(item, dict) or not isinstance(item.get("id"), str) or not item["id"].strip():
-        raise AsaasUnavailable("an entry of the statement must have an id, got none", where=where)
+        raise AsaasUnavailable(N_("an entry of the statement must have an id, got none"), where=where)
     try:
         return Entry(
             item["id"].strip(),
@@ -122,7 +123,7 @@ def _entry(item: Any, account: str) -> Entry:
             _about(item),
         )
     except (BadValue, ArithmeticError):
-        what = "an entry of the statement must have a date, a value and a balance, got another"
+        what = N_("an entry of the statement must have a date, a value and a balance, got another")
         raise AsaasUnavailable(what, where=where) from None
 
 
@@ -139,7 +140,7 @@ BANK = "461"
 """Asaas among Brazilian banks (COMPE)."""
 
 _BRASILIA = timezone(timedelta(hours=-3), "BRT")
-"""With the name that banks write; the zone's own is -03."""
+"""With the name that banks write instead of -03."""
 
 _ENCODING = "cp1252"
 _NAME_LENGTH, _MEMO_LENGTH = 32, 255
@@ -149,13 +150,13 @@ _DOTTED = re.compile(rb"-?\d+\.\d{2}")
 
 
 def written_ofx(statement: Statement, now: datetime, *, bank: str = BANK, account_id: str = "") -> bytes:
-    """Return the statement as an OFX file; without an `account_id` the account's name in the bridge stands for it."""
+    """Return the statement as an OFX file; `account_id` defaults to the account's name in the bridge."""
     tree = _document(statement, now, bank, account_id or statement.account).to_etree()
     for element in tree.iter():
         if element.text:
-            element.text = escape(element.text)  # the library writes texts as they are
+            element.text = escape(element.text)  # the library does not escape
     body = tostring_unclosed_elements(tree).decode()
-    # A line for each tag, as banks write it: some readers go by lines.
+    # Some readers need a line for each tag, as banks write it.
     lines = re.sub(r"(?<!^)<", "\r\n<", body)
     header = str(OFXHeaderV1(102, encoding="USASCII", charset="1252"))
     written = (header + lines + "\r\n").encode(_ENCODING, errors="replace")
@@ -213,25 +214,24 @@ def _plain(text: str) -> str:
 
 
 def check(written: bytes, statement: Statement) -> None:
-    """Raise BridgeError where the file does not say what the statement says, read by a library that is strict."""
+    """Raise BridgeError where a strict library reads other entries from the file than those of the statement."""
     for problem in _problems(written, statement):
-        raise BridgeError(
-            f"the OFX file must say what Asaas said, got {problem}", hint="report this fault of the bridge"
-        )
+        what, hint = N_("the OFX file must match the statement, got {problem}"), N_("report this fault of the bridge")
+        raise BridgeError(what, hint=hint, problem=Message(problem))
 
 
 def _problems(written: bytes, statement: Statement) -> Iterator[str]:
-    # Readers take 129,90 without a word, each for another number.
+    # Readers accept 129,90 and take it for different numbers.
     if not all(_DOTTED.fullmatch(amount) for amount in _AMOUNT.findall(written)):
-        yield "an amount that is not like -129.90"
+        yield N_("an amount that is not like -129.90")
     tree = OFXTree()
     tree.parse(io.BytesIO(written))
     (read,) = tree.convert().statements
     found = [(one.fitid, one.trnamt, one.dtposted) for one in read.transactions]
     if found != [(one.id, one.amount, _noon(one.day)) for one in statement.entries]:
-        yield "other entries"
+        yield N_("other entries")
     if read.ledgerbal.balamt != statement.balance:
-        yield "another balance"
+        yield N_("another balance")
 
 
 HEADER = ("account", "date", "id", "type", "description", "about", "value", "balance")
@@ -245,7 +245,8 @@ def written_csv(statements: Iterable[Statement]) -> str:
     writer.writerow(HEADER)
     for statement in statements:
         for one in statement.entries:
-            description = f"'{one.text}" if one.text.startswith(_FORMULA) else one.text  # a spreadsheet would run it
+            # A spreadsheet would run a formula.
+            description = f"'{one.text}" if one.text.startswith(_FORMULA) else one.text
             row = (statement.account, one.day.isoformat(), one.id, one.kind, description, one.about)
             writer.writerow([*row, f"{one.amount:.2f}", f"{one.balance:.2f}"])
     return text.getvalue()

@@ -1,7 +1,7 @@
-"""What events about the account itself tell the operator, whatever the mappings say: pure, one table.
+"""Notices for the operator from events about the account itself, whatever the mappings say.
 
-Given an event it leaves notices to raise or to close, or nothing. It must never fail: the event of a lane's customer
-may wait behind it, and a notice is not worth an event.
+A table of rules turns an event into notices to raise or to close, or into none. It never raises an exception: a notice
+is not worth an event.
 """
 
 from __future__ import annotations
@@ -14,98 +14,107 @@ from typing import Any
 
 from bridge.journal.events import StoredEvent
 from bridge.journal.notices import Notice, Resolved
+from bridge.messages import N_, Message
 from bridge.model import NoticeLevel
 
-MOST_TEXT = 60
-"""Characters of a name or date out of the event that get into a notice."""
+MAX_TEXT = 60
+"""Characters of a name or date of the event in a notice."""
+
+
+_NO_DETAIL = Message("")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one event name means to the operator."""
+    """The notice of one event name; without a level the event closes it."""
 
     code: str
     level: NoticeLevel | None
-    """None: it is mended."""
-    words: str = ""
-    mend: str = ""
+    detail: Message = _NO_DETAIL
+    hint: str = ""
 
 
 _SCREEN = "look in Asaas: Minha Conta, Configurações"
-_KEYS = (
+_NEW_KEY = (
     "make a new key in Asaas (Integrações, Chaves de API), set the account's ASAAS_API_KEY and start the bridge again"
 )
 _PARTS = {
-    "BANK_ACCOUNT_INFO": "bank account",
-    "COMMERCIAL_INFO": "commercial data",
-    "DOCUMENT": "documents",
-    "GENERAL_APPROVAL": "account",
+    "BANK_ACCOUNT_INFO": N_("bank account"),
+    "COMMERCIAL_INFO": N_("commercial data"),
+    "DOCUMENT": N_("documents"),
+    "GENERAL_APPROVAL": N_("account"),
 }
 _STATES = {
     "APPROVED": (None, ""),
-    "AWAITING_APPROVAL": (NoticeLevel.WARNING, "awaits Asaas's approval"),
-    "PENDING": (NoticeLevel.WARNING, "is incomplete, and Asaas waits for it"),
-    "REJECTED": (NoticeLevel.ERROR, "was rejected by Asaas"),
+    "AWAITING_APPROVAL": (NoticeLevel.WARNING, N_("awaits Asaas's approval")),
+    "PENDING": (NoticeLevel.WARNING, N_("is incomplete, and Asaas waits for it")),
+    "REJECTED": (NoticeLevel.ERROR, N_("was rejected by Asaas")),
 }
+_CHANGED = N_("the account's status changed: {part} {state}")
 
 ACCESS_TOKEN = "account.access_token"  # noqa: S105 (a code, not a token)
+
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         **{
-            f"ACCOUNT_STATUS_{part}_{state}": Rule(
+            f"ACCOUNT_STATUS_{part}_{name}": Rule(
                 f"account.{part.lower()}",
                 level,
-                f"the account's status changed: {name} {words}" if words else "",
+                Message(_CHANGED, {"part": Message(_PARTS[part]), "state": Message(state)}),
                 _SCREEN,
             )
-            for part, name in _PARTS.items()
-            for state, (level, words) in _STATES.items()
+            for part in _PARTS
+            for name, (level, state) in _STATES.items()
         },
         "ACCOUNT_STATUS_COMMERCIAL_INFO_EXPIRING_SOON": Rule(
             "account.commercial_info",
             NoticeLevel.WARNING,
-            "the account's commercial data expires soon; after that Asaas restricts the account",
+            Message(N_("the account's commercial data expires soon; after that Asaas restricts the account")),
             f"confirm the data; {_SCREEN}",
         ),
         "ACCOUNT_STATUS_COMMERCIAL_INFO_EXPIRED": Rule(
             "account.commercial_info",
             NoticeLevel.ERROR,
-            "the account's commercial data has expired",
+            Message(N_("the account's commercial data has expired")),
             f"confirm the data; {_SCREEN}",
         ),
-        "ACCESS_TOKEN_EXPIRING_SOON": Rule(ACCESS_TOKEN, NoticeLevel.WARNING, "an API key expires soon", _KEYS),
-        "ACCESS_TOKEN_EXPIRED": Rule(ACCESS_TOKEN, NoticeLevel.ERROR, "an API key has expired", _KEYS),
+        "ACCESS_TOKEN_EXPIRING_SOON": Rule(
+            ACCESS_TOKEN, NoticeLevel.WARNING, Message(N_("an API key expires soon")), _NEW_KEY
+        ),
+        "ACCESS_TOKEN_EXPIRED": Rule(ACCESS_TOKEN, NoticeLevel.ERROR, Message(N_("an API key has expired")), _NEW_KEY),
         "ACCESS_TOKEN_DISABLED": Rule(
             ACCESS_TOKEN,
             NoticeLevel.ERROR,
-            "an API key was disabled",
-            f"enable it again in Asaas (Integrações, Chaves de API), or {_KEYS}",
+            Message(N_("an API key was disabled")),
+            f"enable it again in Asaas (Integrações, Chaves de API), or {_NEW_KEY}",
         ),
         "ACCESS_TOKEN_DELETED": Rule(
-            ACCESS_TOKEN, NoticeLevel.WARNING, "an API key was deleted", f"if it was the bridge's: {_KEYS}"
+            ACCESS_TOKEN,
+            NoticeLevel.WARNING,
+            Message(N_("an API key was deleted")),
+            f"if it was the bridge's: {_NEW_KEY}",
         ),
         "ACCESS_TOKEN_ENABLED": Rule(ACCESS_TOKEN, None),
     }
 )
-"""Event name -> rule. One part of the account or one key has one notice, which follows its latest event."""
+"""Event name -> rule. One part of the account, or one key, has one notice, which follows its latest event."""
 
 
 def account_notices(event: StoredEvent) -> list[Notice | Resolved]:
-    """Return what the event tells the operator; a replay tells nothing, for it is old."""
+    """Return the notices of an event; a replay has none, for it is old."""
     rule = RULES.get(event.name)
     if rule is None or event.replay:
         return []
-    entity = _entity(event)
-    about = event.account
-    detail = rule.words
+    about, detail = event.account, rule.detail
     if rule.code == ACCESS_TOKEN:
-        # An account has up to ten keys, and which one is the bridge's no event says.
-        about = f"{event.account}/{_short(entity.get('id')) or 'key'}"
-        detail += _of_key(entity)
+        # An account has up to ten keys, and no event tells which one is the bridge's.
+        key = _entity(event)
+        about = f"{event.account}/{_short(key.get('id')) or 'key'}"
+        detail = _with_key(detail, key)
     if rule.level is None:
         return [Resolved(rule.code, about)]
-    return [Notice(rule.code, about, rule.level, detail, rule.mend)]
+    return [Notice(rule.code, about, rule.level, detail.to_json(), rule.hint)]
 
 
 def _entity(event: StoredEvent) -> dict[str, Any]:
@@ -116,16 +125,19 @@ def _entity(event: StoredEvent) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _of_key(entity: Mapping[str, Any]) -> str:
-    name = _short(entity.get("name"))
-    until = _short(entity.get("expirationDate") or entity.get("projectedExpirationDateByLackOfUse"))
-    why = _short(entity.get("disabledReason"))
-    parts = [f"key {name!r}" if name else "", f"until {until}" if until else "", f"reason {why}" if why else ""]
-    said = ", ".join(part for part in parts if part)
-    return f": {said}" if said else ""
+def _with_key(detail: Message, key: Mapping[str, Any]) -> Message:
+    until = key.get("expirationDate") or key.get("projectedExpirationDateByLackOfUse")
+    given = {
+        N_("key {value!r}"): _short(key.get("name")),
+        N_("until {value}"): _short(until),
+        N_("reason {value}"): _short(key.get("disabledReason")),
+    }
+    facts = {f"part{n}": Message(text, {"value": value}) for n, (text, value) in enumerate(given.items()) if value}
+    parts = ", ".join(f"{{{name}}}" for name in facts)
+    return Message(f"{{what}}: {parts}", {"what": detail, **facts}) if facts else detail
 
 
 def _short(value: object) -> str:
     if not isinstance(value, str):
         return ""
-    return "".join(character if character.isprintable() else "\ufffd" for character in value.strip())[:MOST_TEXT]
+    return "".join(character if character.isprintable() else "\ufffd" for character in value.strip())[:MAX_TEXT]

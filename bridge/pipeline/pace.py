@@ -1,7 +1,6 @@
-"""How fast a destination is sent to, for each account: limits that the operator sets, over all workers by Redis.
+"""The rate limits of destinations, for each account, which the operator sets; Redis shares them among workers.
 
-Asked before an attempt's intent, it leaves the time at which the delivery may go, or nothing where it may go now. While
-Redis is away each worker counts for itself. It must never hold a delivery up for Redis's sake.
+While Redis is away each worker counts for itself: no delivery waits for Redis.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from redis import Redis
 from bridge.redis_client import OptionalRedis
 
 HORIZON_MS = 60_000
-"""A delivery that has to wait is looked at again within a minute: others that stood before it may be gone by then."""
+"""A delivery is deferred by a minute at most: those before it may be gone by then."""
 _PREFIX = "bridge:pace"
 
 
 class Pace:
-    """The limits of all destinations: each its own, or the one `of_all`, which a destination added later has too."""
+    """The limits of all destinations: one of its own each, or `of_all`, also for destinations that are added later."""
 
     def __init__(
         self,
@@ -36,38 +35,36 @@ class Pace:
         self._of_all = parse(of_all) if of_all else None
         self._redis = redis
         self._wall_s = wall_s
-        self._own = MovingWindowRateLimiter(MemoryStorage())
+        self._local = MovingWindowRateLimiter(MemoryStorage())
         self._shared: MovingWindowRateLimiter | None = None
         self._slots_ms: dict[tuple[str, str], float] = {}
 
     def wait_until_ms(self, destination: str, account: str, now_ms: int) -> int | None:
-        """Take a slot and return None, or return when to ask again; each that waits is given a later time."""
+        """Take a slot and return None, or return when to check again."""
         limit = self._limits.get(destination, self._of_all)
         if limit is None:
             return None
-        taken, free_in_s = self._take(limit, (destination, account))
+        key = (destination, account)
+        result = self._redis.call(lambda redis: self._hit(self._limiter(redis), limit, key))
+        taken, free_in_s = result if result is not None else self._hit(self._local, limit, key)
         if taken:
-            self._slots_ms.pop((destination, account), None)
+            self._slots_ms.pop(key, None)
             return None
-        # One behind the other, so that not all of them ask again at each slot.
+        # Deliveries that wait get one slot after the other, so that not all of them check again at each slot.
         step_ms = 1000 * limit.get_expiry() / limit.amount
         first_ms = now_ms + 1000 * max(0.0, free_in_s)
-        slot_ms = max(first_ms, self._slots_ms.get((destination, account), 0.0) + step_ms)
+        slot_ms = max(first_ms, self._slots_ms.get(key, 0.0) + step_ms)
         slot_ms = min(slot_ms, max(first_ms, now_ms + HORIZON_MS))
-        self._slots_ms[destination, account] = slot_ms
+        self._slots_ms[key] = slot_ms
         return int(slot_ms) + 1
 
-    def _take(self, limit: RateLimitItem, who: tuple[str, str]) -> tuple[bool, float]:
-        shared = self._redis.call(lambda redis: self._ask(self._of(redis), limit, who))
-        return shared if shared is not None else self._ask(self._own, limit, who)
-
-    def _of(self, redis: Redis) -> MovingWindowRateLimiter:
+    def _limiter(self, redis: Redis) -> MovingWindowRateLimiter:
         if self._shared is None:
             storage = RedisStorage("redis://", connection_pool=redis.connection_pool, key_prefix=_PREFIX)
             self._shared = MovingWindowRateLimiter(storage)
         return self._shared
 
-    def _ask(self, limiter: MovingWindowRateLimiter, limit: RateLimitItem, who: tuple[str, str]) -> tuple[bool, float]:
-        if limiter.hit(limit, *who):
+    def _hit(self, limiter: MovingWindowRateLimiter, limit: RateLimitItem, key: tuple[str, str]) -> tuple[bool, float]:
+        if limiter.hit(limit, *key):
             return True, 0.0
-        return False, limiter.get_window_stats(limit, *who).reset_time - self._wall_s()
+        return False, limiter.get_window_stats(limit, *key).reset_time - self._wall_s()

@@ -1,6 +1,6 @@
-"""One delivery: a try (`attempt`), what follows from its answer (`retry`), when a destination rests (`circuit`),
-and what is said of a delivery that is given up (`dead_letter`). All but `attempt` are pure: data and `now` in,
-decision out.
+"""The rules of sending: retry, circuit, stale deliveries, fair shares.
+
+Pure: each function takes data and `now` and returns a decision; it reads no clock and no journal.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from enum import StrEnum
 
 from bridge.journal.deliveries import DueDelivery, NewDelivery
 from bridge.journal.destinations import Destination
+from bridge.messages import N_, Message
 from bridge.model import DeliveryState, Outcome, Waiting
 
 PAUSE_LOOK_MS = 3_600_000
-"""A delivery of a paused destination is looked at again after an hour; a resume frees it at once."""
+"""The delay of a delivery whose destination is paused; a resume makes it due at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long and how often to try."""
-
     base_s: float
     cap_s: float
     attempts: int
@@ -29,13 +28,11 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a delivery after an attempt."""
-
     state: DeliveryState
     due_ms: int | None = None
     waiting: Waiting | None = None
     code: str | None = None
-    reason: str | None = None
+    reason: Message | None = None
 
 
 def ceiling_s(policy: RetryPolicy, attempt: int) -> float:
@@ -44,7 +41,7 @@ def ceiling_s(policy: RetryPolicy, attempt: int) -> float:
     >>> [ceiling_s(RetryPolicy(base_s=5, cap_s=60, attempts=9), n) for n in (1, 2, 3, 4, 5, 6)]
     [5.0, 10.0, 20.0, 40.0, 60, 60]
     """
-    # The exponent is bounded: 2 ** 1000 of a configured base would be no float any more.
+    # The exponent is bounded: 2 ** 1000 is no float any more.
     return min(policy.cap_s, policy.base_s * 2.0 ** min(attempt - 1, 40))
 
 
@@ -54,23 +51,22 @@ def next_state(
     outcome: Outcome,
     attempt: int,
     code: str,
-    detail: str,
+    detail: Message,
     retry_after_s: float | None,
     now_ms: int,
     rng: Callable[[], float],
 ) -> Decision:
-    """Return what becomes of a delivery whose attempt number `attempt` ended so; `rng` gives 0 <= x < 1."""
+    """Return the next state of a delivery after its attempt number `attempt`; `rng` gives 0 <= x < 1."""
     if outcome is Outcome.DELIVERED:
         return Decision(DeliveryState.DELIVERED)
     if outcome is Outcome.REJECTED:
         return Decision(DeliveryState.DEAD, code=code, reason=detail)
     if outcome is Outcome.REMOVED:
-        # Not dead: the integration is gone for every delivery alike, and a person can put a new URL in its place.
+        # Not dead: the integration is gone for every delivery alike, and a person can set a new URL.
         return Decision(DeliveryState.RETRYING, now_ms + PAUSE_LOOK_MS, Waiting.PAUSED, code, detail)
     if attempt >= policy.attempts:
-        return Decision(
-            DeliveryState.DEAD, code="delivery.attempts_spent", reason=f"{detail} (try {attempt}, the last)"
-        )
+        reason = Message(N_("{detail} (try {number}, the last)"), {"detail": detail, "number": attempt})
+        return Decision(DeliveryState.DEAD, code="delivery.attempts_spent", reason=reason)
     wait_s = rng() * ceiling_s(policy, attempt)
     if retry_after_s is not None:
         wait_s = min(max(wait_s, retry_after_s), policy.cap_s)
@@ -78,12 +74,10 @@ def next_state(
 
 
 LONGEST_WAIT_S = 600.0
-"""However long a destination is down, it is probed at least every ten minutes."""
+"""An open circuit is probed at least every ten minutes."""
 
 
 class Circuit(StrEnum):
-    """States of a circuit."""
-
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
@@ -91,22 +85,19 @@ class Circuit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CircuitLimits:
-    """When a circuit opens and how long it stays so."""
-
     failures: int
     wait_s: float
     probe_s: float
-    """How long a probe may be out before another may go: longer than a send can take."""
+    """The time after which another probe may go: longer than a send can take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Whether a delivery may go to the destination now."""
+    """Whether a delivery may go to the destination now: yes (both None), not before a time, or as the probe."""
 
     open_until_ms: int | None = None
-    """When to look again, where it may not go."""
     probe: Destination | None = None
-    """The destination's new state, where this delivery may go as the probe."""
+    """The destination's new state."""
 
 
 def circuit_gate(destination: Destination, limits: CircuitLimits, now_ms: int) -> Gate:
@@ -129,97 +120,88 @@ def circuit_after(
     now_ms: int,
     rng: Callable[[], float],
 ) -> Destination:
-    """Return the destination's state after an attempt for a customer (`subject`) ended so."""
+    """Return the destination's state after an attempt for a customer (`subject`)."""
     if outcome in {Outcome.DELIVERED, Outcome.REJECTED}:
-        # An answer that refuses one payload is still an answer: the destination works.
+        # A refusal of one payload is an answer: the destination works.
         if destination.state == Circuit.CLOSED and not destination.failures:
             return destination
-        return replace(
-            destination,
-            state=Circuit.CLOSED.value,
-            failures=0,
-            failed_subject=None,
-            several=False,
-            opens=0,
-            until_ms=0,
-        )
-    failures = destination.failures + 1
+        closed = Circuit.CLOSED.value
+        return replace(destination, state=closed, failures=0, failed_subject=None, several=False, opens=0, until_ms=0)
     first = destination.failed_subject or subject
     failed = replace(
         destination,
-        failures=failures,
+        failures=destination.failures + 1,
         failed_subject=first,
         several=destination.several or subject != first,
     )
     if destination.state == Circuit.OPEN:
-        return failed  # a send that was already out when it opened
-    if destination.state == Circuit.CLOSED and (failures < limits.failures or not failed.several):
+        return failed  # this send began before the circuit opened
+    if destination.state == Circuit.CLOSED and (failed.failures < limits.failures or not failed.several):
         return failed
     wait_s = min(LONGEST_WAIT_S, limits.wait_s * 2 ** min(destination.opens, 20))
     wait_s = max(wait_s * (0.75 + rng() / 4), min(retry_after_s or 0.0, LONGEST_WAIT_S))
     return replace(failed, state=Circuit.OPEN.value, opens=destination.opens + 1, until_ms=now_ms + int(wait_s * 1000))
 
 
-def is_stale(owed: DueDelivery | NewDelivery, newest: tuple[str, int] | None) -> bool:
+def is_stale(delivery: DueDelivery | NewDelivery, newest: tuple[str, int] | None) -> bool:
     """Return whether a newer event of the same charge was already delivered in this line.
 
-    Asaas stamps events in steps of one second; within a second only the order of its documented flows tells (rank 0 is
+    Asaas stamps events in steps of one second; within a second the order of its documented flows decides (rank 0 is
     in no flow, and never stale in a tie).
     """
-    if newest is None or not owed.skip_stale or not owed.order_at:
+    if newest is None or not delivery.skip_stale or not delivery.order_at:
         return False
-    at, rank = newest
-    return at > owed.order_at or (at == owed.order_at and 0 < owed.order_rank < rank)
+    time, rank = newest
+    return time > delivery.order_at or (time == delivery.order_at and 0 < delivery.order_rank < rank)
 
 
-TIMES_FREE = 3
-"""One alone gets three quarters of the sends, two get three sevenths each: what is free is never nothing."""
+SHARES_OF_FREE = 3
+"""One destination may have three times the free slots: three quarters of all for one alone, three sevenths for each of
+two. So some slot is always free for another destination."""
 
 
 class FairShares:
-    """What each destination and each account has out, of `all_` sends."""
+    """The send slots in use by each destination and each account, out of `slots`."""
 
-    def __init__(self, all_: int, destinations: Collection[str], accounts: Collection[str]) -> None:
-        self._all = all_
+    def __init__(self, slots: int, destinations: Collection[str], accounts: Collection[str]) -> None:
+        self._slots = slots
         self._destinations = destinations
         self._accounts = accounts
-        self._to: Counter[str] = Counter()
-        self._of: Counter[str] = Counter()
+        self._by_destination: Counter[str] = Counter()
+        self._by_account: Counter[str] = Counter()
 
-    def take(self, owed: DueDelivery) -> None:
-        """Note that one is out."""
-        self._to[owed.destination] += 1
-        self._of[owed.account] += 1
+    def take(self, delivery: DueDelivery) -> None:
+        self._by_destination[delivery.destination] += 1
+        self._by_account[delivery.account] += 1
 
-    def give_back(self, owed: DueDelivery) -> None:
-        """Note that one is out no more."""
-        self._to[owed.destination] -= 1
-        self._of[owed.account] -= 1
+    def give_back(self, delivery: DueDelivery) -> None:
+        self._by_destination[delivery.destination] -= 1
+        self._by_account[delivery.account] -= 1
 
-    def without(self, landed: Iterable[DueDelivery]) -> FairShares:
-        """Return the shares as they are once these are out no more."""
-        left = FairShares(self._all, self._destinations, self._accounts)
-        left._to, left._of = self._to.copy(), self._of.copy()
-        for owed in landed:
-            left.give_back(owed)
-        return left
+    def without(self, finished: Iterable[DueDelivery]) -> FairShares:
+        """Return the shares after the slots of these deliveries are free."""
+        rest = FairShares(self._slots, self._destinations, self._accounts)
+        rest._by_destination, rest._by_account = self._by_destination.copy(), self._by_account.copy()
+        for delivery in finished:
+            rest.give_back(delivery)
+        return rest
 
-    def allow(self, owed: DueDelivery) -> bool:
-        """Whether both its destination and its account have sends left; who is the only one has them all."""
-        return owed.destination not in self.full_destinations and owed.account not in self.full_accounts
+    def allow(self, delivery: DueDelivery) -> bool:
+        """Return whether the delivery's destination and its account may both take another slot."""
+        return delivery.destination not in self.full_destinations and delivery.account not in self.full_accounts
 
     @property
     def full_destinations(self) -> set[str]:
-        """Destinations with as many sends out as they may have now."""
-        return self._full(self._to, self._destinations)
+        """Destinations that may take no other slot now; the only destination of a bridge may take all."""
+        return self._full(self._by_destination, self._destinations)
 
     @property
     def full_accounts(self) -> set[str]:
-        """Accounts with as many sends out as they may have now."""
-        return self._full(self._of, self._accounts)
+        """Accounts that may take no other slot now; the only account of a bridge may take all."""
+        return self._full(self._by_account, self._accounts)
 
-    def _full(self, out: Counter[str], names: Collection[str]) -> set[str]:
+    def _full(self, used: Counter[str], names: Collection[str]) -> set[str]:
         if len(names) < 2:
             return set()
-        most = TIMES_FREE * (self._all - out.total())
-        return {name for name, number in out.items() if number > 0 and number >= most}
+        most = SHARES_OF_FREE * (self._slots - used.total())
+        return {name for name, number in used.items() if number > 0 and number >= most}

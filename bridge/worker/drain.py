@@ -1,9 +1,8 @@
-"""Drains lanes: lease, process, deliver, give back, look again.
+"""Drains lanes: lease, decide, deliver, release, check again.
 
-One thread of a worker works on all the lanes that the worker has, as one batch: a commit and its lock are shared by
-what many customers are owed. Only the requests to Asaas and to destinations are made by other threads. A lane that has
-nothing to do is kept while others have, so that its next event costs no wake-up. The look after lanes are given back is
-what makes wake-ups during a drain safe to drop.
+One thread of a worker works on all its lanes as one batch, so that many customers share a commit; only requests to
+Asaas and to destinations run in other threads. A lane without work is kept while other lanes have some: its next event
+needs no wake-up. The check after the release makes it safe that a wake-up during a drain is dropped.
 """
 
 from __future__ import annotations
@@ -26,9 +25,325 @@ from bridge.pipeline.decide import Batch, Decider
 from bridge.pipeline.deliver import Deliverer
 from bridge.wakeups import Wakeups, why_away
 
+log = logger(__name__)
+
+CHECK_KEPT_S = 0.05
+"""How often kept lanes are checked for new events while answers are awaited."""
+TURN_EVERY_S = 0.5
+"""How often leases are renewed, and due retries seen, while nothing else happens."""
+FETCHING_LANES = 4
+"""Lanes that fetch from Asaas at once, each several objects at a time."""
+GIVE_WAY_MS = 5_000
+"""The time after which a lane with more work makes room for a lane that waits for a slot, here or in another worker."""
+KEEP_S = 2.0
+"""How often Redis is told that the lanes need no wake-ups, and asked how many workers share them."""
+REDIS_REST_S = 10.0
+
+
+class Drainer:
+    """Drains lanes in a thread that ends when no work is left."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        decider: Decider,
+        deliverer: Deliverer,
+        wakeups: Wakeups,
+        clock_ms: Callable[[], int],
+        lanes_at_once: int,
+    ) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._decider = decider
+        self._deliverer = deliverer
+        self._slots = LaneSlots(lanes_at_once)
+        self._leases = LeaseSet(journal, wakeups, self._slots, self.owner, clock_ms)
+        self._stop = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._fetching: dict[Future[Batch], int] = {}
+        self._fetchers = ThreadPoolExecutor(FETCHING_LANES, thread_name_prefix="ask")
+        self._turn_at_s = 0.0
+        self._more_due = False
+
+    def start(self, lane: int) -> None:
+        """Let a lane be drained, after a wait for a free slot."""
+        if not self._slots.request(lane):
+            return  # the worker stops; the sweeper wakes the lane for another one
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
+                self._thread.start()
+        self._deliverer.wake()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Send nothing more and wait for no answer of Asaas; answers of destinations are still recorded."""
+        self._stop.set()
+        self._slots.close()
+        self._deliverer.wake()
+
+    def join(self) -> None:
+        """Wait until every send has its result recorded and the lanes are released."""
+        while (thread := self._thread) is not None:
+            thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._drain()
+        except BaseException:
+            with self._starting:  # the next wake-up starts a new thread, and `join` does not wait for this one
+                self._leases.forget_all()
+                self._thread = None
+            raise
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                while self._turn():
+                    pass
+            except JournalError as error:
+                # Nothing is lost: all that was committed is due again when the leases end, and the sweeper wakes it.
+                log.error("lane.journal_away", lanes=self._leases.lanes, error=str(error))
+            except Exception:
+                log.exception("lane.fault", lanes=self._leases.lanes)
+            self._finish()
+            with self._starting:
+                if self._slots.free_unless_requested():
+                    self._thread = None
+                    return
+
+    def _turn(self) -> bool:
+        """Lease, decide and deliver once; return whether there may be more."""
+        stopping = self._stop.is_set()
+        leased = not stopping and self._leases.take()
+        self._leases.give_way()
+        decided = set() if stopping else self._decide()
+        moved = self._deliver(must=bool(leased or decided))
+        self._leases.keep()
+        busy = {lane for lane in self._leases.lanes if self._deliverer.is_busy_in(lane)} | {*self._fetching.values()}
+        self._leases.make_room(busy, self._leases.lanes if self._more_due else decided)
+        if self._deliverer.in_flight or (self._fetching and not stopping):
+            if not decided and not (self._more_due and self._deliverer.room):
+                self._deliverer.wait(CHECK_KEPT_S)
+            return True
+        if stopping:
+            return False
+        return bool(leased or decided or moved) or self._leases.release(self._leases.lanes)
+
+    def _decide(self) -> set[int]:
+        """Decide the fetched batches and the waiting events; return the lanes in which an event was processed."""
+        decided: set[int] = set()
+        for future in [future for future in self._fetching if future.done()]:
+            lane = self._fetching.pop(future)
+            decided |= self._contain([lane], lambda future=future: self._commit(future.result()))  # type: ignore[misc]
+        return decided | self._decide_waiting([lease.lane for lease in self._leases.staying])
+
+    def _decide_waiting(self, lanes: Sequence[int]) -> set[int]:
+        free = [lane for lane in lanes if lane not in self._fetching.values()]
+        return self._contain(free, lambda: self._commit_or_fetch(free)) if free else set()
+
+    def _commit_or_fetch(self, lanes: Sequence[int]) -> set[int]:
+        decided: set[int] = set()
+        for batch in self._decider.next_batches(lanes):
+            if batch.must_fetch:
+                future = self._fetchers.submit(self._decider.fetch, batch)
+                self._fetching[future] = min(batch.lanes)
+                future.add_done_callback(lambda _: self._deliverer.wake())
+            else:
+                decided |= self._commit(batch)
+        return decided
+
+    def _commit(self, batch: Batch) -> set[int]:
+        leases = self._leases.of(batch.lanes)
+        processed, lost = self._decider.commit(leases, batch) if leases else (False, [])
+        self._leases.forget_lost(lost)
+        return set(batch.lanes) if processed else set()
+
+    def _contain(self, lanes: Sequence[int], work: Callable[[], set[int]]) -> set[int]:
+        """Do the work of lanes; after a fault do it lane by lane, and release the lane that has the fault."""
+        try:
+            return work()
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.exception("lane.fault", lanes=lanes)
+        if len(lanes) > 1:
+            return set[int]().union(*(self._decide_waiting([lane]) for lane in lanes))
+        self._leases.release_when_idle(lanes)
+        return set()
+
+    def _deliver(self, *, must: bool) -> bool:
+        """Take a turn of the deliverer where there is a reason to."""
+        now_s = time.monotonic()
+        if not (must or self._more_due or self._deliverer.has_landed or now_s >= self._turn_at_s):
+            return False
+        if not self._leases.lanes and not self._deliverer.in_flight:
+            return False
+        self._turn_at_s = now_s + TURN_EVERY_S
+        sending = [] if self._stop.is_set() else self._leases.staying
+        turn = self._deliverer.turn(self._leases.all, sending, self._stop.is_set)
+        self._more_due = turn.more
+        self._leases.forget_lost(turn.lost)
+        self._leases.release_when_idle([lease.lane for lease in turn.faulty])
+        return turn.moved or turn.more
+
+    def _finish(self) -> None:
+        """Record the results of all sends in flight and release every lane."""
+        try:
+            while self._deliverer.in_flight:
+                self._deliverer.wait(TURN_EVERY_S)
+                self._deliverer.turn(self._leases.all, [], self._stop.is_set)
+            self._leases.release(self._leases.lanes, check=False)
+        except JournalError as error:
+            log.error("lane.journal_away", lanes=self._leases.lanes, error=str(error))
+        except Exception:
+            log.exception("lane.fault", lanes=self._leases.lanes)
+        self._leases.forget_all()
+        self._fetching.clear()
+        self._more_due = False
+
+
+class LeaseSet:
+    """The leased lanes of one worker, for its drain thread."""
+
+    def __init__(
+        self, journal: Journal, wakeups: Wakeups, slots: LaneSlots, owner: str, clock_ms: Callable[[], int]
+    ) -> None:
+        self._journal = journal
+        self._wakeups = wakeups
+        self._slots = slots
+        self._owner = owner
+        self._clock_ms = clock_ms
+        self._most = slots.most
+        self._leases: dict[int, Lease] = {}
+        self._since_ms: dict[int, int] = {}
+        self._leaving: dict[int, bool] = {}
+        """The lanes to release when they are idle, each with whether it is checked for work then."""
+        self._keep_at_s = 0.0
+
+    @property
+    def lanes(self) -> list[int]:
+        return sorted(self._leases)
+
+    @property
+    def all(self) -> list[Lease]:
+        return list(self._leases.values())
+
+    @property
+    def staying(self) -> list[Lease]:
+        """The leases of lanes that may start new work."""
+        return [lease for lane, lease in self._leases.items() if lane not in self._leaving]
+
+    def of(self, lanes: Collection[int]) -> list[Lease]:
+        """Return the leases of those of the lanes that are leased."""
+        return [self._leases[lane] for lane in sorted(lanes) if lane in self._leases]
+
+    def take(self) -> bool:
+        """Lease the requested lanes; return whether any was free."""
+        wanted = self._slots.take() - self._leases.keys()
+        if not wanted:
+            return False
+        now_ms = self._clock_ms()
+        try:
+            leases = {lease.lane: lease for lease in self._journal.lanes.acquire_all(wanted, self._owner, now_ms)}
+        except Exception:
+            self._slots.free(*wanted)  # the sweeper wakes these lanes
+            raise
+        if leases:
+            failpoint("lane.after_lease")
+        self._leases |= leases
+        self._since_ms |= dict.fromkeys(leases, now_ms)
+        # Another worker owns the others and checks them again when it releases them.
+        self._slots.free(*(wanted - leases.keys()))
+        return bool(leases)
+
+    def give_way(self) -> None:
+        """Where lanes wait for a slot, let lanes go that had their time, though they have more work."""
+        missing = self._slots.requested - len(self._leaving)
+        if missing > 0:
+            latest_ms = self._clock_ms() - GIVE_WAY_MS
+            old = [lane for lane, since_ms in self._since_ms.items() if since_ms <= latest_ms]
+            for lane in old[:missing]:
+                self._leaving.setdefault(lane, True)
+
+    def make_room(self, busy: Collection[int], active: Collection[int]) -> None:
+        """Release the lanes that are leaving, and where lanes wait for a slot, lanes without work.
+
+        A busy lane has requests under way and can't be released yet; an active one has more work.
+        """
+        idle = [lane for lane in self._leases if lane not in busy and lane not in active]
+        self._leaving |= {lane: True for lane in idle[: self._slots.requested] if lane not in self._leaving}
+        for check in (True, False):
+            free = [lane for lane, checked in self._leaving.items() if checked is check and lane not in busy]
+            self.release(free, check=check, again=False)
+
+    def release_when_idle(self, lanes: Collection[int]) -> None:
+        """Release these lanes as soon as they have nothing in flight; the sweeper wakes them for the rest."""
+        self._leaving |= dict.fromkeys(lanes, False)
+
+    def release(self, lanes: Sequence[int], *, check: bool = True, again: bool = True) -> bool:
+        """Release these lanes and check them for new work: request them `again`, or wake them for any worker.
+
+        Returns whether a lane was requested again.
+        """
+        if not lanes:
+            return False
+        failpoint("lane.before_release")
+        self._journal.lanes.release_all(self.of(lanes))
+        failpoint("lane.after_release")
+        self._wakeups.ended(lanes)
+        due = set(self._journal.lanes.due(self._clock_ms(), lanes)) if check else set()
+        self.forget(lanes)
+        self._slots.free(*(set(lanes) - due))
+        for lane in due:
+            if again:
+                self._slots.request(lane)
+                continue
+            self._slots.free(lane)
+            try:
+                self._wakeups.wake(lane)
+            except RedisError as error:
+                log.warning("queue.away", lane=lane, error=why_away(error))  # the sweeper wakes it
+        return again and bool(due)
+
+    def forget_lost(self, leases: Sequence[Lease]) -> None:
+        """Forget lanes that other workers have taken over."""
+        for lease in leases:
+            log.warning("lane.lost", lane=lease.lane, fence=lease.fence)
+            self.forget([lease.lane])
+            self._slots.free(lease.lane)
+
+    def forget(self, lanes: Collection[int]) -> None:
+        """Forget these leases; they stay as they are in the journal."""
+        for lane in lanes:
+            del self._leases[lane], self._since_ms[lane]
+            self._leaving.pop(lane, None)
+
+    def forget_all(self) -> None:
+        """Forget every lease, and free the slots."""
+        self._slots.free(*self._leases)
+        self.forget(self.lanes)
+
+    def keep(self) -> None:
+        """Tell Redis that these lanes need no wake-ups, and share the lanes with the other workers."""
+        now_s = time.monotonic()
+        if now_s < self._keep_at_s:
+            return
+        try:
+            workers = self._wakeups.keep(self._leases)
+        except RedisError:
+            self._keep_at_s = now_s + REDIS_REST_S
+        else:
+            self._keep_at_s = now_s + KEEP_S
+            fair = -(-self._journal.lane_count // max(1, workers))
+            self._slots.limit(min(self._most, fair))
+
 
 class LaneSlots:
-    """Which lanes this worker is to see to."""
+    """Bounds the lanes of a worker: the RQ thread requests slots, the drain thread uses and frees them."""
 
     def __init__(self, most: int) -> None:
         self.most = self._most = most
@@ -40,17 +355,16 @@ class LaneSlots:
 
     @property
     def requested(self) -> int:
-        """How many places are missing: for lanes that wait for one, or because there are fewer than there were."""
+        """How many slots are missing: for lanes that wait, or after the limit was lowered."""
         return self._waiting + max(0, len(self._lanes) - self._most)
 
     def limit(self, most: int) -> None:
-        """Change the number of places."""
         with self._changed:
             self._most = most
             self._changed.notify_all()
 
     def request(self, lane: int) -> bool:
-        """Give the lane a place, and wait for one to be free if need be; False where the worker stops instead."""
+        """Wait for a slot for the lane; return False where the worker stops instead."""
         with self._changed:
             self._waiting += 1
             try:
@@ -64,20 +378,19 @@ class LaneSlots:
             return True
 
     def take(self) -> set[int]:
-        """Return the lanes that were wanted since the last call."""
+        """Return the lanes that were requested since the last call."""
         with self._changed:
             fresh, self._fresh = self._fresh, set()
-            self._lanes |= fresh  # one of them may have been left after it was wanted again
+            self._lanes |= fresh  # one of them may have been freed after its request
             return fresh
 
     def free(self, *lanes: int) -> None:
-        """Free the places of these lanes."""
         with self._changed:
             self._lanes.difference_update(lanes)
             self._changed.notify_all()
 
     def free_unless_requested(self) -> bool:
-        """Free all places and return True, but where a lane was wanted since the last `take` change nothing."""
+        """Free all slots and return True; change nothing where a lane was requested since the last `take`."""
         with self._changed:
             if self._fresh and not self._closed:
                 return False
@@ -87,343 +400,6 @@ class LaneSlots:
             return True
 
     def close(self) -> None:
-        """Give nobody a place any more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-
-log = logger(__name__)
-
-GIVE_WAY_MS = 5_000
-"""After so long a lane with work left makes room for one that waits for a place, here or at another worker."""
-KEEP_S = 2.0
-"""How often Redis is told that the lanes are looked after, and asked how many workers share them."""
-REST_S = 10.0
-"""How long Redis is left alone after it did not answer."""
-
-
-class LeaseSet:
-    """The lanes of one worker, for its drain's thread."""
-
-    def __init__(
-        self,
-        journal: Journal,
-        wakeups: Wakeups,
-        places: LaneSlots,
-        owner: str,
-        clock_ms: Callable[[], int],
-    ) -> None:
-        self._journal = journal
-        self._wakeups = wakeups
-        self._places = places
-        self._owner = owner
-        self._clock_ms = clock_ms
-        self._most = places.most
-        self._leases: dict[int, Lease] = {}
-        self._since_ms: dict[int, int] = {}
-        self._leaving: dict[int, bool] = {}
-        self._keep_at_s = 0.0
-
-    @property
-    def lanes(self) -> list[int]:
-        """Every lane."""
-        return sorted(self._leases)
-
-    @property
-    def all(self) -> list[Lease]:
-        """Every lease."""
-        return list(self._leases.values())
-
-    @property
-    def staying(self) -> list[Lease]:
-        """The leases of lanes in which something new may be begun."""
-        return [lease for lane, lease in self._leases.items() if lane not in self._leaving]
-
-    def of(self, lanes: Collection[int]) -> list[Lease]:
-        """Return the leases of those of the lanes that are held."""
-        return [self._leases[lane] for lane in sorted(lanes) if lane in self._leases]
-
-    def take(self) -> bool:
-        """Lease the lanes that are wanted; return whether there was a new one."""
-        wanted = self._places.take() - self._leases.keys()
-        if not wanted:
-            return False
-        now_ms = self._clock_ms()
-        try:
-            leases = {lease.lane: lease for lease in self._journal.lanes.acquire_all(wanted, self._owner, now_ms)}
-        except Exception:
-            self._places.free(*wanted)  # the sweeper wakes them
-            raise
-        if leases:
-            failpoint("lane.after_lease")
-        self._leases |= leases
-        self._since_ms |= dict.fromkeys(leases, now_ms)
-        self._places.free(*(wanted - leases.keys()))  # the owners of those look again after they give them back
-        return bool(leases)
-
-    def end_time(self) -> None:
-        """Let lanes with work left go after a time, where others wait for their places."""
-        missing = self._places.requested - len(self._leaving)
-        if missing > 0:
-            had_their_time_ms = self._clock_ms() - GIVE_WAY_MS
-            old = [lane for lane, since_ms in self._since_ms.items() if since_ms <= had_their_time_ms]
-            for lane in old[:missing]:
-                self._leaving.setdefault(lane, True)
-
-    def make_room(self, busy: Collection[int], active: Collection[int]) -> None:
-        """Give back the lanes that are to go, and where others wait for their places, those with nothing to do.
-
-        In a busy lane answers are waited for, so it can't be given back yet; in an active one there is more to do.
-        """
-        quiet = [lane for lane in self._leases if lane not in busy and lane not in active]
-        self._leaving |= {lane: True for lane in quiet[: self._places.requested] if lane not in self._leaving}
-        for woken in (True, False):
-            free = [lane for lane, look in self._leaving.items() if look is woken and lane not in busy]
-            self.release(free, look=woken, again=False)
-
-    def release_when_idle(self, lanes: Collection[int]) -> None:
-        """Let these lanes go as soon as nothing of them is in flight, and let the sweeper see to what is left."""
-        self._leaving |= dict.fromkeys(lanes, False)
-
-    def release(self, lanes: Sequence[int], *, look: bool = True, again: bool = True) -> bool:
-        """Give these lanes back and look for what came meanwhile: drain it `again`, or have it woken later.
-
-        Returns whether there is something to drain again.
-        """
-        if not lanes:
-            return False
-        failpoint("lane.before_release")
-        self._journal.lanes.release_all(self.of(lanes))
-        failpoint("lane.after_release")
-        self._wakeups.ended(lanes)
-        due = set(self._journal.lanes.due(self._clock_ms(), lanes)) if look else set()
-        self.forget(lanes)
-        self._places.free(*(set(lanes) - due))
-        for lane in due:
-            if again:
-                self._places.request(lane)
-            else:
-                self._places.free(lane)
-                self._wake_later(lane)
-        return again and bool(due)
-
-    def forget_lost(self, leases: Sequence[Lease]) -> None:
-        """Note that other workers have taken these lanes over."""
-        for lease in leases:
-            log.warning("lane.lost", lane=lease.lane, fence=lease.fence)
-            self.forget([lease.lane])
-            self._places.free(lease.lane)
-
-    def forget(self, lanes: Collection[int]) -> None:
-        """Hold these lanes no more; what their leases say stays as it is."""
-        for lane in lanes:
-            del self._leases[lane], self._since_ms[lane]
-            self._leaving.pop(lane, None)
-
-    def forget_all(self) -> None:
-        """Hold no lane more, and free the places."""
-        self._places.free(*self._leases)
-        self.forget(self.lanes)
-
-    def _wake_later(self, lane: int) -> None:
-        try:
-            self._wakeups.wake(lane)
-        except RedisError as error:
-            log.warning("queue.away", lane=lane, error=why_away(error))  # the sweeper wakes it
-
-    def keep(self) -> None:
-        """Tell Redis that the lanes need no wake-ups, and share them with the workers that there are."""
-        now_s = time.monotonic()
-        if now_s < self._keep_at_s:
-            return
-        try:
-            workers = self._wakeups.keep(self._leases)
-        except RedisError:
-            self._keep_at_s = now_s + REST_S
-        else:
-            self._keep_at_s = now_s + KEEP_S
-            fair = -(-self._journal.lane_count // max(1, workers))
-            self._places.limit(min(self._most, fair))
-
-
-LOOK_S = 0.05
-"""How long an event may stay unseen in a lane that is kept while answers are waited for."""
-CLAIM_S = 0.5
-"""How often leases are renewed, and retries whose time has come are seen, while nothing else happens."""
-ASKING = 4
-"""Lanes for which Asaas is asked at once; each asks for several objects at a time."""
-
-
-class Drainer:
-    """Drains lanes in a thread that ends when nothing is left to do."""
-
-    def __init__(
-        self,
-        journal: Journal,
-        processor: Decider,
-        outbox: Deliverer,
-        wakeups: Wakeups,
-        clock_ms: Callable[[], int],
-        lanes_at_once: int,
-    ) -> None:
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-        self._processor = processor
-        self._outbox = outbox
-        self._places = LaneSlots(lanes_at_once)
-        self._held = LeaseSet(journal, wakeups, self._places, self.owner, clock_ms)
-        self._stop = threading.Event()
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._asking: dict[Future[Batch], int] = {}
-        self._askers = ThreadPoolExecutor(ASKING, thread_name_prefix="ask")
-        self._claim_at_s = 0.0
-        self._more = False
-
-    def start(self, lane: int) -> None:
-        """Let a lane be drained; wait first while as many lanes as allowed are being drained."""
-        if not self._places.request(lane):
-            return  # the sweeper wakes it for another worker
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
-                self._thread.start()
-        self._outbox.wake()
-
-    @property
-    def requested(self) -> int:
-        """How many lanes wait for a place, or have one too many."""
-        return self._places.requested
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the process was asked to stop."""
-        return self._stop.is_set()
-
-    def stop(self) -> None:
-        """Send nothing more and wait for no answer of Asaas; what destinations answer is still recorded."""
-        self._stop.set()
-        self._places.close()
-        self._outbox.wake()
-
-    def join(self) -> None:
-        """Wait until the drain has recorded what it had in flight and given its lanes back."""
-        while (thread := self._thread) is not None:
-            thread.join()
-
-    # ------------------------------------------------------------ the thread
-
-    def _run(self) -> None:
-        try:
-            self._drain()
-        except BaseException:
-            with self._starting:  # the next wake-up begins anew, and a stop does not wait for this thread
-                self._held.forget_all()
-                self._thread = None
-            raise
-
-    def _drain(self) -> None:
-        while True:
-            try:
-                while self._turn():
-                    pass
-            except JournalError as error:
-                # Nothing is lost: what was committed is due again when the leases end, and the sweeper wakes it.
-                log.error("lane.journal_away", lanes=self._held.lanes, error=str(error))
-            except Exception:
-                log.exception("lane.fault", lanes=self._held.lanes)
-            self._finish()
-            with self._starting:
-                if self._places.free_unless_requested():
-                    self._thread = None
-                    return
-
-    def _turn(self) -> bool:
-        """Do once what there is to do; return whether there may be more."""
-        stopping = self._stop.is_set()
-        taken = not stopping and self._held.take()
-        self._held.end_time()
-        processed = set() if stopping else self._process()
-        moved = self._exchange(must=bool(taken or processed))
-        self._held.keep()
-        busy = {lane for lane in self._held.lanes if self._outbox.is_busy_in(lane)} | set(self._asking.values())
-        self._held.make_room(busy, self._held.lanes if self._more else processed)
-        if self._outbox.in_flight or (self._asking and not stopping):
-            if not processed and not (self._more and self._outbox.room):
-                self._outbox.wait(LOOK_S)
-            return True
-        if stopping:
-            return False
-        return bool(taken or processed or moved) or self._held.release(self._held.lanes)
-
-    def _process(self) -> set[int]:
-        """Process what waits in the lanes and what Asaas has answered; return the lanes in which something was."""
-        done: set[int] = set()
-        for future in [future for future in self._asking if future.done()]:
-            lane = self._asking.pop(future)
-            done |= self._contained([lane], lambda future=future: self._write(future.result()))  # type: ignore[misc]
-        return done | self._check([lease.lane for lease in self._held.staying])
-
-    def _check(self, lanes: Sequence[int]) -> set[int]:
-        free = [lane for lane in lanes if lane not in self._asking.values()]
-        return self._contained(free, lambda: self._looked(free)) if free else set()
-
-    def _looked(self, lanes: Sequence[int]) -> set[int]:
-        done: set[int] = set()
-        for batch in self._processor.next_batches(lanes):
-            if batch.asks:
-                future = self._askers.submit(self._processor.fetch, batch)
-                self._asking[future] = min(batch.lanes)
-                future.add_done_callback(lambda _: self._outbox.wake())
-            else:
-                done |= self._write(batch)
-        return done
-
-    def _write(self, batch: Batch) -> set[int]:
-        leases = self._held.of(batch.lanes)
-        processed, lost = self._processor.commit(leases, batch) if leases else (False, [])
-        self._held.forget_lost(lost)
-        return set(batch.lanes) if processed else set()
-
-    def _contained(self, lanes: Sequence[int], work: Callable[[], set[int]]) -> set[int]:
-        """Do the work of lanes; where that fails through a fault of ours, each by itself, and drop the one it is."""
-        try:
-            return work()
-        except Exception as error:
-            if is_away(error):
-                raise
-            log.exception("lane.fault", lanes=lanes)
-        if len(lanes) > 1:
-            return set[int]().union(*(self._check([lane]) for lane in lanes))
-        self._held.release_when_idle(lanes)
-        return set()
-
-    def _exchange(self, *, must: bool) -> bool:
-        """Let the outbox record what came in and send what is due, where there is a reason to look."""
-        now_s = time.monotonic()
-        if not (must or self._more or self._outbox.has_landed or now_s >= self._claim_at_s):
-            return False
-        if not self._held.lanes and not self._outbox.in_flight:
-            return False
-        self._claim_at_s = now_s + CLAIM_S
-        claiming = [] if self._stop.is_set() else self._held.staying
-        turn = self._outbox.turn(self._held.all, claiming, self._stop.is_set)
-        self._more = turn.more
-        self._held.forget_lost(turn.lost)
-        self._held.release_when_idle([lease.lane for lease in turn.faulty])
-        return turn.moved or turn.more
-
-    def _finish(self) -> None:
-        """Record what is in flight and give every lane back."""
-        try:
-            while self._outbox.in_flight:
-                self._outbox.wait(CLAIM_S)
-                self._outbox.turn(self._held.all, [], self._stop.is_set)
-            self._held.release(self._held.lanes, look=False)
-        except JournalError as error:
-            log.error("lane.journal_away", lanes=self._held.lanes, error=str(error))
-        except Exception:
-            log.exception("lane.fault", lanes=self._held.lanes)
-        self._held.forget_all()
-        self._asking.clear()
-        self._more = False

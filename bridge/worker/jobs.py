@@ -1,4 +1,4 @@
-"""The RQ job. RQ imports it by name in the worker process, which has put its drainer here before it began to work."""
+"""The RQ job. RQ imports it by name in the worker process, which has registered its drainer before."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def serve(drainer: Drainer) -> None:
 
 
 def drain(lane: int) -> None:
-    """Start to drain a lane; return as soon as it has begun, for the wake-up is then served."""
+    """Start to drain a lane; the job ends as soon as the drain has begun."""
     _drainer[0].start(lane)

@@ -1,6 +1,6 @@
-"""The worker process: an RQ worker that takes wake-ups, and survives Redis going away.
+"""The worker process: an RQ worker that takes wake-ups and survives the absence of Redis.
 
-SIGTERM and SIGINT: no new wake-up is taken, drains finish what is in flight, record it and give their lanes back.
+SIGTERM and SIGINT: it takes no new wake-up; the drain records what is in flight and releases the lanes.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from bridge.worker.drain import Drainer
 
 log = logger(__name__)
 
-AGAIN_S = 1.0
+RECONNECT_EVERY_S = 1.0
 WORKER_TTL_S = 45
-"""RQ waits for wake-ups for 15 seconds less than this, and for Redis's answer for 10 more: so long is a Redis that
-vanished without closing its connections waited for."""
+"""RQ waits for wake-ups for 15 seconds less than this, and 10 seconds more for Redis's answer: so long it takes to
+notice a Redis that vanished without closing its connections."""
 
 
 class LaneWorker(SimpleWorker):
-    """RQ's worker without a fork for each job: a drain shares the process's connections, and a job only starts it."""
+    """RQ's worker without a fork for each job: a drain uses the process's connections, and a job only starts it."""
 
     max_connection_wait_time = 2.0
-    """While Redis is away RQ's own wait doubles up to a minute, in which a Redis that is back would not be seen."""
+    """RQ's own wait doubles up to a minute while Redis is away."""
 
     def _install_signal_handlers(self) -> None:
-        """Leave the signals to `work`, which outlives one RQ worker."""
+        """Leave the signals to `work`, which outlives an RQ worker."""
 
     def subscribe(self) -> None:
-        """Listen to no commands in Redis: the thread that RQ starts for them outlives a worker that lost Redis."""
+        """Listen to no commands in Redis: RQ's thread for them outlives a worker that lost Redis."""
 
 
-def _in_own_words(record: logging.LogRecord) -> bool:
-    """Warn of a job that Redis lost and of an RQ worker that gives up: RQ logs errors, while the next one goes on."""
+def _log_as_warning(record: logging.LogRecord) -> bool:
+    """Log a lost job and an RQ worker that ends as warnings: RQ logs errors, and the bridge starts the next one."""
     error = sys.exc_info()[1]
     if isinstance(error, InvalidJobOperation | NoSuchJobError):
         log.warning("queue.job_lost", error=type(error).__name__)
@@ -59,15 +59,15 @@ def _in_own_words(record: logging.LogRecord) -> bool:
 
 
 def work(redis: Redis, drainer: Drainer, stopping: threading.Event, stop_within_s: float) -> None:
-    """Take wake-ups until the process is asked to stop, which sets `stopping`; within this time it has ended then."""
+    """Take wake-ups until a signal asks to stop, which sets `stopping`; the process ends within that time then."""
     jobs.serve(drainer)
-    logging.getLogger("rq.worker").addFilter(_in_own_words)
+    logging.getLogger("rq.worker").addFilter(_log_as_warning)
     current: list[LaneWorker] = []
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
         if drainer.stopping:
-            return  # Ctrl-C reaches the whole group, and then comes the supervisor's SIGTERM
-        # The kernel ends what hangs: nothing is lost, the leases run out.
+            return  # Ctrl-C reaches the whole group, and the supervisor's SIGTERM follows
+        # The kernel ends a process that hangs: nothing is lost, the leases run out.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(math.ceil(stop_within_s))
         drainer.stop()
@@ -82,21 +82,17 @@ def work(redis: Redis, drainer: Drainer, stopping: threading.Event, stop_within_
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         while not drainer.stopping:
-            _take_wakeups(redis, current, drainer)
+            try:
+                queue, name = Queue(QUEUE, connection=redis), f"bridge-{uuid4().hex}"
+                current[:] = [LaneWorker([queue], connection=redis, name=name, worker_ttl=WORKER_TTL_S)]
+                # The signal may have come while there was no worker to stop, or an old one.
+                if not drainer.stopping:
+                    current[0].work(logging_level="WARNING")
+            except RedisError as error:
+                log.warning("queue.away", error=why_away(error))
             if not drainer.stopping:
-                time.sleep(AGAIN_S)  # RQ gave up because Redis went away in the middle of a job
+                time.sleep(RECONNECT_EVERY_S)  # RQ gave up because Redis went away in the middle of a job
     except StopRequested:
         pass
     log.info("worker.stopping", owner=drainer.owner)
     drainer.join()
-
-
-def _take_wakeups(redis: Redis, current: list[LaneWorker], drainer: Drainer) -> None:
-    try:
-        queue = Queue(QUEUE, connection=redis)
-        current[:] = [LaneWorker([queue], connection=redis, name=f"bridge-{uuid4().hex}", worker_ttl=WORKER_TTL_S)]
-        # The signal may have come while there was no worker, or a dead one, to tell it to.
-        if not drainer.stopping:
-            current[0].work(logging_level="WARNING")
-    except RedisError as error:
-        log.warning("queue.away", error=why_away(error))

@@ -1,7 +1,6 @@
-"""The periodic task that looks what is wrong, keeps it as notices, and tells people.
+"""The periodic tasks: the table of them, and a function each.
 
-Of several processes one does each round. A message that was being sent when the process died is sent again: twice is
-better than never. Without BRIDGE_ALERT_URLS the notices are kept all the same.
+Of several processes one does each run. A task raises what goes wrong, except where one account must not stop the next.
 """
 
 from __future__ import annotations
@@ -11,127 +10,181 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 from sqlalchemy import Connection
 
 from bridge.alerts import plan as alert_plan
-from bridge.alerts.plan import HOUR_MS, KEPT_H, Item, Silence, Snapshot, failed, plan, sending, sent, unusual
-from bridge.alerts.send import Message, Result, compose, send
+from bridge.alerts import send as alert_send
+from bridge.alerts.plan import HOUR_MS, KEPT_H, Item, Silence, Snapshot, plan
+from bridge.alerts.send import Result
 from bridge.asaas.client import AsaasClient
-from bridge.asaas.limiter import Limits
-from bridge.asaas.webhooks import KEY_REFUSED, Api, Webhooks
+from bridge.asaas.limiter import AccountLimiter, Limits
+from bridge.asaas.webhooks import KEY_REFUSED, Webhooks
 from bridge.errors import AsaasKeyRefused, BridgeError
+from bridge.failpoints import failpoint
 from bridge.journal import Journal, clock, destinations, jobs, notices, retention, statistics
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.mapping import Mapping as MappingFile
 from bridge.mapping.values import BRASILIA
+from bridge.messages import N_, Message
 from bridge.model import NoticeLevel
+from bridge.operations.read_back import ReadBacks
 from bridge.operations.reconcile import FIELDS, Finding, Verdict, Window, reconcile
 from bridge.operations.webhooks import apply_notices, judge
 from bridge.pipeline.policy import PAUSE_LOOK_MS
+from bridge.runtime import Runtime
+from bridge.wakeups import Wakeups
+from bridge.worker.sweeper import LONGEST_STOP_S, PeriodicTask
 
 log = logger(__name__)
 
-EVERY_S = 15.0
-ALERT_ROUND = "alerts"
+DAY_MS = 86_400_000
+ALERTS_EVERY_S = 15.0
+ALERTS_RUN = "alerts"
+SILENCES_EVERY_MS = 300_000
+"""How long the silences are used: they need nine weeks of hours, and a silence takes hours to be one."""
+CLOCK_SLACK_MS = 60_000
+"""The clocks of two processes may differ by this, and one may have been started with longer waits."""
+RETENTION_RUN = "retention"
+RETENTION_PAUSE_S = 0.05
+"""Between two transactions, so that others get the lock."""
+AGAIN_AFTER_MS = 10 * 60_000
+"""The time between a run that was broken off and the next one."""
+RECONCILE_DAYS = 2
+"""Charges of at least so many days are compared: Asaas knows days only, and an event may come a day late."""
+MISSING = "reconcile.missing"
+"""The notice's code; the next run that finds nothing missing closes it."""
+_QUOTA_WAIT_MS = int(Limits().window_s * 1000) + CLOCK_SLACK_MS
 
-Send = Callable[[Sequence[str], Message], list[Result]]
+
+def tasks(runtime: Runtime) -> list[PeriodicTask]:
+    """Return the tasks; each run reads accounts, destinations and mappings again, since they may change."""
+    s, journal, clock_ms = runtime.settings, runtime.journal, runtime.clock_ms
+    silences = SilenceCheck(journal, runtime.accounts)
+    watch = ClockWatch(journal, s.bridge_lease, s.bridge_retry_cap, clock_ms)
+    api, clients, limiters = runtime.clint_api, runtime.asaas, runtime.limiters
+    read_backs = ReadBacks(journal, api, runtime.mappings, s.bridge_read_back_wait) if api else None
+
+    def alerts() -> None:
+        send_alerts(journal, s.bridge_alert_urls, s.bridge_language, s.bridge_public_url, silences, clock_ms)
+
+    def webhooks() -> None:
+        in_use = [item.mapping for item in runtime.mappings.current()]
+        watch_webhooks(journal, clients, limiters, in_use, s.bridge_public_url, clock_ms)
+
+    def charges(stopping: threading.Event) -> None:
+        directory = s.bridge_data_dir / "reconcile" / "scheduled"
+        for client in clients.values():
+            reconcile_due(client, journal, s.bridge_reconcile_hours, clock_ms, directory, stopping)
+
+    def deals() -> None:
+        if read_backs:
+            read_backs.step(clock_ms())
+
+    def old(stopping: threading.Event) -> None:
+        clear_old(journal, s.bridge_retention_days, clock_ms, stopping)
+
+    long_stop, day_s = LONGEST_STOP_S, 24 * 3_600.0
+    return [
+        PeriodicTask("wake_due_lanes", 1.0, lambda _: wake_due_lanes(journal, runtime.wakeups, clock_ms())),
+        PeriodicTask("import_mappings", 1.0, lambda _: runtime.mapping_files.import_changed()),
+        PeriodicTask("fold_counts", 2.0, lambda stopping: fold_counts(journal, stopping), stop_timeout_s=long_stop),
+        PeriodicTask("clear_old", 2.0, old, stop_timeout_s=long_stop, late_after_s=3_600.0),
+        PeriodicTask("repair_clock", 5.0, lambda _: watch.check()),
+        PeriodicTask("send_alerts", ALERTS_EVERY_S, lambda _: alerts()),
+        PeriodicTask("watch_webhooks", 300.0, lambda _: webhooks()),
+        # A run on a large account waits for Asaas's quota of 12 hours.
+        PeriodicTask("reconcile", 60.0, charges, bool(s.bridge_reconcile_hours), long_stop, late_after_s=day_s),
+        PeriodicTask("read_back", 2.0, lambda _: deals(), enabled=read_backs is not None, again_s=60.0),
+    ]
 
 
-class AlertTask:
-    """Looks and tells."""
+def wake_due_lanes(journal: Journal, wakeups: Wakeups, now_ms: int) -> int:
+    """Wake each lane that has due work and no live lease; return how many.
 
-    def __init__(
-        self,
-        journal: Journal,
-        urls: Sequence[str],
-        language: str,
-        public_url: str,
-        silences: Callable[[int], Mapping[str, Silence | None]],
-        clock_ms: Callable[[], int],
-        send: Send = send,
-    ) -> None:
-        self._journal = journal
-        self._urls = urls
-        self._language = language
-        self._public_url = public_url
-        self._silences = silences
-        self._clock_ms = clock_ms
-        self._send = send
+    Retries, probes of open circuits and leases that ran out need no timer: they are due times in the journal.
+    """
+    lanes = journal.lanes.due(now_ms)
+    if lanes:
+        failpoint("sweep.before_wake")
+    for lane in lanes:
+        wakeups.wake(lane)
+    if lanes:
+        log.debug("sweep.woke", lanes=lanes)
+    return len(lanes)
 
-    def run(self, every_s: float = EVERY_S) -> bool:
-        """Look and tell once, unless another process does it; return whether there was something to tell."""
-        # A little early: two clocks that tick alike must not leave out every second round.
-        with self._journal.database.write() as connection:
-            if not jobs.claim_run(connection, ALERT_ROUND, int(every_s * 900), self._clock_ms()):
-                return False
-        self.check()
-        return self.send() if self._urls else False
 
-    def check(self) -> None:
-        """Raise notices for what is wrong, close those that are mended."""
-        now_ms = self._clock_ms()
-        silences = self._silences(now_ms)
-        with self._journal.database.read() as connection:
-            look = Snapshot(
-                now_ms,
-                statistics.dead(connection),
-                destinations.load(connection).values(),
-                statistics.waiting_since_ms(connection),
-                silences,
-                statistics.held_for_asaas(connection, now_ms - alert_plan.HELD_MS),
-            )
-            changes = alert_plan.notice_changes(
-                alert_plan.find_problems(look), notices.open_notices(connection, alert_plan.CODES)
-            )
-        if not changes:
-            return
-        with self._journal.database.write() as connection:
-            news = notices.apply(connection, changes, now_ms)
-        for one in news:
-            if isinstance(one, Notice):
-                log.warning("notice.raised", code=one.code, about=one.about, level=one.level.value, detail=one.detail)
-            else:
-                log.info("notice.closed", code=one.code, about=one.about)
+# ---------------------------------------------------------------- alerts
 
-    def send(self) -> bool:
-        """Send one message with what is to be told now; return whether there was anything."""
-        now_ms = self._clock_ms()
-        with self._journal.database.write() as connection:
-            planned = plan(notices.open_notices(connection), notices.load(connection), now_ms)
-            notices.save(connection, planned.keep, planned.drop)
-            notices.save(connection, sending(planned.items, now_ms))
-        if not planned.items:
+
+def send_alerts(
+    journal: Journal,
+    urls: Sequence[str],
+    language: str,
+    public_url: str,
+    silences: Callable[[int], Mapping[str, Silence | None]],
+    clock_ms: Callable[[], int],
+    send: Callable[[Sequence[str], alert_send.Message], list[Result]] = alert_send.send,
+) -> bool:
+    """Keep the problems as notices, and send one message about all that are due; return whether there were any.
+
+    A message that is being sent when the process dies is sent again. Without URLs there are only notices.
+    """
+    # A little early, or two clocks that tick alike would leave out every second run.
+    with journal.database.write() as connection:
+        if not jobs.claim_run(connection, ALERTS_RUN, int(ALERTS_EVERY_S * 900), clock_ms()):
             return False
-        results = self._send(self._urls, compose(planned.items, self._language, self._public_url))
-        self._record(planned.items, results)
-        return True
+    _notice_problems(journal, silences, clock_ms())
+    if not urls:
+        return False
+    now_ms = clock_ms()
+    with journal.database.write() as connection:
+        planned = plan(notices.open_notices(connection), notices.load(connection), now_ms)
+        notices.save(connection, planned.keep, planned.drop)
+        notices.save(connection, alert_plan.sending(planned.items, now_ms))
+    if not planned.items:
+        return False
+    results = send(urls, alert_send.compose(planned.items, language, public_url))
+    _record_alerts(journal, planned.items, results, clock_ms())
+    return True
 
-    def _record(self, items: Sequence[Item], results: Sequence[Result]) -> None:
-        now_ms = self._clock_ms()
-        # Whom it reached must not get it again for another's sake: one is enough.
-        reached = any(result.sent for result in results)
-        with self._journal.database.write() as connection:
-            if reached:
-                notices.save(connection, *sent(items, now_ms))
-            else:
-                notices.save(connection, failed(items, now_ms))
-        tell = log.info if all(result.sent for result in results) else log.warning
-        tell(
-            "alert.sent" if reached else "alert.not_sent",
-            problems=[f"{item.kind.value} {item.alert.code} {item.alert.about}" for item in items],
-            services=[f"{result.service}: {result.problem or 'sent'}" for result in results],
+
+def _notice_problems(journal: Journal, silences: Callable[[int], Mapping[str, Silence | None]], now_ms: int) -> None:
+    unusual = silences(now_ms)
+    with journal.database.read() as connection:
+        snapshot = Snapshot(
+            now_ms,
+            statistics.dead(connection),
+            destinations.load(connection).values(),
+            statistics.waiting_since_ms(connection),
+            unusual,
+            statistics.held_for_asaas(connection, now_ms - alert_plan.HELD_MS),
         )
+        known = notices.open_notices(connection, alert_plan.CODES)
+    changes = alert_plan.notice_changes(alert_plan.find_problems(snapshot), known)
+    if changes:
+        apply_notices(journal, changes, now_ms)
 
 
-EVERY_MS = 300_000
-"""How long what was read is used: it is nine weeks of hours, and a silence takes hours to be one."""
+def _record_alerts(journal: Journal, items: Sequence[Item], results: Sequence[Result], now_ms: int) -> None:
+    # Sent by one service is sent: a retry for another one would tell the same people again.
+    is_sent = any(result.sent for result in results)
+    with journal.database.write() as connection:
+        if is_sent:
+            notices.save(connection, *alert_plan.sent(items, now_ms))
+        else:
+            notices.save(connection, alert_plan.failed(items, now_ms))
+    write = log.info if all(result.sent for result in results) else log.warning
+    write(
+        "alert.sent" if is_sent else "alert.not_sent",
+        problems=[f"{item.kind.value} {item.alert.code} {item.alert.about}" for item in items],
+        services=[f"{result.service}: {result.problem or 'sent'}" for result in results],
+    )
 
 
 class SilenceCheck:
-    """The silences of the accounts that are set up, read now and then."""
+    """The unusual silences of the accounts, read every five minutes."""
 
     def __init__(self, journal: Journal, accounts: Collection[str]) -> None:
         self._journal = journal
@@ -141,21 +194,19 @@ class SilenceCheck:
 
     def __call__(self, now_ms: int) -> dict[str, Silence | None]:
         """Return by account the silence that is unusually long, or None."""
-        if self._read_ms is None or not 0 <= now_ms - self._read_ms < EVERY_MS:
+        if self._read_ms is None or not 0 <= now_ms - self._read_ms < SILENCES_EVERY_MS:
             with self._journal.database.read() as connection:
                 hours = statistics.active_hours(connection, now_ms - KEPT_H * HOUR_MS)
-            self._found = {account: unusual(hours.get(account, []), now_ms) for account in self._accounts}
+            self._found = {account: alert_plan.unusual(hours.get(account, []), now_ms) for account in self._accounts}
             self._read_ms = now_ms
         return self._found
 
 
-SLACK_MS = 60_000
-"""Two processes need not agree to the second, and one may have been started with longer waits than the other."""
-_QUOTA_WAIT_MS = int(Limits().window_s * 1000) + SLACK_MS
+# ---------------------------------------------------------------- the clock
 
 
 class ClockWatch:
-    """Remembers the leases that it saw, so that one which nobody renews is told from one that somebody holds."""
+    """Repairs times that a process with a wrong clock wrote too far into the future."""
 
     def __init__(
         self,
@@ -167,21 +218,21 @@ class ClockWatch:
     ) -> None:
         self._journal = journal
         self._lease_s = lease_s
-        self._longest_wait_ms = max(int(retry_cap_s * 1000), PAUSE_LOOK_MS) + SLACK_MS
+        self._longest_wait_ms = max(int(retry_cap_s * 1000), PAUSE_LOOK_MS) + CLOCK_SLACK_MS
         self._clock_ms = clock_ms
         self._counted_s = counted_s
         self._seen: dict[tuple[int, int], float] = {}
 
     def check(self) -> int:
-        """Take away what lies further ahead than it can; return how much that was.
+        """Correct leases and due times that are later than possible; return how many.
 
-        A lease must have looked so for as long as a lease lasts: an owner that lives renews it meanwhile.
+        A lease must be unchanged for as long as a lease lasts: a living owner renews it meanwhile.
         """
         now_ms = self._clock_ms()
         latest_ms = now_ms + self._longest_wait_ms
         quota_ms = max(latest_ms, now_ms + _QUOTA_WAIT_MS)
         with self._journal.database.read() as connection:
-            found = clock.leases(connection, now_ms + int(self._lease_s * 1000) + SLACK_MS)
+            found = clock.leases(connection, now_ms + int(self._lease_s * 1000) + CLOCK_SLACK_MS)
             far = clock.is_any_due_after(connection, latest_ms, quota_ms)
         at_s = self._counted_s()
         self._seen = {seen: self._seen.get(seen, at_s) for seen in found.items()}
@@ -195,239 +246,178 @@ class ClockWatch:
         return ended + moved
 
 
-PAUSE_S = 0.05
-"""Between two transactions, so that others get their turn."""
-
-RETENTION_ROUND = "retention"
-DAY_MS = 86_400_000
-AGAIN_AFTER_MS = 10 * 60_000
-"""How long after a round that was broken off the next is tried."""
+# ---------------------------------------------------------------- counts and retention
 
 
-class Housekeeping:
-    """Keeps house."""
+def fold_counts(journal: Journal, stopping: threading.Event, pause_s: float = RETENTION_PAUSE_S) -> None:
+    """Add the tallies of single events and deliveries up to counts by the hour."""
+    more = True
+    while more and not stopping.is_set():
+        with journal.database.write() as connection:
+            more = statistics.fold(connection)
+        if more:
+            stopping.wait(pause_s)
 
-    def __init__(
-        self,
-        journal: Journal,
-        retention_days: int,
-        clock_ms: Callable[[], int],
-        pause_s: float = PAUSE_S,
-    ) -> None:
-        self._journal = journal
-        self._retention_days = retention_days
-        self._clock_ms = clock_ms
-        self._pause_s = pause_s
 
-    def fold(self, stopping: threading.Event) -> None:
-        """Add up all tallies there are."""
-        more = True
-        while more and not stopping.is_set():
-            with self._journal.database.write() as connection:
-                more = statistics.fold(connection)
-            if more:
-                stopping.wait(self._pause_s)
+def clear_old(
+    journal: Journal,
+    retention_days: int,
+    clock_ms: Callable[[], int],
+    stopping: threading.Event,
+    pause_s: float = RETENTION_PAUSE_S,
+) -> None:
+    """Once a day, empty events older than BRIDGE_RETENTION_DAYS and remove those twice as old.
 
-    def clear_due(self, stopping: threading.Event) -> None:
-        """Empty and remove what is old, where that is due today and no other process does it."""
-        with self._journal.database.write() as connection:
-            if not jobs.claim_run(connection, RETENTION_ROUND, DAY_MS, self._clock_ms()):
-                return
-        finished = False
-        try:
-            finished = self.clear(stopping)
-        finally:
-            if not finished:
-                with self._journal.database.write() as connection:
-                    jobs.reschedule(connection, RETENTION_ROUND, self._clock_ms() + AGAIN_AFTER_MS)
-
-    def clear(self, stopping: threading.Event) -> bool:
-        """Remove what is twice as old as BRIDGE_RETENTION_DAYS, empty what is older than they; return whether all.
-
-        The console's jobs go after a month also where events are kept for ever.
-        """
-        now_ms = self._clock_ms()
-        with self._journal.database.write() as connection:
+    The console's jobs go after a month, also where events are kept for ever.
+    """
+    with journal.database.write() as connection:
+        if not jobs.claim_run(connection, RETENTION_RUN, DAY_MS, clock_ms()):
+            return
+    finished = False
+    try:
+        now_ms = clock_ms()
+        with journal.database.write() as connection:
             jobs.forget(connection, now_ms)
-        if not self._retention_days:
-            return True
-        before_ms = now_ms - self._retention_days * DAY_MS
-        removed = self._each(
-            stopping,
-            before_ms - self._retention_days * DAY_MS,
-            lambda connection, ids, until_ms: retention.remove(connection, ids, until_ms),
-            full_only=False,
-        )
-        emptied = self._each(
-            stopping,
-            before_ms,
-            lambda connection, ids, until_ms: retention.empty(connection, ids, until_ms, now_ms),
-            full_only=True,
-        )
-        log.info("house.cleared", removed=removed, emptied=emptied)
-        return not stopping.is_set()
+        if retention_days:
+            before_ms = now_ms - retention_days * DAY_MS
+            remove_ms = before_ms - retention_days * DAY_MS
 
-    def _each(
-        self,
-        stopping: threading.Event,
-        before_ms: int,
-        clear: Callable[[Connection, list[int], int], int],
-        *,
-        full_only: bool,
-    ) -> int:
-        cleared = 0
-        last_id: int | None = 0
-        while last_id is not None and not stopping.is_set():
-            with self._journal.database.read() as connection:
-                page = retention.old_page(connection, before_ms, last_id, full_only=full_only)
-            if page.ids:
-                with self._journal.database.write() as connection:
-                    cleared += clear(connection, page.ids, before_ms)
-                stopping.wait(self._pause_s)
-            last_id = page.last_id
-        return cleared
+            def empty(connection: Connection, ids: list[int], until_ms: int) -> int:
+                return retention.empty(connection, ids, until_ms, now_ms)
+
+            removed = _clear(journal, stopping, remove_ms, retention.remove, pause_s, full_only=False)
+            emptied = _clear(journal, stopping, before_ms, empty, pause_s, full_only=True)
+            log.info("house.cleared", removed=removed, emptied=emptied)
+        finished = not retention_days or not stopping.is_set()
+    finally:
+        if not finished:
+            with journal.database.write() as connection:
+                jobs.reschedule(connection, RETENTION_RUN, clock_ms() + AGAIN_AFTER_MS)
 
 
-class Quota(Protocol):
-    """Says whether an account has requests to spare."""
-
-    def has_spare_quota(self) -> bool:
-        """Return whether a request that is not for an event may be made."""
-        ...
-
-
-class QueueWatch:
-    """Looks at the queues of all accounts."""
-
-    def __init__(
-        self,
-        journal: Journal,
-        accounts: Mapping[str, Api],
-        quotas: Mapping[str, Quota],
-        mappings: Callable[[], Iterable[MappingFile]],
-        public_url: str,
-        clock_ms: Callable[[], int],
-    ) -> None:
-        self._journal = journal
-        self._accounts = accounts
-        self._quotas = quotas
-        self._mappings = mappings
-        self._public_url = public_url
-        self._clock_ms = clock_ms
-
-    def check(self) -> None:
-        """Look at each account once."""
-        for account in sorted(self._accounts):
-            if not self._quotas[account].has_spare_quota():
-                log.warning("watch.skipped", account=account, reason="the account's quota is nearly used up")
-                continue
-            try:
-                found = Webhooks(self._accounts[account]).all()
-            except AsaasKeyRefused as error:
-                mend = str(error.hint or "look at the account's ASAAS_API_KEY")
-                refused = Notice(KEY_REFUSED, account, NoticeLevel.ERROR, str(error.what), mend)
-                apply_notices(self._journal, [refused], self._clock_ms())
-            except BridgeError as error:
-                log.warning("watch.away", account=account, error=str(error))
-            else:
-                judge(self._journal, account, found, self._mappings(), self._public_url, self._clock_ms())
+def _clear(
+    journal: Journal,
+    stopping: threading.Event,
+    before_ms: int,
+    clear: Callable[[Connection, list[int], int], int],
+    pause_s: float,
+    *,
+    full_only: bool,
+) -> int:
+    cleared = 0
+    last_id: int | None = 0
+    while last_id is not None and not stopping.is_set():
+        with journal.database.read() as connection:
+            page = retention.old_page(connection, before_ms, last_id, full_only=full_only)
+        if page.ids:
+            with journal.database.write() as connection:
+                cleared += clear(connection, page.ids, before_ms)
+            stopping.wait(pause_s)
+        last_id = page.last_id
+    return cleared
 
 
-LEAST_DAYS = 2
-"""Charges are looked at for so many days at least: Asaas says days only, and an event may come a day late."""
+# ---------------------------------------------------------------- Asaas
 
 
-MISSING = "reconcile.missing"
-"""The notice's code; it is closed by the next round that finds nothing missing."""
+def watch_webhooks(
+    journal: Journal,
+    clients: Mapping[str, AsaasClient],
+    limiters: Mapping[str, AccountLimiter],
+    mappings: Iterable[MappingFile],
+    public_url: str,
+    clock_ms: Callable[[], int],
+) -> None:
+    """Check the webhooks of each account at Asaas, and keep what is wrong as notices."""
+    in_use = list(mappings)
+    for account in sorted(clients):
+        if not limiters[account].has_spare_quota():
+            log.warning("watch.skipped", account=account, reason="the account's quota is nearly used up")
+            continue
+        try:
+            found = Webhooks(clients[account]).all()
+        except AsaasKeyRefused as error:
+            hint = str(error.hint or "check the account's ASAAS_API_KEY")
+            refused = Notice(KEY_REFUSED, account, NoticeLevel.ERROR, error.what.to_json(), hint)
+            apply_notices(journal, [refused], clock_ms())
+        except BridgeError as error:
+            log.warning("watch.away", account=account, error=str(error))
+        else:
+            judge(journal, account, found, in_use, public_url, clock_ms())
 
 
 class _Stopping(Exception):
-    """The process is to end."""
+    """The process stops."""
 
 
-class Reconciling:
-    """Reconciles the accounts."""
-
-    def __init__(
-        self,
-        clients: Mapping[str, AsaasClient],
-        journal: Journal,
-        every_hours: int,
-        clock_ms: Callable[[], int],
-        directory: Path,
-    ) -> None:
-        self._clients = clients
-        self._journal = journal
-        self._every_hours = every_hours
-        self._clock_ms = clock_ms
-        self._directory = directory
-
-    def reconcile_all(self, stopping: threading.Event) -> None:
-        """Reconcile each account whose round is due."""
-        for client in self._clients.values():
-            self.reconcile_due(client, stopping)
-
-    def reconcile_due(self, client: AsaasClient, stopping: threading.Event) -> None:
-        """Reconcile an account if its round is due and no other process does it."""
-        name = f"reconcile:{client.account}"
+def reconcile_due(
+    client: AsaasClient,
+    journal: Journal,
+    every_hours: int,
+    clock_ms: Callable[[], int],
+    directory: Path,
+    stopping: threading.Event,
+) -> None:
+    """Compare an account's charges with the journal where that is due, and keep missing ones as a notice."""
+    name = f"reconcile:{client.account}"
+    try:
+        with journal.database.write() as connection:
+            if not jobs.claim_run(connection, name, every_hours * 3_600_000, clock_ms()):
+                return
         try:
-            with self._journal.database.write() as connection:
-                if not jobs.claim_run(connection, name, self._every_hours * 3_600_000, self._clock_ms()):
-                    return
-            try:
-                self._report(client.account, self._found(client, stopping))
-            except Exception:
-                with self._journal.database.write() as connection:
-                    jobs.reschedule(connection, name, self._clock_ms() + AGAIN_AFTER_MS)
-                raise
-        except _Stopping:
-            return
-        except (BridgeError, OSError) as error:
-            log.warning("reconcile.failed", account=client.account, error=str(error))
+            found = _compare(client, journal, every_hours, clock_ms, directory, stopping)
+            _record_comparison(journal, client.account, found, clock_ms())
+        except Exception:
+            with journal.database.write() as connection:
+                jobs.reschedule(connection, name, clock_ms() + AGAIN_AFTER_MS)
+            raise
+    except _Stopping:
+        return
+    except (BridgeError, OSError) as error:
+        log.warning("reconcile.failed", account=client.account, error=str(error))
 
-    def _found(self, client: AsaasClient, stopping: threading.Event) -> dict[str, Finding]:
-        def tell(_done: int, _total: int) -> None:
-            if stopping.is_set():
-                raise _Stopping
 
-        today = datetime.fromtimestamp(self._clock_ms() / 1000, UTC).astimezone(BRASILIA).date()
-        since = today - timedelta(days=max(LEAST_DAYS, self._every_hours // 24 + 1))
-        found: dict[str, Finding] = {}
-        for by in FIELDS:
-            window = Window(since, today, by)
-            report = reconcile(
-                client,
-                self._journal,
-                window,
-                self._clock_ms,
-                directory=self._directory,
-                sleep=stopping.wait,
-                tell=tell,
-            )
-            found.update((one.id, one) for one in report.findings)
-        return found
+def _compare(
+    client: AsaasClient,
+    journal: Journal,
+    every_hours: int,
+    clock_ms: Callable[[], int],
+    directory: Path,
+    stopping: threading.Event,
+) -> list[Finding]:
+    def check_stop(_done: int, _total: int) -> None:
+        if stopping.is_set():
+            raise _Stopping
 
-    def _report(self, account: str, found: dict[str, Finding]) -> None:
-        numbers = {verdict: sum(one.verdict == verdict for one in found.values()) for verdict in Verdict}
-        behind = numbers[Verdict.MISSING] + numbers[Verdict.OLDER]
-        self._keep(account, behind, numbers)
-        tell = log.warning if behind else log.info
-        tell(
-            "reconcile.done",
-            account=account,
-            charges=len(found),
-            missing=numbers[Verdict.MISSING],
-            older=numbers[Verdict.OLDER],
-            dead=numbers[Verdict.DEAD],
+    today = datetime.fromtimestamp(clock_ms() / 1000, UTC).astimezone(BRASILIA).date()
+    since = today - timedelta(days=max(RECONCILE_DAYS, every_hours // 24 + 1))
+    found: dict[str, Finding] = {}
+    for by in FIELDS:
+        report = reconcile(
+            client,
+            journal,
+            Window(since, today, by),
+            clock_ms,
+            directory=directory,
+            sleep=stopping.wait,
+            tell=check_stop,
         )
+        found.update((one.id, one) for one in report.findings)
+    return list(found.values())
 
-    def _keep(self, account: str, behind: int, numbers: dict[Verdict, int]) -> None:
-        detail = (
-            f"charges that never arrived: {numbers[Verdict.MISSING]}, that arrived in an older state: "
-            f"{numbers[Verdict.OLDER]}"
-        )
-        mend = "see: bridge reconcile; then bridge backfill --dry-run"
-        said = Notice(MISSING, account, NoticeLevel.WARNING, detail, mend) if behind else Resolved(MISSING, account)
-        with self._journal.database.write() as connection:
-            jobs.note_result(connection, f"reconcile:{account}", {"behind": behind})
-            notices.apply(connection, [said], self._clock_ms())
+
+def _record_comparison(journal: Journal, account: str, found: Sequence[Finding], now_ms: int) -> None:
+    numbers = {verdict: sum(one.verdict == verdict for one in found) for verdict in Verdict}
+    missing, older = numbers[Verdict.MISSING], numbers[Verdict.OLDER]
+    change: Notice | Resolved = Resolved(MISSING, account)
+    if missing + older:
+        text = N_("charges that never arrived: {missing}, that arrived in an older state: {older}")
+        detail = Message(text, {"missing": missing, "older": older}).to_json()
+        hint = "see: bridge reconcile; then bridge backfill --dry-run"
+        change = Notice(MISSING, account, NoticeLevel.WARNING, detail, hint)
+    with journal.database.write() as connection:
+        jobs.note_result(connection, f"reconcile:{account}", {"behind": missing + older})
+        notices.apply(connection, [change], now_ms)
+    write = log.warning if missing + older else log.info
+    dead = numbers[Verdict.DEAD]
+    write("reconcile.done", account=account, charges=len(found), missing=missing, older=older, dead=dead)

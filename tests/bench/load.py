@@ -165,10 +165,10 @@ async def _post(order: Order) -> Answers:
             shared = _schedule(order, begun_s)
             await asyncio.gather(*(_at_rate(line, order, shared, answers) for line in lines))
         else:
-            may_go = _holds_back(order, arrived)
+            may_start = _holds_back(order, arrived)
             pairs = zip(lines, order.flows, strict=True)
             ends_s = begun_s + order.seconds
-            await asyncio.gather(*(_at_once(line, order, flow, ends_s, may_go, answers) for line, flow in pairs))
+            await asyncio.gather(*(_at_once(line, order, flow, ends_s, may_start, answers) for line, flow in pairs))
     finally:
         if watch is not None:
             watch.cancel()
@@ -195,14 +195,14 @@ def _schedule(order: Order, begun_s: float) -> Iterator[tuple[float, bytes]]:
 def _holds_back(order: Order, arrived: _Arrived) -> Callable[[], bool]:
     sent = 0
 
-    def may_go() -> bool:
+    def may_start() -> bool:
         nonlocal sent
         if order.ahead and sent - arrived.count >= order.ahead:
             return False
         sent += 1
         return True
 
-    return may_go
+    return may_start
 
 
 async def _at_rate(line: _Line, order: Order, shared: Iterator[tuple[float, bytes]], answers: Answers) -> None:
@@ -215,10 +215,10 @@ async def _at_rate(line: _Line, order: Order, shared: Iterator[tuple[float, byte
 
 
 async def _at_once(
-    line: _Line, order: Order, flow: Sequence[bytes], ends_s: float, may_go: Callable[[], bool], answers: Answers
+    line: _Line, order: Order, flow: Sequence[bytes], ends_s: float, may_start: Callable[[], bool], answers: Answers
 ) -> None:
     for body in flow:
-        while not may_go() and time.perf_counter() < ends_s:
+        while not may_start() and time.perf_counter() < ends_s:
             await asyncio.sleep(_LOOK_S)
         if time.perf_counter() >= ends_s:
             return

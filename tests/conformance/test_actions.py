@@ -11,6 +11,7 @@ from bridge.clint.webhook import Answer
 from bridge.errors import DeliveriesOpen, IllegalTransition
 from bridge.journal import Journal, privacy, retention
 from bridge.journal.audit import Actor
+from bridge.messages import Message
 from bridge.model import FINISHED, DeliveryState, Outcome, Waiting, lane_of
 from bridge.operations import actions
 from bridge.pipeline.deliver import Deliverer, DeliveryRules
@@ -29,13 +30,13 @@ class Delivers:
         url: str,
         payload: str,
         idempotency_key: str,
-        then: Callable[[Answer | None], None],
+        on_result: Callable[[Answer | None], None],
         *,
         traceparent: str,
-        may_go: Callable[[], bool],
+        may_start: Callable[[], bool],
     ) -> None:
         """Answer 200."""
-        then(Answer(Outcome.DELIVERED, 200, "clint.ok", "", None, 1, ""))
+        on_result(Answer(Outcome.DELIVERED, 200, "clint.ok", Message(""), None, 1, ""))
 
 
 @dataclass

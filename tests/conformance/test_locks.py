@@ -50,13 +50,13 @@ class Bench:
         url: str,
         payload: str,
         idempotency_key: str,
-        then: Callable[[Answer | None], None],
+        on_result: Callable[[Answer | None], None],
         *,
         traceparent: str,
-        may_go: Callable[[], bool],
+        may_start: Callable[[], bool],
     ) -> None:
         """Send nothing, and let the lease's end be the reason."""
-        then(None)
+        on_result(None)
 
     def send(self) -> None:
         """Let the worker settle and send."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from bridge.alerts.send import Message, Result, check, send
 from bridge.journal import Journal, destinations, events, notices
 from bridge.journal.notices import Notice
 from bridge.model import DeliveryState, NoticeLevel
-from bridge.worker.tasks import AlertTask
+from bridge.worker.tasks import send_alerts
 from tests.databases import on_both
 from tests.factories import Clock, incoming, keep, opened_journal, owe, put_in_state, register
 from tests.peers import Peer, Reply
@@ -43,9 +43,9 @@ class Mailbox:
 
 def telling(
     journal: Journal, clock: Clock, send: Any, silences: Mapping[str, Silence | None] | None = None
-) -> AlertTask:
-    """Return what a sweeper runs."""
-    return AlertTask(journal, ["json://x"], "en", "", lambda _now_ms: silences or {}, clock, send)
+) -> Callable[[], bool]:
+    """Return what a worker runs."""
+    return lambda: send_alerts(journal, ["json://x"], "en", "", lambda _now_ms: silences or {}, clock, send)
 
 
 def open_codes(journal: Journal) -> list[str]:
@@ -62,13 +62,13 @@ def test_a_thousand_dead_deliveries_are_one_message(journal: Journal) -> None:
         put_in_state(journal, delivery, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422")
     one = telling(journal, clock, box)
     for _ in range(10):
-        one.run()
+        one()
         clock.go(15)
     for delivery in dead:
         put_in_state(journal, delivery, DeliveryState.DISCARDED, due_ms=None)
     clock.go(600)
     for _ in range(40):
-        one.run()
+        one()
         clock.go(15)
 
     problem, over = box.messages
@@ -91,7 +91,7 @@ def test_all_kinds_of_trouble_are_noticed(journal: Journal) -> None:
             connection, before, destinations.Destination("vip", before.url_digest, "open", 9, None, True, 3)
         )
     keep(journal, incoming(received_ms=clock() - 600_000))
-    telling(journal, clock, box, {"default": Silence(9, 4)}).run()
+    telling(journal, clock, box, {"default": Silence(9, 4)})()
 
     assert open_codes(journal) == [
         "account.silent default",
@@ -118,12 +118,12 @@ def test_events_that_wait_long_for_asaas_are_a_notice_until_they_go_on(journal: 
         holds = {held_for_long: code, just_held: code, behind: "event.behind", refused: "mapping.refused"}
         events.hold(connection, {id_: (until_ms, why, "later") for id_, why in holds.items()})
     one = telling(journal, clock, box)
-    one.run()
+    one()
     waits = open_codes(journal)
     with journal.database.write() as connection:
         events.mark_processed(connection, [held_for_long], clock())
     clock.go(60)
-    one.run()
+    one()
 
     assert waits == ["events.held default"]
     assert code in box.messages[0].body
@@ -136,12 +136,11 @@ def test_what_others_notice_is_told_too(journal: Journal) -> None:
     with journal.database.write() as connection:
         said = Notice("webhook.interrupted", "matriz", NoticeLevel.ERROR, "what", "mend")
         notices.apply(connection, [said], clock())
-    silent = AlertTask(journal, [], "en", "", lambda _now_ms: {}, clock, box)
     put_in_state(journal, owe(journal), DeliveryState.DEAD, due_ms=None)
 
-    assert not silent.run()
+    assert not send_alerts(journal, [], "en", "", lambda _now_ms: {}, clock, box)
     clock.go(15)
-    assert telling(journal, clock, box).run()
+    assert telling(journal, clock, box)()
     assert "Asaas interrupted the queue of events (matriz)" in box.messages[0].body
     assert open_codes(journal) == ["webhook.interrupted matriz", "delivery.dead default"]
 
@@ -153,10 +152,10 @@ def test_two_sweepers_tell_once(journal: Journal) -> None:
     put_in_state(journal, owe(journal), DeliveryState.DEAD, due_ms=None)
     one, other = telling(journal, clock, box), telling(journal, clock, box)
 
-    assert one.run()
-    assert not other.run()
+    assert one()
+    assert not other()
     clock.go(15)
-    assert not other.run()
+    assert not other()
     assert len(box.messages) == 1
 
 
@@ -167,12 +166,12 @@ def test_what_could_not_be_sent_is_sent_later(journal: Journal) -> None:
     one = telling(journal, clock, box)
     box.works = False
     with structlog.testing.capture_logs() as logs:
-        one.run()
+        one()
     with journal.database.read() as connection:
         (failed,) = notices.load(connection).values()
     box.works = True
     clock.go(60)
-    one.run()
+    one()
     with journal.database.read() as connection:
         (told,) = notices.load(connection).values()
 
@@ -195,7 +194,7 @@ def test_one_service_that_fails_does_not_repeat_the_others(sqlite_url: str) -> N
 
         one = telling(journal, clock, half)
         for _ in range(20):
-            one.run()
+            one()
             clock.go(15)
 
         assert len(sends) == 1

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from bridge.asaas.client import TRIES, AsaasClient, pages
+from bridge.asaas.client import PAGE_TRIES, AsaasClient, pages
 from bridge.asaas.limiter import AccountLimiter
 from bridge.errors import AsaasUnavailable
 from bridge.http import HttpClient
@@ -95,7 +95,7 @@ def test_the_walk_gives_up_in_the_end() -> None:
         ids_of(client, sleep=waits.append)
 
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0]
-    assert len(waits) == TRIES - 1
+    assert len(waits) == PAGE_TRIES - 1
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"data": {}}', b'{"data": [1]}'])

@@ -89,7 +89,7 @@ def work_off(world: World) -> None:
         assert lease is not None
         while found := runtime.decider.next_batches([lane]):
             for batch in found:
-                runtime.decider.commit([lease], runtime.decider.fetch(batch) if batch.asks else batch)
+                runtime.decider.commit([lease], runtime.decider.fetch(batch) if batch.must_fetch else batch)
         world.journal.lanes.release(lease)
 
     assert {row["state"] for row in events_of(world.journal)} <= {"processed"}

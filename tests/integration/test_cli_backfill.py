@@ -38,7 +38,7 @@ def drained(at: Place) -> list[dict[str, object]]:
         }
         while batches := runtime.decider.next_batches(leases):
             for batch in batches:
-                found = runtime.decider.fetch(batch) if batch.asks else batch
+                found = runtime.decider.fetch(batch) if batch.must_fetch else batch
                 runtime.decider.commit([leases[lane] for lane in batch.lanes], found)
         lanes.release_all(list(leases.values()))
         return rows_of(runtime.journal)

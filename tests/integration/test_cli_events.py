@@ -16,6 +16,7 @@ from bridge.journal.deliveries import StateChange
 from bridge.journal.schema import events as event_table
 from bridge.mapping import Setup, read_directory
 from bridge.mapping.evaluate import once_key
+from bridge.messages import Message
 from bridge.model import DeliveryState, IncomingEvent, Outcome, Waiting
 from bridge.operations import actions
 from bridge.operations.explain import preview
@@ -72,8 +73,9 @@ def kept(journal: Journal, *given: IncomingEvent) -> list[int]:
 def attempted(journal: Journal, delivery_id: int, outcome: Outcome, state: DeliveryState, code: str) -> None:
     """Let one attempt at a delivery end so, as the outbox writes it."""
     one = owed(journal, delivery_id)
-    answer = Answer(outcome, 503, code, "the destination answered 503", None, 12, "try later\n")
-    step = StateChange(one, state, system_clock_ms(), system_clock_ms() + 60_000, Waiting.BACKOFF, code, answer.detail)
+    answer = Answer(outcome, 503, code, Message("the destination answered 503"), None, 12, "try later\n")
+    detail = answer.detail.to_json()
+    step = StateChange(one, state, system_clock_ms(), system_clock_ms() + 60_000, Waiting.BACKOFF, code, detail)
     with journal.database.write() as connection:
         begin(connection, [one], 1, system_clock_ms())
         record(
@@ -83,7 +85,7 @@ def attempted(journal: Journal, delivery_id: int, outcome: Outcome, state: Deliv
             outcome,
             status=answer.status,
             code=code,
-            detail=answer.detail,
+            detail=detail,
             excerpt=answer.excerpt,
             duration_ms=answer.duration_ms,
         )

@@ -212,7 +212,7 @@ def item(id_: Any = "ftn_1", **more: Any) -> dict[str, Any]:
 def test_a_list_in_the_other_order_is_turned_round() -> None:
     """The balances say which entry came first, also within a day; one that comes twice counts once."""
     newest_first = [item("b", value=-2, balance=3), item("a", value=5, balance=5), item("a", value=5, balance=5)]
-    found = read_statement(Answers(*newest_first), DAY, DAY)
+    found = read_statement(Answers(*newest_first), DAY, DAY)  # type: ignore[arg-type]
 
     assert [one.id for one in found.entries] == ["a", "b"]
     assert found.balance == Decimal("3.00")
@@ -224,4 +224,4 @@ def test_a_list_in_the_other_order_is_turned_round() -> None:
 def test_an_entry_that_can_not_be_written_is_said(odd: dict[str, Any]) -> None:
     """Better no file than one that lacks an entry."""
     with pytest.raises(AsaasUnavailable, match="an entry of the statement must have"):
-        read_statement(Answers(odd), DAY, DAY)
+        read_statement(Answers(odd), DAY, DAY)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from bridge.errors import AsaasQuotaSpent
 from bridge.journal import Journal, events
 from bridge.journal.schema import destinations as destination_table
 from bridge.model import DeliveryState, Waiting, lane_of
-from bridge.worker.tasks import SLACK_MS, ClockWatch
+from bridge.worker.tasks import CLOCK_SLACK_MS, ClockWatch
 from tests.databases import on_both
 from tests.factories import LEASE_S, Clock, events_of, incoming, keep, opened_journal, owe, put_in_state, register
 from tests.factories import row_of as delivery_of
@@ -98,7 +98,7 @@ def test_events_that_wait_for_the_quota_are_left_waiting(journal: Journal, code:
     window_ms = int(Limits().window_s * 1000)
     quota, far = keep(journal, incoming("cus_1"), incoming("cus_2"))
     with journal.database.write() as connection:
-        waits = {quota: clock() + window_ms, far: clock() + window_ms + SLACK_MS + 1}
+        waits = {quota: clock() + window_ms, far: clock() + window_ms + CLOCK_SLACK_MS + 1}
         events.hold(connection, {id_: (due_ms, code, "waits") for id_, due_ms in waits.items()})
 
     assert ClockWatch(journal, LEASE_S, 3600, clock).check() == 1

@@ -74,7 +74,7 @@ def test_every_request_is_in_the_document(at: Place) -> None:
     at.commands.run("statement", "--since", "2d")
     at.commands.run("statement", "--since", "9d", "--until", "8d")
     runtime = at.runtime()
-    runtime.asaas["default"].payment(next(iter(at.asaas.book.payments)))
+    runtime.asaas["default"].get_object("payment", next(iter(at.asaas.book.payments)))
     runtime.close()
 
     assert said.out.count("would be sent to default") == 5

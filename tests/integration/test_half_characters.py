@@ -44,7 +44,7 @@ def console(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Conso
             lease = opened.journal.lanes.acquire(lane, "worker", opened.clock())
             assert lease is not None
             for batch in processor.next_batches([lane]):
-                processor.commit([lease], processor.fetch(batch) if batch.asks else batch)
+                processor.commit([lease], processor.fetch(batch) if batch.must_fetch else batch)
             opened.journal.lanes.release(lease)
         yield opened
 

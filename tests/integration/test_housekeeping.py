@@ -8,8 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from bridge.journal import Journal, events, jobs
-from bridge.journal.clock import system_clock_ms
-from bridge.worker.tasks import AGAIN_AFTER_MS, DAY_MS, RETENTION_ROUND, Housekeeping
+from bridge.worker.tasks import AGAIN_AFTER_MS, DAY_MS, RETENTION_RUN, clear_old, fold_counts
 from tests.databases import on_both
 from tests.factories import NOW_MS, events_of, incoming, keep, opened_journal
 
@@ -24,14 +23,13 @@ def tallies(journal: Journal) -> int:
 def test_tallies_are_added_up_as_they_come(database_url: str) -> None:
     """More than one transaction takes, and those that come later."""
     with opened_journal(database_url) as journal:
-        house = Housekeeping(journal, 0, system_clock_ms, pause_s=0.001)
         for _ in range(3):
             keep(journal, *(incoming() for _ in range(500)))
         assert tallies(journal) == 1_500
-        house.fold(threading.Event())
+        fold_counts(journal, threading.Event(), pause_s=0.001)
         assert tallies(journal) == 0
         keep(journal, incoming())
-        house.fold(threading.Event())
+        fold_counts(journal, threading.Event(), pause_s=0.001)
         assert tallies(journal) == 0
 
 
@@ -44,17 +42,16 @@ def test_what_is_old_is_emptied_and_then_removed_once_a_day(database_url: str) -
         with journal.database.write() as connection:
             events.mark_processed(connection, ids, NOW_MS)
         keep(journal, incoming(received_ms=now_ms[0]))
-        house = Housekeeping(journal, 30, lambda: now_ms[0], pause_s=0.0)
-        house.clear_due(threading.Event())
+        clear_old(journal, 30, lambda: now_ms[0], threading.Event(), pause_s=0.0)
         assert [row["emptied_ms"] is not None for row in events_of(journal)] == [True] * 450 + [False]
 
         now_ms[0] = NOW_MS + 61 * DAY_MS
         with journal.database.write() as connection:
-            jobs.reschedule(connection, RETENTION_ROUND, now_ms[0] + 1)
-        house.clear_due(threading.Event())
+            jobs.reschedule(connection, RETENTION_RUN, now_ms[0] + 1)
+        clear_old(journal, 30, lambda: now_ms[0], threading.Event(), pause_s=0.0)
         assert len(events_of(journal)) == 451
         now_ms[0] += 1
-        house.clear_due(threading.Event())
+        clear_old(journal, 30, lambda: now_ms[0], threading.Event(), pause_s=0.0)
         assert len(events_of(journal)) == 1
 
 
@@ -69,7 +66,7 @@ def test_the_consoles_jobs_go_after_a_month(sqlite_url: str, retention_days: int
                     job = jobs.begin(connection, "trial", str(days), {}, "Ana", then_ms)
                     if ends:
                         jobs.finish(connection, job, then_ms, {})
-        Housekeeping(journal, retention_days, lambda: NOW_MS).clear_due(threading.Event())
+        clear_old(journal, retention_days, lambda: NOW_MS, threading.Event())
         with journal.database.read() as connection:
             left = [job.about for job in jobs.newest(connection, "trial", NOW_MS, 9)]
 
@@ -83,12 +80,11 @@ def test_a_round_that_is_broken_off_comes_again(sqlite_url: str) -> None:
         ids = keep(journal, incoming())
         with journal.database.write() as connection:
             events.mark_processed(connection, ids, NOW_MS)
-        house = Housekeeping(journal, 30, lambda: now_ms[0])
         stopping = threading.Event()
         stopping.set()
-        house.clear_due(stopping)
+        clear_old(journal, 30, lambda: now_ms[0], stopping)
         assert events_of(journal)[0]["emptied_ms"] is None
 
         now_ms[0] += AGAIN_AFTER_MS
-        house.clear_due(threading.Event())
+        clear_old(journal, 30, lambda: now_ms[0], threading.Event(), pause_s=0.0)
         assert events_of(journal)[0]["emptied_ms"] == now_ms[0]

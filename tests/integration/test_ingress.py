@@ -19,7 +19,7 @@ from bridge.errors import JournalError
 from bridge.journal import Journal
 from bridge.journal.events import AppendResult
 from bridge.model import IncomingEvent, lane_of
-from bridge.pipeline.intake import BATCH, Intake
+from bridge.pipeline.intake import INTAKE_BATCH, Intake
 from bridge.wakeups import BackgroundWaker, Wakeups, connect
 from tests.databases import on_both
 from tests.factories import events_of, incoming, opened_journal, until
@@ -120,12 +120,12 @@ def test_a_batch_is_bounded(journal: Journal, made: Made) -> None:
         connection.exec_driver_sql("UPDATE lanes SET fence = fence WHERE lane = 0")
         if not journal.database.is_sqlite:
             connection.exec_driver_sql("LOCK TABLE events IN EXCLUSIVE MODE")
-        posting = Posting(ingress, [f"k{n}" for n in range(BATCH + 40)])
+        posting = Posting(ingress, [f"k{n}" for n in range(INTAKE_BATCH + 40)])
         time.sleep(0.5)
     posting.join()
 
-    assert sum(sizes) == BATCH + 40
-    assert max(sizes) == BATCH
+    assert sum(sizes) == INTAKE_BATCH + 40
+    assert max(sizes) == INTAKE_BATCH
 
 
 def test_lanes_are_woken_after_the_commit(journal: Journal, made: Made) -> None:
@@ -191,7 +191,7 @@ def test_a_journal_that_is_stuck_is_an_error_in_time(sqlite_url: str) -> None:
         with Path(f"{journal.database.url.database}.turn").open("ab") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
             writing = Posting(ingress, ["first"])
-            until(lambda: ingress._somebody_writes)
+            until(lambda: ingress._is_writing)
             later = Posting(ingress, ["second", "third"])
             later.join()
             assert writing.kept == {}
@@ -256,9 +256,9 @@ def test_who_is_refused_while_its_event_is_being_written_hands_nothing_on(journa
     first = Posting(ingress, ["a"])
     until(lambda: gated.batches == [["a"]])
     second = Posting(ingress, ["b"])
-    until(lambda: len(ingress._posted) == 1)
+    until(lambda: len(ingress._queue) == 1)
     third = Posting(ingress, ["c"])
-    until(lambda: len(ingress._posted) == 2)
+    until(lambda: len(ingress._queue) == 2)
     gated.gate.release()
     until(lambda: gated.batches == [["a"], ["b", "c"]])
     third.join()

@@ -21,7 +21,7 @@ from bridge.pipeline.policy import Circuit
 from bridge.reasons import WORDS
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.telemetry import OWED
+from bridge.telemetry import DUE
 from bridge.web.app import create_app
 from bridge.web.metrics import Numbers
 from tests.conformance.test_query_plans import asked, scans
@@ -194,7 +194,7 @@ def test_a_look_reads_what_is_unfinished_only(journal: Journal) -> None:
     assert [step for step in scans(journal, found) if not re.search(partial, step.split("<-")[0])] == []
 
 
-VERDICTS = (OWED, DeliveryState.FILTERED.value, DeliveryState.DEAD.value)
+VERDICTS = (DUE, DeliveryState.FILTERED.value, DeliveryState.DEAD.value)
 
 
 def held_codes() -> list[str]:
@@ -237,7 +237,7 @@ def everything(emptied_redis_url: str, tmp_path_factory: pytest.TempPathFactory)
                 replace(ATTEMPTED, destination="default", outcome=outcome.value, state="retrying")
             )
         for verdict in VERDICTS:
-            said = {"paga": "pending" if verdict == OWED else verdict}
+            said = {"paga": "pending" if verdict == DUE else verdict}
             runtime.telemetry.processed(EventProcessed(1, "0" * 32, "default", "PAYMENT_RECEIVED", 0, 1, said))
         for code in held_codes():
             runtime.telemetry.held("default", code)

@@ -21,6 +21,7 @@ from bridge.journal.audit import Actor
 from bridge.journal.notices import Notice
 from bridge.journal.schema import destinations as destination_table
 from bridge.mapping import Mapping, Setup, parse_mapping
+from bridge.messages import Message
 from bridge.model import DeliveryState, NoticeLevel, Origin, Outcome, lane_of
 from bridge.operations import actions
 from bridge.operations.accounts import add_account, add_destination
@@ -269,7 +270,7 @@ def test_an_answer_that_closes_the_circuit_closes_its_notice(world: World) -> No
         known = destinations.load(connection)
     world.says(alert_plan.CIRCUIT, "default")
     owed_one = owed(world.journal, owe(world.journal))
-    answer = Answer(Outcome.DELIVERED, 200, "clint.ok", "", None, 1, "")
+    answer = Answer(Outcome.DELIVERED, 200, "clint.ok", Message(""), None, 1, "")
     with world.journal.database.write() as connection:
         begin(connection, [owed_one], 1, NOW_MS)
         settling = Recorder(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), world.clock, lambda: 0.5)

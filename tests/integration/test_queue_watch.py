@@ -14,12 +14,13 @@ from bridge.http import HttpClient
 from bridge.journal import Journal, notices
 from bridge.journal.notices import StoredNotice
 from bridge.mapping import Mapping, Setup, parse_mapping
+from bridge.messages import read_message
 from bridge.model import NoticeLevel
 from bridge.redis_client import OptionalRedis
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
-from bridge.worker.tasks import QueueWatch
+from bridge.worker.tasks import watch_webhooks
 from tests.factories import Clock, incoming, keep, opened_journal
 from tests.peers import closed_port
 
@@ -47,11 +48,14 @@ class Watched:
         self._url = url
         self._http = http
 
-    def watch(self, key: str = DEFAULT_KEY, url: str = "", public_url: str = "", quota: int = 25_000) -> QueueWatch:
+    def watch(
+        self, key: str = DEFAULT_KEY, url: str = "", public_url: str = "", quota: int = 25_000
+    ) -> Callable[[], None]:
         """Return a watch of the account `default`."""
         governor = AccountLimiter("default", OptionalRedis(None), Limits(quota=quota, quota_margin=0))
         client = AsaasClient("default", key, url or self._url, self._http, governor)
-        return QueueWatch(self.journal, {"default": client}, {"default": governor}, self.in_use, public_url, self.clock)
+        accounts, limiters = {"default": client}, {"default": governor}
+        return lambda: watch_webhooks(self.journal, accounts, limiters, self.in_use(), public_url, self.clock)
 
     def unmended(self) -> list[StoredNotice]:
         """Return the open notices."""
@@ -79,7 +83,7 @@ def watched(sqlite_url: str) -> Iterator[Watched]:
 def test_a_sound_webhook_is_no_notice(watched: Watched) -> None:
     """What subscribes to all that is needed and sends is fine."""
     watched.asaas.posts_to(HOOK, TOKEN)
-    watched.watch().check()
+    watched.watch()()
 
     assert watched.unmended() == []
 
@@ -88,11 +92,11 @@ def test_an_interruption_is_told_once_and_closed_when_mended(watched: Watched) -
     """Looking again counts; once the queue goes on the notice is closed."""
     hook = watched.asaas.posts_to(HOOK, TOKEN, interrupted=True)
     watch = watched.watch()
-    watch.check()
-    watch.check()
+    watch()
+    watch()
     (told,) = watched.unmended()
     watched.asaas.webhooks.update(hook["id"], {"interrupted": False})
-    watch.check()
+    watch()
 
     assert (told.code, told.about, told.level, told.times) == ("webhook.interrupted", "default", "error", 2)
     assert "bridge webhook resume" in told.mend
@@ -105,13 +109,13 @@ def test_before_the_fourteen_days_are_over_it_is_told(watched: Watched) -> None:
     keep(watched.journal, replace(incoming(), received_ms=watched.clock()))
     watch = watched.watch()
     watched.clock.go(6 * DAY_S)
-    watch.check()
+    watch()
     early = watched.codes()
     watched.clock.go(2 * DAY_S)
-    watch.check()
+    watch()
     late = {one.code: one.level for one in watched.unmended()}
     watched.clock.go(4 * DAY_S)
-    watch.check()
+    watch()
     last = {one.code: one.level for one in watched.unmended()}
 
     assert early == ["webhook.interrupted"]
@@ -134,29 +138,29 @@ def test_the_days_that_are_left_are_said(days: float, level: NoticeLevel | None,
     said = retention(0, int(days * DAY_S * 1000), "matriz")
 
     assert (said.level if said else None) is level
-    assert said is None or (words in said.what and "--account matriz" in said.mend)
+    assert said is None or (words in str(said.what) and "--account matriz" in str(said.mend))
 
 
 def test_missing_events_and_a_missing_webhook_are_told(watched: Watched) -> None:
     """A mapping that needs another event, or a webhook that somebody removed, is told by the next look."""
     hook = watched.asaas.posts_to(HOOK, TOKEN, ["PAYMENT_RECEIVED"])
     watched.mappings.append(mapping("[PAYMENT_OVERDUE]"))
-    watched.watch().check()
+    watched.watch()()
     missing_event = watched.unmended()
     watched.asaas.webhooks.delete(hook["id"])
-    watched.watch().check()
+    watched.watch()()
 
     assert [one.code for one in missing_event] == ["webhook.events"]
-    assert "PAYMENT_OVERDUE" in missing_event[0].detail
+    assert "PAYMENT_OVERDUE" in str(read_message(missing_event[0].detail))
     assert watched.codes() == ["webhook.missing"]
 
 
 def test_an_account_that_no_mapping_listens_to_needs_no_webhook(watched: Watched) -> None:
     """What was said of it is closed."""
-    watched.watch().check()
+    watched.watch()()
     told = watched.codes()
     watched.mappings.clear()
-    watched.watch().check()
+    watched.watch()()
 
     assert told == ["webhook.missing"]
     assert watched.codes() == []
@@ -165,7 +169,7 @@ def test_an_account_that_no_mapping_listens_to_needs_no_webhook(watched: Watched
 def test_with_a_public_url_only_that_webhook_is_ours(watched: Watched) -> None:
     """The webhook of a bridge elsewhere does not count."""
     watched.asaas.posts_to("https://staging.example/webhooks/asaas", TOKEN)
-    watched.watch(public_url="https://bridge.example").check()
+    watched.watch(public_url="https://bridge.example")()
 
     assert watched.codes() == ["webhook.missing"]
 
@@ -173,21 +177,21 @@ def test_with_a_public_url_only_that_webhook_is_ours(watched: Watched) -> None:
 def test_a_refused_key_is_told_and_closed(watched: Watched) -> None:
     """A revoked key stops enrichment, so the operator must know before a customer does."""
     watched.asaas.posts_to(HOOK, TOKEN)
-    watched.watch(key="$aact_hmlg_revoked").check()
+    watched.watch(key="$aact_hmlg_revoked")()
     (told,) = watched.unmended()
-    watched.watch().check()
+    watched.watch()()
 
     assert (told.code, told.level) == ("account.key_refused", "error")
-    assert "revoked," in told.detail
+    assert "revoked," in str(read_message(told.detail))
     assert "$aact" not in told.detail
     assert watched.unmended() == []
 
 
 def test_an_asaas_that_is_away_says_nothing(watched: Watched) -> None:
     """What was told stays told, and nothing is made up."""
-    watched.watch().check()
+    watched.watch()()
     with closed_port() as port:
-        watched.watch(url=f"http://127.0.0.1:{port}").check()
+        watched.watch(url=f"http://127.0.0.1:{port}")()
 
     assert watched.codes() == ["webhook.missing"]
 
@@ -196,7 +200,7 @@ def test_the_rest_of_the_quota_is_left_to_events(watched: Watched) -> None:
     """Above four fifths of the quota nothing is asked."""
     watch = watched.watch(quota=2)
     for _ in range(3):
-        watch.check()
+        watch()
 
     assert watched.asaas.limits.requests == 2
 

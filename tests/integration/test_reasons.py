@@ -18,15 +18,16 @@ from bridge.asaas.limiter import AccountLimiter, Limits
 from bridge.http import HttpClient, NameNotResolved
 from bridge.journal import Journal, Lease, revisions
 from bridge.journal.schema import deliveries, destinations
+from bridge.messages import in_language
 from bridge.model import DeliveryState, lane_of
 from bridge.operations import actions, proof
 from bridge.pipeline import policy
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.pipeline.decide import Decider
-from bridge.pipeline.deliver import Deliverer, DeliveryRules, Pacing, unpaced
+from bridge.pipeline.deliver import Deliverer, DeliveryRules, Pacing
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.pipeline.policy import RetryPolicy
-from bridge.reasons import catalogue, reason
+from bridge.reasons import REASONS, reason
 from bridge.redis_client import OptionalRedis
 from tests.factories import (
     NOW_MS,
@@ -129,7 +130,7 @@ def processed(journal: Journal, case: Decided, body: dict[str, Any]) -> None:
             lease = journal.lanes.acquire(lane, "worker", clock())
             assert lease is not None
             for found in processor.next_batches([lane]):
-                processor.commit([lease], processor.fetch(found) if found.asks else found)
+                processor.commit([lease], processor.fetch(found) if found.must_fetch else found)
             journal.lanes.release(lease)
 
 
@@ -171,7 +172,8 @@ def test_a_filter_that_lacks_what_asaas_has_not_says_so(journal: Journal) -> Non
 def reads(code: str) -> None:
     """Assert that an operator finds a sentence for the code in both languages."""
     for language in ("en", "pt"):
-        said = reason(code, language)
+        with in_language(language):
+            said = reason(code)
         assert said is not None, code
         assert said.means
 
@@ -188,7 +190,7 @@ class Sending:
         self.stack = ExitStack()
         self.client: dict[str, Any] = {"allow_private": True, "deadline_s": 0.2}
         self.urls: dict[str, str] = {}
-        self.pace: Pacing = unpaced
+        self.pace: Pacing | None = None
         self.tries = 3
         self.leads_to(self.stack.enter_context(Peer()).url)
         self.id = owe(journal)
@@ -374,4 +376,4 @@ def test_the_walk_leaves_out_no_code() -> None:
     walked = {case.code for case in DECIDED} | {code for code, *_ in SENT} | set(proof.CODES)
     by_status = {"clint.http_4xx": "clint.http_418", "clint.http_5xx": "clint.http_503"}
 
-    assert {by_status.get(code, code) for code in catalogue()} == walked
+    assert {by_status.get(code, code) for code in REASONS} == walked

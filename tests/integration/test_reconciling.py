@@ -15,8 +15,9 @@ import pytest
 import structlog
 
 from bridge.journal import jobs, notices
+from bridge.messages import read_message
 from bridge.runtime import Runtime
-from bridge.worker.tasks import AGAIN_AFTER_MS, Reconciling
+from bridge.worker.tasks import AGAIN_AFTER_MS, reconcile_due
 from tests.charges import Place, place
 from tests.databases import on_both
 from tests.factories import Clock, opened_journal, until
@@ -41,9 +42,9 @@ def runtime(at: Place) -> Iterator[Runtime]:
 def reconciled(runtime: Runtime, at: Place, clock: Clock, stopping: threading.Event | None = None) -> list[Any]:
     """Look once whether a round is due; return what was logged."""
     client = runtime.asaas["default"]
-    one = Reconciling({client.account: client}, runtime.journal, 24, clock, at.commands.directory / "state")
+    directory = at.commands.directory / "state"
     with structlog.testing.capture_logs() as logs:
-        one.reconcile_due(client, stopping or threading.Event())
+        reconcile_due(client, runtime.journal, 24, clock, directory, stopping or threading.Event())
     return [
         {name: value for name, value in record.items() if name != "_logger"}
         for record in logs
@@ -89,7 +90,8 @@ def test_what_is_missing_is_a_notice_until_it_is_there(at: Place, runtime: Runti
         reconciled(runtime, at, clock)
         clock.go(24 * 3600)
         with runtime.journal.database.read() as connection:
-            found = [f"{one.code} {one.about}: {one.detail}" for one in notices.open_notices(connection)]
+            open_ = notices.open_notices(connection)
+            found = [f"{one.code} {one.about}: {read_message(one.detail)}" for one in open_]
             return found, jobs.results(connection, ["reconcile:default"])["reconcile:default"]["behind"]
 
     before = noticed()

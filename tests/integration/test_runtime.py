@@ -144,8 +144,7 @@ def test_urls_that_nothing_may_be_sent_to_are_named(environ: dict[str, str]) -> 
     with pytest.raises(SettingsError) as caught:
         runtime.check_urls()
 
-    assert [problem.split(" ")[0] for problem in caught.value.problems] == ["CLINT_WEBHOOK_URL", "ASAAS_API_URL"]
-    assert "(destination erp)" in caught.value.problems[0]
+    assert [problem.facts["name"] for problem in caught.value.problems] == ["CLINT_WEBHOOK_URL_ERP", "ASAAS_API_URL"]
     assert "s3cr3t" not in str(caught.value)
     with pytest.raises(SettingsError, match="ASAAS_API_URL"):
         _ = runtime.asaas

@@ -18,13 +18,15 @@ from bridge.errors import JournalError
 from bridge.journal import Journal, jobs, notices
 from bridge.journal.audit import Actor
 from bridge.journal.clock import system_clock_ms
+from bridge.messages import read_message
 from bridge.model import DeliveryState, lane_of
 from bridge.operations.accounts import add_account
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.telemetry import TASK_FAILURES, Family, Telemetry
 from bridge.wakeups import QUEUE, Wakeups
-from bridge.worker.sweeper import FAILING, LEASE_MS, PeriodicRunner, PeriodicTask, tasks, wake_due_lanes
+from bridge.worker.sweeper import FAILING, LEASE_MS, PeriodicRunner, PeriodicTask
+from bridge.worker.tasks import tasks, wake_due_lanes
 from tests.databases import on_both
 from tests.factories import NOW_MS, Clock, incoming, keep, opened_journal, owe, put_in_state, until
 
@@ -206,7 +208,9 @@ def test_a_task_that_is_late_is_a_notice_until_it_succeeds(database_url: str) ->
             runner.report()
             with journal.database.read() as connection:
                 late = jobs.late_tasks(connection, system_clock_ms())
-                return {one.about: one.detail for one in notices.open_notices(connection, [FAILING])}, late
+                return {
+                    one.about: str(read_message(one.detail)) for one in notices.open_notices(connection, [FAILING])
+                }, late
 
         with at_work(runner):
             until(lambda: "failing" in {thread.name for thread in threading.enumerate()})

@@ -503,7 +503,7 @@ def test_a_redis_that_takes_no_writes_is_not_ready(
         stack.callback(runtime.close)
         runtime.register()
         answer = create_app(runtime).test_client().get("/readyz")
-        checked = {check.name: check for check in run_checks(runtime, lambda: runtime.journal)}
+        checked = {str(check.name): check for check in run_checks(runtime, lambda: runtime.journal)}
 
     assert answer.status_code == 503
     assert answer.json is not None

@@ -216,7 +216,7 @@ def test_a_drain_gives_way_after_its_time(world: World, away: bool) -> None:
         asked.append("")
         if len(asked) == 1:
             waiting.start()
-            until(lambda: drainer.requested == 1)
+            until(lambda: drainer._slots.requested == 1)
         world.clock.go(GIVE_WAY_MS / 1000 / 2)
         return Reply()
 
@@ -500,7 +500,7 @@ def test_workers_share_the_lanes(world: World) -> None:
         until(lambda: world.wakeups.kept)
         if not waiting.is_alive():
             waiting.start()
-            until(lambda: drainer.requested == 1)
+            until(lambda: drainer._slots.requested == 1)
         return Reply()
 
     with Peer(respond=respond) as peer:

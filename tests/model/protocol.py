@@ -23,6 +23,7 @@ from bridge.clint.webhook import Answer
 from bridge.journal import Database, Journal, revisions
 from bridge.journal.destinations import register
 from bridge.journal.schema import attempts, deliveries, destinations, events, lanes
+from bridge.messages import Message
 from bridge.model import DeliveryState, Outcome, lane_of
 from bridge.pipeline import decide, deliver
 from bridge.pipeline.active_mappings import ActiveMappings
@@ -373,8 +374,8 @@ class LaneProtocol(RuleBasedStateMachine):
 
     def _send(self, worker: Worker, which: int, outcome: Outcome) -> None:
         send = worker.hands.waiting.pop(which % len(worker.hands.waiting))
-        if not send.may_go():
-            send.then(None)
+        if not send.may_start():
+            send.on_result(None)
             return
         breach = self._judge(worker, send)
         assert not breach, breach
@@ -388,7 +389,7 @@ class LaneProtocol(RuleBasedStateMachine):
         post = worker.posts.pop(which % len(worker.posts))
         self.flying.remove(post)
         status = 200 if post.answer is Outcome.DELIVERED else None
-        post.send.then(Answer(post.answer, status, "test", "test", None, 1, ""))
+        post.send.on_result(Answer(post.answer, status, "test", Message("test"), None, 1, ""))
 
     # ------------------------------------------------------------ the destination, and what it holds the bridge to
 

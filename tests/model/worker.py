@@ -66,8 +66,8 @@ class Send:
 
     event_key: str
     lease: Lease
-    may_go: Callable[[], bool]
-    then: Callable[[Answer | None], None]
+    may_start: Callable[[], bool]
+    on_result: Callable[[Answer | None], None]
 
     @property
     def customer(self) -> str:
@@ -88,15 +88,17 @@ class Hands:
         url: str,
         payload: str,
         idempotency_key: str,
-        then: Callable[[Answer | None], None],
+        on_result: Callable[[Answer | None], None],
         *,
         traceparent: str,
-        may_go: Callable[[], bool],
+        may_start: Callable[[], bool],
     ) -> None:
         """Keep a send, whose e-mail begins with the event's id."""
         event_key = json.loads(payload)["email"].removesuffix(DOMAIN)
         lease = self._lease_of(event_key.partition("-")[0])
-        self.waiting.append(Send(event_key, Lease(lease.lane, lease.owner, lease.fence, lease.until_ms), may_go, then))
+        self.waiting.append(
+            Send(event_key, Lease(lease.lane, lease.owner, lease.fence, lease.until_ms), may_start, on_result)
+        )
         self._handed_over(self.waiting[-1])
 
 

@@ -12,6 +12,7 @@ from bridge.asaas.incoming import parse_event
 from bridge.journal.events import StoredEvent
 from bridge.journal.notices import Notice, Resolved
 from bridge.mapping.catalogue import EVENTS
+from bridge.messages import read_message
 from bridge.model import NoticeLevel
 from bridge.pipeline.account_events import RULES, account_notices
 
@@ -80,7 +81,10 @@ def test_a_key_is_told_by_its_id_and_named(tmp_path: Path) -> None:
 
     assert isinstance(said, Notice)
     assert said.about == "default/97882a3b-3a67-4457-86f2-c8e9a36346be"
-    assert said.detail == "an API key was disabled: key 'nome-da-chave', until 2026-12-01, reason LACK_OF_USE"
+    assert (
+        str(read_message(said.detail))
+        == "an API key was disabled: key 'nome-da-chave', until 2026-12-01, reason LACK_OF_USE"
+    )
 
 
 def test_an_enabled_key_mends_and_a_new_one_says_nothing() -> None:
@@ -97,9 +101,9 @@ def test_an_odd_body_is_a_notice_all_the_same(token: Any) -> None:
     (said,) = account_notices(kept({"event": "ACCESS_TOKEN_EXPIRED", "accessToken": token}))
 
     assert isinstance(said, Notice)
-    assert said.detail.startswith("an API key has expired")
+    assert str(read_message(said.detail)).startswith("an API key has expired")
     assert len(said.about) <= 70
-    assert "\x00" not in said.about + said.detail
+    assert "\x00" not in said.about + str(read_message(said.detail))
     (said.about + said.detail).encode()
 
 

@@ -39,16 +39,16 @@ def mapping(more: str = "") -> Mapping:
         ("::-aaaa-bbbb", SANDBOX, State.WRONG, "does not begin with"),
         ("$aact_YTU5", "", State.WRONG, "does not say whether"),
         ("$aact_YTU5", SANDBOX, State.FINE, "an older key"),
-        ("", "", State.WRONG, "paga needs"),
+        ("", "", State.WRONG, "paga"),
     ],
 )
 def test_a_key_must_fit_the_api(key: str, url: str, state: State, words: str) -> None:
     """The prefix says where a key belongs; the key itself is never shown."""
     check = doctor.key(Account("matriz", api_key=key), url, [mapping("account: matriz")])
 
-    assert (check.name, check.state) == ("ASAAS_API_KEY_MATRIZ", state)
-    assert words in check.value
-    assert not key or key not in check.value
+    assert (str(check.name), check.state) == ("ASAAS_API_KEY_MATRIZ", state)
+    assert words in str(check.value)
+    assert not key or key not in str(check.value)
     assert bool(check.mend) is (state is not State.FINE)
 
 
@@ -58,7 +58,7 @@ def test_a_proxy_of_the_environment_is_said_to_be_ignored(name: str) -> None:
     found = list(doctor.proxies({name: "http://user:secret@proxy.example:3128"}))
 
     assert [check.code for check in found] == ([] if name == "NO_PROXY" else ["proxy.ignored"])
-    assert all("secret" not in check.value + check.mend for check in found)
+    assert all("secret" not in f"{check.value} {check.mend}" for check in found)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_an_old_redis_is_noted(version: str, code: str) -> None:
     """It works, so that it is no warning."""
     check = doctor.redis(version)
 
-    assert (check.value, check.state, check.code, bool(check.mend)) == (version, State.FINE, code, bool(code))
+    assert (str(check.value), check.state, check.code, bool(check.mend)) == (version, State.FINE, code, bool(code))
 
 
 def test_a_key_that_no_mapping_needs_may_be_missing() -> None:
@@ -83,7 +83,7 @@ def test_a_token_must_be_there_and_should_meet_the_rules(token: str, state: Stat
     check = doctor.token(Account("default", webhook_token=token))
 
     assert check.state is state
-    assert not token or token not in check.value
+    assert not token or token not in str(check.value)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_a_destination_should_look_like_clints(url: str, state: State) -> None:
     """A URL of another form may work; plain http and none at all do not."""
     (check,) = doctor.destinations(Settings.from_env({"CLINT_WEBHOOK_URL": url}), [mapping()])
 
-    assert (check.name, check.state) == ("CLINT_WEBHOOK_URL", state)
-    assert not url or url not in check.value + check.mend
+    assert (str(check.name), check.state) == ("CLINT_WEBHOOK_URL", state)
+    assert not url or url not in f"{check.value} {check.mend}"
 
 
 def test_a_destination_that_a_mapping_names_must_be_set() -> None:
@@ -108,7 +108,7 @@ def test_a_destination_that_a_mapping_names_must_be_set() -> None:
     settings = Settings.from_env({"CLINT_WEBHOOK_URL": CLINT})
     found = doctor.destinations(settings, [mapping("send_to: vencidas"), mapping("enabled: false\nsend_to: x")])
 
-    assert [(check.name, check.state.value) for check in found] == [
+    assert [(str(check.name), check.state.value) for check in found] == [
         ("CLINT_WEBHOOK_URL", "fine"),
         ("CLINT_WEBHOOK_URL_VENCIDAS", "wrong"),
     ]
@@ -118,9 +118,9 @@ def test_mappings_must_be_sound_and_one_enabled(tmp_path: Path) -> None:
     """An error in a file is wrong even where an older revision still runs."""
     bad = parse_mapping("events: [NOPE]\n", "x", Setup(None, None))
 
-    assert doctor.mapping_files([], [mapping()]).value == "paga"
+    assert doctor.mapping_files([], [mapping()]).code == ""
     assert doctor.mapping_files([], [mapping("enabled: false")]).state is State.WRONG
-    assert doctor.mapping_files([bad], [mapping()]).mend == "run: bridge mappings lint"
+    assert doctor.mapping_files([bad], [mapping()]).code == "files"
     missing = read_directory(tmp_path / "nope", Setup(None, None))
     assert doctor.mapping_files(missing, []).code == "no_directory"
 
@@ -140,7 +140,7 @@ def test_the_clock_is_held_against_asaas(answered_at: str, state: State, words: 
     check = doctor.clock(answered_at, 1795348800.0)
 
     assert check.state is state
-    assert words in check.value
+    assert words in str(check.value)
 
 
 @pytest.mark.parametrize(("used", "state"), [(0, State.FINE), (20_000, State.WARNING), (24_500, State.WRONG)])
@@ -161,8 +161,8 @@ def test_a_webhook_without_problems_is_shown_by_its_address() -> None:
     """Each problem is a line of its own, with its own verdict."""
     found = doctor.webhook("default", [], problems([], {"PAYMENT_RECEIVED"}, "default"))
 
-    assert doctor.webhook("default", ["https://b.example"], [])[0].value == "https://b.example"
-    assert [(check.state, "register" in check.mend) for check in found] == [(State.WRONG, True)]
+    assert str(doctor.webhook("default", ["https://b.example"], [])[0].value) == "https://b.example"
+    assert [(check.state, "register" in str(check.mend)) for check in found] == [(State.WRONG, True)]
 
 
 @pytest.mark.parametrize(
@@ -181,4 +181,4 @@ def test_the_door_must_know_the_token(status: int | None, state: State, words: s
     check = doctor.door_check("door", status)
 
     assert check.state is state
-    assert words in check.value
+    assert words in str(check.value)

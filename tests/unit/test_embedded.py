@@ -191,7 +191,7 @@ def test_says_the_last_words_of_a_server_that_does_not_start(tmp_path: Path, mon
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     server = EmbeddedRedis(tmp_path)
 
-    with pytest.raises(RedisNotStarted, match="redis-server did not start, its last words: no room"):
+    with pytest.raises(RedisNotStarted, match="redis-server did not start; its last line of log: no room"):
         server.start()
     assert not server.alive
 
@@ -201,5 +201,5 @@ def test_says_so_where_a_server_ends_without_a_word(tmp_path: Path, monkeypatch:
     program = put_program(tmp_path / "bin", "redis-server", "exit 1")
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
 
-    with pytest.raises(RedisNotStarted, match="its last words: none"):
+    with pytest.raises(RedisNotStarted, match="its last line of log: none"):
         EmbeddedRedis(tmp_path).start()

@@ -337,7 +337,8 @@ def test_a_refused_connection_leaves_nothing_open() -> None:
     """It is told, and the next one tries anew."""
     with closed_port() as port, clint_client() as clint:
         for _ in range(3):
-            assert send(clint, f"http://127.0.0.1:{port}").detail == "the connection failed: ConnectionRefusedError"
+            answer = send(clint, f"http://127.0.0.1:{port}")
+            assert str(answer.detail) == "the connection failed: ConnectionRefusedError"
 
 
 # ---------------------------------------------------------------- whole answers, for the APIs

@@ -22,7 +22,7 @@ PATH = f"/endpoints/integration/webhook/{SECRET}"
         ("ftp://functions-api.clint.digital", "without https:// or host"),
         ("functions-api.clint.digital", "without https:// or host"),
         ("https://", "without https:// or host"),
-        ("https://[::1", "that is none"),
+        ("https://[::1", "something else"),
         ("https://host:99999", "port from 1 to 65535"),
         ("https://ana:senha@functions-api.clint.digital", "user name or password"),
         ("https://localhost", "this machine or network"),
@@ -40,22 +40,22 @@ PATH = f"/endpoints/integration/webhook/{SECRET}"
         ("https://[::127.0.0.1]", "this machine or network"),
         ("https://2130706433", "this machine or network"),
         ("https://0x7f000001", "this machine or network"),
-        ("https://0177.0.0.1", "that is none"),
+        ("https://0177.0.0.1", "something else"),
         ("https://127.1", "this machine or network"),
         ("https://8.8.8.8.", "this machine or network"),
         ("https://functions-api.clint.digital@127.0.0.1", "user name or password"),
         ("https://functions-api.clint.digital:x@127.0.0.1", "user name or password"),
         ("https://127.0.0.1#@functions-api.clint.digital", "this machine or network"),
         ("https://127.0.0.1\\@functions-api.clint.digital", "user name or password"),
-        ("https://\uff11\uff12\uff17.0.0.1", "that is none"),
-        ("https://\u24dbocalhost", "that is none"),
+        ("https://\uff11\uff12\uff17.0.0.1", "something else"),
+        ("https://\u24dbocalhost", "something else"),
         ("https://[64:ff9b:1::10.0.0.1]", "this machine or network"),
         ("https://[::ffff:0:127.0.0.1]", "this machine or network"),
         ("https://[fec0::1]", "this machine or network"),
-        ("https://xn--", "that is none"),
-        ("https://xn--a", "that is none"),
-        ("https://xn--pagamentos-x0a.example", "that is none"),
-        ("https://\ud83d", "that is none"),
+        ("https://xn--", "something else"),
+        ("https://xn--a", "something else"),
+        ("https://xn--pagamentos-x0a.example", "something else"),
+        ("https://\ud83d", "something else"),
         ("https://%31%32%37.0.0.1", "neither a name nor an address"),
         ("https://a..b", "neither a name nor an address"),
         (f"https://{'a' * 64}.example", "neither a name nor an address"),
@@ -72,8 +72,8 @@ def test_a_url_is_judged_without_being_shown(address: str, said: str | None) -> 
         assert problem is None
     else:
         assert problem is not None
-        assert said in problem
-        assert SECRET not in problem
+        assert said in str(problem)
+        assert SECRET not in str(problem)
 
 
 @pytest.mark.parametrize(

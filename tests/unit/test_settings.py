@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import SettingsError
+from bridge.messages import in_language
 from bridge.settings import SETTINGS, Account, Settings
 
 SECRET = "s3cr3t-of-nobody-with-enough-characters"
@@ -17,7 +18,7 @@ def problems(**environ: str) -> tuple[str, ...]:
     """Return what is wrong with this environment."""
     with pytest.raises(SettingsError) as caught:
         Settings.from_env(environ)
-    return caught.value.problems
+    return tuple(map(str, caught.value.problems))
 
 
 def test_an_empty_environment_is_the_defaults() -> None:
@@ -216,6 +217,15 @@ def test_a_token_too_short_to_be_the_old_one_is_told_another_way() -> None:
     assert ("--rotate" in short, "--rotate" in longer) == (False, True)
 
 
+def test_a_problem_is_said_in_the_language_of_the_reader() -> None:
+    """The rule inside the sentence too."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({"PORT": "x"})
+
+    with in_language("pt"):
+        assert caught.value.text() == "PORT precisa ser um número inteiro de 0 a 65535, recebido 'x'"
+
+
 def test_every_problem_is_said_at_once() -> None:
     """Nobody has to start the bridge five times to learn of five mistakes."""
     found = problems(PORT="x", BRIDGE_LEASE="x", CLINT_WEBHOOK_URL_ERP="x", BRIDGE_LOG_LEVEL="x")
@@ -305,13 +315,13 @@ def test_what_a_command_needs_is_named_with_where_to_get_it() -> None:
     with pytest.raises(SettingsError) as caught:
         settings.require("CLINT_WEBHOOK_URL", "ASAAS_WEBHOOK_TOKEN", "ASAAS_API_KEY", "REDIS_URL")
 
-    assert [problem.split(" is not set; ")[0] for problem in caught.value.problems] == [
+    assert [problem.facts["name"] for problem in caught.value.problems] == [
         "CLINT_WEBHOOK_URL",
         "ASAAS_WEBHOOK_TOKEN",
         "ASAAS_API_KEY",
         "REDIS_URL",
     ]
-    assert "Receber Webhook" in caught.value.problems[0]
+    assert "Receber Webhook" in str(caught.value.problems[0])
 
 
 def test_any_member_of_a_family_is_enough() -> None:
@@ -359,6 +369,6 @@ def test_rate_limits_are_of_a_destination_or_of_all() -> None:
     limits = {"CLINT_RATE_LIMIT": "5/hour", "CLINT_RATE_LIMIT_ERP": "300 / minute", "BRIDGE_RATE_LIMIT": "10/second"}
     settings = Settings.from_env(limits)
 
-    assert settings.paces == {"default": "5/hour", "erp": "300/minute"}
+    assert settings.rate_limits == {"default": "5/hour", "erp": "300/minute"}
     assert settings.bridge_rate_limit == "10/second"
-    assert Settings.from_env({}).paces == {}
+    assert Settings.from_env({}).rate_limits == {}

@@ -16,6 +16,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from werkzeug.routing import IntegerConverter
 
+from bridge.messages import read_message
 from bridge.runtime import Runtime
 from bridge.web.console import (
     access,
@@ -79,4 +80,5 @@ def init_console(app: Flask, runtime: Runtime, secret_key: str) -> None:
     app.register_blueprint(console)
     app.context_processor(layout.context)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters["said"] = lambda text: read_message(text).text()
     app.after_request(access.secure)

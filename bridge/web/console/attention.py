@@ -27,7 +27,6 @@ PREVIEWED = 3
 @attention.get("/attention")
 def index() -> ResponseReturnValue:
     """Show everything that waits for a person, with the likely cause and the mend."""
-    language = layout.words().language
     with layout.runtime().journal.database.read() as connection:
         groups = queries.dead_groups(connection)
         holds = queries.hold_groups(connection)
@@ -36,8 +35,8 @@ def index() -> ResponseReturnValue:
     listening = _listening()
     return layout.page(
         "attention.html",
-        groups=[(group, reason(group.code, language), _possible(group, listening)) for group in groups],
-        holds=[(hold, reason(hold.code, language)) for hold in holds],
+        groups=[(group, reason(group.code), _possible(group, listening)) for group in groups],
+        holds=[(hold, reason(hold.code)) for hold in holds],
         notices=told,
         paused=paused,
         broken=layout.broken_files(),
@@ -109,7 +108,7 @@ def confirm() -> ResponseReturnValue:
         total=total,
         sample=sample,
         previews=previews,
-        said=reason(chosen.code, layout.words().language),
+        said=reason(chosen.code),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from flask import Blueprint, redirect, request, url_for
@@ -89,9 +88,9 @@ def show(id_: int) -> ResponseReturnValue:
         event=row,
         label=event_label(row["name"], text.language),
         state=event_state(row, {one["mapping"]: one["state"] for one in rows}.values()),
-        held=reason(row["hold_code"], text.language),
-        reason=partial(reason, language=text.language),
-        deal_said=partial(deal_said, language=text.language),
+        held=reason(row["hold_code"]),
+        reason=reason,
+        deal_said=deal_said,
         amount=amount_of(body, row["entity"]),
         body=json.dumps(body, ensure_ascii=False, indent=2),
         verdicts=verdicts[::-1],

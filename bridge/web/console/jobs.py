@@ -17,7 +17,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
-from functools import partial
 from typing import Any, TypeVar, cast
 
 from flask import Blueprint, Response, current_app, g, redirect, request, url_for
@@ -29,11 +28,12 @@ from bridge.journal import events, jobs
 from bridge.journal import jobs as kept
 from bridge.journal.jobs import Job
 from bridge.logs import logger
+from bridge.messages import Message
 from bridge.model import IncomingEvent
 from bridge.operations import actions
 from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
-from bridge.operations.doctor import run_checks
+from bridge.operations.doctor import check_data, run_checks
 from bridge.operations.explain import Outcome, Preview, preview, preview_events
 from bridge.operations.reconcile import BEHIND, Verdict, Window, as_csv, as_data
 from bridge.operations.reconcile import reconcile as reconciled
@@ -223,8 +223,7 @@ def show(number: int) -> ResponseReturnValue:
     job = of_number(number)
     g.shown_for = HOME[job.kind]
     template = "job_part.html" if layout.partial() else "job.html"
-    sentence = partial(reason, language=layout.words().language)
-    return layout.page(template, job=job, home=HOME[job.kind], picture=_picture(job), reason=sentence)
+    return layout.page(template, job=job, home=HOME[job.kind], picture=_picture(job), reason=reason)
 
 
 def _picture(job: Job) -> str:
@@ -290,7 +289,7 @@ def examination(task: JobContext) -> Result:
     """Check everything that the bridge needs."""
     found: list[dict[str, Any]] = []
     for check in run_checks(task.runtime, lambda: task.runtime.journal):
-        found.append(asdict(check))
+        found.append(check_data(check, Message.to_json))
         task.update(len(found), None)
     return {"checks": found}
 

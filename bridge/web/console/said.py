@@ -56,10 +56,8 @@ def describe_delivery(delivery: Row, text: Words, fmt: Formats) -> DeliveryStatu
     if state is DeliveryState.DELIVERED:
         return DeliveryStatus(text("states.means.delivered", to=delivery["destination"]))
     if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
-        return DeliveryStatus(
-            _waits(delivery, text, fmt), delivery["reason"] or "", reason(delivery["reason_code"], text.language)
-        )
-    known = reason(delivery["reason_code"], text.language)
+        return DeliveryStatus(_waits(delivery, text, fmt), delivery["reason"] or "", reason(delivery["reason_code"]))
+    known = reason(delivery["reason_code"])
     fallback = text.maybe(f"states.means.{state}") or delivery["reason"] or text(f"states.{state}")
     return DeliveryStatus(known.means if known else fallback, delivery["reason"] or "", known)
 

@@ -17,9 +17,19 @@ from bridge.errors import BridgeError
 from bridge.journal import jobs
 from bridge.journal.queries import Row
 from bridge.mapping.values import BRASILIA
+from bridge.messages import Message
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import client_of, is_production, public_hook_url
-from bridge.operations.testcharge import Problem, Seen, TestCharge, TestChargeRun, amount, expected, new_mark
+from bridge.operations.testcharge import (
+    Problem,
+    Seen,
+    TestCharge,
+    TestChargeRun,
+    amount,
+    expected,
+    new_mark,
+    problem_data,
+)
 from bridge.web.console import layout
 from bridge.web.console.jobs import JobContext, Result, work
 from bridge.web.console.mappings import author
@@ -62,7 +72,7 @@ def run_test_charge(task: JobContext) -> Result:
         "proved": run.proved,
         "asks_person": witness.asked,
         "email": order.email,
-        "causes": [cause._asdict() for cause in run.causes],
+        "causes": [problem_data(cause, Message.to_json) for cause in run.causes],
         "events": [
             {
                 "id": one.event["id"],

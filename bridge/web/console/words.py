@@ -17,7 +17,8 @@ from flask import Request
 from bridge import word_files
 from bridge.journal.notices import StoredNotice
 from bridge.logs import logger
-from bridge.reasons import WORDS
+from bridge.messages import read_message
+from bridge.reasons import notice_words
 
 log = logger(__name__)
 
@@ -65,8 +66,8 @@ class Words:
 
     def of_notice(self, notice: StoredNotice) -> tuple[str, str]:
         """Return what a notice is about and what mends it; its own words are English and may hold more."""
-        words = WORDS.get(notice.code, {}).get(LANGUAGES[self.language])
-        return (words.title, words.todo) if words else (notice.detail, notice.mend)
+        words = notice_words(notice.code)
+        return (words.title, words.todo) if words else (read_message(notice.detail).text(), notice.mend)
 
     def maybe(self, key: str, /, default: str = "") -> str:
         """Return the text of a key that may be missing, such as that of an event that Asaas invents tomorrow."""

@@ -122,6 +122,6 @@ def test_an_event_of_this_hour_ends_the_silence() -> None:
 
 def test_its_words_stay_for_some_hours() -> None:
     """Else the notice would change every hour."""
-    words = {Silence(hours, 3).text() for hours in range(8, 12)}
+    words = {str(Silence(hours, 3).detail()) for hours in range(8, 12)}
 
     assert words == {"no event for more than 8 hours, which was never so in the weeks before"}

@@ -7,6 +7,7 @@ from dataclasses import replace
 from bridge.alerts.plan import BEHIND_MS, Silence, Snapshot, find_problems, notice_changes
 from bridge.journal.destinations import Destination
 from bridge.journal.notices import Resolved, StoredNotice
+from bridge.messages import read_message
 from bridge.model import NoticeLevel
 from tests.factories import NOW_MS
 
@@ -15,7 +16,7 @@ FINE = Snapshot(NOW_MS, {}, [Destination("default")], None, {"default": None}, {
 
 def said(look: Snapshot) -> list[tuple[str, str, str]]:
     """Return code, subject and detail of each notice."""
-    return [(notice.code, notice.about, notice.detail) for notice in find_problems(look)]
+    return [(notice.code, notice.about, str(read_message(notice.detail))) for notice in find_problems(look)]
 
 
 def test_where_all_is_well_nothing_is_said() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.asaas.webhooks import generate, longest_sequence, problem
+from bridge.asaas.webhooks import generate, has_sequence, problem
 from bridge.simulator.asaas.account import token_problem
 
 UUID = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"
@@ -45,7 +45,8 @@ def test_each_rule_has_its_words(token: str, said: str | None) -> None:
 )
 def test_a_sequence_rises_or_falls_by_one(text: str, length: int) -> None:
     """Other digits between, a turn or a gap end it."""
-    assert longest_sequence(text) == length
+    assert has_sequence(text, length)
+    assert not has_sequence(text, length + 1)
 
 
 def test_made_tokens_are_taken_and_differ() -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from bridge.clint.webhook import Answer
 from bridge.journal import Lease
 from bridge.journal.deliveries import DueDelivery
+from bridge.messages import Message
 from bridge.model import DeliveryState, Outcome, idempotency_key, trace_id, traceparent
 from bridge.pipeline import deliver
 
 NOW_MS = 1_795_000_000_000
-OK = Answer(Outcome.DELIVERED, 200, "clint.ok", "the destination answered 200", None, 3, "")
+OK = Answer(Outcome.DELIVERED, 200, "clint.ok", Message("the destination answered 200"), None, 3, "")
 OWED = DueDelivery(
     id=7,
     event_id=3,
@@ -47,19 +48,19 @@ class Client:
         url: str,
         payload: str,
         idempotency_key: str,
-        then: Callable[[Answer | None], None],
+        on_result: Callable[[Answer | None], None],
         *,
         traceparent: str,
-        may_go: Callable[[], bool],
+        may_start: Callable[[], bool],
     ) -> None:
         """Note the request."""
-        if not may_go():
-            then(None)
+        if not may_start():
+            on_result(None)
             return
         self.asked.append((url, payload, idempotency_key, traceparent))
         if isinstance(self.says, Exception):
             raise self.says
-        then(self.says)
+        on_result(self.says)
 
 
 def made(client: Client, *, until_ms: int = NOW_MS + 30_000, owed: DueDelivery = OWED) -> deliver.SendResult:
@@ -96,4 +97,4 @@ def test_a_fault_of_the_client_is_an_answer_that_is_tried_again() -> None:
 
     assert answer is not None
     assert (answer.outcome, answer.code, answer.status) == (Outcome.RETRY, "bridge.fault", None)
-    assert answer.detail == "the bridge failed to send (ValueError); the log has the details"
+    assert str(answer.detail) == "the bridge failed to send (ValueError); the log has the details"

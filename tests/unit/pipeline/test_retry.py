@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.messages import Message
 from bridge.model import DeliveryState, Outcome, Waiting
 from bridge.pipeline import policy as retry
 from bridge.pipeline.policy import PAUSE_LOOK_MS, Decision, RetryPolicy, ceiling_s, next_state
 
 NOW_MS = 1_795_000_000_000
 POLICY = RetryPolicy(base_s=5, cap_s=60, attempts=4)
+DETAIL = Message("the destination answered {status}", {"status": 503})
 DELIVERED, RETRYING, DEAD = DeliveryState.DELIVERED, DeliveryState.RETRYING, DeliveryState.DEAD
 
 
@@ -25,7 +27,7 @@ def decided(outcome: Outcome, attempt: int = 1, retry_after_s: float | None = No
         outcome=outcome,
         attempt=attempt,
         code="clint.http_503",
-        detail="the destination answered 503",
+        detail=DETAIL,
         retry_after_s=retry_after_s,
         now_ms=NOW_MS,
         rng=lambda: jitter,
@@ -39,7 +41,7 @@ def decided(outcome: Outcome, attempt: int = 1, retry_after_s: float | None = No
         (Outcome.DELIVERED, 1, None, Decision(DELIVERED)),
         (Outcome.DELIVERED, 99, None, Decision(DELIVERED)),
         # It will never take it, however many tries are left.
-        (Outcome.REJECTED, 1, None, Decision(DEAD, None, None, "clint.http_503", "the destination answered 503")),
+        (Outcome.REJECTED, 1, None, Decision(DEAD, None, None, "clint.http_503", DETAIL)),
         # The integration is gone: not the payload's fault, so it waits for a person, also at the last try.
         (Outcome.REMOVED, 1, None, "paused"),
         (Outcome.REMOVED, 4, None, "paused"),
@@ -64,11 +66,11 @@ def test_each_outcome_has_its_decision(
     outcome: Outcome, attempt: int, retry_after_s: float | None, expected: Decision | int | str
 ) -> None:
     """Delivered, another try at a time, dead with a reason, or waiting for a person."""
-    code, detail = "clint.http_503", "the destination answered 503"
+    code, detail = "clint.http_503", DETAIL
     if expected == "paused":
         expected = Decision(RETRYING, NOW_MS + PAUSE_LOOK_MS, Waiting.PAUSED, code, detail)
     elif expected == "spent":
-        reason = f"{detail} (try {attempt}, the last)"
+        reason = Message("{detail} (try {number}, the last)", {"detail": detail, "number": attempt})
         expected = Decision(DEAD, None, None, "delivery.attempts_spent", reason)
     elif isinstance(expected, int):
         expected = Decision(RETRYING, NOW_MS + expected, Waiting.BACKOFF, code, detail)
@@ -85,7 +87,7 @@ def test_a_wait_is_drawn_between_now_and_the_ceiling(attempt: int, jitter: float
         outcome=Outcome.RETRY,
         attempt=attempt,
         code="",
-        detail="",
+        detail=DETAIL,
         retry_after_s=None,
         now_ms=NOW_MS,
         rng=lambda: jitter,

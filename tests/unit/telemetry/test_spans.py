@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from bridge.model import AttemptFinished, EventProcessed, trace_id, traceparent
-from bridge.telemetry import Family, Telemetry
+from bridge.telemetry import Telemetry
 from bridge.traces import OtelSpans
 from tests.factories import NOW_MS, incoming
 
@@ -37,16 +36,6 @@ ATTEMPTED = AttemptFinished(
 )
 
 
-class Nothing:
-    """Counts nothing."""
-
-    def add(self, family: Family, *labels: str, by: int = 1) -> None:
-        """Forget it."""
-
-    def observe(self, family: Family, value_s: float, *labels: str) -> None:
-        """Forget it."""
-
-
 @pytest.fixture
 def exporter() -> InMemorySpanExporter:
     """Give what keeps finished spans."""
@@ -54,11 +43,9 @@ def exporter() -> InMemorySpanExporter:
 
 
 @pytest.fixture
-def observer(exporter: InMemorySpanExporter) -> Iterator[Telemetry]:
-    """Give an observer whose spans arrive at once."""
-    spans = OtelSpans(exporter, at_once=True)
-    yield Telemetry(Nothing(), spans)
-    spans.close()
+def observer(exporter: InMemorySpanExporter) -> Telemetry:
+    """Give an observer whose spans arrive when it is closed."""
+    return Telemetry(None, OtelSpans(exporter))
 
 
 def test_an_event_is_one_trace(observer: Telemetry, exporter: InMemorySpanExporter) -> None:
@@ -67,6 +54,7 @@ def test_an_event_is_one_trace(observer: Telemetry, exporter: InMemorySpanExport
     observer.received(EVENT, 7, 0, NOW_MS + 3)
     observer.processed(PROCESSED)
 
+    observer.close()
     spans: dict[str, Any] = {span.name: span for span in exporter.get_finished_spans()}
     root = spans["event received"]
     assert root.parent is None
@@ -85,6 +73,7 @@ def test_an_event_is_one_trace(observer: Telemetry, exporter: InMemorySpanExport
 def test_the_header_names_the_try(observer: Telemetry, exporter: InMemorySpanExporter) -> None:
     """What a destination is sent leads to the very span."""
     observer.attempted(ATTEMPTED)
+    observer.close()
     (span,) = exporter.get_finished_spans()
     assert span.context is not None
     header = traceparent(TRACE, 3, 2)
@@ -97,6 +86,7 @@ def test_the_header_names_the_try(observer: Telemetry, exporter: InMemorySpanExp
 def test_a_failed_try_is_an_error(observer: Telemetry, exporter: InMemorySpanExporter) -> None:
     """With its code; one that never got an answer has no status."""
     observer.attempted(replace(ATTEMPTED, outcome="retry", code="clint.timeout", status=None))
+    observer.close()
     (span,) = exporter.get_finished_spans()
 
     assert span.status.status_code is StatusCode.ERROR
@@ -108,6 +98,7 @@ def test_a_repeat_is_no_second_root(observer: Telemetry, exporter: InMemorySpanE
     """Asaas may post an event many times: its trace has one arrival."""
     observer.received(EVENT, 7, 1, NOW_MS + 3)
 
+    observer.close()
     assert exporter.get_finished_spans() == ()
 
 
@@ -116,4 +107,5 @@ def test_ids_are_used_once(observer: Telemetry, exporter: InMemorySpanExporter) 
     for _ in range(3):
         observer.processed(PROCESSED)
 
+    observer.close()
     assert len({span.context.span_id for span in exporter.get_finished_spans() if span.context}) == 3
