@@ -48,6 +48,8 @@ OUTSIDE = (
     "deliver.outcome_after_commit",
 )
 """Points within a step at which no transaction is open: an event may come there, or the worker crash."""
+RELEASING = OUTSIDE[1:4]
+"""Those that a worker passes when it gives lanes back."""
 INSIDE = ("process.before_commit", "deliver.intent_before_commit", "deliver.outcome_before_commit")
 """Points within a transaction: the worker may crash there."""
 
@@ -330,11 +332,13 @@ class LaneProtocol(RuleBasedStateMachine):
         self._send_all(late)
 
     @precondition(some(is_free))
-    @rule(which=which)
-    def give_back(self, which: int) -> None:
-        """A worker gives its lanes back and looks once more."""
+    @rule(which=which, comes_at=st.sampled_from(("", *RELEASING)), customer=customers)
+    def give_back(self, which: int, comes_at: str, customer: str) -> None:
+        """A worker gives its lanes back and looks once more; an event may come meanwhile."""
         self._count()
         worker = self._one(which, is_free)
+        if comes_at:
+            self.armed = (comes_at, customer)
         self._step(worker, worker.give_back)
 
     @precondition(some(is_at_work))
