@@ -332,14 +332,24 @@ class LaneProtocol(RuleBasedStateMachine):
         self._send_all(late)
 
     @precondition(some(is_free))
-    @rule(which=which, comes_at=st.sampled_from(("", *RELEASING)), customer=customers)
-    def give_back(self, which: int, comes_at: str, customer: str) -> None:
-        """A worker gives its lanes back and looks once more; an event may come meanwhile."""
+    @rule(which=which)
+    def give_back(self, which: int) -> None:
+        """A worker gives its lanes back and looks once more."""
         self._count()
         worker = self._one(which, is_free)
-        if comes_at:
-            self.armed = (comes_at, customer)
         self._step(worker, worker.give_back)
+
+    @precondition(some(is_free))
+    @rule(which=which, comes_at=st.sampled_from(RELEASING))
+    def finish(self, which: int, comes_at: str) -> None:
+        """A worker does all it has to do and gives its lanes back; meanwhile an event comes in one of them."""
+        self._count()
+        worker = self._one(which, is_free)
+        mine = [customer for customer, lane in self.lane_of.items() if lane in worker.held.lanes]
+        self._work_off(worker)
+        self.armed = (comes_at, mine[0])
+        self._step(worker, worker.give_back)
+        self.armed = None
 
     @precondition(some(is_at_work))
     @rule(which=which)
@@ -370,6 +380,13 @@ class LaneProtocol(RuleBasedStateMachine):
 
     def _drain(self, worker: Worker) -> None:
         self._step(worker, *([] if worker.batches else [worker.look]), worker.decide, worker.turn)
+
+    def _work_off(self, worker: Worker) -> None:
+        self._drain(worker)
+        self._send_all(worker)
+        while worker.posts:
+            self._answer(worker, 0)
+        self._step(worker, worker.turn)
 
     def _send_all(self, worker: Worker) -> None:
         while worker.hands.waiting:
@@ -471,11 +488,8 @@ class LaneProtocol(RuleBasedStateMachine):
                 while self.bell.rung:
                     worker.wake(self.bell.rung.pop(0))
                 self._take(worker)
-                self._drain(worker)
-                self._send_all(worker)
-                while worker.posts:
-                    self._answer(worker, 0)
-                self._step(worker, worker.turn, worker.give_back)
+                self._work_off(worker)
+                self._step(worker, worker.give_back)
             if not self._left():
                 break
             self.clock.go(7)
