@@ -304,6 +304,8 @@ class LaneProtocol(RuleBasedStateMachine):
         late = self._one(which, is_free)
         early = self.workers[1 - self.workers.index(late)]
         taken = late.held.lanes
+        if goes_on == "leaves":
+            self._work_off(late)  # a lane in which an answer is waited for is not given back
         if seconds:
             self.time_passes(seconds)
         if early.batches or late.batches:
