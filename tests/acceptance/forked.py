@@ -72,11 +72,11 @@ class Forked:
 
     def send_signal(self, sig: int, /) -> None:
         """Send it a signal; -9 also to the processes that it has forked."""
-        with suppress(ProcessLookupError):
-            if sig == signal.SIGKILL:
+        if sig == signal.SIGKILL:
+            with suppress(ProcessLookupError):  # it may not have its own group yet
                 os.killpg(self.pid, sig)
-            else:
-                os.kill(self.pid, sig)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, sig)
 
     def terminate(self) -> None:
         """Ask it to end."""

@@ -49,6 +49,8 @@ OUTSIDE = (
     "deliver.outcome_after_commit",
 )
 """Points within a step at which no transaction is open: an event may come there, or the worker crash."""
+RELEASING = OUTSIDE[1:4]
+"""Those that a worker passes when it gives lanes back."""
 INSIDE = ("process.before_commit", "deliver.intent_before_commit", "deliver.outcome_before_commit")
 """Points within a transaction: the worker may crash there."""
 
@@ -303,6 +305,8 @@ class LaneProtocol(RuleBasedStateMachine):
         late = self._one(which, is_free)
         early = self.workers[1 - self.workers.index(late)]
         taken = late.held.lanes
+        if goes_on == "leaves":
+            self._work_off(late)  # a lane in which an answer is waited for is not given back
         if seconds:
             self.time_passes(seconds)
         if early.batches or late.batches:
@@ -338,6 +342,18 @@ class LaneProtocol(RuleBasedStateMachine):
         worker = self._one(which, is_free)
         self._step(worker, worker.give_back)
 
+    @precondition(some(is_free))
+    @rule(which=which, comes_at=st.sampled_from(RELEASING))
+    def finish(self, which: int, comes_at: str) -> None:
+        """A worker does all it has to do and gives its lanes back; meanwhile an event comes in one of them."""
+        self._count()
+        worker = self._one(which, is_free)
+        mine = [customer for customer, lane in self.lane_of.items() if lane in worker.held.lanes]
+        self._work_off(worker)
+        self.armed = (comes_at, mine[0])
+        self._step(worker, worker.give_back)
+        self.armed = None
+
     @precondition(some(is_at_work))
     @rule(which=which)
     def crash(self, which: int) -> None:
@@ -367,6 +383,13 @@ class LaneProtocol(RuleBasedStateMachine):
 
     def _drain(self, worker: Worker) -> None:
         self._step(worker, *([] if worker.batches else [worker.look]), worker.decide, worker.turn)
+
+    def _work_off(self, worker: Worker) -> None:
+        self._drain(worker)
+        self._send_all(worker)
+        while worker.posts:
+            self._answer(worker, 0)
+        self._step(worker, worker.turn)
 
     def _send_all(self, worker: Worker) -> None:
         while worker.hands.waiting:
@@ -468,11 +491,8 @@ class LaneProtocol(RuleBasedStateMachine):
                 while self.bell.rung:
                     worker.wake(self.bell.rung.pop(0))
                 self._take(worker)
-                self._drain(worker)
-                self._send_all(worker)
-                while worker.posts:
-                    self._answer(worker, 0)
-                self._step(worker, worker.turn, worker.give_back)
+                self._work_off(worker)
+                self._step(worker, worker.give_back)
             if not self._left():
                 break
             self.clock.go(7)
