@@ -48,7 +48,8 @@ class BridgeError(Exception):
     def message(self) -> Message:
         """Return the line as a message, which a row of the journal can keep."""
         parts = {"what": self.what, "where": self.where, "hint": self.hint}
-        return Message("; ".join(f"{{{name}}}" for name, part in parts.items() if part), parts)
+        given = {name: part for name, part in parts.items() if part}
+        return Message("; ".join(f"{{{name}}}" for name in given), given) if len(given) > 1 else self.what
 
 
 def default_text(kind: type[BridgeError]) -> str:

@@ -110,8 +110,10 @@ def spans_to(endpoint: str) -> OtelSpans | None:
     return otlp()
 
 
-class _NoCounts(Counts):
-    """Counts nothing."""
+class _NoCounts:
+    def add(self, *_labels: object, by: int = 1) -> None: ...
+
+    def observe(self, *_values: object) -> None: ...
 
 
 class Telemetry:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import click
 
 from bridge.errors import BridgeError
-from bridge.reasons import Then, catalogue
+from bridge.messages import in_language
+from bridge.reasons import REASONS, Then
 from bridge.settings import SETTINGS, Setting
 from tests.layers import LAYERS, SIMULATOR
 
@@ -98,13 +99,14 @@ def _family(cls: type[BridgeError]) -> Iterator[type[BridgeError]]:
 
 
 def reason_table(language: str = "en") -> str:
-    """Return every reason code that the journal keeps, with its meaning, likely cause and mend, in a language."""
+    """Return every reason code that the journal keeps, with its meaning, likely cause and what to do, in a language."""
     rows = [_HEADS[language], "| --- | --- | --- | --- |"]
     nothing = {"en": "nothing", "pt": "nada"}[language]
-    for code, languages in catalogue().items():
-        said = languages[language]
-        todo = "; ".join(part for part in (said.todo, _THEN[language][said.then]) if part)
-        rows.append(f"| `{code}` | {said.means} | {said.cause or '–'} | {todo or nothing} |")
+    with in_language(language):
+        for code, known in REASONS.items():
+            said = known.translated()
+            todo = "; ".join(part for part in (said.todo, _THEN[language][said.then]) if part)
+            rows.append(f"| `{code}` | {said.means} | {said.cause or '–'} | {todo or nothing} |")
     return "\n".join(rows)
 
 
@@ -114,7 +116,7 @@ _HEADS = {
 }
 _THEN = {
     "en": {Then.RETRY: "then: bridge deliveries retry", Then.REPLAY: "then: bridge events replay", Then.NOTHING: ""},
-    "pt": {Then.RETRY: "depois: Reenviar", Then.REPLAY: "depois: Reprocessar", Then.NOTHING: ""},
+    "pt": {Then.RETRY: "depois: Reenviar", Then.REPLAY: "depois: Repetir", Then.NOTHING: ""},
 }
 
 

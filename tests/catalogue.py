@@ -28,7 +28,12 @@ from bridge.messages import LOCALES
 _BRIDGE = Path(__file__).parents[1] / "bridge"
 _PO = LOCALES / "pt_BR" / "LC_MESSAGES" / "messages.po"
 _KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
-_METHODS = [("**/simulator/**", "ignore"), ("**.py", "python"), ("**.html", "jinja2.ext:babel_extract")]
+_METHODS = [
+    ("simulator/scenario.py", "python"),
+    ("**/simulator/**", "ignore"),
+    ("**.py", "python"),
+    ("**.html", "jinja2.ext:babel_extract"),
+]
 _CLICK = [("**.py", "python")]
 
 Key = tuple[str | tuple[str, ...], str | None]
@@ -88,19 +93,16 @@ def problems(catalogue: Catalog, keys: set[Key]) -> list[str]:
     ]
     for key, entry in entries.items():
         strings = entry.string if isinstance(entry.string, tuple | list) else (entry.string,)
+        ids = entry.id if isinstance(entry.id, tuple | list) else (entry.id,)
         if entry.fuzzy or not all(strings):
             found.append(f"not translated: {key[0]!r}")
-        elif key in keys and any(_names(str(text)) - {"n"} != _names(_last(entry)) - {"n"} for text in strings):
+        elif key in keys and any((_names(str(a)) ^ _names(str(b))) - {"n"} for a, b in zip(ids, strings, strict=True)):
             found.append(f"other placeholders than in English: {key[0]!r}")
     return found
 
 
 def _key(entry: Entry) -> Key:
     return (tuple(entry.id) if isinstance(entry.id, tuple | list) else entry.id, entry.context)
-
-
-def _last(entry: Entry) -> str:
-    return str(entry.id[-1] if isinstance(entry.id, tuple | list) else entry.id)
 
 
 def _names(text: str) -> set[str]:

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from bridge.journal import Database, Journal, deliveries, destinations, revisions, upgrade
-from bridge.journal.deliveries import OF_EVENT, AttemptResult, DueDelivery, NewDelivery, StateChange
+from bridge.journal.deliveries import AttemptResult, DueDelivery, NewDelivery, StateChange
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table
@@ -184,7 +184,9 @@ def owe_all(journal: Journal, new: Sequence[NewDelivery], now_ms: int = NOW_MS) 
 
 def owed(journal: Journal, delivery_id: int) -> DueDelivery:
     """Return a delivery as the outbox gets it, whatever its state."""
-    columns = [(event_table if name in OF_EVENT else delivery_table).c[name] for name in DueDelivery.__slots__]
+    of_event = {"event_key", "received_ms"}
+    names = [field.name for field in fields(DueDelivery)]
+    columns = [(event_table if name in of_event else delivery_table).c[name] for name in names]
     query = (
         select(*columns)
         .join(event_table, event_table.c.id == delivery_table.c.event_id)

@@ -19,11 +19,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("operations",),
     ("runtime",),
     ("pipeline", "alerts", "accounts"),
-    ("asaas", "clint", "journal", "wakeups", "telemetry", "reasons", "embedded_redis"),
+    ("asaas", "clint", "journal", "wakeups", "telemetry", "reasons", "formats", "embedded_redis"),
     ("traces",),
     ("mapping",),
     ("settings", "logs", "crypto", "model"),
-    ("http", "redis_client", "errors", "redaction", "failpoints", "private_files", "word_files"),
+    ("http", "redis_client", "errors", "redaction", "failpoints", "private_files"),
     ("messages",),
 )
 

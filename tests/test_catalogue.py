@@ -54,7 +54,7 @@ def test_an_entry_that_nobody_translated_is_found(made: Catalog, string: str) ->
 @pytest.mark.parametrize("string", ["nenhum evento tem o número {numero}", "nenhum evento", "{number} {other}"])
 def test_another_placeholder_is_found(made: Catalog, string: str) -> None:
     """It would show the English sentence, or lose a fact."""
-    made["no event has the number {number}"].string = string  # type: ignore[union-attr]  # it is there
+    made["no event has the number {number}"].string = string
 
     assert problems(made, KEYS) == ["other placeholders than in English: 'no event has the number {number}'"]
 

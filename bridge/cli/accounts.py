@@ -1,4 +1,4 @@
-"""`bridge accounts`: the Asaas accounts, and those that are kept in the journal instead of in the environment."""
+"""`bridge accounts` and `bridge destinations`: those of the environment, and those kept in the journal."""
 
 from __future__ import annotations
 
@@ -8,18 +8,36 @@ from typing import Any
 
 import click
 
-from bridge.cli.main import NO, Invocation
-from bridge.cli.options import agreed, check_can_ask
-from bridge.cli.output import count, json_option, moment, show_json, show_table
+from bridge.cli.main import Invocation
+from bridge.cli.options import check_can_ask, confirm
+from bridge.cli.output import as_message, json_option, moment, row_data, show_json, show_table
 from bridge.errors import NotFound
+from bridge.journal import accounts as kept
+from bridge.journal import audit
+from bridge.journal import destinations as journal
+from bridge.journal.clock import system_clock_ms
+from bridge.messages import N_, Message, _, ngettext
+from bridge.operations import accounts as operations
+from bridge.operations import actions
+
+_WORDS = {
+    "set": N_("set"),
+    "unset": N_("unset"),
+    "environment": N_("environment"),
+    "journal": N_("journal"),
+    "closed": N_("closed"),
+    "open": N_("open"),
+    "half_open": N_("half open"),
+    None: "",
+}
 
 
 @click.group()
 def accounts() -> None:
     """List, add and remove Asaas accounts.
 
-    Those of the environment are only listed; what is added here is kept in the journal, encrypted with
-    BRIDGE_ENCRYPTION_KEY, and taken up by the running processes within seconds.
+    Accounts of the environment are only listed. `add` keeps an account in the journal, encrypted with
+    BRIDGE_ENCRYPTION_KEY; the running processes use it within seconds.
     """
 
 
@@ -28,8 +46,6 @@ def accounts() -> None:
 @click.pass_obj
 def list_accounts(invocation: Invocation, as_json: bool) -> None:
     """List accounts with the path of their webhook; of a secret, only whether it is set."""
-    from bridge.journal import accounts as kept
-
     with invocation.journal.database.read() as connection:
         found = kept.accounts(connection)
     environment = invocation.settings.accounts
@@ -51,9 +67,17 @@ def list_accounts(invocation: Invocation, as_json: bool) -> None:
         show_json(rows)
         return
     show_table(
-        ("name", "kept in", "API key", "token", "path of its webhook", "changed"),
-        [(r["name"], r["kept_in"], r["api_key"], r["webhook_token"], r["path"], moment(r["changed_ms"])) for r in rows],
-        empty="no account yet; see: bridge accounts add --help",
+        (_("name"), _("kept in"), _("API key"), _("token"), _("path of its webhook"), _("changed")),
+        [
+            (
+                row["name"],
+                *(_(_WORDS[row[key]]) for key in ("kept_in", "api_key", "webhook_token")),
+                row["path"],
+                moment(row["changed_ms"]),
+            )
+            for row in rows
+        ],
+        empty=_("no account yet; see: bridge accounts add --help"),
     )
 
 
@@ -68,49 +92,45 @@ def add_account(invocation: Invocation, name: str, no_key: bool, as_json: bool) 
     Asks for the API key and the webhook token without showing them; where there is no terminal, the first line of
     standard input is the key and the second the token. Without a token one is made and shown once.
     """
-    from bridge.journal.clock import system_clock_ms
-    from bridge.operations.accounts import add_account
-
-    api_key = "" if no_key else read_secret("API key (Asaas: Integrações, Chaves de API)")
-    token = read_secret("webhook token (empty: keep the one that is there, or make one)")
-    made = add_account(
+    api_key = "" if no_key else _read_secret(_("API key (Asaas: Integrações, Chaves de API)"))
+    token = _read_secret(_("webhook token (empty: the token stays, or one is made)"))
+    made = operations.add_account(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, api_key=api_key, token=token
     )
     if as_json:
         show_json({"name": name, "path": made.path, "fresh": made.fresh, "token": made.token})
         return
-    click.echo(f"account {name} is {'added' if made.fresh else 'changed'}; its webhook is {made.path}")
+    if made.fresh:
+        click.echo(_("account {name} is added; its webhook is {path}", name=name, path=made.path))
+    else:
+        click.echo(_("account {name} is changed; its webhook is {path}", name=name, path=made.path))
     if made.token:
-        click.echo(f"its webhook token is shown only now; enter it in Asaas: Integrações, Webhooks\n\n{made.token}\n")
-    click.echo(f"next: bridge webhook register --account {name}")
+        click.echo(_("its webhook token is shown only now; enter it in Asaas: Integrações, Webhooks"))
+        click.echo(f"\n{made.token}\n")
+    click.echo(_("next: bridge webhook register --account {name}", name=name))
 
 
 @accounts.command("remove")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask first.")
-@click.pass_context
-def remove_account(context: click.Context, name: str, yes: bool) -> None:
+@click.pass_obj
+def remove_account(invocation: Invocation, name: str, yes: bool) -> None:
     """Remove an account from the journal; its events and deliveries stay."""
-    from bridge.journal.clock import system_clock_ms
-    from bridge.operations.accounts import remove_account, waiting_events
-
-    invocation: Invocation = context.obj
     check_can_ask(yes=yes)
     with invocation.journal.database.read() as connection:
-        waiting = waiting_events(connection, name)
-    question = (
-        f"remove account {name}? what Asaas posts for it is refused from then on, so remove its webhook first: "
-        f"bridge webhook remove --account {name}; {count(waiting, 'event')} of it wait to be processed"
+        waiting = operations.waiting_events(connection, name)
+    question = _(
+        "remove account {name}? the bridge then refuses its events, so remove its webhook first: "
+        "bridge webhook remove --account {name}; events that are not processed yet: {number}",
+        name=name,
+        number=waiting,
     )
-    if not agreed(question, yes=yes):
-        click.echo("nothing was removed", err=True)
-        context.exit(NO)
-    remove_account(invocation.journal, invocation.actor, system_clock_ms(), name)
-    click.echo(f"account {name} is removed")
+    confirm(question, _("nothing was removed"), yes=yes)
+    operations.remove_account(invocation.journal, invocation.actor, system_clock_ms(), name)
+    click.echo(_("account {name} is removed", name=name))
 
 
-def read_secret(what: str) -> str:
-    """Return a secret that a person types unseen, or the next line of standard input."""
+def _read_secret(what: str) -> str:
     if sys.stdin.isatty():
         return str(click.prompt(what, default="", show_default=False, hide_input=True, err=True)).strip()
     return sys.stdin.readline().strip()
@@ -118,7 +138,7 @@ def read_secret(what: str) -> str:
 
 @click.group()
 def destinations() -> None:
-    """List, add, remove, pause and resume the places deliveries go to."""
+    """List, add, remove, pause and resume the destinations of deliveries."""
 
 
 @destinations.command("list")
@@ -126,9 +146,6 @@ def destinations() -> None:
 @click.pass_obj
 def list_destinations(invocation: Invocation, as_json: bool) -> None:
     """List destinations with the state of each circuit, and whether and why they are paused."""
-    from bridge.journal import accounts as kept
-    from bridge.journal import destinations as journal
-
     with invocation.journal.database.read() as connection:
         found = journal.load(connection)
         urls = {
@@ -145,15 +162,21 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
         for one in found.values()
     ]
     if as_json:
-        show_json(rows)
+        show_json([row_data(row) for row in rows])
         return
     show_table(
-        ("name", "url", "kept in", "circuit", "failures in a row", "paused since", "why"),
+        (_("name"), "URL", _("kept in"), _("circuit"), _("failures in a row"), _("paused since"), _("why")),
         [
-            (r["name"], r["url"], r["kept_in"], r["state"], r["failures"], moment(r["paused_ms"]), r["paused_reason"])
-            for r in rows
+            (
+                row["name"],
+                *(_(_WORDS[row[key]]) for key in ("url", "kept_in", "state")),
+                row["failures"],
+                moment(row["paused_ms"]),
+                as_message(row["paused_reason"]),
+            )
+            for row in rows
         ],
-        empty="no destination yet; see: bridge destinations add --help",
+        empty=_("no destination yet; see: bridge destinations add --help"),
     )
 
 
@@ -164,51 +187,41 @@ def add_destination(invocation: Invocation, name: str) -> None:
     """Keep a destination in the journal, or give the one of that name another URL.
 
     Asks for the URL of the Clint integration without showing it; where there is no terminal, the first line of standard
-    input is the URL. It is encrypted with BRIDGE_ENCRYPTION_KEY, and taken up by the running processes within seconds.
+    input is the URL. It is encrypted with BRIDGE_ENCRYPTION_KEY, and the running processes use it within seconds.
     """
-    from bridge.journal.clock import system_clock_ms
-    from bridge.operations.accounts import add_destination
-
-    url = read_secret("URL (Clint: the origin's integrations, Receber Webhook)")
-    fresh, freed = add_destination(
+    url = _read_secret(_("URL (Clint: the origin's integrations, Receber Webhook)"))
+    fresh, freed = operations.add_destination(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, url
     )
-    waited = f"; {count(freed, 'line')} waited for it" if freed else ""
-    click.echo(f"destination {name} is {'added' if fresh else 'changed'}{waited}")
+    done = _("destination {name} is added", name=name) if fresh else _("destination {name} is changed", name=name)
+    waited = ngettext("; {n} line waited for it", "; {n} lines waited for it", freed) if freed else ""
+    click.echo(f"{done}{waited}")
 
 
 @destinations.command("remove")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask first.")
-@click.pass_context
-def remove_destination(context: click.Context, name: str, yes: bool) -> None:
-    """Remove a destination's URL from the journal; what is owed to it waits until there is one again."""
-    from bridge.journal.clock import system_clock_ms
-    from bridge.operations.accounts import open_deliveries, remove_destination
-
-    invocation: Invocation = context.obj
+@click.pass_obj
+def remove_destination(invocation: Invocation, name: str, yes: bool) -> None:
+    """Remove a destination's URL from the journal; deliveries to it wait for another URL."""
     check_can_ask(yes=yes)
     with invocation.journal.database.read() as connection:
-        owed = open_deliveries(connection, name)
-    question = f"remove the URL of {name}? {count(owed, 'delivery', 'deliveries')} to it will wait"
-    if not agreed(question, yes=yes):
-        click.echo("nothing was removed", err=True)
-        context.exit(NO)
-    remove_destination(invocation.journal, invocation.actor, system_clock_ms(), name)
-    click.echo(f"destination {name} is removed")
+        number = operations.open_deliveries(connection, name)
+    question = _("remove the URL of {name}? deliveries that will wait: {number}", name=name, number=number)
+    confirm(question, _("nothing was removed"), yes=yes)
+    operations.remove_destination(invocation.journal, invocation.actor, system_clock_ms(), name)
+    click.echo(_("destination {name} is removed", name=name))
 
 
 @destinations.command()
 @click.argument("name")
-@click.option("--reason", default="paused by a person", show_default=True, help="Shown wherever its work waits.")
+@click.option("--reason", show_default="paused by a person", help="Shown where its deliveries wait.")
 @click.pass_obj
-def pause(invocation: Invocation, name: str, reason: str) -> None:
-    """Stop sending to a destination; its work waits, nothing is lost."""
-    from bridge.journal.clock import system_clock_ms
-    from bridge.operations import actions
-
+def pause(invocation: Invocation, name: str, reason: str | None) -> None:
+    """Stop sending to a destination; its deliveries wait, nothing is lost."""
+    reason = reason or Message(N_("paused by a person")).to_json()
     actions.pause(invocation.journal, name, reason, system_clock_ms(), by=invocation.actor)
-    click.echo(f"{name} is paused; its work waits until: bridge destinations resume {name}")
+    click.echo(_("{name} is paused; its deliveries wait until: bridge destinations resume {name}", name=name))
 
 
 @destinations.command()
@@ -216,28 +229,26 @@ def pause(invocation: Invocation, name: str, reason: str) -> None:
 @click.pass_obj
 def resume(invocation: Invocation, name: str) -> None:
     """Send to a destination again, and forget its failures."""
-    from bridge.journal.clock import system_clock_ms
-    from bridge.operations import actions
-
     freed = actions.resume(invocation.journal, name, system_clock_ms(), by=invocation.actor)
-    click.echo(f"{name} takes deliveries again; {count(freed, 'line')} waited for it")
+    text = ngettext(
+        "{name} takes deliveries again; {n} line waited for it",
+        "{name} takes deliveries again; {n} lines waited for it",
+        freed,
+        name=name,
+    )
+    click.echo(text)
 
 
 @destinations.command()
 @click.argument("name")
 @click.argument("origin_id", metavar="[ORIGIN_ID]", required=False)
-@click.pass_context
-def origin(context: click.Context, name: str, origin_id: str | None) -> None:
-    """Say in which origin of Clint a destination's deals stand; without an id it is learned anew.
+@click.pass_obj
+def origin(invocation: Invocation, name: str, origin_id: str | None) -> None:
+    """Set the origin of Clint that holds a destination's deals; without an id it is learned anew.
 
     A read-back takes a deal of another origin for no proof. The origin is learned from the first delivery whose deal
     is seen, and forgotten with the destination's URL.
     """
-    from bridge.journal import audit
-    from bridge.journal import destinations as journal
-    from bridge.journal.clock import system_clock_ms
-
-    invocation: Invocation = context.obj
     with invocation.journal.database.write() as connection:
         found = journal.set_place(connection, name, origin_id)
         if found:
@@ -245,5 +256,8 @@ def origin(context: click.Context, name: str, origin_id: str | None) -> None:
                 connection, invocation.actor, "destination.origin", name, system_clock_ms(), {"origin": origin_id}
             )
     if not found:
-        raise NotFound(f"no destination is named {name!r}", hint="see: bridge destinations list")
-    click.echo(f"the deals of {name} stand in origin {origin_id}" if origin_id else f"the origin of {name} is learned")
+        raise NotFound(N_("no destination is named {name!r}"), name=name, hint=N_("see: bridge destinations list"))
+    if origin_id:
+        click.echo(_("the deals of {name} are in origin {origin}", name=name, origin=origin_id))
+    else:
+        click.echo(_("the origin of {name} is learned anew", name=name))

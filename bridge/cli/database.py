@@ -1,18 +1,22 @@
-"""`bridge db`: the journal's schema, and copies of a SQLite journal."""
+"""`bridge db`: the journal's schema and encryption, and copies of a SQLite journal."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from bridge import crypto
 from bridge.cli.main import Invocation
-from bridge.cli.output import count
-from bridge.errors import UsageError
-
-if TYPE_CHECKING:
-    from bridge.journal import Database
+from bridge.cli.options import progress_bar
+from bridge.errors import KeyNeeded, UsageError
+from bridge.journal import Database, upgrade
+from bridge.journal.backup import back_up, restore
+from bridge.journal.encryption import rekey
+from bridge.journal.migrate import head
+from bridge.messages import N_, _, ngettext
+from bridge.runtime import Runtime
 
 
 @click.group("db")
@@ -27,45 +31,34 @@ def upgrade_schema(invocation: Invocation) -> None:
 
     Safe to run at every start and from several machines at once. The Procfile's release line runs it.
     """
-    from bridge.runtime import Runtime
-
-    runtime = Runtime(invocation.settings)
-    try:
+    with closing(Runtime(invocation.settings)) as runtime:
         click.echo(upgraded(runtime.journal.database))
-    finally:
-        runtime.close()
 
 
 @database.command("new-key")
 def new_key() -> None:
-    """Print a new key for BRIDGE_ENCRYPTION_KEY. Keep a copy where the journal's backups are not."""
-    from bridge.crypto import new_key as made
-
-    click.echo(made())
+    """Print a new key for BRIDGE_ENCRYPTION_KEY. Keep a copy apart from the journal's backups."""
+    click.echo(crypto.new_key())
 
 
 @database.command("rekey")
 @click.pass_obj
 def rekey_rows(invocation: Invocation) -> None:
-    """Encrypt what is in the journal with the first key of BRIDGE_ENCRYPTION_KEY, while the bridge runs.
+    """Encrypt the journal with the first key of BRIDGE_ENCRYPTION_KEY, while the bridge runs.
 
     For rows from before there was a key, and after a new key: first put the new key behind the old one and start all
-    processes again, then in front of it and start them again, then run this; after that the old key may go. Broken off,
-    it goes on where it stopped.
+    processes again, then in front of it and start them again, then run this; after that the old key may go. After an
+    interruption it goes on at the same row.
     """
-    from bridge.cli.options import progress_bar
-    from bridge.errors import KeyNeeded
-    from bridge.journal.encryption import rekey
-
     database = invocation.journal.database
     if not database.keyring:
-        raise KeyNeeded(hint="make one with `bridge db new-key`")
+        raise KeyNeeded(hint=N_("make one with `bridge db new-key`"))
     done = 0
-    with progress_bar("rows") as tell:
+    with progress_bar(_("rows")) as tell:
         for progress in rekey(database):
             done = progress.done
             tell(progress.done, progress.total)
-    click.echo(f"{count(done, 'row')} encrypted with the first key")
+    click.echo(ngettext("{n} row encrypted with the first key", "{n} rows encrypted with the first key", done))
 
 
 @database.command("backup")
@@ -76,10 +69,8 @@ def backup(invocation: Invocation, file: Path) -> None:
 
     The copy is whole as of one moment. It holds personal data: keep it as safe as the journal.
     """
-    from bridge.journal.backup import back_up
-
-    events = back_up(_sqlite(invocation, "pg_dump --format=custom --file=FILE"), file)
-    click.echo(f"{file}: {count(events, 'event')}")
+    number = back_up(_sqlite(invocation, "pg_dump --format=custom --file=FILE"), file)
+    click.echo(f"{file}: " + ngettext("{n} event", "{n} events", number))
 
 
 @database.command("restore")
@@ -88,43 +79,39 @@ def backup(invocation: Invocation, file: Path) -> None:
 def restore_copy(invocation: Invocation, file: Path) -> None:
     """Put a copy of the SQLite journal back; stop web and worker first.
 
-    The journal that is there is kept beside it. Run `bridge db upgrade` afterwards, and `bridge reconcile` for what
-    came since the copy was made.
+    The present journal is kept beside it. Run `bridge db upgrade` afterwards, and `bridge reconcile` for the events
+    since the copy was made.
     """
-    from bridge.journal.backup import restore
-
     journal = _sqlite(invocation, "pg_restore --clean --if-exists --dbname=DATABASE FILE")
-    aside = restore(file, journal)
-    click.echo(f"{journal}: restored" + (f"; what was there is {aside}" if aside else ""))
-    click.echo("next: bridge db upgrade; then start the bridge, and bridge reconcile for what came since")
+    if aside := restore(file, journal):
+        click.echo(_("{file}: restored; the journal of before is {aside}", file=journal, aside=aside))
+    else:
+        click.echo(_("{file}: restored", file=journal))
+    click.echo(_("next: bridge db upgrade; then start the bridge, and bridge reconcile for the events since the copy"))
 
 
 def _sqlite(invocation: Invocation, instead: str) -> Path:
-    """Return the file of the SQLite journal; raise UsageError where it is PostgreSQL."""
-    from bridge.runtime import Runtime
-
-    runtime = Runtime(invocation.settings)
-    try:
-        url = runtime.journal.database.url
-        if not runtime.journal.database.is_sqlite:
+    """Return the file of the SQLite journal; raise UsageError for PostgreSQL."""
+    with closing(Runtime(invocation.settings)) as runtime:
+        database = runtime.journal.database
+        if not database.is_sqlite:
             raise UsageError(
-                "this command is for a SQLite journal, got PostgreSQL",
-                hint=f"use PostgreSQL's own: {instead}; see docs/hosting.md",
+                N_("this command is for a SQLite journal, got PostgreSQL"),
+                hint=N_("use PostgreSQL's own: {command}; see docs/hosting.md"),
+                command=instead,
             )
-        return Path(str(url.database))
-    finally:
-        runtime.close()
+        return Path(str(database.url.database))
 
 
 def upgraded(database: Database) -> str:
-    """Bring the schema to this version and return what was done, in words."""
-    from bridge.journal import upgrade
-    from bridge.journal.migrate import head
-
+    """Bring the schema to this version and return in one line what was done."""
     before, after = upgrade(database)
-    where = f"journal {database.place}"
     if before == after != head():
-        return f"{where}: schema {after} of a newer version, on which this one works too; nothing to do"
-    if before == after:
-        return f"{where}: schema {after}, nothing to do"
-    return f"{where}: schema {before or 'none'} -> {after}"
+        text = N_("journal {place}: schema {after} of a newer version, which this one can use; nothing to do")
+    elif before == after:
+        text = N_("journal {place}: schema {after}, nothing to do")
+    elif before is None:
+        text = N_("journal {place}: made with schema {after}")
+    else:
+        text = N_("journal {place}: schema {before} -> {after}")
+    return _(text, place=database.place, before=before, after=after)

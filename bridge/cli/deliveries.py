@@ -1,34 +1,29 @@
-"""`bridge deliveries`: what is owed to Clint, what was given up, and a person's decisions about it."""
+"""`bridge deliveries`: lists deliveries to Clint, sends them again and discards them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
 from bridge.cli.main import NO, Invocation
-from bridge.cli.options import agreed, apply_each, refusals
-from bridge.cli.output import count, json_option, moment, show_json, show_table
-from bridge.errors import UsageError
+from bridge.cli.options import confirm, progress_bar
+from bridge.cli.output import delivery_brief, json_option, moment, row_data, show_json, show_table, state_word
+from bridge.errors import IllegalTransition, NotFound, UsageError
+from bridge.journal import queries
+from bridge.journal.clock import system_clock_ms
+from bridge.messages import N_, _, ngettext
 from bridge.model import DeliveryState
+from bridge.operations import actions
 
-if TYPE_CHECKING:
-    from bridge.journal import Journal
-    from bridge.journal.audit import Actor
-
-    class Change(Protocol):
-        """Changes one delivery."""
-
-        def __call__(self, journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None) -> DeliveryState: ...
-
-
-SHOWN = 50
+limit_option = click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many."
+)
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def _only(command: _Command) -> _Command:
-    """Add the options by which deliveries are chosen."""
     for option in (
         click.option("--code", help="Only with this reason code, such as clint.http_422."),
         click.option("--destination", metavar="NAME", help="Only to this destination."),
@@ -39,7 +34,6 @@ def _only(command: _Command) -> _Command:
 
 
 def _chosen(command: _Command) -> _Command:
-    """Add what the two commands that change deliveries have in common."""
     for option in (
         json_option,
         click.option("--yes", is_flag=True, help="Do not ask first."),
@@ -53,7 +47,7 @@ def _chosen(command: _Command) -> _Command:
 
 @click.group()
 def deliveries() -> None:
-    """List, retry and discard what is owed to Clint."""
+    """List, retry and discard deliveries to Clint."""
 
 
 @deliveries.command("list")
@@ -65,25 +59,20 @@ def deliveries() -> None:
     help="Only in this state; may be given several times.",
 )
 @_only
-@click.option("--limit", type=click.IntRange(1, 10_000), default=SHOWN, show_default=True, help="At most so many.")
+@limit_option
 @click.option("--before", "before_id", type=int, metavar="NUMBER", help="Only deliveries before this number.")
 @json_option
 @click.pass_obj
 def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **wanted: Any) -> None:
     """List deliveries, newest first, with their state and reason."""
-    from bridge.cli.output import with_times
-    from bridge.cli.wording import delivery_brief
-    from bridge.journal import queries
-    from bridge.journal.clock import system_clock_ms
-
     with invocation.journal.database.read() as connection:
         rows = queries.list_deliveries(connection, limit=limit, **wanted)
     if as_json:
-        show_json([with_times(row) for row in rows])
+        show_json([row_data(row) for row in rows])
         return
     now_ms = system_clock_ms()
     show_table(
-        ("number", "event", "name", "mapping", "to", "state", "since", "why"),
+        (_("number"), _("event"), _("name"), _("mapping"), _("to"), _("state"), _("since"), _("why")),
         [
             (
                 row["id"],
@@ -91,95 +80,118 @@ def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **want
                 row["event_name"],
                 row["mapping"],
                 row["destination"],
-                row["state"],
+                state_word(row["state"]),
                 moment(row["finished_ms"] or row["created_ms"]),
                 delivery_brief(row, now_ms),
             )
             for row in rows
         ],
-        empty="no delivery like that",
+        empty=_("no such delivery"),
     )
     if len(rows) == limit:
-        click.echo(f"older ones: bridge deliveries list --before {rows[-1]['id']}", err=True)
+        click.echo(_("older ones: bridge deliveries list --before {number}", number=rows[-1]["id"]), err=True)
 
 
 @deliveries.command()
 @_chosen
 @click.pass_context
 def retry(context: click.Context, /, **chosen: Any) -> None:
-    """Send the same payload again: what waits is sent now, what is dead or stale anew.
+    """Send the same payload again: a waiting delivery at once, a dead or stale one anew.
 
-    Name the NUMBERs of deliveries, or say --all-dead: those that have no payload are then left out and counted. To
-    send an event through today's mapping instead: bridge events replay.
+    Name the NUMBERs of deliveries, or say --all-dead, which leaves out and counts those without a payload. To send an
+    event through today's mapping instead: bridge events replay.
     """
-    from bridge.operations import actions
 
-    _change(context, "retry", actions.retry, **chosen)
+    def question(number: int) -> str:
+        return ngettext("retry {n} dead delivery?", "retry {n} dead deliveries?", number)
+
+    def done(number: int) -> str:
+        return ngettext("{n} delivery will be sent", "{n} deliveries will be sent", number)
+
+    _change(context, actions.retry, question, done, with_payload=True, **chosen)
 
 
 @deliveries.command()
 @_chosen
 @click.pass_context
 def discard(context: click.Context, /, **chosen: Any) -> None:
-    """Decide that deliveries are not owed; they are never sent.
+    """Discard deliveries: they are never sent.
 
     Name the NUMBERs of deliveries, or say --all-dead.
     """
-    from bridge.operations import actions
 
-    _change(context, "discard", actions.discard, **chosen)
+    def question(number: int) -> str:
+        return ngettext("discard {n} dead delivery?", "discard {n} dead deliveries?", number)
+
+    def done(number: int) -> str:
+        return ngettext("{n} delivery discarded", "{n} deliveries discarded", number)
+
+    _change(context, actions.discard, question, done, with_payload=False, **chosen)
 
 
 def _change(
     context: click.Context,
-    verb: str,
-    change: Change,
+    change: Callable[..., DeliveryState],
+    question: Callable[[int], str],
+    done: Callable[[int], str],
     *,
+    with_payload: bool,
     numbers: tuple[int, ...],
     all_dead: bool,
     yes: bool,
     as_json: bool,
-    **only: str | None,
+    **only: Any,
 ) -> None:
-    from bridge.journal.clock import system_clock_ms
 
-    invocation: Invocation = context.obj
     if bool(numbers) == all_dead or (numbers and any(only.values())):
-        raise UsageError("either name deliveries or say --all-dead, which --mapping and the like narrow down")
-    journal = invocation.journal
-    ids = list(dict.fromkeys(numbers)) if numbers else _dead(journal, only)
-    if all_dead and not ids:
-        click.echo("no delivery is dead" + (" with these options" if any(only.values()) else ""), err=True)
-        return
-    if all_dead and verb == "retry":
-        every, ids = ids, _dead(journal, only, with_payload=True)
-        if bare := len(every) - len(ids):
-            text = f"{count(bare, 'dead delivery has', 'dead deliveries have')} no payload to send again"
-            click.echo(f"{text}; mend the cause, then: bridge events replay", err=True)
+        raise UsageError(N_("either name deliveries or say --all-dead, which --mapping and the like narrow down"))
+    journal = context.obj.journal
+    ids = list(dict.fromkeys(numbers))
+    if all_dead:
+        with journal.database.read() as connection:
+            dead = queries.dead_ids(connection, **only)
+            ids = queries.dead_ids(connection, with_payload=with_payload, **only)
+        if not dead:
+            narrowed = any(only.values())
+            click.echo(_("no delivery is dead with these options") if narrowed else _("no delivery is dead"), err=True)
+            return
+        if without := len(dead) - len(ids):
+            text = N_("dead deliveries without a payload: {number}; fix the cause, then: bridge events replay")
+            click.echo(_(text, number=without), err=True)
         if not ids:
             context.exit(NO)
-    if all_dead and not agreed(f"{verb} {count(len(ids), 'dead delivery', 'dead deliveries')}?", yes=yes):
-        click.echo("nothing was changed", err=True)
-        context.exit(NO)
+        confirm(question(len(ids)), _("nothing was changed"), yes=yes)
 
     def one(delivery_id: int) -> str:
-        return f"was {change(journal, delivery_id, system_clock_ms(), by=invocation.actor)}"
+        return f"was {change(journal, delivery_id, system_clock_ms(), by=context.obj.actor)}"
 
-    results = apply_each(ids, verb, one)
-    refused = refusals(results)
+    change_each(context, ids, one, done, as_json=as_json)
+
+
+def change_each(
+    context: click.Context,
+    ids: Sequence[int],
+    change: Callable[[int], str],
+    done: Callable[[int], str],
+    *,
+    as_json: bool,
+) -> None:
+    """Change each delivery or event and print what came of it; one refusal stops no other, and ends with status 1."""
+    results: list[dict[str, Any]] = []
+    refused: list[str] = []
+    with progress_bar("") as tell:
+        for number, identity in enumerate(ids, 1):
+            try:
+                results.append({"id": identity, "done": change(identity)})
+            except (NotFound, IllegalTransition) as error:
+                results.append({"id": identity, "error": str(error), "code": error.code})
+                refused.append(error.text())
+            tell(number, len(ids))
     if as_json:
         show_json(results)
-    elif len(results) > len(refused):
-        done = "will be sent" if verb == "retry" else "discarded"
-        click.echo(f"{count(len(results) - len(refused), 'delivery', 'deliveries')} {done}")
+    elif changed := len(results) - len(refused):
+        click.echo(done(changed))
     for text in refused:
         click.echo(text, err=True)
     if refused:
         context.exit(NO)
-
-
-def _dead(journal: Journal, only: dict[str, str | None], *, with_payload: bool = False) -> list[int]:
-    from bridge.journal import queries
-
-    with journal.database.read() as connection:
-        return queries.dead_ids(connection, with_payload=with_payload, **only)

@@ -1,8 +1,8 @@
-"""`bridge doctor` and `bridge config`."""
+"""`bridge doctor` checks all that the bridge needs and says how to fix it; `bridge config` shows the settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -11,21 +11,21 @@ import click
 from bridge.cli.main import NO, Invocation
 from bridge.cli.output import json_option, plain, show_json, show_table
 from bridge.errors import SettingsError
-from bridge.messages import N_, _, message
+from bridge.messages import N_, _, in_language, message
 from bridge.settings import DEFAULT, SETTINGS, Setting, Settings
 
 if TYPE_CHECKING:
     from bridge.operations.doctor import Check
 
 
-_COLOURS = {"fine": "green", "warning": "yellow", "wrong": "red"}
+_STATES = {"fine": (N_("fine"), "green"), "warning": (N_("warning"), "yellow"), "wrong": (N_("wrong"), "red")}
 
 
 @click.command()
 @json_option
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Check settings, keys, journal, Redis, Asaas, its webhook and the way in; say what mends what is wrong.
+    """Check settings, keys, journal, Redis, Asaas, its webhook and its way to the bridge; say how to fix problems.
 
     Ends with 1 where something is wrong; a warning alone is 0. Shows no secret.
     """
@@ -35,6 +35,8 @@ def doctor(context: click.Context, as_json: bool) -> None:
     invocation: Invocation = context.obj
     made: list[Check] = []
     with ExitStack() as opened:
+        if as_json:
+            opened.enter_context(in_language("en"))
         try:
             settings = invocation.settings
         except SettingsError as error:
@@ -64,9 +66,9 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
 
 def _show(check: Check) -> None:
-    state = click.style(f"{check.state.value:<8}", fg=_COLOURS[check.state.value])
-    name, value, mend = (message(part).text() for part in (check.name, check.value, check.mend))
-    click.echo(f"{state} {plain(name)}: {plain(value)}{f'; {plain(mend)}' if mend else ''}")
+    word, colour = _STATES[check.state.value]
+    text = "; ".join(part for part in (plain(message(check.value)), plain(message(check.mend))) if part)
+    click.echo(f"{click.style(f'{_(word):<8}', fg=colour)} {plain(message(check.name))}: {text}")
 
 
 @click.command()
@@ -74,39 +76,38 @@ def _show(check: Check) -> None:
 @click.pass_obj
 def config(invocation: Invocation, as_json: bool) -> None:
     """Show every setting as the bridge reads it; of a secret, only whether it is set."""
-    rows = [row for setting in SETTINGS for row in _rows(setting, invocation.settings)]
+    rows = [
+        (name, value, setting.help) for setting in SETTINGS for name, value in _values(setting, invocation.settings)
+    ]
     if as_json:
         show_json([{"name": name, "value": value, "help": text} for name, value, text in rows])
-    else:
-        show_table(("variable", "value", "meaning"), [(name, value, _(text)) for name, value, text in rows])
+        return
+    shown = [(name, _(_SET[value]) if value in _SET else value, _(text)) for name, value, text in rows]
+    show_table((_("variable"), _("value"), _("meaning")), shown)
 
 
-def _rows(setting: Setting, settings: Settings) -> list[tuple[str, str, str]]:
+_SET = {"set": N_("set"), "unset": N_("unset")}
+
+
+def _values(setting: Setting, settings: Settings) -> Iterator[tuple[str, str]]:
+    """Give each variable of a setting with its value."""
     if not setting.family:
         value = settings.values[setting.name]
         # A SQLite URL is a path, and without DATABASE_URL the bridge makes one by itself.
         if setting.secret and not str(value).startswith("sqlite:"):
-            return [(setting.name, _set(bool(value)), setting.help)]
-        if isinstance(value, tuple):
+            value = "set" if value else "unset"
+        elif isinstance(value, tuple):
             value = " ".join(map(str, value))
-        shown = str(int(value)) if isinstance(value, bool) else str(value)
-        return [(setting.name, shown or "unset", setting.help)]
+        elif isinstance(value, bool):
+            value = int(value)
+        yield setting.name, str(value) or "unset"
+        return
     members: Mapping[str, str] = {
-        "ASAAS_API_KEY": {name: _set(bool(account.api_key)) for name, account in settings.accounts.items()},
-        "ASAAS_WEBHOOK_TOKEN": {name: _set(bool(account.webhook_token)) for name, account in settings.accounts.items()},
+        "ASAAS_API_KEY": {name: account.api_key and "set" for name, account in settings.accounts.items()},
+        "ASAAS_WEBHOOK_TOKEN": {name: account.webhook_token and "set" for name, account in settings.accounts.items()},
         "CLINT_WEBHOOK_URL": dict.fromkeys(settings.destinations, "set"),
         "CLINT_RATE_LIMIT": settings.rate_limits,
     }[setting.name]
-    names = sorted({DEFAULT, *members}, key=lambda name: (name != DEFAULT, name))
-    return [
-        (
-            setting.name if name == DEFAULT else f"{setting.name}_{name.upper()}",
-            members.get(name) or "unset",
-            setting.help,
-        )
-        for name in names
-    ]
-
-
-def _set(is_set: bool) -> str:
-    return "set" if is_set else "unset"
+    yield setting.name, members.get(DEFAULT) or "unset"
+    for name in sorted(members.keys() - {DEFAULT}):
+        yield f"{setting.name}_{name.upper()}", members[name] or "unset"

@@ -1,4 +1,4 @@
-"""The command `bridge` with everything below it."""
+"""The command `bridge`: its commands, what each may ask for, and errors as one line with a status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import click
 from bridge import __version__, failpoints, logs, messages, private_files
 from bridge.errors import BridgeError
 from bridge.logs import logger
-from bridge.messages import _
+from bridge.messages import _, ngettext
 from bridge.redaction import redact
 from bridge.settings import Settings
 
@@ -35,11 +35,11 @@ NO = 1
 WRONG_USE = 2
 
 FAULTS = Path("logs", "faults.log")
-"""Where the tracebacks go, within the data directory."""
+"""The file of the tracebacks, within the data directory."""
 
 
 class Invocation:
-    """What every command may ask for; nothing of it is read before it is asked for."""
+    """Settings, journal and actor of one command, each made at its first use."""
 
     def __init__(self, *, debug: bool) -> None:
         self.debug = debug
@@ -60,14 +60,14 @@ class Invocation:
 
     @cached_property
     def journal(self) -> Journal:
-        """The journal of these settings; raises JournalError where it can't be read or has another version's schema."""
+        """The journal of these settings; raises JournalError where it is unreadable or of another schema version."""
         from bridge.runtime import open_journal
 
         return open_journal(self.settings)
 
     @cached_property
     def actor(self) -> Actor:
-        """Who runs the command, for the audit trail."""
+        """The operating system's user, for the audit trail."""
         from bridge.journal.audit import Actor
 
         try:
@@ -76,25 +76,35 @@ class Invocation:
             return Actor(f"command {os.getuid()}")
 
     def queue_output(self, notice: Callable[[str], None]) -> None:
-        """Let nothing that is printed or logged fail or block; tell `notice` of lines that were lost."""
-        logs.queue_output(lambda count: notice(f"{count} lines could not be written and are lost"))
+        """Let no print and no log record fail or block; `notice` gets a line about those that were lost."""
+        language = messages.current_language()
+
+        def report(lost: int) -> None:
+            with messages.in_language(language):  # another thread
+                notice(
+                    ngettext(
+                        "{n} line was lost before it was written", "{n} lines were lost before they were written", lost
+                    )
+                )
+
+        logs.queue_output(report)
         self.configure_logs()
 
     def configure_logs(self) -> None:
-        """Log to standard error: standard output belongs to what the command answers."""
+        """Log to standard error: standard output holds the command's answer alone."""
         logs.configure("debug" if self.debug else "error", json=not sys.stderr.isatty(), stream=sys.stderr)
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the journal, where it was opened."""
         if "journal" in self.__dict__:
             self.journal.database.close()
 
 
 class Root(click.Group):
-    """A group whose errors are one line each, and whose commands all know -h."""
+    """A group that prints each error as one line, and whose commands all take -h."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
-        # Here, not where it is made: a command keeps the help option of the root under which it was first asked.
+        # A command keeps the help option of the first root that asks for it, so each root sets the names here.
         super().__init__(*arguments, **more, context_settings={"help_option_names": ["-h", "--help"]})
 
     def main(
@@ -133,21 +143,21 @@ class Root(click.Group):
 
 
 def _translate_click() -> None:
-    """Let click find its own texts ("Usage:", "No such option") in the bridge's catalogue.
-
-    Click asks the standard library's gettext, which reads the language from LANGUAGE and knows no other way.
-    """
+    # Click's own texts ("Usage:", "No such option") are in the bridge's catalogue. Click asks the standard library's
+    # gettext, which takes the language from LANGUAGE alone.
     gettext.bindtextdomain(messages.DOMAIN, messages.LOCALES)
     os.environ["LANGUAGE"] = messages.LANGUAGES[messages.current_language()].replace("-", "_")
 
 
 def translate(command: click.Command) -> None:
     """Put the help of a command and of those below it into the current language; the English is the message id."""
-    parts: list[Any] = [command, *command.params]
-    for part in parts:
-        if english := getattr(part, "english", None) or getattr(part, "help", None):
-            part.english = inspect.cleandoc(english)
-            part.help = _(part.english)
+    for part in (command, *command.params):
+        english: dict[str, str] = part.__dict__.setdefault("english", {})
+        for name in ("help", "short_help", "show_default"):
+            text = english.get(name) or getattr(part, name, None)
+            if isinstance(text, str):
+                english[name] = inspect.cleandoc(text)
+                setattr(part, name, _(english[name]))
     if isinstance(command, click.Group):
         for child in command.commands.values():
             translate(child)
@@ -158,7 +168,7 @@ def _say(text: str) -> None:
 
 
 def _one_line(error: click.ClickException) -> str:
-    """Return click's message in the form of ours: lower case, no full stop, and where the help is."""
+    """Return click's message in the bridge's form: lower case, no full stop, and the command of the help."""
     text = " ".join(error.format_message().split()).rstrip(".")
     text = text[:1].lower() + text[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
@@ -166,7 +176,6 @@ def _one_line(error: click.ClickException) -> str:
 
 
 def _refused(error: OSError) -> str:
-    """Return what the system refused: a full disk, a place that can't be written, a pipe that nobody reads."""
     parts = (
         _("the system refused it: {reason}", reason=(error.strerror or type(error).__name__).lower()),
         error.filename,
@@ -176,7 +185,7 @@ def _refused(error: OSError) -> str:
 
 
 def _fault(error: Exception) -> str:
-    """Write the traceback down, redacted, and return the line that says where it is."""
+    """Write the redacted traceback to FAULTS and return the line that names the file."""
     what = _("the bridge has a fault ({kind})", kind=type(error).__name__)
     text = "".join(traceback.format_exception(error))
     path = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "./data") / FAULTS
@@ -213,18 +222,18 @@ COMMANDS = {
     "test-charge": "testcharge:test_charge",
     "config": "doctor:config",
 }
-"""Name -> module of `bridge.cli` and the command in it: a process that runs for months holds no other code."""
+"""Name -> module of `bridge.cli` and the command in it. Each process imports only its own command's code."""
 
 
 class Commands(Root):
-    """The commands, each imported when it is asked for."""
+    """The commands; each is imported at its first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the alphabet, as click does."""
+        """Return the names in alphabetical order."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of that name, None where there is none."""
+        """Return the command of that name, None where no command has it."""
         if cmd_name not in COMMANDS:
             return None
         module, name = COMMANDS[cmd_name].split(":")

@@ -1,6 +1,6 @@
 """`bridge mappings history`, `diff` and `restore`: the revisions of a mapping that the journal keeps.
 
-A revision is named by its number; `file` names the text that lies in the directory of mappings now.
+A revision is named by its number; `file` names the text in the directory of mappings.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import os
 import pwd
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from bridge.cli.main import NO, Invocation
-from bridge.cli.options import agreed, check_can_ask
+from bridge.cli.options import check_can_ask, confirm
 from bridge.cli.output import ago, is_terminal, json_option, moment, plain, show_json, show_table
 from bridge.errors import NotFound, UsageError
 from bridge.mapping import Setup, Severity, parse_mapping
-from bridge.operations.mappings import changed, difference
+from bridge.messages import N_, _
+from bridge.operations.mappings import changed, difference, file_text
 
 if TYPE_CHECKING:
     from bridge.journal.revisions import Revision
@@ -42,8 +42,9 @@ def history(invocation: Invocation, name: str, number: int | None, as_json: bool
     if number is not None:
         click.echo(_of_number(found, name, number).text or "", nl=False)
         return
+    active = found[0] if found[0].text is not None else None
     if as_json:
-        show_json([_as_data(one, active=one is found[0]) for one in found])
+        show_json([{**asdict(one), "created": moment(one.created_ms), "active": one is active} for one in found])
         return
     now_ms = system_clock_ms()
     rows = [
@@ -53,14 +54,17 @@ def history(invocation: Invocation, name: str, number: int | None, as_json: bool
             ago(one.created_ms, now_ms),
             one.author,
             one.origin,
-            _changed(one, found[place + 1] if place + 1 < len(found) else None),
-            "active" if place == 0 and one.text is not None else "",
+            _changed(one, before),
+            _("active") if one is active else "",
         )
-        for place, one in enumerate(found)
+        for one, before in zip(found, [*found[1:], None], strict=True)
     ]
-    show_table(("revision", "made", "age", "by", "from", "lines", ""), rows)
-    if _file_text(invocation, name) not in {None, found[0].text}:
-        click.echo(f"the file has another text; see: bridge mappings diff {name} {found[0].id} file", err=True)
+    show_table((_("revision"), _("made"), _("age"), _("by"), _("from"), _("lines"), ""), rows)
+    if file_text(invocation.settings.bridge_mappings_dir, name) not in {None, found[0].text}:
+        text = _(
+            "the file has another text; see: bridge mappings diff {name} {number} file", name=name, number=found[0].id
+        )
+        click.echo(text, err=True)
 
 
 @click.command()
@@ -75,16 +79,12 @@ def diff(invocation: Invocation, name: str, revs: tuple[str, ...], as_json: bool
     `bridge mappings history`, or `file` for the file as it is now.
     """
     if len(revs) > 2:
-        raise UsageError(f"diff takes at most two revisions, got {len(revs)}")
+        raise UsageError(N_("diff takes at most two revisions, got {number}"), number=len(revs))
     found = _revisions(invocation, name)
-    newest = str(found[0].id)
-    before, after = {
-        0: (str(found[1].id) if len(found) > 1 else "", newest),
-        1: (revs[0] if revs else "", newest),
-        2: (revs[0] if revs else "", revs[-1] if revs else ""),
-    }[len(revs)]
-    texts = [_text_of(invocation, found, name, rev) for rev in (before, after)]
-    lines = difference(texts[0], texts[1], f"{name} {before or 'nothing'}", f"{name} {after}")
+    newest, second = (str(one.id) if one else "" for one in (found[0], found[1] if found[1:] else None))
+    before, after = {0: (second, newest), 1: (*revs, newest), 2: revs}[len(revs)]
+    old, new = (_text_of(invocation, found, name, rev) for rev in (before, after))
+    lines = difference(old, new, f"{name} {before or _('nothing')}", f"{name} {after}")
     if as_json:
         show_json({"mapping": name, "from": before, "to": after, "diff": lines})
     else:
@@ -107,36 +107,41 @@ def restore(context: click.Context, name: str, rev: int, yes: bool) -> None:
 
     check_can_ask(yes=yes)
     invocation: Invocation = context.obj
+    directory = invocation.settings.bridge_mappings_dir
     found = _revisions(invocation, name)
     wanted = _of_number(found, name, rev)
     if wanted.text is None:
-        raise UsageError(f"revision {rev} removed {name}, so it has no text to restore", hint="choose an older one")
-    _check_runs(invocation, name, wanted.text)
+        what, hint = N_("revision {rev} removed {name}, so it has no text to restore"), N_("choose an older one")
+        raise UsageError(what, rev=rev, name=name, hint=hint)
+    # The destinations that are set up here need not be those of the workers.
+    read = parse_mapping(wanted.text, f"{name}.yaml", Setup(None, None, directory))
+    if read.mapping is None:
+        first = next(finding for finding in read.findings if finding.severity is Severity.ERROR)
+        what, hint = N_("that revision of {name} can't run any more"), N_("write it anew as a file")
+        raise UsageError(what, name=name, where=first.shown(), hint=hint)
     if not yes:
         _show_difference(difference(found[0].text or "", wanted.text, f"{name} {found[0].id}", f"{name} {rev}"))
-    if not agreed(f"restore revision {rev} of {name}?", yes=yes):
-        click.echo("nothing was restored", err=True)
-        context.exit(NO)
+    confirm(_("restore revision {rev} of {name}?", rev=rev, name=name), _("nothing was restored"), yes=yes)
     with invocation.journal.database.write() as connection:
-        fresh = revisions.restore(connection, wanted, operator(), system_clock_ms())
+        fresh = revisions.restore(connection, wanted, _operator(), system_clock_ms())
     if fresh is None:
-        click.echo(f"{name} has the text of revision {rev} already; nothing was restored", err=True)
-        context.exit(NO)
-    click.echo(f"{name} is revision {fresh} now, with the text of {rev}")
-    if _file_text(invocation, name) not in {None, wanted.text}:
         click.echo(
-            f"the file still has another text, which becomes active when somebody changes it; to keep this one: "
-            f"bridge mappings history {name} --show {rev}",
-            err=True,
+            _("{name} has the text of revision {rev} already; nothing was restored", name=name, rev=rev), err=True
         )
+        context.exit(NO)
+    click.echo(_("{name} is revision {fresh} now, with the text of {rev}", name=name, fresh=fresh, rev=rev))
+    if file_text(directory, name) not in {None, wanted.text}:
+        text = N_(
+            "the file still has another text, which becomes active when somebody changes it; to keep this one: "
+            "bridge mappings history {name} --show {rev}"
+        )
+        click.echo(_(text, name=name, rev=rev), err=True)
 
 
-def operator() -> str:
-    """Return the operating system's name of whoever runs the command."""
-    # Behind sudo the person is meant, not root.
-    asked = os.environ.get("SUDO_USER", "")
+def _operator() -> str:
+    """Return the name of the person at the terminal, also behind sudo."""
     try:
-        return asked or pwd.getpwuid(os.getuid()).pw_name
+        return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"user {os.getuid()}"
 
@@ -147,7 +152,7 @@ def _revisions(invocation: Invocation, name: str) -> list[Revision]:
     with invocation.journal.database.read() as connection:
         found = revisions.history(connection, name)
     if not found:
-        raise NotFound(f"the journal has no revision of {name!r}", hint="see: bridge mappings show")
+        raise NotFound(N_("the journal has no revision of {name!r}"), name=name, hint=N_("see: bridge mappings show"))
     return found
 
 
@@ -155,63 +160,35 @@ def _of_number(found: Sequence[Revision], name: str, number: int) -> Revision:
     for one in found:
         if one.id == number:
             return one
-    raise NotFound(f"{name} has no revision {number}", hint=f"see: bridge mappings history {name}")
+    hint = N_("see: bridge mappings history {name}")
+    raise NotFound(N_("{name} has no revision {number}"), name=name, number=number, hint=hint)
 
 
 def _text_of(invocation: Invocation, found: Sequence[Revision], name: str, rev: str) -> str:
     if rev == _FILE:
-        text = _file_text(invocation, name)
+        directory = invocation.settings.bridge_mappings_dir
+        text = file_text(directory, name)
         if text is None:
-            raise NotFound(f"there is no file of {name}", where=str(invocation.settings.bridge_mappings_dir))
+            raise NotFound(N_("there is no file of {name}"), name=name, where=str(directory))
         return text
     if not rev:
         return ""
     if not (rev.isascii() and rev.isdigit()):
-        raise UsageError(f"a revision is a number or the word file, got {rev!r}")
+        raise UsageError(N_("a revision is a number or the word file, got {rev!r}"), rev=rev)
     return _of_number(found, name, int(rev)).text or ""
-
-
-def _file_text(invocation: Invocation, name: str) -> str | None:
-    directory: Path = invocation.settings.bridge_mappings_dir
-    for suffix in (".yaml", ".yml"):
-        try:
-            return (directory / f"{name}{suffix}").read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            continue
-    return None
-
-
-def _check_runs(invocation: Invocation, name: str, text: str) -> None:
-    """Raise where the text can't run in this version of the bridge."""
-    root = invocation.settings.bridge_mappings_dir
-    # Whether its destinations are set up where the operator sits says nothing about where the workers run.
-    read = parse_mapping(text, f"{name}.yaml", Setup(None, None, root))
-    if read.mapping is None:
-        first = next(finding for finding in read.findings if finding.severity is Severity.ERROR)
-        raise UsageError(
-            f"that revision of {name} can't run any more", where=str(first), hint="write it anew as a file"
-        )
 
 
 def _changed(one: Revision, before: Revision | None) -> str:
     if one.text is None:
-        return "removed"
+        return _("removed")
     added, removed = changed(before.text or "" if before else "", one.text)
     return f"+{added} -{removed}"
 
 
 def _show_difference(lines: Sequence[str]) -> None:
     if not lines:
-        click.echo("no difference")
+        click.echo(_("no difference"))
     for line in lines:
-        click.secho(_plain_line(line), fg=_COLOURS.get(line[:1]) if is_terminal() else None)
-
-
-def _plain_line(line: str) -> str:
-    # As a terminal may show it, with its indentation.
-    bare = line.lstrip(" ")
-    return " " * (len(line) - len(bare)) + plain(bare)
-
-
-def _as_data(one: Revision, *, active: bool) -> dict[str, Any]:
-    return {**asdict(one), "created": moment(one.created_ms), "active": active and one.text is not None}
+        bare = line.lstrip(" ")  # plain() would take the indentation away
+        indentation = " " * (len(line) - len(bare))
+        click.secho(indentation + plain(bare), fg=_COLOURS.get(line[:1]) if is_terminal() else None)

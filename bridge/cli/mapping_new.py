@@ -1,6 +1,6 @@
-"""`bridge mappings new`: asks what a new automation should do and writes its file, with comments and passing tests.
+"""`bridge mappings new`: asks what a new mapping should do and writes its file, with comments and passing tests.
 
-Everything can be said by options as well; without a terminal what is not said takes its default.
+Options answer everything too. Without a terminal a question without an option takes its default.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from bridge.mapping.drafts import (
     offers_of,
 )
 from bridge.mapping.schema import FILE_NAME, schema_text
+from bridge.messages import N_, _, ngettext
+from bridge.operations.mappings import file_of
 from bridge.settings import variable
 
 T = TypeVar("T")
@@ -54,15 +56,14 @@ T = TypeVar("T")
 )
 @click.option("--field", "fields", multiple=True, metavar="KEY", help="A key of the menu to send; may be repeated.")
 @click.option("--send-to", metavar="NAME", help="The destination.")
-@click.pass_context
-def new(context: click.Context, /, name: str | None, **options: Any) -> None:
+@click.pass_obj
+def new(invocation: Invocation, /, name: str | None, **options: Any) -> None:
     """Write a new mapping file, with comments and tests that pass; asks for what is not said.
 
     NAME is the file's name without .yaml. Charges and subscriptions have a menu; for other events copy a file of
     mappings/.
     """
-    invocation: Invocation = context.obj
-    choices = _Questions(invocation, options).choices(name)
+    choices = _ask(invocation, name, options)
     path = _path(invocation, choices.name)
     read = draft(choices)
     assert read.mapping is not None, read.findings  # noqa: S101 (a menu that can't run is our fault)
@@ -71,121 +72,94 @@ def new(context: click.Context, /, name: str | None, **options: Any) -> None:
     beside = path.with_name(FILE_NAME)
     if not beside.exists():
         beside.write_text(schema_text(), encoding="utf-8")
-    count = len(testing.run(read.mapping, path.parent))
-    click.echo(f"written: {path}, with {count} test{'s' if count > 1 else ''}")
+    number = len(testing.run(read.mapping, path.parent))
+    click.echo(ngettext("written: {path}, with {n} test", "written: {path}, with {n} tests", number, path=path))
     if not choices.enabled:
-        click.echo(
-            f"it is switched off until {variable('CLINT_WEBHOOK_URL', choices.send_to)} is set and enabled says true",
-            err=True,
-        )
-    click.echo(f"what to choose in Clint: bridge mappings checklist {choices.name}", err=True)
+        setting = variable("CLINT_WEBHOOK_URL", choices.send_to)
+        click.echo(_("it is off until {setting} is set and enabled says true", setting=setting), err=True)
+    click.echo(_("what to choose in Clint: bridge mappings checklist {name}", name=choices.name), err=True)
 
 
 def _path(invocation: Invocation, name: str) -> Path:
-    directory: Path = invocation.settings.bridge_mappings_dir
-    for suffix in (".yaml", ".yml"):
-        if (directory / f"{name}{suffix}").exists():
-            raise UsageError(
-                "there is a mapping of that name", where=f"{directory}/{name}{suffix}", hint="choose another"
-            )
-    return directory / f"{name}.yaml"
+    path = file_of(invocation.settings.bridge_mappings_dir, name)
+    if path.exists():
+        raise UsageError(N_("there is a mapping of that name"), where=str(path), hint=N_("choose another"))
+    return path
 
 
-class _Questions:
-    """Takes each answer from the options, from the terminal, or from the default."""
-
-    def __init__(self, invocation: Invocation, options: dict[str, Any]) -> None:
-        self._invocation = invocation
-        self._options = options
-        self._can_ask = sys.stdin.isatty()
-
-    def choices(self, name: str | None) -> Choices:
-        """Return all answers."""
-        said = self._answer(name, "name of the file, such as venda_no_pix", "", as_name)
-        _path(self._invocation, said)
-        events = self._events()
-        entity = entity_of(events)
-        is_payment = entity == "payment"
-        send_to = self._answer(self._options["send_to"], "destination", "default", as_name)
-        return Choices(
-            name=said,
-            description=self._answer(
-                self._options["description"],
-                "what it does, in a sentence",
-                f"{EVENTS[first_of(events)].label} no Clint",
-                str,
-            ),
-            events=events,
-            at_least=self._answer(self._options["at_least"], "only from which amount on (empty: any)", None, as_amount),
-            billing_types=self._answer(
-                self._options["billing_types"],
-                f"only which billing types, of {', '.join(BILLING_TYPE_LABELS)} (empty: any)",
-                None,
-                as_billing_types,
-            ),
-            reference=self._answer(
-                self._options["reference"], "only where the external reference begins with (empty: any)", None, str
-            ),
-            installments=self._answer(
-                self._options["installments"], "instalments: each, first or once", "each", as_installments
-            )
-            if is_payment
-            else "each",
-            offers=self._offers(entity),
-            send_to=send_to,
-            enabled=send_to == "default" or send_to in self._invocation.settings.destinations,
-        )
-
-    def _answer(self, given: Any, question: str, default: str | None, read: Callable[[Any], T]) -> T:
-        if given or not self._can_ask:
-            if not given and default == "":
-                raise UsageError(f"{question.split(',')[0]} is missing", hint="see: bridge mappings new --help")
-            return read(given or default or "")
-        answer: T = click.prompt(
-            question,
-            default=default or (None if default == "" else ""),
-            value_proc=_asked(read),
-            err=True,
-            show_default=bool(default),
-        )
-        return answer
-
-    def _events(self) -> tuple[str, ...]:
-        given = self._options["events"]
-        if not given and self._can_ask:
-            known = [one for one in EVENTS.values() if one.family in FAMILIES]
-            show_table(("", "event", "what happened"), [(n, one.name, one.label) for n, one in enumerate(known, 1)])
-            names = [one.name for one in known]
-            return self._answer(None, "events, by number or name", "", lambda text: as_events(_picked(text, names)))
-        if not given:
-            raise UsageError("no event was said", hint="add --event, such as --event PAYMENT_RECEIVED")
-        return as_events(given)
-
-    def _offers(self, entity: str) -> tuple[Offer, ...]:
-        offers = offers_of(entity)
-        keys = [offer.key for offer in offers]
-        usual = [key for key in keys if key in USUAL]
-        if self._can_ask and not self._options["fields"]:
-            shown = examples(offers, entity)
-            rows = [(n, one.key, one.group, shown[one.key]) for n, one in enumerate(offers, 1)]
-            show_table(("", "key", "tab", "example"), rows)
-        chosen = self._answer(
-            self._options["fields"],
-            "keys, by number or name",
-            " ".join(usual),
-            lambda said: as_keys(_picked(said, keys), keys),
-        )
-        return tuple(offer for offer in offers if offer.key in chosen)
+def _ask(invocation: Invocation, name: str | None, options: dict[str, Any]) -> Choices:
+    """Return the answers: of the options, of the person at the terminal, or the defaults."""
+    said = _answer(name, N_("name of the file, such as venda_no_pix"), "", as_name)
+    _path(invocation, said)
+    events = _events(options["events"])
+    entity = entity_of(events)
+    send_to = _answer(options["send_to"], N_("destination"), "default", as_name)
+    label = f"{EVENTS[first_of(events)].label} na Clint"
+    billing_types = N_("only which billing types, of {names} (empty: any)")
+    reference = N_("only where the external reference begins with (empty: any)")
+    return Choices(
+        name=said,
+        description=_answer(options["description"], N_("what it does, in a sentence"), label, str),
+        events=events,
+        at_least=_answer(options["at_least"], N_("only from which amount on (empty: any)"), None, as_amount),
+        billing_types=_answer(
+            options["billing_types"], billing_types, None, as_billing_types, names=", ".join(BILLING_TYPE_LABELS)
+        ),
+        reference=_answer(options["reference"], reference, None, str),
+        installments=_answer(options["installments"], N_("instalments: each, first or once"), "each", as_installments)
+        if entity == "payment"
+        else "each",
+        offers=_offers(entity, options["fields"]),
+        send_to=send_to,
+        enabled=send_to == "default" or send_to in invocation.settings.destinations,
+    )
 
 
-def _asked(read: Callable[[Any], T]) -> Callable[[str], T]:
-    def ask_again(text: str) -> T:
+def _answer(given: Any, question: str, default: str | None, read: Callable[[Any], T], **facts: object) -> T:
+    """Return an answer as `read` takes it; without a default (an empty text) the person must answer."""
+    if given or not sys.stdin.isatty():
+        if not given and default == "":
+            raise UsageError(N_("name of the file is missing"), hint=N_("see: bridge mappings new --help"))
+        return read(given or default or "")
+
+    def check(text: str) -> T:
         try:
             return read(text)
         except UsageError as error:
-            raise click.BadParameter(str(error)) from None
+            raise click.BadParameter(error.text()) from None
 
-    return ask_again
+    answer: T = click.prompt(
+        _(question, **facts),
+        default=default or (None if default == "" else ""),
+        value_proc=check,
+        err=True,
+        show_default=bool(default),
+    )
+    return answer
+
+
+def _events(given: Sequence[str]) -> tuple[str, ...]:
+    if given:
+        return as_events(given)
+    if not sys.stdin.isatty():
+        raise UsageError(N_("no event was said"), hint=N_("add --event, such as --event PAYMENT_RECEIVED"))
+    known = [one for one in EVENTS.values() if one.family in FAMILIES]
+    rows = [(number, one.name, one.label) for number, one in enumerate(known, 1)]
+    show_table(("", _("event"), _("what happened")), rows)
+    names = [one.name for one in known]
+    return _answer(None, N_("events, by number or name"), "", lambda text: as_events(_picked(text, names)))
+
+
+def _offers(entity: str, given: Sequence[str]) -> tuple[Offer, ...]:
+    offers = offers_of(entity)
+    keys = [offer.key for offer in offers]
+    if sys.stdin.isatty() and not given:
+        shown = examples(offers, entity)
+        rows = [(number, one.key, one.group, shown[one.key]) for number, one in enumerate(offers, 1)]
+        show_table(("", _("key"), _("tab"), _("example")), rows)
+    usual = " ".join(key for key in keys if key in USUAL)
+    chosen = _answer(given, N_("keys, by number or name"), usual, lambda said: as_keys(_picked(said, keys), keys))
+    return tuple(offer for offer in offers if offer.key in chosen)
 
 
 def _picked(said: str | Sequence[str], names: Sequence[str]) -> list[str]:

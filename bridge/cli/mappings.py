@@ -1,7 +1,7 @@
-"""`bridge mappings`: lint, test and show the mapping files; the other commands about them have modules of their own.
+"""`bridge mappings`: lint, test, show, explain, checklist, sample and schema of the mapping files.
 
-These commands read files only: no journal, no Redis and no network, so that they run on a laptop and in CI.
-Only what names a kept event or a revision looks into the journal.
+These commands read files only, without journal, Redis or network, so that they run on a laptop and in CI. Only an
+event or a revision that a command names is read from the journal.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +23,7 @@ from bridge.cli.main import NO, Invocation
 from bridge.cli.mapping_history import diff, history, restore
 from bridge.cli.mapping_new import new
 from bridge.cli.options import find_event
-from bridge.cli.output import count, is_terminal, json_option, json_text, plain, show_json, show_table
+from bridge.cli.output import is_terminal, json_option, json_text, plain, show_json, show_table
 from bridge.errors import BridgeError, NotFound, UsageError
 from bridge.mapping import (
     Finding,
@@ -40,160 +40,53 @@ from bridge.mapping import explain as wanted
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import build_context, references
 from bridge.mapping.drafts import EXAMPLES
-from bridge.mapping.explain import explained
+from bridge.mapping.explain import explained, explained_data
 from bridge.mapping.model import FETCHABLE, Comparison, Condition, Group
 from bridge.mapping.schema import COMMENT, FILE_NAME, schema_text
 from bridge.mapping.scrub import Scrubber
 from bridge.mapping.testing import CaseResult, Part
-from bridge.pipeline import enrich
-from bridge.settings import Settings
+from bridge.messages import N_, _, ngettext
 
 if TYPE_CHECKING:
     from bridge.journal.queries import Row
 
 
-_MARKS = {True: "yes", False: "no", None: "-"}
-
-
-def finding_lines(finding: Finding) -> list[str]:
-    """Return the lines of one finding: the one that editors read, and the caret under a bad expression."""
-    return [str(finding), *(f"    {line}" for line in finding.caret.splitlines())]
-
-
-def finding_json(finding: Finding) -> dict[str, Any]:
-    """Return a finding for JSON."""
-    return {
-        "path": finding.path,
-        "line": finding.line,
-        "column": finding.column,
-        "code": finding.code,
-        "severity": finding.severity.value,
-        "message": finding.message,
+_MARKS = {True: N_("yes"), False: N_("no"), None: "-"}
+_COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+_WORDS = frozenset(
+    {
+        *(N_("contact"), N_("organization"), N_("deal")),
+        *(N_("text"), N_("number"), N_("boolean"), N_("date"), N_("link"), N_("phone"), N_("e-mail")),
+        *(N_("condition"), N_("field"), N_("route")),
+        *(N_("filtered"), N_("dead")),
     }
-
-
-def show_findings(read: Iterable[ParseResult]) -> None:
-    """Print every finding and, below them, how many there are."""
-    colours = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
-    read = list(read)
-    for finding in (finding for one in read for finding in one.findings):
-        for line in finding_lines(finding):
-            click.secho(line, fg=colours[finding.severity])
-    counts = [_count(read, severity) for severity in Severity]
-    click.echo(f"{count(len(read), 'mapping')}: {', '.join(counts)}")
-
-
-def _count(read: Iterable[ParseResult], severity: Severity) -> str:
-    number = sum(finding.severity is severity for one in read for finding in one.findings)
-    return count(number, severity.value)
-
-
-def show_result(result: CaseResult) -> None:
-    """Print one test: its line where it passed, expected beside actual where it did not."""
-    if result.passed:
-        click.echo(plain(f"ok    {result.mapping}: {result.name}"))
-        return
-    click.secho(plain(f"FAIL  {result.path}:{result.line}: {result.name}"), fg="red")
-    if result.problem:
-        click.echo(f"      {plain(result.problem)}")
-        return
-    rows = [(str(one.line), one.what, one.expected, one.actual) for one in result.differences]
-    show_table(("line", "key", "expected", "actual"), rows)
-
-
-def result_json(result: CaseResult) -> dict[str, Any]:
-    """Return a test's result for JSON."""
-    return {**asdict(result), "passed": result.passed}
-
-
-def summary(mapping: Mapping) -> dict[str, Any]:
-    """Return what a mapping is, for JSON."""
-    return {
-        "name": mapping.name,
-        "path": mapping.path,
-        "enabled": mapping.enabled,
-        "description": mapping.description,
-        "account": mapping.account,
-        "events": mapping.events,
-        "installments": mapping.installments,
-        "filter": [text for _, text in condition_lines(mapping.filter)],
-        "fields": [
-            {
-                "group": field.group,
-                "key": field.key,
-                "source": field.source.text,
-                "type": field.type,
-                "required": field.required,
-                "is": field.identifies,
-            }
-            for field in mapping.fields
-        ],
-        "line": mapping.line,
-        "stale": mapping.stale,
-        "send_to": mapping.send_to,
-        "routes": [{"events": route.events, "send_to": route.send_to} for route in mapping.routes],
-        "fetched": sorted(mapping.filter_needs | mapping.field_needs),
-        "tests": len(mapping.tests),
-    }
-
-
-def show_mapping(mapping: Mapping) -> None:
-    """Print all that a mapping does."""
-    told = summary(mapping)
-    for name in ("name", "path", "description", "account", "installments", "line", "stale", "send_to", "tests"):
-        click.echo(f"{name + ':':14}{plain(told[name])}")
-    click.echo(f"{'enabled:':14}{_MARKS[mapping.enabled]}")
-    click.echo(f"{'events:':14}{', '.join(mapping.events)}")
-    click.echo(f"{'fetched:':14}{', '.join(told['fetched']) or 'nothing'}")
-    for route in mapping.routes:
-        click.echo(f"{'route:':14}{', '.join(route.events)} -> {route.send_to}")
-    for depth, text in condition_lines(mapping.filter):
-        click.echo(f"{'filter:' if not depth else '':14}{'  ' * depth}{plain(text)}")
-    click.echo()
-    rows = [(field.group, field.key, field.type, field.source.text) for field in mapping.fields]
-    show_table(("group", "key", "type", "from"), rows)
-
-
-def condition_lines(condition: Condition | None, depth: int = 0) -> list[tuple[int, str]]:
-    """Return a filter as lines with their depth."""
-    if condition is None:
-        return []
-    if isinstance(condition, Group):
-        inner = [line for one in condition.conditions for line in condition_lines(one, depth + 1)]
-        return [(depth, f"{condition.text}:"), *inner]
-    return [(depth, condition.text if isinstance(condition, Comparison) else f"expression: {condition.text}")]
-
-
-def show_explained(told: dict[str, Any]) -> None:
-    """Print what a mapping makes of an event and why."""
-    state = "" if told["enabled"] else " (disabled)"
-    if not told["listens"]:
-        what = "is for another account" if told["why"] == "other_account" else "does not listen to this event"
-        click.echo(f"{told['mapping']}{state}: {what}")
-        return
-    outcome = f"sent to {told['send_to']}" if told["outcome"] == "sent" else told["outcome"]
-    click.secho(f"{told['mapping']}{state}: {outcome}", bold=True)
-    if told["outcome"] != "sent":
-        click.echo(f"  {told['code']}: {plain(told['reason'])}")
-    for seen in told.get("conditions", ()):
-        value = "" if seen["value"] is None else f"  (saw {plain(json.dumps(seen['value'], ensure_ascii=False))[:120]})"
-        click.echo(
-            f"  {_MARKS[seen['passed']]:4}line {seen['line']:<4}{'  ' * seen['depth']}{plain(seen['text'])}{value}"
-        )
-    rows = [
-        (one["group"], one["key"], one["source"], one["error"] or _cell(one["value"])) for one in told.get("fields", ())
-    ]
-    if rows:
-        show_table(("group", "key", "from", "value"), rows)
-    if "payload" in told:
-        click.echo(f"payload: {plain(json.dumps(told['payload'], ensure_ascii=False))}")
-
-
-def _cell(value: Any) -> str:
-    return "(left out)" if value is None else value if isinstance(value, str) else json.dumps(value)
-
+)
+"""Codes of `--json` that tables show in words."""
 
 paths_argument = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+
+
+@click.group("mappings")
+def mappings() -> None:
+    """Check, test, show and explain the mapping files."""
+
+
+for command in (new, history, diff, restore):
+    mappings.add_command(command)
+
+
+def _word(code: str) -> str:
+    return _(code) if code in _WORDS else code
+
+
+def _show_finding(finding: Finding, colour: str | None = None) -> None:
+    for line in (finding.shown(), *(f"    {line}" for line in finding.caret.splitlines())):
+        click.secho(line, fg=colour)
+
+
+def _finding_data(finding: Finding) -> dict[str, Any]:
+    names = ("path", "line", "column", "code", "severity", "message", "facts")
+    return {name: getattr(finding, name) for name in names}
 
 
 def starters() -> Path:
@@ -203,17 +96,15 @@ def starters() -> Path:
     return in_wheel if in_wheel.is_dir() else package.parent / "mappings"
 
 
-def read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment: bool) -> list[ParseResult]:
-    """Return what became of the files and directories; without any, of the directory of BRIDGE_MAPPINGS_DIR."""
+def _read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment: bool) -> list[ParseResult]:
+    """Return the parsed files and directories, or without any those of BRIDGE_MAPPINGS_DIR."""
     settings = invocation.settings
-    places = list(paths) or [settings.bridge_mappings_dir]
+    names = (None, None) if no_environment else _names(invocation)
     read: list[ParseResult] = []
     files: list[ParseResult] = []
-    for place in places:
+    for place in list(paths) or [settings.bridge_mappings_dir]:
         root = place if place.is_dir() else place.parent
-        known = Setup(*_names(settings), root, bool(settings.clint_api_token))
-        if no_environment:
-            known = Setup(None, None, root)
+        known = Setup(*names, root, no_environment or bool(settings.clint_api_token))
         if place.is_file():
             files.append(read_file(place, known))
         else:
@@ -221,56 +112,63 @@ def read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment:
     return [*read, *with_overlaps(files)]
 
 
-def _names(settings: Settings) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names of the accounts and destinations that there are, those in the journal too."""
+def _names(invocation: Invocation) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of the accounts and destinations, those in the journal too."""
     from bridge.runtime import Runtime
 
-    with closing(Runtime(settings)) as runtime:
+    with closing(Runtime(invocation.settings)) as runtime:
         return frozenset(runtime.accounts), frozenset(runtime.destinations)
 
 
-def find_mapping(invocation: Invocation, reference: str) -> Mapping:
-    """Return the mapping of a file, or of a name in the directory of BRIDGE_MAPPINGS_DIR."""
-    path = Path(reference)
-    if path.is_file():
-        (read,) = read_paths(invocation, [path], no_environment=True)
-        return runnable(read)
-    return named(read_paths(invocation, (), no_environment=True), reference)
+def _named(read: Iterable[ParseResult], name: str) -> Mapping:
+    """Return the mapping of a name; raise NotFound without one, UsageError where its file has an error."""
+    found = next((one for one in read if Path(one.path).stem == name), None)
+    if found is None:
+        raise NotFound(N_("no mapping is named {name!r}"), name=name, hint=N_("see `bridge mappings show`"))
+    if found.mapping is None:
+        hint = N_("see `bridge mappings lint`")
+        raise UsageError(N_("mapping {name} can't run"), name=name, where=found.path, hint=hint)
+    return found.mapping
 
 
-def named(read: Iterable[ParseResult], name: str) -> Mapping:
-    """Return the mapping of that name; raise where there is none or it can't run."""
-    for one in read:
-        if Path(one.path).stem == name:
-            return runnable(one)
-    raise NotFound(f"no mapping is named {name!r}", hint="see `bridge mappings show`")
+@mappings.command()
+@paths_argument
+@json_option
+@click.option(
+    "--no-environment",
+    is_flag=True,
+    help="Do not ask whether accounts and destinations are set up here; for CI, which has no secrets.",
+)
+@click.pass_context
+def lint(context: click.Context, paths: tuple[Path, ...], as_json: bool, no_environment: bool) -> None:
+    """Say everything that is wrong with the mapping files, with file, line and column.
 
-
-def runnable(read: ParseResult) -> Mapping:
-    """Return the mapping; raise where the file has an error."""
-    if read.mapping is None:
-        raise UsageError(
-            f"mapping {Path(read.path).stem} can't run", where=read.path, hint="see `bridge mappings lint`"
+    PATHS are files or directories; without any, the directory of BRIDGE_MAPPINGS_DIR. Ends with 1 if there are errors
+    or warnings; notes do not count.
+    """
+    read = _read_paths(context.obj, paths, no_environment=no_environment)
+    findings = [finding for one in read for finding in one.findings]
+    errors, warnings, notes = (
+        sum(finding.severity is severity for finding in findings)
+        for severity in (Severity.ERROR, Severity.WARNING, Severity.NOTE)
+    )
+    if as_json:
+        show_json([_finding_data(finding) for finding in findings])
+    else:
+        for finding in findings:
+            _show_finding(finding, _COLOURS[finding.severity])
+        number = ngettext("{n} mapping", "{n} mappings", len(read))
+        counts = (
+            ngettext("{n} error", "{n} errors", errors),
+            ngettext("{n} warning", "{n} warnings", warnings),
+            ngettext("{n} note", "{n} notes", notes),
         )
-    return read.mapping
+        click.echo(f"{number}: {', '.join(counts)}")
+    if errors or warnings:
+        context.exit(NO)
 
 
-def json_file(path: Path) -> Any:
-    """Return what a JSON file holds."""
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path} can't be read ({error.strerror})") from None
-    except (ValueError, RecursionError):
-        raise UsageError(f"{path} is not JSON") from None
-
-
-_WATCHED = (".yaml", ".yml", ".json")
-_SETTLE_MS = 200
-"""Editors write a file in several steps; one run is enough for them."""
-
-
-@click.command("test")
+@mappings.command()
 @paths_argument
 @json_option
 @click.option("--watch", is_flag=True, help="Run again whenever a mapping or a sample changes; Ctrl-C ends it.")
@@ -296,39 +194,48 @@ def test(
     1 if anything failed.
     """
     if watch and as_json:
-        raise UsageError("--watch and --json exclude each other")
+        raise UsageError(N_("--watch and --json exclude each other"))
     coverage = coverage or fail_under is not None
 
-    def once() -> bool:
-        return _run(context.obj, paths, as_json=as_json, coverage=coverage, least=fail_under or 0.0)
+    def run() -> bool:
+        return _run_tests(context.obj, paths, as_json=as_json, coverage=coverage, least=fail_under or 0.0)
 
-    passed = _again_and_again(context.obj, paths, once) if watch else once()
+    passed = _watch(context.obj, paths, run) if watch else run()
     if not passed:
         context.exit(NO)
 
 
-def _again_and_again(invocation: Invocation, paths: tuple[Path, ...], once: Any) -> bool:
+_WATCHED = (".yaml", ".yml", ".json")
+_SETTLE_MS = 200
+"""Editors write a file in several steps, which cause one run."""
+
+
+def _watch(invocation: Invocation, paths: tuple[Path, ...], run: Callable[[], bool]) -> bool:
+    """Run now and after each change until Ctrl-C or SIGTERM; return the result of the last run."""
     import watchfiles
 
+    from bridge.cli.stack import Stopping
+
     places = [path if path.is_dir() else path.parent for path in paths] or [invocation.settings.bridge_mappings_dir]
-    passed: bool = once()
-    click.echo("watching; Ctrl-C ends", err=True)
-    for _ in watchfiles.watch(
-        *places,
-        watch_filter=lambda _change, path: path.endswith(_WATCHED),
-        debounce=_SETTLE_MS,
-        step=50,
-        raise_interrupt=False,
-    ):
-        if is_terminal():
-            click.clear()
-        passed = once()
+    with Stopping() as stopping:
+        passed = run()
+        click.echo(_("watching; Ctrl-C ends"), err=True)
+        for _changes in watchfiles.watch(
+            *places,
+            watch_filter=lambda _change, path: path.endswith(_WATCHED),
+            debounce=_SETTLE_MS,
+            step=50,
+            stop_event=stopping,
+        ):
+            if is_terminal():
+                click.clear()
+            passed = run()
     return passed
 
 
-def _run(invocation: Invocation, paths: Iterable[Path], *, as_json: bool, coverage: bool, least: float) -> bool:
-    """Run everything once, print it, and return whether it is as it should be."""
-    read = read_paths(invocation, paths, no_environment=True)
+def _run_tests(invocation: Invocation, paths: Iterable[Path], *, as_json: bool, coverage: bool, least: float) -> bool:
+    """Run every test once, print the results, and return whether all passed and enough is covered."""
+    read = _read_paths(invocation, paths, no_environment=True)
     broken = [one for one in read if one.mapping is None]
     results: list[CaseResult] = []
     parts: list[Part] = []
@@ -337,83 +244,153 @@ def _run(invocation: Invocation, paths: Iterable[Path], *, as_json: bool, covera
             of_file = testing.run(one.mapping, Path(one.path).parent)
             results += of_file
             parts += testing.parts_of(one.mapping, of_file)
-    percent = _percent(parts)
+    percent = 100 * sum(part.reached for part in parts) / len(parts) if parts else 100.0
     if as_json:
-        told: dict[str, Any] = {
-            "results": [result_json(result) for result in results],
-            "broken": [finding_json(finding) for one in broken for finding in one.findings],
+        data: dict[str, Any] = {
+            "results": [_result_data(result) for result in results],
+            "broken": [_finding_data(finding) for one in broken for finding in one.findings],
         }
-        more = {"coverage": {"percent": percent, "parts": [asdict(part) for part in parts]}} if coverage else {}
-        show_json({**told, **more})
+        if coverage:
+            data["coverage"] = {
+                "percent": percent,
+                "parts": [{**asdict(part), "what": str(part.what)} for part in parts],
+            }
+        show_json(data)
     else:
-        _show(results, broken)
+        _show_results(results, broken)
         if coverage:
             _show_coverage(parts, percent)
     enough = not coverage or percent >= least
     if not enough:
-        click.echo(f"the tests reach {percent:.1f} %, at least {least:g} % is asked", err=True)
+        facts = {"percent": f"{percent:.1f}", "least": f"{least:g}"}
+        click.echo(_("the tests reach {percent} %, at least {least} % is asked", **facts), err=True)
     return enough and not broken and all(result.passed for result in results)
 
 
-def _show(results: Sequence[CaseResult], broken: Sequence[ParseResult]) -> None:
-    for one in broken:
-        for finding in one.findings:
-            click.echo("\n".join(finding_lines(finding)))
+def _result_data(result: CaseResult) -> dict[str, Any]:
+    differences = [
+        {**asdict(one), "expected": str(one.expected), "actual": str(one.actual)} for one in result.differences
+    ]
+    problem = str(result.problem or "")
+    return {**asdict(result), "differences": differences, "problem": problem, "passed": result.passed}
+
+
+def _show_results(results: Sequence[CaseResult], broken: Sequence[ParseResult]) -> None:
+    for finding in (finding for one in broken for finding in one.findings):
+        _show_finding(finding)
     for result in results:
-        show_result(result)
+        if result.passed:
+            click.echo(plain(f"ok    {result.mapping}: {result.name}"))
+            continue
+        click.secho(plain(f"FAIL  {result.path}:{result.line}: {result.name}"), fg="red")
+        if result.problem:
+            click.echo(f"      {plain(result.problem)}")
+        else:
+            rows = [(one.line, one.what, one.expected, one.actual) for one in result.differences]
+            show_table((_("line"), _("key"), _("expected"), _("actual")), rows)
     failed = sum(not result.passed for result in results)
-    click.echo(f"{len(results) - failed} passed, {failed} failed, {len(broken)} files can't run")
-
-
-def _percent(parts: Sequence[Part]) -> float:
-    return 100 * sum(part.reached for part in parts) / len(parts) if parts else 100.0
+    counts = (
+        ngettext("{n} passed", "{n} passed", len(results) - failed),
+        ngettext("{n} failed", "{n} failed", failed),
+        ngettext("{n} file can't run", "{n} files can't run", len(broken)),
+    )
+    click.echo(", ".join(counts))
 
 
 def _show_coverage(parts: Sequence[Part], percent: float) -> None:
-    missed = [(f"{plain(part.path)}:{part.line}", part.kind, part.what) for part in parts if not part.reached]
+    missed = [(f"{part.path}:{part.line}", _word(part.kind), part.what) for part in parts if not part.reached]
     if missed:
-        click.echo("no test reaches:")
-        show_table(("where", "kind", "what"), missed)
-    click.echo(f"the tests reach {percent:.1f} % of {len(parts)} fields, sides of conditions and routes")
+        click.echo(_("no test reaches:"))
+        show_table((_("where"), _("kind"), _("what")), missed)
+    facts = {"percent": f"{percent:.1f}", "number": len(parts)}
+    click.echo(_("the tests reach {percent} % of {number} fields, sides of conditions and routes", **facts))
 
 
-def load(context: click.Context, event_id: str) -> dict[str, Any]:
-    """Return what expressions see of a kept event, named by its number or the whole id that Asaas gave it."""
-    event, fetched = load_with(context, event_id, FETCHABLE)
-    return _seen(context.obj, event, fetched)
+@mappings.command()
+@click.argument("name", required=False)
+@json_option
+@click.pass_context
+def show(context: click.Context, name: str | None, as_json: bool) -> None:
+    """List the mapping files, or show all that one of them does."""
+    read = _read_paths(context.obj, (), no_environment=name is not None)
+    if name is not None:
+        mapping = _named(read, name)
+        if as_json:
+            show_json(_mapping_data(mapping))
+        else:
+            _show_mapping(mapping)
+    elif as_json:
+        show_json([_mapping_data(one.mapping) if one.mapping else _broken_data(one) for one in read])
+    else:
+        show_table((_("name"), _("state"), _("events"), _("sends to"), _("description")), map(_list_row, read))
 
 
-def load_with(context: click.Context, event_id: str, names: Iterable[str]) -> tuple[Row, dict[str, Any]]:
-    """Return the row of a kept event, and those of the named objects that Asaas has for it."""
-    from bridge.journal import retention
-    from bridge.runtime import Runtime
-
-    invocation: Invocation = context.obj
-    with invocation.journal.database.read() as connection:
-        event = find_event(connection, event_id)
-        retention.check_full(connection, [event["id"]])
-    wanted = enrich.plan(frozenset(names), references(_seen(invocation, event, {})))
-    if not wanted:
-        return event, {}
-    runtime = Runtime(invocation.settings)
-    try:
-        return event, runtime.enricher.fetch(event["account"], wanted)
-    except BridgeError as error:
-        click.echo(f"explained without what Asaas would say: {error}", err=True)
-        return event, {}
-    finally:
-        runtime.close()
+def _list_row(read: ParseResult) -> tuple[object, ...]:
+    name, mapping = Path(read.path).stem, read.mapping
+    if mapping is None:
+        return name, _("error"), "", "", read.findings[0].shown()
+    state = _("on") if mapping.enabled else _("off")
+    return name, state, ", ".join(mapping.events), ", ".join(sorted(mapping.destinations)), mapping.description
 
 
-def _seen(invocation: Invocation, event: Row, fetched: dict[str, Any]) -> dict[str, Any]:
-    from bridge.runtime import Runtime
-
-    runtime = Runtime(invocation.settings)
-    account, envelope = event["account"], json.loads(event["body"])
-    return build_context(event["name"], event["entity"], envelope, account, runtime.environment(account), fetched)
+def _broken_data(read: ParseResult) -> dict[str, Any]:
+    findings = [_finding_data(finding) for finding in read.findings]
+    return {"name": Path(read.path).stem, "path": read.path, "findings": findings}
 
 
-@click.command()
+def _mapping_data(mapping: Mapping) -> dict[str, Any]:
+    names = ("name", "path", "enabled", "description", "account", "events", "installments", "line", "stale", "send_to")
+    return {
+        **{name: getattr(mapping, name) for name in names},
+        "filter": [text for _depth, text in _condition_lines(mapping.filter)],
+        "fields": [
+            {
+                "group": field.group,
+                "key": field.key,
+                "source": field.source.text,
+                "type": field.type,
+                "required": field.required,
+                "is": field.identifies,
+            }
+            for field in mapping.fields
+        ],
+        "routes": [{"events": route.events, "send_to": route.send_to} for route in mapping.routes],
+        "fetched": sorted(mapping.filter_needs | mapping.field_needs),
+        "tests": len(mapping.tests),
+    }
+
+
+def _show_mapping(mapping: Mapping) -> None:
+    """Print a mapping under the keys of its file."""
+    data = _mapping_data(mapping)
+    names = ("name", "path", "description", "account", "installments", "line", "stale", "send_to", "tests")
+    lines = [(name, data[name]) for name in names]
+    lines += [
+        ("enabled", _(_MARKS[mapping.enabled])),
+        ("events", ", ".join(mapping.events)),
+        ("fetched", ", ".join(data["fetched"]) or _("nothing")),
+        *(("route", f"{', '.join(route.events)} -> {route.send_to}") for route in mapping.routes),
+    ]
+    for name, text in lines:
+        click.echo(f"{name + ':':14}{plain(text)}")
+    for depth, text in _condition_lines(mapping.filter):
+        click.echo(f"{'' if depth else 'filter:':14}{'  ' * depth}{plain(text)}")
+    click.echo()
+    rows = [(_word(field.group), field.key, _word(field.type), field.source.text) for field in mapping.fields]
+    show_table((_("group"), _("key"), _("type"), _("from")), rows)
+
+
+def _condition_lines(condition: Condition | None, depth: int = 0) -> list[tuple[int, str]]:
+    """Return a filter as lines with their depth, in the words of the file."""
+    if condition is None:
+        return []
+    if isinstance(condition, Group):
+        inner = [line for one in condition.conditions for line in _condition_lines(one, depth + 1)]
+        return [(depth, f"{condition.text}:"), *inner]
+    return [(depth, condition.text if isinstance(condition, Comparison) else f"expression: {condition.text}")]
+
+
+@mappings.command()
 @click.argument("name", required=False)
 @click.option("--event", required=True, metavar="FILE|ID", help="A file with the event as Asaas sent it, or its id.")
 @click.option(
@@ -430,51 +407,111 @@ def explain(
     context: click.Context, name: str | None, event: str, given: tuple[str, ...], account: str, as_json: bool
 ) -> None:
     """Say what each mapping makes of an event, condition by condition and field by field; nothing is sent."""
-    read = read_paths(context.obj, (), no_environment=True)
-    chosen = [named(read, name)] if name else [one.mapping for one in read if one.mapping]
+    read = _read_paths(context.obj, (), no_environment=True)
+    chosen = [_named(read, name)] if name else [one.mapping for one in read if one.mapping]
     path = Path(event)
-    seen = _context_of_file(path, _given(given), account) if path.is_file() else load(context, event)
-    told = [explained(mapping, seen) for mapping in chosen]
+    if path.is_file():
+        seen = _context_of_file(path, _given(given), account)
+    else:
+        _row, _fetched, seen = _stored_event(context.obj, event, FETCHABLE)
+    found = [explained(mapping, seen) for mapping in chosen]
     if as_json:
-        show_json(told)
+        show_json([explained_data(one) for one in found])
         return
-    for one in told:
-        show_explained(one)
-    # Of a kept event everything that exists was fetched.
-    if Path(event).is_file():
-        _say_what_is_missing(chosen, seen)
+    for one in found:
+        _show_explained(one)
+    if path.is_file():  # of a kept event Asaas was asked for everything
+        needed = {
+            name for one in chosen if one.listens_to(seen["event"]) for name in one.filter_needs | one.field_needs
+        }
+        for missing in sorted(needed & references(seen).keys()):
+            text = _("{name} would be fetched from Asaas and was not given here; use --with {name}=FILE", name=missing)
+            click.echo(text, err=True)
 
 
 def _given(options: Iterable[str]) -> dict[str, Any]:
     objects: dict[str, Any] = {}
     for option in options:
-        name, _, file = option.partition("=")
+        name, _equals, file = option.partition("=")
         if name not in FETCHABLE or not file:
-            known = ", ".join(sorted(FETCHABLE))
-            raise UsageError(f"--with must be NAME=FILE with NAME one of {known}, got {option!r}")
-        objects[name] = json_file(Path(file))
+            what = N_("--with must be NAME=FILE with NAME one of {known}, got {option!r}")
+            raise UsageError(what, known=", ".join(sorted(FETCHABLE)), option=option)
+        objects[name] = _json_file(Path(file))
     return objects
 
 
+def _json_file(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(N_("{path} can't be read ({reason})"), path=str(path), reason=error.strerror) from None
+    except (ValueError, RecursionError):
+        raise UsageError(N_("{path} is not JSON"), path=str(path)) from None
+
+
 def _context_of_file(path: Path, fetched: dict[str, Any], account: str) -> dict[str, Any]:
-    envelope = json_file(path)
+    envelope = _json_file(path)
     if not isinstance(envelope, dict) or not isinstance(envelope.get("event"), str):
-        raise UsageError(f"{path} must be an event as Asaas sends it, an object with `event`, got something else")
+        what = N_("{path} must be an event as Asaas sends it, an object with `event`, got something else")
+        raise UsageError(what, path=str(path))
     # A body names no environment, but its links do.
     environment = "sandbox" if "//sandbox.asaas.com/" in json.dumps(envelope) else "production"
     return build_context(envelope["event"], entity_key(envelope), envelope, account, environment, fetched)
 
 
-def _say_what_is_missing(chosen: Iterable[Mapping], seen: dict[str, Any]) -> None:
-    needs: set[str] = set()
-    for mapping in chosen:
-        if mapping.listens_to(seen["event"]):
-            needs |= mapping.filter_needs | mapping.field_needs
-    for name in sorted(needs & references(seen).keys()):
-        click.echo(f"{name} would be fetched from Asaas and was not given here; use --with {name}=FILE", err=True)
+def _stored_event(
+    invocation: Invocation, event_id: str, names: Iterable[str]
+) -> tuple[Row, dict[str, Any], dict[str, Any]]:
+    """Return an event of the journal, the named objects as Asaas has them now, and what expressions see of both."""
+    from bridge.journal import retention
+    from bridge.operations.explain import context_of, fetch
+    from bridge.runtime import Runtime
+
+    with invocation.journal.database.read() as connection:
+        event = find_event(connection, event_id)
+        retention.check_full(connection, [event["id"]])
+    with closing(Runtime(invocation.settings)) as runtime:
+        try:
+            fetched = fetch(runtime, event, frozenset(names))
+        except BridgeError as error:
+            click.echo(_("explained without what Asaas would say: {problem}", problem=error.message()), err=True)
+            fetched = {}
+        return event, fetched, context_of(runtime, event, fetched)
 
 
-@click.command("checklist")
+def _show_explained(found: dict[str, Any]) -> None:
+    name = found["mapping"] if found["enabled"] else _("{mapping} (disabled)", mapping=found["mapping"])
+    if not found["listens"]:
+        is_other = found["why"] == "other_account"
+        why = _("is for another account") if is_other else _("does not listen to this event")
+        click.echo(f"{name}: {why}")
+        return
+    is_sent = found["outcome"] == "sent"
+    outcome = _("sent to {destination}", destination=found["send_to"]) if is_sent else _word(found["outcome"])
+    click.secho(f"{name}: {outcome}", bold=True)
+    if not is_sent:
+        click.echo(f"  {found['code']}: {plain(found['message'])}")
+    line = _("line")
+    for seen in found.get("conditions", ()):
+        mark, number = _(_MARKS[seen["passed"]]), f"{seen['line']:<4}"
+        value = "" if seen["value"] is None else plain(json.dumps(seen["value"], ensure_ascii=False))[:120]
+        text = f"  {mark:4}{line} {number}{'  ' * seen['depth']}{plain(seen['text'])}"
+        click.echo(text + (_("  (saw {value})", value=value) if value else ""))
+    rows = [
+        (_word(one["group"]), one["key"], one["source"], one["message"] or _cell(one["value"]))
+        for one in found.get("fields", ())
+    ]
+    if rows:
+        show_table((_("group"), _("key"), _("from"), _("value")), rows)
+    if is_sent:
+        click.echo(_("payload: {payload}", payload=plain(json.dumps(found["payload"], ensure_ascii=False))))
+
+
+def _cell(value: Any) -> str:
+    return _("(left out)") if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+@mappings.command()
 @click.argument("mapping", metavar="[FILE]", required=False)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for a spreadsheet.")
 @json_option
@@ -487,22 +524,22 @@ def checklist(context: click.Context, mapping: str | None, as_csv: bool, as_json
     set several statuses.
     """
     if as_csv and as_json:
-        raise UsageError("--csv and --json exclude each other")
-    only = find_mapping(context.obj, mapping) if mapping else None
-    places = [Path(only.path).parent] if only else []
-    mappings = [one.mapping for one in read_paths(context.obj, places, no_environment=True) if one.mapping]
-    found = wanted.checklist(mappings, only)
+        raise UsageError(N_("--csv and --json exclude each other"))
+    path = Path(mapping or "")
+    places = [path.parent] if path.is_file() else []
+    read = _read_paths(context.obj, places, no_environment=True)
+    only = _named(read, path.stem) if mapping else None
+    found = wanted.checklist([one.mapping for one in read if one.mapping], only)
     keys, integrations = found["keys"], found["integrations"]
     if as_json:
         show_json({"mapping": only.name if only else None, **found})
     elif as_csv:
         _print_csv(keys, integrations)
     else:
-        rows = [(row["key"], row["tab"], row["kind"], _short(row["example"])) for row in keys]
-        show_table(("key", "tab", "kind", "example"), rows)
+        rows = [(row["key"], _word(row["tab"]), _word(row["kind"]), _short(row["example"])) for row in keys]
+        show_table((_("key"), _("tab"), _("kind"), _("example")), rows)
         for row in integrations:
-            for line in _integration_lines(row, keys):
-                click.echo(line)
+            _show_integration(row, [one["key"] for one in keys if row["integration"] not in one["integrations"]])
     if any(row["conflict"] for row in integrations):
         context.exit(NO)
 
@@ -514,21 +551,28 @@ def _short(example: str) -> str:
     return example if len(example) <= _LONGEST_EXAMPLE else f"{example[: _LONGEST_EXAMPLE - 1]}…"
 
 
-def _integration_lines(row: dict[str, Any], keys: list[dict[str, Any]]) -> list[str]:
-    lines = ["", f"integration {row['integration']}, its URL is in {row['setting']}"]
-    lines += [f"  status {row['status'] or 'conflict'}, stage {row['stage']}"]
-    by_status = row["conflict"] or {row["status"]: row["events"]}
-    lines += [f"  {status:<4}  {name}" for status, names in by_status.items() for name in names]
-    lines += [f"  from  {name}" for name in row["mappings"]]
-    without = [one["key"] for one in keys if row["integration"] not in one["integrations"]]
-    lines += [f"  it does not get {name}" for name in without]
-    if not row["conflict"]:
-        return lines
-    return [
-        *lines,
-        "  it would have to set several statuses, and an integration of Clint sets one;",
-        "  give each status an integration of its own: another send_to, or routes in the mapping",
+def _show_integration(row: dict[str, Any], missing: list[str]) -> None:
+    conflict = row["conflict"]
+    lines = [
+        _("integration {name}, its URL is in {setting}", name=row["integration"], setting=row["setting"]),
+        "  "
+        + _(
+            "status {status}, stage {stage}",
+            status=row["status"] or _("conflict"),
+            stage=wanted.stage_of(row["events"]),
+        ),
+        *(
+            f"  {status:<4}  {name}"
+            for status, names in (conflict or {row["status"]: row["events"]}).items()
+            for name in names
+        ),
+        *("  " + _("from  {mapping}", mapping=name) for name in row["mappings"]),
+        *("  " + _("it does not get {key}", key=key) for key in missing),
     ]
+    if conflict:
+        lines.append("  " + _("it would have to set several statuses, and an integration of Clint sets one;"))
+        lines.append("  " + _("give each status an integration of its own: another send_to, or routes in the mapping"))
+    click.echo("\n" + "\n".join(lines))
 
 
 def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]]) -> None:
@@ -541,10 +585,11 @@ def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]]) -
     for row in integrations:
         status = row["status"] or f"conflict: {' or '.join(row['conflict'])}"
         several = {name: " ".join(row[name]) for name in ("mappings", "events")}
-        writer.writerow({name: {**row, **several, "status": status}[name] for name in columns[4:]})
+        told = {**row, **several, "status": status, "stage": wanted.stage_of(row["events"])}
+        writer.writerow({name: told[name] for name in columns[4:]})
 
 
-@click.command("sample")
+@mappings.command()
 @click.argument("event", required=False)
 @click.option("--event-id", metavar="ID", help="This event, by its number or its whole Asaas id; else the newest.")
 @click.option(
@@ -557,9 +602,9 @@ def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]]) -
 @click.option("--ids", is_flag=True, help="Replace the ids too, for a sample that leaves the company.")
 @click.option("--output", metavar="FILE", help="Where to write it; - prints. [default: samples/EVENT.json]")
 @click.option("--force", is_flag=True, help="Overwrite a file that is there.")
-@click.pass_context
+@click.pass_obj
 def sample(
-    context: click.Context,
+    invocation: Invocation,
     event: str | None,
     event_id: str | None,
     names: tuple[str, ...],
@@ -573,10 +618,11 @@ def sample(
     time. Amounts, dates, statuses and ids are what came. Look at the file before you share it.
     """
     if (event is None) == (event_id is None):
-        raise UsageError("name either an EVENT or an --event-id", hint="see: bridge mappings sample --help")
+        raise UsageError(N_("name either an EVENT or an --event-id"), hint=N_("see: bridge mappings sample --help"))
     if output == "-" and names:
-        raise UsageError("--with writes a file beside the event's and can't print", hint="leave --output - out")
-    row, fetched = load_with(context, event_id or _newest(context.obj, str(event)), names)
+        what = N_("--with writes a file beside the event's and can't print")
+        raise UsageError(what, hint=N_("leave --output - out"))
+    row, fetched, seen = _stored_event(invocation, event_id or _newest(invocation, str(event)), names)
     found = {name: fetched[name] for name in names if fetched.get(name) is not None}
     # Together, so that a name that only the customer tells is found in the event's texts too.
     scrubbed = Scrubber(ids=ids).scrub({"": json.loads(row["body"]), **found})
@@ -584,14 +630,13 @@ def sample(
     if output == "-":
         click.echo(texts[""], nl=False)
         return
-    root = context.obj.settings.bridge_mappings_dir
+    root = invocation.settings.bridge_mappings_dir
     path = Path(output) if output else root / "samples" / f"{row['name'].lower()}.json"
     paths = {name: path.with_name(f"{path.stem}_{name}.json") if name else path for name in texts}
-    _write(paths, texts, force=force)
+    _write_samples(paths, texts, force=force)
     heard = [one.mapping for one in read_directory(root, Setup(None, None, root)) if one.mapping]
     needs = {name for one in heard if one.listens_to(row["name"]) for name in one.filter_needs | one.field_needs}
-    needs &= references(_seen(context.obj, row, {})).keys()
-    _say_how_to_use(paths, root, sorted(needs - texts.keys()))
+    _print_test(paths, root, sorted((needs & references(seen).keys()) - texts.keys()))
 
 
 def _newest(invocation: Invocation, name: str) -> str:
@@ -600,34 +645,35 @@ def _newest(invocation: Invocation, name: str) -> str:
     with invocation.journal.database.read() as connection:
         rows = queries.list_events(connection, limit=1, name=name)
     if not rows:
-        raise NotFound(f"no event {name!r} was kept", hint="see: bridge events list")
+        raise NotFound(N_("no event {name!r} was kept"), name=name, hint=N_("see: bridge events list"))
     return str(rows[0]["id"])
 
 
-def _write(paths: dict[str, Path], texts: dict[str, str], *, force: bool) -> None:
+def _write_samples(paths: dict[str, Path], texts: dict[str, str], *, force: bool) -> None:
     there = [path for path in paths.values() if path.exists()]
     if there and not force:
-        raise UsageError("the file is there already", where=str(there[0]), hint="choose --output, or add --force")
+        hint = N_("choose --output, or add --force")
+        raise UsageError(N_("the file is there already"), where=str(there[0]), hint=hint)
     for name, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(texts[name], encoding="utf-8")
+        click.echo(_("written: {path}", path=path), err=True)
 
 
-def _say_how_to_use(paths: dict[str, Path], root: Path, invented: Sequence[str]) -> None:
-    """Print a test of the samples; of objects that mappings read and no sample has, it gets invented ones."""
-    for path in paths.values():
-        click.echo(f"written: {path}", err=True)
+def _print_test(paths: dict[str, Path], root: Path, invented: Sequence[str]) -> None:
+    """Print a test of the samples; objects that mappings read and that have no sample get invented values."""
     if not all(path.resolve().is_relative_to(root.resolve()) for path in paths.values()):
-        click.echo(f"a test reads samples below {root}: put the file there to write one", err=True)
+        click.echo(_("a test reads samples below {root}: put the file there to write one", root=root), err=True)
         return
-    named = {name: _as_yaml(path.resolve().relative_to(root.resolve())) for name, path in paths.items()}
-    named |= {name: json.dumps(EXAMPLES.get(name, {}), ensure_ascii=False) for name in invented}
+    given = {name: _as_yaml(path.resolve().relative_to(root.resolve())) for name, path in paths.items()}
+    given |= {name: json.dumps(EXAMPLES.get(name, {}), ensure_ascii=False) for name in invented}
     if invented:
-        click.echo(f"the test invents what mappings read of {' and '.join(invented)}; --with asks Asaas", err=True)
-    click.echo(f"  - name: o que este teste mostra\n    given: {named.pop('')}")
-    if named:
-        click.echo(f"    with: {{{', '.join(f'{name}: {path}' for name, path in named.items())}}}")
-    click.echo("    expect: {exactly: {}}  # bridge mappings test says what came out")
+        text = _("the test invents what mappings read of {names}; --with asks Asaas", names=", ".join(invented))
+        click.echo(text, err=True)
+    click.echo(f"  - name: o que este teste mostra\n    given: {given.pop('')}")
+    if given:
+        click.echo(f"    with: {{{', '.join(f'{name}: {path}' for name, path in given.items())}}}")
+    click.echo("    expect: {exactly: {}}  # " + _("bridge mappings test says what came out"))
 
 
 def _as_yaml(path: Path) -> str:
@@ -635,7 +681,7 @@ def _as_yaml(path: Path) -> str:
     return text if re.fullmatch(r"[A-Za-z][\w./-]*", text) else json.dumps(text, ensure_ascii=False)
 
 
-@click.command("schema")
+@mappings.command()
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it to this file.")
 def schema(output: Path | None) -> None:
     """Print the JSON Schema of mapping files, for editors.
@@ -647,36 +693,8 @@ def schema(output: Path | None) -> None:
         click.echo(schema_text(), nl=False)
         return
     output.write_text(schema_text(), encoding="utf-8")
-    click.echo(f"{output} is written; an editor finds it as ./{FILE_NAME} by this first line of a mapping: {COMMENT}")
-
-
-@click.group("mappings")
-def mappings() -> None:
-    """Check, test, show and explain the mapping files."""
-
-
-@mappings.command()
-@paths_argument
-@json_option
-@click.option(
-    "--no-environment",
-    is_flag=True,
-    help="Do not ask whether accounts and destinations are set up here; for CI, which has no secrets.",
-)
-@click.pass_context
-def lint(context: click.Context, paths: tuple[Path, ...], as_json: bool, no_environment: bool) -> None:
-    """Say everything that is wrong with the mapping files, with file, line and column.
-
-    PATHS are files or directories; without any, the directory of BRIDGE_MAPPINGS_DIR. Ends with 1 if there are errors
-    or warnings; notes do not count.
-    """
-    read = read_paths(context.obj, paths, no_environment=no_environment)
-    if as_json:
-        show_json([finding for one in read for finding in map(finding_json, one.findings)])
-    else:
-        show_findings(read)
-    if any(finding.severity is not Severity.NOTE for one in read for finding in one.findings):
-        context.exit(NO)
+    text = N_("{path} is written; an editor finds it as ./{name} by this first line of a mapping: {line}")
+    click.echo(_(text, path=output, name=FILE_NAME, line=COMMENT))
 
 
 @mappings.command()
@@ -692,52 +710,14 @@ def init(invocation: Invocation, directory: Path | None) -> None:
     names = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
     for name in names:
         if (target / name).exists():
-            raise UsageError("there is a file of that name", where=str(target / name), hint="name another directory")
+            where, hint = str(target / name), N_("name another directory")
+            raise UsageError(N_("there is a file of that name"), where=where, hint=hint)
     try:
         for name in names:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, target / name)
     except OSError as error:
-        raise UsageError(f"{target} can't be written ({error.strerror})", hint="name another directory") from None
-    click.echo(f"written: {target}, with {sum(name.suffix == '.yaml' for name in names)} mappings")
-
-
-@mappings.command()
-@click.argument("name", required=False)
-@json_option
-@click.pass_context
-def show(context: click.Context, name: str | None, as_json: bool) -> None:
-    """List the mapping files, or show all that one of them does."""
-    read = read_paths(context.obj, (), no_environment=name is not None)
-    if name is not None:
-        mapping = named(read, name)
-        if as_json:
-            show_json(summary(mapping))
-        else:
-            show_mapping(mapping)
-        return
-    if as_json:
-        show_json([summary(one.mapping) if one.mapping else _broken_json(one) for one in read])
-        return
-    rows = [_row(one) for one in read]
-    show_table(("name", "state", "events", "sends to", "description"), rows)
-
-
-def _row(read: ParseResult) -> tuple[str, str, str, str, str]:
-    name, mapping = Path(read.path).stem, read.mapping
-    if mapping is None:
-        return name, "error", "", "", str(read.findings[0])
-    state = "on" if mapping.enabled else "off"
-    return name, state, ", ".join(mapping.events), ", ".join(sorted(mapping.destinations)), mapping.description
-
-
-def _broken_json(read: ParseResult) -> dict[str, Any]:
-    return {
-        "name": Path(read.path).stem,
-        "path": read.path,
-        "findings": [finding_json(finding) for finding in read.findings],
-    }
-
-
-for command in (test, explain, checklist, new, sample, schema, history, diff, restore):
-    mappings.add_command(command)
+        what, hint = N_("{path} can't be written ({reason})"), N_("name another directory")
+        raise UsageError(what, path=str(target), reason=error.strerror, hint=hint) from None
+    number = sum(name.suffix == ".yaml" for name in names)
+    click.echo(ngettext("written: {path}, with {n} mapping", "written: {path}, with {n} mappings", number, path=target))

@@ -1,77 +1,75 @@
-"""`bridge notices`: what the operator must know about accounts, keys and webhooks."""
+"""`bridge notices` and `bridge alerts`: open notices, and the messages sent about problems that last."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bridge.cli.deliveries import limit_option
 from bridge.cli.main import NO, Invocation
-from bridge.cli.output import ago, count, json_option, moment, show_json, show_table
+from bridge.cli.output import ago, as_message, json_option, moment, row_data, show_json, show_table
+from bridge.journal import notices as journal
+from bridge.journal.clock import system_clock_ms
 from bridge.mapping import ParseResult, Setup, read_directory
+from bridge.messages import N_, Message, _, ngettext
 from bridge.model import NoticeLevel
 
-SHOWN = 50
+LEVELS: dict[str, str] = {NoticeLevel.WARNING: N_("warning"), NoticeLevel.ERROR: N_("error")}
 
 
 @click.group()
 def notices() -> None:
-    """List and close what the operator must know: interrupted webhooks, expiring keys, an account's status."""
+    """List and close notices: interrupted webhooks, expiring keys, an account's status."""
 
 
 @notices.command("list")
 @click.option("--all", "every", is_flag=True, help="Also those that are closed, newest first.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=SHOWN, show_default=True, help="At most so many.")
+@limit_option
 @json_option
 @click.pass_obj
 def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool) -> None:
-    """List the open notices with what mends them, and the mapping files that can't run."""
-    from bridge.cli.output import with_times
-    from bridge.journal import notices as journal
-    from bridge.journal.clock import system_clock_ms
-
+    """List the open notices with what to do, and the mapping files that can't run."""
     with invocation.journal.database.read() as connection:
         found = journal.newest(connection, limit) if every else journal.open_notices(connection)[:limit]
     directory = invocation.settings.bridge_mappings_dir
     read = read_directory(directory, Setup(None, None, directory))
-    broken = [_of_file(one) for one in read if one.mapping is None and Path(one.path) != directory]
+    rows = [_of_file(one) for one in read if one.mapping is None and Path(one.path) != directory]
+    rows += map(asdict, found)
     if as_json:
-        show_json([*broken, *(with_times(asdict(one)) for one in found)])
+        show_json([row_data(row) for row in rows])
         return
     now_ms = system_clock_ms()
     show_table(
-        ("number", "level", "code", "about", "since", "last", "what", "what to do"),
+        (_("number"), _("level"), _("code"), _("about"), _("since"), _("last"), _("what"), _("what to do")),
         [
-            *(("", one["level"], one["code"], one["about"], "", "", one["detail"], one["mend"]) for one in broken),
-            *(
-                (
-                    one.id,
-                    one.level if one.closed_ms is None else "closed",
-                    one.code,
-                    one.about,
-                    moment(one.raised_ms),
-                    ago(one.last_ms, now_ms),
-                    one.detail,
-                    one.mend,
-                )
-                for one in found
-            ),
+            (
+                row["id"],
+                _(LEVELS[row["level"]]) if row["closed_ms"] is None else _("closed"),
+                row["code"],
+                row["about"],
+                moment(row["raised_ms"]),
+                ago(row["last_ms"], now_ms) if row["last_ms"] else "",
+                as_message(row["detail"]),
+                as_message(row["mend"]),
+            )
+            for row in rows
         ],
-        empty="no notice: nothing needs you",
+        empty=_("no notice: nothing needs you"),
     )
 
 
 def _of_file(read: ParseResult) -> dict[str, Any]:
-    """Return that a mapping file can't run, in the form of a notice; it is none of the journal's, and has no number."""
+    """Return a mapping file that can't run in the form of a notice; it has no number, since nobody can close it."""
     return {
-        "id": None,
+        **dict.fromkeys(field.name for field in fields(journal.StoredNotice)),
         "code": "mapping.broken",
         "about": Path(read.path).stem,
         "level": NoticeLevel.ERROR,
-        "detail": f"the mapping file can't run: {read.findings[0]}",
-        "mend": "correct the file, see: bridge mappings lint",
+        "detail": Message(N_("the mapping file can't run: {finding}"), {"finding": str(read.findings[0])}),
+        "mend": Message(N_("correct the file, see: bridge mappings lint")),
     }
 
 
@@ -79,34 +77,33 @@ def _of_file(read: ParseResult) -> dict[str, Any]:
 @click.argument("numbers", nargs=-1, required=True, type=int, metavar="NUMBER...")
 @click.pass_context
 def close_notices(context: click.Context, numbers: tuple[int, ...]) -> None:
-    """Close notices that are mended or of no interest; what is not mended is raised again when it is seen again."""
-    from bridge.journal import notices as journal
-    from bridge.journal.clock import system_clock_ms
-
+    """Close notices; a problem that is not fixed raises its notice again."""
     invocation: Invocation = context.obj
     with invocation.journal.database.write() as connection:
         closed = {number: journal.close(connection, number, system_clock_ms()) for number in numbers}
     for number, done in closed.items():
-        click.echo(
-            f"notice {number} " + ("is closed" if done else "is not open; see: bridge notices list"), err=not done
-        )
+        if done:
+            click.echo(_("notice {number} is closed", number=number))
+        else:
+            click.echo(_("notice {number} is not open; see: bridge notices list", number=number), err=True)
     if not all(closed.values()):
         context.exit(NO)
 
 
-def hint(invocation: Invocation) -> None:
-    """Say on standard error how many notices are open, where any is."""
-    from bridge.journal import notices as journal
-
+def show_open_notices(invocation: Invocation) -> None:
+    """Print on standard error how many notices are open, where any is."""
     with invocation.journal.database.read() as connection:
         number = sum(journal.counts(connection).values())
     if number:
-        click.echo(f"{count(number, 'open notice')}; see: bridge notices list", err=True)
+        text = ngettext(
+            "{n} open notice; see: bridge notices list", "{n} open notices; see: bridge notices list", number
+        )
+        click.echo(text, err=True)
 
 
 @click.group()
 def alerts() -> None:
-    """Try the way to people, and list what they were told: a worker tells by BRIDGE_ALERT_URLS what needs them."""
+    """Send a test alert, and list the alerts: a worker sends them to BRIDGE_ALERT_URLS."""
 
 
 @alerts.command("test")
@@ -115,12 +112,15 @@ def send_test(context: click.Context) -> None:
     """Send a test message to each URL of BRIDGE_ALERT_URLS."""
     from bridge.alerts.send import send, trial
 
-    invocation: Invocation = context.obj
-    settings = invocation.settings
+    settings = context.obj.settings
     settings.require("BRIDGE_ALERT_URLS")
     results = send(settings.bridge_alert_urls, trial(settings.bridge_language))
     for number, result in enumerate(results, 1):
-        click.echo(f"URL {number} ({result.service}): {result.problem or 'sent'}", err=not result.sent)
+        said = _("sent") if result.sent else as_message(result.problem).text()
+        click.echo(
+            _("URL {number} ({service}): {result}", number=number, service=result.service, result=said),
+            err=not result.sent,
+        )
     if not all(result.sent for result in results):
         context.exit(NO)
 
@@ -129,29 +129,34 @@ def send_test(context: click.Context) -> None:
 @json_option
 @click.pass_obj
 def list_alerts(invocation: Invocation, as_json: bool) -> None:
-    """List the problems that last, with how often people were told of them."""
-    from bridge.cli.output import with_times
-    from bridge.journal import notices as journal
-
+    """List the problems that last, and how often an alert was sent about each."""
     with invocation.journal.database.read() as connection:
-        found = [one for _, one in sorted(journal.load(connection).items())]
+        found = [one for _key, one in sorted(journal.load(connection).items())]
     if as_json:
-        show_json([with_times(asdict(one)) for one in found])
+        show_json([row_data(one) for one in found])
         return
     show_table(
-        ("code", "about", "level", "since", "told", "last", "next", "what"),
+        (_("code"), _("about"), _("level"), _("since"), _("sent"), _("last"), _("next"), _("what")),
         [
             (
                 one.code,
                 one.about,
-                one.level,
+                _(LEVELS[one.level]),
                 moment(one.since_ms),
                 one.times,
                 moment(one.told_ms),
                 moment(one.due_ms),
-                f"can't be told, tried {one.failures} times: {one.detail}" if one.failures else one.detail,
+                _untold(one.failures, as_message(one.detail)),
             )
             for one in found
         ],
-        empty="nobody was told of anything",
+        empty=_("no alert was sent"),
+    )
+
+
+def _untold(failures: int, detail: Message) -> Message | str:
+    if not failures:
+        return detail
+    return ngettext(
+        "not sent, tried {n} time: {detail}", "not sent, tried {n} times: {detail}", failures, detail=detail
     )

@@ -1,7 +1,7 @@
-"""What commands print: JSON, tables, times. A terminal gets colours and folded cells, a pipe plain aligned lines.
+"""What commands print: JSON, tables, times, states in words.
 
-Much of it came from outside (names of events, answers of destinations): nothing of that may steer a terminal or be read
-as rich's markup.
+A terminal gets colours and folded cells, a pipe aligned lines. Texts from outside (names of events, answers of
+destinations) can't steer a terminal and are not read as rich's markup.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -19,34 +20,39 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.mapping.values import BRASILIA
+from bridge.messages import N_, Message, _, read_message
+from bridge.model import DeliveryState, EventState, Waiting
+
+if TYPE_CHECKING:
+    from bridge.journal.queries import Row
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
-# Escape sequences begin with one of these; a new line would break a row.
-# A surrogate is half a character, which no terminal and no file takes.
+# Control characters (escape sequences begin with one), marks that turn the direction of a text, halves of characters.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SPACE = re.compile(r"[\t\n\r\u2028\u2029]+")
 
 
 def is_terminal() -> bool:
-    """Return whether a person looks at standard output."""
+    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def console() -> Console:
-    """Return the way to print with colours; a pipe gets none, and lines as long as they are."""
+    """Return a console on standard output; on a pipe it has no colours and never folds a line."""
     if is_terminal():
         return Console(file=sys.stdout, highlight=False)
     return Console(file=sys.stdout, highlight=False, no_color=True, width=10_000, force_terminal=False)
 
 
 def plain(value: object) -> str:
-    """Return a value as one line of text that can't steer a terminal."""
-    return "" if value is None else _CONTROL.sub("\ufffd", _SPACE.sub(" ", str(value).strip()))
+    """Return a value as one line of text that can't steer a terminal; a message in the current language."""
+    text = value.text() if isinstance(value, Message) else "" if value is None else str(value)
+    return _CONTROL.sub("\ufffd", _SPACE.sub(" ", text.strip()))
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON that UTF-8 can write: one with half a character in it is escaped, as Asaas posted it."""
+    """Return a value as JSON that UTF-8 can write; half a character, as Asaas may post one, is escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     try:
         text.encode()
@@ -61,7 +67,7 @@ def show_json(value: Any) -> None:
 
 
 def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "") -> None:
-    """Print rows under headers; where there is none, say on standard error what that means."""
+    """Print rows under headers; without rows, print `empty` on standard error."""
     cells = [[plain(cell) for cell in row] for row in rows]
     if empty and not cells:
         click.echo(empty, err=True)
@@ -100,28 +106,149 @@ def ago(ms: int, now_ms: int) -> str:
     """
     seconds = abs(now_ms - ms) // 1000
     if seconds == 0:
-        return "now"
+        return _("now")
     span = next(f"{seconds // size} {unit}" for size, unit in _UNITS if seconds >= size)
-    return f"{span} ago" if ms <= now_ms else f"in {span}"
+    return _("{span} ago", span=span) if ms <= now_ms else _("in {span}", span=span)
 
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun.
-
-    >>> count(1, "event"), count(2, "delivery", "deliveries")
-    ('1 event', '2 deliveries')
-    """
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
-
-
 def with_times(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with each time also as people and other programs read it."""
+    """Return a row with an ISO 8601 time beside each time in milliseconds."""
     times = {
         f"{name.removesuffix('_ms')}_at": datetime.fromtimestamp(value / 1000, UTC).astimezone(BRASILIA).isoformat()
         for name, value in row.items()
         if name.endswith("_ms") and name != "duration_ms" and value is not None
     }
     return {**row, **times}
+
+
+_MESSAGES = ("reason", "hold_reason", "detail", "mend", "paused_reason")
+"""Columns whose texts are messages."""
+
+
+def as_message(value: Message | str | None) -> Message:
+    """Return a message as it is, or the one that a row keeps."""
+    return value if isinstance(value, Message) else read_message(value)
+
+
+def row_data(row: Any) -> dict[str, Any]:
+    """Return a row or a dataclass for --json: times also as text, messages in English with their facts beside them."""
+    data = with_times(row if isinstance(row, Mapping) else {one.name: getattr(row, one.name) for one in fields(row)})
+    for name, value in list(data.items()):
+        if isinstance(value, Message) or (name in _MESSAGES and value is not None):
+            message = as_message(value)
+            data[name] = str(message)
+            facts = {} if message.id == "{text}" else message.facts
+            data[f"{name}_facts"] = {
+                key: str(fact) if isinstance(fact, Message) else fact for key, fact in facts.items()
+            }
+    return data
+
+
+_STATES = {
+    DeliveryState.PENDING: (N_("pending"), "cyan"),
+    DeliveryState.SENDING: (N_("sending"), "cyan"),
+    DeliveryState.RETRYING: (N_("retrying"), "yellow"),
+    DeliveryState.DELIVERED: (N_("delivered"), "green"),
+    DeliveryState.FILTERED: (N_("filtered"), "dim"),
+    DeliveryState.STALE: (N_("stale"), "dim"),
+    DeliveryState.DEAD: (N_("dead"), "bold red"),
+    DeliveryState.DISCARDED: (N_("discarded"), "dim"),
+}
+"""The word and the colour of each state of a delivery; `--json` and options have the codes."""
+
+STYLES = {state: style for state, (_word, style) in _STATES.items()}
+
+_WAITS = {
+    Waiting.BACKOFF: N_("waits for its next try {when}"),
+    Waiting.CIRCUIT: N_("waits while the destination fails; it is probed {when}"),
+    Waiting.PACE: N_("waits for its turn under the rate limit {when}"),
+}
+
+
+def state_word(state: str) -> str:
+    """Return a delivery's state in a word."""
+    return _(_STATES[DeliveryState(state)][0])
+
+
+def delivery_said(delivery: Row, attempts: Sequence[Row], now_ms: int) -> str:
+    """Return state and reason of a delivery in one line."""
+    state, reason = DeliveryState(delivery["state"]), delivery_brief(delivery, now_ms)
+    if state is not DeliveryState.DELIVERED:
+        return f"{state_word(state)}: {reason}" if reason else state_word(state)
+    text = _("delivered to {destination}", destination=plain(delivery["destination"]))
+    if attempts:
+        status, milliseconds = attempts[-1]["status"], attempts[-1]["duration_ms"]
+        text += _(" ({status} in {milliseconds} ms)", status=status, milliseconds=milliseconds)
+    return text + (_(", try {number}", number=delivery["attempts"]) if delivery["attempts"] > 1 else "")
+
+
+def delivery_brief(delivery: Row, now_ms: int) -> str:
+    """Return why a delivery is in its state, without the state."""
+    reason = plain(as_message(delivery["reason"]))
+    if delivery["state"] not in {DeliveryState.PENDING, DeliveryState.RETRYING}:
+        return reason
+    if delivery["due_ms"] is None:
+        wait = _("waits for the delivery before it in this customer's line")
+    elif delivery["waiting"] is None:
+        wait = _("is sent next")
+    elif delivery["waiting"] == Waiting.PAUSED:
+        wait = _("waits until the destination is resumed")
+    else:
+        wait = _(_WAITS[Waiting(delivery["waiting"])], when=ago(delivery["due_ms"], now_ms))
+    return f"{wait}; {reason}" if reason else wait
+
+
+_KIND_STYLES = {"asaas": "magenta", "clint": "bold green", "bridge": "yellow"}
+_ON_ITS_WAY = frozenset({DeliveryState.PENDING, DeliveryState.SENDING})
+
+
+class LiveLog:
+    """Prints events and their deliveries as they come, each change once, and payloads if told so."""
+
+    def __init__(self, *, payloads: bool = False, quiet: bool = False) -> None:
+        self.out = console()
+        self.out.quiet = quiet
+        self._payloads = payloads
+        self._printed: set[tuple[object, ...]] = set()
+
+    def print(self, kind: str, text: object, style: str = "", *, indent: int = 0) -> None:
+        """Print one line of a kind: asaas, clint, bridge or an event's number."""
+        time = datetime.now(BRASILIA).strftime("%H:%M:%S")
+        head = ((time, "dim"), "  ", (f"{kind:<7}", _KIND_STYLES.get(kind, "cyan")), " " * (indent + 1))
+        self.out.print(Text.assemble(*head, (plain(text), style)), soft_wrap=True)
+
+    def news(self, seen: Iterable[tuple[Row, list[tuple[Row, list[Row]]]]], now_ms: int) -> bool:
+        """Print the changes of these events, each with its deliveries and their attempts; return whether any came."""
+        before = len(self._printed)
+        for event, deliveries in seen:
+            kind = f"#{event['id']}"
+            if self._is_new("event", event["id"]):
+                self.print(kind, f"{event['name']} {event['object_id']}", "bold")
+            if event["hold_code"] and self._is_new("hold", event["id"], event["hold_code"]):
+                self.print(kind, _("on hold: {reason}", reason=as_message(event["hold_reason"])), "yellow", indent=2)
+            if event["state"] == EventState.PROCESSED and not deliveries and self._is_new("unheard", event["id"]):
+                text = _("kept; no active mapping of its account listens to this event")
+                self.print(kind, text, "dim", indent=2)
+            for delivery, attempts in deliveries:
+                self._print_delivery(kind, delivery, attempts, now_ms)
+        return len(self._printed) > before
+
+    def _print_delivery(self, kind: str, delivery: Row, attempts: list[Row], now_ms: int) -> None:
+        mapping, state = delivery["mapping"], DeliveryState(delivery["state"])
+        if self._payloads and delivery["payload"] and self._is_new("payload", delivery["id"]):
+            text = _("{mapping} sends to {destination}:", mapping=mapping, destination=delivery["destination"])
+            self.print(kind, text, indent=2)
+            for key, value in json.loads(delivery["payload"]).items():
+                self.print(kind, f"{key}: {value}", "dim", indent=4)
+        change = (delivery["id"], state, delivery["attempts"], delivery["waiting"])
+        if state not in _ON_ITS_WAY and self._is_new("delivery", *change):
+            self.print(kind, f"{mapping}: {delivery_said(delivery, attempts, now_ms)}", STYLES[state], indent=2)
+
+    def _is_new(self, *change: object) -> bool:
+        if change in self._printed:
+            return False
+        self._printed.add(change)
+        return True

@@ -1,7 +1,7 @@
-"""`bridge web`, `bridge worker` and `bridge sweeper`: one process each, as a host runs them.
+"""`bridge web`, `bridge worker` and `bridge sweeper`, one process each, and `bridge up`, all of them.
 
-They log to standard output. A database or a Redis that is away when they start is waited for; a schema that is not this
-version's is not, since only `bridge db upgrade` ends that.
+The processes log to standard output. They wait for a database or a Redis that is away when they start, and end where
+the schema is another version's: only `bridge db upgrade` changes that.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib.util import find_spec
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -21,22 +21,31 @@ import click
 
 from bridge import logs
 from bridge.cli.main import Invocation
-from bridge.cli.stack import STOP_GRACE_S, check_free, listen
+from bridge.cli.stack import (
+    FIRST_WAIT_S,
+    LONGEST_WAIT_S,
+    POLL_S,
+    STOP_GRACE_S,
+    LocalBridge,
+    Stopping,
+    bridge_command,
+    check_free,
+    listen,
+    wait_for,
+)
 from bridge.errors import DecryptionFailed, JournalError, JournalNotMigrated, SettingsError
 from bridge.logs import logger
+from bridge.messages import N_, Message, _, message
+from bridge.runtime import Runtime
 from bridge.settings import DEFAULT, LEAST_TOKEN, Settings, variable
 from bridge.settings import host as bare_host
 
 if TYPE_CHECKING:
-    from bridge.cli.stack import LocalBridge
-    from bridge.mapping import Mapping, ParseResult
-    from bridge.runtime import Runtime
+    from bridge.mapping import Mapping
 
 
 log = logger(__name__)
 
-FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 30.0
 _FROM_JOURNAL = frozenset({"ASAAS_WEBHOOK_TOKEN", "CLINT_WEBHOOK_URL"})
 
 
@@ -65,7 +74,6 @@ def worker(invocation: Invocation) -> None:
     watches the webhooks at Asaas, looks for deals in Clint, sends alerts and keeps the journal small. Needs REDIS_URL,
     and CLINT_WEBHOOK_URL or a destination in the journal; SIGTERM lets it finish what is under way.
     """
-    from bridge.runtime import Runtime
     from bridge.worker.drain import Drainer
     from bridge.worker.rq_worker import work
     from bridge.worker.sweeper import PeriodicRunner
@@ -98,7 +106,6 @@ def sweeper(invocation: Invocation) -> None:
     Not needed beside a worker, which runs them too: of all workers and sweepers one does. Needs REDIS_URL, and
     CLINT_WEBHOOK_URL or a destination in the journal.
     """
-    from bridge.runtime import Runtime
     from bridge.worker.sweeper import PeriodicRunner
     from bridge.worker.tasks import tasks
 
@@ -125,10 +132,11 @@ def _begin(invocation: Invocation, *required: str) -> Settings:
     # With a key, accounts and destinations may come later, from the journal.
     settings.require(*(name for name in required if name not in _FROM_JOURNAL or not settings.bridge_encryption_key))
     if settings.otel_exporter_otlp_endpoint and find_spec("opentelemetry") is None:
-        raise SettingsError(
-            ["OTEL_EXPORTER_OTLP_ENDPOINT needs the extra otel: pip install 'asaas-clint-bridge[otel]', or unset it"]
+        problem = N_(
+            "OTEL_EXPORTER_OTLP_ENDPOINT needs the extra otel: pip install 'asaas-clint-bridge[otel]', or unset it"
         )
-    # Until the process has its own handler there is nothing under way that a stop would have to wait for.
+        raise SettingsError([problem])
+    # Until the process has its own handler it has no work that a stop would have to wait for.
     signal.signal(signal.SIGTERM, _leave)
     logs.queue_output(lambda lines: log.warning("log.dropped", lines=lines))
     level = "debug" if invocation.debug else settings.bridge_log_level
@@ -148,7 +156,7 @@ def _leave(_signum: int, _frame: FrameType | None) -> None:
 
 
 def _register_when_there(runtime: Runtime, stopping: threading.Event) -> None:
-    """Bring destinations and mappings into the journal, as soon as its database answers."""
+    """Write destinations and mappings into the journal, as soon as its database answers."""
     wait_s = FIRST_WAIT_S
     while not stopping.is_set():
         try:
@@ -165,9 +173,6 @@ def _register_when_there(runtime: Runtime, stopping: threading.Event) -> None:
             return
 
 
-_TEND_S = 0.2
-
-
 @click.command(short_help="Run the whole bridge on this machine.")
 @click.option("--host", help="Address to bind, instead of BRIDGE_HOST.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to bind, instead of PORT.")
@@ -179,84 +184,66 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
     Needs ASAAS_WEBHOOK_TOKEN, CLINT_WEBHOOK_URL and, for mappings that send what only the Asaas API knows (such as
     the customer's name, e-mail and phone), ASAAS_API_KEY.
     """
-    from bridge.cli.stack import LocalBridge, Stopping
-    from bridge.runtime import Runtime
+    from bridge.mapping import Setup, read_directory
 
-    lines = _Lines()
-    invocation.queue_output(lines.notice)
+    lock = threading.Lock()
+
+    def show_line(name: str, text: str) -> None:
+        with lock:  # processes print at the same time
+            click.echo(f"{name:<8}| {text}")
+
+    def notice(text: str) -> None:
+        show_line("bridge", text)
+
+    invocation.queue_output(notice)
     environ = dict(os.environ)
     environ |= {name: str(value) for name, value in (("BRIDGE_HOST", host), ("PORT", port)) if value is not None}
     settings = Settings.from_env(environ)
-    read = _read_mappings(settings)
-    _require_all(settings, [item.mapping for item in read if item.mapping])
+    # Whatever accounts and destinations they name: a missing one is said with the other variables.
+    directory = settings.bridge_mappings_dir
+    read = read_directory(directory, Setup(None, None, directory))
+    _require_all(settings, [item.mapping for item in read if item.mapping and item.mapping.enabled])
     Runtime(settings).check_urls()
     check_free(settings.bridge_host, settings.port)
-    with Stopping() as stopping, LocalBridge(environ, notice=lines.notice, line=lines.line) as bridge:
-        bridge.wait_until_up(stopping.__bool__)
+    with Stopping() as stopping, LocalBridge(environ, notice=notice, line=show_line) as bridge:
+        wait_for({"web": f"{bridge.url}/healthz"}, bridge.poll, stopping)
         if not stopping:
             for text in _welcome(bridge):
-                lines.notice(text)
+                notice(text)
         while not stopping:
             bridge.poll()
-            time.sleep(_TEND_S)
-        lines.notice("ending; what is under way is finished first (Ctrl-C again ends at once)")
-    lines.notice("ended")
+            time.sleep(POLL_S)
+        notice(_("ending; what is under way is finished first (Ctrl-C again ends at once)"))
+    notice(_("ended"))
 
 
-class _Lines:
-    """Prints whole lines of several processes, never one inside another."""
-
-    def __init__(self) -> None:
-        self._turn = threading.Lock()
-
-    def line(self, name: str, text: str) -> None:
-        """Print what a process said."""
-        with self._turn:
-            click.echo(f"{name:<8}| {text}")
-
-    def notice(self, text: str) -> None:
-        """Print what there is to say about the whole."""
-        self.line("bridge", text)
-
-
-def _read_mappings(settings: Settings) -> list[ParseResult]:
-    from bridge.mapping import Setup, read_directory
-
-    # Whatever accounts and destinations they name: one that is missing is said with the other variables.
-    directory = settings.bridge_mappings_dir
-    return read_directory(directory, Setup(None, None, directory))
-
-
-def _require_all(settings: Settings, mappings: Iterable[Mapping]) -> None:
-    """Raise SettingsError with every variable that the bridge and its enabled mappings need and that is not set."""
+def _require_all(settings: Settings, mappings: Sequence[Mapping]) -> None:
+    """Raise SettingsError with every unset variable that the bridge and these mappings need."""
     if settings.bridge_encryption_key:
         return  # accounts and destinations may be in the journal, or come into it later
-    keyless: dict[str, str] = {}
-    unset: dict[str, str] = {}
-    for mapping in mappings:
-        if not mapping.enabled:
-            continue
-        account = settings.accounts.get(mapping.account)
-        if (mapping.filter_needs or mapping.field_needs) and not (account and account.api_key):
-            keyless.setdefault(mapping.account, mapping.name)
-        for name in mapping.destinations - settings.destinations.keys():
-            unset.setdefault(name, mapping.name)
+    with_key = {account.name for account in settings.accounts.values() if account.api_key}
+    # The first mapping that needs a variable is named.
+    unset = {name: one.name for one in reversed(mappings) for name in one.destinations - settings.destinations.keys()}
+    keyless = {
+        one.account: one.name
+        for one in reversed(mappings)
+        if (one.filter_needs or one.field_needs) and one.account not in with_key
+    }
     problems = _problems(settings, "ASAAS_WEBHOOK_TOKEN")
-    for family, lacking, why in (
-        ("CLINT_WEBHOOK_URL", unset, "sends there"),
-        ("ASAAS_API_KEY", keyless, "reads from that account's API"),
+    for family, lacking, what in (
+        ("CLINT_WEBHOOK_URL", unset, N_("{variable} is not set; the mapping {mapping} sends there")),
+        ("ASAAS_API_KEY", keyless, N_("{variable} is not set; the mapping {mapping} reads from that account's API")),
     ):
         # Where none of a family is set, one line says where its value comes from; else each one that a mapping names.
         found = _problems(settings, family) if lacking or family == "CLINT_WEBHOOK_URL" else []
         problems += found or [
-            f"{family if name == DEFAULT else f'{family}_{name.upper()}'} is not set; the mapping {mapping} {why}"
-            for name, mapping in sorted(lacking.items())
+            message(what, variable=variable(family, name), mapping=mapping) for name, mapping in sorted(lacking.items())
         ]
     if problems:
         raise SettingsError(problems)
 
 
-def _problems(settings: Settings, name: str) -> list[str]:
+def _problems(settings: Settings, name: str) -> list[Message]:
     try:
         settings.require(name)
     except SettingsError as error:
@@ -265,26 +252,27 @@ def _problems(settings: Settings, name: str) -> list[str]:
 
 
 def _welcome(bridge: LocalBridge) -> list[str]:
-    """Return what an operator must know to connect Asaas, and what is wrong."""
-    from bridge.cli.stack import bridge_command
-
-    accounts = bridge.settings.accounts.values()
-    paths = {
-        account.name: "/webhooks/asaas" if account.name == DEFAULT else f"/webhooks/asaas/{account.name}"
-        for account in accounts
+    """Return the addresses, the problems, and what connects Asaas."""
+    url = bridge.url
+    active, problems = bridge.readiness()
+    tunnel = N_(
+        "Asaas must reach it from the internet: run the bridge on a host with https, or open a tunnel to this machine, "
+        "such as `cloudflared tunnel --url {url}`; enter the tunnel's address, with that path behind it, and the token "
+        "of ASAAS_WEBHOOK_TOKEN in Asaas: Integrações, Webhooks"
+    )
+    hooks = {
+        name: f"{url}/webhooks/asaas" if name == DEFAULT else f"{url}/webhooks/asaas/{name}"
+        for name, account in bridge.settings.accounts.items()
         if account.webhook_token
     }
-    ready = bridge.readiness()
-    is_open = bridge.has_password or bridge.settings.bridge_console_token
-    return [
-        f"up at {bridge.url}",
-        *(f"  webhook of account {name}: {bridge.url}{path}" for name, path in paths.items()),
-        f"  active mappings: {', '.join(ready.active) or 'none'}",
-        *(f"  problem: {problem}" for problem in ready.problems),
-        "  Asaas must reach it from the internet: run the bridge on a host with https, or open a tunnel to this",
-        f"  machine, such as `cloudflared tunnel --url {bridge.url}`; enter the tunnel's address, with that path",
-        "  behind it, and the token of ASAAS_WEBHOOK_TOKEN in Asaas: Integrações, Webhooks",
-        # In another terminal `bridge` may be iproute2's.
-        f"  look: {bridge.console_url} (console); {shlex.join(bridge_command('events'))} list",
-        *([] if is_open else ["  the console is closed: set BRIDGE_PASSWORD, 12 characters or more"]),
+    look = shlex.join([*bridge_command("events"), "list"])  # in another terminal `bridge` may be iproute2's
+    lines = [
+        *(_("webhook of account {name}: {url}", name=name, url=hook) for name, hook in hooks.items()),
+        _("active mappings: {names}", names=", ".join(active) or _("none")),
+        *(_("problem: {problem}", problem=problem) for problem in problems),
+        _(tunnel, url=url),
+        _("look: {url} (console); {command}", url=bridge.console_url, command=look),
     ]
+    if not bridge.has_password and not bridge.settings.bridge_console_token:
+        lines.append(_("the console is closed: set BRIDGE_PASSWORD, 12 characters or more"))
+    return [_("up at {url}", url=url), *(f"  {line}" for line in lines)]

@@ -1,43 +1,57 @@
-"""`bridge reconcile`: which charges of Asaas the journal knows, and how far; changes nothing."""
+"""`bridge reconcile`, `backfill` and `statement`: what Asaas's API says of an account's charges and money."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from redis.exceptions import RedisError
 
+from bridge.cli.events import handed_over, preview_data, show_outcomes
 from bridge.cli.main import NO, Invocation
 from bridge.cli.options import (
     account_option,
-    agreed,
     by_option,
     check_can_ask,
     check_days,
     clients_of,
+    confirm,
     days,
     progress_bar,
 )
-from bridge.cli.output import count, json_option, json_text, plain, show_json, show_table
+from bridge.cli.output import json_option, json_text, plain, show_json, show_table
 from bridge.errors import SettingsError, UsageError
 from bridge.failpoints import failpoint
+from bridge.journal import Journal
+from bridge.messages import N_, _, ngettext
 from bridge.model import IncomingEvent
+from bridge.operations import reconcile as operations
+from bridge.operations.backfill import Collected, append_events, as_stored, collect
+from bridge.operations.explain import preview_events
+from bridge.operations.reconcile import BEHIND, Report, Verdict, Window
+from bridge.pipeline.active_mappings import ActiveMappings
+from bridge.runtime import Runtime
 
-if TYPE_CHECKING:
-    from bridge.journal import Journal
-    from bridge.operations.backfill import Collected
-    from bridge.operations.explain import Preview
-    from bridge.operations.reconcile import Report
-    from bridge.runtime import Runtime
+PROGRESS_DIRECTORY = "reconcile"
+"""The directory of interrupted reconciliations, within the data directory."""
+_SHOWN = 20
 
-
-DIRECTORY = "reconcile"
-"""Where walks that go on note how far they have come, within the data directory."""
-SHOWN = 20
+_VERDICTS = {
+    "missing": N_("missing"),
+    "older": N_("older"),
+    "dead": N_("dead"),
+    "waiting": N_("waiting"),
+    "delivered": N_("delivered"),
+    "stale": N_("stale"),
+    "discarded": N_("discarded"),
+    "filtered": N_("filtered"),
+    "unmapped": N_("unmapped"),
+}
 
 
 @click.command()
@@ -50,86 +64,81 @@ SHOWN = 20
 @click.pass_context
 def reconcile(
     context: click.Context,
+    /,
     since: date,
     until: date,
     account: str | None,
     by: Any,
-    as_json: bool,
-    as_csv: bool,
     output: str | None,
+    **formats: bool,
 ) -> None:
     """Compare the charges at Asaas with the journal, and say by day and status what it does not know.
 
     missing: no event of the charge ever came. older: its last event says another status than Asaas. The others are
-    known: delivered, dead, waiting, filtered, stale, discarded, or unmapped where no mapping listens. A walk that is
-    broken off goes on where it stood when it is run again within the hour. Exit status 1 when something is missing or
-    older; `bridge backfill` brings it in.
+    known: delivered, dead, waiting, filtered, stale, discarded, or unmapped where no mapping listens. Started again
+    within the hour, an interrupted run goes on at the same charge. Exit status 1 when something is missing or older;
+    `bridge backfill` brings it in.
     """
-    from bridge.operations.reconcile import Window
-    from bridge.operations.reconcile import reconcile as reconciled
-    from bridge.runtime import Runtime
-
     check_days(since, until)
-    if as_json and as_csv:
-        raise UsageError("give --json or --csv, not both")
+    if all(formats.values()):
+        raise UsageError(N_("give --json or --csv, not both"))
     invocation: Invocation = context.obj
-    journal, runtime = invocation.journal, Runtime(invocation.settings)
-    directory = invocation.settings.bridge_data_dir / DIRECTORY
-    reports = []
-    with closing(runtime):
+    journal, directory = invocation.journal, invocation.settings.bridge_data_dir / PROGRESS_DIRECTORY
+    window, reports = Window(since, until, by), []
+    with closing(Runtime(invocation.settings)) as runtime:
         for client in clients_of(runtime, account):
-            with progress_bar(f"comparing {client.account}") as tell:
-                window = Window(since, until, by)
-                reports.append(reconciled(client, journal, window, runtime.clock_ms, directory=directory, tell=tell))
-    _show_reconciliation(reports, as_json=as_json, as_csv=as_csv, output=output)
-    behind = sum(len(report.behind) for report in reports)
-    if behind:
-        chosen = "" if account is None else f" --account {account}"
-        which = f"--since {since} --until {until}{'' if by == 'created' else f' --by {by}'}{chosen}"
-        click.echo(
-            f"{count(behind, 'charge')} not known as Asaas has them; see: bridge backfill {which} --dry-run", err=True
+            with progress_bar(_("comparing {account}", account=client.account)) as tell:
+                reports.append(
+                    operations.reconcile(client, journal, window, runtime.clock_ms, directory=directory, tell=tell)
+                )
+    _show_reports(reports, output, **formats)
+    if behind := sum(len(report.behind) for report in reports):
+        command = f"bridge backfill --since {since} --until {until}{'' if by == 'created' else f' --by {by}'}"
+        command += f"{'' if account is None else f' --account {account}'} --dry-run"
+        text = ngettext(
+            "{n} charge not known as Asaas has it; see: {command}",
+            "{n} charges not known as Asaas has them; see: {command}",
+            behind,
+            command=command,
         )
+        click.echo(text, err=True)
         context.exit(NO)
 
 
-def _show_reconciliation(reports: list[Report], *, as_json: bool, as_csv: bool, output: str | None) -> None:
-    from bridge.operations.reconcile import as_csv as csv_of
-    from bridge.operations.reconcile import as_data
-
-    data = [as_data(report) for report in reports]
-    if output:
-        text = json_text(data) + "\n" if as_json else csv_of(data)
-        Path(output).write_text(text, encoding="utf-8")
-        click.echo(f"written: {output}", err=True)
-    elif as_json:
-        show_json(data)
-    elif as_csv:
-        click.echo(csv_of(data), nl=False)
-    else:
+def _show_reports(reports: list[Report], output: str | None, *, as_json: bool, as_csv: bool) -> None:
+    data = [operations.as_data(report) for report in reports]
+    if not (output or as_json or as_csv):
         for report in reports:
-            _show_table(report)
+            _show_report(report)
+        return
+    text = json_text(data) + "\n" if as_json else operations.as_csv(data)
+    if output:
+        Path(output).write_text(text, encoding="utf-8")
+        click.echo(_("written: {file}", file=output), err=True)
+    else:
+        click.echo(text, nl=False)
 
 
-def _show_table(report: Report) -> None:
+def _show_report(report: Report) -> None:
     if report.resumed_at:
-        click.echo(f"went on after {count(report.resumed_at, 'charge')} of a walk that was broken off", err=True)
-    click.echo(f"account {report.account}: {count(len(report.findings), 'charge')}")
+        click.echo(_("charges known from an interrupted run: {number}", number=report.resumed_at), err=True)
+    charges = ngettext("{n} charge", "{n} charges", len(report.findings))
+    click.echo(_("account {name}", name=report.account) + f": {charges}")
     if not report.findings:
         return
-    from bridge.operations.reconcile import VERDICTS
-
-    names = [name for name in VERDICTS if report.totals[name]]
-    rows = [
-        (day, status, counted.total(), *(counted[name] or "" for name in names))
-        for (day, status), counted in report.by_day().items()
-    ]
-    total = ("total", "", len(report.findings), *(report.totals[name] for name in names))
-    show_table(("day", "status", "charges", *names), [*rows, total])
-    for one in report.behind[:SHOWN]:
-        known = f", the journal knows {one.known} (event {one.event_id})" if one.known else ""
-        click.echo(f"  {one.day} {one.id} {one.status}: {one.verdict}{known}")
-    if len(report.behind) > SHOWN:
-        click.echo(f"  and {len(report.behind) - SHOWN} more; --json lists them all")
+    names = [name for name in _VERDICTS if report.totals[name]]
+    days = {**report.by_day(), (_("total"), ""): report.totals}
+    show_table(
+        (_("day"), _("status"), _("charges"), *(_(_VERDICTS[name]) for name in names)),
+        [(*day, counted.total(), *(counted[name] or "" for name in names)) for day, counted in days.items()],
+    )
+    for one in report.behind[:_SHOWN]:
+        known = ""
+        if one.known:
+            known = _(", the journal knows {status} (event {number})", status=one.known, number=one.event_id)
+        click.echo(f"  {one.day} {one.id} {one.status}: {_(_VERDICTS[one.verdict])}{known}")
+    if (more := len(report.behind) - _SHOWN) > 0:
+        click.echo("  " + _("and {number} more; --json lists them all", number=more))
 
 
 @click.command()
@@ -152,112 +161,95 @@ def backfill(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Make the events that never came, from what Asaas says of its charges, and send them down the same way.
+    """Make the events that never came, from what Asaas says of its charges, and send them the same way.
 
     One event for each charge, by its status today: a paid one makes PAYMENT_RECEIVED, not also PAYMENT_CREATED. Shows
-    what would be sent, then asks. What was brought in once is known: running it again changes nothing.
+    what would be sent, then asks. A charge that was brought in once is known: running it again changes nothing.
     """
-    from bridge.operations.backfill import collect
-    from bridge.operations.reconcile import BEHIND, Verdict, Window
-    from bridge.runtime import Runtime
-
     check_days(since, until)
     check_can_ask(yes=yes or dry_run)
     invocation: Invocation = context.obj
     journal = invocation.journal
+    wanted = BEHIND if only is None else frozenset({Verdict(only)})
+    window, found = Window(since, until, by), []
     with closing(Runtime(invocation.settings)) as runtime:
-        found = []
         for client in clients_of(runtime, account):
-            with progress_bar(f"comparing {client.account}") as tell:
-                wanted = BEHIND if only is None else frozenset({Verdict(only)})
-                window = Window(since, until, by)
+            with progress_bar(_("comparing {account}", account=client.account)) as tell:
                 found.append(collect(client, journal, window, runtime.clock_ms, only=wanted, tell=tell))
-        events = [event for gathered in found for event in gathered.events]
-        _say(found)
+        events = [event for collected in found for event in collected.events]
+        _show_collected(found)
         if dry_run or not yes:
-            _show_backfill(journal, runtime, events if dry_run else events[:SHOWN], as_json=as_json and dry_run)
+            _show_backfill(journal, runtime, events if dry_run else events[:_SHOWN], as_json=as_json and dry_run)
         if not dry_run and events:
-            if not agreed(f"bring in {count(len(events), 'event')}?", yes=yes):
-                click.echo("nothing was brought in", err=True)
-                context.exit(NO)
+            question = ngettext("bring in {n} event?", "bring in {n} events?", len(events))
+            confirm(question, _("nothing was brought in"), yes=yes)
             _bring_in(journal, runtime, events, as_json=as_json)
         elif as_json and not dry_run:
             show_json([])
-    if any(gathered.unknown for gathered in found):
+    if any(collected.unknown for collected in found):
         context.exit(NO)
 
 
-def _say(found: Iterable[Collected]) -> None:
+def _show_collected(found: Iterable[Collected]) -> None:
     charges, names = 0, Counter[str]()
-    for gathered in found:
-        charges += gathered.charges
-        names.update(event.name for event in gathered.events)
-        for one in gathered.unknown:
-            click.echo(
-                f"{plain(one.charge.get('id'))} can't be brought in: no documented event leads to status "
-                f"{plain(one.charge_status) or 'none'}",
-                err=True,
+    for collected in found:
+        charges += collected.charges
+        names.update(event.name for event in collected.events)
+        for one in collected.unknown:
+            text = _(
+                "{id} can't be brought in: no documented event leads to status {status}",
+                id=plain(one.charge.get("id")),
+                status=plain(one.charge_status) or _("none"),
             )
-    what = ", ".join(f"{number} {name}" for name, number in sorted(names.items())) or "nothing is missing"
-    click.echo(f"{count(charges, 'charge')} at Asaas; {what}", err=True)
+            click.echo(text, err=True)
+    what = ", ".join(f"{number} {name}" for name, number in sorted(names.items())) or _("nothing is missing")
+    text = ngettext("{n} charge at Asaas; {what}", "{n} charges at Asaas; {what}", charges, what=what)
+    click.echo(text, err=True)
 
 
 def _show_backfill(journal: Journal, runtime: Runtime, events: list[IncomingEvent], *, as_json: bool) -> None:
-    from bridge.cli.events import preview_data, show_outcomes
-
-    previews = zip(events, _previews(journal, runtime, events), strict=True)
-    if as_json:
-        show_json([{**_data(event), **preview_data(one), "event_id": None} for event, one in previews])
-        return
-    for event, one in previews:
-        click.echo(f"{event.object_id} {event.name} ({event.created})")
-        show_outcomes(one)
-
-
-def _previews(journal: Journal, runtime: Runtime, events: list[IncomingEvent]) -> Iterator[Preview]:
-    from bridge.operations.backfill import as_stored
-    from bridge.operations.explain import preview_events
-    from bridge.pipeline.active_mappings import ActiveMappings
-
-    return preview_events(
+    previews = preview_events(
         journal,
         [as_stored(journal, event) for event in events],
         active=ActiveMappings(journal, runtime.clock_ms).current(),
         environment=runtime.environment,
         enrichment=runtime.enricher,
     )
+    if as_json:
+        show_json(
+            [
+                {**_data(event), **preview_data(one), "event_id": None}
+                for event, one in zip(events, previews, strict=True)
+            ]
+        )
+        return
+    for event, one in zip(events, previews, strict=True):
+        click.echo(f"{event.object_id} {event.name} ({event.created})")
+        show_outcomes(one)
 
 
 def _bring_in(journal: Journal, runtime: Runtime, events: list[IncomingEvent], *, as_json: bool) -> None:
-    from redis.exceptions import RedisError
-
-    from bridge.operations.backfill import append_events
 
     made, lanes = [], set[int]()
-    with progress_bar("bringing in") as tell:
+    with progress_bar(_("bringing in")) as tell:
         for event, lane, kept in append_events(journal, events, runtime.clock_ms):
             made.append({"id": kept.id, **_data(event)})
             lanes.add(lane)
             tell(len(made), len(events))
     failpoint("backfill.before_wake")
-    # Without Redis a periodic task finds the work.
+    # Without Redis a periodic task finds these lanes.
     with suppress(RedisError, SettingsError):
         for lane in sorted(lanes):
             runtime.wakeups.wake(lane)
     if as_json:
         show_json(made)
     else:
-        click.echo(f"{count(len(made), 'event')} handed to the workers; see: bridge events list")
+        click.echo(handed_over(len(made)))
 
 
 def _data(event: IncomingEvent) -> dict[str, Any]:
-    return {
-        "key": event.key,
-        "account": event.account,
-        "event": event.name,
-        "charge": event.object_id,
-        "created": event.created,
-    }
+    names = {"key": "key", "account": "account", "event": "name", "charge": "object_id", "created": "created"}
+    return {key: getattr(event, name) for key, name in names.items()}
 
 
 @click.command()
@@ -282,31 +274,33 @@ def statement(
 ) -> None:
     """Write the account's statement for an accounting program, such as Conta Azul's import of OFX.
 
-    OFX 1.02, Windows-1252, days of Brasília. Each entry keeps the id that Asaas gave it, so importing the same days a
-    second time repeats nothing. It has names of customers in it: keep the file as you keep a bank's.
+    OFX 1.02, Windows-1252, days of Brasília. Each entry has the id that Asaas gave it, so importing the same days a
+    second time repeats nothing. It has names of customers in it: keep the file as safe as a bank's.
     """
     from bridge.operations.statement import read_statement, written_csv, written_ofx
-    from bridge.runtime import Runtime
 
     check_days(since, until)
     if not 1 <= len(bank_id) <= 9:
-        raise UsageError(f"--bank-id must have 1 to 9 characters, got {len(bank_id)}")
+        raise UsageError(N_("--bank-id must have 1 to 9 characters, got {number}"), number=len(bank_id))
     with closing(Runtime(invocation.settings)) as runtime:
         clients = clients_of(runtime, account)
         if kind == "ofx" and len(clients) > 1:
             names = ", ".join(client.account for client in clients)
-            raise UsageError(f"an OFX file is for one account, got {names}", hint="choose one with --account")
+            raise UsageError(
+                N_("an OFX file is for one account, got {names}"), names=names, hint=N_("choose one with --account")
+            )
         found = []
         for client in clients:
-            with progress_bar(f"reading {client.account}") as tell:
+            with progress_bar(_("reading {account}", account=client.account)) as tell:
                 found.append(read_statement(client, since, until, tell=tell))
     if kind == "csv":
         written = written_csv(found).encode(errors="replace")
     else:
         written = written_ofx(found[0], datetime.now(UTC), bank=bank_id, account_id=account_id or "")
+    entries = ngettext("{n} entry", "{n} entries", sum(len(one.entries) for one in found))
     if output:
         Path(output).write_bytes(written)
+        click.echo(_("{entries}; written: {file}", entries=entries, file=output), err=True)
     else:
         click.echo(written, nl=False)  # bytes: the encoding is the file's, not the terminal's
-    entries = sum(len(one.entries) for one in found)
-    click.echo(f"{count(entries, 'entry', 'entries')}{f'; written: {output}' if output else ''}", err=True)
+        click.echo(entries, err=True)

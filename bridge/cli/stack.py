@@ -1,7 +1,7 @@
-"""The whole bridge on this machine: Redis, journal, web and worker, for `bridge up` and `bridge demo`.
+"""The whole bridge on this machine for `bridge up` and `bridge demo`: Redis, journal, web and worker.
 
-It is given an environment in which every setting stands, and leaves running processes until its `with` block ends:
-first the bridge's own, which finish what they do, then Redis.
+`LocalBridge` takes an environment with every setting. Its processes run until its `with` block ends: first web and
+worker stop, which finish their work, then Redis.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import IO, Self
 
 import httpx
@@ -28,24 +28,24 @@ from bridge.cli.database import upgraded
 from bridge.embedded_redis import EmbeddedRedis, bound_to_parent
 from bridge.errors import NotStarted, PortTaken, RedisNotStarted
 from bridge.http import nobody
+from bridge.messages import N_, Message, _
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 STEADY_S = 60.0
-"""A child that ran so long is healthy: its next death waits from the beginning again."""
+"""After running so long a child counts as healthy: the waits before its next starts begin anew."""
 GRACE_S = 25.0
-"""How long a child may finish what it does: longer than the web process takes to stop, and than a usual send."""
+"""How long a child may take to stop: longer than the web process and a usual send need."""
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process to keep running."""
+    """A process to keep running; the command's first part is a path."""
 
     name: str
     command: Sequence[str]
-    """The first part is a path."""
     environ: Mapping[str, str]
 
 
@@ -56,11 +56,11 @@ class _Kept:
     started_s: float = 0.0
     deaths: int = 0
     start_at_s: float = 0.0
-    reader: threading.Thread | None = field(default=None)
+    reader: threading.Thread | None = None
 
 
 class Supervisor:
-    """Children that run from entering the `with` block to leaving it."""
+    """Runs children from entering the `with` block to leaving it, and starts again those that die."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Supervisor:
         grace_s: float = GRACE_S,
         steady_s: float = STEADY_S,
     ) -> None:
-        """Tell `notice` about deaths; give output to `line` (name, text), or to files in the log directory."""
+        """Pass deaths to `notice`, and output to `line` (name, text) or to files in the log directory."""
         self._kept = [_Kept(child) for child in children]
         self._notice = notice
         self._line = line
@@ -91,36 +91,30 @@ class Supervisor:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     def poll(self) -> None:
-        """Start what is to be started and note what died; call it several times a second."""
+        """Start children whose time has come and notice deaths; call it several times a second."""
         for kept in self._kept:
-            if kept.process is None:
-                if time.monotonic() >= kept.start_at_s:
-                    try:
-                        self._start(kept)
-                    except OSError as error:
-                        if not kept.deaths:
-                            raise
-                        # A full disk has no room for its log, a full machine none for a process.
-                        self._died(kept, f"can't be started: {error}")
-            elif kept.process.poll() is not None:
+            if kept.process is None and time.monotonic() >= kept.start_at_s:
+                try:
+                    self._start(kept)
+                except OSError as error:
+                    if not kept.deaths:
+                        raise
+                    # A full disk has no room for its log, a full machine none for a process.
+                    self._died(kept, _("can't be started: {problem}", problem=error))
+            elif kept.process is not None and kept.process.poll() is not None:
                 self._died(kept, _end(kept.process.returncode))
 
-    def alive(self, name: str) -> bool:
-        """Return whether the child of that name runs now."""
-        return any(kept.child.name == name and _runs(kept) for kept in self._kept)
-
     def pid(self, name: str) -> int | None:
-        """Return the number of the process of that name while it runs."""
-        return next((k.process.pid for k in self._kept if k.child.name == name and k.process and _runs(k)), None)
+        """Return the process id of the child with that name while it runs."""
+        processes = [kept.process for kept in self._kept if kept.child.name == name]
+        return next((process.pid for process in processes if process and process.poll() is None), None)
 
     def stop(self) -> None:
-        """Ask every child to end, and kill those that take too long; a second Ctrl-C kills at once."""
+        """Send SIGTERM to every child and kill those that take too long; Ctrl-C kills them at once."""
         running = [kept.process for kept in self._kept if kept.process is not None]
         for process in running:
             process.send_signal(signal.SIGTERM)
@@ -137,29 +131,17 @@ class Supervisor:
                 kept.reader.join(1.0)
 
     def _start(self, kept: _Kept) -> None:
-        child = kept.child
+        name = kept.child.name
         if self._log_directory is None:
-            kept.process = self._launch(child, subprocess.PIPE)
-            if kept.process.stdout is not None:
-                kept.reader = threading.Thread(
-                    target=self._read, args=(child.name, kept.process.stdout), name=f"output-{child.name}", daemon=True
-                )
-                kept.reader.start()
+            kept.process = _launch(kept.child, subprocess.PIPE)
+            kept.reader = threading.Thread(
+                target=self._read, args=(name, kept.process.stdout), name=f"output-{name}", daemon=True
+            )
+            kept.reader.start()
         else:
-            with open(self._log_directory / f"{child.name}.log", "ab", opener=private_files.opener) as log:
-                kept.process = self._launch(child, log)
+            with open(self._log_directory / f"{name}.log", "ab", opener=private_files.opener) as log:
+                kept.process = _launch(kept.child, log)
         kept.started_s = time.monotonic()
-
-    def _launch(self, child: Child, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 (the commands are the bridge's own)
-            bound_to_parent(list(child.command)),
-            env=dict(child.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C goes to the whole group of the terminal; the order in which things end is decided here.
-            start_new_session=True,
-        )
 
     def _read(self, name: str, output: IO[bytes]) -> None:
         with output:
@@ -175,27 +157,41 @@ class Supervisor:
         kept.deaths += 1
         kept.process = None
         kept.start_at_s = now_s + wait_s
-        self._notice(f"{kept.child.name} {how}; starting it again in {wait_s:g} s{self._log_of(kept.child)}")
+        facts = {"name": kept.child.name, "how": how, "seconds": f"{wait_s:g}"}
+        text = _("{name} {how}; starting it again in {seconds} s", **facts)
+        if self._log_directory:
+            path = self._log_directory / f"{kept.child.name}.log"
+            text += _("; see {path}", path=path)
+        self._notice(text)
 
-    def _log_of(self, child: Child) -> str:
-        return f"; see {self._log_directory / f'{child.name}.log'}" if self._log_directory else ""
 
-
-def _runs(kept: _Kept) -> bool:
-    return kept.process is not None and kept.process.poll() is None
+def _launch(child: Child, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 (the commands are the bridge's own)
+        bound_to_parent(list(child.command)),
+        env=dict(child.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        # Ctrl-C goes to the whole group of the terminal; the order in which things end is decided here.
+        start_new_session=True,
+    )
 
 
 def _end(status: int) -> str:
     if status >= 0:
-        return f"ended with status {status}"
+        return _("ended with status {status}", status=status)
     try:
-        return f"was ended by {signal.Signals(-status).name}"
+        name = signal.Signals(-status).name
     except ValueError:
-        return f"was ended by signal {-status}"
+        name = str(-status)
+    return _("was ended by {signal}", signal=name)
 
 
 class Stopping:
-    """Whether somebody asked to stop, by Ctrl-C or SIGTERM; asking a second time raises KeyboardInterrupt."""
+    """Whether Ctrl-C, SIGTERM or SIGHUP came within the `with` block; the second signal raises KeyboardInterrupt.
+
+    The handlers also replace an ignored SIGINT, which a shell gives its background jobs.
+    """
 
     def __init__(self) -> None:
         self._asked = False
@@ -203,14 +199,16 @@ class Stopping:
     def __bool__(self) -> bool:
         return self._asked
 
+    def is_set(self) -> bool:
+        """Return whether a signal came, for libraries that take a threading.Event."""
+        return self._asked
+
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._ask)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -225,17 +223,9 @@ class Stopping:
 POLL_S = 0.1
 READY_TIMEOUT_S = 60.0
 STOP_GRACE_S = 15.0
-"""How long after its last send a process that was told to stop may take; then it is killed."""
+"""How long a process that was told to stop may take after its last send; then it is killed."""
 LOOPBACK = "127.0.0.1"
 _REDIS_REST_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """The mappings that are active, and everything that is wrong."""
-
-    active: tuple[str, ...]
-    problems: tuple[str, ...]
 
 
 class LocalBridge:
@@ -258,7 +248,7 @@ class LocalBridge:
         self._redis_again_s = 0.0
         settings = Settings.from_env(self._environ)
         self.has_password = bool(settings.bridge_password or settings.bridge_viewer_password)
-        is_local = not self.has_password and is_loopback(settings.bridge_host)
+        is_local = not self.has_password and _is_loopback(settings.bridge_host)
         self._environ["BRIDGE_CONSOLE_TOKEN"] = secrets.token_urlsafe(32) if is_local else ""
         self.settings = Settings.from_env(self._environ)
 
@@ -266,14 +256,16 @@ class LocalBridge:
         with ExitStack() as starting:
             if not self.settings.redis_url:
                 self._redis = starting.enter_context(EmbeddedRedis(self.settings.bridge_data_dir / "redis"))
-                self._notice(f"Redis of its own: {self._redis.server}")
+                self._notice(_("Redis of its own: {server}", server=self._redis.server))
                 self._environ["REDIS_URL"] = self._redis.url
                 self.settings = Settings.from_env(self._environ)
-            self._prepare_journal()
-            commands = {name: bridge_command(name) for name in ("web", "worker")}
+            with closing(Runtime(self.settings)) as runtime:
+                self._notice(upgraded(runtime.journal.database))
+                for name in runtime.register():
+                    self._notice(_("destination {name} was paused and goes on, since its URL is new", name=name))
             self.processes = starting.enter_context(
                 Supervisor(
-                    [Child(name, command, self._environ) for name, command in commands.items()],
+                    [Child(name, bridge_command(name), self._environ) for name in ("web", "worker")],
                     notice=self._notice,
                     line=self._line,
                     log_directory=self._log_directory,
@@ -283,9 +275,7 @@ class LocalBridge:
             self._stack = starting.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._stack.close()
 
     @property
@@ -303,36 +293,24 @@ class LocalBridge:
         """Start again what died; call it several times a second from the main thread."""
         self.processes.poll()
         if self._redis is not None and not self._redis.alive and time.monotonic() >= self._redis_again_s:
-            self._notice("Redis ended; starting it again")
+            self._notice(_("Redis ended; starting it again"))
             self._redis_again_s = time.monotonic() + _REDIS_REST_S
             try:
                 self._redis.start()
-            except (RedisNotStarted, OSError) as error:
+            except RedisNotStarted as error:
+                self._notice(error.text())
+            except OSError as error:
                 self._notice(str(error))
 
-    def wait_until_up(self, stopping: Callable[[], bool]) -> None:
-        """Return when the web process answers; raise NotStarted where it does not in time."""
-        wait_for({"web": f"{self.url}/healthz"}, self.poll, stopping)
-
-    def readiness(self) -> Readiness:
-        """Return what the bridge says of itself."""
+    def readiness(self) -> tuple[list[str], list[str]]:
+        """Return the names of the active mappings, and the problems that the web process reports."""
         parts = httpx.get(f"{self.url}/readyz", timeout=10, verify=nobody(), trust_env=False).json()
         problems = [part["problem"] for part in parts.values() if isinstance(part, dict) and "problem" in part]
         mappings = parts["mappings"]
-        return Readiness(tuple(mappings.get("active", ())), (*problems, *mappings.get("problems", ())))
-
-    def _prepare_journal(self) -> None:
-        runtime = Runtime(self.settings)
-        try:
-            self._notice(upgraded(runtime.journal.database))
-            for name in runtime.register():
-                self._notice(f"destination {name} was paused and goes on, since its URL is new")
-        finally:
-            runtime.close()
+        return mappings.get("active", []), [*problems, *mappings.get("problems", ())]
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches that host name or address."""
+def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -340,22 +318,20 @@ def is_loopback(host: str) -> bool:
 
 
 def bridge_command(name: str) -> list[str]:
-    """Return what starts one of the bridge's processes with this very Python."""
+    """Return the command of one of the bridge's processes, run by this Python."""
     return [sys.executable, "-m", "bridge", name]
 
 
-def wait_for(urls: Mapping[str, str], tend: Callable[[], None], stopping: Callable[[], bool]) -> None:
+def wait_for(urls: Mapping[str, str], poll: Callable[[], None], stopping: Stopping) -> None:
     """Return when each address answers 200; raise NotStarted with the names of those that do not in time."""
     waiting = dict(urls)
     deadline_s = time.monotonic() + READY_TIMEOUT_S
-    while waiting and not stopping():
+    while waiting and not stopping:
         if time.monotonic() > deadline_s:
-            names = ", ".join(waiting)
-            raise NotStarted(f"{names} did not answer within {READY_TIMEOUT_S:g} s", hint="see what it logged")
-        tend()
-        for name, url in list(waiting.items()):
-            if _answers(url):
-                del waiting[name]
+            what, hint = N_("{names} did not answer within {seconds} s"), N_("see what it logged")
+            raise NotStarted(what, names=", ".join(waiting), seconds=f"{READY_TIMEOUT_S:g}", hint=hint)
+        poll()
+        waiting = {name: url for name, url in waiting.items() if not _answers(url)}
         time.sleep(POLL_S)
 
 
@@ -367,10 +343,10 @@ def _answers(url: str) -> bool:
 
 
 def choose_ports(wanted: Sequence[int]) -> list[int]:
-    """Return ports of this machine that are free: the wanted ones where they are, else others."""
+    """Return free ports of this machine: the wanted ones where they are free, else others."""
     chosen: list[int] = []
     for port in wanted:
-        chosen.append(_free_port(chosen) if port in chosen or not _is_free(port) else port)
+        chosen.append(port if port not in chosen and _is_free(port) else _free_port(chosen))
     return chosen
 
 
@@ -384,8 +360,7 @@ def _is_free(port: int) -> bool:
 
 def _free_port(taken: Sequence[int]) -> int:
     while True:
-        with socket.socket() as probe:
-            probe.bind((LOOPBACK, 0))
+        with socket.create_server((LOOPBACK, 0)) as probe:
             port = int(probe.getsockname()[1])
         if port not in taken:
             return port
@@ -401,12 +376,15 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         # A name such as localhost may have both: IPv4 comes first.
-        family, _, _, _, address = min(found, key=lambda one: one[0] == socket.AF_INET6)
+        family, _type, _proto, _name, address = min(found, key=lambda one: one[0] == socket.AF_INET6)
         # Every address of IPv6 is every one of IPv4, too.
         return socket.create_server(address, family=family, dualstack_ipv6=host == "::")
     except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or "that is no host's name"
+        refused = (getattr(error, "strerror", None) or "").partition(" (")[0].lower()
         raise PortTaken(
-            f"port {port} of {host} can't be bound: {why.partition(' (')[0].lower()}",
-            hint="choose another with --port or PORT, or end what listens there",
+            N_("port {port} of {host} can't be bound: {why}"),
+            port=port,
+            host=host,
+            why=refused or Message(N_("that is no host's name")),
+            hint=N_("choose another with --port or PORT, or end what listens there"),
         ) from error

@@ -1,8 +1,8 @@
 """The journal owns the work: events, deliveries, attempts, leases, destinations and mapping revisions.
 
-What is written here has happened; everything else (Redis, a worker's memory) may be lost at any time. Relied upon: a
-write is durable (on SQLite by synchronous=FULL, on PostgreSQL by its default synchronous_commit), and a row's update
-locks it until the transaction ends. The rules of each table stand beside it in `schema`.
+What is committed here has happened; everything else (Redis, the memory of a worker) may be lost at any time. Commits
+are durable: by synchronous=FULL on SQLite, by the default synchronous_commit on PostgreSQL. The rules of each table
+stand beside it in `schema`.
 """
 
 from __future__ import annotations
@@ -35,33 +35,30 @@ class Journal:
         """The number of lanes, fixed when the journal was made; raises DecryptionFailed without the journal's key."""
         if self._lane_count is None:
             with self.database.read() as connection:
-                known = {row.key: row.value for row in connection.execute(select(meta))}
-            # Before the first event is written: one that was sealed with a wrong key, nobody could read.
-            encryption.check(known, self.database.keyring)
-            self._lane_count = int(known["lanes"])
+                rows = {row.key: row.value for row in connection.execute(select(meta))}
+            # Before the first event is written: an event encrypted with a wrong key is lost.
+            encryption.check(rows, self.database.keyring)
+            self._lane_count = int(rows["lanes"])
         return self._lane_count
 
     def check(self) -> None:
-        """Raise JournalNotMigrated where this version can't work on the schema, JournalError where it can't be read.
-
-        Raises DecryptionFailed where the journal is encrypted and its key is not there.
-        """
+        """Raise JournalNotMigrated for a schema of another version, DecryptionFailed without the journal's key."""
         with self.database.read() as connection:
             migrate.check(connection)
             encryption.check({row.key: row.value for row in connection.execute(select(meta))}, self.database.keyring)
 
     def try_append(self) -> None:
-        """Raise JournalError where no event could be kept; it is tried."""
+        """Append an event and remove it again; raise JournalError where that fails."""
         try:
             self.check()
         except JournalError as error:
-            # Damaged pages of SQLite's file that no event comes to.
+            # Damaged pages of the SQLite file do not matter where appending an event does not touch them.
             if not self.database.is_sqlite or isinstance(error, JournalNotMigrated | DecryptionFailed):
                 raise
         events.try_append(self.database)
 
     def append(self, batch: Sequence[IncomingEvent]) -> list[tuple[int, events.AppendResult]]:
-        """Keep these events in one commit; return lane and result of each. When this returns, they are durable."""
+        """Commit these events together; return the lane and the result of each."""
         lanes = [lane_of(event.account, event.subject, self.lane_count) for event in batch]
-        kept = events.append(self.database, list(zip(batch, lanes, strict=True)))
-        return list(zip(lanes, kept, strict=True))
+        results = events.append(self.database, list(zip(batch, lanes, strict=True)))
+        return list(zip(lanes, results, strict=True))

@@ -1,7 +1,7 @@
-"""Connections to the journal's database: SQLite by default, PostgreSQL where a URL says so.
+"""Connections to the journal's database: SQLite by default, PostgreSQL where DATABASE_URL names one.
 
-Reading and writing are separate. A write on SQLite begins with BEGIN IMMEDIATE, under `WriteLock`. Faults of the
-database become JournalError; a caller never sees a driver's exception.
+Reading and writing are separate. A write on SQLite begins with BEGIN IMMEDIATE, under `WriteLock`. A fault of the
+database becomes a JournalError; a caller never gets an exception of the driver.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import glob
 import os
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
+    DisconnectionError,
     IntegrityError,
     InterfaceError,
     InvalidatePoolError,
@@ -32,17 +34,17 @@ from bridge import private_files
 from bridge.crypto import Keyring
 from bridge.errors import JournalError, JournalRefused
 from bridge.journal import schema
+from bridge.messages import N_
 from bridge.redaction import redact
 
 BUSY_TIMEOUT_MS = 5_000
-NO_PLACE = "let BRIDGE_DATA_DIR or DATABASE_URL name a place that this user can write to"
+NO_PLACE = N_("let BRIDGE_DATA_DIR or DATABASE_URL name a place that this user can write to")
 
 
 class WriteLock:
-    """SQLite's write lock, taken in advance for one block at a time.
+    """A lock before SQLite's own write lock: its waiters are woken at once, where SQLite sleeps up to 100 ms.
 
-    SQLite waits by sleeping, longer each time, up to 100 ms. A waiter of this lock is woken when the lock is free, and
-    raises JournalError after `timeout_s`. A writer without this lock still waits as SQLite does.
+    Entering raises JournalError after `timeout_s`. A writer without this lock still waits as SQLite does.
     """
 
     def __init__(self, path: Path, timeout_s: float = BUSY_TIMEOUT_MS / 1000) -> None:
@@ -72,7 +74,9 @@ class WriteLock:
             if not isinstance(error, OSError):
                 raise
             raise JournalError(
-                f"the journal's directory {self._path.parent} can't be written: {(error.strerror or '').lower()}",
+                N_("the journal's directory {path} can't be written: {error}"),
+                path=self._path.parent,
+                error=(error.strerror or "").lower(),
                 hint=NO_PLACE,
             ) from error
 
@@ -89,14 +93,13 @@ class WriteLock:
                 self._file = None
 
     def _not_free(self) -> JournalError:
-        return JournalError(f"the journal's write lock was not free for {self._timeout_s:g} seconds")
+        return JournalError(
+            N_("the journal's write lock was not free for {seconds} seconds"), seconds=f"{self._timeout_s:g}"
+        )
 
     def _lock(self, file: IO[bytes], timeout_s: float) -> bool:
-        """Lock the file against other processes; return whether that was possible in time.
-
-        flock() has no time limit, and a process that is stopped may hold the lock. So a thread of its own waits in
-        flock(), one at a time: a caller that gives up leaves it to the next one.
-        """
+        # flock() has no time limit, and a stopped process may hold the lock. So a thread of its own waits in flock(),
+        # one at a time: a caller whose time is over leaves it to the next caller.
         with self._changed:
             if not self._in_flock:
                 try:
@@ -116,7 +119,7 @@ class WriteLock:
             fcntl.flock(file, fcntl.LOCK_EX)
             is_held = True
         except OSError:
-            is_held = False  # the caller gives up when its time is over
+            is_held = False  # the caller raises when its time is over
         with self._changed:
             self._in_flock = False
             self._locked = is_held and self._wanted
@@ -126,20 +129,19 @@ class WriteLock:
                 fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def sqlite(url: str, pool_size: int) -> Engine:
-    """Return an engine for a journal on SQLite, which raises JournalError where its file can't have a log beside it."""
+def _sqlite(url: str, pool_size: int) -> Engine:
     path = make_url(url).database
     if path in {":memory:", ""}:
         path = None
     if path:
         file = Path(path)
-        for there in file.parent.glob(f"{glob.escape(file.name)}*"):  # the log, locks, what was restored over
-            private_files.restrict(there)
+        for related in file.parent.glob(f"{glob.escape(file.name)}*"):  # its log, locks, replaced journals
+            private_files.restrict(related)
     engine = create_engine(url, pool_size=pool_size, max_overflow=16, hide_parameters=True)
 
     @event.listens_for(engine, "do_connect")
     def _create(*_: Any) -> None:
-        # Its log gets the rights of the file. One that is there is not opened: to close it would free SQLite's locks.
+        # SQLite gives its log the rights of the file. An existing file is not opened: closing it frees SQLite's locks.
         if path:
             try:
                 private_files.make_directory(Path(path).parent)
@@ -147,31 +149,37 @@ def sqlite(url: str, pool_size: int) -> Engine:
             except FileExistsError:
                 pass
             except OSError as error:
-                raise _no_place(path, error) from error
+                raise JournalError(
+                    N_("the journal's file {path} can't be made: {error}"),
+                    path=path,
+                    error=(error.strerror or str(error)).lower(),
+                    hint=NO_PLACE,
+                ) from error
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
-        record.info[_FILE] = _file(path)
-        connection.isolation_level = None  # the driver must not begin transactions by itself: see _begin
+        record.info[_FILE] = _identity(path)
+        connection.isolation_level = None  # transactions are begun by _begin, not by the driver
         cursor = connection.cursor()
         if cursor.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise JournalError(
-                f"SQLite can't keep a write-ahead log beside {path}",
-                hint="put the journal on a disk of this machine, or use PostgreSQL",
+                N_("SQLite can't keep a write-ahead log beside {path}"),
+                path=path,
+                hint=N_("put the journal on a disk of this machine, or use PostgreSQL"),
             )
         for pragma in (
             "synchronous = FULL",  # a commit returns once it is on the disk
             "foreign_keys = ON",
-            "secure_delete = ON",  # what is deleted or replaced may be somebody's: see people
+            "secure_delete = ON",  # deleted or replaced values may be personal data: see `privacy`
             f"busy_timeout = {BUSY_TIMEOUT_MS}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     @event.listens_for(engine, "checkout")
-    def _same_file(_connection: Any, record: Any, _proxy: Any) -> None:
-        # SQLite would go on in a file that was removed, and what it commits there is lost.
-        if record.info[_FILE] != _file(path):
+    def _check_file(_connection: Any, record: Any, _proxy: Any) -> None:
+        # SQLite would go on in a file that was removed, and commits there are lost.
+        if record.info[_FILE] != _identity(path):
             raise InvalidatePoolError
 
     @event.listens_for(engine, "begin")
@@ -185,8 +193,7 @@ def sqlite(url: str, pool_size: int) -> Engine:
 _FILE = "bridge_file"
 
 
-def _file(path: str | None) -> tuple[int, int] | None:
-    """Return what tells a file from one that takes its place, None where there is none."""
+def _identity(path: str | None) -> tuple[int, int] | None:
     try:
         found = os.stat(path) if path else None
     except OSError:
@@ -194,17 +201,10 @@ def _file(path: str | None) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if found else None
 
 
-def _no_place(path: str, error: OSError) -> JournalError:
-    return JournalError(
-        f"the journal's file {path} can't be made: {(error.strerror or str(error)).lower()}",
-        hint=NO_PLACE,
-    )
-
-
-# A machine that is cut off from the network says nothing more, and would hold its locks and be waited for without end.
-# The server ends what stands idle inside a transaction (its locks keep a lane from being taken over) and asks quiet
-# peers whether they live; both give up what nobody acknowledges instead of waiting a quarter of an hour. That counts on
-# the server too, to which nobody is idle who went in the middle of a pipeline of statements (acceptance/test_hosts.py).
+# A machine that is cut off from the network would hold its locks, and be waited for, without end. The server ends
+# sessions that idle inside a transaction (their locks keep a lane from being taken over) and probes silent peers; both
+# sides close a connection whose data is not acknowledged. The server needs that too: a session that disappears in the
+# middle of a pipeline of statements is not idle for it (acceptance/test_hosts.py).
 _SERVER_SIDE = {
     "statement_timeout": 15_000,
     "lock_timeout": 10_000,
@@ -214,9 +214,9 @@ _SERVER_SIDE = {
     "tcp_keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-# A journal's statistics are of another moment than its queue. Analyzed while next to nothing waits, a table looks so
-# small that a statement is prepared to read the whole of it for each row, and does so until the next look, when 20,000
-# wait. What runs for each event has its index; whole tables are read, and joined as a whole, only where there is none.
+# PostgreSQL's statistics are older than the queue. A table that was nearly empty at the last ANALYZE gets plans that
+# read the whole of it for each row, until the next ANALYZE. Every frequent statement has its index; these settings
+# leave sequential scans and joins of whole tables to statements without one.
 _PLANS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 _CLIENT_SIDE = {
     "connect_timeout": 5,
@@ -231,30 +231,30 @@ _PREPARE = "prepare_threshold"
 
 
 def _prepare_after(url: URL) -> dict[str, int | None]:
-    """Return after how many uses a statement is prepared, where the URL says so: `?prepare_threshold=none` is never.
+    """Return psycopg's setting as the URL has it; `?prepare_threshold=none` prepares no statement.
 
-    Behind PgBouncer's transaction pooling the next transaction may have another server, which knows of no statement.
+    Behind PgBouncer's transaction pooling the next transaction may have another server, without prepared statements.
     """
-    said = url.query.get(_PREPARE)
-    if said is None:
+    value = url.query.get(_PREPARE)
+    if value is None:
         return {}
-    if said == "none":
+    if value == "none":
         return {_PREPARE: None}
-    if isinstance(said, str) and said.isdecimal():
-        return {_PREPARE: int(said)}
-    raise JournalError(f"{_PREPARE} in DATABASE_URL must be a whole number or none, got {said!r}")
+    if isinstance(value, str) and value.isdecimal():
+        return {_PREPARE: int(value)}
+    raise JournalError(
+        N_("{name} in DATABASE_URL must be a whole number or none, got {value!r}"), name=_PREPARE, value=value
+    )
 
 
-def postgresql(text: str, pool_size: int) -> Engine:
-    """Return an engine for a journal on PostgreSQL; raise JournalError where the URL asks for what is not known."""
+def _postgresql(text: str, pool_size: int) -> Engine:
     url = make_url(text)
-    return create_engine(
+    engine = create_engine(
         url.difference_update_query([_PREPARE]),
         pool_size=pool_size,
         max_overflow=16,
         hide_parameters=True,  # an error's text ends up in logs, and the parameters are events
         pool_timeout=5,
-        pool_pre_ping=True,  # a restart of the server fails no event
         connect_args={
             **_CLIENT_SIDE,
             **_prepare_after(url),
@@ -262,44 +262,60 @@ def postgresql(text: str, pool_size: int) -> Engine:
         },
     )
 
+    @event.listens_for(engine, "checkout")
+    def _check_socket(connection: Any, _record: Any, _proxy: Any) -> None:
+        # A restart of the server must fail no event. Its last message or the end of the stream is readable then;
+        # pool_pre_ping would send a query for each checkout.
+        poll = select.poll()
+        if not connection.closed:
+            poll.register(connection.fileno(), select.POLLIN)
+        if connection.closed or poll.poll(0):
+            raise DisconnectionError
+
+    return engine
+
 
 _OF_THE_STATEMENT = (DataError, IntegrityError, ProgrammingError)
 
 
 class Database:
-    """One engine, with `read()` and `write()` transactions."""
-
     def __init__(self, url: str, *, pool_size: int = 8, keyring: Keyring | None = None) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = sqlite(url, pool_size) if self.is_sqlite else postgresql(url, pool_size)
+        self.engine = _sqlite(url, pool_size) if self.is_sqlite else _postgresql(url, pool_size)
         self.keyring = keyring or Keyring()
         schema.use(self.engine, self.keyring)
         self._writer = self.engine.execution_options(bridge_write=True)
+        # PostgreSQL commits a statement by itself: BEGIN and COMMIT would be two more round trips.
+        autocommit = None if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reader = autocommit or self.engine
+        self._writer_of_one = autocommit or self._writer
         self._write_lock = WriteLock(Path(f"{self.url.database}.turn")) if self.is_sqlite else None
 
     @property
     def place(self) -> str:
-        """Where the journal is, without user and password."""
+        """The journal's file, or its host and database, without user and password."""
         return str(self.url.database) if self.is_sqlite else f"{self.url.host}/{self.url.database}"
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a transaction that sees one state of the journal and changes nothing."""
-        with _translated(), self.engine.begin() as connection:
+        """Open a connection for reading. On SQLite all statements see one state, on PostgreSQL each its own."""
+        with _translated(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Open a transaction that is durable when the block is left, and undone where the block raises.
+    def write(self, *, one_statement: bool = False) -> Iterator[Connection]:
+        """Open a transaction that is durable when the block is left, and rolled back where the block raises.
 
-        Raises JournalError where the commit failed, or its result is not known.
+        A block of a single statement says so, to save round trips. Raises JournalError where the commit failed, or its
+        result is not known.
         """
-        with self._write_lock or nullcontext(), _translated(), self._writer.begin() as connection:
+        writer = self._writer_of_one if one_statement else self._writer
+        with self._write_lock or nullcontext(), _translated(), writer.begin() as connection:
             yield connection
 
     def clear_log(self) -> bool:
-        """Empty SQLite's write-ahead log, where older versions of rows stand; return False where a reader needs it."""
+        """Empty SQLite's write-ahead log, which holds older versions of rows; return False where a reader needs it."""
         if not self.is_sqlite:
             return True
         with self._write_lock or nullcontext(), _translated(), closing(self.engine.raw_connection()) as raw:
@@ -307,32 +323,31 @@ class Database:
         return not busy
 
     def close(self) -> None:
-        """Close every pooled connection."""
         self.engine.dispose()
         if self._write_lock is not None:
             self._write_lock.close()
 
 
 def is_away(error: Exception) -> bool:
-    """Return whether the error says that the database is away for now, and not that something is wrong with a row."""
+    """Return whether the database did not answer, in contrast to an error of one row or statement."""
     return isinstance(error, JournalError) and not isinstance(error, JournalRefused)
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    # Only what the database said: a statement that we built wrong is a fault of ours, and must look like one.
+    # Only errors of the database: a statement that the bridge builds wrong must look like the fault it is.
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        raise JournalError(f"the journal's database did not answer: {_first_line(error)}") from error
+        raise JournalError(N_("the journal's database did not answer: {error}"), error=_first_line(error)) from error
     except DBAPIError as error:
         refused = JournalRefused if isinstance(error, _OF_THE_STATEMENT) else JournalError
-        raise refused(f"the journal's database refused a statement: {_first_line(error)}") from error
+        raise refused(N_("the journal's database refused a statement: {error}"), error=_first_line(error)) from error
     except PoolTimeout as error:
-        raise JournalError("no connection to the journal's database was free in time") from error
+        raise JournalError(N_("no connection to the journal's database was free in time")) from error
 
 
 def _first_line(error: DBAPIError) -> str:
-    # The statement and its parameters (personal data) stand behind the first line and stay out of the message.
+    # The statement and its parameters (personal data) follow the first line and stay out of the message.
     cause = error.orig
     return redact(str(cause).splitlines()[0] if str(cause) else type(cause).__name__)

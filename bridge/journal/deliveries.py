@@ -1,13 +1,13 @@
-"""Deliveries and attempts in the journal.
+"""Deliveries, attempts and read-backs in the journal.
 
-All functions take the connection of a transaction that holds the lane (`Lanes.hold_all` or `lanes.lock`): the rule that
-only the first open delivery of a line has a due time is kept here and nowhere else.
+Only the first open delivery of a line has a due time; this module alone keeps that rule. All functions that change rows
+take a transaction that has the lane locked (`Lanes.transaction` or `lanes.lock`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -16,19 +16,16 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 from bridge.errors import IllegalTransition
 from bridge.journal.schema import DELIVERED, OPEN, TO_READ_BACK, attempts, deliveries, events
 from bridge.journal.statements import BulkStatement, FirstRowsOfLanes
+from bridge.messages import N_
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, Outcome, ReadBack, Waiting
 
-Line = tuple[str, str, str]
-"""Account, subject, line: the queue in which a delivery stands."""
+Line = tuple[str, str, str]  # account, subject, line: the queue of a delivery
 
 
 @dataclass(frozen=True, slots=True)
-class NewDelivery:
-    """What a mapping decided about an event: something owed, or the reason why nothing is."""
-
+class _Delivery:
     event_id: int
     mapping: str
-    revision_id: int
     replay: int
     account: str
     subject: str
@@ -40,6 +37,13 @@ class NewDelivery:
     order_rank: int
     skip_stale: bool
     state: DeliveryState
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery(_Delivery):
+    """The decision of a mapping about an event: a payload to send, or the reason why there is none."""
+
+    revision_id: int
     once_key: str | None = None
     payload: str | None = None
     read_back: str | None = None
@@ -48,34 +52,20 @@ class NewDelivery:
 
 
 @dataclass(frozen=True, slots=True)
-class DueDelivery:
-    """A delivery whose turn it is."""
+class DueDelivery(_Delivery):
+    """A delivery that is first in its line and due."""
 
     id: int
-    event_id: int
     event_key: str
-    mapping: str
-    replay: int
-    account: str
-    subject: str
-    line: str
-    lane: int
-    destination: str
-    object_id: str
-    order_at: str
-    order_rank: int
-    skip_stale: bool
     payload: str
-    state: DeliveryState
     attempts: int
     forgiven: int
-    received_ms: int
-    """When Asaas posted the event."""
+    received_ms: int  # arrival of the event
 
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """A change of one delivery's state, with why."""
+    """A change of one delivery's state; `reason` is a `Message.to_json()`."""
 
     delivery: DueDelivery
     to: DeliveryState
@@ -88,7 +78,7 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What became of one attempt, and the step that follows from it."""
+    """The result of one attempt, and the change of state that follows; `detail` is a `Message.to_json()`."""
 
     step: StateChange
     number: int
@@ -102,7 +92,7 @@ class AttemptResult:
 
 @dataclass(frozen=True, slots=True)
 class Deferral:
-    """A delivery that waits without burning an attempt: until when, and why."""
+    """A delivery that waits until its due time without an attempt; `reason` is a `Message.to_json()`."""
 
     delivery: DueDelivery
     due_ms: int
@@ -111,31 +101,34 @@ class Deferral:
     reason: str
 
 
-OF_EVENT = frozenset({"event_key", "received_ms"})
-"""What a delivery that is owed has of its event; the rest is its own row's."""
-# Of many lanes more rows are read than can be sent, to find the longest due of all: so no more than their numbers.
-_head = "deliveries.due_ms, deliveries.id"
+_NEW = [field.name for field in fields(NewDelivery)]
+_DUE = [field.name for field in fields(DueDelivery)]
+# PostgreSQL's statistics may be of a quiet hour, when the partial indexes of open and due rows were empty; given the
+# choice it then reads a whole index for each row. So the statements below leave it none: a row is found by a subquery
+# with one result, not by EXISTS, which becomes a join; conditions beside an id are written so that no partial index
+# matches them (|| '', COALESCE).
+_head = "deliveries.due_ms, deliveries.id"  # of many lanes more rows are read than are sent: read only what sorts them
 _is_due = "head.due_ms IS NOT NULL AND head.due_ms <= :now"
-DUE = FirstRowsOfLanes("deliveries", _head, where=_is_due, order="head.due_ms")
-DUE_OF_OTHERS = FirstRowsOfLanes(
+_due = FirstRowsOfLanes("deliveries", _head, where=_is_due, order="head.due_ms")
+_due_elsewhere = FirstRowsOfLanes(
     "deliveries",
     _head,
     where=f"{_is_due} AND head.destination NOT IN :not_to AND head.account NOT IN :not_of",
     order="head.due_ms",
     lists=("not_to", "not_of"),
 )
-OWED = (
-    select(*((events if n in OF_EVENT else deliveries).c[n] for n in DueDelivery.__slots__))
+_load = (
+    select(*((events if name in {"event_key", "received_ms"} else deliveries).c[name] for name in _DUE))
     .join_from(deliveries, events, events.c.id == deliveries.c.event_id)
     .where(deliveries.c.id.in_(bindparam("b_ids", expanding=True)))
 )
-START = BulkStatement(
+_start = BulkStatement(
     "UPDATE deliveries SET state = 'sending', attempts = given.attempts, due_ms = NULL, waiting = NULL FROM {given}"
     " WHERE deliveries.id = given.id AND deliveries.state IN ('pending', 'retrying')",
     deliveries,
     *("id", "attempts"),
 )
-STEP = BulkStatement(
+_change = BulkStatement(
     "UPDATE deliveries SET state = given.state, due_ms = given.due_ms, waiting = given.waiting,"
     " reason_code = given.reason_code, reason = given.reason, finished_ms = given.finished_ms FROM {given}"
     " WHERE deliveries.id = given.id AND deliveries.state = given.before",
@@ -149,41 +142,41 @@ _IN_LINE = (
 )
 _FIRST = "UPDATE deliveries SET due_ms = given.due_ms FROM {given} WHERE deliveries.id = (SELECT min(line.id) IN_LINE)"
 _LINE = ("account", "subject", "line")
-PROMOTE = BulkStatement(
-    # The first may have no turn while a later one has it: a person opened it again. This reads the line to its end.
+_set_first_due = BulkStatement(
+    # A later delivery may have the due time: a person opened an earlier one again. This reads the line to its end.
     f"{_FIRST} AND (SELECT min(line.id) IN_LINE AND (line.due_ms IS NOT NULL OR line.state = 'sending'))"
     " IS NULL".replace("IN_LINE", _IN_LINE),
     deliveries,
     *(*_LINE, "due_ms"),
 )
-NEXT = BulkStatement(_FIRST.replace("IN_LINE", _IN_LINE), deliveries, *(*_LINE, "due_ms"))
-LINES_OPEN = BulkStatement(
+_set_next_due = BulkStatement(_FIRST.replace("IN_LINE", _IN_LINE), deliveries, *(*_LINE, "due_ms"))
+_lines_open = BulkStatement(
     "SELECT {values} FROM {given} WHERE (SELECT min(line.id) IN_LINE) IS NOT NULL".replace("IN_LINE", _IN_LINE),
     deliveries,
     *_LINE,
 )
-PUT_OFF = BulkStatement(
+_defer = BulkStatement(
     "UPDATE deliveries SET due_ms = given.due_ms, waiting = given.waiting, reason_code = given.reason_code,"
     " reason = given.reason FROM {given} WHERE deliveries.id = given.id AND COALESCE(deliveries.due_ms, -1) >= 0",
     deliveries,
     *("id", "due_ms", "waiting", "reason_code", "reason"),
 )
-NEWEST = select(*(deliveries.c[n] for n in ("account", "object_id", "line", "order_at", "order_rank"))).where(
-    deliveries.c.object_id.in_(bindparam("b_objects", expanding=True)), DELIVERED
-)
-ADD = BulkStatement(
-    # In the order in which they are given: their numbers are their order in a line.
+_newest_delivered = select(
+    *(deliveries.c[n] for n in ("account", "object_id", "line", "order_at", "order_rank"))
+).where(deliveries.c.object_id.in_(bindparam("b_objects", expanding=True)), DELIVERED)
+_add = BulkStatement(
+    # In the given order, since their ids are their order in a line.
     "INSERT INTO deliveries ({columns}) SELECT {values} FROM {given} ORDER BY given.place",
     deliveries,
-    *(*NewDelivery.__slots__, "created_ms", "due_ms", "finished_ms"),
+    *(*_NEW, "created_ms", "due_ms", "finished_ms"),
     place=deliveries.c.id,
 )
-ATTEMPT = BulkStatement(
+_add_attempt = BulkStatement(
     "INSERT INTO attempts ({columns}) SELECT {values} FROM {given}",
     attempts,
     *("delivery_id", "number", "fence", "started_ms"),
 )
-OUTCOME = BulkStatement(
+_finish_attempt = BulkStatement(
     "UPDATE attempts SET finished_ms = given.finished_ms, outcome = given.outcome, status = given.status,"
     " code = given.code, detail = given.detail, excerpt = given.excerpt, duration_ms = given.duration_ms FROM {given}"
     " WHERE attempts.delivery_id = given.delivery_id AND attempts.number = given.number",
@@ -193,13 +186,14 @@ OUTCOME = BulkStatement(
 
 
 _LEAST_EACH = 4
-_STATE_AT = DueDelivery.__slots__.index("state")
-_decided = attrgetter(*NewDelivery.__slots__)
+_STATE_AT = _DUE.index("state")
+_values_of = attrgetter(*_NEW)
 
 
 def add(connection: Connection, new: Sequence[NewDelivery], now_ms: int) -> None:
-    """Insert these deliveries in their order; the first open one of each free line is due now."""
-    taken = _lines_taken(connection, {(d.account, d.subject, d.line) for d in new if d.state not in FINISHED})
+    """Insert these deliveries in their order; the first open one of each empty line is due now."""
+    lines = sorted({(d.account, d.subject, d.line) for d in new if d.state not in FINISHED})
+    taken = {tuple(row) for row in _lines_open.read(connection, lines)}
     rows: list[tuple[Any, ...]] = []
     for place, delivery in enumerate(new):
         due_ms = finished_ms = None
@@ -209,18 +203,14 @@ def add(connection: Connection, new: Sequence[NewDelivery], now_ms: int) -> None
         elif line not in taken:
             taken.add(line)
             due_ms = now_ms
-        rows.append((*_decided(delivery), now_ms, due_ms, finished_ms, place))
-    ADD.run(connection, rows)
-
-
-def _lines_taken(connection: Connection, lines: Collection[Line]) -> set[Line]:
-    return {(account, subject, line) for account, subject, line in LINES_OPEN.read(connection, sorted(lines))}
+        rows.append((*_values_of(delivery), now_ms, due_ms, finished_ms, place))
+    _add.run(connection, rows)
 
 
 def plans_taken(
     connection: Connection, keys: Iterable[tuple[str, str]], event_ids: Collection[int]
 ) -> set[tuple[str, str]]:
-    """Return which (mapping, once_key) have a delivery already, owed or sent, for other events than these."""
+    """Return which (mapping, once_key) have a delivery already, open or sent, for other events than these."""
     wanted = set(keys)
     if not wanted:
         return set()
@@ -242,21 +232,19 @@ def due(
     not_to: Collection[str] = (),
     not_of: Collection[str] = (),
 ) -> tuple[list[DueDelivery], bool]:
-    """Return up to `limit` deliveries of these lanes whose turn and time it is, longest due first.
+    """Return up to `limit` due deliveries of these lanes, longest due first, and whether there may be more.
 
-    None to the destinations `not_to`, none of the accounts `not_of`.
-
-    Also return whether there may be more. Of many lanes only so many rows of each are read as fill the limit.
+    Those to the destinations `not_to` and of the accounts `not_of` are left out.
     """
     each = limit if len(lanes) == 1 else min(limit, _LEAST_EACH + 2 * limit // max(1, len(lanes)))
     marks = dict.fromkeys(lanes, 0)
     if not_to or not_of:
         others = {"not_to": list(not_to) or [""], "not_of": list(not_of) or [""]}
-        rows = DUE_OF_OTHERS.read(connection, marks, each, now=now_ms, **others)
+        rows = _due_elsewhere.read(connection, marks, each, now=now_ms, **others)
     else:
-        rows = DUE.read(connection, marks, each, now=now_ms)
+        rows = _due.read(connection, marks, each, now=now_ms)
     ids = [id_ for _, id_ in sorted((due_ms, id_) for due_ms, id_ in rows)[:limit]]
-    found = {row[0]: _due_delivery(row) for row in connection.execute(OWED, {"b_ids": ids}).all()} if ids else {}
+    found = {row.id: _due_delivery(row) for row in connection.execute(_load, {"b_ids": ids}).all()} if ids else {}
     return [found[id_] for id_ in ids], len(rows) >= min(limit, each)
 
 
@@ -267,26 +255,30 @@ def _due_delivery(row: Row[*tuple[Any, ...]]) -> DueDelivery:
 
 
 def newest_delivered(
-    connection: Connection, owed: Sequence[DueDelivery | NewDelivery]
+    connection: Connection, candidates: Sequence[DueDelivery | NewDelivery]
 ) -> dict[tuple[str, str, str], tuple[str, int]]:
-    """Return for (account, object, line) the time and rank of the newest event that was delivered."""
-    objects = {d.object_id for d in owed if d.object_id and d.skip_stale}
+    """Return for (account, object, line) the time and rank of the newest delivered event, for the stale rule."""
+    objects = {d.object_id for d in candidates if d.object_id and d.skip_stale}
     if not objects:
         return {}
     newest: dict[tuple[str, str, str], tuple[str, int]] = {}
-    rows = connection.execute(NEWEST, {"b_objects": list(objects)}).all()
+    rows = connection.execute(_newest_delivered, {"b_objects": list(objects)}).all()
     for account, object_id, line, order_at, order_rank in rows:
         key = (account, object_id, line)
         newest[key] = max(newest.get(key, ("", 0)), (order_at, order_rank))
     return newest
 
 
-def start(connection: Connection, owed: Sequence[DueDelivery], fences: Mapping[int, int], now_ms: int) -> None:
-    """Commit-to-be: write down that these are about to be sent, one attempt each, under the fence of their lane."""
-    changed = START.run(connection, [(d.id, d.attempts + 1) for d in owed])
-    if changed != len(owed):
-        raise IllegalTransition(f"{len(owed) - changed} of {len(owed)} deliveries were not waiting to be sent")
-    ATTEMPT.run(connection, [(d.id, d.attempts + 1, fences[d.lane], now_ms) for d in owed])
+def start(connection: Connection, chosen: Sequence[DueDelivery], fences: Mapping[int, int], now_ms: int) -> None:
+    """Write the intent to send these: an attempt each, under the fence of its lane. Raises IllegalTransition."""
+    changed = _start.run(connection, [(d.id, d.attempts + 1) for d in chosen])
+    if changed != len(chosen):
+        raise IllegalTransition(
+            N_("{number} of {all} deliveries were not waiting to be sent"),
+            number=len(chosen) - changed,
+            all=len(chosen),
+        )
+    _add_attempt.run(connection, [(d.id, d.attempts + 1, fences[d.lane], now_ms) for d in chosen])
 
 
 def sending(connection: Connection, ids: Collection[int]) -> set[tuple[int, int]]:
@@ -296,53 +288,54 @@ def sending(connection: Connection, ids: Collection[int]) -> set[tuple[int, int]
     return {(id_, number) for id_, number in found}
 
 
-def record(connection: Connection, ended: Sequence[AttemptResult]) -> None:
-    """Write down what became of attempts of deliveries that are in state `sending`, and move these on."""
+def record(connection: Connection, results: Sequence[AttemptResult]) -> None:
+    """Write the results of attempts, whose deliveries are in state `sending`, and change these states."""
     rows = [
-        (e.step.delivery.id, e.number, e.step.now_ms, e.outcome, e.status, e.code, e.detail, e.excerpt, e.duration_ms)
-        for e in ended
+        (r.step.delivery.id, r.number, r.step.now_ms, r.outcome, r.status, r.code, r.detail, r.excerpt, r.duration_ms)
+        for r in results
     ]
-    OUTCOME.run(connection, rows)
-    move(connection, [(end.step, DeliveryState.SENDING) for end in ended])
+    _finish_attempt.run(connection, rows)
+    move(connection, [(result.step, DeliveryState.SENDING) for result in results])
 
 
 def move(connection: Connection, steps: Sequence[tuple[StateChange, DeliveryState]]) -> None:
-    """Change the states of deliveries that have their line's turn, each from the one given.
+    """Change the states of deliveries that are first in their lines, each from the given state.
 
-    Where that ends one, the first that is left in its line becomes due. Raises IllegalTransition where
-    `model.TRANSITIONS` has no such change or a delivery is in another state.
+    After a finished one the next delivery of its line becomes due. Raises IllegalTransition where `model.TRANSITIONS`
+    has no such change, or a delivery is in another state.
     """
     rows: list[tuple[Any, ...]] = []
     freed: dict[Line, int] = {}
     for step, source in steps:
         delivery = step.delivery
         if step.to not in TRANSITIONS[source]:
-            raise IllegalTransition(f"delivery {delivery.id} can't go from {source} to {step.to}")
+            raise IllegalTransition(
+                N_("delivery {id} can't go from {source} to {target}"), id=delivery.id, source=source, target=step.to
+            )
         finished_ms = step.now_ms if step.to in FINISHED else None
-        why = (step.waiting, step.code, step.reason)
-        rows.append((delivery.id, step.to, step.due_ms, *why, finished_ms, source))
+        rows.append((delivery.id, step.to, step.due_ms, step.waiting, step.code, step.reason, finished_ms, source))
         if finished_ms is not None:
             freed[delivery.account, delivery.subject, delivery.line] = finished_ms
-    if STEP.run(connection, rows) != len(rows):
-        names = ", ".join(f"{step.delivery.id} is not {source} any more" for step, source in steps[:3])
-        raise IllegalTransition(f"of {len(rows)} deliveries at least one is in another state: {names}")
-    NEXT.run(connection, [(*line, now_ms) for line, now_ms in freed.items()])
+    if _change.run(connection, rows) != len(rows):
+        raise IllegalTransition(
+            N_("of {number} deliveries ({ids}, ...) at least one changed its state meanwhile"),
+            number=len(rows),
+            ids=", ".join(str(step.delivery.id) for step, _ in steps[:3]),
+        )
+    _set_next_due.run(connection, [(*line, now_ms) for line, now_ms in freed.items()])
 
 
 def defer(connection: Connection, waits: Sequence[Deferral]) -> None:
-    """Let deliveries wait without burning an attempt; their states stay."""
-    PUT_OFF.run(connection, [(w.delivery.id, w.due_ms, w.waiting, w.code, w.reason) for w in waits])
+    _defer.run(connection, [(w.delivery.id, w.due_ms, w.waiting, w.code, w.reason) for w in waits])
 
 
 def set_first_due(connection: Connection, line: Line, now_ms: int) -> None:
     """Make the first open delivery of a line due, unless one of the line has a due time or is being sent."""
-    PROMOTE.run(connection, [(*line, now_ms)])
+    _set_first_due.run(connection, [(*line, now_ms)])
 
 
 @dataclass(frozen=True, slots=True)
 class ToReadBack:
-    """A delivery whose deal is looked for."""
-
     id: int
     event_id: int
     account: str
@@ -358,49 +351,32 @@ class ToReadBack:
 def due_read_backs(
     connection: Connection, now_ms: int, *, wait_ms: int, oldest_ms: int, limit: int
 ) -> list[ToReadBack]:
-    """Return deliveries that were delivered so long ago, but not longer than the oldest, and whose look is due."""
-    columns = deliveries.c
-    query = (
-        select(*(columns[name] for name in ToReadBack.__slots__))
-        .where(
-            TO_READ_BACK,
-            DELIVERED,
-            columns.finished_ms.between(oldest_ms, now_ms - wait_ms),
-            columns.read_back_due_ms.is_(None) | (columns.read_back_due_ms <= now_ms),
-        )
-        .order_by(columns.finished_ms)
-        .limit(limit)
-    )
-    return [ToReadBack(**row) for row in connection.execute(query).mappings()]
+    """Return deliveries that were delivered between `oldest_ms` and `wait_ms` ago and whose read-back is due."""
+    c = deliveries.c
+    is_due = c.read_back_due_ms.is_(None) | (c.read_back_due_ms <= now_ms)
+    in_time = c.finished_ms.between(oldest_ms, now_ms - wait_ms)
+    query = select(*(c[name] for name in ToReadBack.__slots__)).where(TO_READ_BACK, DELIVERED, in_time, is_due)
+    return [ToReadBack(*row) for row in connection.execute(query.order_by(c.finished_ms).limit(limit))]
 
 
 class SentDelivery(NamedTuple):
-    """A delivery that was tried at least once."""
-
     id: int
     object_id: str
     destination: str
     mapping: str
     payload: str | None
-    sent_ms: int
-    """When the first attempt began."""
+    sent_ms: int  # start of the first attempt
 
 
 def sent_to(connection: Connection, account: str, subject: str, limit: int = 100) -> list[SentDelivery]:
-    """Return the deliveries of a customer that were tried, newest first."""
-    columns = deliveries.c
+    """Return the deliveries of a customer that have an attempt, newest first."""
+    c = deliveries.c
+    first_ms = select(func.min(attempts.c.started_ms)).where(attempts.c.delivery_id == c.id).scalar_subquery()
     query = (
-        select(
-            columns.id,
-            columns.object_id,
-            columns.destination,
-            columns.mapping,
-            columns.payload,
-            select(func.min(attempts.c.started_ms)).where(attempts.c.delivery_id == columns.id).scalar_subquery(),
-        )
-        .join(events, events.c.id == columns.event_id)
-        .where(events.c.subject == subject, events.c.account == account, columns.attempts > 0)
-        .order_by(events.c.id.desc(), columns.id.desc())
+        select(c.id, c.object_id, c.destination, c.mapping, c.payload, first_ms)
+        .join(events, events.c.id == c.event_id)
+        .where(events.c.subject == subject, events.c.account == account, c.attempts > 0)
+        .order_by(events.c.id.desc(), c.id.desc())
         .limit(limit)
     )
     return [SentDelivery(*row) for row in connection.execute(query)]
@@ -409,15 +385,8 @@ def sent_to(connection: Connection, account: str, subject: str, limit: int = 100
 def record_read_back(
     connection: Connection, one: ToReadBack, state: ReadBack, *, due_ms: int | None = None, detail: str | None = None
 ) -> bool:
-    """Write down what a look gave; return whether nobody else had done so meanwhile."""
-    changed = connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id == one.id, TO_READ_BACK, deliveries.c.read_back_tries == one.read_back_tries)
-        .values(
-            read_back=state.value,
-            read_back_tries=one.read_back_tries + 1,
-            read_back_due_ms=due_ms,
-            read_back_detail=detail,
-        )
-    )
-    return changed.rowcount == 1
+    """Write the result of a read-back; return False where another process wrote one meanwhile."""
+    tries = deliveries.c.read_back_tries
+    query = update(deliveries).where(deliveries.c.id == one.id, TO_READ_BACK, tries == one.read_back_tries)
+    values = {"read_back": state.value, "read_back_due_ms": due_ms, "read_back_detail": detail}
+    return connection.execute(query.values(**values, read_back_tries=tries + 1)).rowcount == 1

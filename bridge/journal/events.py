@@ -1,15 +1,14 @@
-"""Events in the journal: kept as they come, handed out per lane in the order of arrival."""
+"""Events in the journal: appended as they arrive, given to lanes in the order of arrival; and refusals of the door."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from bridge.crypto import Keyring
 from bridge.failpoints import failpoint
 from bridge.journal.database import Database
 from bridge.journal.schema import events, metadata, refusals
@@ -18,14 +17,13 @@ from bridge.model import EventState, IncomingEvent
 
 _RECEIVED = EventState.RECEIVED.value
 _LEAST_PAGE = 4
-_TRIED_ID = 2**62
-"""Beyond every event: SQLite puts it where the next event comes, and PostgreSQL's numbers stay without a gap."""
-_TRIED_BYTES = 8_192
+_TRIAL_ID = 2**62  # above every event: SQLite appends it to the same page, and PostgreSQL's sequence gets no gap
+_TRIAL_BYTES = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event as a lane's worker gets it."""
+    """An event as the worker of its lane gets it."""
 
     id: int
     account: str
@@ -44,29 +42,14 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """What became of a posted event: its number, and how often it had come before."""
-
     id: int
-    repeats: int
+    repeats: int  # how often the same event had arrived before
 
 
 _INSERTED = (
-    "account",
-    "event_key",
-    "name",
-    "entity",
-    "object_id",
-    "subject",
-    "lane",
-    "created",
-    "body",
-    "received_ms",
-    "origin",
-    "state",
-    "due_ms",
-    "repeats",
+    *("account", "event_key", "name", "entity", "object_id", "subject", "lane", "created", "body", "received_ms"),
+    *("origin", "state", "due_ms", "repeats"),
 )
-
 _columns = [events.c[name] for name in StoredEvent.__slots__]
 _waiting = FirstRowsOfLanes(
     "events",
@@ -77,7 +60,7 @@ _waiting = FirstRowsOfLanes(
 _load = select(*_columns).where(events.c.id.in_(bindparam("b_ids", expanding=True))).order_by(events.c.id)
 _hold = BulkStatement(
     "UPDATE events SET due_ms = given.due_ms, hold_code = given.hold_code, hold_reason = given.hold_reason"
-    " FROM {given} WHERE events.id = given.id AND events.state || '' = 'received'",  # see delivery_statements
+    " FROM {given} WHERE events.id = given.id AND events.state || '' = 'received'",  # see deliveries
     events,
     *("id", "due_ms", "hold_code", "hold_reason"),
 )
@@ -90,44 +73,29 @@ _processed = BulkStatement(
 
 
 def append(database: Database, batch: Sequence[tuple[IncomingEvent, int]]) -> list[AppendResult]:
-    """Keep these events, each in its lane, or count one more arrival of an event that is kept already.
-
-    PostgreSQL refuses to count two arrivals of a row one by one in a statement.
-    """
+    """Commit these events, each with its lane; an event that is stored already counts one more arrival."""
     keys = [(event.account, event.key) for event, _ in batch]
     left = Counter(keys)
+    # A statement can't update one row twice on PostgreSQL, so each event goes in once, with its number of arrivals.
     first: dict[tuple[str, str], tuple[IncomingEvent, int]] = {}
     for key, item in zip(keys, batch, strict=True):
         first.setdefault(key, item)
-    values = tuple(_values([(*item, left[key]) for key, item in first.items()], database.keyring))
+    values: list[str | int] = []
+    for key, (event, lane) in first.items():
+        values += (event.account, event.key, event.name, event.entity, event.object_id, event.subject, lane)
+        values += (event.created, database.keyring.encrypt(event.body, "events.body"), event.received_ms)
+        values += (event.origin.value, _RECEIVED, event.received_ms, left[key] - 1)
     statement = _insert("?" if database.is_sqlite else "%s", len(first))
     failpoint("append.before_commit")
-    with database.write() as connection:
-        rows = connection.exec_driver_sql(statement, values).all()
+    with database.write(one_statement=True) as connection:
+        rows = connection.exec_driver_sql(statement, tuple(values)).all()
     found = {(account, key): (id_, repeats) for account, key, id_, repeats in rows}
-    kept = []
+    results = []
     for key in keys:
         left[key] -= 1
         id_, repeats = found[key]
-        kept.append(AppendResult(id_, repeats - left[key]))
-    return kept
-
-
-def try_append(database: Database) -> None:
-    """Keep an event and remove it again, in one durable transaction; raise JournalError where that can't be.
-
-    Each table is named with its columns too: a delivery needs more than the event's.
-    """
-    values = dict.fromkeys(("account", "event_key", "name", "entity", "object_id", "subject", "created"), "")
-    with database.write() as connection:
-        connection.execute(
-            insert(events).values(
-                **values, id=_TRIED_ID, lane=0, body=" " * _TRIED_BYTES, received_ms=0, state=_RECEIVED, due_ms=0
-            )
-        )
-        connection.execute(delete(events).where(events.c.id == _TRIED_ID))
-        for table in metadata.sorted_tables:
-            connection.execute(select(table).limit(0))
+        results.append(AppendResult(id_, repeats - left[key]))
+    return results
 
 
 @lru_cache(maxsize=256)
@@ -140,40 +108,37 @@ def _insert(mark: str, rows: int) -> str:
     )
 
 
-def _values(items: Iterable[tuple[IncomingEvent, int, int]], keyring: Keyring) -> Iterator[str | int]:
-    for event, lane, arrivals in items:
-        yield event.account
-        yield event.key
-        yield event.name
-        yield event.entity
-        yield event.object_id
-        yield event.subject
-        yield lane
-        yield event.created
-        yield keyring.encrypt(event.body, "events.body")
-        yield event.received_ms
-        yield event.origin.value
-        yield _RECEIVED
-        yield event.received_ms
-        yield arrivals - 1
+def try_append(database: Database) -> None:
+    """Insert an event and delete it again, in one durable transaction; raise JournalError where that fails.
+
+    Every table is read too, since the way of an event needs them all.
+    """
+    values = dict.fromkeys(("account", "event_key", "name", "entity", "object_id", "subject", "created"), "")
+    with database.write() as connection:
+        connection.execute(
+            insert(events).values(
+                **values, id=_TRIAL_ID, lane=0, body=" " * _TRIAL_BYTES, received_ms=0, state=_RECEIVED, due_ms=0
+            )
+        )
+        connection.execute(delete(events).where(events.c.id == _TRIAL_ID))
+        for table in metadata.sorted_tables:
+            connection.execute(select(table).limit(0))
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The events of lanes that may be processed now, and those that stand behind a held one of their subject."""
+    """The events of lanes that may be processed now, and those that wait behind a held event of their subject."""
 
     ready: list[int]
-    behind: dict[int, int]
-    """Event number -> when the event before it is due."""
+    behind: dict[int, int]  # event number -> due time of the event before it
 
 
 def waiting(connection: Connection, lanes: Collection[int], now_ms: int, limit: int, page: int = 500) -> Waiting:
-    """Return up to `limit` events of these lanes that are due, in the order of arrival.
+    """Return up to `limit` due events of these lanes, in the order of arrival.
 
-    An event waits with the earlier one of its subject, so that a customer's events stay in order while Asaas can't
-    be asked about that customer; events of other customers go past. Those that wait behind count to the limit too:
-    thousands of them behind one held event must not make one transaction of thousands of updates. Of each lane up to
-    `page` rows are read at once, fewer where there are many lanes.
+    An event waits behind an earlier held event of its subject, so that a customer's events stay in order; events of
+    other customers pass. Events behind count to the limit, which bounds the updates of the caller's transaction. One
+    query reads up to `page` rows of each lane, fewer of many lanes.
     """
     ready: list[int] = []
     behind: dict[int, int] = {}
@@ -182,9 +147,9 @@ def waiting(connection: Connection, lanes: Collection[int], now_ms: int, limit: 
     page = min(page, _LEAST_PAGE + 2 * limit // max(1, len(after)))
     while after and len(ready) + len(behind) < limit:
         rows = _waiting.read(connection, after, page)
-        for lane, id_, account, subject_, due_ms in sorted(rows, key=lambda row: row.id):
+        for lane, id_, account, customer, due_ms in sorted(rows, key=lambda row: row.id):
             after[lane] = id_
-            subject = (account, subject_)
+            subject = (account, customer)
             if due_ms > now_ms:
                 held.setdefault(subject, due_ms)
             elif subject in held:
@@ -204,19 +169,19 @@ def load(connection: Connection, ids: Collection[int]) -> list[StoredEvent]:
 
 
 def mark_processed(connection: Connection, ids: Sequence[int], now_ms: int) -> int:
-    """Note that every mapping has had its say on these events; return how many of them were waiting for it."""
+    """Mark these events as processed; return how many of them were waiting."""
     return _processed.run(connection, [(id_, now_ms) for id_ in ids])
 
 
 def hold(connection: Connection, holds: Mapping[int, tuple[int, str, str]]) -> None:
-    """Put these events off until a time each, with a code and the reason in words."""
-    _hold.run(connection, [(id_, *until_and_why) for id_, until_and_why in holds.items()])
+    """Hold these events, each until its due time, with a code and a reason."""
+    _hold.run(connection, [(id_, *values) for id_, values in holds.items()])
 
 
 def ask_replay(connection: Connection, id_: int, mapping: str | None, now_ms: int) -> int:
-    """Send an event through today's mappings once more; return the replay's number.
+    """Set an event back to `received`, for the worker of its lane; return the number of the replay.
 
-    The event goes back to `received`, so that the worker of its lane replays it in order, under the same lease.
+    `mapping` names the only mapping to replay, None stands for all.
     """
     replay: int = connection.execute(
         update(events)
@@ -235,29 +200,25 @@ def ask_replay(connection: Connection, id_: int, mapping: str | None, now_ms: in
 
 
 def last_received_ms(connection: Connection, account: str) -> int | None:
-    """Return when the account's newest event came in, None where none ever did."""
     query = select(events.c.received_ms).where(events.c.account == account).order_by(events.c.id.desc()).limit(1)
     return connection.scalar(query)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One reason for which the door refused what was posted for an account."""
+    """A reason for which the door refused requests."""
 
-    account: str
-    """Empty where the URL named no account of ours."""
+    account: str  # empty where the URL named an unknown account
     code: str
     last_ms: int
-    times: int
-    """How often it was noted; the door notes the same reason once in a few seconds at most."""
+    times: int  # the door writes the same reason once in a few seconds at most
 
 
 NEW_TOKEN, OLD_TOKEN = "door.new_token", "door.old_token"
-"""Noted beside the refusals while two tokens are valid: which of them an event came with."""
+"""Codes among the refusals: the token of accepted events while two tokens are valid."""
 
 
 def record_refusal(connection: Connection, account: str, code: str, now_ms: int) -> None:
-    """Note that the door refused something for this reason."""
     columns = refusals.c
     changed = connection.execute(
         update(refusals)
@@ -269,7 +230,7 @@ def record_refusal(connection: Connection, account: str, code: str, now_ms: int)
 
 
 def refusals_since(connection: Connection, account: str, since_ms: int) -> list[Refusal]:
-    """Return why the door refused something for the account, or for none of ours, since then; newest first."""
+    """Return the refusals for the account and for unknown accounts, newest first."""
     columns = refusals.c
     query = (
         select(columns.account, columns.code, columns.last_ms, columns.times)
@@ -281,7 +242,7 @@ def refusals_since(connection: Connection, account: str, since_ms: int) -> list[
 
 
 def tokens_used(connection: Connection, account: str) -> tuple[int | None, int | None]:
-    """Return when an event last came with the new token and with the old one, as far as it was noted."""
+    """Return when an event last came with the new token, and when with the old one."""
     columns = refusals.c
     query = select(columns.code, columns.last_ms).where(
         columns.account == account, columns.code.in_([NEW_TOKEN, OLD_TOKEN])

@@ -1,9 +1,8 @@
-"""Lanes and their leases: who may work on the events of a customer right now.
+"""Lanes and their leases: the right to work on the events of some customers.
 
-A lease is a row with an owner, an expiry and a fence that grows with every lease. `hold_all` opens the only kind of
-transaction in which a worker may change the rows of lanes: it locks their rows, so that a worker and a person's command
-never change the same line at once, looks at the fences and renews the leases. Rows are locked in the order of lanes,
-so that two who want several wait in turn and never for each other.
+A lease has an owner, an end and a fence that grows with every lease. A worker changes rows of a lane only inside
+`Lanes.transaction`, which locks the lanes' rows, compares the fences and renews the leases; a person's command locks
+them by `lock` and its like. Rows are locked in the order of lanes, which prevents deadlocks.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, TextClause, bindparam,
 from bridge.errors import LeaseLost
 from bridge.journal.database import Database
 from bridge.journal.schema import SENDING, WAITS, attempts, deliveries, events, lanes
+from bridge.messages import N_, Message
 from bridge.model import DeliveryState, Outcome
 
 
@@ -36,8 +36,7 @@ _acquire = (
     .values(owner=bindparam("b_owner"), fence=lanes.c.fence + 1, lease_until_ms=bindparam("b_until"))
     .returning(lanes.c.fence)
 )
-_RENEW_AFTER_MS = 500
-"""A lease that was renewed less than this ago is not written again."""
+_RENEW_AFTER_MS = 500  # a lease that was renewed less than this ago is not written again
 _fences = (
     select(lanes.c.lane, lanes.c.fence)
     .where(lanes.c.lane.in_(bindparam("b_lanes", expanding=True)))
@@ -51,48 +50,45 @@ _renew = (
 )
 
 
-def _is_held(*conditions: ColumnElement[bool] | TextClause) -> ColumnElement[bool]:
-    """Return whether there is such a row of the lane; no EXISTS, see delivery_statements."""
+def _has_row(*conditions: ColumnElement[bool] | TextClause) -> ColumnElement[bool]:
+    # Not EXISTS: see the statements of `deliveries`.
     return select(literal(1)).where(*conditions).limit(1).scalar_subquery().is_not(None)
 
 
-_event_due = _is_held(events.c.lane == lanes.c.lane, WAITS, events.c.due_ms <= bindparam("b_now"))
-_delivery_due = _is_held(
+_event_due = _has_row(events.c.lane == lanes.c.lane, WAITS, events.c.due_ms <= bindparam("b_now"))
+_delivery_due = _has_row(
     deliveries.c.lane == lanes.c.lane, deliveries.c.due_ms.is_not(None), deliveries.c.due_ms <= bindparam("b_now")
 )
-# An expired lease is due as well: what its owner left in state `sending` has no due time of its own.
-_left_behind = _is_held(deliveries.c.lane == lanes.c.lane, SENDING)
-_left = select(deliveries.c.id).where(deliveries.c.lane == bindparam("b_lane"), SENDING)
+# A delivery in state `sending` has no due time, so an expired lease makes its lane due as well.
+_is_sending = _has_row(deliveries.c.lane == lanes.c.lane, SENDING)
+_unfinished = select(deliveries.c.id).where(deliveries.c.lane == bindparam("b_lane"), SENDING)
 _due = (
     select(lanes.c.lane)
-    .where(lanes.c.lease_until_ms <= bindparam("b_now"), _event_due | _delivery_due | _left_behind)
+    .where(lanes.c.lease_until_ms <= bindparam("b_now"), _event_due | _delivery_due | _is_sending)
     .order_by(lanes.c.lane)
 )
 _due_among = _due.where(lanes.c.lane.in_(bindparam("b_lanes", expanding=True)))
 
 
 class Lanes:
-    """The lanes of one journal."""
-
     def __init__(self, database: Database, lease_ms: int) -> None:
         self._database = database
         self._lease_ms = lease_ms
 
     def acquire(self, lane: int, owner: str, now_ms: int) -> Lease | None:
-        """Lease the lane, or return None where somebody else has it."""
         return next(iter(self.acquire_all([lane], owner, now_ms)), None)
 
     def acquire_all(self, wanted: Collection[int], owner: str, now_ms: int) -> list[Lease]:
-        """Lease those of the wanted lanes that nobody has.
+        """Lease the wanted lanes that are free.
 
-        What the previous owner left in state `sending` becomes an attempt of unknown outcome, due again at once.
+        An attempt that the previous owner left unfinished gets an unknown outcome; its delivery is due at once.
         """
         until_ms = now_ms + self._lease_ms
         leases = []
         with self._database.write() as connection:
             for lane in sorted(wanted):
-                asked = {"b_lane": lane, "b_now": now_ms, "b_owner": owner, "b_until": until_ms}
-                fence = connection.scalar(_acquire, asked)
+                values = {"b_lane": lane, "b_now": now_ms, "b_owner": owner, "b_until": until_ms}
+                fence = connection.scalar(_acquire, values)
                 if fence is not None:
                     _take_over(connection, lane, now_ms)
                     leases.append(Lease(lane, owner, fence, until_ms))
@@ -100,21 +96,23 @@ class Lanes:
 
     @contextmanager
     def transaction_of_one(self, lease: Lease, now_ms: int) -> Iterator[Connection]:
-        """Open a write transaction under the lease, which it renews; raise LeaseLost where another has the lane."""
+        """Open a write transaction that renews the lease; raise LeaseLost where another owner has the lane."""
         with self.transaction([lease], now_ms) as (connection, held):
             if not held:
-                raise LeaseLost(f"lane {lease.lane} was taken over after fence {lease.fence}")
+                raise LeaseLost(
+                    N_("lane {lane} was taken over after fence {fence}"), lane=lease.lane, fence=lease.fence
+                )
             yield connection
 
     @contextmanager
     def transaction(self, leases: Sequence[Lease], now_ms: int) -> Iterator[tuple[Connection, list[Lease]]]:
-        """Open a write transaction under these leases, which it renews; also give those of them that are not lost."""
+        """Open a write transaction that renews these leases; yields it with the leases that are not lost."""
         until_ms = now_ms + self._lease_ms
         with self._database.write() as connection:
             rows = connection.execute(_fences, {"b_lanes": [lease.lane for lease in leases]})
             fences = {row.lane: row.fence for row in rows}
             held = [lease for lease in leases if fences[lease.lane] == lease.fence]
-            # Also one that ends too late: the clock was set back, and a lease that nobody renews is taken away.
+            # Also a lease that ends too late, after the clock was set back: the clock's repair ends it otherwise.
             aged = [lease for lease in held if abs(lease.until_ms - until_ms) > _RENEW_AFTER_MS]
             _set_ends(connection, aged, until_ms)
             yield connection, held
@@ -122,16 +120,15 @@ class Lanes:
             lease.until_ms = until_ms
 
     def release(self, lease: Lease) -> None:
-        """Give the lane back, unless it was taken over already."""
         self.release_all([lease])
 
     def release_all(self, leases: Sequence[Lease]) -> None:
-        """Give these lanes back, but for those that were taken over already."""
+        """Release these leases; those that another owner took over are left alone."""
         with self._database.write() as connection:
             _set_ends(connection, sorted(leases, key=lambda lease: lease.lane), 0)
 
     def due(self, now_ms: int, among: Collection[int] | None = None) -> list[int]:
-        """Return the lanes (of all, or of these) that have work now and no live lease."""
+        """Return the lanes (of all, or of these) that have due work and no live lease."""
         with self._database.read() as connection:
             if among is None:
                 return list(connection.scalars(_due, {"b_now": now_ms}))
@@ -139,20 +136,20 @@ class Lanes:
 
 
 def lock(connection: Connection, lane: int) -> None:
-    """Lock a lane's row for a person's change, so that it can't cross a worker's in the same line."""
+    """Lock a lane's row against its worker, for a change that a person makes."""
     connection.execute(update(lanes).where(lanes.c.lane == lane).values(fence=lanes.c.fence))
 
 
 def lock_some(connection: Connection, which: Select[tuple[int]]) -> None:
-    """Lock the rows of these lanes, in one order, for a change of what lies in them."""
+    """Lock the rows of these lanes, in their order."""
     connection.execute(select(lanes.c.lane).where(lanes.c.lane.in_(which)).order_by(lanes.c.lane).with_for_update())
 
 
 def lock_all(connection: Connection) -> None:
-    """Lock every lane's row, for a change that concerns them all; must come before any other lock of the transaction.
+    """Lock every lane's row, before any other lock of the transaction.
 
-    Until the commit no worker decides on what it read before the change: else it could put a delivery off for a
-    destination's sake in the very moment in which a person resumes that destination.
+    Until the commit no worker decides on rows that it read before the change: it could defer a delivery for its
+    destination at the moment in which a person resumes that destination.
     """
     connection.execute(select(lanes.c.lane).order_by(lanes.c.lane).with_for_update())
 
@@ -164,22 +161,24 @@ def _set_ends(connection: Connection, leases: Sequence[Lease], until_ms: int) ->
 
 
 def _take_over(connection: Connection, lane: int, now_ms: int) -> None:
-    left = list(connection.scalars(_left, {"b_lane": lane}))
-    if not left:
+    ids = list(connection.scalars(_unfinished, {"b_lane": lane}))
+    if not ids:
         return
     connection.execute(
         update(attempts)
-        .where(attempts.c.delivery_id.in_(left), attempts.c.outcome.is_(None))
+        .where(attempts.c.delivery_id.in_(ids), attempts.c.outcome.is_(None))
         .values(outcome=Outcome.UNKNOWN.value, finished_ms=now_ms)
     )
     connection.execute(
         update(deliveries)
-        .where(deliveries.c.id.in_(left))
+        .where(deliveries.c.id.in_(ids))
         .values(
             state=DeliveryState.RETRYING.value,
             due_ms=now_ms,
             waiting=None,
             reason_code="attempt.unknown",
-            reason="the worker stopped before it knew the answer; sent again with the same Idempotency-Key",
+            reason=Message(
+                N_("the worker stopped before the answer came; sent again with the same Idempotency-Key")
+            ).to_json(),
         )
     )

@@ -1,6 +1,6 @@
-"""Brings the journal's schema to this version, by Alembic; safe to run at every start and from several processes.
+"""Migrates the journal's schema to this version by Alembic; safe at every start and from several processes.
 
-Alembic is imported only where something is migrated.
+Alembic is imported only by a migration, since it needs much memory.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from bridge.errors import JournalNotMigrated
 from bridge.failpoints import failpoint
 from bridge.journal.database import Database
 from bridge.journal.schema import meta
+from bridge.messages import N_
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 RUNS_FROM = "0013"
-"""The version that this schema can still be worked on by, named by its newest revision. A migration that takes away or
-changes what that version uses raises it."""
+"""The newest revision known to the oldest version that can work on this schema. A migration that removes or changes
+what that version uses raises it."""
 _RUNS_FROM_KEY = "runs_from"
-_ADVISORY_LOCK = 7_205_759  # any number of our own: one migration at a time on PostgreSQL
+_ADVISORY_LOCK = 7_205_759  # any number: one migration at a time on PostgreSQL
 
 
 def _config() -> Config:
@@ -37,18 +38,16 @@ def _config() -> Config:
 
 
 def head() -> str:
-    """Return the newest revision of the schema that this version knows, by the scripts' names."""
+    """Return the newest revision that this version knows."""
     return max(path.name.split("_")[0] for path in _SCRIPTS.glob("versions/[0-9]*_*.py"))
 
 
 def current(database: Database) -> str | None:
-    """Return the schema's revision in the database, None where there is none."""
     with database.read() as connection:
         return _current(connection)
 
 
 def _current(connection: Connection) -> str | None:
-    # Alembic would say the same, but it takes nine megabytes, and every process asks when it starts.
     if not inspect(connection).has_table("alembic_version"):
         return None
     found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -56,10 +55,10 @@ def _current(connection: Connection) -> str | None:
 
 
 def check(connection: Connection) -> None:
-    """Raise JournalNotMigrated where this version can't work on the schema, which may be a newer version's."""
+    """Raise JournalNotMigrated where this version can't work on the schema."""
     found = _current(connection)
     if found is None or found < head():
-        raise JournalNotMigrated(hint="run: bridge db upgrade")
+        raise JournalNotMigrated(hint=N_("run: bridge db upgrade"))
     if found > head():
         _check_newer(connection, found)
 
@@ -68,16 +67,20 @@ def _check_newer(connection: Connection, found: str) -> None:
     least = connection.scalar(select(meta.c.value).where(meta.c.key == _RUNS_FROM_KEY))
     if least is None or least > head():
         raise JournalNotMigrated(
-            "a newer version of the bridge changed the journal's schema so that this one can't work on it: "
-            f"this one knows {head()}, got {found}",
-            hint="nothing was changed; install the newer version again (docs/hosting.md, Going back)",
+            N_(
+                "a newer version of the bridge changed the journal's schema so that this one can't work on it: "
+                "this one knows {known}, got {found}"
+            ),
+            known=head(),
+            found=found,
+            hint=N_("nothing was changed; install the newer version again (docs/hosting.md, Going back)"),
         )
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Migrate to the newest schema; return the revisions before and after.
 
-    A newer version's schema is left as it is. Raises JournalNotMigrated where this version can't work on it.
+    The schema of a newer version stays. Raises JournalNotMigrated where this version can't work on it.
     """
     from alembic import command
 

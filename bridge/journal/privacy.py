@@ -1,7 +1,7 @@
-"""All that the journal holds of one person: found, given out, erased.
+"""Finds, exports and erases all data of one person.
 
-A person is one or more customers of Asaas accounts. What is erased leaves rows without anybody in them: which events
-came, how charges stood and what became of deliveries stays, under a name that leads to nobody.
+A person is one or more customers of Asaas accounts. Erasing keeps the rows without the person: events, the status of
+charges and the states of deliveries stay, under a random customer id.
 """
 
 from __future__ import annotations
@@ -17,40 +17,36 @@ from sqlalchemy import Connection, delete, func, or_, select, tuple_, update
 from stdnum.br import cnpj, cpf
 
 from bridge.errors import DeliveriesOpen
-from bridge.journal import audit, encryption, retention, search
+from bridge.journal import audit, encryption, queries, retention, search
 from bridge.journal.audit import Actor
 from bridge.journal.lanes import lock_some
 from bridge.journal.schema import attempts, deliveries, destinations, events, jobs, search_terms
 from bridge.journal.search import Kind, Ref
+from bridge.messages import N_
 from bridge.model import FINISHED, DeliveryState, EventState
 
-Person: TypeAlias = Ref
-"""An account and the customer's id in it."""
-FORGOTTEN = "forgotten_"
-"""So the customer of an event begins whose person was erased."""
+Person: TypeAlias = Ref  # an account and the customer's id in it
+FORGOTTEN = "forgotten_"  # the prefix of the customer id in events of an erased person
 _NEVER_MS = 2**62
-_MOST = 500
+_PAGE = 500
 _ID = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
 class PersonCounts:
-    """How much the journal holds of some customers."""
+    """The number of rows of some customers; the field names are keys of `--json`."""
 
     events: int
     deliveries: int
     attempts: int
     search_terms: int
-    waiting: tuple[int, ...]
-    """Numbers of the events that no mapping has seen yet."""
-    owed: tuple[int, ...]
-    """Numbers of the deliveries that are still owed."""
-    console_jobs: int
-    """The whole console's: each may show somebody, and can be begun again."""
+    waiting: tuple[int, ...]  # ids of the waiting events
+    owed: tuple[int, ...]  # ids of the open deliveries
+    console_jobs: int  # all jobs of the console: each may show a person, and can be begun again
 
 
 def find(connection: Connection, customer: str) -> list[Person]:
-    """Return the customers of that id, which is another person in each account."""
+    """Return the customers of that id, one in each account that has it."""
     known = select(events.c.account, events.c.subject).where(events.c.subject == customer).distinct()
     terms = select(search_terms.c.account, search_terms.c.ref).where(
         search_terms.c.kind != Kind.OBJECT.value, search_terms.c.ref == customer
@@ -59,11 +55,11 @@ def find(connection: Connection, customer: str) -> list[Person]:
 
 
 def find_by(connection: Connection, kind: Kind, text: str) -> list[Person]:
-    """Return the customers that have this e-mail, document or phone as their own."""
+    """Return the customers with this e-mail, document or phone."""
     c = search_terms.c
     term = [search.plain(text) if kind is Kind.EMAIL else search.digits(text)]
     found = set(search.leading(connection, term, c.kind == kind.value))
-    # An older journal does not say what a term is: then only its form tells a phone from a CPF.
+    # In older journals the kind of a term is unknown: only its form tells a phone from a CPF.
     if kind is Kind.EMAIL or (cpf.is_valid(term[0]) or cnpj.is_valid(term[0])) == (kind is Kind.DOCUMENT):
         older = search.leading(connection, term, c.kind == Kind.SUBJECT.value)
         newer = select(c.account, c.ref).where(
@@ -74,7 +70,6 @@ def find_by(connection: Connection, kind: Kind, text: str) -> list[Person]:
 
 
 def count(connection: Connection, people: Collection[Person]) -> PersonCounts:
-    """Return how much is held of these customers."""
     of_events = search.of(events, "subject", people)
     of_deliveries = search.of(deliveries, "subject", people)
     made = select(deliveries.c.id).where(of_deliveries)
@@ -95,31 +90,17 @@ def count(connection: Connection, people: Collection[Person]) -> PersonCounts:
 
 
 def export(connection: Connection, people: Collection[Person]) -> Iterator[dict[str, Any]]:
-    """Give each event of these customers with its deliveries and their attempts, oldest first, as plain data."""
+    """Yield each event of these customers with its deliveries and their attempts, oldest first, as plain data."""
     query = select(events).where(search.of(events, "subject", people)).order_by(events.c.id)
     for event in connection.execute(query).mappings().all():
-        made = select(deliveries).where(deliveries.c.event_id == event["id"]).order_by(deliveries.c.id)
-        yield {
-            **event,
-            "body": _parsed(event["body"]),
-            "deliveries": [
-                {
-                    **delivery,
-                    "payload": _parsed(delivery["payload"]),
-                    "attempts": [
-                        dict(attempt)
-                        for attempt in connection.execute(
-                            select(attempts).where(attempts.c.delivery_id == delivery["id"]).order_by(attempts.c.id)
-                        ).mappings()
-                    ],
-                }
-                for delivery in connection.execute(made).mappings().all()
-            ],
-        }
+        rows = queries.deliveries_of(connection, event["id"])
+        for row in rows:
+            row |= {"payload": _parsed(row["payload"]), "attempts": queries.attempts_of(connection, row["id"])}
+        yield {**event, "body": _parsed(event["body"]), "deliveries": rows}
 
 
 def jobs_of(connection: Connection, people: Collection[Person]) -> Iterator[dict[str, Any]]:
-    """Give what the console's jobs show of these customers; of a list, such as a preview's, only their own entries."""
+    """Yield the parts of console jobs that show these customers; of lists, such as a preview's, only their entries."""
     mine = select(events.c.id, events.c.account, events.c.object_id).where(search.of(events, "subject", people))
     rows = connection.execute(mine).all()
     numbers = {row.id for row in rows}
@@ -128,8 +109,8 @@ def jobs_of(connection: Connection, people: Collection[Person]) -> Iterator[dict
         ids = {id_ for account, id_ in known if account == job["about"]}
         result = _parsed(job["result"]) or {}
         if job["kind"] == "trial":
-            given = {**job, "params": _parsed(job["params"]), "steps": _parsed(job["steps"]), "result": result}
-            own = given if _names(given, ids) else {}
+            parsed = {**job, "params": _parsed(job["params"]), "steps": _parsed(job["steps"]), "result": result}
+            own = parsed if _names(parsed, ids) else {}
         else:
             parts = {name: _own(part, numbers, ids) for name, part in result.items() if isinstance(part, list)}
             own = {name: part for name, part in parts.items() if part}
@@ -153,7 +134,7 @@ def _names(part: Any, ids: Collection[str]) -> bool:
 def erase(
     connection: Connection, people: Collection[Person], actor: Actor, now_ms: int, *, also_open: bool = False
 ) -> PersonCounts:
-    """Erase these customers and return what was held of them; an audit row without any of them stays.
+    """Erase these customers and return the number of their rows before; the audit row names none of them.
 
     Raises DeliveriesOpen where a delivery is being sent, or is open while `also_open` is False.
     """
@@ -161,14 +142,16 @@ def erase(
     found = count(connection, people)
     if (found.waiting or found.owed) and not also_open:
         raise DeliveriesOpen(
-            f"{len(found.waiting)} events wait and {len(found.owed)} deliveries are owed for this person",
-            hint="wait until they are done, or drop them: --also-open",
+            N_("this person has unfinished work: events {events}, deliveries {deliveries}"),
+            events=len(found.waiting),
+            deliveries=len(found.owed),
+            hint=N_("wait until they are finished, or discard them: --also-open"),
         )
-    _drop(connection, found, now_ms)
+    _discard(connection, found, now_ms)
     connection.execute(delete(search_terms).where(_terms_of(people)))
     for person in people:
         _erase(connection, person, now_ms)
-    # All of them, of whomever they are: one that runs would write down whom it saw before.
+    # All jobs: a running one could write data of this person later.
     connection.execute(delete(jobs))
     encryption.renew_erasure(connection)
     audit.note(
@@ -182,42 +165,33 @@ def erase(
     return found
 
 
-def _drop(connection: Connection, found: PersonCounts, now_ms: int) -> None:
+def _discard(connection: Connection, found: PersonCounts, now_ms: int) -> None:
     sending = (deliveries.c.id.in_(found.owed), deliveries.c.state == DeliveryState.SENDING.value)
     if found.owed and connection.scalar(select(deliveries.c.id).where(*sending).limit(1)) is not None:
-        raise DeliveriesOpen("a delivery for this person is being sent at this moment", hint="run it again in a moment")
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id.in_(found.owed))
-        .values(
-            state=DeliveryState.DISCARDED.value,
-            due_ms=None,
-            waiting=None,
-            finished_ms=now_ms,
-            reason_code="delivery.discarded",
-        )
-    )
-    connection.execute(
-        update(events)
-        .where(events.c.id.in_(found.waiting))
-        .values(state=EventState.PROCESSED.value, processed_ms=now_ms, hold_code=None, hold_reason=None)
-    )
+        raise DeliveriesOpen(N_("a delivery for this person is being sent"), hint=N_("run it again in a moment"))
+    discarded = {"state": DeliveryState.DISCARDED.value, "finished_ms": now_ms, "reason_code": "delivery.discarded"}
+    query = update(deliveries).where(deliveries.c.id.in_(found.owed))
+    connection.execute(query.values(**discarded, due_ms=None, waiting=None))
+    processed = {"state": EventState.PROCESSED.value, "processed_ms": now_ms}
+    waiting = update(events).where(events.c.id.in_(found.waiting))
+    connection.execute(waiting.values(**processed, hold_code=None, hold_reason=None))
 
 
 def _erase(connection: Connection, person: Person, now_ms: int) -> None:
     account, subject = person
     nobody = f"{FORGOTTEN}{secrets.token_hex(8)}"
-    mine = (deliveries.c.account == account, deliveries.c.subject == subject)
-    connection.execute(update(deliveries).where(*mine, deliveries.c.read_back.is_not(None)).values(read_back=None))
-    ids = list(connection.scalars(select(events.c.id).where(events.c.account == account, events.c.subject == subject)))
-    for first in range(0, len(ids), _MOST):
-        some = ids[first : first + _MOST]
-        if retention.empty(connection, some, _NEVER_MS, now_ms) != len(some):
-            raise DeliveriesOpen("something of this person is under way", hint="run it again in a moment")
-    connection.execute(update(deliveries).where(*mine).values(subject=nobody))
+    own_events = (events.c.account == account, events.c.subject == subject)
+    own_deliveries = (deliveries.c.account == account, deliveries.c.subject == subject)
     connection.execute(
-        update(events).where(events.c.account == account, events.c.subject == subject).values(subject=nobody)
+        update(deliveries).where(*own_deliveries, deliveries.c.read_back.is_not(None)).values(read_back=None)
     )
+    ids = list(connection.scalars(select(events.c.id).where(*own_events)))
+    for first in range(0, len(ids), _PAGE):
+        page = ids[first : first + _PAGE]
+        if retention.empty(connection, page, _NEVER_MS, now_ms) != len(page):
+            raise DeliveriesOpen(N_("an event of this person is being worked on"), hint=N_("run it again in a moment"))
+    connection.execute(update(deliveries).where(*own_deliveries).values(subject=nobody))
+    connection.execute(update(events).where(*own_events).values(subject=nobody))
     connection.execute(
         update(destinations)
         .where(destinations.c.failed_subject == f"{account} {subject}")

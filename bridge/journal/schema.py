@@ -1,7 +1,7 @@
 """The journal's tables, with the reason beside each constraint and index.
 
-Every index serves a query that runs for each event or each sweep; partial indexes hold only the rows that still have
-work, so that they stay small however long the history grows. Times are milliseconds since the epoch, UTC.
+Every index serves a frequent query; partial indexes hold only rows with open work, so that they stay small however
+long the history is. Times are milliseconds since the epoch, UTC. Columns of personal data and secrets are encrypted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from bridge.crypto import Keyring
 
@@ -37,17 +37,15 @@ _keyrings: WeakKeyDictionary[Dialect, Keyring] = WeakKeyDictionary()
 
 
 def use(engine: Engine, keyring: Keyring) -> None:
-    """Let every sealed column of this engine use these keys."""
     _keyrings[engine.dialect] = keyring
 
 
 def keyring_of(connection: Connection) -> Keyring:
-    """Return the keys that a connection's sealed columns use."""
     return _keyrings.get(connection.dialect, _PLAIN)
 
 
 class EncryptedText(TypeDecorator[str]):
-    """A text that is kept sealed where there is a key; `place` is its table and column, sealed with it."""
+    """A text that is encrypted where there is a key; `place` is its table and column, which encryption binds it to."""
 
     impl = Text
     cache_ok = True
@@ -57,14 +55,13 @@ class EncryptedText(TypeDecorator[str]):
         self.place = place
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Seal a text on its way into the database, without NUL and half characters, which no database takes."""
+        """Encrypt a value, without NUL and surrogates, which no database accepts."""
         if value is None:
             return None
         text = value.replace("\0", "\ufffd").encode(errors="replace").decode()
         return _keyrings.get(dialect, _PLAIN).encrypt(text, self.place)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        """Open a text on its way out; raises DecryptionFailed."""
         return None if value is None else _keyrings.get(dialect, _PLAIN).decrypt(value, self.place)
 
 
@@ -73,8 +70,8 @@ metadata = MetaData()
 # SQLite numbers rows by itself only in an INTEGER primary key.
 Id = BigInteger().with_variant(Integer, "sqlite")
 
-# Conditions of the partial indexes, also for queries: SQLite uses a partial index only where the query repeats its
-# condition literally. None is a list of states: of one it makes a table for each row that changes, and for each index.
+# Conditions of the partial indexes, also for queries: SQLite uses a partial index only for a query with the same
+# condition, word by word. None is a list of states, of which SQLite would make a table for each changed row and index.
 WAITS = text("events.state = 'received'")
 OPEN = text("deliveries.finished_ms IS NULL")
 SENDING = text("deliveries.state = 'sending'")
@@ -82,9 +79,8 @@ DELIVERED = text("deliveries.state = 'delivered'")
 DEAD = text("deliveries.state = 'dead'")
 FINISHED = text("deliveries.finished_ms IS NOT NULL")
 HELD = text("deliveries.waiting = 'paused'")
-UNMENDED = text("notices.closed_ms IS NULL")
+NOTICE_OPEN = text("notices.closed_ms IS NULL")
 TO_READ_BACK = text("deliveries.read_back = 'asked'")
-
 
 _partial_indexes: list[Callable[[], Index]] = []
 
@@ -97,13 +93,17 @@ def _partial(name: str, *columns: Column[Any], where: TextClause | ColumnElement
 
 
 def with_partial_indexes() -> MetaData:
-    """Return the tables with all their indexes, for whoever makes or compares a schema.
+    """Return the tables with all their indexes, to make or compare a schema.
 
-    Nobody else needs the partial ones: making one imports PostgreSQL's dialect, a tenth of a process's start and 2 MB.
+    Partial indexes are made here only, since they import PostgreSQL's dialect, which makes each start slower.
     """
     while _partial_indexes:
         _partial_indexes.pop(0)()
     return metadata
+
+
+def _columns(type_: type[TypeEngine[Any]], *names: str) -> list[Column[Any]]:
+    return [Column(name, type_, nullable=False) for name in names]
 
 
 meta = Table(
@@ -112,41 +112,36 @@ meta = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""`lanes` is fixed when the journal is made: another number would send a customer's next event down another lane.
-`search_key` is the key of the hashes in `search_terms`, drawn when the table was made."""
+"""`lanes` is the number of lanes. It never changes: a customer's next event would go to another lane.
+`search_key` is the key of the hashes in `search_terms`; encryption, jobs and accounts have their own rows."""
 
 events = Table(
     "events",
     metadata,
     Column("id", Id, primary_key=True),  # the order of arrival
-    Column("account", Text, nullable=False),
-    Column("event_key", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("entity", Text, nullable=False),
-    Column("object_id", Text, nullable=False),
-    Column("subject", Text, nullable=False),
+    *_columns(Text, "account", "event_key", "name", "entity", "object_id", "subject"),
     Column("lane", Integer, nullable=False),
     Column("created", Text, nullable=False),
     # As posted: not JSONB, which would refuse \u0000 and reorder keys.
     Column("body", EncryptedText("events.body"), nullable=False),
     Column("received_ms", BigInteger, nullable=False),
-    Column("repeats", Integer, nullable=False, server_default="0"),  # how often Asaas sent it again
-    Column("origin", Text, nullable=False, server_default="webhook"),  # or backfill: made from what the API says
+    Column("repeats", Integer, nullable=False, server_default="0"),  # arrivals after the first
+    Column("origin", Text, nullable=False, server_default="webhook"),  # or backfill: made from the API's objects
     Column("state", Text, nullable=False),
-    Column("due_ms", BigInteger, nullable=False),  # when to process it; later than now while Asaas can't be asked
+    Column("due_ms", BigInteger, nullable=False),  # in the future while it is held
     Column("hold_code", Text),
     Column("hold_reason", EncryptedText("events.hold_reason")),
     Column("processed_ms", BigInteger),
-    Column("replay", Integer, nullable=False, server_default="0"),  # how often a person asked for a replay
-    Column("replay_mapping", Text),  # the one mapping that the replay is for, or all
-    Column("emptied_ms", BigInteger),  # when retention emptied the body, the payloads and the answers
-    # Asaas delivers at least once; only the whole id identifies an event, and two accounts may use the same one.
+    Column("replay", Integer, nullable=False, server_default="0"),  # replays that a person began
+    Column("replay_mapping", Text),  # the only mapping of the replay; null: all
+    Column("emptied_ms", BigInteger),  # retention emptied body, payloads and answers
+    # Asaas delivers at least once. The whole id identifies an event of an account; accounts may share ids.
     UniqueConstraint("account", "event_key", name="events_once"),
 )
 _partial("events_waiting", events.c.lane, events.c.id, where=WAITS)  # a lane's next events, in order
-_partial("events_due", events.c.lane, events.c.due_ms, where=WAITS)  # the sweeper: is a lane due?
-Index("events_object", events.c.object_id, events.c.id)  # all that was said of one charge
-Index("events_subject", events.c.subject, events.c.id)  # all that was said of one customer
+_partial("events_due", events.c.lane, events.c.due_ms, where=WAITS)  # is a lane due?
+Index("events_object", events.c.object_id, events.c.id)  # all events of a charge
+Index("events_subject", events.c.subject, events.c.id)  # all events of a customer
 Index("events_name", events.c.name, events.c.id)  # a person's lists, newest first
 Index("events_account", events.c.account, events.c.id)
 
@@ -171,40 +166,39 @@ deliveries = Table(
     Column("mapping", Text, nullable=False),
     Column("revision_id", Id, ForeignKey("mapping_revisions.id"), nullable=False),
     Column("replay", Integer, nullable=False),
-    Column("account", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("line", Text, nullable=False),
+    *_columns(Text, "account", "subject", "line"),
     Column("lane", Integer, nullable=False),
-    Column("destination", Text, nullable=False),
-    Column("object_id", Text, nullable=False),
+    *_columns(Text, "destination", "object_id"),
     Column("order_at", Text, nullable=False),  # Asaas's dateCreated of the event
     Column("order_rank", Integer, nullable=False),  # breaks a tie within one second; 0 where no flow is documented
     Column("skip_stale", Boolean, nullable=False),
-    Column("once_key", Text),  # one delivery per instalment plan and event
-    Column("payload", EncryptedText("deliveries.payload")),  # JSON, null where nothing is owed
+    Column("once_key", Text),  # one delivery for each instalment plan and event
+    Column("payload", EncryptedText("deliveries.payload")),  # JSON; null where nothing is sent
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("forgiven", Integer, nullable=False, server_default="0"),  # attempts before a person's retry don't count
-    # Only the first open delivery of a line has a due time; the one behind it gets its own when the first is finished.
-    # So "what is due in this lane" is one range of one small index, however long the lines behind it are.
+    Column(
+        "forgiven", Integer, nullable=False, server_default="0"
+    ),  # attempts before a person's retry, which do not count
+    # Only the first open delivery of a line has a due time; the next one gets its own when the first is finished.
+    # So the due deliveries of a lane are one range of a small index, however long the lines are.
     Column("due_ms", BigInteger),
-    Column("waiting", Text),  # why the due time is not now: backoff, circuit, paused
+    Column("waiting", Text),  # model.Waiting: why the due time is in the future
     Column("reason_code", Text),
     Column("reason", EncryptedText("deliveries.reason")),
     Column("created_ms", BigInteger, nullable=False),
-    Column("finished_ms", BigInteger),  # null exactly in the states that are not model.FINISHED
-    Column("read_back", Text),  # asked, seen, not_seen; null where the mapping does not say verify
+    Column("finished_ms", BigInteger),  # null in all states but model.FINISHED
+    Column("read_back", Text),  # model.ReadBack; null for mappings without `verify`
     Column("read_back_tries", Integer, nullable=False, server_default="0"),
-    Column("read_back_due_ms", BigInteger),  # the next look; null before the first one
+    Column("read_back_due_ms", BigInteger),  # null before the first one
     Column("read_back_detail", EncryptedText("deliveries.read_back_detail")),
-    # A batch that is processed a second time, after a crash or by an owner whose lease ran out, can't owe twice.
+    # A batch that is decided twice, after a crash or a lost lease, makes no second delivery.
     UniqueConstraint("event_id", "mapping", "replay", name="deliveries_once_per_mapping"),
 )
 _partial("deliveries_due", deliveries.c.lane, deliveries.c.due_ms, where=deliveries.c.due_ms.is_not(None))
 _partial(
     "deliveries_line", deliveries.c.account, deliveries.c.subject, deliveries.c.line, deliveries.c.id, where=OPEN
-)  # who is first in this line, who is next
-_partial("deliveries_sending", deliveries.c.lane, where=SENDING)  # left behind by a worker that died
+)  # the first of a line, and the next
+_partial("deliveries_sending", deliveries.c.lane, where=SENDING)  # of a worker that died
 _partial(
     "deliveries_newest",
     deliveries.c.object_id,
@@ -212,14 +206,14 @@ _partial(
     deliveries.c.order_at,
     deliveries.c.order_rank,
     where=DELIVERED,
-)  # the stale rule: was something newer of this charge delivered?
+)  # the stale rule: was a newer event of this charge delivered?
 _partial("deliveries_plan", deliveries.c.mapping, deliveries.c.once_key, where=deliveries.c.once_key.is_not(None))
-_partial("deliveries_held", deliveries.c.destination, deliveries.c.id, where=HELD)  # what a resume frees
-_partial("deliveries_dead", deliveries.c.id, where=DEAD)  # what needs a person
-# A person's lists. Each delivery gets its entry when it is finished, and none while its state still changes.
+_partial("deliveries_held", deliveries.c.destination, deliveries.c.id, where=HELD)  # to be resumed
+_partial("deliveries_dead", deliveries.c.id, where=DEAD)  # to be fixed by a person
+# A person's lists. Open deliveries have no entry, since their state still changes.
 _partial("deliveries_state", deliveries.c.state, deliveries.c.event_id, where=FINISHED)
 _partial("deliveries_mapping", deliveries.c.mapping, deliveries.c.state, deliveries.c.event_id, where=FINISHED)
-_partial("deliveries_read_back", deliveries.c.finished_ms, where=TO_READ_BACK)  # whose deal is to be looked for
+_partial("deliveries_read_back", deliveries.c.finished_ms, where=TO_READ_BACK)  # due read-backs
 
 attempts = Table(
     "attempts",
@@ -227,7 +221,7 @@ attempts = Table(
     Column("id", Id, primary_key=True),
     Column("delivery_id", Id, ForeignKey("deliveries.id"), nullable=False),
     Column("number", Integer, nullable=False),
-    Column("fence", BigInteger, nullable=False),  # the lease under which it was made
+    Column("fence", BigInteger, nullable=False),  # of the lease
     Column("started_ms", BigInteger, nullable=False),
     Column("finished_ms", BigInteger),
     Column("outcome", Text),  # null: not known yet
@@ -236,7 +230,7 @@ attempts = Table(
     Column("detail", EncryptedText("attempts.detail")),
     Column("excerpt", EncryptedText("attempts.excerpt")),
     Column("duration_ms", Integer),
-    UniqueConstraint("delivery_id", "number", name="attempts_number"),  # two workers can't both make the same try
+    UniqueConstraint("delivery_id", "number", name="attempts_number"),  # two workers can't both make one attempt
 )
 
 lanes = Table(
@@ -244,7 +238,7 @@ lanes = Table(
     metadata,
     Column("lane", Integer, primary_key=True, autoincrement=False),
     Column("owner", Text),
-    Column("fence", BigInteger, nullable=False),  # grows with every lease: an owner with an older one records nothing
+    Column("fence", BigInteger, nullable=False),  # grows with every lease: the owner of an older one writes nothing
     Column("lease_until_ms", BigInteger, nullable=False),
 )
 
@@ -252,16 +246,16 @@ destinations = Table(
     "destinations",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("url_digest", Text, nullable=False),  # a new URL in the environment resumes a paused destination
+    Column("url_digest", Text, nullable=False),  # a new URL resumes a paused destination
     Column("state", Text, nullable=False),  # of the circuit: closed, open, half_open
     Column("failures", Integer, nullable=False),  # in a row
-    Column("failed_subject", Text),  # the customer of the first of them
-    Column("several", Boolean, nullable=False),  # whether another customer failed too
-    Column("opens", Integer, nullable=False),  # how often it opened since the last success: lengthens the wait
-    Column("until_ms", BigInteger, nullable=False),  # open: when a probe may go; half open: until when one is out
+    Column("failed_subject", Text),  # customer of the first failure
+    Column("several", Boolean, nullable=False),  # another customer failed too
+    Column("opens", Integer, nullable=False),  # since the last success: lengthens the wait
+    Column("until_ms", BigInteger, nullable=False),  # open: time of the probe; half open: its timeout
     Column("paused_ms", BigInteger),
     Column("paused_reason", Text),
-    Column("origin_id", Text),  # in Clint: where its deals stand, so that others prove nothing
+    Column("origin_id", Text),  # in Clint, of its deals
     Column("stage_id", Text),
 )
 
@@ -270,23 +264,18 @@ notices = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("code", Text, nullable=False),
-    Column("about", Text, nullable=False),  # an account, or an account and what of it
-    Column("level", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("mend", Text, nullable=False),
-    Column("raised_ms", BigInteger, nullable=False),
-    Column("last_ms", BigInteger, nullable=False),
+    Column("about", Text, nullable=False),  # an account, or an account and a part of it
+    *_columns(Text, "level", "detail", "mend"),
+    *_columns(BigInteger, "raised_ms", "last_ms"),
     Column("times", Integer, nullable=False),
     Column("closed_ms", BigInteger),
 )
-_partial(
-    "notices_open", notices.c.code, notices.c.about, where=UNMENDED, unique=True
-)  # what is said twice is one notice
+_partial("notices_open", notices.c.code, notices.c.about, where=NOTICE_OPEN, unique=True)
 
 refusals = Table(
     "door_refusals",
     metadata,
-    Column("account", Text, primary_key=True),  # empty: an account that nobody set up
+    Column("account", Text, primary_key=True),  # empty: an unknown account
     Column("code", Text, primary_key=True),
     Column("last_ms", BigInteger, nullable=False),
     Column("times", Integer, nullable=False),
@@ -298,11 +287,8 @@ alerts = Table(
     metadata,
     Column("code", Text, primary_key=True),
     Column("about", Text, primary_key=True),
-    Column("level", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("mend", Text, nullable=False),
-    Column("since_ms", BigInteger, nullable=False),
-    Column("due_ms", BigInteger, nullable=False),
+    *_columns(Text, "level", "detail", "mend"),
+    *_columns(BigInteger, "since_ms", "due_ms"),
     Column("times", Integer, nullable=False),
     Column("told_ms", BigInteger),
     Column("over_ms", BigInteger),
@@ -315,47 +301,47 @@ audit = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("at_ms", BigInteger, nullable=False),
-    Column("actor", Text, nullable=False),  # a role and the name that somebody gave, or the user of a command
+    Column("actor", Text, nullable=False),  # see audit.Actor
     Column("address", Text, nullable=False),  # empty for a command
     Column("action", Text, nullable=False),  # a stable dotted name, such as delivery.retried
-    Column("about", Text, nullable=False),  # the number or name of what was changed
+    Column("about", Text, nullable=False),  # number or name of the changed thing
     Column("detail", Text, nullable=False),  # JSON
 )
-"""What people changed. Nothing here is ever changed, and no personal data or secret goes in."""
+"""Changes that people made. Rows are never changed, and hold no personal data and no secret."""
 
 search_terms = Table(
     "search_terms",
     metadata,
-    Column("term", Text, primary_key=True),  # a keyed hash: names and documents are not to be read here
-    Column("kind", Text, primary_key=True),  # object or subject
+    Column("term", Text, primary_key=True),  # a keyed hash
+    Column("kind", Text, primary_key=True),  # search.Kind
     Column("account", Text, primary_key=True),
-    Column("ref", Text, primary_key=True),  # the id of the charge or of the customer
+    Column("ref", Text, primary_key=True),  # id of the charge or customer
     sqlite_with_rowid=False,
 )
-"""What leads to a charge (its invoice number, ...) or a customer (a word of the name, the e-mail, ...)."""
-Index("search_terms_ref", search_terms.c.ref)  # what is forgotten with its events
+"""Terms of charges (invoice number, ...) and customers (a word of the name, e-mail, ...)."""
+Index("search_terms_ref", search_terms.c.ref)  # removed with its events
 
 jobs = Table(
     "console_jobs",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("kind", Text, nullable=False),  # what is done, such as reconcile
+    Column("kind", Text, nullable=False),  # such as reconcile
     Column("about", Text, nullable=False),  # an account or a mapping
     Column("params", EncryptedText("console_jobs.params"), nullable=False),  # JSON
     Column("state", Text, nullable=False),  # running, done, failed
     Column("done", Integer, nullable=False),
     Column("total", Integer),  # null: not known yet
-    Column("steps", EncryptedText("console_jobs.steps"), nullable=False),  # JSON: what was said on the way, in order
+    Column("steps", EncryptedText("console_jobs.steps"), nullable=False),  # JSON: progress, in order
     Column("result", EncryptedText("console_jobs.result")),  # JSON
     Column("code", Text),  # of the error that ended it
     Column("error", EncryptedText("console_jobs.error")),
     Column("author", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
-    Column("beat_ms", BigInteger, nullable=False),  # the last sign of life: its process may have ended
+    Column("beat_ms", BigInteger, nullable=False),  # last sign of life of its process
     Column("finished_ms", BigInteger),
 )
-Index("console_jobs_newest", jobs.c.kind, jobs.c.id)  # the last one of a kind, for its page
-"""Long work that somebody began in the console. It belongs to the process that began it; any process shows it."""
+Index("console_jobs_newest", jobs.c.kind, jobs.c.id)  # the last job of a kind
+"""A job belongs to the process that began it; any process shows it."""
 
 
 _COUNTED_BY = ("account", "mapping", "destination", "event", "verdict")
@@ -365,16 +351,15 @@ rollups = Table(
     metadata,
     Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
     *(Column(name, Text, primary_key=True) for name in _COUNTED_BY),
-    Column("number", BigInteger, nullable=False),
-    Column("latency_ms", BigInteger, nullable=False),
+    *_columns(BigInteger, "number", "latency_ms"),
 )
 tallies = Table(
     "tallies",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("hour_ms", BigInteger, nullable=False),
-    *(Column(name, Text, nullable=False) for name in _COUNTED_BY),
-    Column("number", BigInteger, nullable=False),  # 1, or -1 where what was counted is undone
+    *_columns(Text, *_COUNTED_BY),
+    Column("number", BigInteger, nullable=False),  # 1, or -1 to undo a count
     Column("latency_ms", BigInteger, nullable=False),
 )
 
@@ -383,10 +368,9 @@ tenant_accounts = Table(
     "tenant_accounts",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("api_key", EncryptedText("tenant_accounts.api_key"), nullable=False),  # empty: the account has none
+    Column("api_key", EncryptedText("tenant_accounts.api_key"), nullable=False),  # empty: none
     Column("webhook_token", EncryptedText("tenant_accounts.webhook_token"), nullable=False),
-    Column("created_ms", BigInteger, nullable=False),
-    Column("changed_ms", BigInteger, nullable=False),
+    *_columns(BigInteger, "created_ms", "changed_ms"),
 )
 
 tenant_destinations = Table(
@@ -394,7 +378,6 @@ tenant_destinations = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("url", EncryptedText("tenant_destinations.url"), nullable=False),
-    Column("created_ms", BigInteger, nullable=False),
-    Column("changed_ms", BigInteger, nullable=False),
+    *_columns(BigInteger, "created_ms", "changed_ms"),
 )
-"""Accounts and destinations that a person added; where the environment names the same, the environment wins."""
+"""Accounts and destinations that a person added; the environment overrides those of the same name."""

@@ -1,8 +1,8 @@
-"""Finds charges and customers by what people know of them: a name, an e-mail, a CPF, an invoice number.
+"""Finds charges and customers by a name, an e-mail, a CPF or CNPJ, a phone or an invoice number.
 
-Terms are written when an event is processed, as keyed hashes, so that the journal's index holds no second copy of
-anybody's name. A term must therefore be given whole: a word of a name, a whole address, a whole document. Terms go
-with the last full event that they lead to.
+Terms are written when an event is processed, as keyed hashes, so that the index holds no second copy of a name. So a
+search needs a whole term: a word of a name, an e-mail, a document. A term is removed with the last full event of its
+charge or customer.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from bridge.journal.encryption import search_key
 from bridge.journal.schema import events, search_terms
 from bridge.journal.statements import BulkStatement
 
-MOST = 500
-"""Charges and customers that one search goes on with; who finds more looks for too little."""
+_MOST_FOUND = 500  # charges and customers of one search; a term with more is too common to be useful
 
 _INSERT = BulkStatement(
-    # WHERE: without it SQLite takes ON for a join's.
+    # Without WHERE SQLite parses ON as that of a join.
     "INSERT INTO search_terms ({columns}) SELECT {values} FROM {given} WHERE true ON CONFLICT DO NOTHING",
     search_terms,
     *("term", "kind", "account", "ref"),
@@ -36,29 +35,23 @@ _OF_CHARGE = ("invoiceNumber", "externalReference", "subscription", "installment
 
 
 class Kind(StrEnum):
-    """What a term is, and with that what it leads to: a charge, or a customer by one of the rest."""
+    """The kind of a term: OBJECT leads to a charge, every other kind to a customer."""
 
     OBJECT = "object"
-    SUBJECT = "subject"
-    """A word of the name. Older journals have every term of a customer as this kind."""
+    SUBJECT = "subject"  # a word of the name; in older journals every term of a customer
     EMAIL = "email"
     DOCUMENT = "document"
     PHONE = "phone"
-    OTHER = "other"
-    """What several customers may share: an accountant's address, a reference."""
+    OTHER = "other"  # a term that several customers may share: an accountant's address, a reference
 
 
-WHOSE = frozenset({Kind.EMAIL, Kind.DOCUMENT, Kind.PHONE})
-"""The kinds that tell one person from another."""
+WHOSE = frozenset({Kind.EMAIL, Kind.DOCUMENT, Kind.PHONE})  # the kinds that identify a person
 
-Ref: TypeAlias = tuple[str, str]
-"""An account, and the id of a charge or a customer in it."""
+Ref: TypeAlias = tuple[str, str]  # an account, and the id of a charge or a customer in it
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One word that leads to a charge or a customer."""
-
     text: str
     kind: Kind
     account: str
@@ -66,14 +59,14 @@ class Term:
 
 
 def terms_of_object(account: str, ref: str, entity: Mapping[str, Any]) -> list[Term]:
-    """Return what leads to the object of an event, such as a charge's invoice number."""
+    """Return the terms of an event's object, such as the invoice number of a charge."""
     values = [entity.get(name) for name in _OF_CHARGE]
     texts = {plain(value) for value in values if isinstance(value, str | int) and not isinstance(value, bool)}
     return [Term(text, Kind.OBJECT, account, ref) for text in sorted(texts) if text and ref]
 
 
 def terms_of_customer(account: str, ref: str, customer: Mapping[str, Any]) -> list[Term]:
-    """Return what leads to a customer as the Asaas API has it."""
+    """Return the terms of a customer of the Asaas API."""
     get = customer.get
     shared = get("additionalEmails")
     texts = {
@@ -88,49 +81,46 @@ def terms_of_customer(account: str, ref: str, customer: Mapping[str, Any]) -> li
 
 
 def write(connection: Connection, terms: Iterable[Term]) -> None:
-    """Write these terms; those that are there already cost a look each."""
-    rows = {(term.text, term.kind, term.account, term.ref): term for term in terms}
-    if not rows:
+    """Insert these terms, unless they exist."""
+    if not (unique := set(terms)):
         return
     key = search_key(connection)
-    # Always in one order, or two batches could wait for each other's.
-    _INSERT.run(connection, sorted((hashed(key, t.text), t.kind.value, t.account, t.ref) for t in rows.values()))
+    # In one order of rows, which prevents deadlocks of two batches.
+    _INSERT.run(connection, sorted((hashed(key, t.text), t.kind.value, t.account, t.ref) for t in unique))
 
 
 def of(table: Table, column: str, refs: Collection[Ref]) -> ColumnElement[bool]:
-    """Return the condition that a row is of one of these: an id alone may be another account's."""
+    """Return the condition that a row belongs to one of these; accounts may share ids."""
     ids = {id_ for _, id_ in refs}
-    # The ids by themselves too, since the indexes begin with them.
+    # Also the ids alone, since the indexes begin with them.
     return table.c[column].in_(sorted(ids)) & tuple_(table.c.account, table.c[column]).in_(sorted(refs))
 
 
 def refs_of(connection: Connection, event_ids: Collection[int]) -> set[Ref]:
-    """Return the charges and customers of these events."""
     query = select(events.c.account, events.c.object_id, events.c.subject).where(events.c.id.in_(event_ids)).distinct()
     return {(row.account, ref) for row in connection.execute(query) for ref in row[1:] if ref}
 
 
 def forget(connection: Connection, refs: Collection[Ref]) -> None:
-    """Remove what leads to those of these charges and customers of whom no event is full any more."""
-    kept: set[Ref] = set()
+    """Remove the terms of those of these charges and customers whose events are all emptied."""
+    full: set[Ref] = set()
     for column in ("object_id", "subject"):
-        full = select(events.c.account, events.c[column]).where(of(events, column, refs), events.c.emptied_ms.is_(None))
-        kept |= {(row[0], row[1]) for row in connection.execute(full.distinct())}
-    connection.execute(delete(search_terms).where(of(search_terms, "ref", set(refs) - kept)))
+        c = events.c
+        query = select(c.account, c[column]).where(of(events, column, refs), c.emptied_ms.is_(None)).distinct()
+        full |= {(row[0], row[1]) for row in connection.execute(query)}
+    connection.execute(delete(search_terms).where(of(search_terms, "ref", set(refs) - full)))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a search leads to."""
-
     objects: tuple[Ref, ...] = ()
     subjects: tuple[Ref, ...] = ()
 
 
 def look_up(connection: Connection, text: str) -> Found:
-    """Return the charges and customers that a text leads to: a whole number, address or document, or words of a name.
+    """Return the charges and customers of a text: a number, an e-mail, a document, or words of a name.
 
-    Of several words all must lead to the same one.
+    All words of a name must lead to the same customer.
     """
     whole = {part for part in (plain(text), digits(text) if _is_number(text) else "") if part}
     objects = leading(connection, whole, search_terms.c.kind == Kind.OBJECT.value)
@@ -144,28 +134,27 @@ def look_up(connection: Connection, text: str) -> Found:
 def leading(
     connection: Connection, texts: Collection[str], kinds: ColumnElement[bool], *, together: int = 1
 ) -> tuple[Ref, ...]:
-    """Return what at least so many of these terms, of these kinds, lead to."""
+    """Return the charges or customers of at least `together` of these terms, of these kinds."""
     c = search_terms.c
     key = search_key(connection)
     query = select(c.account, c.ref).where(c.term.in_([hashed(key, text) for text in sorted(texts)]), kinds)
-    query = query.group_by(c.account, c.ref).order_by(c.account, c.ref).limit(MOST)
+    query = query.group_by(c.account, c.ref).order_by(c.account, c.ref).limit(_MOST_FOUND)
     if together > 1:
         query = query.having(func.count(c.term.distinct()) == together)
     return tuple((row.account, row.ref) for row in connection.execute(query))
 
 
 def hashed(key: bytes, text: str) -> str:
-    """Return a term as it stands in the journal."""
     return hmac.digest(key, text.encode("utf-8", "replace"), "sha256").hex()[:24]
 
 
 def words(text: Any) -> list[str]:
-    """Return the words of a name, without case and accents; those of one letter lead nowhere."""
+    """Return the words of a name, without case and accents, those of one letter left out."""
     return [word for word in _WORD.findall(plain(text)) if len(word) > 1 and not word.isdigit()]
 
 
 def plain(value: Any) -> str:
-    """Return a text without case, accents and the space around it."""
+    """Return a text without case, accents and surrounding space."""
     text = str(value).strip() if isinstance(value, str | int) else ""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(char for char in decomposed if not unicodedata.combining(char))[:_MOST_OF_TERM]
@@ -178,9 +167,6 @@ def digits(value: Any) -> str:
 
 
 def _is_number(text: str) -> bool:
-    """Return whether a text is a document or phone as people write them."""
-    return bool(
-        re.fullmatch(
-            r"[\d\s().+/-]{8,}|[\dA-Za-z]{2}\.?[\dA-Za-z]{3}\.?[\dA-Za-z]{3}/?[\dA-Za-z]{4}-?\d{2}", text.strip()
-        )
-    )
+    phone_or_cpf = r"[\d\s().+/-]{8,}"
+    cnpj = r"[\dA-Za-z]{2}\.?[\dA-Za-z]{3}\.?[\dA-Za-z]{3}/?[\dA-Za-z]{4}-?\d{2}"
+    return re.fullmatch(f"{phone_or_cpf}|{cnpj}", text.strip()) is not None

@@ -1,7 +1,7 @@
-"""Builds the `tests:` of a mapping from their nodes; whether they pass is decided elsewhere.
+"""The `tests:` block of a mapping, parsed; `testing` runs it.
 
-Values under `set`, and whole objects under `given` and `with`, are typed as JSON would be: an unquoted 10 is a number,
-"10" in quotes is a text. A value that is expected stays as typed, because the payload decides what it is compared as.
+Values under `set`, `given` and `with` have the types of JSON: an unquoted 10 is a number, "10" in quotes is a text. An
+expected value stays text, because the type of the payload's value decides how it is compared.
 """
 
 from __future__ import annotations
@@ -15,51 +15,50 @@ from bridge.mapping.document import MappingNode, Node, Scalar, Sequence
 from bridge.mapping.findings import Findings, did_you_mean, shown
 from bridge.mapping.model import FETCHABLE, Case, Expected, Sample
 from bridge.mapping.spec import CASE, EXPECT, Block, described, is_null, read_block, unique_pairs
-from bridge.mapping.values import typed
+from bridge.mapping.values import BadValue, typed
+from bridge.messages import N_, Message
 
 SET_PATH = re.compile(r"[A-Za-z_]\w*(\.\w+|\[\d{1,3}\])*")
 MAX_SAMPLE_BYTES = 1024 * 1024
-"""What ingress takes of an event; a sample is one."""
+"""The most that the intake takes of an event; a sample is one."""
 
 
-class SampleUnreadable(Exception):
-    """A sample can't be used; the text says why."""
+class CannotRun(BadValue):
+    """A test can't run as written, or its sample can't be read; the message says why."""
 
 
 def read_sample(root: Path, name: str) -> Any:
-    """Return the JSON of a sample, which must lie inside the directory of the mappings."""
+    """Return the JSON of a sample in the directory of the mappings; raise CannotRun where there is none."""
     path = root / name
     if not path.resolve().is_relative_to(root.resolve()):
-        raise SampleUnreadable(f"{name} lies outside of the mappings' directory")
+        raise CannotRun(N_("{file} lies outside of the mappings' directory"), file=name)
     try:
-        if path.stat().st_size > MAX_SAMPLE_BYTES:
-            raise SampleUnreadable(f"{name} is larger than {MAX_SAMPLE_BYTES} bytes")
-        return json.loads(path.read_bytes())
+        if path.stat().st_size <= MAX_SAMPLE_BYTES:
+            return json.loads(path.read_bytes())
     except OSError:
-        raise SampleUnreadable(f"{name} is not there, or can't be read") from None
+        raise CannotRun(N_("{file} is not there, or can't be read"), file=name) from None
     except (ValueError, RecursionError):
-        raise SampleUnreadable(f"{name} is not JSON") from None
+        raise CannotRun(N_("{file} is not JSON"), file=name) from None
+    raise CannotRun(N_("{file} is larger than {limit} bytes"), file=name, limit=MAX_SAMPLE_BYTES)
 
 
-def build_cases(node: Node, findings: Findings, *, complete: bool) -> list[Case]:
-    """Return the tests that can run."""
+def build_cases(node: Node, findings: Findings) -> list[Case]:
     items = node.items if isinstance(node, Sequence) else []
-    cases = [_build(item, findings, complete=complete) for item in items]
+    cases = [_build(item, findings) for item in items]
     return [case for case in cases if case is not None]
 
 
-def as_json(node: Node, findings: Findings) -> Any:
-    """Return a node as the JSON value it looks like."""
+def _as_json(node: Node, findings: Findings) -> Any:
     if isinstance(node, Scalar):
         return typed(node.text) if node.plain else node.text
     if isinstance(node, Sequence):
-        return [as_json(item, findings) for item in node.items]
+        return [_as_json(item, findings) for item in node.items]
     pairs = unique_pairs(node, findings) if isinstance(node, MappingNode) else []
-    return {key.text: as_json(value, findings) for key, value in pairs}
+    return {key.text: _as_json(value, findings) for key, value in pairs}
 
 
-def _build(node: Node, findings: Findings, *, complete: bool) -> Case | None:
-    entries = read_block(node, CASE, "a test", findings, complete=complete)
+def _build(node: Node, findings: Findings) -> Case | None:
+    entries = read_block(node, CASE, Message(N_("a test")), findings)
     if entries is None or not entries.whole or "given" not in entries or "expect" not in entries:
         return None
     given = _given(entries, findings)
@@ -79,13 +78,12 @@ def _build(node: Node, findings: Findings, *, complete: bool) -> Case | None:
 def _given(entries: Block, findings: Findings) -> Sample | dict[str, Any] | None:
     value = entries.value("given")
     if isinstance(value, MappingNode):
-        event: dict[str, Any] = as_json(value, findings)
+        event: dict[str, Any] = _as_json(value, findings)
         return event
     if isinstance(value, Scalar) and not is_null(value):
         return Sample(value.text, value.line, value.column)
-    findings.error(
-        value or entries.node, "tests.given", "given must be a file such as samples/pix.json, or an event, got neither"
-    )
+    what = N_("given must be a file such as samples/pix.json, or an event, got neither")
+    findings.error(value or entries.node, "tests.given", what)
     return None
 
 
@@ -93,13 +91,10 @@ def _set(node: Node | None, findings: Findings) -> dict[str, Any]:
     values = {}
     for key, value in unique_pairs(node, findings) if isinstance(node, MappingNode) else []:
         if SET_PATH.fullmatch(key.text):
-            values[key.text] = as_json(value, findings)
+            values[key.text] = _as_json(value, findings)
         else:
-            findings.error(
-                key,
-                "tests.set",
-                f"set needs a path such as payment.value or payment.split[0].status, got {shown(key.text)}",
-            )
+            what = N_("set needs a path such as payment.value or payment.split[0].status, got {got}")
+            findings.error(key, "tests.set", what, got=shown(key.text))
     return values
 
 
@@ -107,18 +102,16 @@ def _fetched(node: Node | None, findings: Findings) -> dict[str, Any]:
     fetched: dict[str, Any] = {}
     for key, value in unique_pairs(node, findings) if isinstance(node, MappingNode) else []:
         if key.text not in FETCHABLE:
-            names = ", ".join(sorted(FETCHABLE))
-            findings.error(
-                key,
-                "tests.with",
-                f"nothing named {shown(key.text)} is fetched; with knows {names}{did_you_mean(key.text, FETCHABLE)}",
-            )
+            what = N_("nothing named {name} is fetched; with knows {known}{hint}")
+            facts = {"known": ", ".join(sorted(FETCHABLE)), "hint": did_you_mean(key.text, FETCHABLE)}
+            findings.error(key, "tests.with", what, name=shown(key.text), **facts)
         elif isinstance(value, Sequence):
-            findings.error(value, "tests.with", f"{key.text} must be a file, an object or null, got a list")
+            what = N_("{name} must be a file, an object or null, got a list")
+            findings.error(value, "tests.with", what, name=key.text)
         elif isinstance(value, Scalar):
             fetched[key.text] = None if is_null(value) else Sample(value.text, value.line, value.column)
         else:
-            fetched[key.text] = as_json(value, findings)
+            fetched[key.text] = _as_json(value, findings)
     return fetched
 
 
@@ -127,14 +120,11 @@ def _expect(entries: Block, findings: Findings) -> dict[str, Any] | None:
     if isinstance(value, Scalar) and value.text == "filtered":
         return {"filtered": True}
     if not isinstance(value, MappingNode) or not value.pairs:
-        findings.error(
-            value or entries.node,
-            "tests.expect",
-            f"expect must be filtered, or keys and values such as {{nome: Cliente Teste}}, "
-            f"got {described(value) if value else 'nothing'}",
-        )
+        what = N_("expect must be filtered, or keys and values such as {{nome: Cliente Teste}}, got {got}")
+        got = described(value) if value else Message(N_("nothing"))
+        findings.error(value or entries.node, "tests.expect", what, got=got)
         return None
-    expect = read_block(value, EXPECT, "expect", findings, complete=True, others=True)
+    expect = read_block(value, EXPECT, "expect", findings, others=True)
     if expect is None or not expect.whole:
         return None
     exactly = expect.value("exactly")
@@ -144,7 +134,8 @@ def _expect(entries: Block, findings: Findings) -> dict[str, Any] | None:
     ]
     for key, one in pairs:
         if not isinstance(one, Scalar):
-            findings.error(one, "tests.expect", f"{key.text} must be one value, got {described(one)}")
+            what = N_("{key} must be one value, got {got}")
+            findings.error(one, "tests.expect", what, key=key.text, got=described(one))
     return {
         "dead": expect.text("dead") or None,
         "send_to": expect.text("send_to") or None,

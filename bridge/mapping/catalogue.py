@@ -1,8 +1,6 @@
-"""The events of Asaas, the entity that each one carries, and its label in Portuguese: data/asaas_events.json.
+"""The events of Asaas, the object that each carries and its Portuguese label, from data/asaas_events.json.
 
-The 112 event names are the 111 of the webhook configuration's enum and PAYMENT_SPLIT_DONE, which Asaas added later.
-The list is what the bridge knows by name, never what it accepts: Asaas adds names without notice, and an event with
-an unknown one is kept and can be mapped. Labels are short and for a person who sells, not for one who integrates.
+The list holds the names that the bridge knows; it accepts every name, since Asaas adds names without notice.
 """
 
 from __future__ import annotations
@@ -10,15 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Any
+
+from bridge.messages import current_language
 
 
 @dataclass(frozen=True, slots=True)
 class KnownEvent:
-    """One event name of Asaas and what the bridge knows about it."""
-
     name: str
     family: str
     """The part of the name before what happened, such as PAYMENT; `PAYMENT_*` in a mapping means the family."""
@@ -29,37 +27,30 @@ class KnownEvent:
     """Its place in the documented flows of a charge (see `flow_rank`)."""
 
 
-TABLES: Mapping[str, Any] = json.loads(
-    files("bridge.mapping").joinpath("data/asaas_events.json").read_text(encoding="utf-8")
-)
+@cache
+def read_data(name: str) -> Any:
+    return json.loads(files("bridge.mapping").joinpath(f"data/{name}.json").read_text(encoding="utf-8"))
+
+
+TABLES: Mapping[str, Any] = read_data("asaas_events")
 """Events by family, flow ranks, and labels by kind of word."""
-ENTITY_OF_FAMILY: Mapping[str, str] = MappingProxyType(
-    {name: family["entity"] for name, family in TABLES["families"].items()}
-)
+ENTITY_OF_FAMILY: Mapping[str, str] = {name: family["entity"] for name, family in TABLES["families"].items()}
 """No real body of PIX_AUTOMATIC_RECURRING_* was seen; the envelope's own keys decide when an event arrives."""
 
 _SPELLINGS = (("paymentInstruction", "instruction"), ("balance", "balanceData"))
 """Keys for which Asaas's own documents have two names; the first is the bridge's."""
 _NOT_ENTITIES = frozenset({"account", "additionalInfo"})
 
-EVENTS: Mapping[str, KnownEvent] = MappingProxyType(
-    {
-        f"{family}_{what}": KnownEvent(
-            name=f"{family}_{what}",
-            family=family,
-            entity=ENTITY_OF_FAMILY[family],
-            label=label,
-            flow_rank=TABLES["flow_ranks"].get(f"{family}_{what}", 0),
-        )
-        for family in ENTITY_OF_FAMILY
-        for what, label in TABLES["families"][family]["events"].items()
-    }
-)
-"""Every event name the bridge knows."""
+EVENTS: Mapping[str, KnownEvent] = {
+    f"{family}_{what}": KnownEvent(
+        f"{family}_{what}", family, about["entity"], label, TABLES["flow_ranks"].get(f"{family}_{what}", 0)
+    )
+    for family, about in TABLES["families"].items()
+    for what, label in about["events"].items()
+}
 
 
 def spellings(entity: str) -> tuple[str, ...]:
-    """Return every name of an entity's key, the bridge's first."""
     return next((names for names in _SPELLINGS if entity in names), (entity,))
 
 
@@ -77,18 +68,17 @@ def entity_key(envelope: Mapping[str, Any]) -> str:
 
 
 def flow_rank(event_name: str) -> int:
-    """Return how late the event stands in the documented flows of a charge, or 0 where no flow names it.
+    """Return the place of the event in the documented flows of a charge, or 0 where no flow names it.
 
-    Two events of one charge with the same `dateCreated` are ordered by it; 0 says nothing about the order.
-    Ranks leave gaps for events that Asaas may document later. Confirmed and received stand after overdue because a late
-    charge is paid after it was overdue; chargebacks stand before refunded because losing one ends in a refund.
+    It orders two events of one charge with the same `dateCreated`; 0 says nothing about the order. Confirmed and
+    received come after overdue, because a late charge is paid after it was overdue; chargebacks come before refunded,
+    because losing one ends in a refund.
     """
     known = EVENTS.get(event_name)
     return known.flow_rank if known else 0
 
 
 BILLING_TYPE_LABELS: Mapping[str, str] = TABLES["labels"]["billing_type"]
-CHARGEBACK_REASON_LABELS: Mapping[str, str] = TABLES["labels"]["chargeback_reason"]
 LABELS: tuple[Mapping[str, str], ...] = tuple(TABLES["labels"].values())
 """A reason of a cancelled split that is named like an event (PAYMENT_DELETED) is not here: it has the event's label."""
 
@@ -97,3 +87,13 @@ def label_of(word: str) -> str | None:
     """Return the Portuguese name of a status, reason, billing type or event name, or None where there is none."""
     known = EVENTS.get(word)
     return known.label if known else next((labels[word] for labels in LABELS if word in labels), None)
+
+
+def event_label(name: str) -> str:
+    """Return an event's name as people say it, in the current language.
+
+    >>> event_label("PAYMENT_RECEIVED")
+    'Payment received'
+    """
+    label = label_of(name) if current_language() == "pt" else None
+    return label or name.replace("_", " ").capitalize()

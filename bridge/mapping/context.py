@@ -1,55 +1,52 @@
-"""Builds what expressions see: the event's object, what was fetched for it, and what only the bridge knows."""
+"""The context of expressions: the event's object, the objects fetched for it and the values that the bridge derives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 from bridge.mapping.catalogue import spellings
 from bridge.mapping.model import FETCHABLE
-from bridge.mapping.values import BadValue, as_day, as_decimal, brasilia_day
+from bridge.mapping.values import BadValue, as_day, as_decimal, brasilia_day, cents
 
-_CENT = Decimal("0.01")
 _NOT_PAID_OUT = frozenset({"CANCELLED", "REFUNDED"})
-_DONE = "DONE"
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """One name that expressions see beside the objects."""
+    """A value that the bridge derives from a charge; expressions read it by its name."""
 
     name: str
     help: str
-    work_out: Callable[[Mapping[str, Any], Mapping[str, Any], str], Any]
-    """Takes the charge, the instalment plan (empty where it was not fetched) and today."""
+    derive: Callable[[Mapping[str, Any], Mapping[str, Any], str], Any]
+    """A function of the charge, the instalment plan (empty where it was not fetched) and today."""
     needs: frozenset[str] = frozenset()
-    """What must be fetched for it."""
+    """The objects that it needs from Asaas."""
 
 
 def derive(charge: Mapping[str, Any], fetched: Mapping[str, Any], today: str, names: frozenset[str]) -> dict[str, Any]:
-    """Return those derived values of a charge."""
     found = fetched.get("installment")
     plan = found if isinstance(found, dict) else {}
     values = {}
     for name in names:
         try:
-            values[name] = DERIVED[name].work_out(charge, plan, today)
+            values[name] = DERIVED[name].derive(charge, plan, today)
         except (BadValue, ArithmeticError):
             values[name] = None
     return values
 
 
 def needs_of(names: frozenset[str]) -> frozenset[str]:
-    """Return what must be fetched for those of the names that are derived."""
+    """Return the objects that the derived values among the names need from Asaas."""
     return frozenset[str]().union(*(DERIVED[name].needs for name in names & DERIVED.keys()))
 
 
 def _net_of_splits(charge: Mapping[str, Any], _plan: Mapping[str, Any], _today: str) -> float:
     net = _number(charge.get("netValue"))
     shares = (_share(part, net, charge) for part in _objects(charge.get("split")))
-    return amount(net - sum(shares, Decimal(0)))
+    return float(cents(net - sum(shares, Decimal(0))))
 
 
 def _share(part: Mapping[str, Any], net: Decimal, charge: Mapping[str, Any]) -> Decimal:
@@ -58,7 +55,7 @@ def _share(part: Mapping[str, Any], net: Decimal, charge: Mapping[str, Any]) -> 
     if part.get("totalValue") is not None:
         return _number(part["totalValue"])
     if part.get("totalFixedValue") is not None and charge.get("installment"):
-        raise BadValue("is the share of a whole plan")  # how much of it this instalment bears is not said
+        raise BadValue  # a share of the whole plan: Asaas does not say how much of it this instalment pays
     fixed = next((part[name] for name in ("fixedValue", "totalFixedValue") if part.get(name) is not None), 0)
     percent = part.get("percentualValue")
     # Asaas takes the percentage from the net value.
@@ -66,14 +63,14 @@ def _share(part: Mapping[str, Any], net: Decimal, charge: Mapping[str, Any]) -> 
 
 
 def _refunded_total(charge: Mapping[str, Any], _plan: Mapping[str, Any], _today: str) -> float | None:
-    refunds = [_number(one.get("value")) for one in _objects(charge.get("refunds")) if one.get("status") == _DONE]
+    refunds = [_number(one.get("value")) for one in _objects(charge.get("refunds")) if one.get("status") == "DONE"]
     if not refunds and charge.get("status") == "REFUNDED":
-        return amount(_number(charge.get("value")))
-    return amount(sum(refunds, Decimal(0))) if "refunds" in charge else None
+        return float(cents(_number(charge.get("value"))))
+    return float(cents(sum(refunds, Decimal(0)))) if "refunds" in charge else None
 
 
 def _plan_total(_charge: Mapping[str, Any], plan: Mapping[str, Any], _today: str) -> float:
-    return amount(_number(plan.get("value")))
+    return float(cents(_number(plan.get("value"))))
 
 
 def _position(charge: Mapping[str, Any], plan: Mapping[str, Any], _today: str) -> str | None:
@@ -92,13 +89,8 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 def _number(value: Any) -> Decimal:
     if isinstance(value, (bool, str)):
-        raise BadValue("takes a number")
+        raise BadValue
     return as_decimal(value)
-
-
-def amount(value: Decimal) -> float:
-    """Return an amount rounded to cents, half a cent up; a zero without a sign."""
-    return float(value.quantize(_CENT, ROUND_HALF_UP) + 0)
 
 
 _PLAN = frozenset({"installment"})
@@ -113,13 +105,13 @@ DERIVED: Mapping[str, Derived] = {
         Derived("days_overdue", "dias de atraso até o pagamento, ou até hoje; 0 em dia", _days_overdue),
     )
 }
-"""The derived values by name. They are there for events of a charge; in others they are null."""
+"""The derived values by name; null for an event that is about no charge."""
 
 
 ENVELOPE = "envelope"
 FEE = "fee"
 WORKED_OUT = frozenset({FEE, *DERIVED})
-"""What is in no object, and must be worked out for whoever reads it."""
+"""Names that no object holds."""
 
 
 def build_context(
@@ -133,13 +125,12 @@ def build_context(
     today: str | None = None,
     derived: frozenset[str] = WORKED_OUT,
 ) -> dict[str, Any]:
-    """Return the context of one event; `today` (yyyy-mm-dd) is the day in Brasília unless a test names another.
+    """Return the context of one event.
 
-    `envelope` is the event as Asaas sent it, `entity_key` the key of its object.
-    Of what is worked out it has those named: who knows what will be read spares the others.
-
-    The event's own object wins over a fetched one of the same name, because it is what Asaas said in this event. An
-    object that was looked for and does not exist is None in `fetched`, and null to expressions.
+    `envelope` is the event as Asaas sent it, `entity_key` the key of its object. `today` (yyyy-mm-dd) is the day in
+    Brasília unless a test names another; `derived` bounds the derived values to those that the mapping reads.
+    The event's own object wins over a fetched one of the same name. An object that Asaas does not have is None in
+    `fetched`, and null to expressions.
     """
     today = today or brasilia_day()
     found = envelope.get(entity_key)
@@ -155,20 +146,22 @@ def build_context(
     }
     if FEE in derived:
         context[FEE] = _fee(entity_object)
-    # Last, but never over the names above: an envelope whose only object is its `account` block has no entity.
+    # Never over the names above: an envelope whose only object is its `account` block has no entity.
     if entity_key and entity_key not in {"event", "account", "environment", "today", ENVELOPE, *WORKED_OUT}:
         context.update(dict.fromkeys(spellings(entity_key), entity_object))
     return context
 
 
 def references(context: dict[str, Any]) -> dict[str, str]:
-    """Return, for each fetchable name that the context lacks, the id of the object it stands for.
+    """Return the id of each fetchable object that the context lacks, by name.
 
-    An id is looked for in the event's object first and then in what was fetched, so that an anticipation leads over
-    its payment to a customer when the caller asks again after fetching.
+    The event's object is searched first, then the fetched ones, so that an anticipation leads over its payment to a
+    customer when the caller asks again after fetching.
     """
+    # An object of the event before one that is fetchable; of several the event's own, which was put in last.
+    names = [name for name in reversed(context) if isinstance(context[name], dict) and name != ENVELOPE]
     found: dict[str, str] = {}
-    for holder in _holders(context):
+    for holder in [context[name] for name in sorted(names, key=FETCHABLE.__contains__)]:
         for name in FETCHABLE - context.keys() - found.keys():
             # Checkouts hold a whole `subscription` where others hold its id; Pix Automático says `customerId`.
             for key in (name, f"{name}Id"):
@@ -178,19 +171,8 @@ def references(context: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _holders(context: dict[str, Any]) -> list[dict[str, Any]]:
-    objects = {name: value for name, value in context.items() if isinstance(value, dict) and name != ENVELOPE}
-    own = [value for name, value in reversed(objects.items()) if name not in FETCHABLE]
-    # The event's own object was put in last.
-    own_fetchable = [value for name, value in reversed(objects.items()) if name in FETCHABLE]
-    return [*own, *own_fetchable]
-
-
 def _fee(entity: dict[str, Any]) -> float | None:
-    values = entity.get("value"), entity.get("netValue")
-    if any(isinstance(value, (bool, str)) for value in values):
-        return None
     try:
-        return amount(as_decimal(values[0]) - as_decimal(values[1]))
-    except (BadValue, ArithmeticError):
+        return float(cents(_number(entity.get("value")) - _number(entity.get("netValue"))))
+    except BadValue:
         return None

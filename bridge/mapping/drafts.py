@@ -1,7 +1,6 @@
-"""Writes a new mapping file from a few choices, with comments and with tests that pass.
+"""A new mapping file from a few choices, with Portuguese comments and with tests that pass.
 
-What the tests expect is what the file itself makes of the menu's example, so a draft is never handed out that lint or
-its own tests would refuse.
+The tests expect the payload that the file itself makes of the menu's example.
 """
 
 from __future__ import annotations
@@ -10,15 +9,13 @@ import copy
 import json
 from collections import abc
 from collections.abc import Iterator, Sequence
-from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from bridge.errors import UsageError
 from bridge.mapping import evaluate
-from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS
+from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS, read_data
 from bridge.mapping.context import build_context
 from bridge.mapping.findings import did_you_mean
 from bridge.mapping.lint import expressions_of_condition, expressions_of_fields
@@ -27,103 +24,38 @@ from bridge.mapping.parser import parse_mapping
 from bridge.mapping.schema import COMMENT
 from bridge.mapping.spec import NAME
 from bridge.mapping.testing import run
-from bridge.mapping.values import BadValue, as_decimal, two_readings
+from bridge.mapping.values import BadValue, as_decimal, either, two_readings
+from bridge.messages import N_
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One field of the menu."""
-
     group: str
     key: str
     source: str
-    """As it stands in the file: an expression, or a block in braces."""
+    """An expression, or a block in braces, as in the file."""
     entity: str = ""
     """The object that its event must carry; empty: any event of a customer."""
+    usual: bool = False
+    """Whether a new mapping has it where nobody chooses."""
 
 
-FIELD_MENU: tuple[Offer, ...] = (
-    Offer("contact", "nome", "customer.name"),
-    Offer("contact", "email", "customer.email"),
-    Offer("contact", "telefone", "phone(customer.mobilePhone) || phone(customer.phone)"),
-    Offer("contact", "cpf_cnpj", "cpf_cnpj(customer.cpfCnpj)"),
-    Offer("organization", "empresa", "customer.company"),
-    Offer("deal", "titulo", '{template: "Cobrança {payment.invoiceNumber} - {customer.name}"}', "payment"),
-    Offer("deal", "valor", "money(payment.value)", "payment"),
-    Offer("deal", "valor_liquido", "money(payment.netValue)", "payment"),
-    Offer("deal", "taxa", "money(fee)", "payment"),
-    Offer("deal", "situacao", "label(payment.status)", "payment"),
-    Offer("deal", "vencimento", "date(payment.dueDate, '%d/%m/%Y')", "payment"),
-    Offer("deal", "pago_em", "date(payment.clientPaymentDate, '%d/%m/%Y')", "payment"),
-    Offer("deal", "forma_de_pagamento", "label(payment.billingType)", "payment"),
-    Offer("deal", "parcela", "payment.installmentNumber", "payment"),
-    Offer("deal", "descricao", "payment.description", "payment"),
-    Offer("deal", "referencia", "payment.externalReference", "payment"),
-    Offer("deal", "link", "payment.invoiceUrl", "payment"),
-    Offer("deal", "codigo_asaas", "payment.id", "payment"),
-    Offer("deal", "titulo", '{template: "{subscription.description} - {customer.name}"}', "subscription"),
-    Offer("deal", "valor", "money(subscription.value)", "subscription"),
-    Offer("deal", "situacao", "label(event)", "subscription"),
-    Offer("deal", "proximo_vencimento", "date(subscription.nextDueDate, '%d/%m/%Y')", "subscription"),
-    Offer("deal", "forma_de_pagamento", "label(subscription.billingType)", "subscription"),
-    Offer("deal", "codigo_asaas", "subscription.id", "subscription"),
-    Offer("deal", "origem", "{text: Asaas}"),
-)
-USUAL = frozenset(
-    {
-        *("nome", "email", "telefone", "titulo", "valor", "situacao", "vencimento"),
-        *("forma_de_pagamento", "link", "codigo_asaas", "proximo_vencimento"),
-    }
-)
-"""The keys that are taken where nobody chooses."""
-
-EXAMPLES: abc.Mapping[str, Any] = MappingProxyType(
-    {
-        "payment": {
-            "id": "pay_exemplo000001001",
-            "customer": "cus_000000000001",
-            "invoiceNumber": "00001001",
-            "value": 129.9,
-            "netValue": 127.91,
-            "status": "RECEIVED",
-            "billingType": "PIX",
-            "dueDate": "2026-11-22",
-            "clientPaymentDate": "2026-11-20",
-            "installmentNumber": 1,
-            "description": "Pedido 1001",
-            "externalReference": "loja-1001",
-            "invoiceUrl": "https://sandbox.asaas.com/i/exemplo000001001",
-        },
-        "subscription": {
-            "id": "sub_exemplo000001008",
-            "customer": "cus_000000000001",
-            "value": 49.9,
-            "nextDueDate": "2026-12-10",
-            "description": "Plano Pró",
-            "billingType": "CREDIT_CARD",
-            "externalReference": "loja-1008",
-        },
-        "customer": {
-            "name": "Cliente Teste",
-            "email": "cliente.teste@example.com",
-            "mobilePhone": "47990000001",
-            "phone": None,
-            "cpfCnpj": "24971563792",
-            "company": "Empresa Exemplo",
-        },
-    }
-)
+_MENU = read_data("menu")
+FIELD_MENU = tuple(Offer(**row) for row in _MENU["fields"])
+USUAL = frozenset(offer.key for offer in FIELD_MENU if offer.usual)
+"""The keys of a new mapping where nobody chooses."""
+EXAMPLES: abc.Mapping[str, Any] = _MENU["examples"]
+"""Objects of Asaas by name, for examples and previews."""
 
 
 def entity_of(events: tuple[str, ...]) -> str:
-    """Return the object that these events or families carry; empty where the menu has none, or they differ."""
+    """Return the object that these events or families carry; empty where they differ or the menu has no fields."""
     entities = {known.entity for known in EVENTS.values() if covers(events, known.name)}
     (entity,) = entities if len(entities) == 1 else ("",)
     return entity if entity in {"payment", "subscription"} else ""
 
 
 def offers_of(entity: str) -> list[Offer]:
-    """Return the fields of the menu for an event that carries this object."""
     return [offer for offer in FIELD_MENU if offer.entity in {"", entity}]
 
 
@@ -133,7 +65,7 @@ _ANYTHING = Setup(None, None)
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What an operator chose for a new file."""
+    """The choices of an operator for a new file."""
 
     name: str
     description: str
@@ -142,14 +74,13 @@ class Choices:
     at_least: str = ""
     billing_types: tuple[str, ...] = ()
     reference: str = ""
-    """What the external reference must begin with."""
+    """The beginning that the external reference must have."""
     installments: str = "each"
     send_to: str = "default"
     enabled: bool = True
 
 
 def draft(choices: Choices) -> ParseResult:
-    """Return the new file, read: its text, and what lint finds in it."""
     entity = entity_of(choices.events)
     event = first_of(choices.events)
     text = _head(choices, entity)
@@ -208,7 +139,6 @@ def _conditions(choices: Choices, entity: str) -> list[str]:
 
 
 def _example(choices: Choices, entity: str) -> dict[str, Any]:
-    """Return the menu's example, changed so that it passes the filter."""
     example = copy.deepcopy(dict(EXAMPLES))
     if choices.at_least:
         example[entity]["value"] = max(example[entity]["value"], float(choices.at_least))
@@ -245,8 +175,8 @@ def _tests(choices: Choices, mapping: Mapping, event: str, entity: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _refused(choices: Choices, asked: AnyMapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield, for each condition, what the conditions read changed so that this one says no."""
+def _refused(choices: Choices, asked: abc.Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield for each condition a test name and the values of an event that this condition alone refuses."""
     if choices.installments == "first":
         yield "segunda parcela não entra", {**asked, "installmentNumber": 2}
     if choices.at_least:
@@ -257,7 +187,7 @@ def _refused(choices: Choices, asked: AnyMapping[str, Any]) -> Iterator[tuple[st
         yield "outra referência não entra", {**asked, "externalReference": "outra"}
 
 
-def _pairs(values: AnyMapping[str, Any], indent: int) -> list[str]:
+def _pairs(values: abc.Mapping[str, Any], indent: int) -> list[str]:
     return [f"{' ' * indent}{key}: {_quoted(value)}" for key, value in values.items()]
 
 
@@ -271,9 +201,8 @@ FAMILIES = ("PAYMENT", "SUBSCRIPTION")
 
 
 def as_name(text: str) -> str:
-    """Return the name of a file; raise UsageError where it can't be one."""
     if not NAME.fullmatch(text):
-        raise UsageError(f"a name has lower case letters, digits, _ and -, got {text!r}")
+        raise UsageError(N_("a name has lower case letters, digits, _ and -, got {name!r}"), name=text)
     return text
 
 
@@ -282,22 +211,24 @@ def as_events(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if not any(covers((name,), known) for known in EVENTS):
             raise UsageError(
-                f"the menu knows no event {name!r}{did_you_mean(name, EVENTS)}",
-                hint="a new event of Asaas works in a mapping file: copy one of mappings/ and name it there",
+                N_("the menu knows no event {name!r}{nearest}"),
+                hint=N_("a new event of Asaas works in a mapping file: copy one of mappings/ and name it there"),
+                name=name,
+                nearest=did_you_mean(name, EVENTS),
             )
     events = tuple(dict.fromkeys(names))
     if not entity_of(events):
         raise UsageError(
-            "the menu has fields for charges or for subscriptions, one of them in a file",
-            hint="name events of one kind, or copy a file of mappings/",
+            N_("the menu has fields for charges or for subscriptions, one of them in a file"),
+            hint=N_("name events of one kind, or copy a file of mappings/"),
         )
     return events
 
 
 _AMOUNT_FAULTS = {
-    "unreadable": "an amount is a number such as 50 or 129.90, got {!r}",
-    "ambiguous": "an amount has two decimals or none, got {!r}",
-    "negative": "an amount is not negative, got {!r}",
+    "unreadable": N_("an amount is a number such as 50 or 129.90, got {amount!r}"),
+    "ambiguous": N_("an amount has two decimals or none, got {amount!r}"),
+    "negative": N_("an amount is not negative, got {amount!r}"),
 }
 
 
@@ -314,24 +245,24 @@ def amount_fault(text: str) -> str:
 def as_amount(text: str) -> str:
     """Return an amount as it stands in a file, empty for none; raise UsageError for anything else."""
     if fault := amount_fault(text):
-        meant = two_readings(text)
-        raise UsageError(_AMOUNT_FAULTS[fault].format(text), hint=f"write {meant}" if meant else None)
+        readings = two_readings(text)
+        hint = N_("write {readings}") if readings else None
+        raise UsageError(_AMOUNT_FAULTS[fault], hint=hint, amount=text, readings=either(readings) if readings else "")
     return format(as_decimal(text), "f") if text else ""
 
 
-def as_billing_types(said: str | Sequence[str]) -> tuple[str, ...]:
-    """Return billing types; raise UsageError where Asaas has no such type."""
-    words = said.replace(",", " ").split() if isinstance(said, str) else said
+def as_billing_types(given: str | Sequence[str]) -> tuple[str, ...]:
+    words = given.replace(",", " ").split() if isinstance(given, str) else given
     for word in words:
         if word not in BILLING_TYPE_LABELS:
-            raise UsageError(f"Asaas has no billing type {word!r}{did_you_mean(word, BILLING_TYPE_LABELS)}")
+            nearest = did_you_mean(word, BILLING_TYPE_LABELS)
+            raise UsageError(N_("Asaas has no billing type {name!r}{nearest}"), name=word, nearest=nearest)
     return tuple(words)
 
 
 def as_installments(text: str) -> str:
-    """Return which instalments are sent; raise UsageError for any other word."""
     if text not in {"each", "first", "once"}:
-        raise UsageError(f"instalments are each, first or once, got {text!r}")
+        raise UsageError(N_("instalments are each, first or once, got {word!r}"), word=text)
     return text
 
 
@@ -339,14 +270,16 @@ def as_keys(chosen: Sequence[str], keys: Sequence[str]) -> frozenset[str]:
     """Return the keys that were chosen from the menu; raise UsageError where Clint could find no contact by them."""
     for key in chosen:
         if key not in keys:
-            raise UsageError(f"the menu has no key {key!r}{did_you_mean(key, keys)}")
+            nearest = did_you_mean(key, keys)
+            raise UsageError(N_("the menu has no key {key!r}{nearest}"), key=key, nearest=nearest)
     if not {"email", "telefone"} & set(chosen):
-        raise UsageError("Clint finds the contact by email or telefone, got neither", hint="take one of them")
+        what = N_("Clint finds the contact by email or telefone, got neither")
+        raise UsageError(what, hint=N_("take one of them"))
     return frozenset(chosen)
 
 
 def examples(offers: Sequence[Offer], entity: str) -> dict[str, Any]:
-    """Return what each field of the menu gives for its example."""
+    """Return the value of each field of the menu for its example."""
     event = "PAYMENT_RECEIVED" if entity == "payment" else "SUBSCRIPTION_CREATED"
     read = draft(Choices("menu", "menu", (event,), tuple(offers)))
     assert read.mapping is not None, read.findings  # noqa: S101 (as in new)

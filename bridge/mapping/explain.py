@@ -1,24 +1,29 @@
-"""Says what a mapping makes of an event and why: each condition with the value it saw, each field, the payload."""
+"""A mapping explained on an event, condition by condition and field by field, and its checklist for Clint's screen."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from collections.abc import Mapping as AnyMapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import FilterFailed, StageError
+from bridge.errors import StageError
 from bridge.mapping import evaluate
-from bridge.mapping.catalogue import label_of
+from bridge.mapping.catalogue import event_label
 from bridge.mapping.model import Condition, Field, Group, Mapping
 from bridge.mapping.testing import run
-from bridge.mapping.values import as_text
+from bridge.mapping.values import as_text, either, facts_data
+from bridge.messages import N_, Message, in_language
 from bridge.settings import variable
 
 
 def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
-    """Return what a mapping makes of an event and why, for JSON."""
+    """Return what a mapping makes of an event and why.
+
+    `message` is the reason as a Message, for a person; `explained_data` leaves it out, for JSON.
+    """
     told: dict[str, Any] = {"mapping": mapping.name, "enabled": mapping.enabled, "listens": False}
     if not mapping.listens_to(context["event"]):
         return {**told, "why": "other_event"}
@@ -27,29 +32,35 @@ def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
     told["listens"] = True
     try:
         verdict = evaluate.apply_filter(mapping, context)
-    except FilterFailed as error:
-        return {**told, "outcome": "dead", "code": error.code, "reason": str(error)}
-    told["conditions"] = _all_conditions(mapping, verdict.conditions)
-    if not verdict.passed:
-        return {**told, "outcome": "filtered", "code": verdict.code, "reason": verdict.reason}
-    told["fields"] = [
-        {**asdict(seen), "error": str(seen.error) if seen.error else None}
-        for seen in evaluate.explain(mapping, context)
-    ]
-    try:
+        told["conditions"] = _all_conditions(mapping, verdict.conditions)
+        if not verdict.passed:
+            return told | _reason("filtered", verdict.code, verdict.message, verdict.facts)
+        told["fields"] = [_field(seen) for seen in evaluate.explain(mapping, context)]
         payload = evaluate.build_payload(mapping, context)
     except StageError as error:
-        return {**told, "outcome": "dead", "code": error.code, "reason": str(error)}
-    return {
-        **told,
-        "outcome": "sent",
-        "payload": payload,
-        "send_to": evaluate.destination(mapping, context["event"]),
-    }
+        return told | _reason("dead", error.code, error.message(), error.facts)
+    return {**told, "outcome": "sent", "payload": payload, "send_to": mapping.destination(context["event"])}
+
+
+def _reason(outcome: str, code: str, message: Message, facts: AnyMapping[str, Any]) -> dict[str, Any]:
+    reason = {"reason": str(message), "facts": facts_data(facts), "message": message}
+    return {"outcome": outcome, "code": code, **reason}
+
+
+def _field(seen: evaluate.FieldResult) -> dict[str, Any]:
+    told = {"group": seen.group, "key": seen.key, "source": seen.source, "value": seen.value}
+    return {**told, "error": seen.error and str(seen.error), "message": seen.error and seen.error.message()}
+
+
+def explained_data(told: dict[str, Any]) -> dict[str, Any]:
+    data = {name: value for name, value in told.items() if name != "message"}
+    if "fields" in data:
+        data["fields"] = [{name: one[name] for name in one if name != "message"} for one in data["fields"]]
+    return data
 
 
 def _all_conditions(mapping: Mapping, seen: Iterable[evaluate.ConditionResult]) -> list[dict[str, Any]]:
-    """Return every condition in the order of the file; `passed` is null where the verdict stood before its turn."""
+    """Return every condition in the order of the file; `passed` is None where the verdict did not need it."""
     said = {(one.line, one.text, one.depth): asdict(one) for one in seen}
     whole = [key for key in said if key not in set(_keys(mapping.filter))] + _keys(mapping.filter)
     return [
@@ -83,7 +94,7 @@ _LABELS_SHOWN = 3
 def checklist(mappings: Iterable[Mapping], only: Mapping | None = None, root: Path | None = None) -> dict[str, Any]:
     """Return the integrations of the enabled mappings, or only those of one mapping, and each key that they get.
 
-    `root` is where the tests' samples lie, where that is not beside the file.
+    `root` is the directory of the tests' samples, where that is not the one of the file.
     """
     used = [only] if only else []
     used += [one for one in mappings if one.enabled and (only is None or one.name != only.name)]
@@ -95,7 +106,7 @@ def checklist(mappings: Iterable[Mapping], only: Mapping | None = None, root: Pa
 
 
 def _checklist_keys(mappings: Iterable[Mapping], destinations: list[str], root: Path | None) -> list[dict[str, Any]]:
-    """Return each key exactly as it is sent, with its tab, its kind, an example from the tests, and who gets it."""
+    """Return each key with its tab, its kind, an example from the tests and the integrations that get it."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for mapping in mappings:
         gets = [name for name in destinations if name in mapping.destinations]
@@ -121,7 +132,7 @@ def _kind(field: Field, example: str) -> str:
 
 
 def integrations_of(mappings: Iterable[Mapping]) -> list[dict[str, Any]]:
-    """Return each destination of these mappings with all that it gets, and the stage and status that it should set.
+    """Return each destination of these mappings with its events, and the stage and status that it should set.
 
     An integration sets one status: where its events ask for several, `status` is None and `conflict` has the events of
     each.
@@ -137,26 +148,30 @@ def _integration(destination: str, senders: dict[str, list[str]]) -> dict[str, A
     by_status: dict[str, list[str]] = {}
     for name in senders:
         by_status.setdefault(_status(name), []).append(name)
+    with in_language("en"):
+        stage = stage_of(list(senders))
     return {
         "integration": destination,
         "setting": variable("CLINT_WEBHOOK_URL", destination),
         "mappings": sorted({mapping for names in senders.values() for mapping in names}),
         "events": list(senders),
-        "stage": _stage(list(senders)),
+        "stage": stage,
         "status": next(iter(by_status)) if len(by_status) == 1 else None,
         "conflict": by_status if len(by_status) > 1 else {},
     }
 
 
 def statuses(mappings: Iterable[Mapping]) -> dict[str, str]:
-    """Return the status of each destination's integration, by the active mappings; empty where they conflict."""
+    """Return the status that each destination's integration should set; empty where its events ask for several."""
     return {row["integration"]: row["status"] or "" for row in integrations_of(m for m in mappings if m.enabled)}
 
 
-def _stage(names: list[str]) -> str:
-    labels = [label_of(name) or name for name in names]
-    more = f" or {len(labels) - _LABELS_SHOWN} more" if len(labels) > _LABELS_SHOWN else ""
-    return f"the one for: {' or '.join(labels[:_LABELS_SHOWN])}{more}"
+def stage_of(names: list[str]) -> str:
+    """Return which stage an integration with these events should set, in the current language."""
+    events = either([event_label(name) for name in names[:_LABELS_SHOWN]])
+    more = len(names) - _LABELS_SHOWN
+    what = N_("the one for: {events} or {count} more") if more > 0 else N_("the one for: {events}")
+    return Message(what, {"events": events, "count": more}).text()
 
 
 def _status(name: str) -> str:

@@ -1,8 +1,7 @@
-"""Compiles JMESPath expressions, finds in the parsed tree what can't work, and evaluates them.
+"""JMESPath expressions: compiled, checked, the paths that they read, and evaluated within a budget.
 
-`jmespath.compile` accepts unknown functions and wrong numbers of arguments, which would only show when an event comes:
-they are looked for here, when the file is read. Evaluation never lets a library's message out, because those quote the
-value, and values are people's names and documents.
+`jmespath.compile` accepts unknown functions and wrong numbers of arguments; the check finds them when the file is
+read. No message of the library leaves this module, because it quotes values, which may be personal.
 """
 
 from __future__ import annotations
@@ -19,17 +18,18 @@ from jmespath import exceptions, lexer, parser, visitor
 from jmespath import functions as jmespath_functions
 
 from bridge.mapping import advice, values
-from bridge.mapping.document import Node, Scalar
-from bridge.mapping.findings import Findings, Position, did_you_mean, shown
-from bridge.mapping.functions import FUNCTIONS, FunctionFailed, Functions, arity, names
+from bridge.mapping.document import Scalar
+from bridge.mapping.findings import Findings, Position, did_you_mean, shown, then
+from bridge.mapping.functions import FUNCTIONS, EvaluationFailed, Functions, arity, names
+from bridge.messages import N_, Message
 
 FieldPath = tuple[str, ...]
 Scope = frozenset[FieldPath]
 
 ELEMENT = "[]"
-"""The step into a list's elements, whichever of them."""
+"""The step into any element of a list."""
 ANY = "*"
-"""The step into an object's values, whichever of them."""
+"""The step into any value of an object."""
 _ROOT: Scope = frozenset({()})
 _NOTHING: Scope = frozenset()
 _GIVES_AN_ARGUMENT = frozenset({"default", "not_null"})
@@ -37,68 +37,48 @@ _GIVES_THE_LIST = frozenset({"sort", "sort_by", "reverse"})
 _GIVES_AN_ELEMENT = frozenset({"max_by", "min_by", "max", "min"})
 
 
-def paths_read(tree: dict[str, Any]) -> frozenset[FieldPath]:
-    """Return every path that the expression may read; the empty path stands for the whole context."""
-    reader = _Reader()
-    reader.use(reader.visit(tree, _ROOT))
-    # `@` on the way to a name is no wish for the whole context, and the steps on the way to a path add nothing to it.
-    longest = {path for path in reader.read if path and not any(_leads_to(path, other) for other in reader.read)}
-    return frozenset(longest | ({()} & reader.whole))
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of an expression and where its value may come from."""
+    """A part of an expression and the paths that its value may come from."""
 
     node: dict[str, Any]
     scope: Scope
 
 
-def compared(tree: dict[str, Any]) -> list[tuple[str, Part, Part]]:
-    """Return the operator and the two sides of every comparison of the expression."""
-    reader = _Reader()
-    reader.visit(tree, _ROOT)
-    return reader.compared
+class Reading:
+    """The paths that an expression reads, its comparisons, and the parts that an index or a slice is taken from."""
 
-
-def indexed(tree: dict[str, Any]) -> list[Part]:
-    """Return what an index or a slice of the expression is taken from."""
-    reader = _Reader()
-    reader.visit(tree, _ROOT)
-    return reader.indexed
-
-
-def whole(tree: dict[str, Any]) -> Part:
-    """Return the expression itself as a part."""
-    return Part(tree, _Reader().visit(tree, _ROOT))
-
-
-def _leads_to(path: FieldPath, other: FieldPath) -> bool:
-    return len(other) > len(path) and other[: len(path)] == path
-
-
-class _Reader:
-    def __init__(self) -> None:
-        self.read: set[FieldPath] = set()
-        self.whole: set[FieldPath] = set()
+    def __init__(self, tree: dict[str, Any]) -> None:
+        self._read: set[FieldPath] = set()
+        self._whole: set[FieldPath] = set()
         self.compared: list[tuple[str, Part, Part]] = []
+        """The operator and the two sides."""
         self.indexed: list[Part] = []
+        self.part = Part(tree, self._visit(tree, _ROOT))
+        """The whole expression."""
+        self._use(self.part.scope)
 
-    def visit(self, node: dict[str, Any], scope: Scope) -> Scope:
-        """Record what the node reads in the scope, and return where its value may come from."""
+    @property
+    def paths(self) -> frozenset[FieldPath]:
+        """Return every path that the expression may read; the empty path stands for the whole context."""
+        # A path that leads to another one adds nothing to it; `@` before a name does not read the whole context.
+        leading = {path[:end] for path in self._read for end in range(len(path))}
+        return frozenset((self._read - leading - {()}) | ({()} & self._whole))
+
+    def _visit(self, node: dict[str, Any], scope: Scope) -> Scope:
         kind, children = node["type"], node["children"]
         match kind:
             case "field":
                 return self._step(scope, node["value"])
             case "subexpression" | "index_expression" | "pipe":
                 for child in children:
-                    scope = self.visit(child, scope)
+                    scope = self._visit(child, scope)
                     if kind == "index_expression" and child is children[0]:
                         self.indexed.append(Part(child, scope))
                 return scope
             case "comparator":
-                left, right = (Part(child, self.visit(child, scope)) for child in children)
-                self.use(left.scope | right.scope)
+                left, right = (Part(child, self._visit(child, scope)) for child in children)
+                self._use(left.scope | right.scope)
                 self.compared.append((node["value"], left, right))
                 return _NOTHING
             case "current" | "identity":
@@ -106,48 +86,47 @@ class _Reader:
             case "index" | "slice":
                 return self._step(scope, ELEMENT) if kind == "index" else scope
             case "flatten":
-                return self.visit(children[0], scope)
+                return self._visit(children[0], scope)
             case "projection" | "filter_projection" | "value_projection":
                 return self._project(node, scope)
             case "or_expression" | "and_expression":
-                return frozenset().union(*(self.visit(child, scope) for child in children))
+                return frozenset().union(*(self._visit(child, scope) for child in children))
             case "function_expression":
                 return self._call(node, scope)
-            case _:  # not, literals, multi-selects: their children are read, their value is new
+            case _:  # not, literals, multi-selects: the children are read, the value is a new one
                 for child in children:
-                    self.use(self.visit(child, scope))
+                    self._use(self._visit(child, scope))
                 return _NOTHING
 
     def _step(self, scope: Scope, name: str) -> Scope:
         inner = frozenset((*path, name) for path in scope)
-        self.read.update(inner)
+        self._read.update(inner)
         return inner
 
-    def use(self, scope: Scope) -> None:
-        """Record that the value itself is looked at, not only a step on the way to another."""
-        self.read.update(scope)
-        self.whole.update(scope)
+    def _use(self, scope: Scope) -> None:
+        self._read.update(scope)
+        self._whole.update(scope)
 
     def _project(self, node: dict[str, Any], scope: Scope) -> Scope:
         children = node["children"]
-        base = self.visit(children[0], scope)
+        base = self._visit(children[0], scope)
         step = ANY if node["type"] == "value_projection" else ELEMENT
         elements = self._step(base, step)
         if node["type"] == "filter_projection":
-            self.use(self.visit(children[2], elements))
-        # What the projection yields is again a list: a step into it leads to the same elements.
-        right = self.visit(children[1], elements)
+            self._use(self._visit(children[2], elements))
+        # A projection gives a list: a step into it leads to the same elements.
+        right = self._visit(children[1], elements)
         return frozenset(path[:-1] if path[-1:] == (ELEMENT,) else path for path in right)
 
     def _call(self, node: dict[str, Any], scope: Scope) -> Scope:
         plain = [child for child in node["children"] if child["type"] != "expref"]
-        given = [self.visit(child, scope) for child in plain]
+        given = [self._visit(child, scope) for child in plain]
         for one in given:
-            self.use(one)
+            self._use(one)
         elements = frozenset((*path, ELEMENT) for one in given for path in one)
         for child in node["children"]:
             if child["type"] == "expref":
-                self.use(self.visit(child["children"][0], elements))
+                self._use(self._visit(child["children"][0], elements))
         if node["value"] in _GIVES_AN_ARGUMENT:
             return frozenset().union(*given)
         if node["value"] in _GIVES_THE_LIST:
@@ -156,18 +135,14 @@ class _Reader:
 
 
 WORK = 500_000
-"""Ours: some tenths of a second; a mapping over an event with a hundred splits takes a few thousand."""
+"""Ours: the steps of one evaluation; a mapping over an event with a hundred splits takes a few thousand."""
 CHARACTERS = 64
-"""Characters of a text that cost one."""
+"""Characters of a text that cost one step."""
 
 _MAKES = frozenset({
     "flatten", "function_expression", "multi_select_dict", "multi_select_list",
     "filter_projection", "projection", "value_projection", "slice",
 })  # fmt: skip
-
-
-class TooMuchWork(ValueError):
-    """The expression would take longer, or hold more, than any mapping needs."""
 
 
 class BoundedInterpreter(visitor.TreeInterpreter):
@@ -176,22 +151,19 @@ class BoundedInterpreter(visitor.TreeInterpreter):
     def __init__(self, options: Any) -> None:
         super().__init__(options)
         self.left = WORK
-        """What is left of the budget."""
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the value of a node; raise TooMuchWork where the budget is spent."""
         self.spend(1)
         value = super().visit(node, *args, **kwargs)
         return self.measured(value) if node["type"] in _MAKES else value
 
     def spend(self, work: int) -> None:
-        """Take work from the budget, before it is done."""
         self.left -= work
         if self.left < 0:
-            raise TooMuchWork
+            raise EvaluationFailed(N_("takes too much work or makes too large a value; make it simpler"))
 
     def measured(self, value: Any) -> Any:
-        """Return the value; raise TooMuchWork where it holds more than the budget has left."""
+        """Return the value; raise EvaluationFailed where it holds more than the budget has left."""
         stack = [value]
         while stack:
             one = stack.pop()
@@ -207,14 +179,24 @@ class BoundedInterpreter(visitor.TreeInterpreter):
 
 
 MAX_LENGTH = 2000
-"""Ours: more than this belongs into several fields."""
+"""Ours, in characters."""
 MAX_DEPTH = 60
 """Ours: JMESPath evaluates recursively; this stays far from Python's own limit."""
 
 _CONSTANTS = frozenset({"null", "~", "true", "false"})
 _OPTIONS = jmespath.Options(custom_functions=Functions())
-_JMESPATH_NAMES = jmespath_functions.TYPES_MAP
-"""Python's name of a type to JMESPath's: an error about a list's element names the former."""
+_TYPES = {
+    "string": N_("a text"),
+    "number": N_("a number"),
+    "boolean": N_("true or false"),
+    "array": N_("a list"),
+    "object": N_("an object"),
+    "null": N_("nothing"),
+    "expref": N_("an expression behind &"),
+    "array-number": N_("a list of numbers"),
+    "array-string": N_("a list of texts"),
+}
+"""JMESPath's types in words."""
 # Texts come first, so that a backtick inside one is no literal's beginning.
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?P<literal>(?:[^`\\]|\\.)*)`""", re.DOTALL)
 
@@ -226,7 +208,7 @@ class Expression:
     text: str
     parsed: Any = field(repr=False, hash=False, compare=False)
     paths: frozenset[FieldPath] = field(repr=False, hash=False, compare=False)
-    """Every path of the context that it reads, such as ("payment", "split", "[]", "walletId")."""
+    """The paths of the context that it reads, such as ("payment", "split", "[]", "walletId")."""
     line: int = field(compare=False)
     column: int = field(compare=False)
     double_quoted: frozenset[str] = field(repr=False, hash=False, compare=False)
@@ -234,80 +216,88 @@ class Expression:
 
     @property
     def names(self) -> frozenset[str]:
-        """Return the names of the context that it reads, such as payment and customer."""
         return frozenset(path[0] for path in self.paths if path)
 
 
-class EvaluationFailed(Exception):
-    """The expression could not be evaluated; the text says why without quoting a value."""
-
-
 def evaluate(expression: Expression, context: dict[str, Any]) -> Any:
-    """Return the expression's value in the context."""
+    """Return the expression's value in the context; raise EvaluationFailed where it has none."""
     try:
         return BoundedInterpreter(_OPTIONS).visit(expression.parsed, context)
-    except TooMuchWork:
-        raise EvaluationFailed("takes too much work or makes too large a value; make it simpler") from None
-    except FunctionFailed as error:
-        raise EvaluationFailed(str(error)) from None
+    except EvaluationFailed:
+        raise
     except exceptions.JMESPathTypeError as error:
-        wanted = " or ".join(str(kind) for kind in error.expected_types)
-        got = _JMESPATH_NAMES.get(error.actual_type, error.actual_type)
-        raise EvaluationFailed(f"{error.function_name}() takes {wanted}, got {got}") from None
+        raise EvaluationFailed(
+            N_("{function}() takes {wanted}, got {kind}"),
+            function=error.function_name,
+            wanted=values.either(map(_type_words, error.expected_types)),
+            kind=_type_words(error.actual_type),
+        ) from None
     except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
-        # JMESPath's own functions raise whatever Python does (an average of nothing, a sum of texts).
-        raise EvaluationFailed(f"can't be evaluated ({type(error).__name__})") from None
+        # JMESPath's own functions raise Python's errors, such as for an average of nothing.
+        raise EvaluationFailed(N_("can't be evaluated ({error})"), error=type(error).__name__) from None
+
+
+def _type_words(kind: Any) -> Message:
+    # An error about a list's element has Python's name of the type.
+    name = jmespath_functions.TYPES_MAP.get(kind, str(kind))
+    return Message(_TYPES.get(name, name))
 
 
 def compile_expression(node: Scalar, findings: Findings) -> Expression | None:
-    """Return the expression a scalar holds, or None after saying what is wrong with it."""
+    """Return the expression of a scalar; None after recording what is wrong with it."""
     if node.plain and node.text.strip() in _CONSTANTS:
         # JMESPath would look for an object of that name, and never find one.
-        message = f"an expression names a value, got {node.text}; for the text write {{text: '{node.text}'}}"
-        findings.error(node, "expression.constant", message)
+        what = N_("an expression names a value, got {word}; for the text write {{text: '{word}'}}")
+        findings.error(node, "expression.constant", what, word=node.text)
         return None
-    return compile_text(node.text, node, 0, node, findings)
+    return compile_text(node.text, node, 0, findings)
 
 
-def compile_text(text: str, node: Node, offset: int, scalar: Scalar, findings: Findings) -> Expression | None:
-    """Return the expression that stands `offset` characters into a scalar, or None after saying what is wrong."""
+def compile_text(text: str, scalar: Scalar, offset: int, findings: Findings) -> Expression | None:
+    """Return the expression that begins `offset` characters into a scalar; None after recording what is wrong."""
     place = _TextPosition(text, scalar, offset)
     if not text.strip():
-        findings.error(node, "expression.empty", "an expression is empty; name a value such as payment.value")
+        findings.error(scalar, "expression.empty", N_("an expression is empty; name a value such as payment.value"))
         return None
     if len(text) > MAX_LENGTH:
-        findings.error(
-            node, "expression.too_long", f"an expression has at most {MAX_LENGTH} characters, got {len(text)}"
-        )
+        what = N_("an expression has at most {limit} characters, got {length}; split it into several fields")
+        findings.error(scalar, "expression.too_long", what, limit=MAX_LENGTH, length=len(text))
         return None
     wrong = _wrong_literal(text)
     if wrong is not None:
-        hint = "write texts as '...'"
-        if re.fullmatch(r"-?[\d.]*\d,\d+", literal := str(wrong["literal"]).strip()):
-            hint = f"write `{advice.as_literal(literal)}`"
-        message = f"the value between backticks must be JSON, got {shown(wrong.group())}; {hint}"
-        caret = _caret(text, wrong.start())
-        findings.error(place.at(wrong.start()), "expression.literal", message, caret=caret)
+        literal = str(wrong["literal"]).strip()
+        right: values.Text = (
+            advice.as_literal(literal) if re.fullmatch(r"-?[\d.]*\d,\d+", literal) else Message(N_("a text as '...'"))
+        )
+        findings.error(
+            place.at(wrong.start()),
+            "expression.literal",
+            N_("the value between backticks must be JSON, got {got}; write {right}"),
+            _caret(text, wrong.start()),
+            got=shown(wrong.group()),
+            right=right,
+        )
         return None
     try:
         parsed: Any = parser.Parser().parse(text).parsed
     except exceptions.ParseError as error:
         position = min(error.lex_position or 0, len(text))
-        findings.error(place.at(position), "expression.syntax", _why(error, text), caret=_caret(text, position))
+        why = _why(error, text, position)
+        findings.error(place.at(position), "expression.syntax", why, _caret(text, position))
         return None
     except RecursionError:
         parsed = None
     if parsed is None or _depth(parsed) > MAX_DEPTH:
-        findings.error(node, "expression.depth", f"an expression is nested deeper than {MAX_DEPTH} levels; split it up")
+        what = N_("an expression is nested deeper than {limit} levels; split it up")
+        findings.error(scalar, "expression.depth", what, limit=MAX_DEPTH)
         return None
     if not _check_functions(parsed, text, place, findings):
         return None
     start = place.at(0)
-    if any(_is_loose_not(branch) for branch in _branches(parsed)):
-        findings.warning(
-            start, "expression.not", "JMESPath reads !a.b as (!a).b, which never has a value; write !(a.b)"
-        )
-    return Expression(text, parsed, paths_read(parsed), start.line, start.column, _double_quoted(text))
+    if any(one["type"] == "subexpression" and one["children"][0]["type"] == "not_expression" for one in nodes(parsed)):
+        what = N_("JMESPath reads !a.b as (!a).b, which never has a value; write !(a.b)")
+        findings.warning(start, "expression.not", what)
+    return Expression(text, parsed, Reading(parsed).paths, start.line, start.column, _double_quoted(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +307,7 @@ class _TextPosition:
     offset: int
 
     def at(self, position: int) -> Position:
-        # Inside a block scalar or a text over several lines the columns of the file are not those of the value.
+        # In a block scalar or a text over several lines the columns of the value are not those of the file.
         if not self.scalar.inline:
             return Position(self.scalar.line, self.scalar.column)
         quote = 0 if self.scalar.plain else 1
@@ -325,13 +315,13 @@ class _TextPosition:
 
 
 def _caret(text: str, position: int) -> str:
-    # Counted in the last line, should the expression stand in a block of several.
+    # Columns are those of the line, for an expression in a block of several.
     line_start = text.rfind("\n", 0, position) + 1
     return f"{text.rstrip()}\n{' ' * (position - line_start)}^"
 
 
 def _wrong_literal(text: str) -> re.Match[str] | None:
-    """Return the first literal that is not JSON; JMESPath takes `x` for a text with a warning, for now."""
+    """Return the first literal that is not JSON, such as `x`, which JMESPath still takes for a text."""
     for match in _QUOTED.finditer(text):
         literal = match.group("literal")
         if literal is not None:
@@ -342,33 +332,29 @@ def _wrong_literal(text: str) -> re.Match[str] | None:
     return None
 
 
-def _why(error: exceptions.ParseError, text: str) -> str:
+def _why(error: exceptions.ParseError, text: str, position: int) -> Message:
     token = str(error.token_value or "")
-    position = min(error.lex_position or 0, len(text))
-    hint = advice.of_syntax(text, position, token, number=bool(re.match(r"-?\d", token)))
+    facts: dict[str, Any] = {"expression": shown(text)}
     if not token:
-        return f"expression {shown(text)} ends too early; something is missing after its last character"
+        return Message(N_("expression {expression} ends too early; something is missing behind it"), facts)
     if isinstance(error, exceptions.LexerError) and token.startswith("'"):
-        return f"expression {shown(text)} has a text that is never closed; write ' behind it too"
-    what = "a character it can't have there: " if isinstance(error, exceptions.LexerError) else ""
-    where = "" if what else " where it can't stand"
-    return f"expression {shown(text)} has {what}{shown(token)}{where}; {hint}"
+        return Message(N_("expression {expression} has a text that is never closed; write ' behind it too"), facts)
+    hint = advice.of_syntax(text, position, token, number=bool(re.match(r"-?\d", token)))
+    facts |= {"token": shown(token), "hint": hint}
+    if isinstance(error, exceptions.LexerError):
+        return Message(N_("expression {expression} has a character it can't have there: {token}; {hint}"), facts)
+    return Message(N_("expression {expression} has {token} where it can't stand; {hint}"), facts)
 
 
 def _depth(tree: dict[str, Any]) -> int:
-    deepest, stack = 0, [(tree, 1)]
-    while stack:
-        node, depth = stack.pop()
-        deepest = max(deepest, depth)
-        stack.extend((child, depth + 1) for child in node["children"] if isinstance(child, dict))
-    return deepest
+    level, depth = [tree], 0
+    while level:
+        depth += 1
+        level = [child for node in level for child in node["children"] if isinstance(child, dict)]
+    return depth
 
 
-def _is_loose_not(node: dict[str, Any]) -> bool:
-    return bool(node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression")
-
-
-def _branches(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
     stack = [tree]
     while stack:
         node = stack.pop()
@@ -379,29 +365,28 @@ def _branches(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _check_functions(tree: dict[str, Any], text: str, place: _TextPosition, findings: Findings) -> bool:
     positions = _name_positions(text)
     good = True
-    for call in [node for node in _branches(tree) if node["type"] == "function_expression"]:
+    for call in [node for node in nodes(tree) if node["type"] == "function_expression"]:
         name, given = call["value"], len(call["children"])
         spot = place.at(positions[name].pop(0)) if positions.get(name) else place.at(0)
         bounds = arity(name)
         if bounds is None:
-            hint = f"; {instead}" if (instead := advice.instead_of(name)) else did_you_mean(name, names())
-            findings.error(spot, "expression.unknown_function", f"unknown function {shown(name)}{hint}")
+            hint = then(advice.instead_of(name)) or did_you_mean(name, names())
+            what = N_("unknown function {function}{hint}")
+            findings.error(spot, "expression.unknown_function", what, function=shown(name), hint=hint)
             good = False
         elif given < bounds[0] or (bounds[1] is not None and given > bounds[1]):
-            findings.error(
-                spot,
-                "expression.arguments",
-                f"{_signature(name)} takes {'at least ' if bounds[1] is None else ''}{bounds[0]} "
-                f"{'argument' if bounds[0] == 1 else 'arguments'}, got {given}",
-            )
+            what = N_("{function} takes {wanted} arguments, got {given}")
+            if bounds[0] == 1:
+                what = N_("{function} takes {wanted} argument, got {given}")
+            if bounds[1] is None:
+                what = N_("{function} takes one argument or more, got {given}")
+            function = FUNCTIONS[name].signature if name in FUNCTIONS else f"{name}()"
+            facts = {"function": function, "wanted": bounds[0], "given": given}
+            findings.error(spot, "expression.arguments", what, **facts)
             good = False
         elif name == "date":
             good &= _check_date_format(call, spot, findings)
     return good
-
-
-def _signature(name: str) -> str:
-    return FUNCTIONS[name].signature if name in FUNCTIONS else f"{name}()"
 
 
 def _check_date_format(call: dict[str, Any], spot: Position, findings: Findings) -> bool:
@@ -410,9 +395,14 @@ def _check_date_format(call: dict[str, Any], spot: Position, findings: Findings)
     if wrong is None:
         return True
     near = next((one for one in values.DIRECTIVES if one.lower() == wrong.lower()), "")
-    hint = f"; did you mean {near}?" if near else ""
-    known = " ".join(values.DIRECTIVES)
-    findings.error(spot, "expression.date_format", f"date() does not know {shown(wrong)}; it knows {known}{hint}")
+    findings.error(
+        spot,
+        "expression.date_format",
+        N_("date() does not know {directive}; it knows {known}{hint}"),
+        directive=shown(wrong),
+        known=" ".join(values.DIRECTIVES),
+        hint=Message(N_("; did you mean {word}?"), {"word": near}) if near else "",
+    )
     return False
 
 
@@ -426,7 +416,6 @@ def _double_quoted(text: str) -> frozenset[str]:
 
 
 def _name_positions(text: str) -> dict[str, list[int]]:
-    """Return where each name that is called stands, since the tree has names but no positions."""
     tokens = list(lexer.Lexer().tokenize(text))
     positions: dict[str, list[int]] = {}
     for token, following in pairwise(tokens):

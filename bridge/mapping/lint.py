@@ -1,19 +1,16 @@
-"""Findings that need the whole mapping: what contradicts itself, can't be reached, or names what nobody has set up."""
+"""Findings that need the whole mapping: contradictions, unreachable parts, unknown paths and missing settings."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections import abc
 from collections.abc import Iterable, Iterator
-from functools import cache
-from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
 
 from bridge.mapping.advice import invisible, synonym
-from bridge.mapping.cases import SampleUnreadable, read_sample
-from bridge.mapping.catalogue import ENTITY_OF_FAMILY, EVENTS, spellings
+from bridge.mapping.cases import CannotRun, read_sample
+from bridge.mapping.catalogue import ENTITY_OF_FAMILY, EVENTS, read_data, spellings
 from bridge.mapping.context import DERIVED, ENVELOPE
 from bridge.mapping.document import MappingNode, Node, Scalar, Sequence
 from bridge.mapping.expressions import ANY, ELEMENT, Expression, FieldPath
@@ -33,10 +30,11 @@ from bridge.mapping.model import (
     all_names,
     covers,
 )
-from bridge.mapping.values import typed
+from bridge.mapping.values import Text, either, typed
+from bridge.messages import N_, Message
 
 PLAIN_NAMES = ("event", "account", "environment", "fee", "today", *DERIVED)
-"""What an expression sees beside objects: each is one value."""
+"""The names of an expression that are one value each, beside those of objects."""
 _KINDS = {
     **dict.fromkeys(("event", "account", "environment", "installment_position"), "text"),
     **dict.fromkeys(("fee", *DERIVED.keys() - {"installment_position"}), "number"),
@@ -44,24 +42,14 @@ _KINDS = {
 }
 
 
-@cache
 def known_fields() -> abc.Mapping[str, Any]:
     """Return the fields by object: a name leads to None, or to the fields of an object or of a list's elements."""
-    text = files("bridge.mapping").joinpath("data/asaas_fields.json").read_text(encoding="utf-8")
-    fields: dict[str, Any] = json.loads(text)
+    fields: dict[str, Any] = read_data("asaas_fields")
     return fields
 
 
-@cache
-def _known_values() -> dict[str, Any]:
-    text = files("bridge.mapping").joinpath("data/asaas_values.json").read_text(encoding="utf-8")
-    known: dict[str, Any] = json.loads(text)
-    return known
-
-
 def documented_values() -> abc.Mapping[str, list[str]]:
-    """Return the values that Asaas documents, by the path of their field."""
-    values: dict[str, list[str]] = _known_values()["values"]
+    values: dict[str, list[str]] = read_data("asaas_values")["values"]
     return values
 
 
@@ -75,7 +63,7 @@ def kind_of_path(path: FieldPath) -> str | None:
         if not isinstance(fields, dict) or step not in fields:
             return None
         fields = fields[step]
-    kinds = _known_values()["kinds"]
+    kinds = read_data("asaas_values")["kinds"]
     return next((kind for kind in kinds if fields is None and steps[-1] in kinds[kind]), None)
 
 
@@ -87,7 +75,6 @@ def values_of_path(path: FieldPath) -> tuple[str, ...]:
 
 
 def _own(path: FieldPath) -> FieldPath:
-    """Return a path with the bridge's name of its object, which the envelope holds too."""
     if path[:1] == (ENVELOPE,) and len(path) > 1 and spellings(path[1])[0] in ENTITY_OF_FAMILY.values():
         path = path[1:]
     return (spellings(path[0])[0], *path[1:]) if path else path
@@ -95,66 +82,66 @@ def _own(path: FieldPath) -> FieldPath:
 
 def entities_of(events: tuple[str, ...]) -> frozenset[str] | None:
     """Return the keys of the objects that the events (or families) of a mapping carry, or None where one is new."""
-    if any(not any(covers((event,), known) for known in EVENTS) for event in events):
-        return None
-    return frozenset(known.entity for known in EVENTS.values() if covers(events, known.name))
+    known = [event for event in EVENTS.values() if covers(events, event.name)]
+    new = any(not any(covers((name,), event.name) for event in known) for name in events)
+    return None if new else frozenset(event.entity for event in known)
 
 
-def doubt(path: FieldPath, entities: frozenset[str] | None, *, alone: bool = True) -> tuple[str, str] | None:
-    """Return a code and a message about a path that gives nothing in these events, or None where it may give some.
+def doubt(path: FieldPath, entities: frozenset[str] | None, *, alone: bool = True) -> tuple[str, Message] | None:
+    """Return a code and a message about a path that gives nothing in these events, or None where it may give a value.
 
-    `alone` says that the expression has nothing but the path.
+    `alone` says that the expression is this path and nothing else.
     """
     path = _own(path)
-    root = path[0]
+    root, known = path[0], known_fields()
+    facts: dict[str, Any] = {"name": repr(root)}
     if root in PLAIN_NAMES:
         return _into_a_value(path, 1) if len(path) > 1 else None
-    names = {*PLAIN_NAMES, *FETCHABLE, *ENTITY_OF_FAMILY.values(), *known_fields()}
-    if root not in names and root in known_fields()[ENVELOPE]:
-        own = next((f", or {one}.{root}" for one in sorted(entities or ()) if root in known_fields().get(one, ())), "")
-        return "path.unknown_name", f"{root!r} stands in the envelope; write {_written((ENVELOPE, *path))}{own}"
-    if root not in names and entities is None and len(path) > 1:
-        return "path.unknown_name", f"{root!r} is no object that the bridge knows; it is there if the event carries it"
+    names = {*PLAIN_NAMES, *FETCHABLE, *ENTITY_OF_FAMILY.values(), *known}
     if root not in names:
-        as_text = f"; for a fixed text write {f'{{text: {root}}}' if alone else repr(root)}"
-        meant = did_you_mean(root, names)
-        return "path.unknown_name", (
-            f"{root!r} is nothing an expression sees{meant}{'' if synonym(root, names) else as_text}"
-        )
+        if root in known[ENVELOPE]:
+            own = [f"{one}.{root}" for one in sorted(entities or ()) if root in known.get(one, ())]
+            facts["right"] = either([_written((ENVELOPE, *path)), *own[:1]])
+            what = N_("{name} stands in the envelope; write {right}")
+        elif entities is None and len(path) > 1:
+            what = N_("{name} is no object that the bridge knows; it is there if the event carries it")
+        else:
+            what = N_("{name} is nothing an expression sees{hint}; for a fixed text write {text}")
+            what = N_("{name} is nothing an expression sees{hint}") if synonym(root, names) else what
+            facts |= {"hint": did_you_mean(root, names), "text": f"{{text: {root}}}" if alone else repr(root)}
+        return "path.unknown_name", Message(what, facts)
     if root not in {*FETCHABLE, ENVELOPE} and entities and root not in entities:
-        return "path.not_in_event", (
-            f"{root} is not in these events, which carry {' or '.join(sorted(entities))}; it will always be missing"
-        )
-    return _doubt_in_object(path)
-
-
-def _doubt_in_object(path: FieldPath) -> tuple[str, str] | None:
-    fields = known_fields().get(path[0])
+        what = N_("{object} is not in these events, which carry {entities}; it will always be missing")
+        return "path.not_in_event", Message(what, {"object": root, "entities": either(sorted(entities))})
+    fields = known.get(root)
     for index, step in enumerate(path[1:], 1):
         if not fields or step == ANY:
             return None
         if step == ELEMENT:
             continue
         if step not in fields:
-            return (
-                "path.unknown",
-                f"no {_written(path[:index])} of Asaas is known to have {step!r}{did_you_mean(step, fields)}",
-            )
+            what = N_("no {object} of Asaas is known to have {field}{hint}")
+            facts = {"object": _written(path[:index]), "field": repr(step), "hint": did_you_mean(step, fields)}
+            return "path.unknown", Message(what, facts)
         fields = fields[step]
         if fields is None:
             return _into_a_value(path, index + 1)
     return None
 
 
-def _into_a_value(path: FieldPath, index: int) -> tuple[str, str] | None:
+def _into_a_value(path: FieldPath, index: int) -> tuple[str, Message] | None:
     rest = [step for step in path[index:] if step != ELEMENT]
     if not rest:
         return None
     name = path[index - 1]
-    hint = f"; write {name}.{rest[0]}, which is fetched from Asaas" if name in FETCHABLE else ""
+    what, right = N_("{value} is one value and has no {field}"), ""
     if index == 1 and known_fields()[ENVELOPE].get(name):
-        hint = f"; write {_written((ENVELOPE, *path))}"
-    return "path.into_value", f"{_written(path[:index])} is one value and has no {rest[0]!r}{hint}"
+        what, right = N_("{value} is one value and has no {field}; write {right}"), _written((ENVELOPE, *path))
+    elif name in FETCHABLE:
+        what = N_("{value} is one value and has no {field}; write {right}, which is fetched from Asaas")
+        right = f"{name}.{rest[0]}"
+    facts = {"value": _written(path[:index]), "field": repr(rest[0]), "right": right}
+    return "path.into_value", Message(what, facts)
 
 
 def _written(path: FieldPath) -> str:
@@ -162,108 +149,128 @@ def _written(path: FieldPath) -> str:
 
 
 EVENT_FORM = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*(_\*)?")
-"""An event or a family by its form."""
+"""The form of an event or family."""
 _IN_CURLY_QUOTES = re.compile("[\u201c\u201d].*[\u201c\u201d]|[\u2018\u2019].*[\u2018\u2019]", re.DOTALL)
-# What YAML 1.1 (PyYAML, Ruby, many editors) reads otherwise than it looks.
+# YAML 1.1 (PyYAML, Ruby, many editors) reads these otherwise than they look.
 _TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"[-+]?0[0-9_]+"), "a number without its zero"),
-    (re.compile(r"yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF"), "true or false"),
-    (re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+"), "a number of seconds"),
-    (re.compile(r"0[xob][0-9a-fA-F_]+|[0-9]+_[0-9_]+"), "another number"),
+    (re.compile(r"[-+]?0[0-9_]+"), N_("a number without its zero")),
+    (re.compile(r"yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF"), N_("true or false")),
+    (re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+"), N_("a number of seconds")),
+    (re.compile(r"0[xob][0-9a-fA-F_]+|[0-9]+_[0-9_]+"), N_("another number")),
 )
 
 
 def check_events(events: Iterable[Scalar], findings: Findings) -> tuple[str, ...]:
-    """Return the events and families that may come; say which are not known, and which stand there twice."""
+    """Return the events and families that may come; names that are unknown or repeated are findings."""
     good: list[str] = []
     for scalar in events:
         name = scalar.text
         is_family = name.endswith("_*")
         if name not in EVENTS and not (is_family and any(covers((name,), event) for event in EVENTS)):
-            families = {f"{event.family}_*" for event in EVENTS.values()} if "*" in name else set()
-            hint = did_you_mean(name, families or EVENTS)
-            words = re.findall(r"[^\s,;]+", name)
-            if name == "*":
-                hint = "; name each family, such as PAYMENT_*"
-            elif re.match(r"(?i)(customer|cliente)", name):
-                hint = "; Asaas sends none about customers, so listen to PAYMENT_CREATED"
-            elif len(words) > 1 and EVENTS.keys() >= set(words):
-                hint = f"; write a list: [{', '.join(words)}]"
+            facts = {"event": shown(name), "hint": _event_hint(name)}
             if not EVENT_FORM.fullmatch(name):
-                findings.error(scalar, "events.unknown", f"Asaas has no event {shown(name)}{hint}")
+                findings.error(scalar, "events.unknown", N_("Asaas has no event {event}{hint}"), **facts)
                 continue
             good += [] if name in good else [name]
-            new = "name each new event, so that register subscribes to it" if is_family else "a new one works as it is"
-            findings.warning(scalar, "events.unknown", f"the bridge knows no event {shown(name)} ({new}){hint}")
+            what = N_("the bridge knows no event {event} (a new one works as it is){hint}")
+            if is_family:
+                what = N_(
+                    "the bridge knows no event {event} (name each new event, so that register subscribes to it){hint}"
+                )
+            findings.warning(scalar, "events.unknown", what, **facts)
         elif covers(good, name.removesuffix("*")) or name in good:
-            findings.warning(scalar, "events.repeated", f"{name} is named already, alone or by its family; delete it")
+            what = N_("{event} is named already, alone or by its family; delete it")
+            findings.warning(scalar, "events.repeated", what, event=name)
         else:
             good.append(name)
     return tuple(good)
 
 
-def check_place(
-    scalar: Scalar | None,
-    block: Node,
-    value: str,
-    known: frozenset[str] | None,
-    what: str,
-    findings: Findings,
-    *,
-    harms: bool,
+def _event_hint(name: str) -> Text:
+    words = re.findall(r"[^\s,;]+", name)
+    if name == "*":
+        return Message(N_("; name each family, such as PAYMENT_*"))
+    if re.match(r"(?i)(customer|cliente)", name):
+        return Message(N_("; Asaas sends none about customers, so listen to PAYMENT_CREATED"))
+    if len(words) > 1 and EVENTS.keys() >= set(words):
+        return Message(N_("; write a list: [{words}]"), {"words": ", ".join(words)})
+    families = {f"{event.family}_*" for event in EVENTS.values()} if "*" in name else set()
+    return did_you_mean(name, families or EVENTS)
+
+
+_UNSET = {
+    "account": (
+        "ASAAS_WEBHOOK_TOKEN",
+        N_("account {name} is not set up; set {setting}{hint}"),
+        N_(
+            "account {name} is not set up; write {usable}, since a setting's name has no hyphen, "
+            "and set {setting}{hint}"
+        ),
+    ),
+    "destination": (
+        "CLINT_WEBHOOK_URL",
+        N_("destination {name} is not set up; set {setting}{hint}"),
+        N_(
+            "destination {name} is not set up; write {usable}, since a setting's name has no hyphen, "
+            "and set {setting}{hint}"
+        ),
+    ),
+}
+
+
+def check_set_up(
+    kind: str, place: Node, value: str, known: frozenset[str] | None, findings: Findings, *, harms: bool
 ) -> None:
-    """Say that an account or destination is not set up: an error, or a note where it does no harm."""
+    """Report an account or destination that is not set up: an error, or a note where it does no harm."""
     if known is None or value in known:
         return
-    variable = {"account": "ASAAS_WEBHOOK_TOKEN", "destination": "CLINT_WEBHOOK_URL"}[what]
-    usable = value.replace("-", "_")  # no setting's name has a hyphen
-    suffix = "" if value == "default" else f"_{usable.upper()}"
-    first = "" if usable == value else f"write {usable}, since no setting's name has a hyphen, and "
-    message = f"{what} {shown(value)} is not set up; {first}set {variable}{suffix}{did_you_mean(value, known)}"
-    if harms:
-        findings.error(scalar or block, f"{what}.unset", message)
-    else:
-        findings.note(scalar or block, f"{what}.unset", message)
+    setting, what, with_hyphen = _UNSET[kind]
+    usable = value.replace("-", "_")
+    facts = {
+        "name": shown(value),
+        "usable": usable,
+        "setting": setting if value == "default" else f"{setting}_{usable.upper()}",
+        "hint": did_you_mean(value, known),
+    }
+    report = findings.error if harms else findings.note
+    report(place, f"{kind}.unset", what if usable == value else with_hyphen, **facts)
 
 
 def check_fields(fields: Iterable[Field], contact: Node, findings: Findings, *, whole: bool) -> None:
-    """Say which key two groups share, and that no field identifies the contact."""
+    """Report a key that two groups share, and that no field identifies the contact."""
     first: dict[str, Field] = {}
     for field in fields:
         before = first.setdefault(field.key, field)
         if before is not field:
-            findings.error(
-                field,
-                "field.in_two_groups",
-                f"key {shown(field.key)} is in {before.group} on line {before.line} and in {field.group} too; "
-                "the payload is flat, so rename one",
-            )
+            what = N_("key {key} is in {before} on line {line} and in {group} too; the payload is flat, so rename one")
+            facts = {"before": before.group, "line": before.line, "group": field.group}
+            findings.error(field, "field.in_two_groups", what, key=shown(field.key), **facts)
     if whole and not any(field.identifies for field in first.values()):
-        findings.error(
-            contact,
-            "contact.unidentified",
+        what = N_(
             "contact has neither an e-mail nor a phone, so Clint could match nobody; add email: customer.email, "
-            "or is: email to the key that holds it",
+            "or is: email to the key that holds it"
         )
+        findings.error(contact, "contact.unidentified", what)
 
 
 def check_routes(routes: Iterable[Route], events: tuple[str, ...], findings: Findings) -> None:
-    """Say which route no event of the mapping ever takes."""
     routes = list(routes)
-    # A family stands for itself too: its next event may come.
+    # A family stands for itself too: Asaas may add an event to it.
     names = {*all_names(events, *(route.events for route in routes)), *events}
     left = {name for name in names if covers(events, name)}
     for route in routes:
         taken = {name for name in left if covers(route.events, name)}
         if events and not taken:
             heard = any(covers(events, name) and covers(route.events, name) for name in names)
-            why = "an earlier route takes its events" if heard else "the mapping does not listen to its events"
-            findings.error(route, "route.unreachable", f"no event takes this route: {why}; delete it or change one")
+            what = N_("no event takes this route: the mapping does not listen to its events; delete it or change one")
+            if heard:
+                what = N_("no event takes this route: an earlier route takes its events; delete it or change one")
+            findings.error(route, "route.unreachable", what)
         left -= taken
 
 
 def check_paths(expressions: Iterable[Expression], events: tuple[str, ...], findings: Findings) -> None:
-    """Warn of paths that give nothing in these events as far as anybody knows."""
+    """Warn of paths that give nothing in these events as far as Asaas documents them."""
     entities = entities_of(events)
     for expression in expressions:
         for path in sorted(path for path in expression.paths if path):
@@ -272,8 +279,8 @@ def check_paths(expressions: Iterable[Expression], events: tuple[str, ...], find
                 continue
             word = next((step for step in path if step in expression.double_quoted), None)
             if word is not None and doubtful[0] in {"path.unknown", "path.unknown_name"}:
-                message = f"double quotes name a field, and no field is named \"{word}\"; for the text write '{word}'"
-                findings.nonsense(expression, "expression.double_quotes", message)
+                what = N_("double quotes name a field, and no field is named \"{word}\"; for the text write '{word}'")
+                findings.nonsense(expression, "expression.double_quotes", what, word=word)
             else:
                 findings.warning(expression, *doubtful)
 
@@ -285,13 +292,13 @@ def check_cases(cases: Iterable[Case], keys: frozenset[str], root: Path | None, 
             if isinstance(sample, Sample) and root is not None:
                 try:
                     read_sample(root, sample.path)
-                except SampleUnreadable as error:
-                    findings.warning(sample, "tests.sample", f"{error}; paths are relative to the mappings' directory")
+                except CannotRun as error:
+                    what = N_("{problem}; paths are relative to the mappings' directory")
+                    findings.warning(sample, "tests.sample", what, problem=error.message)
         for key, expected in case.expect.items():
             if key not in keys and not (expected.plain and typed(expected.text) is None):
-                findings.warning(
-                    expected, "tests.unknown_key", f"no field makes the key {shown(key)}{did_you_mean(key, keys)}"
-                )
+                what, hint = N_("no field makes the key {key}{hint}"), did_you_mean(key, keys)
+                findings.warning(expected, "tests.unknown_key", what, key=shown(key), hint=hint)
 
 
 def check_overlap(mapping: Mapping, others: Iterable[Mapping], findings: Findings) -> None:
@@ -308,56 +315,59 @@ def check_overlap(mapping: Mapping, others: Iterable[Mapping], findings: Finding
         ]
         if mapping.account != other.account or mapping.name == other.name or not both:
             continue
-        divided = mapping.filter and other.filter and _said(mapping.filter) != _said(other.filter)
+        divided = mapping.filter and other.filter and _texts(mapping.filter) != _texts(other.filter)
         (possible if divided else certain)[PurePath(other.path).name] = both
+    place, sent = Position(1, 1), "mapping.overlap"
     if certain:
-        advice = ", so Clint gets it twice; take it out of one, or divide them by a filter"
-        findings.warning(Position(1, 1), "mapping.overlap", f"{_sent_twice(mapping, certain)}{advice}")
+        what = N_("{overlap}, so Clint gets it twice; take it out of one, or divide them by a filter")
+        findings.warning(place, sent, what, overlap=_sent_twice(mapping, certain))
     if possible:
-        advice = "; what passes both filters reaches Clint twice"
-        findings.note(Position(1, 1), "mapping.overlap", f"{_sent_twice(mapping, possible)}{advice}")
+        what = N_("{overlap}; an event that passes both filters reaches Clint twice")
+        findings.note(place, sent, what, overlap=_sent_twice(mapping, possible))
 
 
 _MOST_NAMED = 5
 """Other files that one finding names."""
 
 
-def _sent_twice(mapping: Mapping, others: abc.Mapping[str, list[tuple[str, str]]]) -> str:
+def _sent_twice(mapping: Mapping, others: abc.Mapping[str, list[tuple[str, str]]]) -> Message:
     sent = list(dict.fromkeys(pair for both in others.values() for pair in both))
-    names = [*list(others)[:_MOST_NAMED], *([f"{len(others) - _MOST_NAMED} more"] if len(others) > _MOST_NAMED else [])]
-    who = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    event, where = sent[0]
-    more = f", and so with {len(sent) - 1} more" if len(sent) > 1 else ""
-    me, verb = PurePath(mapping.path).name, "sends" if len(others) == 1 else "send"
-    if all((event, where) in both for both in others.values()):
-        return f"{who} {verb} {event} to {where} too, as {me} does{more}"
-    return f"{who} send some of what {me} sends, such as {event} to {where}{more}"
+    names: Text = ", ".join(list(others)[:_MOST_NAMED])
+    if len(others) > _MOST_NAMED:
+        names = Message(N_("{names} and {count} more"), {"names": names, "count": len(others) - _MOST_NAMED})
+    event, destination = sent[0]
+    what = N_("{mapping} and {others} send some of the same events, such as {event} to {destination}")
+    if all(sent[0] in both for both in others.values()):
+        what = N_("{mapping} and {others} send {event} to {destination}")
+        if len(sent) > 1:
+            what = N_("{mapping} and {others} send {event} and other events ({count}) to {destination}")
+    facts = {"mapping": PurePath(mapping.path).name, "others": names, "event": event, "destination": destination}
+    return Message(what, {**facts, "count": len(sent) - 1})
 
 
-def _said(condition: Condition) -> tuple[Any, ...]:
-    """Return what a filter says, wherever it stands in its file."""
-    return (condition.text, *map(_said, condition.conditions)) if isinstance(condition, Group) else (condition.text,)
+def _texts(condition: Condition) -> tuple[Any, ...]:
+    return (condition.text, *map(_texts, condition.conditions)) if isinstance(condition, Group) else (condition.text,)
 
 
 def check_traps(root: Node | None, findings: Findings) -> None:
     """Warn of unquoted texts that other readers of YAML take for something else, and of invisible characters."""
     for scalar in _scalars(root):
-        if what := invisible(scalar.text):
-            findings.warning(scalar, "yaml.invisible", f"{shown(scalar.text)} holds {what}; delete it or write a space")
-        if _IN_CURLY_QUOTES.fullmatch(scalar.text) and not findings.speaks_of(scalar):
-            message = f"curly quotes are a part of {shown(scalar.text)}; write straight quotes, or none"
-            findings.warning(scalar, "yaml.quotes", message)
-        if re.match(r"[\d{]", scalar.comment) and not findings.speaks_of(scalar):
-            message = f"` #` begins a comment, so only {shown(scalar.text)} is read; put the text in quotes"
-            findings.warning(scalar, "yaml.comment", message)
-        for pattern, meaning in _TRAPS:
-            if scalar.plain and pattern.fullmatch(scalar.text) and not findings.speaks_of(scalar):
-                findings.warning(
-                    scalar,
-                    "yaml.ambiguous",
-                    f"{scalar.text} without quotes is {meaning} to other readers of YAML; write '{scalar.text}'",
-                )
-                break
+        text = shown(scalar.text)
+        if sign := invisible(scalar.text):
+            what = N_("{text} holds {sign}; delete it or write a space")
+            findings.warning(scalar, "yaml.invisible", what, text=text, sign=sign)
+        if findings.has_one_at(scalar):
+            continue
+        meaning = next((meaning for pattern, meaning in _TRAPS if pattern.fullmatch(scalar.text)), "")
+        if _IN_CURLY_QUOTES.fullmatch(scalar.text):
+            what = N_("curly quotes are a part of {text}; write straight quotes, or none")
+            findings.warning(scalar, "yaml.quotes", what, text=text)
+        elif re.match(r"[\d{]", scalar.comment):
+            what = N_("` #` begins a comment, so only {text} is read; put the text in quotes")
+            findings.warning(scalar, "yaml.comment", what, text=text)
+        elif scalar.plain and meaning:
+            what = N_("{word} without quotes is {meaning} to other readers of YAML; write '{word}'")
+            findings.warning(scalar, "yaml.ambiguous", what, word=scalar.text, meaning=Message(meaning))
 
 
 def _scalars(root: Node | None) -> Iterator[Scalar]:
@@ -373,7 +383,6 @@ def _scalars(root: Node | None) -> Iterator[Scalar]:
 
 
 def comparisons_of(condition: Condition | None) -> Iterator[Comparison | ExpressionCondition]:
-    """Return every condition of a filter that is no group."""
     if isinstance(condition, Group):
         for inner in condition.conditions:
             yield from comparisons_of(inner)
@@ -382,13 +391,11 @@ def comparisons_of(condition: Condition | None) -> Iterator[Comparison | Express
 
 
 def expressions_of_condition(condition: Condition | None) -> Iterator[Expression]:
-    """Return every expression of a filter."""
     for one in comparisons_of(condition):
         yield one.field if isinstance(one, Comparison) else one.expression
 
 
 def expressions_of_fields(fields: Iterable[Field]) -> Iterator[Expression]:
-    """Return every expression of the payload's fields."""
     for field in fields:
         if isinstance(field.source, Expression):
             yield field.source

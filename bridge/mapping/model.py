@@ -1,11 +1,8 @@
-"""What a mapping file means once it was read: frozen values, compiled and ready to run.
-
-Nothing here knows YAML, and nothing here can be wrong: a part exists only where lint found no error in it.
-"""
+"""A mapping as frozen values, compiled and ready to run. A value exists only where lint found no error in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +30,6 @@ class Comparison:
 
     @property
     def text(self) -> str:
-        """Return the condition as a person reads it."""
         return f"{self.field.text} {self.operator.name} {', '.join(self.operands)}"
 
 
@@ -46,7 +42,6 @@ class ExpressionCondition:
 
     @property
     def text(self) -> str:
-        """Return the condition as a person reads it."""
         return self.expression.text
 
 
@@ -60,7 +55,6 @@ class Group:
 
     @property
     def text(self) -> str:
-        """Return the group's word."""
         return self.kind
 
 
@@ -87,8 +81,6 @@ Source = Expression | Template | Constant
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One key of the payload and where its value comes from."""
-
     group: str
     key: str
     source: Source
@@ -97,15 +89,13 @@ class Field:
     type: Literal["text", "number", "boolean"] = "text"
     required: bool = False
     identifies: Literal["email", "phone"] | None = None
-    """By which of the contact's two identities Clint could match it, if by any."""
+    """The identity of the contact by which Clint could match it, if any."""
     lookup: AnyMapping[str, str] | None = None
     default: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """These events go to another destination; the first route that names the event wins."""
-
     events: tuple[str, ...]
     send_to: str
     line: int
@@ -114,8 +104,6 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One test of the file."""
-
     name: str
     line: int
     given: Sample | AnyMapping[str, Any]
@@ -132,8 +120,6 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A file of samples/ that a test names."""
-
     path: str
     line: int
     column: int
@@ -176,7 +162,6 @@ class Mapping:
     """The derived values that its expressions read."""
 
     def listens_to(self, event_name: str) -> bool:
-        """Say whether the mapping names this event, or its family."""
         return covers(self.events, event_name)
 
     @property
@@ -185,7 +170,6 @@ class Mapping:
         return tuple(name for name in all_names(self.events) if covers(self.events, name))
 
     def destination(self, event_name: str) -> str:
-        """Return where this event's payload goes."""
         for route in self.routes:
             if covers(route.events, event_name):
                 return route.send_to
@@ -193,7 +177,6 @@ class Mapping:
 
     @property
     def destinations(self) -> frozenset[str]:
-        """Return every destination that the mapping may send to."""
         return frozenset({self.send_to, *(route.send_to for route in self.routes)})
 
 
@@ -212,50 +195,25 @@ def covers(patterns: Iterable[str], event_name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the settings know, which a file alone can't say."""
+    """The accounts and destinations that are set up, which a file is checked against."""
 
     accounts: frozenset[str] | None
-    """None: whatever a file names is set up."""
+    """None: every name counts as set up."""
     destinations: frozenset[str] | None
     root: Path | None = None
-    """The directory of the mappings, where `samples/` is looked for."""
+    """The directory of the mappings, which holds `samples/`."""
     reads_back: bool = True
     """Whether deals can be read back from Clint, which `verify` needs."""
     active: bool = False
-    """Whether the text is active already: it goes on whatever lint says of what it sends."""
+    """Whether the text is active already: nonsense that it sends does not stop it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParseResult:
-    """What became of one file: the mapping where it can run, and all that was found."""
+    """One file, parsed: the mapping where it can run, and the findings."""
 
     path: str
     mapping: Mapping | None
     findings: tuple[Finding, ...]
     text: str = ""
-    """What was read, for the journal; empty where the file could not be read."""
-
-
-class MappingSet:
-    """The mappings that are active together; built anew when one changes, never changed."""
-
-    def __init__(self, mappings: Iterable[Mapping]) -> None:
-        self._by_name = {mapping.name: mapping for mapping in sorted(mappings, key=lambda one: one.name)}
-
-    def __iter__(self) -> Iterator[Mapping]:
-        return iter(self._by_name.values())
-
-    def __len__(self) -> int:
-        return len(self._by_name)
-
-    def get(self, name: str) -> Mapping | None:
-        """Return the mapping of this name, enabled or not."""
-        return self._by_name.get(name)
-
-    def listening(self, account: str, event_name: str) -> tuple[Mapping, ...]:
-        """Return the enabled mappings of the account that name this event, in the order of their names."""
-        return tuple(
-            mapping
-            for mapping in self
-            if mapping.enabled and mapping.account == account and mapping.listens_to(event_name)
-        )
+    """The text of the file, for the journal; empty where it could not be read."""

@@ -1,7 +1,7 @@
-"""Reads mapping files: text in, a mapping that can run or the reasons why not out.
+"""Mapping files: text in, a mapping that can run or the findings that keep it from running out.
 
-Reading never raises on bad text and never stops at the first finding. A mapping comes out only where nothing found is
-an error, so whatever runs was whole when it was read.
+The parser never raises on bad text and does not stop at the first finding. It returns a mapping only where no finding
+is an error.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Literal, cast
@@ -23,7 +24,6 @@ from bridge.mapping.findings import Finding, Findings, Position, TooManyFindings
 from bridge.mapping.model import (
     FETCHABLE,
     GROUPS,
-    Case,
     Comparison,
     Condition,
     Constant,
@@ -52,33 +52,31 @@ from bridge.mapping.spec import (
     read_block,
     unique_pairs,
 )
-from bridge.mapping.values import BadValue, as_decimal
+from bridge.mapping.values import BadValue, Text, as_decimal
+from bridge.messages import N_, Message
 
-# "e-mail" and "e_mail" are said as often as "email".
 _EMAIL_KEY = re.compile(r"e[-_ ]?mail|mail", re.IGNORECASE)
 _PHONE_KEY = re.compile(r"fone|phone|celular|whats|mobile", re.IGNORECASE)
 
 
-def build_fields(group: str, block: MappingNode, findings: Findings, *, complete: bool) -> list[Field]:
-    """Return the fields of one group that can run."""
+def build_fields(group: str, block: MappingNode, findings: Findings) -> list[Field]:
     fields = []
     for key, value in unique_pairs(block, findings):
         if _belongs_outside(key, value):
-            message = f"{key.text} is no field of {group}; begin it in the first column, outside of {group}"
-            findings.error(key, "key.unknown", message)
+            what = N_("{key} is no field of {group}; begin it in the first column, outside of {group}")
+            findings.error(key, "key.unknown", what, key=key.text, group=group)
             continue
-        comma = comma_hint(block, key, value)
-        if comma:
-            findings.error(key, "value.empty", f"{shown(key.text)} has no value{comma}")
+        if hint := comma_hint(block, key, value):
+            findings.error(key, "value.empty", N_("{key} has no value{hint}"), key=shown(key.text), hint=hint)
             continue
-        field = _build(group, key, value, findings, complete=complete)
+        field = _build(group, key, value, findings)
         if field is not None:
             fields.append(field)
     return fields
 
 
 def _belongs_outside(key: Scalar, value: Node) -> bool:
-    """Say whether a key of the mapping itself stands in a group, to which no field of that name belongs."""
+    """Say whether a key of the mapping itself stands in a group by a wrong indentation."""
     if key.text not in MAPPING:
         return False
     if isinstance(value, MappingNode):
@@ -87,29 +85,29 @@ def _belongs_outside(key: Scalar, value: Node) -> bool:
 
 
 def identity_of(key: str) -> Literal["email", "phone"] | None:
-    """Return which identity of a contact a key's name says it is, if any."""
+    """Return the identity of a contact that the name of a key tells, if any."""
     if _EMAIL_KEY.search(key):
         return "email"
     return "phone" if _PHONE_KEY.search(key) else None
 
 
-def _build(group: str, key: Scalar, value: Node, findings: Findings, *, complete: bool) -> Field | None:
+def _build(group: str, key: Scalar, value: Node, findings: Findings) -> Field | None:
     if not key.text.strip():
-        findings.error(key, "field.key", "a field has no key; write the key that Clint's screen shows")
+        findings.error(key, "field.key", N_("a field has no key; write the key that Clint's screen shows"))
         return None
     named = identity_of(key.text) if group == "contact" else None
     if isinstance(value, Scalar):
         if value.plain and not value.text:
-            findings.error(key, "value.empty", f"{key.text} has no value; give it an expression such as customer.name")
+            what = N_("{key} has no value; give it an expression such as customer.name")
+            findings.error(key, "value.empty", what, key=key.text)
             return None
         expression = compile_expression(value, findings)
         return Field(group, key.text, expression, key.line, key.column, identifies=named) if expression else None
     if not isinstance(value, MappingNode):
-        findings.error(
-            value, "value.shape", f"{key.text} must be an expression or a block such as {{text: Asaas}}, got a list"
-        )
+        what = N_("{key} must be an expression or a block such as {{text: Asaas}}, got a list")
+        findings.error(value, "value.shape", what, key=key.text)
         return None
-    entries = read_block(value, FIELD, f"field {key.text}", findings, complete=complete)
+    entries = read_block(value, FIELD, Message(N_("field {key}"), {"key": key.text}), findings)
     return _from_entries(group, key, entries, named, findings) if entries else None
 
 
@@ -118,38 +116,36 @@ def _from_entries(
 ) -> Field | None:
     sources = [name for name in FIELD_SOURCES if name in entries]
     if len(sources) != 1:
+        facts = {"key": key.text, "sources": ", ".join(FIELD_SOURCES), "got": ", ".join(sources)}
         if sources:
-            place, got = entries.key(sources[1]), " and ".join(sources)
-            findings.error(place, "field.sources", f"field {key.text} needs one of {_sources()}, got {got}; keep one")
+            what = N_("field {key} needs one of {sources}, got {got}; keep one")
+            findings.error(entries.key(sources[1]), "field.sources", what, **facts)
         elif entries.whole:
-            findings.error(entries.node, "field.sources", f"field {key.text} needs one of {_sources()}, got none")
+            what = N_("field {key} needs one of {sources}, got none")
+            findings.error(entries.node, "field.sources", what, **facts)
         return None
     if "lookup" in entries and sources[0] != "from":
-        findings.error(entries.key("lookup"), "field.lookup", f"lookup goes with from, not with {sources[0]}")
+        what = N_("lookup goes with from, not with {source}")
+        findings.error(entries.key("lookup"), "field.lookup", what, source=sources[0])
         return None
     if group != "contact" and "is" in entries:
-        findings.warning(
-            entries.key("is"),
-            "field.is",
-            f"is: has no effect in {group}; Clint matches a contact, so move the field there",
-        )
+        what = N_("is: has no effect in {group}; Clint matches a contact, so move the field there")
+        findings.warning(entries.key("is"), "field.is", what, group=group)
     source = _source(sources[0], entries, findings)
     lookup = _lookup(entries.value("lookup"), findings)
     if source is None or ("lookup" in entries and lookup is None):
         return None
     _check_sense(source, entries, findings)
-    kind, said = entries.text("type", "text"), entries.text("is")
+    identity = cast(Literal["email", "phone"] | None, entries.text("is") or named)
     return Field(
         group,
         key.text,
         source,
         key.line,
         key.column,
-        type="number" if kind == "number" else "boolean" if kind == "boolean" else "text",
+        type=cast(Literal["text", "number", "boolean"], entries.text("type", "text")),
         required=entries.text("required") == "true",
-        identifies=("email" if said == "email" else "phone" if said == "phone" else named)
-        if group == "contact"
-        else None,
+        identifies=identity if group == "contact" else None,
         lookup=lookup,
         default=entries.text("default") or None,
     )
@@ -169,12 +165,8 @@ def _check_sense(source: Source, entries: Block, findings: Findings) -> None:
         sense.check_template(source, template, findings)
 
 
-def _sources() -> str:
-    return ", ".join(FIELD_SOURCES)
-
-
 def _source(kind: str, entries: Block, findings: Findings) -> Source | None:
-    scalar = cast(Scalar, entries.value(kind))  # the table lets nothing else through
+    scalar = cast(Scalar, entries.value(kind))  # the table takes no other node
     if kind == "text":
         return Constant(scalar.text)
     return compile_expression(scalar, findings) if kind == "from" else build_template(scalar, findings)
@@ -186,19 +178,18 @@ def _lookup(node: Node | None, findings: Findings) -> dict[str, str] | None:
     pairs = unique_pairs(node, findings)
     wrong = [value for _, value in pairs if not isinstance(value, Scalar) or is_null(value)]
     for value in wrong:
-        findings.error(value, "value.shape", f"lookup gives texts, got {described(value)}{_hint(value)}")
+        what = N_("lookup gives texts, got {got}")
+        if isinstance(value, Scalar):
+            what = N_("lookup gives texts, got {got}; leave the pair out, or write '' for no value")
+        findings.error(value, "value.shape", what, got=described(value))
     if not pairs:
-        findings.error(node, "field.lookup", "lookup has no pairs; give it some, such as {PIX: Pix}")
+        findings.error(node, "field.lookup", N_("lookup has no pairs; give it some, such as {PIX: Pix}"))
     texts = {key.text: value.text for key, value in pairs if isinstance(value, Scalar)}
     return texts if pairs and not wrong else None
 
 
-def _hint(value: Node) -> str:
-    return "; leave the pair out, or write '' for no value" if isinstance(value, Scalar) else ""
-
-
 def build_template(scalar: Scalar, findings: Findings) -> Template | None:
-    """Return the texts and expressions of a template, or None after saying what is wrong with it."""
+    """Return the texts and expressions of a template; None after recording what is wrong with it."""
     pieces: list[str | Expression] = []
     text, position, literal, good = scalar.text, 0, "", True
     while position < len(text):
@@ -207,16 +198,16 @@ def build_template(scalar: Scalar, findings: Findings) -> Template | None:
             literal += character
             position += 2
         elif character == "}":
-            findings.error(scalar, "template.brace", f"a }} without its {{ in {shown(text)}; write }}}} for a brace")
+            what = N_("a }} without its {{ in {text}; write }}}} for a brace")
+            findings.error(scalar, "template.brace", what, text=shown(text))
             return None
         elif character == "{":
             end = _closing(text, position + 1)
             if end is None:
-                findings.error(
-                    scalar, "template.brace", f"a {{ without its }} in {shown(text)}; write {{{{ for a brace"
-                )
+                what = N_("a {{ without its }} in {text}; write {{{{ for a brace")
+                findings.error(scalar, "template.brace", what, text=shown(text))
                 return None
-            expression = compile_text(text[position + 1 : end], scalar, position + 1, scalar, findings)
+            expression = compile_text(text[position + 1 : end], scalar, position + 1, findings)
             good = good and expression is not None
             pieces += [*([literal] if literal else []), *([expression] if expression else [])]
             literal, position = "", end + 1
@@ -227,7 +218,7 @@ def build_template(scalar: Scalar, findings: Findings) -> Template | None:
 
 
 def _closing(text: str, start: int) -> int | None:
-    """Return where the expression that begins at `start` ends: its own braces and quoted texts don't end it."""
+    """Return the end of the expression that begins at `start`; its own braces and quoted texts don't end it."""
     depth, quote, position = 0, "", start
     while position < len(text):
         character = text[position]
@@ -248,33 +239,34 @@ def _closing(text: str, start: int) -> int | None:
 
 _COMPARISON = re.compile(r"([\w.]+) *(>=|<=|==|!=|<>|>|<|=) *['\"`]?([^'\"`]+)['\"`]?")
 MAX_PATTERN = 500
-"""Ours: a longer pattern is a list that belongs into one_of."""
+"""Ours: a longer pattern is a list for one_of."""
 
 
-def build_condition(node: Node, findings: Findings, *, complete: bool) -> Condition | None:
-    """Return the condition a node describes, or None after saying what is wrong with it."""
-    entries = read_block(node, CONDITION, "a condition", findings, complete=complete)
+def build_condition(node: Node, findings: Findings) -> Condition | None:
+    """Return the condition of a node; None after recording what is wrong with it."""
+    entries = read_block(node, CONDITION, Message(N_("a condition")), findings)
     if entries is None:
         return None
     kinds = [name for name in CONDITION_KINDS if name in entries]
-    if len(kinds) > 1:
-        findings.error(
-            entries.key(kinds[1]),
-            "condition.ambiguous",
-            f"a condition is either {kinds[0]} or {kinds[1]}, not both; put both under all:",
-        )
-        return None
     operators = [name for name in OPERATORS if name in entries]
+    if len(kinds) > 1:
+        what = N_("a condition is either {first} or {second}, not both; put both under all:")
+        facts = {"first": kinds[0], "second": kinds[1]}
+        findings.error(entries.key(kinds[1]), "condition.ambiguous", what, **facts)
+        return None
     if not kinds:
-        _say_no_kind(entries, operators, findings)
+        if operators:
+            what = N_("{operator} needs field: beside it, the value to compare")
+            key = entries.key(operators[0])
+            findings.error(key, "condition.field_missing", what, operator=operators[0])
+        elif entries.whole:
+            what = N_("a condition needs field with an operator, or one of all, any, not, expression")
+            findings.error(entries.node, "condition.empty", what)
         return None
     kind = kinds[0]
     if kind != "field" and operators:
-        findings.error(
-            entries.key(operators[0]),
-            "condition.operator",
-            f"{operators[0]} compares a field and can't stand with {kind}",
-        )
+        what = N_("{operator} compares a field and can't stand with {kind}")
+        findings.error(entries.key(operators[0]), "condition.operator", what, operator=operators[0], kind=kind)
         return None
     if kind == "field":
         return _compare(entries, operators, findings)
@@ -282,29 +274,14 @@ def build_condition(node: Node, findings: Findings, *, complete: bool) -> Condit
     if kind == "expression" and isinstance(value, Scalar):
         expression = compile_expression(value, findings)
         return ExpressionCondition(value.line, expression) if expression else None
-    return _group(kind, value, entries, findings, complete=complete)
-
-
-def _say_no_kind(entries: Block, operators: list[str], findings: Findings) -> None:
-    if operators:
-        key = entries.key(operators[0])
-        findings.error(key, "condition.field_missing", f"{operators[0]} needs field: beside it, the value to compare")
-    elif entries.whole:
-        findings.error(
-            entries.node,
-            "condition.empty",
-            "a condition needs field with an operator, or one of all, any, not, expression",
-        )
-
-
-def _group(kind: str, value: Node | None, entries: Block, findings: Findings, *, complete: bool) -> Group | None:
-    word: Literal["all", "any", "not"] = "all" if kind == "all" else "any" if kind == "any" else "not"
     nodes = value.items if isinstance(value, Sequence) else [value] if value else []
     if not nodes:
-        findings.error(entries.key(kind), "condition.empty", f"{kind} has no conditions; give it one or leave it out")
+        what = N_("{kind} has no conditions; give it one or leave it out")
+        findings.error(entries.key(kind), "condition.empty", what, kind=kind)
         return None
-    built = [build_condition(node, findings, complete=complete) for node in nodes]
+    built = [build_condition(one, findings) for one in nodes]
     conditions = tuple(one for one in built if one is not None)
+    word = cast(Literal["all", "any", "not"], kind)
     return Group(entries.key(kind).line, word, conditions) if len(conditions) == len(nodes) else None
 
 
@@ -312,154 +289,154 @@ def _compare(entries: Block, operators: list[str], findings: Findings) -> Compar
     scalar = entries.scalar("field")
     inside = _COMPARISON.fullmatch(scalar.text.strip()) if scalar else None
     if scalar and inside and not operators and (name := synonym(inside[2], OPERATORS)):
-        message = f"an operator is a key beside field; write {{field: {inside[1]}, {name}: {inside[3]}}}"
-        findings.error(scalar, "condition.operator_missing", message)
+        what = N_("an operator is a key beside field; write {{field: {field}, {operator}: {operand}}}")
+        facts = {"field": inside[1], "operator": name, "operand": inside[3]}
+        findings.error(scalar, "condition.operator_missing", what, **facts)
         return None
     expression = compile_expression(scalar, findings) if scalar else None
     if len(operators) != 1:
         if operators:
-            place, got = entries.key(operators[1]), f"{operators[0]} and {operators[1]}"
-            findings.error(place, "condition.operators", f"a condition has one operator, got {got}; use all: for both")
+            what = N_("a condition has one operator, got {first} and {second}; use all: for both")
+            facts = {"first": operators[0], "second": operators[1]}
+            findings.error(entries.key(operators[1]), "condition.operators", what, **facts)
         elif entries.whole:
-            names = ", ".join(OPERATORS)
-            findings.error(entries.node, "condition.operator_missing", f"a condition with field needs one of {names}")
+            what = N_("a condition with field needs one of {operators}")
+            findings.error(entries.node, "condition.operator_missing", what, operators=", ".join(OPERATORS))
         return None
     operator = OPERATORS[operators[0]]
     operands = entries.texts(operator.name)
     wrong = [operand for operand in operands if not _operand_fits(operator, operand, findings)]
     if expression is None or wrong:
         return None
-    if entries.whole:  # what is wrong beside it may be the rest of an operand, such as ,00
+    if entries.whole:  # a refused key beside it may be the rest of an operand, such as ,00
         sense.check_compare(expression, operator, operands, findings)
     return Comparison(entries.key("field").line, expression, operator, tuple(operand.text for operand in operands))
 
 
 def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bool:
-    text, name = operand.text, operator.name
+    text, what = operand.text, ""
+    facts: dict[str, object] = {"operator": operator.name, "got": shown(text)}
     if operator.operand is not Operand.BOOLEAN and (is_null(operand) or not text):
-        findings.error(operand, "operand.null", f"{name} can't compare with nothing; use exists: false")
+        what = N_("{operator} can't compare with nothing; use exists: false")
+        findings.error(operand, "operand.null", what, **facts)
         return False
-    wrong = ""
     try:
         if operator.operand is Operand.NUMBER:
-            wrong = f"{name} needs a number such as 50 or 129.90, got {shown(text)}{_if_other(text)}"
             as_decimal(text)
-        elif operator.operand is Operand.DATE:
-            wrong = f"{name} needs a date such as 2026-11-22 or 22/11/2026, or today, got {shown(text)}"
-            wrong += did_you_mean(text, ["today"])
-            if text != "today":
-                values.as_moment(text)
+        elif operator.operand is Operand.DATE and text != "today":
+            values.as_moment(text)
         elif operator.operand is Operand.PATTERN:
-            wrong = _pattern_fault(name, text)
-            if wrong:
-                raise BadValue
+            what, more = _pattern_fault(text)
+            facts |= more
     except BadValue:
-        findings.error(operand, f"operand.{operator.operand}", wrong)
-        return False
-    return True
+        what = N_("{operator} needs a date such as 2026-11-22 or 22/11/2026, or today, got {got}{hint}")
+        facts["hint"] = did_you_mean(text, ["today"])
+        if operator.operand is Operand.NUMBER:
+            what = N_("{operator} needs a number such as 50 or 129.90, got {got}{hint}")
+            facts["hint"] = _if_other(text)
+    if what:
+        findings.error(operand, f"operand.{operator.operand}", what, **facts)
+    return not what
 
 
-def _if_other(text: str) -> str:
+def _if_other(text: str) -> Text:
     if re.fullmatch(r"\d{1,3}(\.\d{3})+", text):
-        return f"; write {text.replace('.', '')}"
+        return Message(N_("; write {right}"), {"right": text.replace(".", "")})
     try:
         if text != "today":
             values.as_day(text)
     except BadValue:
         return ""
-    return "; for dates write after or before"
+    return Message(N_("; for dates write after or before"))
 
 
-def _pattern_fault(name: str, text: str) -> str:
-    """Return why the text can't be the operator's pattern, empty where it can."""
-    import regex  # 1 MB, for those that have such a condition
+def _pattern_fault(text: str) -> tuple[str, dict[str, object]]:
+    """Return why the text can't be a pattern, with its facts; empty where it can."""
+    import regex  # 1 MB, so only mappings with a pattern load it
 
     if len(text) > MAX_PATTERN:
-        return f"{name} needs a regular expression of at most {MAX_PATTERN} characters, got {len(text)}"
+        what = N_("{operator} needs a regular expression of at most {limit} characters, got {length}")
+        return what, {"limit": MAX_PATTERN, "length": len(text)}
     if problem := operators.problem(text):
-        return f"{name} needs a simple regular expression, got one that {problem}"
+        what = N_("{operator} needs a simple regular expression, got one that {problem}")
+        return what, {"problem": Message(problem)}
     try:
         regex.compile(text)
     except (regex.error, RecursionError) as error:
-        why = f": {error}" if isinstance(error, regex.error) else ""
-        return f"{name} needs a regular expression, got {shown(text)}{why}"
-    return ""
+        what = N_("{operator} needs a regular expression, got {got}, which is wrong at character {position}")
+        position = getattr(error, "pos", None)
+        if position is None:
+            what = N_("{operator} needs a regular expression, got {got}")
+        return what, {"position": (position or 0) + 1}
+    return "", {}
 
 
 _MAX_BYTES = 4 * MAX_CHARACTERS
 _SUFFIXES = (".yaml", ".yml")
 _MISNAMED = re.compile(r"\.ya?ml(\.te?xt)?$|\.yam$|\.ymal$", re.IGNORECASE)
-"""Endings that an editor or a slip makes of .yaml; a copy such as x.yaml.bak is meant."""
+"""Endings that an editor or a slip makes of .yaml; a copy such as x.yaml.bak is no such slip."""
 
 
 def parse_mapping(text: str, path: str, known: Setup) -> ParseResult:
-    """Return the mapping that a text describes, or None where it can't run, and everything found in it."""
+    """Return the mapping that a text describes, or None where it can't run, with every finding."""
     findings = Findings(path, active=known.active)
     mapping = None
-    try:
+    with suppress(TooManyFindings):
         mapping = _read(text, path, known, findings)
-    except TooManyFindings:
-        findings.close()
     return ParseResult(path, mapping, findings.in_order(), text)
 
 
 def _read(text: str, path: str, known: Setup, findings: Findings) -> Mapping | None:
-    document = read_document(text, findings)
-    entries = None
-    if document.root is not None:
-        entries = read_block(document.root, MAPPING, "a mapping", findings, complete=document.complete)
-    reader = _Reader(entries, findings, known, complete=document.complete) if entries else None
+    root = read_document(text, findings)
+    entries = read_block(root, MAPPING, Message(N_("a mapping")), findings) if root else None
+    reader = _Reader(entries, findings, known) if entries else None
     if reader:
         reader.check()
-    lint.check_traps(document.root, findings)
+    lint.check_traps(root, findings)
     return reader.mapping(text, path) if reader and not findings.has_error else None
 
 
 def read_directory(directory: Path, known: Setup) -> list[ParseResult]:
-    """Return what became of each mapping file of a directory (not of those below it), in the order of the names."""
+    """Return each mapping file of a directory, parsed, in the order of the names; not those of directories below it."""
     try:
         files = sorted(path for path in directory.iterdir() if path.is_file())
     except FileNotFoundError:
         findings = Findings(str(directory))
-        what = "the directory is not there; run: bridge mappings init, or set BRIDGE_MAPPINGS_DIR"
+        what = N_("the directory is not there; run: bridge mappings init, or set BRIDGE_MAPPINGS_DIR")
         findings.error(Position(1, 1), "directory.missing", what)
         return [ParseResult(str(directory), None, findings.in_order())]
-    except OSError as error:
-        why = f"the directory can't be read ({error.strerror}); set BRIDGE_MAPPINGS_DIR, or check its permissions"
-        return [_unreadable(str(directory), why)]
+    except OSError:
+        what = N_("the directory can't be read; set BRIDGE_MAPPINGS_DIR, or check its permissions")
+        return [_unreadable(str(directory), what)]
     paths = [path for path in files if path.suffix in _SUFFIXES]
     read = [read_file(path, known) for path in paths]
     unread = [ParseResult(str(path), None, found) for path in files if (found := _misnamed(path))]
-    return [*with_overlaps(read), *_same_names(paths), *unread]
+    first: dict[str, Path] = {}
+    twice = [path for path in paths if first.setdefault(path.stem, path) is not path]
+    what = N_("{file} has the same name {name}; rename one")
+    same = [_unreadable(str(path), what, file=first[path.stem].name, name=path.stem) for path in twice]
+    return [*with_overlaps(read), *same, *unread]
 
 
 def read_file(path: Path, known: Setup) -> ParseResult:
-    """Return what became of one mapping file."""
     try:
         with path.open("rb") as file:
-            # One byte a character at least: a file of gigabytes is not read to learn that it is too large.
+            # A character has one byte at least: the bound spares reading gigabytes of a file that is too large.
             data = file.read(_MAX_BYTES + 1)
         text = data.decode(errors="strict" if len(data) <= _MAX_BYTES else "ignore")
-    except OSError as error:
-        return _unreadable(str(path), f"the file can't be read ({error.strerror}); check its permissions")
+    except OSError:
+        what = N_("the file can't be read; check that it is there, and its permissions")
+        return _unreadable(str(path), what)
     except UnicodeDecodeError:
-        return _unreadable(str(path), "the file is not UTF-8; save it as UTF-8")
+        return _unreadable(str(path), N_("the file is not UTF-8; save it as UTF-8"))
     read = parse_mapping(text, str(path), known)
     return replace(read, findings=(*_misnamed(path), *read.findings))
 
 
-def _unreadable(path: str, message: str) -> ParseResult:
+def _unreadable(path: str, what: str, **facts: object) -> ParseResult:
     findings = Findings(path)
-    findings.error(Position(1, 1), "file.unreadable", message)
+    findings.error(Position(1, 1), "file.unreadable", what, **facts)
     return ParseResult(path, None, findings.in_order())
-
-
-def _same_names(paths: Iterable[Path]) -> list[ParseResult]:
-    first: dict[str, Path] = {}
-    twice = [path for path in paths if first.setdefault(path.stem, path) is not path]
-    return [
-        _unreadable(str(path), f"{first[path.stem].name} has the same name {path.stem}; rename one") for path in twice
-    ]
 
 
 def _misnamed(path: Path) -> tuple[Finding, ...]:
@@ -467,15 +444,15 @@ def _misnamed(path: Path) -> tuple[Finding, ...]:
     if right == path.name or path.suffix in _SUFFIXES:
         return ()
     findings = Findings(str(path))
-    message = f"{path.name} is not read: a mapping's name ends in .yaml; rename it to {right}"
-    findings.warning(Position(1, 1), "file.name", message)
+    what = N_("{file} is not read: a mapping's name ends in .yaml; rename it to {right}")
+    findings.warning(Position(1, 1), "file.name", what, file=path.name, right=right)
     return findings.in_order()
 
 
 def with_overlaps(read: Iterable[ParseResult], others: Iterable[Mapping] = ()) -> list[ParseResult]:
-    """Return what was read, with a warning where an enabled mapping sends an event that another one sends there too.
+    """Return the parsed files, with a finding where two enabled mappings send the same event to the same destination.
 
-    `others` are mappings that are active beside them.
+    `others` are mappings that are active beside these files.
     """
     before = [other for other in others if other.enabled]
     result = []
@@ -491,118 +468,72 @@ def with_overlaps(read: Iterable[ParseResult], others: Iterable[Mapping] = ()) -
 
 
 class _Reader:
-    """Builds and checks the parts of one mapping."""
-
-    def __init__(self, entries: Block, findings: Findings, known: Setup, *, complete: bool) -> None:
+    def __init__(self, entries: Block, findings: Findings, known: Setup) -> None:
         self._entries = entries
         self._findings = findings
         self._known = known
-        self._complete = complete
         self._events = lint.check_events(entries.texts("events"), findings)
-        self._filter = self._build_filter()
-        self._fields = self._build_fields()
+        condition, tests = entries.value("filter"), entries.value("tests")
+        self._filter = build_condition(condition, findings) if condition else None
+        self._groups = {name: cast(MappingNode, entries.value(name)) for name in GROUPS if name in entries}
+        self._fields = [one for name, block in self._groups.items() for one in build_fields(name, block, findings)]
         self._routes = self._build_routes()
-        self._cases = self._build_cases()
+        self._cases = build_cases(tests, findings) if tests else []
 
-    def _build_filter(self) -> Condition | None:
-        node = self._entries.value("filter")
-        return build_condition(node, self._findings, complete=self._complete) if node else None
-
-    def _build_fields(self) -> list[Field]:
-        return [
-            field
-            for group in GROUPS
-            if group in self._entries
-            for field in build_fields(
-                group, cast(MappingNode, self._entries.value(group)), self._findings, complete=self._complete
-            )
-        ]
-
-    def _build_routes(self) -> list[tuple[Route, Block]]:
+    def _build_routes(self) -> list[tuple[Route, Scalar]]:
         node = self._entries.value("routes")
         routes = []
         for item in cast(Sequence, node).items if node else []:
-            entries = read_block(item, ROUTE, "a route", self._findings, complete=self._complete)
-            if entries and entries.whole and "events" in entries and "send_to" in entries:
+            entries = read_block(item, ROUTE, Message(N_("a route")), self._findings)
+            if entries and entries.whole and "events" in entries and (send_to := entries.scalar("send_to")):
                 events = lint.check_events(entries.texts("events"), self._findings)
-                routes.append((Route(events, entries.text("send_to"), item.line, item.column), entries))
+                routes.append((Route(events, send_to.text, item.line, item.column), send_to))
         return routes
 
-    def _build_cases(self) -> list[Case]:
-        node = self._entries.value("tests")
-        return build_cases(node, self._findings, complete=self._complete) if node else []
-
     def check(self) -> None:
-        """Find what needs the whole mapping to be seen."""
         entries, findings, known = self._entries, self._findings, self._known
         enabled = entries.text("enabled") != "false"
-        if "account" in entries or entries.whole:
-            # A file that names no account hears the default one, and waits without harm where there is none.
-            lint.check_place(
-                entries.scalar("account"),
-                entries.node,
-                entries.text("account", "default"),
-                known.accounts,
-                "account",
-                findings,
-                harms=enabled and "account" in entries,
-            )
-        if "send_to" in entries or entries.whole:
-            lint.check_place(
-                entries.scalar("send_to"),
-                entries.node,
-                entries.text("send_to", "default"),
-                known.destinations,
-                "destination",
-                findings,
-                harms=enabled,
-            )
-        for route, parts in self._routes:
-            lint.check_place(
-                parts.scalar("send_to"),
-                parts.node,
-                route.send_to,
-                known.destinations,
-                "destination",
-                findings,
-                harms=enabled,
-            )
+        # A file without `account` listens to the default one, and waits without harm where there is none.
+        for key, kind, names, harms in (
+            ("account", "account", known.accounts, enabled and "account" in entries),
+            ("send_to", "destination", known.destinations, enabled),
+        ):
+            if key in entries or entries.whole:
+                place, value = entries.scalar(key) or entries.node, entries.text(key, "default")
+                lint.check_set_up(kind, place, value, names, findings, harms=harms)
+        for route, place in self._routes:
+            lint.check_set_up("destination", place, route.send_to, known.destinations, findings, harms=enabled)
         contact = entries.value("contact")
-        if contact:
-            lint.check_fields(self._fields, contact, findings, whole=self._complete and self._contact_is_whole(contact))
+        if isinstance(contact, MappingNode):
+            # A field that was refused may have been the e-mail: then no finding says that there is none.
+            built = {field.key for field in self._fields if field.group == "contact"}
+            whole = findings.complete and all(key.text in built for key, _ in contact.pairs)
+            lint.check_fields(self._fields, contact, findings, whole=whole)
         lint.check_routes((route for route, _ in self._routes if route.events), self._events, findings)
-        lint.check_paths(self._expressions(), self._events, findings)
+        expressions = [*lint.expressions_of_condition(self._filter), *lint.expressions_of_fields(self._fields)]
+        lint.check_paths(expressions, self._events, findings)
         conditions = list(lint.comparisons_of(self._filter))
-        for expression in self._expressions():
+        for expression in expressions:
             sense.check_expression(expression, findings)
         for condition in conditions:
             sense.check_condition(condition, findings)
         sense.check_events(conditions, self._events, findings)
-        sense.check_splits(self._expressions(), findings)
+        sense.check_splits(expressions, findings)
         tests = entries.value("tests")
         if entries.whole and not (isinstance(tests, Sequence) and tests.items):
-            findings.warning(entries.node, "tests.none", "no tests; add one, so that a change can't break it unseen")
+            what = N_("the file has no tests; add one, so that a later change can't break it unnoticed")
+            findings.warning(entries.node, "tests.none", what)
         if entries.text("verify") == "true" and not known.reads_back:
-            what = "verify does nothing without CLINT_API_TOKEN; set it (the Clint API needs Elite) or delete verify"
+            what = N_(
+                "verify does nothing without CLINT_API_TOKEN; set it (the Clint API needs Elite) or delete verify"
+            )
             findings.warning(entries.value("verify") or entries.node, "verify.no_token", what)
-        lint.check_cases(self._cases, self._payload_keys(), known.root, findings)
-
-    def _contact_is_whole(self, contact: object) -> bool:
-        # A contact field that was refused may have been the e-mail; to say that there is none would mislead.
-        built = {field.key for field in self._fields if field.group == "contact"}
-        return all(key.text in built for key, _ in cast(MappingNode, contact).pairs)
-
-    def _payload_keys(self) -> frozenset[str]:
-        # Those of fields that were refused too: the tests that expect them are not what is wrong.
-        blocks = [cast(MappingNode, self._entries.value(group)) for group in GROUPS if group in self._entries]
-        return frozenset(key.text for block in blocks for key, _ in block.pairs)
-
-    def _expressions(self) -> Iterable[Expression]:
-        yield from lint.expressions_of_condition(self._filter)
-        yield from lint.expressions_of_fields(self._fields)
+        # Keys of fields that were refused too: the tests that expect them are right.
+        keys = frozenset(key.text for block in self._groups.values() for key, _ in block.pairs)
+        lint.check_cases(self._cases, keys, known.root, findings)
 
     def mapping(self, text: str, path: str) -> Mapping:
-        """Return the mapping; only called where nothing found is an error."""
+        """Return the mapping; only for a file without errors."""
         entries = self._entries
         filter_names = _names(lint.expressions_of_condition(self._filter))
         field_names = _names(lint.expressions_of_fields(self._fields))
@@ -630,6 +561,6 @@ class _Reader:
 
 
 def _names(expressions: Iterable[Expression]) -> frozenset[str]:
-    """Return what the expressions read of the context; the whole of it (`@`) may hold anything."""
+    """Return the names of the context that the expressions read; `@` reads all of them."""
     anything = FETCHABLE | WORKED_OUT
     return frozenset[str]().union(*(anything if () in one.paths else one.names for one in expressions))

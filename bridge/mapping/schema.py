@@ -1,7 +1,6 @@
-"""Makes the JSON Schema of a mapping file, which editors use for completion and for marking mistakes while typing.
+"""The JSON Schema of a mapping file, by which editors complete and mark mistakes while a person types.
 
-It is made from the tables that reading, lint and the guide follow. It says less than lint (no expression, no sample
-and no destination is looked at) and nothing that lint does not say: what it refuses, lint refuses.
+It follows the tables of `spec`. It checks no expression, sample or destination; lint refuses all that it refuses.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from bridge.mapping.spec import CONDITION_KINDS, FIELD_SOURCES, NAME, TABLES, Ke
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FILE_NAME = "mapping.schema.json"
 COMMENT = f"# yaml-language-server: $schema=./{FILE_NAME}"
-"""The first line of a mapping file by which an editor finds the schema."""
+"""The first line of a mapping file, by which an editor finds the schema."""
 
 _FAMILIES = sorted({f"{event.family}_*" for event in EVENTS.values()})
-# An editor reads unquoted 10 and true as such before it asks the schema; to the bridge every scalar is text.
+# An editor reads unquoted 10 as a number and true as a boolean; to the bridge every scalar is a text.
 _SCALAR = ["string", "number", "boolean"]
 _TEXT: dict[str, Any] = {"type": _SCALAR, "pattern": "\\S"}
 _EXPRESSION: dict[str, Any] = {"type": "string", "pattern": "\\S"}
@@ -39,7 +38,6 @@ _OPERANDS: dict[Operand, dict[str, Any]] = {
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a mapping file."""
     return {
         "$schema": DIALECT,
         "title": "Automação entre o Asaas e o Clint",
@@ -49,7 +47,6 @@ def schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """Return the schema as the text of its file."""
     return json.dumps(schema(), ensure_ascii=False, indent=2) + "\n"
 
 

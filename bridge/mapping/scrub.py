@@ -1,14 +1,13 @@
-"""Replaces everything personal in what Asaas sent, so that it can lie beside the mappings as a sample for tests.
+"""Anonymous samples: replaces the personal values of an event of Asaas.
 
-Fakes are numbered in the order of appearance: within one scrubber a value gets the same fake everywhere, the same event
-gets the same sample every time, and no fake can be computed back. Amounts, dates, statuses and (unless asked) ids stay.
+Fakes are numbered in the order of appearance: within one scrubber a value gets the same fake everywhere, one event
+gives the same sample each time, and no fake can be computed back. Amounts, dates, statuses and (unless asked) ids stay.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 from stdnum.br import cnpj, cpf
@@ -23,11 +22,11 @@ _URL = re.compile(r"https?://[^\s\"'<>]+")
 _URL_TAIL = re.compile(r"[^/]+/?$")
 _ID = re.compile(r"[a-z]{2,4}_[\w&-]{6,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LEAST_KNOWN = 4
-"""Ours: a shorter name turns up in other words by chance."""
+"""Ours: a shorter name is a part of other words by chance."""
 
 
 class Scrubber:
-    """Scrubs one event and what was fetched for it, best handed over together: a name is then found in both."""
+    """Scrubs an event and the objects fetched for it; in one call, a name of one is found in the texts of all."""
 
     def __init__(self, *, ids: bool = False) -> None:
         self._ids = ids
@@ -35,10 +34,8 @@ class Scrubber:
         self._known: dict[str, str] = {}
 
     def scrub(self, value: Any) -> Any:
-        """Return the JSON value with everything personal replaced."""
-        first = self._walk(value, ())
-        # A second look: the name that stands in `name` may stand in a reference that was walked before it too.
-        return self._without_known(first)
+        # A name may also stand in a text that was walked before the name itself.
+        return self._without_known(self._walk(value, ()))
 
     def _walk(self, value: Any, path: tuple[str, ...]) -> Any:
         if isinstance(value, dict):
@@ -56,7 +53,6 @@ class Scrubber:
         if kind == "emails":
             return ",".join(self._fake("email", one.strip()) for one in re.split("[,;]", value))
         seen = self._seen.setdefault(kind, {})
-        # However it is punctuated or cased, it is the same person.
         number = seen.setdefault(re.sub(r"\W", "", value).casefold(), len(seen) + 1)
         fake = _FAKES[kind](value, number)
         if kind in {"name", "company"} and len(value) >= _LEAST_KNOWN:
@@ -64,7 +60,6 @@ class Scrubber:
         return fake
 
     def _text(self, value: str) -> str:
-        """Return a text of no personal key without what can be told from its form."""
         if self._ids and _ID.fullmatch(value):
             return self._fake("id", value)
         value = _URL.sub(lambda found: self._fake("url", found[0]), value)
@@ -87,37 +82,29 @@ class Scrubber:
         return value
 
 
-_KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "name": ("name", "ownerName", "holderName", "payerName", "customerName", "accountName"),
-        "company": ("company", "companyName", "tradingName"),
-        "document": ("cpfCnpj", "cpf", "cnpj", "ownerCpfCnpj", "holderCpfCnpj"),
-        "email": ("email",),
-        "emails": ("additionalEmails",),
-        "phone": ("phone", "mobilePhone", "phoneNumber"),
-        "street": ("address", "street"),
-        "house": ("addressNumber",),
-        "complement": ("complement",),
-        "district": ("province", "district"),
-        "cep": ("postalCode",),
-        "birth": ("birthDate", "ownerBirthDate"),
-        "text": ("description", "observations", "denialObservation", "serviceDescription", "reason", "message"),
-        "digits": (
-            "nossoNumero",
-            "identificationField",
-            "barCode",
-            "agency",
-            "accountDigit",
-            "agencyDigit",
-            "municipalInscription",
-            "stateInscription",
-            "endToEndIdentifier",
-        ),
-        "key": ("pixAddressKey", "pixKey", "creditCardToken", "payload", "encodedImage", "imageBase64", "apiKey"),
-        "ip": ("remoteIp", "ip"),
-    }
-)
-_KIND_OF_KEY = {key.lower(): kind for kind, keys in _KINDS.items() for key in keys}
+_KIND_OF_KEY = {
+    key.lower(): kind
+    for kind, keys in {
+        "name": "name ownerName holderName payerName customerName accountName",
+        "company": "company companyName tradingName",
+        "document": "cpfCnpj cpf cnpj ownerCpfCnpj holderCpfCnpj",
+        "email": "email",
+        "emails": "additionalEmails",
+        "phone": "phone mobilePhone phoneNumber",
+        "street": "address street",
+        "house": "addressNumber",
+        "complement": "complement",
+        "district": "province district",
+        "cep": "postalCode",
+        "birth": "birthDate ownerBirthDate",
+        "text": "description observations denialObservation serviceDescription reason message",
+        "digits": "nossoNumero identificationField barCode agency accountDigit agencyDigit municipalInscription "
+        "stateInscription endToEndIdentifier",
+        "key": "pixAddressKey pixKey creditCardToken payload encodedImage imageBase64 apiKey",
+        "ip": "remoteIp ip",
+    }.items()
+    for key in keys.split()
+}
 _DIGITS = frozenset({"document", "phone", "cep", "house", "digits"})
 
 
@@ -128,7 +115,7 @@ def _kind_of(path: tuple[str, ...]) -> str:
     if (key == "name" and holder in {"items", "accessToken", "bank"}) or (
         key == "description" and holder == "discount"
     ):
-        return ""  # what is sold and what a bank is called is nobody's name
+        return ""  # a product's or a bank's name is no person's
     if key == "account" and holder == "bankAccount":
         return "digits"
     return _KIND_OF_KEY.get(key.lower(), "")
@@ -141,12 +128,12 @@ def _as_cased(fake: str, value: str) -> str:
 def _name(value: str, number: int) -> str:
     turn, place = divmod(number - 1, len(_NAMES))
     first, rest = _NAMES[place].split(" ", 1)
-    # The word makes everybody see that nobody is meant; later rounds need another name for another person.
+    # "Exemplo" shows that the name is a fake; a number tells persons apart when the names repeat.
     return _as_cased(f"{first} Exemplo{f' {turn + 1}' if turn else ''} {rest}", value)
 
 
 def _filled(value: str, characters: str) -> str:
-    """Return the characters in the places of the letters and digits of a value, so that its punctuation stays."""
+    """Return a value with these characters in the places of its letters and digits; its punctuation stays."""
     fresh = iter(characters)
     return "".join(next(fresh, "0") if one.isalnum() else one for one in value)
 
@@ -161,14 +148,14 @@ def _document_of(value: str, number: int) -> str:
 
 
 def _phone_of(value: str, number: int) -> str:
-    # The country, the area and what tells a mobile from a fixed line stay: mappings look at those.
+    # The country, the area and the digits that tell a mobile from a fixed line stay: mappings read them.
     plain = re.sub(r"\D", "", value)
     kept = plain[: max(len(plain) - 7, 0)]
     return _filled(value, kept + f"{number % 10_000_000:07}"[-(len(plain) - len(kept)) :] if plain else "")
 
 
 def _url_of(value: str, number: int) -> str:
-    # An invoice link opens for whoever has it; the host says sandbox or production and stays.
+    # An invoice link opens for everyone; its host stays, since it tells sandbox from production.
     bare = value.split("?", 1)[0].split("#", 1)[0]
     return _URL_TAIL.sub(f"exemplo{number:09}", bare) if bare.count("/") > 2 else bare
 
@@ -180,24 +167,22 @@ def _id_of(value: str, number: int) -> str:
     return f"{prefix}_{number:012}" + (f"&{number}" if "&" in rest else "")
 
 
-_FAKES: Mapping[str, Callable[[str, int], str]] = MappingProxyType(
-    {
-        "name": _name,
-        "company": lambda value, number: _as_cased(f"Empresa Exemplo {number} Ltda", value),
-        "document": _document_of,
-        "email": lambda _, number: f"exemplo{number}@example.com",
-        "phone": _phone_of,
-        "street": lambda _, number: f"Rua Exemplo {number}",
-        "house": lambda _, number: str(100 + number),
-        "complement": lambda _, number: f"Sala {number}",
-        "district": lambda _, number: f"Bairro Exemplo {number}",
-        "cep": lambda value, number: _filled(value, f"{1_001_000 + number:08}"),
-        "birth": lambda _, number: f"1990-01-{(number - 1) % 28 + 1:02}",
-        "text": lambda _, number: f"Texto de exemplo {number}",
-        "digits": lambda value, number: _filled(value, f"{number:0{max(len(value), 1)}}"),
-        "key": lambda _, number: f"exemplo{number:09}",
-        "ip": lambda _, number: f"203.0.113.{number % 250 + 1}",
-        "url": _url_of,
-        "id": _id_of,
-    }
-)
+_FAKES: dict[str, Callable[[str, int], str]] = {
+    "name": _name,
+    "company": lambda value, number: _as_cased(f"Empresa Exemplo {number} Ltda", value),
+    "document": _document_of,
+    "email": lambda _, number: f"exemplo{number}@example.com",
+    "phone": _phone_of,
+    "street": lambda _, number: f"Rua Exemplo {number}",
+    "house": lambda _, number: str(100 + number),
+    "complement": lambda _, number: f"Sala {number}",
+    "district": lambda _, number: f"Bairro Exemplo {number}",
+    "cep": lambda value, number: _filled(value, f"{1_001_000 + number:08}"),
+    "birth": lambda _, number: f"1990-01-{(number - 1) % 28 + 1:02}",
+    "text": lambda _, number: f"Texto de exemplo {number}",
+    "digits": lambda value, number: _filled(value, f"{number:0{max(len(value), 1)}}"),
+    "key": lambda _, number: f"exemplo{number:09}",
+    "ip": lambda _, number: f"203.0.113.{number % 250 + 1}",
+    "url": _url_of,
+    "id": _id_of,
+}

@@ -1,7 +1,7 @@
-"""Checks whether a mapping that can run would send nonsense, fail for every event or never match.
+"""Checks of a mapping that can run: whether it would send nonsense, fail for every event or never match.
 
-An error is what surely does: it keeps the mapping from being activated. What may be meant is a warning. Kinds and
-values of fields come from `asaas_fields`; nothing is said about a field of which they are not known.
+A mistake that is certain is an error and keeps the mapping from being activated; a likely one is a warning. Kinds and
+values of fields come from data/asaas_values.json; a field without them gives no finding.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from bridge.mapping.advice import as_literal
 from bridge.mapping.catalogue import label_of
 from bridge.mapping.context import DERIVED
 from bridge.mapping.document import Scalar
-from bridge.mapping.expressions import ELEMENT, Expression, Part, compared, compile_text, indexed, whole
+from bridge.mapping.expressions import ELEMENT, Expression, Part, Reading, compile_text, nodes
 from bridge.mapping.findings import Findings, did_you_mean, shown
 from bridge.mapping.lint import PLAIN_NAMES, doubt, kind_of_path, known_fields, values_of_path
 from bridge.mapping.model import Comparison, ExpressionCondition, Template, covers
 from bridge.mapping.operators import Operand, Operator
-from bridge.mapping.values import BadValue, as_day, as_decimal, two_readings
+from bridge.mapping.values import BadValue, Text, as_day, as_decimal, either, two_readings
+from bridge.messages import N_, Message
 
 _NUMBERS = frozenset({"percent", "days_between", "length", "sum", "avg", "abs", "ceil", "floor", "to_number"})
 _AMOUNTS = frozenset({"money", "brl"})
@@ -30,20 +31,33 @@ _TEXTS = _AMOUNTS | {
 }  # fmt: skip
 _EMPTY: tuple[Any, ...] = (None, False, "", [], {})
 _ORDERS = frozenset({"lt", "lte", "gt", "gte"})
-_NEVER = {"eq": "is never equal", "ne": "is always different"}
+_NEVER = {"eq": N_("this is never equal; {hint}"), "ne": N_("this is always different; {hint}")}
 _IS_TEXT = frozenset({Operand.TEXT, Operand.TEXTS})
 _MOST_VALUES = 16
 """Values that a message lists; of more it names the nearest."""
+_KIND_WORDS = {
+    "amount": N_("an amount as text"),
+    "boolean": N_("true or false"),
+    "date": N_("a date"),
+    "formatted": N_("a date as text"),
+    "number": N_("a number"),
+    "text": N_("a text"),
+}
 _SURE_NAMES = frozenset({"today", *(name for name in DERIVED if "_" in name)})
-"""Names of one word that nobody writes as a text."""
+"""Names of one word that are hardly meant as a text."""
 _LAST_OVERDUE = 4
 """Days after the due date at which Asaas may still send PAYMENT_OVERDUE: a weekend and a holiday lie between."""
 _SHARES = frozenset({"fixedValue", "percentualValue", "totalValue", "totalFixedValue"})
-_OTHER_SHARE = {"fixedValue": "percentage", "percentualValue": "a fixed value"}
+_OTHER_SHARE = {
+    "fixedValue": N_("a split by percentage has no {share}; for both kinds see mappings/marketplace_split.yaml"),
+    "percentualValue": N_(
+        "a split by a fixed value has no {share}; for both kinds see mappings/marketplace_split.yaml"
+    ),
+}
 _MORE_THAN = {"gte": 1, "gt": 0, "at_least": 1, "greater_than": 0}
-"""Operators that ask for more days, and by how much the limit itself may be more than the last day."""
+"""Operators that ask for more days, and the days that their limit may lie behind the last one."""
 
-# Date formats: what other programs write, and which directive it is here.
+# Date formats of other programs, with the directive of this one.
 _DIRECTIVE_OF = {
     "yyyy": "%Y", "aaaa": "%Y", "yy": "%y", "aa": "%y", "mmmm": "%B", "mmm": "%b", "mm": "%m", "dd": "%d", "hh": "%H",
     "ss": "%S",
@@ -51,47 +65,42 @@ _DIRECTIVE_OF = {
 _FOREIGN = re.compile(rf"(?<![%\w])({'|'.join(_DIRECTIVE_OF)})(?!\w)", re.IGNORECASE)
 _MINUTES_FOR_MONTHS = re.compile(r"(%-?[dYy]\W?)%M|%M(\W?%[Yy])")
 _BY_SIZE = "YmdHMS"
-"""Directives whose texts sort as the dates do, in this order."""
+"""Directives whose texts, in this order, sort as the dates do."""
 _MONTHS_FOR_MINUTES = re.compile(r"(%H[:h])%m")
 _NUMBER_COMPARED = re.compile(r"(?:[=!]=|[<>]=?)\s*`\s*(-?[\d.]+)\s*`|`\s*(-?[\d.]+)\s*`\s*(?:[=!]=|[<>]=?)")
 
 
 def check_expression(expression: Expression, findings: Findings) -> None:
-    """Find what an expression compares, cuts or writes so that nothing sensible can come out."""
-    for node in _nodes(expression.parsed):
+    """Report comparisons, indexes and formats of an expression from which nothing sensible can come."""
+    for node in nodes(expression.parsed):
         _check_constant(node, expression, findings)
         if node["type"] == "function_expression" and node["value"] == "date":
             _check_format(node["children"][1], expression, findings)
-    for part in indexed(expression.parsed):
+    reading = Reading(expression.parsed)
+    for part in reading.indexed:
         _check_index(part, expression, findings)
-    for word, left, right in compared(expression.parsed):
+    for word, left, right in reading.compared:
         _check_comparison(word, left, right, expression, findings)
     for match in _NUMBER_COMPARED.finditer(expression.text):
         number = match[1] or match[2]
         if two_readings(number):
-            message = f"`{number}` may mean `{as_literal(number)}`; write the one that is meant"
-            findings.nonsense(expression, "number.ambiguous", message)
+            what = N_("`{number}` may mean {readings}; write the one that is meant")
+            findings.nonsense(expression, "number.ambiguous", what, number=number, readings=as_literal(number))
 
 
 def _check_constant(node: dict[str, Any], expression: Expression, findings: Findings) -> None:
     kind, children = node["type"], node["children"]
     if kind == "pipe" and _is_constant(children[1]):
-        findings.nonsense(
-            expression,
-            "expression.always_same",
-            f"what stands behind | is the value, whatever stands before it; for 'or else' write {_or_else(expression)}",
-        )
+        text = expression.text.strip()
+        right = re.sub(r"(?<!\|)\|(?!\|)", "||", text) if len(expression.text) < 80 else "||"
+        what = N_("the part behind | is the value, whatever the part before it gives; for 'or else' write {right}")
+        findings.nonsense(expression, "expression.always_same", what, right=right)
     elif kind == "or_expression" and _is_constant(children[0]) and children[0].get("value") not in _EMPTY:
-        message = "a fixed value stands before ||, so what stands behind it is never looked at; write it last"
-        findings.nonsense(expression, "expression.always_same", message)
+        what = N_("a fixed value stands before ||, so the part behind it is never used; write the fixed value last")
+        findings.nonsense(expression, "expression.always_same", what)
     elif kind == "literal" and isinstance(node["value"], str) and "" != node["value"] == expression_in(node["value"]):
-        path = node["value"]
-        message = f"in quotes {path} is a text; write {path} without quotes for its value"
-        findings.nonsense(expression, "expression.quoted_path", message)
-
-
-def _or_else(expression: Expression) -> str:
-    return re.sub(r"(?<!\|)\|(?!\|)", "||", expression.text.strip()) if len(expression.text) < 80 else "||"
+        what = N_("in quotes {path} is a text; write {path} without quotes for its value")
+        findings.nonsense(expression, "expression.quoted_path", what, path=node["value"])
 
 
 def _is_constant(node: dict[str, Any]) -> bool:
@@ -110,153 +119,169 @@ def _check_format(node: dict[str, Any], expression: Expression, findings: Findin
     if right == pattern and "%" not in pattern:
         right = "%d/%m/%Y"
     if right != pattern:
-        what = "minutes for months" if _MINUTES_FOR_MONTHS.search(pattern) else "letters of another language"
-        findings.nonsense(
-            expression, "expression.date_letters", f"date() writes {what} with {shown(pattern)}; write {right!r}"
-        )
+        what = N_("date() writes letters of another program with {pattern}; write {right}")
+        if _MINUTES_FOR_MONTHS.search(pattern):
+            what = N_("date() writes minutes for months with {pattern}; write {right}")
+        findings.nonsense(expression, "expression.date_letters", what, pattern=shown(pattern), right=repr(right))
 
 
 def _check_index(part: Part, expression: Expression, findings: Findings) -> None:
     kind = _kind(part)
     if kind is None or kind == "list" or part.node["type"] in {"identity", "current"}:
         return
-    phone = part.node["type"] == "function_expression" and part.node["value"] == "phone"
-    advice = (
-        "digits(x) gives a phone without 55"
-        if phone
-        else "digits(x), first_name(x), last_name(x) and replace(x, old, new) give parts of a text"
+    what = N_(
+        "[...] takes from a list, and this is {kind}, so it gives nothing; "
+        "digits(x), first_name(x), last_name(x) and replace(x, old, new) give parts of a text"
     )
-    findings.nonsense(
-        expression, "expression.index", f"[...] takes from a list, and this is a {kind}, so it gives nothing; {advice}"
-    )
+    if part.node["type"] == "function_expression" and part.node["value"] == "phone":
+        what = N_(
+            "[...] takes from a list, and this is {kind}, so it gives nothing; digits(x) gives a phone without 55"
+        )
+    findings.nonsense(expression, "expression.index", what, kind=Message(_KIND_WORDS[kind]))
 
 
 def _check_comparison(word: str, left: Part, right: Part, expression: Expression, findings: Findings) -> None:
     kinds = {_kind(left), _kind(right)}
     literal = next((str(part.node["value"]) for part in (left, right) if _is_text_literal(part)), None)
     if "list" in kinds and (literal is not None or kinds & {"number", "text", "date"}):
-        message = "a list is never equal to one value; write | [0] behind the list, or contains(list, value)"
-        findings.warning(expression, "expression.never_equal", message)
+        what = N_("a list is never equal to one value; write | [0] behind the list, or contains(list, value)")
+        findings.warning(expression, "expression.never_equal", what)
     elif word in _ORDERS:
         _check_order(kinds, literal, expression, findings)
     elif word in _NEVER:
-        hint = _why_never_equal(kinds, literal, left, right)
         side = left if _values_of(left) else right
-        values = _values_of(side)
-        if hint:
-            findings.warning(expression, "expression.never_equal", f"this {_NEVER[word]}; {hint}")
-        elif values and literal is not None and literal not in values:
-            what = ".".join(step for step in min(side.scope) if step != ELEMENT)
-            findings.warning(expression, "value.undocumented", _undocumented(what, literal, values))
+        known = _values_of(side)
+        if hint := _why_never_equal(kinds, literal, left, right):
+            findings.warning(expression, "expression.never_equal", _NEVER[word], hint=hint)
+        elif known and literal is not None and literal not in known:
+            name = ".".join(step for step in min(side.scope) if step != ELEMENT)
+            findings.warning(expression, "value.undocumented", _undocumented(name, literal, known))
 
 
 def _is_text_literal(part: Part) -> bool:
     return part.node["type"] == "literal" and isinstance(part.node["value"], str)
 
 
-def _why_never_equal(kinds: set[str | None], literal: str | None, left: Part, right: Part) -> str:
+def _why_never_equal(kinds: set[str | None], literal: str | None, left: Part, right: Part) -> Text:
     if "number" in kinds and kinds & {"text", "date", "amount"}:
         number = next((part.node["value"] for part in (left, right) if part.node["type"] == "literal"), "...")
-        right_way = f"`{_bare_number(literal)}`" if literal is not None else f"'{number}'"
-        return f"a number is compared with a text; write {right_way}"
+        what = N_("a number is compared with a text; write {right}")
+        return Message(what, {"right": f"'{number}'" if literal is None else _bare_number(literal)})
     if "boolean" in kinds and literal is not None:
-        return "true and false stand between backticks: `true`"
+        return Message(N_("true and false stand between backticks: `true`"))
     if "date" in kinds and literal is not None and (iso := _iso_day(literal)) != literal:
-        return f"Asaas writes a date as 2026-12-01; write '{iso or '2026-12-01'}'"
+        return Message(N_("Asaas writes a date as 2026-12-01; write {right}"), {"right": f"'{iso or '2026-12-01'}'"})
     return ""
 
 
 def _check_order(kinds: set[str | None], literal: str | None, expression: Expression, findings: Findings) -> None:
-    hint = ""
+    what, right = "", _bare_number(literal)
     if "amount" in kinds:
-        hint = "money() and brl() give texts; compare the amount itself, such as payment.value > `50`"
+        what = N_("money() and brl() give texts; compare the amount itself, such as payment.value > `50`")
     elif "number" in kinds and kinds & {"text", "date", "formatted"}:
-        hint = "comparing a number with a text fails for every event"
-        hint += f"; write the number between backticks: `{_bare_number(literal)}`" if literal else ""
+        what = N_("comparing a number with a text fails for every event")
+        if literal:
+            what = N_(
+                "comparing a number with a text fails for every event; write the number between backticks: {right}"
+            )
     elif "date" in kinds and literal is not None and not re.match(r"\d{4}(-|$)", literal):
-        iso = _iso_day(literal) or "2026-12-01"
-        hint = f"dates are compared as texts here; write '{iso}', or a condition with after or before"
+        right = _iso_day(literal) or "2026-12-01"
+        what = N_("dates are compared as texts here; write '{right}', or a condition with after or before")
     elif "formatted" in kinds:
-        hint = "a formatted date is compared as a text; compare the field itself, or write after or before"
-    if hint:
+        what = N_("a formatted date is compared as a text; compare the field itself, or write after or before")
+    if what:
         dated = kinds & {"date", "formatted"} and "number" not in kinds
         code = "expression.date_as_text" if dated else "expression.number_and_text"
-        findings.nonsense(expression, code, hint)
+        findings.nonsense(expression, code, what, right=right)
 
 
-def _bare_number(literal: str | None) -> str:
+def _bare_number(literal: str | None) -> Text:
     try:
         number = format(as_decimal(literal), "f")
-        return as_literal(str(literal)) if two_readings(str(literal)) else number
     except BadValue:
-        return "50"
+        return "`50`"
+    return as_literal(str(literal)) if two_readings(str(literal)) else f"`{number}`"
 
 
 def check_condition(condition: Comparison | ExpressionCondition, findings: Findings) -> None:
-    """Find a condition that always says the same."""
     expression = condition.field if isinstance(condition, Comparison) else condition.expression
     if not expression.paths:
-        findings.warning(expression, "condition.constant", "this condition reads no value, so it always says the same")
+        what = N_("this condition reads no value, so it always says the same")
+        findings.warning(expression, "condition.constant", what)
     elif isinstance(condition, ExpressionCondition) and expression.parsed.get("value") in _NUMBERS:
-        message = f"a number counts as true, also 0, so this always holds; compare it: {expression.text.strip()} > `0`"
-        findings.warning(expression, "condition.constant", message)
+        what = N_("a number counts as true, also 0, so this always holds; compare it: {expression} > `0`")
+        findings.warning(expression, "condition.constant", what, expression=expression.text.strip())
 
 
 def check_compare(expression: Expression, operator: Operator, operands: Sequence[Scalar], findings: Findings) -> None:
-    """Find a condition that fails for every event, or compares with a value that the field never has."""
-    kind, values, what = _kind(whole(expression.parsed)), _values(expression), expression.text.strip()
+    """Report a condition that fails for every event, or compares with a value that the field never has."""
+    kind, known, field = _kind(Reading(expression.parsed).part), _values(expression), expression.text.strip()
+    facts = {"field": field, "operator": operator.name}
     for operand in operands:
-        text = operand.text
+        text, what = operand.text, ""
         is_number = operator.operand is Operand.NUMBER or (operator.operand in _IS_TEXT and kind == "number")
         if is_number and (readings := two_readings(text)):
-            message = f"{text} may mean {readings}; write the one that is meant"
-            findings.nonsense(operand, "number.ambiguous", message)
+            ambiguous = N_("{number} may mean {readings}; write the one that is meant")
+            findings.nonsense(operand, "number.ambiguous", ambiguous, number=text, readings=either(readings))
         elif kind == "list":
-            _check_list(what, operator, operand, findings)
-        elif operator.operand is Operand.NUMBER and (kind in {"date", "boolean"} or values):
-            hint = "for dates write after or before" if kind == "date" else "write equals or one_of"
-            message = f"{what} is no number, so {operator.name} fails for every event; {hint}"
-            findings.nonsense(operand, "condition.kind", message)
-        elif operator.operand is Operand.DATE and (kind in {"number", "amount", "boolean"} or values):
-            hint = "for numbers write greater_than or less_than" if kind == "number" else "write equals or one_of"
-            message = f"{what} is no date, so {operator.name} fails for every event; {hint}"
-            findings.nonsense(operand, "condition.kind", message)
+            _check_list(operator, operand, findings, facts)
+        elif operator.operand is Operand.NUMBER and (kind in {"date", "boolean"} or known):
+            what = N_("{field} is no number, so {operator} fails for every event; write equals or one_of")
+            if kind == "date":
+                what = N_("{field} is no number, so {operator} fails for every event; for dates write after or before")
+        elif operator.operand is Operand.DATE and (kind in {"number", "amount", "boolean"} or known):
+            what = N_("{field} is no date, so {operator} fails for every event; write equals or one_of")
+            if kind == "number":
+                what = N_(
+                    "{field} is no date, so {operator} fails for every event; "
+                    "for numbers write greater_than or less_than"
+                )
         elif operator.operand in _IS_TEXT and operator.name.endswith(("equals", "one_of")):
-            _check_equal(what, kind, operand, "!=" if operator.name.startswith("not") else "==", findings)
-            if values and text not in values:
-                findings.warning(operand, "value.undocumented", _undocumented(what, text, values))
-        elif values and operator.operand in {Operand.TEXT, Operand.PATTERN}:
+            _check_equal(field, kind, operand, "!=" if operator.name.startswith("not") else "==", findings)
+            if known and text not in known:
+                findings.warning(operand, "value.undocumented", _undocumented(field, text, known))
+        elif known and operator.operand in {Operand.TEXT, Operand.PATTERN}:
             positive = operator.name != "not_contains"
-            if not any(operator.holds(value, (text,), as_day("2026-01-01")) is positive for value in values):
-                findings.warning(operand, "value.undocumented", _undocumented(what, text, values))
+            if not any(operator.holds(value, (text,), as_day("2026-01-01")) is positive for value in known):
+                findings.warning(operand, "value.undocumented", _undocumented(field, text, known))
+        if what:
+            findings.nonsense(operand, "condition.kind", what, **facts)
 
 
-def _check_list(what: str, operator: Operator, operand: Scalar, findings: Findings) -> None:
-    hint = f"write contains, or field: {what} | [0] for its first element"
+def _check_list(operator: Operator, operand: Scalar, findings: Findings, facts: dict[str, str]) -> None:
     if operator.name.endswith(("equals", "one_of")):
-        message = f"{what} is a list and never equal to one value; {hint}"
-        findings.warning(operand, "condition.never_equal", message)
+        what = N_(
+            "{field} is a list and never equal to one value; "
+            "write contains, or field: {field} | [0] for its first element"
+        )
+        findings.warning(operand, "condition.never_equal", what, **facts)
     elif operator.operand is not Operand.BOOLEAN and not operator.name.endswith("contains"):
-        message = f"{what} is a list, so {operator.name} fails for every event that has it; {hint}"
-        findings.nonsense(operand, "condition.kind", message)
+        what = N_(
+            "{field} is a list, so {operator} fails for every event that has it; "
+            "write contains, or field: {field} | [0] for its first element"
+        )
+        findings.nonsense(operand, "condition.kind", what, **facts)
 
 
-def _check_equal(what: str, kind: str | None, operand: Scalar, sign: str, findings: Findings) -> None:
-    text, hint = operand.text, ""
+def _check_equal(field: str, kind: str | None, operand: Scalar, sign: str, findings: Findings) -> None:
+    text, what, iso = operand.text, "", ""
     if kind == "number" and not _is_number(text):
-        hint = f"{what} is a number; write one, such as 50 or 129.90"
+        what = N_("this is never equal to {value}; {field} is a number, so write one, such as 50 or 129.90")
     elif kind == "boolean" and text not in {"true", "false"}:
-        hint = f"{what} is true or false; write one of them"
+        what = N_("this is never equal to {value}; {field} is true or false, so write one of them")
     elif kind == "date" and text == "today":
-        hint = f'equals compares texts; write expression: "{what} {sign} today"'
-    elif kind == "date" and (iso := _iso_day(text)) != text:
-        hint = f"Asaas writes a date as 2026-12-01; write {iso or '2026-12-01'}"
-    if hint:
-        findings.warning(operand, "condition.never_equal", f"this is never equal to {shown(text)}; {hint}")
+        what = N_(
+            'this is never equal to {value}, since equals compares texts; write expression: "{field} {sign} today"'
+        )
+    elif kind == "date" and (iso := _iso_day(text) or "") != text:
+        what = N_("this is never equal to {value}; Asaas writes a date as 2026-12-01, so write {right}")
+    if what:
+        facts = {"value": shown(text), "field": field, "sign": sign, "right": iso or "2026-12-01"}
+        findings.warning(operand, "condition.never_equal", what, **facts)
 
 
 def _iso_day(text: str) -> str | None:
-    """Return the day that a text names as Asaas writes it, or None where it names none; a moment stays as it is."""
+    """Return the day of a text as Asaas writes it, or None where the text is no date; a moment stays as it is."""
     if re.match(r"\d{4}-\d{2}-\d{2}", text):
         return text
     try:
@@ -273,55 +298,64 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _undocumented(what: str, text: str, values: Sequence[str]) -> str:
+def _undocumented(field: str, text: str, known: Sequence[str]) -> Message:
     words = re.split(r"[,;]\s*", text)
-    if len(words) > 1 and set(words) <= set(values):
-        return f"no {what} is {shown(text)}; write a list: [{', '.join(words)}]"
-    known = f"it is one of {', '.join(values)}" if len(values) <= _MOST_VALUES else "Asaas documents others"
-    return f"no {what} that Asaas documents is {shown(text)}; {known}{did_you_mean(text, values)}"
+    facts: dict[str, Any] = {"field": field, "value": shown(text)}
+    if len(words) > 1 and set(words) <= set(known):
+        return Message(N_("no {field} is {value}; write a list: [{words}]"), {**facts, "words": ", ".join(words)})
+    facts |= {"known": ", ".join(known), "hint": did_you_mean(text, known)}
+    if len(known) > _MOST_VALUES:
+        return Message(N_("no {field} that Asaas documents is {value}; there are others{hint}"), facts)
+    return Message(N_("no {field} that Asaas documents is {value}; it is one of {known}{hint}"), facts)
 
 
 def check_lookup(expression: Expression, keys: Iterable[Scalar], findings: Findings) -> None:
-    """Find keys of a lookup that the value never is."""
-    values = _values(expression)
+    known = _values(expression)
     for key in keys:
-        if values and key.text not in values:
-            what = expression.text.strip()
-            findings.warning(key, "value.undocumented", _undocumented(what, key.text, values))
+        if known and key.text not in known:
+            findings.warning(key, "value.undocumented", _undocumented(expression.text.strip(), key.text, known))
 
 
 def check_text(key: str, scalar: Scalar, source: str, findings: Findings) -> None:
-    """Find a fixed text that is meant as an expression; `source` is the expression beside a default, if any."""
+    """Report a fixed text that is meant as an expression; `source` is the expression beside a default, if any."""
     text = scalar.text.strip()
     found = expression_in(text)
     if not found:
         return
     bare = re.fullmatch(r"\{*([^{}]*)\}*", text)
-    if found != text and not (bare and expression_in(bare[1]) == bare[1]):
-        hint = f'write template: "{_in_braces(text)}"'
-        hint = f"a default is a fixed text; leave it out, and {hint}" if key == "default" else hint
+    is_template = found != text and not (bare and expression_in(bare[1]) == bare[1])
+    right = _in_braces(text) if is_template else bare[1].strip() if bare else text
+    if key == "lookup":
+        what = N_("{key} sends {text} as it stands; a lookup gives fixed texts, so write one")
+    elif is_template:
+        what = N_('{key} sends {text} as it stands; write template: "{right}"')
+        if key == "default":
+            what = N_(
+                "{key} sends {text} as it stands; a default is a fixed text, "
+                'so leave it out and write template: "{right}"'
+            )
+    elif key == "default" and not source:
+        what = N_("{key} sends {text} as it stands; write {{... || {right}}} in the template")
     else:
-        inner = bare[1].strip() if bare else text
-        hint = f"write from: {source} || {inner}" if key == "default" and source else f"write from: {inner}"
-        hint = f"write {{... || {inner}}} in the template" if key == "default" and not source else hint
-    hint = "a lookup gives fixed texts, so write one" if key == "lookup" else hint
-    findings.nonsense(scalar, "field.text_is_expression", f"{key} sends {shown(text)} as it stands; {hint}")
+        what = N_("{key} sends {text} as it stands; write from: {right}")
+        right = f"{source} || {right}" if key == "default" else right
+    findings.nonsense(scalar, "field.text_is_expression", what, key=key, text=shown(text), right=right)
 
 
 def check_template(template: Template, scalar: Scalar, findings: Findings) -> None:
-    """Find what a template sends as it stands though its value is meant."""
+    """Report a part of a template that is sent as it stands although its value is meant."""
     if "{" in scalar.comment:
-        message = f"` #` begins a comment, so only {shown(template.text)} is sent; put the text in quotes"
-        findings.nonsense(scalar, "template.cut", message)
+        what = N_("` #` begins a comment, so only {text} is sent; put the text in quotes")
+        findings.nonsense(scalar, "template.cut", what, text=shown(template.text))
     for match in _DOUBLED.finditer(template.text):
         if match[1] in PLAIN_NAMES or expression_in(match[1]) == match[1]:
-            message = f"{{{{ and }}}} send the braces themselves; write {{{match[1]}}}"
-            findings.nonsense(scalar, "template.literal", message)
+            what = N_("{{{{ and }}}} send the braces themselves; write {{{right}}}")
+            findings.nonsense(scalar, "template.literal", what, right=match[1])
             return
     for piece in template.pieces:
         if isinstance(piece, str) and (found := expression_in(piece)):
-            message = f"the template sends {shown(found)} as it stands; put it in braces: {_in_braces(piece.strip())}"
-            findings.nonsense(scalar, "template.literal", message)
+            what = N_("the template sends {text} as it stands; put it in braces: {right}")
+            findings.nonsense(scalar, "template.literal", what, text=shown(found), right=_in_braces(piece.strip()))
 
 
 _DOUBLED = re.compile(r"(?<!\{)\{\{\s*([^{}]+?)\s*\}\}(?!\})")
@@ -330,7 +364,7 @@ _CALL_OR_PATH = re.compile(rf"\b[a-z_]+\([^(){{}}]*{_PATH.pattern}[^(){{}}]*\)|{
 
 
 def _in_braces(text: str) -> str:
-    """Return a text with what is meant as an expression between braces.
+    """Return a text with its paths and calls between braces.
 
     >>> _in_braces("Valor brl(payment.value) de {customer.name}")
     'Valor {brl(payment.value)} de {customer.name}'
@@ -339,7 +373,7 @@ def _in_braces(text: str) -> str:
 
 
 def expression_in(text: str) -> str:
-    """Return what of a text is surely meant as an expression: all of it, or a path of an object; empty for none.
+    """Return the part of a text that is surely an expression: all of it, or a path of an object; empty for none.
 
     >>> expression_in("customer.name"), expression_in("Pedido payment.id"), expression_in("Asaas")
     ('customer.name', 'payment.id', '')
@@ -350,7 +384,7 @@ def expression_in(text: str) -> str:
     if not (found := _named(text)):
         return ""
     scalar = Scalar(1, 1, text, plain=False, inline=False)
-    return text if compile_text(text, scalar, 0, scalar, Findings("")) else found
+    return text if compile_text(text, scalar, 0, Findings("")) else found
 
 
 def _named(text: str) -> str:
@@ -362,73 +396,63 @@ def _named(text: str) -> str:
 
 
 def check_splits(expressions: Iterable[Expression], findings: Findings) -> None:
-    """Find amounts of a split that are missing in a split of the other kind."""
+    """Report amounts of a split that a split of the other kind does not have."""
     read: dict[str, dict[str, Expression]] = {}
     for expression in expressions:
         chosen = False
-        for node in _nodes(expression.parsed):
+        for node in nodes(expression.parsed):
             if node["type"] == "filter_projection":
                 condition = node["children"][2]
                 asked, taken = _shares_in(condition), _shares_in(node["children"][1])
                 chosen = chosen or bool(asked) or any(one["value"] == "walletId" for one in _fields(condition))
                 if asked and taken and not asked & taken:
-                    message = f"a split with {min(asked)} has no {min(taken)}; write {min(asked)}"
-                    findings.warning(expression, "split.kind", message)
+                    what = N_("a split with {share} has no {other}; write {share}")
+                    findings.warning(expression, "split.kind", what, share=min(asked), other=min(taken))
         for path in expression.paths:
             if path[1:3] == ("split", ELEMENT) and set(path[3:4]) & _SHARES and not chosen:
                 read.setdefault(path[0], {})[path[3]] = expression
     for shares in read.values():
         share = next(iter(shares))
         if len(shares) == 1 and share in _OTHER_SHARE:
-            other = _OTHER_SHARE[share]
-            message = f"a split by {other} has no {share}; for both kinds see mappings/marketplace_split.yaml"
-            findings.note(shares[share], "split.kind", message)
+            findings.note(shares[share], "split.kind", _OTHER_SHARE[share], share=share)
 
 
 def _shares_in(node: dict[str, Any]) -> frozenset[str]:
-    """Return the shares of a split that a part of an expression wants to be there."""
-    inner = list(_nodes(node))
+    """Return the shares of a split that a part of an expression asks for."""
+    inner = list(nodes(node))
     if any(one["type"] == "not_expression" or (one["type"] == "literal" and one["value"] is None) for one in inner):
         return frozenset()
     return frozenset(one["value"] for one in _fields(node)) & _SHARES
 
 
 def _fields(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    return (one for one in _nodes(node) if one["type"] == "field")
+    return (one for one in nodes(node) if one["type"] == "field")
 
 
 def check_events(
     filters: Iterable[Comparison | ExpressionCondition], events: tuple[str, ...], findings: Findings
 ) -> None:
-    """Find conditions that no event of the mapping ever fulfils."""
+    """Report conditions that no event of the mapping fulfils."""
     for one in filters:
         if isinstance(one, Comparison):
             name, word, limits = one.field, one.operator.name, one.operands
             paths = one.field.paths
             if paths == {("event",)} and word in {"equals", "one_of"} and not any(covers(events, op) for op in limits):
-                message = f"the mapping does not listen to {' or '.join(limits)}, so this never holds; add it to events"
-                findings.warning(name, "condition.event", message)
+                what = N_("the mapping does not listen to {events}, so this never holds; add it to events")
+                findings.warning(name, "condition.event", what, events=either(limits))
             asked = [(word, limits[0])] if paths == {("days_overdue",)} else []
         else:
             name = one.expression
             asked = [
                 (word, str(right.node["value"]))
-                for word, left, right in compared(name.parsed)
+                for word, left, right in Reading(name.parsed).compared
                 if left.scope == {("days_overdue",)} and right.node["type"] == "literal"
             ]
         for word, limit in asked:
             least = as_decimal(limit) if word in _MORE_THAN and _is_number(limit) else 0
             if events == ("PAYMENT_OVERDUE",) and least >= _LAST_OVERDUE + _MORE_THAN.get(word, 0):
-                message = "Asaas sends PAYMENT_OVERDUE one to four days after the due date; delete the condition"
-                findings.warning(name, "condition.event", message)
-
-
-def _nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        yield node
-        stack.extend(child for child in reversed(node["children"]) if isinstance(child, dict))
+                what = N_("Asaas sends PAYMENT_OVERDUE one to four days after the due date; delete the condition")
+                findings.warning(name, "condition.event", what)
 
 
 def _last(node: dict[str, Any]) -> dict[str, Any]:
@@ -475,7 +499,7 @@ def _kind(part: Part) -> str | None:
 
 
 def _kind_of_format(call: dict[str, Any]) -> str:
-    """Return what date() writes: a date as Asaas writes it, a text that sorts by time, or one that does not."""
+    """Return the kind of date()'s text: a date as Asaas writes it, a text that sorts by time, or a formatted one."""
     pattern = call["children"][1]
     text = str(pattern["value"]) if pattern["type"] == "literal" else ""
     ranks = [_BY_SIZE.find(directive[-1]) for directive in re.findall(r"%-?.", text)]
@@ -488,8 +512,8 @@ def _values(expression: Expression) -> tuple[str, ...]:
     """Return the values that an expression may have as far as Asaas documents them; empty where it does not."""
     tree = expression.parsed
     if tree["type"] == "function_expression" and tree["value"] == "label":
-        return tuple(label_of(value) or value for value in _values_of(whole(tree["children"][0])))
-    return _values_of(whole(tree))
+        return tuple(label_of(value) or value for value in _values_of(Reading(tree["children"][0]).part))
+    return _values_of(Reading(tree).part)
 
 
 def _values_of(part: Part) -> tuple[str, ...]:

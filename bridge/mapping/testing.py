@@ -1,7 +1,6 @@
-"""Runs the `tests:` of a mapping with the very functions that the worker uses, and reports what differs.
+"""Runs the `tests:` of a mapping with the functions of the worker, and reports the differences.
 
-Nothing is fetched: what a case needs from Asaas stands under its `with`. A case that reads more than that fails and
-says so, because at run time the bridge would have fetched it.
+Nothing is fetched: a test names the objects of Asaas under `with`, and fails where the mapping reads another one.
 """
 
 from __future__ import annotations
@@ -14,27 +13,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import BridgeError, StageError
+from bridge.errors import StageError
 from bridge.mapping import evaluate
-from bridge.mapping.cases import SampleUnreadable, read_sample
+from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import ENVELOPE, build_context, references
-from bridge.mapping.model import Case, Condition, Expected, Group, Mapping, Sample, covers
-from bridge.mapping.values import BadValue, as_decimal, as_text, typed
+from bridge.mapping.lint import comparisons_of
+from bridge.mapping.model import Case, Expected, Mapping, Sample, covers
+from bridge.mapping.values import BadValue, as_decimal, as_text, typed, verbatim
+from bridge.messages import N_, Message
 
 _STEP = re.compile(r"\w+")
 _OVERRIDES = frozenset({"event", "account", "environment", "today", "fee"})
 
 
-class CannotRun(Exception):
-    """The test can't be run as written."""
-
-
 def context_of(case: Case, root: Path) -> dict[str, Any]:
-    """Return what expressions see in a test; raise CannotRun or SampleUnreadable."""
+    """Return the context of expressions in a test; raise CannotRun where the test is wrong."""
     envelope = read_sample(root, case.given.path) if isinstance(case.given, Sample) else case.given
     if not isinstance(envelope, dict) or not isinstance(envelope.get("event"), str):
-        raise CannotRun("given must be an event as Asaas sends it, an object with `event`, got something else")
+        raise CannotRun(N_("given must be an event as Asaas sends it, an object with `event`, got something else"))
     key = entity_key(envelope) or "payment"
     fetched = {
         name: read_sample(root, one.path) if isinstance(one, Sample) else one for name, one in case.fetched.items()
@@ -78,56 +75,39 @@ def _inside(holder: Any, step: str, path: str) -> Any:
     if isinstance(holder, dict):
         return holder[step]
     if not step.isdigit() or int(step) >= len(holder):
-        raise CannotRun(f"set {path}: the list has {len(holder)} elements and no {step!r}")
+        what = N_("set {path}: the list has {count} elements and no {step!r}")
+        raise CannotRun(what, path=path, count=len(holder), step=step)
     return holder[int(step)]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that came out otherwise than expected."""
+    """One key, or the whole outcome, that is not as expected."""
 
     what: str
-    expected: str
-    actual: str
+    expected: Message
+    actual: Message
     line: int
 
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What became of one test."""
-
     mapping: str
     path: str
     name: str
     line: int
     differences: tuple[Difference, ...] = ()
-    problem: str = ""
-    """Why the test could not run at all; empty where it ran."""
+    problem: Message | None = None
+    """Why the test could not run; None where it ran."""
     payload: AnyMapping[str, evaluate.Value] = field(default_factory=dict)
     conditions: tuple[evaluate.ConditionResult, ...] = ()
-    """The conditions that were looked at, and what they said."""
+    """The conditions that were evaluated."""
     event: str = ""
-    """The name of the event where a payload came out."""
+    """The name of the event that was sent; empty where none was."""
 
     @property
     def passed(self) -> bool:
-        """Say whether all came out as expected."""
         return not self.differences and not self.problem
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    payload: AnyMapping[str, evaluate.Value] = field(default_factory=dict)
-    filtered: str = ""
-    dead: BridgeError | None = None
-    send_to: str = ""
-    conditions: tuple[evaluate.ConditionResult, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        if self.filtered:
-            return f"filtered: {self.filtered}"
-        return f"dead: {self.dead.code} ({self.dead})" if self.dead else "sent"
 
 
 def run(mapping: Mapping, root: Path) -> list[CaseResult]:
@@ -136,72 +116,62 @@ def run(mapping: Mapping, root: Path) -> list[CaseResult]:
 
 
 def _run(mapping: Mapping, case: Case, root: Path) -> CaseResult:
+    about = (mapping.name, mapping.path, case.name, case.line)
+    payload: dict[str, evaluate.Value] = {}
+    seen: tuple[evaluate.ConditionResult, ...] = ()
+    event, code, outcome = "", "", Message(N_("sent"))
     try:
         context = context_of(case, root)
-        outcome = _outcome(mapping, case, context)
-    except (CannotRun, SampleUnreadable) as error:
-        return CaseResult(mapping.name, mapping.path, case.name, case.line, problem=str(error))
-    return CaseResult(
-        mapping.name,
-        mapping.path,
-        case.name,
-        case.line,
-        tuple(_differences(case, outcome)),
-        payload=outcome.payload,
-        conditions=outcome.conditions,
-        event=context["event"] if outcome.kind == "sent" else "",
-    )
-
-
-def _outcome(mapping: Mapping, case: Case, context: dict[str, Any]) -> _Outcome:
-    event_name = context["event"]
-    if not mapping.listens_to(event_name):
-        raise CannotRun(f"the mapping does not listen to {event_name}, so the test shows nothing")
-    seen: tuple[evaluate.ConditionResult, ...] = ()
-    try:
+        event = context["event"]
+        if not mapping.listens_to(event):
+            raise CannotRun(N_("the mapping does not listen to {event}, so the test shows nothing"), event=event)
         _require(mapping.filter_needs, case, context)
         verdict = evaluate.apply_filter(mapping, context)
         seen = verdict.conditions
-        if not verdict.passed:
-            return _Outcome(filtered=verdict.reason, conditions=seen)
-        _require(mapping.field_needs, case, context)
-        payload = evaluate.build_payload(mapping, context)
+        if verdict.passed:
+            _require(mapping.field_needs, case, context)
+            payload = evaluate.build_payload(mapping, context)
+        else:
+            code, outcome = "filtered", Message("filtered: {reason}", {"reason": verdict.message})
+    except CannotRun as error:
+        return CaseResult(*about, problem=error.message)
     except StageError as error:
-        return _Outcome(dead=error, conditions=seen)
-    return _Outcome(payload, send_to=evaluate.destination(mapping, event_name), conditions=seen)
+        code = error.code
+        outcome = Message("dead: {code} ({reason})", {"code": code, "reason": error.message()})
+    wanted = "filtered" if case.filtered else case.dead or ""
+    if wanted != code:
+        words = Message(N_("sent")) if not wanted else verbatim("filtered" if case.filtered else f"dead: {wanted}")
+        differences = [Difference("outcome", words, outcome, case.line)]
+    else:
+        differences = [] if code else _differences(case, payload, mapping.destination(event))
+    event = "" if code else event
+    return CaseResult(*about, tuple(differences), payload=payload, conditions=seen, event=event)
 
 
 def _require(needs: frozenset[str], case: Case, context: dict[str, Any]) -> None:
     missing = sorted(name for name in needs & references(context).keys() if name not in case.fetched)
     if missing:
-        name = missing[0]
-        raise CannotRun(
-            f"the mapping reads {name}, which would be fetched from Asaas; give one: with: {{{name}: samples/...}}"
+        what = N_(
+            "the mapping reads {name}, which would be fetched from Asaas; give one: with: {{{name}: samples/...}}"
         )
+        raise CannotRun(what, name=missing[0])
 
 
-def _differences(case: Case, outcome: _Outcome) -> list[Difference]:
-    wanted = "filtered" if case.filtered else f"dead: {case.dead}" if case.dead else "sent"
-    actual = outcome.kind
-    matches = {
-        "filtered": bool(outcome.filtered),
-        "sent": not outcome.filtered and outcome.dead is None,
-    }.get(wanted, outcome.dead is not None and outcome.dead.code == case.dead)
-    if not matches:
-        return [Difference("outcome", wanted, actual, case.line)]
-    if wanted != "sent":
-        return []
+def _differences(case: Case, payload: AnyMapping[str, evaluate.Value], send_to: str) -> list[Difference]:
     different = [
-        Difference(key, _wanted(expected), _came(outcome.payload.get(key)), expected.line)
+        Difference(key, _wanted(expected), _shown(payload.get(key)), expected.line)
         for key, expected in case.expect.items()
-        if not _same(expected, outcome.payload.get(key))
+        if not _same(expected, payload.get(key))
     ]
     if case.exactly:
-        surplus = [key for key in outcome.payload if key not in case.expect]
-        different += [Difference(key, "no such key", _came(outcome.payload[key]), case.line) for key in surplus]
-    if case.send_to and case.send_to != outcome.send_to:
-        different.append(Difference("send_to", case.send_to, outcome.send_to, case.line))
+        surplus = [key for key in payload if key not in case.expect]
+        different += [Difference(key, _NO_KEY, _shown(payload[key]), case.line) for key in surplus]
+    if case.send_to and case.send_to != send_to:
+        different.append(Difference("send_to", verbatim(case.send_to), verbatim(send_to), case.line))
     return different
+
+
+_NO_KEY = Message(N_("no such key"))
 
 
 def _same(expected: Expected, value: evaluate.Value | None) -> bool:
@@ -220,25 +190,26 @@ def _same(expected: Expected, value: evaluate.Value | None) -> bool:
         return False
 
 
-def _wanted(expected: Expected) -> str:
+def _wanted(expected: Expected) -> Message:
     if expected.plain and typed(expected.text) is None:
-        return "no such key"
-    return expected.text if expected.plain else repr(expected.text)
+        return _NO_KEY
+    return verbatim(expected.text if expected.plain else repr(expected.text))
 
 
-def _came(value: evaluate.Value | None) -> str:
-    return "no such key" if value is None else repr(value) if isinstance(value, str) else as_text(value)
+def _shown(value: evaluate.Value | None) -> Message:
+    return _NO_KEY if value is None else verbatim(repr(value) if isinstance(value, str) else as_text(value))
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing of a mapping that a test should reach."""
+    """A field, a side of a condition or a route, which a test should reach."""
 
     mapping: str
     path: str
     line: int
     kind: str
-    what: str
+    """condition, field or route."""
+    what: Message
     reached: bool
 
 
@@ -249,31 +220,23 @@ def parts_of(mapping: Mapping, results: Iterable[CaseResult]) -> list[Part]:
     return sorted((Part(mapping.name, mapping.path, *one) for one in found), key=lambda part: part.line)
 
 
-_Found = tuple[int, str, str, bool]
+_Found = tuple[int, str, Message, bool]
 
 
 def _conditions(mapping: Mapping, results: list[CaseResult]) -> Iterator[_Found]:
     seen = {(one.line, one.text, one.passed) for result in results for one in result.conditions}
-    leaves = list(_leaves(mapping.filter))
-    if mapping.installments == "first":
-        leaves.insert(0, (1, "installments: first"))
+    leaves = [(1, "installments: first")] if mapping.installments == "first" else []
+    leaves += [(one.line, one.text) for one in comparisons_of(mapping.filter)]
     for line, text in leaves:
-        yield line, "condition", f"{text} (holds)", (line, text, True) in seen
-        yield line, "condition", f"{text} (says no)", (line, text, False) in seen
-
-
-def _leaves(condition: Condition | None) -> Iterator[tuple[int, str]]:
-    if isinstance(condition, Group):
-        for inner in condition.conditions:
-            yield from _leaves(inner)
-    elif condition is not None:
-        yield condition.line, condition.text
+        facts = {"condition": text}
+        yield line, "condition", Message(N_("{condition} (holds)"), facts), (line, text, True) in seen
+        yield line, "condition", Message(N_("{condition} (says no)"), facts), (line, text, False) in seen
 
 
 def _fields(mapping: Mapping, results: list[CaseResult]) -> Iterator[_Found]:
     sent = {key for result in results for key in result.payload}
     for one in mapping.fields:
-        yield one.line, "field", one.key, one.key in sent
+        yield one.line, "field", verbatim(one.key), one.key in sent
 
 
 def _routes(mapping: Mapping, results: list[CaseResult]) -> Iterator[_Found]:
@@ -281,7 +244,9 @@ def _routes(mapping: Mapping, results: list[CaseResult]) -> Iterator[_Found]:
     last = 0
     for route in mapping.routes:
         taken = {name for name in left if covers(route.events, name)}
-        yield route.line, "route", f"{', '.join(route.events)} -> {route.send_to}", bool(taken)
+        what = verbatim(f"{', '.join(route.events)} -> {route.send_to}")
+        yield route.line, "route", what, bool(taken)
         left, last = left - taken, route.line
     if mapping.routes:
-        yield last, "route", f"every other event -> {mapping.send_to}", bool(left)
+        what = Message(N_("every other event -> {destination}"), {"destination": mapping.send_to})
+        yield last, "route", what, bool(left)

@@ -1,19 +1,26 @@
-"""How a JSON value becomes a text, a number or nothing: the rules that filters, functions and fields share.
+"""Conversions of JSON values to texts, numbers and dates, which filters, functions and fields share.
 
-Asaas writes the same amount as 10, 10.0 or 10.00, so a number's text never depends on which of them came. Personal
-data never enters a message: `kind_of` says what a value is without saying it.
+Asaas writes one amount as 10, 10.0 or 10.00: the text of a number is the same for each. A message never holds a
+value, which may be personal: `kind_of` names its kind.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from stdnum.br import cnpj, cpf
+
+from bridge.messages import N_, Message
+
+Text = str | Message
+"""A part of a message: a text as it stands, or words that are translated; an empty text says nothing."""
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,2})?")
 _BRAZILIAN_NUMBER = re.compile(r"-?(\d{1,3}(\.\d{3}){1,10}|\d{1,30}),\d{1,30}")
@@ -22,24 +29,53 @@ _BRAZILIAN_NUMBER = re.compile(r"-?(\d{1,3}(\.\d{3}){1,10}|\d{1,30}),\d{1,30}")
 class BadValue(ValueError):
     """The value is not of the kind that is wanted; the message says what it is instead."""
 
+    def __init__(self, text: str | Message = "", /, **facts: object) -> None:
+        super().__init__(text)
+        self.message = text if isinstance(text, Message) else Message(text, facts)
 
-def kind_of(value: Any) -> str:
+    def __str__(self) -> str:
+        return str(self.message)
+
+
+def kind_of(value: Any) -> Message:
     """Return what the value is, in words that give nothing of it away."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, (int, float)):
-        return "a number"
-    if isinstance(value, str):
-        return f"a text of {len(value)} characters" if value else "an empty text"
-    return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "something else"
+    if isinstance(value, str) and value:
+        return Message(N_("a text of {length} characters"), {"length": len(value)})
+    kinds: dict[type, str] = {
+        type(None): N_("nothing"),
+        bool: N_("true or false"),
+        int: N_("a number"),
+        float: N_("a number"),
+        str: N_("an empty text"),
+        list: N_("a list"),
+        dict: N_("an object"),
+    }
+    return Message(kinds.get(type(value), N_("a value of another kind")))
+
+
+def verbatim(text: str) -> Message:
+    """Return a text that is the same in every language as a message."""
+    return Message("{text}", {"text": text})
+
+
+def either(words: Iterable[Text]) -> Message:
+    """Return words as an alternative: `a or b`."""
+    first, *rest = words
+    message = first if isinstance(first, Message) else verbatim(first)
+    for word in rest:
+        message = Message(N_("{first} or {last}"), {"first": message, "last": word})
+    return message
+
+
+def facts_data(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a message for `--json`; facts that are messages themselves in English."""
+    return {name: str(fact) if isinstance(fact, Message) else fact for name, fact in facts.items()}
 
 
 def is_missing(value: Any) -> bool:
-    """Say whether the value counts as not there: null or a blank text.
+    """Say whether the value counts as missing: null or a blank text.
 
-    Asaas sends "" where an optional text was cleared, and sending that on would blank a field in Clint.
+    Asaas sends "" for an optional text that was cleared; sent on, it would blank a field in Clint.
     """
     return value is None or (isinstance(value, str) and not value.strip())
 
@@ -56,42 +92,44 @@ def as_text(value: Any) -> str:
     if isinstance(value, (int, float)):
         number = as_decimal(value)
         return format(number.to_integral_value() if number == number.to_integral_value() else number.normalize(), "f")
-    raise BadValue(f"takes one value, got {kind_of(value)}")
+    raise BadValue(N_("takes one value, got {kind}"), kind=kind_of(value))
 
 
 def as_decimal(value: Any) -> Decimal:
     """Return a number, or a text that holds one (129.90 or 1.234,56), exactly."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if isinstance(value, float) and not math.isfinite(value):
-            raise BadValue("takes a number, got one without a value")
-        # The shortest text of a float is what Asaas wrote; the float itself is a hair off (10.005 is 10.00499...).
+            raise BadValue(N_("takes a number, got one without a value"))
+        # repr() is what Asaas wrote; the float itself differs a little (10.005 is 10.00499...).
         return Decimal(repr(value))
     if isinstance(value, str):
         text = value.strip().removeprefix("R$").strip()
         if _BRAZILIAN_NUMBER.fullmatch(text):
             text = text.replace(".", "").replace(",", ".")
         elif not _JSON_NUMBER.fullmatch(text):
-            raise BadValue(f"takes a number, got {kind_of(value)}")
+            raise BadValue(N_("takes a number, got {kind}"), kind=kind_of(value))
         return Decimal(text)
-    raise BadValue(f"takes a number, got {kind_of(value)}")
+    raise BadValue(N_("takes a number, got {kind}"), kind=kind_of(value))
 
 
-def two_readings(text: str) -> str:
-    """Return both amounts that a text may mean whose dot or comma may group thousands; empty where it means one.
+def two_readings(text: str) -> tuple[str, ...]:
+    """Return both amounts of a text whose dot or comma may group thousands; empty where it means one amount.
 
     >>> two_readings("1.000"), two_readings("2.375"), two_readings("0.500")
-    ('1000 or 1.00', '2375 or 2.3750', '')
+    (('1000', '1.00'), ('2375', '2.3750'), ())
     """
     found = re.fullmatch(r"(-?[1-9]\d{0,2})[.,](\d{2})(\d)", text.strip().removeprefix("R$").strip())
     if not found:
-        return ""
+        return ()
     whole, cents, third = found.groups()
-    return f"{whole}{cents}{third} or {whole}.{cents}{'' if third == '0' else f'{third}0'}"
+    return f"{whole}{cents}{third}", f"{whole}.{cents}{'' if third == '0' else f'{third}0'}"
 
 
 def as_number(value: Any) -> int | float:
-    """Return a number for JSON; a whole one as an integer."""
-    number = as_decimal(value)
+    return _plain(as_decimal(value))
+
+
+def _plain(number: Decimal) -> int | float:
     return int(number) if number == number.to_integral_value() else float(number)
 
 
@@ -112,25 +150,22 @@ _WORD_START = re.compile(r"(^|[-'’/.])(\w)")
 
 
 def text_of(value: Any) -> str:
-    """Return a text or a number as text; anything else is unreadable."""
-    if isinstance(value, bool):
-        raise BadValue(f"takes a text, got {kind_of(value)}")
-    try:
-        return as_text(value)
-    except BadValue:
-        raise BadValue(f"takes a text, got {kind_of(value)}") from None
+    """Return a text or a number as text; anything else is a BadValue."""
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        with suppress(BadValue):
+            return as_text(value)
+    raise BadValue(N_("takes a text, got {kind}"), kind=kind_of(value))
 
 
 def digits(value: Any) -> str | None:
-    """Return only the digits of a text, or None where it has none."""
     return re.sub(r"[^0-9]", "", text_of(value)) or None
 
 
 def phone(value: Any) -> str | None:
     """Return a phone as Clint's senders write it: digits with the country code, 5547996321478.
 
-    A text that is no phone (no area code, too short, digits that no country gives out) gives None: a mistyped phone
-    must not keep a payment out of the CRM when there is an e-mail. A Brazilian mobile without its ninth digit gets it.
+    A text that is no phone gives None, since a mistyped phone must not keep a payment with an e-mail out of the CRM.
+    A Brazilian mobile without its ninth digit gets it.
     """
     import phonenumbers
 
@@ -200,26 +235,23 @@ def _capitalised(word: str, *, first: bool) -> str:
 
 
 def first_name(value: Any) -> str | None:
-    """Return the first word of a name."""
-    return text_of(value).strip().split(maxsplit=1)[0] if text_of(value).strip() else None
+    return next(iter(text_of(value).split()), None)
 
 
 def last_name(value: Any) -> str | None:
     """Return a name without its first word, or None where it has only one."""
-    words = text_of(value).split()
-    return " ".join(words[1:]) or None
+    return " ".join(text_of(value).split()[1:]) or None
 
 
 def cents(value: Any) -> Decimal:
     """Return an amount rounded to cents, half a cent up; a zero without a sign."""
     try:
-        return as_decimal(value).quantize(Decimal("0.01"), ROUND_HALF_UP) + 0
+        return (value if isinstance(value, Decimal) else as_decimal(value)).quantize(Decimal("0.01"), ROUND_HALF_UP) + 0
     except InvalidOperation:
-        raise BadValue("takes an amount of money, got a number too large for one") from None
+        raise BadValue(N_("takes an amount of money, got a number too large for one")) from None
 
 
 def money(value: Any) -> str:
-    """Return an amount with two decimals and a dot: 1234.50."""
     return format(cents(value), "f")
 
 
@@ -227,16 +259,15 @@ def brl(value: Any) -> str:
     """Return an amount as Brazilians write it: R$ 1.234,50."""
     from babel.numbers import format_currency
 
-    # Babel puts a no-break space behind R$, which nobody can type when searching in the CRM.
+    # Babel puts a no-break space behind R$, which a search in the CRM would not find.
     return format_currency(cents(value), "BRL", locale="pt_BR").replace("\xa0", " ")
 
 
 def percent(value: Any, share: Any) -> int | float | None:
-    """Return so many percent of an amount, not rounded; money() and brl() round."""
+    """Return that share of an amount, not rounded; money() and brl() round."""
     if is_missing(value) or is_missing(share):
         return None
-    whole = as_decimal(value) * as_decimal(share) / 100
-    return int(whole) if whole == whole.to_integral_value() else float(whole)
+    return _plain(as_decimal(value) * as_decimal(share) / 100)
 
 
 BRASILIA = ZoneInfo("America/Sao_Paulo")
@@ -244,7 +275,6 @@ BRASILIA = ZoneInfo("America/Sao_Paulo")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _BRAZILIAN_DAY = re.compile(r"\d{2}/\d{2}/\d{4}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?")
-_NAMES = "pt_BR"
 _DIRECTIVE = re.compile(r"%(-?.|$)", re.DOTALL)
 _PLAIN = frozenset({"%d", "%m", "%Y", "%y", "%H", "%M", "%S", "%j"})
 DIRECTIVES = (*sorted(_PLAIN), "%-d", "%-m", "%B", "%b", "%A", "%a", "%%")
@@ -257,9 +287,9 @@ def brasilia_day(now: datetime | None = None) -> str:
 
 
 def as_moment(value: Any) -> datetime:
-    """Return the moment that a text in one of the four forms names, in Brasília time."""
+    """Return the moment of a text such as 2026-11-22, 22/11/2026 or 2026-11-22 10:30, in Brasília time."""
     if not isinstance(value, str):
-        raise BadValue(f"takes a date, got {kind_of(value)}")
+        raise BadValue(N_("takes a date, got {kind}"), kind=kind_of(value))
     text = value.strip()
     try:
         if _BRAZILIAN_DAY.fullmatch(text):
@@ -271,26 +301,23 @@ def as_moment(value: Any) -> datetime:
             moment = datetime.fromisoformat(text.replace(",", "."))
             return moment.astimezone(BRASILIA) if moment.tzinfo else moment.replace(tzinfo=BRASILIA)
     except (ValueError, OverflowError):
-        raise BadValue("takes a date that the calendar has, got another") from None
-    raise BadValue(f"takes a date such as 2026-11-22 or 22/11/2026, got {kind_of(value)}")
+        raise BadValue(N_("takes a date of the calendar, got another")) from None
+    raise BadValue(N_("takes a date such as 2026-11-22 or 22/11/2026, got {kind}"), kind=kind_of(value))
 
 
 def as_day(value: Any) -> date:
-    """Return the day in Brasília that a text in one of the four forms names."""
+    """Return the day in Brasília of a text that `as_moment` takes."""
     return as_moment(value).date()
 
 
 def has_time(text: str) -> bool:
-    """Say whether a date text names a time of the day too."""
+    """Say whether a date has a time of the day."""
     return _TIME.fullmatch(text.strip()) is not None
 
 
 def wrong_directive(pattern: str) -> str | None:
     """Return the first directive of a date format that is not known, or None."""
-    for match in _DIRECTIVE.finditer(pattern):
-        if match.group() not in DIRECTIVES:
-            return match.group()
-    return None
+    return next((one[0] for one in _DIRECTIVE.finditer(pattern) if one[0] not in DIRECTIVES), None)
 
 
 def format_date(value: Any, pattern: str) -> str:
@@ -301,7 +328,7 @@ def format_date(value: Any, pattern: str) -> str:
     """
     wrong = wrong_directive(pattern)
     if wrong is not None:
-        raise BadValue(f"takes a format made of {' '.join(DIRECTIVES)}, got {wrong}")
+        raise BadValue(N_("takes a format made of {known}, got {wrong}"), known=" ".join(DIRECTIVES), wrong=wrong)
     moment = as_moment(value)
     return _DIRECTIVE.sub(lambda match: _written(match.group(), moment), pattern)
 
@@ -310,18 +337,15 @@ def _written(directive: str, moment: datetime) -> str:
     if directive in _PLAIN:
         # %Y of the year 33 is "33" on Linux and "0033" elsewhere.
         return f"{moment.year:04}" if directive == "%Y" else moment.strftime(directive)
+    from babel.dates import get_day_names, get_month_names
+
+    width: Literal["wide", "abbreviated"] = "wide" if directive.isupper() else "abbreviated"
     match directive:
-        case "%-d":
-            return str(moment.day)
-        case "%-m":
-            return str(moment.month)
+        case "%-d" | "%-m":
+            return str(moment.day if directive == "%-d" else moment.month)
         case "%B" | "%b":
-            from babel.dates import get_month_names
-
-            return str(get_month_names("wide" if directive == "%B" else "abbreviated", locale=_NAMES)[moment.month])
+            return str(get_month_names(width, locale="pt_BR")[moment.month])
         case "%A" | "%a":
-            from babel.dates import get_day_names
-
-            return str(get_day_names("wide" if directive == "%A" else "abbreviated", locale=_NAMES)[moment.weekday()])
+            return str(get_day_names(width, locale="pt_BR")[moment.weekday()])
         case _:
             return "%"

@@ -151,7 +151,7 @@ def replay(
         retention.check_full(connection, [event_id])
         _note(connection, by, "event.replayed", event_id, now_ms, **({"mapping": mapping} if mapping else {}))
         number = events.ask_replay(connection, event_id, mapping, now_ms)
-        replaced = queries.of_event(connection, event_id, mapping) if instead_of is None else [instead_of]
+        replaced = queries.dead_ids(connection, event_id, mapping=mapping) if instead_of is None else [instead_of]
         for delivery_id in replaced:
             _discard(connection, delivery_id, now_ms, by, replaced=True)
         failpoint("replay.before_commit")

@@ -164,8 +164,8 @@ def _with_journal(connection: Connection, new: NewDelivery) -> NewDelivery:
         return replace(new, state=DeliveryState.FILTERED, payload=None, reason=reason)
     newest = deliveries.newest_delivered(connection, [new]).get((new.account, new.object_id, new.line))
     if is_stale(new, newest):
-        reason = Message(N_("a newer event of this charge was already delivered, so this one would not be sent"))
-        return replace(new, state=DeliveryState.STALE, reason=reason.to_json())
+        newer = Message(N_("a newer event of this charge was already delivered, so this one would not be sent"))
+        return replace(new, state=DeliveryState.STALE, reason=newer.to_json())
     return new
 
 
@@ -226,7 +226,8 @@ def conditions(
         told = explained(mapping, context)
     except BridgeError as error:
         return Conditions(problem=error.message().to_json())
-    return Conditions(told.get("conditions", ()), problem="" if "conditions" in told else told.get("reason", ""))
+    failed = "message" in told and "conditions" not in told
+    return Conditions(told.get("conditions", ()), problem=told["message"].to_json() if failed else "")
 
 
 def context_of(runtime: Runtime, event: Row, fetched: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ deals, and the journal keeps the verdict with its reason. Nothing is sent, and a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
@@ -22,7 +22,7 @@ from bridge.messages import N_, message
 from bridge.model import NoticeLevel, ReadBack
 from bridge.operations import proof
 from bridge.operations.proof import Finding, Other, Sent
-from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
+from bridge.pipeline.active_mappings import ActiveMapping
 from bridge.reasons import deal_message
 
 log = logger(__name__)
@@ -105,10 +105,12 @@ def read_back_deal(clint: Deals, contact: tuple[str, str], sent: Sent) -> Findin
 class ReadBacks:
     """The looks of one process; two processes at once do no harm."""
 
-    def __init__(self, journal: Journal, clint: Deals, mappings: ActiveMappings, wait_s: float) -> None:
+    def __init__(
+        self, journal: Journal, clint: Deals, active_mappings: Callable[[], Sequence[ActiveMapping]], wait_s: float
+    ) -> None:
         self._journal = journal
         self._clint = clint
-        self._mappings = mappings
+        self._active_mappings = active_mappings
         self._wait_ms = int(wait_s * 1000)
         self._revisions: dict[str, int] | None = None
 
@@ -118,7 +120,7 @@ class ReadBacks:
             batch = deliveries.due_read_backs(
                 connection, now_ms, wait_ms=self._wait_ms, oldest_ms=now_ms - OLDEST_MS, limit=BATCH
             )
-        active = self._mappings.current()
+        active = self._active_mappings()
         self._close_changed({one.mapping.name: one.revision_id for one in active if one.mapping.verify}, now_ms)
         for one in batch:
             with self._journal.database.read() as connection:

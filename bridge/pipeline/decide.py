@@ -315,9 +315,8 @@ class EventPlan:
         mapping, context = active.mapping, self.context(fetched)
         verdict = evaluate.apply_filter(mapping, context)
         if not verdict.passed:
-            consequence = _verdict_message(verdict)
-            cause = self._not_found(mapping.filter_needs, fetched, consequence)
-            reason = cause.message() if cause else consequence
+            cause = self._not_found(mapping.filter_needs, fetched, verdict.message)
+            reason = cause.message() if cause else verdict.message
             return self._new(active, DeliveryState.FILTERED, code=verdict.code, reason=reason)
         return self._new(
             active,
@@ -362,7 +361,7 @@ class EventPlan:
             subject=event.subject,
             line=mapping.line,
             lane=event.lane,
-            destination=evaluate.destination(mapping, event.name),
+            destination=mapping.destination(event.name),
             object_id=event.object_id,
             order_at=event.created,
             order_rank=flow_rank(event.name),
@@ -407,10 +406,6 @@ def _needs(active: ActiveMapping, bare: dict[str, Any]) -> frozenset[str]:
     except Exception:  # noqa: BLE001 (EventPlan.decide() meets it again, and makes the dead delivery)
         passes = False
     return mapping.field_needs if passes else frozenset()
-
-
-def _verdict_message(verdict: evaluate.Verdict) -> Message:
-    return Message("{text}", {"text": verdict.reason})
 
 
 def _storable(text: str) -> str:

@@ -1,6 +1,6 @@
 """Serves a simulator as a process of its own: `python -m bridge.simulator asaas|clint --port N`.
 
-Its knobs are reached over HTTP under `/_sim/`. It prints one line with its address when it answers.
+It prints one line with its address when it answers. Its controls are under `/_sim/`.
 """
 
 from __future__ import annotations
@@ -11,50 +11,41 @@ import sys
 import threading
 
 from bridge.simulator.asaas import AsaasSimulator
-from bridge.simulator.asaas.account import DEFAULT_KEY
+from bridge.simulator.asaas.account import DEFAULT_KEY, QUOTA
 from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import DEFAULT_TOKEN
 from bridge.simulator.serve import Served
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until a signal comes."""
-    told = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="python -m bridge.simulator", description="An Asaas or a Clint to try with.")
+    simulators = parser.add_subparsers(dest="simulator", required=True)
+    asaas = simulators.add_parser("asaas", help="customers, charges and webhooks")
+    asaas.add_argument("--key", action="append", help=f"an API key it takes (default {DEFAULT_KEY})")
+    asaas.add_argument("--webhook-time-scale", type=float, default=1.0, help="0.01 turns a penalty of 30 s into 0.3 s")
+    asaas.add_argument("--quota", type=int, default=QUOTA, help="requests in 12 hours")
+    clint = simulators.add_parser("clint", help="webhooks, funnel and deals")
+    clint.add_argument("--token", action="append", help=f"an API token it takes (default {DEFAULT_TOKEN})")
+    for one in (asaas, clint):
+        one.add_argument("--host", default="127.0.0.1")
+        one.add_argument("--port", type=int, default=0)
+        one.add_argument("--seed", type=int, default=0)
+    told = parser.parse_args(arguments)
+
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     simulator: AsaasSimulator | ClintSimulator
     if told.simulator == "asaas":
-        simulator = AsaasSimulator(
-            keys=told.key or (DEFAULT_KEY,),
-            webhook_time_scale=told.webhook_time_scale,
-            quota=told.quota,
-            seed=told.seed,
-        )
+        simulator = AsaasSimulator(told.key or (DEFAULT_KEY,), told.webhook_time_scale, told.quota, told.seed)
     else:
-        simulator = ClintSimulator(tokens=told.token or (DEFAULT_TOKEN,), seed=told.seed)
+        simulator = ClintSimulator(told.token or (DEFAULT_TOKEN,), told.seed)
     with Served(simulator.app, port=told.port, host=told.host) as served:
         sys.stdout.write(f"simulated {told.simulator} at {served.url}\n")
         sys.stdout.flush()
         stop.wait()
         simulator.close()
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bridge.simulator", description="An Asaas or a Clint to try with.")
-    simulators = parser.add_subparsers(dest="simulator", required=True)
-    asaas = simulators.add_parser("asaas", help="customers, charges and webhooks")
-    asaas.add_argument("--key", action="append", help=f"an API key it takes (default {DEFAULT_KEY})")
-    asaas.add_argument("--webhook-time-scale", type=float, default=1.0, help="0.01 turns a penalty of 30 s into 0.3 s")
-    asaas.add_argument("--quota", type=int, default=25_000, help="requests in 12 hours")
-    clint = simulators.add_parser("clint", help="webhooks, funnel and deals")
-    clint.add_argument("--token", action="append", help=f"an API token it takes (default {DEFAULT_TOKEN})")
-    for simulator in (asaas, clint):
-        simulator.add_argument("--host", default="127.0.0.1")
-        simulator.add_argument("--port", type=int, default=0)
-        simulator.add_argument("--seed", type=int, default=0)
-    return parser
 
 
 if __name__ == "__main__":

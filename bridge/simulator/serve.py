@@ -1,8 +1,4 @@
-"""Serves a simulator on a real socket from threads of this process.
-
-Waitress, because hundreds of requests a second must not need the machine: measured on the same small Flask view with
-16 keep-alive connections, 2 busy cores, waitress 1,300 requests/s, cheroot 830, werkzeug's threaded server 520.
-"""
+"""Serves a simulator on a real socket from threads of this process, with waitress."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ import logging
 import re
 import socket
 import threading
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from waitress import wasyncore
@@ -34,11 +29,11 @@ logging.getLogger("waitress").setLevel(logging.ERROR)
 
 
 class _Parser(HTTPRequestParser):
-    """Reads the one header of Asaas that waitress, like most servers, drops for the underscore in its name."""
+    """Keeps the header access_token, which waitress drops for the underscore in its name."""
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
-        # `access-token` is another name to Asaas, and must not open the door here either.
+        # Asaas does not accept `access-token`, which waitress would give the same name.
         headers = {name: value for name, value in self.headers.items() if name != "ACCESS_TOKEN"}
         found = ACCESS_TOKEN.search(header_plus)
         if found is not None:
@@ -51,7 +46,7 @@ class _Channel(HTTPChannel):
 
 
 class Served:
-    """Serves an application at `.url` from entering the `with` block to leaving it."""
+    """Serves an application at `.url` inside a `with` block."""
 
     def __init__(self, app: WSGIApplication, port: int = 0, host: str = "127.0.0.1", threads: int = THREADS) -> None:
         self._sockets: dict[int, Any] = {}
@@ -63,7 +58,7 @@ class Served:
             threads=threads,
             connection_limit=1000,
             channel_timeout=300,
-            # A client that went away is what the tests do on purpose.
+            # Tests close connections on purpose.
             log_socket_errors=False,
             clear_untrusted_proxy_headers=True,
             ident="simulator",
@@ -78,37 +73,29 @@ class Served:
 
     @property
     def url(self) -> str:
-        """The address, without a slash at its end."""
         return f"http://{self.host}:{self.port}"
 
     def start(self) -> Self:
-        """Begin to answer."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Stop answering and close every connection."""
+        """Stop and close every connection."""
         with self._closing:  # a loop that wakes in between must not close what is about to be pulled
             self._stopping.set()
             self._server.pull_trigger()
         self._thread.join(timeout=10)
 
-    def wait(self) -> None:
-        """Block until somebody stops the server."""
-        self._thread.join()
-
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
             wasyncore.loop(timeout=LOOP_TIMEOUT_S, use_poll=True, map=self._sockets, count=1)
-        # Closed by the thread that polls them: a socket closed by another would be polled once more, closed.
+        # The polling thread closes the sockets, so that it never polls a closed one.
         self._server.task_dispatcher.shutdown(timeout=1)
         with self._closing:
             for channel in list(self._server.active_channels.values()):
@@ -118,11 +105,11 @@ class Served:
 
 
 def drop_connection(environ: dict[str, Any], last_words: bytes = b"", *, reset: bool = False) -> bool:
-    """Cut the connection of this request without an answer; false when there is no socket, as in a test client.
+    """Cut the connection without an answer; return False where there is no socket, as in a test client.
 
     `last_words` are sent as they are before; with `reset` the other side is told that the connection broke.
     """
-    # The only thing that waitress hands out of a connection is a method bound to it.
+    # Waitress gives access to the connection only by this bound method.
     channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
     if channel is None:
         return False
@@ -131,7 +118,7 @@ def drop_connection(environ: dict[str, Any], last_words: bytes = b"", *, reset: 
             channel.socket.setblocking(True)
             channel.socket.sendall(last_words)
         if reset:
-            # To connect to nowhere is how Linux disconnects a socket at once (connect(2), AF_UNSPEC), by a reset.
+            # A connect with AF_UNSPEC resets the connection at once (connect(2)).
             ctypes.CDLL(None).connect(channel.socket.fileno(), bytes(16), 16)
         channel.socket.shutdown(socket.SHUT_RDWR)
     except OSError:  # the client was faster

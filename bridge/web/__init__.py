@@ -1,1 +1,1 @@
-"""The web process: the door for Asaas, the console, and what a host asks of it (alive, ready, metrics)."""
+"""The web process: the door for Asaas, the console, and the routes that a host asks (alive, ready, metrics)."""

@@ -1,4 +1,4 @@
-"""Makes the Flask application from a runtime; the one place where an error becomes an HTTP answer, or a page."""
+"""The Flask application of a runtime. Here errors become HTTP answers or pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flask import Flask, jsonify, make_response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from bridge.errors import BridgeError, ConsoleBusy, JournalError
+from bridge.errors import BridgeError, ConsoleBusy, JournalError, default_text
 from bridge.logs import logger
 from bridge.runtime import Runtime
 from bridge.web.console import init_console
@@ -22,7 +22,6 @@ from bridge.web.console.layout import page_of, wants_page
 from bridge.web.door import FOR_PROGRAMS, MAX_BODY_BYTES, AddressPolicy, RefusalLog, webhooks
 from bridge.web.health import Readiness, health
 from bridge.web.metrics import Numbers, metrics
-from bridge.web.openapi import openapi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 BUSY = "bridge.busy"
-"""Says in the environ of a request that it was refused since too much is under way."""
-_BUSY_BODY = json.dumps({"error": {"code": ConsoleBusy.code, "message": ConsoleBusy.__doc__}}).encode()
+"""The key of a request's environ that says whether the request was refused as busy."""
+_BUSY_BODY = json.dumps({"error": {"code": ConsoleBusy.code, "message": default_text(ConsoleBusy)}}).encode()
 _BUSY_HEADERS = (
     ("Content-Type", "application/json"),
     ("Content-Length", str(len(_BUSY_BODY))),
@@ -44,16 +43,15 @@ _PROBES = frozenset({"/readyz", "/metrics"})
 
 class _App(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function as it is: none of ours is asynchronous, and Flask looks at each for every request."""
+        # No view is asynchronous; Flask would check that at every request.
         return func
 
 
 class _Places:
-    """Bounds the threads that pages and probes hold at once, so that some are left to the door.
+    """Bounds the threads that pages and probes hold at once, so that the door always has some.
 
-    A request holds its place until its answer is taken. Probes have a few places that pages have not: a host must not
-    take a bridge for broken because people look. People who are not signed in share half of the pages' places, so that
-    they close the console to nobody else.
+    A request holds its place until its answer is read. Some places are for probes only, so that busy pages do not make
+    the host restart the bridge. Strangers share half of the places for pages, so that they can't close the console.
     """
 
     def __init__(self, app: Flask, threads: int) -> None:
@@ -81,7 +79,7 @@ class _Places:
         if environ[BUSY]:
             if "text/html" in environ.get("HTTP_ACCEPT", ""):
                 return self._app(environ, start_response)
-            # Thousands of these may wait in front of an event from Asaas: they cost next to nothing.
+            # Thousands of these may wait before an event from Asaas, so that each must cost very little.
             start_response("503 Service Unavailable", list(_BUSY_HEADERS))
             return [_BUSY_BODY]
         leave = partial(self._leave, is_stranger)
@@ -98,7 +96,7 @@ class _Places:
 
 
 class _Answer:
-    """The body of an answer; calls back once, when it was taken or given up."""
+    """The body of an answer; it calls `leave` once, when the body was read or dropped."""
 
     def __init__(self, body: Iterable[bytes], leave: Callable[[], None]) -> None:
         self._body = body
@@ -120,24 +118,21 @@ class _Answer:
 
 
 def create_app(runtime: Runtime) -> Flask:
-    """Return the application; nothing is opened or started before the first request."""
-    app = _App("bridge", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES  # for forms: the door looks at a body's length by itself
-    # No redirects of werkzeug's own (/webhooks/asaas/default to the path without a name): Asaas takes them as failures.
+    """Return the application; it opens nothing before the first request."""
+    app, settings = _App("bridge", static_folder=None), runtime.settings
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES  # of forms; the door checks a body by itself
+    # Without werkzeug's redirects (/webhooks/asaas/default to /webhooks/asaas): Asaas counts them as failures.
     app.url_map.redirect_defaults = False
     app.url_map.merge_slashes = False
-    app.extensions["bridge"] = runtime
-    app.extensions["bridge.refusals"] = RefusalLog(runtime.journal, runtime.clock_ms)
-    app.extensions["bridge.callers"] = AddressPolicy(
-        runtime.settings.bridge_webhook_allowed_ips, runtime.settings.bridge_trusted_proxies
-    )
-    app.extensions["bridge.readiness"] = Readiness(runtime)
-    app.extensions["bridge.numbers"] = Numbers(runtime)
-    app.register_blueprint(webhooks)
-    app.register_blueprint(health)
-    app.register_blueprint(metrics)
-    app.register_blueprint(openapi)
-    settings = runtime.settings
+    app.extensions |= {
+        "bridge": runtime,
+        "bridge.refusals": RefusalLog(runtime.journal, runtime.clock_ms),
+        "bridge.callers": AddressPolicy(settings.bridge_webhook_allowed_ips, settings.bridge_trusted_proxies),
+        "bridge.readiness": Readiness(runtime),
+        "bridge.numbers": Numbers(runtime),
+    }
+    for blueprint in (webhooks, health, metrics):
+        app.register_blueprint(blueprint)
     init_console(app, runtime, settings.bridge_secret_key or secrets.token_urlsafe(32))
     app.before_request(_refuse_busy)
     app.wsgi_app = _Places(app, settings.bridge_web_threads)  # type: ignore[method-assign]
@@ -154,8 +149,8 @@ def _refuse_busy() -> None:
 
 def _bridge_error(error: BridgeError) -> ResponseReturnValue:
     log.warning("request.refused", code=error.code, status=error.http_status, error=str(error))
-    # What the database said is for the log, not for whoever called.
-    message = JournalError.__doc__ if isinstance(error, JournalError) else str(error)
+    # The answer does not hold what the database said; the log does.
+    message = default_text(JournalError) if isinstance(error, JournalError) else str(error)
     if wants_page():
         response = make_response(page_of(error.http_status, error))
     else:
@@ -176,4 +171,4 @@ def _fault(error: Exception) -> ResponseReturnValue:
     log.error("request.fault", exc_info=error)
     if wants_page():
         return page_of(500)
-    return jsonify(error={"code": BridgeError.code, "message": BridgeError.__doc__}), 500
+    return jsonify(error={"code": BridgeError.code, "message": default_text(BridgeError)}), 500

@@ -1,13 +1,14 @@
-"""What a host asks: is the process alive, is the bridge ready."""
+"""What a host asks: `/healthz`, `/readyz`, and `/openapi.json`, which describes the routes for programs."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, current_app, jsonify
+from flask import Blueprint, Response, current_app, jsonify
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 
@@ -17,28 +18,34 @@ from bridge.mapping import Severity
 from bridge.runtime import Runtime
 from bridge.wakeups import why_away
 
-REUSED_S = 1.0
+READY_FOR_S = 1.0
+"""How long an answer of `/readyz` is used again: it writes into the journal, and anybody may ask."""
+OPENAPI = Path(__file__).with_name("openapi.json").read_bytes()
 
 health = Blueprint("health", __name__)
 
 
 @health.get("/healthz")
 def alive() -> ResponseReturnValue:
-    """Answer that the process is alive."""
     return jsonify(alive=True)
 
 
 @health.get("/readyz")
 def ready() -> ResponseReturnValue:
-    """Answer 200 where an event can be kept and a delivery sent, else 503, with each part's state."""
+    """Answer 200 where an event can be kept and a delivery sent, else 503, with the state of each part."""
     readiness: Readiness = current_app.extensions["bridge.readiness"]
     parts = readiness.parts()
     fine = all(part["ready"] for part in parts.values())
     return jsonify(ready=fine, **parts), 200 if fine else 503
 
 
+@health.get("/openapi.json")
+def openapi() -> Response:
+    return Response(OPENAPI, mimetype="application/json")
+
+
 class Readiness:
-    """The state of each part, tried by writing, at most once in REUSED_S: anybody may ask."""
+    """The state of each part of the bridge."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -48,51 +55,39 @@ class Readiness:
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """Return the state of each part by its name."""
-        runtime = self._runtime
+        checks = {"journal": self._journal, "redis": self._redis, "mappings": self._mappings, "tasks": self._tasks}
         with self._lock:
             if time.monotonic() >= self._until_s:
-                self._parts = {
-                    "journal": _part(lambda: _journal(runtime)),
-                    "redis": _part(lambda: _redis(runtime)),
-                    "mappings": _part(lambda: _mappings(runtime)),
-                    "tasks": _part(lambda: _tasks(runtime)),
-                }
-                self._until_s = time.monotonic() + REUSED_S
+                self._parts = {name: _part(check) for name, check in checks.items()}
+                self._until_s = time.monotonic() + READY_FOR_S
             return self._parts
 
+    def _journal(self) -> dict[str, Any]:
+        self._runtime.journal.try_append()
+        return {"ready": True}
 
-def _part(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _redis(self) -> dict[str, Any]:
+        self._runtime.wakeups.check()
+        return {"ready": True}
+
+    def _tasks(self) -> dict[str, Any]:
+        # The door works without the tasks: that they are late does not make the bridge unready.
+        with self._runtime.journal.database.read() as connection:
+            return {"ready": True, "late": jobs.late_tasks(connection, self._runtime.clock_ms())}
+
+    def _mappings(self) -> dict[str, Any]:
+        runtime = self._runtime
+        files = runtime.mapping_files.read()
+        problems = [str(one) for file in files for one in file.findings if one.severity is Severity.ERROR]
+        active = [item.mapping.name for item in runtime.mappings.current() if item.mapping.enabled]
+        if refused := runtime.mappings.refused():
+            problems.append(str(refused))
+        # A file that can't be imported does not make the bridge unready: the revision before it stays active.
+        return {"ready": bool(active) and refused is None, "active": active, "problems": problems}
+
+
+def _part(check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
-        return look()
+        return check()
     except (BridgeError, RedisError, OSError) as error:
         return {"ready": False, "problem": str(error) if isinstance(error, BridgeError) else why_away(error)}
-
-
-def _journal(runtime: Runtime) -> dict[str, Any]:
-    runtime.journal.try_append()
-    return {"ready": True}
-
-
-def _redis(runtime: Runtime) -> dict[str, Any]:
-    runtime.wakeups.check()
-    return {"ready": True}
-
-
-def _tasks(runtime: Runtime) -> dict[str, Any]:
-    """Name the periodic tasks that are late; the door works without them, so that they do not take it away."""
-    with runtime.journal.database.read() as connection:
-        return {"ready": True, "late": jobs.late_tasks(connection, runtime.clock_ms())}
-
-
-def _mappings(runtime: Runtime) -> dict[str, Any]:
-    problems = [
-        str(finding)
-        for read in runtime.mapping_files.read()
-        for finding in read.findings
-        if finding.severity is Severity.ERROR
-    ]
-    active = [item.mapping.name for item in runtime.mappings.current() if item.mapping.enabled]
-    if refused := runtime.mappings.refused():
-        problems.append(str(refused))
-    # A file that can't be imported stops nothing: the revision before it goes on.
-    return {"ready": bool(active) and refused is None, "active": active, "problems": problems}

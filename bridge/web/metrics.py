@@ -1,7 +1,6 @@
-"""`GET /metrics`: what Prometheus asks, the same answer from every web process.
+"""`GET /metrics` for Prometheus: the counters of all processes, from Redis, and gauges of the journal's state.
 
-Counters and histograms are those of all processes, out of Redis; gauges are the journal's state. An answer is given
-also where one of both is away: `bridge_journal_up` and `bridge_redis_up` say which.
+Every web process gives the same answer. `bridge_journal_up` and `bridge_redis_up` say whether one of both is away.
 """
 
 from __future__ import annotations
@@ -32,15 +31,13 @@ log = logger(__name__)
 
 SLOW_S = 0.05
 REUSED_S = 5.0
-"""What a look at the journal found that took longer than SLOW_S is used again for so long: a scraper must not slow
-the bridge down."""
+"""Gauges that took longer than SLOW_S to read are used again for so long, so that a scraper can't slow the bridge."""
 
 metrics = Blueprint("metrics", __name__)
 
 
 @metrics.get("/metrics")
 def numbers() -> ResponseReturnValue:
-    """Answer the numbers in Prometheus's text format."""
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry()
@@ -49,7 +46,7 @@ def numbers() -> ResponseReturnValue:
 
 
 class Numbers:
-    """All numbers of the bridge, as Prometheus's client collects them."""
+    """A collector of Prometheus's client."""
 
     def __init__(self, runtime: Runtime, slow_s: float = SLOW_S) -> None:
         self._runtime = runtime
@@ -58,11 +55,9 @@ class Numbers:
         self._seen_until_s = 0.0
 
     def describe(self) -> list[Metric]:
-        """Name nothing beforehand, or the registry would collect everything twice."""
-        return []
+        return []  # else the registry would collect everything twice
 
     def collect(self) -> Iterator[Metric]:
-        """Yield a family of numbers at a time."""
         build = {"version": __version__, "python": platform.python_version()}
         yield _gauge(
             "bridge_build_info",
@@ -109,7 +104,7 @@ class Numbers:
         yield from _state(state, accounts)
         yield _gauge(
             "bridge_notices",
-            "open notices: what a person must mend",
+            "open notices: what a person must fix",
             {k: float(v) for k, v in levels.items()},
             "level",
         )

@@ -1,4 +1,4 @@
-"""Serves the door and the console by waitress, which gathers a request before a thread gets it."""
+"""Serves the door and the console by waitress, which reads a whole request before a thread gets it."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ log = logger(__name__)
 CONNECTIONS = 4_000
 OTHER_FILES = 256
 SILENT_S = 30
-"""A connection over which nothing goes for so long is closed."""
+"""A connection that carries nothing for so long is closed."""
 STOP_WITHIN_S = 15.0
 ROOM_BYTES = MAX_BODY_BYTES + 64 * 1024
-"""A little more than a body may have, so that the door answers 413 in its own words."""
+"""A little more than a body may have, so that the door gives the answer 413."""
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:
-    """Serve at this listening socket until SIGTERM or SIGINT; requests under way are answered first.
+    """Serve at this socket until SIGTERM or SIGINT, then answer the requests under way.
 
-    Raises JournalNotMigrated or DecryptionFailed where the journal is not one of this version.
+    Raises JournalNotMigrated or DecryptionFailed where this version or key can't use the journal.
     """
-    # Both come with the load and with every client that hangs up.
+    # Load and clients that hang up would fill the log.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     logging.getLogger("waitress").setLevel(logging.WARNING)
     with listener, closing(Runtime(settings)) as runtime:
@@ -51,13 +51,13 @@ def serve(settings: Settings, listener: socket.socket) -> None:
         except (JournalNotMigrated, DecryptionFailed):
             raise
         except JournalError as error:
-            # The door opens all the same: it answers 503 and Asaas comes again. The worker registers what is new.
+            # The door answers 503 until the journal is back, and Asaas posts again. The worker registers the settings.
             log.warning("journal.away", error=str(error))
         _run(runtime, create_app(runtime), listener)
 
 
 def _run(runtime: Runtime, app: Flask, listener: socket.socket) -> None:
-    # waitress never closes a connection that does not take its answer; the kernel does. macOS has no such option.
+    # The kernel closes a connection whose client does not read; waitress does not. macOS has no such option.
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
     sockets: dict[int, Any] = {}
@@ -73,7 +73,7 @@ def _run(runtime: Runtime, app: Flask, listener: socket.socket) -> None:
         max_request_body_size=ROOM_BYTES,
         inbuf_overflow=ROOM_BYTES,
         outbuf_high_watermark=512 * 1024,
-        # The allow-list and the console judge X-Forwarded-For by themselves.
+        # AddressPolicy reads X-Forwarded-For.
         clear_untrusted_proxy_headers=False,
         log_socket_errors=False,
         ident=None,
@@ -93,7 +93,7 @@ def _run(runtime: Runtime, app: Flask, listener: socket.socket) -> None:
 
 
 def _close_refused(app: WSGIApplication) -> WSGIApplication:
-    """Close the connection of a request that was refused as busy: what else it has sent would wait before the door."""
+    """Close the connection of a busy request: its pipelined requests would wait before those for the door."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         body = app(environ, start_response)
@@ -104,14 +104,14 @@ def _close_refused(app: WSGIApplication) -> WSGIApplication:
 
 def _then_close(body: Iterable[bytes]) -> Iterator[bytes]:
     yield from body
-    # waitress takes an OSError for the end of the connection, and closes it.
+    # waitress closes the connection at an OSError.
     raise ConnectionAbortedError
 
 
 def _finish(server: Any, sockets: dict[int, Any]) -> None:
-    """Stop accepting, answer what has come, and close every connection."""
+    """Stop accepting, answer the requests under way, and close every connection."""
     until_s = time.monotonic() + STOP_WITHIN_S
-    wasyncore.dispatcher.close(server)  # the listener alone: threads still wake the loop through the server
+    wasyncore.dispatcher.close(server)  # only the listener: threads still wake the loop through the server
     while time.monotonic() < until_s and any(
         channel.requests or channel.total_outbufs_len for channel in server.active_channels.values()
     ):
@@ -121,7 +121,7 @@ def _finish(server: Any, sockets: dict[int, Any]) -> None:
 
 
 def _connections() -> int:
-    """Return how many connections the process may hold, with files left for the journal, Redis and logs."""
+    """Return how many connections the process may hold; some files are left for the journal, Redis and logs."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:

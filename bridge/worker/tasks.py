@@ -64,7 +64,7 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
     silences = SilenceCheck(journal, runtime.accounts)
     watch = ClockWatch(journal, s.bridge_lease, s.bridge_retry_cap, clock_ms)
     api, clients, limiters = runtime.clint_api, runtime.asaas, runtime.limiters
-    read_backs = ReadBacks(journal, api, runtime.mappings, s.bridge_read_back_wait) if api else None
+    read_backs = ReadBacks(journal, api, runtime.mappings.current, s.bridge_read_back_wait) if api else None
 
     def alerts() -> None:
         send_alerts(journal, s.bridge_alert_urls, s.bridge_language, s.bridge_public_url, silences, clock_ms)

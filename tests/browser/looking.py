@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
-from bridge.web.console.words import Words
+from bridge.messages import _, in_language, ngettext
 
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 SCREENS = Path(__file__).parents[2] / "build" / "screens"
@@ -37,7 +37,6 @@ class Visitor:
     """A person with a browser of their own, in one language."""
 
     def __init__(self, browser: Browser, base_url: str, language: str, *, scripts: bool = True) -> None:
-        self.text = Words(language)
         self.language = language
         self.errors: list[str] = []
         self._context = browser.new_context(
@@ -50,6 +49,16 @@ class Visitor:
         self.page: Page = self._context.new_page()
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def text(self, message: str, /, **facts: object) -> str:
+        """Return a text of the console in this person's language."""
+        with in_language(self.language):
+            return _(message, **facts)
+
+    def count(self, one: str, many: str, n: int) -> str:
+        """Return a text for a number."""
+        with in_language(self.language):
+            return ngettext(one, many, n)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -69,9 +78,9 @@ class Visitor:
     def sign_in(self, password: str, name: str = "Ana") -> None:
         """Sign in as a person does."""
         self.page.goto("/login")
-        self.page.get_by_label(self.text("signin.password")).fill(password)
-        self.page.get_by_label(self.text("signin.name")).fill(name)
-        self.page.get_by_role("button", name=self.text("signin.enter")).click()
+        self.page.get_by_label(self.text("Password")).fill(password)
+        self.page.get_by_label(self.text("Your name")).fill(name)
+        self.page.get_by_role("button", name=self.text("Sign in")).click()
         self.page.wait_for_url("**/")
 
     def look(self, name: str, *, light: bool = True, dark: bool = True) -> None:

@@ -25,7 +25,7 @@ WORDS = {
         "refused": "Não foi salvo: há erros",
         "checks": "Última verificação",
         "registered": "Webhook registrado",
-        "taken": "O Clint aceitou",
+        "taken": "A Clint aceitou",
         "saved": "Salvo como revisão",
     },
     "en": {

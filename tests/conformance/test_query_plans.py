@@ -188,9 +188,9 @@ def attend(journal: Journal) -> None:
     with journal.database.read() as connection:
         queries.dead_groups(connection)
         chosen = queries.DeadFilter("clint.http_422", "paga", "default", NOW_MS)
-        queries.dead_count_of(connection, chosen)
+        queries.dead_count(connection, chosen)
         queries.dead_page(connection, chosen, 0, 200)
-        queries.of_event(connection, 1_000_003, "paga")
+        queries.dead_ids(connection, 1_000_003, mapping="paga")
 
 
 def append(journal: Journal) -> None:

@@ -62,7 +62,7 @@ def test_what_lasts_is_listed(commands: Commands) -> None:
         said = commands.run("alerts", "list")
         rows = commands.run("alerts", "list", "--json").json
 
-    assert "can't be told, tried 3 times: nothing came" in said.out
+    assert "not sent, tried 3 times: nothing came" in said.out
     assert [(row["code"], row["times"], row["told_at"]) for row in rows if row["times"]] == [
         ("delivery.dead", 2, "2026-11-18T08:06:40-03:00")
     ]

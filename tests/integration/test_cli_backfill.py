@@ -88,7 +88,7 @@ def test_a_backfill_brings_in_what_is_missing_once(at: Place) -> None:
     listed = at.commands.run("events", "list").out
     assert listed.count("PAYMENT_RECEIVED (backfill)") == 2
     shown = at.commands.run("events", "show", "2").out
-    assert "origin     backfill: made from what the Asaas API says" in shown
+    assert "origin       backfill: made from the Asaas API" in shown
     assert at.commands.run("reconcile", "--since", "1d").status == 0
 
 

@@ -34,7 +34,7 @@ def test_upgrade_says_before_and_after(commands: Commands, empty_url: str) -> No
     second = commands.run("db", "upgrade", DATABASE_URL=empty_url)
 
     assert (first.status, second.status) == (0, 0)
-    assert f"schema none -> {head()}" in first.out
+    assert f"made with schema {head()}" in first.out
     assert second.out.endswith(f"schema {head()}, nothing to do\n")
     assert "postgres@" not in first.out
 

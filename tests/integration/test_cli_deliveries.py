@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.journal import Journal
+from bridge.messages import Message, in_language
 from bridge.model import DeliveryState
 from tests.commands import Commands
 from tests.factories import owe, put_in_state, row_of, states
@@ -39,6 +40,21 @@ def test_list_shows_state_and_reason(commands: Commands) -> None:
     assert lines[0] == ["number", "event", "name", "mapping", "to", "state", "since", "why"]
     assert lines[1][:6] == ["2", "2", "PAYMENT_RECEIVED", "paga", "default", "pending"]
     assert lines[2][5::2] == ["dead", "the destination answered 422"]
+
+
+def test_a_reason_is_read_in_the_operators_language(commands: Commands) -> None:
+    """A table is Portuguese by the locale; JSON keeps codes and English, with the facts beside."""
+    with commands.journal() as journal:
+        reason = Message("payload.id is {value}", {"value": 9}).to_json()
+        put_in_state(journal, dead(journal), DeliveryState.DEAD, reason=reason)
+    with in_language("en"):
+        table = commands.run("deliveries", "list", BRIDGE_LANGUAGE="pt-BR").out.splitlines()
+    (row,) = commands.run("deliveries", "list", "--json").json
+
+    assert table[0].split()[:3] == ["número", "evento", "nome"]
+    assert re.split(r"\s{2,}", table[1])[5] == "sem entrega"
+    assert table[1].endswith("payload.id is 9")
+    assert (row["state"], row["reason"], row["reason_facts"]) == ("dead", "payload.id is 9", {"value": 9})
 
 
 def test_list_can_be_narrowed_and_paged(commands: Commands) -> None:
@@ -199,7 +215,7 @@ def test_an_empty_list_says_what_that_means(commands: Commands) -> None:
         pass
     said = commands.run("deliveries", "list", "--state", "dead")
 
-    assert (said.status, said.err) == (0, "no delivery like that\n")
+    assert (said.status, said.err) == (0, "no such delivery\n")
     assert said.out.split() == ["number", "event", "name", "mapping", "to", "state", "since", "why"]
     assert commands.run("notices", "list").err == "no notice: nothing needs you\n"
     assert commands.run("notices", "list", "--json").err == ""
@@ -214,7 +230,7 @@ def test_a_retry_of_all_counts_only_those_that_have_a_payload(commands: Commands
         second = commands.run("deliveries", "retry", "--all-dead", "--yes")
 
         assert (first.status, first.out) == (0, "1 delivery will be sent\n")
-        assert "1 dead delivery has no payload" in first.err
+        assert "without a payload: 1" in first.err
         assert (second.status, second.out) == (1, "")
         assert states(journal) == ["dead", "pending"]
         assert row_of(journal, full)["state"] == "pending"

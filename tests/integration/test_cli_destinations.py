@@ -28,7 +28,7 @@ def test_list_says_what_is_paused_and_why(commands: Commands) -> None:
         said = commands.run("destinations", "list", CLINT_WEBHOOK_URL=SECRET)
         rows = commands.run("destinations", "list", "--json", CLINT_WEBHOOK_URL=SECRET).json
 
-    assert paused.out == "default is paused; its work waits until: bridge destinations resume default\n"
+    assert paused.out == "default is paused; its deliveries wait until: bridge destinations resume default\n"
     assert "Clint is being set up" in said.out
     assert [(row["name"], row["url"], row["paused"]) for row in rows] == [
         ("default", "set", True),

@@ -167,13 +167,13 @@ def test_show_tells_the_whole_way(commands: Commands) -> None:
     assert said.status == 0
     for text in (
         f"event {event_id}: PAYMENT_RECEIVED",
-        "customer   cus_1",
+        "customer     cus_1",
         f"delivery {id_}: mapping paga",
         "retrying: waits for its next try in 59 s; the destination answered 503",
-        "means      the destination has a fault of its own; it is sent again",
+        "means        the destination has a fault of its own",
         "next try",
         "    valor: 10.00",
-        "retry, 12 ms, the destination answered 503, answer: try later",
+        "failed, tried again, 12 ms, the destination answered 503, answer: try later",
     ):
         assert text in said.out
 
@@ -201,7 +201,7 @@ def test_show_without_deliveries_says_that_nobody_listens(commands: Commands) ->
     with commands.journal() as journal:
         kept(journal, incoming(name="TRANSFER_DONE"))
 
-    assert "no active mapping listens to it, so nothing is owed" in commands.run("events", "show", "1").out
+    assert "no active mapping listens to it, so nothing is sent" in commands.run("events", "show", "1").out
     assert "no mapping of its account listens" in commands.run("events", "list").out
 
 
@@ -229,9 +229,9 @@ def test_show_says_why_an_event_is_held_and_until_when(commands: Commands) -> No
             )
     said = commands.run("events", "show", "1")
 
-    assert re.search(r"held \(asaas\.key_missing\), looked at again in [45]\d s", said.out)
+    assert re.search(r"on hold \(asaas\.key_missing\), checked again in [45]\d s", said.out)
     assert "account default has no key; what to do: set ASAAS_API_KEY" in said.out
-    assert "held (asaas.key_missing)" in commands.run("events", "list").out
+    assert "on hold (asaas.key_missing)" in commands.run("events", "list").out
 
 
 def test_show_says_what_to_do_about_a_dead_delivery(commands: Commands) -> None:
@@ -247,7 +247,7 @@ def test_show_says_what_to_do_about_a_dead_delivery(commands: Commands) -> None:
     said = commands.run("events", "show", "1")
 
     assert "dead: neither an e-mail nor a phone" in said.out
-    assert "what to do fill in one of them in the customer's record at Asaas; then: bridge events replay" in said.out
+    assert re.search(r"what to do +fill in one of them .*; then: bridge events replay", said.out)
 
 
 def test_show_of_an_attempt_whose_answer_is_out(commands: Commands) -> None:
@@ -380,7 +380,7 @@ def test_replay_hands_the_events_to_the_workers(commands: Commands) -> None:
 
         assert [row["id"] for row in said.json] == [1, 2]
         assert [(event["state"], event["replay"]) for event in events_of(journal)] == [("received", 1)] * 2
-        assert "replayed   1 time" in commands.run("events", "show", "1").out
+        assert "replayed     1 time" in commands.run("events", "show", "1").out
 
 
 def test_replay_through_one_mapping(commands: Commands) -> None:

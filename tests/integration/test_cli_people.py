@@ -124,7 +124,7 @@ def test_what_is_still_owed_is_not_dropped_by_the_way(database_url: str) -> None
     with opened_journal(database_url) as journal:
         id_ = fill(journal, DeliveryState.SENDING)
         keep(journal, incoming("cus_ana"))
-        for also_open, why in ((False, "1 events wait and 1 deliveries are owed"), (True, "being sent at this moment")):
+        for also_open, why in ((False, "events 1, deliveries 1"), (True, "is being sent")):
             with pytest.raises(DeliveriesOpen, match=why), journal.database.write() as connection:
                 privacy.erase(connection, [WHO], ANA, NOW_MS, also_open=also_open)
         assert NAME in everything(database_url)
@@ -168,8 +168,8 @@ def test_forget_says_asks_and_erases(commands: Commands) -> None:
         no = commands.on_terminal("forget", "--customer", "cus_ana", types="n\n")
 
         assert dry.out == (
-            "1 customer (cus_ana of default): 1 event, 1 delivery, 1 attempt, 5 search terms, 4 console jobs; "
-            "0 events wait and 0 deliveries are still owed\n"
+            "1 customer (cus_ana (default)): 1 event, 1 delivery, 1 attempt, 5 search terms, 4 console jobs; "
+            "0 events are not processed, 0 deliveries are due\n"
         )
         assert (asked.status, no.status) == (2, 1)
         assert NAME in everything(commands.journal_url)
@@ -179,7 +179,7 @@ def test_forget_says_asks_and_erases(commands: Commands) -> None:
 
         assert done.out.endswith("erased\n")
         assert "body, payloads and answers are gone (bridge forget)" in commands.run("events", "show", "1").out
-        assert (again.status, again.err.split(";")[0]) == (1, "the journal knows nobody by that")
+        assert (again.status, again.err.split(";")[0]) == (1, "the journal has no such person")
 
 
 def test_forget_can_answer_in_json(commands: Commands) -> None:
@@ -277,17 +277,17 @@ OF_OLDER = {"one or two": (0, 2), "by kind": (0, 1), "nobody or several": (1, 2)
         ("--email lima@example.com", ["default cus_2"]),
         ("--email ana", "--email must be"),
         ("--email contador@example.com", "nobody or several"),
-        ("--email bia@example.com", "2 customers are meant: cus_3 of default, cus_4 of default"),
-        ("--email ana.souza@example.com", "2 customers are meant: cus_1 of default, cus_5 of sandbox"),
+        ("--email bia@example.com", "2 customers fit: cus_3 (default), cus_4 (default)"),
+        ("--email ana.souza@example.com", "2 customers fit: cus_1 (default), cus_5 (sandbox)"),
         ("--cpf 529.982.247-25 --account default", "one or two"),
         ("--phone 52998224725", "by kind"),
         ("--cpf 5299822472", "--cpf must be"),
         ("--phone (11)95555-5555", ["sandbox cus_1"]),
         ("--phone +55(11)91111-1111", ["default cus_1"]),
-        ("--cpf 11911111111", "knows nobody"),
-        ("--customer cus_1", "2 customers are meant: cus_1 of default, cus_1 of sandbox"),
+        ("--cpf 11911111111", "has no such person"),
+        ("--customer cus_1", "2 customers fit: cus_1 (default), cus_1 (sandbox)"),
         ("--customer cus_1 --account sandbox", ["sandbox cus_1"]),
-        ("--customer cus", "knows nobody"),
+        ("--customer cus", "has no such person"),
         ("--customer cus_1 --account sandbox --all-accounts", "exclude each other"),
     ],
 )

@@ -61,6 +61,17 @@ def test_wrong_use_is_one_line_and_2(commands: Commands, arguments: list[str], b
     assert said.err.endswith(end)
 
 
+def test_help_and_errors_are_in_the_language_of_the_reader(commands: Commands) -> None:
+    """In Portuguese where nothing asks for English: click's own texts, the commands' and the errors'."""
+    for environ in ({"BRIDGE_LANGUAGE": "pt-BR"}, {"LC_MESSAGES": "C", "LANG": "C"}):
+        shown = commands.run("--help", **environ)
+
+        assert "Opções:" in shown.out
+        assert "Roda só as tarefas periódicas." in shown.out
+        assert commands.run("nope", **environ).err == "o comando 'nope' não existe; veja: bridge --help\n"
+    assert "Options:" in commands.run("--help", LANG="en_US.UTF-8").out
+
+
 def test_version(commands: Commands) -> None:
     """The version is printed alone."""
     from bridge import __version__

@@ -47,7 +47,7 @@ def test_without_the_database_the_machines_own_clock_counts(
 ) -> None:
     """A database that is away does not stop the clock; it is asked again later, and then counts."""
     database = Database(postgres_server.url("postgres"))
-    clock = DatabaseClock(database, again_after_ms=0)
+    clock = DatabaseClock(database, retry_after_ms=0)
     postgres_server.stop()
     before, said = system_clock_ms(), clock()
     postgres_server.start()

@@ -13,7 +13,7 @@ from werkzeug.security import generate_password_hash
 
 from bridge.journal import audit
 from bridge.web.app import create_app
-from bridge.web.console.access import LASTS
+from bridge.web.console.access import SESSION_LASTS
 from bridge.web.console.signin import TRIES
 from tests.console import PASSWORD, VIEWER, Browser, Console, opened_console
 
@@ -189,9 +189,9 @@ def test_a_session_ends_by_leaving_by_time_and_by_another_password(sqlite_url: s
         left, late, other = console.operator(), console.operator(), console.operator()
         left.post("/logout")
         cookie = other._client.get_cookie("bridge_session")
-        console.clock.go(LASTS.total_seconds() + 1)
+        console.clock.go(SESSION_LASTS.total_seconds() + 1)
         assert [left.get("/who").status_code, late.get("/who").status_code] == [302, 302]
-        console.clock.go(-LASTS.total_seconds())
+        console.clock.go(-SESSION_LASTS.total_seconds())
         assert late.get("/who").status_code == 200
     assert cookie
     with opened_console(sqlite_url, tmp_path, BRIDGE_PASSWORD="x" * 12) as console:
@@ -234,7 +234,7 @@ def test_a_form_without_its_token_changes_nothing(console: Console) -> None:
     cross = client.post("/logout", data={"csrf_token": token}, headers={**headers, "Sec-Fetch-Site": "cross-site"})
     assert cross.status_code == 400
     assert browser.get("/who").status_code == 200
-    assert client.post("/logout", headers={**headers, "X-CSRF-Token": token}).status_code == 302
+    assert client.post("/logout", headers={**headers, "X-CSRF-Token": token}).status_code == 303
 
 
 # ---------------------------------------------------------------- without a password

@@ -12,6 +12,7 @@ from bridge.journal import audit, retention, revisions, search
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import events as event_table
 from bridge.journal.search import Kind, Term
+from bridge.messages import Message
 from bridge.model import DeliveryState, Origin, Outcome, Waiting
 from tests.console import VIEWER, Console, opened_console
 from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, revision, row_of
@@ -155,6 +156,19 @@ def test_a_dead_delivery_is_explained_with_cause_and_mend(console: Console) -> N
         assert text in page
     assert f"/events/{id_}/deliveries/{dead}/retry" in page
     assert f"/events/{id_}/deliveries/{dead}/discard" in page
+
+
+@pytest.mark.parametrize(("language", "says"), [("pt", "Pausado por Ana"), ("en", "Paused by Ana")])
+def test_what_the_journal_wrote_is_read_in_the_readers_language(console: Console, language: str, says: str) -> None:
+    """The row keeps a message with its facts; a sentence of an older version stands as it was written."""
+    id_ = processed(console)
+    for kept, mapping in ((Message("paused by {who}", {"who": "Ana"}).to_json(), "a"), ("an old sentence", "b")):
+        delivery = owe(console.journal, event_id=id_, mapping=mapping)
+        put_in_state(console.journal, delivery, DeliveryState.DEAD, reason_code="nobody.knows", reason=kept)
+    page = console.operator(language).get(f"/events/{id_}").text
+
+    assert says in page
+    assert "An old sentence" in page
 
 
 def test_every_condition_stands_with_the_value_it_saw(console: Console) -> None:

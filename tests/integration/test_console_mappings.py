@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from bridge.journal import audit, revisions
+from bridge.messages import _, in_language
 from bridge.model import DeliveryState
 from bridge.pipeline.active_mappings import MappingFiles
 from bridge.web.console.jobs import JobRunner
-from bridge.web.console.words import Words
+from bridge.web.console.mapping_new import AMOUNT_FAULTS
 from tests.console import Console, opened_console
 from tests.factories import incoming, keep, owe, put_in_state
 
@@ -209,8 +210,8 @@ def test_the_editor_says_which_other_mapping_sends_the_same(console: Console) ->
         console.operator().post("/mappings/live/lint", text=passing(console), name="cobranca").get_json()["findings"]
     )
 
-    assert [one["message"].partition(" sends")[0] for one in found if one["code"] == "mapping.overlap"] == [
-        "outra.yaml"
+    assert [one["message"].partition(" send ")[0] for one in found if one["code"] == "mapping.overlap"] == [
+        "cobranca.yaml and outra.yaml"
     ]
 
 
@@ -274,7 +275,7 @@ def test_the_preview_says_why_not(console: Console) -> None:
 
     assert "Would be filtered" in seen(GOOD.replace("at_least: 5", "at_least: 5000"))
     assert "Does not listen" in seen(GOOD, "sample:payment_deleted.json")
-    assert "Mend the errors" in seen("events: 7")
+    assert "Fix the errors" in seen("events: 7")
     assert "can&#39;t be shown" in seen(GOOD, "sample:nothing.json")
 
 
@@ -322,7 +323,8 @@ def test_an_amount_of_the_form_has_one_meaning(console: Console, said: str, writ
 
     assert page.status_code == (422 if fault else 200)
     assert (f"at_least: {written}}}" in page.text) is bool(written)
-    assert not fault or Words("pt")(f"mapping_new.amount.{fault}", got=said) in page.text
+    with in_language("pt"):
+        assert not fault or _(AMOUNT_FAULTS[fault], got=said) in page.text
 
 
 @pytest.mark.parametrize("wrong", [{"name": "Venda"}, {"event": "X"}, {"field": ["valor"]}, {"at_least": "viele"}])

@@ -60,7 +60,7 @@ def test_what_needs_a_person_comes_first(console: Console) -> None:
         notices.apply(connection, [warning, error], NOW_MS)
     page = console.operator().get("/").text
 
-    order = ["1 delivery was given up", "Destination default is paused", "queue is interrupted", "the key expires"]
+    order = ["1 delivery failed", "Destination default is paused", "queue is interrupted", "the key expires"]
     places = [page.index(text) for text in order]
     assert "Something needs you" in page
     assert places == sorted(places)
@@ -116,7 +116,7 @@ def test_counts_and_latencies_are_shown_as_pictures_with_words(console: Console)
     assert "<html" not in part
     assert part.count('role="img"') == 2
     assert "2 delivered, 0 filtered, 1 not delivered" in part
-    assert "66.7% of what was owed" in part
+    assert "66.7% of what was due" in part
     assert "95% within" in part
     assert part.count("<rect") == 4
     assert "Show as a table" in part

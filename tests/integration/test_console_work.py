@@ -23,7 +23,7 @@ from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
 from bridge.web.console import testcharge
 from bridge.web.console.charts import MOST_BARS, bars
-from bridge.web.console.jobs import AT_ONCE, JobContext, JobRunner
+from bridge.web.console.jobs import JOBS_AT_ONCE, JobContext, JobRunner
 from tests.charges import Calendar
 from tests.console import PASSWORD, QUICK, Browser, Console, opened_console
 from tests.factories import until
@@ -130,7 +130,7 @@ def test_only_so_much_is_done_at_once(console: Console) -> None:
         go.wait(WAIT_S)
         return {}
 
-    for _ in range(AT_ONCE):
+    for _ in range(JOBS_AT_ONCE):
         worker(console).begin("replay", "x", waits, {}, "Ana")
     refused = console.operator().post("/connections/check")
     go.set()
@@ -160,7 +160,7 @@ def test_everything_is_checked_and_said_with_its_mend(console: Console) -> None:
     """No secret is shown, and what is wrong says what to do."""
     page = finished(console, console.operator(), "/connections/check")
 
-    assert "No webhook at Asaas leads to the bridge" in page
+    assert "no webhook at Asaas leads to the bridge" in page
     assert "What to do" in page
     for secret in (TOKEN, DEFAULT_KEY, INTEGRATIONS["default"]):
         assert secret not in page + console.operator().get("/connections").text
@@ -332,7 +332,7 @@ def test_a_test_charge_says_why_no_event_came(console: Console) -> None:
     worker(console).join(WAIT_S)
     page = browser.get(f"/work/{number}").text
 
-    assert "No webhook at Asaas leads to the bridge" in page
+    assert "no webhook at Asaas leads to the bridge" in page
     assert "Paid in the sandbox" in page
     assert "Not proved" in browser.get("/test-charge").text
 

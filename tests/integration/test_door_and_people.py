@@ -22,7 +22,7 @@ from bridge.model import DeliveryState
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
-from bridge.web.console.jobs import OUTSIDE_S
+from bridge.web.console.jobs import CALL_S
 from tests import asking
 from tests.console import Console, opened_console
 from tests.factories import NOW_MS, envelope, incoming, keep, owe, put_in_state, revision, until
@@ -143,7 +143,7 @@ def test_no_page_waits_for_asaas_or_clint_and_the_door_stays_open(house: House) 
 
     assert not is_read, "a page holds a transaction while it waits"
     assert statistics.median(took_s) < 1
-    assert whole_s < OUTSIDE_S + 10, "Asaas's client alone would wait for twenty seconds"
+    assert whole_s < CALL_S + 10, "Asaas's client alone would wait for twenty seconds"
     assert statuses <= {200, 302, 303, 422, 503, 504}
 
 

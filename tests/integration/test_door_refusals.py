@@ -64,7 +64,7 @@ def test_every_refusal_is_noted_with_its_reason(web: tuple[FlaskClient, Runtime]
 def test_a_refusal_is_counted_once_in_a_while(journal: Journal) -> None:
     """However often a stranger knocks, the journal is written once in a few seconds."""
     clock = Clock()
-    refusals = RefusalLog(journal, clock, every_ms=5_000)
+    refusals = RefusalLog(journal, clock)
     for _ in range(20):
         refusals.record("default", "webhook.wrong_token")
     clock.go(6)

@@ -100,7 +100,7 @@ def problems(commands: Commands, setting: str, form: str) -> list[str]:
     try:
         Settings.from_env({**commands.environ, setting: form})
     except SettingsError as error:
-        said = list(error.problems)
+        said = list(map(str, error.problems))
     else:
         return []
     assert all(problem.startswith(setting) for problem in said)

@@ -134,7 +134,7 @@ class World:
             def current(self) -> list[ActiveMapping]:
                 return active
 
-        reader = ReadBacks(self.journal, None, Mappings(), 30)  # type: ignore[arg-type]  # nothing is due
+        reader = ReadBacks(self.journal, None, Mappings().current, 30)  # type: ignore[arg-type]  # nothing is due
         reader.step(self.clock())
         active[:] = [ActiveMapping(self.mapping_of(text), 2)]
         reader.step(self.clock())

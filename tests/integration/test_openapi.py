@@ -33,7 +33,7 @@ from bridge.errors import (
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
-from bridge.web.openapi import DOCUMENT
+from bridge.web.health import OPENAPI as DOCUMENT
 from tests.factories import opened_journal
 from tests.integration.test_web import OTHER, TOKEN, environment
 

@@ -820,9 +820,9 @@ class LosesAnswers(Database):
     losses = 0
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, one_statement: bool = False) -> Iterator[Connection]:
         """Commit, and say that the database is away."""
-        with super().write() as connection:
+        with super().write(one_statement=one_statement) as connection:
             yield connection
         if self.losses:
             self.losses -= 1

@@ -45,7 +45,7 @@ def run_everything(commands: Commands, data: Path) -> None:
                 log_directory=data / "logs",
             ) as supervisor,
         ):
-            until(lambda: not supervisor.alive("web"))
+            until(lambda: supervisor.pid("web") is None)
         found = readable(data)
     assert found == []
 

@@ -220,7 +220,7 @@ def test_a_filtered_event_costs_no_request(world: World) -> None:
 
     assert world.verdicts() == [("paga", "filtered", "filter.compare")]
     assert world.asaas.asked == []
-    assert "greater than 1000" in rows_of(world.journal)[0]["reason"]
+    assert "greater than 1000" in str(read_message(rows_of(world.journal)[0]["reason"]))
 
 
 def test_a_filter_may_need_what_asaas_knows(world: World) -> None:

@@ -18,7 +18,7 @@ from bridge.asaas.limiter import AccountLimiter, Limits
 from bridge.http import HttpClient, NameNotResolved
 from bridge.journal import Journal, Lease, revisions
 from bridge.journal.schema import deliveries, destinations
-from bridge.messages import in_language
+from bridge.messages import in_language, read_message
 from bridge.model import DeliveryState, lane_of
 from bridge.operations import actions, proof
 from bridge.pipeline import policy
@@ -364,7 +364,8 @@ def test_each_reason_of_a_send_names_its_own_cause(
     with sending.stack:
         sends(sending)
     row, tries = row_of(journal, sending.id), tries_of(journal, sending.id)
-    said = {row["reason_code"]: row["reason"] or "", **{one["code"]: one["detail"] or "" for one in tries}}
+    texts = {row["reason_code"]: row["reason"], **{one["code"]: one["detail"] for one in tries}}
+    said = {key: str(read_message(text)) for key, text in texts.items()}
 
     assert code in said
     assert [fact for fact in facts if fact not in said[code]] == []

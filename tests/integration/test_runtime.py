@@ -116,7 +116,7 @@ def test_what_has_no_redis_needs_none_until_it_is_asked_for(environ: dict[str, s
     """A command that reads the journal needs no Redis; what does names the variable."""
     runtime = runtime_of(environ)
 
-    for part in ("redis", "worker_redis", "wakeups", "ingress"):
+    for part in ("redis", "worker_redis", "wakeups", "intake"):
         with pytest.raises(SettingsError, match="REDIS_URL is not set"):
             getattr(runtime, part)
     assert runtime.enricher is runtime.enricher

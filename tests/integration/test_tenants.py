@@ -188,8 +188,6 @@ def test_what_can_not_work_is_refused(runtime: Runtime) -> None:
     for remove in (accounts.remove_account, accounts.remove_destination):
         with pytest.raises(NotFound, match="'default'"):
             remove(runtime.journal, ANA, NOW_MS, "default")
-    with pytest.raises(NotFound, match="'filial'"):
-        accounts.set_token(runtime.journal, ANA, NOW_MS, "filial", TOKEN)
 
 
 def test_without_a_key_nothing_is_kept(runtime: Runtime, environ: dict[str, str]) -> None:
@@ -229,7 +227,7 @@ def test_what_is_removed_is_gone_within_seconds(runtime: Runtime, other: Runtime
     add_account(other)
     add_destination(other)
     until(lambda: "filial" in runtime.accounts and "vendas" in runtime.destinations)
-    accounts.set_token(other.journal, ANA, NOW_MS, "filial", TOKEN)
+    add_account(other, token=TOKEN)
     until(lambda: runtime.accounts["filial"].webhook_token == TOKEN)
     accounts.remove_account(other.journal, ANA, NOW_MS, "filial")
     accounts.remove_destination(other.journal, ANA, NOW_MS, "vendas")
@@ -243,7 +241,7 @@ def test_what_is_removed_is_gone_within_seconds(runtime: Runtime, other: Runtime
     assert noted == [
         ("destination.removed", "vendas", "operator Ana"),
         ("account.removed", "filial", "operator Ana"),
-        ("account.token_changed", "filial", "operator Ana"),
+        ("account.changed", "filial", "operator Ana"),
         ("destination.added", "vendas", "operator Ana"),
         ("account.added", "filial", "operator Ana"),
     ]

@@ -381,7 +381,7 @@ class Broken:
         self._processor = processor
         self._lane = lane
 
-    def look(self, lanes: Collection[int]) -> list[Batch]:
+    def next_batches(self, lanes: Collection[int]) -> list[Batch]:
         """Fail where the lane is one of them."""
         if self._lane in lanes:
             raise RuntimeError("a fault")
@@ -530,7 +530,7 @@ class Ending:
         self._processor = processor
         self.looks = 0
 
-    def look(self, lanes: Collection[int]) -> list[Batch]:
+    def next_batches(self, lanes: Collection[int]) -> list[Batch]:
         """End the thread once."""
         self.looks += 1
         if self.looks == 1:
@@ -565,11 +565,11 @@ class Refusing(Database):
     refuses = True
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, one_statement: bool = False) -> Iterator[Connection]:
         """Refuse, or write."""
         if self.refuses:
             raise JournalError
-        with super().write() as connection:
+        with super().write(one_statement=one_statement) as connection:
             yield connection
 
 

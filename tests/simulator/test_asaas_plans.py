@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from bridge.simulator.asaas import AsaasSimulator
@@ -47,10 +48,10 @@ def test_card_money_comes_on_working_days() -> None:
     ]
 
 
-def test_refund_of_a_plan_is_one_event_for_each_instalment(asaas: AsaasSimulator) -> None:
+def test_refund_of_a_plan_is_one_event_for_each_instalment(asaas: AsaasSimulator, api: httpx.Client) -> None:
     """Refunding a card plan sends PAYMENT_REFUNDED for each instalment."""
     first = asaas.has_payment(asaas.has_customer(), 30, "CREDIT_CARD", installmentCount=3, **CARD)
-    asaas.paying.refund_plan(asaas.installments.payments(first["installment"]))
+    api.post(f"/installments/{first['installment']}/refund").raise_for_status()
 
     assert [name for name, _ in told(asaas)][-3:] == ["PAYMENT_REFUNDED"] * 3
     assert len(asaas.installments.get(first["installment"])["refunds"]) == 3

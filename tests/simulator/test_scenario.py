@@ -48,7 +48,7 @@ def test_demo_knows_what_is_wrong_with_a_deal(clint: ClintSimulator, crm: httpx.
     for one in expected[1:]:
         crm.post(paths[by_place[one.place]], json=body(one))
     first = expected[0]
-    assert [one.problem(clint.deals) is None for one in expected] == [False] + [True] * 9
+    assert [one.found(clint.deals) == [one.wanted] for one in expected] == [False] + [True] * 9
 
     clint.has_origin("leads", ["Entrada"])
     for path, changes, is_right in (
@@ -59,4 +59,4 @@ def test_demo_knows_what_is_wrong_with_a_deal(clint: ClintSimulator, crm: httpx.
         (clint.has_integration("second", stage="Paga", status="WON", mode="create").path, {}, False),
     ):
         crm.post(path, json=body(first) | changes)
-        assert (first.problem(clint.deals) is None) == is_right
+        assert (first.found(clint.deals) == [first.wanted]) == is_right

@@ -63,9 +63,9 @@ def test_file_with_another_destination_is_off_until_that_is_set(commands: Comman
         CLINT_WEBHOOK_URL_VENDAS="https://clint.example/x",
     )
 
-    assert "it is switched off until CLINT_WEBHOOK_URL_VENDAS is set" in off.err
+    assert "it is off until CLINT_WEBHOOK_URL_VENDAS is set" in off.err
     assert "enabled: false" in (commands.mappings / "a.yaml").read_text()
-    assert "switched off" not in on.err
+    assert "is off" not in on.err
     assert "enabled" not in (commands.mappings / "b.yaml").read_text()
     check(commands, "a")
     check(commands, "b")

@@ -139,7 +139,7 @@ def test_printed_test_is_one_that_lint_takes(commands: Commands, name: str) -> N
     assert read.findings == ()
     assert read.mapping is not None
     (result,) = run(read.mapping, commands.mappings)
-    assert [(one.what, one.actual) for one in result.differences] == [("email", "'a@b.c'")]
+    assert [(one.what, str(one.actual)) for one in result.differences] == [("email", "'a@b.c'")]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_checklist_as_table_and_as_csv(commands: Commands) -> None:
     assert rows[3]["example"] == "true"
     assert rows[5]["setting"] == "CLINT_WEBHOOK_URL_UMA_S"
     assert rows[5]["status"] == "conflict: OPEN or WON or LOST"
-    assert rows[5]["stage"] == "the one for: Cobrança criada or Cobrança alterada or Cobrança confirmada or 27 more"
+    assert rows[5]["stage"] == "the one for: Payment created or Payment updated or Payment confirmed or 27 more"
     assert "dia    deal          date     2026-11-22" in table
 
 

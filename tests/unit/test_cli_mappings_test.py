@@ -6,8 +6,11 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
+from typing import Any
 
 import pytest
 
@@ -45,10 +48,10 @@ def test_coverage_names_what_no_test_reached(commands: Commands) -> None:
 
     assert lines[2] == "no test reaches:"
     assert [line.split(maxsplit=2) for line in lines[4:-1]] == [
-        [f"{where}:1", "condition", "installments: first (says no)"],
-        [f"{where}:5", "condition", "payment.value at_least 50 (says no)"],
+        [f"{where}:1", "condition", "installments: first (does not hold)"],
+        [f"{where}:5", "condition", "payment.value at_least 50 (does not hold)"],
         [f"{where}:6", "condition", "payment.deleted (holds)"],
-        [f"{where}:6", "condition", "payment.deleted (says no)"],
+        [f"{where}:6", "condition", "payment.deleted (does not hold)"],
         [f"{where}:10", "field", "parcela"],
         [f"{where}:12", "route", "PAYMENT_OVERDUE -> vencidas"],
     ]
@@ -130,16 +133,23 @@ class Lines:
         raise AssertionError(f"no line began with {start!r}")
 
 
+@contextmanager
+def watching(commands: Commands, **more: Any) -> Iterator[tuple[subprocess.Popen[bytes], Lines]]:
+    """Give a process that watches the mapping a, and its lines."""
+    commands.has_mapping("a", TEXT)
+    arguments = ("mappings", "test", "--watch", str(commands.mappings / "a.yaml"))
+    with commands.process(*arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more) as process:
+        try:
+            yield process, Lines(process)
+        finally:
+            process.kill()
+
+
 @pytest.mark.alone
 @pytest.mark.slow
 def test_watch_runs_again_when_a_file_changes(commands: Commands) -> None:
     """A mapping, then a sample; Ctrl-C ends with the status of the last run."""
-    commands.has_mapping("a", TEXT)
-    place = str(commands.mappings / "a.yaml")
-    with commands.process(
-        "mappings", "test", "--watch", place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        lines = Lines(process)
+    with watching(commands) as (process, lines):
         assert lines.until("1 passed") == "1 passed, 0 failed, 0 files can't run"
         lines.until("watching")
         time.sleep(1)
@@ -149,7 +159,17 @@ def test_watch_runs_again_when_a_file_changes(commands: Commands) -> None:
         lines.until("0 passed")
         (commands.mappings / "s.json").write_text('{"event": "PAYMENT_CREATED", "payment": {"value": 60}}')
         lines.until("1 passed")
-        time.sleep(0.5)  # the run ends after its last line; a signal inside of it aborts the command
         process.send_signal(signal.SIGINT)
+
+        assert process.wait(10) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watch_ends_also_as_the_background_job_of_a_shell(commands: Commands, number: signal.Signals) -> None:
+    """Such a job inherits SIGINT as ignored."""
+    with watching(commands, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) as (process, lines):
+        lines.until("watching")
+        process.send_signal(number)
 
         assert process.wait(10) == 0

@@ -34,7 +34,7 @@ def test_one_among_a_million_is_seen() -> None:
 
 def test_nothing_makes_an_empty_picture() -> None:
     """No bar has a part, and nothing is divided by nought."""
-    picture = charts.stacked(charts.starts(0, 10, 3), [])
+    picture = charts.stacked(range(0, 30, 10), [])
 
     assert [bar.start_ms for bar in picture.bars] == [0, 10, 20]
     assert (picture.most, [bar.pieces for bar in picture.bars]) == (0, [(), (), ()])

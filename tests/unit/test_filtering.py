@@ -13,6 +13,7 @@ from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.mapping.context import build_context
 from bridge.mapping.evaluate import REASONS, apply_filter, once_key
 from bridge.mapping.operators import OPERATORS
+from bridge.messages import in_language, read_message
 
 TABLES = Path(__file__).parents[1] / "compliance" / "filters"
 ROWS = [
@@ -105,18 +106,20 @@ def test_verdict_shows_each_condition_looked_at_in_the_order_of_the_file() -> No
     ]
 
 
-def test_reason_can_be_said_in_another_language() -> None:
-    """A verdict carries the code and all values of its sentence."""
+def test_reason_is_a_message() -> None:
+    """A verdict carries the code and the facts of its sentence, in the reader's language."""
     verdict = apply_filter(mapping_with("filter: {field: payment.value, at_least: 50}"), context_of({"value": 10.0}))
 
     assert verdict.code in REASONS
-    assert dict(verdict.params) == {
+    assert {name: str(fact) for name, fact in verdict.facts.items()} == {
         "field": "payment.value",
         "operator": "at_least",
-        "words": "at least",
+        "must": "must be at least",
         "operand": "50",
         "value": "10",
     }
+    with in_language("pt"):
+        assert read_message(verdict.message.to_json()).text() == "payment.value é 10; precisa ser no mínimo 50"
 
 
 def test_today_is_brasilias_where_the_context_names_none() -> None:

@@ -124,7 +124,7 @@ def test_case_fails_with_expected_beside_actual(
     one = result(root, rest)
 
     assert not one.passed
-    assert [(d.what, d.expected, d.actual, d.line) for d in one.differences] == differences
+    assert [(d.what, str(d.expected), str(d.actual), d.line) for d in one.differences] == differences
 
 
 def test_dead_case_says_why(root: Path) -> None:
@@ -132,7 +132,7 @@ def test_dead_case_says_why(root: Path) -> None:
     one = result(root, "set: {customer.email: ''}\n    expect: {dead: transform.required_missing}")
 
     (difference,) = one.differences
-    assert difference.actual.startswith("dead: transform.no_contact (the payload has neither")
+    assert str(difference.actual).startswith("dead: transform.no_contact (the payload has neither")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_case_that_cannot_run_says_why(root: Path, case: str, problem: str) -> N
     """A case that would show nothing fails with a sentence."""
     (one,) = results(root, f"  - {case}\n")
 
-    assert (one.passed, one.problem) == (False, problem)
+    assert (one.passed, str(one.problem)) == (False, problem)
 
 
 def test_filtered_case_needs_no_customer(root: Path) -> None:

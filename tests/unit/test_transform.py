@@ -9,7 +9,7 @@ import pytest
 from bridge.errors import ExpressionFailed, NoContact, RequiredMissing
 from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.mapping.context import build_context
-from bridge.mapping.evaluate import build_payload, destination, explain
+from bridge.mapping.evaluate import build_payload, explain
 
 
 def mapping_with(fields: str) -> Mapping:
@@ -121,7 +121,7 @@ def test_field_gives(field: str, payment: dict[str, Any], value: Any) -> None:
         ("{from: payment.v, type: boolean}", {"v": 1}, "field 'x': takes true or false, got a number"),
         ("{from: payment.v, lookup: {a: b}}", {"v": [1]}, "field 'x': takes one value, got a list"),
         ('{template: "{payment.v}"}', {"v": {}}, "field 'x': takes one value, got an object"),
-        ("length(payment.v)", {}, "field 'x': length() takes string or array or object, got null"),
+        ("length(payment.v)", {}, "field 'x': length() takes a text or a list or an object, got nothing"),
         (
             "date(payment.v, '%d')",
             {"v": "Ana"},
@@ -134,7 +134,7 @@ def test_field_that_gives_no_flat_value_is_an_error(field: str, payment: dict[st
     with pytest.raises(ExpressionFailed) as caught:
         value_of(field, payment)
 
-    assert str(caught.value) == f"{message}; m.yaml:4; mend the field, then replay"
+    assert str(caught.value) == f"{message}; m.yaml:4; fix the field, then replay"
 
 
 def test_payload_keeps_the_order_of_the_file() -> None:
@@ -233,4 +233,4 @@ def test_explain_never_raises() -> None:
 
 def test_destination_is_the_mapping_s() -> None:
     """Routes are the mapping's matter."""
-    assert destination(mapping_with("  x: payment.id\n"), "PAYMENT_RECEIVED") == "default"
+    assert mapping_with("  x: payment.id\n").destination("PAYMENT_RECEIVED") == "default"

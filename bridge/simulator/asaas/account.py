@@ -1,4 +1,4 @@
-"""The simulated account of Asaas: its parts put together, and verbs that tests read as prose."""
+"""The simulated account of Asaas: its limits, its webhooks, and the verbs of tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GETS_AT_ONCE = 50
 
 
 class TooMany(Refusal):
-    """429, with the headers of an endpoint's own limit if it is one."""
+    """Status 429; `headers` are those of an endpoint's own limit."""
 
     def __init__(self, description: str, headers: dict[str, str] | None = None) -> None:
         self.headers = headers or {}
@@ -54,8 +54,6 @@ class _Window:
 
 
 class Limits:
-    """What stands between a request and its answer."""
-
     def __init__(self, keys: Iterable[str], quota: int = QUOTA, now: Callable[[], float] = time.monotonic) -> None:
         self.keys = set(keys)
         self.requests = 0
@@ -67,12 +65,12 @@ class Limits:
         self._own: _Window | None = None
 
     def rate_limit(self, limit: int | None, seconds: float = 60.0) -> None:
-        """Give the API a limit of its own, with `RateLimit-` headers; none takes it away."""
+        """Set a limit with `RateLimit-` headers; None removes it."""
         with self._lock:
             self._own = None if limit is None else _Window(limit, seconds)
 
     def check_key(self, key: str | None, user_agent: str | None) -> None:
-        """Refuse a key that is missing, malformed, unknown, or of production unless the account was given that one."""
+        """Refuse a missing, malformed or unknown key, and one of production that `keys` does not name."""
         if not key:
             raise Refusal(
                 "access_token_not_found",
@@ -91,7 +89,7 @@ class Limits:
             raise Refusal("invalid_user_agent", "O cabeçalho User-Agent é obrigatório e não foi informado.")
 
     def enter(self, method: str) -> dict[str, str]:
-        """Count a request in and give the headers its answer carries; `leave` counts it out."""
+        """Count a request and return the headers of its answer; `leave` ends it."""
         with self._lock:
             self.requests += 1
             if method == "GET":
@@ -111,7 +109,6 @@ class Limits:
             return headers
 
     def leave(self, method: str) -> None:
-        """Count a request out."""
         if method == "GET":
             with self._lock:
                 self._gets -= 1
@@ -144,7 +141,7 @@ def token_problem(token: str) -> str | None:
 
 
 class Webhooks:
-    """What can be done with webhooks, and the log of all tries to deliver."""
+    """The account's webhooks, and the log of all attempts to post events."""
 
     def __init__(self, book: Book, time_scale: float) -> None:
         self._book = book
@@ -158,7 +155,6 @@ class Webhooks:
         """The events that may be subscribed to; Asaas adds some."""
 
     def create(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Register a webhook."""
         self._check(given, new=True)
         with self._book.lock:
             if len(self._book.queues) >= MOST_WEBHOOKS:
@@ -180,16 +176,14 @@ class Webhooks:
             return _body(queue)
 
     def get(self, webhook_id: str) -> dict[str, Any]:
-        """Give a webhook, without its token."""
         return _body(self._find(webhook_id))
 
     def listed(self, arguments: Arguments) -> dict[str, Any]:
-        """List the webhooks."""
         with self._book.lock:
             return page([_body(queue) for queue in self._book.queues.values()], arguments)
 
     def update(self, webhook_id: str, given: dict[str, Any]) -> dict[str, Any]:
-        """Change a webhook; `interrupted: false` starts its queue again."""
+        """Change a webhook; `interrupted: false` restarts its queue."""
         queue = self._find(webhook_id)
         self._check(given, new=False)
         if given.get("authToken"):
@@ -198,7 +192,7 @@ class Webhooks:
         return _body(queue)
 
     def delete(self, webhook_id: str) -> dict[str, Any]:
-        """Remove a webhook and what waits in its queue."""
+        """Remove a webhook and its queue."""
         with self._book.lock:
             queue = self._find(webhook_id)
             del self._book.queues[webhook_id]
@@ -206,25 +200,21 @@ class Webhooks:
         return {"deleted": True, "id": webhook_id}
 
     def remove_backoff(self, webhook_id: str) -> None:
-        """Take the penalty off a queue."""
         self._find(webhook_id).removes_backoff()
 
     def duplicate_every(self, number: int) -> None:
-        """Send each n-th event twice from now on; 0 stops it."""
+        """Send each n-th event twice; 0 stops it."""
         self._each_nth, self._offered = number, 0
 
     def tries(self, after: int = 0) -> list[SendAttempt]:
-        """Give the log of tries, from a position on."""
         with self._tries_lock:
             return self._tries[after:]
 
     def waiting(self) -> int:
-        """Count the events not delivered yet, over all queues."""
         with self._book.lock:
             return sum(queue.size for queue in self._book.queues.values())
 
     def stop(self) -> None:
-        """Stop all queues."""
         with self._book.lock:
             queues = list(self._book.queues.values())
         for queue in queues:
@@ -279,8 +269,6 @@ DEFAULT_KEY = "$aact_hmlg_simulator"
 
 
 class AsaasAccount:
-    """An account of Asaas with customers, charges and webhooks."""
-
     def __init__(
         self,
         keys: Iterable[str] = (DEFAULT_KEY,),
@@ -299,11 +287,14 @@ class AsaasAccount:
         self.paying = Paying(self.book, charging, self.payments)
         self.subscriptions = Subscriptions(self.book, charging, self.payments)
         self.webhooks = Webhooks(self.book, webhook_time_scale)
-
-    # ------------------------------------------------------------ what happens to the account
+        # The verbs of tests.
+        self.is_paid, self.is_overdue, self.is_deleted = self.paying.confirm, self.paying.overdue, self.payments.delete
+        self.says, self.duplicate_every = self.book.emit, self.webhooks.duplicate_every
+        self.goes_down, self.comes_back = self.faults.goes_down, self.faults.comes_back
+        self.answers, self.is_slow = self.faults.answers, self.faults.is_slow
 
     def has_customer(self, **fields: Any) -> dict[str, Any]:
-        """Keep a customer; name, CPF, e-mail and mobile phone are made up where not given."""
+        """Add a customer; missing fields get values for tests."""
         number = len(self.book.customers) + 1
         defaults = {
             "name": f"Cliente Teste {number}",
@@ -317,30 +308,18 @@ class AsaasAccount:
     def has_payment(
         self, customer: Mapping[str, Any] | str, value: float = 100.0, billing_type: str = "PIX", **fields: Any
     ) -> dict[str, Any]:
-        """Open a charge, due in five days unless said otherwise."""
+        """Add a charge, due in five days unless `dueDate` is given."""
         due = (self.book.today() + timedelta(days=5)).isoformat()
         customer_id = customer if isinstance(customer, str) else customer["id"]
         given = {"customer": customer_id, "billingType": billing_type, "value": value, "dueDate": due}
         return self.payments.create({**given, **fields})
 
-    def is_paid(self, payment_id: str, billing_type: str | None = None) -> dict[str, Any]:
-        """Let the payer pay a charge."""
-        return self.paying.confirm(payment_id, billing_type)
-
-    def is_overdue(self, payment_id: str) -> dict[str, Any]:
-        """Let the due day of a charge pass."""
-        return self.paying.overdue(payment_id)
-
     def is_refunded(self, payment_id: str, value: float | None = None) -> dict[str, Any]:
-        """Give the payer the money back, or a part of it."""
+        """Refund a charge, or a part of it."""
         return self.paying.refund(payment_id, {"value": value})
 
-    def is_deleted(self, payment_id: str) -> None:
-        """Remove a charge."""
-        self.payments.delete(payment_id)
-
     def is_removed(self, customer_id: str) -> dict[str, Any]:
-        """Remove a customer, its subscriptions and its open charges."""
+        """Remove a customer with its subscriptions and open charges."""
         with self.book.lock:
             answer = self.customers.delete(customer_id)
             for subscription in list(self.book.subscriptions.values()):
@@ -351,10 +330,6 @@ class AsaasAccount:
                     self.payments.delete(payment.id)
             return answer
 
-    def says(self, event: str, entity: str, body: dict[str, Any], **extra: Any) -> Event:
-        """Send any event with any body, for flows that the simulator does not play itself."""
-        return self.book.emit(event, entity, body, **extra)
-
     def posts_to(
         self,
         url: str,
@@ -363,49 +338,23 @@ class AsaasAccount:
         send_type: str = "SEQUENTIALLY",
         **fields: Any,
     ) -> dict[str, Any]:
-        """Register a webhook, for all events unless some are named."""
+        """Register a webhook, for all events by default."""
         given = {"name": "bridge", "url": url, "email": "bridge@example.com", "authToken": token, "apiVersion": 3}
         return self.webhooks.create({**given, "sendType": send_type, "events": sorted(events), **fields})
 
-    # ------------------------------------------------------------ how it misbehaves
-
-    def goes_down(self) -> None:
-        """Let the API cut every connection; webhooks are still sent."""
-        self.faults.goes_down()
-
-    def comes_back(self) -> None:
-        """End every misbehaviour of the API."""
-        self.faults.comes_back()
-
-    def answers(
-        self, status: int, times: int | None = None, headers: Mapping[str, str] | None = None, share: float = 1.0
-    ) -> None:
-        """Let the API answer this status."""
-        self.faults.answers(status, times, headers, share)
-
-    def is_slow(self, seconds: float) -> None:
-        """Let the API think for so long before each answer."""
-        self.faults.is_slow(seconds)
-
-    def duplicate_every(self, number: int) -> None:
-        """Send each n-th event twice."""
-        self.webhooks.duplicate_every(number)
-
-    # ------------------------------------------------------------ what can be looked at
-
     @property
     def tries(self) -> list[SendAttempt]:
-        """Give every try to deliver an event, oldest first."""
+        """Every attempt to post an event, oldest first."""
         return self.webhooks.tries()
 
     @property
     def events(self) -> list[Event]:
-        """Give every event that happened, delivered or not, oldest first."""
+        """Every event, posted or not, oldest first."""
         with self.book.lock:
             return list(self.book.events)
 
     def is_settled(self, timeout_s: float = 10.0) -> bool:
-        """Wait until every event is delivered; false when that takes longer."""
+        """Wait until every event is posted; False when the time is over."""
         deadline = time.monotonic() + timeout_s
         while self.webhooks.waiting():
             if time.monotonic() > deadline:
@@ -414,6 +363,6 @@ class AsaasAccount:
         return True
 
     def close(self) -> None:
-        """Stop sending and let go of whatever hangs."""
+        """Stop the queues and release requests that hang."""
         self.faults.comes_back()
         self.webhooks.stop()

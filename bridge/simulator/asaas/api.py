@@ -1,6 +1,7 @@
-"""The paths of the real API under `/v3`: keys and limits first, then the verb of the right part.
+"""The paths of the Asaas API under `/v3`: keys and limits first, then the method of the right part.
 
-A creation answers 200, an object that does not exist a 404 without body, a GET with a body 403, as the real one.
+As Asaas does, it answers a creation with 200, an object that does not exist with 404 without a body, and a GET with a
+body with 403.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from flask import Blueprint, Response, g, jsonify, request
 
 from bridge.simulator.asaas.account import AsaasAccount
 from bridge.simulator.asaas.rules import Missing, Refusal, page
-
-Answer = dict[str, Any]
+from bridge.simulator.pages import Routes, add_routes
 
 
 def _given() -> dict[str, Any]:
@@ -23,15 +23,9 @@ def _given() -> dict[str, Any]:
 
 
 def api_blueprint(asaas: AsaasAccount) -> Blueprint:
-    """Give the routes of the API."""
     api = Blueprint("v3", __name__, url_prefix="/v3")
     _guard(api, asaas)
-    _customers(api, asaas)
-    _payments(api, asaas)
-    _paying(api, asaas)
-    _plans(api, asaas)
-    _webhooks(api, asaas)
-    _account(api, asaas)
+    add_routes(api, _routes(asaas))
     return api
 
 
@@ -66,166 +60,66 @@ def _guard(api: Blueprint, asaas: AsaasAccount) -> None:
         return "", 404
 
 
-def _customers(api: Blueprint, asaas: AsaasAccount) -> None:
-    @api.post("/customers")
-    def create() -> Answer:
-        return asaas.customers.create(_given())
+def _routes(asaas: AsaasAccount) -> Routes:
+    customers, payments, paying = asaas.customers, asaas.payments, asaas.paying
+    plans, subscriptions, webhooks = asaas.installments, asaas.subscriptions, asaas.webhooks
 
-    @api.get("/customers")
-    def listing() -> Answer:
-        return asaas.customers.listed(request.args)
+    def refund_plan(plan_id: str) -> dict[str, Any]:
+        plans.get(plan_id)
+        for payment in plans.payments(plan_id):
+            paying.refund(payment.id, {})
+        return plans.get(plan_id)
 
-    @api.get("/customers/<customer_id>")
-    def get(customer_id: str) -> Answer:
-        return asaas.customers.get(customer_id)
-
-    @api.put("/customers/<customer_id>")
-    def update(customer_id: str) -> Answer:
-        return asaas.customers.update(customer_id, _given())
-
-    @api.delete("/customers/<customer_id>")
-    def delete(customer_id: str) -> Answer:
-        return asaas.is_removed(customer_id)
-
-
-def _payments(api: Blueprint, asaas: AsaasAccount) -> None:
-    @api.post("/payments", endpoint="create_payment", strict_slashes=False)
-    def create() -> Answer:
-        return asaas.payments.create(_given())
-
-    @api.get("/payments", endpoint="list_payments")
-    def listing() -> Answer:
-        return asaas.payments.listed(request.args)
-
-    @api.get("/payments/<payment_id>", endpoint="get_payment")
-    def get(payment_id: str) -> Answer:
-        return asaas.payments.get(payment_id)
-
-    @api.put("/payments/<payment_id>", endpoint="update_payment")
-    def update(payment_id: str) -> Answer:
-        return asaas.payments.update(payment_id, _given())
-
-    @api.delete("/payments/<payment_id>", endpoint="delete_payment")
-    def delete(payment_id: str) -> Answer:
-        return asaas.payments.delete(payment_id)
-
-    @api.post("/payments/<payment_id>/restore", endpoint="restore_payment")
-    def restore(payment_id: str) -> Answer:
-        return asaas.payments.restore(payment_id)
-
-    @api.get("/payments/<payment_id>/status", endpoint="payment_status")
-    def status(payment_id: str) -> Answer:
-        return {"status": asaas.payments.get(payment_id)["status"]}
-
-    @api.get("/payments/<payment_id>/refunds", endpoint="payment_refunds")
-    def refunds(payment_id: str) -> Answer:
-        return asaas.payments.refunds(payment_id)
-
-
-def _paying(api: Blueprint, asaas: AsaasAccount) -> None:
-    @api.post("/payments/<payment_id>/refund")
-    def refund(payment_id: str) -> Answer:
-        return asaas.paying.refund(payment_id, _given())
-
-    @api.post("/payments/<payment_id>/receiveInCash")
-    def receive_in_cash(payment_id: str) -> Answer:
-        return asaas.paying.receive_in_cash(payment_id, _given())
-
-    @api.post("/payments/<payment_id>/undoReceivedInCash")
-    def undo(payment_id: str) -> Answer:
-        return asaas.paying.undo_received_in_cash(payment_id)
-
-    @api.post("/sandbox/payment/<payment_id>/confirm")
-    def confirm(payment_id: str) -> Answer:
-        return asaas.paying.confirm(payment_id)
-
-    @api.post("/sandbox/payment/<payment_id>/overdue")
-    def overdue(payment_id: str) -> Answer:
-        return asaas.paying.overdue(payment_id)
-
-
-def _plans(api: Blueprint, asaas: AsaasAccount) -> None:
-    @api.post("/installments", endpoint="create_plan", strict_slashes=False)
-    def create_plan() -> Answer:
-        return asaas.installments.create(_given())
-
-    @api.get("/installments", endpoint="list_plans")
-    def list_plans() -> Answer:
-        return asaas.installments.listed(request.args)
-
-    @api.get("/installments/<plan_id>", endpoint="get_plan")
-    def get_plan(plan_id: str) -> Answer:
-        return asaas.installments.get(plan_id)
-
-    @api.get("/installments/<plan_id>/payments", endpoint="plan_payments")
-    def plan_payments(plan_id: str) -> Answer:
-        return asaas.installments.list_payments(plan_id, request.args)
-
-    @api.post("/installments/<plan_id>/refund", endpoint="refund_plan")
-    def refund_plan(plan_id: str) -> Answer:
-        asaas.installments.get(plan_id)
-        asaas.paying.refund_plan(asaas.installments.payments(plan_id))
-        return asaas.installments.get(plan_id)
-
-    @api.post("/subscriptions", strict_slashes=False)
-    def create_subscription() -> Answer:
-        return asaas.subscriptions.create(_given())
-
-    @api.get("/subscriptions")
-    def list_subscriptions() -> Answer:
-        return asaas.subscriptions.listed(request.args)
-
-    @api.get("/subscriptions/<subscription_id>")
-    def get_subscription(subscription_id: str) -> Answer:
-        return asaas.subscriptions.get(subscription_id)
-
-    @api.delete("/subscriptions/<subscription_id>")
-    def delete_subscription(subscription_id: str) -> Answer:
-        return asaas.subscriptions.delete(subscription_id)
-
-    @api.get("/subscriptions/<subscription_id>/payments")
-    def subscription_payments(subscription_id: str) -> Answer:
-        return asaas.subscriptions.list_payments(subscription_id, request.args)
-
-
-def _webhooks(api: Blueprint, asaas: AsaasAccount) -> None:
-    @api.post("/webhooks")
-    def create_webhook() -> Answer:
-        return asaas.webhooks.create(_given())
-
-    @api.get("/webhooks")
-    def list_webhooks() -> Answer:
-        return asaas.webhooks.listed(request.args)
-
-    @api.get("/webhooks/<webhook_id>")
-    def get_webhook(webhook_id: str) -> Answer:
-        return asaas.webhooks.get(webhook_id)
-
-    @api.put("/webhooks/<webhook_id>")
-    def update_webhook(webhook_id: str) -> Answer:
-        return asaas.webhooks.update(webhook_id, _given())
-
-    @api.delete("/webhooks/<webhook_id>")
-    def delete_webhook(webhook_id: str) -> Answer:
-        return asaas.webhooks.delete(webhook_id)
-
-    @api.post("/webhooks/<webhook_id>/removeBackoff")
     def remove_backoff(webhook_id: str) -> tuple[str, int]:
-        asaas.webhooks.remove_backoff(webhook_id)
+        webhooks.remove_backoff(webhook_id)
         return "", 204
 
-
-def _account(api: Blueprint, asaas: AsaasAccount) -> None:
-    @api.get("/wallets/", strict_slashes=False)
-    def wallets() -> Answer:
-        return page([{"object": "wallet", "id": asaas.book.account_id}], {})
-
-    @api.get("/financialTransactions")
-    def statement() -> Answer:
+    def statement() -> dict[str, Any]:
         with asaas.book.lock:
             return asaas.book.ledger.listed(request.args)
 
-    @api.get("/myAccount/status/", strict_slashes=False)
-    def status() -> Answer:
+    def account_status() -> dict[str, Any]:
         parts = ("commercialInfo", "bankAccountInfo", "documentation", "general")
         return {"id": asaas.book.account_id, **dict.fromkeys(parts, "APPROVED")}
+
+    return {
+        "POST /customers": lambda: customers.create(_given()),
+        "GET /customers": lambda: customers.listed(request.args),
+        "GET /customers/<customer_id>": customers.get,
+        "PUT /customers/<customer_id>": lambda customer_id: customers.update(customer_id, _given()),
+        "DELETE /customers/<customer_id>": asaas.is_removed,
+        "POST /payments": lambda: payments.create(_given()),
+        "GET /payments": lambda: payments.listed(request.args),
+        "GET /payments/<payment_id>": payments.get,
+        "PUT /payments/<payment_id>": lambda payment_id: payments.update(payment_id, _given()),
+        "DELETE /payments/<payment_id>": payments.delete,
+        "POST /payments/<payment_id>/restore": payments.restore,
+        "GET /payments/<payment_id>/status": lambda payment_id: {"status": payments.get(payment_id)["status"]},
+        "GET /payments/<payment_id>/refunds": payments.refunds,
+        "POST /payments/<payment_id>/refund": lambda payment_id: paying.refund(payment_id, _given()),
+        "POST /payments/<payment_id>/receiveInCash": lambda payment_id: paying.receive_in_cash(payment_id, _given()),
+        "POST /payments/<payment_id>/undoReceivedInCash": paying.undo_received_in_cash,
+        "POST /sandbox/payment/<payment_id>/confirm": paying.confirm,
+        "POST /sandbox/payment/<payment_id>/overdue": paying.overdue,
+        "POST /installments": lambda: plans.create(_given()),
+        "GET /installments": lambda: plans.listed(request.args),
+        "GET /installments/<plan_id>": plans.get,
+        "GET /installments/<plan_id>/payments": lambda plan_id: plans.list_payments(plan_id, request.args),
+        "POST /installments/<plan_id>/refund": refund_plan,
+        "POST /subscriptions": lambda: subscriptions.create(_given()),
+        "GET /subscriptions": lambda: subscriptions.listed(request.args),
+        "GET /subscriptions/<subscription_id>": subscriptions.get,
+        "DELETE /subscriptions/<subscription_id>": subscriptions.delete,
+        "GET /subscriptions/<subscription_id>/payments": lambda subscription_id: subscriptions.list_payments(
+            subscription_id, request.args
+        ),
+        "POST /webhooks": lambda: webhooks.create(_given()),
+        "GET /webhooks": lambda: webhooks.listed(request.args),
+        "GET /webhooks/<webhook_id>": webhooks.get,
+        "PUT /webhooks/<webhook_id>": lambda webhook_id: webhooks.update(webhook_id, _given()),
+        "DELETE /webhooks/<webhook_id>": webhooks.delete,
+        "POST /webhooks/<webhook_id>/removeBackoff": remove_backoff,
+        "GET /wallets": lambda: page([{"object": "wallet", "id": asaas.book.account_id}], {}),
+        "GET /financialTransactions": statement,
+        "GET /myAccount/status": account_status,
+    }

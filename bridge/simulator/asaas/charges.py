@@ -1,7 +1,4 @@
-"""Opens charges: checks what is asked for, works out fee, number, slip and card, and says PAYMENT_CREATED.
-
-The only place where a charge begins, whether it stands alone, is an instalment or comes of a subscription.
-"""
+"""Charges and instalment plans: checks, fees, numbers, slips, cards, and their events."""
 
 from __future__ import annotations
 
@@ -30,13 +27,11 @@ BRANDS = {"3": "AMEX", "4": "VISA", "5": "MASTERCARD", "6": "ELO"}
 
 
 class Charging:
-    """Opens charges in a book."""
-
     def __init__(self, book: Book) -> None:
         self._book = book
 
     def check(self, given: dict[str, Any], due_name: str = "dueDate", *, needs_value: bool = True) -> date:
-        """Refuse what the real one refuses, one problem at a time, and give the first due day."""
+        """Refuse a request as Asaas does, one problem at a time; return the first due day."""
         customer = self._book.customers.get(str(given.get("customer") or ""))
         if customer is None or customer["deleted"]:
             raise Refusal("invalid_customer", "Customer inválido ou não informado.")
@@ -55,7 +50,7 @@ class Charging:
         return due
 
     def card(self, given: dict[str, Any]) -> dict[str, Any] | None:
-        """Charge the card that comes with the request; none when the payer is to give it later."""
+        """Charge the request's card; None when the payer gives it later."""
         card = given.get("creditCard")
         if card is None and not given.get("creditCardToken"):
             return None
@@ -72,7 +67,7 @@ class Charging:
         }
 
     def open(self, given: dict[str, Any], value: float, due: date, **plan: Any) -> Payment:
-        """Make a charge and keep it; `plan` names its instalment plan or subscription."""
+        """Add a charge; `plan` holds its fields of an instalment plan or subscription."""
         billing_type = str(given["billingType"])
         instalments = int(plan.pop("instalments", 1))
         ids = self._book.ids
@@ -102,7 +97,7 @@ class Charging:
         return payment
 
     def capture(self, payment: Payment, card: dict[str, Any], receipt: str) -> None:
-        """Mark a card charge as confirmed; its money comes 32 days later for each instalment."""
+        """Confirm a card charge; its money comes 32 days later for each instalment."""
         today = self._book.today()
         payment.status = "CONFIRMED"
         payment.credit_card = card
@@ -112,7 +107,7 @@ class Charging:
         payment.receipt_url = f"{HOST}/comprovantes/{receipt}"
 
     def announce(self, payments: list[Payment]) -> None:
-        """Say PAYMENT_CREATED for all, then PAYMENT_CONFIRMED for those whose card was captured at once."""
+        """Emit PAYMENT_CREATED for all, then PAYMENT_CONFIRMED for the captured ones."""
         for payment in payments:
             self._book.emit("PAYMENT_CREATED", "payment", payment.event_body())
         for payment in payments:
@@ -136,7 +131,6 @@ class Charging:
 
 
 def amount(given: dict[str, Any], name: str) -> float:
-    """Read an amount of money that must be there."""
     try:
         value = round(float(given[name]), 2)
     except (KeyError, TypeError, ValueError):
@@ -147,7 +141,6 @@ def amount(given: dict[str, Any], name: str) -> float:
 
 
 def day(given: dict[str, Any], name: str) -> date:
-    """Read a day that must be there."""
     try:
         return datetime.strptime(str(given[name])[:10], "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no time zone
     except (KeyError, ValueError) as problem:
@@ -165,14 +158,12 @@ MOST_INSTALMENTS = 21
 
 
 class Installments:
-    """What can be done with instalment plans."""
-
     def __init__(self, book: Book, charging: Charging) -> None:
         self._book = book
         self._charging = charging
 
     def create(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Open a plan; a card that comes with it is captured for all instalments at once."""
+        """Add a plan; its card is captured for all instalments at once."""
         count = int(given.get("installmentCount") or 0)
         if not 2 <= count <= MOST_INSTALMENTS:
             raise Refusal("invalid_installmentCount", "O número de parcelas deve estar entre 2 e 21.")
@@ -212,7 +203,6 @@ class Installments:
             return self.get(plan_id)
 
     def get(self, plan_id: str) -> dict[str, Any]:
-        """Give a plan's body, worked out of its charges."""
         with self._book.lock:
             if plan_id not in self._book.installments:
                 raise Missing(plan_id)
@@ -244,17 +234,16 @@ class Installments:
             return body
 
     def payments(self, plan_id: str) -> list[Payment]:
-        """Give the charges of a plan, the first instalment first."""
+        """Return the charges of a plan in the order of instalments."""
         with self._book.lock:
             return [part for part in self._book.payments.values() if part.installment == plan_id]
 
     def listed(self, arguments: Arguments) -> dict[str, Any]:
-        """List the plans, newest first."""
         with self._book.lock:
             return page([self.get(plan_id) for plan_id in reversed(self._book.installments)], arguments)
 
     def list_payments(self, plan_id: str, arguments: Arguments) -> dict[str, Any]:
-        """List the charges of a plan, the last instalment first, a hundred at a time."""
+        """Return a page of at most 100 charges, the last instalment first."""
         self.get(plan_id)
         wanted = arguments.get("status")
         bodies = [part.api_body() for part in reversed(self.payments(plan_id)) if wanted in (None, part.status)]
@@ -279,15 +268,13 @@ OPEN = frozenset({"PENDING", "OVERDUE"})
 
 
 class Payments:
-    """What the owner of the account does with charges."""
-
     def __init__(self, book: Book, charging: Charging, installments: Installments) -> None:
         self._book = book
         self._charging = charging
         self._installments = installments
 
     def create(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Open a charge; with `installmentCount`, an instalment plan, of which the first charge is answered."""
+        """Add a charge; with `installmentCount` a plan, and return its first charge."""
         if given.get("installmentCount") is not None:
             plan = self._installments.create(given)
             return self._installments.payments(plan["id"])[0].api_body()
@@ -301,25 +288,21 @@ class Payments:
             return payment.api_body()
 
     def get(self, payment_id: str) -> dict[str, Any]:
-        """Give a charge, also a removed one."""
         with self._book.lock:
             return self.find(payment_id).api_body()
 
     def find(self, payment_id: str) -> Payment:
-        """Find a charge, or say 404."""
         payment = self._book.payments.get(payment_id)
         if payment is None:
             raise Missing(payment_id)
         return payment
 
     def listed(self, arguments: Arguments) -> dict[str, Any]:
-        """List the charges that are not removed, newest first."""
         with self._book.lock:
             bodies = [payment.api_body() for payment in reversed(self._book.payments.values()) if not payment.deleted]
         return page([body for body in bodies if matches(body, arguments, EQUAL, BETWEEN)], arguments)
 
     def update(self, payment_id: str, given: dict[str, Any]) -> dict[str, Any]:
-        """Change value, due day or texts of an open charge."""
         with self._book.lock:
             payment = self._open(payment_id)
             if "value" in given:
@@ -336,7 +319,7 @@ class Payments:
             return payment.api_body()
 
     def delete(self, payment_id: str) -> dict[str, Any]:
-        """Remove an open charge: its status stays what it was."""
+        """Remove an open charge; its status stays."""
         with self._book.lock:
             payment = self._open(payment_id)
             payment.deleted = True
@@ -347,7 +330,6 @@ class Payments:
             return {"deleted": True, "id": payment_id}
 
     def restore(self, payment_id: str) -> dict[str, Any]:
-        """Bring a removed charge back."""
         with self._book.lock:
             payment = self.find(payment_id)
             if not payment.deleted:
@@ -360,7 +342,6 @@ class Payments:
             return payment.api_body()
 
     def refunds(self, payment_id: str) -> dict[str, Any]:
-        """List the refunds of a charge."""
         with self._book.lock:
             return page([dict(refund) for refund in self.find(payment_id).refunds], {"limit": "100"})
 

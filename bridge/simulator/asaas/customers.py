@@ -17,7 +17,6 @@ GIVEN = frozenset(FIELDS) - {"personType", "deleted", "canDelete", "cannotBeDele
 
 
 def digits(text: object) -> str:
-    """Keep the digits of a text."""
     return "".join(character for character in str(text or "") if character.isdigit())
 
 
@@ -39,7 +38,7 @@ def cpf_of(base: int) -> str:
 
 
 def is_cpf_or_cnpj(text: str) -> bool:
-    """Check the two last digits of a CPF (11) or CNPJ (14)."""
+    """Check the last two digits of a CPF (11 digits) or CNPJ (14)."""
     if len(text) == 11 and len(set(text)) > 1:
         return cpf_of(int(text[:9])) == text
     if len(text) != 14 or len(set(text)) == 1:
@@ -52,19 +51,17 @@ def is_cpf_or_cnpj(text: str) -> bool:
 
 
 def is_phone(text: str) -> bool:
-    """Refuse what the sandbox refuses: too short, or one digit repeated after the area code."""
+    """Apply the sandbox's rule: length, and not one digit repeated after the area code."""
     number = digits(text)
     return 10 <= len(number) <= 13 and len(set(number[2:])) > 1
 
 
 class Customers:
-    """What can be done with customers."""
-
     def __init__(self, book: Book) -> None:
         self._book = book
 
     def create(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Keep a new customer; duplicates are allowed, as in the real one."""
+        """Add a customer; Asaas allows duplicates."""
         self._check(given, new=True)
         with self._book.lock:
             customer = self._body(self._book.ids.customer(), given)
@@ -72,18 +69,16 @@ class Customers:
             return dict(customer)
 
     def load(self, bodies: list[dict[str, Any]]) -> None:
-        """Keep many customers with the ids they bring, unchecked: how a load test begins."""
+        """Add many customers with their own ids, unchecked, for load tests."""
         with self._book.lock:
             for given in bodies:
                 self._book.customers[given["id"]] = self._body(given["id"], given)
 
     def get(self, customer_id: str) -> dict[str, Any]:
-        """Give a customer, also a removed one."""
         with self._book.lock:
             return dict(self._find(customer_id))
 
     def update(self, customer_id: str, given: dict[str, Any]) -> dict[str, Any]:
-        """Change the fields that are given."""
         self._check(given, new=False)
         with self._book.lock:
             customer = self._find(customer_id)
@@ -91,13 +86,12 @@ class Customers:
             return dict(customer)
 
     def delete(self, customer_id: str) -> dict[str, Any]:
-        """Mark a customer as removed; no event says so."""
+        """Mark a customer as removed; Asaas emits no event."""
         with self._book.lock:
             self._find(customer_id)["deleted"] = True
             return {"deleted": True, "id": customer_id}
 
     def listed(self, arguments: Arguments) -> dict[str, Any]:
-        """List customers, newest first."""
         names = ("name", "email", "cpfCnpj", "externalReference", "groupName")
         with self._book.lock:
             found = [

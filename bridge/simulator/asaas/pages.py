@@ -1,12 +1,10 @@
-"""The page of the simulated Asaas: its charges with buttons, its webhooks and the last tries to deliver.
-
-For a person at a demo. Buttons are plain forms that come back to the page.
-"""
+"""The page of the simulated Asaas for demos (charges with buttons, webhooks, last attempts), and its controls."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request
@@ -16,8 +14,8 @@ from bridge.simulator.asaas.account import AsaasAccount
 from bridge.simulator.asaas.charges import OPEN
 from bridge.simulator.asaas.paying import PAID
 from bridge.simulator.asaas.rules import Missing, Refusal, whole_or_float
+from bridge.simulator.pages import TEMPLATES, Routes, add_routes, brl, told
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
 SHOWN_CHARGES = 100
 SHOWN_TRIES = 12
 STATUS_NAMES = {
@@ -32,17 +30,7 @@ STATUS_NAMES = {
 BILLING_NAMES = {"PIX": "Pix", "BOLETO": "Boleto", "CREDIT_CARD": "Cartão", "UNDEFINED": "A escolher"}
 
 
-def brl(value: float) -> str:
-    """Write an amount as people read it.
-
-    >>> brl(1234.5)
-    'R$ 1.234,50'
-    """
-    return "R$ " + f"{value:,.2f}".replace(",", " ").replace(".", ",").replace(" ", ".")
-
-
 def page_blueprint(asaas: AsaasAccount) -> Blueprint:
-    """Give the page and its buttons."""
     site = Blueprint("page", __name__, template_folder=str(TEMPLATES))
 
     @site.get("/")
@@ -58,7 +46,7 @@ def page_blueprint(asaas: AsaasAccount) -> Blueprint:
 
     @site.post("/charges/<payment_id>/<action>")
     def act(payment_id: str, action: str) -> Response:
-        actions = {
+        actions: dict[str, Callable[[str], object]] = {
             "pay": asaas.is_paid,
             "overdue": asaas.is_overdue,
             "refund": asaas.is_refunded,
@@ -99,28 +87,24 @@ def _rows(asaas: AsaasAccount) -> list[dict[str, Any]]:
         ]
 
 
-Answer = dict[str, Any]
-
-
-def _told() -> Answer:
-    body = request.get_json(silent=True)
-    return body if isinstance(body, dict) else {}
-
-
 def control_blueprint(asaas: AsaasAccount) -> Blueprint:
-    """Give the routes of the knobs."""
+    """Return the routes under `/_sim/` by which tests of other processes control the account."""
     control = Blueprint("control", __name__, url_prefix="/_sim")
 
     @control.errorhandler(Refusal)
-    def refused(refusal: Refusal) -> tuple[Answer, int]:
+    def refused(refusal: Refusal) -> tuple[dict[str, Any], int]:
         return refusal.body(), refusal.status
 
     @control.errorhandler(Missing)
     def missing(_: Missing) -> tuple[str, int]:
         return "", 404
 
-    @control.get("/state")
-    def state() -> Answer:
+    add_routes(control, _controls(asaas))
+    return control
+
+
+def _controls(asaas: AsaasAccount) -> Routes:
+    def state() -> dict[str, Any]:
         return {
             "account": asaas.book.account_id,
             "customers": len(asaas.book.customers),
@@ -132,55 +116,36 @@ def control_blueprint(asaas: AsaasAccount) -> Blueprint:
             "faults": asaas.faults.state(),
         }
 
-    @control.get("/tries")
-    def tries() -> Answer:
-        after = request.args.get("after", 0, type=int)
-        return {"data": [attempt.body() for attempt in asaas.webhooks.tries(after)]}
+    def after() -> int:
+        return request.args.get("after", 0, type=int)
 
-    @control.get("/events")
-    def events() -> Answer:
-        after = request.args.get("after", 0, type=int)
-        return {"data": [json.loads(event.body) for event in asaas.events[after:]]}
+    def duplicate_every() -> dict[str, Any]:
+        asaas.duplicate_every(int(told()["n"]))
+        return {"n": told()["n"]}
 
-    @control.post("/duplicate_every")
-    def duplicate_every() -> Answer:
-        asaas.duplicate_every(int(_told()["n"]))
-        return {"n": _told()["n"]}
+    def rate_limit() -> dict[str, Any]:
+        asaas.limits.rate_limit(**told())
+        return told()
 
-    @control.post("/rate_limit")
-    def rate_limit() -> Answer:
-        asaas.limits.rate_limit(**_told())
-        return _told()
-
-    @control.post("/keys")
-    def keys() -> Answer:
-        asaas.limits.keys = set(_told()["keys"])
+    def keys() -> dict[str, Any]:
+        asaas.limits.keys = set(told()["keys"])
         return {"count": len(asaas.limits.keys)}
 
-    @control.post("/customers")
-    def load_customers() -> Answer:
-        asaas.customers.load(_told()["customers"])
+    def load_customers() -> dict[str, Any]:
+        asaas.customers.load(told()["customers"])
         return {"customers": len(asaas.book.customers)}
 
-    @control.post("/payments/<payment_id>/receive")
-    def receive(payment_id: str) -> Answer:
-        return asaas.paying.receive(payment_id)
-
-    @control.post("/payments/<payment_id>/disputes")
-    def disputes(payment_id: str) -> Answer:
-        return asaas.paying.disputes(payment_id, **_told())
-
-    @control.post("/payments/<payment_id>/pay")
-    def pay(payment_id: str) -> Answer:
-        return asaas.is_paid(payment_id, **_told())
-
-    @control.post("/subscriptions/<subscription_id>/bills")
-    def bills(subscription_id: str) -> Answer:
-        return asaas.subscriptions.bills(subscription_id)
-
-    @control.post("/says")
-    def says() -> Answer:
-        event = asaas.says(**_told())
-        return {"id": event.id}
-
-    return control
+    return {
+        "GET /state": state,
+        "GET /tries": lambda: {"data": [asdict(attempt) for attempt in asaas.webhooks.tries(after())]},
+        "GET /events": lambda: {"data": [json.loads(event.body) for event in asaas.events[after() :]]},
+        "POST /duplicate_every": duplicate_every,
+        "POST /rate_limit": rate_limit,
+        "POST /keys": keys,
+        "POST /customers": load_customers,
+        "POST /payments/<payment_id>/receive": asaas.paying.receive,
+        "POST /payments/<payment_id>/disputes": lambda payment_id: asaas.paying.disputes(payment_id, **told()),
+        "POST /payments/<payment_id>/pay": lambda payment_id: asaas.is_paid(payment_id, **told()),
+        "POST /subscriptions/<subscription_id>/bills": asaas.subscriptions.bills,
+        "POST /says": lambda: {"id": asaas.says(**told()).id},
+    }

@@ -1,4 +1,4 @@
-"""What becomes of a charge: paid, credited, overdue, received in cash, refunded, disputed.
+"""Changes of charges (paid, credited, overdue, received in cash, refunded, disputed) and subscriptions.
 
 Flows as documented: Pix RECEIVED at once; boleto CONFIRMED, then RECEIVED; card CONFIRMED, and RECEIVED only when its
 money comes. "Received in cash" is PAYMENT_RECEIVED with status RECEIVED_IN_CASH, as in a recorded body.
@@ -30,7 +30,7 @@ A_CARD = {"creditCard": {"number": "5162306219378829"}}
 
 
 class Paying:
-    """What payers, banks and the calendar do with charges."""
+    """Changes of a charge by payers, banks and the calendar."""
 
     def __init__(self, book: Book, charging: Charging, payments: Payments) -> None:
         self._book = book
@@ -38,7 +38,7 @@ class Paying:
         self._payments = payments
 
     def confirm(self, payment_id: str, billing_type: str | None = None) -> dict[str, Any]:
-        """Pay an open charge; an undecided one becomes a boleto unless another way is named."""
+        """Pay an open charge; one of type UNDEFINED becomes a boleto unless `billing_type` is given."""
         with self._book.lock:
             payment = self._of(payment_id, OPEN)
             if payment.billing_type == "UNDEFINED":
@@ -61,12 +61,11 @@ class Paying:
             return self._credit(payment)
 
     def receive(self, payment_id: str) -> dict[str, Any]:
-        """Let the money of a confirmed card charge arrive."""
         with self._book.lock:
             return self._credit(self._of(payment_id, frozenset({"CONFIRMED"})))
 
     def overdue(self, payment_id: str) -> dict[str, Any]:
-        """Let the due day of a pending charge pass."""
+        """Make a pending charge overdue."""
         with self._book.lock:
             payment = self._of(payment_id, frozenset({"PENDING"}))
             payment.status = "OVERDUE"
@@ -75,7 +74,7 @@ class Paying:
             return self._say("PAYMENT_OVERDUE", payment)
 
     def receive_in_cash(self, payment_id: str, given: dict[str, Any]) -> dict[str, Any]:
-        """Mark an open charge as paid outside of Asaas: no fee, no credit."""
+        """Mark an open charge as paid outside of Asaas, without fee and credit."""
         with self._book.lock:
             payment = self._of(payment_id, OPEN)
             payment.status = "RECEIVED_IN_CASH"
@@ -88,7 +87,6 @@ class Paying:
             return self._say("PAYMENT_RECEIVED", payment)
 
     def undo_received_in_cash(self, payment_id: str) -> dict[str, Any]:
-        """Take back a receipt in cash."""
         with self._book.lock:
             payment = self._of(payment_id, frozenset({"RECEIVED_IN_CASH"}))
             payment.status = "PENDING" if payment.due_date >= self._book.today().isoformat() else "OVERDUE"
@@ -97,7 +95,7 @@ class Paying:
             return self._say("PAYMENT_RECEIVED_IN_CASH_UNDONE", payment)
 
     def refund(self, payment_id: str, given: dict[str, Any]) -> dict[str, Any]:
-        """Give the payer all of the money back, or a part of it."""
+        """Refund `value`, or the rest."""
         with self._book.lock:
             payment = self._of(payment_id, PAID)
             before = sum(float(refund["value"]) for refund in payment.refunds)
@@ -127,13 +125,8 @@ class Paying:
                 part.update(status="REFUNDED", cancellationReason="PAYMENT_REFUNDED")
             return self._say("PAYMENT_REFUNDED", payment)
 
-    def refund_plan(self, payments: list[Payment]) -> None:
-        """Refund a card plan: one PAYMENT_REFUNDED for each instalment."""
-        for payment in payments:
-            self.refund(payment.id, {})
-
     def disputes(self, payment_id: str, reason: str = "PROCESS_ERROR") -> dict[str, Any]:
-        """Let the holder of a card dispute the charge."""
+        """Request a chargeback."""
         with self._book.lock:
             payment = self._of(payment_id, PAID)
             if payment.status == "RECEIVED":
@@ -181,15 +174,12 @@ SHARED = ("customer", "billingType", "description", "externalReference", "split"
 
 
 class Subscriptions:
-    """What can be done with subscriptions."""
-
     def __init__(self, book: Book, charging: Charging, payments: Payments) -> None:
         self._book = book
         self._charging = charging
         self._payments = payments
 
     def create(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Open a subscription and its first charge."""
         if given.get("cycle") not in CYCLES:
             raise Refusal("invalid_cycle", "O campo cycle é inválido.")
         with self._book.lock:
@@ -222,7 +212,7 @@ class Subscriptions:
             return dict(subscription)
 
     def bills(self, subscription_id: str) -> dict[str, Any]:
-        """Open the next charge, as the real one does forty days before it is due."""
+        """Add the next charge, as Asaas does 40 days before it is due."""
         with self._book.lock:
             subscription = self._find(subscription_id)
             if subscription["status"] != "ACTIVE":
@@ -230,23 +220,19 @@ class Subscriptions:
             return self._bill(subscription, None)
 
     def get(self, subscription_id: str) -> dict[str, Any]:
-        """Give a subscription, also a removed one."""
         with self._book.lock:
             return dict(self._find(subscription_id))
 
     def listed(self, arguments: Arguments) -> dict[str, Any]:
-        """List the subscriptions that are not removed, newest first."""
         with self._book.lock:
             bodies = [dict(body) for body in reversed(self._book.subscriptions.values()) if not body["deleted"]]
         return page([body for body in bodies if matches(body, arguments, EQUAL, frozenset())], arguments)
 
     def list_payments(self, subscription_id: str, arguments: Arguments) -> dict[str, Any]:
-        """List the charges of a subscription, newest first."""
         self.get(subscription_id)
         return self._payments.listed({**arguments, "subscription": subscription_id})
 
     def delete(self, subscription_id: str) -> dict[str, Any]:
-        """Remove a subscription and its open charges."""
         with self._book.lock:
             subscription = self._find(subscription_id)
             subscription.update(deleted=True, status="INACTIVE")
@@ -273,7 +259,7 @@ class Subscriptions:
         return payment.api_body()
 
     def _say(self, event: str, subscription: dict[str, Any]) -> None:
-        # The documented event has other keys and other dates than the API; no real one has been seen.
+        # As documented, the event has other keys and dates than the API.
         body = {name: value for name, value in subscription.items() if name != "checkoutSession"}
         body["discount"] = subscription.get("discount") or dict(NO_DISCOUNT)
         body["dateCreated"] = as_brazilian(subscription["dateCreated"])

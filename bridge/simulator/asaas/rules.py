@@ -1,4 +1,4 @@
-"""The way the simulated Asaas says no: a status and one code with a description, as the real one does."""
+"""Rules of Asaas: error answers, pages and filters of lists, days, fees."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Refusal(Exception):
-    """A request that Asaas would not take."""
+    """An error answer of Asaas."""
 
     def __init__(self, code: str, description: str, status: int = 400) -> None:
         self.code = code
@@ -19,7 +19,6 @@ class Refusal(Exception):
         super().__init__(f"{status} {code}: {description}")
 
     def body(self) -> dict[str, Any]:
-        """Give the body of the answer."""
         return {"errors": [{"code": self.code, "description": self.description}]}
 
 
@@ -33,7 +32,6 @@ MOST = 100
 
 
 def page(items: list[dict[str, Any]], arguments: Arguments) -> dict[str, Any]:
-    """Cut the asked page out of all items found."""
     offset = max(0, _number(arguments.get("offset"), 0))
     limit = min(MOST, max(1, _number(arguments.get("limit"), DEFAULT_LIMIT)))
     return {
@@ -47,7 +45,7 @@ def page(items: list[dict[str, Any]], arguments: Arguments) -> dict[str, Any]:
 
 
 def matches(body: Mapping[str, Any], arguments: Arguments, equal: frozenset[str], between: frozenset[str]) -> bool:
-    """Say whether a body passes the filters: equality by name, and `name[ge]` and `name[le]` for dates."""
+    """Apply the filters: equality by name, and `name[ge]` and `name[le]` for dates."""
     for name in equal:
         if name in arguments and _text(body.get(name)) != arguments[name]:
             return False
@@ -80,17 +78,16 @@ CYCLES = frozenset(MONTHS_OF_CYCLE) | frozenset(DAYS_OF_CYCLE)
 
 
 def brasilia_now() -> datetime:
-    """Tell the time in Brasilia."""
     return datetime.now(BRASILIA)
 
 
 def stamp(now: datetime) -> str:
-    """Write a moment the way an envelope does: Brasilia time, no offset."""
+    """Format a time as in an envelope: Brasília, without an offset."""
     return now.astimezone(BRASILIA).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def add_months(day: date, months: int) -> date:
-    """Move a due day by whole months; the 31st becomes the last day of a shorter month."""
+    """Add months; the 31st becomes the last day of a shorter month."""
     index = day.year * 12 + day.month - 1 + months
     year, month = divmod(index, 12)
     month += 1
@@ -98,20 +95,19 @@ def add_months(day: date, months: int) -> date:
 
 
 def next_due(day: date, cycle: str) -> date:
-    """Say when the next charge of a subscription is due."""
     if cycle in DAYS_OF_CYCLE:
         return day + timedelta(days=DAYS_OF_CYCLE[cycle])
     return add_months(day, MONTHS_OF_CYCLE[cycle])
 
 
 def card_credit(day: date, instalment: int) -> date:
-    """Say when the money of a card instalment arrives: 32 days each, moved to Monday from a weekend."""
+    """Return the day of a card instalment's money: 32 days each, moved from a weekend to Monday."""
     credit = day + timedelta(days=CARD_CREDIT_DAYS * instalment)
     return credit + timedelta(days=max(0, 7 - credit.weekday()) % 7) if credit.weekday() >= 5 else credit
 
 
 def as_brazilian(day: str) -> str:
-    """Write yyyy-mm-dd as dd/mm/yyyy, as the documented subscription events do.
+    """Format a day as dd/mm/yyyy, as in documented subscription events.
 
     >>> as_brazilian("2024-10-16")
     '16/10/2024'
@@ -134,7 +130,7 @@ def _card_share(instalments: int) -> Decimal:
 
 
 def net_value(billing_type: str, value: float, instalments: int = 1) -> float:
-    """Take the fee off a charge; each part of a card's fee is cut to whole cents."""
+    """Subtract the fee; each part of a card's fee is rounded down to cents."""
     amount = Decimal(str(value))
     if billing_type == "CREDIT_CARD":
         fee = (amount * _card_share(instalments)).quantize(CENT, ROUND_DOWN)
@@ -145,7 +141,7 @@ def net_value(billing_type: str, value: float, instalments: int = 1) -> float:
 
 
 def instalment_values(total: float, count: int) -> list[float]:
-    """Divide a total; what does not divide evenly goes to the last instalment.
+    """Divide a total; the remainder goes to the last instalment.
 
     >>> instalment_values(350.00, 12)[-2:]
     [29.16, 29.24]
@@ -156,5 +152,4 @@ def instalment_values(total: float, count: int) -> list[float]:
 
 
 def whole_or_float(value: float) -> int | float:
-    """Write 100.0 as 100, as the API does."""
     return int(value) if float(value).is_integer() else value

@@ -1,8 +1,7 @@
-"""Sends the events of one webhook the way Asaas does, penalties included.
+"""Sends the events of one webhook as Asaas does, with penalties.
 
-It is given events in order and posts them until each was answered with exactly 200. SEQUENTIALLY sends one at a time
-and lets nothing pass a penalised one; NON_SEQUENTIALLY sends several at once. After the fifteenth failure of an event
-the queue stands still, keeping what comes, until somebody reactivates it. It never follows a redirect.
+A queue posts each event until the answer is exactly 200. SEQUENTIALLY posts one at a time in order; NON_SEQUENTIALLY
+posts several at once. After 15 failures of an event the queue stops and keeps its events until it is reactivated.
 """
 
 from __future__ import annotations
@@ -15,54 +14,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
 
-_ALL_NAMES = """
-    PAYMENT_AUTHORIZED PAYMENT_AWAITING_RISK_ANALYSIS PAYMENT_APPROVED_BY_RISK_ANALYSIS
-    PAYMENT_REPROVED_BY_RISK_ANALYSIS PAYMENT_CREATED PAYMENT_UPDATED PAYMENT_CONFIRMED PAYMENT_RECEIVED
-    PAYMENT_ANTICIPATED PAYMENT_OVERDUE PAYMENT_DELETED PAYMENT_RESTORED PAYMENT_REFUNDED PAYMENT_REFUND_IN_PROGRESS
-    PAYMENT_REFUND_DENIED PAYMENT_RECEIVED_IN_CASH_UNDONE PAYMENT_CHARGEBACK_REQUESTED PAYMENT_CHARGEBACK_DISPUTE
-    PAYMENT_AWAITING_CHARGEBACK_REVERSAL PAYMENT_DUNNING_RECEIVED PAYMENT_DUNNING_REQUESTED
-    PAYMENT_BANK_SLIP_CANCELLED PAYMENT_BANK_SLIP_VIEWED PAYMENT_CHECKOUT_VIEWED PAYMENT_CREDIT_CARD_CAPTURE_REFUSED
-    PAYMENT_PARTIALLY_REFUNDED PAYMENT_SPLIT_CANCELLED PAYMENT_SPLIT_DIVERGENCE_BLOCK
-    PAYMENT_SPLIT_DIVERGENCE_BLOCK_FINISHED INVOICE_CREATED INVOICE_UPDATED INVOICE_SYNCHRONIZED INVOICE_AUTHORIZED
-    INVOICE_PROCESSING_CANCELLATION INVOICE_CANCELED INVOICE_CANCELLATION_DENIED INVOICE_ERROR TRANSFER_CREATED
-    TRANSFER_PENDING TRANSFER_IN_BANK_PROCESSING TRANSFER_BLOCKED TRANSFER_DONE TRANSFER_FAILED TRANSFER_CANCELLED
-    BILL_CREATED BILL_PENDING BILL_BANK_PROCESSING BILL_PAID BILL_CANCELLED BILL_FAILED BILL_REFUNDED
-    RECEIVABLE_ANTICIPATION_CANCELLED RECEIVABLE_ANTICIPATION_SCHEDULED RECEIVABLE_ANTICIPATION_PENDING
-    RECEIVABLE_ANTICIPATION_CREDITED RECEIVABLE_ANTICIPATION_DEBITED RECEIVABLE_ANTICIPATION_DENIED
-    RECEIVABLE_ANTICIPATION_OVERDUE MOBILE_PHONE_RECHARGE_PENDING MOBILE_PHONE_RECHARGE_CANCELLED
-    MOBILE_PHONE_RECHARGE_CONFIRMED MOBILE_PHONE_RECHARGE_REFUNDED ACCOUNT_STATUS_BANK_ACCOUNT_INFO_APPROVED
-    ACCOUNT_STATUS_BANK_ACCOUNT_INFO_AWAITING_APPROVAL ACCOUNT_STATUS_BANK_ACCOUNT_INFO_PENDING
-    ACCOUNT_STATUS_BANK_ACCOUNT_INFO_REJECTED ACCOUNT_STATUS_COMMERCIAL_INFO_APPROVED
-    ACCOUNT_STATUS_COMMERCIAL_INFO_AWAITING_APPROVAL ACCOUNT_STATUS_COMMERCIAL_INFO_EXPIRED
-    ACCOUNT_STATUS_COMMERCIAL_INFO_EXPIRING_SOON ACCOUNT_STATUS_COMMERCIAL_INFO_PENDING
-    ACCOUNT_STATUS_COMMERCIAL_INFO_REJECTED ACCOUNT_STATUS_DOCUMENT_APPROVED
-    ACCOUNT_STATUS_DOCUMENT_AWAITING_APPROVAL ACCOUNT_STATUS_DOCUMENT_PENDING ACCOUNT_STATUS_DOCUMENT_REJECTED
-    ACCOUNT_STATUS_GENERAL_APPROVAL_APPROVED ACCOUNT_STATUS_GENERAL_APPROVAL_AWAITING_APPROVAL
-    ACCOUNT_STATUS_GENERAL_APPROVAL_PENDING ACCOUNT_STATUS_GENERAL_APPROVAL_REJECTED SUBSCRIPTION_CREATED
-    SUBSCRIPTION_UPDATED SUBSCRIPTION_INACTIVATED SUBSCRIPTION_DELETED SUBSCRIPTION_SPLIT_DISABLED
-    SUBSCRIPTION_SPLIT_DIVERGENCE_BLOCK SUBSCRIPTION_SPLIT_DIVERGENCE_BLOCK_FINISHED CHECKOUT_CREATED
-    CHECKOUT_CANCELED CHECKOUT_EXPIRED CHECKOUT_PAID BALANCE_VALUE_BLOCKED BALANCE_VALUE_UNBLOCKED
-    INTERNAL_TRANSFER_CREDIT INTERNAL_TRANSFER_DEBIT ACCESS_TOKEN_CREATED ACCESS_TOKEN_DELETED ACCESS_TOKEN_DISABLED
-    ACCESS_TOKEN_ENABLED ACCESS_TOKEN_EXPIRED ACCESS_TOKEN_EXPIRING_SOON
-    PIX_AUTOMATIC_RECURRING_AUTHORIZATION_CREATED PIX_AUTOMATIC_RECURRING_AUTHORIZATION_ACTIVATED
-    PIX_AUTOMATIC_RECURRING_AUTHORIZATION_CANCELLED PIX_AUTOMATIC_RECURRING_AUTHORIZATION_EXPIRED
-    PIX_AUTOMATIC_RECURRING_AUTHORIZATION_REFUSED PIX_AUTOMATIC_RECURRING_PAYMENT_INSTRUCTION_CREATED
-    PIX_AUTOMATIC_RECURRING_PAYMENT_INSTRUCTION_SCHEDULED PIX_AUTOMATIC_RECURRING_PAYMENT_INSTRUCTION_REFUSED
-    PIX_AUTOMATIC_RECURRING_PAYMENT_INSTRUCTION_CANCELLED PIX_AUTOMATIC_RECURRING_ELIGIBILITY_UPDATED
-    PAYMENT_SPLIT_DONE
-"""
-NAMES = frozenset(_ALL_NAMES.split())
+NAMES = frozenset(Path(__file__).with_name("events.txt").read_text().split())
+"""The events of Asaas that are documented."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event as it is sent: the very bytes, the same on every try."""
+    """One event; its bytes are the same in each attempt."""
 
     id: str
     name: str
@@ -72,7 +37,7 @@ class Event:
 
 
 def event_id(name: str, sequence: int) -> str:
-    """Make an id the way the real ones look: the first part is the same for all events of a name.
+    """Return an id in Asaas's form: the first part is the same for all events of a name.
 
     >>> event_id("PAYMENT_CREATED", 7712248)
     'evt_05b708f961d739ea7eba7e4db318f621&7712248'
@@ -84,7 +49,6 @@ def event_id(name: str, sequence: int) -> str:
 def envelope(
     name: str, sequence: int, created: str, account_id: str, entity: str, body: dict[str, Any], extra: dict[str, Any]
 ) -> Event:
-    """Wrap an entity into what is posted."""
     whole: dict[str, Any] = {
         "id": event_id(name, sequence),
         "event": name,
@@ -109,19 +73,17 @@ USER_AGENT = "Asaas_Hmlg/3.0"
 
 @cache
 def authorities() -> ssl.SSLContext:
-    """Return whom all clients of the simulators trust; reading it takes a tenth of a second."""
+    """Return the certificates of all clients; loading them is slow."""
     return httpx.create_ssl_context()
 
 
 def sending_client(timeout_s: float = TIMEOUT_S) -> httpx.Client:
-    """Make the client that all queues share: it waits ten seconds and follows no redirect."""
+    """Return the HTTP client of all queues; it follows no redirect."""
     return httpx.Client(timeout=timeout_s, follow_redirects=False, verify=authorities(), trust_env=False)
 
 
 @dataclass(frozen=True)
 class SendAttempt:
-    """One try to deliver an event."""
-
     webhook: str
     event_id: str
     event: str
@@ -131,10 +93,6 @@ class SendAttempt:
     error: str | None
     ms: float
     at_ms: float
-
-    def body(self) -> dict[str, Any]:
-        """Give the try as JSON."""
-        return asdict(self)
 
 
 @dataclass(eq=False)  # the same event queued twice is two things that wait
@@ -146,7 +104,7 @@ class _Waiting:
 
 
 class WebhookQueue:
-    """The queue of one webhook and the threads that empty it."""
+    """The queue of one webhook and its threads."""
 
     def __init__(
         self,
@@ -172,7 +130,7 @@ class WebhookQueue:
         self._threads: list[threading.Thread] = []
 
     def offer(self, event: Event) -> None:
-        """Queue an event if the webhook is enabled and asks for it; now and then twice, when told to."""
+        """Queue an event if the webhook is enabled and subscribed to it, twice if `duplicates` says so."""
         with self._changed:
             if self._stopped or not self.webhook["enabled"] or event.name not in self.webhook["events"]:
                 return
@@ -182,14 +140,14 @@ class WebhookQueue:
             self._changed.notify_all()
 
     def removes_backoff(self) -> None:
-        """Forget the penalties: what waits goes now."""
+        """Remove the penalties, so that all events are due."""
         with self._changed:
             for waiting in self._waiting:
                 waiting.failures, waiting.due = 0, 0.0
             self._changed.notify_all()
 
     def changes(self, **changed: Any) -> None:
-        """Change the webhook; switching it back on forgives what failed before."""
+        """Change the webhook; ending an interruption removes the penalties."""
         with self._changed:
             resumed = self.webhook["interrupted"] and changed.get("interrupted") is False
             self.webhook.update(changed)
@@ -200,18 +158,16 @@ class WebhookQueue:
 
     @property
     def size(self) -> int:
-        """Count what is not delivered yet."""
         with self._changed:
             return len(self._waiting) + self._in_flight
 
     @property
     def penalised(self) -> int:
-        """Count the failed tries that what waits has behind it."""
+        """The failed attempts of the waiting events."""
         with self._changed:
             return sum(waiting.failures for waiting in self._waiting)
 
     def stop(self) -> None:
-        """Send nothing more."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -245,7 +201,7 @@ class WebhookQueue:
                 if self._waiting and not self.webhook["interrupted"] and not (self._in_order and self._in_flight):
                     now = time.monotonic()
                     self._forget_old(now)
-                    # In order only the first may go; else any, so that a penalised one holds up nobody.
+                    # In order only the first may go; otherwise any, so that a penalised one delays no other.
                     candidates = list(itertools.islice(self._waiting, 1)) if self._in_order else self._waiting
                     due = next((waiting for waiting in candidates if waiting.due <= now), None)
                     if due is not None:

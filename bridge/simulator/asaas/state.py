@@ -1,7 +1,6 @@
-"""The state of the simulated Asaas: one lock, the objects, the numbers given out, and the events that came of it.
+"""The state of the simulated Asaas: the objects, the ids given out and the events, under one lock.
 
-An event gets its number and enters the webhooks' queues while the lock is held, so the order of the numbers is the
-order of what happened.
+An event gets its number and enters the webhooks' queues while the lock is held, so the numbers are in order.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from bridge.simulator.asaas.rules import CENT, Arguments, page, stamp, whole_or_float
@@ -30,14 +30,13 @@ _WAYS = {"PIX": "Pix", "BOLETO": "boleto", "CREDIT_CARD": "cartão"}
 
 
 class Ledger:
-    """Entries in the order they were posted; whoever writes holds the book's lock."""
+    """The account's statement; callers hold the book's lock."""
 
     def __init__(self) -> None:
         self._entries: list[dict[str, Any]] = []
         self._balance = Decimal(0)
 
     def credit(self, payment: Payment, day: str) -> None:
-        """Post a received charge, its fee, and the shares that go to other wallets."""
         fee = Decimal(str(payment.net_value)) - Decimal(str(payment.value))
         way = _WAYS.get(payment.billing_type, "cobrança")
         self._post(
@@ -49,11 +48,10 @@ class Ledger:
             self._post("INTERNAL_TRANSFER_DEBIT", -part["totalValue"], day, text, payment, part["id"])
 
     def give_back(self, payment: Payment, value: float, day: str, kind: str = "PAYMENT_REVERSAL") -> None:
-        """Post what the payer gets back."""
         self._post(kind, -value, day, f"Estorno - fatura nr. {payment.invoice_number}", payment)
 
     def listed(self, arguments: Arguments) -> dict[str, Any]:
-        """List the entries of the asked days, newest first unless `order=asc`."""
+        """Return a page of entries, newest first unless `order=asc`."""
         since, until = arguments.get("startDate", ""), arguments.get("finishDate", "9999")
         found = [dict(entry) for entry in self._entries if since <= entry["date"] <= until]
         return page(found if arguments.get("order") == "asc" else found[::-1], arguments)
@@ -74,62 +72,45 @@ class Ledger:
                 "description": text,
                 "paymentId": payment.id,
                 "splitId": split,
-                "transferId": None,
-                "anticipationId": None,
-                "billId": None,
-                "invoiceId": None,
-                "paymentDunningId": None,
-                "creditBureauReportId": None,
+                **dict.fromkeys(("transferId", "anticipationId", "billId", "invoiceId")),
+                **dict.fromkeys(("paymentDunningId", "creditBureauReportId")),
             }
         )
 
 
-FIRST_CUSTOMER = 8_392_496
-FIRST_INVOICE = 15_924_714
-FIRST_BOLETO = 12_745_149
 FIRST_EVENT = 17_877_323
 
 
 class Ids:
-    """Identifiers in the shapes of the real ones; the same ones again for the same seed."""
+    """Ids in Asaas's forms, the same for the same seed."""
 
     def __init__(self, seed: int) -> None:
         self._lots = random.Random(seed)
-        self._customer = FIRST_CUSTOMER
-        self._invoice = FIRST_INVOICE
-        self._boleto = FIRST_BOLETO
+        self._customers, self._invoices, self._boletos = count(8_392_497), count(15_924_715), count(12_745_150)
 
     def customer(self) -> str:
-        """Give the next customer's id."""
-        self._customer += 1
-        return f"cus_{self._customer:012d}"
+        return f"cus_{next(self._customers):012d}"
 
     def invoice(self) -> str:
-        """Give the next invoice's number."""
-        self._invoice += 1
-        return f"{self._invoice:08d}"
+        return f"{next(self._invoices):08d}"
 
     def boleto(self) -> str:
-        """Give the next nossoNumero."""
-        self._boleto += 1
-        return f"{self._boleto:08d}"
+        return f"{next(self._boletos):08d}"
 
     def short(self) -> str:
-        """Give the sixteen characters of a charge's or subscription's id."""
+        """Return the 16 characters of a charge's or subscription's id."""
         return "".join(self._lots.choices(string.ascii_lowercase + string.digits, k=16))
 
     def uuid(self) -> str:
-        """Give the id of an instalment plan, a card token or a Pix transaction."""
+        """Return an id of an instalment plan, a card token or a Pix transaction."""
         return str(uuid.UUID(int=self._lots.getrandbits(128), version=4))
 
     def receipt(self) -> str:
-        """Give the sixteen digits of a card receipt's address."""
+        """Return the 16 digits of a card receipt's address."""
         return "".join(self._lots.choices(string.digits, k=16))
 
 
 class Book:
-    """All that the simulated Asaas remembers."""
-
     def __init__(self, clock: Callable[[], datetime], seed: int) -> None:
         self.lock = threading.RLock()
         self.clock = clock
@@ -145,18 +126,17 @@ class Book:
         self._sequence = FIRST_EVENT
 
     def today(self) -> date:
-        """Tell the day in Brasilia."""
         return self.clock().date()
 
-    def emit(self, name: str, entity: str, body: dict[str, Any], **extra: Any) -> Event:
-        """Say that something happened: number it and queue it to every webhook that wants it."""
+    def emit(self, event: str, entity: str, body: dict[str, Any], **extra: Any) -> Event:
+        """Number an event and queue it to every webhook that subscribes to it."""
         with self.lock:
             self._sequence += 1
-            event = envelope(name, self._sequence, stamp(self.clock()), self.account_id, entity, body, extra)
-            self.events.append(event)
+            made = envelope(event, self._sequence, stamp(self.clock()), self.account_id, entity, body, extra)
+            self.events.append(made)
             for queue in self.queues.values():
-                queue.offer(event)
-            return event
+                queue.offer(made)
+            return made
 
 
 HOST = "https://sandbox.asaas.com"
@@ -167,8 +147,6 @@ NO_INTEREST = {"value": 0, "type": "PERCENTAGE"}
 
 @dataclass
 class Payment:
-    """A charge as the simulator remembers it."""
-
     short_id: str
     date_created: str
     customer: str
@@ -205,16 +183,13 @@ class Payment:
 
     @property
     def id(self) -> str:
-        """The id, as other objects name it."""
         return f"pay_1_{self.short_id}"
 
     def receipt_of(self, event: str) -> str:
-        """Give the address of the receipt of an event."""
         token = base64.b64encode(f"{event}:{self.id}".encode()).decode()
         return f"{HOST}/comprovantes/h/{urllib.parse.quote(token)}"
 
     def api_body(self) -> dict[str, Any]:
-        """Give the body that the API answers with."""
         body = self._body()
         body["value"] = whole_or_float(self.value)
         body["netValue"] = whole_or_float(self.net_value)
@@ -223,7 +198,7 @@ class Payment:
         return body
 
     def event_body(self) -> dict[str, Any]:
-        """Give the body that travels in an event: floats, and the splits with other keys than the API's."""
+        """Return the body of an event: amounts are floats, and splits have other keys than in the API."""
         body = self._body()
         body["value"] = float(self.value)
         body["netValue"] = float(self.net_value)

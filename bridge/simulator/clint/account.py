@@ -1,4 +1,4 @@
-"""The simulated account of Clint: its parts put together, and verbs that tests read as prose."""
+"""The simulated account of Clint, with the verbs of tests."""
 
 from __future__ import annotations
 
@@ -31,16 +31,15 @@ class ClintAccount:
         self.faults = Faults(seed)
         self.receiver = Receiver(self.crm, self.history)
         self.tokens = set(tokens)
+        self.goes_down, self.comes_back = self.faults.goes_down, self.faults.comes_back
+        self.is_slow = self.faults.is_slow
         self.has_origin(DEFAULT_ORIGIN, STAGES)
         stages = {"default": ("Nova cobrança", "OPEN"), "vencidas": ("Vencida", "OPEN")}
         stages |= {"pagas": ("Paga", "WON"), "estornadas": ("Estornada", "LOST")}
         for name, (stage, status) in stages.items():
             self.has_integration(name, stage=stage, status=status, uuid=INTEGRATIONS[name])
 
-    # ------------------------------------------------------------ what stands in the account
-
     def has_origin(self, name: str, stages: Iterable[str]) -> Origin:
-        """Make a funnel."""
         return self.crm.add_origin(name, stages)
 
     def has_integration(
@@ -53,7 +52,7 @@ class ClintAccount:
         mapping: dict[str, str] | None = None,
         uuid: str | None = None,
     ) -> Integration:
-        """Make a webhook whose deals land in a stage with a status; its `.path` goes behind the host."""
+        """Add a webhook whose deals get this stage and status."""
         if mode not in MODES or status not in STATUSES:
             raise ValueError(f"mode must be one of {sorted(MODES)}, status one of {sorted(STATUSES)}")
         funnel = self.crm.origin(origin)
@@ -63,61 +62,41 @@ class ClintAccount:
         return integration
 
     def removed(self, uuid: str) -> None:
-        """Remove an integration: its URL answers 404."""
+        """Remove an integration; its URL then answers 404."""
         self.receiver.integrations[uuid].removed = True
 
     def restored(self, uuid: str) -> None:
-        """Bring a removed integration back."""
         self.receiver.integrations[uuid].removed = False
-
-    # ------------------------------------------------------------ how it misbehaves
-
-    def goes_down(self) -> None:
-        """Cut every connection without an answer."""
-        self.faults.goes_down()
-
-    def comes_back(self) -> None:
-        """End every misbehaviour, and let go of what hangs."""
-        self.faults.comes_back()
 
     def answers(
         self, status: int, times: int | None = None, headers: Mapping[str, str] | None = None, share: float = 1.0
     ) -> None:
-        """Let the webhooks answer this status, without taking what was sent."""
+        """Let the webhooks answer this status and ignore the body."""
         self.faults.answers(status, times, headers, share, PATH)
 
     def hangs(self, seconds: float, share: float = 1.0, times: int | None = None, takes_first: bool = True) -> None:
-        """Let the webhooks hold their answer; as a rule they have already written the deal."""
+        """Delay the webhooks' answers, by default after the deal is written."""
         self.faults.hangs(seconds, share, times, takes_first, PATH)
-
-    def is_slow(self, seconds: float) -> None:
-        """Let every request wait so long."""
-        self.faults.is_slow(seconds)
-
-    # ------------------------------------------------------------ what can be looked at
 
     @property
     def deals(self) -> list[dict[str, Any]]:
-        """Give every deal with all that there is of it, oldest first."""
+        """Every deal in full, oldest first."""
         with self.crm.lock:
             return [deal_body(self.crm, deal) for deal in self.crm.deals.values()]
 
     def deal_of(self, email: str, origin: str = DEFAULT_ORIGIN) -> Deal | None:
-        """Give the deal of a person in a funnel."""
         with self.crm.lock:
             contact = self.crm.find_contact(email, None)
             return self.crm.find_deal(self.crm.origin(origin).id, contact.id) if contact else None
 
     @property
     def requests(self) -> list[Entry]:
-        """Give everything that was posted to webhooks, oldest first."""
+        """Every request to the webhooks, oldest first."""
         return self.history.entries()
 
     def forget(self) -> None:
-        """Drop contacts, deals and history."""
         self.crm.forget()
         self.history.forget()
 
     def close(self) -> None:
-        """Let go of whatever hangs."""
         self.faults.comes_back()

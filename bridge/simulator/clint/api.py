@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from flask import Blueprint, request
 
 from bridge.simulator.clint.crm import BRAZIL, Contact, Crm, Deal, Origin, local_phone
+from bridge.simulator.pages import Routes, add_routes
 
 DEFAULT_LIMIT = 200
 MOST = 1000
@@ -19,19 +20,17 @@ T = TypeVar("T")
 
 
 def moment(value: datetime | None) -> str | None:
-    """Write a moment as the API does."""
     return None if value is None else value.isoformat(timespec="microseconds")
 
 
 def deal_body(crm: Crm, deal: Deal) -> Answer:
-    """Give a deal with all that there is of it."""
     stage = crm.stage_of(deal).label
     more = {"updated_at": moment(deal.updated_at), "stage": stage, "value": deal.value, "currency": "BRL"}
     return {**documented_body(crm, deal), **more}
 
 
 def documented_body(crm: Crm, deal: Deal) -> Answer:
-    """Give a deal as the API documents it: without value, currency, stage and updated_at, which were only seen."""
+    """Return a deal as documented: without value, currency, stage and updated_at, which only real answers have."""
     contact = crm.contacts[deal.contact_id]
     return {
         "id": deal.id,
@@ -57,7 +56,6 @@ def documented_body(crm: Crm, deal: Deal) -> Answer:
 
 
 def contact_body(contact: Contact) -> Answer:
-    """Give a contact as the API shows it."""
     return {
         "id": contact.id,
         "created_at": moment(contact.created_at),
@@ -73,7 +71,6 @@ def contact_body(contact: Contact) -> Answer:
 
 
 def origin_body(origin: Origin) -> Answer:
-    """Give an origin as the API shows it."""
     return {
         "id": origin.id,
         "name": origin.name,
@@ -85,12 +82,11 @@ def origin_body(origin: Origin) -> Answer:
 
 
 def full_phone(contact: Contact) -> str | None:
-    """Write a contact's phone in E.164."""
+    """Return a contact's phone in E.164."""
     return f"+{BRAZIL}{contact.phone}" if contact.phone else None
 
 
 def api_blueprint(crm: Crm, tokens: set[str]) -> Blueprint:
-    """Give the routes of the API."""
     api = Blueprint("v1", __name__, url_prefix="/v1")
 
     @api.before_request
@@ -99,46 +95,35 @@ def api_blueprint(crm: Crm, tokens: set[str]) -> Blueprint:
             return {"error": "Unauthorized"}, 401
         return None
 
-    @api.get("/deals")
-    def deals() -> Answer:
-        with crm.lock:
-            found = [deal for deal in reversed(crm.deals.values()) if _deal_matches(crm, deal, request.args)]
-            return _paged(found, lambda deal: documented_body(crm, deal))
+    def listing(found: dict[str, T], matches: Callable[[T], bool], body: Callable[[T], Answer]) -> Callable[[], Answer]:
+        def view() -> Answer:
+            with crm.lock:
+                return _paged([one for one in reversed(found.values()) if matches(one)], body)
 
-    @api.get("/deals/<deal_id>")
-    def deal(deal_id: str) -> tuple[Answer, int]:
-        with crm.lock:
-            found = crm.deals.get(deal_id)
-            return _one(documented_body(crm, found) if found else None)
+        return view
 
-    @api.get("/contacts")
-    def contacts() -> Answer:
-        with crm.lock:
-            found = [one for one in reversed(crm.contacts.values()) if _contact_matches(crm, one, request.args)]
-            return _paged(found, contact_body)
+    def single(found: dict[str, T], body: Callable[[T], Answer]) -> Callable[[str], tuple[Answer, int]]:
+        def view(id_: str) -> tuple[Answer, int]:
+            with crm.lock:
+                if id_ not in found:
+                    return {"error": "Not found"}, 404
+                return {"status": 200, "data": body(found[id_])}, 200
 
-    @api.get("/contacts/<contact_id>")
-    def contact(contact_id: str) -> tuple[Answer, int]:
-        with crm.lock:
-            found = crm.contacts.get(contact_id)
-            return _one(contact_body(found) if found else None)
+        return view
 
-    @api.get("/origins")
-    def origins() -> Answer:
-        with crm.lock:
-            return _paged(list(crm.origins.values()), origin_body)
+    def deal(one: Deal) -> Answer:
+        return documented_body(crm, one)
 
-    @api.get("/origins/<origin_id>")
-    def origin(origin_id: str) -> tuple[Answer, int]:
-        with crm.lock:
-            found = crm.origins.get(origin_id)
-            return _one(origin_body(found) if found else None)
-
+    routes: Routes = {
+        "GET /deals": listing(crm.deals, lambda one: _deal_matches(crm, one, request.args), deal),
+        "GET /deals/<id_>": single(crm.deals, deal),
+        "GET /contacts": listing(crm.contacts, lambda one: _contact_matches(crm, one, request.args), contact_body),
+        "GET /contacts/<id_>": single(crm.contacts, contact_body),
+        "GET /origins": lambda: _paged(list(crm.origins.values()), origin_body),
+        "GET /origins/<id_>": single(crm.origins, origin_body),
+    }
+    add_routes(api, routes)
     return api
-
-
-def _one(body: Answer | None) -> tuple[Answer, int]:
-    return ({"status": 200, "data": body}, 200) if body is not None else ({"error": "Not found"}, 404)
 
 
 def _paged(found: list[T], body: Callable[[T], Answer]) -> Answer:
@@ -195,5 +180,5 @@ def _has_fields(fields: Mapping[str, Any], asked: Mapping[str, str]) -> bool:
 
 
 def _when(text: str) -> datetime:
-    # A `+` of an offset arrives as a space when the client did not escape it.
+    # An unescaped `+` of an offset arrives as a space.
     return datetime.fromisoformat(text.replace(" ", "+")).astimezone()

@@ -1,7 +1,4 @@
-"""Origins with their stages, contacts and deals: what the simulated Clint remembers.
-
-A contact is found by e-mail, then by phone; a deal is the contact's in an origin. Everything happens under one lock.
-"""
+"""The state of the simulated Clint: origins with stages, contacts, deals and the history, under one lock."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,8 +18,6 @@ STATUSES = frozenset({"OPEN", "WON", "LOST"})
 
 @dataclass
 class Stage:
-    """A column of a funnel."""
-
     id: str
     label: str
     order: int
@@ -31,21 +26,16 @@ class Stage:
 
 @dataclass
 class Origin:
-    """A funnel."""
-
     id: str
     name: str
     stages: list[Stage]
 
     def stage(self, label: str) -> Stage:
-        """Find a stage by its label."""
         return next(stage for stage in self.stages if stage.label == label)
 
 
 @dataclass
 class Contact:
-    """A person or company that deals are made with."""
-
     id: str
     created_at: datetime
     updated_at: datetime
@@ -58,8 +48,6 @@ class Contact:
 
 @dataclass
 class Deal:
-    """A card of the funnel."""
-
     id: str
     origin_id: str
     contact_id: str
@@ -76,7 +64,7 @@ class Deal:
 
 
 def local_phone(text: object) -> str:
-    """Take the digits of a phone and the country code off them.
+    """Return the digits of a phone without the country code.
 
     >>> local_phone("+55 (11) 98888-7777")
     '11988887777'
@@ -86,8 +74,6 @@ def local_phone(text: object) -> str:
 
 
 class Crm:
-    """The origins, contacts and deals."""
-
     def __init__(self, seed: int = 0, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.lock = threading.RLock()
         self.clock = clock
@@ -100,12 +86,11 @@ class Crm:
         self._lots = random.Random(seed)
 
     def new_id(self) -> str:
-        """Give the next id."""
         with self.lock:
             return str(uuid.UUID(int=self._lots.getrandbits(128), version=4))
 
     def add_origin(self, name: str, stages: Iterable[str]) -> Origin:
-        """Make a funnel with these stages; the first is the base, the last closes."""
+        """Add a funnel; its first stage is BASE, its last CLOSING."""
         labels = list(stages)
         types = ["BASE", *["CUSTOM"] * (len(labels) - 2), "CLOSING"]
         with self.lock:
@@ -115,16 +100,14 @@ class Crm:
             return origin
 
     def origin(self, name: str) -> Origin:
-        """Find a funnel by its name."""
         return next(origin for origin in self.origins.values() if origin.name == name)
 
     def find_contact(self, email: str | None, phone: str | None) -> Contact | None:
-        """Find the contact of an e-mail, else of a phone."""
         found = self._by_email.get(email.lower()) if email else None
         return found or (self._by_phone.get(local_phone(phone)) if phone else None)
 
     def keep_contact(self, email: str | None, phone: str | None, name: str | None, fields: dict[str, Any]) -> Contact:
-        """Find or make a contact; the name is replaced, a missing e-mail or phone is filled in."""
+        """Find or add a contact; replace its name, fill in a missing e-mail or phone."""
         now = self.clock()
         contact = self.find_contact(email, phone)
         if contact is None:
@@ -142,16 +125,14 @@ class Crm:
         return contact
 
     def find_deal(self, origin_id: str, contact_id: str) -> Deal | None:
-        """Find the deal an update goes to: the newest open one of the contact in the origin, else the newest."""
+        """Return the deal that an update changes: the contact's newest open one in the origin, else the newest."""
         deals = self._deals_of.get((origin_id, contact_id), [])
         return next((deal for deal in reversed(deals) if deal.status == "OPEN"), deals[-1] if deals else None)
 
     def stage_of(self, deal: Deal) -> Stage:
-        """Give the stage in which a deal stands."""
         return next(stage for stage in self.origins[deal.origin_id].stages if stage.id == deal.stage_id)
 
     def add_deal(self, origin_id: str, contact_id: str, stage_id: str) -> Deal:
-        """Make a deal."""
         now = self.clock()
         deal = Deal(self.new_id(), origin_id, contact_id, stage_id, now, now, now)
         self.deals[deal.id] = deal
@@ -159,7 +140,6 @@ class Crm:
         return deal
 
     def move_deal(self, deal: Deal, stage_id: str, status: str) -> None:
-        """Put a deal into a stage and a status."""
         now = self.clock()
         deal.updated_at = now
         if deal.stage_id != stage_id:
@@ -170,7 +150,6 @@ class Crm:
             deal.lost_at = now if status == "LOST" else None
 
     def forget(self) -> None:
-        """Drop every contact and deal, keep the funnels."""
         with self.lock:
             for kept in (self.contacts, self.deals, self._by_email, self._by_phone, self._deals_of):
                 kept.clear()
@@ -178,8 +157,6 @@ class Crm:
 
 @dataclass
 class Entry:
-    """One request to a webhook."""
-
     sequence: int
     integration: str
     started_ms: float
@@ -201,29 +178,20 @@ class Entry:
 
     @property
     def key(self) -> str | None:
-        """Give the Idempotency-Key that came with it."""
         return self.headers.get("idempotency-key")
 
     @property
     def is_done(self) -> bool:
-        """Say whether a deal was written."""
         return self.result in {"created", "updated"}
-
-    def as_json(self) -> dict[str, Any]:
-        """Give the entry as JSON."""
-        return asdict(self)
 
 
 class History:
-    """All requests to the webhooks, oldest first."""
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: list[Entry] = []
         self._next = 1
 
     def begin(self, integration: str, headers: dict[str, str], body: dict[str, Any]) -> Entry:
-        """Note that a request came."""
         with self._lock:
             entry = Entry(self._next, integration, time.time() * 1000, headers, body)
             self._next += 1
@@ -231,17 +199,16 @@ class History:
             return entry
 
     def end(self, entry: Entry, status: int | None) -> None:
-        """Note that its answer leaves."""
         entry.status = status
         entry.finished_ms = time.time() * 1000
 
     def entries(self, after: int = 0, limit: int | None = None) -> list[Entry]:
-        """Give the entries whose sequence is greater than `after`."""
+        """Return the entries with a number above `after`."""
         with self._lock:
             found = [entry for entry in self._entries if entry.sequence > after] if after else list(self._entries)
         return found[:limit]
 
     def forget(self) -> None:
-        """Drop all entries; the numbers go on."""
+        """Remove all entries; the numbers go on."""
         with self._lock:
             self._entries.clear()

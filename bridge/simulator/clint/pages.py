@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, render_template, request
 
 from bridge.simulator.clint.account import ClintAccount
 from bridge.simulator.clint.crm import Deal, Origin, Stage
+from bridge.simulator.pages import TEMPLATES, add_routes, brl, told
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
 SHOWN_DEALS = 50
 SHOWN_FIELDS = 4
 SHOWN_ENTRIES = 15
@@ -28,7 +29,6 @@ STATUS_NAMES = {"OPEN": "Aberto", "WON": "Ganho", "LOST": "Perdido"}
 
 
 def page_blueprint(clint: ClintAccount) -> Blueprint:
-    """Give the page."""
     site = Blueprint("page", __name__, template_folder=str(TEMPLATES))
 
     @site.get("/")
@@ -78,25 +78,11 @@ def _name(clint: ClintAccount, uuid: str) -> str:
     return integration.name if integration else uuid
 
 
-def brl(value: float) -> str:
-    """Write an amount as people read it."""
-    return "R$ " + f"{value:,.2f}".replace(",", " ").replace(".", ",").replace(" ", ".")
-
-
-Answer = dict[str, Any]
-
-
-def _told() -> Answer:
-    body = request.get_json(silent=True)
-    return body if isinstance(body, dict) else {}
-
-
 def control_blueprint(clint: ClintAccount) -> Blueprint:
-    """Give the routes of the knobs."""
+    """Return the routes under `/_sim/` by which tests of other processes control the account."""
     control = Blueprint("control", __name__, url_prefix="/_sim")
 
-    @control.get("/state")
-    def state() -> Answer:
+    def state() -> dict[str, Any]:
         return {
             "contacts": len(clint.crm.contacts),
             "deals": len(clint.crm.deals),
@@ -104,42 +90,34 @@ def control_blueprint(clint: ClintAccount) -> Blueprint:
             "faults": clint.faults.state(),
         }
 
-    @control.get("/history")
-    def history() -> Answer:
-        after = request.args.get("after", 0, type=int)
-        limit = request.args.get("limit", type=int)
-        return {"data": [entry.as_json() for entry in clint.history.entries(after, limit)]}
+    def history() -> dict[str, Any]:
+        entries = clint.history.entries(request.args.get("after", 0, type=int), request.args.get("limit", type=int))
+        return {"data": [asdict(entry) for entry in entries]}
 
-    @control.get("/deals")
-    def deals() -> Answer:
-        return {"data": clint.deals}
-
-    @control.get("/integrations")
-    def integrations() -> Answer:
+    def integrations() -> dict[str, Any]:
         return {"data": [{**vars(one), "path": one.path} for one in clint.receiver.integrations.values()]}
 
-    @control.post("/integrations")
-    def add_integration() -> Answer:
-        integration = clint.has_integration(**_told())
+    def add_integration() -> dict[str, Any]:
+        integration = clint.has_integration(**told())
         return {"uuid": integration.uuid, "path": integration.path}
 
-    @control.post("/origins")
-    def add_origin() -> Answer:
-        return {"id": clint.has_origin(**_told()).id}
+    def done(change: Callable[..., None]) -> Callable[[], dict[str, Any]]:
+        def view() -> dict[str, Any]:
+            change(**told())
+            return told()
 
-    @control.post("/removed")
-    def removed() -> Answer:
-        clint.removed(_told()["uuid"])
-        return _told()
+        return view
 
-    @control.post("/restored")
-    def restored() -> Answer:
-        clint.restored(_told()["uuid"])
-        return _told()
-
-    @control.post("/forget")
-    def forget() -> Answer:
-        clint.forget()
-        return {}
-
+    routes = {
+        "GET /state": state,
+        "GET /history": history,
+        "GET /deals": lambda: {"data": clint.deals},
+        "GET /integrations": integrations,
+        "POST /integrations": add_integration,
+        "POST /origins": lambda: {"id": clint.has_origin(**told()).id},
+        "POST /removed": done(clint.removed),
+        "POST /restored": done(clint.restored),
+        "POST /forget": done(clint.forget),
+    }
+    add_routes(control, routes)
     return control

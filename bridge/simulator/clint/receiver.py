@@ -1,6 +1,6 @@
 """The webhook of an integration: maps the keys of a flat body, finds the contact, writes the deal.
 
-It answers as soon as it has taken the body: what it could not do stands in the history only, as in the real one.
+A body that can be read is answered with 200; a failure is in the history only, as in Clint.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GUESSES = {
 
 @dataclass
 class Integration:
-    """A webhook URL with what its screen in Clint says."""
+    """A webhook's URL with its settings in Clint."""
 
     uuid: str
     name: str
@@ -42,7 +42,6 @@ class Integration:
 
     @property
     def path(self) -> str:
-        """The path that the host goes before."""
         return PATH + self.uuid
 
 
@@ -68,7 +67,7 @@ class _Mapped:
 
 
 def guess(key: str) -> str:
-    """Guess the field a key is meant for, as an operator would who clicks through the screen.
+    """Guess the field of a key, as an operator would map it in Clint.
 
     >>> guess("telefone"), guess("contact_name"), guess("forma_de_pagamento")
     ('contact.phone', 'contact.name', 'deal.forma_de_pagamento')
@@ -83,15 +82,13 @@ def guess(key: str) -> str:
 
 
 class Receiver:
-    """Takes what is posted."""
-
     def __init__(self, crm: Crm, history: History) -> None:
         self._crm = crm
         self._history = history
         self.integrations: dict[str, Integration] = {}
 
     def install(self, app: Flask) -> None:
-        """Note requests before any fault touches them, and their end after it did."""
+        """Record requests before the faults apply, and their end afterwards."""
 
         @app.before_request
         def begin() -> None:
@@ -112,7 +109,6 @@ class Receiver:
             return response
 
     def blueprint(self) -> Blueprint:
-        """Give the route of the webhooks."""
         webhook = Blueprint("webhook", __name__)
 
         @webhook.post(f"{PATH}<uuid>")
@@ -131,7 +127,7 @@ class Receiver:
         return webhook
 
     def apply(self, integration: Integration, body: dict[str, Any], entry: Entry) -> None:
-        """Write what a body says, or say in the entry why not."""
+        """Write contact and deal, or put the reason into the entry."""
         mapped = self._map(integration, body, entry)
         if not mapped.email and not mapped.phone:
             entry.result, entry.why = "failed", "sem e-mail e sem telefone"

@@ -1,10 +1,8 @@
 """The console: pages under `/` for the people who run the bridge, in Portuguese and English.
 
-Every page is one Jinja template filled on the server; htmx only fetches parts of pages anew. A page module makes a
-blueprint, reads through `bridge.journal` and changes through `bridge.operations`; it never writes SQL. What all pages
-have in common (who may come in, languages, headers, the forms' tokens) is done once, for every blueprint in
-`mount.PAGES`. To add a page: a module with a blueprint, its line in `mount.PAGES` and `frame.NAVIGATION`, a template
-that extends `layout.html`, and its words in a file of `bridge/web/words`.
+The server renders each page from a Jinja template; htmx fetches parts of pages again. A page module has a blueprint,
+reads through `bridge.journal` and changes through `bridge.operations`; it has no SQL. To add a page: a module with a
+blueprint, its line in `PAGES` and in `layout.NAVIGATION`, and a template that extends `layout.html`.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from werkzeug.routing import IntegerConverter
 
-from bridge.messages import read_message
+from bridge.messages import use_language
 from bridge.runtime import Runtime
 from bridge.web.console import (
     access,
@@ -24,6 +22,7 @@ from bridge.web.console import (
     connections,
     event,
     events,
+    jobs,
     layout,
     mapping_editor,
     mapping_new,
@@ -34,8 +33,6 @@ from bridge.web.console import (
     signin,
     testcharge,
 )
-from bridge.web.console import jobs as console_jobs
-from bridge.web.console.jobs import JobRunner
 
 PAGES: tuple[Blueprint, ...] = (
     overview.overview,
@@ -50,25 +47,23 @@ PAGES: tuple[Blueprint, ...] = (
     testcharge.testcharge_pages,
     connections.connections,
     reconcile.reconcile,
-    console_jobs.jobs_pages,
+    jobs.jobs_pages,
     signin.signin,
 )
-"""Every blueprint of the console; `frame.NAVIGATION` says which pages stand in the menu."""
 
 
 class JournalNumber(IntegerConverter):
-    """A whole number that the journal can hold; a larger one is no address."""
+    """A number of the journal in an address; a larger number is not found."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"max": 2**63 - 1, **options})
 
 
 def init_console(app: Flask, runtime: Runtime, secret_key: str) -> None:
-    """Serve the console under `/`."""
     access.init_sessions(app, secret_key, runtime.settings.bridge_public_url)
     app.extensions["bridge.access"] = access.Access(runtime.settings, secret_key)
     app.extensions["bridge.tries"] = FixedWindowRateLimiter(MemoryStorage())
-    app.extensions["bridge.work"] = JobRunner(runtime)
+    app.extensions["bridge.work"] = jobs.JobRunner(runtime)
     console = Blueprint(
         "console", __name__, template_folder="../templates", static_folder="../static", static_url_path="/assets"
     )
@@ -78,7 +73,9 @@ def init_console(app: Flask, runtime: Runtime, secret_key: str) -> None:
     for page in PAGES:
         console.register_blueprint(page)
     app.register_blueprint(console)
+    app.before_request(layout.set_language)
+    app.teardown_request(lambda _error: use_language("en"))
     app.context_processor(layout.context)
+    app.jinja_env.globals.update(layout.GLOBALS)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters["said"] = lambda text: read_message(text).text()
     app.after_request(access.secure)

@@ -1,8 +1,8 @@
-"""Who may come in, and what they may do.
+"""Who may use the console, sessions, form tokens and security headers.
 
-BRIDGE_PASSWORD opens everything, BRIDGE_VIEWER_PASSWORD shows everything. Without a password the console answers only
-the token of BRIDGE_CONSOLE_TOKEN, which `bridge up` and `bridge demo` draw and print in the address; without that it is
-closed. Where a request seems to come from proves nothing: a proxy on this machine makes every stranger local.
+BRIDGE_PASSWORD allows everything, BRIDGE_VIEWER_PASSWORD only looking. Without both, the console takes only the token
+BRIDGE_CONSOLE_TOKEN, which `bridge up` and `bridge demo` draw and print; without that it is closed. The address of a
+request proves nothing: behind a proxy on this machine every stranger has a local one.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from bridge.errors import ConsoleClosed, FormRefused, NotSignedIn, ReadOnly
 from bridge.journal import audit
 from bridge.journal.audit import Actor
+from bridge.messages import N_
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.door import FOR_PROGRAMS, AddressPolicy
@@ -33,36 +34,34 @@ from bridge.web.door import FOR_PROGRAMS, AddressPolicy
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-LASTS = timedelta(hours=12)
-"""From signing in to having to sign in again, however busy the pages are."""
+SESSION_LASTS = timedelta(hours=12)
+"""After this a person signs in again, however busy the pages are."""
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 FIELD = "csrf_token"
 HEADER = "X-CSRF-Token"
 
 PROGRAMS = ("/webhooks/", "/healthz", "/readyz", "/metrics", "/openapi.json")
-"""Addresses that only programs ask; they get JSON whatever they say they take, and no session."""
+"""Paths for programs: they answer JSON, whatever the request accepts, and have no session."""
 
 
 class _Sessions(SecureCookieSessionInterface):
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Return the browser's session; a program has none, and at the door reading one took a tenth of the time."""
+        """Return the browser's session, None for a program: reading one would slow the door down."""
         return None if request.path.startswith(PROGRAMS) else super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:
-        """Return whether the browser may send the cookie over https only."""
         return over_https(app.config["BRIDGE_PUBLIC_URL"])
 
 
 def init_sessions(app: Flask, secret_key: str, public_url: str) -> None:
-    """Say how the application keeps sessions."""
     app.config.update(
         SECRET_KEY=secret_key,
         SESSION_COOKIE_NAME="bridge_session",
         SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",  # Strict would sign out whoever follows a link from a message
-        PERMANENT_SESSION_LIFETIME=LASTS,
-        SESSION_REFRESH_EACH_REQUEST=False,  # pages that fetch themselves anew would keep it for ever
+        SESSION_COOKIE_SAMESITE="Lax",  # Strict would sign out a person who follows a link from a message
+        PERMANENT_SESSION_LIFETIME=SESSION_LASTS,
+        SESSION_REFRESH_EACH_REQUEST=False,  # pages that refresh themselves would keep it alive for ever
         BRIDGE_PUBLIC_URL=public_url,
     )
     app.session_interface = _Sessions()
@@ -71,7 +70,7 @@ def init_sessions(app: Flask, secret_key: str, public_url: str) -> None:
 def over_https(public_url: str) -> bool:
     """Return whether the browser speaks https, also with a proxy in between.
 
-    The header can be made up, but who makes it up only keeps the own browser from sending the cookie in clear.
+    A false header only keeps the sender's own browser from sending the cookie in clear.
     """
     public = urlsplit(public_url)
     return (
@@ -82,7 +81,6 @@ def over_https(public_url: str) -> bool:
 
 
 def form_token() -> str:
-    """Return the token that every form of this session carries."""
     if "csrf" not in session:
         session.permanent = True
         session["csrf"] = secrets.token_urlsafe(24)
@@ -90,30 +88,25 @@ def form_token() -> str:
 
 
 def check_form() -> None:
-    """Raise FormRefused unless this change was asked for by a form of this session."""
+    """Raise FormRefused unless a form of this session sent the request."""
     if request.method in SAFE:
         return
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
-        raise FormRefused("the form came from another site")
+        raise FormRefused(N_("the form came from another site"))
     given = request.headers.get(HEADER) or request.form.get(FIELD, "")
     if not compare_digest(str(session.get("csrf", "")).encode(), given.encode()) or not given:
-        raise FormRefused(hint="load the page again and repeat it")
+        raise FormRefused(hint=N_("load the page again and repeat it"))
 
 
 FOR_STRANGERS = frozenset(
     {"console.signin.form", "console.signin.enter", "console.signin.appearance", "console.signin.language"}
 )
-FOR_VIEWERS = FOR_STRANGERS | {
-    "console.signin.leave",
-    "console.mappings_live.lint",
-    "console.mappings_live.preview",
-}
-"""What may be posted without the right to change anything."""
+"""The endpoints to which a stranger may post."""
+FOR_VIEWERS = FOR_STRANGERS | {"console.signin.leave", "console.mappings_live.lint", "console.mappings_live.preview"}
+"""The endpoints to which a viewer may post."""
 
 
 class Role(StrEnum):
-    """What a person may do."""
-
     OPERATOR = "operator"  # everything
     VIEWER = "viewer"  # look
     LOCAL = "local"  # everything: no password is set, and the person has the token that `bridge up` printed
@@ -121,19 +114,23 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who is looking at the console."""
+    """The person who is signed in."""
 
     role: Role
     name: str = ""
 
     @property
     def may_change(self) -> bool:
-        """Whether this person may change anything."""
         return self.role is not Role.VIEWER
 
     @property
+    def author(self) -> str:
+        """The name that was given at sign-in, else the role."""
+        return self.name or self.role.value
+
+    @property
     def actor(self) -> Actor:
-        """Who this is, for the audit trail."""
+        """The actor in the audit trail."""
         return Actor(f"{self.role} {self.name}".strip(), client_address())
 
 
@@ -150,7 +147,6 @@ class Access:
 
     @property
     def has_password(self) -> bool:
-        """Whether people sign in."""
         return any(self._passwords.values())
 
     @cached_property
@@ -162,18 +158,17 @@ class Access:
         }
 
     def role_of(self, password: str) -> Role | None:
-        """Return whose password this is."""
-        # All are compared, so that the time taken does not tell which.
+        # Every hash is checked, so that the time taken does not tell whose password it is.
         found = [role for role, kept in self._hashes.items() if check_password_hash(kept, password)]
         return found[0] if found else None
 
     def proof(self, role: Role) -> str:
-        """Return what a session must carry to have that role: another password ends it."""
+        """Return the proof that a session of this role holds; a new password makes it invalid."""
         secret = self.token if role is Role.LOCAL else self._passwords[role]
         return self._signature(f"{role}\x00{secret}")
 
     def browser_cookie(self, browser: str) -> str:
-        """Return the cookie by which a browser is known in which an operator signed in."""
+        """Return the cookie of a browser in which an operator signed in."""
         return f"{browser}.{self._signature('browser ' + browser)}"
 
     def _signature(self, text: str) -> str:
@@ -181,30 +176,29 @@ class Access:
 
 
 def access() -> Access:
-    """Return the access of this process."""
     return cast(Access, current_app.extensions["bridge.access"])
 
 
 def client_address() -> str:
-    """Return the address of the client, as the trusted proxies tell it."""
+    """Return the address of the client behind the trusted proxies."""
     callers: AddressPolicy = current_app.extensions["bridge.callers"]
     remote = request.remote_addr or ""
     return str(callers.address(remote, request.headers.get("X-Forwarded-For", "")) or remote)
 
 
 def begin_session(role: Role, name: str) -> None:
-    """Begin the session of a person who gave the right password or token; its audit row stands for it."""
+    """Begin a session and note it in the audit trail; the number of its entry is the session's id."""
     now_ms = _runtime().clock_ms()
     with _runtime().journal.database.write() as connection:
         entry = audit.note(connection, Person(role, name).actor, audit.SIGNED_IN, "", now_ms)
     session.clear()
     session.permanent = True
-    until_ms = now_ms + int(LASTS.total_seconds() * 1000)
+    until_ms = now_ms + int(SESSION_LASTS.total_seconds() * 1000)
     session.update(role=role.value, name=name, proof=access().proof(role), until_ms=until_ms, entry=entry)
 
 
 def end_session() -> None:
-    """End the session, also for whoever kept its cookie."""
+    """End the session, so that a copy of its cookie is invalid too."""
     if g.person is not None:
         with _runtime().journal.database.write() as connection:
             audit.note(connection, g.person.actor, audit.SIGNED_OUT, str(session["entry"]), _runtime().clock_ms())
@@ -212,13 +206,13 @@ def end_session() -> None:
 
 
 def has_session(app: Flask, environ: WSGIEnvironment) -> bool:
-    """Return whether the request carries the session of somebody who signed in, without looking into the journal."""
+    """Return whether the request carries a session of somebody who signed in; the journal is not read."""
     opened = app.session_interface.open_session(app, app.request_class(environ))
     return opened is not None and "proof" in opened
 
 
 def person() -> Person | None:
-    """Return who is looking, None for a stranger."""
+    """Return the signed-in person, None for a stranger."""
     try:
         role = Role(session.get("role", ""))
     except ValueError:
@@ -239,7 +233,7 @@ def _runtime() -> Runtime:
 
 
 def check() -> ResponseReturnValue | None:
-    """Let nobody see or change what is not theirs to see or change; runs before each page of the console."""
+    """Refuse a request that this person may not make; runs before each page of the console."""
     if request.endpoint == "console.static":
         return None
     g.person = person()
@@ -267,13 +261,13 @@ def _to_sign_in() -> ResponseReturnValue:
         raise NotSignedIn
     here = request.full_path.rstrip("?")
     if "HX-Request" in request.headers:
-        # The whole page must go there, not the part of it that was fetched.
+        # The whole page goes there, not the part that was fetched.
         return "", 401, {"HX-Redirect": url_for("console.signin.form")}
     return redirect(url_for("console.signin.form", next=here if here != "/" else None))
 
 
 def here_only(target: str) -> str:
-    """Return a path of this site to go on to: what was asked for, or the first page."""
+    """Return the path where it is one of this site, else the first page."""
     inside = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     return target if inside else "/"
 
@@ -289,17 +283,24 @@ POLICY = {
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
 }
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
 
 
 def style_nonce() -> str:
-    """Return a nonce for this page's own style elements: an editor must write some, and no page else may."""
+    """Return a nonce for style elements; only the page of the editor, which writes some, asks for one."""
     if "style_nonce" not in g:
         g.style_nonce = secrets.token_urlsafe(16)
     return str(g.style_nonce)
 
 
 def secure(response: Response) -> Response:
-    """Add the headers to an answer."""
+    """Add the security headers; runs after every request."""
     if request.path.startswith(PROGRAMS):
         for name, value in FOR_PROGRAMS.items():
             response.headers.setdefault(name, value)
@@ -307,15 +308,11 @@ def secure(response: Response) -> Response:
     styles = f" 'nonce-{g.style_nonce}'" if "style_nonce" in g else ""
     policy = {**POLICY, "style-src": POLICY["style-src"] + styles}
     response.headers["Content-Security-Policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["X-Frame-Options"] = "DENY"
-    response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    response.headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
+    response.headers.update(HEADERS)
     if over_https(current_app.config["BRIDGE_PUBLIC_URL"]):
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
     if request.endpoint == "console.static":
-        # The address holds a digest of the file, so that a new version has a new address.
+        # The address holds a digest of the file: a new version has a new address.
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if "v" in request.args else "no-cache"
     else:
         response.headers.setdefault("Cache-Control", "no-store")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from bridge.errors import ConsoleBusy, NoAnswerYet
 from bridge.journal import destinations, notices, queries
 from bridge.journal.queries import DeadFilter, DeadGroup, EventFilter
+from bridge.messages import _
 from bridge.operations import actions
 from bridge.operations.actions import BulkAction, Progress, run_step
-from bridge.operations.explain import Preview, preview
+from bridge.operations.explain import Preview
 from bridge.reasons import reason
 from bridge.web.console import layout
 from bridge.web.console.events import lines
-from bridge.web.console.jobs import external_call
+from bridge.web.console.jobs import external_call, replay_previews
 
 attention = Blueprint("attention", __name__)
 
@@ -26,18 +25,17 @@ PREVIEWED = 3
 
 @attention.get("/attention")
 def index() -> ResponseReturnValue:
-    """Show everything that waits for a person, with the likely cause and the mend."""
     with layout.runtime().journal.database.read() as connection:
         groups = queries.dead_groups(connection)
         holds = queries.hold_groups(connection)
-        told = layout.open_notices(connection)
+        open_notices = layout.open_notices(connection)
         paused = [one for one in destinations.load(connection).values() if one.paused_ms is not None]
     listening = _listening()
     return layout.page(
         "attention.html",
         groups=[(group, reason(group.code), _possible(group, listening)) for group in groups],
         holds=[(hold, reason(hold.code)) for hold in holds],
-        notices=told,
+        notices=open_notices,
         paused=paused,
         broken=layout.broken_files(),
     )
@@ -54,8 +52,8 @@ def _possible(group: DeadGroup, listening: frozenset[str]) -> list[BulkAction]:
     return [decision for decision in BulkAction if numbers[decision]]
 
 
-def _chosen(decision: BulkAction) -> DeadFilter:
-    """Return the deliveries that the form names, as far as the decision is possible for them."""
+def _chosen(decision: BulkAction, until_ms: int) -> DeadFilter:
+    """Return the filter of the deliveries that the form names and for which the decision is possible."""
     asked = request.values
     return DeadFilter(
         asked.get("code", ""),
@@ -64,43 +62,32 @@ def _chosen(decision: BulkAction) -> DeadFilter:
         with_payload=decision is BulkAction.RETRY,
         with_body=decision is BulkAction.REPLAY,
         of=_listening() if decision is BulkAction.REPLAY else None,
+        until_ms=until_ms,
     )
 
 
 def _decision() -> BulkAction:
     asked = request.values.get("decision", "")
-    return layout.found(BulkAction(asked) if asked in set(BulkAction) else None)  # type: ignore[no-any-return]
+    return layout.found(BulkAction(asked) if asked in set(BulkAction) else None)
 
 
 @attention.get("/attention/confirm")
 def confirm() -> ResponseReturnValue:
-    """Say how many a decision is about, show some, and for a replay what would be sent otherwise than before."""
-    decision = _decision()
-    chosen = replace(_chosen(decision), until_ms=layout.now_ms())
-    runtime = layout.runtime()
+    """Show how many deliveries a decision is about, some of them, and what a replay of the first would change."""
+    decision, runtime = _decision(), layout.runtime()
+    chosen = _chosen(decision, layout.now_ms())
     with runtime.journal.database.read() as connection:
-        total = queries.dead_count_of(connection, chosen)
+        total = queries.dead_count(connection, chosen)
         some = queries.dead_page(connection, chosen, 0, SAMPLE)
         rows = [row for one in some for row in queries.event_page(connection, EventFilter(text=str(one.event_id)), 1)]
-        sample = lines(connection, rows, layout.words().language)
+        sample = lines(connection, rows)
     previews: list[Preview] = []
     if decision is BulkAction.REPLAY and some:
         ids = sorted({one.event_id for one in some[:PREVIEWED]})
         try:
-            previews = external_call(
-                lambda: list(
-                    preview(
-                        runtime.journal,
-                        ids,
-                        chosen.mapping or None,
-                        active=runtime.mappings.current(),
-                        environment=runtime.environment,
-                        enrichment=runtime.enricher,
-                    )
-                )
-            )
+            previews = external_call(lambda: list(replay_previews(runtime, ids, chosen.mapping or None)))
         except (ConsoleBusy, NoAnswerYet) as error:
-            previews = [Preview(ids[0], "", problem=str(error))]
+            previews = [Preview(ids[0], "", problem=error.text())]
     return layout.page(
         "attention_confirm.html",
         decision=decision,
@@ -108,27 +95,20 @@ def confirm() -> ResponseReturnValue:
         total=total,
         sample=sample,
         previews=previews,
-        said=reason(chosen.code),
+        known=reason(chosen.code),
     )
 
 
 @attention.post("/attention/run")
 def run() -> ResponseReturnValue:
-    """Do the next piece, and show how far it is; the page goes on by itself, or with its button."""
-    runtime, asked = layout.runtime(), request.form
-    decision = _decision()
-    chosen = replace(_chosen(decision), until_ms=layout.number(asked.get("until_ms")) or layout.now_ms())
-    total, done, refused, after_id = (
-        layout.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id")
-    )
-    progress = run_step(
-        runtime.journal,
-        decision,
-        chosen,
-        Progress(total, done, refused, after_id),
-        runtime.clock_ms(),
-        by=layout.person().actor,
-    )
+    """Do the next piece and show the progress; the page continues by itself, or with its button."""
+    asked, decision = request.form, _decision()
+    chosen = _chosen(decision, layout.number(asked.get("until_ms")) or layout.now_ms())
+    numbers = (layout.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id"))
+    total, done, refused, after_id = numbers
+    before = Progress(total, done, refused, after_id)
+    runtime = layout.runtime()
+    progress = run_step(runtime.journal, decision, chosen, before, runtime.clock_ms(), by=layout.person().actor)
     return layout.page(
         "attention_progress.html" if layout.partial() else "attention_run.html",
         decision=decision,
@@ -140,21 +120,19 @@ def run() -> ResponseReturnValue:
 
 @attention.post("/attention/notices/<int:id_>/close")
 def close(id_: int) -> ResponseReturnValue:
-    """Close a notice that is mended or of no interest."""
     runtime = layout.runtime()
     with runtime.journal.database.write() as connection:
         closed = notices.close(connection, id_, runtime.clock_ms())
     if closed:
         layout.note("notice.closed", str(id_))
-        layout.flash_message("attention.notice.closed")
-    page = "console.connections.show" if request.form.get("page") == "connections" else "console.attention.index"
-    return redirect(url_for(page), 303)
+        layout.flash_message(_("Notice dismissed; it comes back when the problem is seen again."))
+    is_connections = request.form.get("page") == "connections"
+    return layout.go("console.connections.show" if is_connections else "console.attention.index")
 
 
 @attention.post("/attention/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    """Send to a paused destination again."""
     runtime = layout.runtime()
     freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=layout.person().actor)
-    layout.flash_message("attention.resumed", name=name, n=freed)
-    return redirect(url_for("console.attention.index"))
+    layout.flash_message(_("Destination {name} is resumed; {n} lines were waiting for it.", name=name, n=freed))
+    return layout.go("console.attention.index")

@@ -1,7 +1,8 @@
-"""Pictures of counts over time: where each bar stands, as numbers that a template draws; pure."""
+"""Bar charts of counts over time: numbers that a template draws, and a finished SVG. Pure."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -10,17 +11,16 @@ from html import escape
 from bridge.journal.statistics import Sum
 
 WIDTH, HEIGHT = 600.0, 120.0
-"""Of a picture in its own units; it is stretched to the room that it gets."""
+"""The size of a chart in its own units; the page stretches it."""
 GAP = 0.25
-"""The share of a bar's room that stays empty."""
-
+"""The part of a bar's room that stays empty."""
 SERIES = ("delivered", "filtered", "stale", "discarded", "dead")
-"""From the bottom of a bar to its top: what needs a person stands out above the rest."""
+"""The verdicts from the bottom of a bar to its top."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One part of a bar."""
+    """The part of a bar that stands for one verdict."""
 
     verdict: str
     number: int
@@ -30,7 +30,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What ended within an hour or a day."""
+    """The counts of an hour or a day."""
 
     start_ms: int
     x: float
@@ -42,26 +42,17 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars side by side."""
+    """Bars side by side; the highest stands for `most`."""
 
     bars: tuple[Bar, ...]
     most: int
-    """What the highest bar stands for."""
     totals: dict[str, int]
-
-    @property
-    def width(self) -> float:
-        """The picture's width in its own units."""
-        return WIDTH
-
-    @property
-    def height(self) -> float:
-        """The picture's height in its own units."""
-        return HEIGHT
+    width: float = WIDTH
+    height: float = HEIGHT
 
 
 def stacked(starts: Sequence[int], sums: Iterable[Sum]) -> Chart:
-    """Return the chart of sums by verdict, one bar for each start; what began elsewhere is left out."""
+    """Return the chart of sums by verdict, one bar for each start; sums of other starts are left out."""
     numbers: dict[int, dict[str, int]] = {start: {} for start in starts}
     for one in sums:
         if one.start_ms in numbers:
@@ -89,7 +80,7 @@ def _pieces(by: dict[str, int], most: int) -> tuple[Piece, ...]:
     for name in SERIES:
         number = by.get(name, 0)
         if number > 0:
-            # At least a line: one that was not delivered among a million must be seen.
+            # At least a line: one dead delivery among a million must be visible.
             height = max(1.5, number / most * HEIGHT)
             base -= height
             pieces.append(Piece(name, number, round(max(0.0, base), 2), round(height, 2)))
@@ -114,18 +105,13 @@ def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | No
     return lower
 
 
-def starts(first_ms: int, every_ms: int, number: int) -> list[int]:
-    """Return the beginnings of so many hours or days."""
-    return [first_ms + index * every_ms for index in range(number)]
-
-
 def by(sums: Iterable[Sum], key: Callable[[Sum], tuple[str, str]]) -> dict[str, dict[str, int]]:
-    """Return the sums over the whole time by a name and a verdict."""
+    """Return the sums of all hours or days by a name and a verdict."""
     found: dict[str, dict[str, int]] = {}
     for one in sums:
         name, verdict = key(one)
-        within = found.setdefault(name, {})
-        within[verdict] = within.get(verdict, 0) + one.number
+        counted = found.setdefault(name, {})
+        counted[verdict] = counted.get(verdict, 0) + one.number
     return found
 
 
@@ -140,14 +126,15 @@ KINDS = {
     "missing": "bad",
     "dead": "bad",
 }
-"""Each verdict with the colour that it has everywhere; from the bottom of a bar to its top."""
+"""The colour of each verdict."""
 ORDER = ("good", "busy", "neutral", "warning", "bad")
+"""The colours from the bottom of a bar to its top."""
 MOST_BARS = 62
 PICTURE_WIDTH, PICTURE_HEIGHT, FOOT = 720, 150, 20
 
 
 def bars(days: Mapping[str, Mapping[str, int]]) -> str:
-    """Return a bar for each day (for each run of days where there are many), divided by kind."""
+    """Return an SVG with a bar for each day, or for each run of days where there are many, divided by colour."""
     grouped = _grouped(days)
     if not grouped:
         return ""
@@ -182,16 +169,15 @@ def bars(days: Mapping[str, Mapping[str, int]]) -> str:
     return f'<svg class="bars" viewBox="{box}" role="presentation">{"".join(drawn)}</svg>'
 
 
-def _grouped(days: Mapping[str, Mapping[str, int]]) -> list[tuple[str, dict[str, int]]]:
+def _grouped(days: Mapping[str, Mapping[str, int]]) -> list[tuple[str, Counter[str]]]:
     names = sorted(name for name in days if name)
     each = -(-len(names) // MOST_BARS) if names else 1
     grouped = []
     for start in range(0, len(names), each):
-        together: dict[str, int] = {}
+        counted: Counter[str] = Counter()
         for name in names[start : start + each]:
-            for verdict, number in days[name].items():
-                together[verdict] = together.get(verdict, 0) + number
-        grouped.append((_short(names[start]), together))
+            counted.update(days[name])
+        grouped.append((_short(names[start]), counted))
     return grouped
 
 

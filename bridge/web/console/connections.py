@@ -1,6 +1,6 @@
-"""Both ends: accounts and their webhooks at Asaas, destinations at Clint, every check with what mends it, notices.
+"""Accounts and their webhooks at Asaas, destinations at Clint, the checks with their fixes, notices.
 
-Of a secret it is shown whether it is set, never what it is; a webhook's token that was made here is shown once.
+A page shows whether a secret is set, never the secret; only a webhook's token that was made here is shown, once.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ import json
 import secrets
 from typing import Any
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from bridge.asaas.webhooks import Webhook, Webhooks, find_ours, needed_events, problems
 from bridge.errors import AsaasOutcomeUnknown, BridgeError, NoAnswerYet
-from bridge.journal import destinations, jobs
+from bridge.journal import destinations
+from bridge.journal.jobs import newest
 from bridge.mapping import Mapping, testing
+from bridge.messages import N_, Message, _
 from bridge.operations import actions
 from bridge.operations.accounts import client_of, public_hook_url
 from bridge.operations.webhooks import (
@@ -30,10 +32,9 @@ from bridge.operations.webhooks import (
     sending,
 )
 from bridge.settings import variable
-from bridge.web.console import jobs as console_jobs
-from bridge.web.console import layout
-from bridge.web.console.jobs import external_call, work
-from bridge.web.console.mappings import author, directory
+from bridge.web.console import jobs, layout
+from bridge.web.console.jobs import external_call
+from bridge.web.console.mappings import directory
 
 connections = Blueprint("connections", __name__)
 
@@ -42,30 +43,23 @@ MOST_BODY = 20_000
 
 @connections.get("/connections")
 def show() -> ResponseReturnValue:
-    """Show accounts, destinations, the last examination and what is to be known."""
     runtime = layout.runtime()
     settings = runtime.settings
     with runtime.journal.database.read() as connection:
         kept = destinations.load(connection)
         found = layout.open_notices(connection)
-        last = jobs.newest(connection, "examination", runtime.clock_ms())
-    names = sorted(kept.keys() | runtime.destinations.keys())
+        last = newest(connection, "examination", runtime.clock_ms())
     return layout.page(
         "connections.html",
         accounts=[
-            {
-                "name": one.name,
-                "key": bool(one.api_key),
-                "key_variable": variable("ASAAS_API_KEY", one.name),
-                "token": bool(one.webhook_token),
-                "token_variable": variable("ASAAS_WEBHOOK_TOKEN", one.name),
-                "environment": runtime.environment(one.name),
-            }
+            (one.name, bool(one.api_key), bool(one.webhook_token), runtime.environment(one.name))
             for one in runtime.accounts.values()
         ],
         destinations=[
-            (name, variable("CLINT_WEBHOOK_URL", name), name in runtime.destinations, kept.get(name)) for name in names
+            (name, name in runtime.destinations, kept.get(name))
+            for name in sorted(kept.keys() | runtime.destinations.keys())
         ],
+        variable=variable,
         others=[
             ("CLINT_API_TOKEN", bool(settings.clint_api_token)),
             ("REDIS_URL", bool(settings.redis_url)),
@@ -80,15 +74,8 @@ def show() -> ResponseReturnValue:
 
 @connections.post("/connections/check")
 def check() -> ResponseReturnValue:
-    """Begin the examination, or show the one that goes on."""
-    runtime = layout.runtime()
-    with runtime.journal.database.read() as connection:
-        last = jobs.newest(connection, "examination", runtime.clock_ms())
-    if last and last[0].is_running:
-        number = last[0].id
-    else:
-        number = work().begin("examination", "", console_jobs.examination, {}, author())
-    return redirect(url_for("console.jobs.show", number=number), 303)
+    """Begin the examination, or show the one that runs."""
+    return jobs.running_job("examination") or jobs.begin("examination", "", jobs.examination, {})
 
 
 # ---------------------------------------------------------------- the webhook at Asaas
@@ -99,7 +86,7 @@ def _mappings() -> list[Mapping]:
 
 
 def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> None:
-    """Close the notices that a change at Asaas mended."""
+    """Close the notices that a change at Asaas resolved."""
     runtime = layout.runtime()
     public_url = given or runtime.settings.bridge_public_url
     judge_change(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
@@ -107,7 +94,7 @@ def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> N
 
 @connections.get("/connections/<account>/webhook")
 def webhook(account: str) -> ResponseReturnValue:
-    """Show the webhook as Asaas has it, what registering would change, and what is wrong with it."""
+    """Show the webhook as Asaas has it, with its problems."""
     layout.found(layout.runtime().accounts.get(account))
     values: dict[str, Any] = {"account": account, "public_url": layout.runtime().settings.bridge_public_url}
     try:
@@ -123,7 +110,7 @@ def webhook(account: str) -> ResponseReturnValue:
 
 @connections.post("/connections/<account>/webhook")
 def register(account: str) -> ResponseReturnValue:
-    """Show what registering would change; do it where that was confirmed."""
+    """Show what registering would change, or register where that was confirmed."""
     runtime = layout.runtime()
     layout.found(runtime.accounts.get(account))
     form = request.form
@@ -148,7 +135,7 @@ def register(account: str) -> ResponseReturnValue:
         done = external_call(ask)
     except BridgeError as error:
         if "confirmed" in form and planned and isinstance(error, AsaasOutcomeUnknown | NoAnswerYet):
-            # A token that was made may be the webhook's by now, and nothing but this answer shows it.
+            # Asaas may have the new token by now, and no other page shows it.
             layout.note("webhook.registered", account, {"outcome": "unknown"})
             values |= {"planned": planned[0], "name": variable("ASAAS_WEBHOOK_TOKEN", account)}
         return layout.page("webhook_confirm.html", 422, error=error, **values)
@@ -156,13 +143,12 @@ def register(account: str) -> ResponseReturnValue:
         return layout.page("webhook_confirm.html", planned=planned[0], **values)
     _judge(account, [done.webhook], given)
     layout.note("webhook.registered", account, {"events": len(done.webhook.events), "new_token": done.plan.made_token})
-    # Shown in this answer only: it is in no address, no cookie and not in the journal.
+    # Only this answer shows the token: no address, cookie or row holds it.
     return layout.page("webhook_done.html", done=done, name=variable("ASAAS_WEBHOOK_TOKEN", account), account=account)
 
 
 @connections.post("/connections/<account>/webhook/resume")
 def resume_webhook(account: str) -> ResponseReturnValue:
-    """Let Asaas send again."""
     runtime = layout.runtime()
     layout.found(runtime.accounts.get(account))
     try:
@@ -170,13 +156,13 @@ def resume_webhook(account: str) -> ResponseReturnValue:
         client = client_of(runtime, account)
         done = external_call(lambda: resumed(Webhooks(client), account, url))
     except BridgeError as error:
-        layout.flash_message("connections.failed", "bad", error=str(error))
+        layout.flash_message(_("It failed: {error}", error=error.text()), "bad")
     else:
         changed = any(what for _, what in done)
         _judge(account, [sending(one) for one, _ in done])
         layout.note("webhook.resumed", account)
-        layout.flash_message("connections.webhook.resumed" if changed else "connections.webhook.as_it_was")
-    return redirect(url_for("console.connections.webhook", account=account), 303)
+        layout.flash_message(_("Asaas sends again.") if changed else _("It was neither interrupted nor penalised."))
+    return layout.go("console.connections.webhook", account=account)
 
 
 # ---------------------------------------------------------------- destinations
@@ -184,25 +170,24 @@ def resume_webhook(account: str) -> ResponseReturnValue:
 
 @connections.post("/connections/destinations/<name>/pause")
 def pause(name: str) -> ResponseReturnValue:
-    """Stop sending to a destination; its work waits."""
-    actions.pause(
-        layout.runtime().journal, name, f"paused by {author()}", layout.runtime().clock_ms(), by=layout.person().actor
-    )
-    layout.flash_message("connections.paused", "warning", name=name)
-    return redirect(url_for("console.connections.show"), 303)
+    """Stop sending to a destination; its deliveries wait."""
+    runtime, who = layout.runtime(), layout.person()
+    why = Message(N_("paused by {who}"), {"who": who.author}).to_json()
+    actions.pause(runtime.journal, name, why, runtime.clock_ms(), by=who.actor)
+    layout.flash_message(_("{name} is paused; its deliveries wait.", name=name), "warning")
+    return layout.go("console.connections.show")
 
 
 @connections.post("/connections/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    """Send to a destination again."""
     freed = actions.resume(layout.runtime().journal, name, layout.runtime().clock_ms(), by=layout.person().actor)
-    layout.flash_message("connections.resumed", name=name, n=freed)
-    return redirect(url_for("console.connections.show"), 303)
+    layout.flash_message(_("{name} takes deliveries again; lines that waited: {n}.", name=name, n=freed))
+    return layout.go("console.connections.show")
 
 
 @connections.get("/connections/destinations/<name>/test")
 def test_form(name: str) -> ResponseReturnValue:
-    """Show what a test would send: what a test of a mapping sends, to change at will."""
+    """Show the payload of a test of a mapping, to change and send."""
     layout.found(layout.runtime().destinations.get(name))
     return layout.page("destination_test.html", name=name, body=_example(name), answer=None, problem="")
 
@@ -219,7 +204,7 @@ def _example(name: str) -> str:
 
 @connections.post("/connections/destinations/<name>/test")
 def test(name: str) -> ResponseReturnValue:
-    """Post a payload to a destination once and show what it answers."""
+    """Post a payload to a destination once and show the answer."""
     runtime = layout.runtime()
     url = layout.found(runtime.destinations.get(name))
     body = request.form.get("body", "")[:MOST_BODY]
@@ -229,9 +214,9 @@ def test(name: str) -> ResponseReturnValue:
     except (ValueError, RecursionError):
         payload = None
     if not isinstance(payload, dict):
-        problem = "connections.test.not_json"
+        problem = N_("Not sent: it must be a JSON object.")
     elif "confirmed" not in request.form:
-        problem = "connections.test.confirm_missing"
+        problem = N_("Not sent: the confirmation is missing.")
     else:
         clint, key = runtime.clint, f"test-{secrets.token_hex(8)}"
         try:

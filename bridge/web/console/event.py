@@ -6,22 +6,53 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from bridge.errors import BridgeError, ConsoleBusy, NoAnswerYet
 from bridge.journal import queries
 from bridge.journal.queries import Row
-from bridge.model import TRANSITIONS, DeliveryState, EventState
+from bridge.messages import N_, _, ngettext
+from bridge.model import TRANSITIONS, DeliveryState, EventState, Waiting
 from bridge.operations import actions
 from bridge.operations import explain as explaining
-from bridge.operations.explain import Conditions, Preview, preview
-from bridge.reasons import deal_said, reason
+from bridge.operations.explain import Conditions, Preview
+from bridge.reasons import Reason, reason
 from bridge.web.console import layout
-from bridge.web.console.jobs import external_call
-from bridge.web.console.said import DeliveryStatus, amount_of, describe_delivery, event_label, event_state
+from bridge.web.console.events import amount_of, event_label, event_state
+from bridge.web.console.jobs import external_call, replay_previews
 
 event = Blueprint("event", __name__)
+
+_MOVING = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING})
+_MEANS = {
+    DeliveryState.PENDING: N_("waits for its turn"),
+    DeliveryState.SENDING: N_("is being sent right now"),
+    DeliveryState.DISCARDED: N_("a person decided that it is not due"),
+}
+_WAITS = {
+    Waiting.BACKOFF: N_("next try {when}"),
+    Waiting.PACE: N_("waits for its turn under the destination's rate limit, {when}"),
+    Waiting.CIRCUIT: N_("the destination fails for several customers; it is probed {when}"),
+    Waiting.PAUSED: N_("waits until the destination is resumed"),
+}
+OUTCOMES = {
+    "delivered": N_("accepted"),
+    "retry": N_("failed, tried again"),
+    "rejected": N_("refused"),
+    "removed": N_("integration removed"),
+    "unknown": N_("no answer yet"),
+}
+"""What came of an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryStatus:
+    """What became of a delivery: why it is in its state, and what the journal and its reason code say more."""
+
+    why: str
+    detail: str = ""
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +75,7 @@ class Verdict:
     payload: dict[str, Any] | None
     attempts: list[Row]
     can_replay: bool
-    """Whether its mapping is there to see the event again."""
+    """Whether the mapping is still on and the event's body kept."""
 
     @property
     def can_retry(self) -> bool:
@@ -55,29 +86,47 @@ class Verdict:
 
     @property
     def can_discard(self) -> bool:
-        """Whether a person may decide that it is not owed."""
         return DeliveryState.DISCARDED in TRANSITIONS[DeliveryState(self.row["state"])]
+
+
+def describe_delivery(delivery: Row) -> DeliveryStatus:
+    """Return why a delivery is in its state."""
+    state, detail = DeliveryState(delivery["state"]), layout.said(delivery["reason"])
+    known = reason(delivery["reason_code"])
+    if state is DeliveryState.DELIVERED:
+        return DeliveryStatus(_("delivered to {to}", to=delivery["destination"]))
+    if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
+        return DeliveryStatus(_waits(delivery), detail, known)
+    fallback = _(_MEANS.get(state, "")) or detail or _(layout.STATES[state])
+    return DeliveryStatus(known.means if known else fallback, detail, known)
+
+
+def _waits(delivery: Row) -> str:
+    if delivery["due_ms"] is None:
+        return _("waits for the delivery before it of the same customer")
+    if delivery["waiting"] is None:
+        return _("is sent next")
+    return _(_WAITS[Waiting(delivery["waiting"])], when=layout.formats().ago(delivery["due_ms"]))
 
 
 @event.get("/events/<int:id_>")
 def show(id_: int) -> ResponseReturnValue:
-    """Show the whole way of an event; with `ask`, conditions that need what only Asaas knows are looked at too."""
-    runtime, text = layout.runtime(), layout.words()
+    """Show the whole way of an event; with `ask`, Asaas is asked for what its conditions need."""
+    runtime = layout.runtime()
     with runtime.journal.database.read() as connection:
         row = layout.found(queries.find_event(connection, str(id_)))
     fetched, problem = _fetched(row) if "ask" in request.args else (None, "")
     with runtime.journal.database.read() as connection:
         rows = queries.deliveries_of(connection, id_)
-        attempts = {one["id"]: queries.attempts_of(connection, one["id"]) for one in rows}
         active = runtime.mappings.current(connection)
         listening = {item.mapping.name for item in active if item.mapping.enabled}
         verdicts = [
             Verdict(
                 one,
-                describe_delivery(one, text, layout.formats()),
+                describe_delivery(one),
                 explaining.conditions(runtime, connection, row, one, fetched),
                 json.loads(one["payload"]) if one["payload"] else None,
-                attempts[one["id"]],
+                queries.attempts_of(connection, one["id"]),
                 row["emptied_ms"] is None and one["mapping"] in listening,
             )
             for one in rows
@@ -86,11 +135,9 @@ def show(id_: int) -> ResponseReturnValue:
     return layout.page(
         "event_way.html" if layout.partial() else "event.html",
         event=row,
-        label=event_label(row["name"], text.language),
+        label=event_label(row["name"]),
         state=event_state(row, {one["mapping"]: one["state"] for one in rows}.values()),
         held=reason(row["hold_code"]),
-        reason=reason,
-        deal_said=deal_said,
         amount=amount_of(body, row["entity"]),
         body=json.dumps(body, ensure_ascii=False, indent=2),
         verdicts=verdicts[::-1],
@@ -98,10 +145,8 @@ def show(id_: int) -> ResponseReturnValue:
         steps=_steps(row, verdicts),
         problem=problem,
         live=row["state"] == EventState.RECEIVED or any(one["state"] in _MOVING for one in rows),
+        OUTCOMES=OUTCOMES,
     )
-
-
-_MOVING = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING})
 
 
 def _fetched(row: Row) -> tuple[dict[str, Any] | None, str]:
@@ -109,30 +154,28 @@ def _fetched(row: Row) -> tuple[dict[str, Any] | None, str]:
     try:
         return external_call(lambda: explaining.fetch(runtime, row, needs)), ""
     except BridgeError as error:
-        return None, str(error)
+        return None, error.text()
 
 
 def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
-    text, fmt = layout.words(), layout.formats()
-    again = text.count("events.repeats", row["repeats"]) if row["repeats"] else ""
-    steps = [Step(row["received_ms"], text("events.step.received"), "received", again)]
+    again = ngettext("posted {n} more time", "posted {n} more times", row["repeats"]) if row["repeats"] else ""
+    steps = [Step(row["received_ms"], _("Received and kept"), "received", again)]
     if row["state"] == EventState.PROCESSED and row["processed_ms"]:
-        steps.append(Step(row["processed_ms"], text("events.step.processed"), "mappings"))
+        steps.append(Step(row["processed_ms"], _("The mappings decided"), "mappings"))
     elif row["hold_code"]:
-        again = text("events.again", when=fmt.ago(row["due_ms"]))
-        steps.append(Step(layout.now_ms(), text("events.step.held"), "warning", again))
+        again = _("looked at again {when}", when=layout.formats().ago(row["due_ms"]))
+        steps.append(Step(layout.now_ms(), _("On hold"), "warning", again))
     for verdict in verdicts:
-        mapping = verdict.row["mapping"]
+        mapping, state = verdict.row["mapping"], verdict.row["state"]
         for attempt in verdict.attempts:
-            outcome = text(f"events.outcome.{attempt['outcome'] or 'unknown'}")
+            outcome = attempt["outcome"] or "unknown"
+            said = _(OUTCOMES.get(outcome, outcome))
             status = f" · {attempt['status']}" if attempt["status"] else ""
-            shape = "delivered" if attempt["outcome"] == "delivered" else "sending"
-            title = text("events.step.attempt", mapping=mapping, n=attempt["number"])
-            steps.append(Step(attempt["started_ms"], title, shape, outcome + status))
-        if verdict.row["finished_ms"] and verdict.row["state"] != DeliveryState.DELIVERED:
-            state = verdict.row["state"]
-            title = text("events.step.finished", mapping=mapping, state=text(f"states.{state}").lower())
-            steps.append(Step(verdict.row["finished_ms"], title, state))
+            shape = "delivered" if outcome == "delivered" else "sending"
+            title = _("{mapping}: attempt {n}", mapping=mapping, n=attempt["number"])
+            steps.append(Step(attempt["started_ms"], title, shape, said + status))
+        if verdict.row["finished_ms"] and state != DeliveryState.DELIVERED:
+            steps.append(Step(verdict.row["finished_ms"], f"{mapping}: {_(layout.STATES[state]).lower()}", state))
     return sorted(steps, key=lambda step: step.at_ms)
 
 
@@ -141,55 +184,41 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
 
 @event.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
 def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
-    """Send the same payload again."""
     runtime = layout.runtime()
     actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
-    layout.flash_message("events.retried", n=delivery_id)
-    return redirect(url_for("console.event.show", id_=id_))
+    layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
+    return layout.go("console.event.show", id_=id_)
 
 
 @event.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
 def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
-    """Decide that a delivery is not owed."""
     runtime = layout.runtime()
     actions.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
-    layout.flash_message("events.discarded", n=delivery_id)
-    return redirect(url_for("console.event.show", id_=id_))
+    layout.flash_message(_("Delivery {n} is discarded.", n=delivery_id))
+    return layout.go("console.event.show", id_=id_)
 
 
 @event.get("/events/<int:id_>/replay")
 def compare(id_: int) -> ResponseReturnValue:
     """Show what a replay would make of the event, beside what was made of it before."""
     runtime = layout.runtime()
-    active = runtime.mappings.current()
     mapping = request.args.get("mapping") or None
-    if mapping not in {None, *(item.mapping.name for item in active)}:
+    if mapping not in {None, *(item.mapping.name for item in runtime.mappings.current())}:
         layout.found(None)
     with runtime.journal.database.read() as connection:
         name = layout.found(queries.find_event(connection, str(id_)))["name"]
     try:
-        (seen,) = external_call(
-            lambda: list(
-                preview(
-                    runtime.journal,
-                    [id_],
-                    mapping,
-                    active=active,
-                    environment=runtime.environment,
-                    enrichment=runtime.enricher,
-                )
-            )
-        )
+        (seen,) = external_call(lambda: list(replay_previews(runtime, [id_], mapping)))
     except (ConsoleBusy, NoAnswerYet) as error:
-        seen = Preview(id_, name, problem=str(error))
-    return layout.page("replay.html", seen=seen, mapping=mapping, label=event_label(seen.name, layout.words().language))
+        seen = Preview(id_, name, problem=error.text())
+    return layout.page("replay.html", seen=seen, mapping=mapping, label=event_label(seen.name))
 
 
 @event.post("/events/<int:id_>/replay")
 def replay(id_: int) -> ResponseReturnValue:
-    """Send the event through today's mappings again."""
     runtime = layout.runtime()
-    mapping = request.form.get("mapping") or None
-    actions.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=layout.person().actor)
-    layout.flash_message("events.replayed", n=id_)
-    return redirect(url_for("console.event.show", id_=id_))
+    actions.replay(
+        runtime.journal, id_, request.form.get("mapping") or None, runtime.clock_ms(), by=layout.person().actor
+    )
+    layout.flash_message(_("Event {n} goes through today's mappings in a moment.", n=id_))
+    return layout.go("console.event.show", id_=id_)

@@ -1,7 +1,7 @@
-"""Long work that a page begins and that goes on without it: in threads of this process, noted in the journal.
+"""Long work that a page begins: it runs in a thread of this process, and the journal keeps its progress and result.
 
-A page only begins it and shows what the journal says of it, so that a reload, another tab or another web process shows
-the same. Few threads do it, apart from those that answer requests: the webhook's door never waits for any of it.
+A page begins a job and shows what the journal has of it, so that a reload, another tab or another web process shows
+the same. A job never holds a thread that answers requests, so that the door never waits for one.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import asdict
 from datetime import date
 from typing import Any, TypeVar, cast
 
-from flask import Blueprint, Response, current_app, g, redirect, request, url_for
+from flask import Blueprint, Response, current_app, g, request
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 
 from bridge.errors import BridgeError, ConsoleBusy, IllegalTransition, NoAnswerYet, SettingsError
 from bridge.journal import events, jobs
-from bridge.journal import jobs as kept
 from bridge.journal.jobs import Job
 from bridge.logs import logger
 from bridge.messages import Message
@@ -36,24 +36,28 @@ from bridge.operations.backfill import append_events, as_stored, collect
 from bridge.operations.doctor import check_data, run_checks
 from bridge.operations.explain import Outcome, Preview, preview, preview_events
 from bridge.operations.reconcile import BEHIND, Verdict, Window, as_csv, as_data
-from bridge.operations.reconcile import reconcile as reconciled
-from bridge.reasons import reason
+from bridge.operations.reconcile import reconcile as run_reconcile
 from bridge.runtime import Runtime
 from bridge.web.console import layout
 from bridge.web.console.charts import bars
 
 log = logger(__name__)
 
-AT_ONCE = 4
-BEAT_EVERY_S = 1.0
+JOBS_AT_ONCE = 4
+CALLS_AT_ONCE = 3
+CALL_S = 3.0
+BEAT_S = 1.0
 MOST_STEPS = 500
+PREVIEWED = 50
+"""How many events of a backfill are shown before a person confirms it."""
+RECONCILE_DIRECTORY = "reconcile"
 
 Result = Mapping[str, Any]
 T = TypeVar("T")
 
 
 class JobContext:
-    """One job while it is done: what it works with, and how it says how far it is."""
+    """What a job works with, and how it reports its progress."""
 
     def __init__(self, runtime: Runtime, id_: int, params: Mapping[str, Any]) -> None:
         self.runtime = runtime
@@ -65,63 +69,52 @@ class JobContext:
         self._beaten_s = time.monotonic()
 
     def update(self, done: int, total: int | None) -> None:
-        """Say how many of how many are done."""
+        """Report how many of how many are done."""
         self._done, self._total = done, None if total is None else max(done, total)
         self._beat()
 
     def step(self, **said: Any) -> None:
-        """Say that something happened; it is shown at once."""
+        """Report a step, which the page shows at once."""
         if len(self._steps) < MOST_STEPS:
             self._steps.append({"at_ms": self.runtime.clock_ms(), **said})
-        self._beat(now=True)
+        self.flush()
 
     def sleep(self, seconds: float) -> None:
-        """Wait, giving signs of life."""
+        """Sleep and report that the job is alive."""
         time.sleep(seconds)
         self._beat()
 
-    def _beat(self, *, now: bool = False) -> None:
-        if not now and time.monotonic() - self._beaten_s < BEAT_EVERY_S:
-            return
-        self._beaten_s = time.monotonic()
-        with self.runtime.journal.database.write() as connection:
-            jobs.beat(
-                connection,
-                self._id,
-                self.runtime.clock_ms(),
-                done=self._done,
-                total=self._total,
-                steps=self._steps,
-            )
+    def _beat(self) -> None:
+        if time.monotonic() - self._beaten_s >= BEAT_S:
+            self.flush()
 
     def flush(self) -> None:
-        """Write down how far it came."""
-        self._beat(now=True)
+        self._beaten_s = time.monotonic()
+        with self.runtime.journal.database.write() as connection:
+            now_ms = self.runtime.clock_ms()
+            jobs.beat(connection, self._id, now_ms, done=self._done, total=self._total, steps=self._steps)
 
 
 Doing = Callable[[JobContext], Result]
 
 
 class JobRunner:
-    """The long work of one process."""
+    """The jobs of one process, each in a daemon thread: a process that ends does not wait for them."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._free = threading.Semaphore(AT_ONCE)
+        self._free = threading.Semaphore(JOBS_AT_ONCE)
         self._threads: list[threading.Thread] = []
 
     def begin(self, kind: str, about: str, doing: Doing, params: Mapping[str, Any], author: str) -> int:
-        """Begin it and return the job's number; raise ConsoleBusy where too much is under way."""
+        """Begin a job and return its number; raise ConsoleBusy where too many run."""
         if not self._free.acquire(blocking=False):
             raise ConsoleBusy
         try:
-            runtime = self._runtime
-            with runtime.journal.database.write() as connection:
-                id_ = jobs.begin(connection, kind, about, params, author, runtime.clock_ms())
-            # A daemon: a process that ends does not wait for it, and the journal knows that it was lost.
-            thread = threading.Thread(
-                target=self._run, args=(doing, JobContext(runtime, id_, params), id_), name=f"{kind}-{id_}", daemon=True
-            )
+            with self._runtime.journal.database.write() as connection:
+                id_ = jobs.begin(connection, kind, about, params, author, self._runtime.clock_ms())
+            context = JobContext(self._runtime, id_, params)
+            thread = threading.Thread(target=self._run, args=(doing, context, id_), name=f"{kind}-{id_}", daemon=True)
             thread.start()
         except BaseException:
             self._free.release()
@@ -130,28 +123,27 @@ class JobRunner:
         return id_
 
     def join(self, timeout_s: float) -> None:
-        """Wait until all that was begun is done."""
         for thread in self._threads:
             thread.join(timeout_s)
 
-    def _run(self, doing: Doing, task: JobContext, id_: int) -> None:
+    def _run(self, doing: Doing, context: JobContext, id_: int) -> None:
         try:
-            self._end(task, id_, doing)
-        except BridgeError as error:  # the journal is away: the page will say that it was lost
+            self._end(context, id_, doing)
+        except BridgeError as error:  # the journal is away: the page will say that the job was lost
             log.warning("console.job_not_noted", job=id_, code=error.code)
         finally:
             self._free.release()
 
-    def _end(self, task: JobContext, id_: int, doing: Doing) -> None:
+    def _end(self, context: JobContext, id_: int, doing: Doing) -> None:
         database, clock_ms = self._runtime.journal.database, self._runtime.clock_ms
         try:
-            result = doing(task)
-            task.flush()
+            result = doing(context)
+            context.flush()
         except BridgeError as error:
-            task.flush()
+            context.flush()
             log.info("console.job_failed", job=id_, code=error.code)
             with database.write() as connection:
-                jobs.fail(connection, id_, clock_ms(), error.code, str(error))
+                jobs.fail(connection, id_, clock_ms(), error.code, error.message().to_json())
         except Exception as error:
             log.error("console.job_fault", job=id_, exc_info=error)
             with database.write() as connection:
@@ -161,8 +153,7 @@ class JobRunner:
                 jobs.finish(connection, id_, clock_ms(), result)
 
 
-_OUTSIDE = threading.Semaphore(3)
-OUTSIDE_S = 3.0
+_CALLS = threading.Semaphore(CALLS_AT_ONCE)
 
 
 def external_call(ask: Callable[[], T]) -> T:
@@ -171,7 +162,7 @@ def external_call(ask: Callable[[], T]) -> T:
     Raises NoAnswerYet after that, and ConsoleBusy where as many calls as may be are under way, those that nobody
     waits for any more included.
     """
-    if not _OUTSIDE.acquire(blocking=False):
+    if not _CALLS.acquire(blocking=False):
         raise ConsoleBusy
     answer: Future[T] = Future()
 
@@ -181,20 +172,16 @@ def external_call(ask: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 raised where it is waited for
             answer.set_exception(error)
         finally:
-            _OUTSIDE.release()
+            _CALLS.release()
 
-    # A daemon: a process that ends does not wait for it.
-    threading.Thread(target=run, name="outside", daemon=True).start()
+    threading.Thread(target=copy_context().run, args=(run,), name="outside", daemon=True).start()
     try:
-        return answer.result(OUTSIDE_S)
+        return answer.result(CALL_S)
     except TimeoutError:
         raise NoAnswerYet from None
 
 
-def work() -> JobRunner:
-    """Return the long work of this process."""
-    return cast(JobRunner, current_app.extensions["bridge.work"])
-
+# ---------------------------------------------------------------- pages
 
 jobs_pages = Blueprint("jobs", __name__)
 
@@ -210,11 +197,29 @@ HOME = {
 """The page from which each kind is begun."""
 
 
+def begin(kind: str, about: str, doing: Doing, params: Mapping[str, Any]) -> Response:
+    """Begin a job for the signed-in person and go to its page."""
+    runner = cast(JobRunner, current_app.extensions["bridge.work"])
+    return show_job(runner.begin(kind, about, doing, params, layout.person().author))
+
+
+def show_job(id_: int) -> Response:
+    return layout.go("console.jobs.show", number=id_)
+
+
+def running_job(kind: str, about: str | None = None) -> Response | None:
+    """Go to the job of this kind that runs now; None where none does."""
+    runtime = layout.runtime()
+    with runtime.journal.database.read() as connection:
+        last = jobs.newest(connection, kind, runtime.clock_ms(), about=about)
+    return show_job(last[0].id) if last and last[0].is_running else None
+
+
 def of_number(number: int, *kinds: str) -> Job:
-    """Return a job; the page is not found where there is none of these kinds."""
+    """Return a job; answer 404 where no job of these kinds has the number."""
     with layout.runtime().journal.database.read() as connection:
-        job: Job = layout.found(kept.find(connection, number, layout.runtime().clock_ms()))
-    return job if not kinds or job.kind in kinds else layout.found(None)
+        job: Job = layout.found(jobs.find(connection, number, layout.runtime().clock_ms()))
+    return layout.found(job if not kinds or job.kind in kinds else None)
 
 
 @jobs_pages.get("/work/<int:number>")
@@ -223,37 +228,33 @@ def show(number: int) -> ResponseReturnValue:
     job = of_number(number)
     g.shown_for = HOME[job.kind]
     template = "job_part.html" if layout.partial() else "job.html"
-    return layout.page(template, job=job, home=HOME[job.kind], picture=_picture(job), reason=reason)
+    return layout.page(template, job=job, home=HOME[job.kind], picture=_picture(job))
 
 
 def _picture(job: Job) -> str:
     if job.kind != "reconcile" or not job.result:
         return ""
-    days: dict[str, dict[str, int]] = {}
+    days: dict[str, Counter[str]] = {}
     for row in job.result["days"]:
-        counted = days.setdefault(row["day"], {})
-        for name, number in row.items():
-            if name in job.result["totals"] and number:
-                counted[name] = counted.get(name, 0) + number
+        counted = days.setdefault(row["day"], Counter())
+        counted.update({name: number for name, number in row.items() if name in job.result["totals"] and number})
     return bars(days)
 
 
 @jobs_pages.get("/work/<int:number>/report.<kind>")
 def report(number: int, kind: str) -> ResponseReturnValue:
-    """Give a reconciliation's report as a file: the numbers of each day as CSV, everything as JSON."""
-    job = of_number(number, "reconcile")
-    result = layout.found(job.result)
+    """Answer a reconciliation's report as a file: the numbers of each day as CSV, everything as JSON."""
+    result = layout.found(of_number(number, "reconcile").result)
     name = f"reconcile-{result['account']}-{result['since']}-{result['until']}"
     if kind == "json":
-        text, mime = json.dumps(result, ensure_ascii=False, indent=2) + "\n", "application/json"
+        text, file = json.dumps(result, ensure_ascii=False, indent=2) + "\n", f"{name}.json"
     elif kind == "csv":
-        text, mime = as_csv([result]), "text/csv; charset=utf-8"
-    elif kind == "charges.csv":
-        text, mime, name = _charges(result["behind"]), "text/csv; charset=utf-8", f"{name}-charges"
-        kind = "csv"
+        text, file = as_csv([dict(result)]), f"{name}.csv"
     else:
-        return layout.found(None)  # type: ignore[no-any-return]
-    headers = {"Content-Disposition": f'attachment; filename="{name}.{kind}"'}
+        layout.found(kind if kind == "charges.csv" else None)
+        text, file = _charges(result["behind"]), f"{name}-charges.csv"
+    mime = "application/json" if kind == "json" else "text/csv; charset=utf-8"
+    headers = {"Content-Disposition": f'attachment; filename="{file}"'}
     return Response(text.encode(errors="replace"), mimetype=mime, headers=headers)
 
 
@@ -267,109 +268,103 @@ def _charges(behind: list[dict[str, str]]) -> str:
 
 @jobs_pages.post("/work/<int:number>/deal")
 def deal(number: int) -> ResponseReturnValue:
-    """Take a person's word that the deal of a test charge stands in Clint, or does not."""
-    job = of_number(number, "trial")
-    result = dict(layout.found(job.result))
+    """Note whether a person saw the deal of a test charge in Clint."""
+    result = dict(layout.found(of_number(number, "trial").result))
     sees = request.form.get("sees") == "yes"
     result |= {"proved": sees, "asks_person": False, "person_looked": True}
     if sees:
         result["causes"] = []
     with layout.runtime().journal.database.write() as connection:
-        kept.amend(connection, number, result)
+        jobs.amend(connection, number, result)
     layout.note("trial.deal_seen" if sees else "trial.deal_not_seen", str(number))
-    return redirect(url_for("console.jobs.show", number=number), 303)
+    return show_job(number)
 
 
-PREVIEWED = 50
-"""So many events are shown before somebody says yes; the rest is counted."""
-RECONCILE_DIRECTORY = "reconcile"
+# ---------------------------------------------------------------- what the jobs do
 
 
-def examination(task: JobContext) -> Result:
+def stored(text: str | Message) -> str:
+    """Return a text as the journal keeps it; `layout.said` reads it."""
+    return text.to_json() if isinstance(text, Message) else text
+
+
+def examination(context: JobContext) -> Result:
     """Check everything that the bridge needs."""
     found: list[dict[str, Any]] = []
-    for check in run_checks(task.runtime, lambda: task.runtime.journal):
+    for check in run_checks(context.runtime, lambda: context.runtime.journal):
         found.append(check_data(check, Message.to_json))
-        task.update(len(found), None)
+        context.update(len(found), None)
     return {"checks": found}
-
-
-# ---------------------------------------------------------------- charges that the journal does not know
 
 
 def _window(params: Any) -> Window:
     return Window(date.fromisoformat(params["since"]), date.fromisoformat(params["until"]), params["by"])
 
 
-def reconcile(task: JobContext) -> Result:
+def reconcile(context: JobContext) -> Result:
     """Compare the charges of an account with the journal."""
-    runtime = task.runtime
-    report = reconciled(
-        client_of(runtime, task.params["account"]),
+    runtime = context.runtime
+    report = run_reconcile(
+        client_of(runtime, context.params["account"]),
         runtime.journal,
-        _window(task.params),
+        _window(context.params),
         runtime.clock_ms,
         directory=runtime.settings.bridge_data_dir / RECONCILE_DIRECTORY,
-        sleep=task.sleep,
-        tell=task.update,
+        sleep=context.sleep,
+        tell=context.update,
     )
     return as_data(report)
 
 
-def _gathered(task: JobContext) -> tuple[list[IncomingEvent], list[str]]:
-    runtime, params = task.runtime, task.params
+def _collect(context: JobContext) -> tuple[list[IncomingEvent], list[str]]:
+    runtime, params = context.runtime, context.params
     only: Collection[Verdict] = BEHIND if not params.get("only") else frozenset({Verdict(params["only"])})
-    gathered = collect(
+    collected = collect(
         client_of(runtime, params["account"]),
         runtime.journal,
         _window(params),
         runtime.clock_ms,
         only=only,
-        sleep=task.sleep,
-        tell=task.update,
+        sleep=context.sleep,
+        tell=context.update,
     )
-    return gathered.events, [str(one.charge.get("id")) for one in gathered.unknown]
+    return collected.events, [str(one.charge.get("id")) for one in collected.unknown]
 
 
-def backfill_preview(task: JobContext) -> Result:
-    """Say what would be brought in and sent; changes nothing."""
-    runtime = task.runtime
-    events, unknown = _gathered(task)
+def backfill_preview(context: JobContext) -> Result:
+    """Work out what a backfill would bring in and send; nothing is changed."""
+    runtime = context.runtime
+    found, unknown = _collect(context)
     shown = preview_events(
         runtime.journal,
-        [as_stored(runtime.journal, event) for event in events[:PREVIEWED]],
+        [as_stored(runtime.journal, event) for event in found[:PREVIEWED]],
         active=runtime.mappings.current(),
         environment=runtime.environment,
         enrichment=runtime.enricher,
     )
     return {
-        "keys": [event.key for event in events],
-        "names": dict(Counter(event.name for event in events)),
+        "keys": [event.key for event in found],
+        "names": dict(Counter(event.name for event in found)),
         "unknown": unknown,
         "previews": [
-            {
-                "charge": event.object_id,
-                "customer": event.subject,
-                "created": event.created,
-                **_previewed(one),
-            }
-            for event, one in zip(events[:PREVIEWED], shown, strict=True)
+            {"charge": event.object_id, "customer": event.subject, "created": event.created, **_previewed(one)}
+            for event, one in zip(found[:PREVIEWED], shown, strict=True)
         ],
     }
 
 
-def backfill(task: JobContext) -> Result:
-    """Bring in what the preview showed, as far as it is still missing."""
-    runtime = task.runtime
-    wanted = frozenset(task.params["keys"])
-    events = [event for event in _gathered(task)[0] if event.key in wanted]
+def backfill(context: JobContext) -> Result:
+    """Bring in the events that the preview showed and that are still missing."""
+    runtime = context.runtime
+    keys = frozenset(context.params["keys"])
+    wanted = [event for event in _collect(context)[0] if event.key in keys]
     made, lanes = [], set[int]()
-    for event, lane, stored in append_events(runtime.journal, events, runtime.clock_ms):
-        made.append({"id": stored.id, "event": event.name, "charge": event.object_id})
+    for event, lane, stored_event in append_events(runtime.journal, wanted, runtime.clock_ms):
+        made.append({"id": stored_event.id, "event": event.name, "charge": event.object_id})
         lanes.add(lane)
-        task.update(len(made), len(events))
+        context.update(len(made), len(wanted))
     _wake(runtime, lanes)
-    return {"made": made, "not_missing": len(wanted) - len(made)}
+    return {"made": made, "not_missing": len(keys) - len(made)}
 
 
 def _wake(runtime: Runtime, lanes: Iterable[int]) -> None:
@@ -379,58 +374,56 @@ def _wake(runtime: Runtime, lanes: Iterable[int]) -> None:
             runtime.wakeups.wake(lane)
 
 
-# ---------------------------------------------------------------- events that a mapping would see again
-
-
-def replay_preview(task: JobContext) -> Result:
-    """Say what a replay of these events through a mapping would change; changes nothing."""
-    runtime, ids = task.runtime, task.params["ids"]
-    found = []
-    for one in preview(
+def replay_previews(runtime: Runtime, ids: Sequence[int], mapping: str | None) -> Iterator[Preview]:
+    """Yield what a replay of these events, through one mapping or all, would make of each."""
+    return preview(
         runtime.journal,
         ids,
-        task.params["mapping"],
+        mapping,
         active=runtime.mappings.current(),
         environment=runtime.environment,
         enrichment=runtime.enricher,
-    ):
+    )
+
+
+def replay_preview(context: JobContext) -> Result:
+    """Work out what a replay of these events through a mapping would change; nothing is changed."""
+    ids, found = context.params["ids"], []
+    for one in replay_previews(context.runtime, ids, context.params["mapping"]):
         found.append(_previewed(one))
-        task.update(len(found), len(ids))
+        context.update(len(found), len(ids))
     return {"ids": ids, "previews": found}
 
 
-def replay(task: JobContext) -> Result:
+def replay(context: JobContext) -> Result:
     """Send these events through a mapping again."""
-    runtime, ids = task.runtime, task.params["ids"]
-    asked, refused, lanes = [], [], set[int]()
+    runtime, ids = context.runtime, context.params["ids"]
+    asked, refused = [], []
     for number, id_ in enumerate(ids, 1):
         try:
-            actions.replay(runtime.journal, id_, task.params["mapping"], runtime.clock_ms())
+            actions.replay(runtime.journal, id_, context.params["mapping"], runtime.clock_ms())
             asked.append(id_)
         except IllegalTransition:
             refused.append(id_)  # it still waits, and goes through today's mappings anyway
-        task.update(number, len(ids))
-    lanes.update(_lanes_of(runtime, asked))
+        context.update(number, len(ids))
+    lanes = set[int]()
+    for start in range(0, len(asked), 100):
+        with runtime.journal.database.read() as connection:
+            lanes |= {event.lane for event in events.load(connection, asked[start : start + 100])}
     _wake(runtime, lanes)
     return {"asked": asked, "refused": refused}
-
-
-def _lanes_of(runtime: Runtime, ids: Sequence[int]) -> Iterator[int]:
-    for start in range(0, len(ids), 100):
-        with runtime.journal.database.read() as connection:
-            kept = events.load(connection, ids[start : start + 100])
-        yield from (event.lane for event in kept)
 
 
 def _previewed(one: Preview) -> dict[str, Any]:
     return {
         "event_id": one.event_id,
         "name": one.name,
-        "problem": one.problem,
+        "problem": stored(one.problem),
         "unheard": one.unheard,
         "outcomes": [_outcome(outcome) for outcome in one.outcomes],
     }
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
-    return {**asdict(outcome), "changes": [change._asdict() for change in outcome.changes]}
+    changes = [change._asdict() for change in outcome.changes]
+    return {**asdict(outcome), "reason": stored(outcome.reason), "changes": changes}

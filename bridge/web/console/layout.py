@@ -1,115 +1,116 @@
-"""What every page stands in: menu, words, formats, who is looking; and what every view function asks for."""
+"""The page layout: menu, language, formats, the signed-in person, and what most view functions need."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
-from flask import current_app, flash, g, render_template, request, url_for
+from flask import Request, Response, current_app, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 from werkzeug.exceptions import BadRequest, NotFound
 
+from bridge import messages
 from bridge.alerts import plan as alert_plan
 from bridge.errors import BridgeError, ConsoleClosed, JournalError
+from bridge.formats import Formats
 from bridge.journal import audit, notices, queries
 from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding, Severity
 from bridge.mapping.catalogue import label_of
+from bridge.mapping.values import BRASILIA
+from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
+from bridge.reasons import deal_said, notice_words, reason
 from bridge.runtime import Runtime
 from bridge.web.console.access import FIELD, HEADER, PROGRAMS, Person, access, form_token, style_nonce
-from bridge.web.console.formats import Formats
-from bridge.web.console.words import LANGUAGES, Words, language_of
+
+T = TypeVar("T")
 
 STATIC = Path(__file__).parent.parent / "static"
+LANGUAGE = "bridge_language"
 THEME = "bridge_theme"
 THEMES = ("auto", "light", "dark")
+
+STATES = {
+    "pending": N_("Queued"),
+    "sending": N_("Sending"),
+    "retrying": N_("Retrying"),
+    "delivered": N_("Delivered"),
+    "filtered": N_("Filtered"),
+    "stale": N_("Superseded"),
+    "dead": N_("Not delivered"),
+    "discarded": N_("Discarded"),
+    "received": N_("Received"),
+    "held": N_("On hold"),
+    "unmapped": N_("No mapping"),
+    "open": N_("Under way"),
+    "waiting": N_("Not processed yet"),
+}
+"""The states of events and deliveries, and those that the list of events can be filtered by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the menu."""
+    """A line of the menu. The pages of its endpoint's blueprint and of the blueprints in `also` belong to it."""
 
     endpoint: str
-    word: str
+    text: str
     icon: str
     also: tuple[str, ...] = ()
-    """Other blueprints whose pages belong to it."""
     counts: bool = False
     """Whether the number of things that need a person stands beside it."""
 
     @property
     def url(self) -> str:
-        """Where it leads."""
         return url_for(self.endpoint)
 
     @property
     def here(self) -> bool:
-        """Whether the page that is shown belongs to it: every page of one blueprint does."""
-        blueprint = (request.endpoint or "").rpartition(".")[0]
-        if "shown_for" in g:  # long work stands under the page that began it
+        """Whether the page that is shown belongs to it; a job belongs to the page that began it."""
+        if "shown_for" in g:
             return bool(g.shown_for == self.endpoint)
+        blueprint = (request.endpoint or "").rpartition(".")[0]
         return blueprint in {self.endpoint.rpartition(".")[0], *(f"console.{name}" for name in self.also)}
 
 
-NAVIGATION: tuple[Entry, ...] = (
-    Entry("console.overview.index", "nav.overview", "overview"),
-    Entry("console.events.index", "nav.events", "events", ("event",)),
-    Entry("console.attention.index", "nav.attention", "attention", counts=True),
+NAVIGATION = (
+    Entry("console.overview.index", N_("Overview"), "overview"),
+    Entry("console.events.index", N_("Events"), "events", ("event",)),
+    Entry("console.attention.index", N_("Needs attention"), "attention", counts=True),
     Entry(
         "console.mappings.listed",
-        "nav.mappings",
+        N_("Mappings"),
         "mappings",
         ("mappings_live", "mappings_history", "mappings_new", "mappings_run"),
     ),
-    Entry("console.trial.form", "nav.trial", "trial"),
-    Entry("console.connections.show", "nav.connections", "connections"),
-    Entry("console.reconcile.form", "nav.reconcile", "reconcile"),
-    Entry("console.signin.who", "nav.who", "who"),
+    Entry("console.trial.form", N_("Test charge"), "trial"),
+    Entry("console.connections.show", N_("Connections"), "connections"),
+    Entry("console.reconcile.form", N_("Reconciliation"), "reconcile"),
+    Entry("console.signin.who", N_("Access and audit"), "who"),
 )
 
 
-def runtime() -> Runtime:
-    """Return this process's runtime."""
-    return cast(Runtime, current_app.extensions["bridge"])
+# ---------------------------------------------------------------- the request
 
 
-def now_ms() -> int:
-    """Return the moment of this request: everything on a page is said of the same one."""
-    if "now_ms" not in g:
-        g.now_ms = runtime().clock_ms()
-    return int(g.now_ms)
+def language_of(request: Request) -> str:
+    """Return the language that the person chose, else the one that the browser asks for, else Portuguese."""
+    chosen = request.cookies.get(LANGUAGE, "")
+    if chosen in LANGUAGES:
+        return chosen
+    best = request.accept_languages.best_match(["pt-BR", "pt", "pt-PT", "en", "en-US", "en-GB"])
+    return (best or messages.FIRST)[:2]
 
 
-def words() -> Words:
-    """Return the words in the language of this request."""
-    return Words(language_of(request))
-
-
-def formats() -> Formats:
-    """Return how this request's language writes dates and numbers."""
-    return Formats(language_of(request), now_ms())
-
-
-def person() -> Person:
-    """Return who is looking; only for pages that strangers never see."""
-    return cast(Person, g.person)
-
-
-def page(template: str, status: int = 200, **values: Any) -> tuple[bytes, int]:
-    """Fill a page. Its template extends `layout.html`, or is a part of a page that htmx fetches."""
-    # A payload may hold half of a surrogate pair, which UTF-8 does not have.
-    return render_template(template, **values).encode(errors="replace"), status
-
-
-def partial() -> bool:
-    """Return whether htmx asks, for a part of the page; a link that it follows wants the whole page."""
-    return "HX-Request" in request.headers and "HX-Boosted" not in request.headers
+def set_language() -> None:
+    """Answer people in their language and programs in English; runs before every request."""
+    use_language("en" if request.path.startswith(PROGRAMS) else language_of(request))
 
 
 def refuse_nul() -> None:
@@ -119,15 +120,28 @@ def refuse_nul() -> None:
         raise BadRequest
 
 
-def flash_message(key: str, kind: str = "good", /, **values: object) -> None:
-    """Say something at the top of the next page; `kind` is good, warning or bad."""
-    flash(words()(key, **values), kind)
+def runtime() -> Runtime:
+    return cast(Runtime, current_app.extensions["bridge"])
 
 
-def note(action: str, about: str, detail: Mapping[str, Any] | None = None) -> None:
-    """Write into the audit trail what this person changed; for changes that do not write it themselves."""
-    with runtime().journal.database.write() as connection:
-        audit.note(connection, person().actor, action, about, runtime().clock_ms(), detail)
+def now_ms() -> int:
+    """Return the time of this request, the same one for all that its page says."""
+    if "now_ms" not in g:
+        g.now_ms = runtime().clock_ms()
+    return int(g.now_ms)
+
+
+def today() -> date:
+    return datetime.fromtimestamp(now_ms() / 1000, UTC).astimezone(BRASILIA).date()
+
+
+def formats() -> Formats:
+    return Formats(now_ms())
+
+
+def person() -> Person:
+    """Return the signed-in person; only for pages that strangers never see."""
+    return cast(Person, g.person)
 
 
 def number(text: str | None) -> int | None:
@@ -135,12 +149,62 @@ def number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def found(row: Any) -> Any:
-    """Return what was looked up; the page is not found where it is not there."""
+def partial() -> bool:
+    """Return whether htmx asks for a part of the page; a link that it follows wants the whole page."""
+    return "HX-Request" in request.headers and "HX-Boosted" not in request.headers
+
+
+def wants_page() -> bool:
+    if request.path.startswith(PROGRAMS):
+        return False
+    return "HX-Request" in request.headers or "text/html" in request.headers.get("Accept", "")
+
+
+# ---------------------------------------------------------------- the answer
+
+
+def page(template: str, status: int = 200, **values: Any) -> tuple[bytes, int]:
+    """Render a template that extends `layout.html`, or is a part of a page that htmx fetches."""
+    # A payload may hold half of a surrogate pair, which UTF-8 does not have.
+    return render_template(template, **values).encode(errors="replace"), status
+
+
+def go(endpoint: str, **values: Any) -> Response:
+    """Return a redirect that the browser follows with GET."""
+    return cast(Response, redirect(url_for(endpoint, **values), 303))
+
+
+def flash_message(text: str, kind: str = "good") -> None:
+    """Say something at the top of the next page; `kind` is good, neutral, warning or bad."""
+    flash(text, kind)
+
+
+def note(action: str, about: str, detail: Mapping[str, Any] | None = None) -> None:
+    """Write what this person changed into the audit trail, for changes that do not write it themselves."""
+    with runtime().journal.database.write() as connection:
+        audit.note(connection, person().actor, action, about, runtime().clock_ms(), detail)
+
+
+def found(row: T | None) -> T:
+    """Return a row; answer 404 where there is none."""
     if row is None:
         raise NotFound
     return row
 
+
+def said(text: str | Message | None) -> str:
+    """Return a message, or the text that a row keeps of it, in the reader's language."""
+    return (text if isinstance(text, Message) else read_message(text)).text()
+
+
+def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValue:
+    """Return the page that says what went wrong and what to do."""
+    if isinstance(error, ConsoleClosed):
+        return page("closed.html", status, has_token=bool(access().token))
+    return page("error.html", status, http_status=status, error=error)
+
+
+# ---------------------------------------------------------------- what needs a person
 
 SHOWN_BY_THEMSELVES = frozenset({alert_plan.DEAD, alert_plan.PAUSED})
 """Notices of what the console shows anyway, each with its buttons; they are for alerts and for the command line."""
@@ -152,8 +216,14 @@ def open_notices(connection: Connection) -> list[StoredNotice]:
     return sorted(told, key=lambda one: (one.level != "error", -one.last_ms))
 
 
+def notice_texts(notice: StoredNotice) -> tuple[str, str]:
+    """Return what a notice is about and what to do."""
+    words = notice_words(notice.code)
+    return (words.title, words.todo) if words else (said(notice.detail), notice.mend)
+
+
 def broken_files() -> dict[str, list[Finding]]:
-    """Return the mapping files that can't run, by mapping, each with what is wrong; an older text may be active."""
+    """Return the mapping files that can't run, by mapping, with their findings; an older text may be active."""
     directory = runtime().settings.bridge_mappings_dir
     return {
         Path(one.path).stem: [found for found in one.findings if found.severity is Severity.ERROR] or list(one.findings)
@@ -169,8 +239,11 @@ def needing_a_person() -> int:
             with runtime().journal.database.read() as connection:
                 g.needing = queries.dead_count(connection) + len(open_notices(connection)) + len(broken_files())
         except JournalError:
-            g.needing = 0  # the menu must not be what breaks a page that says what is broken
+            g.needing = 0  # the menu stands also on the page that says what is broken
     return int(g.needing)
+
+
+# ---------------------------------------------------------------- templates
 
 
 @cache
@@ -179,7 +252,7 @@ def _digest(name: str) -> str:
 
 
 def asset(name: str) -> str:
-    """Return the address of a file of `static`, another one whenever the file changes."""
+    """Return the address of a file of `static`; it changes with the file."""
     return url_for("console.static", filename=name, v=_digest(name))
 
 
@@ -189,49 +262,40 @@ def with_query(**changes: Any) -> str:
     return f"{request.path}?{urlencode({name: value for name, value in query.items() if value is not None})}"
 
 
+GLOBALS = {
+    "_": messages._,
+    "N_": N_,
+    "ngettext": messages.ngettext,
+    "pgettext": messages.pgettext,
+    "said": said,
+    "reason": reason,
+    "deal_said": deal_said,
+    "STATES": STATES,
+    "label": label_of,
+    "notice_texts": notice_texts,
+    "needing_a_person": needing_a_person,
+    "csrf_token": form_token,
+    "csrf_field": FIELD,
+    "csrf_header": HEADER,
+    "style_nonce": style_nonce,
+    "asset": asset,
+    "with_query": with_query,
+}
+"""What every template may use."""
+
+
 def context() -> dict[str, Any]:
-    """Return what every template may use."""
-    text = words()
+    """Return what every template may use of this request."""
     who = g.get("person")
     theme = request.cookies.get(THEME, "")
     return {
-        "t": text,
-        "tn": text.count,
         "fmt": formats(),
-        "label": label_of,
         "now_ms": now_ms(),
-        "language": text.language,
-        "html_language": LANGUAGES[text.language],
-        "languages": tuple(LANGUAGES),
+        "language": current_language(),
+        "html_language": LANGUAGES[current_language()],
         "theme": theme if theme in THEMES else THEMES[0],
-        "themes": THEMES,
         "who": who,
         "may_change": bool(who and who.may_change),
         "signs_in": access().has_password,
         "navigation": NAVIGATION if who else (),
-        "needing_a_person": needing_a_person,
-        "csrf_token": form_token,
-        "csrf_field": FIELD,
-        "csrf_header": HEADER,
-        "style_nonce": style_nonce,
-        "asset": asset,
-        "with_query": with_query,
     }
-
-
-def wants_page() -> bool:
-    """Return whether a person's browser asks."""
-    if request.path.startswith(PROGRAMS):
-        return False
-    return "HX-Request" in request.headers or "text/html" in request.headers.get("Accept", "")
-
-
-def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValue:
-    """Return the page that says what went wrong and what to do."""
-    if isinstance(error, ConsoleClosed):
-        return page("closed.html", status, why="closed.token" if access().token else "closed.unset")
-    text = words()
-    known = error.code if error and text.maybe(f"errors.{error.code}.title") else str(status)
-    if not text.maybe(f"errors.{known}.title"):
-        known = "500" if status >= 500 else "400"
-    return page("error.html", status, http_status=status, known=known, error=error)

@@ -1,7 +1,4 @@
-"""What the editor asks while somebody types: findings, words to complete with, and what would come of an event.
-
-Nothing is changed here. Events are looked up at Asaas for a preview, a few at once and for seconds only.
-"""
+"""The editor's requests while a person types: findings, completion, and a preview of an event. They change nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from bridge.errors import BridgeError
 from bridge.journal import queries
 from bridge.mapping import Mapping, ParseResult, parse_mapping, with_overlaps
-from bridge.mapping.cases import SampleUnreadable, read_sample
+from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import EVENTS, entity_key
 from bridge.mapping.context import DERIVED, build_context, references
 from bridge.mapping.drafts import EXAMPLES
@@ -38,8 +35,8 @@ RECENT = 15
 
 @live.post("/mappings/live/lint")
 def lint() -> ResponseReturnValue:
-    """Return what is wrong with a text, for the editor's line markers."""
-    found, text = _read(), layout.words()
+    """Return the findings of a text, for the editor's line markers."""
+    found = _read()
     return jsonify(
         findings=[
             {
@@ -47,8 +44,7 @@ def lint() -> ResponseReturnValue:
                 "column": one.column,
                 "severity": one.severity.value,
                 "code": one.code,
-                "title": text(f"findings.{one.code}"),
-                "message": one.message,
+                "message": one.text(),
             }
             for one in found.findings
         ]
@@ -57,7 +53,7 @@ def lint() -> ResponseReturnValue:
 
 @live.get("/mappings/live/words.json")
 def words() -> ResponseReturnValue:
-    """Return what the editor completes with."""
+    """Return the completions of the editor."""
     response = jsonify(_words())
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response
@@ -93,22 +89,24 @@ def _paths(name: str, inner: Any) -> list[str]:
 
 @live.post("/mappings/live/preview")
 def preview() -> ResponseReturnValue:
-    """Show what the text would make of a sample or of an event that came."""
-    found = _read()
-    against = request.form.get("against", "")
-    if found.mapping is None:
-        return layout.page("mapping_preview.html", told=None, found=found, problem="")
-    try:
-        context, missing = _context(found.mapping, against)
-    except (BridgeError, SampleUnreadable, ValueError, KeyError) as error:
-        return layout.page("mapping_preview.html", told=None, found=found, problem=str(error) or against)
-    return layout.page(
-        "mapping_preview.html", told=explained(found.mapping, context), found=found, problem="", missing=missing
-    )
+    """Show what the text would make of a sample or of an event of the journal."""
+    mapping, against = _read().mapping, request.form.get("against", "")
+    values: dict[str, Any] = {"told": None}
+    if mapping is not None:
+        try:
+            context, values["missing"] = _context(mapping, against)
+            values["told"] = explained(mapping, context)
+        except CannotRun as error:
+            values["problem"] = error.message.text()
+        except BridgeError as error:
+            values["problem"] = error.text()
+        except (ValueError, KeyError):
+            values["problem"] = against
+    return layout.page("mapping_preview.html", **values)
 
 
 def read(name: str, text: str) -> ParseResult:
-    """Read a text as the mapping of that name, with what the environment and the other active mappings know."""
+    """Parse a text as the mapping of that name, beside the other active mappings."""
     runtime = layout.runtime()
     others = [item.mapping for item in runtime.mappings.current() if item.mapping.name != name]
     (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", runtime.setup)], others)
@@ -121,7 +119,7 @@ def _read() -> ParseResult:
 
 
 def choices(mapping: Mapping | None) -> dict[str, list[tuple[str, str]]]:
-    """Return what a preview can be made of: samples and events that the mapping listens to."""
+    """Return the samples and events that the mapping listens to, to preview."""
     runtime = layout.runtime()
     samples = []
     for path in sorted(Path(runtime.settings.bridge_mappings_dir, "samples").glob("*.json")):
@@ -141,7 +139,7 @@ def choices(mapping: Mapping | None) -> dict[str, list[tuple[str, str]]]:
 
 
 def _context(mapping: Mapping, against: str) -> tuple[dict[str, Any], str]:
-    """Return what expressions see, and why something that would be fetched is missing."""
+    """Return what expressions see, and why an object of Asaas is missing from it."""
     kind, _, reference = against.partition(":")
     if kind == "event":
         return _of_event(mapping, reference)
@@ -176,4 +174,4 @@ def _of_event(mapping: Mapping, reference: str) -> tuple[dict[str, Any], str]:
     try:
         return seen(external_call(lambda: runtime.enricher.fetch(account, wanted))), ""
     except BridgeError as error:
-        return seen({}), str(error)
+        return seen({}), error.text()

@@ -1,10 +1,10 @@
-"""A new mapping by a form: events, conditions and fields with an example of each; it writes what a person would."""
+"""A new mapping by a form: events, conditions, and fields with an example of each."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from bridge.errors import MappingChanged, UsageError
@@ -26,16 +26,22 @@ from bridge.mapping.drafts import (
     first_of,
     offers_of,
 )
+from bridge.messages import N_, _
 from bridge.operations.mappings import file_text
 from bridge.web.console import layout
 from bridge.web.console.mappings import directory, keep
 
 fresh = Blueprint("mappings_new", __name__)
 
+AMOUNT_FAULTS = {
+    "unreadable": N_("Write the amount as 50 or 1000.00; “{got}” is not an amount."),
+    "ambiguous": N_("“{got}” may mean a thousand or one: write the amount as 1000 or 1.00."),
+    "negative": N_("The amount can't be negative; “{got}” is."),
+}
+
 
 @fresh.get("/mappings-new")
 def form() -> ResponseReturnValue:
-    """Show the form; `kind` says what the events are about."""
     return _form()
 
 
@@ -67,18 +73,18 @@ def make() -> ResponseReturnValue:
     """Write the mapping, or only show its text."""
     amount = request.form.get("at_least", "").strip()
     if fault := amount_fault(amount):
-        return _form(422, refused=layout.words()(f"mapping_new.amount.{fault}", got=amount))
+        return _form(422, refused=_(AMOUNT_FAULTS[fault], got=amount))
     try:
         choices = _choices(request.form)
         found = draft(choices)
         text = found.text
         if "show" not in request.form:
             if file_text(directory(), choices.name) is not None:
-                raise UsageError("there is a mapping of that name", hint="choose another")
+                raise UsageError(N_("there is a mapping of that name"), hint=N_("choose another"))
             keep(choices.name, text, 0)
-            return redirect(url_for("console.mappings.edit", name=choices.name), 303)
+            return layout.go("console.mappings.edit", name=choices.name)
     except (UsageError, MappingChanged) as error:
-        problem = error if isinstance(error, UsageError) else UsageError("there is a mapping of that name")
+        problem = error if isinstance(error, UsageError) else UsageError(N_("there is a mapping of that name"))
         return _form(422, problem)
     return layout.page("mapping_new_text.html", text=text, name=choices.name, given=request.form)
 
@@ -87,7 +93,7 @@ def _choices(form: Any) -> Choices:
     name = as_name(form.get("name", "").strip())
     events = as_events(form.getlist("event"))
     if not events:
-        raise UsageError("no event was said", hint="choose one at least")
+        raise UsageError(N_("no event was chosen"), hint=N_("choose one at least"))
     entity = entity_of(events)
     offers = offers_of(entity)
     keys = as_keys(form.getlist("field"), [one.key for one in offers])

@@ -1,7 +1,7 @@
-"""The mappings: their list, the editor with its save, switching on and off, and the checklist for Clint's screen.
+"""The mappings: list, editor, switch, history, and the checklist for Clint's screen.
 
-A save with errors is refused with what lint found, one whose tests fail unless the person says so; one that was written
-from an older revision is refused with what the others changed.
+A save is refused where lint finds an error, where a test fails and the person did not insist, and where somebody else
+saved since the person opened the editor.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
@@ -22,6 +22,7 @@ from bridge.mapping import Mapping, Setup, parse_mapping, testing
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.explain import checklist as clint_checklist
 from bridge.mapping.spec import NAME
+from bridge.messages import _
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, layout, mapping_editor
 from bridge.web.console.mapping_editor import read
@@ -36,25 +37,24 @@ class Listed:
     name: str
     mapping: Mapping | None
     counted: dict[str, int]
-    findings: tuple[tuple[str, str], ...]
-    """Of what is wrong with its file, the code and the words."""
+    findings: tuple[str, ...]
+    """The errors of its file, each with its place, in the reader's language."""
 
     @property
     def state(self) -> str:
-        """How it stands: on, off, or broken where its file can't run (an older text may still be active)."""
+        """`broken` where the file can't run (an older text may be active), else `on` or `off`."""
         if self.findings:
             return "broken"
         return "on" if self.mapping and self.mapping.enabled else "off"
 
 
 def directory() -> Path:
-    """Return where the mapping files are."""
     found: Path = layout.runtime().settings.bridge_mappings_dir
     return found
 
 
 def revision_of(name: str) -> Revision:
-    """Return a mapping's active revision; the page is not found where there is none."""
+    """Return a mapping's active revision; answer 404 where there is none."""
     if not NAME.fullmatch(name):
         raise NotFound
     with layout.runtime().journal.database.read() as connection:
@@ -64,19 +64,12 @@ def revision_of(name: str) -> Revision:
     return found
 
 
-def author() -> str:
-    """Return who makes a revision: the name that was given at sign-in, else the role."""
-    who = layout.person()
-    return who.name or who.role.value
-
-
 @mappings.get("/mappings")
 def listed() -> ResponseReturnValue:
-    """List every mapping with its state and what became of its deliveries lately."""
     runtime = layout.runtime()
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
     broken = {
-        name: tuple((one.code, f"{one.line}:{one.column}: {one.message}") for one in findings)
+        name: tuple(f"{one.line}:{one.column}: {one.text()}" for one in findings)
         for name, findings in layout.broken_files().items()
     }
     refused = runtime.mappings.refused()
@@ -84,7 +77,9 @@ def listed() -> ResponseReturnValue:
         counted = _lately(connection, layout.now_ms())
         kept = revisions.active(connection) if refused else []
     # A revision that was active and can't run in this version holds every event back: it must be seen.
-    broken.update({one.mapping: (("", str(refused)),) for one in kept if one.mapping not in active | broken})
+    broken.update(
+        {one.mapping: (refused.text() if refused else "",) for one in kept if one.mapping not in active | broken}
+    )
     rows = [
         Listed(name, active.get(name), counted.get(name, {}), broken.get(name, ()))
         for name in sorted(active.keys() | broken.keys())
@@ -95,7 +90,6 @@ def listed() -> ResponseReturnValue:
 
 @mappings.get("/mappings/<name>")
 def edit(name: str) -> ResponseReturnValue:
-    """Show the editor with the active text."""
     active = revision_of(name)
     return _editor(name, active.text or "", active.id)
 
@@ -127,7 +121,6 @@ def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
 
 @mappings.post("/mappings/<name>")
 def store(name: str) -> ResponseReturnValue:
-    """Save a text, where lint, the tests and nobody else's change are against it."""
     if not NAME.fullmatch(name):
         raise NotFound
     text = written(request.form.get("text", ""))
@@ -143,27 +136,31 @@ def store(name: str) -> ResponseReturnValue:
     except MappingChanged as error:
         return _changed(name, text, base, error)
     if kept is None:
-        layout.flash_message("mappings.saved.same", "neutral")
+        layout.flash_message(_("The text was active already; nothing changed."), "neutral")
     if "run" in request.form:
-        return redirect(url_for("console.mappings_run.choose", name=name), 303)
-    return redirect(url_for("console.mappings.edit", name=name), 303)
+        return layout.go("console.mappings_run.choose", name=name)
+    return layout.go("console.mappings.edit", name=name)
 
 
 def keep(name: str, text: str, base: int) -> int | None:
-    """Save and say so; return the new revision, or None where the text was active already. Raises MappingChanged."""
+    """Save and say so; return the new revision, None where the text was active already. Raises MappingChanged."""
     runtime = layout.runtime()
-    saved = save(runtime.journal, directory(), name, text, base=base, author=author(), now_ms=runtime.clock_ms())
+    saved = save(
+        runtime.journal, directory(), name, text, base=base, author=layout.person().author, now_ms=runtime.clock_ms()
+    )
     if saved.revision_id == base:
         return None
     layout.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
-    layout.flash_message(
-        "mappings.saved.file" if saved.in_file else "mappings.saved.journal", revision=saved.revision_id
-    )
+    if saved.in_file:
+        text = _("Saved as revision {revision}; the file was written too.", revision=saved.revision_id)
+    else:
+        text = _("Saved as revision {revision}. The file was not changed.", revision=saved.revision_id)
+    layout.flash_message(text)
     return saved.revision_id
 
 
 def written(text: str) -> str:
-    """Return the text of a form as a file has it: a browser ends lines with two characters."""
+    """Return the text of a form with the line ends of a file."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text if not text or text.endswith("\n") else f"{text}\n"
 
@@ -175,18 +172,17 @@ def _changed(name: str, text: str, base: int, error: MappingChanged) -> Response
     theirs = (newest.text if newest else None) or ""
     whose = newest if newest is not None and newest.id != base else None
     lines = difference((before.text if before else None) or "", theirs) if whose else []
-    # What is sent again was written from the newest revision, by a person who has seen it.
+    # The form carries the newest revision now: the person has seen what it changed.
     fresh = newest.id if newest else 0
     return _editor(name, text, fresh, 409, refused="changed", whose=whose, lines=lines, error=error)
 
 
 @mappings.post("/mappings/<name>/switch")
 def switch(name: str) -> ResponseReturnValue:
-    """Switch a mapping on or off."""
     active = revision_of(name)
     on = request.form.get("on") == "1"
     text = switched(active.text or "", on=on)
-    # A mapping that sends nonsense can be switched off.
+    # As an inactive one: a mapping with an error of its values can be switched off.
     found = parse_mapping(text, f"{name}.yaml", replace(layout.runtime().setup, active=not on))
     if found.mapping is None or found.mapping.enabled is not on:
         return _editor(name, text, active.id, 422, refused="lint")
@@ -196,16 +192,16 @@ def switch(name: str) -> ResponseReturnValue:
         keep(name, text, active.id)
     except MappingChanged as error:
         return _changed(name, text, active.id, error)
-    return redirect(url_for("console.mappings.listed"), 303)
+    return layout.go("console.mappings.listed")
 
 
 @mappings.get("/mappings/<name>/checklist")
 def checklist(name: str) -> ResponseReturnValue:
-    """Say what to choose on Clint's mapping screen for the integrations of a mapping, by all that is sent to them."""
+    """Show what to choose on Clint's mapping screen, for all mappings that send to the integrations of this one."""
     active = revision_of(name)
     mapping = read(name, active.text or "").mapping
     if mapping is None:
-        return redirect(url_for("console.mappings.edit", name=name))
+        return layout.go("console.mappings.edit", name=name)
     return layout.page(
         "mapping_checklist.html",
         name=name,
@@ -221,7 +217,7 @@ past = Blueprint("mappings_history", __name__)
 def _history(name: str) -> list[Revision]:
     with layout.runtime().journal.database.read() as connection:
         found = revisions.history(connection, name)
-    return found if found else layout.found(None)
+    return layout.found(found or None)
 
 
 @past.get("/mappings/<name>/history")
@@ -247,15 +243,15 @@ def restore(name: str, number: int) -> ResponseReturnValue:
     found = _history(name)
     wanted = next((one for one in found if one.id == number and one.text is not None), None)
     text = str(layout.found(wanted).text)
-    here = redirect(url_for("console.mappings_history.show", name=name), 303)
+    here = layout.go("console.mappings_history.show", name=name)
     base = layout.number(request.form.get("base")) or found[0].id
-    # Whether its destinations are set up here says nothing about where the workers run.
+    # Its destinations are not checked: the workers may have other settings than this process.
     if parse_mapping(text, f"{name}.yaml", Setup(None, None, directory())).mapping is None:
-        layout.flash_message("mappings.restore.cannot", "bad", revision=number)
+        layout.flash_message(_("Revision {revision} can't run any more in this version.", revision=number), "bad")
         return here
     try:
         if keep(name, text, base) is None:
-            layout.flash_message("mappings.saved.same", "neutral")
+            layout.flash_message(_("The text was active already; nothing changed."), "neutral")
     except MappingChanged:
-        layout.flash_message("mappings.restore.changed", "bad")
+        layout.flash_message(_("Not restored: somebody saved meanwhile."), "bad")
     return here

@@ -1,4 +1,4 @@
-"""The first page: is everything flowing, and if not, what needs a person."""
+"""The first page: whether everything flows, and what needs a person."""
 
 from __future__ import annotations
 
@@ -16,52 +16,56 @@ from bridge.journal import destinations, queries, statistics
 from bridge.journal.notices import StoredNotice
 from bridge.journal.queries import Work
 from bridge.journal.statistics import Gauges
+from bridge.messages import _, ngettext
 from bridge.runtime import Runtime
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
 from bridge.wakeups import SeenWorker, workers
 from bridge.web.console import charts, layout
-from bridge.web.console.charts import Chart
 
 overview = Blueprint("overview", __name__)
 
 LATE_S = 120.0
-"""An event that waits for longer than this, although nothing holds it, shows that nobody works."""
+"""An event that waits longer, although nothing holds it, is a concern."""
 
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """One thing that is not as it should be."""
+    """A problem: `bad` needs a person, `warning` may pass."""
 
     kind: str
-    """Bad where a person must act, warning where it may pass."""
     text: str
     url: str
 
 
 @overview.get("/")
 def index() -> ResponseReturnValue:
-    """Show whether everything flows."""
     runtime, now_ms = layout.runtime(), layout.now_ms()
     with runtime.journal.database.read() as connection:
         work, state = queries.work(connection, now_ms), statistics.gauges(connection, now_ms)
-        told = layout.open_notices(connection)
+        notices = layout.open_notices(connection)
         numbers = _numbers(connection, now_ms)
         known = destinations.load(connection)
         waits_ms = statistics.waiting_since_ms(connection)
-    seen = _workers(runtime)
+    try:
+        seen = workers(runtime.redis)
+    except (RedisError, SettingsError):
+        seen = None
     late_s = max(0.0, (now_ms - waits_ms) / 1000) if waits_ms is not None else 0.0
-    concerns = _concerns(work, state, told, seen, late_s)
+    concerns = _concerns(work, state, notices, seen, late_s)
+    kinds = {concern.kind for concern in concerns}
     return layout.page(
         "overview_state.html" if layout.partial() else "overview.html",
         concerns=concerns,
-        kind=_loudest(concerns),
+        kind="bad" if "bad" in kinds else "warning" if kinds else "good",
         work=work,
         state=state,
-        late_s=late_s,
         workers=seen,
         known={name: known.get(name) for name in sorted({*known, *runtime.destinations})},
         urls=runtime.destinations,
-        accounts={name: _about(name, told) for name in runtime.accounts},
+        accounts={
+            name: [one for one in notices if one.about == name or one.about.startswith(f"{name} ")]
+            for name in runtime.accounts
+        },
         mappings=sorted(
             (item.mapping for item in runtime.mappings.current()), key=lambda one: (not one.enabled, one.name)
         ),
@@ -71,45 +75,29 @@ def index() -> ResponseReturnValue:
 
 
 def _numbers(connection: Connection, now_ms: int) -> dict[str, Any]:
-    """Return what the counts by the hour say."""
-    hours = statistics.last_24_hours(connection, now_ms)
-    first_hour = now_ms // statistics.HOUR_MS * statistics.HOUR_MS - 23 * statistics.HOUR_MS
+    """Return the charts and tables of what came in and ended."""
+    this_hour = now_ms // statistics.HOUR_MS * statistics.HOUR_MS
     today = (now_ms + statistics.BRASILIA_MS) // statistics.DAY_MS * statistics.DAY_MS - statistics.BRASILIA_MS
-    day = charts.stacked(charts.starts(first_hour, statistics.HOUR_MS, 24), hours)
-    month = charts.stacked(
-        charts.starts(today - 29 * statistics.DAY_MS, statistics.DAY_MS, 30),
-        statistics.last_30_days(connection, now_ms),
-    )
+    hours = range(this_hour - 23 * statistics.HOUR_MS, this_hour + 1, statistics.HOUR_MS)
+    days = range(today - 29 * statistics.DAY_MS, today + 1, statistics.DAY_MS)
+    day = charts.stacked(hours, statistics.last_24_hours(connection, now_ms))
+    due = day.totals["delivered"] + day.totals["dead"]
     split = statistics.last_24_hours(connection, now_ms, ("account", "mapping", "destination", "verdict"))
     return {
         "day": day,
-        "month": month,
-        "share": _share(day),
+        "month": charts.stacked(days, statistics.last_30_days(connection, now_ms)),
+        "share": day.totals["delivered"] / due if due else None,
         "of_mapping": charts.by(split, lambda one: (one.key[1], one.key[3])),
         "of_destination": charts.by(split, lambda one: (one.key[2], one.key[3])),
         "of_account": charts.by(split, lambda one: (one.key[0], one.key[3])),
     }
 
 
-def _share(chart: Chart) -> float | None:
-    """Return which share of what was to be delivered was, None where there was nothing."""
-    owed = chart.totals["delivered"] + chart.totals["dead"]
-    return chart.totals["delivered"] / owed if owed else None
-
-
-def _workers(runtime: Runtime) -> list[SeenWorker] | None:
-    try:
-        return workers(runtime.redis)
-    except (RedisError, SettingsError):
-        return None  # Redis is away: nobody knows
-
-
 def _latency(runtime: Runtime, family: Family) -> dict[str, float] | None:
-    """Return the median and the 95th percentile of all processes' histogram, None where nothing was counted."""
-    counted = runtime.shared_counts.totals() or {}
+    """Return median and 95th percentile over all processes, None where nothing was counted."""
     bounds = (*family.bounds, float("inf"))
     numbers = [0.0] * len(bounds)
-    for (of, _, part), number in counted.items():
+    for (of, _labels, part), number in (runtime.shared_counts.totals() or {}).items():
         if of is family and part.isdigit() and int(part) < len(numbers):
             numbers[int(part)] += number
     buckets = list(zip(bounds, numbers, strict=True))
@@ -117,48 +105,36 @@ def _latency(runtime: Runtime, family: Family) -> dict[str, float] | None:
     return {"p50": middle, "p95": most} if middle is not None and most is not None else None
 
 
-def _about(account: str, told: list[StoredNotice]) -> list[StoredNotice]:
-    return [one for one in told if one.about == account or one.about.startswith(f"{account} ")]
-
-
-def _loudest(concerns: list[Concern]) -> str:
-    kinds = {concern.kind for concern in concerns}
-    return "bad" if "bad" in kinds else "warning" if kinds else "good"
-
-
 def _concerns(
-    work: Work, state: Gauges, told: list[StoredNotice], seen: list[SeenWorker] | None, late_s: float
+    work: Work, state: Gauges, notices: list[StoredNotice], seen: list[SeenWorker] | None, late_s: float
 ) -> list[Concern]:
-    """Return what is not as it should be: what needs a person first."""
-    text, fmt = layout.words(), layout.formats()
-    attention, notices_at = url_for("console.attention.index"), url_for("console.connections.show")
+    """Return the problems; those that need a person come first."""
     found: list[Concern] = []
+
+    def add(kind: str, text: str, url: str) -> None:
+        found.append(Concern(kind, text, url))
+
+    attention, mappings = url_for("console.attention.index"), url_for("console.mappings.listed")
     if number := work.deliveries["dead"]:
-        found.append(Concern("bad", text.count("overview.concern.dead", number), attention))
-    found += [
-        Concern("bad", text("overview.concern.paused", name=name), attention)
-        for name, paused in state.paused.items()
-        if paused
-    ]
-    mappings_at = url_for("console.mappings.listed")
-    found += [Concern("bad", text("overview.concern.broken", name=name), mappings_at) for name in layout.broken_files()]
+        add("bad", ngettext("{n} delivery failed", "{n} deliveries failed", number), attention)
+    for name in (name for name, is_paused in state.paused.items() if is_paused):
+        add("bad", _("Destination {name} is paused", name=name), attention)
+    for name in layout.broken_files():
+        add("bad", _("The file of mapping {name} has an error and is not used", name=name), mappings)
     if layout.runtime().mappings.refused():
-        found.append(Concern("bad", text("errors.mapping.refused.title"), mappings_at))
-    found += [
-        Concern("bad" if one.level == "error" else "warning", f"{one.about}: {text.of_notice(one)[0]}", notices_at)
-        for one in told
-        if one.code != alert_plan.CIRCUIT  # the destination itself says so below
-    ]
+        add("bad", _("An active mapping can't run in this version"), mappings)
+    for one in (one for one in notices if one.code != alert_plan.CIRCUIT):  # that is said by destination below
+        kind, title = "bad" if one.level == "error" else "warning", layout.notice_texts(one)[0]
+        add(kind, f"{one.about}: {title}", url_for("console.connections.show"))
     if seen is None:
-        found.append(Concern("warning", text("overview.concern.redis"), "#workers"))
+        add("warning", _("Redis does not answer; events are kept, and processed when it is back"), "#workers")
     elif not seen and (work.events_waiting or late_s):
-        found.append(Concern("bad", text("overview.concern.no_worker"), "#workers"))
+        add("bad", _("No worker is running, and events wait"), "#workers")
     if late_s > LATE_S:
-        waits = url_for("console.events.index", state="waiting")
-        found.append(Concern("warning", text("overview.concern.late", age=fmt.lasting(late_s)), waits))
-    found += [
-        Concern("warning", text("overview.concern.circuit", name=name), url_for("console.events.index", state="open"))
-        for name, circuit in state.circuits.items()
-        if circuit != "closed" and not state.paused.get(name)
-    ]
+        text = _("The oldest event has been waiting for {age}", age=layout.formats().lasting(late_s))
+        add("warning", text, url_for("console.events.index", state="waiting"))
+    for name, circuit in state.circuits.items():
+        if circuit != "closed" and not state.paused.get(name):
+            text = _("Destination {name} fails for several customers; it is probed now and then", name=name)
+            add("warning", text, url_for("console.events.index", state="open"))
     return sorted(found, key=lambda concern: concern.kind != "bad")

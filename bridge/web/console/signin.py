@@ -1,4 +1,4 @@
-"""Signing in and out, the choice of language and light, and who changed what."""
+"""Sign-in and sign-out, the choice of language and theme, and the audit trail."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from limits.strategies import FixedWindowRateLimiter
 from bridge.errors import ConsoleBusy, TooManySignIns
 from bridge.journal import audit
 from bridge.logs import logger
+from bridge.messages import LANGUAGES, N_, _
 from bridge.web.console import layout
 from bridge.web.console.access import Role, access, begin_session, client_address, end_session, here_only, over_https
-from bridge.web.console.words import COOKIE, LANGUAGES
 
 log = logger(__name__)
 
 NAME_LENGTH = 40
-SHOWN = 50
+TRAIL_SHOWN = 50
 YEAR_S = 365 * 24 * 3600
 TRIES = RateLimitItemPerMinute(8, 15)
-"""Wrong passwords of an address, or of a browser in which an operator signed in before."""
+"""Wrong passwords in 15 minutes of an address, or of a browser in which an operator signed in before."""
 BROWSER = "bridge_browser"
-"""The cookie by which such a browser is known, so that strangers behind the same address do not lock it out."""
+"""The cookie of such a browser. It has tries of its own, so that strangers of the same address do not lock it out."""
 _CHECKING = {known: threading.Lock() for known in (False, True)}
-"""A password takes much of a processor to check: one at a time, and one of a browser in which an operator signed in."""
+"""Checking a password needs much CPU: one at a time, and one more of browsers in which an operator signed in."""
 CHECK_WAITS_S = 1.0
 
 signin = Blueprint("signin", __name__)
@@ -37,7 +37,6 @@ signin = Blueprint("signin", __name__)
 
 @signin.get("/login")
 def form() -> ResponseReturnValue:
-    """Ask for the password."""
     if not access().has_password:
         return redirect("/")
     return layout.page("signin.html", target=here_only(request.args.get("next", "/")))
@@ -45,16 +44,15 @@ def form() -> ResponseReturnValue:
 
 @signin.post("/login")
 def enter() -> ResponseReturnValue:
-    """Let in who knows a password."""
     target = here_only(request.form.get("next", "/"))
     tries: FixedWindowRateLimiter = current_app.extensions["bridge.tries"]
     known = _known_browser()
     who = known or _network(client_address())
-    # Counted before the password is looked at: tries at the same moment must not all see the same count.
+    # The count rises before the check, so that parallel tries do not all see the same count.
     if not tries.hit(TRIES, who):
         is_proxy = "X-Forwarded-For" in request.headers and client_address() == request.remote_addr
-        mend = "set BRIDGE_TRUSTED_PROXIES: all people share the address of the proxy" if is_proxy else None
-        log.warning("console.sign_in_limited", mend=mend)
+        hint = "set BRIDGE_TRUSTED_PROXIES: all people share the address of the proxy" if is_proxy else None
+        log.warning("console.sign_in_limited", mend=hint)
         raise TooManySignIns
     one_at_a_time = _CHECKING[bool(known)]
     if not one_at_a_time.acquire(timeout=CHECK_WAITS_S):
@@ -71,7 +69,7 @@ def enter() -> ResponseReturnValue:
     tries.hit(TRIES, who, cost=-1)
     begin_session(role, name)
     response = redirect(target)
-    if role is Role.OPERATOR:  # a viewer could make browsers, each with tries at the operator's password
+    if role is Role.OPERATOR:  # a viewer could get many such cookies, each with tries at the operator's password
         response.set_cookie(
             BROWSER,
             access().browser_cookie(known or secrets.token_urlsafe(12)),
@@ -91,7 +89,7 @@ def _known_browser() -> str:
 
 
 def _network(address: str) -> str:
-    """Return whose tries count together: an IPv6 network of 64 bits is one subscriber's."""
+    """Return the address or network whose tries count together: an IPv6 /64 belongs to one subscriber."""
     try:
         return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
     except ValueError:
@@ -100,21 +98,18 @@ def _network(address: str) -> str:
 
 @signin.post("/logout")
 def leave() -> ResponseReturnValue:
-    """End the session."""
     end_session()
-    layout.flash_message("signin.left")
-    return redirect(url_for("console.signin.form"))
+    layout.flash_message(_("You are signed out."))
+    return layout.go("console.signin.form")
 
 
 @signin.post("/language")
 def language() -> ResponseReturnValue:
-    """Answer in that language from now on."""
-    return _remember(COOKIE, request.form.get("language", ""), tuple(LANGUAGES))
+    return _remember(layout.LANGUAGE, request.form.get("language", ""), tuple(LANGUAGES))
 
 
 @signin.post("/appearance")
 def appearance() -> ResponseReturnValue:
-    """Be light or dark from now on, or as the system is."""
     return _remember(layout.THEME, request.form.get("theme", ""), layout.THEMES)
 
 
@@ -127,19 +122,18 @@ def _remember(cookie: str, value: str, known: tuple[str, ...]) -> Response:
 
 @signin.get("/who")
 def who() -> ResponseReturnValue:
-    """Show who is signed in, what may be done, and who changed what."""
     before = layout.number(request.args.get("before"))
     with layout.runtime().journal.database.read() as connection:
-        entries = audit.newest(connection, SHOWN + 1, before)
+        entries = audit.newest(connection, TRAIL_SHOWN + 1, before)
     settings = layout.runtime().settings
     return layout.page(
         "who.html",
-        entries=entries[:SHOWN],
-        more=len(entries) > SHOWN,
+        entries=entries[:TRAIL_SHOWN],
+        more=len(entries) > TRAIL_SHOWN,
         before=before,
         passwords=(
-            ("who.operator_password", bool(settings.bridge_password)),
-            ("who.viewer_password", bool(settings.bridge_viewer_password)),
+            (N_("Operator's password"), bool(settings.bridge_password)),
+            (N_("Viewer's password"), bool(settings.bridge_viewer_password)),
         ),
         session_key=bool(settings.bridge_secret_key),
     )

@@ -1,23 +1,22 @@
-"""A test charge by a form; its steps are those of `bridge test-charge`, and its page survives every reload."""
+"""A test charge by a form, with the steps of `bridge test-charge`; it runs as a job."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest, Charges
 from bridge.errors import BridgeError
-from bridge.journal import jobs
+from bridge.journal.jobs import newest
 from bridge.journal.queries import Row
-from bridge.mapping.values import BRASILIA
-from bridge.messages import Message
+from bridge.messages import N_, Message, _
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import client_of, is_production, public_hook_url
 from bridge.operations.testcharge import (
@@ -30,12 +29,11 @@ from bridge.operations.testcharge import (
     new_mark,
     problem_data,
 )
-from bridge.web.console import layout
-from bridge.web.console.jobs import JobContext, Result, work
-from bridge.web.console.mappings import author
+from bridge.web.console import jobs, layout
+from bridge.web.console.jobs import JobContext, Result, stored
 
 TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
-"""How long the deal is waited for, where the bridge pays and where a person does."""
+"""How long a job waits for the deal where the bridge pays, and where a person does."""
 
 
 def run_test_charge(task: JobContext) -> Result:
@@ -67,20 +65,12 @@ def run_test_charge(task: JobContext) -> Result:
             try:
                 run.remove()
             except BridgeError as error:
-                task.step(code="not_removed", error=str(error))
+                task.step(code="not_removed", error=error.message().to_json())
     return {
         "proved": run.proved,
         "asks_person": witness.asked,
         "email": order.email,
-        "causes": [problem_data(cause, Message.to_json) for cause in run.causes],
-        "events": [
-            {
-                "id": one.event["id"],
-                "name": one.event["name"],
-                "deliveries": [_delivery_facts(delivery) for delivery, _ in one.deliveries],
-            }
-            for one in run.seen
-        ],
+        "causes": [problem_data(one, Message.to_json) for one in run.causes],
         "deal": {"id": run.deal.id, "stage": run.stage, "status": run.deal.status} if run.deal else None,
     }
 
@@ -103,7 +93,8 @@ class PageListener:
         self.asked = False
 
     def step(self, code: str, /, **values: object) -> None:
-        self._task.step(code=code, values={name: str(value) for name, value in values.items()})
+        texts = {name: stored(value) if isinstance(value, Message) else str(value) for name, value in values.items()}
+        self._task.step(code=code, values=texts)
 
     @contextmanager
     def waiting(self, for_events: Sequence[str]) -> Iterator[None]:
@@ -140,21 +131,20 @@ class PageListener:
         return False
 
     def problem(self, cause: Problem) -> None:
-        """Causes stand in the result."""
+        """The page shows the causes of the job's result."""
 
     def verdict(self, *, proved: bool) -> None:
-        """So does the verdict."""
+        """The page shows the verdict of the job's result."""
 
 
 testcharge_pages = Blueprint("trial", __name__)
 
 DUE_IN_DAYS = 3
-SHOWN = 8
+TESTS_SHOWN = 8
 
 
 @testcharge_pages.get("/test-charge")
 def form() -> ResponseReturnValue:
-    """Show the form and the last tests."""
     return _form()
 
 
@@ -162,7 +152,7 @@ def _form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturn
     runtime = layout.runtime()
     accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas)]
     with runtime.journal.database.read() as connection:
-        last = jobs.newest(connection, "trial", runtime.clock_ms(), SHOWN)
+        last = newest(connection, "trial", runtime.clock_ms(), TESTS_SHOWN)
     return layout.page(
         "trial.html",
         status,
@@ -181,25 +171,21 @@ def _form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturn
 @testcharge_pages.post("/test-charge")
 def begin() -> ResponseReturnValue:
     """Make the charge; a production account asks for typed words first."""
-    runtime = layout.runtime()
     account = request.form.get("account", "")
     value = amount(request.form.get("value", ""))
     installments = layout.number(request.form.get("installments")) or 1
     billing_type = request.form.get("billing_type", "")
-    if account not in runtime.asaas:
-        return _form(422, "trial.problem.account")
+    if account not in layout.runtime().asaas:
+        return _form(422, N_("Choose an account with an API key."))
     if value is None:
-        return _form(422, "trial.problem.value")
+        return _form(422, N_("The value must be an amount such as 10.00."))
     if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
-        return _form(422, "trial.problem.installments")
-    words = layout.words()("trial.confirm.words", value=f"{value:.2f}")
-    if is_production(runtime, account) and request.form.get("confirm", "").strip() != words:
-        return _form(422, "trial.problem.confirm", confirm=words)
-    with runtime.journal.database.read() as connection:
-        last = jobs.newest(connection, "trial", runtime.clock_ms(), about=account)
-    if last and last[0].is_running:
-        return redirect(url_for("console.jobs.show", number=last[0].id), 303)
-    today = datetime.fromtimestamp(layout.now_ms() / 1000, UTC).astimezone(BRASILIA).date()
+        return _form(422, N_("There is no such billing type or number of instalments."))
+    words = _("charge {value}", value=f"{value:.2f}")
+    if is_production(layout.runtime(), account) and request.form.get("confirm", "").strip() != words:
+        return _form(422, N_("To charge in production, type exactly the words shown."), confirm=words)
+    if running := jobs.running_job("trial", account):
+        return running
     params = {
         "account": account,
         "billing_type": billing_type,
@@ -208,8 +194,8 @@ def begin() -> ResponseReturnValue:
         "email": request.form.get("email", "").strip(),
         "phone": request.form.get("phone", "").strip(),
         "cleanup": "cleanup" in request.form,
-        "due": (today + timedelta(days=DUE_IN_DAYS)).isoformat(),
+        "due": (layout.today() + timedelta(days=DUE_IN_DAYS)).isoformat(),
     }
-    number = work().begin("trial", account, run_test_charge, params, author())
+    answer = jobs.begin("trial", account, run_test_charge, params)
     layout.note("trial.begun", account, {"value": params["value"], "billing_type": billing_type})
-    return redirect(url_for("console.jobs.show", number=number), 303)
+    return answer

@@ -69,7 +69,7 @@
       const line = doc.line(Math.min(Math.max(one.line, 1), doc.lines));
       const from = Math.min(line.from + Math.max(one.column - 1, 0), line.to);
       const rest = /^[^\s,}\]]*/.exec(line.text.slice(from - line.from))[0].length;
-      return { from, to: Math.max(from, Math.min(from + rest, line.to)), severity: one.severity === "note" ? "info" : one.severity, message: `${one.title}\n${one.message}`, source: one.code };
+      return { from, to: Math.max(from, Math.min(from + rest, line.to)), severity: one.severity === "note" ? "info" : one.severity, message: one.message, source: one.code };
     });
   }
 
@@ -84,14 +84,10 @@
     at.className = "at";
     at.textContent = `${one.line}:${one.column}`;
     const what = document.createElement("span");
-    const title = document.createElement("span");
-    title.className = "strong";
-    title.textContent = one.title;
-    const message = document.createElement("span");
-    message.className = "detail";
-    message.lang = "en";
-    message.textContent = `${one.code}: ${one.message}`;
-    what.append(title, " ", message);
+    const code = document.createElement("span");
+    code.className = "detail";
+    code.textContent = one.code;
+    what.append(one.message, " ", code);
     entry.append(at, what);
     return entry;
   }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.mapping.catalogue import CHARGEBACK_REASON_LABELS, ENTITY_OF_FAMILY, EVENTS, LABELS, flow_rank, label_of
+from bridge.mapping.catalogue import ENTITY_OF_FAMILY, EVENTS, LABELS, TABLES, flow_rank, label_of
 from bridge.mapping.lint import documented_values
 
 NAMES = (Path(__file__).parents[2] / "data" / "asaas" / "webhook_event_names.txt").read_text().split()
@@ -83,8 +83,10 @@ def test_every_documented_value_has_a_portuguese_name(path: str) -> None:
 
 def test_chargeback_reasons_are_those_that_asaas_documents() -> None:
     """All 32, and lint knows the same."""
-    assert len(CHARGEBACK_REASON_LABELS) == 32
-    assert set(documented_values()["payment.chargeback.reason"]) == set(CHARGEBACK_REASON_LABELS)
+    labels = TABLES["labels"]["chargeback_reason"]
+
+    assert len(labels) == 32
+    assert set(documented_values()["payment.chargeback.reason"]) == set(labels)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from bridge.asaas.webhooks import Webhook, find_ours, hook_url, needed_events, problems
 from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.mapping.catalogue import EVENTS
+from bridge.messages import in_language
 
 FINE = Webhook(
     id="1",
@@ -113,3 +114,18 @@ def test_each_problem_has_its_code(found: list[Webhook], codes: list[str]) -> No
 
     assert [problem.code for problem in said] == codes
     assert all("--account matriz" in str(problem.mend) or problem.code == "webhook.several" for problem in said)
+
+
+def test_a_problem_has_the_keys_that_scripts_read() -> None:
+    """`bridge webhook status --json` keeps its keys and its English, and gains the facts."""
+    (found,) = problems([replace(FINE, penalised=3)], {"PAYMENT_RECEIVED"}, "default")
+
+    with in_language("pt"):
+        data = found.data()
+    assert data == {
+        "code": "webhook.penalised",
+        "level": "warning",
+        "what": "Asaas penalises the webhook: failures of waiting events, got 3",
+        "mend": "check that the bridge answers 200, then run: bridge webhook resume",
+        "facts": {"number": 3},
+    }

@@ -83,7 +83,7 @@ def test_findings_end_with_a_word_about_the_rest() -> None:
 
     assert len(read.findings) == MAX_FINDINGS + 1
     (more,) = [one for one in read.findings if one.code == "file.too_many_findings"]
-    assert str(more) == "m.yaml:201:1: file.too_many_findings: 200 findings and more; mend these first"
+    assert str(more) == "m.yaml:201:1: file.too_many_findings: 200 findings and more; fix these first"
     assert read.mapping is None
 
 

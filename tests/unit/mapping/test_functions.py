@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from jmespath import exceptions
 
 from bridge.mapping.document import Scalar
-from bridge.mapping.expressions import EvaluationFailed, Expression, compile_expression, evaluate
+from bridge.mapping.expressions import Expression, compile_expression, evaluate
 from bridge.mapping.findings import Findings
-from bridge.mapping.functions import FUNCTIONS, Functions, arity
+from bridge.mapping.functions import FUNCTIONS, EvaluationFailed, Functions, arity
 
 TABLES = Path(__file__).parents[2] / "compliance" / "functions"
 ROWS = [

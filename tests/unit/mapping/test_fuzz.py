@@ -125,7 +125,7 @@ def test_a_number_beyond_all_numbers_is_refused_with_a_reason() -> None:
         mapping(filter_="filter: {all: [{field: payment.a, equals: PIX}]}\n"), {"payment": {"a": 1e400}}
     )
 
-    assert verdict.reason == "payment.a is a number, must be equal to PIX"
+    assert verdict.reason == "payment.a is a number, must be PIX"
 
 
 def test_a_document_of_endless_digits_comes_back_as_it_is() -> None:
@@ -175,7 +175,7 @@ def test_a_pattern_that_would_take_all_memory_is_refused_before_it_is_compiled(p
 @pytest.mark.parametrize("pattern", FINE)
 def test_the_patterns_that_people_write_are_fine(pattern: str) -> None:
     """Counts in a row do not multiply."""
-    assert problem(pattern) is None
+    assert problem(pattern) == ""
 
 
 PATTERNS = st.text(alphabet="ab(|)[]{}0129,*+?.\\^$:<R", max_size=60)

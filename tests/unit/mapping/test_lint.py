@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bridge.mapping.findings import did_you_mean
 from bridge.mapping.functions import names
 from bridge.mapping.lint import PLAIN_NAMES, known_fields, values_of_path
 from bridge.mapping.model import FETCHABLE
+from bridge.messages import in_language
 
 TABLES = Path(__file__).parents[2] / "compliance" / "lint"
 VALUED = (
@@ -126,6 +128,18 @@ def test_active_mapping_goes_on_whatever_it_sends(case: dict[str, Any], root: Pa
     assert (read.mapping is not None) == (set(errors) <= NONSENSE)
 
 
+def test_findings_are_written_in_portuguese(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Every sentence has a translation with the same facts, and no English around them."""
+    known = Setup(frozenset({"default"}), frozenset({"default"}), root)
+    found = [one for case in CASES for one in parse_mapping(case.values[0].get("text", ""), "m.yaml", known).findings]  # type: ignore[union-attr]
+    with in_language("pt"):
+        same = {one.message for one in found if one.text() == one.message}
+        english = {text for one in found if re.search(r"\b(write|got|the|must)\b", text := one.text())}
+
+    assert (same, english) == (set(), set())
+    assert caplog.records == []
+
+
 def test_synonym_leads_to_a_word_that_there_is() -> None:
     """A key, operator, function, event or value, offered wherever it is one of the words that can be meant."""
     tables = [*map(list, spec.TABLES.values()), list(names()), list(EVENTS)]
@@ -135,7 +149,7 @@ def test_synonym_leads_to_a_word_that_there_is() -> None:
     lost = [
         (right, wrong)
         for right, wrong in pairs
-        if not any(did_you_mean(wrong, table) == f"; did you mean {right}?" for table in tables if right in table)
+        if not any(str(did_you_mean(wrong, table)) == f"; did you mean {right}?" for table in tables if right in table)
     ]
 
     assert lost == []

@@ -7,7 +7,7 @@ from typing import Any
 import jmespath
 import pytest
 
-from bridge.mapping.expressions import paths_read
+from bridge.mapping.expressions import Reading
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,5 @@ from bridge.mapping.expressions import paths_read
 def test_paths_are_those_that_the_interpreter_walks(expression: str, paths: set[str]) -> None:
     """Every path ends where the expression stops looking; the empty one is the whole context."""
     parsed: Any = jmespath.compile(expression).parsed
-    found = paths_read(parsed)
 
-    assert {".".join(path) for path in found} == paths
+    assert {".".join(path) for path in Reading(parsed).paths} == paths

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.mapping import Mapping, MappingSet, Setup, Severity, parse_mapping, read_directory, read_file
+from bridge.mapping import Mapping, Setup, Severity, parse_mapping, read_directory, read_file
 
 ANY = Setup(None, None, None)
 SMALL = "events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email}\n"
@@ -112,21 +112,6 @@ def test_first_route_that_names_the_event_wins() -> None:
     assert mapping.destination("PAYMENT_CREATED") == "vendas"
 
 
-def test_mapping_set_gives_enabled_listeners_of_an_account_by_name() -> None:
-    """Order is by name, so that it never depends on how the set was made."""
-    second, first = mapping_of(SMALL, "b.yaml"), mapping_of(SMALL, "a.yaml")
-    off, other = mapping_of(f"{SMALL}enabled: false\n", "c.yaml"), mapping_of(f"{SMALL}account: matriz\n", "d.yaml")
-    mappings = MappingSet([second, off, other, first])
-
-    assert mappings.listening("default", "PAYMENT_RECEIVED") == (first, second)
-    assert mappings.listening("matriz", "PAYMENT_RECEIVED") == (other,)
-    assert mappings.listening("default", "PAYMENT_OVERDUE") == ()
-    assert mappings.get("c") is off
-    assert mappings.get("nope") is None
-    assert len(mappings) == 4
-    assert [mapping.name for mapping in mappings] == ["a", "b", "c", "d"]
-
-
 def test_directory_gives_its_mapping_files_in_order(tmp_path: Path) -> None:
     """Both endings count; other files and directories below do not."""
     (tmp_path / "b.yml").write_text(SMALL)
@@ -220,8 +205,8 @@ def test_many_mappings_that_send_an_event_have_one_finding_for_each_file(tmp_pat
     found = [one for read in read_directory(tmp_path, ANY) for one in read.findings if one.code == "mapping.overlap"]
 
     assert [Path(one.path).stem for one in found] == list("bcdefgh")
-    assert "a.yaml and b.yaml send PAYMENT_RECEIVED" in found[1].message
-    assert "e.yaml and 2 more send" in found[-1].message
+    assert found[1].facts["overlap"] == "c.yaml and a.yaml, b.yaml send PAYMENT_RECEIVED to default"
+    assert "e.yaml and 2 more send" in found[-1].facts["overlap"]
 
 
 def test_missing_directory_is_a_finding(tmp_path: Path) -> None:
@@ -236,7 +221,8 @@ def test_file_that_is_not_there_is_a_finding(tmp_path: Path) -> None:
     """A file may vanish between the listing and the reading."""
     read = read_file(tmp_path / "nope.yaml", ANY)
 
-    assert read.findings[0].message == "the file can't be read (No such file or directory); check its permissions"
+    assert read.findings[0].code == "file.unreadable"
+    assert "check that it is there" in read.findings[0].message
 
 
 def test_file_that_is_not_utf8_is_a_finding(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
-"""Dates, numbers and money on the console's pages, in both languages and always in Brasília's time."""
+"""Dates, numbers and money in both languages, always in Brasília's time."""
 
 from __future__ import annotations
 
 import pytest
 
-from bridge.web.console.formats import Formats
+from bridge.formats import Formats
+from bridge.messages import in_language
 
 NOW_MS = 1_795_000_000_000  # 18 November 2026, 08:06:40 in Brasília
-PT, EN = Formats("pt", NOW_MS), Formats("en", NOW_MS)
+with in_language("pt"):
+    PT = Formats(NOW_MS)
+EN = Formats(NOW_MS)
 HOUR = 3_600_000
 
 
