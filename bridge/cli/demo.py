@@ -135,8 +135,8 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
             log.print("bridge", problem, "yellow")
         expected: list[ExpectedDeal] = []
         if not stopping:
-            arguments = (f"{stage.asaas_url}/v3", DEFAULT_KEY, step, _PAUSE_ONCE_S if once else _PAUSE_S)
-            charges = pool.submit(contextvars.copy_context().run, play, *arguments)
+            context, pause_s = contextvars.copy_context(), _PAUSE_ONCE_S if once else _PAUSE_S
+            charges = pool.submit(lambda: context.run(play, f"{stage.asaas_url}/v3", DEFAULT_KEY, step, pause_s))
             show_until(charges.done)
             expected += charges.result() if charges.done() else []
             deadline_s = time.monotonic() + DEADLINE_S

@@ -99,12 +99,12 @@ def starters() -> Path:
 def _read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment: bool) -> list[ParseResult]:
     """Return the parsed files and directories, or without any those of BRIDGE_MAPPINGS_DIR."""
     settings = invocation.settings
-    names = (None, None) if no_environment else _names(invocation)
+    accounts, destinations = (None, None) if no_environment else _names(invocation)
     read: list[ParseResult] = []
     files: list[ParseResult] = []
     for place in list(paths) or [settings.bridge_mappings_dir]:
         root = place if place.is_dir() else place.parent
-        known = Setup(*names, root, no_environment or bool(settings.clint_api_token))
+        known = Setup(accounts, destinations, root, no_environment or bool(settings.clint_api_token))
         if place.is_file():
             files.append(read_file(place, known))
         else:

@@ -73,7 +73,11 @@ def check_can_ask(*, yes: bool) -> None:
 def agreed(question: str, *, yes: bool) -> bool:
     """Return whether the operator agrees, by --yes or on the terminal."""
     check_can_ask(yes=yes)
-    return yes or click.confirm(question, err=True)
+    if yes:
+        return True
+    # click.confirm takes English answers only.
+    answer = click.prompt(_("{question} [y/N]", question=question), default="", show_default=False, err=True)
+    return str(answer).strip().lower() in {"y", "yes", "s", "sim"}
 
 
 def confirm(question: str, declined: str, *, yes: bool) -> None:

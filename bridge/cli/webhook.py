@@ -206,7 +206,7 @@ def remove(context: click.Context, account: str, url: str | None, yes: bool, as_
         context.exit(NO)
 
 
-def _show_done(done: WebhookResult, source: str | Message, *, as_json: bool) -> None:
+def _show_done(done: WebhookResult, source: Message, *, as_json: bool) -> None:
     planned, webhook = done.plan, done.webhook
     name = variable("ASAAS_WEBHOOK_TOKEN", planned.wanted.account)
     if as_json:
@@ -229,7 +229,7 @@ def _show_done(done: WebhookResult, source: str | Message, *, as_json: bool) -> 
         "{n} event by {source}, sent {how}",
         "{n} events by {source}, sent {how}",
         number,
-        source=as_message(source),
+        source=source,
         how=webhook.send_type,
     )
     click.echo(f"  {text}")

@@ -30,18 +30,20 @@ def main(arguments: list[str] | None = None) -> int:
         one.add_argument("--host", default="127.0.0.1")
         one.add_argument("--port", type=int, default=0)
         one.add_argument("--seed", type=int, default=0)
-    told = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     simulator: AsaasSimulator | ClintSimulator
-    if told.simulator == "asaas":
-        simulator = AsaasSimulator(told.key or (DEFAULT_KEY,), told.webhook_time_scale, told.quota, told.seed)
+    if options.simulator == "asaas":
+        simulator = AsaasSimulator(
+            options.key or (DEFAULT_KEY,), options.webhook_time_scale, options.quota, options.seed
+        )
     else:
-        simulator = ClintSimulator(told.token or (DEFAULT_TOKEN,), told.seed)
-    with Served(simulator.app, port=told.port, host=told.host) as served:
-        sys.stdout.write(f"simulated {told.simulator} at {served.url}\n")
+        simulator = ClintSimulator(options.token or (DEFAULT_TOKEN,), options.seed)
+    with Served(simulator.app, port=options.port, host=options.host) as served:
+        sys.stdout.write(f"simulated {options.simulator} at {served.url}\n")
         sys.stdout.flush()
         stop.wait()
         simulator.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from bridge.simulator.pages import add_routes, told
+from bridge.simulator.pages import add_routes, request_json
 from bridge.simulator.serve import drop_connection
 
 BREAKS: Mapping[str, bytes | None] = {
@@ -22,13 +22,13 @@ BREAKS: Mapping[str, bytes | None] = {
     "garbles": b"\x16\x03\x01 this is no HTTP\r\n\r\n",
     "floods": None,
 }
-"""What is sent instead of the answer; a flood is a proper answer of ten million bytes."""
+"""The bytes sent instead of the answer; a flood is a proper answer of ten million bytes."""
 FLOOD_BYTES = 10_000_000
 
 
 @dataclass
 class Fault:
-    """What happens to some requests."""
+    """A fault, and the requests that it applies to."""
 
     status: int | None = None
     """Answer this without doing anything."""
@@ -169,7 +169,7 @@ _CONTROLS = ("goes_down", "comes_back", "answers", "hangs", "drops", "breaks", "
 
 def _control(faults: Faults, name: str) -> Callable[[], dict[str, Any]]:
     def view() -> dict[str, Any]:
-        getattr(faults, name)(**told())
+        getattr(faults, name)(**request_json())
         return faults.state()
 
     return view

@@ -1,4 +1,4 @@
-"""What the pages, APIs and controls of both simulators share."""
+"""Routes, request bodies and formats of both simulators."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_routes(site: Flask | Blueprint, routes: Routes) -> None:
         site.add_url_rule(path, rule, view, methods=[method], strict_slashes=False)
 
 
-def told() -> dict[str, Any]:
+def request_json() -> dict[str, Any]:
     """Return the JSON object of the request, or an empty one."""
     body = request.get_json(silent=True)
     return body if isinstance(body, dict) else {}

@@ -107,7 +107,7 @@ class Served:
 def drop_connection(environ: dict[str, Any], last_words: bytes = b"", *, reset: bool = False) -> bool:
     """Cut the connection without an answer; return False where there is no socket, as in a test client.
 
-    `last_words` are sent as they are before; with `reset` the other side is told that the connection broke.
+    `last_words` are sent before; with `reset` the connection is reset instead of closed.
     """
     # Waitress gives access to the connection only by this bound method.
     channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)

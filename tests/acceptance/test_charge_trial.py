@@ -139,7 +139,7 @@ def test_a_mapping_that_says_verify_has_its_deal_looked_for(site: Site) -> None:
     shown = site.commands.run("events", "show", number)
     (listed,) = site.commands.run("deliveries", "list", "--mapping", "cobranca_paga", "--limit", "1", "--json").json
 
-    assert re.search(r"deal +seen: .*stage ", shown.out)
+    assert re.search(r"deal +seen in Clint: .*stage ", shown.out)
     assert (listed["read_back"], listed["read_back_tries"]) == ("seen", 1)
 
 
@@ -154,7 +154,7 @@ def test_each_step_is_said_in_plain_lines(site: Site) -> None:
             "valor: 10.00",
             "delivered to",
             "looking for the deal",
-            "stands: stage",
+            "found: stage",
             "mappings checklist",
             "proved",
             "Asaas keeps pay_",
@@ -295,7 +295,7 @@ def test_an_address_that_is_not_the_bridge_is_said(site: Site) -> None:
     with site.with_hook(url=f"{site.bridge.clint_url}/webhooks/asaas"):
         found = site.try_it("--timeout", "1", status=1)
 
-    assert "not as the bridge does" in found["problems"][-1]["what"]
+    assert "is not the bridge" in found["problems"][-1]["what"]
 
 
 def test_events_without_a_worker_are_said(site: Site) -> None:

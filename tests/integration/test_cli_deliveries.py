@@ -161,8 +161,11 @@ def test_all_dead_asks_with_a_count(commands: Commands) -> None:
         no = commands.on_terminal("deliveries", "discard", "--all-dead", types="n\n")
         assert set(states(journal)) == {"dead"}
         yes = commands.on_terminal("deliveries", "discard", "--all-dead", types="y\n")
+        dead(journal, "cus_ana")
+        sim = commands.on_terminal("deliveries", "discard", "--all-dead", types="sim\n", BRIDGE_LANGUAGE="pt-BR")
 
-        assert (no.status, yes.status) == (1, 0)
+        assert (no.status, yes.status, sim.status) == (1, 0, 0)
+        assert "[s/N]" in sim.err
         assert "discard 25 dead deliveries?" in no.err
         assert "nothing was changed" in no.err
         assert "25 deliveries discarded" in yes.out

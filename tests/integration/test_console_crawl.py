@@ -83,7 +83,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     "examination": {
         "checks": [
             {"name": "name", "value": "value", "state": state, "mend": "do it", "code": code}
-            for code, state in product(sorted(checks()), CheckState)
+            for code, state in product(["", *sorted(checks())], CheckState)
         ]
     },
     "reconcile": {
@@ -120,7 +120,7 @@ RESULTS: dict[str, dict[str, Any]] = {
 """What a job of each kind comes to; a new kind needs one here."""
 TEMPLATES = Path(layout.__file__).parent.parent / "templates"
 TRIAL_VALUES = dict.fromkeys(re.findall(r"{(\w+)}", (TEMPLATES / "job_trial.html").read_text()), "x")
-TRIAL_VALUES |= {"name": "x", "url": "x"}
+TRIAL_VALUES |= {"name": "x", "url": "https://asaas.example/i/x"}
 
 
 def _fill(console: Console) -> None:

@@ -210,9 +210,8 @@ def test_the_editor_says_which_other_mapping_sends_the_same(console: Console) ->
         console.operator().post("/mappings/live/lint", text=passing(console), name="cobranca").get_json()["findings"]
     )
 
-    assert [one["message"].partition(" send ")[0] for one in found if one["code"] == "mapping.overlap"] == [
-        "cobranca.yaml and outra.yaml"
-    ]
+    (overlap,) = (one["message"] for one in found if one["code"] == "mapping.overlap")
+    assert "outra.yaml" in overlap
 
 
 def test_history_shows_differences_and_brings_a_text_back(console: Console) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
+from flask import Flask
 
 import bridge
 from bridge.asaas.charges import BILLING_TYPES
@@ -82,7 +82,7 @@ def steps() -> set[str]:
 
 def checks() -> set[str]:
     """Return the code of every check that may say what fixes it."""
-    made = [node.args[4] for node in calls("Check", "operations") if len(node.args) > 4]
+    made = [node.args[4] for node in calls("check", "operations/doctor.py") if len(node.args) > 4]
     return {text for one in made for text in texts_of(one) if text}
 
 
@@ -96,7 +96,7 @@ ERRORS = {kind.code for kind in tree(BridgeError) if not NEVER_ON_A_PAGE.fullmat
 
 def tables() -> Any:
     """Return the tables of `texts.html`."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(BRIDGE / "web" / "templates"), autoescape=True)
+    environment = Flask("texts", template_folder=str(BRIDGE / "web" / "templates")).jinja_env
     environment.globals["N_"] = N_
     return environment.get_template("texts.html").module
 

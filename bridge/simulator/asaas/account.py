@@ -122,7 +122,7 @@ RISING = "01234567890"
 
 
 def token_problem(token: str) -> str | None:
-    """Say what is wrong with a token, or nothing.
+    """Return the rule that a token breaks, or None.
 
     >>> token_problem("x")
     'O token deve ter entre 32 e 255 caracteres.'

@@ -14,7 +14,7 @@ from bridge.simulator.asaas.account import AsaasAccount
 from bridge.simulator.asaas.charges import OPEN
 from bridge.simulator.asaas.paying import PAID
 from bridge.simulator.asaas.rules import Missing, Refusal, whole_or_float
-from bridge.simulator.pages import TEMPLATES, Routes, add_routes, brl, told
+from bridge.simulator.pages import TEMPLATES, Routes, add_routes, brl, request_json
 
 SHOWN_CHARGES = 100
 SHOWN_TRIES = 12
@@ -120,19 +120,19 @@ def _controls(asaas: AsaasAccount) -> Routes:
         return request.args.get("after", 0, type=int)
 
     def duplicate_every() -> dict[str, Any]:
-        asaas.duplicate_every(int(told()["n"]))
-        return {"n": told()["n"]}
+        asaas.duplicate_every(int(request_json()["n"]))
+        return {"n": request_json()["n"]}
 
     def rate_limit() -> dict[str, Any]:
-        asaas.limits.rate_limit(**told())
-        return told()
+        asaas.limits.rate_limit(**request_json())
+        return request_json()
 
     def keys() -> dict[str, Any]:
-        asaas.limits.keys = set(told()["keys"])
+        asaas.limits.keys = set(request_json()["keys"])
         return {"count": len(asaas.limits.keys)}
 
     def load_customers() -> dict[str, Any]:
-        asaas.customers.load(told()["customers"])
+        asaas.customers.load(request_json()["customers"])
         return {"customers": len(asaas.book.customers)}
 
     return {
@@ -144,8 +144,8 @@ def _controls(asaas: AsaasAccount) -> Routes:
         "POST /keys": keys,
         "POST /customers": load_customers,
         "POST /payments/<payment_id>/receive": asaas.paying.receive,
-        "POST /payments/<payment_id>/disputes": lambda payment_id: asaas.paying.disputes(payment_id, **told()),
-        "POST /payments/<payment_id>/pay": lambda payment_id: asaas.is_paid(payment_id, **told()),
+        "POST /payments/<payment_id>/disputes": lambda payment_id: asaas.paying.disputes(payment_id, **request_json()),
+        "POST /payments/<payment_id>/pay": lambda payment_id: asaas.is_paid(payment_id, **request_json()),
         "POST /subscriptions/<subscription_id>/bills": asaas.subscriptions.bills,
-        "POST /says": lambda: {"id": asaas.says(**told()).id},
+        "POST /says": lambda: {"id": asaas.says(**request_json()).id},
     }

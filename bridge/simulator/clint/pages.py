@@ -10,7 +10,7 @@ from flask import Blueprint, render_template, request
 
 from bridge.simulator.clint.account import ClintAccount
 from bridge.simulator.clint.crm import Deal, Origin, Stage
-from bridge.simulator.pages import TEMPLATES, add_routes, brl, told
+from bridge.simulator.pages import TEMPLATES, add_routes, brl, request_json
 
 SHOWN_DEALS = 50
 SHOWN_FIELDS = 4
@@ -98,13 +98,13 @@ def control_blueprint(clint: ClintAccount) -> Blueprint:
         return {"data": [{**vars(one), "path": one.path} for one in clint.receiver.integrations.values()]}
 
     def add_integration() -> dict[str, Any]:
-        integration = clint.has_integration(**told())
+        integration = clint.has_integration(**request_json())
         return {"uuid": integration.uuid, "path": integration.path}
 
     def done(change: Callable[..., None]) -> Callable[[], dict[str, Any]]:
         def view() -> dict[str, Any]:
-            change(**told())
-            return told()
+            change(**request_json())
+            return request_json()
 
         return view
 
@@ -114,7 +114,7 @@ def control_blueprint(clint: ClintAccount) -> Blueprint:
         "GET /deals": lambda: {"data": clint.deals},
         "GET /integrations": integrations,
         "POST /integrations": add_integration,
-        "POST /origins": lambda: {"id": clint.has_origin(**told()).id},
+        "POST /origins": lambda: {"id": clint.has_origin(**request_json()).id},
         "POST /removed": done(clint.removed),
         "POST /restored": done(clint.restored),
         "POST /forget": done(clint.forget),

@@ -283,11 +283,6 @@ def deal(number: int) -> ResponseReturnValue:
 # ---------------------------------------------------------------- what the jobs do
 
 
-def stored(text: str | Message) -> str:
-    """Return a text as the journal keeps it; `layout.said` reads it."""
-    return text.to_json() if isinstance(text, Message) else text
-
-
 def examination(context: JobContext) -> Result:
     """Check everything that the bridge needs."""
     found: list[dict[str, Any]] = []
@@ -418,7 +413,7 @@ def _previewed(one: Preview) -> dict[str, Any]:
     return {
         "event_id": one.event_id,
         "name": one.name,
-        "problem": stored(one.problem),
+        "problem": one.problem,
         "unheard": one.unheard,
         "outcomes": [_outcome(outcome) for outcome in one.outcomes],
     }
@@ -426,4 +421,4 @@ def _previewed(one: Preview) -> dict[str, Any]:
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
     changes = [change._asdict() for change in outcome.changes]
-    return {**asdict(outcome), "reason": stored(outcome.reason), "changes": changes}
+    return {**asdict(outcome), "changes": changes}

@@ -218,8 +218,7 @@ def open_notices(connection: Connection) -> list[StoredNotice]:
 
 def notice_texts(notice: StoredNotice) -> tuple[str, str]:
     """Return what a notice is about and what to do."""
-    words = notice_words(notice.code)
-    return (words.title, words.todo) if words else (said(notice.detail), notice.mend)
+    return notice_words(notice.code) or (said(notice.detail), said(notice.mend))
 
 
 def broken_files() -> dict[str, list[Finding]]:

@@ -96,10 +96,10 @@ def preview() -> ResponseReturnValue:
         try:
             context, values["missing"] = _context(mapping, against)
             values["told"] = explained(mapping, context)
-        except CannotRun as error:
-            values["problem"] = error.message.text()
         except BridgeError as error:
             values["problem"] = error.text()
+        except CannotRun as error:
+            values["problem"] = error.message.text()
         except (ValueError, KeyError):
             values["problem"] = against
     return layout.page("mapping_preview.html", **values)

@@ -77,9 +77,7 @@ def listed() -> ResponseReturnValue:
         counted = _lately(connection, layout.now_ms())
         kept = revisions.active(connection) if refused else []
     # A revision that was active and can't run in this version holds every event back: it must be seen.
-    broken.update(
-        {one.mapping: (refused.text() if refused else "",) for one in kept if one.mapping not in active | broken}
-    )
+    broken.update({one.mapping: (refused.text(),) for one in kept if refused and one.mapping not in active | broken})
     rows = [
         Listed(name, active.get(name), counted.get(name, {}), broken.get(name, ()))
         for name in sorted(active.keys() | broken.keys())

@@ -30,7 +30,7 @@ from bridge.operations.testcharge import (
     problem_data,
 )
 from bridge.web.console import jobs, layout
-from bridge.web.console.jobs import JobContext, Result, stored
+from bridge.web.console.jobs import JobContext, Result
 
 TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
 """How long a job waits for the deal where the bridge pays, and where a person does."""
@@ -70,7 +70,7 @@ def run_test_charge(task: JobContext) -> Result:
         "proved": run.proved,
         "asks_person": witness.asked,
         "email": order.email,
-        "causes": [problem_data(one, Message.to_json) for one in run.causes],
+        "causes": [problem_data(cause, Message.to_json) for cause in run.causes],
         "deal": {"id": run.deal.id, "stage": run.stage, "status": run.deal.status} if run.deal else None,
     }
 
@@ -93,7 +93,7 @@ class PageListener:
         self.asked = False
 
     def step(self, code: str, /, **values: object) -> None:
-        texts = {name: stored(value) if isinstance(value, Message) else str(value) for name, value in values.items()}
+        texts = {name: value.to_json() if isinstance(value, Message) else str(value) for name, value in values.items()}
         self._task.step(code=code, values=texts)
 
     @contextmanager
@@ -181,7 +181,8 @@ def begin() -> ResponseReturnValue:
         return _form(422, N_("The value must be an amount such as 10.00."))
     if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
         return _form(422, N_("There is no such billing type or number of instalments."))
-    words = _("charge {value}", value=f"{value:.2f}")
+    shown = f"{value:.2f}"
+    words = _("charge {value}", value=shown)
     if is_production(layout.runtime(), account) and request.form.get("confirm", "").strip() != words:
         return _form(422, N_("To charge in production, type exactly the words shown."), confirm=words)
     if running := jobs.running_job("trial", account):
@@ -189,7 +190,7 @@ def begin() -> ResponseReturnValue:
     params = {
         "account": account,
         "billing_type": billing_type,
-        "value": f"{value:.2f}",
+        "value": shown,
         "installments": installments,
         "email": request.form.get("email", "").strip(),
         "phone": request.form.get("phone", "").strip(),

@@ -84,7 +84,7 @@
     at.className = "at";
     at.textContent = `${one.line}:${one.column}`;
     const what = document.createElement("span");
-    const code = document.createElement("span");
+    const code = document.createElement("code");
     code.className = "detail";
     code.textContent = one.code;
     what.append(one.message, " ", code);
