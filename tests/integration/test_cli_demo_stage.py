@@ -11,6 +11,7 @@ from bridge.cli.demo import FUNNEL, DemoSetup, copy_mappings, find_mappings, set
 from bridge.cli.stack import choose_ports
 from bridge.errors import DemoRefused
 from bridge.mapping import Setup, parse_mapping, read_directory
+from bridge.messages import in_language
 from bridge.operations.mappings import switched
 from bridge.settings import Settings
 from bridge.simulator.asaas.account import token_problem
@@ -49,6 +50,14 @@ def test_the_environment_is_one_the_bridge_can_run_in(stage: DemoSetup) -> None:
 
     assert set(settings.destinations) == {"financeiro", *INTEGRATIONS}
     assert settings.port == 8000
+
+
+def test_the_demo_speaks_the_language_of_its_terminal(stage: DemoSetup) -> None:
+    """The console of the demo starts in the language of the command."""
+    with in_language("pt"):
+        assert stage.environ()["BRIDGE_LANGUAGE"] == "pt-BR"
+    with in_language("en"):
+        assert stage.environ()["BRIDGE_LANGUAGE"] == "en"
 
 
 def test_the_token_is_one_that_asaas_takes(stage: DemoSetup) -> None:
