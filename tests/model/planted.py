@@ -47,7 +47,7 @@ FAULTS = (
         "release_all",
         (("_set_ends(connection, sorted(leases, key=lambda lease: lease.lane), 0)", _RELEASE),),
     ),
-    Fault("what a dead worker was sending is left so", lanes, "_take_over", (("if not left:", "if left:"),)),
+    Fault("what a dead worker was sending is left so", lanes, "_take_over", (("if not ids:", "if ids:"),)),
     Fault(
         "a POST goes out before its intent is committed",
         deliver.Deliverer,
