@@ -26,8 +26,9 @@ CPUS = $(shell $(PYTHON) -c 'import os; print(min(7, len(os.sched_getaffinity(0)
 
 # Tests that run at once: most of them wait more than they compute. `make test JOBS=0` runs one after another.
 JOBS ?= $(shell expr $(CPUS) + 1)
+AT_ONCE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up test test-fast lint fix messages lock audit docs docs-check bench bench-compare bench-hosts scale torture model clean
+.PHONY: help setup demo up test test-fast test-tools lint fix messages lock audit docs docs-check bench bench-compare bench-hosts scale torture model clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,15 +60,18 @@ demo: $(READY) ## start everything on this machine against a simulated Asaas and
 up: $(READY) ## start everything on this machine for real (needs the settings of README.md)
 	@$(BIN)/bridge up
 
-test: $(READY) ## run all tests with branch coverage and hold the coverage floors
+test: $(READY) ## run the tests of the bridge with branch coverage and hold the coverage floors
 	@rm -f .coverage .coverage.*
-	$(PY) -m coverage run -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(PY) -m coverage run -m pytest --ignore tests/tools $(AT_ONCE) $(PYTEST_ARGS)
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage json --quiet
 	@$(PY) tests/coverage_floor.py .coverage.json
 
-test-fast: $(READY) ## run the tests that take seconds, without coverage
-	$(PY) -m pytest -m "not slow" --ignore tests/acceptance $(PYTEST_ARGS)
+test-fast: $(READY) ## run the unit tests and those of the project and its documents, without coverage
+	$(PY) -m pytest -m "not slow" $(AT_ONCE) tests/unit $(wildcard tests/test_*.py) $(PYTEST_ARGS)
+
+test-tools: $(READY) ## run the tests of the benches, the model, the judge, the lock file and the tests' own parts
+	$(PY) -m pytest tests/tools $(AT_ONCE) $(PYTEST_ARGS)
 
 lint: $(READY) ## check style, format, types and the generated parts of the documents
 	$(PY) -m ruff check

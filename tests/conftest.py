@@ -121,10 +121,13 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{shutil.copy(sqlite_template(), tmp_path)}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> str:
-    """Give the SQLAlchemy URL of a new database that has this version's schema and no rows, once of each kind."""
-    fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    """Give the SQLAlchemy URL of a new database that has this version's schema and no rows.
+
+    It is SQLite, but on both kinds for tests marked `tests.databases.on_both` and in tests/conformance.
+    """
+    fixture = "postgres_url" if getattr(request, "param", "sqlite") == "postgresql" else "sqlite_url"
     return str(request.getfixturevalue(fixture))
 
 

@@ -1,6 +1,6 @@
-"""A PostgreSQL database for one test after another, each of which finds it as it was when it was made.
+"""Which tests run on both databases, and a PostgreSQL database for one test after another.
 
-To make one from a template takes half a second of the processor, to put one back a hundredth.
+Each test finds the database as it was when it was made: putting it back costs less than making one.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from tests.services import PostgresServer
+
+on_both = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+"""Runs a test on SQLite and on PostgreSQL: where locks, statements of many rows, plans or encodings are at stake."""
 
 _GROWN_BYTES = 4 * 1024 * 1024
 """A database that has grown by more is dropped: what is deleted in it would slow the next test down."""

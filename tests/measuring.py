@@ -7,6 +7,7 @@ Watching every line doubles what a test takes. What these tests run is held by o
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -29,13 +30,12 @@ NOT_COUNTED = (
     "tests/integration/test_log_readers.py",
     "tests/integration/test_openapi.py",
     "tests/model/",
-    "tests/test_bench",
     "tests/torture/",
     "tests/unit/mapping/test_evaluation.py::test_both_give_the_same",
     "tests/unit/mapping/test_schema.py",
     "tests/unit/test_console_words.py",
 )
-_ON_THE_OTHER_DATABASE = "[postgresql"
+_ON_THE_OTHER_DATABASE = re.compile(r"[\[-]postgresql[\]-]")
 _FIRST_WORKER = "gw0"
 _CHILDREN = "COVERAGE"
 """So the variables begin that let processes which a test starts be measured too."""
@@ -43,7 +43,7 @@ _CHILDREN = "COVERAGE"
 
 def is_counted(item: pytest.Item) -> bool:
     """Return whether a test counts."""
-    return not item.nodeid.startswith(NOT_COUNTED) and _ON_THE_OTHER_DATABASE not in item.nodeid
+    return not item.nodeid.startswith(NOT_COUNTED) and not _ON_THE_OTHER_DATABASE.search(item.nodeid)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,9 +61,18 @@ def uncounted() -> Iterator[None]:
         yield
         return
     coverage.stop()
+    try:
+        with without_children():
+            yield
+    finally:
+        coverage.start()
+
+
+@contextmanager
+def without_children() -> Iterator[None]:
+    """Measure none of the processes that are started meanwhile."""
     kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_CHILDREN)}
     try:
         yield
     finally:
         os.environ.update(kept)
-        coverage.start()

@@ -1,6 +1,7 @@
 """A whole bridge in real processes, which a test may kill, and the simulators it stands between.
 
-The processes are those of the Procfile. Nothing here restarts one by itself: a test says when, as a host would.
+The processes are those of the Procfile, forked from one that has imported the bridge. Nothing here restarts one by
+itself: a test says when, as a host would.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from bridge.cli.main import cli
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import INTEGRATIONS
 from tests import asking
+from tests.acceptance.forked import ROOT, Forked
 from tests.factories import opened_journal
 from tests.services import free_port
 
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
-ROOT = Path(__file__).parents[2]
 PATH = "/endpoints/integration/webhook/"
 
 QUICK = {
@@ -111,6 +112,15 @@ class Child:
             self.process.kill()
             self.process.wait()
             raise
+
+
+class ForkedChild(Child):
+    """One process that is forked, which saves what its imports cost."""
+
+    def start(self) -> None:
+        """Start it; its output goes on in the same file."""
+        self.log.touch()
+        self.process = Forked(self.command, self.env, self.log)
 
 
 class Deployment:
@@ -223,7 +233,7 @@ class Deployment:
         self._start(self.children[name], name)
 
     def _child(self, command: list[str], env: Mapping[str, str], log: Path) -> Child:
-        return Child(command, env, log)
+        return ForkedChild(command, env, log)
 
     def _start(self, child: Child, _name: str) -> None:
         child.start()

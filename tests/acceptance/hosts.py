@@ -44,6 +44,9 @@ class HostDeployment(Deployment):
     def _host_of(self, name: str) -> str:
         return self.host(name).address
 
+    def _child(self, command: list[str], env: Mapping[str, str], log: Path) -> Child:
+        return Child(command, env, log)
+
     def _start(self, child: Child, name: str) -> None:
         child.command = self.host(name).command(child.command)
         child.env = {**child.env, "BRIDGE_HOST": self._host_of(name)}

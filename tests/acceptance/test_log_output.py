@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,11 +15,18 @@ import pytest
 from bridge.journal.database import Database
 from tests import asking
 from tests.acceptance import story
-from tests.acceptance.deployment import Deployment, until
+from tests.acceptance.deployment import Child, Deployment, until
 from tests.torture.judge import Expected, judge, settled
 from tests.torture.outputs import Output, Outputs, reader_gone, reader_stands_still
 
 pytestmark = pytest.mark.slow
+
+
+class Spawned(Deployment):
+    """A deployment whose processes have opened their output once they are started: a pipe without a reader blocks."""
+
+    def _child(self, command: list[str], env: Mapping[str, str], log: Path) -> Child:
+        return Child(command, env, log)
 
 
 @contextmanager
@@ -40,7 +47,7 @@ def test_an_output_that_takes_nothing_stops_nobody(
     settings = {"BRIDGE_LOG_LEVEL": "debug"}
     with (
         output(tmp_path) as (path, strike),
-        Deployment(tmp_path, sqlite_url, emptied_redis_url, mappings, settings) as bridge,
+        Spawned(tmp_path, sqlite_url, emptied_redis_url, mappings, settings) as bridge,
     ):
         bridge.asaas("customers", customers=people)
         bridge.outputs = dict.fromkeys(processes, path)

@@ -1,4 +1,4 @@
-"""The journeys of an operator in a real browser, in both languages, before a bridge in real processes."""
+"""The journeys of an operator in a real browser, before a bridge in real processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PEOPLE, Site
+from tests.browser.conftest import PEOPLE, Site, in_both_languages
 from tests.browser.looking import Visitor
 from tests.console import PASSWORD, VIEWER
 
@@ -44,6 +44,7 @@ def test_signing_in_and_out(visitor: Visitor) -> None:
     assert visitor.errors == []
 
 
+@in_both_languages
 def test_every_page_is_in_order(operator: Visitor, site: Site) -> None:
     """Overview, events, an event of each kind, what needs attention, access, and a page that is not there."""
     page, t = operator.page, operator.text

@@ -15,6 +15,7 @@ from bridge.journal import Journal, destinations, events, notices
 from bridge.journal.notices import Notice
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.worker.tasks import send_alerts
+from tests.databases import on_both
 from tests.factories import Clock, incoming, keep, opened_journal, owe, put_in_state, register
 from tests.peers import Peer, Reply
 
@@ -78,6 +79,7 @@ def test_a_thousand_dead_deliveries_are_one_message(journal: Journal) -> None:
         assert notices.load(connection) == {}
 
 
+@on_both
 def test_all_kinds_of_trouble_are_noticed(journal: Journal) -> None:
     """A paused destination, an open circuit, events that wait, a silent account: a notice each, one message for all."""
     clock, box = Clock(), Mailbox()
@@ -143,6 +145,7 @@ def test_what_others_notice_is_told_too(journal: Journal) -> None:
     assert open_codes(journal) == ["webhook.interrupted matriz", "delivery.dead default"]
 
 
+@on_both
 def test_two_sweepers_tell_once(journal: Journal) -> None:
     """One of them does each round, and what is being sent is left alone."""
     clock, box = Clock(), Mailbox()

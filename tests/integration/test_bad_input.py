@@ -17,6 +17,7 @@ from bridge.mapping.functions import FUNCTIONS
 from bridge.mapping.operators import OPERATORS, Operand
 from bridge.runtime import Runtime
 from bridge.settings import Settings
+from tests.databases import on_both
 from tests.factories import events_of, opened_journal, rows_of
 from tests.integration.test_web import TOKEN, World, environment
 
@@ -129,6 +130,7 @@ NASTY = {
 }
 
 
+@on_both
 @pytest.mark.slow
 def test_a_nasty_body_is_kept_exactly_or_refused(world: World) -> None:
     """Each of them as the table says; what was kept gets through every function and every condition."""
@@ -138,6 +140,7 @@ def test_a_nasty_body_is_kept_exactly_or_refused(world: World) -> None:
     work_off(world)
 
 
+@on_both
 @pytest.mark.slow
 def test_any_body_is_kept_exactly_or_refused(world: World) -> None:
     """Drawn by hypothesis: any JSON in any place, and the same with bytes broken."""
@@ -160,6 +163,7 @@ def test_any_body_is_kept_exactly_or_refused(world: World) -> None:
     work_off(world)
 
 
+@on_both
 def test_a_packed_body_is_not_unpacked(world: World) -> None:
     """A gigabyte of zeros is a megabyte of gzip: it is refused as what it is; the header alone changes nothing."""
     packed = gzip.compress(b'{"event": "X", "fill": "' + b"0" * 10_000_000 + b'"}')
@@ -168,6 +172,7 @@ def test_a_packed_body_is_not_unpacked(world: World) -> None:
     assert kept_or_refused(world, b'{"event": "X", "id": "1"}', Content_Encoding="gzip") == 200
 
 
+@on_both
 @pytest.mark.parametrize(
     "content_type",
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/json; charset=utf-16", "x"],
@@ -177,6 +182,7 @@ def test_the_content_type_is_not_looked_at(world: World, content_type: str) -> N
     assert kept_or_refused(world, b'{"event": "X", "id": "1"}', Content_Type=content_type) == 200
 
 
+@on_both
 @pytest.mark.parametrize(
     "path",
     [

@@ -21,6 +21,7 @@ from bridge.journal.search import Kind, Term, look_up, terms_of_customer, write
 from bridge.model import DeliveryState
 from tests.commands import Commands
 from tests.conformance.test_encryption import everything
+from tests.databases import on_both
 from tests.factories import (
     NOW_MS,
     envelope,
@@ -84,6 +85,7 @@ def fill(journal: Journal, state: DeliveryState = DeliveryState.DEAD) -> int:
     return id_
 
 
+@on_both
 def test_a_person_is_erased_from_everything(database_url: str) -> None:
     """From rows, hashes, pages and log; what stays says what happened, and to nobody. Others stay as they are."""
     with opened_journal(database_url) as journal:
@@ -211,6 +213,7 @@ def test_a_person_is_named_in_one_way(commands: Commands) -> None:
 PLANTED = (EMAIL, NAME, "11987654321")
 
 
+@on_both
 def test_a_person_in_every_column_there_is_is_forgotten(commands: Commands, database_url: str) -> None:
     """Planted in each column that may hold one, in several versions, and then neither in the bytes nor in the log."""
     planted = json.dumps(dict(zip(("email", "nome", "fone"), PLANTED, strict=True)))
@@ -311,6 +314,7 @@ def test_each_way_to_name_a_person_reaches_its_own_kind(
         assert expected in found.err
 
 
+@on_both
 def test_equal_ids_of_two_accounts_are_two_people(database_url: str) -> None:
     """One is forgotten, kept out of the other's search, and its terms go while the other's event is full."""
     with opened_journal(database_url) as journal:

@@ -12,6 +12,7 @@ from bridge.journal import Journal, events
 from bridge.journal.schema import destinations as destination_table
 from bridge.model import DeliveryState, Waiting, lane_of
 from bridge.worker.tasks import CLOCK_SLACK_MS, ClockWatch
+from tests.databases import on_both
 from tests.factories import LEASE_S, Clock, events_of, incoming, keep, opened_journal, owe, put_in_state, register
 from tests.factories import row_of as delivery_of
 
@@ -35,6 +36,7 @@ class Counter:
         return self.seconds
 
 
+@on_both
 def test_a_lane_slept_for_as_long_as_the_clock_of_a_worker_that_died_was_ahead(journal: Journal) -> None:
     """A lease from a clock that was hours ahead ends once nobody has renewed it for as long as a lease lasts."""
     clock, counted = Clock(), Counter()
@@ -67,6 +69,7 @@ def test_a_lease_whose_owner_lives_is_left_to_it(journal: Journal) -> None:
     assert journal.lanes.acquire(3, "other", clock()) is None
 
 
+@on_both
 def test_due_times_that_no_clock_could_give_are_now(journal: Journal) -> None:
     """An event, a delivery and a probe that would be due hours later than any wait are due now; a slow pace is not."""
     clock = Clock()

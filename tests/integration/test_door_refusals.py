@@ -14,6 +14,7 @@ from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
 from bridge.web.door import MAX_BODY_BYTES, RefusalLog
+from tests.databases import on_both
 from tests.factories import NOW_MS, Clock, opened_journal
 
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
@@ -59,6 +60,7 @@ def test_every_refusal_is_noted_with_its_reason(web: tuple[FlaskClient, Runtime]
     assert causes[-1].code == "webhook.unknown_account"
 
 
+@on_both
 def test_a_refusal_is_counted_once_in_a_while(journal: Journal) -> None:
     """However often a stranger knocks, the journal is written once in a few seconds."""
     clock = Clock()

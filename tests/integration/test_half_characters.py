@@ -16,6 +16,7 @@ from bridge.operations.backfill import events_for_charge
 from bridge.operations.statement import Entry, Statement, written_csv, written_ofx
 from tests.commands import Commands
 from tests.console import Console, opened_console
+from tests.databases import on_both
 from tests.factories import NOW_MS, envelope, payment, rows_of
 from tests.unit.operations.test_made_event import ASKED_MS, gap
 
@@ -48,6 +49,7 @@ def console(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Conso
         yield opened
 
 
+@on_both
 def test_half_an_emoji_is_sent_and_every_page_shows_it(console: Console) -> None:
     """The event's page, its replay, the editor's preview, and long work that failed with such a text."""
     owed = {row["mapping"]: row for row in rows_of(console.journal)}
@@ -67,6 +69,7 @@ def test_half_an_emoji_is_sent_and_every_page_shows_it(console: Console) -> None
     assert "Mensalidade ?" in answer.text
 
 
+@on_both
 def test_half_an_emoji_goes_through_every_command(console: Console, database_url: str, tmp_path: Path) -> None:
     """One event's way, a list, what a replay would change, a sample: for people and as JSON."""
     (tmp_path / "operator").mkdir()

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from bridge.journal import Journal, events, jobs
 from bridge.worker.tasks import AGAIN_AFTER_MS, DAY_MS, RETENTION_RUN, clear_old, fold_counts
+from tests.databases import on_both
 from tests.factories import NOW_MS, events_of, incoming, keep, opened_journal
 
 
@@ -18,6 +19,7 @@ def tallies(journal: Journal) -> int:
         return int(connection.execute(text("SELECT count(*) FROM tallies")).scalar_one())
 
 
+@on_both
 def test_tallies_are_added_up_as_they_come(database_url: str) -> None:
     """More than one transaction takes, and those that come later."""
     with opened_journal(database_url) as journal:
@@ -31,6 +33,7 @@ def test_tallies_are_added_up_as_they_come(database_url: str) -> None:
         assert tallies(journal) == 0
 
 
+@on_both
 def test_what_is_old_is_emptied_and_then_removed_once_a_day(database_url: str) -> None:
     """More than one page of it; the next look on the same day does nothing, another sweeper's neither."""
     now_ms = [NOW_MS + 31 * DAY_MS]

@@ -21,11 +21,13 @@ from bridge.journal.events import AppendResult
 from bridge.model import IncomingEvent, lane_of
 from bridge.pipeline.intake import INTAKE_BATCH, Intake
 from bridge.wakeups import BackgroundWaker, Wakeups, connect
+from tests.databases import on_both
 from tests.factories import events_of, incoming, opened_journal, until
 from tests.peers import closed_port
 from tests.services import PostgresServer
 
 Made = Callable[..., Intake]
+REFUSED = "refused"
 
 
 @pytest.fixture
@@ -57,7 +59,9 @@ class Posting:
 
     def _post(self, ingress: Intake, key: str) -> None:
         try:
-            self.kept[key] = ingress.keep(incoming(f"cus_{key}", key=key))
+            # No database takes half a character.
+            body = {"body": "\ud800"} if key == REFUSED else {}
+            self.kept[key] = ingress.keep(incoming(f"cus_{key}", key=key, **body))
         except JournalError as error:
             self.refused[key] = error
 
@@ -72,6 +76,7 @@ def keys_of(journal: Journal) -> set[str]:
     return {row["event_key"] for row in events_of(journal)}
 
 
+@on_both
 def test_an_event_is_committed_before_keep_returns(journal: Journal, made: Made) -> None:
     """Another connection reads it at once; the same again is the same event."""
     posted = incoming()
@@ -81,6 +86,7 @@ def test_an_event_is_committed_before_keep_returns(journal: Journal, made: Made)
     assert (second.id, first.repeats, second.repeats) == (first.id, 0, 1)
 
 
+@on_both
 def test_nobody_is_answered_before_the_commit_and_many_share_one(journal: Journal, made: Made) -> None:
     """While the journal is busy requests gather; then they are kept in a few commits, each answered after its own."""
     ingress = made()
@@ -162,6 +168,22 @@ def test_a_fault_of_the_request_that_writes_stops_no_other(made: Made) -> None:
         ingress.keep(incoming())
 
     assert ingress.keep(incoming()).repeats == 0
+
+
+@on_both
+def test_an_event_that_the_database_refuses_costs_no_other_of_its_commit(journal: Journal, made: Made) -> None:
+    """Those that gathered beside it are kept, each by itself."""
+    ingress = made()
+    with journal.database.write() as connection:
+        connection.exec_driver_sql("UPDATE lanes SET fence = fence WHERE lane = 0")
+        if not journal.database.is_sqlite:
+            connection.exec_driver_sql("LOCK TABLE events IN EXCLUSIVE MODE")
+        posting = Posting(ingress, ["a", "b", REFUSED, "c"])
+        time.sleep(0.4)
+    posting.join()
+
+    assert keys_of(journal) == set(posting.kept) == {"a", "b", "c"}
+    assert set(posting.refused) == {REFUSED}
 
 
 @pytest.mark.alone

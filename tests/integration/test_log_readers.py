@@ -20,6 +20,7 @@ from bridge.runtime import Runtime
 from bridge.settings import Settings
 from bridge.web.app import create_app
 from bridge.worker.drain import Drainer
+from tests.databases import on_both
 from tests.factories import Clock, envelope, opened_journal, payment
 from tests.peers import Asked, Peer, Reply, closed_port
 
@@ -189,6 +190,7 @@ def somebody() -> dict[str, str]:
     }
 
 
+@on_both
 @pytest.mark.slow
 @pytest.mark.usefixtures("redis")  # one that remembers no 429 of the run before
 def test_nothing_personal_or_secret_reaches_the_log(database_url: str, redis_url: str, tmp_path: Path) -> None:

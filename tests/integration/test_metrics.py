@@ -25,6 +25,7 @@ from bridge.telemetry import DUE
 from bridge.web.app import create_app
 from bridge.web.metrics import Numbers
 from tests.conformance.test_query_plans import asked, scans
+from tests.databases import on_both
 from tests.factories import NOW_MS, envelope, incoming, keep, many_rows, opened_journal, owe, put_in_state, register
 from tests.peers import closed_port
 from tests.unit.telemetry.test_spans import ATTEMPTED
@@ -109,6 +110,7 @@ def test_a_worker_is_seen_through_the_web(runtime: Runtime, database_url: str, r
     assert found["bridge_verdicts_total", "default", "PAYMENT_RECEIVED", "paga", "owed"] == 1
 
 
+@on_both
 def test_lanes_and_destinations_are_gauges(runtime: Runtime, journal: Journal) -> None:
     """How much waits where, since when, who is being worked on, and which destination takes nothing."""
     now_ms = runtime.clock_ms()
@@ -178,6 +180,7 @@ def test_a_slow_look_is_used_again(runtime: Runtime, journal: Journal) -> None:
     assert [*before, waiting(reused), waiting(anew)] == [0, 0, 0, 1]
 
 
+@on_both
 def test_a_look_reads_what_is_unfinished_only(journal: Journal) -> None:
     """On a journal with history each number comes from a partial index or from a small table."""
     many_rows(journal, 1_500)

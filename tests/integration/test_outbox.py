@@ -23,6 +23,7 @@ from bridge.model import DeliveryState, idempotency_key, lane_of, trace_id, trac
 from bridge.operations import actions
 from bridge.pipeline.deliver import UNSET_LOOK_MS, Deliverer, DeliveryRules
 from bridge.pipeline.policy import PAUSE_LOOK_MS, CircuitLimits, RetryPolicy
+from tests.databases import on_both
 from tests.factories import (
     LEASE_S,
     NOW_MS,
@@ -164,6 +165,7 @@ def due(world: World, customer: str = "cus_1", **changes: Any) -> int:
 # ---------------------------------------------------------------- what is sent, and what is written down
 
 
+@on_both
 def test_a_delivery_is_posted_once_and_recorded(world: World) -> None:
     """The payload with the delivery's own Idempotency-Key; attempt and state say what came back."""
     with Peer(Reply(200, b'{"ok": true}')) as peer:
@@ -184,6 +186,7 @@ def test_a_delivery_is_posted_once_and_recorded(world: World) -> None:
     assert attempt["finished_ms"] is not None
 
 
+@on_both
 def test_the_intent_is_committed_before_the_send(world: World) -> None:
     """Another connection reads the attempt and the state sending in the moment in which the client gets the request."""
     seen: list[tuple[list[str], list[Any]]] = []
@@ -201,6 +204,7 @@ def test_the_intent_is_committed_before_the_send(world: World) -> None:
     assert seen == [(["sending"], [None])]
 
 
+@on_both
 def test_a_line_is_sent_one_by_one_in_order(world: World) -> None:
     """Each waits for the answer to the one before; the whole line goes in one run."""
     with Peer(Reply(after_s=0.02)) as peer:
@@ -213,6 +217,7 @@ def test_a_line_is_sent_one_by_one_in_order(world: World) -> None:
         assert peer.most_at_once == 1
 
 
+@on_both
 def test_lines_are_sent_side_by_side_up_to_the_bound(world: World) -> None:
     """Many customers at once, never more than allowed, never two of one customer and line."""
     at_once: Counter[str] = Counter()
@@ -417,6 +422,7 @@ def test_a_fault_between_claim_and_send_leaves_no_slot_taken(world: World) -> No
 # ---------------------------------------------------------------- stale
 
 
+@on_both
 def test_an_older_event_of_the_charge_is_not_sent(world: World) -> None:
     """Something newer of the same charge was delivered in the line: stale, with the reason, and the line goes on."""
     with Peer() as peer:
@@ -492,6 +498,7 @@ def test_only_what_was_delivered_makes_something_stale(world: World) -> None:
     assert states(world.journal) == ["dead", "filtered", "delivered"]
 
 
+@on_both
 def test_a_long_row_of_stale_deliveries_is_worked_off_in_portions(world: World) -> None:
     """Each transaction settles some and lets others write; one run settles them all."""
     with Peer() as peer:
@@ -507,6 +514,7 @@ def test_a_long_row_of_stale_deliveries_is_worked_off_in_portions(world: World) 
 # ---------------------------------------------------------------- destinations
 
 
+@on_both
 def test_a_removed_integration_pauses_its_destination(world: World) -> None:
     """Nothing is dead; what was not tried is not tried; a resume sends it all, in order."""
     one, two = world.customers(2)
@@ -576,6 +584,7 @@ def test_a_destination_that_is_not_set_waits(world: World) -> None:
         assert states(world.journal) == ["delivered"] * 3
 
 
+@on_both
 def test_failures_of_several_customers_open_the_circuit(world: World) -> None:
     """While it is open no attempts are burnt; one probe goes, and what it brings back decides for all."""
     customers = world.customers(6)
@@ -747,6 +756,7 @@ def test_a_lease_that_runs_out_before_the_send_sends_nothing(world: World) -> No
     assert states(world.journal) == ["delivered"]
 
 
+@on_both
 def test_an_owner_that_lost_its_lane_records_nothing(world: World) -> None:
     """Its answer comes too late: the new owner sends again with the same key, and the first try stays unknown."""
     with Peer() as peer:
@@ -830,6 +840,7 @@ def losing(database_url: str) -> Iterator[tuple[World, LosesAnswers]]:
         yield world, database
 
 
+@on_both
 @pytest.mark.parametrize("losses", [1, 2])
 def test_an_outcome_whose_commit_stood_is_not_written_again(losing: tuple[World, LosesAnswers], losses: int) -> None:
     """What was recorded is said, and the next of the line, whose intent was committed with it, is sent once."""
@@ -856,6 +867,7 @@ def test_an_outcome_whose_commit_stood_is_not_written_again(losing: tuple[World,
     assert outbox.in_flight == 0
 
 
+@on_both
 def test_an_intent_whose_commit_stood_is_sent_once(losing: tuple[World, LosesAnswers]) -> None:
     """Nothing was out yet, so that the turn gave up: the next one sends what the database has as being sent."""
     world, database = losing
@@ -873,6 +885,7 @@ def test_an_intent_whose_commit_stood_is_sent_once(losing: tuple[World, LosesAns
     assert [attempt["outcome"] for attempt in tries_of(world.journal)] == ["delivered"]
 
 
+@on_both
 def test_an_intent_whose_commit_stood_is_left_to_the_lanes_next_owner(losing: tuple[World, LosesAnswers]) -> None:
     """Under another fence it was taken over: the first try is unknown, and the second one is the only request."""
     world, database = losing
@@ -1107,6 +1120,7 @@ def hanging() -> Iterator[Peer]:
             released.set()
 
 
+@on_both
 def test_a_hanging_destination_leaves_sends_to_another(world: World) -> None:
     """Of eight it gets six however much it is owed; what another is owed later goes at once."""
     with hanging() as hung, Peer() as fine:
@@ -1131,6 +1145,7 @@ def test_a_hanging_destination_leaves_sends_to_another(world: World) -> None:
         assert outbox.in_flight == 6
 
 
+@on_both
 def test_an_account_with_a_backlog_leaves_sends_to_another(world: World) -> None:
     """Both send to one destination: what the second account is owed last is among the first that go."""
     with hanging() as peer:

@@ -30,6 +30,7 @@ from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.pipeline.decide import Decider
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.redis_client import OptionalRedis
+from tests.databases import on_both
 from tests.factories import Clock, envelope, events_of, incoming, keep, opened_journal, payment, rows_of
 
 PAID = """
@@ -169,6 +170,7 @@ def about(body: Mapping[str, Any], **changes: Any) -> IncomingEvent:
     )
 
 
+@on_both
 def test_an_event_becomes_a_delivery(world: World) -> None:
     """The payload is the mapping's, with what Asaas said of the customer; the event is processed."""
     world.maps(paga=PAID)
@@ -254,6 +256,7 @@ def test_which_instalment_it_is_asaas_may_have_to_say(world: World) -> None:
     assert world.verdicts() == [("adiantada", "pending", None), ("adiantada", "filtered", "filter.installment")]
 
 
+@on_both
 def test_the_events_of_a_customer_become_due_one_after_another(world: World) -> None:
     """In the order of arrival, over all mappings of a line; another line of the customer goes beside it."""
     world.maps(criada=CREATED, paga=PAID, erp=f"line: erp{PAID}")
@@ -293,6 +296,7 @@ def test_a_filter_that_fails_makes_a_dead_delivery(world: World) -> None:
     assert world.verdicts() == [("paga", "dead", "filter.failed")]
 
 
+@on_both
 def test_texts_that_no_database_takes_do_not_stop_the_lane(world: World) -> None:
     """Half a character or a NUL in what a customer wrote is replaced, in the payload and in reasons."""
     world.maps(
@@ -348,6 +352,7 @@ def test_how_long_an_event_waits(world: World, error: BridgeError, wait_ms: int)
     assert events_of(world.journal)[0]["due_ms"] == world.clock() + wait_ms
 
 
+@on_both
 def test_a_held_event_keeps_a_customers_order_while_others_pass(world: World) -> None:
     """Later events of the customer wait too, in this batch and in the next, also those that need nothing."""
     one, two = world.same_lane(2)
@@ -413,6 +418,7 @@ def test_what_asaas_rejects_makes_dead_deliveries_of_those_that_need_it(world: W
     assert (str(read_message(dead["reason"])), dead["payload"]) == ("the Asaas API answered 400", None)
 
 
+@on_both
 def test_one_delivery_for_each_instalment_plan(world: World) -> None:
     """In one batch and over batches; the others say why they were not made."""
     world.maps(uma=f"installments: once{PAID}")
@@ -515,6 +521,7 @@ def test_who_was_forgotten_is_found_again_once_they_come_again(world: World) -> 
         assert len(world.asaas.asked) == asked
 
 
+@on_both
 def test_what_was_decided_before_an_erasure_is_not_written_after_it(world: World) -> None:
     """Neither deliveries nor terms of an event that was given up; the others of the batch are decided again."""
     world.maps(paga=PAID)
@@ -536,6 +543,7 @@ def test_what_was_decided_before_an_erasure_is_not_written_after_it(world: World
     assert (found(world, f"{mine}@example.com"), len(found(world, f"{others}@example.com"))) == ([], 1)
 
 
+@on_both
 def test_batches_are_bounded_and_commit_one_by_one(world: World) -> None:
     """Each run takes so many events and no more."""
     world.maps(paga=PAID)
@@ -545,6 +553,7 @@ def test_batches_are_bounded_and_commit_one_by_one(world: World) -> None:
     assert len(rows_of(world.journal)) == 5
 
 
+@on_both
 def test_an_owner_that_lost_its_lane_writes_nothing(world: World) -> None:
     """Not one delivery, not one processed event."""
     world.maps(paga=PAID)

@@ -20,6 +20,7 @@ from bridge.model import DeliveryState, ReadBack
 from bridge.operations import proof
 from bridge.operations.read_back import LOOKS, OLDEST_MS, ReadBacks
 from bridge.pipeline.active_mappings import ActiveMapping
+from tests.databases import on_both
 from tests.factories import NOW_MS, Clock, opened_journal, owe, put_in_state, register, row_of
 
 WAIT_S = 30.0
@@ -86,6 +87,7 @@ def said(journal: Journal, number: int) -> tuple[Any, ...]:
     return row["read_back"], row["read_back_tries"], facts
 
 
+@on_both
 def test_a_deal_that_stands_is_seen_once_its_time_has_come(journal: Journal) -> None:
     """Not at once: Clint needs a moment."""
     clint, number = Clint(DEAL), delivered(journal)
@@ -213,6 +215,7 @@ def test_only_what_was_delivered_lately_is_looked_for(journal: Journal) -> None:
     assert looks.step(NOW_MS + 30_000) == 1
 
 
+@on_both
 def test_two_that_look_at_once_record_once(journal: Journal) -> None:
     """The second finds that somebody else has written it down."""
     delivered(journal)

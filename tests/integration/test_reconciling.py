@@ -19,6 +19,7 @@ from bridge.messages import read_message
 from bridge.runtime import Runtime
 from bridge.worker.tasks import AGAIN_AFTER_MS, reconcile_due
 from tests.charges import Place, place
+from tests.databases import on_both
 from tests.factories import Clock, opened_journal, until
 
 HOUR_MS = 3_600_000
@@ -138,6 +139,7 @@ def test_it_stops_in_the_middle(at: Place, runtime: Runtime) -> None:
     assert len(reconciled(runtime, at, clock)) == 1
 
 
+@on_both
 def test_one_of_two_processes_gets_a_round(database_url: str) -> None:
     """On both databases; a shorter interval takes effect at once."""
     with opened_journal(database_url) as journal:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bridge.alerts.plan import HOUR_MS, Silence
 from bridge.worker.tasks import SILENCES_EVERY_MS, SilenceCheck
+from tests.databases import on_both
 from tests.factories import NOW_MS, incoming, keep, opened_journal
 
 
+@on_both
 def test_an_account_that_has_gone_silent_is_found(database_url: str) -> None:
     """Events every hour for six weeks, then none for eight hours; another account goes on, a third never had any."""
     first_ms = NOW_MS - 6 * 7 * 24 * HOUR_MS

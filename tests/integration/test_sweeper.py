@@ -27,6 +27,7 @@ from bridge.telemetry import TASK_FAILURES, Family, Telemetry
 from bridge.wakeups import QUEUE, Wakeups
 from bridge.worker.sweeper import FAILING, LEASE_MS, PeriodicRunner, PeriodicTask
 from bridge.worker.tasks import tasks, wake_due_lanes
+from tests.databases import on_both
 from tests.factories import NOW_MS, Clock, incoming, keep, opened_journal, owe, put_in_state, until
 
 
@@ -42,6 +43,7 @@ def woken(redis: Redis) -> list[int]:
     return sorted(job.args[0] for job in Queue(QUEUE, connection=redis).jobs)
 
 
+@on_both
 def test_lanes_with_due_work_are_woken(journal: Journal, redis: Redis) -> None:
     """Events, deliveries and what a dead worker left; not what is for later, and not what is being worked on."""
     clock = Clock()
@@ -131,6 +133,7 @@ def test_a_task_that_fails_is_said_counted_and_run_again(sqlite_url: str, fault:
     assert "off" not in runs
 
 
+@on_both
 def test_of_two_runners_one_runs_the_tasks_until_it_stops(database_url: str) -> None:
     """A stop does not wait for a run that hangs, and the other runner goes on."""
     runs: dict[str, int] = {"one": 0, "two": 0}

@@ -38,6 +38,7 @@ from bridge.wakeups import QUEUE
 from bridge.web.app import create_app
 from bridge.web.door import MAX_BODY_BYTES
 from tests import asking
+from tests.databases import on_both
 from tests.factories import NOW_MS, envelope, events_of, opened_journal, owe, register, until
 from tests.peers import closed_port
 from tests.services import PostgresServer, RedisServer, free_port
@@ -106,6 +107,7 @@ def error_of(answer: TestResponse) -> dict[str, str]:
 # ---------------------------------------------------------------- the door
 
 
+@on_both
 def test_an_event_is_kept_and_answered_exactly_200(world: World, redis: Redis) -> None:
     """Asaas counts any other 2xx as a failure; the event is there and its lane is woken."""
     body = envelope()
@@ -434,6 +436,7 @@ def test_readyz_is_not_ready_while_a_lock_keeps_posts_out(
         assert world.post(envelope()).status_code == 200
 
 
+@on_both
 @pytest.mark.parametrize("table", ["events", "lanes", "deliveries", "attempts", "destinations", "tallies"])
 def test_readyz_is_not_ready_without_a_table_that_deliveries_need(world: World, table: str) -> None:
     """An event could be kept, but no delivery sent."""
@@ -473,6 +476,7 @@ def test_readyz_says_of_the_journal_what_the_door_says(
         assert world.post(envelope(id=uuid4().hex)).status_code == status
 
 
+@on_both
 def test_trying_leaves_no_trace(world: World) -> None:
     """The event that /readyz keeps and removes costs no number and is seen by nobody."""
     world.post(envelope(id="a"))

@@ -28,6 +28,7 @@ from bridge.redis_client import OptionalRedis
 from bridge.wakeups import QUEUE, Wakeups
 from bridge.worker import jobs
 from bridge.worker.drain import GIVE_WAY_MS, Drainer, LaneSlots, LeaseSet
+from tests.databases import on_both
 from tests.factories import (
     LEASE_S,
     NOW_MS,
@@ -173,6 +174,7 @@ def test_a_drain_decides_and_delivers_and_gives_the_lane_back(world: World) -> N
     assert (world.wakeups.ended_lanes, world.wakeups.woken) == ([world.lane], [])
 
 
+@on_both
 def test_an_event_that_comes_during_the_drain_is_not_forgotten(world: World) -> None:
     """Its wake-up may be dropped: the drain looks again after it has given the lane back."""
     came: list[int] = []
@@ -246,6 +248,7 @@ def test_what_is_for_later_is_left_to_its_time(world: World) -> None:
     assert world.wakeups.woken == []
 
 
+@on_both
 def test_lanes_are_drained_side_by_side_up_to_the_bound(world: World) -> None:
     """A start beyond the bound waits until a drain has ended."""
     entered = threading.Semaphore(0)
@@ -404,6 +407,7 @@ def test_a_fault_of_ours_gives_the_lane_back_and_costs_no_other_lane(world: Worl
     assert world.wakeups.woken == []
 
 
+@on_both
 def test_what_a_fault_kept_from_being_recorded_costs_no_other_lane(world: World) -> None:
     """An answer for a delivery that somebody changed under the bridge's hands: the other lane's is recorded."""
     other = world.other_customers(1)[0]
@@ -484,6 +488,7 @@ def test_a_lane_is_kept_without_wake_ups_while_others_have_work(world: World) ->
     assert world.wakeups.kept == [world.lane_of(other)]
 
 
+@on_both
 def test_workers_share_the_lanes(world: World) -> None:
     """With as many workers as lanes each has one, and leaves the wake-ups of others to the others."""
     world.wakeups.workers = world.journal.lane_count
@@ -586,6 +591,7 @@ def test_lanes_that_could_not_be_leased_leave_no_place_taken(sqlite_url: str) ->
         assert places.request(3), "waits for ever where the place is still taken"
 
 
+@on_both
 def test_the_wake_up_key_is_removed_before_the_last_look(database_url: str, redis: Redis) -> None:
     """An event that comes in between is seen by the look, for its own wake-up may have been dropped."""
     with opened_journal(database_url) as journal:

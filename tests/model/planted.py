@@ -1,80 +1,93 @@
-"""Faults in the lane protocol, each of which the machine must find: what finds no planted fault proves nothing."""
+"""Faults in the product, each of which the machine must find: a few words of its source are replaced."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
 
-from sqlalchemy import Connection, update
-
-from bridge.journal import Lanes, Lease
-from bridge.journal.schema import OPEN, deliveries, lanes
-from tests.model.protocol import LaneProtocol
-from tests.model.worker import Worker
-
-
-class NoFence(Lanes):
-    """A worker writes although another one has taken its lane over."""
-
-    @contextmanager
-    def transaction(self, leases: Sequence[Lease], now_ms: int) -> Iterator[tuple[Connection, list[Lease]]]:
-        """Hold them all, whatever their fences say."""
-        with self._database.write() as connection:
-            yield connection, list(leases)
+from bridge.journal import deliveries, lanes
+from bridge.pipeline import deliver
+from bridge.worker import drain
 
 
-class NoRespect(Lanes):
-    """A worker takes lanes that another one has."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Words in a function or method of the product, and what stands there instead."""
 
-    def acquire_all(self, wanted: Collection[int], owner: str, now_ms: int) -> list[Lease]:
-        """End the leases of others first."""
-        with self._database.write() as connection:
-            connection.execute(update(lanes).where(lanes.c.lane.in_(wanted)).values(lease_until_ms=0))
-        return super().acquire_all(wanted, owner, now_ms)
-
-
-class NoTakeOver(Lanes):
-    """What a worker that died was sending is left in that state by the next one."""
-
-    def acquire_all(self, wanted: Collection[int], owner: str, now_ms: int) -> list[Lease]:
-        """Lease the lanes and look at nothing in them."""
-        leases = []
-        with self._database.write() as connection:
-            for lane in sorted(wanted):
-                fence = connection.scalar(
-                    update(lanes)
-                    .where(lanes.c.lane == lane, lanes.c.lease_until_ms <= now_ms)
-                    .values(owner=owner, fence=lanes.c.fence + 1, lease_until_ms=now_ms + self._lease_ms)
-                    .returning(lanes.c.fence)
-                )
-                if fence is not None:
-                    leases.append(Lease(lane, owner, fence, now_ms + self._lease_ms))
-        return leases
+    name: str
+    owner: Any
+    function: str
+    changes: tuple[tuple[str, str], ...]
 
 
-class NoLook(Worker):
-    """A worker gives lanes back and does not look at what came in the last moment."""
+_RELEASE = "connection.execute(lanes.update().where(lanes.c.lane.in_([x.lane for x in leases])), {'lease_until_ms': 0})"
 
-    def give_back(self) -> None:
-        """Give them back blindly."""
-        lanes = [lane for lane in self.held.lanes if not self.outbox.is_busy_in(lane)]
-        self.held.release(lanes, check=False)
+FAULTS = (
+    Fault(
+        "a worker writes in a lane that another one has taken over",
+        lanes.Lanes,
+        "transaction",
+        (("if fences[lease.lane] == lease.fence", "if lease.lane in fences"),),
+    ),
+    Fault(
+        "a worker leases lanes that another one has",
+        lanes.Lanes,
+        "acquire_all",
+        (('"b_now": now_ms', '"b_now": 1 << 60'),),
+    ),
+    Fault(
+        "a lane is given back without a look at its fence",
+        lanes.Lanes,
+        "release_all",
+        (("_set_ends(connection, sorted(leases, key=lambda lease: lease.lane), 0)", _RELEASE),),
+    ),
+    Fault("what a dead worker was sending is left so", lanes, "_take_over", (("if not ids:", "if ids:"),)),
+    Fault(
+        "a POST goes out before its intent is committed",
+        deliver.Deliverer,
+        "_commit",
+        (
+            ("for earlier in", "self._send(selection.started, held)\n        for earlier in"),
+            ("self._send(started, held)", "self._send(confirmed.started, held)"),
+        ),
+    ),
+    Fault("a POST goes out whenever the lease ends", deliver, "send", (("> lease.until_ms", "> 1 << 60"),)),
+    Fault(
+        "an answer counts although its lane was lost and regained",
+        deliver.Deliverer,
+        "_commit",
+        (("fences.get(r.delivery.lane) == r.fence", "r.delivery.lane in fences"),),
+    ),
+    Fault("each delivery of a line is due at once", deliveries, "add", (("elif line not in taken:", "else:"),)),
+    Fault("nobody looks after a lane is given back", drain.LeaseSet, "release", ((" if check else ", " and "),)),
+    Fault(
+        "the last look comes before the end of the quiet",
+        drain.LeaseSet,
+        "release",
+        (
+            ("self._wakeups.ended(lanes)\n", "\n"),
+            ("self.forget(lanes)\n", "self.forget(lanes)\n    self._wakeups.ended(lanes)\n"),
+        ),
+    ),
+)
 
 
-class NoTurns(Worker):
-    """Every delivery that waits is due, not only the first of its line."""
-
-    def decide(self) -> None:
-        """Decide, and make all due."""
-        super().decide()
-        with self.journal.database.write() as connection:
-            connection.execute(update(deliveries).where(OPEN, deliveries.c.due_ms.is_(None)).values(due_ms=1))
-
-
-def planted(fault: type[Lanes] | type[Worker]) -> type[LaneProtocol]:
-    """Return the machine with that fault in it."""
-    name = "worker_type" if issubclass(fault, Worker) else "lanes_type"
-    return type(f"With{fault.__name__}", (LaneProtocol,), {name: fault})
-
-
-FAULTS: tuple[type[Lanes] | type[Worker], ...] = (NoFence, NoRespect, NoTakeOver, NoLook, NoTurns)
+@contextmanager
+def planted(fault: Fault) -> Iterator[None]:
+    """Plant the fault while the block runs; raise LookupError where the product has no such words any more."""
+    source = textwrap.dedent(inspect.getsource(getattr(fault.owner, fault.function)))
+    for old, new in fault.changes:
+        if old not in source:
+            raise LookupError(f"{fault.function} has no {old!r} any more")
+        source = source.replace(old, new)
+    module = fault.owner if inspect.ismodule(fault.owner) else sys.modules[fault.owner.__module__]
+    made: dict[str, Any] = {}
+    exec(source, vars(module), made)  # noqa: S102 (the product's own source)
+    with patch.object(fault.owner, fault.function, made[fault.function]):
+        yield

@@ -1,8 +1,8 @@
-"""The lane protocol as a state machine: two workers, the sweeper and wake-ups, in every order that hypothesis finds.
+"""The lane protocol as a state machine: two workers, the sweeper and wake-ups, in the orders that hypothesis draws.
 
-Events of a few customers come, are decided on and sent by workers that pause, crash, are woken twice or not at all, and
-lose their lanes. At every POST and after every step the promises are held against what the journal says; at the end of
-each sequence everything that came must have been delivered or have a reason.
+Two workers decide on the events of two customers and send them. They pause, crash, miss wake-ups, lose lanes and get
+them back; an event or a crash may come within a step, at a failpoint. At each POST and after each step the machine
+compares the journal with the promises. At the end of a sequence each event must be delivered or have a reason.
 """
 
 from __future__ import annotations
@@ -10,22 +10,26 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import delete, select, update
 
 from bridge.clint.webhook import Answer
-from bridge.journal import Database, Journal, Lanes, Lease, revisions
+from bridge.journal import Database, Journal, revisions
 from bridge.journal.destinations import register
 from bridge.journal.schema import attempts, deliveries, destinations, events, lanes
 from bridge.messages import Message
 from bridge.model import DeliveryState, Outcome, lane_of
+from bridge.pipeline import decide, deliver
 from bridge.pipeline.active_mappings import ActiveMappings
+from bridge.worker import drain
 from tests.factories import LEASE_S, NOW_MS, Clock, envelope, incoming, payment
-from tests.model.worker import DOMAIN, LONGEST_SEND_MS, RULES, Bell, Worker
+from tests.model.worker import DOMAIN, LONGEST_SEND_MS, RULES, Bell, Send, Worker
 
 CUSTOMERS = ("cus_1", "cus_2")
 URLS = {"default": "https://clint.example/a"}
@@ -34,6 +38,37 @@ ENDED = frozenset({"delivered", "dead", "stale", "filtered", "discarded"})
 ANSWERS = (Outcome.DELIVERED, Outcome.DELIVERED, Outcome.RETRY, Outcome.UNKNOWN)
 ROUNDS = 60
 """After so many rounds of a whole bridge, with time passing, nothing may be left to do."""
+OUTSIDE = (
+    "lane.after_lease",
+    "lane.before_release",
+    "lane.after_release",
+    "wake.before_ended",
+    "process.before_write",
+    "process.after_commit",
+    "deliver.intent_after_commit",
+    "deliver.outcome_after_commit",
+)
+"""Points within a step at which no transaction is open: an event may come there, or the worker crash."""
+RELEASING = OUTSIDE[1:4]
+"""Those that a worker passes when it gives lanes back."""
+INSIDE = ("process.before_commit", "deliver.intent_before_commit", "deliver.outcome_before_commit")
+"""Points within a transaction: the worker may crash there."""
+
+
+class Crash(BaseException):
+    """A worker is killed within a step; no handler of the bridge may keep it alive."""
+
+
+@dataclass(slots=True)
+class Post:
+    """A POST that the destination got and has not answered."""
+
+    customer: str
+    answer: Outcome
+    until_ms: int
+    """When its sender gives it up."""
+    send: Send
+
 
 which = st.integers(0, 1)
 """Which of the workers, among those that can do it."""
@@ -60,6 +95,11 @@ def has_sends(worker: Worker) -> object:
     return worker.hands.waiting
 
 
+def has_posts(worker: Worker) -> object:
+    """Say whether a worker waits for an answer."""
+    return worker.posts
+
+
 def is_at_work(worker: Worker) -> object:
     """Say whether a worker has anything to lose."""
     return worker.held.lanes or worker.woken
@@ -74,8 +114,6 @@ class LaneProtocol(RuleBasedStateMachine):
     """The machine; `url` names a database with this version's schema, which it empties for each sequence."""
 
     url: ClassVar[str]
-    lanes_type: ClassVar[type[Lanes]] = Lanes
-    worker_type: ClassVar[type[Worker]] = Worker
     steps: ClassVar[int] = 0
     sequences: ClassVar[int] = 0
 
@@ -84,18 +122,21 @@ class LaneProtocol(RuleBasedStateMachine):
         self.clock = Clock()
         self.database = Database(self.url)
         self.journal = Journal(self.database, LEASE_S)
-        self.journal.lanes = self.lanes_type(self.database, int(LEASE_S * 1000))
         self._empty()
         self.mappings = ActiveMappings(self.journal, self.clock)
-        self.bell = Bell(self.clock)
+        self.bell = Bell(self.clock, lambda: self._at("wake.before_ended"))
         self.lane_of = {customer: lane_of("default", customer, self.journal.lane_count) for customer in CUSTOMERS}
         self.workers = [self._new_worker("A"), self._new_worker("B")]
         self.numbers: Counter[str] = Counter()
         self.delivered: set[str] = set()
         self.excused: set[int] = set()
-        self.sending: tuple[Worker, Lease] | None = None
-        self.answer = Outcome.DELIVERED
+        self.flying: list[Post] = []
+        """What the destination is busy with, whether or not its sender still lives."""
+        self.armed: tuple[str, str] | None = None
         self.breach = ""
+        self.patches = ExitStack()
+        for module in (drain, decide, deliver):
+            self.patches.enter_context(patch.object(module, "failpoint", self._at))
         type(self).sequences += 1
 
     def _empty(self) -> None:
@@ -107,7 +148,27 @@ class LaneProtocol(RuleBasedStateMachine):
             revisions.import_text(connection, "paga", MAPPING, "file", "test", NOW_MS)
 
     def _new_worker(self, name: str) -> Worker:
-        return self.worker_type(name, self.journal, self.mappings, self.bell, self._posted, URLS, self.clock)
+        return Worker(name, self.journal, self.mappings, self.bell, self._handed_over, URLS, self.clock)
+
+    def _at(self, point: str) -> None:
+        """Let happen what is armed for this point."""
+        if self.armed is None or self.armed[0] != point:
+            return
+        (_, what), self.armed = self.armed, None
+        if what == "crash":
+            raise Crash
+        self._event_comes(what, woken=True)
+
+    def _step(self, worker: Worker, *steps: Callable[[], object]) -> None:
+        """Do steps of a worker, which may die in one of them."""
+        if worker not in self.workers:
+            return
+        try:
+            for step in steps:
+                step()
+        except Crash:
+            self._crash(worker)
+        assert not self.breach, self.breach
 
     # ------------------------------------------------------------ what comes from outside
 
@@ -120,6 +181,9 @@ class LaneProtocol(RuleBasedStateMachine):
     def event_comes(self, customer: str, woken: bool) -> None:
         """Asaas posts an event; where it is not woken, Redis was away."""
         self._count()
+        self._event_comes(customer, woken=woken)
+
+    def _event_comes(self, customer: str, *, woken: bool) -> None:
         self.numbers[customer] += 1
         number = self.numbers[customer]
         key = f"{customer}-{number}"
@@ -138,6 +202,18 @@ class LaneProtocol(RuleBasedStateMachine):
         before = set(self.journal.lanes.due(self.clock()))
         self.clock.go(seconds)
         self.excused |= set(self.journal.lanes.due(self.clock())) - before  # what becomes due by time is the sweeper's
+
+    @rule(point=st.sampled_from(OUTSIDE), what=st.sampled_from(("crash", *CUSTOMERS)))
+    def arm(self, point: str, what: str) -> None:
+        """Let a worker crash, or an event come, when the next worker passes that point."""
+        self._count()
+        self.armed = (point, what)
+
+    @rule(point=st.sampled_from(INSIDE))
+    def arm_a_crash(self, point: str) -> None:
+        """Let the next worker that passes that point crash, before its commit."""
+        self._count()
+        self.armed = (point, "crash")
 
     @rule()
     def sweep(self) -> None:
@@ -177,21 +253,24 @@ class LaneProtocol(RuleBasedStateMachine):
     def look(self, which: int) -> None:
         """A worker reads what waits."""
         self._count()
-        self._one(which, is_free).look()
+        worker = self._one(which, is_free)
+        self._step(worker, worker.look)
 
     @precondition(some(has_read))
     @rule(which=which)
     def decide(self, which: int) -> None:
         """A worker writes down what it has decided."""
         self._count()
-        self._one(which, has_read).decide()
+        worker = self._one(which, has_read)
+        self._step(worker, worker.decide)
 
     @precondition(some(is_free))
     @rule(which=which)
     def turn(self, which: int) -> None:
         """A worker records answers and claims deliveries."""
         self._count()
-        self._one(which, is_free).turn()
+        worker = self._one(which, is_free)
+        self._step(worker, worker.turn)
 
     @precondition(some(is_free))
     @rule(which=which)
@@ -203,40 +282,93 @@ class LaneProtocol(RuleBasedStateMachine):
     @precondition(some(has_sends))
     @rule(which=which, nth=st.integers(0, 3), outcome=st.sampled_from(ANSWERS))
     def send(self, which: int, nth: int, outcome: Outcome) -> None:
-        """One of a worker's sends goes out, however long after it was claimed, and is answered."""
+        """One of a worker's sends goes out, however long after it was claimed; its answer is on its way."""
         self._count()
         self._send(self._one(which, has_sends), nth, outcome)
 
-    @precondition(some(has_sends))
-    @rule(which=which, seconds=st.sampled_from([0, 0, 28, 31]))
-    def overtake(self, which: int, seconds: int) -> None:
-        """A worker is woken for the lanes of another one, which then sends what it had claimed before."""
+    @precondition(some(has_posts))
+    @rule(which=which, nth=st.integers(0, 3))
+    def answer(self, which: int, nth: int) -> None:
+        """One of a worker's sends is answered, however late."""
         self._count()
-        late = self._one(which, has_sends)
+        self._answer(self._one(which, has_posts), nth)
+
+    @precondition(some(is_free))
+    @rule(which=which, seconds=st.sampled_from([0, 28, 31]), goes_on=st.sampled_from(["sends", "leaves", "regains"]))
+    def overtake(self, which: int, seconds: int, goes_on: str) -> None:
+        """The other worker is woken for a worker's lanes and works on them; then the first one goes on as before.
+
+        It sends what it had claimed, gives the lanes back although an event came, or notices the loss and leases them
+        anew.
+        """
+        self._count()
+        late = self._one(which, is_free)
         early = self.workers[1 - self.workers.index(late)]
+        taken = late.held.lanes
+        if goes_on == "leaves":
+            self._work_off(late)  # a lane in which an answer is waited for is not given back
         if seconds:
             self.time_passes(seconds)
-        for lease, _ in late.hands.waiting:
-            early.wake(lease.lane)
-        if not early.batches:
-            self._take(early)
+        if early.batches or late.batches:
+            return
+        if goes_on == "leaves":
+            for customer in CUSTOMERS:
+                if self.lane_of[customer] in taken:
+                    self._event_comes(customer, woken=True)
+        self._wake(early, taken)
+        if goes_on == "regains":
+            self._step(early, early.give_back)
+            self._step(late, late.turn)
+            self._wake(late, taken)
+            self._drain(late)
+            self._send_all(late)
+            if late.posts:
+                self._answer(late, 0)
+            self._drain(late)
+        else:
             self._drain(early)
-        while late.hands.waiting:
-            self._send(late, 0, Outcome.DELIVERED)
+            self._send_all(early)
+            if goes_on == "leaves":
+                self._step(late, late.give_back)
+                self._take(late)
+                self._drain(late)
+        self._send_all(late)
 
     @precondition(some(is_free))
     @rule(which=which)
     def give_back(self, which: int) -> None:
         """A worker gives its lanes back and looks once more."""
         self._count()
-        self._one(which, is_free).give_back()
+        worker = self._one(which, is_free)
+        self._step(worker, worker.give_back)
+
+    @precondition(some(is_free))
+    @rule(which=which, comes_at=st.sampled_from(RELEASING))
+    def finish(self, which: int, comes_at: str) -> None:
+        """A worker does all it has to do and gives its lanes back; meanwhile an event comes in one of them."""
+        self._count()
+        worker = self._one(which, is_free)
+        mine = [customer for customer, lane in self.lane_of.items() if lane in worker.held.lanes]
+        self._work_off(worker)
+        self.armed = (comes_at, mine[0])
+        self._step(worker, worker.give_back)
+        self.armed = None
 
     @precondition(some(is_at_work))
     @rule(which=which)
     def crash(self, which: int) -> None:
         """A worker is killed: what it knew and had not sent is gone."""
         self._count()
-        worker = self._one(which, is_at_work)
+        self._crash(self._one(which, is_at_work))
+
+    def _wake(self, worker: Worker, lanes_: list[int]) -> None:
+        for lane in lanes_:
+            worker.wake(lane)
+        self._take(worker)
+
+    def _crash(self, worker: Worker) -> None:
+        worker.hands.waiting.clear()
+        worker.posts.clear()
         self.excused |= set(worker.held.lanes) | worker.woken
         self.workers[self.workers.index(worker)] = self._new_worker(worker.name)
 
@@ -245,38 +377,60 @@ class LaneProtocol(RuleBasedStateMachine):
         return able[which % len(able)]
 
     def _take(self, worker: Worker) -> None:
-        worker.take()
-        self.excused -= set(worker.held.lanes)
+        self._step(worker, worker.take)
+        if worker in self.workers:
+            self.excused -= set(worker.held.lanes)
 
     def _drain(self, worker: Worker) -> None:
-        if not worker.batches:
-            worker.look()
-        worker.decide()
-        worker.turn()
+        self._step(worker, *([] if worker.batches else [worker.look]), worker.decide, worker.turn)
+
+    def _work_off(self, worker: Worker) -> None:
+        self._drain(worker)
+        self._send_all(worker)
+        while worker.posts:
+            self._answer(worker, 0)
+        self._step(worker, worker.turn)
+
+    def _send_all(self, worker: Worker) -> None:
+        while worker.hands.waiting:
+            self._send(worker, 0, Outcome.DELIVERED)
 
     def _send(self, worker: Worker, which: int, outcome: Outcome) -> None:
-        if not worker.hands.waiting:
+        send = worker.hands.waiting.pop(which % len(worker.hands.waiting))
+        if not send.may_start():
+            send.on_result(None)
             return
-        lease, go = worker.hands.waiting.pop(which % len(worker.hands.waiting))
-        self.sending, self.answer = (worker, lease), outcome
-        go()
-        assert not self.breach, self.breach
+        breach = self._judge(worker, send)
+        assert not breach, breach
+        if outcome is Outcome.DELIVERED:
+            self.delivered.add(send.event_key)
+        post = Post(send.customer, outcome, self.clock() + LONGEST_SEND_MS, send)
+        self.flying.append(post)
+        worker.posts.append(post)
+
+    def _answer(self, worker: Worker, which: int) -> None:
+        post = worker.posts.pop(which % len(worker.posts))
+        self.flying.remove(post)
+        status = 200 if post.answer is Outcome.DELIVERED else None
+        post.send.on_result(Answer(post.answer, status, "test", Message("test"), None, 1, ""))
 
     # ------------------------------------------------------------ the destination, and what it holds the bridge to
 
-    def _posted(self, event_key: str) -> Answer:
+    def _handed_over(self, send: Send) -> None:
+        """Note a breach where a send is handed to the client before its intent is committed."""
         # Kept, not raised: to the bridge an exception would be a fault of its own, which it survives.
-        self.breach = self.breach or self._judge(event_key)
-        if self.answer is Outcome.DELIVERED:
-            self.delivered.add(event_key)
-        return Answer(
-            self.answer, 200 if self.answer is Outcome.DELIVERED else None, "test", Message("test"), None, 1, ""
-        )
+        with self.database.read() as connection:
+            state = connection.scalar(
+                select(deliveries.c.state)
+                .join(events, events.c.id == deliveries.c.event_id)
+                .where(events.c.event_key == send.event_key)
+            )
+        if state != DeliveryState.SENDING:
+            self.breach = f"{send.event_key} was handed over in the state {state}: its intent is not committed"
 
-    def _judge(self, event_key: str) -> str:
+    def _judge(self, worker: Worker, send: Send) -> str:
         """Return which promise the POST that has just come breaks, if any."""
-        assert self.sending is not None
-        worker, lease = self.sending
+        event_key, lease = send.event_key, send.lease
         customer, _, number = event_key.partition("-")
         with self.database.read() as connection:
             lane = connection.execute(select(lanes).where(lanes.c.lane == lease.lane)).one()
@@ -287,7 +441,10 @@ class LaneProtocol(RuleBasedStateMachine):
             ).all()
             mine = next(row for row in rows if row.event_key == event_key)
             outcomes = list(connection.scalars(select(attempts.c.outcome).where(attempts.c.delivery_id == mine.id)))
+        busy = [post for post in self.flying if post.customer == customer and self.clock() < post.until_ms]
         states = {int(row.event_key.partition("-")[2]): row.state for row in rows}
+        if busy:
+            return f"{event_key} was sent while {busy[0].send.event_key} of its customer was on its way"
         if (lane.owner, lane.fence) != (worker.name, lease.fence):
             return f"{event_key} was sent by {worker.name}, which had lost the lane to {lane.owner}"
         if lane.lease_until_ms < self.clock() + LONGEST_SEND_MS:
@@ -322,9 +479,11 @@ class LaneProtocol(RuleBasedStateMachine):
             if not self.breach:
                 self._come_to_rest()
         finally:
+            self.patches.close()
             self.database.close()
 
     def _come_to_rest(self) -> None:
+        self.armed = None
         for _ in range(ROUNDS):
             for lane in self.journal.lanes.due(self.clock()):
                 self.bell.wake(lane)
@@ -332,11 +491,8 @@ class LaneProtocol(RuleBasedStateMachine):
                 while self.bell.rung:
                     worker.wake(self.bell.rung.pop(0))
                 self._take(worker)
-                self._drain(worker)
-                while worker.hands.waiting:
-                    self._send(worker, 0, Outcome.DELIVERED)
-                worker.turn()
-                worker.give_back()
+                self._work_off(worker)
+                self._step(worker, worker.give_back)
             if not self._left():
                 break
             self.clock.go(7)

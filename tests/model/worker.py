@@ -1,13 +1,14 @@
-"""A worker taken apart: the bridge's own parts, but every step, every send and every wake-up waits until it is let go.
+"""A worker taken apart: the machine lets go of each step, send, answer and wake-up of the bridge's own parts.
 
-The parts are those that `bridge.worker.drain.Drainer` puts together, in the order in which it uses them. A real worker
-differs in that nothing else happens to it between two of its steps; here anything may.
+The parts are those that `bridge.worker.drain.Drainer` puts together, in the order in which it uses them. Here anything
+may happen between two steps.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bridge.clint.webhook import Answer
@@ -35,9 +36,10 @@ RULES = DeliveryRules(
 class Bell:
     """The wake-ups: coalesced by keys with a short life, as in Redis, and delivered when the machine says so."""
 
-    def __init__(self, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, clock_ms: Callable[[], int], before_ended: Callable[[], None]) -> None:
         self.rung: list[int] = []
         self._clock_ms = clock_ms
+        self._before_ended = before_ended
         self._quiet_until_ms: dict[int, int] = {}
 
     def wake(self, lane: int) -> None:
@@ -53,16 +55,32 @@ class Bell:
 
     def ended(self, lanes: Collection[int]) -> None:
         """Note that a worker looks at these lanes for the last time."""
+        self._before_ended()
         for lane in lanes:
             self._quiet_until_ms.pop(lane, None)
 
 
-class Hands:
-    """The client that sends: each POST waits until it is let go, and is then answered by the machine."""
+@dataclass(slots=True)
+class Send:
+    """One delivery in the client's hands, with the lease under which it was claimed."""
 
-    def __init__(self, posted: Callable[[str], Answer], lease_of: Callable[[str], Lease]) -> None:
-        self.waiting: list[tuple[Lease, Callable[[], None]]] = []
-        self._posted = posted
+    event_key: str
+    lease: Lease
+    may_start: Callable[[], bool]
+    on_result: Callable[[Answer | None], None]
+
+    @property
+    def customer(self) -> str:
+        """Whose event it is."""
+        return self.event_key.partition("-")[0]
+
+
+class Hands:
+    """The client that sends: each send waits until the machine lets it go."""
+
+    def __init__(self, handed_over: Callable[[Send], None], lease_of: Callable[[str], Lease]) -> None:
+        self.waiting: list[Send] = []
+        self._handed_over = handed_over
         self._lease_of = lease_of
 
     def send_later(
@@ -75,13 +93,13 @@ class Hands:
         traceparent: str,
         may_start: Callable[[], bool],
     ) -> None:
-        """Keep a POST, whose e-mail begins with the event's id, with the lease under which it was claimed."""
+        """Keep a send, whose e-mail begins with the event's id."""
         event_key = json.loads(payload)["email"].removesuffix(DOMAIN)
-
-        def go() -> None:
-            on_result(self._posted(event_key) if may_start() else None)
-
-        self.waiting.append((self._lease_of(event_key.partition("-")[0]), go))
+        lease = self._lease_of(event_key.partition("-")[0])
+        self.waiting.append(
+            Send(event_key, Lease(lease.lane, lease.owner, lease.fence, lease.until_ms), may_start, on_result)
+        )
+        self._handed_over(self.waiting[-1])
 
 
 class NoEnrichment:
@@ -110,13 +128,15 @@ class Worker:
         journal: Journal,
         mappings: ActiveMappings,
         bell: Bell,
-        posted: Callable[[str], Answer],
+        handed_over: Callable[[Send], None],
         urls: Mapping[str, str],
         clock_ms: Callable[[], int],
     ) -> None:
         self.name = name
         self.journal = journal
-        self.hands = Hands(posted, self._lease_of)
+        self.hands = Hands(handed_over, self._lease_of)
+        self.posts: list[Any] = []
+        """What it has posted and has no answer to."""
         self.batches: list[Batch] = []
         self.woken: set[int] = set()
         self._places = LaneSlots(64)

@@ -23,7 +23,6 @@ from tests import asking
 from tests.acceptance import story
 from tests.acceptance.deployment import Child, Deployment, until
 from tests.services import PostgresServer, RedisServer
-from tests.torture.forked import ForkedChild
 
 PATIENCE_S = 120.0
 KILLED = -9
@@ -39,7 +38,7 @@ QUICK = {
 
 
 class Site(Deployment):
-    """A deployment of forked processes, with what a fault may touch; leave it by `with`."""
+    """A deployment with what a fault may touch; leave it by `with`."""
 
     def __init__(
         self,
@@ -141,9 +140,6 @@ class Site(Deployment):
         for point in self._migration_points:
             self.command("db", "upgrade", failpoint=point)
         assert self.command("db", "upgrade") == 0, self.log_of("command")
-
-    def _child(self, command: list[str], env: Mapping[str, str], log: Path) -> Child:
-        return ForkedChild(command, env, log)
 
     def _start(self, child: Child, name: str) -> None:
         if name in self.prelude:

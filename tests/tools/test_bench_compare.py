@@ -12,7 +12,7 @@ import pytest
 
 from tests.bench.changes import Change, Range, Verdict, by_chance, changes, table
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def _report(

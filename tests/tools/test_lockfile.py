@@ -9,7 +9,7 @@ import pytest
 
 from tests.lockfile import asked, digest, faults
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FILE = "requirements.lock"
 WANTED = asked()[FILE]
 TEXT = (ROOT / FILE).read_text(encoding="utf-8")

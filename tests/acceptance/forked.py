@@ -19,8 +19,9 @@ from functools import cache
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
-from tests.acceptance.deployment import ROOT, Child
+from tests.measuring import without_children
 
+ROOT = Path(__file__).parents[2]
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
@@ -40,8 +41,9 @@ _asking = threading.Lock()
 
 @cache
 def _server() -> None:
-    """Start what everything is forked from."""
-    ensure_running()
+    """Start what everything is forked from; coverage does not measure it, nor what it forks."""
+    with without_children():
+        ensure_running()
 
 
 class Forked:
@@ -70,11 +72,11 @@ class Forked:
 
     def send_signal(self, sig: int, /) -> None:
         """Send it a signal; -9 also to the processes that it has forked."""
-        with suppress(ProcessLookupError):
-            if sig == signal.SIGKILL:
+        if sig == signal.SIGKILL:
+            with suppress(ProcessLookupError):  # it may not have its own group yet
                 os.killpg(self.pid, sig)
-            else:
-                os.kill(self.pid, sig)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, sig)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -83,15 +85,6 @@ class Forked:
     def kill(self) -> None:
         """End it as a crash would."""
         self.send_signal(signal.SIGKILL)
-
-
-class ForkedChild(Child):
-    """A Child that is forked."""
-
-    def start(self) -> None:
-        """Start it; its output goes on in the same file."""
-        self.log.touch()
-        self.process = Forked(self.command, self.env, self.log)
 
 
 def _run(arguments: list[str], env: dict[str, str], log: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.scale.demand import Costs, Demand, Habits, demand_table
 from tests.scale.simulation import Burst, Outcome, Simulation, Site
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COSTS = Costs(1.0, 0.2, 2.0, 0.5, 5_000, "nowhere")
 
 

@@ -23,7 +23,7 @@ from tests.bench.numbers import Number, percentile, table
 from tests.bench.receiver import Receiver
 from tests.bench.site import Stream
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TINY = [
     "--seconds",
     "0.5",

@@ -15,7 +15,7 @@ from tests.acceptance.story import Verdict
 from tests.bench.hosts import Rate, cut_words, rates_table
 from tests.missing import cannot_have
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
