@@ -51,10 +51,10 @@ def test_the_portuguese_of_a_text_is_in_the_catalogue(name: str) -> None:
 
 
 def test_a_number_chooses_the_form_and_is_written_as_the_language_writes_it() -> None:
-    """Portuguese counts nought as one does, and separates thousands with dots."""
+    """Both languages count nought as many, and Portuguese separates thousands with dots."""
     assert [ngettext(*EVENTS, n) for n in (0, 1, 1234)] == ["0 problems", "1 problem", "1,234 problems"]
     with in_language("pt"):
-        assert [ngettext(*EVENTS, n) for n in (0, 1, 1234)] == ["0 problema", "1 problema", "1.234 problemas"]
+        assert [ngettext(*EVENTS, n) for n in (0, 1, 1234)] == ["0 problemas", "1 problema", "1.234 problemas"]
 
 
 def test_a_text_without_an_entry_is_english() -> None:
