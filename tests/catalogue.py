@@ -134,7 +134,7 @@ def _names(text: str) -> set[str]:
 
 def _strings(catalogue: Catalog) -> dict[Key, tuple[str, ...]]:
     strings = {_key(entry): entry.string for entry in catalogue if entry.id}
-    return {key: (text,) if isinstance(text, str) else tuple(text) for key, text in strings.items()}
+    return {key: (text,) if isinstance(text, str) else tuple(text or ()) for key, text in strings.items()}
 
 
 def _compiled(catalogue: Catalog) -> bytes:
