@@ -29,7 +29,8 @@ from bridge.cli.main import cli
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import INTEGRATIONS
 from tests import asking
-from tests.acceptance.forked import ROOT, Forked
+from tests.acceptance.forked import ROOT as ROOT
+from tests.acceptance.forked import Forked
 from tests.factories import opened_journal
 from tests.services import free_port
 
