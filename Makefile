@@ -68,7 +68,7 @@ test: $(READY) ## run the tests of the bridge with branch coverage and hold the 
 	@$(PY) tests/coverage_floor.py .coverage.json
 
 test-fast: $(READY) ## run the unit tests and those of the project and its documents, without coverage
-	$(PY) -m pytest -m "not slow" $(AT_ONCE) tests/unit $(wildcard tests/test_*.py) $(PYTEST_ARGS)
+	$(PY) -m pytest -m "not slow" --numprocesses $(CPUS) --dist loadfile tests/unit $(wildcard tests/test_*.py) $(PYTEST_ARGS)
 
 test-tools: $(READY) ## run the tests of the benches, the model, the judge, the lock file and the tests' own parts
 	$(PY) -m pytest tests/tools $(AT_ONCE) $(PYTEST_ARGS)
