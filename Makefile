@@ -25,7 +25,7 @@ PYTEST_ARGS ?=
 CPUS = $(shell $(PYTHON) -c 'import os; print(min(7, len(os.sched_getaffinity(0))))')
 
 # Tests that run at once: most of them wait more than they compute. `make test JOBS=0` runs one after another.
-JOBS ?= $(shell expr $(CPUS) + 1)
+JOBS ?= $(shell expr $(CPUS) \* 2)
 AT_ONCE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo up test test-fast test-tools lint fix messages lock audit docs docs-check bench bench-compare bench-hosts scale torture model clean

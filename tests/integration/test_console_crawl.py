@@ -394,7 +394,6 @@ def _hostile(text: str) -> str:
     return quote(text.encode(errors="surrogatepass"), safe="")
 
 
-@on_both
 @pytest.mark.slow
 def test_no_value_in_an_address_is_a_fault(database_url: str, tmp_path: Path) -> None:
     """Whatever stands in a query or in a path of any route of the application is answered, never with a 500."""
