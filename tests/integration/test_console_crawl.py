@@ -41,7 +41,6 @@ from bridge.reasons import WORDS
 from bridge.web.console import layout
 from bridge.web.console.jobs import HOME
 from tests.console import MAPPING, PASSWORD, VIEWER, Console, opened_console
-from tests.databases import on_both
 from tests.factories import NOW_MS, incoming, keep, owe, put_in_state, register, revision
 from tests.peers import closed_port
 from tests.unit.test_console_words import actions, causes, checks, steps
