@@ -28,7 +28,7 @@ CPUS = $(shell $(PYTHON) -c 'import os; print(min(7, len(os.sched_getaffinity(0)
 JOBS ?= $(shell expr $(CPUS) \* 2)
 AT_ONCE = --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo up test test-fast test-tools lint fix messages lock audit docs docs-check bench bench-compare bench-hosts scale torture model clean
+.PHONY: help setup demo up test test-fast test-long test-tools lint fix messages lock audit docs docs-check bench bench-compare bench-hosts scale torture model clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,13 +62,16 @@ up: $(READY) ## start everything on this machine for real (needs the settings of
 
 test: $(READY) ## run the tests of the bridge with branch coverage and hold the coverage floors
 	@rm -f .coverage .coverage.*
-	$(PY) -m coverage run -m pytest --ignore tests/tools $(AT_ONCE) $(PYTEST_ARGS)
+	$(PY) -m coverage run -m pytest --ignore tests/tools -m "not long" $(AT_ONCE) $(PYTEST_ARGS)
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage json --quiet
 	@$(PY) tests/coverage_floor.py .coverage.json
 
 test-fast: $(READY) ## run the unit tests and those of the project and its documents, without coverage
 	$(PY) -m pytest -m "not slow" --numprocesses $(CPUS) --dist loadfile tests/unit $(wildcard tests/test_*.py) $(PYTEST_ARGS)
+
+test-long: $(READY) ## run the longer forms: an operator's whole day in a browser, everything killed on PostgreSQL (minutes)
+	$(PY) -m pytest -m long $(AT_ONCE) $(PYTEST_ARGS)
 
 test-tools: $(READY) ## run the tests of the benches, the model, the judge, the lock file and the tests' own parts
 	$(PY) -m pytest tests/tools $(AT_ONCE) $(PYTEST_ARGS)

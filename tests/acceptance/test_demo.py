@@ -104,6 +104,7 @@ def test_once_ends_with_1_and_names_what_is_missing(tmp_path: Path) -> None:
     assert re.search(r"Igor Jardim \(overdue\): expected Vencida, OPEN, 180.0; there is Nova cobrança", done.stdout)
 
 
+@pytest.mark.long
 def test_stays_until_it_is_ended(tmp_path: Path) -> None:
     """Without --once the pages stay up, a charge paid there is shown, and a signal ends everything with 0."""
     port = free_port()

@@ -128,6 +128,7 @@ def test_nothing_is_lost_while_everything_is_killed_on_sqlite(
     _torture(tmp_path, sqlite_url, redis_server, webs=1, workers=2, seed=11, chaos_s=15)
 
 
+@pytest.mark.long
 def test_nothing_is_lost_while_everything_is_killed_on_postgresql(
     tmp_path: Path, postgres_url: str, redis_server: RedisServer
 ) -> None:

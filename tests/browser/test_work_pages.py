@@ -70,6 +70,7 @@ def sees(me: Visitor, name: str, says: str = "") -> None:
     me.look(name)
 
 
+@pytest.mark.long
 def test_a_day_of_an_operator(chromium: Browser, bridge: Deployment) -> None:
     """Connect, prove the way by a test charge, change a mapping, run it over the last events, reconcile.
 

@@ -324,7 +324,9 @@ def _show_missing(console: Console, found: list[str]) -> pytest.MonkeyPatch:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("language", "name", "password"), [("pt", "operator", PASSWORD), ("en", "viewer", VIEWER)], ids=["pt", "en"]
+    ("language", "name", "password"),
+    [("pt", "operator", PASSWORD), pytest.param("en", "viewer", VIEWER, marks=pytest.mark.long)],
+    ids=["pt", "en"],
 )
 def test_every_page_opens_and_every_link_leads_somewhere(
     console: Console, language: str, name: str, password: str
@@ -394,6 +396,7 @@ def _hostile(text: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_no_value_in_an_address_is_a_fault(database_url: str, tmp_path: Path) -> None:
     """Whatever stands in a query or in a path of any route of the application is answered, never with a 500."""
     sources = Path(layout.__file__).parent.glob("*.py")
