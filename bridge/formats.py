@@ -90,7 +90,7 @@ class Formats:
         return format_percent(shown, "#,##0.#%", locale=self._locale)
 
     def money(self, value: Any) -> str:
-        """Return an amount of reais; what is no number as it is."""
+        """Return an amount of reais; a value that is no number stays as it is."""
         try:
             return format_currency(Decimal(str(value)), "BRL", locale=self._locale)
         except ArithmeticError:

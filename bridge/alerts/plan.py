@@ -129,7 +129,7 @@ WEEKS = 4
 KEPT_H = (2 * WEEKS + 1) * WEEK_H
 """The hours that `unusual` needs: a silence of four weeks, and the four weeks before it."""
 MISSED_H = 4
-"""A silence is unusual where events came in so many of its hours in each other week but one; fewer may be chance."""
+"""A silence is unusual where every other week but one had events in at least this many of its hours."""
 MIN_WEEKS = 2
 """An account that is known for less has no habits yet."""
 MIN_HOURS = 8

@@ -330,7 +330,7 @@ def problem(token: str) -> Message | None:
 
 
 def has_sequence(token: str, length: int) -> bool:
-    """Return whether so many digits in a row rise or fall by one.
+    """Return whether the token has `length` digits in a row, each one more or one less than the digit before it.
 
     >>> has_sequence("a1234b", 4), has_sequence("321", 3), has_sequence("1357", 2)
     (True, True, False)

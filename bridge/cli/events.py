@@ -175,7 +175,6 @@ def replay(
 
 
 def handed_over(number: int) -> str:
-    """Return that so many events are due for the workers."""
     return ngettext(
         "{n} event handed to the workers; see: bridge events list",
         "{n} events handed to the workers; see: bridge events list",

@@ -118,7 +118,7 @@ def _future(latest_ms: int, quota_ms: int) -> tuple[ColumnElement[bool], ColumnE
 
 
 def due_now(connection: Connection, now_ms: int, latest_ms: int, quota_ms: int) -> int:
-    """Make due now all that `is_any_due_after` finds; return how many rows that were."""
+    """Set the rows that `is_any_due_after` finds to due now; return their number."""
     future_events, future_deliveries, future_probes = _future(latest_ms, quota_ms)
     for table, future in ((events, future_events), (deliveries, future_deliveries)):
         lock_some(connection, select(table.c.lane).where(future))

@@ -95,5 +95,5 @@ def event_label(name: str) -> str:
     >>> event_label("PAYMENT_RECEIVED")
     'Payment received'
     """
-    label = label_of(name) if current_language() == "pt" else None
-    return label or name.replace("_", " ").capitalize()
+    known = EVENTS.get(name)
+    return known.label if known and current_language() == "pt" else name.replace("_", " ").capitalize()

@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from bridge.errors import BridgeError, ConsoleBusy, NoAnswerYet
 from bridge.journal import queries
 from bridge.journal.queries import Row
+from bridge.mapping.catalogue import event_label
 from bridge.messages import N_, _, ngettext
 from bridge.model import TRANSITIONS, DeliveryState, EventState, Waiting
 from bridge.operations import actions
@@ -19,7 +20,7 @@ from bridge.operations import explain as explaining
 from bridge.operations.explain import Conditions, Preview
 from bridge.reasons import Reason, reason
 from bridge.web.console import layout
-from bridge.web.console.events import amount_of, event_label, event_state
+from bridge.web.console.events import amount_of, event_state
 from bridge.web.console.jobs import external_call, replay_previews
 
 event = Blueprint("event", __name__)

@@ -14,9 +14,8 @@ from sqlalchemy import Connection
 
 from bridge.journal import queries
 from bridge.journal.queries import EventFilter, Row
-from bridge.mapping.catalogue import EVENTS
+from bridge.mapping.catalogue import event_label
 from bridge.mapping.values import BRASILIA
-from bridge.messages import current_language
 from bridge.model import DeliveryState, EventState
 from bridge.web.console import layout
 
@@ -55,12 +54,6 @@ def event_state(event: Row, states: Collection[str]) -> str:
     if event["state"] == EventState.RECEIVED:
         return "held" if event["hold_code"] else "received"
     return next((state.value for state in _FIRST_SHOWN if state in states), "unmapped")
-
-
-def event_label(name: str) -> str:
-    """Return an event's name as people say it."""
-    known = EVENTS.get(name)
-    return known.label if known and current_language() == "pt" else name.replace("_", " ").capitalize()
 
 
 def amount_of(body: Mapping[str, Any], entity: str) -> Any:
