@@ -95,7 +95,7 @@ class Webhooks:
             "sendType": send_type,
             "events": sorted(events),
         }
-        return self._result(self._api.post("/webhooks", {**body, "email": email} if email else body))
+        return _webhook(self._found(self._api.post("/webhooks", {**body, "email": email} if email else body)))
 
     def update(self, webhook: Webhook, changes: abc.Mapping[str, Any]) -> Webhook:
         """Change a webhook by Asaas's names of the fields.
@@ -110,7 +110,7 @@ class Webhooks:
             "interrupted": webhook.interrupted,
             "events": list(webhook.events),
         }
-        return self._result(self._api.put(self._path(webhook), {**whole, **changes}))
+        return _webhook(self._found(self._api.put(self._path(webhook), {**whole, **changes})))
 
     def remove(self, webhook: Webhook) -> None:
         """Remove a webhook, and the events that wait in its queue."""
@@ -127,9 +127,6 @@ class Webhooks:
     def _path(self, webhook: Webhook) -> str:
         check_id(self._api.account, "webhook", webhook.id)
         return f"/webhooks/{webhook.id}"
-
-    def _result(self, answer: dict[str, Any] | None) -> Webhook:
-        return _webhook(self._found(answer))
 
     def _found(self, answer: dict[str, Any] | None) -> dict[str, Any]:
         if answer is None:
@@ -163,24 +160,13 @@ def _webhook(item: abc.Mapping[str, Any]) -> Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with the account's webhook."""
+    """One thing that is wrong with the account's webhook, or on the way from it to the bridge."""
 
     code: str
-    level: NoticeLevel
     what: Message
     mend: Message
     """What to do."""
-
-    def data(self) -> dict[str, Any]:
-        """Return the JSON of commands."""
-        facts = dict(self.what.facts)
-        return {
-            "code": self.code,
-            "level": self.level,
-            "what": str(self.what),
-            "mend": str(self.mend),
-            "facts": facts,
-        }
+    level: NoticeLevel = NoticeLevel.ERROR
 
 
 def hook_url(public_url: str, account: str) -> str:
@@ -229,45 +215,43 @@ def needed_events(mappings: Iterable[Mapping], account: str) -> frozenset[str]:
 
 def problems(found: Sequence[Webhook], needed: Collection[str], account: str) -> list[Problem]:
     """Return what is wrong with the bridge's webhooks of this account."""
-    error, warning = NoticeLevel.ERROR, NoticeLevel.WARNING
     of = _option(account)
-    register = message(N_("run: bridge webhook register{account}"), account=of)
     if not found:
-        hint = message(N_("run: bridge webhook register{account} --url PUBLIC_URL"), account=of)
-        return [
-            _problem("webhook.missing", error, N_("no webhook at Asaas leads to the bridge, so no event comes"), hint)
-        ]
+        text = N_("no webhook at Asaas leads to the bridge, so no event comes")
+        hint = N_("run: bridge webhook register{account} --url PUBLIC_URL")
+        return [Problem("webhook.missing", message(text), message(hint, account=of))]
+    register = message(N_("run: bridge webhook register{account}"), account=of)
     result = []
     for webhook in found:
         if not webhook.enabled:
-            result.append(_problem("webhook.disabled", error, N_("the webhook is switched off"), register))
+            result.append(Problem("webhook.disabled", message(N_("the webhook is switched off")), register))
         if webhook.interrupted:
             text = N_("Asaas interrupted the webhook's queue after failures; it keeps events for {days} days")
-            todo = N_("fix what answered other than 200 (see: bridge doctor), then run: bridge webhook resume{account}")
-            hint = message(todo, account=of)
-            result.append(_problem("webhook.interrupted", error, text, hint, days=RETENTION_DAYS))
+            hint = N_("fix what answered other than 200 (see: bridge doctor), then run: bridge webhook resume{account}")
+            what = message(text, days=RETENTION_DAYS)
+            result.append(Problem("webhook.interrupted", what, message(hint, account=of)))
         if webhook.penalised:
             text = N_("Asaas penalises the webhook: failures of waiting events, got {number}")
-            hint = message(
-                N_("check that the bridge answers 200, then run: bridge webhook resume{account}"), account=of
-            )
-            result.append(_problem("webhook.penalised", warning, text, hint, number=webhook.penalised))
+            hint = N_("check that the bridge answers 200, then run: bridge webhook resume{account}")
+            what = message(text, number=webhook.penalised)
+            result.append(Problem("webhook.penalised", what, message(hint, account=of), NoticeLevel.WARNING))
         if not webhook.has_token:
             text = N_("the webhook has no token, so the bridge refuses what it posts")
-            result.append(_problem("webhook.token", error, text, register))
+            result.append(Problem("webhook.token", message(text), register))
         if webhook.api_version != API_VERSION:
             result.append(of_version(webhook, account))
         if webhook.url.endswith("/"):
-            text = N_("the webhook's URL ends in a slash, got {url}")
-            result.append(_problem("webhook.slash", warning, text, register, url=webhook.url))
-    missing = sorted(set(needed) - {name for webhook in found if webhook.enabled for name in webhook.events})
+            what = message(N_("the webhook's URL ends in a slash, got {url}"), url=webhook.url)
+            result.append(Problem("webhook.slash", what, register, NoticeLevel.WARNING))
+    enabled = [webhook for webhook in found if webhook.enabled]
+    missing = sorted(set(needed) - {name for webhook in enabled for name in webhook.events})
     if missing:
         text = N_("mappings need events that the webhook does not subscribe to: {events}")
-        result.append(_problem("webhook.events", error, text, register, events=", ".join(missing)))
-    if len([webhook for webhook in found if webhook.enabled]) > 1:
+        result.append(Problem("webhook.events", message(text, events=", ".join(missing)), register))
+    if len(enabled) > 1:
         text = N_("{number} webhooks lead to the bridge, and it keeps only one arrival of each event")
         status = message(N_("see: bridge webhook status"))
-        result.append(_problem("webhook.several", warning, text, status, number=len(found)))
+        result.append(Problem("webhook.several", message(text, number=len(found)), status, NoticeLevel.WARNING))
     return result
 
 
@@ -275,8 +259,8 @@ def of_version(webhook: Webhook, account: str) -> Problem:
     """Return the problem of a webhook whose events have a form that the door does not read."""
     text = N_("the webhook's API version must be {wanted}, and Asaas can't change it, got {version}")
     hint = N_("run: bridge webhook remove{account}, then: bridge webhook register{account} --url PUBLIC_URL")
-    facts = {"wanted": API_VERSION, "version": webhook.api_version}
-    return _problem("webhook.version", NoticeLevel.ERROR, text, message(hint, account=_option(account)), **facts)
+    what = message(text, wanted=API_VERSION, version=webhook.api_version)
+    return Problem("webhook.version", what, message(hint, account=_option(account)))
 
 
 def retention(oldest_ms: int, now_ms: int, account: str) -> Problem | None:
@@ -288,11 +272,7 @@ def retention(oldest_ms: int, now_ms: int, account: str) -> Problem | None:
     when = message(N_("in {days:.0f} days"), days=left_days) if left_days >= 1 else message(N_("now or within a day"))
     hint = message(N_("run: bridge webhook resume{account}"), account=_option(account))
     level = NoticeLevel.ERROR if left_days <= _NOW_DAYS else NoticeLevel.WARNING
-    return _problem("webhook.retention", level, text, hint, kept=RETENTION_DAYS, when=when)
-
-
-def _problem(code: str, level: NoticeLevel, text: str, hint: Message, **facts: object) -> Problem:
-    return Problem(code, level, Message(text, facts), hint)
+    return Problem("webhook.retention", message(text, kept=RETENTION_DAYS, when=when), hint, level)
 
 
 def _option(account: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest, Charges, Split
+from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest, Split
 from bridge.cli.events import event_data
 from bridge.cli.main import NO, Invocation
 from bridge.cli.options import asaas_account_option, opened_runtime
@@ -23,7 +23,7 @@ from bridge.cli.output import LiveLog, is_terminal, json_option, plain, show_jso
 from bridge.errors import BridgeError, UsageError
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _
-from bridge.operations.testcharge import STEPS, Problem, TestChargeRun, amount, problem_data
+from bridge.operations.testcharge import STEPS, TestCharge, amount, new_mark
 from bridge.settings import variable
 
 TIMEOUT_S = 90.0
@@ -106,44 +106,37 @@ def test_charge(
     bridge must be running. Ends with 0 only for proof: a deal that the Clint API shows (CLINT_API_TOKEN), or that you
     say you see in Clint.
     """
-    from bridge.operations.accounts import client_of, is_production, public_hook_url
-    from bridge.operations.testcharge import TestCharge, expected, new_mark
-
     invocation: Invocation = context.obj
-    journal = invocation.journal
+    invocation.journal.check()
+    mark = new_mark()
+    order = ChargeRequest(
+        mark=mark,
+        billing_type=billing_type,
+        value=value,
+        due=(datetime.now(BRASILIA) + timedelta(days=_DUE_IN_DAYS)).date().isoformat(),
+        installments=installments,
+        splits=splits,
+        email=email or f"{mark}@example.com",
+        phone=phone,
+    )
     with opened_runtime(invocation.settings) as runtime:
-        client = client_of(runtime, account)
-        real = is_production(runtime, account)
-        wanted = expected([item.mapping for item in runtime.mappings.current()], account, billing_type)
-        hook_url = public_hook_url(invocation.settings, account, None)
-        _permit(account, value, real=real, production=production)
-        mark = new_mark()
-        order = ChargeRequest(
-            mark=mark,
-            billing_type=billing_type,
-            value=value,
-            due=(datetime.now(BRASILIA) + timedelta(days=_DUE_IN_DAYS)).date().isoformat(),
-            installments=installments,
-            splits=splits,
-            email=email or f"{mark}@example.com",
-            phone=phone,
-        )
-        trial = TestCharge(Charges(client), journal, account, order, runtime.clock_ms())
         printer = RunPrinter(payloads=True, quiet=as_json)
-        run = TestChargeRun(trial, wanted, runtime, client, hook_url, real=real, witness=printer)
+        run = TestCharge(runtime, account, order, printer)
+        _permit(account, value, real=run.real, production=production)
         run.begin()
         try:
-            run.follow(timeout_s or (TIMEOUT_PERSON_S if real else TIMEOUT_S))
+            run.follow(timeout_s or (TIMEOUT_PERSON_S if run.real else TIMEOUT_S))
+            printer.verdict(run)
         finally:
             if cleanup:
                 _remove(run)
-    if as_json:
-        show_json(run_data(run, runtime.clock_ms()))
+        if as_json:
+            show_json(run_data(run, runtime.clock_ms()))
     if not run.proved:
         context.exit(NO)
 
 
-def _remove(run: TestChargeRun) -> None:
+def _remove(run: TestCharge) -> None:
     try:
         run.remove()
     except BridgeError as error:  # the proof stays as it is
@@ -202,30 +195,28 @@ class RunPrinter(LiveLog):
             return False
         return click.confirm(_("does the deal stand in Clint?"), default=False, err=True)
 
-    def problem(self, problem: Problem) -> None:
-        """Print why the test did not come through and what fixes it."""
-        self.print("bridge", f"{plain(problem.what)}; {plain(problem.mend)}", "yellow")
-
-    def verdict(self, *, proved: bool) -> None:
-        """Print whether the way is proved."""
-        if proved:
+    def verdict(self, run: TestCharge) -> None:
+        """Print whether the way is proved, or why not and what fixes it."""
+        for problem in run.causes:
+            self.print("bridge", f"{plain(problem.what)}; {plain(problem.mend)}", "yellow")
+        if run.proved:
             self.print("bridge", _("proved: the charge became a deal"), "bold green")
         else:
             self.print("bridge", _("not proved"), "bold red")
 
 
-def run_data(run: TestChargeRun, now_ms: int) -> dict[str, Any]:
+def run_data(run: TestCharge, now_ms: int) -> dict[str, Any]:
     """Return a test charge for `--json`."""
-    charge, order = run.trial.charge, run.trial.order
+    charge, order = run.charge, run.order
     return {
         "proved": run.proved,
-        "account": run.trial.account,
+        "account": run.account,
         "environment": "production" if run.real else "sandbox",
         "mark": order.mark,
         "email": order.email,
-        "customer": run.trial.customer_id,
-        "payments": list(charge.payment_ids) if charge else [],
-        "installment": (charge.installment_id if charge else "") or None,
+        "customer": charge.customer_id,
+        "payments": list(charge.payment_ids),
+        "installment": charge.installment_id or None,
         "paid": run.paid or None,
         "events": [event_data(one.event, one.deliveries, now_ms) for one in run.seen],
         "deal": (
@@ -234,7 +225,7 @@ def run_data(run: TestChargeRun, now_ms: int) -> dict[str, Any]:
             else None
         ),
         "conflicts": run.conflicts,
-        "problems": [problem_data(cause) for cause in run.causes],
+        "problems": [{"code": one.code, "what": str(one.what), "mend": str(one.mend)} for one in run.causes],
         "removed": run.kept is not None,
         "kept": list(run.kept or ()),
     }

@@ -28,6 +28,7 @@ from bridge.operations.webhooks import (
     events_wanted,
     found_ours,
     judge_change,
+    not_taken,
     plan,
     resumed,
     sending,
@@ -106,7 +107,7 @@ def register(
         judge_change(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
     _show_done(done, source, as_json=as_json)
     if done.refused:
-        click.echo(_("not subscribed to: {reason}", reason=plain(as_message(done.what_refused))), err=True)
+        click.echo(_("not subscribed to: {reason}", reason=plain(not_taken(done.refused))), err=True)
         context.exit(NO)
 
 

@@ -264,10 +264,7 @@ def webhook(account: str, urls: Sequence[str], problems: Sequence[Problem]) -> l
     name = N_("webhook {account}")
     if not problems:
         return [check(name, ", ".join(urls), account=account)]
-    return [
-        check(name, message(one.what), _BY_LEVEL[one.level], message(one.mend), one.code, account=account)
-        for one in problems
-    ]
+    return [check(name, one.what, _BY_LEVEL[one.level], one.mend, one.code, account=account) for one in problems]
 
 
 def door_check(address: str, status: int | None) -> Check:

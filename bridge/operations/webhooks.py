@@ -82,10 +82,11 @@ class WebhookResult:
     refused: tuple[str, ...] = ()
     """Events that Asaas does not take; the webhook subscribes to the others."""
 
-    @property
-    def what_refused(self) -> Message:
-        """What to do about the refused events; empty where there are none."""
-        return _not_taken(self.refused)
+
+def not_taken(names: Iterable[str]) -> Message:
+    """Return what to do about events that Asaas may not take; empty without any."""
+    what = N_("Asaas may not have {events}; correct the name, or take it out of the mapping")
+    return message(what, events=", ".join(sorted(names))) if names else Message("")
 
 
 def events_wanted(
@@ -121,7 +122,7 @@ def plan(webhooks: Sequence[Webhook], wanted: WantedWebhook) -> WebhookPlan:
         raise UsageError(N_("the bridge can't know under which address Asaas reaches it"), hint=hint)
     if before is not None and before.api_version != API_VERSION:
         other = of_version(before, wanted.account)
-        raise UsageError(message(other.what), where=before.url, hint=message(other.mend))
+        raise UsageError(other.what, where=before.url, hint=other.mend)
     makes = wanted.new_token or (not wanted.token and not (before and before.has_token))
     return WebhookPlan(wanted, before, asaas_webhooks.generate() if makes else wanted.token, makes, others)
 
@@ -148,61 +149,56 @@ def apply(webhooks: Webhooks, planned: WebhookPlan) -> WebhookResult:
 
 def _apply(webhooks: Webhooks, planned: WebhookPlan) -> WebhookResult:
     wanted, before = planned.wanted, planned.before
-    if before is None:
-        try:
-            made = webhooks.create(
+    done = [] if before else [Message(N_("the webhook was made"))]
+    try:
+        if before is None:
+            after = webhooks.create(
                 url=wanted.url or "",
                 events=wanted.events,
                 token=planned.token,
                 send_type=wanted.send_type or SEND_TYPES[0],
                 email=wanted.email,
             )
-        except AsaasRejected as error:
-            hint = N_("an account has ten webhooks at most") if wanted.email else N_("give an address with --email")
-            raise AsaasRejected(error.what, where=error.where, hint=_new_events(wanted) or hint) from None
-        return WebhookResult(planned, made, (Message(N_("the webhook was made")),))
+        else:
+            changes, done = _changes(planned, before)
+            after = webhooks.update(before, changes) if changes else before
+    except AsaasRejected as error:
+        hint = error.hint
+        if before is None:
+            hint = Message(
+                N_("an account has ten webhooks at most") if wanted.email else N_("give an address with --email")
+            )
+        hint = not_taken(wanted.events - EVENTS.keys()) or hint
+        raise AsaasRejected(error.what, where=error.where, hint=hint) from None
+    return WebhookResult(planned, after, tuple(done))
+
+
+def _changes(planned: WebhookPlan, before: Webhook) -> tuple[dict[str, Any], list[Message]]:
+    """Return the fields to change by Asaas's names, and what becomes of the webhook."""
+    wanted, had = planned.wanted, set(before.events)
     changes: dict[str, Any] = {}
+    done = []
     if before.url.endswith("/"):
         changes["url"] = before.url.rstrip("/")
-    if set(before.events) != wanted.events:
+        done.append(Message(N_("without the slash at the end of its URL")))
+    if had != wanted.events:
         changes["events"] = sorted(wanted.events)
+        if new := wanted.events - had:
+            done.append(message(N_("subscribed to {events}"), events=", ".join(sorted(new))))
+        if planned.loses:
+            done.append(message(N_("no longer subscribed to {events}"), events=", ".join(planned.loses)))
     if wanted.send_type and wanted.send_type != before.send_type:
         changes["sendType"] = wanted.send_type
+        what = N_("sends {send_type}, before {before}")
+        done.append(message(what, send_type=wanted.send_type, before=before.send_type))
     if not before.enabled:
         changes["enabled"] = True
-    done = _changes(before, changes)
+        done.append(Message(N_("switched on")))
     if planned.token:
         changes["authToken"] = planned.token  # Asaas does not return its token, which may be a wrong one
     if planned.made_token:
         done.append(Message(N_("a new token")))
-    try:
-        return WebhookResult(planned, webhooks.update(before, changes) if changes else before, tuple(done))
-    except AsaasRejected as error:
-        raise AsaasRejected(error.what, where=error.where, hint=_new_events(wanted) or error.hint) from None
-
-
-def _new_events(wanted: WantedWebhook) -> Message:
-    return _not_taken(sorted(wanted.events - EVENTS.keys()))
-
-
-def _not_taken(names: Sequence[str]) -> Message:
-    what = N_("Asaas may not have {events}; correct the name, or take it out of the mapping")
-    return message(what, events=", ".join(names)) if names else Message("")
-
-
-def _changes(before: Webhook, changes: dict[str, Any]) -> list[Message]:
-    done = [Message(N_("without the slash at the end of its URL"))] if "url" in changes else []
-    now, then = set(changes.get("events", before.events)), set(before.events)
-    if now - then:
-        done.append(message(N_("subscribed to {events}"), events=", ".join(sorted(now - then))))
-    if then - now:
-        done.append(message(N_("no longer subscribed to {events}"), events=", ".join(sorted(then - now))))
-    if "sendType" in changes:
-        what = N_("sends {send_type}, before {before}")
-        done.append(message(what, send_type=changes["sendType"], before=before.send_type))
-    if "enabled" in changes:
-        done.append(Message(N_("switched on")))
-    return done
+    return changes, done
 
 
 def resumed(webhooks: Webhooks, account: str, url: str | None) -> list[tuple[Webhook, list[str]]]:
@@ -248,22 +244,26 @@ def judge(
     url = hook_url(public_url, account) if public_url else None
     # An account without a mapping needs no webhook.
     wrong = problems(find_ours(webhooks, account, url), wants, account) if wants else []
-    if any(problem.code == "webhook.interrupted" for problem in wrong):
-        late = retention(_waits_since_ms(journal, account, now_ms), now_ms, account)
-        wrong += [late] if late else []
-    codes = {problem.code for problem in wrong}
-    resolved = [Resolved(code, account) for code in (*CODES, KEY_REFUSED) if code not in codes]
     with journal.database.read() as connection:
         keys = notices.open_notices(connection, [ACCESS_TOKEN])
+        open_since = [one.raised_ms for one in notices.open_notices(connection, ["webhook.interrupted"], account)]
+        received_ms = events.last_received_ms(connection, account)
+    codes = {problem.code for problem in wrong}
+    if "webhook.interrupted" in codes:
+        # Asaas does not tell since when an event waits: it came after the last received one, and at the latest when the
+        # queue was found interrupted.
+        since_ms = min([now_ms, *open_since, *([] if received_ms is None else [received_ms])])
+        if late := retention(since_ms, now_ms, account):
+            wrong.append(late)
+            codes.add(late.code)
+    resolved = [Resolved(code, account) for code in (*CODES, KEY_REFUSED) if code not in codes]
     # The bridge's key works, so an expired or disabled key is another one.
     resolved += [
         Resolved(one.code, one.about)
         for one in keys
         if one.about.startswith(f"{account}/") and one.level == NoticeLevel.ERROR
     ]
-    raised = [
-        Notice(one.code, account, one.level, message(one.what).to_json(), str(message(one.mend))) for one in wrong
-    ]
+    raised = [Notice(one.code, account, one.level, one.what.to_json(), str(one.mend)) for one in wrong]
     apply_notices(journal, [*raised, *resolved], now_ms)
 
 
@@ -295,12 +295,3 @@ def apply_notices(journal: Journal, said: Iterable[Notice | Resolved], now_ms: i
             log.warning("notice.raised", code=one.code, about=one.about, level=one.level.value, detail=detail)
         else:
             log.info("notice.closed", code=one.code, about=one.about)
-
-
-def _waits_since_ms(journal: Journal, account: str, now_ms: int) -> int:
-    """Return the earliest time of an event that may wait at Asaas, which does not tell it."""
-    with journal.database.read() as connection:
-        open_since = [one.raised_ms for one in notices.open_notices(connection, ["webhook.interrupted"], account)]
-        received_ms = events.last_received_ms(connection, account)
-    # A waiting event came after the last received one, and at the latest when the queue was found interrupted.
-    return min([now_ms, *open_since, *([received_ms] if received_ms is not None else [])])
