@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from bridge.journal import Journal, deliveries, events, queries, retention, revi
 from bridge.journal.deliveries import NewDelivery
 from bridge.journal.events import StoredEvent
 from bridge.journal.queries import Row
-from bridge.mapping import Mapping, Setup, parse_mapping
+from bridge.mapping import Setup, parse_mapping
 from bridge.mapping.context import build_context, references
 from bridge.mapping.explain import explained
 from bridge.mapping.values import brasilia_day
@@ -169,26 +169,20 @@ def _with_journal(connection: Connection, new: NewDelivery) -> NewDelivery:
     return new
 
 
-def _outcome(new: NewDelivery, before: Row | None) -> Outcome:
-    payload = json.loads(new.payload) if new.payload else None
-    old = json.loads(before["payload"]) if before and before["payload"] else {}
+def _outcome(new: NewDelivery, newest: Row | None) -> Outcome:
+    after = json.loads(new.payload) if new.payload else None
+    before = json.loads(newest["payload"]) if newest and newest["payload"] else {}
+    keys = dict.fromkeys([*after, *before]) if after is not None else {}
+    changes = [Change(key, before.get(key), (after or {}).get(key)) for key in keys]
     return Outcome(
         new.mapping,
-        DeliveryState(before["state"]) if before else None,
+        DeliveryState(newest["state"]) if newest else None,
         new.state,
         new.destination,
         new.reason or "",
-        payload,
-        _changes(old, payload or {}) if payload is not None else (),
+        after,
+        tuple(change for change in changes if change.before != change.after),
     )
-
-
-def _changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Change, ...]:
-    keys = [*after, *(key for key in before if key not in after)]
-    return tuple(Change(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key))
-
-
-_ANYTHING = Setup(None, None, active=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,25 +197,21 @@ class Conditions:
     """A `Message.to_json()`, or an empty text."""
     gone: bool = False
     """Whether the text of the mapping's revision no longer exists."""
-    needs: frozenset[str] = field(default=frozenset())
 
 
 def conditions(
     runtime: Runtime, connection: Connection, event: Row, delivery: Row, fetched: dict[str, Any] | None
 ) -> Conditions:
     """Return the conditions of a delivery's mapping; `fetched` is None where nothing was fetched from Asaas."""
-    if event["emptied_ms"] is not None:
-        return Conditions(gone=True)
     revision = revisions.get(connection, delivery["revision_id"])
-    read = (
-        parse_mapping(revision.text, f"{delivery['mapping']}.yaml", _ANYTHING) if revision and revision.text else None
-    )
-    if read is None or read.mapping is None:
+    if event["emptied_ms"] is not None or revision is None or not revision.text:
         return Conditions(gone=True)
-    mapping: Mapping = read.mapping
+    mapping = parse_mapping(revision.text, f"{delivery['mapping']}.yaml", Setup(None, None, active=True)).mapping
+    if mapping is None:
+        return Conditions(gone=True)
     context = context_of(runtime, event, fetched or {})
     if fetched is None and mapping.filter_needs & references(context).keys():
-        return Conditions(needs_asaas=True, needs=mapping.filter_needs)
+        return Conditions(needs_asaas=True)
     try:
         told = explained(mapping, context)
     except BridgeError as error:
@@ -232,11 +222,10 @@ def conditions(
 
 def context_of(runtime: Runtime, event: Row, fetched: dict[str, Any]) -> dict[str, Any]:
     """Return the context of expressions when the event was processed, or now where it was not."""
-    account, envelope = event["account"], json.loads(event["body"])
-    today = brasilia_day(datetime.fromtimestamp(event["processed_ms"] / 1000, UTC)) if event["processed_ms"] else None
-    return build_context(
-        event["name"], event["entity"], envelope, account, runtime.environment(account), fetched, today=today
-    )
+    account, envelope, processed_ms = event["account"], json.loads(event["body"]), event["processed_ms"]
+    today = brasilia_day(datetime.fromtimestamp(processed_ms / 1000, UTC)) if processed_ms else None
+    environment = runtime.environment(account)
+    return build_context(event["name"], event["entity"], envelope, account, environment, fetched, today=today)
 
 
 def fetch(runtime: Runtime, event: Row, needs: frozenset[str]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def read_statement(
     until: date,
     *,
     sleep: Callable[[float], object] = time.sleep,
-    tell: Callable[[int, int], object] = lambda _done, _total: None,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> Statement:
     """Return the account's statement. Raises EnrichmentWaits."""
     days: dict[str, str | int] = {"startDate": since.isoformat(), "finishDate": until.isoformat(), "order": "asc"}
@@ -75,7 +75,7 @@ def read_statement(
         for item in page.items:
             entry = _entry(item, client.account)
             found.setdefault(entry.id, entry)  # a shifted page shows an entry twice
-        tell(len(found), page.total)
+        on_progress(len(found), page.total)
     entries = in_order(list(found.values()))
     balance = entries[-1].balance if entries else _balance_before(client, since)
     return Statement(client.account, since, until, entries, balance)

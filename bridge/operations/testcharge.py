@@ -29,7 +29,7 @@ from bridge.mapping.values import BadValue, as_decimal, two_readings
 from bridge.messages import N_, Message, message
 from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel
 from bridge.operations.accounts import client_of, is_production, public_hook_url
-from bridge.operations.proof import CODES, NONE, SEEN, Finding
+from bridge.operations.proof import Code, Finding, strongest
 from bridge.operations.read_back import read_back_deal, sent_deliveries
 from bridge.reasons import find_reason
 from bridge.runtime import Runtime
@@ -348,11 +348,11 @@ class TestCharge:
     def _find_deal(self, clint: ClintApi, ends_s: float) -> None:
         self._show.step("looking", email=self.order.email)
         failed: ClintApiFailed | None = None
-        found = Finding(NONE)
+        found = Finding(Code.NONE)
         while time.monotonic() < ends_s:
             try:
                 found, failed = self._read_back(clint), None
-                if found.code == SEEN and found.deal:
+                if found.code == Code.SEEN and found.deal:
                     self.deal = found.deal
                     self.stage = clint.stage(found.deal)
             except ClintApiFailed as error:
@@ -376,10 +376,10 @@ class TestCharge:
         active = self._runtime.mappings.current()
         with self._runtime.journal.database.read() as connection:
             sent = sent_deliveries(connection, self.account, self.charge.customer_id, active)
-        found = Finding(NONE)
+        found = Finding(Code.NONE)
         for contact, one in sent.values():
-            found = max(found, read_back_deal(clint, contact, one), key=lambda finding: CODES.index(finding.code))
-            if found.code == SEEN:
+            found = strongest([found, read_back_deal(clint, contact, one)])
+            if found.code == Code.SEEN:
                 break
         return found
 

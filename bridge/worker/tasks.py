@@ -400,7 +400,7 @@ def _compare(
             clock_ms,
             directory=directory,
             sleep=stopping.wait,
-            tell=check_stop,
+            on_progress=check_stop,
         )
         found.update((one.id, one) for one in report.findings)
     return list(found.values())

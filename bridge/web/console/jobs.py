@@ -35,7 +35,7 @@ from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
 from bridge.operations.doctor import check_data, run_checks
 from bridge.operations.explain import Outcome, Preview, preview, preview_events
-from bridge.operations.reconcile import BEHIND, Verdict, Window, as_csv, as_data
+from bridge.operations.reconcile import BEHIND, Verdict, Window, as_csv
 from bridge.operations.reconcile import reconcile as run_reconcile
 from bridge.runtime import Runtime
 from bridge.web.console import layout
@@ -306,9 +306,9 @@ def reconcile(context: JobContext) -> Result:
         runtime.clock_ms,
         directory=runtime.settings.bridge_data_dir / RECONCILE_DIRECTORY,
         sleep=context.sleep,
-        tell=context.update,
+        on_progress=context.update,
     )
-    return as_data(report)
+    return report.data()
 
 
 def _collect(context: JobContext) -> tuple[list[IncomingEvent], list[str]]:
@@ -321,7 +321,7 @@ def _collect(context: JobContext) -> tuple[list[IncomingEvent], list[str]]:
         runtime.clock_ms,
         only=only,
         sleep=context.sleep,
-        tell=context.update,
+        on_progress=context.update,
     )
     return collected.events, [str(one.charge.get("id")) for one in collected.unknown]
 
