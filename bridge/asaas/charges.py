@@ -149,8 +149,7 @@ class Charges:
         data = answer.get("data")
         found = [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
         found.sort(key=lambda item: int(item.get("installmentNumber") or 0))
-        ids = [str(item.get("id")) for item in found]
-        return tuple(dict.fromkeys([first, *ids]))
+        return tuple(dict.fromkeys([first, *(str(item.get("id")) for item in found)]))
 
     def _id_in(self, answer: Mapping[str, Any] | None, name: str) -> str:
         found = str((answer or {}).get("id") or "")

@@ -46,7 +46,6 @@ class Limits:
 
     @property
     def quota_usable(self) -> int:
-        """Requests that the bridge allows itself in a window."""
         return self.quota - self.quota_margin
 
 
@@ -156,8 +155,7 @@ class AccountLimiter:
                 usable=self.limits.quota_usable,
             )
         if result == "paused" and wait_s > 0:
-            text = N_("the Asaas API asked the bridge to slow down")
-            raise AsaasRateLimited(text, where=where, retry_after_s=wait_s)
+            raise AsaasRateLimited(N_("the Asaas API asked the bridge to slow down"), where=where, retry_after_s=wait_s)
 
 
 def _run(redis: Redis, script: str, keys: list[str], arguments: list[Any]) -> list[Any]:

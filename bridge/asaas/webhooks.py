@@ -33,7 +33,6 @@ RETENTION_DAYS = 14
 """Asaas deletes events that wait longer (docs fila-pausada)."""
 _SOON_DAYS, _NOW_DAYS = 7, 3
 _DAY_MS = 86_400_000
-_PAGE = 100
 
 KEY_REFUSED = "account.key_refused"
 """The notice's code where Asaas refuses the account's key, so that the state of its webhook is unknown."""
@@ -75,8 +74,7 @@ class Webhooks:
 
     def all(self) -> list[Webhook]:
         """Return all of them; an account has ten at most, so one page is enough."""
-        answer = self._api.get("/webhooks", {"limit": _PAGE})
-        found = (answer or {}).get("data")
+        found = (self._api.get("/webhooks", {"limit": 100}) or {}).get("data")
         if not isinstance(found, list):
             raise AsaasUnavailable(N_("the list of webhooks must have data, got none"), where=self._where)
         return [_webhook(item) for item in found if isinstance(item, dict)]
@@ -228,8 +226,7 @@ def problems(found: Sequence[Webhook], needed: Collection[str], account: str) ->
         if webhook.interrupted:
             text = N_("Asaas interrupted the webhook's queue after failures; it keeps events for {days} days")
             hint = N_("fix what answered other than 200 (see: bridge doctor), then run: bridge webhook resume{account}")
-            what = message(text, days=RETENTION_DAYS)
-            result.append(Problem("webhook.interrupted", what, message(hint, account=of)))
+            result.append(Problem("webhook.interrupted", message(text, days=RETENTION_DAYS), message(hint, account=of)))
         if webhook.penalised:
             text = N_("Asaas penalises the webhook: failures of waiting events, got {number}")
             hint = N_("check that the bridge answers 200, then run: bridge webhook resume{account}")

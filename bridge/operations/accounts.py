@@ -108,8 +108,7 @@ def add_account(
     """
     _check(journal, settings, name, name in settings.accounts, "ASAAS_API_KEY")
     if re.search(r"\s", api_key):
-        hint = N_("copy the whole key from Asaas again")
-        raise UsageError(N_("the API key must not have white space"), hint=hint)
+        raise UsageError(N_("the API key must not have white space"), hint=N_("copy the whole key from Asaas again"))
     if token and (problem := asaas_webhooks.problem(token)):
         hint = N_("leave it empty, and the bridge makes one")
         raise UsageError(N_("the webhook token {rule}"), hint=hint, rule=message(problem))
@@ -161,8 +160,7 @@ def add_destination(
         if before is None or before.url != url:
             # Due when every worker knows the URL: another one would defer it again.
             freed = circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S))
-        action = "destination.changed" if before else "destination.added"
-        audit.note(connection, actor, action, name, now_ms)
+        audit.note(connection, actor, "destination.changed" if before else "destination.added", name, now_ms)
     return before is None, freed
 
 

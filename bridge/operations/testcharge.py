@@ -338,8 +338,7 @@ class TestCharge:
             option = "" if account == DEFAULT else f" --account {account}"
             mend = message(N_("run: bridge webhook register{option}"), option=option)
             return [Problem("webhook.other_url", what, mend)]
-        wrong = problems(leading, self._needed, account)
-        causes = sorted(wrong, key=lambda one: one.level is not NoticeLevel.ERROR)
+        causes = sorted(problems(leading, self._needed, account), key=lambda one: one.level is not NoticeLevel.ERROR)
         # The bridge's public address may be a private one; the request carries no personal data.
         with HttpClient(allow_private=True) as http:
             away = [_unreachable(webhook.url, self._runtime.settings.local_url, http) for webhook in leading]
