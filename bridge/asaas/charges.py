@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import random
 import re
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -23,8 +24,6 @@ from bridge.messages import N_, _
 
 BILLING_TYPES = ("PIX", "BOLETO", "CREDIT_CARD", "UNDEFINED")
 MOST_INSTALLMENTS = 21
-MARK = "bridge-test"
-"""The beginning of the `externalReference` of each test object."""
 
 _SPLIT = re.compile(r"([A-Za-z0-9-]{8,64}):([0-9]{1,9}(?:\.[0-9]{1,2})?)(%?)")
 
@@ -56,10 +55,8 @@ class Split:
         return {"walletId": self.wallet, "fixedValue": float(self.value or 0)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChargeRequest:
-    mark: str
-    """A text of this test alone, in the customer's name and each external reference."""
     billing_type: str
     value: Decimal
     due: str
@@ -67,7 +64,13 @@ class ChargeRequest:
     installments: int = 1
     splits: Sequence[Split] = ()
     email: str = ""
+    """A new one of example.com where it is empty."""
     phone: str = ""
+    mark: str = field(default_factory=lambda: f"bridge-test-{secrets.token_hex(4)}")
+    """A text of this test alone, in the customer's name and each external reference."""
+
+    def __post_init__(self) -> None:
+        self.email = self.email or f"{self.mark}@example.com"
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,6 @@ class Webhooks:
     def create(
         self, *, url: str, events: Collection[str], token: str, send_type: str, email: str | None = None
     ) -> Webhook:
-        """Make a webhook and enable it."""
         body = {
             "name": NAME,
             "url": url,

@@ -23,7 +23,7 @@ from bridge.cli.output import LiveLog, is_terminal, json_option, plain, show_jso
 from bridge.errors import BridgeError, UsageError
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _
-from bridge.operations.testcharge import STEPS, TestCharge, amount, new_mark
+from bridge.operations.testcharge import STEPS, TestCharge, amount
 from bridge.settings import variable
 
 TIMEOUT_S = 90.0
@@ -108,15 +108,13 @@ def test_charge(
     """
     invocation: Invocation = context.obj
     invocation.journal.check()
-    mark = new_mark()
     order = ChargeRequest(
-        mark=mark,
         billing_type=billing_type,
         value=value,
         due=(datetime.now(BRASILIA) + timedelta(days=_DUE_IN_DAYS)).date().isoformat(),
         installments=installments,
         splits=splits,
-        email=email or f"{mark}@example.com",
+        email=email or "",
         phone=phone,
     )
     with opened_runtime(invocation.settings) as runtime:

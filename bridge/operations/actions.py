@@ -169,8 +169,6 @@ PIECE_S = 1.5
 
 
 class BulkAction(StrEnum):
-    """An action on many dead deliveries."""
-
     RETRY = "retry"
     REPLAY = "replay"
     DISCARD = "discard"
@@ -178,8 +176,6 @@ class BulkAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of a bulk action."""
-
     total: int
     done: int = 0
     refused: int = 0

@@ -122,8 +122,6 @@ BATCH = 100
 
 @dataclass(slots=True)
 class Collected:
-    """The events of a backfill."""
-
     charges: int = 0
     """The number of compared charges."""
     events: list[IncomingEvent] = field(default_factory=list)

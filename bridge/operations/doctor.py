@@ -42,8 +42,6 @@ from bridge.wakeups import refused_certificate
 
 
 class State(StrEnum):
-    """A verdict."""
-
     FINE = "fine"
     WARNING = "warning"  # it works, but not for long or not as it should
     WRONG = "wrong"  # it does not work
@@ -51,8 +49,6 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The verdict on one thing."""
-
     name: Message
     value: Message
     state: State
@@ -69,7 +65,6 @@ def check(
     code: str = "",
     **facts: object,
 ) -> Check:
-    """Return a check whose texts have these facts."""
     return Check(message(name, **facts), message(value, **facts), state, message(mend, **facts), code)
 
 
@@ -101,7 +96,6 @@ _RESTART = N_("start the bridge again with the environment of this command")
 
 
 def alerts(results: Sequence[Result]) -> Iterator[Check]:
-    """Check the URLs of alerts."""
     if not results:
         what = N_("BRIDGE_ALERT_URLS is unset: no alert is sent; `bridge notices list` shows what is wrong")
         yield check(N_("alerts"), what)
@@ -167,7 +161,6 @@ def token(account: Account, used: tuple[int | None, int | None] = (None, None), 
 
 
 def console(settings: Settings) -> Check:
-    """Check the way into the console."""
     if not settings.bridge_password and not settings.bridge_viewer_password:
         what = N_("no password: it is closed except for the address that `bridge up` prints")
         mend = N_("set BRIDGE_PASSWORD, 12 characters or more")
@@ -188,7 +181,6 @@ def proxies(environ: Environ[str, str]) -> Iterator[Check]:
 
 
 def failpoint(settings: Settings) -> Iterator[Check]:
-    """Complain of the setting that is for tests only."""
     if settings.bridge_failpoint:
         what = N_("BRIDGE_FAILPOINT is set: processes kill themselves at {failpoint}")
         mend = N_("unset it and start all processes again")
@@ -214,7 +206,6 @@ def destinations(settings: Settings, mappings: Iterable[Mapping]) -> list[Check]
 
 
 def mapping_files(read: Sequence[ParseResult], mappings: Sequence[Mapping]) -> Check:
-    """Check the mapping files and the mappings in use."""
     name, lint = N_("mappings"), N_("run: bridge mappings lint")
     if any(finding.code == "directory.missing" for one in read for finding in one.findings):
         return check(name, N_("there is no directory"), State.WRONG, N_("run: bridge mappings init"), "no_directory")
@@ -250,7 +241,6 @@ def quota(account: str, used: int, limit: int) -> Check:
 
 
 def webhook(account: str, urls: Sequence[str], problems: Sequence[Problem]) -> list[Check]:
-    """Check an account's webhook at Asaas."""
     name = N_("webhook {account}")
     if not problems:
         return [check(name, ", ".join(urls), account=account)]
@@ -279,7 +269,6 @@ _TUNNEL = N_(
 
 
 def redis(version: str) -> Check:
-    """Check a Redis that answers, by its name and version."""
     if re.match(r"Redis [1-6]\.", version) is None:
         return check("redis", version)
     mend = N_("install a newer redis-server or valkey-server when you can: this one lacks later security fixes")
@@ -287,7 +276,6 @@ def redis(version: str) -> Check:
 
 
 def redis_away(error: BaseException) -> Check:
-    """Check a Redis that gave this error."""
     if refused := refused_certificate(error):
         what = N_("its certificate is refused: {error}")
         mend = N_("where nobody can stand between, as with Heroku's own Redis, add ?ssl_cert_reqs=none to REDIS_URL")
@@ -301,7 +289,6 @@ def redis_away(error: BaseException) -> Check:
 
 
 def disk(where: str, free: int) -> Check:
-    """Check the free space of the data directory."""
     warning, wrong = free < 1024**3, free < 100 * 1024**2
     mend = N_("make room: a journal that can't be written keeps no event")
     what, facts = N_("{free:.1f} GiB free at {directory}"), {"free": free / 1024**3, "directory": where}

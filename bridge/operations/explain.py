@@ -57,8 +57,6 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a replay in one mapping."""
-
     mapping: str
     before: DeliveryState | None
     """The state of the mapping's newest delivery of the event."""
@@ -72,8 +70,6 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The result of a replay of one event."""
-
     event_id: int
     name: str
     outcomes: tuple[Outcome, ...] = ()
@@ -187,8 +183,6 @@ def _outcome(new: NewDelivery, newest: Row | None) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The conditions of the filter of a delivery's mapping."""
-
     seen: Sequence[dict[str, Any]] = ()
     """Each with line, text, value, passed (None where the verdict stood before its turn) and depth."""
     needs_asaas: bool = False

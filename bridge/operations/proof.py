@@ -53,8 +53,6 @@ class Other(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A sent payload and its destination."""
-
     object_id: str
     sent_ms: int
     """The start of the first attempt."""
@@ -73,8 +71,6 @@ class Sent:
 
 
 class Finding(NamedTuple):
-    """A code and its deal."""
-
     code: Code
     deal: Deal | None = None
 

@@ -181,8 +181,6 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All findings of one account."""
-
     account: str
     window: Window
     findings: list[Finding]

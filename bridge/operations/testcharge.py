@@ -6,7 +6,6 @@ may be charged; a charge of production is never paid here. The journal is only r
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bridge.asaas.charges import MARK, Charge, ChargeRequest, Charges
+from bridge.asaas.charges import Charge, ChargeRequest, Charges
 from bridge.asaas.webhooks import Problem, Webhooks, find_ours, problems
 from bridge.clint.api import ClintApi, Deal
 from bridge.errors import BridgeError, ClintApiFailed, JournalError, NotFound
@@ -83,11 +82,6 @@ def amount(text: str) -> Decimal | None:
     except BadValue:
         return None
     return value if not two_readings(text) and 0 < value < 1_000_000 and value == round(value, 2) else None
-
-
-def new_mark() -> str:
-    """Return a mark that identifies one test."""
-    return f"{MARK}-{secrets.token_hex(4)}"
 
 
 def conflicts(mappings: Iterable[Mapping], seen: Sequence[Seen]) -> list[dict[str, Any]]:

@@ -41,8 +41,6 @@ ACCOUNT_FAMILIES = ("ACCOUNT_STATUS", "ACCESS_TOKEN")
 
 @dataclass(frozen=True, slots=True)
 class WantedWebhook:
-    """The operator's wishes."""
-
     account: str
     url: str | None
     events: frozenset[str]
@@ -55,8 +53,6 @@ class WantedWebhook:
 
 @dataclass(frozen=True, slots=True)
 class WebhookPlan:
-    """The change to make."""
-
     wanted: WantedWebhook
     before: Webhook | None
     """The existing webhook, None where one is to be made."""
@@ -68,14 +64,11 @@ class WebhookPlan:
 
     @property
     def loses(self) -> list[str]:
-        """The events that the webhook would lose."""
         return sorted(set(self.before.events) - self.wanted.events) if self.before else []
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookResult:
-    """The result of a change."""
-
     plan: WebhookPlan
     webhook: Webhook
     changed: tuple[Message, ...]

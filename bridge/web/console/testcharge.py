@@ -19,7 +19,7 @@ from bridge.journal.queries import Row
 from bridge.messages import N_, Message, _
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import is_production
-from bridge.operations.testcharge import Seen, TestCharge, amount, new_mark
+from bridge.operations.testcharge import Seen, TestCharge, amount
 from bridge.web.console import jobs, layout
 from bridge.web.console.jobs import JobContext, Result
 
@@ -29,14 +29,13 @@ TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
 
 def run_test_charge(task: JobContext) -> Result:
     """Make a test charge and follow it to the deal."""
-    params, mark = task.params, new_mark()
+    params = task.params
     order = ChargeRequest(
-        mark=mark,
         billing_type=params["billing_type"],
         value=Decimal(params["value"]),
         due=params["due"],
         installments=params["installments"],
-        email=params["email"] or f"{mark}@example.com",
+        email=params["email"],
         phone=params["phone"],
     )
     listener = PageListener(task)
