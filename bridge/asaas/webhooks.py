@@ -14,7 +14,7 @@ from collections import abc
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from bridge.asaas.client import AsaasClient, check_id
 from bridge.errors import AsaasUnavailable, NotFound
@@ -185,23 +185,16 @@ def _paths(account: str) -> tuple[str, ...]:
 def find_ours(webhooks: Iterable[Webhook], account: str, url: str | None = None) -> list[Webhook]:
     """Return the webhooks with this URL; without one, those with a path of the bridge for this account."""
     if url is not None:
-        return [webhook for webhook in webhooks if _same(webhook.url, url)]
-    return [webhook for webhook in webhooks if _split(webhook.url.rstrip("/")).path.endswith(_paths(account))]
+        return [webhook for webhook in webhooks if _address(webhook.url) == _address(url)]
+    return [webhook for webhook in webhooks if _address(webhook.url)[-1].endswith(_paths(account))]
 
 
-def _same(one: str, other: str) -> bool:
-    def parts(url: str) -> tuple[str, str, str]:
-        split = _split(url)
-        return split.scheme, split.netloc.lower(), split.path.rstrip("/")
-
-    return parts(one) == parts(other)
-
-
-def _split(url: str) -> SplitResult:
+def _address(url: str) -> tuple[str, str, str]:
     try:
-        return urlsplit(url)
+        split = urlsplit(url)
     except ValueError:  # a person may enter any text at Asaas
-        return urlsplit("")
+        return "", "", ""
+    return split.scheme, split.netloc.lower(), split.path.rstrip("/")
 
 
 def needed_events(mappings: Iterable[Mapping], account: str) -> frozenset[str]:

@@ -212,13 +212,8 @@ def _show_collected(found: Iterable[Collected]) -> None:
 
 
 def _show_backfill(journal: Journal, runtime: Runtime, events: list[IncomingEvent], *, as_json: bool) -> None:
-    previews = preview_events(
-        journal,
-        [as_stored(journal, event) for event in events],
-        active=ActiveMappings(journal, runtime.clock_ms).current(),
-        environment=runtime.environment,
-        enrichment=runtime.enricher,
-    )
+    active = ActiveMappings(journal, runtime.clock_ms).current()
+    previews = preview_events(runtime, [as_stored(journal, event) for event in events], active)
     if as_json:
         show_json(
             [

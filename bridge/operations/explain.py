@@ -7,16 +7,16 @@ decision: one delivery for each instalment plan, stale events.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection
 
 from bridge.errors import BridgeError, EnrichmentWaits, NotFound
-from bridge.journal import Journal, deliveries, events, queries, retention, revisions
+from bridge.journal import deliveries, events, queries, retention, revisions
 from bridge.journal.deliveries import NewDelivery
 from bridge.journal.events import StoredEvent
 from bridge.journal.queries import Row
@@ -29,7 +29,6 @@ from bridge.model import DeliveryState
 from bridge.pipeline import enrich
 from bridge.pipeline.active_mappings import ActiveMapping
 from bridge.pipeline.decide import EventPlan, plan_event
-from bridge.pipeline.enrich import Enricher
 from bridge.pipeline.policy import is_stale
 from bridge.runtime import Runtime
 
@@ -47,7 +46,8 @@ class Unheard(StrEnum):
     OTHER_EVENT = "other_event"  # the named mapping does not listen to it
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Change:
     """A key of the payload that would change; None where it is missing."""
 
     key: str
@@ -80,44 +80,34 @@ class Preview:
 
 
 def preview(
-    journal: Journal,
-    ids: Sequence[int],
-    mapping: str | None,
-    *,
-    active: Sequence[ActiveMapping],
-    environment: Callable[[str], str],
-    enrichment: Enricher,
+    runtime: Runtime, ids: Sequence[int], mapping: str | None, active: Sequence[ActiveMapping]
 ) -> Iterator[Preview]:
     """Preview a replay of each event through these mappings, or the named one. Raises NotFound, BodyEmptied."""
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
-        with journal.database.read() as connection:
+        with runtime.journal.database.read() as connection:
             retention.check_full(connection, batch)
             found = {event.id: event for event in events.load(connection, batch)}
         if missing := [id_ for id_ in batch if id_ not in found]:
             hint = N_("see: bridge events list")
             raise NotFound(N_("no event has the number {number}"), hint=hint, number=missing[0])
         replayed = [replace(found[id_], replay=found[id_].replay + 1, replay_mapping=mapping) for id_ in batch]
-        yield from preview_events(journal, replayed, active=active, environment=environment, enrichment=enrichment)
+        yield from preview_events(runtime, replayed, active)
 
 
 def preview_events(
-    journal: Journal,
-    stored: Sequence[StoredEvent],
-    *,
-    active: Sequence[ActiveMapping],
-    environment: Callable[[str], str],
-    enrichment: Enricher,
+    runtime: Runtime, stored: Sequence[StoredEvent], active: Sequence[ActiveMapping]
 ) -> Iterator[Preview]:
     """Preview each of these events, which need not be in the journal."""
     for start in range(0, len(stored), BATCH):
-        plans = [plan_event(event, active, environment(event.account)) for event in stored[start : start + BATCH]]
+        batch = stored[start : start + BATCH]
+        plans = [plan_event(event, active, runtime.environment(event.account)) for event in batch]
         for plan in plans:
             if plan.event.replay:  # a replay ignores the cache too: somebody may have fixed the object at Asaas
-                enrichment.forget(plan.event.account, plan.wanted)
+                runtime.enricher.forget(plan.event.account, plan.wanted)
         # Outside the transaction: Asaas may take seconds.
-        fetched = enrichment.fetch_many([(plan.event.account, plan.wanted) for plan in plans])
-        with journal.database.read() as connection:
+        fetched = runtime.enricher.fetch_many([(plan.event.account, plan.wanted) for plan in plans])
+        with runtime.journal.database.read() as connection:
             found = [_preview(connection, plan, result, active) for plan, result in zip(plans, fetched, strict=True)]
         yield from found
 

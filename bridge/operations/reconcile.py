@@ -11,7 +11,7 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -166,17 +166,8 @@ GOES_ON_WITHIN_S = 3600
 """A run that was interrupted longer ago starts anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The verdict on a charge, in plain values."""
-
-    id: str
-    day: str
-    status: str
-    verdict: str
-    known: str = ""
-    """The status in the journal's newest event."""
-    event_id: int | None = None
+Finding = dict[str, Any]
+"""The verdict on a charge, for `--json`: id, day, status, verdict, and the status and number of the newest event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +180,10 @@ class Report:
 
     def data(self) -> dict[str, Any]:
         """Return it for `--json`: totals, numbers by day and status, charges that the journal does not know."""
-        totals = Counter(one.verdict for one in self.findings)
+        totals = Counter(one["verdict"] for one in self.findings)
         days = defaultdict[tuple[str, str], Counter[str]](Counter)
         for one in self.findings:
-            days[one.day, one.status][one.verdict] += 1
+            days[one["day"], one["status"]][one["verdict"]] += 1
         return {
             "account": self.account,
             "since": self.window.since.isoformat(),
@@ -205,7 +196,7 @@ class Report:
                 {"day": day, "status": status, "charges": counted.total(), **{name: counted[name] for name in VERDICTS}}
                 for (day, status), counted in sorted(days.items())
             ],
-            "behind": sorted((asdict(one) for one in self.findings if one.verdict in BEHIND), key=itemgetter("day")),
+            "behind": sorted((one for one in self.findings if one["verdict"] in BEHIND), key=itemgetter("day")),
         }
 
 
@@ -227,13 +218,12 @@ def reconcile(
     found, resumed_at = _interrupted_run(path)
     for page, charges, _ in compare_pages(client, journal, window, clock_ms, offset=resumed_at, sleep=sleep):
         findings = [_finding(one, window) for one in charges]
-        found.update((one.id, one) for one in findings)
+        found.update((one["id"], one) for one in findings)
         if page.following is not None:
             private_files.make_directory(directory)
             private_files.restrict(directory)
             with open(path, "a", encoding="utf-8", opener=private_files.opener) as file:
-                noted = {"following": page.following, "findings": [asdict(one) for one in findings]}
-                file.write(json.dumps(noted) + "\n")
+                file.write(json.dumps({"following": page.following, "findings": findings}) + "\n")
         on_progress(len(found), page.total)
     path.unlink(missing_ok=True)
     return Report(client.account, window, list(found.values()), resumed_at)
@@ -252,20 +242,19 @@ def _interrupted_run(path: Path) -> tuple[dict[str, Finding], int]:
         except ValueError:
             break  # the process ended within this line
         offset = noted["following"]
-        found.update((one["id"], Finding(**one)) for one in noted["findings"])
+        found.update((one["id"], one) for one in noted["findings"])
     return found, offset
 
 
 def _finding(compared: Compared, window: Window) -> Finding:
-    charge: Any = compared.charge
-    return Finding(
-        str(charge.get("id")),
-        str(charge.get(window.field) or "")[:10],
-        str(compared.charge_status),
-        compared.verdict.value,
-        str(compared.known or ""),
-        compared.newest.event_id if compared.newest else None,
-    )
+    return {
+        "id": str(compared.charge.get("id")),
+        "day": str(compared.charge.get(window.field) or "")[:10],
+        "status": str(compared.charge_status),
+        "verdict": compared.verdict.value,
+        "known": str(compared.known or ""),
+        "event_id": compared.newest.event_id if compared.newest else None,
+    }
 
 
 def as_csv(reports: Iterable[dict[str, Any]]) -> str:

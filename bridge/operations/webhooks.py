@@ -6,7 +6,6 @@ The plan is pure. A token is made here only where it is needed; Asaas never retu
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,7 +24,7 @@ from bridge.asaas.webhooks import (
     problems,
     retention,
 )
-from bridge.errors import AsaasRejected, BridgeError, JournalError, NotFound, SettingsError, UsageError
+from bridge.errors import AsaasRejected, BridgeError, NotFound, SettingsError, UsageError
 from bridge.journal import Journal, events, notices
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
@@ -258,24 +257,6 @@ def judge(
     ]
     raised = [Notice(one.code, account, one.level, one.what.to_json(), str(one.mend)) for one in wrong]
     apply_notices(journal, [*raised, *resolved], now_ms)
-
-
-def judge_change(
-    journal: Journal,
-    account: str,
-    webhooks: Sequence[Webhook],
-    mappings: Iterable[Mapping],
-    public_url: str,
-    now_ms: int,
-) -> None:
-    """Judge after a change at Asaas, whose result a journal that is away must not hide."""
-    with suppress(JournalError):
-        judge(journal, account, webhooks, mappings, public_url, now_ms)
-
-
-def sending(webhook: Webhook) -> Webhook:
-    """Return a webhook in its state after a resume."""
-    return replace(webhook, interrupted=False, penalised=0)
 
 
 def apply_notices(journal: Journal, said: Iterable[Notice | Resolved], now_ms: int) -> None:

@@ -402,12 +402,12 @@ def _compare(
             sleep=stopping.wait,
             on_progress=check_stop,
         )
-        found.update((one.id, one) for one in report.findings)
+        found.update((one["id"], one) for one in report.findings)
     return list(found.values())
 
 
 def _record_comparison(journal: Journal, account: str, found: Sequence[Finding], now_ms: int) -> None:
-    numbers = {verdict: sum(one.verdict == verdict for one in found) for verdict in Verdict}
+    numbers = {verdict: sum(one["verdict"] == verdict for one in found) for verdict in Verdict}
     missing, older = numbers[Verdict.MISSING], numbers[Verdict.OLDER]
     change: Notice | Resolved = Resolved(MISSING, account)
     if missing + older:
