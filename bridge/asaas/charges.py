@@ -33,26 +33,24 @@ class Split:
     """The part of a charge for another wallet: a percentage, or a fixed value."""
 
     wallet: str
-    percent: Decimal | None = None
-    value: Decimal | None = None
+    amount: Decimal
+    is_percent: bool
 
     @classmethod
     def parse(cls, text: str) -> Split:
         """Return the split of a text such as WALLET:20% or WALLET:10.50; raise ValueError.
 
-        >>> Split.parse("c0c1688f-636b:20%").percent
-        Decimal('20')
+        >>> Split.parse("c0c1688f-636b:20%")
+        Split(wallet='c0c1688f-636b', amount=Decimal('20'), is_percent=True)
         """
         found = _SPLIT.fullmatch(text.strip())
         number = Decimal(found[2]) if found else Decimal(0)
         if found is None or not number or (found[3] and number > 100):
             raise ValueError(_("must be like WALLET:20% (1 to 100) or WALLET:10.50"))
-        return cls(found[1], percent=number) if found[3] else cls(found[1], value=number)
+        return cls(found[1], number, bool(found[3]))
 
     def body(self) -> dict[str, Any]:
-        if self.percent is not None:
-            return {"walletId": self.wallet, "percentualValue": float(self.percent)}
-        return {"walletId": self.wallet, "fixedValue": float(self.value or 0)}
+        return {"walletId": self.wallet, "percentualValue" if self.is_percent else "fixedValue": float(self.amount)}
 
 
 @dataclass(slots=True)

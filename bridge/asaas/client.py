@@ -42,12 +42,7 @@ PAGE_SIZE = 100
 PAGE_TRIES = 6
 """With the waits between them they outlast an outage of about a minute."""
 
-PATHS: Mapping[str, str] = {
-    "customer": "customers",
-    "installment": "installments",
-    "subscription": "subscriptions",
-    "payment": "payments",
-}
+PATHS = {name: f"{name}s" for name in ("customer", "installment", "subscription", "payment")}
 """The paths of the objects that a mapping may name."""
 
 Environment = Literal["production", "sandbox"]

@@ -37,18 +37,10 @@ _DAY_MS = 86_400_000
 KEY_REFUSED = "account.key_refused"
 """The notice's code where Asaas refuses the account's key, so that the state of its webhook is unknown."""
 CODES = (
-    "webhook.missing",
-    "webhook.disabled",
-    "webhook.interrupted",
-    "webhook.penalised",
-    "webhook.token",
-    "webhook.version",
-    "webhook.slash",
-    "webhook.events",
-    "webhook.several",
-    "webhook.retention",
+    *("webhook.missing", "webhook.disabled", "webhook.interrupted", "webhook.penalised", "webhook.token"),
+    *("webhook.version", "webhook.slash", "webhook.events", "webhook.several", "webhook.retention"),
 )
-"""Every code of a `Problem`."""
+"""The codes of the problems of a webhook."""
 
 
 @dataclass(frozen=True, slots=True)

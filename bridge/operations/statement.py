@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -63,12 +62,12 @@ def read_statement(
     since: date,
     until: date,
     *,
-    sleep: Callable[[float], object] = time.sleep,
     on_progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> Statement:
+    """Return the account's statement. Raises EnrichmentWaits."""
     days: dict[str, str | int] = {"startDate": since.isoformat(), "finishDate": until.isoformat(), "order": "asc"}
     found: dict[str, Entry] = {}
-    for page in pages(client, PATH, days, sleep=sleep):
+    for page in pages(client, PATH, days):
         for item in page.items:
             entry = _entry(item, client.account)
             found.setdefault(entry.id, entry)  # a shifted page shows an entry twice
@@ -94,9 +93,8 @@ def in_order(entries: Sequence[Entry]) -> list[Entry]:
 
 def _follows(entries: Sequence[Entry]) -> int:
     """Return how many entries lead from the balance before to their own."""
-    return sum(
-        first.day <= then.day and first.balance + then.amount == then.balance for first, then in pairwise(entries)
-    )
+    pairs = pairwise(entries)
+    return sum(one.day <= then.day and one.balance + then.amount == then.balance for one, then in pairs)
 
 
 def _balance_before(client: AsaasClient, since: date) -> Decimal:

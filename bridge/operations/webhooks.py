@@ -5,7 +5,7 @@ The plan is pure. A token is made here only where it is needed; Asaas never retu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -75,7 +75,7 @@ class WebhookResult:
     """Events that Asaas does not take; the webhook subscribes to the others."""
 
 
-def not_taken(names: Iterable[str]) -> Message:
+def not_taken(names: Collection[str]) -> Message:
     """Return what to do about events that Asaas may not take; empty without any."""
     what = N_("Asaas may not have {events}; correct the name, or take it out of the mapping")
     return message(what, events=", ".join(sorted(names))) if names else Message("")
@@ -102,7 +102,7 @@ def plan(webhooks: Sequence[Webhook], wanted: WantedWebhook) -> WebhookPlan:
     name = variable("ASAAS_WEBHOOK_TOKEN", wanted.account)
     if wanted.token and (problem := asaas_webhooks.problem(wanted.token)):
         what = N_("{name} {rule}; unset it, and the bridge makes one that Asaas takes")
-        raise SettingsError([message(what, name=name, rule=message(problem))])
+        raise SettingsError([message(what, name=name, rule=problem)])
     found = find_ours(webhooks, wanted.account, wanted.url)
     others = tuple(one.url for one in find_ours(webhooks, wanted.account) if one not in found)
     if len(found) > 1:
