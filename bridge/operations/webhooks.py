@@ -9,21 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bridge.asaas import webhooks as asaas_webhooks
-from bridge.asaas.webhooks import (
-    API_VERSION,
-    CODES,
-    KEY_REFUSED,
-    SEND_TYPES,
-    Webhook,
-    Webhooks,
-    find_ours,
-    hook_url,
-    needed_events,
-    of_version,
-    problems,
-    retention,
-)
+from bridge.asaas import webhooks as hooks
+from bridge.asaas.webhooks import Webhook, Webhooks
 from bridge.errors import AsaasRejected, BridgeError, NotFound, SettingsError, UsageError
 from bridge.journal import Journal, events, notices
 from bridge.journal.notices import Notice, Resolved
@@ -85,7 +72,7 @@ def events_wanted(
     mappings: Iterable[Mapping], source: str | Message, account: str, *, every: bool, account_events: bool
 ) -> frozenset[str]:
     """Return the events to subscribe to; raise UsageError where there is none."""
-    names = needed_events(mappings, account)
+    names = hooks.needed_events(mappings, account)
     if every:
         return names | EVENTS.keys()
     if account_events:
@@ -100,11 +87,11 @@ def events_wanted(
 def plan(webhooks: Sequence[Webhook], wanted: WantedWebhook) -> WebhookPlan:
     """Return the change to make; raise where the environment's token or the URL can't be used."""
     name = variable("ASAAS_WEBHOOK_TOKEN", wanted.account)
-    if wanted.token and (problem := asaas_webhooks.problem(wanted.token)):
+    if wanted.token and (problem := hooks.problem(wanted.token)):
         what = N_("{name} {rule}; unset it, and the bridge makes one that Asaas takes")
         raise SettingsError([message(what, name=name, rule=problem)])
-    found = find_ours(webhooks, wanted.account, wanted.url)
-    others = tuple(one.url for one in find_ours(webhooks, wanted.account) if one not in found)
+    found = hooks.find_ours(webhooks, wanted.account, wanted.url)
+    others = tuple(one.url for one in hooks.find_ours(webhooks, wanted.account) if one not in found)
     if len(found) > 1:
         what, hint = N_("{number} webhooks lead to the bridge"), N_("name one by its address with --url")
         raise UsageError(what, hint=hint, number=len(found))
@@ -112,11 +99,11 @@ def plan(webhooks: Sequence[Webhook], wanted: WantedWebhook) -> WebhookPlan:
     if before is None and wanted.url is None:
         hint = N_("give it with --url, such as https://bridge.example.com, or set BRIDGE_PUBLIC_URL")
         raise UsageError(N_("the bridge can't know under which address Asaas reaches it"), hint=hint)
-    if before is not None and before.api_version != API_VERSION:
-        other = of_version(before, wanted.account)
+    if before is not None and before.api_version != hooks.API_VERSION:
+        other = hooks.of_version(before, wanted.account)
         raise UsageError(other.what, where=before.url, hint=other.mend)
     makes = wanted.new_token or (not wanted.token and not (before and before.has_token))
-    return WebhookPlan(wanted, before, asaas_webhooks.generate() if makes else wanted.token, makes, others)
+    return WebhookPlan(wanted, before, hooks.generate() if makes else wanted.token, makes, others)
 
 
 def apply(webhooks: Webhooks, planned: WebhookPlan) -> WebhookResult:
@@ -148,7 +135,7 @@ def _apply(webhooks: Webhooks, planned: WebhookPlan) -> WebhookResult:
                 url=wanted.url or "",
                 events=wanted.events,
                 token=planned.token,
-                send_type=wanted.send_type or SEND_TYPES[0],
+                send_type=wanted.send_type or hooks.SEND_TYPES[0],
                 email=wanted.email,
             )
         else:
@@ -213,7 +200,7 @@ def resumed(webhooks: Webhooks, account: str, url: str | None) -> list[tuple[Web
 
 def found_ours(webhooks: Webhooks, account: str, url: str | None) -> list[Webhook]:
     """Return the account's webhooks that lead to the bridge; raise NotFound where there is none."""
-    found = find_ours(webhooks.all(), account, url)
+    found = hooks.find_ours(webhooks.all(), account, url)
     if not found:
         what = N_("account {account} has no webhook at Asaas that leads to the bridge")
         raise NotFound(what, hint=N_("see: bridge webhook status"), account=account)
@@ -232,10 +219,10 @@ def judge(
     now_ms: int,
 ) -> None:
     """Raise and close the account's notices by the state of its webhooks at Asaas."""
-    wants = needed_events(mappings, account)
-    url = hook_url(public_url, account) if public_url else None
+    wants = hooks.needed_events(mappings, account)
+    url = hooks.hook_url(public_url, account) if public_url else None
     # An account without a mapping needs no webhook.
-    wrong = problems(find_ours(webhooks, account, url), wants, account) if wants else []
+    wrong = hooks.problems(hooks.find_ours(webhooks, account, url), wants, account) if wants else []
     with journal.database.read() as connection:
         keys = notices.open_notices(connection, [ACCESS_TOKEN])
         open_since = [one.raised_ms for one in notices.open_notices(connection, ["webhook.interrupted"], account)]
@@ -245,10 +232,10 @@ def judge(
         # Asaas does not tell since when an event waits: it came after the last received one, and at the latest when the
         # queue was found interrupted.
         since_ms = min([now_ms, *open_since, *([] if received_ms is None else [received_ms])])
-        if late := retention(since_ms, now_ms, account):
+        if late := hooks.retention(since_ms, now_ms, account):
             wrong.append(late)
             codes.add(late.code)
-    resolved = [Resolved(code, account) for code in (*CODES, KEY_REFUSED) if code not in codes]
+    resolved = [Resolved(code, account) for code in (*hooks.CODES, hooks.KEY_REFUSED) if code not in codes]
     # The bridge's key works, so an expired or disabled key is another one.
     resolved += [
         Resolved(one.code, one.about)
