@@ -97,7 +97,7 @@ class Charges:
             "observations": "Cliente de teste; pode ser removido.",
             **({"mobilePhone": order.phone} if order.phone else {}),
         }
-        return self._id_in(self._api.post("/customers", body), "customer")
+        return str(self._made("customer", "/customers", body)["id"])
 
     def make_charge(self, customer_id: str, order: ChargeRequest) -> Charge:
         """Charge the customer; return the charge, or the charges of its instalment plan."""
@@ -114,11 +114,10 @@ class Charges:
             body["value"] = float(order.value)
         if order.splits:
             body["split"] = [split.body() for split in order.splits]
-        answer = self._api.post("/payments", body)
-        first = self._id_in(answer, "payment")
-        plan = str((answer or {}).get("installment") or "")
+        made = self._made("payment", "/payments", body)
+        first, plan = str(made["id"]), str(made.get("installment") or "")
         ids = self._ids_of_plan(plan, first) if plan else (first,)
-        return Charge(customer_id, ids, plan, str((answer or {}).get("invoiceUrl") or ""))
+        return Charge(customer_id, ids, plan, str(made.get("invoiceUrl") or ""))
 
     def pay(self, payment_id: str) -> str:
         """Let the sandbox pay a charge; return its new status."""
@@ -152,13 +151,14 @@ class Charges:
         found.sort(key=lambda item: int(item.get("installmentNumber") or 0))
         return tuple(dict.fromkeys([first, *(str(item.get("id")) for item in found)]))
 
-    def _id_in(self, answer: Mapping[str, Any] | None, name: str) -> str:
-        found = str((answer or {}).get("id") or "")
-        if not found:
+    def _made(self, name: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Make an object and return it; raise AsaasUnavailable where the answer has no id."""
+        made = self._api.post(path, body) or {}
+        if not made.get("id"):
             text = N_("the answer to a new {name} must have an id, got none")
             raise AsaasUnavailable(text, where=f"account {self._api.account}", name=name)
-        check_id(self._api.account, name, found)
-        return found
+        check_id(self._api.account, name, str(made["id"]))
+        return made
 
 
 def new_cpf(numbers: random.Random | None = None) -> str:

@@ -125,21 +125,16 @@ class Webhooks:
 
 
 def _webhook(item: abc.Mapping[str, Any]) -> Webhook:
-    def text(name: str) -> str:
-        return str(item.get(name) or "")
-
-    events = item.get("events")
-    version = item.get("apiVersion")
-    penalised = item.get("penalizedRequestsCount")
+    events, version, penalised = item.get("events"), item.get("apiVersion"), item.get("penalizedRequestsCount")
     return Webhook(
-        id=text("id"),
-        name=text("name"),
-        url=text("url"),
-        email=text("email"),
+        id=str(item.get("id") or ""),
+        name=str(item.get("name") or ""),
+        url=str(item.get("url") or ""),
+        email=str(item.get("email") or ""),
         # A field that an older version of the document does not have counts as fine.
         enabled=item.get("enabled") is not False,
         interrupted=item.get("interrupted") is True,
-        send_type=text("sendType") or SEND_TYPES[0],
+        send_type=str(item.get("sendType") or SEND_TYPES[0]),
         has_token=bool(item.get("hasAuthToken", True)),
         penalised=penalised if isinstance(penalised, int) else 0,
         events=tuple(str(name) for name in events) if isinstance(events, list) else (),

@@ -23,7 +23,7 @@ from bridge.cli.output import LiveLog, is_terminal, json_option, plain, show_jso
 from bridge.errors import BridgeError, UsageError
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _
-from bridge.operations.testcharge import STEPS, TestCharge, amount
+from bridge.operations.testcharge import TestCharge, amount
 from bridge.settings import variable
 
 TIMEOUT_S = 90.0
@@ -169,6 +169,29 @@ def _permit(account: str, value: Decimal, *, real: bool, production: bool) -> No
         raise click.Abort
 
 
+_STEPS = {
+    "customer_made": ("asaas", N_("customer {customer} made, marked {mark}")),
+    "charge_made": ("asaas", N_("charge {charge} made: {billing_type}, R$ {value:.2f}")),
+    "plan_made": ("asaas", N_("charge {charge} made: {billing_type}, R$ {value:.2f} in {installments} instalments")),
+    "to_be_paid": ("asaas", N_("the bridge pays nothing in production: pay it at {url}")),
+    "paid": ("asaas", N_("paid in the sandbox, status {status}")),
+    "looking": ("clint", N_("looking for the deal of {email}")),
+    "deal": ("clint", N_("deal {deal} found: stage {stage}, status {status}")),
+    "cannot_look": ("clint", N_("took it; CLINT_API_TOKEN is not set, so the bridge can't see the deal")),
+    "look_yourself": ("clint", N_("look in Clint: the origin, Históricos, then the deal of {email}")),
+    "conflict": (
+        "bridge",
+        N_(
+            "integration {integration} gets events that ask for the statuses {statuses} and sets one, so deals keep "
+            "that one; see: bridge mappings checklist"
+        ),
+    ),
+    "removed": ("asaas", N_("customer and open part of the charge removed")),
+    "kept": ("asaas", N_("Asaas keeps {kept}, which was paid")),
+}
+"""The subject of each step and its text, a message id."""
+
+
 class RunPrinter(LiveLog):
     """Prints the steps of a test charge and what becomes of its events."""
 
@@ -183,7 +206,7 @@ class RunPrinter(LiveLog):
 
     def step(self, code: str, /, **values: object) -> None:
         """Print one step of the charge."""
-        kind, text = STEPS[code]
+        kind, text = _STEPS[code]
         more = _(", or end with Ctrl-C") if code == "to_be_paid" else ""
         self.print(kind, _(text, **values) + more, {"deal": "green", "conflict": "yellow"}.get(code, ""))
 

@@ -132,7 +132,8 @@ class ReadBacks:
             elif first and state is ReadBack.NOT_SEEN and found.code != Code.AMBIGUOUS:
                 what = N_("delivered, but no deal is confirmed: {finding}")
                 shown = message(what, finding=deal_message(json.dumps(detail))).to_json()
-                notices.apply(connection, [Notice(NOT_SEEN, about, NoticeLevel.WARNING, shown, _HINT)], now_ms)
+                hint = N_("see: bridge deliveries list --state delivered, bridge events show NUMBER")
+                notices.apply(connection, [Notice(NOT_SEEN, about, NoticeLevel.WARNING, shown, hint)], now_ms)
         if first and state is not ReadBack.ASKED:
             write = log.info if is_seen else log.warning
             ids = {"delivery_id": one.id, "event_id": one.event_id, "mapping": one.mapping}
@@ -155,9 +156,6 @@ class ReadBacks:
         facts = {"code": found.code, "stage": self._clint.stage(found.deal), "status": found.deal.status}
         wanted = {"origin": found.deal.origin_id} if found.code == Code.OTHER_ORIGIN else {}
         return facts | wanted | ({"wanted": sent.status} if found.code == Code.OTHER_STATUS else {})
-
-
-_HINT = N_("see: bridge deliveries list --state delivered, bridge events show NUMBER")
 
 
 def contact_of(payload: Mapping[str, Any], identifies: Mapping[str, str]) -> tuple[str, str]:

@@ -145,7 +145,7 @@ class TestChargeListener(Protocol):
     """Shows the course of a test charge."""
 
     def step(self, code: str, /, **values: object) -> None:
-        """Show a step of STEPS with its values."""
+        """Show a step by its code, with its values."""
 
     def waiting(self, for_events: Sequence[str]) -> AbstractContextManager[None]:
         """Show the wait for these events."""
@@ -158,29 +158,6 @@ class TestChargeListener(Protocol):
     def sees_deal(self) -> bool:
         """Return whether a person sees the deal in Clint, without a token of the Clint API."""
         ...
-
-
-STEPS = {
-    "customer_made": ("asaas", N_("customer {customer} made, marked {mark}")),
-    "charge_made": ("asaas", N_("charge {charge} made: {billing_type}, R$ {value:.2f}")),
-    "plan_made": ("asaas", N_("charge {charge} made: {billing_type}, R$ {value:.2f} in {installments} instalments")),
-    "to_be_paid": ("asaas", N_("the bridge pays nothing in production: pay it at {url}")),
-    "paid": ("asaas", N_("paid in the sandbox, status {status}")),
-    "looking": ("clint", N_("looking for the deal of {email}")),
-    "deal": ("clint", N_("deal {deal} found: stage {stage}, status {status}")),
-    "cannot_look": ("clint", N_("took it; CLINT_API_TOKEN is not set, so the bridge can't see the deal")),
-    "look_yourself": ("clint", N_("look in Clint: the origin, Históricos, then the deal of {email}")),
-    "conflict": (
-        "bridge",
-        N_(
-            "integration {integration} gets events that ask for the statuses {statuses} and sets one, so deals keep "
-            "that one; see: bridge mappings checklist"
-        ),
-    ),
-    "removed": ("asaas", N_("customer and open part of the charge removed")),
-    "kept": ("asaas", N_("Asaas keeps {kept}, which was paid")),
-}
-"""The subject of each step and its text, a message id."""
 
 
 class TestCharge:
