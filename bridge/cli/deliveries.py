@@ -179,14 +179,14 @@ def change_each(
     """Change each delivery or event and print what came of it; one refusal stops no other, and ends with status 1."""
     results: list[dict[str, Any]] = []
     refused: list[str] = []
-    with progress_bar("") as tell:
+    with progress_bar("") as on_progress:
         for number, identity in enumerate(ids, 1):
             try:
                 results.append({"id": identity, "done": change(identity)})
             except (NotFound, IllegalTransition) as error:
                 results.append({"id": identity, "error": str(error), "code": error.code})
                 refused.append(error.text())
-            tell(number, len(ids))
+            on_progress(number, len(ids))
     if as_json:
         show_json(results)
     elif changed := len(results) - len(refused):

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -194,14 +195,7 @@ def _show_previews(
     invocation: Invocation, ids: list[int], mapping: str | None, active: Sequence[ActiveMapping], *, as_json: bool
 ) -> None:
     with closing(Runtime(invocation.settings)) as runtime:
-        found = preview(
-            invocation.journal,
-            ids,
-            mapping,
-            active=active,
-            environment=runtime.environment,
-            enrichment=runtime.enricher,
-        )
+        found = preview(runtime, ids, mapping, active)
         if as_json:
             show_json([preview_data(one) for one in found])
             return
@@ -354,7 +348,7 @@ def preview_data(preview: Preview) -> dict[str, Any]:
         "problem": str(as_message(preview.problem)) if preview.problem else None,
         "unheard": preview.unheard,
         "outcomes": [
-            {**row_data(outcome), "changes": [change._asdict() for change in outcome.changes]}
+            {**row_data(outcome), "changes": [asdict(change) for change in outcome.changes]}
             for outcome in preview.outcomes
         ],
     }

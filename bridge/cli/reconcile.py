@@ -33,7 +33,7 @@ from bridge.model import IncomingEvent
 from bridge.operations import reconcile as operations
 from bridge.operations.backfill import Collected, append_events, as_stored, collect
 from bridge.operations.explain import preview_events
-from bridge.operations.reconcile import BEHIND, Report, Verdict, Window
+from bridge.operations.reconcile import BEHIND, Verdict, Window
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.runtime import Runtime
 
@@ -87,12 +87,13 @@ def reconcile(
     window, reports = Window(since, until, by), []
     with closing(Runtime(invocation.settings)) as runtime:
         for client in clients_of(runtime, account):
-            with progress_bar(_("comparing {account}", account=client.account)) as tell:
-                reports.append(
-                    operations.reconcile(client, journal, window, runtime.clock_ms, directory=directory, tell=tell)
+            with progress_bar(_("comparing {account}", account=client.account)) as on_progress:
+                report = operations.reconcile(
+                    client, journal, window, runtime.clock_ms, directory=directory, on_progress=on_progress
                 )
+                reports.append(report.data())
     _show_reports(reports, output, **formats)
-    if behind := sum(len(report.behind) for report in reports):
+    if behind := sum(len(report["behind"]) for report in reports):
         command = f"bridge backfill --since {since} --until {until}{'' if by == 'created' else f' --by {by}'}"
         command += f"{'' if account is None else f' --account {account}'} --dry-run"
         text = ngettext(
@@ -105,13 +106,12 @@ def reconcile(
         context.exit(NO)
 
 
-def _show_reports(reports: list[Report], output: str | None, *, as_json: bool, as_csv: bool) -> None:
-    data = [operations.as_data(report) for report in reports]
+def _show_reports(reports: list[dict[str, Any]], output: str | None, *, as_json: bool, as_csv: bool) -> None:
     if not (output or as_json or as_csv):
         for report in reports:
             _show_report(report)
         return
-    text = json_text(data) + "\n" if as_json else operations.as_csv(data)
+    text = json_text(reports) + "\n" if as_json else operations.as_csv(reports)
     if output:
         Path(output).write_text(text, encoding="utf-8")
         click.echo(_("written: {file}", file=output), err=True)
@@ -119,25 +119,28 @@ def _show_reports(reports: list[Report], output: str | None, *, as_json: bool, a
         click.echo(text, nl=False)
 
 
-def _show_report(report: Report) -> None:
-    if report.resumed_at:
-        click.echo(_("charges known from an interrupted run: {number}", number=report.resumed_at), err=True)
-    charges = ngettext("{n} charge", "{n} charges", len(report.findings))
-    click.echo(_("account {name}", name=report.account) + f": {charges}")
-    if not report.findings:
+def _show_report(report: dict[str, Any]) -> None:
+    if report["resumed_at"]:
+        click.echo(_("charges known from an interrupted run: {number}", number=report["resumed_at"]), err=True)
+    charges = ngettext("{n} charge", "{n} charges", report["charges"])
+    click.echo(_("account {name}", name=report["account"]) + f": {charges}")
+    if not report["charges"]:
         return
-    names = [name for name in _VERDICTS if report.totals[name]]
-    days = {**report.by_day(), (_("total"), ""): report.totals}
+    names = [name for name in _VERDICTS if report["totals"][name]]
+    total = {"day": _("total"), "status": "", "charges": report["charges"], **report["totals"]}
     show_table(
         (_("day"), _("status"), _("charges"), *(_(_VERDICTS[name]) for name in names)),
-        [(*day, counted.total(), *(counted[name] or "" for name in names)) for day, counted in days.items()],
+        [
+            (row["day"], row["status"], row["charges"], *(row[name] or "" for name in names))
+            for row in (*report["days"], total)
+        ],
     )
-    for one in report.behind[:_SHOWN]:
+    for one in report["behind"][:_SHOWN]:
         known = ""
-        if one.known:
-            known = _(", the journal knows {status} (event {number})", status=one.known, number=one.event_id)
-        click.echo(f"  {one.day} {one.id} {one.status}: {_(_VERDICTS[one.verdict])}{known}")
-    if (more := len(report.behind) - _SHOWN) > 0:
+        if one["known"]:
+            known = _(", the journal knows {status} (event {number})", status=one["known"], number=one["event_id"])
+        click.echo(f"  {one['day']} {one['id']} {one['status']}: {_(_VERDICTS[one['verdict']])}{known}")
+    if (more := len(report["behind"]) - _SHOWN) > 0:
         click.echo("  " + _("and {number} more; --json lists them all", number=more))
 
 
@@ -174,8 +177,9 @@ def backfill(
     window, found = Window(since, until, by), []
     with closing(Runtime(invocation.settings)) as runtime:
         for client in clients_of(runtime, account):
-            with progress_bar(_("comparing {account}", account=client.account)) as tell:
-                found.append(collect(client, journal, window, runtime.clock_ms, only=wanted, tell=tell))
+            with progress_bar(_("comparing {account}", account=client.account)) as on_progress:
+                collected = collect(client, journal, window, runtime.clock_ms, only=wanted, on_progress=on_progress)
+                found.append(collected)
         events = [event for collected in found for event in collected.events]
         _show_collected(found)
         if dry_run or not yes:
@@ -208,13 +212,8 @@ def _show_collected(found: Iterable[Collected]) -> None:
 
 
 def _show_backfill(journal: Journal, runtime: Runtime, events: list[IncomingEvent], *, as_json: bool) -> None:
-    previews = preview_events(
-        journal,
-        [as_stored(journal, event) for event in events],
-        active=ActiveMappings(journal, runtime.clock_ms).current(),
-        environment=runtime.environment,
-        enrichment=runtime.enricher,
-    )
+    active = ActiveMappings(journal, runtime.clock_ms).current()
+    previews = preview_events(runtime, [as_stored(journal, event) for event in events], active)
     if as_json:
         show_json(
             [
@@ -231,11 +230,11 @@ def _show_backfill(journal: Journal, runtime: Runtime, events: list[IncomingEven
 def _bring_in(journal: Journal, runtime: Runtime, events: list[IncomingEvent], *, as_json: bool) -> None:
 
     made, lanes = [], set[int]()
-    with progress_bar(_("bringing in")) as tell:
+    with progress_bar(_("bringing in")) as on_progress:
         for event, lane, kept in append_events(journal, events, runtime.clock_ms):
             made.append({"id": kept.id, **_data(event)})
             lanes.add(lane)
-            tell(len(made), len(events))
+            on_progress(len(made), len(events))
     failpoint("backfill.before_wake")
     # Without Redis a periodic task finds these lanes.
     with suppress(RedisError, SettingsError):
@@ -291,8 +290,8 @@ def statement(
             )
         found = []
         for client in clients:
-            with progress_bar(_("reading {account}", account=client.account)) as tell:
-                found.append(read_statement(client, since, until, tell=tell))
+            with progress_bar(_("reading {account}", account=client.account)) as on_progress:
+                found.append(read_statement(client, since, until, on_progress=on_progress))
     if kind == "csv":
         written = written_csv(found).encode(errors="replace")
     else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import Any
 
 import click
@@ -27,10 +28,10 @@ from bridge.operations.webhooks import (
     apply,
     events_wanted,
     found_ours,
-    judge_change,
+    judge,
+    not_taken,
     plan,
     resumed,
-    sending,
 )
 from bridge.settings import Account, variable
 
@@ -103,10 +104,11 @@ def register(
             _check_known(post_to_door(runtime, planned.before.url, planned.token), planned.before.url)
         done = apply(webhooks, planned)
         public_url = url or settings.bridge_public_url
-        judge_change(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
+        with suppress(JournalError):  # a journal that is away must not hide the result
+            judge(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
     _show_done(done, source, as_json=as_json)
     if done.refused:
-        click.echo(_("not subscribed to: {reason}", reason=plain(as_message(done.what_refused))), err=True)
+        click.echo(_("not subscribed to: {reason}", reason=plain(not_taken(done.refused))), err=True)
         context.exit(NO)
 
 
@@ -157,8 +159,9 @@ def resume(invocation: Invocation, account: str, url: str | None, as_json: bool)
     with opened_runtime(invocation.settings) as runtime:
         done = resumed(Webhooks(client_of(runtime, account)), account, hook_url)
         public_url = url or invocation.settings.bridge_public_url
-        webhooks = [sending(one) for one, _done in done]
-        judge_change(runtime.journal, account, webhooks, mappings, public_url, runtime.clock_ms())
+        webhooks = [replace(one, interrupted=False, penalised=0) for one, _done in done]
+        with suppress(JournalError):
+            judge(runtime.journal, account, webhooks, mappings, public_url, runtime.clock_ms())
     if as_json:
         with in_language("en"):
             show_json(
