@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -133,7 +132,7 @@ def create_app(runtime: Runtime) -> Flask:
     }
     for blueprint in (webhooks, health, metrics):
         app.register_blueprint(blueprint)
-    init_console(app, runtime, settings.bridge_secret_key or secrets.token_urlsafe(32))
+    init_console(app, runtime)
     app.before_request(_refuse_busy)
     app.wsgi_app = _Places(app, settings.bridge_web_threads)  # type: ignore[method-assign]
     app.register_error_handler(BridgeError, _bridge_error)

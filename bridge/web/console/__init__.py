@@ -59,9 +59,8 @@ class JournalNumber(IntegerConverter):
         super().__init__(*args, **{"max": 2**63 - 1, **options})
 
 
-def init_console(app: Flask, runtime: Runtime, secret_key: str) -> None:
-    access.init_sessions(app, secret_key, runtime.settings.bridge_public_url)
-    app.extensions["bridge.access"] = access.Access(runtime.settings, secret_key)
+def init_console(app: Flask, runtime: Runtime) -> None:
+    access.init_access(app, runtime.settings)
     app.extensions["bridge.tries"] = FixedWindowRateLimiter(MemoryStorage())
     app.extensions["bridge.work"] = jobs.JobRunner(runtime)
     console = Blueprint(

@@ -14,6 +14,7 @@ from bridge.operations.actions import BulkAction, Progress, run_step
 from bridge.operations.explain import Preview
 from bridge.reasons import reason
 from bridge.web.console import layout
+from bridge.web.console.access import runtime
 from bridge.web.console.events import lines
 from bridge.web.console.jobs import external_call, replay_previews
 
@@ -25,7 +26,7 @@ PREVIEWED = 3
 
 @attention.get("/attention")
 def index() -> ResponseReturnValue:
-    with layout.runtime().journal.database.read() as connection:
+    with runtime.journal.database.read() as connection:
         groups = queries.dead_groups(connection)
         holds = queries.hold_groups(connection)
         open_notices = layout.open_notices(connection)
@@ -42,7 +43,7 @@ def index() -> ResponseReturnValue:
 
 
 def _listening() -> frozenset[str]:
-    return frozenset(item.mapping.name for item in layout.runtime().mappings.current() if item.mapping.enabled)
+    return frozenset(item.mapping.name for item in runtime.mappings.current() if item.mapping.enabled)
 
 
 def _possible(group: DeadGroup, listening: frozenset[str]) -> list[BulkAction]:
@@ -74,7 +75,7 @@ def _decision() -> BulkAction:
 @attention.get("/attention/confirm")
 def confirm() -> ResponseReturnValue:
     """Show how many deliveries a decision is about, some of them, and what a replay of the first would change."""
-    decision, runtime = _decision(), layout.runtime()
+    decision = _decision()
     chosen = _chosen(decision, layout.now_ms())
     with runtime.journal.database.read() as connection:
         total = queries.dead_count(connection, chosen)
@@ -107,7 +108,6 @@ def run() -> ResponseReturnValue:
     numbers = (layout.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id"))
     total, done, refused, after_id = numbers
     before = Progress(total, done, refused, after_id)
-    runtime = layout.runtime()
     progress = run_step(runtime.journal, decision, chosen, before, runtime.clock_ms(), by=layout.person().actor)
     return layout.page(
         "attention_progress.html" if layout.partial() else "attention_run.html",
@@ -120,7 +120,6 @@ def run() -> ResponseReturnValue:
 
 @attention.post("/attention/notices/<int:id_>/close")
 def close(id_: int) -> ResponseReturnValue:
-    runtime = layout.runtime()
     with runtime.journal.database.write() as connection:
         closed = notices.close(connection, id_, runtime.clock_ms())
     if closed:
@@ -132,7 +131,6 @@ def close(id_: int) -> ResponseReturnValue:
 
 @attention.post("/attention/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    runtime = layout.runtime()
     freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=layout.person().actor)
     layout.flash_message(_("Destination {name} is resumed; {n} lines were waiting for it.", name=name, n=freed))
     return layout.go("console.attention.index")

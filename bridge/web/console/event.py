@@ -20,6 +20,7 @@ from bridge.operations import explain as explaining
 from bridge.operations.explain import Conditions, Preview
 from bridge.reasons import Reason, reason
 from bridge.web.console import layout
+from bridge.web.console.access import runtime
 from bridge.web.console.events import amount_of, event_state
 from bridge.web.console.jobs import external_call, replay_previews
 
@@ -113,7 +114,6 @@ def _waits(delivery: Row) -> str:
 @event.get("/events/<int:id_>")
 def show(id_: int) -> ResponseReturnValue:
     """Show the whole way of an event; with `ask`, Asaas is asked for what its conditions need."""
-    runtime = layout.runtime()
     with runtime.journal.database.read() as connection:
         row = layout.found(queries.find_event(connection, str(id_)))
     fetched, problem = _fetched(row) if "ask" in request.args else (None, "")
@@ -151,7 +151,7 @@ def show(id_: int) -> ResponseReturnValue:
 
 
 def _fetched(row: Row) -> tuple[dict[str, Any] | None, str]:
-    runtime, needs = layout.runtime(), frozenset({"customer", "payment", "subscription", "installment"})
+    needs = frozenset({"customer", "payment", "subscription", "installment"})
     try:
         return external_call(lambda: explaining.fetch(runtime, row, needs)), ""
     except BridgeError as error:
@@ -185,7 +185,6 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
 
 @event.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
 def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
-    runtime = layout.runtime()
     actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
     layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
     return layout.go("console.event.show", id_=id_)
@@ -193,7 +192,6 @@ def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
 
 @event.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
 def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
-    runtime = layout.runtime()
     actions.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
     layout.flash_message(_("Delivery {n} is discarded.", n=delivery_id))
     return layout.go("console.event.show", id_=id_)
@@ -202,7 +200,6 @@ def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
 @event.get("/events/<int:id_>/replay")
 def compare(id_: int) -> ResponseReturnValue:
     """Show what a replay would make of the event, beside what was made of it before."""
-    runtime = layout.runtime()
     mapping = request.args.get("mapping") or None
     if mapping not in {None, *(item.mapping.name for item in runtime.mappings.current())}:
         layout.found(None)
@@ -217,7 +214,6 @@ def compare(id_: int) -> ResponseReturnValue:
 
 @event.post("/events/<int:id_>/replay")
 def replay(id_: int) -> ResponseReturnValue:
-    runtime = layout.runtime()
     actions.replay(
         runtime.journal, id_, request.form.get("mapping") or None, runtime.clock_ms(), by=layout.person().actor
     )

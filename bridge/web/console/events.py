@@ -18,6 +18,7 @@ from bridge.mapping.catalogue import event_label
 from bridge.mapping.values import BRASILIA
 from bridge.model import DeliveryState, EventState
 from bridge.web.console import layout
+from bridge.web.console.access import runtime
 
 EVENTS_PAGE = 50
 STATES = ("open", *(state.value for state in DeliveryState), queries.WAITING)
@@ -90,7 +91,7 @@ def index() -> ResponseReturnValue:
         until_ms=day_ms(asked.get("until", ""), after=1),
     )
     before = layout.number(asked.get("before"))
-    with layout.runtime().journal.database.read() as connection:
+    with runtime.journal.database.read() as connection:
         rows = queries.event_page(connection, wanted, EVENTS_PAGE + 1, before)
         found = lines(connection, rows[:EVENTS_PAGE])
         choices = {} if layout.partial() else _choices(connection)
@@ -110,7 +111,7 @@ def index() -> ResponseReturnValue:
 def _choices(connection: Connection) -> dict[str, Any]:
     return {
         "states": STATES,
-        "mappings": [item.mapping.name for item in layout.runtime().mappings.current()],
+        "mappings": [item.mapping.name for item in runtime.mappings.current()],
         "names": [(name, event_label(name)) for name in queries.names(connection)],
         "accounts": queries.accounts(connection),
     }

@@ -39,6 +39,7 @@ from bridge.operations.reconcile import BEHIND, Verdict, Window, as_csv, as_data
 from bridge.operations.reconcile import reconcile as run_reconcile
 from bridge.runtime import Runtime
 from bridge.web.console import layout
+from bridge.web.console.access import runtime
 from bridge.web.console.charts import bars
 
 log = logger(__name__)
@@ -209,7 +210,6 @@ def show_job(id_: int) -> Response:
 
 def running_job(kind: str, about: str | None = None) -> Response | None:
     """Go to the job of this kind that runs now; None where none does."""
-    runtime = layout.runtime()
     with runtime.journal.database.read() as connection:
         last = jobs.newest(connection, kind, runtime.clock_ms(), about=about)
     return show_job(last[0].id) if last and last[0].is_running else None
@@ -217,8 +217,8 @@ def running_job(kind: str, about: str | None = None) -> Response | None:
 
 def of_number(number: int, *kinds: str) -> Job:
     """Return a job; answer 404 where no job of these kinds has the number."""
-    with layout.runtime().journal.database.read() as connection:
-        job: Job = layout.found(jobs.find(connection, number, layout.runtime().clock_ms()))
+    with runtime.journal.database.read() as connection:
+        job: Job = layout.found(jobs.find(connection, number, runtime.clock_ms()))
     return layout.found(job if not kinds or job.kind in kinds else None)
 
 
@@ -274,7 +274,7 @@ def deal(number: int) -> ResponseReturnValue:
     result |= {"proved": sees, "asks_person": False, "person_looked": True}
     if sees:
         result["causes"] = []
-    with layout.runtime().journal.database.write() as connection:
+    with runtime.journal.database.write() as connection:
         jobs.amend(connection, number, result)
     layout.note("trial.deal_seen" if sees else "trial.deal_not_seen", str(number))
     return show_job(number)

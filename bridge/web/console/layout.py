@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
-from flask import Request, Response, current_app, flash, g, redirect, render_template, request, url_for
+from flask import Request, Response, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import generate_csrf
 from sqlalchemy import Connection
 from werkzeug.exceptions import BadRequest, NotFound
 
@@ -27,8 +28,7 @@ from bridge.mapping.catalogue import label_of
 from bridge.mapping.values import BRASILIA
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
 from bridge.reasons import deal_said, notice_words, reason
-from bridge.runtime import Runtime
-from bridge.web.console.access import FIELD, HEADER, PROGRAMS, Person, access, form_token, style_nonce
+from bridge.web.console.access import PROGRAMS, Person, access, runtime, style_nonce
 
 T = TypeVar("T")
 
@@ -120,14 +120,10 @@ def refuse_nul() -> None:
         raise BadRequest
 
 
-def runtime() -> Runtime:
-    return cast(Runtime, current_app.extensions["bridge"])
-
-
 def now_ms() -> int:
     """Return the time of this request, the same one for all that its page says."""
     if "now_ms" not in g:
-        g.now_ms = runtime().clock_ms()
+        g.now_ms = runtime.clock_ms()
     return int(g.now_ms)
 
 
@@ -181,8 +177,8 @@ def flash_message(text: str, kind: str = "good") -> None:
 
 def note(action: str, about: str, detail: Mapping[str, Any] | None = None) -> None:
     """Write what this person changed into the audit trail, for changes that do not write it themselves."""
-    with runtime().journal.database.write() as connection:
-        audit.note(connection, person().actor, action, about, runtime().clock_ms(), detail)
+    with runtime.journal.database.write() as connection:
+        audit.note(connection, person().actor, action, about, runtime.clock_ms(), detail)
 
 
 def found(row: T | None) -> T:
@@ -200,7 +196,7 @@ def said(text: str | Message | None) -> str:
 def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValue:
     """Return the page that says what went wrong and what to do."""
     if isinstance(error, ConsoleClosed):
-        return page("closed.html", status, has_token=bool(access().token))
+        return page("closed.html", status, has_token=bool(access.token))
     return page("error.html", status, http_status=status, error=error)
 
 
@@ -223,10 +219,10 @@ def notice_texts(notice: StoredNotice) -> tuple[str, str]:
 
 def broken_files() -> dict[str, list[Finding]]:
     """Return the mapping files that can't run, by mapping, with their findings; an older text may be active."""
-    directory = runtime().settings.bridge_mappings_dir
+    directory = runtime.settings.bridge_mappings_dir
     return {
         Path(one.path).stem: [found for found in one.findings if found.severity is Severity.ERROR] or list(one.findings)
-        for one in runtime().mapping_files.read()
+        for one in runtime.mapping_files.read()
         if one.mapping is None and Path(one.path) != directory
     }
 
@@ -235,7 +231,7 @@ def needing_a_person() -> int:
     """Return how many dead deliveries, open notices and broken mapping files there are."""
     if "needing" not in g:
         try:
-            with runtime().journal.database.read() as connection:
+            with runtime.journal.database.read() as connection:
                 g.needing = queries.dead_count(connection) + len(open_notices(connection)) + len(broken_files())
         except JournalError:
             g.needing = 0  # the menu stands also on the page that says what is broken
@@ -273,9 +269,7 @@ GLOBALS = {
     "label": label_of,
     "notice_texts": notice_texts,
     "needing_a_person": needing_a_person,
-    "csrf_token": form_token,
-    "csrf_field": FIELD,
-    "csrf_header": HEADER,
+    "csrf_token": generate_csrf,
     "style_nonce": style_nonce,
     "asset": asset,
     "with_query": with_query,
@@ -295,6 +289,6 @@ def context() -> dict[str, Any]:
         "theme": theme if theme in THEMES else THEMES[0],
         "who": who,
         "may_change": bool(who and who.may_change),
-        "signs_in": access().has_password,
+        "signs_in": access.has_password,
         "navigation": NAVIGATION if who else (),
     }

@@ -29,6 +29,7 @@ from bridge.mapping.drafts import (
 from bridge.messages import N_, _
 from bridge.operations.mappings import file_text
 from bridge.web.console import layout
+from bridge.web.console.access import runtime
 from bridge.web.console.mappings import directory, keep
 
 fresh = Blueprint("mappings_new", __name__)
@@ -61,7 +62,7 @@ def _form(status: int = 200, problem: UsageError | None = None, refused: str = "
         shown=examples(offers, kind),
         chosen=chosen,
         billing_types=BILLING_TYPE_LABELS,
-        destinations=sorted({"default", *layout.runtime().destinations}),
+        destinations=sorted({"default", *runtime.destinations}),
         given=request.form,
         problem=problem,
         refused=refused,
@@ -109,5 +110,5 @@ def _choices(form: Any) -> Choices:
         reference=form.get("reference", "").strip(),
         installments=as_installments(form.get("installments", "each")) if is_payment else "each",
         send_to=send_to,
-        enabled="enabled" in form and (send_to == "default" or send_to in layout.runtime().destinations),
+        enabled="enabled" in form and (send_to == "default" or send_to in runtime.destinations),
     )

@@ -11,6 +11,7 @@ from bridge.journal import queries
 from bridge.mapping import Mapping
 from bridge.messages import _
 from bridge.web.console import jobs, layout
+from bridge.web.console.access import runtime
 from bridge.web.console.mapping_editor import read
 from bridge.web.console.mappings import revision_of
 
@@ -29,7 +30,7 @@ def _mapping(name: str) -> Mapping:
 @running.get("/mappings/<name>/run")
 def choose(name: str) -> ResponseReturnValue:
     mapping = _mapping(name)
-    has_key = mapping.account in layout.runtime().asaas
+    has_key = mapping.account in runtime.asaas
     return layout.page("mapping_run.html", name=name, mapping=mapping, numbers=NUMBERS, days=DAYS, has_key=has_key)
 
 
@@ -57,7 +58,7 @@ def begin(name: str) -> ResponseReturnValue:
 
 def _last(mapping: Mapping, wanted: int) -> list[int]:
     """Return the last events that the mapping listens to, in the order of arrival."""
-    with layout.runtime().journal.database.read() as connection:
+    with runtime.journal.database.read() as connection:
         rows = queries.list_events(connection, limit=wanted * LOOKED_AT, account=mapping.account, state="processed")
     return sorted([row["id"] for row in rows if row["emptied_ms"] is None and mapping.listens_to(row["name"])][:wanted])
 

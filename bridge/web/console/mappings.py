@@ -25,6 +25,7 @@ from bridge.mapping.spec import NAME
 from bridge.messages import _
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, layout, mapping_editor
+from bridge.web.console.access import runtime
 from bridge.web.console.mapping_editor import read
 
 mappings = Blueprint("mappings", __name__)
@@ -49,7 +50,7 @@ class Listed:
 
 
 def directory() -> Path:
-    found: Path = layout.runtime().settings.bridge_mappings_dir
+    found: Path = runtime.settings.bridge_mappings_dir
     return found
 
 
@@ -57,7 +58,7 @@ def revision_of(name: str) -> Revision:
     """Return a mapping's active revision; answer 404 where there is none."""
     if not NAME.fullmatch(name):
         raise NotFound
-    with layout.runtime().journal.database.read() as connection:
+    with runtime.journal.database.read() as connection:
         found = revisions.newest(connection, name)
     if found is None or found.text is None:
         raise NotFound
@@ -66,7 +67,6 @@ def revision_of(name: str) -> Revision:
 
 @mappings.get("/mappings")
 def listed() -> ResponseReturnValue:
-    runtime = layout.runtime()
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
     broken = {
         name: tuple(f"{one.line}:{one.column}: {one.text()}" for one in findings)
@@ -102,7 +102,7 @@ def _lately(connection: Connection, now_ms: int) -> dict[str, dict[str, int]]:
 
 
 def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> ResponseReturnValue:
-    journal = layout.runtime().journal
+    journal = runtime.journal
     found = read(name, text)
     values: dict[str, Any] = {
         "name": name,
@@ -142,7 +142,6 @@ def store(name: str) -> ResponseReturnValue:
 
 def keep(name: str, text: str, base: int) -> int | None:
     """Save and say so; return the new revision, None where the text was active already. Raises MappingChanged."""
-    runtime = layout.runtime()
     saved = save(
         runtime.journal, directory(), name, text, base=base, author=layout.person().author, now_ms=runtime.clock_ms()
     )
@@ -164,7 +163,7 @@ def written(text: str) -> str:
 
 
 def _changed(name: str, text: str, base: int, error: MappingChanged) -> ResponseReturnValue:
-    with layout.runtime().journal.database.read() as connection:
+    with runtime.journal.database.read() as connection:
         newest = revisions.newest(connection, name)
         before = revisions.get(connection, base) if base else None
     theirs = (newest.text if newest else None) or ""
@@ -181,7 +180,7 @@ def switch(name: str) -> ResponseReturnValue:
     on = request.form.get("on") == "1"
     text = switched(active.text or "", on=on)
     # As an inactive one: a mapping with an error of its values can be switched off.
-    found = parse_mapping(text, f"{name}.yaml", replace(layout.runtime().setup, active=not on))
+    found = parse_mapping(text, f"{name}.yaml", replace(runtime.setup, active=not on))
     if found.mapping is None or found.mapping.enabled is not on:
         return _editor(name, text, active.id, 422, refused="lint")
     if active.id != (layout.number(request.form.get("base")) or active.id):
@@ -205,7 +204,7 @@ def checklist(name: str) -> ResponseReturnValue:
         name=name,
         mapping=mapping,
         labels=EVENTS,
-        **clint_checklist([one.mapping for one in layout.runtime().mappings.current()], mapping, directory()),
+        **clint_checklist([one.mapping for one in runtime.mappings.current()], mapping, directory()),
     )
 
 
@@ -213,7 +212,7 @@ past = Blueprint("mappings_history", __name__)
 
 
 def _history(name: str) -> list[Revision]:
-    with layout.runtime().journal.database.read() as connection:
+    with runtime.journal.database.read() as connection:
         found = revisions.history(connection, name)
     return layout.found(found or None)
 

@@ -21,6 +21,7 @@ from bridge.runtime import Runtime
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
 from bridge.wakeups import SeenWorker, workers
 from bridge.web.console import charts, layout
+from bridge.web.console.access import runtime
 
 overview = Blueprint("overview", __name__)
 
@@ -39,7 +40,7 @@ class Concern:
 
 @overview.get("/")
 def index() -> ResponseReturnValue:
-    runtime, now_ms = layout.runtime(), layout.now_ms()
+    now_ms = layout.now_ms()
     with runtime.journal.database.read() as connection:
         work, state = queries.work(connection, now_ms), statistics.gauges(connection, now_ms)
         notices = layout.open_notices(connection)
@@ -121,7 +122,7 @@ def _concerns(
         add("bad", _("Destination {name} is paused", name=name), attention)
     for name in layout.broken_files():
         add("bad", _("The file of mapping {name} has an error and is not used", name=name), mappings)
-    if layout.runtime().mappings.refused():
+    if runtime.mappings.refused():
         add("bad", _("An active mapping can't run in this version"), mappings)
     for one in (one for one in notices if one.code != alert_plan.CIRCUIT):  # that is said by destination below
         kind, title = "bad" if one.level == "error" else "warning", layout.notice_texts(one)[0]

@@ -11,6 +11,7 @@ from bridge.journal.jobs import newest
 from bridge.messages import N_
 from bridge.operations.reconcile import FIELDS
 from bridge.web.console import jobs, layout
+from bridge.web.console.access import runtime
 
 reconcile = Blueprint("reconcile", __name__)
 
@@ -24,7 +25,6 @@ def form() -> ResponseReturnValue:
 
 
 def _form(status: int = 200, problem: str = "") -> ResponseReturnValue:
-    runtime = layout.runtime()
     with runtime.journal.database.read() as connection:
         last = newest(connection, "reconcile", runtime.clock_ms(), REPORTS_SHOWN)
     return layout.page(
@@ -49,7 +49,7 @@ def begin() -> ResponseReturnValue:
         return _form(422, N_("Choose both days."))
     if until < since:
         return _form(422, N_("The last day is before the first."))
-    if account not in layout.runtime().asaas or by not in FIELDS:
+    if account not in runtime.asaas or by not in FIELDS:
         return _form(422, N_("Choose an account with an API key."))
     params = {"account": account, "since": since.isoformat(), "until": until.isoformat(), "by": by}
     return jobs.running_job("reconcile", account) or jobs.begin("reconcile", account, jobs.reconcile, params)

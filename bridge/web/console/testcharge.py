@@ -30,6 +30,7 @@ from bridge.operations.testcharge import (
     problem_data,
 )
 from bridge.web.console import jobs, layout
+from bridge.web.console.access import runtime
 from bridge.web.console.jobs import JobContext, Result
 
 TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
@@ -149,7 +150,6 @@ def form() -> ResponseReturnValue:
 
 
 def _form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnValue:
-    runtime = layout.runtime()
     accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas)]
     with runtime.journal.database.read() as connection:
         last = newest(connection, "trial", runtime.clock_ms(), TESTS_SHOWN)
@@ -175,7 +175,7 @@ def begin() -> ResponseReturnValue:
     value = amount(request.form.get("value", ""))
     installments = layout.number(request.form.get("installments")) or 1
     billing_type = request.form.get("billing_type", "")
-    if account not in layout.runtime().asaas:
+    if account not in runtime.asaas:
         return _form(422, N_("Choose an account with an API key."))
     if value is None:
         return _form(422, N_("The value must be an amount such as 10.00."))
@@ -183,7 +183,7 @@ def begin() -> ResponseReturnValue:
         return _form(422, N_("There is no such billing type or number of instalments."))
     shown = f"{value:.2f}"
     words = _("charge {value}", value=shown)
-    if is_production(layout.runtime(), account) and request.form.get("confirm", "").strip() != words:
+    if is_production(runtime, account) and request.form.get("confirm", "").strip() != words:
         return _form(422, N_("To charge in production, type exactly the words shown."), confirm=words)
     if running := jobs.running_job("trial", account):
         return running
