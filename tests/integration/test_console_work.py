@@ -22,7 +22,7 @@ from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
 from bridge.web.console import testcharge
-from bridge.web.console.charts import MOST_BARS, bars
+from bridge.web.console.charts import MOST_BARS, OF_CHARGES, reconciled
 from bridge.web.console.jobs import JOBS_AT_ONCE, JobContext, JobRunner
 from tests.charges import Calendar
 from tests.console import PASSWORD, QUICK, Browser, Console, opened_console
@@ -301,14 +301,19 @@ def test_a_period_that_makes_no_sense_is_refused(console: Console, changes: dict
 
 def test_a_picture_of_many_days_puts_some_together() -> None:
     """However long the period, so many bars at most, each with its words."""
-    days = {
-        f"20{year}-{month:02d}-01": {"delivered": 2, "missing": 1} for year in range(10, 20) for month in range(1, 13)
-    }
-    drawn = bars(days)
+    nothing: dict[str, Any] = dict.fromkeys(OF_CHARGES, 0)
+    days = [
+        {"day": f"20{year}-{month:02d}-01", **nothing, "delivered": 2, "missing": 1}
+        for year in range(10, 20)
+        for month in range(1, 13)
+    ]
+    drawn = reconciled([*days, {"day": "", **nothing, "dead": 5}])
 
-    assert 0 < drawn.count("<g>") <= MOST_BARS
-    assert "delivered" in drawn
-    assert bars({}) == ""
+    assert 0 < len(drawn.bars) <= MOST_BARS
+    assert drawn.totals == {"delivered": 240, "missing": 120}
+    assert drawn.bars[0].counted == {"delivered": 4, "missing": 2}
+    assert [piece.verdict for piece in drawn.bars[0].pieces] == ["delivered", "missing"]
+    assert reconciled([]).bars == []
 
 
 # ---------------------------------------------------------------- test charge

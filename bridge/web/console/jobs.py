@@ -40,7 +40,7 @@ from bridge.operations.reconcile import reconcile as run_reconcile
 from bridge.runtime import Runtime
 from bridge.web.console import layout
 from bridge.web.console.access import runtime
-from bridge.web.console.charts import bars
+from bridge.web.console.charts import reconciled
 
 log = logger(__name__)
 
@@ -228,17 +228,8 @@ def show(number: int) -> ResponseReturnValue:
     job = of_number(number)
     g.shown_for = HOME[job.kind]
     template = "job_part.html" if layout.partial() else "job.html"
-    return layout.page(template, job=job, home=HOME[job.kind], picture=_picture(job))
-
-
-def _picture(job: Job) -> str:
-    if job.kind != "reconcile" or not job.result:
-        return ""
-    days: dict[str, Counter[str]] = {}
-    for row in job.result["days"]:
-        counted = days.setdefault(row["day"], Counter())
-        counted.update({name: number for name, number in row.items() if name in job.result["totals"] and number})
-    return bars(days)
+    picture = reconciled(job.result["days"]) if job.kind == "reconcile" and job.result else None
+    return layout.page(template, job=job, home=HOME[job.kind], picture=picture)
 
 
 @jobs_pages.get("/work/<int:number>/report.<kind>")

@@ -6,6 +6,7 @@ saved since the person opened the editor.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,12 +93,11 @@ def edit(name: str) -> ResponseReturnValue:
     return _editor(name, active.text or "", active.id)
 
 
-def _lately(connection: Connection, now_ms: int) -> dict[str, dict[str, int]]:
+def _lately(connection: Connection, now_ms: int) -> dict[str, Counter[str]]:
     """Return by mapping what ended in the last 24 hours by state, and what is under way."""
-    sums = statistics.last_24_hours(connection, now_ms, ("mapping", "verdict"))
-    counted = charts.by(sums, lambda one: (one.key[0], one.key[1]))
+    counted = charts.by(statistics.last_24_hours(connection, now_ms, ("mapping", "verdict")), 0)
     for name, number in queries.under_way(connection).items():
-        counted.setdefault(name, {})["under_way"] = number
+        counted.setdefault(name, Counter())["under_way"] = number
     return counted
 
 

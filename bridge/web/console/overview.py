@@ -81,16 +81,16 @@ def _numbers(connection: Connection, now_ms: int) -> dict[str, Any]:
     today = (now_ms + statistics.BRASILIA_MS) // statistics.DAY_MS * statistics.DAY_MS - statistics.BRASILIA_MS
     hours = range(this_hour - 23 * statistics.HOUR_MS, this_hour + 1, statistics.HOUR_MS)
     days = range(today - 29 * statistics.DAY_MS, today + 1, statistics.DAY_MS)
-    day = charts.stacked(hours, statistics.last_24_hours(connection, now_ms))
+    day = charts.chart(charts.by_start(hours, statistics.last_24_hours(connection, now_ms)))
     due = day.totals["delivered"] + day.totals["dead"]
     split = statistics.last_24_hours(connection, now_ms, ("account", "mapping", "destination", "verdict"))
     return {
         "day": day,
-        "month": charts.stacked(days, statistics.last_30_days(connection, now_ms)),
+        "month": charts.chart(charts.by_start(days, statistics.last_30_days(connection, now_ms))),
         "share": day.totals["delivered"] / due if due else None,
-        "of_mapping": charts.by(split, lambda one: (one.key[1], one.key[3])),
-        "of_destination": charts.by(split, lambda one: (one.key[2], one.key[3])),
-        "of_account": charts.by(split, lambda one: (one.key[0], one.key[3])),
+        "of_mapping": charts.by(split, 1),
+        "of_destination": charts.by(split, 2),
+        "of_account": charts.by(split, 0),
     }
 
 
