@@ -12,30 +12,31 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from flask import Blueprint, Response, current_app, g, request
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
+from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError, ConsoleBusy, IllegalTransition, NoAnswerYet, SettingsError
 from bridge.journal import events, jobs
 from bridge.journal.jobs import Job
 from bridge.logs import logger
 from bridge.messages import Message
-from bridge.model import IncomingEvent
 from bridge.operations import actions
 from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
 from bridge.operations.doctor import check_data, run_checks
-from bridge.operations.explain import Outcome, Preview, preview, preview_events
-from bridge.operations.reconcile import BEHIND, Verdict, Window, as_csv, as_data
+from bridge.operations.explain import Preview, preview, preview_events
+from bridge.operations.reconcile import BEHIND, Window, as_csv, as_data
 from bridge.operations.reconcile import reconcile as run_reconcile
 from bridge.runtime import Runtime
 from bridge.web.console import layout
@@ -51,7 +52,6 @@ BEAT_S = 1.0
 MOST_STEPS = 500
 PREVIEWED = 50
 """How many events of a backfill are shown before a person confirms it."""
-RECONCILE_DIRECTORY = "reconcile"
 
 Result = Mapping[str, Any]
 T = TypeVar("T")
@@ -129,29 +129,21 @@ class JobRunner:
 
     def _run(self, doing: Doing, context: JobContext, id_: int) -> None:
         try:
-            self._end(context, id_, doing)
+            end = partial(jobs.finish, result=doing(context))
+        except BridgeError as error:
+            log.info("console.job_failed", job=id_, code=error.code)
+            end = partial(jobs.fail, code=error.code, error=error.message().to_json())
+        except Exception as error:
+            log.error("console.job_fault", job=id_, exc_info=error)
+            end = partial(jobs.fail, code=BridgeError.code, error=type(error).__name__)
+        try:
+            context.flush()
+            with self._runtime.journal.database.write() as connection:
+                end(connection, id_, self._runtime.clock_ms())
         except BridgeError as error:  # the journal is away: the page will say that the job was lost
             log.warning("console.job_not_noted", job=id_, code=error.code)
         finally:
             self._free.release()
-
-    def _end(self, context: JobContext, id_: int, doing: Doing) -> None:
-        database, clock_ms = self._runtime.journal.database, self._runtime.clock_ms
-        try:
-            result = doing(context)
-            context.flush()
-        except BridgeError as error:
-            context.flush()
-            log.info("console.job_failed", job=id_, code=error.code)
-            with database.write() as connection:
-                jobs.fail(connection, id_, clock_ms(), error.code, error.message().to_json())
-        except Exception as error:
-            log.error("console.job_fault", job=id_, exc_info=error)
-            with database.write() as connection:
-                jobs.fail(connection, id_, clock_ms(), BridgeError.code, type(error).__name__)
-        else:
-            with database.write() as connection:
-                jobs.finish(connection, id_, clock_ms(), result)
 
 
 _CALLS = threading.Semaphore(CALLS_AT_ONCE)
@@ -241,9 +233,10 @@ def report(number: int, kind: str) -> ResponseReturnValue:
         text, file = json.dumps(result, ensure_ascii=False, indent=2) + "\n", f"{name}.json"
     elif kind == "csv":
         text, file = as_csv([dict(result)]), f"{name}.csv"
-    else:
-        layout.found(kind if kind == "charges.csv" else None)
+    elif kind == "charges.csv":
         text, file = _charges(result["behind"]), f"{name}-charges.csv"
+    else:
+        raise NotFound
     mime = "application/json" if kind == "json" else "text/csv; charset=utf-8"
     headers = {"Content-Disposition": f'attachment; filename="{file}"'}
     return Response(text.encode(errors="replace"), mimetype=mime, headers=headers)
@@ -283,44 +276,31 @@ def examination(context: JobContext) -> Result:
     return {"checks": found}
 
 
-def _window(params: Any) -> Window:
-    return Window(date.fromisoformat(params["since"]), date.fromisoformat(params["until"]), params["by"])
+def _compare(context: JobContext, compare: Callable[..., T], **more: Any) -> T:
+    """Return what `compare` makes of a period of an account's charges."""
+    runtime, params = context.runtime, context.params
+    return compare(
+        client_of(runtime, params["account"]),
+        runtime.journal,
+        Window(date.fromisoformat(params["since"]), date.fromisoformat(params["until"]), params["by"]),
+        runtime.clock_ms,
+        sleep=context.sleep,
+        tell=context.update,
+        **more,
+    )
 
 
 def reconcile(context: JobContext) -> Result:
     """Compare the charges of an account with the journal."""
-    runtime = context.runtime
-    report = run_reconcile(
-        client_of(runtime, context.params["account"]),
-        runtime.journal,
-        _window(context.params),
-        runtime.clock_ms,
-        directory=runtime.settings.bridge_data_dir / RECONCILE_DIRECTORY,
-        sleep=context.sleep,
-        tell=context.update,
-    )
-    return as_data(report)
-
-
-def _collect(context: JobContext) -> tuple[list[IncomingEvent], list[str]]:
-    runtime, params = context.runtime, context.params
-    only: Collection[Verdict] = BEHIND if not params.get("only") else frozenset({Verdict(params["only"])})
-    collected = collect(
-        client_of(runtime, params["account"]),
-        runtime.journal,
-        _window(params),
-        runtime.clock_ms,
-        only=only,
-        sleep=context.sleep,
-        tell=context.update,
-    )
-    return collected.events, [str(one.charge.get("id")) for one in collected.unknown]
+    directory = context.runtime.settings.bridge_data_dir / "reconcile"
+    return as_data(_compare(context, run_reconcile, directory=directory))
 
 
 def backfill_preview(context: JobContext) -> Result:
     """Work out what a backfill would bring in and send; nothing is changed."""
     runtime = context.runtime
-    found, unknown = _collect(context)
+    collected = _compare(context, collect, only=BEHIND)
+    found = collected.events
     shown = preview_events(
         runtime.journal,
         [as_stored(runtime.journal, event) for event in found[:PREVIEWED]],
@@ -331,9 +311,9 @@ def backfill_preview(context: JobContext) -> Result:
     return {
         "keys": [event.key for event in found],
         "names": dict(Counter(event.name for event in found)),
-        "unknown": unknown,
+        "unknown": [str(one.charge.get("id")) for one in collected.unknown],
         "previews": [
-            {"charge": event.object_id, "customer": event.subject, "created": event.created, **_previewed(one)}
+            {"charge": event.object_id, "customer": event.subject, "created": event.created, **asdict(one)}
             for event, one in zip(found[:PREVIEWED], shown, strict=True)
         ],
     }
@@ -343,7 +323,7 @@ def backfill(context: JobContext) -> Result:
     """Bring in the events that the preview showed and that are still missing."""
     runtime = context.runtime
     keys = frozenset(context.params["keys"])
-    wanted = [event for event in _collect(context)[0] if event.key in keys]
+    wanted = [event for event in _compare(context, collect, only=BEHIND).events if event.key in keys]
     made, lanes = [], set[int]()
     for event, lane, stored_event in append_events(runtime.journal, wanted, runtime.clock_ms):
         made.append({"id": stored_event.id, "event": event.name, "charge": event.object_id})
@@ -376,7 +356,7 @@ def replay_preview(context: JobContext) -> Result:
     """Work out what a replay of these events through a mapping would change; nothing is changed."""
     ids, found = context.params["ids"], []
     for one in replay_previews(context.runtime, ids, context.params["mapping"]):
-        found.append(_previewed(one))
+        found.append(asdict(one))
         context.update(len(found), len(ids))
     return {"ids": ids, "previews": found}
 
@@ -398,18 +378,3 @@ def replay(context: JobContext) -> Result:
             lanes |= {event.lane for event in events.load(connection, asked[start : start + 100])}
     _wake(runtime, lanes)
     return {"asked": asked, "refused": refused}
-
-
-def _previewed(one: Preview) -> dict[str, Any]:
-    return {
-        "event_id": one.event_id,
-        "name": one.name,
-        "problem": one.problem,
-        "unheard": one.unheard,
-        "outcomes": [_outcome(outcome) for outcome in one.outcomes],
-    }
-
-
-def _outcome(outcome: Outcome) -> dict[str, Any]:
-    changes = [change._asdict() for change in outcome.changes]
-    return {**asdict(outcome), "changes": changes}
