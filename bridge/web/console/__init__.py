@@ -20,7 +20,6 @@ from bridge.web.console import (
     access,
     attention,
     connections,
-    event,
     events,
     jobs,
     layout,
@@ -37,7 +36,7 @@ from bridge.web.console import (
 PAGES: tuple[Blueprint, ...] = (
     overview.overview,
     events.events,
-    event.event,
+    events.event,
     attention.attention,
     mappings.mappings,
     mapping_editor.live,

@@ -24,7 +24,7 @@ from bridge.formats import Formats
 from bridge.journal import audit, notices, queries
 from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding, Severity
-from bridge.mapping.catalogue import label_of
+from bridge.mapping.catalogue import event_label, label_of
 from bridge.mapping.values import BRASILIA
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
 from bridge.reasons import deal_said, notice_words, reason
@@ -267,6 +267,7 @@ GLOBALS = {
     "deal_said": deal_said,
     "STATES": STATES,
     "label": label_of,
+    "event_label": event_label,
     "notice_texts": notice_texts,
     "needing_a_person": needing_a_person,
     "csrf_token": generate_csrf,
