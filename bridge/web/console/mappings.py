@@ -1,19 +1,19 @@
-"""The mappings: list, editor, switch, history, and the checklist for Clint's screen.
+"""The mappings: list, editor, switch, history, the checklist for Clint's screen, and a run over past events.
 
 A save is refused where lint finds an error, where a test fails and the person did not insist, and where somebody else
-saved since the person opened the editor.
+saved since the person opened the editor. A run shows a preview before anything is sent.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
 from bridge.errors import MappingChanged
@@ -23,47 +23,24 @@ from bridge.mapping import Mapping, Setup, parse_mapping, testing
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.explain import checklist as clint_checklist
 from bridge.mapping.spec import NAME
-from bridge.messages import _
+from bridge.messages import N_, _
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
-from bridge.web.console import charts, layout, mapping_editor
+from bridge.web.console import charts, jobs, layout, mapping_editor
 from bridge.web.console.access import runtime
 from bridge.web.console.mapping_editor import read
 
 mappings = Blueprint("mappings", __name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One line of the list."""
-
-    name: str
-    mapping: Mapping | None
-    counted: dict[str, int]
-    findings: tuple[str, ...]
-    """The errors of its file, each with its place, in the reader's language."""
-
-    @property
-    def state(self) -> str:
-        """`broken` where the file can't run (an older text may be active), else `on` or `off`."""
-        if self.findings:
-            return "broken"
-        return "on" if self.mapping and self.mapping.enabled else "off"
-
-
 def directory() -> Path:
-    found: Path = runtime.settings.bridge_mappings_dir
-    return found
+    return Path(runtime.settings.bridge_mappings_dir)
 
 
 def revision_of(name: str) -> Revision:
     """Return a mapping's active revision; answer 404 where there is none."""
-    if not NAME.fullmatch(name):
-        raise NotFound
     with runtime.journal.database.read() as connection:
-        found = revisions.newest(connection, name)
-    if found is None or found.text is None:
-        raise NotFound
-    return found
+        found = revisions.newest(connection, name) if NAME.fullmatch(name) else None
+    return layout.found(found if found and found.text is not None else None)
 
 
 @mappings.get("/mappings")
@@ -75,16 +52,25 @@ def listed() -> ResponseReturnValue:
     }
     refused = runtime.mappings.refused()
     with runtime.journal.database.read() as connection:
-        counted = _lately(connection, layout.now_ms())
+        last_day = statistics.last_24_hours(connection, layout.now_ms(), ("mapping", "verdict"))
+        under_way = queries.under_way(connection)
         kept = revisions.active(connection) if refused else []
     # A revision that was active and can't run in this version holds every event back: it must be seen.
     broken.update({one.mapping: (refused.text(),) for one in kept if refused and one.mapping not in active | broken})
-    rows = [
-        Listed(name, active.get(name), counted.get(name, {}), broken.get(name, ()))
-        for name in sorted(active.keys() | broken.keys())
+    counted = charts.by(last_day, 0)
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "mapping": mapping,
+            "state": "broken" if name in broken else "on" if mapping and mapping.enabled else "off",
+            "findings": broken.get(name, ()),
+            "counted": counted.get(name, {}),
+            "under_way": under_way.get(name, 0),
+        }
+        for name, mapping in sorted({**dict.fromkeys(broken), **active}.items())
     ]
-    rows.sort(key=lambda one: ("broken", "on", "off").index(one.state))
-    return layout.page("mappings.html", rows=rows, labels=EVENTS, refused=refused)
+    rows.sort(key=lambda one: ("broken", "on", "off").index(one["state"]))
+    return layout.page("mappings.html", rows=rows, refused=refused)
 
 
 @mappings.get("/mappings/<name>")
@@ -93,28 +79,21 @@ def edit(name: str) -> ResponseReturnValue:
     return _editor(name, active.text or "", active.id)
 
 
-def _lately(connection: Connection, now_ms: int) -> dict[str, Counter[str]]:
-    """Return by mapping what ended in the last 24 hours by state, and what is under way."""
-    counted = charts.by(statistics.last_24_hours(connection, now_ms, ("mapping", "verdict")), 0)
-    for name, number in queries.under_way(connection).items():
-        counted.setdefault(name, Counter())["under_way"] = number
-    return counted
-
-
 def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> ResponseReturnValue:
-    journal = runtime.journal
     found = read(name, text)
-    values: dict[str, Any] = {
-        "name": name,
-        "text": text,
-        "base": base,
-        "mapping": found.mapping,
-        "findings": found.findings,
-        "choices": mapping_editor.choices(found.mapping),
-        "in_file": writes_files(journal, directory()),
-        "file_differs": base and (in_file := file_text(directory(), name)) is not None and in_file != text,
-    }
-    return layout.page("mapping_edit.html", status, **{**values, **more})
+    return layout.page(
+        "mapping_edit.html",
+        status,
+        name=name,
+        text=text,
+        base=base,
+        mapping=found.mapping,
+        findings=found.findings,
+        choices=mapping_editor.choices(found.mapping),
+        in_file=writes_files(runtime.journal, directory()),
+        file_differs=base and file_text(directory(), name) not in {None, text},
+        **more,
+    )
 
 
 @mappings.post("/mappings/<name>")
@@ -148,11 +127,9 @@ def keep(name: str, text: str, base: int) -> int | None:
     if saved.revision_id == base:
         return None
     layout.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
-    if saved.in_file:
-        text = _("Saved as revision {revision}; the file was written too.", revision=saved.revision_id)
-    else:
-        text = _("Saved as revision {revision}. The file was not changed.", revision=saved.revision_id)
-    layout.flash_message(text)
+    written = N_("Saved as revision {revision}; the file was written too.")
+    unchanged = N_("Saved as revision {revision}. The file was not changed.")
+    layout.flash_message(_(written if saved.in_file else unchanged, revision=saved.revision_id))
     return saved.revision_id
 
 
@@ -166,9 +143,8 @@ def _changed(name: str, text: str, base: int, error: MappingChanged) -> Response
     with runtime.journal.database.read() as connection:
         newest = revisions.newest(connection, name)
         before = revisions.get(connection, base) if base else None
-    theirs = (newest.text if newest else None) or ""
     whose = newest if newest is not None and newest.id != base else None
-    lines = difference((before.text if before else None) or "", theirs) if whose else []
+    lines = difference(_text(before), _text(whose)) if whose else []
     # The form carries the newest revision now: the person has seen what it changed.
     fresh = newest.id if newest else 0
     return _editor(name, text, fresh, 409, refused="changed", whose=whose, lines=lines, error=error)
@@ -199,16 +175,15 @@ def checklist(name: str) -> ResponseReturnValue:
     mapping = read(name, active.text or "").mapping
     if mapping is None:
         return layout.go("console.mappings.edit", name=name)
-    return layout.page(
-        "mapping_checklist.html",
-        name=name,
-        mapping=mapping,
-        labels=EVENTS,
-        **clint_checklist([one.mapping for one in runtime.mappings.current()], mapping, directory()),
-    )
+    listed = clint_checklist([one.mapping for one in runtime.mappings.current()], mapping, directory())
+    return layout.page("mapping_checklist.html", name=name, mapping=mapping, labels=EVENTS, **listed)
 
 
 past = Blueprint("mappings_history", __name__)
+
+
+def _text(revision: Revision | None) -> str:
+    return (revision.text if revision else None) or ""
 
 
 def _history(name: str) -> list[Revision]:
@@ -222,15 +197,11 @@ def show(name: str) -> ResponseReturnValue:
     """List the revisions, newest first, and the difference between two of them."""
     found = _history(name)
     by_number = {one.id: one for one in found}
+    earlier = {one.id: before for one, before in zip_longest(found, found[1:])}
     after = by_number.get(layout.number(request.args.get("to")) or 0, found[0])
-    place = found.index(after)
-    older = found[place + 1] if place + 1 < len(found) else None
-    before = by_number.get(layout.number(request.args.get("from")) or 0, older)
-    rows = []
-    for index, one in enumerate(found):
-        earlier = found[index + 1].text if index + 1 < len(found) else ""
-        rows.append((one, changed(earlier or "", one.text or "")))
-    lines = difference((before.text if before else "") or "", after.text or "")
+    before = by_number.get(layout.number(request.args.get("from")) or 0, earlier[after.id])
+    rows = [(one, changed(_text(earlier[one.id]), _text(one))) for one in found]
+    lines = difference(_text(before), _text(after))
     return layout.page("mapping_history.html", name=name, rows=rows, before=before, after=after, lines=lines[2:])
 
 
@@ -252,3 +223,54 @@ def restore(name: str, number: int) -> ResponseReturnValue:
     except MappingChanged:
         layout.flash_message(_("Not restored: somebody saved meanwhile."), "bad")
     return here
+
+
+# ---------------------------------------------------------------- run over what was
+
+running = Blueprint("mappings_run", __name__)
+
+NUMBERS = (10, 50, 200)
+DAYS = (1, 7, 30)
+LOOKED_AT = 20
+"""Of so many times the wanted number of events, the newest that the mapping listens to are taken."""
+
+
+def _mapping(name: str) -> Mapping:
+    return layout.found(read(name, revision_of(name).text or "").mapping)
+
+
+@running.get("/mappings/<name>/run")
+def choose(name: str) -> ResponseReturnValue:
+    mapping = _mapping(name)
+    has_key = mapping.account in runtime.asaas
+    return layout.page("mapping_run.html", name=name, mapping=mapping, numbers=NUMBERS, days=DAYS, has_key=has_key)
+
+
+@running.post("/mappings/<name>/run")
+def begin(name: str) -> ResponseReturnValue:
+    """Begin to work out what would be sent; nothing is sent."""
+    mapping, form = _mapping(name), request.form
+    if form.get("over") == "charges":
+        days = min(layout.number(form.get("days")) or DAYS[1], 366)
+        until = layout.today()
+        since = until - timedelta(days=days)
+        params = {"account": mapping.account, "since": since.isoformat(), "until": until.isoformat(), "by": "created"}
+        return jobs.begin("backfill_preview", mapping.account, jobs.backfill_preview, params)
+    wanted = min(layout.number(form.get("number")) or NUMBERS[0], NUMBERS[-1])
+    with runtime.journal.database.read() as connection:
+        rows = queries.list_events(connection, limit=wanted * LOOKED_AT, account=mapping.account, state="processed")
+    heard = [row["id"] for row in rows if row["emptied_ms"] is None and mapping.listens_to(row["name"])]
+    ids = sorted(heard[:wanted])  # in the order of arrival
+    if not ids:
+        layout.flash_message(_("No recent event that this mapping listens to."), "warning")
+        return layout.go("console.mappings_run.choose", name=name)
+    return jobs.begin("replay_preview", name, jobs.replay_preview, {"mapping": name, "ids": ids})
+
+
+@running.post("/work/<int:number>/replay")
+def replay(number: int) -> ResponseReturnValue:
+    job = jobs.of_number(number, "replay_preview")
+    ids = list(layout.found(job.result)["ids"])
+    answer = jobs.begin("replay", job.about, jobs.replay, {"mapping": job.params["mapping"], "ids": ids})
+    layout.note("events.replayed", job.about, {"events": len(ids)})
+    return answer
