@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError, ConsoleBusy, NoAnswerYet
+from bridge.formats import Formats
 from bridge.journal import queries
 from bridge.journal.queries import EventFilter, Row
 from bridge.mapping.values import BRASILIA
@@ -205,7 +206,7 @@ def _waits(delivery: Row) -> str:
         return _("waits for the delivery before it of the same customer")
     if delivery["waiting"] is None:
         return _("is sent next")
-    return _(_WAITS[Waiting(delivery["waiting"])], when=layout.formats().ago(delivery["due_ms"]))
+    return _(_WAITS[Waiting(delivery["waiting"])], when=Formats(layout.now_ms()).ago(delivery["due_ms"]))
 
 
 @event.get("/events/<int:id_>")
@@ -260,7 +261,7 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
     if row["state"] == EventState.PROCESSED and row["processed_ms"]:
         steps.append(Step(row["processed_ms"], _("The mappings decided"), "mappings"))
     elif row["hold_code"]:
-        again = _("looked at again {when}", when=layout.formats().ago(row["due_ms"]))
+        again = _("looked at again {when}", when=Formats(layout.now_ms()).ago(row["due_ms"]))
         steps.append(Step(layout.now_ms(), _("On hold"), "warning", again))
     for verdict in verdicts:
         mapping, state = verdict.row["mapping"], verdict.row["state"]

@@ -131,10 +131,6 @@ def today() -> date:
     return datetime.fromtimestamp(now_ms() / 1000, UTC).astimezone(BRASILIA).date()
 
 
-def formats() -> Formats:
-    return Formats(now_ms())
-
-
 def person() -> Person:
     """Return the signed-in person; only for pages that strangers never see."""
     return cast(Person, g.person)
@@ -202,13 +198,11 @@ def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValu
 
 # ---------------------------------------------------------------- what needs a person
 
-SHOWN_BY_THEMSELVES = frozenset({alert_plan.DEAD, alert_plan.PAUSED})
-"""Notices of what the console shows anyway, each with its buttons; they are for alerts and for the command line."""
-
 
 def open_notices(connection: Connection) -> list[StoredNotice]:
     """Return the open notices that say more than the pages do, errors first, then the newest."""
-    told = [one for one in notices.open_notices(connection) if one.code not in SHOWN_BY_THEMSELVES]
+    # These two the console shows anyway, each with its buttons; the notices are for alerts and for the command line.
+    told = [one for one in notices.open_notices(connection) if one.code not in {alert_plan.DEAD, alert_plan.PAUSED}]
     return sorted(told, key=lambda one: (one.level != "error", -one.last_ms))
 
 
@@ -283,7 +277,7 @@ def context() -> dict[str, Any]:
     who = g.get("person")
     theme = request.cookies.get(THEME, "")
     return {
-        "fmt": formats(),
+        "fmt": Formats(now_ms()),
         "now_ms": now_ms(),
         "language": current_language(),
         "html_language": LANGUAGES[current_language()],

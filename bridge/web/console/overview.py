@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from bridge.alerts import plan as alert_plan
 from bridge.errors import SettingsError
+from bridge.formats import Formats
 from bridge.journal import destinations, queries, statistics
 from bridge.journal.notices import StoredNotice
 from bridge.journal.queries import Work
@@ -132,7 +133,7 @@ def _concerns(
     elif not seen and (work.events_waiting or late_s):
         add("bad", _("No worker is running, and events wait"), "#workers")
     if late_s > LATE_S:
-        text = _("The oldest event has been waiting for {age}", age=layout.formats().lasting(late_s))
+        text = _("The oldest event has been waiting for {age}", age=Formats(layout.now_ms()).lasting(late_s))
         add("warning", text, url_for("console.events.index", state="waiting"))
     for name, circuit in state.circuits.items():
         if circuit != "closed" and not state.paused.get(name):

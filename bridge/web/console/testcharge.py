@@ -15,7 +15,6 @@ from flask.typing import ResponseReturnValue
 from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest, Charges
 from bridge.errors import BridgeError
 from bridge.journal.jobs import newest
-from bridge.journal.queries import Row
 from bridge.messages import N_, Message, _
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import client_of, is_production, public_hook_url
@@ -76,15 +75,6 @@ def run_test_charge(task: JobContext) -> Result:
     }
 
 
-def _delivery_facts(delivery: Row) -> dict[str, Any]:
-    return {
-        "mapping": delivery["mapping"],
-        "destination": delivery["destination"],
-        "state": delivery["state"],
-        "reason": delivery["reason"] or "",
-    }
-
-
 class PageListener:
     """Notes each step of a test charge for its page."""
 
@@ -110,7 +100,7 @@ class PageListener:
             if event["state"] == EventState.PROCESSED and not deliveries:
                 self._once(("unheard", number), code="unheard", event=number)
             for delivery, attempts in deliveries:
-                told = _delivery_facts(delivery)
+                told = {name: delivery[name] or "" for name in ("mapping", "destination", "state", "reason")}
                 if delivery["payload"]:
                     payload = json.loads(delivery["payload"])
                     self._once(("payload", delivery["id"]), code="payload", event=number, payload=payload, values=told)
@@ -141,7 +131,6 @@ class PageListener:
 testcharge_pages = Blueprint("trial", __name__)
 
 DUE_IN_DAYS = 3
-TESTS_SHOWN = 8
 
 
 @testcharge_pages.get("/test-charge")
@@ -152,7 +141,7 @@ def form() -> ResponseReturnValue:
 def _form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnValue:
     accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas)]
     with runtime.journal.database.read() as connection:
-        last = newest(connection, "trial", runtime.clock_ms(), TESTS_SHOWN)
+        last = newest(connection, "trial", runtime.clock_ms(), limit=8)
     return layout.page(
         "trial.html",
         status,
