@@ -35,13 +35,10 @@ from bridge.web.console import (
 PAGES: tuple[Blueprint, ...] = (
     overview.overview,
     events.events,
-    events.event,
     attention.attention,
     mappings.mappings,
     mapping_editor.live,
-    mappings.past,
     mapping_new.fresh,
-    mappings.running,
     testcharge.testcharge_pages,
     connections.connections,
     reconcile.reconcile,

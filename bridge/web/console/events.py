@@ -133,8 +133,6 @@ def day_ms(text: str, after: int = 0) -> int | None:
 
 # ---------------------------------------------------------------- one event
 
-event = Blueprint("event", __name__)
-
 _MOVING = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING})
 _MEANS = {
     DeliveryState.SENDING: N_("is being sent right now"),
@@ -209,7 +207,7 @@ def _waits(delivery: Row) -> str:
     return _(_WAITS[Waiting(delivery["waiting"])], when=Formats(layout.now_ms()).ago(delivery["due_ms"]))
 
 
-@event.get("/events/<int:id_>")
+@events.get("/events/<int:id_>")
 def show(id_: int) -> ResponseReturnValue:
     """Show the whole way of an event; with `ask`, Asaas is asked for what its conditions need."""
     with runtime.journal.database.read() as connection:
@@ -280,21 +278,21 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
 # ---------------------------------------------------------------- changes
 
 
-@event.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
+@events.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
 def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
     actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
     layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
-    return layout.go("console.event.show", id_=id_)
+    return layout.go("console.events.show", id_=id_)
 
 
-@event.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
+@events.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
 def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
     actions.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
     layout.flash_message(_("Delivery {n} is discarded.", n=delivery_id))
-    return layout.go("console.event.show", id_=id_)
+    return layout.go("console.events.show", id_=id_)
 
 
-@event.get("/events/<int:id_>/replay")
+@events.get("/events/<int:id_>/replay")
 def compare(id_: int) -> ResponseReturnValue:
     """Show what a replay would make of the event, beside what was made of it before."""
     mapping = request.args.get("mapping") or None
@@ -309,9 +307,9 @@ def compare(id_: int) -> ResponseReturnValue:
     return layout.page("replay.html", seen=seen, mapping=mapping)
 
 
-@event.post("/events/<int:id_>/replay")
+@events.post("/events/<int:id_>/replay")
 def replay(id_: int) -> ResponseReturnValue:
     mapping = request.form.get("mapping") or None
     actions.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=layout.person().actor)
     layout.flash_message(_("Event {n} goes through today's mappings in a moment.", n=id_))
-    return layout.go("console.event.show", id_=id_)
+    return layout.go("console.events.show", id_=id_)

@@ -81,14 +81,9 @@ class Entry:
 
 NAVIGATION = (
     Entry("console.overview.index", N_("Overview"), "overview"),
-    Entry("console.events.index", N_("Events"), "events", ("event",)),
+    Entry("console.events.index", N_("Events"), "events"),
     Entry("console.attention.index", N_("Needs attention"), "attention", counts=True),
-    Entry(
-        "console.mappings.listed",
-        N_("Mappings"),
-        "mappings",
-        ("mappings_live", "mappings_history", "mappings_new", "mappings_run"),
-    ),
+    Entry("console.mappings.listed", N_("Mappings"), "mappings", ("mappings_new",)),
     Entry("console.trial.form", N_("Test charge"), "trial"),
     Entry("console.connections.show", N_("Connections"), "connections"),
     Entry("console.reconcile.form", N_("Reconciliation"), "reconcile"),

@@ -42,11 +42,7 @@ AMOUNT_FAULTS = {
 
 
 @fresh.get("/mappings-new")
-def form() -> ResponseReturnValue:
-    return _form()
-
-
-def _form(status: int = 200, problem: UsageError | None = None, refused: str = "") -> ResponseReturnValue:
+def form(status: int = 200, problem: UsageError | None = None, refused: str = "") -> ResponseReturnValue:
     kind = request.values.get("kind", "payment")
     kind = kind if kind in {"payment", "subscription"} else "payment"
     offers = tuple(offers_of(kind))
@@ -74,7 +70,7 @@ def make() -> ResponseReturnValue:
     """Write the mapping, or only show its text."""
     amount = request.form.get("at_least", "").strip()
     if fault := amount_fault(amount):
-        return _form(422, refused=_(AMOUNT_FAULTS[fault], got=amount))
+        return form(422, refused=_(AMOUNT_FAULTS[fault], got=amount))
     try:
         choices = _choices(request.form)
         found = draft(choices)
@@ -86,7 +82,7 @@ def make() -> ResponseReturnValue:
             return layout.go("console.mappings.edit", name=choices.name)
     except (UsageError, MappingChanged) as error:
         problem = error if isinstance(error, UsageError) else UsageError(N_("there is a mapping of that name"))
-        return _form(422, problem)
+        return form(422, problem)
     return layout.page("mapping_new_text.html", text=text, name=choices.name, given=request.form)
 
 
@@ -102,7 +98,7 @@ def _choices(form: Any) -> Choices:
     is_payment = entity == "payment"
     return Choices(
         name=name,
-        description=" ".join(form.get("description", "").split())[:200] or f"{EVENTS[first_of(events)].label} no Clint",
+        description=" ".join(form.get("description", "").split())[:200] or f"{EVENTS[first_of(events)].label} na Clint",
         events=events,
         offers=tuple(one for one in offers if one.key in keys),
         at_least=as_amount(form.get("at_least", "").strip()),

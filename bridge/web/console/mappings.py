@@ -115,7 +115,7 @@ def store(name: str) -> ResponseReturnValue:
     if kept is None:
         layout.flash_message(_("The text was active already; nothing changed."), "neutral")
     if "run" in request.form:
-        return layout.go("console.mappings_run.choose", name=name)
+        return layout.go("console.mappings.run", name=name)
     return layout.go("console.mappings.edit", name=name)
 
 
@@ -179,9 +179,6 @@ def checklist(name: str) -> ResponseReturnValue:
     return layout.page("mapping_checklist.html", name=name, mapping=mapping, labels=EVENTS, **listed)
 
 
-past = Blueprint("mappings_history", __name__)
-
-
 def _text(revision: Revision | None) -> str:
     return (revision.text if revision else None) or ""
 
@@ -192,8 +189,8 @@ def _history(name: str) -> list[Revision]:
     return layout.found(found or None)
 
 
-@past.get("/mappings/<name>/history")
-def show(name: str) -> ResponseReturnValue:
+@mappings.get("/mappings/<name>/history")
+def history(name: str) -> ResponseReturnValue:
     """List the revisions, newest first, and the difference between two of them."""
     found = _history(name)
     by_number = {one.id: one for one in found}
@@ -205,13 +202,13 @@ def show(name: str) -> ResponseReturnValue:
     return layout.page("mapping_history.html", name=name, rows=rows, before=before, after=after, lines=lines[2:])
 
 
-@past.post("/mappings/<name>/history/<int:number>/restore")
+@mappings.post("/mappings/<name>/history/<int:number>/restore")
 def restore(name: str, number: int) -> ResponseReturnValue:
     """Make an older text active again, as a new revision."""
     found = _history(name)
     wanted = next((one for one in found if one.id == number and one.text is not None), None)
     text = str(layout.found(wanted).text)
-    here = layout.go("console.mappings_history.show", name=name)
+    here = layout.go("console.mappings.history", name=name)
     base = layout.number(request.form.get("base")) or found[0].id
     # Its destinations are not checked: the workers may have other settings than this process.
     if parse_mapping(text, f"{name}.yaml", Setup(None, None, directory())).mapping is None:
@@ -227,8 +224,6 @@ def restore(name: str, number: int) -> ResponseReturnValue:
 
 # ---------------------------------------------------------------- run over what was
 
-running = Blueprint("mappings_run", __name__)
-
 NUMBERS = (10, 50, 200)
 DAYS = (1, 7, 30)
 LOOKED_AT = 20
@@ -239,15 +234,15 @@ def _mapping(name: str) -> Mapping:
     return layout.found(read(name, revision_of(name).text or "").mapping)
 
 
-@running.get("/mappings/<name>/run")
-def choose(name: str) -> ResponseReturnValue:
+@mappings.get("/mappings/<name>/run")
+def run(name: str) -> ResponseReturnValue:
     mapping = _mapping(name)
     has_key = mapping.account in runtime.asaas
     return layout.page("mapping_run.html", name=name, mapping=mapping, numbers=NUMBERS, days=DAYS, has_key=has_key)
 
 
-@running.post("/mappings/<name>/run")
-def begin(name: str) -> ResponseReturnValue:
+@mappings.post("/mappings/<name>/run")
+def begin_run(name: str) -> ResponseReturnValue:
     """Begin to work out what would be sent; nothing is sent."""
     mapping, form = _mapping(name), request.form
     if form.get("over") == "charges":
@@ -263,11 +258,11 @@ def begin(name: str) -> ResponseReturnValue:
     ids = sorted(heard[:wanted])  # in the order of arrival
     if not ids:
         layout.flash_message(_("No recent event that this mapping listens to."), "warning")
-        return layout.go("console.mappings_run.choose", name=name)
+        return layout.go("console.mappings.run", name=name)
     return jobs.begin("replay_preview", name, jobs.replay_preview, {"mapping": name, "ids": ids})
 
 
-@running.post("/work/<int:number>/replay")
+@mappings.post("/work/<int:number>/replay")
 def replay(number: int) -> ResponseReturnValue:
     job = jobs.of_number(number, "replay_preview")
     ids = list(layout.found(job.result)["ids"])

@@ -20,11 +20,7 @@ USUAL_DAYS = 30
 
 
 @reconcile.get("/reconcile")
-def form() -> ResponseReturnValue:
-    return _form()
-
-
-def _form(status: int = 200, problem: str = "") -> ResponseReturnValue:
+def form(status: int = 200, problem: str = "") -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         last = newest(connection, "reconcile", runtime.clock_ms(), REPORTS_SHOWN)
     return layout.page(
@@ -46,11 +42,11 @@ def begin() -> ResponseReturnValue:
     try:
         since, until = (date.fromisoformat(request.form.get(name, "")) for name in ("since", "until"))
     except ValueError:
-        return _form(422, N_("Choose both days."))
+        return form(422, N_("Choose both days."))
     if until < since:
-        return _form(422, N_("The last day is before the first."))
+        return form(422, N_("The last day is before the first."))
     if account not in runtime.asaas or by not in FIELDS:
-        return _form(422, N_("Choose an account with an API key."))
+        return form(422, N_("Choose an account with an API key."))
     params = {"account": account, "since": since.isoformat(), "until": until.isoformat(), "by": by}
     return jobs.running_job("reconcile", account) or jobs.begin("reconcile", account, jobs.reconcile, params)
 

@@ -134,11 +134,7 @@ DUE_IN_DAYS = 3
 
 
 @testcharge_pages.get("/test-charge")
-def form() -> ResponseReturnValue:
-    return _form()
-
-
-def _form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnValue:
+def form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnValue:
     accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas)]
     with runtime.journal.database.read() as connection:
         last = newest(connection, "trial", runtime.clock_ms(), limit=8)
@@ -165,15 +161,15 @@ def begin() -> ResponseReturnValue:
     installments = layout.number(request.form.get("installments")) or 1
     billing_type = request.form.get("billing_type", "")
     if account not in runtime.asaas:
-        return _form(422, N_("Choose an account with an API key."))
+        return form(422, N_("Choose an account with an API key."))
     if value is None:
-        return _form(422, N_("The value must be an amount such as 10.00."))
+        return form(422, N_("The value must be an amount such as 10.00."))
     if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
-        return _form(422, N_("There is no such billing type or number of instalments."))
+        return form(422, N_("There is no such billing type or number of instalments."))
     shown = f"{value:.2f}"
     words = _("charge {value}", value=shown)
     if is_production(runtime, account) and request.form.get("confirm", "").strip() != words:
-        return _form(422, N_("To charge in production, type exactly the words shown."), confirm=words)
+        return form(422, N_("To charge in production, type exactly the words shown."), confirm=words)
     if running := jobs.running_job("trial", account):
         return running
     params = {
