@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,13 @@ events: [PAYMENT_RECEIVED]
 contact: {email: "'ana@example.com'"}
 tests: []
 """
+
+
+def finish_jobs(timeout_s: float = 30.0) -> None:
+    """Wait for the jobs that pages of this process began."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("job "):
+            thread.join(timeout_s)
 
 
 class Browser:

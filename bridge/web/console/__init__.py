@@ -57,7 +57,6 @@ class JournalNumber(IntegerConverter):
 def init_console(app: Flask, runtime: Runtime) -> None:
     access.init_access(app, runtime.settings)
     app.extensions["bridge.tries"] = FixedWindowRateLimiter(MemoryStorage())
-    app.extensions["bridge.work"] = jobs.JobRunner(runtime)
     console = Blueprint(
         "console", __name__, template_folder="../templates", static_folder="../static", static_url_path="/assets"
     )

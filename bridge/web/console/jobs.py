@@ -19,7 +19,7 @@ from contextvars import copy_context
 from dataclasses import asdict
 from datetime import date
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from flask import Blueprint, Response, current_app, g, request
 from flask.typing import ResponseReturnValue
@@ -63,7 +63,7 @@ class JobContext:
     def __init__(self, runtime: Runtime, id_: int, params: Mapping[str, Any]) -> None:
         self.runtime = runtime
         self.params = params
-        self._id = id_
+        self.id = id_
         self._done = 0
         self._total: int | None = None
         self._steps: list[Mapping[str, Any]] = []
@@ -93,57 +93,50 @@ class JobContext:
         self._beaten_s = time.monotonic()
         with self.runtime.journal.database.write() as connection:
             now_ms = self.runtime.clock_ms()
-            jobs.beat(connection, self._id, now_ms, done=self._done, total=self._total, steps=self._steps)
+            jobs.beat(connection, self.id, now_ms, done=self._done, total=self._total, steps=self._steps)
 
 
 Doing = Callable[[JobContext], Result]
 
 
-class JobRunner:
-    """The jobs of one process, each in a daemon thread: a process that ends does not wait for them."""
+_JOBS = threading.Semaphore(JOBS_AT_ONCE)
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._free = threading.Semaphore(JOBS_AT_ONCE)
-        self._threads: list[threading.Thread] = []
 
-    def begin(self, kind: str, about: str, doing: Doing, params: Mapping[str, Any], author: str) -> int:
-        """Begin a job and return its number; raise ConsoleBusy where too many run."""
-        if not self._free.acquire(blocking=False):
-            raise ConsoleBusy
-        try:
-            with self._runtime.journal.database.write() as connection:
-                id_ = jobs.begin(connection, kind, about, params, author, self._runtime.clock_ms())
-            context = JobContext(self._runtime, id_, params)
-            thread = threading.Thread(target=self._run, args=(doing, context, id_), name=f"{kind}-{id_}", daemon=True)
-            thread.start()
-        except BaseException:
-            self._free.release()
-            raise
-        self._threads = [*(one for one in self._threads if one.is_alive()), thread]
-        return id_
+def start(runtime: Runtime, kind: str, about: str, doing: Doing, params: Mapping[str, Any], author: str) -> int:
+    """Start a job and return its number; raise ConsoleBusy where too many run.
 
-    def join(self, timeout_s: float) -> None:
-        for thread in self._threads:
-            thread.join(timeout_s)
+    It has a daemon thread: a process that ends does not wait for it.
+    """
+    if not _JOBS.acquire(blocking=False):
+        raise ConsoleBusy
+    try:
+        with runtime.journal.database.write() as connection:
+            id_ = jobs.begin(connection, kind, about, params, author, runtime.clock_ms())
+        context = JobContext(runtime, id_, params)
+        threading.Thread(target=_run, args=(doing, context), name=f"job {id_}", daemon=True).start()
+    except BaseException:
+        _JOBS.release()
+        raise
+    return id_
 
-    def _run(self, doing: Doing, context: JobContext, id_: int) -> None:
-        try:
-            end = partial(jobs.finish, result=doing(context))
-        except BridgeError as error:
-            log.info("console.job_failed", job=id_, code=error.code)
-            end = partial(jobs.fail, code=error.code, error=error.message().to_json())
-        except Exception as error:
-            log.error("console.job_fault", job=id_, exc_info=error)
-            end = partial(jobs.fail, code=BridgeError.code, error=type(error).__name__)
-        try:
-            context.flush()
-            with self._runtime.journal.database.write() as connection:
-                end(connection, id_, self._runtime.clock_ms())
-        except BridgeError as error:  # the journal is away: the page will say that the job was lost
-            log.warning("console.job_not_noted", job=id_, code=error.code)
-        finally:
-            self._free.release()
+
+def _run(doing: Doing, context: JobContext) -> None:
+    try:
+        end = partial(jobs.finish, result=doing(context))
+    except BridgeError as error:
+        log.info("console.job_failed", job=context.id, code=error.code)
+        end = partial(jobs.fail, code=error.code, error=error.message().to_json())
+    except Exception as error:
+        log.error("console.job_fault", job=context.id, exc_info=error)
+        end = partial(jobs.fail, code=BridgeError.code, error=type(error).__name__)
+    try:
+        context.flush()
+        with context.runtime.journal.database.write() as connection:
+            end(connection, context.id, context.runtime.clock_ms())
+    except BridgeError as error:  # the journal is away: the page will say that the job was lost
+        log.warning("console.job_not_noted", job=context.id, code=error.code)
+    finally:
+        _JOBS.release()
 
 
 _CALLS = threading.Semaphore(CALLS_AT_ONCE)
@@ -192,8 +185,8 @@ HOME = {
 
 def begin(kind: str, about: str, doing: Doing, params: Mapping[str, Any]) -> Response:
     """Begin a job for the signed-in person and go to its page."""
-    runner = cast(JobRunner, current_app.extensions["bridge.work"])
-    return show_job(runner.begin(kind, about, doing, params, layout.person().author))
+    bridge: Runtime = current_app.extensions["bridge"]
+    return show_job(start(bridge, kind, about, doing, params, layout.person().author))
 
 
 def show_job(id_: int) -> Response:
