@@ -167,7 +167,6 @@ def resume_webhook(account: str) -> ResponseReturnValue:
 
 @connections.post("/connections/destinations/<name>/pause")
 def pause(name: str) -> ResponseReturnValue:
-    """Stop sending to a destination; its deliveries wait."""
     who = layout.person()
     why = Message(N_("paused by {who}"), {"who": who.author}).to_json()
     actions.pause(runtime.journal, name, why, runtime.clock_ms(), by=who.actor)
@@ -201,7 +200,6 @@ def _example(name: str) -> str:
 
 @connections.post("/connections/destinations/<name>/test")
 def test(name: str) -> ResponseReturnValue:
-    """Post a payload to a destination once and show the answer."""
     url = layout.found(runtime.destinations.get(name))
     body = request.form.get("body", "")[:MOST_BODY]
     answer, problem = None, ""

@@ -184,7 +184,6 @@ HOME = {
 
 
 def begin(kind: str, about: str, doing: Doing, params: Mapping[str, Any]) -> Response:
-    """Begin a job for the signed-in person and go to its page."""
     bridge: Runtime = current_app.extensions["bridge"]
     return show_job(start(bridge, kind, about, doing, params, layout.person().author))
 
@@ -261,7 +260,6 @@ def deal(number: int) -> ResponseReturnValue:
 
 
 def examination(context: JobContext) -> Result:
-    """Check everything that the bridge needs."""
     found: list[dict[str, Any]] = []
     for check in run_checks(context.runtime, lambda: context.runtime.journal):
         found.append(check_data(check, Message.to_json))
@@ -284,7 +282,6 @@ def _compare(context: JobContext, compare: Callable[..., T], **more: Any) -> T:
 
 
 def reconcile(context: JobContext) -> Result:
-    """Compare the charges of an account with the journal."""
     directory = context.runtime.settings.bridge_data_dir / "reconcile"
     return as_data(_compare(context, run_reconcile, directory=directory))
 

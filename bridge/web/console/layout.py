@@ -264,11 +264,9 @@ GLOBALS = {
     "asset": asset,
     "with_query": with_query,
 }
-"""What every template may use."""
 
 
 def context() -> dict[str, Any]:
-    """Return what every template may use of this request."""
     who = g.get("person")
     theme = request.cookies.get(THEME, "")
     return {

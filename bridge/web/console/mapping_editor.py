@@ -36,25 +36,16 @@ RECENT = 15
 
 @live.post("/mappings/live/lint")
 def lint() -> ResponseReturnValue:
-    """Return the findings of a text, for the editor's line markers."""
-    found = _read()
     return jsonify(
         findings=[
-            {
-                "line": one.line,
-                "column": one.column,
-                "severity": one.severity.value,
-                "code": one.code,
-                "message": one.text(),
-            }
-            for one in found.findings
+            {**{name: getattr(one, name) for name in ("line", "column", "severity", "code")}, "message": one.text()}
+            for one in _read().findings
         ]
     )
 
 
 @live.get("/mappings/live/words.json")
 def words() -> ResponseReturnValue:
-    """Return the completions of the editor."""
     response = jsonify(_words())
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response

@@ -76,7 +76,6 @@ def index() -> ResponseReturnValue:
 
 
 def _numbers(connection: Connection, now_ms: int) -> dict[str, Any]:
-    """Return the charts and tables of what came in and ended."""
     this_hour = now_ms // statistics.HOUR_MS * statistics.HOUR_MS
     today = (now_ms + statistics.BRASILIA_MS) // statistics.DAY_MS * statistics.DAY_MS - statistics.BRASILIA_MS
     hours = range(this_hour - 23 * statistics.HOUR_MS, this_hour + 1, statistics.HOUR_MS)

@@ -37,7 +37,6 @@ TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
 
 
 def run_test_charge(task: JobContext) -> Result:
-    """Make a test charge and follow it to the deal."""
     runtime, params = task.runtime, task.params
     account = params["account"]
     client = client_of(runtime, account)
