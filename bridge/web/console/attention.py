@@ -18,13 +18,13 @@ from bridge.web.console.access import runtime
 from bridge.web.console.events import lines
 from bridge.web.console.jobs import external_call, replay_previews
 
-attention = Blueprint("attention", __name__)
+pages = Blueprint("attention", __name__)
 
 SAMPLE = 5
 PREVIEWED = 3
 
 
-@attention.get("/attention")
+@pages.get("/attention")
 def index() -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         groups = queries.dead_groups(connection)
@@ -72,7 +72,7 @@ def _decision() -> BulkAction:
     return layout.found(BulkAction(asked) if asked in set(BulkAction) else None)
 
 
-@attention.get("/attention/confirm")
+@pages.get("/attention/confirm")
 def confirm() -> ResponseReturnValue:
     """Show how many deliveries a decision is about, some of them, and what a replay of the first would change."""
     decision = _decision()
@@ -100,7 +100,7 @@ def confirm() -> ResponseReturnValue:
     )
 
 
-@attention.post("/attention/run")
+@pages.post("/attention/run")
 def run() -> ResponseReturnValue:
     """Do the next piece and show the progress; the page continues by itself, or with its button."""
     asked, decision = request.form, _decision()
@@ -118,7 +118,7 @@ def run() -> ResponseReturnValue:
     )
 
 
-@attention.post("/attention/notices/<int:id_>/close")
+@pages.post("/attention/notices/<int:id_>/close")
 def close(id_: int) -> ResponseReturnValue:
     with runtime.journal.database.write() as connection:
         closed = notices.close(connection, id_, runtime.clock_ms())
@@ -129,7 +129,7 @@ def close(id_: int) -> ResponseReturnValue:
     return layout.go("console.connections.show" if is_connections else "console.attention.index")
 
 
-@attention.post("/attention/destinations/<name>/resume")
+@pages.post("/attention/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
     freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=layout.person().actor)
     layout.flash_message(_("Destination {name} is resumed; {n} lines were waiting for it.", name=name, n=freed))

@@ -37,12 +37,12 @@ from bridge.web.console.access import runtime
 from bridge.web.console.jobs import external_call
 from bridge.web.console.mappings import directory
 
-connections = Blueprint("connections", __name__)
+pages = Blueprint("connections", __name__)
 
 MOST_BODY = 20_000
 
 
-@connections.get("/connections")
+@pages.get("/connections")
 def show() -> ResponseReturnValue:
     settings = runtime.settings
     with runtime.journal.database.read() as connection:
@@ -72,7 +72,7 @@ def show() -> ResponseReturnValue:
     )
 
 
-@connections.post("/connections/check")
+@pages.post("/connections/check")
 def check() -> ResponseReturnValue:
     """Begin the examination, or show the one that runs."""
     return jobs.running_job("examination") or jobs.begin("examination", "", jobs.examination, {})
@@ -91,7 +91,7 @@ def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> N
     judge_change(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
 
 
-@connections.get("/connections/<account>/webhook")
+@pages.get("/connections/<account>/webhook")
 def webhook(account: str) -> ResponseReturnValue:
     """Show the webhook as Asaas has it, with its problems."""
     layout.found(runtime.accounts.get(account))
@@ -107,7 +107,7 @@ def webhook(account: str) -> ResponseReturnValue:
     return layout.page("webhook.html", **values)
 
 
-@connections.post("/connections/<account>/webhook")
+@pages.post("/connections/<account>/webhook")
 def register(account: str) -> ResponseReturnValue:
     """Show what registering would change, or register where that was confirmed."""
     layout.found(runtime.accounts.get(account))
@@ -145,7 +145,7 @@ def register(account: str) -> ResponseReturnValue:
     return layout.page("webhook_done.html", done=done, name=variable("ASAAS_WEBHOOK_TOKEN", account), account=account)
 
 
-@connections.post("/connections/<account>/webhook/resume")
+@pages.post("/connections/<account>/webhook/resume")
 def resume_webhook(account: str) -> ResponseReturnValue:
     layout.found(runtime.accounts.get(account))
     try:
@@ -165,7 +165,7 @@ def resume_webhook(account: str) -> ResponseReturnValue:
 # ---------------------------------------------------------------- destinations
 
 
-@connections.post("/connections/destinations/<name>/pause")
+@pages.post("/connections/destinations/<name>/pause")
 def pause(name: str) -> ResponseReturnValue:
     who = layout.person()
     why = Message(N_("paused by {who}"), {"who": who.author}).to_json()
@@ -174,14 +174,14 @@ def pause(name: str) -> ResponseReturnValue:
     return layout.go("console.connections.show")
 
 
-@connections.post("/connections/destinations/<name>/resume")
+@pages.post("/connections/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
     freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=layout.person().actor)
     layout.flash_message(_("{name} takes deliveries again; lines that waited: {n}.", name=name, n=freed))
     return layout.go("console.connections.show")
 
 
-@connections.get("/connections/destinations/<name>/test")
+@pages.get("/connections/destinations/<name>/test")
 def test_form(name: str) -> ResponseReturnValue:
     """Show the payload of a test of a mapping, to change and send."""
     layout.found(runtime.destinations.get(name))
@@ -198,7 +198,7 @@ def _example(name: str) -> str:
     return json.dumps(example, ensure_ascii=False, indent=2)
 
 
-@connections.post("/connections/destinations/<name>/test")
+@pages.post("/connections/destinations/<name>/test")
 def test(name: str) -> ResponseReturnValue:
     url = layout.found(runtime.destinations.get(name))
     body = request.form.get("body", "")[:MOST_BODY]

@@ -31,19 +31,10 @@ from bridge.web.console.jobs import external_call, replay_previews
 EVENTS_PAGE = 50
 STATES = ("open", *(state.value for state in DeliveryState), queries.WAITING)
 
-_FIRST_SHOWN = (
-    DeliveryState.DEAD,
-    DeliveryState.RETRYING,
-    DeliveryState.SENDING,
-    DeliveryState.PENDING,
-    DeliveryState.DELIVERED,
-    DeliveryState.STALE,
-    DeliveryState.DISCARDED,
-    DeliveryState.FILTERED,
-)
+_FIRST_SHOWN = ("dead", "retrying", "sending", "pending", "delivered", "stale", "discarded", "filtered")
 """An event with several deliveries shows the first of these states that one of them has."""
 
-events = Blueprint("events", __name__)
+pages = Blueprint("events", __name__)
 
 
 class Line(NamedTuple):
@@ -60,7 +51,7 @@ def event_state(event: Row, states: Collection[str]) -> str:
     """Return the state that stands for an event and the newest delivery of each mapping."""
     if event["state"] == EventState.RECEIVED:
         return "held" if event["hold_code"] else "received"
-    return next((state.value for state in _FIRST_SHOWN if state in states), "unmapped")
+    return next((state for state in _FIRST_SHOWN if state in states), "unmapped")
 
 
 def amount_of(body: Mapping[str, Any], entity: str) -> Any:
@@ -83,7 +74,7 @@ def lines(connection: Connection, rows: list[Row]) -> list[Line]:
     ]
 
 
-@events.get("/events")
+@pages.get("/events")
 def index() -> ResponseReturnValue:
     asked = request.args
     wanted = EventFilter(
@@ -207,7 +198,7 @@ def _waits(delivery: Row) -> str:
     return _(_WAITS[Waiting(delivery["waiting"])], when=Formats(layout.now_ms()).ago(delivery["due_ms"]))
 
 
-@events.get("/events/<int:id_>")
+@pages.get("/events/<int:id_>")
 def show(id_: int) -> ResponseReturnValue:
     """Show the whole way of an event; with `ask`, Asaas is asked for what its conditions need."""
     with runtime.journal.database.read() as connection:
@@ -278,21 +269,21 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
 # ---------------------------------------------------------------- changes
 
 
-@events.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
+@pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
 def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
     actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
     layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
     return layout.go("console.events.show", id_=id_)
 
 
-@events.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
+@pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
 def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
     actions.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
     layout.flash_message(_("Delivery {n} is discarded.", n=delivery_id))
     return layout.go("console.events.show", id_=id_)
 
 
-@events.get("/events/<int:id_>/replay")
+@pages.get("/events/<int:id_>/replay")
 def compare(id_: int) -> ResponseReturnValue:
     """Show what a replay would make of the event, beside what was made of it before."""
     mapping = request.args.get("mapping") or None
@@ -307,7 +298,7 @@ def compare(id_: int) -> ResponseReturnValue:
     return layout.page("replay.html", seen=seen, mapping=mapping)
 
 
-@events.post("/events/<int:id_>/replay")
+@pages.post("/events/<int:id_>/replay")
 def replay(id_: int) -> ResponseReturnValue:
     mapping = request.form.get("mapping") or None
     actions.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=layout.person().actor)

@@ -169,7 +169,7 @@ def external_call(ask: Callable[[], T]) -> T:
 
 # ---------------------------------------------------------------- pages
 
-jobs_pages = Blueprint("jobs", __name__)
+pages = Blueprint("jobs", __name__)
 
 HOME = {
     "reconcile": "console.reconcile.form",
@@ -206,7 +206,7 @@ def of_number(number: int, *kinds: str) -> Job:
     return layout.found(job if not kinds or job.kind in kinds else None)
 
 
-@jobs_pages.get("/work/<int:number>")
+@pages.get("/work/<int:number>")
 def show(number: int) -> ResponseReturnValue:
     """Show a job, or, to htmx, what of it changes."""
     job = of_number(number)
@@ -216,7 +216,7 @@ def show(number: int) -> ResponseReturnValue:
     return layout.page(template, job=job, home=HOME[job.kind], picture=picture)
 
 
-@jobs_pages.get("/work/<int:number>/report.<kind>")
+@pages.get("/work/<int:number>/report.<kind>")
 def report(number: int, kind: str) -> ResponseReturnValue:
     """Answer a reconciliation's report as a file: the numbers of each day as CSV, everything as JSON."""
     result = layout.found(of_number(number, "reconcile").result)
@@ -242,7 +242,7 @@ def _charges(behind: list[dict[str, str]]) -> str:
     return text.getvalue()
 
 
-@jobs_pages.post("/work/<int:number>/deal")
+@pages.post("/work/<int:number>/deal")
 def deal(number: int) -> ResponseReturnValue:
     """Note whether a person saw the deal of a test charge in Clint."""
     result = dict(layout.found(of_number(number, "trial").result))

@@ -246,23 +246,14 @@ def with_query(**changes: Any) -> str:
     return f"{request.path}?{urlencode({name: value for name, value in query.items() if value is not None})}"
 
 
-GLOBALS = {
-    "_": messages._,
-    "N_": N_,
-    "ngettext": messages.ngettext,
-    "pgettext": messages.pgettext,
-    "said": said,
-    "reason": reason,
-    "deal_said": deal_said,
+_FUNCTIONS = (
+    *(messages._, N_, messages.ngettext, messages.pgettext, said, reason, deal_said, event_label),
+    *(notice_texts, needing_a_person, style_nonce, asset, with_query),
+)
+GLOBALS = {one.__name__: one for one in _FUNCTIONS} | {
     "STATES": STATES,
     "label": label_of,
-    "event_label": event_label,
-    "notice_texts": notice_texts,
-    "needing_a_person": needing_a_person,
     "csrf_token": generate_csrf,
-    "style_nonce": style_nonce,
-    "asset": asset,
-    "with_query": with_query,
 }
 
 

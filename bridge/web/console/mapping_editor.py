@@ -28,13 +28,13 @@ from bridge.web.console import layout
 from bridge.web.console.access import runtime
 from bridge.web.console.jobs import external_call
 
-live = Blueprint("mappings_live", __name__)
+pages = Blueprint("mappings_live", __name__)
 
 MOST_TEXT = 200_000
 RECENT = 15
 
 
-@live.post("/mappings/live/lint")
+@pages.post("/mappings/live/lint")
 def lint() -> ResponseReturnValue:
     return jsonify(
         findings=[
@@ -44,7 +44,7 @@ def lint() -> ResponseReturnValue:
     )
 
 
-@live.get("/mappings/live/words.json")
+@pages.get("/mappings/live/words.json")
 def words() -> ResponseReturnValue:
     response = jsonify(_words())
     response.headers["Cache-Control"] = "private, max-age=3600"
@@ -79,7 +79,7 @@ def _paths(name: str, inner: Any) -> list[str]:
     return [path for field, deeper in inner.items() for path in _paths(f"{name}.{field}", deeper)]
 
 
-@live.post("/mappings/live/preview")
+@pages.post("/mappings/live/preview")
 def preview() -> ResponseReturnValue:
     """Show what the text would make of a sample or of an event of the journal."""
     mapping, against = _read().mapping, request.form.get("against", "")

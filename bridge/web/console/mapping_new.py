@@ -32,7 +32,7 @@ from bridge.web.console import layout
 from bridge.web.console.access import runtime
 from bridge.web.console.mappings import directory, keep
 
-fresh = Blueprint("mappings_new", __name__)
+pages = Blueprint("mappings_new", __name__)
 
 AMOUNT_FAULTS = {
     "unreadable": N_("Write the amount as 50 or 1000.00; “{got}” is not an amount."),
@@ -41,7 +41,7 @@ AMOUNT_FAULTS = {
 }
 
 
-@fresh.get("/mappings-new")
+@pages.get("/mappings-new")
 def form(status: int = 200, problem: UsageError | None = None, refused: str = "") -> ResponseReturnValue:
     kind = request.values.get("kind", "payment")
     kind = kind if kind in {"payment", "subscription"} else "payment"
@@ -65,7 +65,7 @@ def form(status: int = 200, problem: UsageError | None = None, refused: str = ""
     )
 
 
-@fresh.post("/mappings-new")
+@pages.post("/mappings-new")
 def make() -> ResponseReturnValue:
     """Write the mapping, or only show its text."""
     amount = request.form.get("at_least", "").strip()

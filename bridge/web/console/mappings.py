@@ -29,7 +29,7 @@ from bridge.web.console import charts, jobs, layout, mapping_editor
 from bridge.web.console.access import runtime
 from bridge.web.console.mapping_editor import read
 
-mappings = Blueprint("mappings", __name__)
+pages = Blueprint("mappings", __name__)
 
 
 def directory() -> Path:
@@ -43,7 +43,7 @@ def revision_of(name: str) -> Revision:
     return layout.found(found if found and found.text is not None else None)
 
 
-@mappings.get("/mappings")
+@pages.get("/mappings")
 def listed() -> ResponseReturnValue:
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
     broken = {
@@ -73,7 +73,7 @@ def listed() -> ResponseReturnValue:
     return layout.page("mappings.html", rows=rows, refused=refused)
 
 
-@mappings.get("/mappings/<name>")
+@pages.get("/mappings/<name>")
 def edit(name: str) -> ResponseReturnValue:
     active = revision_of(name)
     return _editor(name, active.text or "", active.id)
@@ -96,7 +96,7 @@ def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
     )
 
 
-@mappings.post("/mappings/<name>")
+@pages.post("/mappings/<name>")
 def store(name: str) -> ResponseReturnValue:
     if not NAME.fullmatch(name):
         raise NotFound
@@ -150,7 +150,7 @@ def _changed(name: str, text: str, base: int, error: MappingChanged) -> Response
     return _editor(name, text, fresh, 409, refused="changed", whose=whose, lines=lines, error=error)
 
 
-@mappings.post("/mappings/<name>/switch")
+@pages.post("/mappings/<name>/switch")
 def switch(name: str) -> ResponseReturnValue:
     active = revision_of(name)
     on = request.form.get("on") == "1"
@@ -168,7 +168,7 @@ def switch(name: str) -> ResponseReturnValue:
     return layout.go("console.mappings.listed")
 
 
-@mappings.get("/mappings/<name>/checklist")
+@pages.get("/mappings/<name>/checklist")
 def checklist(name: str) -> ResponseReturnValue:
     """Show what to choose on Clint's mapping screen, for all mappings that send to the integrations of this one."""
     active = revision_of(name)
@@ -189,7 +189,7 @@ def _history(name: str) -> list[Revision]:
     return layout.found(found or None)
 
 
-@mappings.get("/mappings/<name>/history")
+@pages.get("/mappings/<name>/history")
 def history(name: str) -> ResponseReturnValue:
     """List the revisions, newest first, and the difference between two of them."""
     found = _history(name)
@@ -202,7 +202,7 @@ def history(name: str) -> ResponseReturnValue:
     return layout.page("mapping_history.html", name=name, rows=rows, before=before, after=after, lines=lines[2:])
 
 
-@mappings.post("/mappings/<name>/history/<int:number>/restore")
+@pages.post("/mappings/<name>/history/<int:number>/restore")
 def restore(name: str, number: int) -> ResponseReturnValue:
     """Make an older text active again, as a new revision."""
     found = _history(name)
@@ -234,14 +234,14 @@ def _mapping(name: str) -> Mapping:
     return layout.found(read(name, revision_of(name).text or "").mapping)
 
 
-@mappings.get("/mappings/<name>/run")
+@pages.get("/mappings/<name>/run")
 def run(name: str) -> ResponseReturnValue:
     mapping = _mapping(name)
     has_key = mapping.account in runtime.asaas
     return layout.page("mapping_run.html", name=name, mapping=mapping, numbers=NUMBERS, days=DAYS, has_key=has_key)
 
 
-@mappings.post("/mappings/<name>/run")
+@pages.post("/mappings/<name>/run")
 def begin_run(name: str) -> ResponseReturnValue:
     """Begin to work out what would be sent; nothing is sent."""
     mapping, form = _mapping(name), request.form
@@ -262,7 +262,7 @@ def begin_run(name: str) -> ResponseReturnValue:
     return jobs.begin("replay_preview", name, jobs.replay_preview, {"mapping": name, "ids": ids})
 
 
-@mappings.post("/work/<int:number>/replay")
+@pages.post("/work/<int:number>/replay")
 def replay(number: int) -> ResponseReturnValue:
     job = jobs.of_number(number, "replay_preview")
     ids = list(layout.found(job.result)["ids"])

@@ -23,7 +23,7 @@ from bridge.wakeups import SeenWorker, workers
 from bridge.web.console import charts, layout
 from bridge.web.console.access import runtime
 
-overview = Blueprint("overview", __name__)
+pages = Blueprint("overview", __name__)
 
 LATE_S = 120.0
 """An event that waits longer, although nothing holds it, is a concern."""
@@ -37,7 +37,7 @@ class Concern(NamedTuple):
     url: str
 
 
-@overview.get("/")
+@pages.get("/")
 def index() -> ResponseReturnValue:
     now_ms = layout.now_ms()
     with runtime.journal.database.read() as connection:

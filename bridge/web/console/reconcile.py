@@ -13,13 +13,13 @@ from bridge.operations.reconcile import FIELDS
 from bridge.web.console import jobs, layout
 from bridge.web.console.access import runtime
 
-reconcile = Blueprint("reconcile", __name__)
+pages = Blueprint("reconcile", __name__)
 
 REPORTS_SHOWN = 10
 USUAL_DAYS = 30
 
 
-@reconcile.get("/reconcile")
+@pages.get("/reconcile")
 def form(status: int = 200, problem: str = "") -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         last = newest(connection, "reconcile", runtime.clock_ms(), REPORTS_SHOWN)
@@ -35,7 +35,7 @@ def form(status: int = 200, problem: str = "") -> ResponseReturnValue:
     )
 
 
-@reconcile.post("/reconcile")
+@pages.post("/reconcile")
 def begin() -> ResponseReturnValue:
     """Begin to compare; a comparison of the same account that runs is shown instead of a second one."""
     account, by = request.form.get("account", ""), request.form.get("by", "created")
@@ -51,14 +51,14 @@ def begin() -> ResponseReturnValue:
     return jobs.running_job("reconcile", account) or jobs.begin("reconcile", account, jobs.reconcile, params)
 
 
-@reconcile.post("/work/<int:number>/missing")
+@pages.post("/work/<int:number>/missing")
 def missing(number: int) -> ResponseReturnValue:
     """Begin to work out what bringing the missing charges in would send; nothing is sent."""
     job = jobs.of_number(number, "reconcile")
     return jobs.begin("backfill_preview", job.about, jobs.backfill_preview, dict(job.params))
 
 
-@reconcile.post("/work/<int:number>/bring-in")
+@pages.post("/work/<int:number>/bring-in")
 def bring_in(number: int) -> ResponseReturnValue:
     job = jobs.of_number(number, "backfill_preview")
     keys = list(layout.found(job.result)["keys"])

@@ -32,17 +32,17 @@ _CHECKING = {known: threading.Lock() for known in (False, True)}
 """Checking a password needs much CPU: one at a time, and one more of browsers in which an operator signed in."""
 CHECK_WAITS_S = 1.0
 
-signin = Blueprint("signin", __name__)
+pages = Blueprint("signin", __name__)
 
 
-@signin.get("/login")
+@pages.get("/login")
 def form() -> ResponseReturnValue:
     if not access.has_password:
         return redirect("/")
     return layout.page("signin.html", target=here_only(request.args.get("next", "/")))
 
 
-@signin.post("/login")
+@pages.post("/login")
 def enter() -> ResponseReturnValue:
     target = here_only(request.form.get("next", "/"))
     tries: FixedWindowRateLimiter = current_app.extensions["bridge.tries"]
@@ -101,7 +101,7 @@ def _network(address: str) -> str:
         return address  # with a zone, such as fe80::1%eth0
 
 
-@signin.post("/logout")
+@pages.post("/logout")
 def leave() -> ResponseReturnValue:
     layout.note(audit.SIGNED_OUT, str(session["entry"]))
     session.clear()
@@ -109,12 +109,12 @@ def leave() -> ResponseReturnValue:
     return layout.go("console.signin.form")
 
 
-@signin.post("/language")
+@pages.post("/language")
 def language() -> ResponseReturnValue:
     return _remember(layout.LANGUAGE, request.form.get("language", ""), tuple(LANGUAGES))
 
 
-@signin.post("/appearance")
+@pages.post("/appearance")
 def appearance() -> ResponseReturnValue:
     return _remember(layout.THEME, request.form.get("theme", ""), layout.THEMES)
 
@@ -126,7 +126,7 @@ def _remember(cookie: str, value: str, known: tuple[str, ...]) -> Response:
     return response  # type: ignore[return-value]  # flask's redirect gives werkzeug's own class
 
 
-@signin.get("/who")
+@pages.get("/who")
 def who() -> ResponseReturnValue:
     before = layout.number(request.args.get("before"))
     with runtime.journal.database.read() as connection:

@@ -127,12 +127,12 @@ class PageListener:
         """The page shows the verdict of the job's result."""
 
 
-testcharge_pages = Blueprint("trial", __name__)
+pages = Blueprint("trial", __name__)
 
 DUE_IN_DAYS = 3
 
 
-@testcharge_pages.get("/test-charge")
+@pages.get("/test-charge")
 def form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnValue:
     accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas)]
     with runtime.journal.database.read() as connection:
@@ -152,7 +152,7 @@ def form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnV
     )
 
 
-@testcharge_pages.post("/test-charge")
+@pages.post("/test-charge")
 def begin() -> ResponseReturnValue:
     """Make the charge; a production account asks for typed words first."""
     account = request.form.get("account", "")
