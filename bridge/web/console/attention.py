@@ -5,18 +5,16 @@ from __future__ import annotations
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from bridge.errors import ConsoleBusy, NoAnswerYet
 from bridge.journal import destinations, notices, queries
 from bridge.journal.queries import DeadFilter, DeadGroup, EventFilter
 from bridge.messages import _
 from bridge.operations import actions
 from bridge.operations.actions import BulkAction, Progress, run_step
-from bridge.operations.explain import Preview
 from bridge.reasons import reason
 from bridge.web.console import layout
 from bridge.web.console.access import runtime
 from bridge.web.console.events import lines
-from bridge.web.console.jobs import external_call, replay_previews
+from bridge.web.console.jobs import previews_now
 
 pages = Blueprint("attention", __name__)
 
@@ -82,20 +80,14 @@ def confirm() -> ResponseReturnValue:
         some = queries.dead_page(connection, chosen, 0, SAMPLE)
         rows = [row for one in some for row in queries.event_page(connection, EventFilter(text=str(one.event_id)), 1)]
         sample = lines(connection, rows)
-    previews: list[Preview] = []
-    if decision is BulkAction.REPLAY and some:
-        ids = sorted({one.event_id for one in some[:PREVIEWED]})
-        try:
-            previews = external_call(lambda: list(replay_previews(runtime, ids, chosen.mapping or None)))
-        except (ConsoleBusy, NoAnswerYet) as error:
-            previews = [Preview(ids[0], "", problem=error.text())]
+    ids = sorted({one.event_id for one in some[:PREVIEWED]}) if decision is BulkAction.REPLAY else []
     return layout.page(
         "attention_confirm.html",
         decision=decision,
         chosen=chosen,
         total=total,
         sample=sample,
-        previews=previews,
+        previews=previews_now(ids, chosen.mapping or None) if ids else [],
         known=reason(chosen.code),
     )
 

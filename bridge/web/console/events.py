@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
-from bridge.errors import BridgeError, ConsoleBusy, NoAnswerYet
+from bridge.errors import BridgeError
 from bridge.formats import Formats
 from bridge.journal import queries
 from bridge.journal.queries import EventFilter, Row
@@ -22,11 +22,11 @@ from bridge.messages import N_, _, ngettext
 from bridge.model import TRANSITIONS, DeliveryState, EventState, Waiting
 from bridge.operations import actions
 from bridge.operations import explain as explaining
-from bridge.operations.explain import Conditions, Preview
+from bridge.operations.explain import Conditions
 from bridge.reasons import reason
 from bridge.web.console import layout
 from bridge.web.console.access import runtime
-from bridge.web.console.jobs import external_call, replay_previews
+from bridge.web.console.jobs import external_call, previews_now
 
 EVENTS_PAGE = 50
 STATES = ("open", *(state.value for state in DeliveryState), queries.WAITING)
@@ -203,7 +203,13 @@ def show(id_: int) -> ResponseReturnValue:
     """Show the whole way of an event; with `ask`, Asaas is asked for what its conditions need."""
     with runtime.journal.database.read() as connection:
         row = layout.found(queries.find_event(connection, str(id_)))
-    fetched, problem = _fetched(row) if "ask" in request.args else (None, "")
+    fetched, problem = None, ""
+    if "ask" in request.args:
+        needs = frozenset({"customer", "payment", "subscription", "installment"})
+        try:
+            fetched = external_call(lambda: explaining.fetch(runtime, row, needs))
+        except BridgeError as error:
+            problem = error.text()
     with runtime.journal.database.read() as connection:
         rows = queries.deliveries_of(connection, id_)
         active = runtime.mappings.current(connection)
@@ -234,14 +240,6 @@ def show(id_: int) -> ResponseReturnValue:
         live=row["state"] == EventState.RECEIVED or any(one["state"] in _MOVING for one in rows),
         OUTCOMES=OUTCOMES,
     )
-
-
-def _fetched(row: Row) -> tuple[dict[str, Any] | None, str]:
-    needs = frozenset({"customer", "payment", "subscription", "installment"})
-    try:
-        return external_call(lambda: explaining.fetch(runtime, row, needs)), ""
-    except BridgeError as error:
-        return None, error.text()
 
 
 def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
@@ -289,12 +287,7 @@ def compare(id_: int) -> ResponseReturnValue:
     mapping = request.args.get("mapping") or None
     if mapping not in {None, *(item.mapping.name for item in runtime.mappings.current())}:
         raise NotFound
-    with runtime.journal.database.read() as connection:
-        name = layout.found(queries.find_event(connection, str(id_)))["name"]
-    try:
-        (seen,) = external_call(lambda: list(replay_previews(runtime, [id_], mapping)))
-    except (ConsoleBusy, NoAnswerYet) as error:
-        seen = Preview(id_, name, problem=error.text())
+    (seen,) = previews_now([id_], mapping)
     return layout.page("replay.html", seen=seen, mapping=mapping)
 
 

@@ -342,6 +342,14 @@ def replay_previews(runtime: Runtime, ids: Sequence[int], mapping: str | None) -
     )
 
 
+def previews_now(ids: Sequence[int], mapping: str | None) -> list[Preview]:
+    """Return these previews while a request waits, or one that says why there are none yet."""
+    try:
+        return external_call(lambda: list(replay_previews(runtime, ids, mapping)))
+    except (ConsoleBusy, NoAnswerYet) as error:
+        return [Preview(ids[0], "", problem=error.text())]
+
+
 def replay_preview(context: JobContext) -> Result:
     """Work out what a replay of these events through a mapping would change; nothing is changed."""
     ids, found = context.params["ids"], []
