@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,13 @@ tests: []
 """
 
 
+def finish_jobs(timeout_s: float = 30.0) -> None:
+    """Wait for the jobs that pages of this process began."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("job "):
+            thread.join(timeout_s)
+
+
 class Browser:
     """One browser: keeps cookies, asks in a language, sends forms with their token."""
 
@@ -54,9 +62,6 @@ class Browser:
 
     def token(self) -> str:
         """Return the token that the forms of this session carry."""
-        with self._client.session_transaction() as session:
-            if "csrf" in session:
-                return str(session["csrf"])
         found = re.search(r'name="csrf_token" value="([^"]+)"', self.get("/login", follow=True).text)
         assert found
         return found[1]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, jsonify, make_response, request
-from flask.typing import ResponseReturnValue
+from flask import Flask, Response, jsonify, make_response, request
 from werkzeug.exceptions import HTTPException
 
 from bridge.errors import BridgeError, ConsoleBusy, JournalError, default_text
@@ -76,9 +75,9 @@ class _Places:
             if not environ[BUSY]:
                 self._held += 1
                 self._strangers += is_stranger
+        if environ[BUSY] and "text/html" in environ.get("HTTP_ACCEPT", ""):
+            return self._app(environ, start_response)
         if environ[BUSY]:
-            if "text/html" in environ.get("HTTP_ACCEPT", ""):
-                return self._app(environ, start_response)
             # Thousands of these may wait before an event from Asaas, so that each must cost very little.
             start_response("503 Service Unavailable", list(_BUSY_HEADERS))
             return [_BUSY_BODY]
@@ -100,21 +99,16 @@ class _Answer:
 
     def __init__(self, body: Iterable[bytes], leave: Callable[[], None]) -> None:
         self._body = body
-        self._leave: Callable[[], None] | None = leave
+        self._end = ExitStack()
+        self._end.callback(leave)
+        self._end.callback(getattr(body, "close", lambda: None))
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
+        with self._end:
             yield from self._body
-        finally:
-            self.close()
 
     def close(self) -> None:
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            try:
-                getattr(self._body, "close", lambda: None)()
-            finally:
-                leave()
+        self._end.close()
 
 
 def create_app(runtime: Runtime) -> Flask:
@@ -133,7 +127,7 @@ def create_app(runtime: Runtime) -> Flask:
     }
     for blueprint in (webhooks, health, metrics):
         app.register_blueprint(blueprint)
-    init_console(app, runtime, settings.bridge_secret_key or secrets.token_urlsafe(32))
+    init_console(app, runtime)
     app.before_request(_refuse_busy)
     app.wsgi_app = _Places(app, settings.bridge_web_threads)  # type: ignore[method-assign]
     app.register_error_handler(BridgeError, _bridge_error)
@@ -147,28 +141,27 @@ def _refuse_busy() -> None:
         raise ConsoleBusy
 
 
-def _bridge_error(error: BridgeError) -> ResponseReturnValue:
+def _bridge_error(error: BridgeError) -> Response:
     log.warning("request.refused", code=error.code, status=error.http_status, error=str(error))
     # The answer does not hold what the database said; the log does.
     message = default_text(JournalError) if isinstance(error, JournalError) else str(error)
-    if wants_page():
-        response = make_response(page_of(error.http_status, error))
-    else:
-        response = make_response(jsonify(error={"code": error.code, "message": message}), error.http_status)
+    response = _answer(error.http_status, error.code, message, error)
     if isinstance(error, ConsoleBusy):
         response.headers["Retry-After"] = "2"
     return response
 
 
-def _http_error(error: HTTPException) -> ResponseReturnValue:
+def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
-    if wants_page():
-        return page_of(status)
-    return jsonify(error={"code": f"http.{status}", "message": error.name.lower()}), status
+    return _answer(status, f"http.{status}", error.name.lower())
 
 
-def _fault(error: Exception) -> ResponseReturnValue:
+def _fault(error: Exception) -> Response:
     log.error("request.fault", exc_info=error)
+    return _answer(500, BridgeError.code, default_text(BridgeError))
+
+
+def _answer(status: int, code: str, message: str, error: BridgeError | None = None) -> Response:
     if wants_page():
-        return page_of(500)
-    return jsonify(error={"code": BridgeError.code, "message": default_text(BridgeError)}), 500
+        return make_response(page_of(status, error))
+    return make_response(jsonify(error={"code": code, "message": message}), status)

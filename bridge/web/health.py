@@ -54,7 +54,6 @@ class Readiness:
         self._until_s = 0.0
 
     def parts(self) -> dict[str, dict[str, Any]]:
-        """Return the state of each part by its name."""
         checks = {"journal": self._journal, "redis": self._redis, "mappings": self._mappings, "tasks": self._tasks}
         with self._lock:
             if time.monotonic() >= self._until_s:

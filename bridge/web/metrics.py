@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import Any
 
 from flask import Blueprint, Response, current_app
 from flask.typing import ResponseReturnValue
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from bridge import __version__
 from bridge.errors import JournalError
 from bridge.journal import jobs, notices, queries, statistics
-from bridge.journal.queries import Work
-from bridge.journal.statistics import Gauges
 from bridge.logs import logger
 from bridge.runtime import Runtime
 from bridge.telemetry import FAMILIES, SUM, Family, Series
-
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
-
 
 log = logger(__name__)
 
@@ -38,8 +35,6 @@ metrics = Blueprint("metrics", __name__)
 
 @metrics.get("/metrics")
 def numbers() -> ResponseReturnValue:
-    from prometheus_client import CollectorRegistry, generate_latest
-
     registry = CollectorRegistry()
     registry.register(current_app.extensions["bridge.numbers"])
     return Response(generate_latest(registry), mimetype="text/plain")
@@ -58,115 +53,75 @@ class Numbers:
         return []  # else the registry would collect everything twice
 
     def collect(self) -> Iterator[Metric]:
-        build = {"version": __version__, "python": platform.python_version()}
-        yield _gauge(
-            "bridge_build_info",
-            "always 1; its labels say what runs",
-            {(build["version"], build["python"]): 1.0},
-            *build,
-        )
-        counted = self._runtime.shared_counts.totals()
-        yield _gauge("bridge_redis_up", "1 where Redis answers", float(counted is not None))
+        runtime = self._runtime
+        build = {(__version__, platform.python_version()): 1}
+        yield _gauge("bridge_build_info", "always 1; its labels say what runs", build, "version", "python")
+        counted = runtime.shared_counts.totals()
+        yield _gauge("bridge_redis_up", "1 where Redis answers", counted is not None)
         for family in FAMILIES:
             yield _family(family, counted or {})
-        yield from self._quotas()
-        yield from self._journal()
-
-    def _quotas(self) -> Iterator[Metric]:
-        left = {
-            account: float(max(0, governor.limits.quota - governor.used()))
-            for account, governor in self._runtime.limiters.items()
-        }
+        left = {name: max(0, governor.limits.quota - governor.used()) for name, governor in runtime.limiters.items()}
         yield _gauge("bridge_asaas_quota_left", "requests left of the account's 12 hours", left, "account")
+        yield from self._journal()
 
     def _journal(self) -> list[Metric]:
         began_s = time.monotonic()
         if began_s < self._seen_until_s:
             return self._seen
+        up = "1 where the journal answers"
         try:
-            found = [_gauge("bridge_journal_up", "1 where the journal answers", 1.0), *self._looked()]
+            found = [_gauge("bridge_journal_up", up, 1), *_gauges(self._runtime)]
         except JournalError as error:
             log.warning("metrics.journal_away", error=str(error))
-            return [_gauge("bridge_journal_up", "1 where the journal answers", 0.0)]
+            return [_gauge("bridge_journal_up", up, 0)]
         took_s = time.monotonic() - began_s
         self._seen, self._seen_until_s = found, began_s + (REUSED_S if took_s > self._slow_s else 0)
         return found
 
-    def _looked(self) -> Iterator[Metric]:
-        now_ms = self._runtime.clock_ms()
-        accounts = list(self._runtime.accounts)
-        with self._runtime.journal.database.read() as connection:
-            work = queries.work(connection, now_ms)
-            state = statistics.gauges(connection, now_ms)
-            levels = notices.counts(connection)
-            reconciled = jobs.results(connection, [f"reconcile:{account}" for account in accounts])
-        yield from _work(work)
-        yield from _state(state, accounts)
-        yield _gauge(
-            "bridge_notices",
-            "open notices: what a person must fix",
-            {k: float(v) for k, v in levels.items()},
-            "level",
-        )
-        yield _gauge(
-            "bridge_reconcile_missing",
-            "charges at Asaas that the journal did not know or knows in an older state, by the last scheduled round",
-            {name.split(":", 1)[1]: float(result["behind"]) for name, result in reconciled.items()},
-            "account",
-        )
 
-
-def _work(work: Work) -> Iterator[Metric]:
-    yield _gauge("bridge_events_waiting", "events that no mapping has seen yet", float(work.events_waiting))
+def _gauges(runtime: Runtime) -> Iterator[Metric]:
+    now_ms = runtime.clock_ms()
+    with runtime.journal.database.read() as connection:
+        work = queries.work(connection, now_ms)
+        state = statistics.gauges(connection, now_ms)
+        levels = notices.counts(connection)
+        reconciled = jobs.results(connection, [f"reconcile:{account}" for account in runtime.accounts])
+    yield _gauge("bridge_events_waiting", "events that no mapping has seen yet", work.events_waiting)
     yield _gauge("bridge_oldest_waiting_seconds", "age of the oldest of them", work.oldest_waiting_s)
-    states = {state: float(number) for state, number in work.deliveries.items()}
-    yield _gauge("bridge_deliveries", "deliveries that are open or dead", states, "state")
-    up = {name: float(is_up) for name, is_up in work.destinations.items()}
-    yield _gauge("bridge_destination_up", "1 closed circuit and not paused", up, "destination")
-
-
-def _state(state: Gauges, accounts: list[str]) -> Iterator[Metric]:
+    yield _gauge("bridge_deliveries", "deliveries that are open or dead", work.deliveries, "state")
+    yield _gauge("bridge_destination_up", "1 closed circuit and not paused", work.destinations, "destination")
     yield _gauge("bridge_oldest_owed_seconds", "age of the oldest delivery that is open", state.oldest_due_s)
-    yield _gauge("bridge_lanes", "lanes of the journal", float(state.lanes))
-    yield _gauge("bridge_lanes_leased", "lanes that a worker works on right now", float(state.lanes_leased))
-    events = {str(lane): float(number) for lane, number in sorted(state.lane_events.items())}
-    yield _gauge("bridge_lane_events", "events that wait in a lane", events, "lane")
-    due = {str(lane): float(number) for lane, number in sorted(state.lane_due.items())}
-    yield _gauge("bridge_lane_due", "customers in a lane whose next delivery is due", due, "lane")
+    yield _gauge("bridge_lanes", "lanes of the journal", state.lanes)
+    yield _gauge("bridge_lanes_leased", "lanes that a worker works on right now", state.lanes_leased)
+    yield _gauge("bridge_lane_events", "events that wait in a lane", state.lane_events, "lane")
+    yield _gauge("bridge_lane_due", "customers in a lane whose next delivery is due", state.lane_due, "lane")
     circuits = {
-        (name, each): float(each == now)
-        for name, now in state.circuits.items()
-        for each in ("closed", "open", "half_open")
+        (name, each): each == now for name, now in state.circuits.items() for each in ("closed", "open", "half_open")
     }
     yield _gauge("bridge_destination_circuit", "1 for the state of the circuit", circuits, "destination", "state")
-    paused = {name: float(is_paused) for name, is_paused in state.paused.items()}
-    yield _gauge("bridge_destination_paused", "1 until a person resumes it", paused, "destination")
-    codes: dict[str, float] = {}
-    for code, _ in state.notices:
-        codes[code] = codes.get(code, 0) + 1
-    yield _gauge("bridge_notices_open", "open notices by code", codes, "code")
+    yield _gauge("bridge_destination_paused", "1 until a person resumes it", state.paused, "destination")
+    yield _gauge("bridge_notices_open", "open notices by code", Counter(code for code, _ in state.notices), "code")
     for problem in ("interrupted", "penalised"):
-        said = {name: float((f"webhook.{problem}", name) in state.notices) for name in accounts}
+        said = {name: (f"webhook.{problem}", name) in state.notices for name in runtime.accounts}
         yield _gauge(f"bridge_asaas_queue_{problem}", f"1 while Asaas has the queue {problem}", said, "account")
+    yield _gauge("bridge_notices", "open notices: what a person must fix", levels, "level")
+    yield _gauge(
+        "bridge_reconcile_missing",
+        "charges at Asaas that the journal did not know or knows in an older state, by the last scheduled round",
+        {name.split(":", 1)[1]: result["behind"] for name, result in reconciled.items()},
+        "account",
+    )
 
 
-def _gauge(
-    name: str, words: str, values: float | Mapping[str, float] | Mapping[tuple[str, str], float], *labels: str
-) -> Metric:
-    """Return a gauge without labels, or with values by one label or by two."""
-    from prometheus_client.core import GaugeMetricFamily
-
-    if not isinstance(values, Mapping):
-        return GaugeMetricFamily(name, words, value=values)
+def _gauge(name: str, words: str, values: float | Mapping[Any, float], *labels: str) -> Metric:
+    """Return a gauge without labels, or with values by one label or by several."""
     family = GaugeMetricFamily(name, words, labels=labels)
-    for key, value in values.items():
-        family.add_metric([key] if isinstance(key, str) else key, value)
+    for key, value in values.items() if isinstance(values, Mapping) else [((), values)]:
+        family.add_metric(key if isinstance(key, tuple) else [str(key)], value)
     return family
 
 
 def _family(family: Family, counted: dict[Series, float]) -> Metric:
-    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-
     parts: dict[tuple[str, ...], dict[str, float]] = {}
     for (of, labels, part), value in counted.items():
         if of is family:

@@ -14,9 +14,8 @@ from bridge.journal import audit, revisions
 from bridge.messages import _, in_language
 from bridge.model import DeliveryState
 from bridge.pipeline.active_mappings import MappingFiles
-from bridge.web.console.jobs import JobRunner
 from bridge.web.console.mapping_new import AMOUNT_FAULTS
-from tests.console import Console, opened_console
+from tests.console import Console, finish_jobs, opened_console
 from tests.factories import incoming, keep, owe, put_in_state
 
 SAMPLES = Path(__file__).parents[2] / "mappings" / "samples"
@@ -363,11 +362,10 @@ def test_save_and_run_shows_first_and_sends_on_confirmation(console: Console) ->
         connection.exec_driver_sql("UPDATE events SET state = 'processed', processed_ms = 1")
     browser.post("/mappings/cobranca", text=passing(console), base=newest(console).id, run="1")
     begun = browser.post("/mappings/cobranca/run", over="events", number="10")
-    work: JobRunner = console.app.extensions["bridge.work"]
-    work.join(20)
+    finish_jobs()
     preview = browser.get(begun.location).text
     asked = browser.post(f"{begun.location}/replay")
-    work.join(20)
+    finish_jobs()
     done = browser.get(asked.location).text
 
     assert begun.status_code == 303
@@ -431,7 +429,7 @@ def test_charges_that_never_came_can_be_run_over(console: Console) -> None:
     """Without a key the page says why it can't; asked all the same, the work ends with the reason."""
     browser = console.operator()
     begun = browser.post("/mappings/cobranca/run", over="charges", days="7")
-    console.app.extensions["bridge.work"].join(20)
+    finish_jobs()
 
     assert "The account has no API key" in browser.get("/mappings/cobranca/run").text
     assert "ASAAS_API_KEY is not set" in browser.get(begun.location).text

@@ -22,10 +22,10 @@ from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
 from bridge.web.console import testcharge
-from bridge.web.console.charts import MOST_BARS, bars
-from bridge.web.console.jobs import JOBS_AT_ONCE, JobContext, JobRunner
+from bridge.web.console.charts import MOST_BARS, OF_CHARGES, reconciled
+from bridge.web.console.jobs import JOBS_AT_ONCE, JobContext, start
 from tests.charges import Calendar
-from tests.console import PASSWORD, QUICK, Browser, Console, opened_console
+from tests.console import PASSWORD, QUICK, Browser, Console, finish_jobs, opened_console
 from tests.factories import until
 from tests.peers import closed_port
 
@@ -59,20 +59,14 @@ def console(sqlite_url: str, tmp_path: Path, asaas: AsaasSimulator, redis_url: s
         console = opened.enter_context(opened_console(sqlite_url, tmp_path, **environ))
         console.clock.now_ms = system_clock_ms()
         yield console
-        worker(console).join(WAIT_S)
-
-
-def worker(console: Console) -> JobRunner:
-    """Return what does the console's long work."""
-    found: JobRunner = console.app.extensions["bridge.work"]
-    return found
+        finish_jobs(WAIT_S)
 
 
 def finished(console: Console, browser: Browser, path: str, **fields: Any) -> str:
     """Begin something, wait until it is done and return its page."""
     begun = browser.post(path, **fields)
     assert begun.status_code == 303, begun.text
-    worker(console).join(WAIT_S)
+    finish_jobs(WAIT_S)
     return str(browser.get(begun.location).text)
 
 
@@ -92,11 +86,11 @@ def test_work_is_shown_while_it_goes_on_and_after(console: Console) -> None:
         return {"checks": []}
 
     browser = console.operator()
-    number = worker(console).begin("examination", "", slowly, {}, "Ana")
+    number = start(console.runtime, "examination", "", slowly, {}, "Ana")
     assert looked.wait(WAIT_S)
     under_way = browser.part(f"/work/{number}").text
     go.set()
-    worker(console).join(WAIT_S)
+    finish_jobs(WAIT_S)
     after = browser.get(f"/work/{number}").text
 
     assert "3 of 10" in under_way
@@ -113,8 +107,8 @@ def test_a_fault_and_a_lost_process_are_shown(console: Console) -> None:
         raise ZeroDivisionError
 
     browser = console.operator()
-    number = worker(console).begin("examination", "", breaks, {}, "Ana")
-    worker(console).join(WAIT_S)
+    number = start(console.runtime, "examination", "", breaks, {}, "Ana")
+    finish_jobs(WAIT_S)
     with console.journal.database.write() as connection:
         lost = jobs.begin(connection, "reconcile", "default", {}, "Ana", console.clock() - jobs.LOST_AFTER_MS - 1)
 
@@ -131,7 +125,7 @@ def test_only_so_much_is_done_at_once(console: Console) -> None:
         return {}
 
     for _ in range(JOBS_AT_ONCE):
-        worker(console).begin("replay", "x", waits, {}, "Ana")
+        start(console.runtime, "replay", "x", waits, {}, "Ana")
     refused = console.operator().post("/connections/check")
     go.set()
 
@@ -239,13 +233,13 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     browser = console.operator()
     today = Calendar().now.date().isoformat()
     begun = browser.post("/reconcile", account="default", by="created", since=today, until=today)
-    worker(console).join(WAIT_S)
+    finish_jobs(WAIT_S)
     report = browser.get(begun.location).text
     as_csv = browser.get(f"{begun.location}/report.csv").text
     charges = browser.get(f"{begun.location}/report.charges.csv").text
     as_json = browser.get(f"{begun.location}/report.json").get_json()
     looked = browser.post(f"{begun.location}/missing")
-    worker(console).join(WAIT_S)
+    finish_jobs(WAIT_S)
     preview = browser.get(looked.location).text
     done = finished(console, browser, f"{looked.location}/bring-in")
     again = finished(console, browser, f"{looked.location}/bring-in")
@@ -271,7 +265,7 @@ def test_a_report_says_statuses_in_the_language_of_its_page(
     browser = console.operator(language)
     today = Calendar().now.date().isoformat()
     begun = browser.post("/reconcile", account="default", by="created", since=today, until=today)
-    worker(console).join(WAIT_S)
+    finish_jobs(WAIT_S)
 
     assert browser.get(begun.location).text.count(shown) == 2
 
@@ -301,14 +295,19 @@ def test_a_period_that_makes_no_sense_is_refused(console: Console, changes: dict
 
 def test_a_picture_of_many_days_puts_some_together() -> None:
     """However long the period, so many bars at most, each with its words."""
-    days = {
-        f"20{year}-{month:02d}-01": {"delivered": 2, "missing": 1} for year in range(10, 20) for month in range(1, 13)
-    }
-    drawn = bars(days)
+    nothing: dict[str, Any] = dict.fromkeys(OF_CHARGES, 0)
+    days = [
+        {"day": f"20{year}-{month:02d}-01", **nothing, "delivered": 2, "missing": 1}
+        for year in range(10, 20)
+        for month in range(1, 13)
+    ]
+    drawn = reconciled([*days, {"day": "", **nothing, "dead": 5}])
 
-    assert 0 < drawn.count("<g>") <= MOST_BARS
-    assert "delivered" in drawn
-    assert bars({}) == ""
+    assert 0 < len(drawn.bars) <= MOST_BARS
+    assert drawn.totals == {"delivered": 240, "missing": 120}
+    assert drawn.bars[0].counted == {"delivered": 4, "missing": 2}
+    assert [piece.verdict for piece in drawn.bars[0].pieces] == ["delivered", "missing"]
+    assert reconciled([]).bars == []
 
 
 # ---------------------------------------------------------------- test charge
@@ -328,8 +327,8 @@ def test_a_test_charge_says_why_no_event_came(console: Console) -> None:
         "cleanup": True,
         "timeout_s": 1.0,
     }
-    number = worker(console).begin("trial", "default", testcharge.run_test_charge, params, "Ana")
-    worker(console).join(WAIT_S)
+    number = start(console.runtime, "trial", "default", testcharge.run_test_charge, params, "Ana")
+    finish_jobs(WAIT_S)
     page = browser.get(f"/work/{number}").text
 
     assert "no webhook at Asaas leads to the bridge" in page
@@ -463,8 +462,8 @@ def test_each_thing_that_becomes_of_a_charge_is_a_step(console: Console) -> None
         assert not witness.sees_deal()
         return {"proved": False, "asks_person": witness.asked, "email": "a@example.com", "causes": [], "deal": None}
 
-    number = worker(console).begin("trial", "default", watches, {}, "Ana")
-    worker(console).join(WAIT_S)
+    number = start(console.runtime, "trial", "default", watches, {}, "Ana")
+    finish_jobs(WAIT_S)
     page = console.operator().get(f"/work/{number}").text
 
     assert page.count("sends to default") == 1

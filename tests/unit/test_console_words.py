@@ -20,7 +20,7 @@ from bridge.model import DeliveryState, Outcome
 from bridge.operations.actions import BulkAction
 from bridge.operations.explain import Unheard
 from bridge.operations.reconcile import FIELDS
-from bridge.web.console import event, events, layout
+from bridge.web.console import events, layout
 from bridge.web.console.access import Role
 from tests.unit.test_dead_letter import tree
 
@@ -123,4 +123,4 @@ def test_every_code_has_a_text(name: str) -> None:
 def test_every_state_and_outcome_has_a_text() -> None:
     """Those of events, of deliveries, and of the list's filter."""
     assert {*DeliveryState, *events.STATES, "received", "held", "unmapped"} <= set(layout.STATES)
-    assert set(event.OUTCOMES) == {*Outcome, "unknown"}
+    assert set(events.OUTCOMES) == {*Outcome, "unknown"}

@@ -1,8 +1,8 @@
 """The console: pages under `/` for the people who run the bridge, in Portuguese and English.
 
-The server renders each page from a Jinja template; htmx fetches parts of pages again. A page module has a blueprint,
-reads through `bridge.journal` and changes through `bridge.operations`; it has no SQL. To add a page: a module with a
-blueprint, its line in `PAGES` and in `layout.NAVIGATION`, and a template that extends `layout.html`.
+The server renders each page from a Jinja template; htmx fetches parts of pages again. A page module has a blueprint
+`pages`, reads through `bridge.journal` and changes through `bridge.operations`; it has no SQL. To add a page: a module
+with a blueprint, its name in `PAGES` and its line in `layout.NAVIGATION`, and a template that extends `layout.html`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,11 @@ from bridge.web.console import (
     access,
     attention,
     connections,
-    event,
     events,
     jobs,
     layout,
     mapping_editor,
     mapping_new,
-    mapping_run,
     mappings,
     overview,
     reconcile,
@@ -34,22 +32,7 @@ from bridge.web.console import (
     testcharge,
 )
 
-PAGES: tuple[Blueprint, ...] = (
-    overview.overview,
-    events.events,
-    event.event,
-    attention.attention,
-    mappings.mappings,
-    mapping_editor.live,
-    mappings.past,
-    mapping_new.fresh,
-    mapping_run.running,
-    testcharge.testcharge_pages,
-    connections.connections,
-    reconcile.reconcile,
-    jobs.jobs_pages,
-    signin.signin,
-)
+PAGES = (overview, events, attention, mappings, mapping_editor, mapping_new, testcharge, connections, reconcile, jobs)
 
 
 class JournalNumber(IntegerConverter):
@@ -59,19 +42,17 @@ class JournalNumber(IntegerConverter):
         super().__init__(*args, **{"max": 2**63 - 1, **options})
 
 
-def init_console(app: Flask, runtime: Runtime, secret_key: str) -> None:
-    access.init_sessions(app, secret_key, runtime.settings.bridge_public_url)
-    app.extensions["bridge.access"] = access.Access(runtime.settings, secret_key)
+def init_console(app: Flask, runtime: Runtime) -> None:
+    access.init_access(app, runtime.settings)
     app.extensions["bridge.tries"] = FixedWindowRateLimiter(MemoryStorage())
-    app.extensions["bridge.work"] = jobs.JobRunner(runtime)
     console = Blueprint(
         "console", __name__, template_folder="../templates", static_folder="../static", static_url_path="/assets"
     )
     app.url_map.converters["int"] = JournalNumber
     console.before_request(access.check)
     console.before_request(layout.refuse_nul)
-    for page in PAGES:
-        console.register_blueprint(page)
+    for module in (*PAGES, signin):
+        console.register_blueprint(module.pages)
     app.register_blueprint(console)
     app.before_request(layout.set_language)
     app.teardown_request(lambda _error: use_language("en"))

@@ -7,8 +7,6 @@ request proves nothing: behind a proxy on this machine every stranger has a loca
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +19,10 @@ from urllib.parse import urlsplit
 from flask import Flask, Request, Response, current_app, g, redirect, request, session, url_for
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import validate_csrf
+from werkzeug.local import LocalProxy
 from werkzeug.security import check_password_hash, generate_password_hash
+from wtforms import ValidationError
 
 from bridge.errors import ConsoleClosed, FormRefused, NotSignedIn, ReadOnly
 from bridge.journal import audit
@@ -38,11 +39,12 @@ SESSION_LASTS = timedelta(hours=12)
 """After this a person signs in again, however busy the pages are."""
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-FIELD = "csrf_token"
-HEADER = "X-CSRF-Token"
-
 PROGRAMS = ("/webhooks/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 """Paths for programs: they answer JSON, whatever the request accepts, and have no session."""
+
+
+runtime = cast(Runtime, LocalProxy(lambda: current_app.extensions["bridge"]))
+"""The parts of the application that answers this request."""
 
 
 class _Sessions(SecureCookieSessionInterface):
@@ -51,28 +53,15 @@ class _Sessions(SecureCookieSessionInterface):
         return None if request.path.startswith(PROGRAMS) else super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:
-        return over_https(app.config["BRIDGE_PUBLIC_URL"])
+        return over_https()
 
 
-def init_sessions(app: Flask, secret_key: str, public_url: str) -> None:
-    app.config.update(
-        SECRET_KEY=secret_key,
-        SESSION_COOKIE_NAME="bridge_session",
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",  # Strict would sign out a person who follows a link from a message
-        PERMANENT_SESSION_LIFETIME=SESSION_LASTS,
-        SESSION_REFRESH_EACH_REQUEST=False,  # pages that refresh themselves would keep it alive for ever
-        BRIDGE_PUBLIC_URL=public_url,
-    )
-    app.session_interface = _Sessions()
-
-
-def over_https(public_url: str) -> bool:
+def over_https() -> bool:
     """Return whether the browser speaks https, also with a proxy in between.
 
     A false header only keeps the sender's own browser from sending the cookie in clear.
     """
-    public = urlsplit(public_url)
+    public = urlsplit(runtime.settings.bridge_public_url)
     return (
         request.is_secure
         or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
@@ -80,22 +69,14 @@ def over_https(public_url: str) -> bool:
     )
 
 
-def form_token() -> str:
-    if "csrf" not in session:
-        session.permanent = True
-        session["csrf"] = secrets.token_urlsafe(24)
-    return str(session["csrf"])
-
-
 def check_form() -> None:
     """Raise FormRefused unless a form of this session sent the request."""
-    if request.method in SAFE:
-        return
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         raise FormRefused(N_("the form came from another site"))
-    given = request.headers.get(HEADER) or request.form.get(FIELD, "")
-    if not compare_digest(str(session.get("csrf", "")).encode(), given.encode()) or not given:
-        raise FormRefused(hint=N_("load the page again and repeat it"))
+    try:
+        validate_csrf(request.headers.get("X-CSRF-Token") or request.form.get("csrf_token"))
+    except ValidationError:
+        raise FormRefused(hint=N_("load the page again and repeat it")) from None
 
 
 FOR_STRANGERS = frozenset(
@@ -130,24 +111,16 @@ class Person:
 
     @property
     def actor(self) -> Actor:
-        """The actor in the audit trail."""
         return Actor(f"{self.role} {self.name}".strip(), client_address())
 
 
 class Access:
     """The passwords of one process, and the token that opens the console where there are none."""
 
-    def __init__(self, settings: Settings, secret_key: str) -> None:
-        self._passwords = {
-            Role.OPERATOR: settings.bridge_password,
-            Role.VIEWER: settings.bridge_viewer_password,
-        }
+    def __init__(self, settings: Settings) -> None:
+        self._passwords = {Role.OPERATOR: settings.bridge_password, Role.VIEWER: settings.bridge_viewer_password}
+        self.has_password = any(self._passwords.values())
         self.token = "" if self.has_password else settings.bridge_console_token
-        self._secret_key = secret_key.encode()
-
-    @property
-    def has_password(self) -> bool:
-        return any(self._passwords.values())
 
     @cached_property
     def _hashes(self) -> dict[Role, str]:
@@ -162,21 +135,28 @@ class Access:
         found = [role for role, kept in self._hashes.items() if check_password_hash(kept, password)]
         return found[0] if found else None
 
-    def proof(self, role: Role) -> str:
-        """Return the proof that a session of this role holds; a new password makes it invalid."""
-        secret = self.token if role is Role.LOCAL else self._passwords[role]
-        return self._signature(f"{role}\x00{secret}")
-
-    def browser_cookie(self, browser: str) -> str:
-        """Return the cookie of a browser in which an operator signed in."""
-        return f"{browser}.{self._signature('browser ' + browser)}"
-
-    def _signature(self, text: str) -> str:
-        return hmac.new(self._secret_key, text.encode(), hashlib.sha256).hexdigest()
+    def sessions(self) -> SecureCookieSessionInterface:
+        """Return what signs the sessions; with another password or token it does not know them any more."""
+        found = _Sessions()
+        found.salt = "\0".join((*self._passwords.values(), self.token))
+        return found
 
 
-def access() -> Access:
-    return cast(Access, current_app.extensions["bridge.access"])
+access = cast(Access, LocalProxy(lambda: current_app.extensions["bridge.access"]))
+
+
+def init_access(app: Flask, settings: Settings) -> None:
+    app.config.update(
+        SECRET_KEY=settings.bridge_secret_key or secrets.token_urlsafe(32),
+        SESSION_COOKIE_NAME="bridge_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",  # Strict would sign out a person who follows a link from a message
+        PERMANENT_SESSION_LIFETIME=SESSION_LASTS,
+        WTF_CSRF_TIME_LIMIT=None,  # a form's token holds as long as its session
+        SESSION_REFRESH_EACH_REQUEST=False,  # pages that refresh themselves would keep it alive for ever
+    )
+    app.extensions["bridge.access"] = Access(settings)
+    app.session_interface = app.extensions["bridge.access"].sessions()
 
 
 def client_address() -> str:
@@ -188,68 +168,49 @@ def client_address() -> str:
 
 def begin_session(role: Role, name: str) -> None:
     """Begin a session and note it in the audit trail; the number of its entry is the session's id."""
-    now_ms = _runtime().clock_ms()
-    with _runtime().journal.database.write() as connection:
+    now_ms = runtime.clock_ms()
+    with runtime.journal.database.write() as connection:
         entry = audit.note(connection, Person(role, name).actor, audit.SIGNED_IN, "", now_ms)
     session.clear()
     session.permanent = True
     until_ms = now_ms + int(SESSION_LASTS.total_seconds() * 1000)
-    session.update(role=role.value, name=name, proof=access().proof(role), until_ms=until_ms, entry=entry)
-
-
-def end_session() -> None:
-    """End the session, so that a copy of its cookie is invalid too."""
-    if g.person is not None:
-        with _runtime().journal.database.write() as connection:
-            audit.note(connection, g.person.actor, audit.SIGNED_OUT, str(session["entry"]), _runtime().clock_ms())
-    session.clear()
+    session.update(role=role.value, name=name, until_ms=until_ms, entry=entry)
 
 
 def has_session(app: Flask, environ: WSGIEnvironment) -> bool:
     """Return whether the request carries a session of somebody who signed in; the journal is not read."""
     opened = app.session_interface.open_session(app, app.request_class(environ))
-    return opened is not None and "proof" in opened
+    return opened is not None and "entry" in opened
 
 
-def person() -> Person | None:
-    """Return the signed-in person, None for a stranger."""
-    try:
-        role = Role(session.get("role", ""))
-    except ValueError:
+def _signed_in() -> Person | None:
+    if session.get("until_ms", 0) < runtime.clock_ms():
         return None
-    if (role is Role.LOCAL) is access().has_password or "entry" not in session:
-        return None
-    genuine = hmac.compare_digest(access().proof(role), str(session.get("proof")))
-    if not genuine or session.get("until_ms", 0) < _runtime().clock_ms():
-        return None
-    with _runtime().journal.database.read() as connection:
+    with runtime.journal.database.read() as connection:
         if audit.is_signed_out(connection, session["entry"]):
             return None
-    return Person(role, str(session.get("name", "")))
-
-
-def _runtime() -> Runtime:
-    return cast(Runtime, current_app.extensions["bridge"])
+    return Person(Role(session["role"]), session["name"])
 
 
 def check() -> ResponseReturnValue | None:
     """Refuse a request that this person may not make; runs before each page of the console."""
     if request.endpoint == "console.static":
         return None
-    g.person = person()
-    if not access().has_password and (g.person is None or "token" in request.args):
+    g.person = _signed_in()
+    if not access.has_password and (g.person is None or "token" in request.args):
         return _by_token()
-    check_form()
+    changes = request.method not in SAFE
+    if changes:
+        check_form()
     if g.person is None and request.endpoint not in FOR_STRANGERS:
         return _to_sign_in()
-    if request.method not in SAFE and request.endpoint not in FOR_VIEWERS and not g.person.may_change:
+    if changes and request.endpoint not in FOR_VIEWERS and not g.person.may_change:
         raise ReadOnly
     return None
 
 
 def _by_token() -> ResponseReturnValue:
-    token = access().token
-    if not token or not hmac.compare_digest(token.encode(), request.args.get("token", "").encode()):
+    if not access.token or not compare_digest(access.token.encode(), request.args.get("token", "").encode()):
         raise ConsoleClosed
     if g.person is None:
         begin_session(Role.LOCAL, "")
@@ -272,17 +233,10 @@ def here_only(target: str) -> str:
     return target if inside else "/"
 
 
-POLICY = {
-    "default-src": "'none'",
-    "script-src": "'self'",
-    "style-src": "'self'",
-    "img-src": "'self' data:",
-    "font-src": "'self'",
-    "connect-src": "'self'",
-    "form-action": "'self'",
-    "base-uri": "'none'",
-    "frame-ancestors": "'none'",
-}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'{nonce}; img-src 'self' data:; font-src 'self';"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -305,11 +259,10 @@ def secure(response: Response) -> Response:
         for name, value in FOR_PROGRAMS.items():
             response.headers.setdefault(name, value)
         return response
-    styles = f" 'nonce-{g.style_nonce}'" if "style_nonce" in g else ""
-    policy = {**POLICY, "style-src": POLICY["style-src"] + styles}
-    response.headers["Content-Security-Policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())
+    nonce = f" 'nonce-{g.style_nonce}'" if "style_nonce" in g else ""
+    response.headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
     response.headers.update(HEADERS)
-    if over_https(current_app.config["BRIDGE_PUBLIC_URL"]):
+    if over_https():
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
     if request.endpoint == "console.static":
         # The address holds a digest of the file: a new version has a new address.

@@ -5,27 +5,26 @@ from __future__ import annotations
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from bridge.errors import ConsoleBusy, NoAnswerYet
 from bridge.journal import destinations, notices, queries
 from bridge.journal.queries import DeadFilter, DeadGroup, EventFilter
 from bridge.messages import _
 from bridge.operations import actions
 from bridge.operations.actions import BulkAction, Progress, run_step
-from bridge.operations.explain import Preview
 from bridge.reasons import reason
 from bridge.web.console import layout
+from bridge.web.console.access import runtime
 from bridge.web.console.events import lines
-from bridge.web.console.jobs import external_call, replay_previews
+from bridge.web.console.jobs import previews_now
 
-attention = Blueprint("attention", __name__)
+pages = Blueprint("attention", __name__)
 
 SAMPLE = 5
 PREVIEWED = 3
 
 
-@attention.get("/attention")
+@pages.get("/attention")
 def index() -> ResponseReturnValue:
-    with layout.runtime().journal.database.read() as connection:
+    with runtime.journal.database.read() as connection:
         groups = queries.dead_groups(connection)
         holds = queries.hold_groups(connection)
         open_notices = layout.open_notices(connection)
@@ -42,7 +41,7 @@ def index() -> ResponseReturnValue:
 
 
 def _listening() -> frozenset[str]:
-    return frozenset(item.mapping.name for item in layout.runtime().mappings.current() if item.mapping.enabled)
+    return frozenset(item.mapping.name for item in runtime.mappings.current() if item.mapping.enabled)
 
 
 def _possible(group: DeadGroup, listening: frozenset[str]) -> list[BulkAction]:
@@ -71,35 +70,29 @@ def _decision() -> BulkAction:
     return layout.found(BulkAction(asked) if asked in set(BulkAction) else None)
 
 
-@attention.get("/attention/confirm")
+@pages.get("/attention/confirm")
 def confirm() -> ResponseReturnValue:
     """Show how many deliveries a decision is about, some of them, and what a replay of the first would change."""
-    decision, runtime = _decision(), layout.runtime()
+    decision = _decision()
     chosen = _chosen(decision, layout.now_ms())
     with runtime.journal.database.read() as connection:
         total = queries.dead_count(connection, chosen)
         some = queries.dead_page(connection, chosen, 0, SAMPLE)
         rows = [row for one in some for row in queries.event_page(connection, EventFilter(text=str(one.event_id)), 1)]
         sample = lines(connection, rows)
-    previews: list[Preview] = []
-    if decision is BulkAction.REPLAY and some:
-        ids = sorted({one.event_id for one in some[:PREVIEWED]})
-        try:
-            previews = external_call(lambda: list(replay_previews(runtime, ids, chosen.mapping or None)))
-        except (ConsoleBusy, NoAnswerYet) as error:
-            previews = [Preview(ids[0], "", problem=error.text())]
+    ids = sorted({one.event_id for one in some[:PREVIEWED]}) if decision is BulkAction.REPLAY else []
     return layout.page(
         "attention_confirm.html",
         decision=decision,
         chosen=chosen,
         total=total,
         sample=sample,
-        previews=previews,
+        previews=previews_now(ids, chosen.mapping or None) if ids else [],
         known=reason(chosen.code),
     )
 
 
-@attention.post("/attention/run")
+@pages.post("/attention/run")
 def run() -> ResponseReturnValue:
     """Do the next piece and show the progress; the page continues by itself, or with its button."""
     asked, decision = request.form, _decision()
@@ -107,7 +100,6 @@ def run() -> ResponseReturnValue:
     numbers = (layout.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id"))
     total, done, refused, after_id = numbers
     before = Progress(total, done, refused, after_id)
-    runtime = layout.runtime()
     progress = run_step(runtime.journal, decision, chosen, before, runtime.clock_ms(), by=layout.person().actor)
     return layout.page(
         "attention_progress.html" if layout.partial() else "attention_run.html",
@@ -118,9 +110,8 @@ def run() -> ResponseReturnValue:
     )
 
 
-@attention.post("/attention/notices/<int:id_>/close")
+@pages.post("/attention/notices/<int:id_>/close")
 def close(id_: int) -> ResponseReturnValue:
-    runtime = layout.runtime()
     with runtime.journal.database.write() as connection:
         closed = notices.close(connection, id_, runtime.clock_ms())
     if closed:
@@ -130,9 +121,8 @@ def close(id_: int) -> ResponseReturnValue:
     return layout.go("console.connections.show" if is_connections else "console.attention.index")
 
 
-@attention.post("/attention/destinations/<name>/resume")
+@pages.post("/attention/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    runtime = layout.runtime()
     freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=layout.person().actor)
     layout.flash_message(_("Destination {name} is resumed; {n} lines were waiting for it.", name=name, n=freed))
     return layout.go("console.attention.index")

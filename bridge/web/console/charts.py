@@ -1,25 +1,22 @@
-"""Bar charts of counts over time: numbers that a template draws, and a finished SVG. Pure."""
+"""Bar charts of counts over time, as numbers that a template draws; and other sums of the pages. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from html import escape
+from typing import Any, NamedTuple
 
 from bridge.journal.statistics import Sum
 
-WIDTH, HEIGHT = 600.0, 120.0
-"""The size of a chart in its own units; the page stretches it."""
-GAP = 0.25
-"""The part of a bar's room that stays empty."""
 SERIES = ("delivered", "filtered", "stale", "discarded", "dead")
 """The verdicts from the bottom of a bar to its top."""
+OF_CHARGES = ("delivered", "waiting", "stale", "filtered", "discarded", "unmapped", "older", "missing", "dead")
+"""The same for the charges of a reconciliation: those of one colour lie together."""
+MOST_BARS = 62
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """The part of a bar that stands for one verdict."""
 
     verdict: str
@@ -30,61 +27,69 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The counts of an hour or a day."""
+    """The counts of an hour, a day or several."""
 
-    start_ms: int
+    start: Any  # epoch milliseconds, or yyyy-mm-dd
     x: float
     width: float
-    pieces: tuple[Piece, ...]
-    total: int
-    received: int
+    pieces: list[Piece]
+    counted: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars side by side; the highest stands for `most`."""
+    """Bars side by side in the chart's own units; the page stretches it. The highest bar stands for `most`."""
 
-    bars: tuple[Bar, ...]
+    bars: list[Bar]
     most: int
-    totals: dict[str, int]
-    width: float = WIDTH
-    height: float = HEIGHT
+    totals: Counter[str]
+    width: float
+    height: float
 
 
-def stacked(starts: Sequence[int], sums: Iterable[Sum]) -> Chart:
-    """Return the chart of sums by verdict, one bar for each start; sums of other starts are left out."""
-    numbers: dict[int, dict[str, int]] = {start: {} for start in starts}
+def chart(
+    counts: Mapping[Any, Mapping[str, int]], verdicts: Sequence[str] = SERIES, width: float = 600, height: float = 120
+) -> Chart:
+    """Return the chart of counts by verdict; other verdicts are no part of a bar."""
+    most = max((sum(max(0, by.get(name, 0)) for name in verdicts) for by in counts.values()), default=0)
+    room = width / max(1, len(counts))
+    wide = min(room * 0.75, 40.0)
+    bars, totals = [], Counter[str]()
+    for index, (start, by) in enumerate(counts.items()):
+        pieces, base = [], height
+        for name in verdicts:
+            if (number := by.get(name, 0)) > 0:
+                # At least a line: one dead delivery among a million must be visible.
+                high = max(1.5, number / most * height)
+                base -= high
+                pieces.append(Piece(name, number, round(max(0.0, base), 2), round(high, 2)))
+        bars.append(Bar(start, index * room + (room - wide) / 2, wide, pieces, by))
+        totals.update(by)
+    return Chart(bars, most, totals, width, height)
+
+
+def by_start(starts: Iterable[int], sums: Iterable[Sum]) -> dict[int, dict[str, int]]:
+    """Return the sums by verdict of each start; those of other starts are left out."""
+    counts: dict[int, dict[str, int]] = {start: {} for start in starts}
     for one in sums:
-        if one.start_ms in numbers:
-            numbers[one.start_ms][one.key[0]] = one.number
-    heights = {start: sum(max(0, by.get(name, 0)) for name in SERIES) for start, by in numbers.items()}
-    most = max(heights.values(), default=0)
-    room = WIDTH / max(1, len(starts))
-    bars = tuple(
-        Bar(
-            start,
-            index * room + room * GAP / 2,
-            room * (1 - GAP),
-            _pieces(numbers[start], most),
-            heights[start],
-            numbers[start].get("received", 0),
-        )
-        for index, start in enumerate(starts)
-    )
-    names = (*SERIES, "received")
-    return Chart(bars, most, {name: sum(by.get(name, 0) for by in numbers.values()) for name in names})
+        if one.start_ms in counts:
+            counts[one.start_ms][one.key[0]] = one.number
+    return counts
 
 
-def _pieces(by: dict[str, int], most: int) -> tuple[Piece, ...]:
-    pieces, base = [], HEIGHT
-    for name in SERIES:
-        number = by.get(name, 0)
-        if number > 0:
-            # At least a line: one dead delivery among a million must be visible.
-            height = max(1.5, number / most * HEIGHT)
-            base -= height
-            pieces.append(Piece(name, number, round(max(0.0, base), 2), round(height, 2)))
-    return tuple(pieces)
+def reconciled(days: Iterable[Mapping[str, Any]]) -> Chart:
+    """Return the chart of a reconciliation: a bar for each day, or for each run of days where there are many."""
+    counts: dict[str, Counter[str]] = {}
+    for row in days:
+        if row["day"]:
+            counts.setdefault(row["day"], Counter()).update({name: row[name] for name in OF_CHARGES if row[name]})
+    names = sorted(counts)
+    each = max(1, -(-len(names) // MOST_BARS))
+    grouped = {
+        names[first]: sum((counts[name] for name in names[first : first + each]), Counter[str]())
+        for first in range(0, len(names), each)
+    }
+    return chart(grouped, OF_CHARGES, width=720, height=142)
 
 
 def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | None:
@@ -105,84 +110,9 @@ def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | No
     return lower
 
 
-def by(sums: Iterable[Sum], key: Callable[[Sum], tuple[str, str]]) -> dict[str, dict[str, int]]:
-    """Return the sums of all hours or days by a name and a verdict."""
-    found: dict[str, dict[str, int]] = {}
+def by(sums: Iterable[Sum], column: int) -> dict[str, Counter[str]]:
+    """Return the sums of all hours or days by a column of their keys and by the last one, the verdict."""
+    found: dict[str, Counter[str]] = {}
     for one in sums:
-        name, verdict = key(one)
-        counted = found.setdefault(name, {})
-        counted[verdict] = counted.get(verdict, 0) + one.number
+        found.setdefault(one.key[column], Counter())[one.key[-1]] += one.number
     return found
-
-
-KINDS = {
-    "delivered": "good",
-    "waiting": "busy",
-    "stale": "neutral",
-    "filtered": "neutral",
-    "discarded": "neutral",
-    "unmapped": "neutral",
-    "older": "warning",
-    "missing": "bad",
-    "dead": "bad",
-}
-"""The colour of each verdict."""
-ORDER = ("good", "busy", "neutral", "warning", "bad")
-"""The colours from the bottom of a bar to its top."""
-MOST_BARS = 62
-PICTURE_WIDTH, PICTURE_HEIGHT, FOOT = 720, 150, 20
-
-
-def bars(days: Mapping[str, Mapping[str, int]]) -> str:
-    """Return an SVG with a bar for each day, or for each run of days where there are many, divided by colour."""
-    grouped = _grouped(days)
-    if not grouped:
-        return ""
-    top = max(sum(counted.values()) for _, counted in grouped) or 1
-    step = PICTURE_WIDTH / len(grouped)
-    wide = min(step * 0.7, 40)
-    drawn = []
-    for place, (label, counted) in enumerate(grouped):
-        left, foot = place * step + (step - wide) / 2, float(PICTURE_HEIGHT)
-        said = ", ".join(f"{name} {number}" for name, number in counted.items())
-        drawn.append(f"<g><title>{escape(label)}: {escape(said)}</title>")
-        for kind in ORDER:
-            number = sum(count for name, count in counted.items() if KINDS.get(name, "neutral") == kind)
-            if number:
-                high = max(number / top * (PICTURE_HEIGHT - 8), 2.0)
-                foot -= high
-                drawn.append(
-                    f'<rect class="mark-{kind}" x="{left:.1f}" y="{foot:.1f}" width="{wide:.1f}" height="{high:.1f}"/>'
-                )
-        drawn.append("</g>")
-    shown = {0, len(grouped) - 1} if len(grouped) > 10 else set(range(len(grouped)))
-    for place in sorted(shown):
-        at, anchor = place * step + step / 2, "middle"
-        if len(grouped) > 10:
-            at, anchor = (0.0, "start") if place == 0 else (float(PICTURE_WIDTH), "end")
-        label = grouped[place][0]
-        drawn.append(
-            f'<text x="{at:.1f}" y="{PICTURE_HEIGHT + FOOT - 5}" text-anchor="{anchor}">{escape(label)}</text>'
-        )
-    drawn.append(f'<line x1="0" x2="{PICTURE_WIDTH}" y1="{PICTURE_HEIGHT}" y2="{PICTURE_HEIGHT}"/>')
-    box = f"0 0 {PICTURE_WIDTH} {PICTURE_HEIGHT + FOOT}"
-    return f'<svg class="bars" viewBox="{box}" role="presentation">{"".join(drawn)}</svg>'
-
-
-def _grouped(days: Mapping[str, Mapping[str, int]]) -> list[tuple[str, Counter[str]]]:
-    names = sorted(name for name in days if name)
-    each = -(-len(names) // MOST_BARS) if names else 1
-    grouped = []
-    for start in range(0, len(names), each):
-        counted: Counter[str] = Counter()
-        for name in names[start : start + each]:
-            counted.update(days[name])
-        grouped.append((_short(names[start]), counted))
-    return grouped
-
-
-def _short(day: str) -> str:
-    try:
-        return f"{date.fromisoformat(day):%d/%m}"
-    except ValueError:
-        return day

@@ -34,17 +34,17 @@ from bridge.operations.webhooks import (
 )
 from bridge.settings import variable
 from bridge.web.console import jobs, layout
+from bridge.web.console.access import runtime
 from bridge.web.console.jobs import external_call
 from bridge.web.console.mappings import directory
 
-connections = Blueprint("connections", __name__)
+pages = Blueprint("connections", __name__)
 
 MOST_BODY = 20_000
 
 
-@connections.get("/connections")
+@pages.get("/connections")
 def show() -> ResponseReturnValue:
-    runtime = layout.runtime()
     settings = runtime.settings
     with runtime.journal.database.read() as connection:
         kept = destinations.load(connection)
@@ -73,7 +73,7 @@ def show() -> ResponseReturnValue:
     )
 
 
-@connections.post("/connections/check")
+@pages.post("/connections/check")
 def check() -> ResponseReturnValue:
     """Begin the examination, or show the one that runs."""
     return jobs.running_job("examination") or jobs.begin("examination", "", jobs.examination, {})
@@ -83,25 +83,24 @@ def check() -> ResponseReturnValue:
 
 
 def _mappings() -> list[Mapping]:
-    return [item.mapping for item in layout.runtime().mappings.current()]
+    return [item.mapping for item in runtime.mappings.current()]
 
 
 def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> None:
     """Close the notices that a change at Asaas resolved."""
-    runtime = layout.runtime()
     public_url = given or runtime.settings.bridge_public_url
     with suppress(JournalError):  # a journal that is away must not hide the result
         judge(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
 
 
-@connections.get("/connections/<account>/webhook")
+@pages.get("/connections/<account>/webhook")
 def webhook(account: str) -> ResponseReturnValue:
     """Show the webhook as Asaas has it, with its problems."""
-    layout.found(layout.runtime().accounts.get(account))
-    values: dict[str, Any] = {"account": account, "public_url": layout.runtime().settings.bridge_public_url}
+    layout.found(runtime.accounts.get(account))
+    values: dict[str, Any] = {"account": account, "public_url": runtime.settings.bridge_public_url}
     try:
-        client = client_of(layout.runtime(), account)
-        url = public_hook_url(layout.runtime().settings, account, None)
+        client = client_of(runtime, account)
+        url = public_hook_url(runtime.settings, account, None)
         found = external_call(lambda: find_ours(Webhooks(client).all(), account, url))
         wants = needed_events(_mappings(), account)
         values |= {"webhooks": found, "needed": wants, "problems": problems(found, wants, account)}
@@ -110,10 +109,9 @@ def webhook(account: str) -> ResponseReturnValue:
     return layout.page("webhook.html", **values)
 
 
-@connections.post("/connections/<account>/webhook")
+@pages.post("/connections/<account>/webhook")
 def register(account: str) -> ResponseReturnValue:
     """Show what registering would change, or register where that was confirmed."""
-    runtime = layout.runtime()
     layout.found(runtime.accounts.get(account))
     form = request.form
     given = form.get("url", "").strip() or None
@@ -149,9 +147,8 @@ def register(account: str) -> ResponseReturnValue:
     return layout.page("webhook_done.html", done=done, name=variable("ASAAS_WEBHOOK_TOKEN", account), account=account)
 
 
-@connections.post("/connections/<account>/webhook/resume")
+@pages.post("/connections/<account>/webhook/resume")
 def resume_webhook(account: str) -> ResponseReturnValue:
-    runtime = layout.runtime()
     layout.found(runtime.accounts.get(account))
     try:
         url = public_hook_url(runtime.settings, account, None)
@@ -170,27 +167,26 @@ def resume_webhook(account: str) -> ResponseReturnValue:
 # ---------------------------------------------------------------- destinations
 
 
-@connections.post("/connections/destinations/<name>/pause")
+@pages.post("/connections/destinations/<name>/pause")
 def pause(name: str) -> ResponseReturnValue:
-    """Stop sending to a destination; its deliveries wait."""
-    runtime, who = layout.runtime(), layout.person()
+    who = layout.person()
     why = Message(N_("paused by {who}"), {"who": who.author}).to_json()
     actions.pause(runtime.journal, name, why, runtime.clock_ms(), by=who.actor)
     layout.flash_message(_("{name} is paused; its deliveries wait.", name=name), "warning")
     return layout.go("console.connections.show")
 
 
-@connections.post("/connections/destinations/<name>/resume")
+@pages.post("/connections/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    freed = actions.resume(layout.runtime().journal, name, layout.runtime().clock_ms(), by=layout.person().actor)
+    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=layout.person().actor)
     layout.flash_message(_("{name} takes deliveries again; lines that waited: {n}.", name=name, n=freed))
     return layout.go("console.connections.show")
 
 
-@connections.get("/connections/destinations/<name>/test")
+@pages.get("/connections/destinations/<name>/test")
 def test_form(name: str) -> ResponseReturnValue:
     """Show the payload of a test of a mapping, to change and send."""
-    layout.found(layout.runtime().destinations.get(name))
+    layout.found(runtime.destinations.get(name))
     return layout.page("destination_test.html", name=name, body=_example(name), answer=None, problem="")
 
 
@@ -204,10 +200,8 @@ def _example(name: str) -> str:
     return json.dumps(example, ensure_ascii=False, indent=2)
 
 
-@connections.post("/connections/destinations/<name>/test")
+@pages.post("/connections/destinations/<name>/test")
 def test(name: str) -> ResponseReturnValue:
-    """Post a payload to a destination once and show the answer."""
-    runtime = layout.runtime()
     url = layout.found(runtime.destinations.get(name))
     body = request.form.get("body", "")[:MOST_BODY]
     answer, problem = None, ""

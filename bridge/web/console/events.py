@@ -1,4 +1,4 @@
-"""The list of events: searched, filtered, live."""
+"""The list of events, and one event: its whole way, why it went so, and what a person may do about it."""
 
 from __future__ import annotations
 
@@ -6,46 +6,44 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
+from werkzeug.exceptions import NotFound
 
+from bridge.errors import BridgeError
+from bridge.formats import Formats
 from bridge.journal import queries
 from bridge.journal.queries import EventFilter, Row
-from bridge.mapping.catalogue import event_label
 from bridge.mapping.values import BRASILIA
-from bridge.model import DeliveryState, EventState
+from bridge.messages import N_, _, ngettext
+from bridge.model import TRANSITIONS, DeliveryState, EventState, Waiting
+from bridge.operations import actions
+from bridge.operations import explain as explaining
+from bridge.operations.explain import Conditions
+from bridge.reasons import reason
 from bridge.web.console import layout
+from bridge.web.console.access import runtime
+from bridge.web.console.jobs import external_call, previews_now
 
 EVENTS_PAGE = 50
 STATES = ("open", *(state.value for state in DeliveryState), queries.WAITING)
 
-_FIRST_SHOWN = (
-    DeliveryState.DEAD,
-    DeliveryState.RETRYING,
-    DeliveryState.SENDING,
-    DeliveryState.PENDING,
-    DeliveryState.DELIVERED,
-    DeliveryState.STALE,
-    DeliveryState.DISCARDED,
-    DeliveryState.FILTERED,
-)
+_FIRST_SHOWN = ("dead", "retrying", "sending", "pending", "delivered", "stale", "discarded", "filtered")
 """An event with several deliveries shows the first of these states that one of them has."""
 
-events = Blueprint("events", __name__)
+pages = Blueprint("events", __name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One event in a list."""
 
     row: Row
-    label: str
     state: str
     amount: Any
-    verdicts: tuple[tuple[str, str], ...]
+    verdicts: dict[str, str]
     """Each mapping with the state of its newest delivery."""
 
 
@@ -53,7 +51,7 @@ def event_state(event: Row, states: Collection[str]) -> str:
     """Return the state that stands for an event and the newest delivery of each mapping."""
     if event["state"] == EventState.RECEIVED:
         return "held" if event["hold_code"] else "received"
-    return next((state.value for state in _FIRST_SHOWN if state in states), "unmapped")
+    return next((state for state in _FIRST_SHOWN if state in states), "unmapped")
 
 
 def amount_of(body: Mapping[str, Any], entity: str) -> Any:
@@ -68,16 +66,15 @@ def lines(connection: Connection, rows: list[Row]) -> list[Line]:
     return [
         Line(
             row,
-            event_label(row["name"]),
             event_state(row, verdicts[row["id"]].values()),
             amount_of(json.loads(row["body"]), row["entity"]),
-            tuple(verdicts[row["id"]].items()),
+            verdicts[row["id"]],
         )
         for row in rows
     ]
 
 
-@events.get("/events")
+@pages.get("/events")
 def index() -> ResponseReturnValue:
     asked = request.args
     wanted = EventFilter(
@@ -90,7 +87,7 @@ def index() -> ResponseReturnValue:
         until_ms=day_ms(asked.get("until", ""), after=1),
     )
     before = layout.number(asked.get("before"))
-    with layout.runtime().journal.database.read() as connection:
+    with runtime.journal.database.read() as connection:
         rows = queries.event_page(connection, wanted, EVENTS_PAGE + 1, before)
         found = lines(connection, rows[:EVENTS_PAGE])
         choices = {} if layout.partial() else _choices(connection)
@@ -110,8 +107,8 @@ def index() -> ResponseReturnValue:
 def _choices(connection: Connection) -> dict[str, Any]:
     return {
         "states": STATES,
-        "mappings": [item.mapping.name for item in layout.runtime().mappings.current()],
-        "names": [(name, event_label(name)) for name in queries.names(connection)],
+        "mappings": [item.mapping.name for item in runtime.mappings.current()],
+        "names": queries.names(connection),
         "accounts": queries.accounts(connection),
     }
 
@@ -123,3 +120,180 @@ def day_ms(text: str, after: int = 0) -> int | None:
         return int((day + timedelta(days=after)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
+
+
+# ---------------------------------------------------------------- one event
+
+_MOVING = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING})
+_MEANS = {
+    DeliveryState.SENDING: N_("is being sent right now"),
+    DeliveryState.DISCARDED: N_("a person decided that it is not due"),
+}
+_WAITS = {
+    Waiting.BACKOFF: N_("next try {when}"),
+    Waiting.PACE: N_("waits for its turn under the destination's rate limit, {when}"),
+    Waiting.CIRCUIT: N_("the destination fails for several customers; it is probed {when}"),
+    Waiting.PAUSED: N_("waits until the destination is resumed"),
+}
+OUTCOMES = {
+    "delivered": N_("accepted"),
+    "retry": N_("failed, tried again"),
+    "rejected": N_("refused"),
+    "removed": N_("integration removed"),
+    "unknown": N_("no answer yet"),
+}
+"""What came of an attempt."""
+
+
+class Step(NamedTuple):
+    """One thing on an event's timeline."""
+
+    at_ms: int
+    title: str
+    shape: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one mapping made of the event."""
+
+    row: Row
+    why: str
+    conditions: Conditions
+    payload: dict[str, Any] | None
+    attempts: list[Row]
+    can_replay: bool
+    """Whether the mapping is still on and the event's body kept."""
+
+    @property
+    def can_retry(self) -> bool:
+        """Whether the same payload may be sent again, or sooner."""
+        state = DeliveryState(self.row["state"])
+        waits = state in {DeliveryState.PENDING, DeliveryState.RETRYING} and self.row["due_ms"] is not None
+        return waits or (DeliveryState.PENDING in TRANSITIONS[state] and self.payload is not None)
+
+    @property
+    def can_discard(self) -> bool:
+        return DeliveryState.DISCARDED in TRANSITIONS[DeliveryState(self.row["state"])]
+
+
+def _why(delivery: Row) -> str:
+    """Return why a delivery is in its state."""
+    state = DeliveryState(delivery["state"])
+    if state is DeliveryState.DELIVERED:
+        return _("delivered to {to}", to=delivery["destination"])
+    if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
+        return _waits(delivery)
+    if known := reason(delivery["reason_code"]):
+        return known.means
+    return _(_MEANS.get(state, "")) or layout.said(delivery["reason"]) or _(layout.STATES[state])
+
+
+def _waits(delivery: Row) -> str:
+    if delivery["due_ms"] is None:
+        return _("waits for the delivery before it of the same customer")
+    if delivery["waiting"] is None:
+        return _("is sent next")
+    return _(_WAITS[Waiting(delivery["waiting"])], when=Formats(layout.now_ms()).ago(delivery["due_ms"]))
+
+
+@pages.get("/events/<int:id_>")
+def show(id_: int) -> ResponseReturnValue:
+    """Show the whole way of an event; with `ask`, Asaas is asked for what its conditions need."""
+    with runtime.journal.database.read() as connection:
+        row = layout.found(queries.find_event(connection, str(id_)))
+    fetched, problem = None, ""
+    if "ask" in request.args:
+        needs = frozenset({"customer", "payment", "subscription", "installment"})
+        try:
+            fetched = external_call(lambda: explaining.fetch(runtime, row, needs))
+        except BridgeError as error:
+            problem = error.text()
+    with runtime.journal.database.read() as connection:
+        rows = queries.deliveries_of(connection, id_)
+        active = runtime.mappings.current(connection)
+        listening = {item.mapping.name for item in active if item.mapping.enabled}
+        verdicts = [
+            Verdict(
+                one,
+                _why(one),
+                explaining.conditions(runtime, connection, row, one, fetched),
+                json.loads(one["payload"]) if one["payload"] else None,
+                queries.attempts_of(connection, one["id"]),
+                row["emptied_ms"] is None and one["mapping"] in listening,
+            )
+            for one in rows
+        ]
+    body = json.loads(row["body"])
+    return layout.page(
+        "event_way.html" if layout.partial() else "event.html",
+        event=row,
+        state=event_state(row, {one["mapping"]: one["state"] for one in rows}.values()),
+        held=reason(row["hold_code"]),
+        amount=amount_of(body, row["entity"]),
+        body=json.dumps(body, ensure_ascii=False, indent=2),
+        verdicts=verdicts[::-1],
+        unheard=explaining.unheard(row["name"], row["account"], row["replay_mapping"], active),
+        steps=_steps(row, verdicts),
+        problem=problem,
+        live=row["state"] == EventState.RECEIVED or any(one["state"] in _MOVING for one in rows),
+        OUTCOMES=OUTCOMES,
+    )
+
+
+def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
+    again = ngettext("posted {n} more time", "posted {n} more times", row["repeats"]) if row["repeats"] else ""
+    steps = [Step(row["received_ms"], _("Received and kept"), "received", again)]
+    if row["state"] == EventState.PROCESSED and row["processed_ms"]:
+        steps.append(Step(row["processed_ms"], _("The mappings decided"), "mappings"))
+    elif row["hold_code"]:
+        again = _("looked at again {when}", when=Formats(layout.now_ms()).ago(row["due_ms"]))
+        steps.append(Step(layout.now_ms(), _("On hold"), "warning", again))
+    for verdict in verdicts:
+        mapping, state = verdict.row["mapping"], verdict.row["state"]
+        for attempt in verdict.attempts:
+            outcome = attempt["outcome"] or "unknown"
+            said = _(OUTCOMES.get(outcome, outcome))
+            status = f" · {attempt['status']}" if attempt["status"] else ""
+            shape = "delivered" if outcome == "delivered" else "sending"
+            title = _("{mapping}: attempt {n}", mapping=mapping, n=attempt["number"])
+            steps.append(Step(attempt["started_ms"], title, shape, said + status))
+        if verdict.row["finished_ms"] and state != DeliveryState.DELIVERED:
+            steps.append(Step(verdict.row["finished_ms"], f"{mapping}: {_(layout.STATES[state]).lower()}", state))
+    return sorted(steps, key=lambda step: step.at_ms)
+
+
+# ---------------------------------------------------------------- changes
+
+
+@pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
+def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
+    actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
+    layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
+    return layout.go("console.events.show", id_=id_)
+
+
+@pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
+def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
+    actions.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
+    layout.flash_message(_("Delivery {n} is discarded.", n=delivery_id))
+    return layout.go("console.events.show", id_=id_)
+
+
+@pages.get("/events/<int:id_>/replay")
+def compare(id_: int) -> ResponseReturnValue:
+    """Show what a replay would make of the event, beside what was made of it before."""
+    mapping = request.args.get("mapping") or None
+    if mapping not in {None, *(item.mapping.name for item in runtime.mappings.current())}:
+        raise NotFound
+    (seen,) = previews_now([id_], mapping)
+    return layout.page("replay.html", seen=seen, mapping=mapping)
+
+
+@pages.post("/events/<int:id_>/replay")
+def replay(id_: int) -> ResponseReturnValue:
+    mapping = request.form.get("mapping") or None
+    actions.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=layout.person().actor)
+    layout.flash_message(_("Event {n} goes through today's mappings in a moment.", n=id_))
+    return layout.go("console.events.show", id_=id_)

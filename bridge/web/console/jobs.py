@@ -12,34 +12,36 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import asdict
 from datetime import date
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import Any, TypeVar
 
 from flask import Blueprint, Response, current_app, g, request
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
+from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError, ConsoleBusy, IllegalTransition, NoAnswerYet, SettingsError
 from bridge.journal import events, jobs
 from bridge.journal.jobs import Job
 from bridge.logs import logger
 from bridge.messages import Message
-from bridge.model import IncomingEvent
 from bridge.operations import actions
 from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
 from bridge.operations.doctor import check_data, run_checks
 from bridge.operations.explain import Preview, preview, preview_events
-from bridge.operations.reconcile import BEHIND, Verdict, Window, as_csv
+from bridge.operations.reconcile import BEHIND, Window, as_csv
 from bridge.operations.reconcile import reconcile as run_reconcile
 from bridge.runtime import Runtime
 from bridge.web.console import layout
-from bridge.web.console.charts import bars
+from bridge.web.console.access import runtime
+from bridge.web.console.charts import reconciled
 
 log = logger(__name__)
 
@@ -50,7 +52,6 @@ BEAT_S = 1.0
 MOST_STEPS = 500
 PREVIEWED = 50
 """How many events of a backfill are shown before a person confirms it."""
-RECONCILE_DIRECTORY = "reconcile"
 
 Result = Mapping[str, Any]
 T = TypeVar("T")
@@ -62,7 +63,7 @@ class JobContext:
     def __init__(self, runtime: Runtime, id_: int, params: Mapping[str, Any]) -> None:
         self.runtime = runtime
         self.params = params
-        self._id = id_
+        self.id = id_
         self._done = 0
         self._total: int | None = None
         self._steps: list[Mapping[str, Any]] = []
@@ -92,65 +93,50 @@ class JobContext:
         self._beaten_s = time.monotonic()
         with self.runtime.journal.database.write() as connection:
             now_ms = self.runtime.clock_ms()
-            jobs.beat(connection, self._id, now_ms, done=self._done, total=self._total, steps=self._steps)
+            jobs.beat(connection, self.id, now_ms, done=self._done, total=self._total, steps=self._steps)
 
 
 Doing = Callable[[JobContext], Result]
 
 
-class JobRunner:
-    """The jobs of one process, each in a daemon thread: a process that ends does not wait for them."""
+_JOBS = threading.Semaphore(JOBS_AT_ONCE)
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._free = threading.Semaphore(JOBS_AT_ONCE)
-        self._threads: list[threading.Thread] = []
 
-    def begin(self, kind: str, about: str, doing: Doing, params: Mapping[str, Any], author: str) -> int:
-        """Begin a job and return its number; raise ConsoleBusy where too many run."""
-        if not self._free.acquire(blocking=False):
-            raise ConsoleBusy
-        try:
-            with self._runtime.journal.database.write() as connection:
-                id_ = jobs.begin(connection, kind, about, params, author, self._runtime.clock_ms())
-            context = JobContext(self._runtime, id_, params)
-            thread = threading.Thread(target=self._run, args=(doing, context, id_), name=f"{kind}-{id_}", daemon=True)
-            thread.start()
-        except BaseException:
-            self._free.release()
-            raise
-        self._threads = [*(one for one in self._threads if one.is_alive()), thread]
-        return id_
+def start(runtime: Runtime, kind: str, about: str, doing: Doing, params: Mapping[str, Any], author: str) -> int:
+    """Start a job and return its number; raise ConsoleBusy where too many run.
 
-    def join(self, timeout_s: float) -> None:
-        for thread in self._threads:
-            thread.join(timeout_s)
+    It has a daemon thread: a process that ends does not wait for it.
+    """
+    if not _JOBS.acquire(blocking=False):
+        raise ConsoleBusy
+    try:
+        with runtime.journal.database.write() as connection:
+            id_ = jobs.begin(connection, kind, about, params, author, runtime.clock_ms())
+        context = JobContext(runtime, id_, params)
+        threading.Thread(target=_run, args=(doing, context), name=f"job {id_}", daemon=True).start()
+    except BaseException:
+        _JOBS.release()
+        raise
+    return id_
 
-    def _run(self, doing: Doing, context: JobContext, id_: int) -> None:
-        try:
-            self._end(context, id_, doing)
-        except BridgeError as error:  # the journal is away: the page will say that the job was lost
-            log.warning("console.job_not_noted", job=id_, code=error.code)
-        finally:
-            self._free.release()
 
-    def _end(self, context: JobContext, id_: int, doing: Doing) -> None:
-        database, clock_ms = self._runtime.journal.database, self._runtime.clock_ms
-        try:
-            result = doing(context)
-            context.flush()
-        except BridgeError as error:
-            context.flush()
-            log.info("console.job_failed", job=id_, code=error.code)
-            with database.write() as connection:
-                jobs.fail(connection, id_, clock_ms(), error.code, error.message().to_json())
-        except Exception as error:
-            log.error("console.job_fault", job=id_, exc_info=error)
-            with database.write() as connection:
-                jobs.fail(connection, id_, clock_ms(), BridgeError.code, type(error).__name__)
-        else:
-            with database.write() as connection:
-                jobs.finish(connection, id_, clock_ms(), result)
+def _run(doing: Doing, context: JobContext) -> None:
+    try:
+        end = partial(jobs.finish, result=doing(context))
+    except BridgeError as error:
+        log.info("console.job_failed", job=context.id, code=error.code)
+        end = partial(jobs.fail, code=error.code, error=error.message().to_json())
+    except Exception as error:
+        log.error("console.job_fault", job=context.id, exc_info=error)
+        end = partial(jobs.fail, code=BridgeError.code, error=type(error).__name__)
+    try:
+        context.flush()
+        with context.runtime.journal.database.write() as connection:
+            end(connection, context.id, context.runtime.clock_ms())
+    except BridgeError as error:  # the journal is away: the page will say that the job was lost
+        log.warning("console.job_not_noted", job=context.id, code=error.code)
+    finally:
+        _JOBS.release()
 
 
 _CALLS = threading.Semaphore(CALLS_AT_ONCE)
@@ -183,7 +169,7 @@ def external_call(ask: Callable[[], T]) -> T:
 
 # ---------------------------------------------------------------- pages
 
-jobs_pages = Blueprint("jobs", __name__)
+pages = Blueprint("jobs", __name__)
 
 HOME = {
     "reconcile": "console.reconcile.form",
@@ -198,9 +184,8 @@ HOME = {
 
 
 def begin(kind: str, about: str, doing: Doing, params: Mapping[str, Any]) -> Response:
-    """Begin a job for the signed-in person and go to its page."""
-    runner = cast(JobRunner, current_app.extensions["bridge.work"])
-    return show_job(runner.begin(kind, about, doing, params, layout.person().author))
+    bridge: Runtime = current_app.extensions["bridge"]
+    return show_job(start(bridge, kind, about, doing, params, layout.person().author))
 
 
 def show_job(id_: int) -> Response:
@@ -209,7 +194,6 @@ def show_job(id_: int) -> Response:
 
 def running_job(kind: str, about: str | None = None) -> Response | None:
     """Go to the job of this kind that runs now; None where none does."""
-    runtime = layout.runtime()
     with runtime.journal.database.read() as connection:
         last = jobs.newest(connection, kind, runtime.clock_ms(), about=about)
     return show_job(last[0].id) if last and last[0].is_running else None
@@ -217,31 +201,22 @@ def running_job(kind: str, about: str | None = None) -> Response | None:
 
 def of_number(number: int, *kinds: str) -> Job:
     """Return a job; answer 404 where no job of these kinds has the number."""
-    with layout.runtime().journal.database.read() as connection:
-        job: Job = layout.found(jobs.find(connection, number, layout.runtime().clock_ms()))
+    with runtime.journal.database.read() as connection:
+        job: Job = layout.found(jobs.find(connection, number, runtime.clock_ms()))
     return layout.found(job if not kinds or job.kind in kinds else None)
 
 
-@jobs_pages.get("/work/<int:number>")
+@pages.get("/work/<int:number>")
 def show(number: int) -> ResponseReturnValue:
     """Show a job, or, to htmx, what of it changes."""
     job = of_number(number)
     g.shown_for = HOME[job.kind]
     template = "job_part.html" if layout.partial() else "job.html"
-    return layout.page(template, job=job, home=HOME[job.kind], picture=_picture(job))
+    picture = reconciled(job.result["days"]) if job.kind == "reconcile" and job.result else None
+    return layout.page(template, job=job, home=HOME[job.kind], picture=picture)
 
 
-def _picture(job: Job) -> str:
-    if job.kind != "reconcile" or not job.result:
-        return ""
-    days: dict[str, Counter[str]] = {}
-    for row in job.result["days"]:
-        counted = days.setdefault(row["day"], Counter())
-        counted.update({name: number for name, number in row.items() if name in job.result["totals"] and number})
-    return bars(days)
-
-
-@jobs_pages.get("/work/<int:number>/report.<kind>")
+@pages.get("/work/<int:number>/report.<kind>")
 def report(number: int, kind: str) -> ResponseReturnValue:
     """Answer a reconciliation's report as a file: the numbers of each day as CSV, everything as JSON."""
     result = layout.found(of_number(number, "reconcile").result)
@@ -250,9 +225,10 @@ def report(number: int, kind: str) -> ResponseReturnValue:
         text, file = json.dumps(result, ensure_ascii=False, indent=2) + "\n", f"{name}.json"
     elif kind == "csv":
         text, file = as_csv([dict(result)]), f"{name}.csv"
-    else:
-        layout.found(kind if kind == "charges.csv" else None)
+    elif kind == "charges.csv":
         text, file = _charges(result["behind"]), f"{name}-charges.csv"
+    else:
+        raise NotFound
     mime = "application/json" if kind == "json" else "text/csv; charset=utf-8"
     headers = {"Content-Disposition": f'attachment; filename="{file}"'}
     return Response(text.encode(errors="replace"), mimetype=mime, headers=headers)
@@ -266,7 +242,7 @@ def _charges(behind: list[dict[str, str]]) -> str:
     return text.getvalue()
 
 
-@jobs_pages.post("/work/<int:number>/deal")
+@pages.post("/work/<int:number>/deal")
 def deal(number: int) -> ResponseReturnValue:
     """Note whether a person saw the deal of a test charge in Clint."""
     result = dict(layout.found(of_number(number, "trial").result))
@@ -274,7 +250,7 @@ def deal(number: int) -> ResponseReturnValue:
     result |= {"proved": sees, "asks_person": False, "person_looked": True}
     if sees:
         result["causes"] = []
-    with layout.runtime().journal.database.write() as connection:
+    with runtime.journal.database.write() as connection:
         jobs.amend(connection, number, result)
     layout.note("trial.deal_seen" if sees else "trial.deal_not_seen", str(number))
     return show_job(number)
@@ -284,7 +260,6 @@ def deal(number: int) -> ResponseReturnValue:
 
 
 def examination(context: JobContext) -> Result:
-    """Check everything that the bridge needs."""
     found: list[dict[str, Any]] = []
     for check in run_checks(context.runtime, lambda: context.runtime.journal):
         found.append(check_data(check, Message.to_json))
@@ -292,50 +267,36 @@ def examination(context: JobContext) -> Result:
     return {"checks": found}
 
 
-def _window(params: Any) -> Window:
-    return Window(date.fromisoformat(params["since"]), date.fromisoformat(params["until"]), params["by"])
+def _compare(context: JobContext, compare: Callable[..., T], **more: Any) -> T:
+    """Return what `compare` makes of a period of an account's charges."""
+    runtime, params = context.runtime, context.params
+    return compare(
+        client_of(runtime, params["account"]),
+        runtime.journal,
+        Window(date.fromisoformat(params["since"]), date.fromisoformat(params["until"]), params["by"]),
+        runtime.clock_ms,
+        sleep=context.sleep,
+        on_progress=context.update,
+        **more,
+    )
 
 
 def reconcile(context: JobContext) -> Result:
-    """Compare the charges of an account with the journal."""
-    runtime = context.runtime
-    report = run_reconcile(
-        client_of(runtime, context.params["account"]),
-        runtime.journal,
-        _window(context.params),
-        runtime.clock_ms,
-        directory=runtime.settings.bridge_data_dir / RECONCILE_DIRECTORY,
-        sleep=context.sleep,
-        on_progress=context.update,
-    )
-    return report.data()
-
-
-def _collect(context: JobContext) -> tuple[list[IncomingEvent], list[str]]:
-    runtime, params = context.runtime, context.params
-    only: Collection[Verdict] = BEHIND if not params.get("only") else frozenset({Verdict(params["only"])})
-    collected = collect(
-        client_of(runtime, params["account"]),
-        runtime.journal,
-        _window(params),
-        runtime.clock_ms,
-        only=only,
-        sleep=context.sleep,
-        on_progress=context.update,
-    )
-    return collected.events, [str(one.charge.get("id")) for one in collected.unknown]
+    directory = context.runtime.settings.bridge_data_dir / "reconcile"
+    return _compare(context, run_reconcile, directory=directory).data()
 
 
 def backfill_preview(context: JobContext) -> Result:
     """Work out what a backfill would bring in and send; nothing is changed."""
     runtime = context.runtime
-    found, unknown = _collect(context)
+    collected = _compare(context, collect, only=BEHIND)
+    found = collected.events
     stored = [as_stored(runtime.journal, event) for event in found[:PREVIEWED]]
     shown = preview_events(runtime, stored, runtime.mappings.current())
     return {
         "keys": [event.key for event in found],
         "names": dict(Counter(event.name for event in found)),
-        "unknown": unknown,
+        "unknown": [str(one.charge.get("id")) for one in collected.unknown],
         "previews": [
             {"charge": event.object_id, "customer": event.subject, "created": event.created, **asdict(one)}
             for event, one in zip(found[:PREVIEWED], shown, strict=True)
@@ -347,7 +308,7 @@ def backfill(context: JobContext) -> Result:
     """Bring in the events that the preview showed and that are still missing."""
     runtime = context.runtime
     keys = frozenset(context.params["keys"])
-    wanted = [event for event in _collect(context)[0] if event.key in keys]
+    wanted = [event for event in _compare(context, collect, only=BEHIND).events if event.key in keys]
     made, lanes = [], set[int]()
     for event, lane, stored_event in append_events(runtime.journal, wanted, runtime.clock_ms):
         made.append({"id": stored_event.id, "event": event.name, "charge": event.object_id})
@@ -367,6 +328,14 @@ def _wake(runtime: Runtime, lanes: Iterable[int]) -> None:
 def replay_previews(runtime: Runtime, ids: Sequence[int], mapping: str | None) -> Iterator[Preview]:
     """Yield what a replay of these events, through one mapping or all, would make of each."""
     return preview(runtime, ids, mapping, runtime.mappings.current())
+
+
+def previews_now(ids: Sequence[int], mapping: str | None) -> list[Preview]:
+    """Return these previews while a request waits, or one that says why there are none yet."""
+    try:
+        return external_call(lambda: list(replay_previews(runtime, ids, mapping)))
+    except (ConsoleBusy, NoAnswerYet) as error:
+        return [Preview(ids[0], "", problem=error.text())]
 
 
 def replay_preview(context: JobContext) -> Result:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
-from flask import Request, Response, current_app, flash, g, redirect, render_template, request, url_for
+from flask import Request, Response, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import generate_csrf
 from sqlalchemy import Connection
 from werkzeug.exceptions import BadRequest, NotFound
 
@@ -23,12 +24,11 @@ from bridge.formats import Formats
 from bridge.journal import audit, notices, queries
 from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding, Severity
-from bridge.mapping.catalogue import label_of
+from bridge.mapping.catalogue import event_label, label_of
 from bridge.mapping.values import BRASILIA
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
 from bridge.reasons import deal_said, notice_words, reason
-from bridge.runtime import Runtime
-from bridge.web.console.access import FIELD, HEADER, PROGRAMS, Person, access, form_token, style_nonce
+from bridge.web.console.access import PROGRAMS, Person, access, runtime, style_nonce
 
 T = TypeVar("T")
 
@@ -81,14 +81,9 @@ class Entry:
 
 NAVIGATION = (
     Entry("console.overview.index", N_("Overview"), "overview"),
-    Entry("console.events.index", N_("Events"), "events", ("event",)),
+    Entry("console.events.index", N_("Events"), "events"),
     Entry("console.attention.index", N_("Needs attention"), "attention", counts=True),
-    Entry(
-        "console.mappings.listed",
-        N_("Mappings"),
-        "mappings",
-        ("mappings_live", "mappings_history", "mappings_new", "mappings_run"),
-    ),
+    Entry("console.mappings.listed", N_("Mappings"), "mappings", ("mappings_new",)),
     Entry("console.trial.form", N_("Test charge"), "trial"),
     Entry("console.connections.show", N_("Connections"), "connections"),
     Entry("console.reconcile.form", N_("Reconciliation"), "reconcile"),
@@ -120,23 +115,15 @@ def refuse_nul() -> None:
         raise BadRequest
 
 
-def runtime() -> Runtime:
-    return cast(Runtime, current_app.extensions["bridge"])
-
-
 def now_ms() -> int:
     """Return the time of this request, the same one for all that its page says."""
     if "now_ms" not in g:
-        g.now_ms = runtime().clock_ms()
+        g.now_ms = runtime.clock_ms()
     return int(g.now_ms)
 
 
 def today() -> date:
     return datetime.fromtimestamp(now_ms() / 1000, UTC).astimezone(BRASILIA).date()
-
-
-def formats() -> Formats:
-    return Formats(now_ms())
 
 
 def person() -> Person:
@@ -181,8 +168,8 @@ def flash_message(text: str, kind: str = "good") -> None:
 
 def note(action: str, about: str, detail: Mapping[str, Any] | None = None) -> None:
     """Write what this person changed into the audit trail, for changes that do not write it themselves."""
-    with runtime().journal.database.write() as connection:
-        audit.note(connection, person().actor, action, about, runtime().clock_ms(), detail)
+    with runtime.journal.database.write() as connection:
+        audit.note(connection, person().actor, action, about, runtime.clock_ms(), detail)
 
 
 def found(row: T | None) -> T:
@@ -200,19 +187,17 @@ def said(text: str | Message | None) -> str:
 def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValue:
     """Return the page that says what went wrong and what to do."""
     if isinstance(error, ConsoleClosed):
-        return page("closed.html", status, has_token=bool(access().token))
+        return page("closed.html", status, has_token=bool(access.token))
     return page("error.html", status, http_status=status, error=error)
 
 
 # ---------------------------------------------------------------- what needs a person
 
-SHOWN_BY_THEMSELVES = frozenset({alert_plan.DEAD, alert_plan.PAUSED})
-"""Notices of what the console shows anyway, each with its buttons; they are for alerts and for the command line."""
-
 
 def open_notices(connection: Connection) -> list[StoredNotice]:
     """Return the open notices that say more than the pages do, errors first, then the newest."""
-    told = [one for one in notices.open_notices(connection) if one.code not in SHOWN_BY_THEMSELVES]
+    # These two the console shows anyway, each with its buttons; the notices are for alerts and for the command line.
+    told = [one for one in notices.open_notices(connection) if one.code not in {alert_plan.DEAD, alert_plan.PAUSED}]
     return sorted(told, key=lambda one: (one.level != "error", -one.last_ms))
 
 
@@ -223,10 +208,10 @@ def notice_texts(notice: StoredNotice) -> tuple[str, str]:
 
 def broken_files() -> dict[str, list[Finding]]:
     """Return the mapping files that can't run, by mapping, with their findings; an older text may be active."""
-    directory = runtime().settings.bridge_mappings_dir
+    directory = runtime.settings.bridge_mappings_dir
     return {
         Path(one.path).stem: [found for found in one.findings if found.severity is Severity.ERROR] or list(one.findings)
-        for one in runtime().mapping_files.read()
+        for one in runtime.mapping_files.read()
         if one.mapping is None and Path(one.path) != directory
     }
 
@@ -235,7 +220,7 @@ def needing_a_person() -> int:
     """Return how many dead deliveries, open notices and broken mapping files there are."""
     if "needing" not in g:
         try:
-            with runtime().journal.database.read() as connection:
+            with runtime.journal.database.read() as connection:
                 g.needing = queries.dead_count(connection) + len(open_notices(connection)) + len(broken_files())
         except JournalError:
             g.needing = 0  # the menu stands also on the page that says what is broken
@@ -261,40 +246,28 @@ def with_query(**changes: Any) -> str:
     return f"{request.path}?{urlencode({name: value for name, value in query.items() if value is not None})}"
 
 
-GLOBALS = {
-    "_": messages._,
-    "N_": N_,
-    "ngettext": messages.ngettext,
-    "pgettext": messages.pgettext,
-    "said": said,
-    "reason": reason,
-    "deal_said": deal_said,
+_FUNCTIONS = (
+    *(messages._, N_, messages.ngettext, messages.pgettext, said, reason, deal_said, event_label),
+    *(notice_texts, needing_a_person, style_nonce, asset, with_query),
+)
+GLOBALS = {one.__name__: one for one in _FUNCTIONS} | {
     "STATES": STATES,
     "label": label_of,
-    "notice_texts": notice_texts,
-    "needing_a_person": needing_a_person,
-    "csrf_token": form_token,
-    "csrf_field": FIELD,
-    "csrf_header": HEADER,
-    "style_nonce": style_nonce,
-    "asset": asset,
-    "with_query": with_query,
+    "csrf_token": generate_csrf,
 }
-"""What every template may use."""
 
 
 def context() -> dict[str, Any]:
-    """Return what every template may use of this request."""
     who = g.get("person")
     theme = request.cookies.get(THEME, "")
     return {
-        "fmt": formats(),
+        "fmt": Formats(now_ms()),
         "now_ms": now_ms(),
         "language": current_language(),
         "html_language": LANGUAGES[current_language()],
         "theme": theme if theme in THEMES else THEMES[0],
         "who": who,
         "may_change": bool(who and who.may_change),
-        "signs_in": access().has_password,
+        "signs_in": access.has_password,
         "navigation": NAVIGATION if who else (),
     }

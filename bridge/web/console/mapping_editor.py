@@ -25,35 +25,27 @@ from bridge.mapping.operators import OPERATORS
 from bridge.mapping.spec import TABLES
 from bridge.pipeline import enrich
 from bridge.web.console import layout
+from bridge.web.console.access import runtime
 from bridge.web.console.jobs import external_call
 
-live = Blueprint("mappings_live", __name__)
+pages = Blueprint("mappings_live", __name__)
 
 MOST_TEXT = 200_000
 RECENT = 15
 
 
-@live.post("/mappings/live/lint")
+@pages.post("/mappings/live/lint")
 def lint() -> ResponseReturnValue:
-    """Return the findings of a text, for the editor's line markers."""
-    found = _read()
     return jsonify(
         findings=[
-            {
-                "line": one.line,
-                "column": one.column,
-                "severity": one.severity.value,
-                "code": one.code,
-                "message": one.text(),
-            }
-            for one in found.findings
+            {**{name: getattr(one, name) for name in ("line", "column", "severity", "code")}, "message": one.text()}
+            for one in _read().findings
         ]
     )
 
 
-@live.get("/mappings/live/words.json")
+@pages.get("/mappings/live/words.json")
 def words() -> ResponseReturnValue:
-    """Return the completions of the editor."""
     response = jsonify(_words())
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response
@@ -87,7 +79,7 @@ def _paths(name: str, inner: Any) -> list[str]:
     return [path for field, deeper in inner.items() for path in _paths(f"{name}.{field}", deeper)]
 
 
-@live.post("/mappings/live/preview")
+@pages.post("/mappings/live/preview")
 def preview() -> ResponseReturnValue:
     """Show what the text would make of a sample or of an event of the journal."""
     mapping, against = _read().mapping, request.form.get("against", "")
@@ -107,7 +99,6 @@ def preview() -> ResponseReturnValue:
 
 def read(name: str, text: str) -> ParseResult:
     """Parse a text as the mapping of that name, beside the other active mappings."""
-    runtime = layout.runtime()
     others = [item.mapping for item in runtime.mappings.current() if item.mapping.name != name]
     (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", runtime.setup)], others)
     return found
@@ -120,7 +111,6 @@ def _read() -> ParseResult:
 
 def choices(mapping: Mapping | None) -> dict[str, list[tuple[str, str]]]:
     """Return the samples and events that the mapping listens to, to preview."""
-    runtime = layout.runtime()
     samples = []
     for path in sorted(Path(runtime.settings.bridge_mappings_dir, "samples").glob("*.json")):
         try:
@@ -143,7 +133,7 @@ def _context(mapping: Mapping, against: str) -> tuple[dict[str, Any], str]:
     kind, _, reference = against.partition(":")
     if kind == "event":
         return _of_event(mapping, reference)
-    root = layout.runtime().settings.bridge_mappings_dir
+    root = runtime.settings.bridge_mappings_dir
     if kind == "sample" and reference:
         envelope = read_sample(root, f"samples/{Path(reference).name}")
         key, event = entity_key(envelope), str(envelope["event"])
@@ -159,7 +149,6 @@ def _context(mapping: Mapping, against: str) -> tuple[dict[str, Any], str]:
 
 
 def _of_event(mapping: Mapping, reference: str) -> tuple[dict[str, Any], str]:
-    runtime = layout.runtime()
     with runtime.journal.database.read() as connection:
         event = layout.found(queries.find_event(connection, reference))
     account, envelope = event["account"], json.loads(event["body"])

@@ -29,9 +29,10 @@ from bridge.mapping.drafts import (
 from bridge.messages import N_, _
 from bridge.operations.mappings import file_text
 from bridge.web.console import layout
+from bridge.web.console.access import runtime
 from bridge.web.console.mappings import directory, keep
 
-fresh = Blueprint("mappings_new", __name__)
+pages = Blueprint("mappings_new", __name__)
 
 AMOUNT_FAULTS = {
     "unreadable": N_("Write the amount as 50 or 1000.00; “{got}” is not an amount."),
@@ -40,12 +41,8 @@ AMOUNT_FAULTS = {
 }
 
 
-@fresh.get("/mappings-new")
-def form() -> ResponseReturnValue:
-    return _form()
-
-
-def _form(status: int = 200, problem: UsageError | None = None, refused: str = "") -> ResponseReturnValue:
+@pages.get("/mappings-new")
+def form(status: int = 200, problem: UsageError | None = None, refused: str = "") -> ResponseReturnValue:
     kind = request.values.get("kind", "payment")
     kind = kind if kind in {"payment", "subscription"} else "payment"
     offers = tuple(offers_of(kind))
@@ -61,19 +58,19 @@ def _form(status: int = 200, problem: UsageError | None = None, refused: str = "
         shown=examples(offers, kind),
         chosen=chosen,
         billing_types=BILLING_TYPE_LABELS,
-        destinations=sorted({"default", *layout.runtime().destinations}),
+        destinations=sorted({"default", *runtime.destinations}),
         given=request.form,
         problem=problem,
         refused=refused,
     )
 
 
-@fresh.post("/mappings-new")
+@pages.post("/mappings-new")
 def make() -> ResponseReturnValue:
     """Write the mapping, or only show its text."""
     amount = request.form.get("at_least", "").strip()
     if fault := amount_fault(amount):
-        return _form(422, refused=_(AMOUNT_FAULTS[fault], got=amount))
+        return form(422, refused=_(AMOUNT_FAULTS[fault], got=amount))
     try:
         choices = _choices(request.form)
         found = draft(choices)
@@ -85,7 +82,7 @@ def make() -> ResponseReturnValue:
             return layout.go("console.mappings.edit", name=choices.name)
     except (UsageError, MappingChanged) as error:
         problem = error if isinstance(error, UsageError) else UsageError(N_("there is a mapping of that name"))
-        return _form(422, problem)
+        return form(422, problem)
     return layout.page("mapping_new_text.html", text=text, name=choices.name, given=request.form)
 
 
@@ -101,7 +98,7 @@ def _choices(form: Any) -> Choices:
     is_payment = entity == "payment"
     return Choices(
         name=name,
-        description=" ".join(form.get("description", "").split())[:200] or f"{EVENTS[first_of(events)].label} no Clint",
+        description=" ".join(form.get("description", "").split())[:200] or f"{EVENTS[first_of(events)].label} na Clint",
         events=events,
         offers=tuple(one for one in offers if one.key in keys),
         at_least=as_amount(form.get("at_least", "").strip()),
@@ -109,5 +106,5 @@ def _choices(form: Any) -> Choices:
         reference=form.get("reference", "").strip(),
         installments=as_installments(form.get("installments", "each")) if is_payment else "each",
         send_to=send_to,
-        enabled="enabled" in form and (send_to == "default" or send_to in layout.runtime().destinations),
+        enabled="enabled" in form and (send_to == "default" or send_to in runtime.destinations),
     )

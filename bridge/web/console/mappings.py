@@ -1,18 +1,19 @@
-"""The mappings: list, editor, switch, history, and the checklist for Clint's screen.
+"""The mappings: list, editor, switch, history, the checklist for Clint's screen, and a run over past events.
 
 A save is refused where lint finds an error, where a test fails and the person did not insist, and where somebody else
-saved since the person opened the editor.
+saved since the person opened the editor. A run shows a preview before anything is sent.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
 from bridge.errors import MappingChanged
@@ -22,51 +23,28 @@ from bridge.mapping import Mapping, Setup, parse_mapping, testing
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.explain import checklist as clint_checklist
 from bridge.mapping.spec import NAME
-from bridge.messages import _
+from bridge.messages import N_, _
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
-from bridge.web.console import charts, layout, mapping_editor
+from bridge.web.console import charts, jobs, layout, mapping_editor
+from bridge.web.console.access import runtime
 from bridge.web.console.mapping_editor import read
 
-mappings = Blueprint("mappings", __name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One line of the list."""
-
-    name: str
-    mapping: Mapping | None
-    counted: dict[str, int]
-    findings: tuple[str, ...]
-    """The errors of its file, each with its place, in the reader's language."""
-
-    @property
-    def state(self) -> str:
-        """`broken` where the file can't run (an older text may be active), else `on` or `off`."""
-        if self.findings:
-            return "broken"
-        return "on" if self.mapping and self.mapping.enabled else "off"
+pages = Blueprint("mappings", __name__)
 
 
 def directory() -> Path:
-    found: Path = layout.runtime().settings.bridge_mappings_dir
-    return found
+    return Path(runtime.settings.bridge_mappings_dir)
 
 
 def revision_of(name: str) -> Revision:
     """Return a mapping's active revision; answer 404 where there is none."""
-    if not NAME.fullmatch(name):
-        raise NotFound
-    with layout.runtime().journal.database.read() as connection:
-        found = revisions.newest(connection, name)
-    if found is None or found.text is None:
-        raise NotFound
-    return found
+    with runtime.journal.database.read() as connection:
+        found = revisions.newest(connection, name) if NAME.fullmatch(name) else None
+    return layout.found(found if found and found.text is not None else None)
 
 
-@mappings.get("/mappings")
+@pages.get("/mappings")
 def listed() -> ResponseReturnValue:
-    runtime = layout.runtime()
     active = {item.mapping.name: item.mapping for item in runtime.mappings.current()}
     broken = {
         name: tuple(f"{one.line}:{one.column}: {one.text()}" for one in findings)
@@ -74,50 +52,51 @@ def listed() -> ResponseReturnValue:
     }
     refused = runtime.mappings.refused()
     with runtime.journal.database.read() as connection:
-        counted = _lately(connection, layout.now_ms())
+        last_day = statistics.last_24_hours(connection, layout.now_ms(), ("mapping", "verdict"))
+        under_way = queries.under_way(connection)
         kept = revisions.active(connection) if refused else []
     # A revision that was active and can't run in this version holds every event back: it must be seen.
     broken.update({one.mapping: (refused.text(),) for one in kept if refused and one.mapping not in active | broken})
-    rows = [
-        Listed(name, active.get(name), counted.get(name, {}), broken.get(name, ()))
-        for name in sorted(active.keys() | broken.keys())
+    counted = charts.by(last_day, 0)
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "mapping": mapping,
+            "state": "broken" if name in broken else "on" if mapping and mapping.enabled else "off",
+            "findings": broken.get(name, ()),
+            "counted": counted.get(name, {}),
+            "under_way": under_way.get(name, 0),
+        }
+        for name, mapping in sorted({**dict.fromkeys(broken), **active}.items())
     ]
-    rows.sort(key=lambda one: ("broken", "on", "off").index(one.state))
-    return layout.page("mappings.html", rows=rows, labels=EVENTS, refused=refused)
+    rows.sort(key=lambda one: ("broken", "on", "off").index(one["state"]))
+    return layout.page("mappings.html", rows=rows, refused=refused)
 
 
-@mappings.get("/mappings/<name>")
+@pages.get("/mappings/<name>")
 def edit(name: str) -> ResponseReturnValue:
     active = revision_of(name)
     return _editor(name, active.text or "", active.id)
 
 
-def _lately(connection: Connection, now_ms: int) -> dict[str, dict[str, int]]:
-    """Return by mapping what ended in the last 24 hours by state, and what is under way."""
-    sums = statistics.last_24_hours(connection, now_ms, ("mapping", "verdict"))
-    counted = charts.by(sums, lambda one: (one.key[0], one.key[1]))
-    for name, number in queries.under_way(connection).items():
-        counted.setdefault(name, {})["under_way"] = number
-    return counted
-
-
 def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> ResponseReturnValue:
-    journal = layout.runtime().journal
     found = read(name, text)
-    values: dict[str, Any] = {
-        "name": name,
-        "text": text,
-        "base": base,
-        "mapping": found.mapping,
-        "findings": found.findings,
-        "choices": mapping_editor.choices(found.mapping),
-        "in_file": writes_files(journal, directory()),
-        "file_differs": base and (in_file := file_text(directory(), name)) is not None and in_file != text,
-    }
-    return layout.page("mapping_edit.html", status, **{**values, **more})
+    return layout.page(
+        "mapping_edit.html",
+        status,
+        name=name,
+        text=text,
+        base=base,
+        mapping=found.mapping,
+        findings=found.findings,
+        choices=mapping_editor.choices(found.mapping),
+        in_file=writes_files(runtime.journal, directory()),
+        file_differs=base and file_text(directory(), name) not in {None, text},
+        **more,
+    )
 
 
-@mappings.post("/mappings/<name>")
+@pages.post("/mappings/<name>")
 def store(name: str) -> ResponseReturnValue:
     if not NAME.fullmatch(name):
         raise NotFound
@@ -136,24 +115,21 @@ def store(name: str) -> ResponseReturnValue:
     if kept is None:
         layout.flash_message(_("The text was active already; nothing changed."), "neutral")
     if "run" in request.form:
-        return layout.go("console.mappings_run.choose", name=name)
+        return layout.go("console.mappings.run", name=name)
     return layout.go("console.mappings.edit", name=name)
 
 
 def keep(name: str, text: str, base: int) -> int | None:
     """Save and say so; return the new revision, None where the text was active already. Raises MappingChanged."""
-    runtime = layout.runtime()
     saved = save(
         runtime.journal, directory(), name, text, base=base, author=layout.person().author, now_ms=runtime.clock_ms()
     )
     if saved.revision_id == base:
         return None
     layout.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
-    if saved.in_file:
-        text = _("Saved as revision {revision}; the file was written too.", revision=saved.revision_id)
-    else:
-        text = _("Saved as revision {revision}. The file was not changed.", revision=saved.revision_id)
-    layout.flash_message(text)
+    written = N_("Saved as revision {revision}; the file was written too.")
+    unchanged = N_("Saved as revision {revision}. The file was not changed.")
+    layout.flash_message(_(written if saved.in_file else unchanged, revision=saved.revision_id))
     return saved.revision_id
 
 
@@ -164,24 +140,23 @@ def written(text: str) -> str:
 
 
 def _changed(name: str, text: str, base: int, error: MappingChanged) -> ResponseReturnValue:
-    with layout.runtime().journal.database.read() as connection:
+    with runtime.journal.database.read() as connection:
         newest = revisions.newest(connection, name)
         before = revisions.get(connection, base) if base else None
-    theirs = (newest.text if newest else None) or ""
     whose = newest if newest is not None and newest.id != base else None
-    lines = difference((before.text if before else None) or "", theirs) if whose else []
+    lines = difference(_text(before), _text(whose)) if whose else []
     # The form carries the newest revision now: the person has seen what it changed.
     fresh = newest.id if newest else 0
     return _editor(name, text, fresh, 409, refused="changed", whose=whose, lines=lines, error=error)
 
 
-@mappings.post("/mappings/<name>/switch")
+@pages.post("/mappings/<name>/switch")
 def switch(name: str) -> ResponseReturnValue:
     active = revision_of(name)
     on = request.form.get("on") == "1"
     text = switched(active.text or "", on=on)
     # As an inactive one: a mapping with an error of its values can be switched off.
-    found = parse_mapping(text, f"{name}.yaml", replace(layout.runtime().setup, active=not on))
+    found = parse_mapping(text, f"{name}.yaml", replace(runtime.setup, active=not on))
     if found.mapping is None or found.mapping.enabled is not on:
         return _editor(name, text, active.id, 422, refused="lint")
     if active.id != (layout.number(request.form.get("base")) or active.id):
@@ -193,55 +168,47 @@ def switch(name: str) -> ResponseReturnValue:
     return layout.go("console.mappings.listed")
 
 
-@mappings.get("/mappings/<name>/checklist")
+@pages.get("/mappings/<name>/checklist")
 def checklist(name: str) -> ResponseReturnValue:
     """Show what to choose on Clint's mapping screen, for all mappings that send to the integrations of this one."""
     active = revision_of(name)
     mapping = read(name, active.text or "").mapping
     if mapping is None:
         return layout.go("console.mappings.edit", name=name)
-    return layout.page(
-        "mapping_checklist.html",
-        name=name,
-        mapping=mapping,
-        labels=EVENTS,
-        **clint_checklist([one.mapping for one in layout.runtime().mappings.current()], mapping, directory()),
-    )
+    listed = clint_checklist([one.mapping for one in runtime.mappings.current()], mapping, directory())
+    return layout.page("mapping_checklist.html", name=name, mapping=mapping, labels=EVENTS, **listed)
 
 
-past = Blueprint("mappings_history", __name__)
+def _text(revision: Revision | None) -> str:
+    return (revision.text if revision else None) or ""
 
 
 def _history(name: str) -> list[Revision]:
-    with layout.runtime().journal.database.read() as connection:
+    with runtime.journal.database.read() as connection:
         found = revisions.history(connection, name)
     return layout.found(found or None)
 
 
-@past.get("/mappings/<name>/history")
-def show(name: str) -> ResponseReturnValue:
+@pages.get("/mappings/<name>/history")
+def history(name: str) -> ResponseReturnValue:
     """List the revisions, newest first, and the difference between two of them."""
     found = _history(name)
     by_number = {one.id: one for one in found}
+    earlier = {one.id: before for one, before in zip_longest(found, found[1:])}
     after = by_number.get(layout.number(request.args.get("to")) or 0, found[0])
-    place = found.index(after)
-    older = found[place + 1] if place + 1 < len(found) else None
-    before = by_number.get(layout.number(request.args.get("from")) or 0, older)
-    rows = []
-    for index, one in enumerate(found):
-        earlier = found[index + 1].text if index + 1 < len(found) else ""
-        rows.append((one, changed(earlier or "", one.text or "")))
-    lines = difference((before.text if before else "") or "", after.text or "")
+    before = by_number.get(layout.number(request.args.get("from")) or 0, earlier[after.id])
+    rows = [(one, changed(_text(earlier[one.id]), _text(one))) for one in found]
+    lines = difference(_text(before), _text(after))
     return layout.page("mapping_history.html", name=name, rows=rows, before=before, after=after, lines=lines[2:])
 
 
-@past.post("/mappings/<name>/history/<int:number>/restore")
+@pages.post("/mappings/<name>/history/<int:number>/restore")
 def restore(name: str, number: int) -> ResponseReturnValue:
     """Make an older text active again, as a new revision."""
     found = _history(name)
     wanted = next((one for one in found if one.id == number and one.text is not None), None)
     text = str(layout.found(wanted).text)
-    here = layout.go("console.mappings_history.show", name=name)
+    here = layout.go("console.mappings.history", name=name)
     base = layout.number(request.form.get("base")) or found[0].id
     # Its destinations are not checked: the workers may have other settings than this process.
     if parse_mapping(text, f"{name}.yaml", Setup(None, None, directory())).mapping is None:
@@ -253,3 +220,52 @@ def restore(name: str, number: int) -> ResponseReturnValue:
     except MappingChanged:
         layout.flash_message(_("Not restored: somebody saved meanwhile."), "bad")
     return here
+
+
+# ---------------------------------------------------------------- run over what was
+
+NUMBERS = (10, 50, 200)
+DAYS = (1, 7, 30)
+LOOKED_AT = 20
+"""Of so many times the wanted number of events, the newest that the mapping listens to are taken."""
+
+
+def _mapping(name: str) -> Mapping:
+    return layout.found(read(name, revision_of(name).text or "").mapping)
+
+
+@pages.get("/mappings/<name>/run")
+def run(name: str) -> ResponseReturnValue:
+    mapping = _mapping(name)
+    has_key = mapping.account in runtime.asaas
+    return layout.page("mapping_run.html", name=name, mapping=mapping, numbers=NUMBERS, days=DAYS, has_key=has_key)
+
+
+@pages.post("/mappings/<name>/run")
+def begin_run(name: str) -> ResponseReturnValue:
+    """Begin to work out what would be sent; nothing is sent."""
+    mapping, form = _mapping(name), request.form
+    if form.get("over") == "charges":
+        days = min(layout.number(form.get("days")) or DAYS[1], 366)
+        until = layout.today()
+        since = until - timedelta(days=days)
+        params = {"account": mapping.account, "since": since.isoformat(), "until": until.isoformat(), "by": "created"}
+        return jobs.begin("backfill_preview", mapping.account, jobs.backfill_preview, params)
+    wanted = min(layout.number(form.get("number")) or NUMBERS[0], NUMBERS[-1])
+    with runtime.journal.database.read() as connection:
+        rows = queries.list_events(connection, limit=wanted * LOOKED_AT, account=mapping.account, state="processed")
+    heard = [row["id"] for row in rows if row["emptied_ms"] is None and mapping.listens_to(row["name"])]
+    ids = sorted(heard[:wanted])  # in the order of arrival
+    if not ids:
+        layout.flash_message(_("No recent event that this mapping listens to."), "warning")
+        return layout.go("console.mappings.run", name=name)
+    return jobs.begin("replay_preview", name, jobs.replay_preview, {"mapping": name, "ids": ids})
+
+
+@pages.post("/work/<int:number>/replay")
+def replay(number: int) -> ResponseReturnValue:
+    job = jobs.of_number(number, "replay_preview")
+    ids = list(layout.found(job.result)["ids"])
+    answer = jobs.begin("replay", job.about, jobs.replay, {"mapping": job.params["mapping"], "ids": ids})
+    layout.note("events.replayed", job.about, {"events": len(ids)})
+    return answer

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from flask import Blueprint, url_for
 from flask.typing import ResponseReturnValue
@@ -12,24 +12,24 @@ from sqlalchemy import Connection
 
 from bridge.alerts import plan as alert_plan
 from bridge.errors import SettingsError
+from bridge.formats import Formats
 from bridge.journal import destinations, queries, statistics
 from bridge.journal.notices import StoredNotice
 from bridge.journal.queries import Work
 from bridge.journal.statistics import Gauges
 from bridge.messages import _, ngettext
-from bridge.runtime import Runtime
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
 from bridge.wakeups import SeenWorker, workers
 from bridge.web.console import charts, layout
+from bridge.web.console.access import runtime
 
-overview = Blueprint("overview", __name__)
+pages = Blueprint("overview", __name__)
 
 LATE_S = 120.0
 """An event that waits longer, although nothing holds it, is a concern."""
 
 
-@dataclass(frozen=True, slots=True)
-class Concern:
+class Concern(NamedTuple):
     """A problem: `bad` needs a person, `warning` may pass."""
 
     kind: str
@@ -37,9 +37,9 @@ class Concern:
     url: str
 
 
-@overview.get("/")
+@pages.get("/")
 def index() -> ResponseReturnValue:
-    runtime, now_ms = layout.runtime(), layout.now_ms()
+    now_ms = layout.now_ms()
     with runtime.journal.database.read() as connection:
         work, state = queries.work(connection, now_ms), statistics.gauges(connection, now_ms)
         notices = layout.open_notices(connection)
@@ -51,7 +51,8 @@ def index() -> ResponseReturnValue:
     except (RedisError, SettingsError):
         seen = None
     late_s = max(0.0, (now_ms - waits_ms) / 1000) if waits_ms is not None else 0.0
-    concerns = _concerns(work, state, notices, seen, late_s)
+    # Those that need a person come first.
+    concerns = sorted(_concerns(work, state, notices, seen, late_s), key=lambda one: one.kind != "bad")
     kinds = {concern.kind for concern in concerns}
     return layout.page(
         "overview_state.html" if layout.partial() else "overview.html",
@@ -69,31 +70,30 @@ def index() -> ResponseReturnValue:
         mappings=sorted(
             (item.mapping for item in runtime.mappings.current()), key=lambda one: (not one.enabled, one.name)
         ),
-        latency={"send": _latency(runtime, ATTEMPT_S), "way": _latency(runtime, FROM_RECEIPT_S)},
+        latency={"send": _latency(ATTEMPT_S), "way": _latency(FROM_RECEIPT_S)},
         **numbers,
     )
 
 
 def _numbers(connection: Connection, now_ms: int) -> dict[str, Any]:
-    """Return the charts and tables of what came in and ended."""
     this_hour = now_ms // statistics.HOUR_MS * statistics.HOUR_MS
     today = (now_ms + statistics.BRASILIA_MS) // statistics.DAY_MS * statistics.DAY_MS - statistics.BRASILIA_MS
     hours = range(this_hour - 23 * statistics.HOUR_MS, this_hour + 1, statistics.HOUR_MS)
     days = range(today - 29 * statistics.DAY_MS, today + 1, statistics.DAY_MS)
-    day = charts.stacked(hours, statistics.last_24_hours(connection, now_ms))
+    day = charts.chart(charts.by_start(hours, statistics.last_24_hours(connection, now_ms)))
     due = day.totals["delivered"] + day.totals["dead"]
     split = statistics.last_24_hours(connection, now_ms, ("account", "mapping", "destination", "verdict"))
     return {
         "day": day,
-        "month": charts.stacked(days, statistics.last_30_days(connection, now_ms)),
+        "month": charts.chart(charts.by_start(days, statistics.last_30_days(connection, now_ms))),
         "share": day.totals["delivered"] / due if due else None,
-        "of_mapping": charts.by(split, lambda one: (one.key[1], one.key[3])),
-        "of_destination": charts.by(split, lambda one: (one.key[2], one.key[3])),
-        "of_account": charts.by(split, lambda one: (one.key[0], one.key[3])),
+        "of_mapping": charts.by(split, 1),
+        "of_destination": charts.by(split, 2),
+        "of_account": charts.by(split, 0),
     }
 
 
-def _latency(runtime: Runtime, family: Family) -> dict[str, float] | None:
+def _latency(family: Family) -> dict[str, float] | None:
     """Return median and 95th percentile over all processes, None where nothing was counted."""
     bounds = (*family.bounds, float("inf"))
     numbers = [0.0] * len(bounds)
@@ -107,34 +107,27 @@ def _latency(runtime: Runtime, family: Family) -> dict[str, float] | None:
 
 def _concerns(
     work: Work, state: Gauges, notices: list[StoredNotice], seen: list[SeenWorker] | None, late_s: float
-) -> list[Concern]:
-    """Return the problems; those that need a person come first."""
-    found: list[Concern] = []
-
-    def add(kind: str, text: str, url: str) -> None:
-        found.append(Concern(kind, text, url))
-
+) -> Iterator[Concern]:
     attention, mappings = url_for("console.attention.index"), url_for("console.mappings.listed")
     if number := work.deliveries["dead"]:
-        add("bad", ngettext("{n} delivery failed", "{n} deliveries failed", number), attention)
+        yield Concern("bad", ngettext("{n} delivery failed", "{n} deliveries failed", number), attention)
     for name in (name for name, is_paused in state.paused.items() if is_paused):
-        add("bad", _("Destination {name} is paused", name=name), attention)
+        yield Concern("bad", _("Destination {name} is paused", name=name), attention)
     for name in layout.broken_files():
-        add("bad", _("The file of mapping {name} has an error and is not used", name=name), mappings)
-    if layout.runtime().mappings.refused():
-        add("bad", _("An active mapping can't run in this version"), mappings)
+        yield Concern("bad", _("The file of mapping {name} has an error and is not used", name=name), mappings)
+    if runtime.mappings.refused():
+        yield Concern("bad", _("An active mapping can't run in this version"), mappings)
     for one in (one for one in notices if one.code != alert_plan.CIRCUIT):  # that is said by destination below
         kind, title = "bad" if one.level == "error" else "warning", layout.notice_texts(one)[0]
-        add(kind, f"{one.about}: {title}", url_for("console.connections.show"))
+        yield Concern(kind, f"{one.about}: {title}", url_for("console.connections.show"))
     if seen is None:
-        add("warning", _("Redis does not answer; events are kept, and processed when it is back"), "#workers")
+        yield Concern("warning", _("Redis does not answer; events are kept, and processed when it is back"), "#workers")
     elif not seen and (work.events_waiting or late_s):
-        add("bad", _("No worker is running, and events wait"), "#workers")
+        yield Concern("bad", _("No worker is running, and events wait"), "#workers")
     if late_s > LATE_S:
-        text = _("The oldest event has been waiting for {age}", age=layout.formats().lasting(late_s))
-        add("warning", text, url_for("console.events.index", state="waiting"))
+        text = _("The oldest event has been waiting for {age}", age=Formats(layout.now_ms()).lasting(late_s))
+        yield Concern("warning", text, url_for("console.events.index", state="waiting"))
     for name, circuit in state.circuits.items():
         if circuit != "closed" and not state.paused.get(name):
             text = _("Destination {name} fails for several customers; it is probed now and then", name=name)
-            add("warning", text, url_for("console.events.index", state="open"))
-    return sorted(found, key=lambda concern: concern.kind != "bad")
+            yield Concern("warning", text, url_for("console.events.index", state="open"))

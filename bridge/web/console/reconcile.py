@@ -11,20 +11,16 @@ from bridge.journal.jobs import newest
 from bridge.messages import N_
 from bridge.operations.reconcile import FIELDS
 from bridge.web.console import jobs, layout
+from bridge.web.console.access import runtime
 
-reconcile = Blueprint("reconcile", __name__)
+pages = Blueprint("reconcile", __name__)
 
 REPORTS_SHOWN = 10
 USUAL_DAYS = 30
 
 
-@reconcile.get("/reconcile")
-def form() -> ResponseReturnValue:
-    return _form()
-
-
-def _form(status: int = 200, problem: str = "") -> ResponseReturnValue:
-    runtime = layout.runtime()
+@pages.get("/reconcile")
+def form(status: int = 200, problem: str = "") -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         last = newest(connection, "reconcile", runtime.clock_ms(), REPORTS_SHOWN)
     return layout.page(
@@ -39,30 +35,30 @@ def _form(status: int = 200, problem: str = "") -> ResponseReturnValue:
     )
 
 
-@reconcile.post("/reconcile")
+@pages.post("/reconcile")
 def begin() -> ResponseReturnValue:
     """Begin to compare; a comparison of the same account that runs is shown instead of a second one."""
     account, by = request.form.get("account", ""), request.form.get("by", "created")
     try:
         since, until = (date.fromisoformat(request.form.get(name, "")) for name in ("since", "until"))
     except ValueError:
-        return _form(422, N_("Choose both days."))
+        return form(422, N_("Choose both days."))
     if until < since:
-        return _form(422, N_("The last day is before the first."))
-    if account not in layout.runtime().asaas or by not in FIELDS:
-        return _form(422, N_("Choose an account with an API key."))
+        return form(422, N_("The last day is before the first."))
+    if account not in runtime.asaas or by not in FIELDS:
+        return form(422, N_("Choose an account with an API key."))
     params = {"account": account, "since": since.isoformat(), "until": until.isoformat(), "by": by}
     return jobs.running_job("reconcile", account) or jobs.begin("reconcile", account, jobs.reconcile, params)
 
 
-@reconcile.post("/work/<int:number>/missing")
+@pages.post("/work/<int:number>/missing")
 def missing(number: int) -> ResponseReturnValue:
     """Begin to work out what bringing the missing charges in would send; nothing is sent."""
     job = jobs.of_number(number, "reconcile")
     return jobs.begin("backfill_preview", job.about, jobs.backfill_preview, dict(job.params))
 
 
-@reconcile.post("/work/<int:number>/bring-in")
+@pages.post("/work/<int:number>/bring-in")
 def bring_in(number: int) -> ResponseReturnValue:
     job = jobs.of_number(number, "backfill_preview")
     keys = list(layout.found(job.result)["keys"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 import secrets
 import threading
 from ipaddress import ip_network
 
-from flask import Blueprint, Response, current_app, redirect, request, url_for
+from flask import Blueprint, Response, current_app, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
+from itsdangerous import BadSignature, Signer
 from limits import RateLimitItemPerMinute
 from limits.strategies import FixedWindowRateLimiter
 
@@ -17,7 +17,7 @@ from bridge.journal import audit
 from bridge.logs import logger
 from bridge.messages import LANGUAGES, N_, _
 from bridge.web.console import layout
-from bridge.web.console.access import Role, access, begin_session, client_address, end_session, here_only, over_https
+from bridge.web.console.access import Role, access, begin_session, client_address, here_only, over_https, runtime
 
 log = logger(__name__)
 
@@ -32,17 +32,17 @@ _CHECKING = {known: threading.Lock() for known in (False, True)}
 """Checking a password needs much CPU: one at a time, and one more of browsers in which an operator signed in."""
 CHECK_WAITS_S = 1.0
 
-signin = Blueprint("signin", __name__)
+pages = Blueprint("signin", __name__)
 
 
-@signin.get("/login")
+@pages.get("/login")
 def form() -> ResponseReturnValue:
-    if not access().has_password:
+    if not access.has_password:
         return redirect("/")
     return layout.page("signin.html", target=here_only(request.args.get("next", "/")))
 
 
-@signin.post("/login")
+@pages.post("/login")
 def enter() -> ResponseReturnValue:
     target = here_only(request.form.get("next", "/"))
     tries: FixedWindowRateLimiter = current_app.extensions["bridge.tries"]
@@ -59,7 +59,7 @@ def enter() -> ResponseReturnValue:
         tries.hit(TRIES, who, cost=-1)
         raise ConsoleBusy
     try:
-        role = access().role_of(request.form.get("password", ""))
+        role = access.role_of(request.form.get("password", ""))
     finally:
         one_at_a_time.release()
     name = " ".join(request.form.get("name", "").split())[:NAME_LENGTH]
@@ -72,20 +72,25 @@ def enter() -> ResponseReturnValue:
     if role is Role.OPERATOR:  # a viewer could get many such cookies, each with tries at the operator's password
         response.set_cookie(
             BROWSER,
-            access().browser_cookie(known or secrets.token_urlsafe(12)),
+            _browsers().sign(known or secrets.token_urlsafe(12)).decode(),
             max_age=YEAR_S,
             path=url_for("console.signin.form"),
             httponly=True,
             samesite="Lax",
-            secure=over_https(current_app.config["BRIDGE_PUBLIC_URL"]),
+            secure=over_https(),
         )
     return response
 
 
+def _browsers() -> Signer:
+    return Signer(current_app.config["SECRET_KEY"], salt=BROWSER)
+
+
 def _known_browser() -> str:
-    given = request.cookies.get(BROWSER, "")
-    browser = given.partition(".")[0]
-    return browser if hmac.compare_digest(given.encode(), access().browser_cookie(browser).encode()) else ""
+    try:
+        return _browsers().unsign(request.cookies.get(BROWSER, "")).decode()
+    except BadSignature:
+        return ""
 
 
 def _network(address: str) -> str:
@@ -96,19 +101,20 @@ def _network(address: str) -> str:
         return address  # with a zone, such as fe80::1%eth0
 
 
-@signin.post("/logout")
+@pages.post("/logout")
 def leave() -> ResponseReturnValue:
-    end_session()
+    layout.note(audit.SIGNED_OUT, str(session["entry"]))
+    session.clear()
     layout.flash_message(_("You are signed out."))
     return layout.go("console.signin.form")
 
 
-@signin.post("/language")
+@pages.post("/language")
 def language() -> ResponseReturnValue:
     return _remember(layout.LANGUAGE, request.form.get("language", ""), tuple(LANGUAGES))
 
 
-@signin.post("/appearance")
+@pages.post("/appearance")
 def appearance() -> ResponseReturnValue:
     return _remember(layout.THEME, request.form.get("theme", ""), layout.THEMES)
 
@@ -120,12 +126,12 @@ def _remember(cookie: str, value: str, known: tuple[str, ...]) -> Response:
     return response  # type: ignore[return-value]  # flask's redirect gives werkzeug's own class
 
 
-@signin.get("/who")
+@pages.get("/who")
 def who() -> ResponseReturnValue:
     before = layout.number(request.args.get("before"))
-    with layout.runtime().journal.database.read() as connection:
+    with runtime.journal.database.read() as connection:
         entries = audit.newest(connection, TRAIL_SHOWN + 1, before)
-    settings = layout.runtime().settings
+    settings = runtime.settings
     return layout.page(
         "who.html",
         entries=entries[:TRAIL_SHOWN],

@@ -15,12 +15,12 @@ from flask.typing import ResponseReturnValue
 from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest
 from bridge.errors import BridgeError
 from bridge.journal.jobs import newest
-from bridge.journal.queries import Row
 from bridge.messages import N_, Message, _
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import is_production
 from bridge.operations.testcharge import Seen, TestCharge, amount
 from bridge.web.console import jobs, layout
+from bridge.web.console.access import runtime
 from bridge.web.console.jobs import JobContext, Result
 
 TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
@@ -28,7 +28,6 @@ TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
 
 
 def run_test_charge(task: JobContext) -> Result:
-    """Make a test charge and follow it to the deal."""
     params = task.params
     order = ChargeRequest(
         billing_type=params["billing_type"],
@@ -58,15 +57,6 @@ def run_test_charge(task: JobContext) -> Result:
     }
 
 
-def _delivery_facts(delivery: Row) -> dict[str, Any]:
-    return {
-        "mapping": delivery["mapping"],
-        "destination": delivery["destination"],
-        "state": delivery["state"],
-        "reason": delivery["reason"] or "",
-    }
-
-
 class PageListener:
     """Notes each step of a test charge for its page."""
 
@@ -92,7 +82,7 @@ class PageListener:
             if event["state"] == EventState.PROCESSED and not deliveries:
                 self._once(("unheard", number), code="unheard", event=number)
             for delivery, attempts in deliveries:
-                told = _delivery_facts(delivery)
+                told = {name: delivery[name] or "" for name in ("mapping", "destination", "state", "reason")}
                 if delivery["payload"]:
                     payload = json.loads(delivery["payload"])
                     self._once(("payload", delivery["id"]), code="payload", event=number, payload=payload, values=told)
@@ -114,22 +104,16 @@ class PageListener:
         return False
 
 
-testcharge_pages = Blueprint("trial", __name__)
+pages = Blueprint("trial", __name__)
 
 DUE_IN_DAYS = 3
-TESTS_SHOWN = 8
 
 
-@testcharge_pages.get("/test-charge")
-def form() -> ResponseReturnValue:
-    return _form()
-
-
-def _form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnValue:
-    runtime = layout.runtime()
+@pages.get("/test-charge")
+def form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnValue:
     accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas)]
     with runtime.journal.database.read() as connection:
-        last = newest(connection, "trial", runtime.clock_ms(), TESTS_SHOWN)
+        last = newest(connection, "trial", runtime.clock_ms(), limit=8)
     return layout.page(
         "trial.html",
         status,
@@ -145,23 +129,23 @@ def _form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturn
     )
 
 
-@testcharge_pages.post("/test-charge")
+@pages.post("/test-charge")
 def begin() -> ResponseReturnValue:
     """Make the charge; a production account asks for typed words first."""
     account = request.form.get("account", "")
     value = amount(request.form.get("value", ""))
     installments = layout.number(request.form.get("installments")) or 1
     billing_type = request.form.get("billing_type", "")
-    if account not in layout.runtime().asaas:
-        return _form(422, N_("Choose an account with an API key."))
+    if account not in runtime.asaas:
+        return form(422, N_("Choose an account with an API key."))
     if value is None:
-        return _form(422, N_("The value must be an amount such as 10.00."))
+        return form(422, N_("The value must be an amount such as 10.00."))
     if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
-        return _form(422, N_("There is no such billing type or number of instalments."))
+        return form(422, N_("There is no such billing type or number of instalments."))
     shown = f"{value:.2f}"
     words = _("charge {value}", value=shown)
-    if is_production(layout.runtime(), account) and request.form.get("confirm", "").strip() != words:
-        return _form(422, N_("To charge in production, type exactly the words shown."), confirm=words)
+    if is_production(runtime, account) and request.form.get("confirm", "").strip() != words:
+        return form(422, N_("To charge in production, type exactly the words shown."), confirm=words)
     if running := jobs.running_job("trial", account):
         return running
     params = {
