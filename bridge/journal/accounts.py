@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from sqlalchemy import Connection, Integer, Table, Text, cast, delete, insert, select, update
+from sqlalchemy import Connection, Integer, Text, cast, delete, insert, select, update
 
 from bridge.journal.schema import meta, tenant_accounts, tenant_destinations
 
@@ -31,6 +31,9 @@ class StoredDestination:
     changed_ms: int = 0
 
 
+_TABLES = {StoredAccount: tenant_accounts, StoredDestination: tenant_destinations}
+
+
 def version(connection: Connection) -> int:
     """Return the number of the newest change."""
     return int(connection.scalar(select(meta.c.value).where(_is_version)) or 0)
@@ -46,34 +49,18 @@ def destinations(connection: Connection) -> dict[str, StoredDestination]:
     return {row["name"]: StoredDestination(**row) for row in rows}
 
 
-def put_account(connection: Connection, account: StoredAccount) -> None:
-    """Add the account, or replace the one of that name, whose `created_ms` stays."""
-    _put(connection, tenant_accounts, account)
-
-
-def put_destination(connection: Connection, destination: StoredDestination) -> None:
-    """Add the destination, or replace the one of that name, whose `created_ms` stays."""
-    _put(connection, tenant_destinations, destination)
-
-
-def remove_account(connection: Connection, name: str) -> bool:
-    return _remove(connection, tenant_accounts, name)
-
-
-def remove_destination(connection: Connection, name: str) -> bool:
-    return _remove(connection, tenant_destinations, name)
-
-
-def _put(connection: Connection, table: Table, row: StoredAccount | StoredDestination) -> None:
+def put(connection: Connection, row: StoredAccount | StoredDestination) -> None:
+    """Add the account or destination, or replace the one of that name, whose `created_ms` stays."""
     _raise_version(connection)
-    values = asdict(row)
+    table, values = _TABLES[type(row)], asdict(row)
     changes = {name: value for name, value in values.items() if name != "created_ms"}
     if not connection.execute(update(table).where(table.c.name == row.name).values(**changes)).rowcount:
         connection.execute(insert(table).values(**values))
 
 
-def _remove(connection: Connection, table: Table, name: str) -> bool:
+def remove(connection: Connection, kind: type[StoredAccount | StoredDestination], name: str) -> bool:
     _raise_version(connection)
+    table = _TABLES[kind]
     return connection.execute(delete(table).where(table.c.name == name)).rowcount > 0
 
 

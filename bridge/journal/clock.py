@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, selec
 
 from bridge.errors import AsaasQuotaSpent, JournalError
 from bridge.journal.database import Database
-from bridge.journal.lanes import lock_some
+from bridge.journal.lanes import lock
 from bridge.journal.schema import WAITS, deliveries, destinations, events, lanes
 from bridge.logs import logger
 from bridge.model import Waiting
@@ -121,7 +121,7 @@ def due_now(connection: Connection, now_ms: int, latest_ms: int, quota_ms: int) 
     """Set the rows that `is_any_due_after` finds to due now; return their number."""
     future_events, future_deliveries, future_probes = _future(latest_ms, quota_ms)
     for table, future in ((events, future_events), (deliveries, future_deliveries)):
-        lock_some(connection, select(table.c.lane).where(future))
+        lock(connection, select(table.c.lane).where(future))
     moved = connection.execute(update(events).where(future_events).values(due_ms=now_ms)).rowcount
     moved += connection.execute(update(deliveries).where(future_deliveries).values(due_ms=now_ms)).rowcount
     return moved + connection.execute(update(destinations).where(future_probes).values(until_ms=now_ms)).rowcount

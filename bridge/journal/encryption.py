@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, Text, func, insert, literal, or_, select, text, update
@@ -72,15 +71,12 @@ def renew_erasure(connection: Connection) -> None:
 PAGE = 200  # rows that one transaction changes
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    done: int
-    total: int
+def rekey(database: Database, page: int = PAGE) -> Generator[tuple[int, int]]:
+    """Encrypt everything with the first key, in steps; yield the changed rows and all that must change.
 
-
-def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
-    """Encrypt everything with the first key, in steps; raises DecryptionFailed for a row whose key is missing."""
-    tables = sealed_tables()
+    Raises DecryptionFailed for a row whose key is missing.
+    """
+    tables = [table for table in metadata.sorted_tables if sealed_columns(table)]  # parents first
     with database.write() as connection:
         prepare(connection)
         _encrypt_again(connection)
@@ -88,7 +84,7 @@ def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
         counts = (select(func.count()).select_from(table).where(_is_old(connection, table)) for table in tables)
         total = sum(connection.scalar(query) or 0 for query in counts)
     done = 0
-    yield Progress(done, total)
+    yield done, total
     for table in tables:
         after: Any = None
         while True:
@@ -97,13 +93,8 @@ def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
             done += changed
             if not changed:
                 break
-            yield Progress(done, max(done, total))
+            yield done, max(done, total)
     database.clear_log()
-
-
-def sealed_tables() -> list[Table]:
-    """Return the tables with encrypted columns, parents first."""
-    return [table for table in metadata.sorted_tables if sealed_columns(table)]
 
 
 def sealed_columns(table: Table) -> list[Column[Any]]:

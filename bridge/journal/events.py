@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from bridge.failpoints import failpoint
 from bridge.journal.database import Database
@@ -46,9 +46,15 @@ class AppendResult:
     repeats: int  # how often the same event had arrived before
 
 
-_INSERTED = (
-    *("account", "event_key", "name", "entity", "object_id", "subject", "lane", "created", "body", "received_ms"),
-    *("origin", "state", "due_ms", "repeats"),
+_append = BulkStatement(
+    # In the given order, since ids are the order of arrival. Without WHERE SQLite parses ON as that of a join.
+    "INSERT INTO events ({columns}) SELECT {values} FROM {given} WHERE true ORDER BY given.place"
+    " ON CONFLICT (account, event_key) DO UPDATE SET repeats = events.repeats + 1 + excluded.repeats"
+    " RETURNING account, event_key, id, repeats",
+    events,
+    *("account", "event_key", "name", "entity", "object_id", "subject", "lane", "created", "body"),
+    *("received_ms", "due_ms", "origin", "state", "repeats"),
+    place=events.c.id,
 )
 _columns = [events.c[name] for name in StoredEvent.__slots__]
 _waiting = FirstRowsOfLanes(
@@ -77,35 +83,22 @@ def append(database: Database, batch: Sequence[tuple[IncomingEvent, int]]) -> li
     keys = [(event.account, event.key) for event, _ in batch]
     left = Counter(keys)
     # A statement can't update one row twice on PostgreSQL, so each event goes in once, with its number of arrivals.
-    first: dict[tuple[str, str], tuple[IncomingEvent, int]] = {}
-    for key, item in zip(keys, batch, strict=True):
-        first.setdefault(key, item)
-    values: list[str | int] = []
-    for key, (event, lane) in first.items():
-        values += (event.account, event.key, event.name, event.entity, event.object_id, event.subject, lane)
-        values += (event.created, database.keyring.encrypt(event.body, "events.body"), event.received_ms)
-        values += (event.origin.value, _RECEIVED, event.received_ms, left[key] - 1)
-    statement = _insert("?" if database.is_sqlite else "%s", len(first))
+    rows: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for place, (key, (event, lane)) in enumerate(zip(keys, batch, strict=True)):
+        values = (*key, event.name, event.entity, event.object_id, event.subject, lane, event.created, event.body)
+        times = (event.received_ms, event.received_ms)
+        rows.setdefault(key, (*values, *times, event.origin.value, _RECEIVED, left[key] - 1, place))
     failpoint("append.before_commit")
     with database.write(one_statement=True) as connection:
-        rows = connection.exec_driver_sql(statement, tuple(values)).all()
-    found = {(account, key): (id_, repeats) for account, key, id_, repeats in rows}
+        found = {
+            (account, key): (id_, repeats) for account, key, id_, repeats in _append.read(connection, [*rows.values()])
+        }
     results = []
     for key in keys:
         left[key] -= 1
         id_, repeats = found[key]
         results.append(AppendResult(id_, repeats - left[key]))
     return results
-
-
-@lru_cache(maxsize=256)
-def _insert(mark: str, rows: int) -> str:
-    marks = ", ".join([mark] * len(_INSERTED))
-    return (
-        f"INSERT INTO events ({', '.join(_INSERTED)}) VALUES {', '.join([f'({marks})'] * rows)}"  # noqa: S608 (names and marks)
-        " ON CONFLICT (account, event_key) DO UPDATE SET repeats = events.repeats + 1 + excluded.repeats"
-        " RETURNING account, event_key, id, repeats"
-    )
 
 
 def try_append(database: Database) -> None:
@@ -183,20 +176,9 @@ def ask_replay(connection: Connection, id_: int, mapping: str | None, now_ms: in
 
     `mapping` names the only mapping to replay, None stands for all.
     """
-    replay: int = connection.execute(
-        update(events)
-        .where(events.c.id == id_)
-        .values(
-            state=_RECEIVED,
-            due_ms=now_ms,
-            replay=events.c.replay + 1,
-            replay_mapping=mapping,
-            hold_code=None,
-            hold_reason=None,
-        )
-        .returning(events.c.replay)
-    ).scalar_one()
-    return replay
+    again = {"state": _RECEIVED, "due_ms": now_ms, "replay": events.c.replay + 1, "replay_mapping": mapping}
+    query = update(events).where(events.c.id == id_).values(**again, hold_code=None, hold_reason=None)
+    return int(connection.execute(query.returning(events.c.replay)).scalar_one())
 
 
 def last_received_ms(connection: Connection, account: str) -> int | None:
@@ -204,48 +186,32 @@ def last_received_ms(connection: Connection, account: str) -> int | None:
     return connection.scalar(query)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A reason for which the door refused requests."""
-
-    account: str  # empty where the URL named an unknown account
-    code: str
-    last_ms: int
-    times: int  # the door writes the same reason once in a few seconds at most
-
-
 NEW_TOKEN, OLD_TOKEN = "door.new_token", "door.old_token"
 """Codes among the refusals: the token of accepted events while two tokens are valid."""
 
 
+_refuse = text(
+    "INSERT INTO door_refusals (account, code, last_ms, times) VALUES (:account, :code, :now_ms, 1)"
+    " ON CONFLICT (account, code) DO UPDATE SET last_ms = excluded.last_ms, times = door_refusals.times + 1"
+)
+
+
 def record_refusal(connection: Connection, account: str, code: str, now_ms: int) -> None:
-    columns = refusals.c
-    changed = connection.execute(
-        update(refusals)
-        .where(columns.account == account, columns.code == code)
-        .values(last_ms=now_ms, times=columns.times + 1)
-    ).rowcount
-    if not changed:
-        connection.execute(insert(refusals).values(account=account, code=code, last_ms=now_ms, times=1))
+    """Count a refusal; the account is empty where the URL named an unknown one."""
+    connection.execute(_refuse, {"account": account, "code": code, "now_ms": now_ms})
 
 
-def refusals_since(connection: Connection, account: str, since_ms: int) -> list[Refusal]:
-    """Return the refusals for the account and for unknown accounts, newest first."""
-    columns = refusals.c
-    query = (
-        select(columns.account, columns.code, columns.last_ms, columns.times)
-        .where(columns.account.in_([account, ""]), columns.last_ms >= since_ms)
-        .where(columns.code.not_in([NEW_TOKEN, OLD_TOKEN]))
-        .order_by(columns.last_ms.desc())
-    )
-    return [Refusal(**row) for row in connection.execute(query).mappings()]
+def refusals_since(connection: Connection, account: str, since_ms: int) -> list[str]:
+    """Return the codes of refusals for the account, then for unknown accounts, newest first each."""
+    c = refusals.c
+    query = select(c.code).where(c.account.in_([account, ""]), c.last_ms >= since_ms)
+    query = query.where(c.code.not_in([NEW_TOKEN, OLD_TOKEN])).order_by(c.account.desc(), c.last_ms.desc())
+    return list(connection.scalars(query))
 
 
 def tokens_used(connection: Connection, account: str) -> tuple[int | None, int | None]:
     """Return when an event last came with the new token, and when with the old one."""
-    columns = refusals.c
-    query = select(columns.code, columns.last_ms).where(
-        columns.account == account, columns.code.in_([NEW_TOKEN, OLD_TOKEN])
-    )
-    found = {row.code: int(row.last_ms) for row in connection.execute(query)}
+    c = refusals.c
+    query = select(c.code, c.last_ms).where(c.account == account, c.code.in_([NEW_TOKEN, OLD_TOKEN]))
+    found = {code: last_ms for code, last_ms in connection.execute(query)}
     return found.get(NEW_TOKEN), found.get(OLD_TOKEN)

@@ -19,7 +19,7 @@ from stdnum.br import cnpj, cpf
 from bridge.errors import DeliveriesOpen
 from bridge.journal import audit, encryption, queries, retention, search
 from bridge.journal.audit import Actor
-from bridge.journal.lanes import lock_some
+from bridge.journal.lanes import lock
 from bridge.journal.schema import attempts, deliveries, destinations, events, jobs, search_terms
 from bridge.journal.search import Kind, Ref
 from bridge.messages import N_
@@ -138,7 +138,7 @@ def erase(
 
     Raises DeliveriesOpen where a delivery is being sent, or is open while `also_open` is False.
     """
-    lock_some(connection, select(events.c.lane).where(search.of(events, "subject", people)))
+    lock(connection, select(events.c.lane).where(search.of(events, "subject", people)))
     found = count(connection, people)
     if (found.waiting or found.owed) and not also_open:
         raise DeliveriesOpen(

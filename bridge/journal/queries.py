@@ -5,7 +5,7 @@ Lists go backwards from the newest id (keyset pagination): the first page costs 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -297,40 +297,12 @@ class DeadFilter:
     code: str = ""
     mapping: str = ""
     destination: str = ""
+    event_id: int | None = None
     until_ms: int | None = None
     """Only those that were dead then, so that a bulk retry does not retry one again that dies meanwhile."""
     with_payload: bool = False  # only those with a payload: no other can be retried
     with_body: bool = False  # only those whose event is not emptied: no other can be replayed
     of: Collection[str] | None = None  # only those of these mappings
-
-
-@dataclass(frozen=True, slots=True)
-class DeadGroup:
-    """Dead deliveries with the same reason, mapping and destination, which one fix revives."""
-
-    code: str
-    mapping: str
-    destination: str
-    number: int
-    with_payload: int
-    with_body: int
-    oldest_ms: int
-    newest_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Dead:
-    id: int
-    event_id: int
-    mapping: str
-
-
-@dataclass(frozen=True, slots=True)
-class HoldGroup:
-    code: str
-    account: str
-    number: int
-    oldest_ms: int
 
 
 NOTICE = "delivery.dead"
@@ -343,20 +315,19 @@ def close_notice(connection: Connection, destination: str, now_ms: int) -> None:
         notices.apply(connection, [Resolved(NOTICE, destination)], now_ms)
 
 
-def dead_groups(connection: Connection) -> list[DeadGroup]:
-    """Return the groups, the largest first."""
+def dead_groups(connection: Connection) -> list[Row]:
+    """Return dead deliveries by reason, mapping and destination, which one fix revives; the largest group first."""
     c = deliveries.c
-    keys = (func.coalesce(c.reason_code, ""), c.mapping, c.destination)
+    keys = (func.coalesce(c.reason_code, "").label("code"), c.mapping, c.destination)
     ended = func.coalesce(c.finished_ms, c.created_ms)
-    bodies = func.count().filter(events.c.emptied_ms.is_(None))
-    query = (
-        select(*keys, func.count(), func.count(c.payload), bodies, func.min(ended), func.max(ended))
-        .join(events, events.c.id == c.event_id)
-        .where(DEAD)
-        .group_by(*keys)
-        .order_by(func.count().desc(), *keys)
+    number = func.count().label("number")
+    query = select(
+        *(*keys, number, func.count(c.payload).label("with_payload")),
+        func.count().filter(events.c.emptied_ms.is_(None)).label("with_body"),
+        *(func.min(ended).label("oldest_ms"), func.max(ended).label("newest_ms")),
     )
-    return [DeadGroup(*row) for row in connection.execute(query)]
+    query = query.join(events, events.c.id == c.event_id).where(DEAD).group_by(*keys)
+    return _rows(connection, query.order_by(number.desc(), *keys))
 
 
 def dead_count(connection: Connection, chosen: DeadFilter | None = None) -> int:
@@ -365,35 +336,21 @@ def dead_count(connection: Connection, chosen: DeadFilter | None = None) -> int:
     return connection.scalar(query) or 0
 
 
-def dead_page(connection: Connection, chosen: DeadFilter, after_id: int, limit: int) -> Sequence[Dead]:
-    """Return dead deliveries after that id, oldest first, so that what is done to them keeps the order."""
+def dead_page(
+    connection: Connection, chosen: DeadFilter, after_id: int = 0, limit: int | None = None
+) -> list[tuple[int, int, str]]:
+    """Return id, event and mapping of dead deliveries after that id, oldest first: their changes keep the order."""
     c = deliveries.c
-    query = select(c.id, c.event_id, c.mapping).where(DEAD, *_dead_conditions(chosen), c.id > after_id)
-    return [Dead(*row) for row in connection.execute(query.order_by(c.id).limit(limit))]
-
-
-def dead_ids(
-    connection: Connection,
-    event_id: int | None = None,
-    /,
-    *,
-    mapping: str | None = None,
-    destination: str | None = None,
-    code: str | None = None,
-    with_payload: bool = False,
-) -> list[int]:
-    """Return the ids of dead deliveries, oldest first, so that what is done to them keeps the order."""
-    wanted = _equal(deliveries, event_id=event_id, mapping=mapping, destination=destination, reason_code=code)
-    query = select(deliveries.c.id).where(DEAD, *wanted)
-    if with_payload:
-        query = query.where(deliveries.c.payload.is_not(None))
-    return list(connection.scalars(query.order_by(deliveries.c.id)))
+    query = select(c.id, c.event_id, c.mapping).where(DEAD, *_dead_conditions(chosen))
+    if after_id:
+        query = query.where(c.id > after_id)
+    return [(id_, event_id, name) for id_, event_id, name in connection.execute(query.order_by(c.id).limit(limit))]
 
 
 def _dead_conditions(chosen: DeadFilter) -> list[_Condition]:
     c = deliveries.c
     wanted = {"reason_code": chosen.code, "mapping": chosen.mapping, "destination": chosen.destination}
-    found = _equal(deliveries, **{name: value or None for name, value in wanted.items()})
+    found = _equal(deliveries, event_id=chosen.event_id, **{name: value or None for name, value in wanted.items()})
     if chosen.with_payload:
         found.append(c.payload.is_not(None))
     if chosen.with_body:
@@ -405,16 +362,17 @@ def _dead_conditions(chosen: DeadFilter) -> list[_Condition]:
     return found
 
 
-def hold_groups(connection: Connection) -> list[HoldGroup]:
-    """Return the groups of held events, without those that wait behind another event of their customer."""
+def hold_groups(connection: Connection) -> list[Row]:
+    """Return held events by code and account, without those that wait behind another event of their customer."""
     c = events.c
+    number = func.count().label("number")
     query = (
-        select(c.hold_code, c.account, func.count(), func.min(c.received_ms))
+        select(c.hold_code.label("code"), c.account, number, func.min(c.received_ms).label("oldest_ms"))
         .where(WAITS, c.hold_code.is_not(None), c.hold_code != "event.behind")
         .group_by(c.hold_code, c.account)
-        .order_by(func.count().desc(), c.hold_code, c.account)
+        .order_by(number.desc(), c.hold_code, c.account)
     )
-    return [HoldGroup(*row) for row in connection.execute(query)]
+    return _rows(connection, query)
 
 
 @dataclass(frozen=True, slots=True)

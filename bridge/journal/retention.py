@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, up
 from bridge.errors import BodyEmptied
 from bridge.journal import search
 from bridge.journal.encryption import sealed_columns
-from bridge.journal.lanes import lock_some
+from bridge.journal.lanes import lock
 from bridge.journal.schema import attempts, deliveries, events
 from bridge.messages import N_
 from bridge.model import DeliveryState, EventState, ReadBack
@@ -99,7 +99,7 @@ def _finished(
     connection: Connection, ids: Collection[int], before_ms: int, unless: ColumnElement[bool] | None = None
 ) -> list[int]:
     """Lock the lanes of these events and return those whose deliveries all finished before that time."""
-    lock_some(connection, select(events.c.lane).where(events.c.id.in_(ids)))
+    lock(connection, select(events.c.lane).where(events.c.id.in_(ids)))
     reasons = [
         deliveries.c.finished_ms.is_(None),
         deliveries.c.finished_ms >= before_ms,

@@ -14,7 +14,7 @@ from bridge.failpoints import failpoint
 from bridge.journal import Journal, audit, destinations, events, lanes, queries, retention, statistics
 from bridge.journal.audit import Actor
 from bridge.journal.deliveries import set_first_due
-from bridge.journal.queries import Dead, DeadFilter
+from bridge.journal.queries import DeadFilter
 from bridge.journal.schema import deliveries as table
 from bridge.journal.schema import events as event_table
 from bridge.messages import N_, Message, message
@@ -144,14 +144,18 @@ def replay(
         if lane is None:
             hint = N_("see: bridge events list")
             raise NotFound(N_("no event has the number {number}"), hint=hint, number=event_id)
-        lanes.lock(connection, lane)
+        lanes.lock(connection, [lane])
         if connection.scalar(select(event_table.c.state).where(event_table.c.id == event_id)) != EventState.PROCESSED:
             what, hint = N_("event {event} is not processed yet"), N_("try again later; see: bridge events show")
             raise IllegalTransition(what, hint=hint, event=event_id)
         retention.check_full(connection, [event_id])
         _note(connection, by, "event.replayed", event_id, now_ms, **({"mapping": mapping} if mapping else {}))
         number = events.ask_replay(connection, event_id, mapping, now_ms)
-        replaced = queries.dead_ids(connection, event_id, mapping=mapping) if instead_of is None else [instead_of]
+        if instead_of is not None:
+            replaced = [instead_of]
+        else:
+            dead = queries.dead_page(connection, DeadFilter(event_id=event_id, mapping=mapping or ""))
+            replaced = [id_ for id_, _, _ in dead]
         for delivery_id in replaced:
             _discard(connection, delivery_id, now_ms, by, replaced=True)
         failpoint("replay.before_commit")
@@ -191,7 +195,7 @@ def _locked(connection: Connection, delivery_id: int) -> Row[Any]:
     if lane is None:
         hint = N_("see: bridge deliveries list")
         raise NotFound(N_("no delivery has the number {number}"), hint=hint, number=delivery_id)
-    lanes.lock(connection, lane)
+    lanes.lock(connection, [lane])
     return connection.execute(select(table).where(table.c.id == delivery_id)).one()
 
 
@@ -227,12 +231,19 @@ def run_step(
     with journal.database.read() as connection:
         piece = queries.dead_page(connection, chosen, progress.after_id, PIECE)
     until_s = time.monotonic() + PIECE_S
-    for one in piece:
+    for delivery_id, event_id, mapping in piece:
+        progress = replace(progress, after_id=delivery_id)
         try:
-            _apply(journal, action, one, now_ms)
-            progress = replace(progress, done=progress.done + 1, after_id=one.id)
+            if action is BulkAction.RETRY:
+                retry(journal, delivery_id, now_ms)
+            elif action is BulkAction.DISCARD:
+                discard(journal, delivery_id, now_ms)
+            else:
+                # One commit: after a kill between two, the next run would replay the event once more.
+                replay(journal, event_id, mapping, now_ms, instead_of=delivery_id)
+            progress = replace(progress, done=progress.done + 1)
         except BridgeError:
-            progress = replace(progress, refused=progress.refused + 1, after_id=one.id)
+            progress = replace(progress, refused=progress.refused + 1)
         if time.monotonic() > until_s:
             return progress
     if len(piece) == PIECE:
@@ -243,13 +254,3 @@ def run_step(
         with journal.database.write() as connection:
             audit.note(connection, by, f"bulk.{action}", about, now_ms, detail)
     return replace(progress, finished=True)
-
-
-def _apply(journal: Journal, action: BulkAction, one: Dead, now_ms: int) -> None:
-    if action is BulkAction.RETRY:
-        retry(journal, one.id, now_ms)
-    elif action is BulkAction.DISCARD:
-        discard(journal, one.id, now_ms)
-    else:
-        # One commit: after a kill between two, the next run would replay the event once more.
-        replay(journal, one.event_id, one.mapping, now_ms, instead_of=one.id)

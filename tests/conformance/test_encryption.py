@@ -15,7 +15,7 @@ from bridge.errors import DecryptionFailed
 from bridge.journal import Database, Journal, accounts, deliveries, encryption, events, jobs, upgrade
 from bridge.journal.accounts import StoredAccount, StoredDestination
 from bridge.journal.deliveries import AttemptResult, StateChange
-from bridge.journal.encryption import Progress, rekey, sealed_columns
+from bridge.journal.encryption import rekey, sealed_columns
 from bridge.journal.schema import EncryptedText, meta, metadata
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.search import Kind, Term, look_up, write
@@ -114,8 +114,8 @@ def fill_every_sealed_column(journal: Journal) -> str:
         jobs.beat(connection, done, NOW_MS, done=1, total=1, steps=[said])
         jobs.finish(connection, done, NOW_MS, said)
         jobs.fail(connection, failed, NOW_MS, "x", text)
-        accounts.put_account(connection, StoredAccount("matriz", text, text, NOW_MS, NOW_MS))
-        accounts.put_destination(connection, StoredDestination("matriz", text, NOW_MS, NOW_MS))
+        accounts.put(connection, StoredAccount("matriz", text, text, NOW_MS, NOW_MS))
+        accounts.put(connection, StoredDestination("matriz", text, NOW_MS, NOW_MS))
     return text
 
 
@@ -181,8 +181,8 @@ def test_a_journal_from_before_the_key_reads_and_is_sealed_afterwards(database_u
 
         steps = list(rekey(journal.database, page=1))
 
-        assert steps[0] == Progress(0, 3)
-        assert steps[-1] == Progress(3, 3)
+        assert steps[0] == (0, 3)
+        assert steps[-1] == (3, 3)
         assert found_in(events_of(journal)[0]["body"]) == list(PERSON)
         with journal.database.read() as connection:
             assert look_up(connection, PERSON[0]).subjects == (("default", "cus_1"),)
@@ -197,10 +197,10 @@ def test_a_new_key_takes_over(database_url: str) -> None:
     with opened(database_url, f"{NEW},{OLD}") as journal:
         keep(journal, incoming())
         walk = rekey(journal.database, page=1)
-        assert [next(walk), next(walk)] == [Progress(0, 3), Progress(1, 3)]
+        assert [next(walk), next(walk)] == [(0, 3), (1, 3)]
         walk.close()
-        assert list(rekey(journal.database))[-1] == Progress(2, 2)
-        assert list(rekey(journal.database)) == [Progress(0, 0)]
+        assert list(rekey(journal.database))[-1] == (2, 2)
+        assert list(rekey(journal.database)) == [(0, 0)]
     with opened(database_url, NEW) as journal:
         journal.check()
 

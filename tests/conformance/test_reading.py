@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.journal import Journal, destinations, queries
+from bridge.journal.queries import DeadFilter
 from bridge.model import DeliveryState
 from tests.factories import NOW_MS, events_of, incoming, keep, owe, put_in_state, register
 
@@ -65,8 +66,9 @@ def test_deliveries_are_listed_and_chosen(journal: Journal) -> None:
         (row,) = queries.list_deliveries(connection, limit=1)
         assert row["event_name"] == "PAYMENT_RECEIVED"
         assert "payload" not in row
-        assert queries.dead_ids(connection) == queries.dead_ids(connection, code="x.y") == [dead]
-        assert queries.dead_ids(connection, mapping="paga") == []
+        for chosen in (DeadFilter(), DeadFilter(code="x.y")):
+            assert [id_ for id_, _, _ in queries.dead_page(connection, chosen)] == [dead]
+        assert queries.dead_page(connection, DeadFilter(mapping="paga")) == []
 
 
 def test_one_events_whole_way(journal: Journal) -> None:
