@@ -8,13 +8,12 @@ person and is part of the keys under which caches keep people.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, Text, func, insert, literal, or_, select, text, update
 from sqlalchemy.sql.expression import type_coerce
 
-from bridge.crypto import Keyring
 from bridge.journal.database import Database
 from bridge.journal.lanes import lock_all
 from bridge.journal.schema import EncryptedText, keyring_of, meta, metadata
@@ -29,19 +28,19 @@ _replace = text(
 )
 
 
-def check(rows: Mapping[str, str], keyring: Keyring) -> None:
-    """Raise DecryptionFailed where the journal's key is missing; `rows` are those of journal_meta."""
+def check(connection: Connection) -> dict[str, str]:
+    """Return the rows of journal_meta; raise DecryptionFailed where the journal's key is missing."""
+    rows = {row.key: row.value for row in connection.execute(select(meta))}
     if _CHECK in rows:
-        keyring.decrypt(rows[_CHECK], _PLACE + _CHECK)
+        keyring_of(connection).decrypt(rows[_CHECK], _PLACE + _CHECK)
+    return rows
 
 
 def prepare(connection: Connection) -> None:
     """Mark the journal as encrypted where there is a key; raise DecryptionFailed for a wrong one."""
     keyring = keyring_of(connection)
     lock_all(connection)  # puts processes that start at once in order
-    rows = {row.key: row.value for row in connection.execute(select(meta))}
-    check(rows, keyring)
-    if keyring and _CHECK not in rows:
+    if _CHECK not in check(connection) and keyring:
         connection.execute(insert(meta).values(key=_CHECK, value=keyring.encrypt(_CHECK_TEXT, _PLACE + _CHECK)))
         _encrypt_again(connection)
 

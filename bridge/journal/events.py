@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
@@ -13,7 +13,7 @@ from bridge.failpoints import failpoint
 from bridge.journal.database import Database
 from bridge.journal.schema import events, metadata, refusals
 from bridge.journal.statements import BulkStatement, FirstRowsOfLanes
-from bridge.model import EventState, IncomingEvent
+from bridge.model import EventState, IncomingEvent, Origin
 
 _RECEIVED = EventState.RECEIVED.value
 _LEAST_PAGE = 4
@@ -21,21 +21,12 @@ _TRIAL_ID = 2**62  # above every event: SQLite appends it to the same page, and 
 _TRIAL_BYTES = 8_192
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent(IncomingEvent):
     """An event as the worker of its lane gets it."""
 
     id: int
-    account: str
-    event_key: str
-    name: str
-    entity: str
-    object_id: str
-    subject: str
     lane: int
-    created: str
-    body: str
-    received_ms: int
     replay: int
     replay_mapping: str | None
 
@@ -56,7 +47,7 @@ _append = BulkStatement(
     *("received_ms", "due_ms", "origin", "state", "repeats"),
     place=events.c.id,
 )
-_columns = [events.c[name] for name in StoredEvent.__slots__]
+_columns = [events.c["event_key" if f.name == "key" else f.name].label(f.name) for f in fields(StoredEvent)]
 _waiting = FirstRowsOfLanes(
     "events",
     "events.lane, events.id, events.account, events.subject, events.due_ms",
@@ -65,10 +56,11 @@ _waiting = FirstRowsOfLanes(
 )
 _load = select(*_columns).where(events.c.id.in_(bindparam("b_ids", expanding=True))).order_by(events.c.id)
 _hold = BulkStatement(
-    "UPDATE events SET due_ms = given.due_ms, hold_code = given.hold_code, hold_reason = given.hold_reason"
-    " FROM {given} WHERE events.id = given.id AND events.state || '' = 'received'",  # see deliveries
+    # || '': see the statements of `deliveries`.
+    "UPDATE events SET {changes} FROM {given} WHERE events.id = given.id AND events.state || '' = 'received'",
     events,
-    *("id", "due_ms", "hold_code", "hold_reason"),
+    *("due_ms", "hold_code", "hold_reason"),
+    id=events.c.id,
 )
 _processed = BulkStatement(
     "UPDATE events SET state = 'processed', processed_ms = given.processed_ms, hold_code = NULL, hold_reason = NULL"
@@ -90,14 +82,11 @@ def append(database: Database, batch: Sequence[tuple[IncomingEvent, int]]) -> li
         rows.setdefault(key, (*values, *times, event.origin.value, _RECEIVED, left[key] - 1, place))
     failpoint("append.before_commit")
     with database.write(one_statement=True) as connection:
-        found = {
-            (account, key): (id_, repeats) for account, key, id_, repeats in _append.read(connection, [*rows.values()])
-        }
+        stored = {(row.account, row.event_key): row for row in _append.read(connection, [*rows.values()])}
     results = []
     for key in keys:
         left[key] -= 1
-        id_, repeats = found[key]
-        results.append(AppendResult(id_, repeats - left[key]))
+        results.append(AppendResult(stored[key].id, stored[key].repeats - left[key]))
     return results
 
 
@@ -158,7 +147,8 @@ def waiting(connection: Connection, lanes: Collection[int], now_ms: int, limit: 
 
 def load(connection: Connection, ids: Collection[int]) -> list[StoredEvent]:
     """Return these events in the order of arrival."""
-    return [StoredEvent(*row) for row in connection.execute(_load, {"b_ids": list(ids)}).all()]
+    rows = connection.execute(_load, {"b_ids": list(ids)}).mappings()
+    return [StoredEvent(**{**row, "origin": Origin(row["origin"])}) for row in rows]
 
 
 def mark_processed(connection: Connection, ids: Sequence[int], now_ms: int) -> int:
@@ -168,7 +158,7 @@ def mark_processed(connection: Connection, ids: Sequence[int], now_ms: int) -> i
 
 def hold(connection: Connection, holds: Mapping[int, tuple[int, str, str]]) -> None:
     """Hold these events, each until its due time, with a code and a reason."""
-    _hold.run(connection, [(id_, *values) for id_, values in holds.items()])
+    _hold.run(connection, [(*values, id_) for id_, values in holds.items()])
 
 
 def ask_replay(connection: Connection, id_: int, mapping: str | None, now_ms: int) -> int:
@@ -213,5 +203,5 @@ def tokens_used(connection: Connection, account: str) -> tuple[int | None, int |
     """Return when an event last came with the new token, and when with the old one."""
     c = refusals.c
     query = select(c.code, c.last_ms).where(c.account == account, c.code.in_([NEW_TOKEN, OLD_TOKEN]))
-    found = {code: last_ms for code, last_ms in connection.execute(query)}
+    found = {row.code: row.last_ms for row in connection.execute(query)}
     return found.get(NEW_TOKEN), found.get(OLD_TOKEN)

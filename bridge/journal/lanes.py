@@ -135,21 +135,9 @@ def _take_over(connection: Connection, lane: int, now_ms: int) -> None:
     ids = list(connection.scalars(select(deliveries.c.id).where(deliveries.c.lane == lane, SENDING)))
     if not ids:
         return
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.delivery_id.in_(ids), attempts.c.outcome.is_(None))
-        .values(outcome=Outcome.UNKNOWN.value, finished_ms=now_ms)
-    )
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id.in_(ids))
-        .values(
-            state=DeliveryState.RETRYING.value,
-            due_ms=now_ms,
-            waiting=None,
-            reason_code="attempt.unknown",
-            reason=Message(
-                N_("the worker stopped before the answer came; sent again with the same Idempotency-Key")
-            ).to_json(),
-        )
-    )
+    unanswered = update(attempts).where(attempts.c.delivery_id.in_(ids), attempts.c.outcome.is_(None))
+    connection.execute(unanswered.values(outcome=Outcome.UNKNOWN.value, finished_ms=now_ms))
+    why = Message(N_("the worker stopped before the answer came; sent again with the same Idempotency-Key"))
+    due = {"state": DeliveryState.RETRYING.value, "due_ms": now_ms, "waiting": None}
+    query = update(deliveries).where(deliveries.c.id.in_(ids))
+    connection.execute(query.values(**due, reason_code="attempt.unknown", reason=why.to_json()))

@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, TextClause, exists, func, select
 
-from bridge.journal import notices, search
+from bridge.journal import destinations, notices, search
 from bridge.journal.notices import Resolved
-from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, destinations, events
+from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events
 from bridge.journal.schema import FINISHED as DONE
+from bridge.journal.statements import count_by
 from bridge.model import FINISHED, DeliveryState, EventState
 
 Row: TypeAlias = dict[str, Any]
@@ -33,29 +34,23 @@ class Work:
 def work(connection: Connection, now_ms: int) -> Work:
     count, oldest = connection.execute(select(func.count(), func.min(events.c.received_ms)).where(WAITS)).one()
     by_state = {state.value: 0 for state in (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)}
-    query = select(deliveries.c.state, func.count().label("number")).where(OPEN).group_by(deliveries.c.state)
-    by_state |= {row.state: row.number for row in connection.execute(query)}
+    by_state |= count_by(connection, deliveries.c.state, OPEN)
     by_state["dead"] = dead_count(connection)
-    up = {
-        row.name: row.state == "closed" and row.paused_ms is None
-        for row in connection.execute(select(destinations).order_by(destinations.c.name))
-    }
+    known = destinations.load(connection).values()
+    up = {one.name: one.state == "closed" and one.paused_ms is None for one in known}
     return Work(count, (now_ms - oldest) / 1000 if oldest else 0.0, by_state, up)
 
 
 def under_way(connection: Connection) -> dict[str, int]:
     """Return the number of open deliveries by mapping; reads a partial index only."""
-    query = select(deliveries.c.mapping, func.count().label("number")).where(OPEN).group_by(deliveries.c.mapping)
-    return {row.mapping: row.number for row in connection.execute(query)}
+    return count_by(connection, deliveries.c.mapping, OPEN)
 
 
 def list_events(connection: Connection, *, limit: int, before_id: int | None = None, **wanted: Any) -> list[Row]:
     """Return events without their bodies, newest first; `wanted` as in `event_ids`."""
     columns = [column for column in events.c if column.name != "body"]
-    query = select(*columns).where(*_event_conditions(**wanted)).order_by(events.c.id.desc()).limit(limit)
-    if before_id is not None:
-        query = query.where(events.c.id < before_id)
-    return _rows(connection, query)
+    conditions = [*_event_conditions(**wanted), *_in_range(events.c.id, None, before_id)]
+    return _rows(connection, select(*columns).where(*conditions).order_by(events.c.id.desc()).limit(limit))
 
 
 def event_ids(connection: Connection, **wanted: Any) -> list[int]:
@@ -70,16 +65,11 @@ def event_ids(connection: Connection, **wanted: Any) -> list[int]:
 def _event_conditions(
     *, since_ms: int | None = None, until_ms: int | None = None, **columns: str | None
 ) -> list[_Condition]:
-    conditions = _equal(events, **columns)
-    if since_ms is not None:
-        conditions.append(events.c.received_ms >= since_ms)
-    if until_ms is not None:
-        conditions.append(events.c.received_ms < until_ms)
-    return conditions
+    return [*_equal(events, **columns), *_in_range(events.c.received_ms, since_ms, until_ms)]
 
 
 def _equal(table: Table, **columns: str | int | None) -> list[_Condition]:
-    return [table.c[name] == value for name, value in columns.items() if value is not None]
+    return [table.c[name] == value for name, value in columns.items() if value]
 
 
 def mappings_of(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, str]]:
@@ -127,6 +117,7 @@ def list_deliveries(
         select(*columns, events.c.name.label("event_name"), events.c.event_key)
         .join(events, events.c.id == deliveries.c.event_id)
         .where(*_equal(deliveries, mapping=mapping, destination=destination, reason_code=code))
+        .where(*_in_range(deliveries.c.id, None, before_id))
         .order_by(deliveries.c.id.desc())
         .limit(limit)
     )
@@ -134,8 +125,6 @@ def list_deliveries(
         query = query.where(DEAD)
     elif states:
         query = query.where(deliveries.c.state.in_(states))
-    if before_id is not None:
-        query = query.where(deliveries.c.id < before_id)
     return _rows(connection, query)
 
 
@@ -165,9 +154,8 @@ class EventFilter:
 def event_page(connection: Connection, wanted: EventFilter, limit: int, before_id: int | None = None) -> list[Row]:
     """Return the newest `limit` events with their bodies, before the event `before_id`."""
     low, high = _bounds(connection, wanted, before_id)
-    of_event = _event_conditions(
-        name=wanted.name or None, account=wanted.account or None, since_ms=wanted.since_ms, until_ms=wanted.until_ms
-    )
+    columns = {"name": wanted.name, "account": wanted.account}
+    of_event = _event_conditions(since_ms=wanted.since_ms, until_ms=wanted.until_ms, **columns)
     of_event += [WAITS] if wanted.state == WAITING else []
     in_range = _in_range(events.c.id, low, high)
     newest = select(events.c.id).order_by(events.c.id.desc()).limit(limit)
@@ -190,7 +178,7 @@ def _delivery_exists(wanted: EventFilter) -> list[_Condition]:
     states = _states(wanted)
     if not states and not wanted.mapping:
         return []
-    conditions = [deliveries.c.event_id == events.c.id, *_equal(deliveries, mapping=wanted.mapping or None)]
+    conditions = [deliveries.c.event_id == events.c.id, *_equal(deliveries, mapping=wanted.mapping)]
     if states:
         conditions.append(deliveries.c.state.in_([state.value for state in states]))
     return [exists().where(*conditions)]
@@ -219,7 +207,7 @@ def _by_deliveries(
     if open_states := [state.value for state in states if state in OPEN_STATES]:
         parts.append([OPEN, c.state.in_(open_states)])
     query = select(c.event_id).order_by(c.event_id.desc()).limit(limit).distinct()
-    query = query.where(*_equal(deliveries, mapping=wanted.mapping or None), *_in_range(c.event_id, low, high))
+    query = query.where(*_equal(deliveries, mapping=wanted.mapping), *_in_range(c.event_id, low, high))
     if of_event:
         query = query.where(exists().where(events.c.id == c.event_id, *of_event))
     return [query.where(*part) for part in parts]
@@ -234,12 +222,8 @@ def _places(connection: Connection, text: str) -> list[_Condition]:
         places.append((c.event_key == text) & c.account.in_(accounts(connection)))
     if text.isascii() and text.isdigit() and len(text) < 19:
         places.append(c.id == int(text))
-    found = search.look_up(connection, text)
-    if found.objects:
-        places.append(search.of(events, "object_id", found.objects))
-    if found.subjects:
-        places.append(search.of(events, "subject", found.subjects))
-    return places
+    found = zip(("object_id", "subject"), search.look_up(connection, text), strict=True)
+    return places + [search.of(events, column, refs) for column, refs in found if refs]
 
 
 _SLACK = 500
@@ -349,8 +333,8 @@ def dead_page(
 
 def _dead_conditions(chosen: DeadFilter) -> list[_Condition]:
     c = deliveries.c
-    wanted = {"reason_code": chosen.code, "mapping": chosen.mapping, "destination": chosen.destination}
-    found = _equal(deliveries, event_id=chosen.event_id, **{name: value or None for name, value in wanted.items()})
+    names = {"reason_code": chosen.code, "mapping": chosen.mapping, "destination": chosen.destination}
+    found = _equal(deliveries, event_id=chosen.event_id, **names)
     if chosen.with_payload:
         found.append(c.payload.is_not(None))
     if chosen.with_body:
@@ -366,12 +350,9 @@ def hold_groups(connection: Connection) -> list[Row]:
     """Return held events by code and account, without those that wait behind another event of their customer."""
     c = events.c
     number = func.count().label("number")
-    query = (
-        select(c.hold_code.label("code"), c.account, number, func.min(c.received_ms).label("oldest_ms"))
-        .where(WAITS, c.hold_code.is_not(None), c.hold_code != "event.behind")
-        .group_by(c.hold_code, c.account)
-        .order_by(number.desc(), c.hold_code, c.account)
-    )
+    query = select(c.hold_code.label("code"), c.account, number, func.min(c.received_ms).label("oldest_ms"))
+    query = query.where(WAITS, c.hold_code.is_not(None), c.hold_code != "event.behind")
+    query = query.group_by(c.hold_code, c.account).order_by(number.desc(), c.hold_code, c.account)
     return _rows(connection, query)
 
 
@@ -393,15 +374,7 @@ def events_of_charge(connection: Connection, account: str, charge_ids: Collectio
     states = mappings_of(connection, [row.id for row in rows])
     found: dict[str, list[ChargeEvent]] = {}
     for row in rows:
-        found.setdefault(row.object_id, []).append(
-            ChargeEvent(
-                row.id,
-                row.name,
-                row.created,
-                row.body,
-                row.received_ms,
-                row.state == EventState.RECEIVED,
-                tuple(DeliveryState(state) for state in states[row.id].values()),
-            )
-        )
+        facts = (row.id, row.name, row.created, row.body, row.received_ms, row.state == EventState.RECEIVED)
+        event = ChargeEvent(*facts, tuple(DeliveryState(state) for state in states[row.id].values()))
+        found.setdefault(row.object_id, []).append(event)
     return found

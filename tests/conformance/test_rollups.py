@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from alembic import command
+from alembic.config import Config
 from sqlalchemy import text
 
 from bridge.errors import IllegalTransition
-from bridge.journal import Database, Journal, statistics, upgrade
+from bridge.journal import Database, Journal, migrate, statistics, upgrade
 from bridge.journal.deliveries import StateChange
-from bridge.journal.migrate import _config
 from bridge.journal.statistics import BRASILIA_MS, DAY_MS, HOUR_MS
 from bridge.model import DeliveryState
 from bridge.operations import actions
@@ -131,7 +132,8 @@ def test_what_is_undone_is_not_counted_any_more(journal: Journal) -> None:
 def test_what_was_there_before_the_roll_ups_is_counted_by_the_upgrade(empty_url: str) -> None:
     """A journal of an older version has its counts from the first moment."""
     database = Database(empty_url)
-    config = _config()
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
     with database.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0006")

@@ -52,7 +52,7 @@ def told(console: Console) -> list[tuple[str, str, dict[str, object]]]:
     """Return what the audit trail has of changes, newest first."""
     with console.journal.database.read() as connection:
         noted = audit.newest(connection, 50)
-    return [(one.action, one.about, dict(one.detail)) for one in noted if one.action != "console.signed_in"]
+    return [(one["action"], one["about"], one["detail"]) for one in noted if one["action"] != "console.signed_in"]
 
 
 def fields(page: str) -> dict[str, str]:
