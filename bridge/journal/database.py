@@ -116,28 +116,23 @@ class WriteLock:
 
 
 def _sqlite(url: str, pool_size: int) -> Engine:
-    path = make_url(url).database
-    if path in {":memory:", ""}:
-        path = None
-    if path:
-        file = Path(path)
-        for related in file.parent.glob(f"{glob.escape(file.name)}*"):  # its log, locks, replaced journals
-            private_files.restrict(related)
+    path = Path(make_url(url).database or "")
+    for related in path.parent.glob(f"{glob.escape(path.name)}*"):  # its log, locks, replaced journals
+        private_files.restrict(related)
     engine = create_engine(url, pool_size=pool_size, max_overflow=16, hide_parameters=True)
 
     @event.listens_for(engine, "do_connect")
     def _create(*_: Any) -> None:
         # SQLite gives its log the rights of the file. An existing file is not opened: closing it frees SQLite's locks.
-        if path:
-            try:
-                private_files.make_directory(Path(path).parent)
-                os.close(private_files.opener(path, os.O_CREAT | os.O_EXCL | os.O_RDWR))
-            except FileExistsError:
-                pass
-            except OSError as error:
-                what = N_("the journal's file {path} can't be made: {error}")
-                reason = (error.strerror or str(error)).lower()
-                raise JournalError(what, path=path, error=reason, hint=NO_PLACE) from error
+        try:
+            private_files.make_directory(path.parent)
+            os.close(private_files.opener(str(path), os.O_CREAT | os.O_EXCL | os.O_RDWR))
+        except FileExistsError:
+            pass
+        except OSError as error:
+            what = N_("the journal's file {path} can't be made: {error}")
+            reason = (error.strerror or str(error)).lower()
+            raise JournalError(what, path=path, error=reason, hint=NO_PLACE) from error
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
@@ -170,12 +165,12 @@ def _sqlite(url: str, pool_size: int) -> Engine:
     return engine
 
 
-def _identity(path: str | None) -> tuple[int, int] | None:
+def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path) if path else None
+        found = path.stat()
     except OSError:
         return None
-    return (found.st_dev, found.st_ino) if found else None
+    return found.st_dev, found.st_ino
 
 
 # A machine that is cut off from the network would hold its locks, and be waited for, without end. The server ends
@@ -255,7 +250,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite(url, pool_size) if self.is_sqlite else _postgresql(url, pool_size)
         self.keyring = keyring or Keyring()
-        schema.use(self.engine, self.keyring)
+        schema.keyrings[self.engine.dialect] = self.keyring
         self._writer = self.engine.execution_options(bridge_write=True)
         # PostgreSQL commits a statement by itself: BEGIN and COMMIT would be two more round trips.
         autocommit = None if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -215,13 +215,11 @@ def plans_taken(
     wanted = set(keys)
     if not wanted:
         return set()
-    query = select(deliveries.c.mapping, deliveries.c.once_key).where(
-        deliveries.c.once_key.is_not(None),
-        deliveries.c.mapping.in_({mapping for mapping, _ in wanted}),
-        deliveries.c.once_key.in_({key for _, key in wanted}),
-        deliveries.c.state.not_in([DeliveryState.FILTERED.value, DeliveryState.DISCARDED.value]),
-        deliveries.c.event_id.not_in(event_ids),
-    )
+    c = deliveries.c
+    mappings, once_keys = zip(*wanted, strict=True)
+    query = select(c.mapping, c.once_key).where(c.mapping.in_(mappings), c.once_key.in_(once_keys))
+    not_sent = [DeliveryState.FILTERED.value, DeliveryState.DISCARDED.value]
+    query = query.where(c.once_key.is_not(None), c.state.not_in(not_sent), c.event_id.not_in(event_ids))
     return wanted & {(row.mapping, row.once_key) for row in connection.execute(query)}
 
 

@@ -119,9 +119,6 @@ def _step(connection: Connection, table: Table, after: Any, page: int) -> tuple[
             if old is None or keyring.is_current(old):
                 continue
             fresh = keyring.encrypt(keyring.decrypt(old, place), place)
-            connection.execute(
-                update(table)
-                .where(key == row[key.name], type_coerce(column, Text) == old)
-                .values({column: literal(fresh, Text)})
-            )
+            unchanged = update(table).where(key == row[key.name], type_coerce(column, Text) == old)
+            connection.execute(unchanged.values({column: literal(fresh, Text)}))
     return (rows[-1][key.name], len(rows)) if rows else (after, 0)

@@ -95,13 +95,10 @@ def try_append(database: Database) -> None:
 
     Every table is read too, since the way of an event needs them all.
     """
-    values = dict.fromkeys(("account", "event_key", "name", "entity", "object_id", "subject", "created"), "")
+    texts = dict.fromkeys(("account", "event_key", "name", "entity", "object_id", "subject", "created"), "")
+    numbers = {"id": _TRIAL_ID, "lane": 0, "received_ms": 0, "due_ms": 0}
     with database.write() as connection:
-        connection.execute(
-            insert(events).values(
-                **values, id=_TRIAL_ID, lane=0, body=" " * _TRIAL_BYTES, received_ms=0, state=_RECEIVED, due_ms=0
-            )
-        )
+        connection.execute(insert(events).values(**texts, **numbers, body=" " * _TRIAL_BYTES, state=_RECEIVED))
         connection.execute(delete(events).where(events.c.id == _TRIAL_ID))
         for table in metadata.sorted_tables:
             connection.execute(select(table).limit(0))

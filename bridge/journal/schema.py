@@ -16,7 +16,6 @@ from sqlalchemy import (
     Column,
     Connection,
     Dialect,
-    Engine,
     ForeignKey,
     Index,
     Integer,
@@ -32,15 +31,11 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from bridge.crypto import Keyring
 
 _PLAIN = Keyring()
-_keyrings: WeakKeyDictionary[Dialect, Keyring] = WeakKeyDictionary()
-
-
-def use(engine: Engine, keyring: Keyring) -> None:
-    _keyrings[engine.dialect] = keyring
+keyrings: WeakKeyDictionary[Dialect, Keyring] = WeakKeyDictionary()
 
 
 def keyring_of(connection: Connection) -> Keyring:
-    return _keyrings.get(connection.dialect, _PLAIN)
+    return keyrings.get(connection.dialect, _PLAIN)
 
 
 class EncryptedText(TypeDecorator[str]):
@@ -58,10 +53,10 @@ class EncryptedText(TypeDecorator[str]):
         if value is None:
             return None
         text = value.replace("\0", "\ufffd").encode(errors="replace").decode()
-        return _keyrings.get(dialect, _PLAIN).encrypt(text, self.place)
+        return keyrings.get(dialect, _PLAIN).encrypt(text, self.place)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else _keyrings.get(dialect, _PLAIN).decrypt(value, self.place)
+        return None if value is None else keyrings.get(dialect, _PLAIN).decrypt(value, self.place)
 
 
 metadata = MetaData()
@@ -319,13 +314,13 @@ jobs = Table(
 Index("console_jobs_newest", jobs.c.kind, jobs.c.id)  # the last job of a kind
 """A job belongs to the process that began it; any process shows it."""
 
-_COUNTED_BY = ("account", "mapping", "destination", "event", "verdict")
+COUNTED_BY = ("account", "mapping", "destination", "event", "verdict")
 
 rollups = Table(
     "rollups",
     metadata,
     Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
-    *(Column(name, Text, primary_key=True) for name in _COUNTED_BY),
+    *(Column(name, Text, primary_key=True) for name in COUNTED_BY),
     *_columns(BigInteger, "number", "latency_ms"),
 )
 tallies = Table(
@@ -333,7 +328,7 @@ tallies = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("hour_ms", BigInteger, nullable=False),
-    *_columns(Text, *_COUNTED_BY),
+    *_columns(Text, *COUNTED_BY),
     Column("number", BigInteger, nullable=False),  # 1, or -1 to undo a count
     Column("latency_ms", BigInteger, nullable=False),
 )

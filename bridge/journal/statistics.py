@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select, text, union, union_all
 
 from bridge.journal.schema import (
+    COUNTED_BY,
     DEAD,
     NOTICE_OPEN,
     OPEN,
@@ -34,13 +35,12 @@ RECEIVED = "received"
 """The verdict of events, which have no mapping and no destination; they count in the hour of their arrival."""
 BRASILIA_MS = -3 * HOUR_MS  # days are those of Brasília, which has no summer time
 FOLD = 1_000  # tallies that one transaction folds
-BY = ("account", "mapping", "destination", "event", "verdict")
 _TABLES = (rollups, tallies)
 
 _add = text(
-    f"INSERT INTO rollups (hour_ms, {', '.join(BY)}, number, latency_ms)"  # noqa: S608 (our own names)
-    f" VALUES (:hour_ms, {', '.join(f':{name}' for name in BY)}, :number, :latency_ms)"
-    f" ON CONFLICT (hour_ms, {', '.join(BY)}) DO UPDATE SET"
+    f"INSERT INTO rollups (hour_ms, {', '.join(COUNTED_BY)}, number, latency_ms)"  # noqa: S608 (our own names)
+    f" VALUES (:hour_ms, {', '.join(f':{name}' for name in COUNTED_BY)}, :number, :latency_ms)"
+    f" ON CONFLICT (hour_ms, {', '.join(COUNTED_BY)}) DO UPDATE SET"
     " number = rollups.number + excluded.number, latency_ms = rollups.latency_ms + excluded.latency_ms"
 )
 
@@ -77,7 +77,7 @@ def leave_out(connection: Connection, delivery_id: int) -> None:
     hour_ms = c.finished_ms - c.finished_ms % literal(HOUR_MS)
     counted = (hour_ms, c.account, c.mapping, c.destination, events.c.name, c.state, literal(-1), literal(0))
     undone = select(*counted).join(events, events.c.id == c.event_id).where(c.id == delivery_id)
-    connection.execute(insert(tallies).from_select(["hour_ms", *BY, "number", "latency_ms"], undone))
+    connection.execute(insert(tallies).from_select(["hour_ms", *COUNTED_BY, "number", "latency_ms"], undone))
 
 
 def active_hours(connection: Connection, since_ms: int) -> dict[str, list[int]]:
@@ -108,7 +108,7 @@ def _sums(connection: Connection, since_ms: int, by: Sequence[str], *, every_ms:
 def fold(connection: Connection, limit: int = FOLD) -> bool:
     """Fold up to `limit` tallies; return whether more may be left."""
     oldest = select(tallies.c.id).order_by(tallies.c.id).limit(limit).with_for_update(skip_locked=True)
-    names = ("hour_ms", *BY, "number", "latency_ms")
+    names = ("hour_ms", *COUNTED_BY, "number", "latency_ms")
     query = delete(tallies).where(tallies.c.id.in_(oldest.scalar_subquery()))
     taken = connection.execute(query.returning(*(tallies.c[name] for name in names))).all()
     sums: defaultdict[tuple[object, ...], list[int]] = defaultdict(lambda: [0, 0])

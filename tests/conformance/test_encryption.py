@@ -13,10 +13,9 @@ from sqlalchemy import Table, Text, select, type_coerce
 from bridge.crypto import Keyring, new_key
 from bridge.errors import DecryptionFailed
 from bridge.journal import Database, Journal, accounts, deliveries, encryption, events, jobs, upgrade
-from bridge.journal.accounts import StoredAccount, StoredDestination
 from bridge.journal.deliveries import AttemptResult, StateChange
 from bridge.journal.encryption import rekey, sealed_columns
-from bridge.journal.schema import EncryptedText, meta, metadata
+from bridge.journal.schema import EncryptedText, meta, metadata, tenant_accounts, tenant_destinations
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.search import Kind, Term, look_up, write
 from bridge.model import DeliveryState, Outcome, ReadBack
@@ -114,8 +113,8 @@ def fill_every_sealed_column(journal: Journal) -> str:
         jobs.beat(connection, done, NOW_MS, done=1, total=1, steps=[said])
         jobs.finish(connection, done, NOW_MS, said)
         jobs.fail(connection, failed, NOW_MS, "x", text)
-        accounts.put(connection, StoredAccount("matriz", text, text, NOW_MS, NOW_MS))
-        accounts.put(connection, StoredDestination("matriz", text, NOW_MS, NOW_MS))
+        accounts.put(connection, tenant_accounts, "matriz", NOW_MS, api_key=text, webhook_token=text)
+        accounts.put(connection, tenant_destinations, "matriz", NOW_MS, url=text)
     return text
 
 

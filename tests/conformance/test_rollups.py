@@ -14,6 +14,7 @@ from sqlalchemy import text
 from bridge.errors import IllegalTransition
 from bridge.journal import Database, Journal, migrate, statistics, upgrade
 from bridge.journal.deliveries import StateChange
+from bridge.journal.schema import COUNTED_BY
 from bridge.journal.statistics import BRASILIA_MS, DAY_MS, HOUR_MS
 from bridge.model import DeliveryState
 from bridge.operations import actions
@@ -43,7 +44,7 @@ def counted(journal: Journal, every_ms: int = HOUR_MS, shift_ms: int = 0) -> dic
 def hours(journal: Journal, now_ms: int) -> dict[Any, list[int]]:
     """Return what the roll-ups say of the last day by everything they know."""
     with journal.database.read() as connection:
-        sums = statistics.last_24_hours(connection, now_ms, statistics.BY)
+        sums = statistics.last_24_hours(connection, now_ms, COUNTED_BY)
     return {(one.start_ms, one.key): [one.number, one.latency_ms] for one in sums}
 
 
@@ -103,7 +104,7 @@ def test_roll_ups_equal_a_count_of_the_rows(journal: Journal) -> None:
         assert hours(journal, now_ms) == wanted
     with journal.database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM tallies")).scalar_one() == 0
-        days = statistics.last_30_days(connection, now_ms, statistics.BY)
+        days = statistics.last_30_days(connection, now_ms, COUNTED_BY)
         by_verdict = statistics.last_30_days(connection, now_ms)
     assert hours(journal, now_ms) == wanted
     assert {(day.start_ms, day.key): [day.number, day.latency_ms] for day in days} == counted(
