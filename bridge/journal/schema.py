@@ -200,8 +200,7 @@ attempts = Table(
     Column("id", Id, primary_key=True),
     Column("delivery_id", Id, ForeignKey("deliveries.id"), nullable=False),
     Column("number", Integer, nullable=False),
-    Column("fence", BigInteger, nullable=False),  # of the lease
-    Column("started_ms", BigInteger, nullable=False),
+    *_columns(BigInteger, "fence", "started_ms"),  # fence: of the lease
     Column("finished_ms", BigInteger),
     Column("outcome", Text),  # null: not known yet
     Column("status", Integer),
@@ -241,9 +240,7 @@ notices = Table(
     "notices",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("code", Text, nullable=False),
-    Column("about", Text, nullable=False),  # an account, or an account and a part of it
-    *_columns(Text, "level", "detail", "mend"),
+    *_columns(Text, "code", "about", "level", "detail", "mend"),  # about: an account, or an account and a part of it
     *_columns(BigInteger, "raised_ms", "last_ms"),
     Column("times", Integer, nullable=False),
     Column("closed_ms", BigInteger),
@@ -284,10 +281,8 @@ audit = Table(
 search_terms = Table(
     "search_terms",
     metadata,
-    Column("term", Text, primary_key=True),  # a keyed hash
-    Column("kind", Text, primary_key=True),  # search.Kind
-    Column("account", Text, primary_key=True),
-    Column("ref", Text, primary_key=True),  # id of the charge or customer
+    # A keyed hash; search.Kind; an account, and the id of its charge or customer.
+    *(Column(name, Text, primary_key=True) for name in ("term", "kind", "account", "ref")),
     sqlite_with_rowid=False,
 )
 """Terms of charges (invoice number, ...) and customers (a word of the name, e-mail, ...)."""
@@ -297,8 +292,7 @@ jobs = Table(
     "console_jobs",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("kind", Text, nullable=False),  # such as reconcile
-    Column("about", Text, nullable=False),  # an account or a mapping
+    *_columns(Text, "kind", "about"),  # such as reconcile; an account or a mapping
     Column("params", EncryptedText("console_jobs.params"), nullable=False),  # JSON
     Column("state", Text, nullable=False),  # running, done, failed
     Column("done", Integer, nullable=False),
@@ -329,8 +323,7 @@ tallies = Table(
     Column("id", Id, primary_key=True),
     Column("hour_ms", BigInteger, nullable=False),
     *_columns(Text, *COUNTED_BY),
-    Column("number", BigInteger, nullable=False),  # 1, or -1 to undo a count
-    Column("latency_ms", BigInteger, nullable=False),
+    *_columns(BigInteger, "number", "latency_ms"),  # number: 1, or -1 to undo a count
 )
 
 tenant_accounts = Table(

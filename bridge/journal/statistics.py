@@ -13,20 +13,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select, text, union, union_all
 
-from bridge.journal.schema import (
-    COUNTED_BY,
-    DEAD,
-    NOTICE_OPEN,
-    OPEN,
-    WAITS,
-    deliveries,
-    destinations,
-    events,
-    lanes,
-    notices,
-    rollups,
-    tallies,
-)
+from bridge.journal import destinations, notices
+from bridge.journal.schema import COUNTED_BY, DEAD, OPEN, WAITS, deliveries, events, lanes, rollups, tallies
 from bridge.journal.statements import count_by
 
 HOUR_MS = 3_600_000
@@ -141,17 +129,16 @@ def gauges(connection: Connection, now_ms: int) -> Gauges:
     oldest_ms = connection.scalar(select(deliveries.c.created_ms).where(deliveries.c.id == first))
     is_leased = lanes.c.lease_until_ms > now_ms
     all_lanes, leased = connection.execute(select(func.count(), func.count().filter(is_leased))).one()
-    rows = connection.execute(select(destinations.c.name, destinations.c.state, destinations.c.paused_ms)).all()
-    open_notices = connection.execute(select(notices.c.code, notices.c.about, notices.c.times).where(NOTICE_OPEN))
+    known = destinations.load(connection)
     return Gauges(
         max(0, now_ms - oldest_ms) / 1000 if oldest_ms is not None else 0.0,
         all_lanes,
         leased,
         count_by(connection, events.c.lane, WAITS),
         count_by(connection, deliveries.c.lane, deliveries.c.due_ms.is_not(None), deliveries.c.due_ms <= now_ms),
-        {row.name: row.state for row in rows},
-        {row.name: row.paused_ms is not None for row in rows},
-        {(row.code, row.about): row.times for row in open_notices},
+        {name: one.state for name, one in known.items()},
+        {name: one.paused_ms is not None for name, one in known.items()},
+        {(one.code, one.about): one.times for one in notices.open_notices(connection)},
     )
 
 
