@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, delete, insert, select, text, update
 
 from bridge.journal.schema import NOTICE_OPEN, alerts, events, notices
-from bridge.journal.statements import count_by
 from bridge.model import NoticeLevel
 
 
@@ -112,11 +111,6 @@ def open_notices(connection: Connection, codes: Collection[str] = (), about: str
 def newest(connection: Connection, limit: int) -> list[StoredNotice]:
     query = select(notices).order_by(notices.c.id.desc()).limit(limit)
     return [StoredNotice(*row) for row in connection.execute(query)]
-
-
-def counts(connection: Connection) -> dict[str, int]:
-    found = {level.value: 0 for level in NoticeLevel}
-    return found | count_by(connection, notices.c.level, NOTICE_OPEN)
 
 
 @dataclass(frozen=True, slots=True)

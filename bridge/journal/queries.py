@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, TextClause, exists, func, select
 
-from bridge.journal import destinations, notices, search
+from bridge.journal import notices, search
 from bridge.journal.notices import Resolved
 from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events
 from bridge.journal.schema import FINISHED as DONE
@@ -20,25 +20,6 @@ from bridge.model import FINISHED, DeliveryState, EventState
 
 Row: TypeAlias = dict[str, Any]
 _Condition: TypeAlias = ColumnElement[bool] | TextClause
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    events_waiting: int
-    oldest_waiting_s: float
-    deliveries: dict[str, int]  # number by state: the open states, and dead
-    destinations: dict[str, bool]
-    """Whether each destination takes deliveries: its circuit is closed and it is not paused."""
-
-
-def work(connection: Connection, now_ms: int) -> Work:
-    count, oldest = connection.execute(select(func.count(), func.min(events.c.received_ms)).where(WAITS)).one()
-    by_state = {state.value: 0 for state in (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)}
-    by_state |= count_by(connection, deliveries.c.state, OPEN)
-    by_state["dead"] = dead_count(connection)
-    known = destinations.load(connection).values()
-    up = {one.name: one.state == "closed" and one.paused_ms is None for one in known}
-    return Work(count, (now_ms - oldest) / 1000 if oldest else 0.0, by_state, up)
 
 
 def under_way(connection: Connection) -> dict[str, int]:

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select, text, union, union_all
 
 from bridge.journal import destinations, notices
+from bridge.journal.destinations import Destination
+from bridge.journal.notices import StoredNotice
 from bridge.journal.schema import COUNTED_BY, DEAD, OPEN, WAITS, deliveries, events, lanes, rollups, tallies
 from bridge.journal.statements import count_by
+from bridge.model import DeliveryState
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -112,15 +115,16 @@ def fold(connection: Connection, limit: int = FOLD) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
+    events_waiting: int
+    oldest_waiting_s: float
+    deliveries: dict[str, int]  # number by state: the open states, and dead
     oldest_due_s: float  # age of the oldest open delivery; 0 where there is none
     lanes: int
     lanes_leased: int
     lane_events: dict[int, int]  # lane -> waiting events; lanes without any are left out
     lane_due: dict[int, int]  # lane -> due deliveries, one of each line at most; lanes without any are left out
-    circuits: dict[str, str]  # destination -> closed, open or half_open
-    paused: dict[str, bool]
-    notices: dict[tuple[str, str], int]
-    """Code and thing (an account, a destination) of the open notices -> how often it was raised."""
+    destinations: dict[str, Destination]
+    notices: list[StoredNotice]  # the open ones
 
 
 def gauges(connection: Connection, now_ms: int) -> Gauges:
@@ -129,16 +133,22 @@ def gauges(connection: Connection, now_ms: int) -> Gauges:
     oldest_ms = connection.scalar(select(deliveries.c.created_ms).where(deliveries.c.id == first))
     is_leased = lanes.c.lease_until_ms > now_ms
     all_lanes, leased = connection.execute(select(func.count(), func.count().filter(is_leased))).one()
-    known = destinations.load(connection)
+    of_events = select(func.count(), func.min(events.c.received_ms)).where(WAITS)
+    waiting, oldest_waiting_ms = connection.execute(of_events).one()
+    by_state = {state.value: 0 for state in (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)}
+    by_state |= count_by(connection, deliveries.c.state, OPEN)
+    by_state["dead"] = connection.scalar(select(func.count()).select_from(deliveries).where(DEAD)) or 0
     return Gauges(
+        waiting,
+        (now_ms - oldest_waiting_ms) / 1000 if waiting else 0.0,
+        by_state,
         max(0, now_ms - oldest_ms) / 1000 if oldest_ms is not None else 0.0,
         all_lanes,
         leased,
         count_by(connection, events.c.lane, WAITS),
         count_by(connection, deliveries.c.lane, deliveries.c.due_ms.is_not(None), deliveries.c.due_ms <= now_ms),
-        {name: one.state for name, one in known.items()},
-        {name: one.paused_ms is not None for name, one in known.items()},
-        {(one.code, one.about): one.times for one in notices.open_notices(connection)},
+        destinations.load(connection),
+        notices.open_notices(connection),
     )
 
 

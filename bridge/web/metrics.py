@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -16,10 +17,10 @@ from flask.typing import ResponseReturnValue
 
 from bridge import __version__
 from bridge.errors import JournalError
-from bridge.journal import jobs, notices, queries, statistics
-from bridge.journal.queries import Work
+from bridge.journal import jobs, statistics
 from bridge.journal.statistics import Gauges
 from bridge.logs import logger
+from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
 from bridge.telemetry import FAMILIES, SUM, Family, Series
 
@@ -96,18 +97,9 @@ class Numbers:
         now_ms = self._runtime.clock_ms()
         accounts = list(self._runtime.accounts)
         with self._runtime.journal.database.read() as connection:
-            work = queries.work(connection, now_ms)
             state = statistics.gauges(connection, now_ms)
-            levels = notices.counts(connection)
             reconciled = jobs.results(connection, [f"reconcile:{account}" for account in accounts])
-        yield from _work(work)
         yield from _state(state, accounts)
-        yield _gauge(
-            "bridge_notices",
-            "open notices: what a person must fix",
-            {k: float(v) for k, v in levels.items()},
-            "level",
-        )
         yield _gauge(
             "bridge_reconcile_missing",
             "charges at Asaas that the journal did not know or knows in an older state, by the last scheduled round",
@@ -116,16 +108,14 @@ class Numbers:
         )
 
 
-def _work(work: Work) -> Iterator[Metric]:
-    yield _gauge("bridge_events_waiting", "events that no mapping has seen yet", float(work.events_waiting))
-    yield _gauge("bridge_oldest_waiting_seconds", "age of the oldest of them", work.oldest_waiting_s)
-    states = {state: float(number) for state, number in work.deliveries.items()}
-    yield _gauge("bridge_deliveries", "deliveries that are open or dead", states, "state")
-    up = {name: float(is_up) for name, is_up in work.destinations.items()}
-    yield _gauge("bridge_destination_up", "1 closed circuit and not paused", up, "destination")
-
-
 def _state(state: Gauges, accounts: list[str]) -> Iterator[Metric]:
+    yield _gauge("bridge_events_waiting", "events that no mapping has seen yet", float(state.events_waiting))
+    yield _gauge("bridge_oldest_waiting_seconds", "age of the oldest of them", state.oldest_waiting_s)
+    states = {name: float(number) for name, number in state.deliveries.items()}
+    yield _gauge("bridge_deliveries", "deliveries that are open or dead", states, "state")
+    known = state.destinations
+    up = {name: float(one.state == "closed" and one.paused_ms is None) for name, one in known.items()}
+    yield _gauge("bridge_destination_up", "1 closed circuit and not paused", up, "destination")
     yield _gauge("bridge_oldest_owed_seconds", "age of the oldest delivery that is open", state.oldest_due_s)
     yield _gauge("bridge_lanes", "lanes of the journal", float(state.lanes))
     yield _gauge("bridge_lanes_leased", "lanes that a worker works on right now", float(state.lanes_leased))
@@ -134,19 +124,20 @@ def _state(state: Gauges, accounts: list[str]) -> Iterator[Metric]:
     due = {str(lane): float(number) for lane, number in sorted(state.lane_due.items())}
     yield _gauge("bridge_lane_due", "customers in a lane whose next delivery is due", due, "lane")
     circuits = {
-        (name, each): float(each == now)
-        for name, now in state.circuits.items()
+        (name, each): float(each == one.state)
+        for name, one in known.items()
         for each in ("closed", "open", "half_open")
     }
     yield _gauge("bridge_destination_circuit", "1 for the state of the circuit", circuits, "destination", "state")
-    paused = {name: float(is_paused) for name, is_paused in state.paused.items()}
+    paused = {name: float(one.paused_ms is not None) for name, one in known.items()}
     yield _gauge("bridge_destination_paused", "1 until a person resumes it", paused, "destination")
-    codes: dict[str, float] = {}
-    for code, _ in state.notices:
-        codes[code] = codes.get(code, 0) + 1
+    levels = {level.value: float(sum(one.level == level for one in state.notices)) for level in NoticeLevel}
+    yield _gauge("bridge_notices", "open notices: what a person must fix", levels, "level")
+    codes = Counter(one.code for one in state.notices)
     yield _gauge("bridge_notices_open", "open notices by code", codes, "code")
     for problem in ("interrupted", "penalised"):
-        said = {name: float((f"webhook.{problem}", name) in state.notices) for name in accounts}
+        concerned = {one.about for one in state.notices if one.code == f"webhook.{problem}"}
+        said = {name: float(name in concerned) for name in accounts}
         yield _gauge(f"bridge_asaas_queue_{problem}", f"1 while Asaas has the queue {problem}", said, "account")
 
 

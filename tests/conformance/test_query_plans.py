@@ -305,7 +305,6 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
     fill(journal.database, 2_000)
     owe(journal)
     with asked(journal) as found, journal.database.read() as connection:
-        queries.work(connection, NOW_MS)
         queries.under_way(connection)
         statistics.gauges(connection, NOW_MS)
         statistics.waiting_since_ms(connection)

@@ -12,9 +12,8 @@ from sqlalchemy import Connection
 
 from bridge.alerts import plan as alert_plan
 from bridge.errors import SettingsError
-from bridge.journal import destinations, queries, statistics
+from bridge.journal import statistics
 from bridge.journal.notices import StoredNotice
-from bridge.journal.queries import Work
 from bridge.journal.statistics import Gauges
 from bridge.messages import _, ngettext
 from bridge.runtime import Runtime
@@ -41,26 +40,24 @@ class Concern:
 def index() -> ResponseReturnValue:
     runtime, now_ms = layout.runtime(), layout.now_ms()
     with runtime.journal.database.read() as connection:
-        work, state = queries.work(connection, now_ms), statistics.gauges(connection, now_ms)
+        state = statistics.gauges(connection, now_ms)
         notices = layout.open_notices(connection)
         numbers = _numbers(connection, now_ms)
-        known = destinations.load(connection)
         waits_ms = statistics.waiting_since_ms(connection)
     try:
         seen = workers(runtime.redis)
     except (RedisError, SettingsError):
         seen = None
     late_s = max(0.0, (now_ms - waits_ms) / 1000) if waits_ms is not None else 0.0
-    concerns = _concerns(work, state, notices, seen, late_s)
+    concerns = _concerns(state, notices, seen, late_s)
     kinds = {concern.kind for concern in concerns}
     return layout.page(
         "overview_state.html" if layout.partial() else "overview.html",
         concerns=concerns,
         kind="bad" if "bad" in kinds else "warning" if kinds else "good",
-        work=work,
         state=state,
         workers=seen,
-        known={name: known.get(name) for name in sorted({*known, *runtime.destinations})},
+        known={name: state.destinations.get(name) for name in sorted({*state.destinations, *runtime.destinations})},
         urls=runtime.destinations,
         accounts={
             name: [one for one in notices if one.about == name or one.about.startswith(f"{name} ")]
@@ -106,7 +103,7 @@ def _latency(runtime: Runtime, family: Family) -> dict[str, float] | None:
 
 
 def _concerns(
-    work: Work, state: Gauges, notices: list[StoredNotice], seen: list[SeenWorker] | None, late_s: float
+    state: Gauges, notices: list[StoredNotice], seen: list[SeenWorker] | None, late_s: float
 ) -> list[Concern]:
     """Return the problems; those that need a person come first."""
     found: list[Concern] = []
@@ -115,9 +112,9 @@ def _concerns(
         found.append(Concern(kind, text, url))
 
     attention, mappings = url_for("console.attention.index"), url_for("console.mappings.listed")
-    if number := work.deliveries["dead"]:
+    if number := state.deliveries["dead"]:
         add("bad", ngettext("{n} delivery failed", "{n} deliveries failed", number), attention)
-    for name in (name for name, is_paused in state.paused.items() if is_paused):
+    for name in (one.name for one in state.destinations.values() if one.paused_ms is not None):
         add("bad", _("Destination {name} is paused", name=name), attention)
     for name in layout.broken_files():
         add("bad", _("The file of mapping {name} has an error and is not used", name=name), mappings)
@@ -128,13 +125,13 @@ def _concerns(
         add(kind, f"{one.about}: {title}", url_for("console.connections.show"))
     if seen is None:
         add("warning", _("Redis does not answer; events are kept, and processed when it is back"), "#workers")
-    elif not seen and (work.events_waiting or late_s):
+    elif not seen and (state.events_waiting or late_s):
         add("bad", _("No worker is running, and events wait"), "#workers")
     if late_s > LATE_S:
         text = _("The oldest event has been waiting for {age}", age=layout.formats().lasting(late_s))
         add("warning", text, url_for("console.events.index", state="waiting"))
-    for name, circuit in state.circuits.items():
-        if circuit != "closed" and not state.paused.get(name):
+    for name, place in state.destinations.items():
+        if place.state != "closed" and place.paused_ms is None:
             text = _("Destination {name} fails for several customers; it is probed now and then", name=name)
             add("warning", text, url_for("console.events.index", state="open"))
     return sorted(found, key=lambda concern: concern.kind != "bad")
