@@ -15,7 +15,7 @@ from bridge.journal import encryption, events, migrate
 from bridge.journal.database import Database, is_away
 from bridge.journal.lanes import Lanes, Lease
 from bridge.journal.migrate import upgrade
-from bridge.model import IncomingEvent, lane_of
+from bridge.model import IncomingEvent
 
 __all__ = ["Database", "Journal", "Lanes", "Lease", "is_away", "upgrade"]
 
@@ -52,6 +52,4 @@ class Journal:
 
     def append(self, batch: Sequence[IncomingEvent]) -> list[tuple[int, events.AppendResult]]:
         """Commit these events together; return the lane and the result of each."""
-        lanes = [lane_of(event.account, event.subject, self.lane_count) for event in batch]
-        results = events.append(self.database, list(zip(batch, lanes, strict=True)))
-        return list(zip(lanes, results, strict=True))
+        return events.append(self.database, batch, self.lane_count)

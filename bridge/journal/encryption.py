@@ -22,7 +22,6 @@ _CHECK = "sealed"
 _SEARCH = "search_key"
 _ERASURE = "erasure"
 _PLACE = "journal_meta."
-_CHECK_TEXT = "opened with the right key"
 _replace = text(
     "INSERT INTO journal_meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
@@ -41,7 +40,8 @@ def prepare(connection: Connection) -> None:
     keyring = keyring_of(connection)
     lock_all(connection)  # puts processes that start at once in order
     if _CHECK not in check(connection) and keyring:
-        connection.execute(insert(meta).values(key=_CHECK, value=keyring.encrypt(_CHECK_TEXT, _PLACE + _CHECK)))
+        sealed = keyring.encrypt("opened with the right key", _PLACE + _CHECK)
+        connection.execute(insert(meta).values(key=_CHECK, value=sealed))
         _encrypt_again(connection)
 
 

@@ -13,7 +13,7 @@ from bridge.failpoints import failpoint
 from bridge.journal.database import Database
 from bridge.journal.schema import events, metadata, refusals
 from bridge.journal.statements import BulkStatement, FirstRowsOfLanes
-from bridge.model import EventState, IncomingEvent, Origin
+from bridge.model import EventState, IncomingEvent, Origin, lane_of
 
 _RECEIVED = EventState.RECEIVED.value
 _LEAST_PAGE = 4
@@ -41,7 +41,7 @@ _append = BulkStatement(
     # In the given order, since ids are the order of arrival. Without WHERE SQLite parses ON as that of a join.
     "INSERT INTO events ({columns}) SELECT {values} FROM {given} WHERE true ORDER BY given.place"
     " ON CONFLICT (account, event_key) DO UPDATE SET repeats = events.repeats + 1 + excluded.repeats"
-    " RETURNING account, event_key, id, repeats",
+    " RETURNING account, event_key, id, repeats, lane",
     events,
     *("account", "event_key", "name", "entity", "object_id", "subject", "lane", "created", "body"),
     *("received_ms", "due_ms", "origin", "state", "repeats"),
@@ -70,13 +70,14 @@ _processed = BulkStatement(
 )
 
 
-def append(database: Database, batch: Sequence[tuple[IncomingEvent, int]]) -> list[AppendResult]:
-    """Commit these events, each with its lane; an event that is stored already counts one more arrival."""
-    keys = [(event.account, event.key) for event, _ in batch]
+def append(database: Database, batch: Sequence[IncomingEvent], lanes: int) -> list[tuple[int, AppendResult]]:
+    """Commit these events and return the lane and result of each; one that is stored counts one more arrival."""
+    keys = [(event.account, event.key) for event in batch]
     left = Counter(keys)
     # A statement can't update one row twice on PostgreSQL, so each event goes in once, with its number of arrivals.
     rows: dict[tuple[str, str], tuple[Any, ...]] = {}
-    for place, (key, (event, lane)) in enumerate(zip(keys, batch, strict=True)):
+    for place, (key, event) in enumerate(zip(keys, batch, strict=True)):
+        lane = lane_of(event.account, event.subject, lanes)
         values = (*key, event.name, event.entity, event.object_id, event.subject, lane, event.created, event.body)
         times = (event.received_ms, event.received_ms)
         rows.setdefault(key, (*values, *times, event.origin.value, _RECEIVED, left[key] - 1, place))
@@ -86,7 +87,7 @@ def append(database: Database, batch: Sequence[tuple[IncomingEvent, int]]) -> li
     results = []
     for key in keys:
         left[key] -= 1
-        results.append(AppendResult(stored[key].id, stored[key].repeats - left[key]))
+        results.append((stored[key].lane, AppendResult(stored[key].id, stored[key].repeats - left[key])))
     return results
 
 

@@ -117,18 +117,15 @@ class FirstRowsOfLanes:
     def __init__(self, table: str, columns: str, where: str, order: str, lists: Sequence[str] = ()) -> None:
         parts = {"table": table, "columns": columns, "where": where, "order": order}
         expanding: list[Any] = [bindparam(each, expanding=True) for each in lists]
-        templates = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
-        self._statements = {
-            name: text(template.format_map(parts)).bindparams(*expanding) for name, template in templates.items()
-        }
+        self._on_sqlite = text(_SQLITE.format_map(parts)).bindparams(*expanding)
+        self._on_postgresql = text(_POSTGRESQL.format_map(parts)).bindparams(*expanding)
 
     def read(
         self, connection: Connection, marks: Mapping[int, int], each: int, **more: Any
     ) -> list[Row[*tuple[Any, ...]]]:
         """Return up to `each` rows of each lane; `marks` holds lanes and their marks."""
-        name = connection.dialect.name
-        if name == "sqlite":
-            more["places"] = json.dumps(marks)
-        else:
-            more |= {"lanes": list(marks), "afters": list(marks.values())}
-        return list(connection.execute(self._statements[name], {**more, "each": each}).all())
+        more["each"] = each
+        if connection.dialect.name == "sqlite":
+            return list(connection.execute(self._on_sqlite, {**more, "places": json.dumps(marks)}))
+        more |= {"lanes": list(marks), "afters": list(marks.values())}
+        return list(connection.execute(self._on_postgresql, more))
