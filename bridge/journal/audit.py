@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -21,17 +21,6 @@ class Actor:
 
     name: str  # a role with the name that a person gave (`operator Ana`), or the user of a command (`command root`)
     address: str = ""  # the network address of the person; empty for a command
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    id: int
-    at_ms: int
-    actor: str
-    address: str
-    action: str
-    about: str
-    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 def note(
@@ -52,8 +41,8 @@ def is_signed_out(connection: Connection, entry: int) -> bool:
     return connection.execute(select(audit.c.id).where(ended).limit(1)).first() is not None
 
 
-def newest(connection: Connection, limit: int, before_id: int | None = None) -> list[AuditEntry]:
+def newest(connection: Connection, limit: int, before_id: int | None = None) -> list[dict[str, Any]]:
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
     if before_id is not None:
         query = query.where(audit.c.id < before_id)
-    return [AuditEntry(**{**row, "detail": json.loads(row["detail"])}) for row in connection.execute(query).mappings()]
+    return [{**row, "detail": json.loads(row["detail"])} for row in connection.execute(query).mappings()]

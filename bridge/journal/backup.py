@@ -77,12 +77,8 @@ def _remove_log(journal: Path) -> None:
         with closing(sqlite3.connect(journal, timeout=_BUSY_S)) as connection:
             connection.execute("PRAGMA journal_mode=DELETE")  # fails while another process has the file open
     except sqlite3.OperationalError as error:
-        raise JournalError(
-            N_("the journal is in use: {error}"),
-            error=error,
-            where=str(journal),
-            hint=N_("stop web and worker first"),
-        ) from error
+        what, hint = N_("the journal is in use: {error}"), N_("stop web and worker first")
+        raise JournalError(what, error=error, where=str(journal), hint=hint) from error
     except sqlite3.DatabaseError:
         # The journal is damaged, which may be why a copy is put back: keep its log apart from the new file.
         for path in journal.parent.glob(f"{journal.name}-*"):

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, or_, selec
 
 from bridge.errors import AsaasQuotaSpent, JournalError
 from bridge.journal.database import Database
-from bridge.journal.lanes import lock_some
+from bridge.journal.lanes import lock
 from bridge.journal.schema import WAITS, deliveries, destinations, events, lanes
 from bridge.logs import logger
 from bridge.model import Waiting
@@ -22,7 +22,6 @@ from bridge.model import Waiting
 log = logger(__name__)
 
 _COMPARE_EVERY_MS = 60_000
-_RETRY_AFTER_MS = 5_000
 _SAMPLES = 3  # the sample with the shortest round trip counts: its error is at most half of that
 _WARN_FROM_MS = 2_000
 
@@ -43,7 +42,7 @@ def _counter_ms() -> int:
 class DatabaseClock:
     """The database's time; until the database has answered once, this machine's."""
 
-    def __init__(self, database: Database, retry_after_ms: int = _RETRY_AFTER_MS) -> None:
+    def __init__(self, database: Database, retry_after_ms: int = 5_000) -> None:
         self._database = database
         self._retry_after_ms = retry_after_ms
         self._comparing = threading.Lock()
@@ -80,10 +79,6 @@ class DatabaseClock:
             log.warning("clock.differs", ahead_ms=difference_ms, mend="set this machine's clock, such as by NTP")
 
 
-_NOT_RATE_LIMITED = deliveries.c.waiting.is_(None) | (deliveries.c.waiting != Waiting.PACE.value)
-"""The operator's rate limit may be so low that the next slot is days away."""
-
-
 def leases(connection: Connection, latest_ms: int) -> dict[int, int]:
     """Return the lanes whose leases end later than that, with their ends."""
     query = select(lanes.c.lane, lanes.c.lease_until_ms).where(lanes.c.lease_until_ms > latest_ms)
@@ -109,10 +104,12 @@ def is_any_due_after(connection: Connection, latest_ms: int, quota_ms: int) -> b
 
 
 def _future(latest_ms: int, quota_ms: int) -> tuple[ColumnElement[bool], ColumnElement[bool], ColumnElement[bool]]:
+    # The operator's rate limit may be so low that the next slot is days away.
+    not_rate_limited = deliveries.c.waiting.is_(None) | (deliveries.c.waiting != Waiting.PACE.value)
     waits_for_quota = events.c.hold_code.in_((AsaasQuotaSpent.code, "event.behind"))
     return (
         and_(WAITS, events.c.due_ms > latest_ms, events.c.due_ms > case((waits_for_quota, quota_ms), else_=latest_ms)),
-        and_(deliveries.c.due_ms > latest_ms, _NOT_RATE_LIMITED),
+        and_(deliveries.c.due_ms > latest_ms, not_rate_limited),
         destinations.c.until_ms > latest_ms,
     )
 
@@ -121,7 +118,7 @@ def due_now(connection: Connection, now_ms: int, latest_ms: int, quota_ms: int) 
     """Set the rows that `is_any_due_after` finds to due now; return their number."""
     future_events, future_deliveries, future_probes = _future(latest_ms, quota_ms)
     for table, future in ((events, future_events), (deliveries, future_deliveries)):
-        lock_some(connection, select(table.c.lane).where(future))
+        lock(connection, select(table.c.lane).where(future))
     moved = connection.execute(update(events).where(future_events).values(due_ms=now_ms)).rowcount
     moved += connection.execute(update(deliveries).where(future_deliveries).values(due_ms=now_ms)).rowcount
     return moved + connection.execute(update(destinations).where(future_probes).values(until_ms=now_ms)).rowcount

@@ -17,18 +17,7 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    DisconnectionError,
-    IntegrityError,
-    InterfaceError,
-    InvalidatePoolError,
-    OperationalError,
-    ProgrammingError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from bridge import private_files
 from bridge.crypto import Keyring
@@ -73,12 +62,9 @@ class WriteLock:
             self._thread.release()
             if not isinstance(error, OSError):
                 raise
-            raise JournalError(
-                N_("the journal's directory {path} can't be written: {error}"),
-                path=self._path.parent,
-                error=(error.strerror or "").lower(),
-                hint=NO_PLACE,
-            ) from error
+            what = N_("the journal's directory {path} can't be written: {error}")
+            reason = (error.strerror or "").lower()
+            raise JournalError(what, path=self._path.parent, error=reason, hint=NO_PLACE) from error
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
@@ -130,43 +116,32 @@ class WriteLock:
 
 
 def _sqlite(url: str, pool_size: int) -> Engine:
-    path = make_url(url).database
-    if path in {":memory:", ""}:
-        path = None
-    if path:
-        file = Path(path)
-        for related in file.parent.glob(f"{glob.escape(file.name)}*"):  # its log, locks, replaced journals
-            private_files.restrict(related)
+    path = Path(make_url(url).database or "")
+    for related in path.parent.glob(f"{glob.escape(path.name)}*"):  # its log, locks, replaced journals
+        private_files.restrict(related)
     engine = create_engine(url, pool_size=pool_size, max_overflow=16, hide_parameters=True)
 
     @event.listens_for(engine, "do_connect")
     def _create(*_: Any) -> None:
         # SQLite gives its log the rights of the file. An existing file is not opened: closing it frees SQLite's locks.
-        if path:
-            try:
-                private_files.make_directory(Path(path).parent)
-                os.close(private_files.opener(path, os.O_CREAT | os.O_EXCL | os.O_RDWR))
-            except FileExistsError:
-                pass
-            except OSError as error:
-                raise JournalError(
-                    N_("the journal's file {path} can't be made: {error}"),
-                    path=path,
-                    error=(error.strerror or str(error)).lower(),
-                    hint=NO_PLACE,
-                ) from error
+        try:
+            private_files.make_directory(path.parent)
+            os.close(private_files.opener(str(path), os.O_CREAT | os.O_EXCL | os.O_RDWR))
+        except FileExistsError:
+            pass
+        except OSError as error:
+            what = N_("the journal's file {path} can't be made: {error}")
+            reason = (error.strerror or str(error)).lower()
+            raise JournalError(what, path=path, error=reason, hint=NO_PLACE) from error
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
-        record.info[_FILE] = _identity(path)
+        record.info["file"] = _identity(path)
         connection.isolation_level = None  # transactions are begun by _begin, not by the driver
         cursor = connection.cursor()
         if cursor.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-            raise JournalError(
-                N_("SQLite can't keep a write-ahead log beside {path}"),
-                path=path,
-                hint=N_("put the journal on a disk of this machine, or use PostgreSQL"),
-            )
+            hint = N_("put the journal on a disk of this machine, or use PostgreSQL")
+            raise JournalError(N_("SQLite can't keep a write-ahead log beside {path}"), path=path, hint=hint)
         for pragma in (
             "synchronous = FULL",  # a commit returns once it is on the disk
             "foreign_keys = ON",
@@ -179,8 +154,8 @@ def _sqlite(url: str, pool_size: int) -> Engine:
     @event.listens_for(engine, "checkout")
     def _check_file(_connection: Any, record: Any, _proxy: Any) -> None:
         # SQLite would go on in a file that was removed, and commits there are lost.
-        if record.info[_FILE] != _identity(path):
-            raise InvalidatePoolError
+        if record.info["file"] != _identity(path):
+            raise exc.InvalidatePoolError
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -190,15 +165,12 @@ def _sqlite(url: str, pool_size: int) -> Engine:
     return engine
 
 
-_FILE = "bridge_file"
-
-
-def _identity(path: str | None) -> tuple[int, int] | None:
+def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path) if path else None
+        found = path.stat()
     except OSError:
         return None
-    return (found.st_dev, found.st_ino) if found else None
+    return found.st_dev, found.st_ino
 
 
 # A machine that is cut off from the network would hold its locks, and be waited for, without end. The server ends
@@ -238,13 +210,10 @@ def _prepare_after(url: URL) -> dict[str, int | None]:
     value = url.query.get(_PREPARE)
     if value is None:
         return {}
-    if value == "none":
-        return {_PREPARE: None}
-    if isinstance(value, str) and value.isdecimal():
-        return {_PREPARE: int(value)}
-    raise JournalError(
-        N_("{name} in DATABASE_URL must be a whole number or none, got {value!r}"), name=_PREPARE, value=value
-    )
+    if value != "none" and not str(value).isdecimal():
+        what = N_("{name} in DATABASE_URL must be a whole number or none, got {value!r}")
+        raise JournalError(what, name=_PREPARE, value=value)
+    return {_PREPARE: None if value == "none" else int(str(value))}
 
 
 def _postgresql(text: str, pool_size: int) -> Engine:
@@ -270,12 +239,9 @@ def _postgresql(text: str, pool_size: int) -> Engine:
         if not connection.closed:
             poll.register(connection.fileno(), select.POLLIN)
         if connection.closed or poll.poll(0):
-            raise DisconnectionError
+            raise exc.DisconnectionError
 
     return engine
-
-
-_OF_THE_STATEMENT = (DataError, IntegrityError, ProgrammingError)
 
 
 class Database:
@@ -284,7 +250,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite(url, pool_size) if self.is_sqlite else _postgresql(url, pool_size)
         self.keyring = keyring or Keyring()
-        schema.use(self.engine, self.keyring)
+        schema.keyrings[self.engine.dialect] = self.keyring
         self._writer = self.engine.execution_options(bridge_write=True)
         # PostgreSQL commits a statement by itself: BEGIN and COMMIT would be two more round trips.
         autocommit = None if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -338,16 +304,17 @@ def _translated() -> Iterator[None]:
     # Only errors of the database: a statement that the bridge builds wrong must look like the fault it is.
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (exc.OperationalError, exc.InterfaceError) as error:
         raise JournalError(N_("the journal's database did not answer: {error}"), error=_first_line(error)) from error
-    except DBAPIError as error:
-        refused = JournalRefused if isinstance(error, _OF_THE_STATEMENT) else JournalError
+    except exc.DBAPIError as error:
+        is_statement = isinstance(error, exc.DataError | exc.IntegrityError | exc.ProgrammingError)
+        refused = JournalRefused if is_statement else JournalError
         raise refused(N_("the journal's database refused a statement: {error}"), error=_first_line(error)) from error
-    except PoolTimeout as error:
+    except exc.TimeoutError as error:
         raise JournalError(N_("no connection to the journal's database was free in time")) from error
 
 
-def _first_line(error: DBAPIError) -> str:
+def _first_line(error: exc.DBAPIError) -> str:
     # The statement and its parameters (personal data) follow the first line and stay out of the message.
     cause = error.orig
     return redact(str(cause).splitlines()[0] if str(cause) else type(cause).__name__)

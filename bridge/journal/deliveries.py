@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
@@ -129,11 +129,10 @@ _start = BulkStatement(
     *("id", "attempts"),
 )
 _change = BulkStatement(
-    "UPDATE deliveries SET state = given.state, due_ms = given.due_ms, waiting = given.waiting,"
-    " reason_code = given.reason_code, reason = given.reason, finished_ms = given.finished_ms FROM {given}"
-    " WHERE deliveries.id = given.id AND deliveries.state = given.before",
+    "UPDATE deliveries SET {changes} FROM {given} WHERE deliveries.id = given.id AND deliveries.state = given.before",
     deliveries,
-    *("id", "state", "due_ms", "waiting", "reason_code", "reason", "finished_ms"),
+    *("state", "due_ms", "waiting", "reason_code", "reason", "finished_ms"),
+    id=deliveries.c.id,
     before=deliveries.c.state,
 )
 _IN_LINE = (
@@ -156,10 +155,11 @@ _lines_open = BulkStatement(
     *_LINE,
 )
 _defer = BulkStatement(
-    "UPDATE deliveries SET due_ms = given.due_ms, waiting = given.waiting, reason_code = given.reason_code,"
-    " reason = given.reason FROM {given} WHERE deliveries.id = given.id AND COALESCE(deliveries.due_ms, -1) >= 0",
+    "UPDATE deliveries SET {changes} FROM {given}"
+    " WHERE deliveries.id = given.id AND COALESCE(deliveries.due_ms, -1) >= 0",
     deliveries,
-    *("id", "due_ms", "waiting", "reason_code", "reason"),
+    *("due_ms", "waiting", "reason_code", "reason"),
+    id=deliveries.c.id,
 )
 _newest_delivered = select(
     *(deliveries.c[n] for n in ("account", "object_id", "line", "order_at", "order_rank"))
@@ -177,11 +177,12 @@ _add_attempt = BulkStatement(
     *("delivery_id", "number", "fence", "started_ms"),
 )
 _finish_attempt = BulkStatement(
-    "UPDATE attempts SET finished_ms = given.finished_ms, outcome = given.outcome, status = given.status,"
-    " code = given.code, detail = given.detail, excerpt = given.excerpt, duration_ms = given.duration_ms FROM {given}"
+    "UPDATE attempts SET {changes} FROM {given}"
     " WHERE attempts.delivery_id = given.delivery_id AND attempts.number = given.number",
     attempts,
-    *("delivery_id", "number", "finished_ms", "outcome", "status", "code", "detail", "excerpt", "duration_ms"),
+    *("finished_ms", "outcome", "status", "code", "detail", "excerpt", "duration_ms"),
+    delivery_id=attempts.c.delivery_id,
+    number=attempts.c.number,
 )
 
 
@@ -214,13 +215,11 @@ def plans_taken(
     wanted = set(keys)
     if not wanted:
         return set()
-    query = select(deliveries.c.mapping, deliveries.c.once_key).where(
-        deliveries.c.once_key.is_not(None),
-        deliveries.c.mapping.in_({mapping for mapping, _ in wanted}),
-        deliveries.c.once_key.in_({key for _, key in wanted}),
-        deliveries.c.state.not_in([DeliveryState.FILTERED.value, DeliveryState.DISCARDED.value]),
-        deliveries.c.event_id.not_in(event_ids),
-    )
+    c = deliveries.c
+    mappings, once_keys = zip(*wanted, strict=True)
+    query = select(c.mapping, c.once_key).where(c.mapping.in_(mappings), c.once_key.in_(once_keys))
+    not_sent = [DeliveryState.FILTERED.value, DeliveryState.DISCARDED.value]
+    query = query.where(c.once_key.is_not(None), c.state.not_in(not_sent), c.event_id.not_in(event_ids))
     return wanted & {(row.mapping, row.once_key) for row in connection.execute(query)}
 
 
@@ -273,11 +272,8 @@ def start(connection: Connection, chosen: Sequence[DueDelivery], fences: Mapping
     """Write the intent to send these: an attempt each, under the fence of its lane. Raises IllegalTransition."""
     changed = _start.run(connection, [(d.id, d.attempts + 1) for d in chosen])
     if changed != len(chosen):
-        raise IllegalTransition(
-            N_("{number} of {all} deliveries were not waiting to be sent"),
-            number=len(chosen) - changed,
-            all=len(chosen),
-        )
+        what = N_("{number} of {all} deliveries were not waiting to be sent")
+        raise IllegalTransition(what, number=len(chosen) - changed, all=len(chosen))
     _add_attempt.run(connection, [(d.id, d.attempts + 1, fences[d.lane], now_ms) for d in chosen])
 
 
@@ -291,7 +287,7 @@ def sending(connection: Connection, ids: Collection[int]) -> set[tuple[int, int]
 def record(connection: Connection, results: Sequence[AttemptResult]) -> None:
     """Write the results of attempts, whose deliveries are in state `sending`, and change these states."""
     rows = [
-        (r.step.delivery.id, r.number, r.step.now_ms, r.outcome, r.status, r.code, r.detail, r.excerpt, r.duration_ms)
+        (r.step.now_ms, r.outcome, r.status, r.code, r.detail, r.excerpt, r.duration_ms, r.step.delivery.id, r.number)
         for r in results
     ]
     _finish_attempt.run(connection, rows)
@@ -309,24 +305,21 @@ def move(connection: Connection, steps: Sequence[tuple[StateChange, DeliveryStat
     for step, source in steps:
         delivery = step.delivery
         if step.to not in TRANSITIONS[source]:
-            raise IllegalTransition(
-                N_("delivery {id} can't go from {source} to {target}"), id=delivery.id, source=source, target=step.to
-            )
+            what = N_("delivery {id} can't go from {source} to {target}")
+            raise IllegalTransition(what, id=delivery.id, source=source, target=step.to)
         finished_ms = step.now_ms if step.to in FINISHED else None
-        rows.append((delivery.id, step.to, step.due_ms, step.waiting, step.code, step.reason, finished_ms, source))
+        rows.append((step.to, step.due_ms, step.waiting, step.code, step.reason, finished_ms, delivery.id, source))
         if finished_ms is not None:
             freed[delivery.account, delivery.subject, delivery.line] = finished_ms
     if _change.run(connection, rows) != len(rows):
-        raise IllegalTransition(
-            N_("of {number} deliveries ({ids}, ...) at least one changed its state meanwhile"),
-            number=len(rows),
-            ids=", ".join(str(step.delivery.id) for step, _ in steps[:3]),
-        )
+        what = N_("of {number} deliveries ({ids}, ...) at least one changed its state meanwhile")
+        ids = ", ".join(str(step.delivery.id) for step, _ in steps[:3])
+        raise IllegalTransition(what, number=len(rows), ids=ids)
     _set_next_due.run(connection, [(*line, now_ms) for line, now_ms in freed.items()])
 
 
 def defer(connection: Connection, waits: Sequence[Deferral]) -> None:
-    _defer.run(connection, [(w.delivery.id, w.due_ms, w.waiting, w.code, w.reason) for w in waits])
+    _defer.run(connection, [(w.due_ms, w.waiting, w.code, w.reason, w.delivery.id) for w in waits])
 
 
 def set_first_due(connection: Connection, line: Line, now_ms: int) -> None:
@@ -334,59 +327,34 @@ def set_first_due(connection: Connection, line: Line, now_ms: int) -> None:
     _set_first_due.run(connection, [(*line, now_ms)])
 
 
-@dataclass(frozen=True, slots=True)
-class ToReadBack:
-    id: int
-    event_id: int
-    account: str
-    subject: str
-    object_id: str
-    mapping: str
-    destination: str
-    payload: str
-    finished_ms: int
-    read_back_tries: int
-
-
 def due_read_backs(
     connection: Connection, now_ms: int, *, wait_ms: int, oldest_ms: int, limit: int
-) -> list[ToReadBack]:
+) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return deliveries that were delivered between `oldest_ms` and `wait_ms` ago and whose read-back is due."""
     c = deliveries.c
     is_due = c.read_back_due_ms.is_(None) | (c.read_back_due_ms <= now_ms)
     in_time = c.finished_ms.between(oldest_ms, now_ms - wait_ms)
-    query = select(*(c[name] for name in ToReadBack.__slots__)).where(TO_READ_BACK, DELIVERED, in_time, is_due)
-    return [ToReadBack(*row) for row in connection.execute(query.order_by(c.finished_ms).limit(limit))]
+    query = select(c.id, c.event_id, c.account, c.subject, c.mapping, c.destination, c.read_back_tries)
+    return connection.execute(
+        query.where(TO_READ_BACK, DELIVERED, in_time, is_due).order_by(c.finished_ms).limit(limit)
+    ).all()
 
 
-class SentDelivery(NamedTuple):
-    id: int
-    object_id: str
-    destination: str
-    mapping: str
-    payload: str | None
-    sent_ms: int  # start of the first attempt
-
-
-def sent_to(connection: Connection, account: str, subject: str, limit: int = 100) -> list[SentDelivery]:
-    """Return the deliveries of a customer that have an attempt, newest first."""
+def sent_to(connection: Connection, account: str, subject: str, limit: int = 100) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the deliveries of a customer that have an attempt, newest first; `sent_ms` is the start of the first."""
     c = deliveries.c
     first_ms = select(func.min(attempts.c.started_ms)).where(attempts.c.delivery_id == c.id).scalar_subquery()
-    query = (
-        select(c.id, c.object_id, c.destination, c.mapping, c.payload, first_ms)
-        .join(events, events.c.id == c.event_id)
-        .where(events.c.subject == subject, events.c.account == account, c.attempts > 0)
-        .order_by(events.c.id.desc(), c.id.desc())
-        .limit(limit)
-    )
-    return [SentDelivery(*row) for row in connection.execute(query)]
+    query = select(c.id, c.object_id, c.destination, c.mapping, c.payload, first_ms.label("sent_ms"))
+    query = query.join(events, events.c.id == c.event_id).order_by(events.c.id.desc(), c.id.desc()).limit(limit)
+    whose = (events.c.subject == subject, events.c.account == account)
+    return connection.execute(query.where(*whose, c.attempts > 0)).all()
 
 
 def record_read_back(
-    connection: Connection, one: ToReadBack, state: ReadBack, *, due_ms: int | None = None, detail: str | None = None
+    connection: Connection, id_: int, tries: int, state: ReadBack, *, due_ms: int | None, detail: str | None
 ) -> bool:
-    """Write the result of a read-back; return False where another process wrote one meanwhile."""
-    tries = deliveries.c.read_back_tries
-    query = update(deliveries).where(deliveries.c.id == one.id, TO_READ_BACK, tries == one.read_back_tries)
+    """Write the result after so many tries; return False where another process wrote one meanwhile."""
+    c = deliveries.c
+    query = update(deliveries).where(c.id == id_, TO_READ_BACK, c.read_back_tries == tries)
     values = {"read_back": state.value, "read_back_due_ms": due_ms, "read_back_detail": detail}
     return connection.execute(query.values(**values, read_back_tries=tries + 1)).rowcount == 1

@@ -33,26 +33,20 @@ class Destination:
     stage_id: str | None = None
 
 
-_all = select(*(destinations.c[name] for name in Destination.__slots__)).order_by(destinations.c.name)
-
-
 def url_digest(url: str) -> str:
     """Return a hash that shows a change of a webhook URL and does not reveal the URL."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def load(connection: Connection) -> dict[str, Destination]:
-    return {row.name: Destination(*row) for row in connection.execute(_all)}
+    rows = connection.execute(select(destinations).order_by(destinations.c.name)).mappings()
+    return {row["name"]: Destination(**row) for row in rows}
 
 
 def save(connection: Connection, before: Destination, after: Destination) -> bool:
     """Write the new state of a circuit; return False where another worker changed it first."""
     c = destinations.c
-    changes = {
-        name: getattr(after, name)
-        for name in Destination.__slots__
-        if name != "name" and getattr(after, name) != getattr(before, name)
-    }
+    changes = {name: value for name, value in asdict(after).items() if value != getattr(before, name)}
     if not changes:
         return True
     unchanged = [c.state == before.state, c.until_ms == before.until_ms, c.opens == before.opens]
@@ -75,8 +69,8 @@ def register(connection: Connection, urls: Mapping[str, str], now_ms: int) -> li
             connection.execute(insert(destinations).values(**asdict(Destination(name, digest))))
         elif before.url_digest != digest:
             # Another integration may write into another origin.
-            values = {"url_digest": digest, "origin_id": None, "stage_id": None}
-            connection.execute(update(destinations).where(destinations.c.name == name).values(**values))
+            query = update(destinations).where(destinations.c.name == name)
+            connection.execute(query.values(url_digest=digest, origin_id=None, stage_id=None))
             if before.paused_ms is not None:
                 resume(connection, name, now_ms)
                 resumed.append(name)
@@ -91,11 +85,8 @@ def set_place(connection: Connection, name: str, origin_id: str | None, stage_id
 
 def pause(connection: Connection, name: str, reason: str, now_ms: int) -> None:
     """Send nothing to a destination until it is resumed; `reason` is a `Message.to_json()`."""
-    connection.execute(
-        update(destinations)
-        .where(destinations.c.name == name, destinations.c.paused_ms.is_(None))
-        .values(paused_ms=now_ms, paused_reason=reason)
-    )
+    query = update(destinations).where(destinations.c.name == name, destinations.c.paused_ms.is_(None))
+    connection.execute(query.values(paused_ms=now_ms, paused_reason=reason))
 
 
 NOTICES = ("destination.paused", "destination.circuit_open")  # the notices that resuming a destination closes
@@ -107,16 +98,10 @@ def resume(connection: Connection, name: str, now_ms: int) -> int:
     Waiting deliveries get all their attempts again: a removed integration was not the fault of their payloads.
     """
     lock_all(connection)
-    closed = asdict(Destination(name))
-    kept = {"name", "url_digest", "origin_id", "stage_id"}
-    connection.execute(
-        update(destinations)
-        .where(destinations.c.name == name)
-        .values(**{column: value for column, value in closed.items() if column not in kept})
-    )
+    closed = {"state": "closed", "failures": 0, "failed_subject": None, "several": False, "opens": 0, "until_ms": 0}
+    query = update(destinations).where(destinations.c.name == name)
+    connection.execute(query.values(**closed, paused_ms=None, paused_reason=None))
     notices.apply(connection, [Resolved(code, name) for code in NOTICES], now_ms)
-    return connection.execute(
-        update(deliveries)
-        .where(deliveries.c.destination == name, HELD, deliveries.c.due_ms.is_not(None))
-        .values(due_ms=now_ms, waiting=None, forgiven=deliveries.c.attempts)
-    ).rowcount
+    c = deliveries.c
+    held = update(deliveries).where(c.destination == name, HELD, c.due_ms.is_not(None))
+    return connection.execute(held.values(due_ms=now_ms, waiting=None, forgiven=c.attempts)).rowcount

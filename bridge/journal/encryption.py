@@ -8,14 +8,12 @@ person and is part of the keys under which caches keep people.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, Text, func, insert, literal, or_, select, text, update
 from sqlalchemy.sql.expression import type_coerce
 
-from bridge.crypto import Keyring
 from bridge.journal.database import Database
 from bridge.journal.lanes import lock_all
 from bridge.journal.schema import EncryptedText, keyring_of, meta, metadata
@@ -24,26 +22,26 @@ _CHECK = "sealed"
 _SEARCH = "search_key"
 _ERASURE = "erasure"
 _PLACE = "journal_meta."
-_CHECK_TEXT = "opened with the right key"
 _replace = text(
     "INSERT INTO journal_meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
 
 
-def check(rows: Mapping[str, str], keyring: Keyring) -> None:
-    """Raise DecryptionFailed where the journal's key is missing; `rows` are those of journal_meta."""
+def check(connection: Connection) -> dict[str, str]:
+    """Return the rows of journal_meta; raise DecryptionFailed where the journal's key is missing."""
+    rows = {row.key: row.value for row in connection.execute(select(meta))}
     if _CHECK in rows:
-        keyring.decrypt(rows[_CHECK], _PLACE + _CHECK)
+        keyring_of(connection).decrypt(rows[_CHECK], _PLACE + _CHECK)
+    return rows
 
 
 def prepare(connection: Connection) -> None:
     """Mark the journal as encrypted where there is a key; raise DecryptionFailed for a wrong one."""
     keyring = keyring_of(connection)
     lock_all(connection)  # puts processes that start at once in order
-    rows = {row.key: row.value for row in connection.execute(select(meta))}
-    check(rows, keyring)
-    if keyring and _CHECK not in rows:
-        connection.execute(insert(meta).values(key=_CHECK, value=keyring.encrypt(_CHECK_TEXT, _PLACE + _CHECK)))
+    if _CHECK not in check(connection) and keyring:
+        sealed = keyring.encrypt("opened with the right key", _PLACE + _CHECK)
+        connection.execute(insert(meta).values(key=_CHECK, value=sealed))
         _encrypt_again(connection)
 
 
@@ -72,15 +70,12 @@ def renew_erasure(connection: Connection) -> None:
 PAGE = 200  # rows that one transaction changes
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    done: int
-    total: int
+def rekey(database: Database, page: int = PAGE) -> Generator[tuple[int, int]]:
+    """Encrypt everything with the first key, in steps; yield the changed rows and all that must change.
 
-
-def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
-    """Encrypt everything with the first key, in steps; raises DecryptionFailed for a row whose key is missing."""
-    tables = sealed_tables()
+    Raises DecryptionFailed for a row whose key is missing.
+    """
+    tables = [table for table in metadata.sorted_tables if sealed_columns(table)]  # parents first
     with database.write() as connection:
         prepare(connection)
         _encrypt_again(connection)
@@ -88,7 +83,7 @@ def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
         counts = (select(func.count()).select_from(table).where(_is_old(connection, table)) for table in tables)
         total = sum(connection.scalar(query) or 0 for query in counts)
     done = 0
-    yield Progress(done, total)
+    yield done, total
     for table in tables:
         after: Any = None
         while True:
@@ -97,13 +92,8 @@ def rekey(database: Database, page: int = PAGE) -> Generator[Progress]:
             done += changed
             if not changed:
                 break
-            yield Progress(done, max(done, total))
+            yield done, max(done, total)
     database.clear_log()
-
-
-def sealed_tables() -> list[Table]:
-    """Return the tables with encrypted columns, parents first."""
-    return [table for table in metadata.sorted_tables if sealed_columns(table)]
 
 
 def sealed_columns(table: Table) -> list[Column[Any]]:
@@ -129,9 +119,6 @@ def _step(connection: Connection, table: Table, after: Any, page: int) -> tuple[
             if old is None or keyring.is_current(old):
                 continue
             fresh = keyring.encrypt(keyring.decrypt(old, place), place)
-            connection.execute(
-                update(table)
-                .where(key == row[key.name], type_coerce(column, Text) == old)
-                .values({column: literal(fresh, Text)})
-            )
+            unchanged = update(table).where(key == row[key.name], type_coerce(column, Text) == old)
+            connection.execute(unchanged.values({column: literal(fresh, Text)}))
     return (rows[-1][key.name], len(rows)) if rows else (after, 0)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from bridge.failpoints import failpoint
 from bridge.journal.database import Database
 from bridge.journal.schema import events, metadata, refusals
 from bridge.journal.statements import BulkStatement, FirstRowsOfLanes
-from bridge.model import EventState, IncomingEvent
+from bridge.model import EventState, IncomingEvent, Origin, lane_of
 
 _RECEIVED = EventState.RECEIVED.value
 _LEAST_PAGE = 4
@@ -21,21 +21,12 @@ _TRIAL_ID = 2**62  # above every event: SQLite appends it to the same page, and 
 _TRIAL_BYTES = 8_192
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent(IncomingEvent):
     """An event as the worker of its lane gets it."""
 
     id: int
-    account: str
-    event_key: str
-    name: str
-    entity: str
-    object_id: str
-    subject: str
     lane: int
-    created: str
-    body: str
-    received_ms: int
     replay: int
     replay_mapping: str | None
 
@@ -46,11 +37,17 @@ class AppendResult:
     repeats: int  # how often the same event had arrived before
 
 
-_INSERTED = (
-    *("account", "event_key", "name", "entity", "object_id", "subject", "lane", "created", "body", "received_ms"),
-    *("origin", "state", "due_ms", "repeats"),
+_append = BulkStatement(
+    # In the given order, since ids are the order of arrival. Without WHERE SQLite parses ON as that of a join.
+    "INSERT INTO events ({columns}) SELECT {values} FROM {given} WHERE true ORDER BY given.place"
+    " ON CONFLICT (account, event_key) DO UPDATE SET repeats = events.repeats + 1 + excluded.repeats"
+    " RETURNING account, event_key, id, repeats, lane",
+    events,
+    *("account", "event_key", "name", "entity", "object_id", "subject", "lane", "created", "body"),
+    *("received_ms", "due_ms", "origin", "state", "repeats"),
+    place=events.c.id,
 )
-_columns = [events.c[name] for name in StoredEvent.__slots__]
+_columns = [events.c["event_key" if f.name == "key" else f.name].label(f.name) for f in fields(StoredEvent)]
 _waiting = FirstRowsOfLanes(
     "events",
     "events.lane, events.id, events.account, events.subject, events.due_ms",
@@ -59,10 +56,11 @@ _waiting = FirstRowsOfLanes(
 )
 _load = select(*_columns).where(events.c.id.in_(bindparam("b_ids", expanding=True))).order_by(events.c.id)
 _hold = BulkStatement(
-    "UPDATE events SET due_ms = given.due_ms, hold_code = given.hold_code, hold_reason = given.hold_reason"
-    " FROM {given} WHERE events.id = given.id AND events.state || '' = 'received'",  # see deliveries
+    # || '': see the statements of `deliveries`.
+    "UPDATE events SET {changes} FROM {given} WHERE events.id = given.id AND events.state || '' = 'received'",
     events,
-    *("id", "due_ms", "hold_code", "hold_reason"),
+    *("due_ms", "hold_code", "hold_reason"),
+    id=events.c.id,
 )
 _processed = BulkStatement(
     "UPDATE events SET state = 'processed', processed_ms = given.processed_ms, hold_code = NULL, hold_reason = NULL"
@@ -72,40 +70,25 @@ _processed = BulkStatement(
 )
 
 
-def append(database: Database, batch: Sequence[tuple[IncomingEvent, int]]) -> list[AppendResult]:
-    """Commit these events, each with its lane; an event that is stored already counts one more arrival."""
-    keys = [(event.account, event.key) for event, _ in batch]
+def append(database: Database, batch: Sequence[IncomingEvent], lanes: int) -> list[tuple[int, AppendResult]]:
+    """Commit these events and return the lane and result of each; one that is stored counts one more arrival."""
+    keys = [(event.account, event.key) for event in batch]
     left = Counter(keys)
     # A statement can't update one row twice on PostgreSQL, so each event goes in once, with its number of arrivals.
-    first: dict[tuple[str, str], tuple[IncomingEvent, int]] = {}
-    for key, item in zip(keys, batch, strict=True):
-        first.setdefault(key, item)
-    values: list[str | int] = []
-    for key, (event, lane) in first.items():
-        values += (event.account, event.key, event.name, event.entity, event.object_id, event.subject, lane)
-        values += (event.created, database.keyring.encrypt(event.body, "events.body"), event.received_ms)
-        values += (event.origin.value, _RECEIVED, event.received_ms, left[key] - 1)
-    statement = _insert("?" if database.is_sqlite else "%s", len(first))
+    rows: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for place, (key, event) in enumerate(zip(keys, batch, strict=True)):
+        lane = lane_of(event.account, event.subject, lanes)
+        values = (*key, event.name, event.entity, event.object_id, event.subject, lane, event.created, event.body)
+        times = (event.received_ms, event.received_ms)
+        rows.setdefault(key, (*values, *times, event.origin.value, _RECEIVED, left[key] - 1, place))
     failpoint("append.before_commit")
     with database.write(one_statement=True) as connection:
-        rows = connection.exec_driver_sql(statement, tuple(values)).all()
-    found = {(account, key): (id_, repeats) for account, key, id_, repeats in rows}
+        stored = {(row.account, row.event_key): row for row in _append.read(connection, [*rows.values()])}
     results = []
     for key in keys:
         left[key] -= 1
-        id_, repeats = found[key]
-        results.append(AppendResult(id_, repeats - left[key]))
+        results.append((stored[key].lane, AppendResult(stored[key].id, stored[key].repeats - left[key])))
     return results
-
-
-@lru_cache(maxsize=256)
-def _insert(mark: str, rows: int) -> str:
-    marks = ", ".join([mark] * len(_INSERTED))
-    return (
-        f"INSERT INTO events ({', '.join(_INSERTED)}) VALUES {', '.join([f'({marks})'] * rows)}"  # noqa: S608 (names and marks)
-        " ON CONFLICT (account, event_key) DO UPDATE SET repeats = events.repeats + 1 + excluded.repeats"
-        " RETURNING account, event_key, id, repeats"
-    )
 
 
 def try_append(database: Database) -> None:
@@ -113,13 +96,10 @@ def try_append(database: Database) -> None:
 
     Every table is read too, since the way of an event needs them all.
     """
-    values = dict.fromkeys(("account", "event_key", "name", "entity", "object_id", "subject", "created"), "")
+    texts = dict.fromkeys(("account", "event_key", "name", "entity", "object_id", "subject", "created"), "")
+    numbers = {"id": _TRIAL_ID, "lane": 0, "received_ms": 0, "due_ms": 0}
     with database.write() as connection:
-        connection.execute(
-            insert(events).values(
-                **values, id=_TRIAL_ID, lane=0, body=" " * _TRIAL_BYTES, received_ms=0, state=_RECEIVED, due_ms=0
-            )
-        )
+        connection.execute(insert(events).values(**texts, **numbers, body=" " * _TRIAL_BYTES, state=_RECEIVED))
         connection.execute(delete(events).where(events.c.id == _TRIAL_ID))
         for table in metadata.sorted_tables:
             connection.execute(select(table).limit(0))
@@ -165,7 +145,8 @@ def waiting(connection: Connection, lanes: Collection[int], now_ms: int, limit: 
 
 def load(connection: Connection, ids: Collection[int]) -> list[StoredEvent]:
     """Return these events in the order of arrival."""
-    return [StoredEvent(*row) for row in connection.execute(_load, {"b_ids": list(ids)}).all()]
+    rows = connection.execute(_load, {"b_ids": list(ids)}).mappings()
+    return [StoredEvent(**{**row, "origin": Origin(row["origin"])}) for row in rows]
 
 
 def mark_processed(connection: Connection, ids: Sequence[int], now_ms: int) -> int:
@@ -175,7 +156,7 @@ def mark_processed(connection: Connection, ids: Sequence[int], now_ms: int) -> i
 
 def hold(connection: Connection, holds: Mapping[int, tuple[int, str, str]]) -> None:
     """Hold these events, each until its due time, with a code and a reason."""
-    _hold.run(connection, [(id_, *values) for id_, values in holds.items()])
+    _hold.run(connection, [(*values, id_) for id_, values in holds.items()])
 
 
 def ask_replay(connection: Connection, id_: int, mapping: str | None, now_ms: int) -> int:
@@ -183,20 +164,9 @@ def ask_replay(connection: Connection, id_: int, mapping: str | None, now_ms: in
 
     `mapping` names the only mapping to replay, None stands for all.
     """
-    replay: int = connection.execute(
-        update(events)
-        .where(events.c.id == id_)
-        .values(
-            state=_RECEIVED,
-            due_ms=now_ms,
-            replay=events.c.replay + 1,
-            replay_mapping=mapping,
-            hold_code=None,
-            hold_reason=None,
-        )
-        .returning(events.c.replay)
-    ).scalar_one()
-    return replay
+    again = {"state": _RECEIVED, "due_ms": now_ms, "replay": events.c.replay + 1, "replay_mapping": mapping}
+    query = update(events).where(events.c.id == id_).values(**again, hold_code=None, hold_reason=None)
+    return int(connection.execute(query.returning(events.c.replay)).scalar_one())
 
 
 def last_received_ms(connection: Connection, account: str) -> int | None:
@@ -204,48 +174,32 @@ def last_received_ms(connection: Connection, account: str) -> int | None:
     return connection.scalar(query)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A reason for which the door refused requests."""
-
-    account: str  # empty where the URL named an unknown account
-    code: str
-    last_ms: int
-    times: int  # the door writes the same reason once in a few seconds at most
-
-
 NEW_TOKEN, OLD_TOKEN = "door.new_token", "door.old_token"
 """Codes among the refusals: the token of accepted events while two tokens are valid."""
 
 
+_refuse = text(
+    "INSERT INTO door_refusals (account, code, last_ms, times) VALUES (:account, :code, :now_ms, 1)"
+    " ON CONFLICT (account, code) DO UPDATE SET last_ms = excluded.last_ms, times = door_refusals.times + 1"
+)
+
+
 def record_refusal(connection: Connection, account: str, code: str, now_ms: int) -> None:
-    columns = refusals.c
-    changed = connection.execute(
-        update(refusals)
-        .where(columns.account == account, columns.code == code)
-        .values(last_ms=now_ms, times=columns.times + 1)
-    ).rowcount
-    if not changed:
-        connection.execute(insert(refusals).values(account=account, code=code, last_ms=now_ms, times=1))
+    """Count a refusal; the account is empty where the URL named an unknown one."""
+    connection.execute(_refuse, {"account": account, "code": code, "now_ms": now_ms})
 
 
-def refusals_since(connection: Connection, account: str, since_ms: int) -> list[Refusal]:
-    """Return the refusals for the account and for unknown accounts, newest first."""
-    columns = refusals.c
-    query = (
-        select(columns.account, columns.code, columns.last_ms, columns.times)
-        .where(columns.account.in_([account, ""]), columns.last_ms >= since_ms)
-        .where(columns.code.not_in([NEW_TOKEN, OLD_TOKEN]))
-        .order_by(columns.last_ms.desc())
-    )
-    return [Refusal(**row) for row in connection.execute(query).mappings()]
+def refusals_since(connection: Connection, account: str, since_ms: int) -> list[str]:
+    """Return the codes of refusals for the account, then for unknown accounts, newest first each."""
+    c = refusals.c
+    query = select(c.code).where(c.account.in_([account, ""]), c.last_ms >= since_ms)
+    query = query.where(c.code.not_in([NEW_TOKEN, OLD_TOKEN])).order_by(c.account.desc(), c.last_ms.desc())
+    return list(connection.scalars(query))
 
 
 def tokens_used(connection: Connection, account: str) -> tuple[int | None, int | None]:
     """Return when an event last came with the new token, and when with the old one."""
-    columns = refusals.c
-    query = select(columns.code, columns.last_ms).where(
-        columns.account == account, columns.code.in_([NEW_TOKEN, OLD_TOKEN])
-    )
-    found = {row.code: int(row.last_ms) for row in connection.execute(query)}
+    c = refusals.c
+    query = select(c.code, c.last_ms).where(c.account == account, c.code.in_([NEW_TOKEN, OLD_TOKEN]))
+    found = {row.code: row.last_ms for row in connection.execute(query)}
     return found.get(NEW_TOKEN), found.get(OLD_TOKEN)

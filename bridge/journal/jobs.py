@@ -108,15 +108,17 @@ def _job(row: Mapping[Any, Any], now_ms: int) -> Job:
     return Job(**values)
 
 
-_insert_missing = text("INSERT INTO journal_meta (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING")
+_swap = text(
+    "INSERT INTO journal_meta (key, value) VALUES (:key, :new)"
+    " ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE journal_meta.value = :old"
+)
 _NO_LEASE = "0 "
 TASKS = "tasks"  # the result under this name holds for each periodic task the time from which it is late
 
 
 def leased_to(connection: Connection, name: str, for_ms: int, now_ms: int) -> str:
     """Return the owner of the lease, or an empty text; it lasts `for_ms` from its last renewal."""
-    value = connection.execute(select(meta.c.value).where(meta.c.key == f"lease:{name}")).scalar_one_or_none()
-    return _live_owner(value or _NO_LEASE, for_ms, now_ms)
+    return _live_owner(_value(connection, f"lease:{name}", _NO_LEASE), for_ms, now_ms)
 
 
 def lease(connection: Connection, name: str, owner: str, for_ms: int, now_ms: int) -> bool:
@@ -153,9 +155,8 @@ def reschedule(connection: Connection, name: str, at_ms: int) -> None:
 
 def note_result(connection: Connection, name: str, result: Mapping[str, int]) -> None:
     """Store the numbers of the last run, such as the charges that are missing."""
-    value = json.dumps(dict(result))
-    _value(connection, f"result:{name}", value)
-    connection.execute(update(meta).where(meta.c.key == f"result:{name}").values(value=value))
+    key = f"result:{name}"
+    _change(connection, key, _value(connection, key, ""), json.dumps(dict(result)))
 
 
 def results(connection: Connection, names: Collection[str]) -> dict[str, dict[str, int]]:
@@ -172,10 +173,9 @@ def late_tasks(connection: Connection, now_ms: int) -> list[str]:
 
 
 def _value(connection: Connection, key: str, default: str) -> str:
-    connection.execute(_insert_missing, {"key": key, "value": default})
-    return str(connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one())
+    return connection.scalar(select(meta.c.value).where(meta.c.key == key)) or default
 
 
 def _change(connection: Connection, key: str, old: str, new: str) -> bool:
-    query = update(meta).where(meta.c.key == key, meta.c.value == old).values(value=new)
-    return connection.execute(query).rowcount == 1
+    """Write a new value; return False where another process changed the old one."""
+    return connection.execute(_swap, {"key": key, "old": old, "new": new}).rowcount == 1

@@ -2,7 +2,7 @@
 
 A lease has an owner, an end and a fence that grows with every lease. A worker changes rows of a lane only inside
 `Lanes.transaction`, which locks the lanes' rows, compares the fences and renews the leases; a person's command locks
-them by `lock` and its like. Rows are locked in the order of lanes, which prevents deadlocks.
+them by `lock` or `lock_all`. Rows are locked in the order of lanes, which prevents deadlocks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Select, TextClause, bindparam, literal, select, update
 
-from bridge.errors import LeaseLost
 from bridge.journal.database import Database
 from bridge.journal.schema import SENDING, WAITS, attempts, deliveries, events, lanes
 from bridge.messages import N_, Message
@@ -37,12 +36,8 @@ _acquire = (
     .returning(lanes.c.fence)
 )
 _RENEW_AFTER_MS = 500  # a lease that was renewed less than this ago is not written again
-_fences = (
-    select(lanes.c.lane, lanes.c.fence)
-    .where(lanes.c.lane.in_(bindparam("b_lanes", expanding=True)))
-    .order_by(lanes.c.lane)
-    .with_for_update()
-)
+_rows_for_update = select(lanes.c.lane, lanes.c.fence).order_by(lanes.c.lane).with_for_update()
+_fences = _rows_for_update.where(lanes.c.lane.in_(bindparam("b_lanes", expanding=True)))
 _renew = (
     update(lanes)
     .where(lanes.c.lane == bindparam("b_lane"), lanes.c.fence == bindparam("b_fence"))
@@ -61,22 +56,17 @@ _delivery_due = _has_row(
 )
 # A delivery in state `sending` has no due time, so an expired lease makes its lane due as well.
 _is_sending = _has_row(deliveries.c.lane == lanes.c.lane, SENDING)
-_unfinished = select(deliveries.c.id).where(deliveries.c.lane == bindparam("b_lane"), SENDING)
 _due = (
     select(lanes.c.lane)
     .where(lanes.c.lease_until_ms <= bindparam("b_now"), _event_due | _delivery_due | _is_sending)
     .order_by(lanes.c.lane)
 )
-_due_among = _due.where(lanes.c.lane.in_(bindparam("b_lanes", expanding=True)))
 
 
 class Lanes:
     def __init__(self, database: Database, lease_ms: int) -> None:
         self._database = database
         self._lease_ms = lease_ms
-
-    def acquire(self, lane: int, owner: str, now_ms: int) -> Lease | None:
-        return next(iter(self.acquire_all([lane], owner, now_ms)), None)
 
     def acquire_all(self, wanted: Collection[int], owner: str, now_ms: int) -> list[Lease]:
         """Lease the wanted lanes that are free.
@@ -95,16 +85,6 @@ class Lanes:
         return leases
 
     @contextmanager
-    def transaction_of_one(self, lease: Lease, now_ms: int) -> Iterator[Connection]:
-        """Open a write transaction that renews the lease; raise LeaseLost where another owner has the lane."""
-        with self.transaction([lease], now_ms) as (connection, held):
-            if not held:
-                raise LeaseLost(
-                    N_("lane {lane} was taken over after fence {fence}"), lane=lease.lane, fence=lease.fence
-                )
-            yield connection
-
-    @contextmanager
     def transaction(self, leases: Sequence[Lease], now_ms: int) -> Iterator[tuple[Connection, list[Lease]]]:
         """Open a write transaction that renews these leases; yields it with the leases that are not lost."""
         until_ms = now_ms + self._lease_ms
@@ -119,9 +99,6 @@ class Lanes:
         for lease in aged:
             lease.until_ms = until_ms
 
-    def release(self, lease: Lease) -> None:
-        self.release_all([lease])
-
     def release_all(self, leases: Sequence[Lease]) -> None:
         """Release these leases; those that another owner took over are left alone."""
         with self._database.write() as connection:
@@ -130,19 +107,13 @@ class Lanes:
     def due(self, now_ms: int, among: Collection[int] | None = None) -> list[int]:
         """Return the lanes (of all, or of these) that have due work and no live lease."""
         with self._database.read() as connection:
-            if among is None:
-                return list(connection.scalars(_due, {"b_now": now_ms}))
-            return list(connection.scalars(_due_among, {"b_now": now_ms, "b_lanes": list(among)}))
+            query = _due if among is None else _due.where(lanes.c.lane.in_(among))
+            return list(connection.scalars(query, {"b_now": now_ms}))
 
 
-def lock(connection: Connection, lane: int) -> None:
-    """Lock a lane's row against its worker, for a change that a person makes."""
-    connection.execute(update(lanes).where(lanes.c.lane == lane).values(fence=lanes.c.fence))
-
-
-def lock_some(connection: Connection, which: Select[tuple[int]]) -> None:
-    """Lock the rows of these lanes, in their order."""
-    connection.execute(select(lanes.c.lane).where(lanes.c.lane.in_(which)).order_by(lanes.c.lane).with_for_update())
+def lock(connection: Connection, which: Select[tuple[int]] | Collection[int]) -> None:
+    """Lock the rows of these lanes, in their order, against their workers."""
+    connection.execute(_rows_for_update.where(lanes.c.lane.in_(which)))
 
 
 def lock_all(connection: Connection) -> None:
@@ -151,7 +122,7 @@ def lock_all(connection: Connection) -> None:
     Until the commit no worker decides on rows that it read before the change: it could defer a delivery for its
     destination at the moment in which a person resumes that destination.
     """
-    connection.execute(select(lanes.c.lane).order_by(lanes.c.lane).with_for_update())
+    connection.execute(_rows_for_update)
 
 
 def _set_ends(connection: Connection, leases: Sequence[Lease], until_ms: int) -> None:
@@ -161,24 +132,12 @@ def _set_ends(connection: Connection, leases: Sequence[Lease], until_ms: int) ->
 
 
 def _take_over(connection: Connection, lane: int, now_ms: int) -> None:
-    ids = list(connection.scalars(_unfinished, {"b_lane": lane}))
+    ids = list(connection.scalars(select(deliveries.c.id).where(deliveries.c.lane == lane, SENDING)))
     if not ids:
         return
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.delivery_id.in_(ids), attempts.c.outcome.is_(None))
-        .values(outcome=Outcome.UNKNOWN.value, finished_ms=now_ms)
-    )
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id.in_(ids))
-        .values(
-            state=DeliveryState.RETRYING.value,
-            due_ms=now_ms,
-            waiting=None,
-            reason_code="attempt.unknown",
-            reason=Message(
-                N_("the worker stopped before the answer came; sent again with the same Idempotency-Key")
-            ).to_json(),
-        )
-    )
+    unanswered = update(attempts).where(attempts.c.delivery_id.in_(ids), attempts.c.outcome.is_(None))
+    connection.execute(unanswered.values(outcome=Outcome.UNKNOWN.value, finished_ms=now_ms))
+    why = Message(N_("the worker stopped before the answer came; sent again with the same Idempotency-Key"))
+    due = {"state": DeliveryState.RETRYING.value, "due_ms": now_ms, "waiting": None}
+    query = update(deliveries).where(deliveries.c.id.in_(ids))
+    connection.execute(query.values(**due, reason_code="attempt.unknown", reason=why.to_json()))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, insert, inspect, select, text
 
@@ -17,10 +16,6 @@ from bridge.journal.database import Database
 from bridge.journal.schema import meta
 from bridge.messages import N_
 
-if TYPE_CHECKING:
-    from alembic.config import Config
-
-
 _SCRIPTS = Path(__file__).parent / "migrations"
 RUNS_FROM = "0013"
 """The newest revision known to the oldest version that can work on this schema. A migration that removes or changes
@@ -29,25 +24,13 @@ _RUNS_FROM_KEY = "runs_from"
 _ADVISORY_LOCK = 7_205_759  # any number: one migration at a time on PostgreSQL
 
 
-def _config() -> Config:
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    return config
-
-
 def head() -> str:
     """Return the newest revision that this version knows."""
     return max(path.name.split("_")[0] for path in _SCRIPTS.glob("versions/[0-9]*_*.py"))
 
 
-def current(database: Database) -> str | None:
-    with database.read() as connection:
-        return _current(connection)
-
-
-def _current(connection: Connection) -> str | None:
+def current(connection: Connection) -> str | None:
+    """Return the revision of the schema; None for an empty database."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -56,7 +39,7 @@ def _current(connection: Connection) -> str | None:
 
 def check(connection: Connection) -> None:
     """Raise JournalNotMigrated where this version can't work on the schema."""
-    found = _current(connection)
+    found = current(connection)
     if found is None or found < head():
         raise JournalNotMigrated(hint=N_("run: bridge db upgrade"))
     if found > head():
@@ -66,15 +49,12 @@ def check(connection: Connection) -> None:
 def _check_newer(connection: Connection, found: str) -> None:
     least = connection.scalar(select(meta.c.value).where(meta.c.key == _RUNS_FROM_KEY))
     if least is None or least > head():
-        raise JournalNotMigrated(
-            N_(
-                "a newer version of the bridge changed the journal's schema so that this one can't work on it: "
-                "this one knows {known}, got {found}"
-            ),
-            known=head(),
-            found=found,
-            hint=N_("nothing was changed; install the newer version again (docs/hosting.md, Going back)"),
+        what = N_(
+            "a newer version of the bridge changed the journal's schema so that this one can't work on it: "
+            "this one knows {known}, got {found}"
         )
+        hint = N_("nothing was changed; install the newer version again (docs/hosting.md, Going back)")
+        raise JournalNotMigrated(what, known=head(), found=found, hint=hint)
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
@@ -83,22 +63,24 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     The schema of a newer version stays. Raises JournalNotMigrated where this version can't work on it.
     """
     from alembic import command
+    from alembic.config import Config
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    config = _config()
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     with database.write() as connection:
         if not database.is_sqlite:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
-        before = _current(connection)
+        before = current(connection)
         if before is not None and before > head():
             _check_newer(connection, before)
             return before, before
         failpoint("migration.before_steps")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        after = _current(connection) or ""
+        after = current(connection) or ""
         connection.execute(delete(meta).where(meta.c.key == _RUNS_FROM_KEY))
         connection.execute(insert(meta).values(key=_RUNS_FROM_KEY, value=RUNS_FROM))
         failpoint("migration.before_commit")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, insert, select, text, update
 
 from bridge.journal.schema import NOTICE_OPEN, alerts, events, notices
 from bridge.model import NoticeLevel
@@ -53,7 +53,6 @@ _raise = text(
     " ON CONFLICT (code, about) WHERE closed_ms IS NULL DO UPDATE SET level = excluded.level, detail = excluded.detail,"
     " mend = excluded.mend, last_ms = excluded.last_ms, times = notices.times + 1 RETURNING times"
 )
-_columns = [notices.c[name] for name in StoredNotice.__slots__]
 
 
 def apply(connection: Connection, changes: Iterable[Notice | Resolved], now_ms: int) -> list[Notice | Resolved]:
@@ -101,7 +100,7 @@ def close_heard(connection: Connection, event_ids: Collection[int], now_ms: int)
 
 def open_notices(connection: Connection, codes: Collection[str] = (), about: str | None = None) -> list[StoredNotice]:
     """Return the open notices (of these codes, about this thing), oldest first."""
-    query = select(*_columns).where(NOTICE_OPEN).order_by(notices.c.id)
+    query = select(notices).where(NOTICE_OPEN).order_by(notices.c.id)
     if codes:
         query = query.where(notices.c.code.in_(list(codes)))
     if about is not None:
@@ -110,14 +109,8 @@ def open_notices(connection: Connection, codes: Collection[str] = (), about: str
 
 
 def newest(connection: Connection, limit: int) -> list[StoredNotice]:
-    query = select(*_columns).order_by(notices.c.id.desc()).limit(limit)
+    query = select(notices).order_by(notices.c.id.desc()).limit(limit)
     return [StoredNotice(*row) for row in connection.execute(query)]
-
-
-def counts(connection: Connection) -> dict[str, int]:
-    found = {level.value: 0 for level in NoticeLevel}
-    query = select(notices.c.level, func.count().label("number")).where(NOTICE_OPEN).group_by(notices.c.level)
-    return {**found, **{row.level: row.number for row in connection.execute(query)}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +130,8 @@ class Alert:
     failures: int = 0  # alerts in a row that could not be sent
 
 
-_alert_columns = [alerts.c[name] for name in Alert.__slots__]
-
-
 def load(connection: Connection) -> dict[tuple[str, str], Alert]:
-    rows = [Alert(*row) for row in connection.execute(select(*_alert_columns))]
+    rows = [Alert(*row) for row in connection.execute(select(alerts))]
     return {(alert.code, alert.about): alert for alert in rows}
 
 

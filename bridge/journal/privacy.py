@@ -19,7 +19,7 @@ from stdnum.br import cnpj, cpf
 from bridge.errors import DeliveriesOpen
 from bridge.journal import audit, encryption, queries, retention, search
 from bridge.journal.audit import Actor
-from bridge.journal.lanes import lock_some
+from bridge.journal.lanes import lock
 from bridge.journal.schema import attempts, deliveries, destinations, events, jobs, search_terms
 from bridge.journal.search import Kind, Ref
 from bridge.messages import N_
@@ -47,10 +47,9 @@ class PersonCounts:
 
 def find(connection: Connection, customer: str) -> list[Person]:
     """Return the customers of that id, one in each account that has it."""
+    c = search_terms.c
     known = select(events.c.account, events.c.subject).where(events.c.subject == customer).distinct()
-    terms = select(search_terms.c.account, search_terms.c.ref).where(
-        search_terms.c.kind != Kind.OBJECT.value, search_terms.c.ref == customer
-    )
+    terms = select(c.account, c.ref).where(c.kind != Kind.OBJECT.value, c.ref == customer)
     return sorted({(row[0], row[1]) for query in (known, terms) for row in connection.execute(query)})
 
 
@@ -138,15 +137,12 @@ def erase(
 
     Raises DeliveriesOpen where a delivery is being sent, or is open while `also_open` is False.
     """
-    lock_some(connection, select(events.c.lane).where(search.of(events, "subject", people)))
+    lock(connection, select(events.c.lane).where(search.of(events, "subject", people)))
     found = count(connection, people)
     if (found.waiting or found.owed) and not also_open:
-        raise DeliveriesOpen(
-            N_("this person has unfinished work: events {events}, deliveries {deliveries}"),
-            events=len(found.waiting),
-            deliveries=len(found.owed),
-            hint=N_("wait until they are finished, or discard them: --also-open"),
-        )
+        what = N_("this person has unfinished work: events {events}, deliveries {deliveries}")
+        hint = N_("wait until they are finished, or discard them: --also-open")
+        raise DeliveriesOpen(what, events=len(found.waiting), deliveries=len(found.owed), hint=hint)
     _discard(connection, found, now_ms)
     connection.execute(delete(search_terms).where(_terms_of(people)))
     for person in people:
@@ -154,14 +150,9 @@ def erase(
     # All jobs: a running one could write data of this person later.
     connection.execute(delete(jobs))
     encryption.renew_erasure(connection)
-    audit.note(
-        connection,
-        actor,
-        "person.forgotten",
-        f"{len(people)} customers",
-        now_ms,
-        {"events": found.events, "deliveries": found.deliveries, "dropped": len(found.waiting) + len(found.owed)},
-    )
+    dropped = len(found.waiting) + len(found.owed)
+    numbers = {"events": found.events, "deliveries": found.deliveries, "dropped": dropped}
+    audit.note(connection, actor, "person.forgotten", f"{len(people)} customers", now_ms, numbers)
     return found
 
 
@@ -182,9 +173,8 @@ def _erase(connection: Connection, person: Person, now_ms: int) -> None:
     nobody = f"{FORGOTTEN}{secrets.token_hex(8)}"
     own_events = (events.c.account == account, events.c.subject == subject)
     own_deliveries = (deliveries.c.account == account, deliveries.c.subject == subject)
-    connection.execute(
-        update(deliveries).where(*own_deliveries, deliveries.c.read_back.is_not(None)).values(read_back=None)
-    )
+    read_back = update(deliveries).where(*own_deliveries, deliveries.c.read_back.is_not(None))
+    connection.execute(read_back.values(read_back=None))
     ids = list(connection.scalars(select(events.c.id).where(*own_events)))
     for first in range(0, len(ids), _PAGE):
         page = ids[first : first + _PAGE]
@@ -192,11 +182,8 @@ def _erase(connection: Connection, person: Person, now_ms: int) -> None:
             raise DeliveriesOpen(N_("an event of this person is being worked on"), hint=N_("run it again in a moment"))
     connection.execute(update(deliveries).where(*own_deliveries).values(subject=nobody))
     connection.execute(update(events).where(*own_events).values(subject=nobody))
-    connection.execute(
-        update(destinations)
-        .where(destinations.c.failed_subject == f"{account} {subject}")
-        .values(failed_subject=f"{account} {nobody}")
-    )
+    failed = update(destinations).where(destinations.c.failed_subject == f"{account} {subject}")
+    connection.execute(failed.values(failed_subject=f"{account} {nobody}"))
 
 
 def _terms_of(people: Collection[Person]) -> Any:

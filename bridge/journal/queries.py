@@ -5,7 +5,7 @@ Lists go backwards from the newest id (keyset pagination): the first page costs 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,49 +13,25 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, TextClause, exi
 
 from bridge.journal import notices, search
 from bridge.journal.notices import Resolved
-from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, destinations, events
+from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events
 from bridge.journal.schema import FINISHED as DONE
+from bridge.journal.statements import count_by
 from bridge.model import FINISHED, DeliveryState, EventState
 
 Row: TypeAlias = dict[str, Any]
 _Condition: TypeAlias = ColumnElement[bool] | TextClause
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    events_waiting: int
-    oldest_waiting_s: float
-    deliveries: dict[str, int]  # number by state: the open states, and dead
-    destinations: dict[str, bool]
-    """Whether each destination takes deliveries: its circuit is closed and it is not paused."""
-
-
-def work(connection: Connection, now_ms: int) -> Work:
-    count, oldest = connection.execute(select(func.count(), func.min(events.c.received_ms)).where(WAITS)).one()
-    by_state = {state.value: 0 for state in (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)}
-    query = select(deliveries.c.state, func.count().label("number")).where(OPEN).group_by(deliveries.c.state)
-    by_state |= {row.state: row.number for row in connection.execute(query)}
-    by_state["dead"] = dead_count(connection)
-    up = {
-        row.name: row.state == "closed" and row.paused_ms is None
-        for row in connection.execute(select(destinations).order_by(destinations.c.name))
-    }
-    return Work(count, (now_ms - oldest) / 1000 if oldest else 0.0, by_state, up)
-
-
 def under_way(connection: Connection) -> dict[str, int]:
     """Return the number of open deliveries by mapping; reads a partial index only."""
-    query = select(deliveries.c.mapping, func.count().label("number")).where(OPEN).group_by(deliveries.c.mapping)
-    return {row.mapping: row.number for row in connection.execute(query)}
+    return count_by(connection, deliveries.c.mapping, OPEN)
 
 
 def list_events(connection: Connection, *, limit: int, before_id: int | None = None, **wanted: Any) -> list[Row]:
     """Return events without their bodies, newest first; `wanted` as in `event_ids`."""
     columns = [column for column in events.c if column.name != "body"]
-    query = select(*columns).where(*_event_conditions(**wanted)).order_by(events.c.id.desc()).limit(limit)
-    if before_id is not None:
-        query = query.where(events.c.id < before_id)
-    return _rows(connection, query)
+    conditions = [*_event_conditions(**wanted), *_in_range(events.c.id, None, before_id)]
+    return _rows(connection, select(*columns).where(*conditions).order_by(events.c.id.desc()).limit(limit))
 
 
 def event_ids(connection: Connection, **wanted: Any) -> list[int]:
@@ -70,16 +46,11 @@ def event_ids(connection: Connection, **wanted: Any) -> list[int]:
 def _event_conditions(
     *, since_ms: int | None = None, until_ms: int | None = None, **columns: str | None
 ) -> list[_Condition]:
-    conditions = _equal(events, **columns)
-    if since_ms is not None:
-        conditions.append(events.c.received_ms >= since_ms)
-    if until_ms is not None:
-        conditions.append(events.c.received_ms < until_ms)
-    return conditions
+    return [*_equal(events, **columns), *_in_range(events.c.received_ms, since_ms, until_ms)]
 
 
 def _equal(table: Table, **columns: str | int | None) -> list[_Condition]:
-    return [table.c[name] == value for name, value in columns.items() if value is not None]
+    return [table.c[name] == value for name, value in columns.items() if value]
 
 
 def mappings_of(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, str]]:
@@ -127,6 +98,7 @@ def list_deliveries(
         select(*columns, events.c.name.label("event_name"), events.c.event_key)
         .join(events, events.c.id == deliveries.c.event_id)
         .where(*_equal(deliveries, mapping=mapping, destination=destination, reason_code=code))
+        .where(*_in_range(deliveries.c.id, None, before_id))
         .order_by(deliveries.c.id.desc())
         .limit(limit)
     )
@@ -134,8 +106,6 @@ def list_deliveries(
         query = query.where(DEAD)
     elif states:
         query = query.where(deliveries.c.state.in_(states))
-    if before_id is not None:
-        query = query.where(deliveries.c.id < before_id)
     return _rows(connection, query)
 
 
@@ -165,9 +135,8 @@ class EventFilter:
 def event_page(connection: Connection, wanted: EventFilter, limit: int, before_id: int | None = None) -> list[Row]:
     """Return the newest `limit` events with their bodies, before the event `before_id`."""
     low, high = _bounds(connection, wanted, before_id)
-    of_event = _event_conditions(
-        name=wanted.name or None, account=wanted.account or None, since_ms=wanted.since_ms, until_ms=wanted.until_ms
-    )
+    columns = {"name": wanted.name, "account": wanted.account}
+    of_event = _event_conditions(since_ms=wanted.since_ms, until_ms=wanted.until_ms, **columns)
     of_event += [WAITS] if wanted.state == WAITING else []
     in_range = _in_range(events.c.id, low, high)
     newest = select(events.c.id).order_by(events.c.id.desc()).limit(limit)
@@ -190,7 +159,7 @@ def _delivery_exists(wanted: EventFilter) -> list[_Condition]:
     states = _states(wanted)
     if not states and not wanted.mapping:
         return []
-    conditions = [deliveries.c.event_id == events.c.id, *_equal(deliveries, mapping=wanted.mapping or None)]
+    conditions = [deliveries.c.event_id == events.c.id, *_equal(deliveries, mapping=wanted.mapping)]
     if states:
         conditions.append(deliveries.c.state.in_([state.value for state in states]))
     return [exists().where(*conditions)]
@@ -219,7 +188,7 @@ def _by_deliveries(
     if open_states := [state.value for state in states if state in OPEN_STATES]:
         parts.append([OPEN, c.state.in_(open_states)])
     query = select(c.event_id).order_by(c.event_id.desc()).limit(limit).distinct()
-    query = query.where(*_equal(deliveries, mapping=wanted.mapping or None), *_in_range(c.event_id, low, high))
+    query = query.where(*_equal(deliveries, mapping=wanted.mapping), *_in_range(c.event_id, low, high))
     if of_event:
         query = query.where(exists().where(events.c.id == c.event_id, *of_event))
     return [query.where(*part) for part in parts]
@@ -234,12 +203,8 @@ def _places(connection: Connection, text: str) -> list[_Condition]:
         places.append((c.event_key == text) & c.account.in_(accounts(connection)))
     if text.isascii() and text.isdigit() and len(text) < 19:
         places.append(c.id == int(text))
-    found = search.look_up(connection, text)
-    if found.objects:
-        places.append(search.of(events, "object_id", found.objects))
-    if found.subjects:
-        places.append(search.of(events, "subject", found.subjects))
-    return places
+    found = zip(("object_id", "subject"), search.look_up(connection, text), strict=True)
+    return places + [search.of(events, column, refs) for column, refs in found if refs]
 
 
 _SLACK = 500
@@ -297,40 +262,12 @@ class DeadFilter:
     code: str = ""
     mapping: str = ""
     destination: str = ""
+    event_id: int | None = None
     until_ms: int | None = None
     """Only those that were dead then, so that a bulk retry does not retry one again that dies meanwhile."""
     with_payload: bool = False  # only those with a payload: no other can be retried
     with_body: bool = False  # only those whose event is not emptied: no other can be replayed
     of: Collection[str] | None = None  # only those of these mappings
-
-
-@dataclass(frozen=True, slots=True)
-class DeadGroup:
-    """Dead deliveries with the same reason, mapping and destination, which one fix revives."""
-
-    code: str
-    mapping: str
-    destination: str
-    number: int
-    with_payload: int
-    with_body: int
-    oldest_ms: int
-    newest_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Dead:
-    id: int
-    event_id: int
-    mapping: str
-
-
-@dataclass(frozen=True, slots=True)
-class HoldGroup:
-    code: str
-    account: str
-    number: int
-    oldest_ms: int
 
 
 NOTICE = "delivery.dead"
@@ -343,20 +280,19 @@ def close_notice(connection: Connection, destination: str, now_ms: int) -> None:
         notices.apply(connection, [Resolved(NOTICE, destination)], now_ms)
 
 
-def dead_groups(connection: Connection) -> list[DeadGroup]:
-    """Return the groups, the largest first."""
+def dead_groups(connection: Connection) -> list[Row]:
+    """Return dead deliveries by reason, mapping and destination, which one fix revives; the largest group first."""
     c = deliveries.c
-    keys = (func.coalesce(c.reason_code, ""), c.mapping, c.destination)
+    keys = (func.coalesce(c.reason_code, "").label("code"), c.mapping, c.destination)
     ended = func.coalesce(c.finished_ms, c.created_ms)
-    bodies = func.count().filter(events.c.emptied_ms.is_(None))
-    query = (
-        select(*keys, func.count(), func.count(c.payload), bodies, func.min(ended), func.max(ended))
-        .join(events, events.c.id == c.event_id)
-        .where(DEAD)
-        .group_by(*keys)
-        .order_by(func.count().desc(), *keys)
+    number = func.count().label("number")
+    query = select(
+        *(*keys, number, func.count(c.payload).label("with_payload")),
+        func.count().filter(events.c.emptied_ms.is_(None)).label("with_body"),
+        *(func.min(ended).label("oldest_ms"), func.max(ended).label("newest_ms")),
     )
-    return [DeadGroup(*row) for row in connection.execute(query)]
+    query = query.join(events, events.c.id == c.event_id).where(DEAD).group_by(*keys)
+    return _rows(connection, query.order_by(number.desc(), *keys))
 
 
 def dead_count(connection: Connection, chosen: DeadFilter | None = None) -> int:
@@ -365,35 +301,21 @@ def dead_count(connection: Connection, chosen: DeadFilter | None = None) -> int:
     return connection.scalar(query) or 0
 
 
-def dead_page(connection: Connection, chosen: DeadFilter, after_id: int, limit: int) -> Sequence[Dead]:
-    """Return dead deliveries after that id, oldest first, so that what is done to them keeps the order."""
+def dead_page(
+    connection: Connection, chosen: DeadFilter, after_id: int = 0, limit: int | None = None
+) -> list[tuple[int, int, str]]:
+    """Return id, event and mapping of dead deliveries after that id, oldest first: their changes keep the order."""
     c = deliveries.c
-    query = select(c.id, c.event_id, c.mapping).where(DEAD, *_dead_conditions(chosen), c.id > after_id)
-    return [Dead(*row) for row in connection.execute(query.order_by(c.id).limit(limit))]
-
-
-def dead_ids(
-    connection: Connection,
-    event_id: int | None = None,
-    /,
-    *,
-    mapping: str | None = None,
-    destination: str | None = None,
-    code: str | None = None,
-    with_payload: bool = False,
-) -> list[int]:
-    """Return the ids of dead deliveries, oldest first, so that what is done to them keeps the order."""
-    wanted = _equal(deliveries, event_id=event_id, mapping=mapping, destination=destination, reason_code=code)
-    query = select(deliveries.c.id).where(DEAD, *wanted)
-    if with_payload:
-        query = query.where(deliveries.c.payload.is_not(None))
-    return list(connection.scalars(query.order_by(deliveries.c.id)))
+    query = select(c.id, c.event_id, c.mapping).where(DEAD, *_dead_conditions(chosen))
+    if after_id:
+        query = query.where(c.id > after_id)
+    return [(id_, event_id, name) for id_, event_id, name in connection.execute(query.order_by(c.id).limit(limit))]
 
 
 def _dead_conditions(chosen: DeadFilter) -> list[_Condition]:
     c = deliveries.c
-    wanted = {"reason_code": chosen.code, "mapping": chosen.mapping, "destination": chosen.destination}
-    found = _equal(deliveries, **{name: value or None for name, value in wanted.items()})
+    names = {"reason_code": chosen.code, "mapping": chosen.mapping, "destination": chosen.destination}
+    found = _equal(deliveries, event_id=chosen.event_id, **names)
     if chosen.with_payload:
         found.append(c.payload.is_not(None))
     if chosen.with_body:
@@ -405,16 +327,14 @@ def _dead_conditions(chosen: DeadFilter) -> list[_Condition]:
     return found
 
 
-def hold_groups(connection: Connection) -> list[HoldGroup]:
-    """Return the groups of held events, without those that wait behind another event of their customer."""
+def hold_groups(connection: Connection) -> list[Row]:
+    """Return held events by code and account, without those that wait behind another event of their customer."""
     c = events.c
-    query = (
-        select(c.hold_code, c.account, func.count(), func.min(c.received_ms))
-        .where(WAITS, c.hold_code.is_not(None), c.hold_code != "event.behind")
-        .group_by(c.hold_code, c.account)
-        .order_by(func.count().desc(), c.hold_code, c.account)
-    )
-    return [HoldGroup(*row) for row in connection.execute(query)]
+    number = func.count().label("number")
+    query = select(c.hold_code.label("code"), c.account, number, func.min(c.received_ms).label("oldest_ms"))
+    query = query.where(WAITS, c.hold_code.is_not(None), c.hold_code != "event.behind")
+    query = query.group_by(c.hold_code, c.account).order_by(number.desc(), c.hold_code, c.account)
+    return _rows(connection, query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,15 +355,7 @@ def events_of_charge(connection: Connection, account: str, charge_ids: Collectio
     states = mappings_of(connection, [row.id for row in rows])
     found: dict[str, list[ChargeEvent]] = {}
     for row in rows:
-        found.setdefault(row.object_id, []).append(
-            ChargeEvent(
-                row.id,
-                row.name,
-                row.created,
-                row.body,
-                row.received_ms,
-                row.state == EventState.RECEIVED,
-                tuple(DeliveryState(state) for state in states[row.id].values()),
-            )
-        )
+        facts = (row.id, row.name, row.created, row.body, row.received_ms, row.state == EventState.RECEIVED)
+        event = ChargeEvent(*facts, tuple(DeliveryState(state) for state in states[row.id].values()))
+        found.setdefault(row.object_id, []).append(event)
     return found

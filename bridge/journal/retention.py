@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, update
@@ -17,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, up
 from bridge.errors import BodyEmptied
 from bridge.journal import search
 from bridge.journal.encryption import sealed_columns
-from bridge.journal.lanes import lock_some
+from bridge.journal.lanes import lock
 from bridge.journal.schema import attempts, deliveries, events
 from bridge.messages import N_
 from bridge.model import DeliveryState, EventState, ReadBack
@@ -27,22 +26,16 @@ _STATUS = ("status", "deleted")
 _REFUND = ("status", "value")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some old events, in the order of arrival."""
-
-    last_id: int | None  # start of the next page; None after the last old event
-    ids: list[int]
-
-
-def old_page(connection: Connection, before_ms: int, after_id: int, *, full_only: bool, limit: int = PAGE) -> Page:
-    """Return old events after that id, with `full_only` those that are not emptied yet."""
+def old_page(
+    connection: Connection, before_ms: int, after_id: int, *, full_only: bool, limit: int = PAGE
+) -> tuple[list[int], int | None]:
+    """Return old events after that id, with `full_only` those not emptied yet, and the id before the next page."""
     query = select(events.c.id, events.c.received_ms, events.c.emptied_ms).where(events.c.id > after_id)
     rows = connection.execute(query.order_by(events.c.id).limit(limit)).all()
     old = [row for row in rows if row.received_ms < before_ms]
     # Ids are not always in the order of `received_ms`: clocks are set back, and a backfill brings older events.
     ids = [row.id for row in old if row.emptied_ms is None or not full_only]
-    return Page(rows[-1].id if old and len(rows) == limit else None, ids)
+    return ids, rows[-1].id if old and len(rows) == limit else None
 
 
 def empty(connection: Connection, ids: Collection[int], before_ms: int, now_ms: int) -> int:
@@ -68,14 +61,9 @@ def _nulls(table: Table) -> dict[str, None]:
 
 def remove(connection: Connection, ids: Collection[int], before_ms: int) -> int:
     """Remove the finished ones of these events with their deliveries and attempts; return their number."""
-    done = _finished(
-        connection,
-        ids,
-        before_ms,
-        # An instalment plan has one delivery, however late its next instalment comes.
-        deliveries.c.once_key.is_not(None)
-        & deliveries.c.state.not_in([DeliveryState.FILTERED.value, DeliveryState.DISCARDED.value]),
-    )
+    # An instalment plan has one delivery, however late its next instalment comes.
+    is_sent = deliveries.c.state.not_in([DeliveryState.FILTERED.value, DeliveryState.DISCARDED.value])
+    done = _finished(connection, ids, before_ms, deliveries.c.once_key.is_not(None) & is_sent)
     if not done:
         return 0
     made = select(deliveries.c.id).where(deliveries.c.event_id.in_(done))
@@ -95,22 +83,14 @@ def check_full(connection: Connection, event_ids: Collection[int]) -> None:
         raise BodyEmptied(N_("the body of event {id} was emptied after BRIDGE_RETENTION_DAYS"), id=found)
 
 
-def _finished(
-    connection: Connection, ids: Collection[int], before_ms: int, unless: ColumnElement[bool] | None = None
-) -> list[int]:
+def _finished(connection: Connection, ids: Collection[int], before_ms: int, *unless: ColumnElement[bool]) -> list[int]:
     """Lock the lanes of these events and return those whose deliveries all finished before that time."""
-    lock_some(connection, select(events.c.lane).where(events.c.id.in_(ids)))
-    reasons = [
-        deliveries.c.finished_ms.is_(None),
-        deliveries.c.finished_ms >= before_ms,
-        deliveries.c.read_back == ReadBack.ASKED.value,
-        *([unless] if unless is not None else []),
-    ]
-    busy = select(deliveries.c.event_id).where(deliveries.c.event_id.in_(ids), or_(*reasons))
-    finished = select(events.c.id).where(
-        events.c.id.in_(ids), events.c.state == EventState.PROCESSED.value, events.c.id.not_in(busy)
-    )
-    return list(connection.scalars(finished))
+    lock(connection, select(events.c.lane).where(events.c.id.in_(ids)))
+    c = deliveries.c
+    unfinished = c.finished_ms.is_(None) | (c.finished_ms >= before_ms) | (c.read_back == ReadBack.ASKED.value)
+    busy = select(c.event_id).where(c.event_id.in_(ids), or_(unfinished, *unless))
+    processed = select(events.c.id).where(events.c.id.in_(ids), events.c.state == EventState.PROCESSED.value)
+    return list(connection.scalars(processed.where(events.c.id.not_in(busy))))
 
 
 def _anonymous(body: str, entity: str) -> str:

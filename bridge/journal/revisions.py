@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -25,8 +25,7 @@ class Revision:
 WITH_FILE = "console-file"
 """Origin of a text that the console also wrote into the file: importing that file changes nothing."""
 CONSOLE = "console"
-
-_columns = [revisions.c[name] for name in Revision.__slots__]
+FROM_FILE = ("file", WITH_FILE)
 
 
 def digest(text: str | None) -> str:
@@ -42,17 +41,17 @@ def newest_id(connection: Connection) -> int:
 def active(connection: Connection) -> list[Revision]:
     """Return the newest revision of each mapping that was not removed, by name."""
     newest = select(func.max(revisions.c.id)).group_by(revisions.c.mapping)
-    query = select(*_columns).where(revisions.c.id.in_(newest), revisions.c.text.is_not(None))
+    query = select(revisions).where(revisions.c.id.in_(newest), revisions.c.text.is_not(None))
     return [Revision(*row) for row in connection.execute(query.order_by(revisions.c.mapping))]
 
 
 def get(connection: Connection, id_: int) -> Revision | None:
-    row = connection.execute(select(*_columns).where(revisions.c.id == id_)).first()
+    row = connection.execute(select(revisions).where(revisions.c.id == id_)).first()
     return Revision(*row) if row else None
 
 
 def history(connection: Connection, mapping: str, limit: int | None = None) -> list[Revision]:
-    query = select(*_columns).where(revisions.c.mapping == mapping).order_by(revisions.c.id.desc()).limit(limit)
+    query = select(revisions).where(revisions.c.mapping == mapping).order_by(revisions.c.id.desc()).limit(limit)
     return [Revision(*row) for row in connection.execute(query)]
 
 
@@ -60,12 +59,8 @@ def newest(connection: Connection, mapping: str) -> Revision | None:
     return next(iter(history(connection, mapping, 1)), None)
 
 
-def last_from_file(connection: Connection, mapping: str) -> str | None:
-    """Return the digest of the text that the mapping's file had when the journal last read or wrote it."""
-    return _last_digest(connection, mapping, ("file", WITH_FILE))
-
-
-def _last_digest(connection: Connection, mapping: str, origins: Sequence[str]) -> str | None:
+def last_digest(connection: Connection, mapping: str, origins: Collection[str] = FROM_FILE) -> str | None:
+    """Return the digest of the mapping's last text of these origins, by default the file as last read or written."""
     query = select(revisions.c.digest).where(revisions.c.mapping == mapping, revisions.c.origin.in_(origins))
     return connection.scalar(query.order_by(revisions.c.id.desc()).limit(1))
 
@@ -104,7 +99,7 @@ def import_text(
     So an unchanged file never overwrites a change that the console made since.
     """
     turn(connection)
-    last = _last_digest(connection, mapping, ("file", WITH_FILE) if origin == "file" else (origin,))
+    last = last_digest(connection, mapping, FROM_FILE if origin == "file" else (origin,))
     if last == digest(text) or (last is None and text is None):
         return None
     return add(connection, mapping, text, origin, author, now_ms)

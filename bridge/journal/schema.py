@@ -14,10 +14,8 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    ColumnElement,
     Connection,
     Dialect,
-    Engine,
     ForeignKey,
     Index,
     Integer,
@@ -33,15 +31,11 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from bridge.crypto import Keyring
 
 _PLAIN = Keyring()
-_keyrings: WeakKeyDictionary[Dialect, Keyring] = WeakKeyDictionary()
-
-
-def use(engine: Engine, keyring: Keyring) -> None:
-    _keyrings[engine.dialect] = keyring
+keyrings: WeakKeyDictionary[Dialect, Keyring] = WeakKeyDictionary()
 
 
 def keyring_of(connection: Connection) -> Keyring:
-    return _keyrings.get(connection.dialect, _PLAIN)
+    return keyrings.get(connection.dialect, _PLAIN)
 
 
 class EncryptedText(TypeDecorator[str]):
@@ -59,10 +53,10 @@ class EncryptedText(TypeDecorator[str]):
         if value is None:
             return None
         text = value.replace("\0", "\ufffd").encode(errors="replace").decode()
-        return _keyrings.get(dialect, _PLAIN).encrypt(text, self.place)
+        return keyrings.get(dialect, _PLAIN).encrypt(text, self.place)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else _keyrings.get(dialect, _PLAIN).decrypt(value, self.place)
+        return None if value is None else keyrings.get(dialect, _PLAIN).decrypt(value, self.place)
 
 
 metadata = MetaData()
@@ -85,10 +79,10 @@ TO_READ_BACK = text("deliveries.read_back = 'asked'")
 _partial_indexes: list[Callable[[], Index]] = []
 
 
-def _partial(name: str, *columns: Column[Any], where: TextClause | ColumnElement[bool], unique: bool = False) -> None:
-    condition = text(where.text.split(".", 1)[1]) if isinstance(where, TextClause) else where  # an index names no table
+def _partial(table: Table, name: str, *columns: str, where: TextClause, unique: bool = False) -> None:
+    where = text(where.text.split(".", 1)[1])  # an index names no table
     _partial_indexes.append(
-        lambda: Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+        lambda: Index(name, *(table.c[c] for c in columns), unique=unique, sqlite_where=where, postgresql_where=where)
     )
 
 
@@ -102,16 +96,11 @@ def with_partial_indexes() -> MetaData:
     return metadata
 
 
-def _columns(type_: type[TypeEngine[Any]], *names: str) -> list[Column[Any]]:
-    return [Column(name, type_, nullable=False) for name in names]
+def _columns(type_: type[TypeEngine[Any]], *names: str, nullable: bool = False) -> list[Column[Any]]:
+    return [Column(name, type_, nullable=nullable) for name in names]
 
 
-meta = Table(
-    "journal_meta",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
-)
+meta = Table("journal_meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
 """`lanes` is the number of lanes. It never changes: a customer's next event would go to another lane.
 `search_key` is the key of the hashes in `search_terms`; encryption, jobs and accounts have their own rows."""
 
@@ -138,8 +127,8 @@ events = Table(
     # Asaas delivers at least once. The whole id identifies an event of an account; accounts may share ids.
     UniqueConstraint("account", "event_key", name="events_once"),
 )
-_partial("events_waiting", events.c.lane, events.c.id, where=WAITS)  # a lane's next events, in order
-_partial("events_due", events.c.lane, events.c.due_ms, where=WAITS)  # is a lane due?
+_partial(events, "events_waiting", "lane", "id", where=WAITS)  # a lane's next events, in order
+_partial(events, "events_due", "lane", "due_ms", where=WAITS)  # is a lane due?
 Index("events_object", events.c.object_id, events.c.id)  # all events of a charge
 Index("events_subject", events.c.subject, events.c.id)  # all events of a customer
 Index("events_name", events.c.name, events.c.id)  # a person's lists, newest first
@@ -151,9 +140,7 @@ revisions = Table(
     Column("id", Id, primary_key=True),
     Column("mapping", Text, nullable=False),
     Column("text", Text),  # null: the mapping was removed
-    Column("digest", Text, nullable=False),
-    Column("origin", Text, nullable=False),  # file, console or command
-    Column("author", Text, nullable=False),
+    *_columns(Text, "digest", "origin", "author"),  # origin: file, console or command
     Column("created_ms", BigInteger, nullable=False),
 )
 Index("mapping_revisions_newest", revisions.c.mapping, revisions.c.id)  # the newest revision is the active one
@@ -176,9 +163,8 @@ deliveries = Table(
     Column("payload", EncryptedText("deliveries.payload")),  # JSON; null where nothing is sent
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    Column(
-        "forgiven", Integer, nullable=False, server_default="0"
-    ),  # attempts before a person's retry, which do not count
+    # Attempts before a person's retry, which do not count.
+    Column("forgiven", Integer, nullable=False, server_default="0"),
     # Only the first open delivery of a line has a due time; the next one gets its own when the first is finished.
     # So the due deliveries of a lane are one range of a small index, however long the lines are.
     Column("due_ms", BigInteger),
@@ -194,26 +180,19 @@ deliveries = Table(
     # A batch that is decided twice, after a crash or a lost lease, makes no second delivery.
     UniqueConstraint("event_id", "mapping", "replay", name="deliveries_once_per_mapping"),
 )
-_partial("deliveries_due", deliveries.c.lane, deliveries.c.due_ms, where=deliveries.c.due_ms.is_not(None))
-_partial(
-    "deliveries_line", deliveries.c.account, deliveries.c.subject, deliveries.c.line, deliveries.c.id, where=OPEN
-)  # the first of a line, and the next
-_partial("deliveries_sending", deliveries.c.lane, where=SENDING)  # of a worker that died
-_partial(
-    "deliveries_newest",
-    deliveries.c.object_id,
-    deliveries.c.line,
-    deliveries.c.order_at,
-    deliveries.c.order_rank,
-    where=DELIVERED,
-)  # the stale rule: was a newer event of this charge delivered?
-_partial("deliveries_plan", deliveries.c.mapping, deliveries.c.once_key, where=deliveries.c.once_key.is_not(None))
-_partial("deliveries_held", deliveries.c.destination, deliveries.c.id, where=HELD)  # to be resumed
-_partial("deliveries_dead", deliveries.c.id, where=DEAD)  # to be fixed by a person
+_partial(deliveries, "deliveries_due", "lane", "due_ms", where=text("deliveries.due_ms IS NOT NULL"))
+# The first of a line, and the next.
+_partial(deliveries, "deliveries_line", "account", "subject", "line", "id", where=OPEN)
+_partial(deliveries, "deliveries_sending", "lane", where=SENDING)  # of a worker that died
+# The stale rule: was a newer event of this charge delivered?
+_partial(deliveries, "deliveries_newest", "object_id", "line", "order_at", "order_rank", where=DELIVERED)
+_partial(deliveries, "deliveries_plan", "mapping", "once_key", where=text("deliveries.once_key IS NOT NULL"))
+_partial(deliveries, "deliveries_held", "destination", "id", where=HELD)  # to be resumed
+_partial(deliveries, "deliveries_dead", "id", where=DEAD)  # to be fixed by a person
 # A person's lists. Open deliveries have no entry, since their state still changes.
-_partial("deliveries_state", deliveries.c.state, deliveries.c.event_id, where=FINISHED)
-_partial("deliveries_mapping", deliveries.c.mapping, deliveries.c.state, deliveries.c.event_id, where=FINISHED)
-_partial("deliveries_read_back", deliveries.c.finished_ms, where=TO_READ_BACK)  # due read-backs
+_partial(deliveries, "deliveries_state", "state", "event_id", where=FINISHED)
+_partial(deliveries, "deliveries_mapping", "mapping", "state", "event_id", where=FINISHED)
+_partial(deliveries, "deliveries_read_back", "finished_ms", where=TO_READ_BACK)  # due read-backs
 
 attempts = Table(
     "attempts",
@@ -221,8 +200,7 @@ attempts = Table(
     Column("id", Id, primary_key=True),
     Column("delivery_id", Id, ForeignKey("deliveries.id"), nullable=False),
     Column("number", Integer, nullable=False),
-    Column("fence", BigInteger, nullable=False),  # of the lease
-    Column("started_ms", BigInteger, nullable=False),
+    *_columns(BigInteger, "fence", "started_ms"),  # fence: of the lease
     Column("finished_ms", BigInteger),
     Column("outcome", Text),  # null: not known yet
     Column("status", Integer),
@@ -255,22 +233,19 @@ destinations = Table(
     Column("until_ms", BigInteger, nullable=False),  # open: time of the probe; half open: its timeout
     Column("paused_ms", BigInteger),
     Column("paused_reason", Text),
-    Column("origin_id", Text),  # in Clint, of its deals
-    Column("stage_id", Text),
+    *_columns(Text, "origin_id", "stage_id", nullable=True),  # in Clint, of its deals
 )
 
 notices = Table(
     "notices",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("code", Text, nullable=False),
-    Column("about", Text, nullable=False),  # an account, or an account and a part of it
-    *_columns(Text, "level", "detail", "mend"),
+    *_columns(Text, "code", "about", "level", "detail", "mend"),  # about: an account, or an account and a part of it
     *_columns(BigInteger, "raised_ms", "last_ms"),
     Column("times", Integer, nullable=False),
     Column("closed_ms", BigInteger),
 )
-_partial("notices_open", notices.c.code, notices.c.about, where=NOTICE_OPEN, unique=True)
+_partial(notices, "notices_open", "code", "about", where=NOTICE_OPEN, unique=True)
 
 refusals = Table(
     "door_refusals",
@@ -281,30 +256,24 @@ refusals = Table(
     Column("times", Integer, nullable=False),
 )
 
-
 alerts = Table(
     "alerts",
     metadata,
-    Column("code", Text, primary_key=True),
-    Column("about", Text, primary_key=True),
+    *(Column(name, Text, primary_key=True) for name in ("code", "about")),
     *_columns(Text, "level", "detail", "mend"),
     *_columns(BigInteger, "since_ms", "due_ms"),
     Column("times", Integer, nullable=False),
-    Column("told_ms", BigInteger),
-    Column("over_ms", BigInteger),
+    *_columns(BigInteger, "told_ms", "over_ms", nullable=True),
     Column("failures", Integer, nullable=False),
 )
-
 
 audit = Table(
     "audit",
     metadata,
     Column("id", Id, primary_key=True),
     Column("at_ms", BigInteger, nullable=False),
-    Column("actor", Text, nullable=False),  # see audit.Actor
-    Column("address", Text, nullable=False),  # empty for a command
-    Column("action", Text, nullable=False),  # a stable dotted name, such as delivery.retried
-    Column("about", Text, nullable=False),  # number or name of the changed thing
+    *_columns(Text, "actor", "address"),  # see audit.Actor
+    *_columns(Text, "action", "about"),  # such as delivery.retried; number or name of the changed thing
     Column("detail", Text, nullable=False),  # JSON
 )
 """Changes that people made. Rows are never changed, and hold no personal data and no secret."""
@@ -312,10 +281,8 @@ audit = Table(
 search_terms = Table(
     "search_terms",
     metadata,
-    Column("term", Text, primary_key=True),  # a keyed hash
-    Column("kind", Text, primary_key=True),  # search.Kind
-    Column("account", Text, primary_key=True),
-    Column("ref", Text, primary_key=True),  # id of the charge or customer
+    # A keyed hash; search.Kind; an account, and the id of its charge or customer.
+    *(Column(name, Text, primary_key=True) for name in ("term", "kind", "account", "ref")),
     sqlite_with_rowid=False,
 )
 """Terms of charges (invoice number, ...) and customers (a word of the name, e-mail, ...)."""
@@ -325,8 +292,7 @@ jobs = Table(
     "console_jobs",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("kind", Text, nullable=False),  # such as reconcile
-    Column("about", Text, nullable=False),  # an account or a mapping
+    *_columns(Text, "kind", "about"),  # such as reconcile; an account or a mapping
     Column("params", EncryptedText("console_jobs.params"), nullable=False),  # JSON
     Column("state", Text, nullable=False),  # running, done, failed
     Column("done", Integer, nullable=False),
@@ -336,33 +302,29 @@ jobs = Table(
     Column("code", Text),  # of the error that ended it
     Column("error", EncryptedText("console_jobs.error")),
     Column("author", Text, nullable=False),
-    Column("created_ms", BigInteger, nullable=False),
-    Column("beat_ms", BigInteger, nullable=False),  # last sign of life of its process
+    *_columns(BigInteger, "created_ms", "beat_ms"),  # beat: last sign of life of its process
     Column("finished_ms", BigInteger),
 )
 Index("console_jobs_newest", jobs.c.kind, jobs.c.id)  # the last job of a kind
 """A job belongs to the process that began it; any process shows it."""
 
-
-_COUNTED_BY = ("account", "mapping", "destination", "event", "verdict")
+COUNTED_BY = ("account", "mapping", "destination", "event", "verdict")
 
 rollups = Table(
     "rollups",
     metadata,
     Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
-    *(Column(name, Text, primary_key=True) for name in _COUNTED_BY),
+    *(Column(name, Text, primary_key=True) for name in COUNTED_BY),
     *_columns(BigInteger, "number", "latency_ms"),
 )
 tallies = Table(
     "tallies",
     metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("hour_ms", BigInteger, nullable=False),
-    *_columns(Text, *_COUNTED_BY),
-    Column("number", BigInteger, nullable=False),  # 1, or -1 to undo a count
-    Column("latency_ms", BigInteger, nullable=False),
+    *_columns(Text, *COUNTED_BY),
+    *_columns(BigInteger, "number", "latency_ms"),  # number: 1, or -1 to undo a count
 )
-
 
 tenant_accounts = Table(
     "tenant_accounts",

@@ -111,13 +111,7 @@ def forget(connection: Connection, refs: Collection[Ref]) -> None:
     connection.execute(delete(search_terms).where(of(search_terms, "ref", set(refs) - full)))
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    objects: tuple[Ref, ...] = ()
-    subjects: tuple[Ref, ...] = ()
-
-
-def look_up(connection: Connection, text: str) -> Found:
+def look_up(connection: Connection, text: str) -> tuple[list[Ref], list[Ref]]:
     """Return the charges and customers of a text: a number, an e-mail, a document, or words of a name.
 
     All words of a name must lead to the same customer.
@@ -128,12 +122,12 @@ def look_up(connection: Connection, text: str) -> Found:
     named = set(words(text))
     if named and not subjects:
         subjects = leading(connection, named, search_terms.c.kind == Kind.SUBJECT.value, together=len(named))
-    return Found(objects, subjects)
+    return objects, subjects
 
 
 def leading(
     connection: Connection, texts: Collection[str], kinds: ColumnElement[bool], *, together: int = 1
-) -> tuple[Ref, ...]:
+) -> list[Ref]:
     """Return the charges or customers of at least `together` of these terms, of these kinds."""
     c = search_terms.c
     key = search_key(connection)
@@ -141,7 +135,7 @@ def leading(
     query = query.group_by(c.account, c.ref).order_by(c.account, c.ref).limit(_MOST_FOUND)
     if together > 1:
         query = query.having(func.count(c.term.distinct()) == together)
-    return tuple((row.account, row.ref) for row in connection.execute(query))
+    return [(row.account, row.ref) for row in connection.execute(query)]
 
 
 def hashed(key: bytes, text: str) -> str:

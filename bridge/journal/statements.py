@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, Connection, CursorResult, Dialect, Row, Table, bindparam, text
+from sqlalchemy import Column, Connection, CursorResult, Dialect, Row, Table, bindparam, func, select, text
 
 from bridge.journal.schema import EncryptedText, keyring_of
 
@@ -21,12 +21,16 @@ class BulkStatement:
     """A statement with the rows in place of `{given}`, under the alias `given`.
 
     `names` are columns of `table`, by whose types values are encrypted; `more` adds columns under other names.
-    `{columns}` stands for the names, `{values}` for the given values of them.
+    `{columns}` stands for the names, `{values}` for the given values of them, `{changes}` sets them to these.
     """
 
     def __init__(self, template: str, table: Table, *names: str, **more: Column[Any]) -> None:
         self._template = template
-        self._parts = {"columns": ", ".join(names), "values": ", ".join(f"given.{name}" for name in names)}
+        self._parts = {
+            "columns": ", ".join(names),
+            "values": ", ".join(f"given.{name}" for name in names),
+            "changes": ", ".join(f"{name} = given.{name}" for name in names),
+        }
         self._columns: dict[str, Column[Any]] = {**{name: table.c[name] for name in names}, **more}
         types = enumerate(column.type for column in self._columns.values())
         self._sealed = [(at, type_.place) for at, type_ in types if isinstance(type_, EncryptedText)]
@@ -82,6 +86,12 @@ class BulkStatement:
         return self._on_postgresql
 
 
+def count_by(connection: Connection, column: Column[Any], *conditions: Any) -> dict[Any, int]:
+    """Return the number of rows by the value of a column."""
+    query = select(column, func.count().label("number")).where(*conditions).group_by(column)
+    return {row[0]: row.number for row in connection.execute(query)}
+
+
 # CROSS JOIN: SQLite keeps the order of these tables; the other order would read the whole table.
 _SQLITE = """
 SELECT {columns} FROM json_each(:places) AS place
@@ -106,19 +116,16 @@ class FirstRowsOfLanes:
 
     def __init__(self, table: str, columns: str, where: str, order: str, lists: Sequence[str] = ()) -> None:
         parts = {"table": table, "columns": columns, "where": where, "order": order}
-        expanding: list[BindParameter[Any]] = [bindparam(each, expanding=True) for each in lists]
-        self._statements = {
-            name: text(template.format_map(parts)).bindparams(*expanding)
-            for name, template in (("sqlite", _SQLITE), ("postgresql", _POSTGRESQL))
-        }
+        expanding: list[Any] = [bindparam(each, expanding=True) for each in lists]
+        self._on_sqlite = text(_SQLITE.format_map(parts)).bindparams(*expanding)
+        self._on_postgresql = text(_POSTGRESQL.format_map(parts)).bindparams(*expanding)
 
     def read(
         self, connection: Connection, marks: Mapping[int, int], each: int, **more: Any
     ) -> list[Row[*tuple[Any, ...]]]:
         """Return up to `each` rows of each lane; `marks` holds lanes and their marks."""
-        name = connection.dialect.name
-        if name == "sqlite":
-            more["places"] = json.dumps(marks)
-        else:
-            more |= {"lanes": list(marks), "afters": list(marks.values())}
-        return list(connection.execute(self._statements[name], {**more, "each": each}).all())
+        more["each"] = each
+        if connection.dialect.name == "sqlite":
+            return list(connection.execute(self._on_sqlite, {**more, "places": json.dumps(marks)}))
+        more |= {"lanes": list(marks), "afters": list(marks.values())}
+        return list(connection.execute(self._on_postgresql, more))

@@ -13,19 +13,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select, text, union, union_all
 
-from bridge.journal.schema import (
-    DEAD,
-    NOTICE_OPEN,
-    OPEN,
-    WAITS,
-    deliveries,
-    destinations,
-    events,
-    lanes,
-    notices,
-    rollups,
-    tallies,
-)
+from bridge.journal import destinations, notices
+from bridge.journal.destinations import Destination
+from bridge.journal.notices import StoredNotice
+from bridge.journal.schema import COUNTED_BY, DEAD, OPEN, WAITS, deliveries, events, lanes, rollups, tallies
+from bridge.journal.statements import count_by
+from bridge.model import DeliveryState
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -33,12 +26,12 @@ RECEIVED = "received"
 """The verdict of events, which have no mapping and no destination; they count in the hour of their arrival."""
 BRASILIA_MS = -3 * HOUR_MS  # days are those of Brasília, which has no summer time
 FOLD = 1_000  # tallies that one transaction folds
-BY = ("account", "mapping", "destination", "event", "verdict")
+_TABLES = (rollups, tallies)
 
 _add = text(
-    f"INSERT INTO rollups (hour_ms, {', '.join(BY)}, number, latency_ms)"  # noqa: S608 (our own names)
-    f" VALUES (:hour_ms, {', '.join(f':{name}' for name in BY)}, :number, :latency_ms)"
-    f" ON CONFLICT (hour_ms, {', '.join(BY)}) DO UPDATE SET"
+    f"INSERT INTO rollups (hour_ms, {', '.join(COUNTED_BY)}, number, latency_ms)"  # noqa: S608 (our own names)
+    f" VALUES (:hour_ms, {', '.join(f':{name}' for name in COUNTED_BY)}, :number, :latency_ms)"
+    f" ON CONFLICT (hour_ms, {', '.join(COUNTED_BY)}) DO UPDATE SET"
     " number = rollups.number + excluded.number, latency_ms = rollups.latency_ms + excluded.latency_ms"
 )
 
@@ -73,19 +66,16 @@ def leave_out(connection: Connection, delivery_id: int) -> None:
     """Undo the count of a discarded delivery, since the replay that replaces it is counted."""
     c = deliveries.c
     hour_ms = c.finished_ms - c.finished_ms % literal(HOUR_MS)
-    undone = (
-        select(hour_ms, c.account, c.mapping, c.destination, events.c.name, c.state, literal(-1), literal(0))
-        .join(events, events.c.id == c.event_id)
-        .where(c.id == delivery_id)
-    )
-    connection.execute(insert(tallies).from_select(["hour_ms", *BY, "number", "latency_ms"], undone))
+    counted = (hour_ms, c.account, c.mapping, c.destination, events.c.name, c.state, literal(-1), literal(0))
+    undone = select(*counted).join(events, events.c.id == c.event_id).where(c.id == delivery_id)
+    connection.execute(insert(tallies).from_select(["hour_ms", *COUNTED_BY, "number", "latency_ms"], undone))
 
 
 def active_hours(connection: Connection, since_ms: int) -> dict[str, list[int]]:
     """Return by account the hours (since the epoch) in which events arrived, ascending."""
     of_events = (
         select(table.c.account, table.c.hour_ms).where(table.c.hour_ms >= since_ms, table.c.verdict == RECEIVED)
-        for table in (rollups, tallies)
+        for table in _TABLES
     )
     found: dict[str, list[int]] = {}
     for account, hour_ms in connection.execute(union(*of_events).order_by("account", "hour_ms")):
@@ -95,12 +85,8 @@ def active_hours(connection: Connection, since_ms: int) -> dict[str, list[int]]:
 
 def _sums(connection: Connection, since_ms: int, by: Sequence[str], *, every_ms: int, shift_ms: int) -> list[Sum]:
     columns = ("hour_ms", *by, "number", "latency_ms")
-    parts = union_all(
-        *(
-            select(*(table.c[name] for name in columns)).where(table.c.hour_ms >= since_ms)
-            for table in (rollups, tallies)
-        )
-    ).subquery()
+    tables = (select(*(table.c[name] for name in columns)).where(table.c.hour_ms >= since_ms) for table in _TABLES)
+    parts = union_all(*tables).subquery()
     shifted: ColumnElement[int] = parts.c.hour_ms + literal(shift_ms)
     start = shifted - shifted % literal(every_ms) - literal(shift_ms)
     names = [parts.c[name] for name in by]
@@ -113,72 +99,66 @@ def _sums(connection: Connection, since_ms: int, by: Sequence[str], *, every_ms:
 def fold(connection: Connection, limit: int = FOLD) -> bool:
     """Fold up to `limit` tallies; return whether more may be left."""
     oldest = select(tallies.c.id).order_by(tallies.c.id).limit(limit).with_for_update(skip_locked=True)
-    key = ("hour_ms", *BY)
-    columns = (tallies.c[name] for name in (*key, "number", "latency_ms"))
-    taken = connection.execute(
-        delete(tallies).where(tallies.c.id.in_(oldest.scalar_subquery())).returning(*columns)
-    ).all()
+    names = ("hour_ms", *COUNTED_BY, "number", "latency_ms")
+    query = delete(tallies).where(tallies.c.id.in_(oldest.scalar_subquery()))
+    taken = connection.execute(query.returning(*(tallies.c[name] for name in names))).all()
     sums: defaultdict[tuple[object, ...], list[int]] = defaultdict(lambda: [0, 0])
     for *values, number, latency_ms in taken:
         sums[tuple(values)][0] += number
         sums[tuple(values)][1] += latency_ms
     if sums:
         # In one order of rows, which prevents deadlocks of two workers.
-        rows = [dict(zip((*key, "number", "latency_ms"), (*at, *sums[at]), strict=True)) for at in sorted(sums)]
+        rows = [dict(zip(names, (*at, *sums[at]), strict=True)) for at in sorted(sums)]
         connection.execute(_add, rows)
     return len(taken) == limit
 
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
+    events_waiting: int
+    oldest_waiting_s: float
+    deliveries: dict[str, int]  # number by state: the open states, and dead
     oldest_due_s: float  # age of the oldest open delivery; 0 where there is none
     lanes: int
     lanes_leased: int
     lane_events: dict[int, int]  # lane -> waiting events; lanes without any are left out
     lane_due: dict[int, int]  # lane -> due deliveries, one of each line at most; lanes without any are left out
-    circuits: dict[str, str]  # destination -> closed, open or half_open
-    paused: dict[str, bool]
-    notices: dict[tuple[str, str], int]
-    """Code and thing (an account, a destination) of the open notices -> how often it was raised."""
+    destinations: dict[str, Destination]
+    notices: list[StoredNotice]  # the open ones
 
 
 def gauges(connection: Connection, now_ms: int) -> Gauges:
     # + 0: for the least id itself both databases read all deliveries from the oldest until one is open.
     first = select(func.min(deliveries.c.id + 0)).where(OPEN).scalar_subquery()
     oldest_ms = connection.scalar(select(deliveries.c.created_ms).where(deliveries.c.id == first))
-    count = func.count().label("number")
-    leased = select(func.count()).select_from(lanes).where(lanes.c.lease_until_ms > now_ms)
-    waiting = select(events.c.lane, count).where(WAITS).group_by(events.c.lane)
-    due = (
-        select(deliveries.c.lane, count)
-        .where(deliveries.c.due_ms.is_not(None), deliveries.c.due_ms <= now_ms)
-        .group_by(deliveries.c.lane)
-    )
-    rows = connection.execute(select(destinations.c.name, destinations.c.state, destinations.c.paused_ms)).all()
-    open_notices = connection.execute(select(notices.c.code, notices.c.about, notices.c.times).where(NOTICE_OPEN))
+    is_leased = lanes.c.lease_until_ms > now_ms
+    all_lanes, leased = connection.execute(select(func.count(), func.count().filter(is_leased))).one()
+    of_events = select(func.count(), func.min(events.c.received_ms)).where(WAITS)
+    waiting, oldest_waiting_ms = connection.execute(of_events).one()
+    by_state = {state.value: 0 for state in (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)}
+    by_state |= count_by(connection, deliveries.c.state, OPEN)
+    by_state["dead"] = connection.scalar(select(func.count()).select_from(deliveries).where(DEAD)) or 0
     return Gauges(
+        waiting,
+        (now_ms - oldest_waiting_ms) / 1000 if waiting else 0.0,
+        by_state,
         max(0, now_ms - oldest_ms) / 1000 if oldest_ms is not None else 0.0,
-        connection.scalar(select(func.count()).select_from(lanes)) or 0,
-        connection.scalar(leased) or 0,
-        {row.lane: row.number for row in connection.execute(waiting)},
-        {row.lane: row.number for row in connection.execute(due)},
-        {row.name: row.state for row in rows},
-        {row.name: row.paused_ms is not None for row in rows},
-        {(row.code, row.about): row.times for row in open_notices},
+        all_lanes,
+        leased,
+        count_by(connection, events.c.lane, WAITS),
+        count_by(connection, deliveries.c.lane, deliveries.c.due_ms.is_not(None), deliveries.c.due_ms <= now_ms),
+        destinations.load(connection),
+        notices.open_notices(connection),
     )
 
 
 def dead(connection: Connection) -> dict[str, dict[str, int]]:
-    columns = deliveries.c
-    query = (
-        select(columns.destination, columns.reason_code, func.count().label("number"))
-        .where(DEAD)
-        .group_by(columns.destination, columns.reason_code)
-        .order_by(columns.destination, func.count().desc(), columns.reason_code)
-    )
+    c = deliveries.c
+    number = func.count()
+    query = select(c.destination, c.reason_code, number).where(DEAD).group_by(c.destination, c.reason_code)
     found: dict[str, dict[str, int]] = {}
-    for row in connection.execute(query):
-        found.setdefault(row.destination, {})[row.reason_code or ""] = row.number
+    for destination, code, times in connection.execute(query.order_by(c.destination, number.desc(), c.reason_code)):
+        found.setdefault(destination, {})[code or ""] = times
     return found
 
 
@@ -197,10 +177,7 @@ def held_for_asaas(connection: Connection, before_ms: int) -> dict[str, str]:
     c = events.c
     # + "": grouped by the column itself, SQLite reads all events in the order of the accounts.
     account = (c.account + "").label("of")
-    query = (
-        select(account, c.hold_code)
-        .where(WAITS, c.hold_code.like("asaas.%"), c.replay == 0, c.received_ms <= before_ms)
-        .group_by(account, c.hold_code)
-        .order_by(account, func.count(), c.hold_code.desc())
-    )
-    return {row.of: row.hold_code for row in connection.execute(query)}
+    query = select(account, c.hold_code).group_by(account, c.hold_code)
+    query = query.where(WAITS, c.hold_code.like("asaas.%"), c.replay == 0, c.received_ms <= before_ms)
+    rows = connection.execute(query.order_by(account, func.count(), c.hold_code.desc()))
+    return {row.of: row.hold_code for row in rows}

@@ -20,7 +20,7 @@ from bridge.journal import destinations as circuits
 from bridge.journal.audit import Actor
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.notices import Resolved
-from bridge.journal.schema import OPEN, WAITS, deliveries, events
+from bridge.journal.schema import OPEN, WAITS, deliveries, events, tenant_accounts, tenant_destinations
 from bridge.mapping import Mapping, Setup, read_directory
 from bridge.messages import N_, Message, message
 from bridge.pipeline.account_events import ACCESS_TOKEN
@@ -98,7 +98,7 @@ def add_account(
         before = stored.accounts(connection).get(name)
         made = None if token or before else asaas_webhooks.generate()
         token = token or made or (before.webhook_token if before else "")
-        stored.put_account(connection, stored.StoredAccount(name, api_key, token, now_ms, now_ms))
+        stored.put(connection, tenant_accounts, name, now_ms, api_key=api_key, webhook_token=token)
         if before is None or before.api_key != api_key:
             tokens = notices.open_notices(connection, [ACCESS_TOKEN])
             resolved = [Resolved(one.code, one.about) for one in tokens if one.about.startswith(f"{name}/")]
@@ -110,7 +110,7 @@ def add_account(
 def remove_account(journal: Journal, actor: Actor, now_ms: int, name: str) -> None:
     """Remove an account from the journal; the door answers its webhook 404 from then on. Raises NotFound."""
     with journal.database.write() as connection:
-        if not stored.remove_account(connection, name):
+        if not stored.remove(connection, tenant_accounts, name):
             hint = N_("one of the environment is removed there; see: bridge accounts list")
             raise NotFound(N_("no account of the journal is named {name!r}"), hint=hint, name=name)
         audit.note(connection, actor, "account.removed", name, now_ms)
@@ -135,10 +135,10 @@ def add_destination(
     with journal.database.write() as connection:
         encryption.prepare(connection)
         before = stored.destinations(connection).get(name)
-        stored.put_destination(connection, stored.StoredDestination(name, url, now_ms, now_ms))
+        stored.put(connection, tenant_destinations, name, now_ms, url=url)
         circuits.register(connection, {name: url}, now_ms)
         freed = 0
-        if before is None or before.url != url:
+        if before != url:
             # Due when every worker knows the URL: another one would defer it again.
             freed = circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S))
         audit.note(connection, actor, "destination.changed" if before else "destination.added", name, now_ms)
@@ -148,7 +148,7 @@ def add_destination(
 def remove_destination(journal: Journal, actor: Actor, now_ms: int, name: str) -> None:
     """Remove a destination's URL from the journal; its due deliveries wait. Raises NotFound."""
     with journal.database.write() as connection:
-        if not stored.remove_destination(connection, name):
+        if not stored.remove(connection, tenant_destinations, name):
             hint = N_("one of the environment is removed there; see: bridge destinations list")
             raise NotFound(N_("no destination of the journal is named {name!r}"), hint=hint, name=name)
         audit.note(connection, actor, "destination.removed", name, now_ms)

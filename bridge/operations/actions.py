@@ -113,14 +113,18 @@ def replay(
         lane = connection.scalar(select(event_table.c.lane).where(event_table.c.id == event_id))
         if lane is None:
             raise NotFound(N_("no event has the number {number}"), hint=N_("see: bridge events list"), number=event_id)
-        lanes.lock(connection, lane)
+        lanes.lock(connection, [lane])
         if connection.scalar(select(event_table.c.state).where(event_table.c.id == event_id)) != EventState.PROCESSED:
             what, hint = N_("event {event} is not processed yet"), N_("try again later; see: bridge events show")
             raise IllegalTransition(what, hint=hint, event=event_id)
         retention.check_full(connection, [event_id])
         _note(connection, by, "event.replayed", event_id, now_ms, **({"mapping": mapping} if mapping else {}))
         number = events.ask_replay(connection, event_id, mapping, now_ms)
-        replaced = queries.dead_ids(connection, event_id, mapping=mapping) if instead_of is None else [instead_of]
+        if instead_of is not None:
+            replaced = [instead_of]
+        else:
+            dead = queries.dead_page(connection, DeadFilter(event_id=event_id, mapping=mapping or ""))
+            replaced = [id_ for id_, _, _ in dead]
         for delivery_id in replaced:
             _discard(connection, delivery_id, now_ms, by, replaced=True)
         failpoint("replay.before_commit")
@@ -159,7 +163,7 @@ def _locked(connection: Connection, delivery_id: int) -> Row[Any]:
     if lane is None:
         hint = N_("see: bridge deliveries list")
         raise NotFound(N_("no delivery has the number {number}"), hint=hint, number=delivery_id)
-    lanes.lock(connection, lane)
+    lanes.lock(connection, [lane])
     return connection.execute(select(table).where(table.c.id == delivery_id)).one()
 
 
@@ -191,18 +195,19 @@ def run_step(
     with journal.database.read() as connection:
         piece = queries.dead_page(connection, chosen, progress.after_id, PIECE)
     until_s = time.monotonic() + PIECE_S
-    for one in piece:
+    for delivery_id, event_id, mapping in piece:
+        progress = replace(progress, after_id=delivery_id)
         try:
             if action is BulkAction.RETRY:
-                retry(journal, one.id, now_ms)
+                retry(journal, delivery_id, now_ms)
             elif action is BulkAction.DISCARD:
-                discard(journal, one.id, now_ms)
+                discard(journal, delivery_id, now_ms)
             else:
                 # One commit: after a kill between two, the next run would replay the event once more.
-                replay(journal, one.event_id, one.mapping, now_ms, instead_of=one.id)
-            progress = replace(progress, done=progress.done + 1, after_id=one.id)
+                replay(journal, event_id, mapping, now_ms, instead_of=delivery_id)
+            progress = replace(progress, done=progress.done + 1)
         except BridgeError:
-            progress = replace(progress, refused=progress.refused + 1, after_id=one.id)
+            progress = replace(progress, refused=progress.refused + 1)
         if time.monotonic() > until_s:
             return progress
     if len(piece) == PIECE:

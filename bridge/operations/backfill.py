@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -178,18 +178,5 @@ def append_events(
 
 def as_stored(journal: Journal, event: IncomingEvent) -> StoredEvent:
     """Return an event that is not in the journal in the form of a stored one."""
-    return StoredEvent(
-        id=0,
-        account=event.account,
-        event_key=event.key,
-        name=event.name,
-        entity=event.entity,
-        object_id=event.object_id,
-        subject=event.subject,
-        lane=lane_of(event.account, event.subject, journal.lane_count),
-        created=event.created,
-        body=event.body,
-        received_ms=event.received_ms,
-        replay=0,
-        replay_mapping=None,
-    )
+    lane = lane_of(event.account, event.subject, journal.lane_count)
+    return StoredEvent(**asdict(event), id=0, lane=lane, replay=0, replay_mapping=None)

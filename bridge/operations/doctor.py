@@ -353,9 +353,9 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
 def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -> Iterator[Check]:
     try:
         journal = open_journal()
-        schema = current(journal.database)
         journal.try_append()
         with journal.database.read() as connection:
+            schema = current(connection)
             open_notices = notices.open_notices(connection)
             late = jobs.late_tasks(connection, clock_ms())
     except BridgeError as error:

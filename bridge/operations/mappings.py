@@ -62,7 +62,7 @@ def save(journal: Journal, directory: Path, name: str, text: str, *, base: int, 
         in_file = writes_files(journal, directory)
         if in_file:
             there = file_text(directory, name)
-            known = revisions.last_from_file(connection, name)
+            known = revisions.last_digest(connection, name)
             if there is not None and there != text and revisions.digest(there) != known:
                 what = N_("the mapping's file has a text that is not active yet")
                 hint = N_("fix the file (see: bridge mappings lint), or put it back")

@@ -10,11 +10,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from bridge.clint.api import ClintApi
 from bridge.journal import Journal, deliveries, destinations, notices
-from bridge.journal.deliveries import ToReadBack
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.mapping.explain import statuses
@@ -112,7 +111,7 @@ class ReadBacks:
                 self._record(one, read_back_deal(self._clint, *sent), sent[1], now_ms)
         return len(batch)
 
-    def _record(self, one: ToReadBack, found: Finding, sent: Sent, now_ms: int) -> None:
+    def _record(self, one: Row[*tuple[Any, ...]], found: Finding, sent: Sent, now_ms: int) -> None:
         is_seen = found.code == Code.SEEN
         if is_seen or found.code == Code.NO_CONTACT or one.read_back_tries + 1 >= LOOKS:
             state, due_ms = ReadBack.SEEN if is_seen else ReadBack.NOT_SEEN, None
@@ -121,7 +120,9 @@ class ReadBacks:
         detail = self._facts(found, sent)
         about = f"{one.destination}/{one.mapping}"
         with self._journal.database.write() as connection:
-            first = deliveries.record_read_back(connection, one, state, due_ms=due_ms, detail=json.dumps(detail))
+            first = deliveries.record_read_back(
+                connection, one.id, one.read_back_tries, state, due_ms=due_ms, detail=json.dumps(detail)
+            )
             if first and is_seen and found.deal and sent.until_ms is None:
                 place = (found.deal.origin_id, found.deal.stage_id)
                 if place != (sent.origin_id, sent.stage_id):

@@ -127,9 +127,9 @@ def refused_at_door(journal: Journal, account: str, since_ms: int) -> list[Probl
     with journal.database.read() as connection:
         found = events.refusals_since(connection, account, since_ms)
     causes = []
-    for one in sorted(found, key=lambda one: not one.account):
-        what, mend = _REFUSED[one.code]
-        causes.append(Problem(one.code, Message(what), Message(mend)))
+    for code in found:
+        what, mend = _REFUSED[code]
+        causes.append(Problem(code, Message(what), Message(mend)))
     return causes
 
 

@@ -27,7 +27,6 @@ GONE_AFTER_MS = 3_000
 """How long a file must be gone before its mapping is removed: editors and git replace a file by removing it first, and
 the events of that moment would pass the mapping by."""
 _ANY_SETUP = Setup(None, None, active=True)
-_FILE_ORIGINS = frozenset({"file", revisions.WITH_FILE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ class MappingFiles:
         owners = {name: _owner(Path(item.path)) for name, item in files.items()}
         with self._journal.database.write() as connection:
             active = revisions.active(connection)
-            gone = [one.mapping for one in active if one.origin in _FILE_ORIGINS and one.mapping not in names]
+            gone = [one.mapping for one in active if one.origin in revisions.FROM_FILE and one.mapping not in names]
             since_ms = {name: self._gone_ms.get(name, now_ms) for name in gone}
             removed = [name for name in gone if now_ms - since_ms[name] >= GONE_AFTER_MS]
             for name in [*sorted(files), *removed]:

@@ -428,7 +428,7 @@ def log_decided(
         verdicts.setdefault(delivery.event_id, {})[delivery.mapping] = delivery.state.value
     for plan in plans:
         event = plan.event
-        trace = trace_id(event.account, event.event_key)
+        trace = trace_id(event.account, event.key)
         if event.id in decided.held:
             code = decided.held[event.id][1]
             log.warning("event.held", trace=trace, event_id=event.id, name=event.name, code=code)

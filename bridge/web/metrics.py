@@ -19,8 +19,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from bridge import __version__
 from bridge.errors import JournalError
-from bridge.journal import jobs, notices, queries, statistics
+from bridge.journal import jobs, statistics
 from bridge.logs import logger
+from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
 from bridge.telemetry import FAMILIES, SUM, Family, Series
 
@@ -80,29 +81,32 @@ class Numbers:
 
 
 def _gauges(runtime: Runtime) -> Iterator[Metric]:
-    now_ms = runtime.clock_ms()
     with runtime.journal.database.read() as connection:
-        work = queries.work(connection, now_ms)
-        state = statistics.gauges(connection, now_ms)
-        levels = notices.counts(connection)
+        state = statistics.gauges(connection, runtime.clock_ms())
         reconciled = jobs.results(connection, [f"reconcile:{account}" for account in runtime.accounts])
-    yield _gauge("bridge_events_waiting", "events that no mapping has seen yet", work.events_waiting)
-    yield _gauge("bridge_oldest_waiting_seconds", "age of the oldest of them", work.oldest_waiting_s)
-    yield _gauge("bridge_deliveries", "deliveries that are open or dead", work.deliveries, "state")
-    yield _gauge("bridge_destination_up", "1 closed circuit and not paused", work.destinations, "destination")
+    yield _gauge("bridge_events_waiting", "events that no mapping has seen yet", state.events_waiting)
+    yield _gauge("bridge_oldest_waiting_seconds", "age of the oldest of them", state.oldest_waiting_s)
+    yield _gauge("bridge_deliveries", "deliveries that are open or dead", state.deliveries, "state")
+    known = state.destinations
+    up = {name: one.state == "closed" and one.paused_ms is None for name, one in known.items()}
+    yield _gauge("bridge_destination_up", "1 closed circuit and not paused", up, "destination")
     yield _gauge("bridge_oldest_owed_seconds", "age of the oldest delivery that is open", state.oldest_due_s)
     yield _gauge("bridge_lanes", "lanes of the journal", state.lanes)
     yield _gauge("bridge_lanes_leased", "lanes that a worker works on right now", state.lanes_leased)
     yield _gauge("bridge_lane_events", "events that wait in a lane", state.lane_events, "lane")
     yield _gauge("bridge_lane_due", "customers in a lane whose next delivery is due", state.lane_due, "lane")
     circuits = {
-        (name, each): each == now for name, now in state.circuits.items() for each in ("closed", "open", "half_open")
+        (name, each): each == one.state for name, one in known.items() for each in ("closed", "open", "half_open")
     }
     yield _gauge("bridge_destination_circuit", "1 for the state of the circuit", circuits, "destination", "state")
-    yield _gauge("bridge_destination_paused", "1 until a person resumes it", state.paused, "destination")
-    yield _gauge("bridge_notices_open", "open notices by code", Counter(code for code, _ in state.notices), "code")
+    paused = {name: one.paused_ms is not None for name, one in known.items()}
+    yield _gauge("bridge_destination_paused", "1 until a person resumes it", paused, "destination")
+    levels = {level.value: sum(one.level == level for one in state.notices) for level in NoticeLevel}
+    codes = Counter(one.code for one in state.notices)
+    yield _gauge("bridge_notices_open", "open notices by code", codes, "code")
     for problem in ("interrupted", "penalised"):
-        said = {name: (f"webhook.{problem}", name) in state.notices for name in runtime.accounts}
+        concerned = {one.about for one in state.notices if one.code == f"webhook.{problem}"}
+        said = {name: name in concerned for name in runtime.accounts}
         yield _gauge(f"bridge_asaas_queue_{problem}", f"1 while Asaas has the queue {problem}", said, "account")
     yield _gauge("bridge_notices", "open notices: what a person must fix", levels, "level")
     yield _gauge(

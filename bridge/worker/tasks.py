@@ -308,12 +308,11 @@ def _clear(
     last_id: int | None = 0
     while last_id is not None and not stopping.is_set():
         with journal.database.read() as connection:
-            page = retention.old_page(connection, before_ms, last_id, full_only=full_only)
-        if page.ids:
+            ids, last_id = retention.old_page(connection, before_ms, last_id, full_only=full_only)
+        if ids:
             with journal.database.write() as connection:
-                cleared += clear(connection, page.ids, before_ms)
+                cleared += clear(connection, ids, before_ms)
             stopping.wait(pause_s)
-        last_id = page.last_id
     return cleared
 
 

@@ -16,7 +16,18 @@ from bridge.model import FINISHED, DeliveryState, Outcome, Waiting, lane_of
 from bridge.operations import actions
 from bridge.pipeline.deliver import Deliverer, DeliveryRules
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
-from tests.factories import Clock, begin, owe, owed, put_in_state, register, row_of, rows_of
+from tests.factories import (
+    Clock,
+    acquire,
+    begin,
+    owe,
+    owed,
+    put_in_state,
+    register,
+    row_of,
+    rows_of,
+    transaction_of_one,
+)
 
 S = DeliveryState
 URLS = {"default": "https://clint.example/a"}
@@ -59,9 +70,9 @@ class Line:
             due_ms = self.clock() + 60_000
             put_in_state(self.journal, self.first, self.state, due_ms=due_ms, attempts=1, waiting=Waiting.BACKOFF.value)
         elif self.state is S.SENDING:
-            lease = self.journal.lanes.acquire(self.lane, "died", self.clock())
+            lease = acquire(self.journal.lanes, self.lane, "died", self.clock())
             assert lease is not None
-            with self.journal.lanes.transaction_of_one(lease, self.clock()) as connection:
+            with transaction_of_one(self.journal.lanes, lease, self.clock()) as connection:
                 begin(connection, [owed(self.journal, self.first)], lease.fence, self.clock())
 
     @property
@@ -76,13 +87,13 @@ class Line:
     def goes_on(self) -> None:
         """Let a worker do what is due within two minutes."""
         self.clock.go(120)
-        lease = self.journal.lanes.acquire(self.lane, "worker", self.clock())
+        lease = acquire(self.journal.lanes, self.lane, "worker", self.clock())
         assert lease is not None
         rules = DeliveryRules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), in_flight=8, longest_send_ms=3_000)
         outbox = Deliverer(self.journal, Delivers(), URLS, rules, self.clock)
         turns = (outbox.turn([lease], [lease], lambda: False).moved for _ in range(20))
         assert not all(turns), "the worker never comes to an end"
-        self.journal.lanes.release(lease)
+        self.journal.lanes.release_all([lease])
 
 
 def retry(line: Line) -> None:

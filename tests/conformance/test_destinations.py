@@ -9,7 +9,7 @@ from bridge.journal import Journal, deliveries, destinations
 from bridge.journal.deliveries import Deferral
 from bridge.journal.destinations import Destination, url_digest
 from bridge.model import Waiting, lane_of
-from tests.factories import NOW_MS, owe, owed, register, row_of
+from tests.factories import NOW_MS, acquire, owe, owed, register, row_of, transaction_of_one
 
 URL = "https://functions-api.clint.digital/endpoints/integration/webhook/2f6a"
 
@@ -133,7 +133,7 @@ def test_a_resume_waits_for_the_worker_that_just_read_the_pause(journal: Journal
     delivery_id = owe(journal)
     with journal.database.write() as connection:
         destinations.pause(connection, "default", "gone", NOW_MS)
-    lease = journal.lanes.acquire(lane_of("default", "cus_1", journal.lane_count), "worker", NOW_MS)
+    lease = acquire(journal.lanes, lane_of("default", "cus_1", journal.lane_count), "worker", NOW_MS)
     assert lease is not None
 
     def resume() -> None:
@@ -142,7 +142,7 @@ def test_a_resume_waits_for_the_worker_that_just_read_the_pause(journal: Journal
 
     thread = threading.Thread(target=resume)
     chosen = owed(journal, delivery_id)
-    with journal.lanes.transaction_of_one(lease, NOW_MS) as connection:
+    with transaction_of_one(journal.lanes, lease, NOW_MS) as connection:
         assert destinations.load(connection)["default"].paused_ms is not None
         thread.start()
         thread.join(0.3)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, select
 
-from bridge.errors import JournalError, LeaseLost
+from bridge.errors import JournalError
 from bridge.journal import Journal, Lease, lanes
 from bridge.journal.deliveries import StateChange
 from bridge.journal.schema import events
@@ -17,6 +17,8 @@ from bridge.model import DeliveryState, Outcome, lane_of
 from tests.factories import (
     LEASE_S,
     NOW_MS,
+    LeaseLost,
+    acquire,
     begin,
     incoming,
     keep,
@@ -26,6 +28,7 @@ from tests.factories import (
     record,
     row_of,
     rows_of,
+    transaction_of_one,
     tries_of,
 )
 
@@ -35,14 +38,14 @@ LATER_MS = NOW_MS + LEASE_MS
 
 def lease_of(journal: Journal, customer: str = "cus_1", owner: str = "one", now_ms: int = NOW_MS) -> Lease:
     """Lease the lane of that customer."""
-    lease = journal.lanes.acquire(lane_of("default", customer, journal.lane_count), owner, now_ms)
+    lease = acquire(journal.lanes, lane_of("default", customer, journal.lane_count), owner, now_ms)
     assert lease is not None
     return lease
 
 
 def start(journal: Journal, lease: Lease, delivery_id: int, now_ms: int = NOW_MS) -> None:
     """Write down the intent to send, as the outbox does."""
-    with journal.lanes.transaction_of_one(lease, now_ms) as connection:
+    with transaction_of_one(journal.lanes, lease, now_ms) as connection:
         begin(connection, [owed(journal, delivery_id)], lease.fence, now_ms)
 
 
@@ -50,8 +53,8 @@ def test_a_lane_has_one_owner(journal: Journal) -> None:
     """Nobody else gets a lane before its lease ends; then anybody does, under a higher fence."""
     lease = lease_of(journal)
 
-    assert journal.lanes.acquire(lease.lane, "two", LATER_MS - 1) is None
-    taken = journal.lanes.acquire(lease.lane, "two", LATER_MS)
+    assert acquire(journal.lanes, lease.lane, "two", LATER_MS - 1) is None
+    taken = acquire(journal.lanes, lease.lane, "two", LATER_MS)
     assert taken == Lease(lease.lane, "two", lease.fence + 1, LATER_MS + LEASE_MS)
 
 
@@ -62,7 +65,7 @@ def test_of_many_that_want_a_lane_one_gets_it(journal: Journal) -> None:
 
     def ask(number: int) -> None:
         ready.wait()
-        got.append(journal.lanes.acquire(7, f"owner-{number}", NOW_MS))
+        got.append(acquire(journal.lanes, 7, f"owner-{number}", NOW_MS))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
     for thread in threads:
@@ -78,29 +81,29 @@ def test_another_lane_is_free(journal: Journal) -> None:
     """A lease says nothing about other lanes."""
     lease = lease_of(journal)
 
-    assert journal.lanes.acquire((lease.lane + 1) % journal.lane_count, "two", NOW_MS) is not None
+    assert acquire(journal.lanes, (lease.lane + 1) % journal.lane_count, "two", NOW_MS) is not None
 
 
 def test_holding_a_lane_renews_its_lease(journal: Journal) -> None:
     """Whoever writes under the lease keeps it for its whole length from then on."""
     lease = lease_of(journal)
-    with journal.lanes.transaction_of_one(lease, LATER_MS - 1):
+    with transaction_of_one(journal.lanes, lease, LATER_MS - 1):
         pass
 
     assert lease.until_ms == LATER_MS - 1 + LEASE_MS
-    assert journal.lanes.acquire(lease.lane, "two", LATER_MS) is None
-    assert journal.lanes.acquire(lease.lane, "two", lease.until_ms) is not None
+    assert acquire(journal.lanes, lease.lane, "two", LATER_MS) is None
+    assert acquire(journal.lanes, lease.lane, "two", lease.until_ms) is not None
 
 
 def test_a_transaction_that_fails_does_not_renew(journal: Journal) -> None:
     """What is undone leaves the lease as it was, in the journal and in the owner's hand."""
     lease = lease_of(journal)
     before = replace(lease)
-    with pytest.raises(JournalError), journal.lanes.transaction_of_one(lease, LATER_MS - 1):
+    with pytest.raises(JournalError), transaction_of_one(journal.lanes, lease, LATER_MS - 1):
         raise JournalError
 
     assert lease == before
-    assert journal.lanes.acquire(lease.lane, "two", LATER_MS) is not None
+    assert acquire(journal.lanes, lease.lane, "two", LATER_MS) is not None
 
 
 def test_an_owner_whose_lane_was_taken_over_writes_nothing(journal: Journal) -> None:
@@ -112,7 +115,7 @@ def test_an_owner_whose_lane_was_taken_over_writes_nothing(journal: Journal) -> 
     before = rows_of(journal), tries_of(journal)
 
     step = StateChange(owed(journal, delivery_id), DeliveryState.DELIVERED, LATER_MS)
-    with pytest.raises(LeaseLost, match="fence"), journal.lanes.transaction_of_one(late, LATER_MS) as connection:
+    with pytest.raises(LeaseLost), transaction_of_one(journal.lanes, late, LATER_MS) as connection:
         record(
             connection,
             step,
@@ -126,17 +129,17 @@ def test_an_owner_whose_lane_was_taken_over_can_not_give_it_back(journal: Journa
     """A late release leaves the new owner's lease alone."""
     late = lease_of(journal)
     lease_of(journal, owner="two", now_ms=LATER_MS)
-    journal.lanes.release(late)
+    journal.lanes.release_all([late])
 
-    assert journal.lanes.acquire(late.lane, "three", LATER_MS + 1) is None
+    assert acquire(journal.lanes, late.lane, "three", LATER_MS + 1) is None
 
 
 def test_a_lane_that_was_given_back_is_free_at_once(journal: Journal) -> None:
     """Release ends the lease before its time."""
     lease = lease_of(journal)
-    journal.lanes.release(lease)
+    journal.lanes.release_all([lease])
 
-    assert journal.lanes.acquire(lease.lane, "two", NOW_MS) is not None
+    assert acquire(journal.lanes, lease.lane, "two", NOW_MS) is not None
 
 
 def test_a_take_over_makes_what_was_being_sent_due_again(journal: Journal) -> None:
@@ -160,7 +163,7 @@ def test_a_take_over_leaves_attempts_whose_outcome_is_known(journal: Journal) ->
     lease = lease_of(journal)
     delivery_id = owe(journal)
     start(journal, lease, delivery_id)
-    with journal.lanes.transaction_of_one(lease, NOW_MS) as connection:
+    with transaction_of_one(journal.lanes, lease, NOW_MS) as connection:
         step = StateChange(owed(journal, delivery_id), DeliveryState.RETRYING, NOW_MS, due_ms=NOW_MS)
         record(connection, step, 1, Outcome.RETRY, status=503, code="x")
     start(journal, lease, delivery_id)
@@ -241,12 +244,12 @@ def test_a_persons_change_waits_for_the_owner_in_the_same_lane(journal: Journal)
     def command() -> None:
         inside.wait()
         with journal.database.write() as connection:
-            lanes.lock(connection, lease.lane)
+            lanes.lock(connection, [lease.lane])
             order.append("command")
 
     thread = threading.Thread(target=command)
     thread.start()
-    with journal.lanes.transaction_of_one(lease, NOW_MS):
+    with transaction_of_one(journal.lanes, lease, NOW_MS):
         inside.set()
         thread.join(0.2)
         order.append("owner")
@@ -259,11 +262,11 @@ def test_a_persons_change_keeps_the_lease(journal: Journal) -> None:
     """Locking a lane for a command changes neither its fence nor its end."""
     lease = lease_of(journal)
     with journal.database.write() as connection:
-        lanes.lock(connection, lease.lane)
-    with journal.lanes.transaction_of_one(lease, NOW_MS):
+        lanes.lock(connection, [lease.lane])
+    with transaction_of_one(journal.lanes, lease, NOW_MS):
         pass
 
-    assert journal.lanes.acquire(lease.lane, "two", LATER_MS - 1) is None
+    assert acquire(journal.lanes, lease.lane, "two", LATER_MS - 1) is None
 
 
 def test_the_number_of_lanes_is_the_journals(journal: Journal) -> None:

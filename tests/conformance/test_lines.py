@@ -33,6 +33,7 @@ from bridge.model import FINISHED, TRANSITIONS, DeliveryState, Outcome, Waiting
 from bridge.operations import actions
 from tests.factories import (
     NOW_MS,
+    acquire,
     begin,
     delivery,
     events_of,
@@ -145,9 +146,9 @@ class Lines(RuleBasedStateMachine):
         """The owner of every lane dies and another takes over."""
         self.now_ms += 100_000
         for lane in {row["lane"] for row in rows_of(self.journal)}:
-            lease = self.journal.lanes.acquire(lane, "next", self.now_ms)
+            lease = acquire(self.journal.lanes, lane, "next", self.now_ms)
             assert lease is not None
-            self.journal.lanes.release(lease)
+            self.journal.lanes.release_all([lease])
 
     @precondition(lambda self: bool(rows_of(self.journal)))
     @rule(data=st.data())

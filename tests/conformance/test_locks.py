@@ -20,7 +20,19 @@ from bridge.model import DeliveryState
 from bridge.operations import actions
 from bridge.pipeline.deliver import Deliverer, DeliveryRules
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
-from tests.factories import NOW_MS, begin, opened_journal, owe, owed, put_in_state, register, revision, row_of, until
+from tests.factories import (
+    NOW_MS,
+    acquire,
+    begin,
+    opened_journal,
+    owe,
+    owed,
+    put_in_state,
+    register,
+    revision,
+    row_of,
+    until,
+)
 
 MAPPING = "events: [PAYMENT_CREATED]"
 FAR_MS = NOW_MS + 10**9
@@ -38,7 +50,7 @@ class Bench:
         self.dead = owe(journal, state=DeliveryState.DEAD)
         self.event = row_of(journal, self.dead)["event_id"]
         self.lane = row_of(journal, self.dead)["lane"]
-        lease = journal.lanes.acquire(self.lane, "worker", NOW_MS)
+        lease = acquire(journal.lanes, self.lane, "worker", NOW_MS)
         assert lease is not None
         self.lease: Lease = lease
         rules = DeliveryRules(RetryPolicy(10, 60, 3), CircuitLimits(3, 20, 4), in_flight=8, longest_send_ms=3_000)
@@ -125,7 +137,7 @@ def worker(bench: Bench) -> Iterator[None]:
 def person(bench: Bench) -> Iterator[None]:
     """A person changes something in the lane."""
     with bench.journal.database.write() as connection:
-        lanes.lock(connection, bench.lane)
+        lanes.lock(connection, [bench.lane])
         yield
 
 

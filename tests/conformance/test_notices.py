@@ -63,8 +63,6 @@ def test_open_notices_are_found_by_code_and_about(journal: Journal) -> None:
 
     assert [one.about for one in unmended(journal, SOON.code)] == ["default", "matriz"]
     assert [one.code for one in unmended(journal, about="default")] == [SOON.code, "webhook.missing"]
-    with journal.database.read() as connection:
-        assert notices.counts(connection) == {"warning": 3, "error": 0}
 
 
 def test_a_person_closes_by_number(journal: Journal) -> None:

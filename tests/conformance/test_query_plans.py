@@ -22,6 +22,7 @@ from bridge.operations import actions
 from tests.bench.history import fill
 from tests.factories import (
     NOW_MS,
+    acquire,
     begin,
     delivery,
     incoming,
@@ -34,6 +35,7 @@ from tests.factories import (
     put_in_state,
     record,
     register,
+    transaction_of_one,
 )
 
 BIG = "events|deliveries|attempts|line|head|search_terms"
@@ -141,17 +143,17 @@ def process(journal: Journal) -> None:
 
 def lease(journal: Journal) -> None:
     """What taking, holding and giving back a lane asks."""
-    taken = journal.lanes.acquire(3, "one", NOW_MS)
+    taken = acquire(journal.lanes, 3, "one", NOW_MS)
     assert taken is not None
-    with journal.lanes.transaction_of_one(taken, NOW_MS):
+    with transaction_of_one(journal.lanes, taken, NOW_MS):
         pass
-    journal.lanes.release(taken)
-    late = journal.lanes.acquire(4, "one", NOW_MS)
+    journal.lanes.release_all([taken])
+    late = acquire(journal.lanes, 4, "one", NOW_MS)
     assert late is not None
-    with journal.lanes.transaction_of_one(late, NOW_MS) as connection:
+    with transaction_of_one(journal.lanes, late, NOW_MS) as connection:
         rows, _ = deliveries.due(connection, [4], NOW_MS + 10_000, 1)
         begin(connection, rows, 1, NOW_MS)
-    assert journal.lanes.acquire(4, "two", NOW_MS + 60_000) is not None
+    assert acquire(journal.lanes, 4, "two", NOW_MS + 60_000) is not None
 
 
 def sweep(journal: Journal) -> None:
@@ -176,7 +178,7 @@ def look(journal: Journal) -> None:
         queries.list_events(connection, limit=50, before_id=1_000_100)
         queries.list_deliveries(connection, limit=50, before_id=1_000_100)
         queries.list_deliveries(connection, limit=50, states=["dead"])
-        queries.dead_ids(connection)
+        queries.dead_page(connection, queries.DeadFilter())
         queries.find_event(connection, "1000003")
         queries.deliveries_of(connection, 1_000_003)
         queries.attempts_of(connection, 1_000_003)
@@ -187,10 +189,10 @@ def attend(journal: Journal) -> None:
     """What the console's page of what needs a person asks."""
     with journal.database.read() as connection:
         queries.dead_groups(connection)
-        chosen = queries.DeadFilter("clint.http_422", "paga", "default", NOW_MS)
+        chosen = queries.DeadFilter("clint.http_422", "paga", "default", until_ms=NOW_MS)
         queries.dead_count(connection, chosen)
         queries.dead_page(connection, chosen, 0, 200)
-        queries.dead_ids(connection, 1_000_003, mapping="paga")
+        queries.dead_page(connection, queries.DeadFilter(event_id=1_000_003, mapping="paga"))
 
 
 def append(journal: Journal) -> None:
@@ -303,7 +305,6 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
     fill(journal.database, 2_000)
     owe(journal)
     with asked(journal) as found, journal.database.read() as connection:
-        queries.work(connection, NOW_MS)
         queries.under_way(connection)
         statistics.gauges(connection, NOW_MS)
         statistics.waiting_since_ms(connection)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bridge.journal import Journal, destinations, queries
+from bridge.journal import Journal, destinations, queries, statistics
+from bridge.journal.queries import DeadFilter
 from bridge.model import DeliveryState
 from tests.factories import NOW_MS, events_of, incoming, keep, owe, put_in_state, register
 
@@ -65,8 +66,9 @@ def test_deliveries_are_listed_and_chosen(journal: Journal) -> None:
         (row,) = queries.list_deliveries(connection, limit=1)
         assert row["event_name"] == "PAYMENT_RECEIVED"
         assert "payload" not in row
-        assert queries.dead_ids(connection) == queries.dead_ids(connection, code="x.y") == [dead]
-        assert queries.dead_ids(connection, mapping="paga") == []
+        for chosen in (DeadFilter(), DeadFilter(code="x.y")):
+            assert [id_ for id_, _, _ in queries.dead_page(connection, chosen)] == [dead]
+        assert queries.dead_page(connection, DeadFilter(mapping="paga")) == []
 
 
 def test_one_events_whole_way(journal: Journal) -> None:
@@ -88,7 +90,7 @@ def test_one_events_whole_way(journal: Journal) -> None:
 def test_what_is_unfinished_is_counted(journal: Journal) -> None:
     """Events nobody looked at with the age of the oldest, open and dead deliveries, destinations that are up."""
     with journal.database.read() as connection:
-        empty = queries.work(connection, NOW_MS)
+        empty = statistics.gauges(connection, NOW_MS)
     assert (empty.events_waiting, empty.oldest_waiting_s) == (0, 0.0)
     assert empty.deliveries == {"pending": 0, "sending": 0, "retrying": 0, "dead": 0}
 
@@ -102,8 +104,9 @@ def test_what_is_unfinished_is_counted(journal: Journal) -> None:
         destinations.pause(connection, "b", "gone", NOW_MS)
         before = destinations.load(connection)["c"]
         destinations.save(connection, before, destinations.Destination("c", before.url_digest, state="open"))
-        work = queries.work(connection, NOW_MS)
+        work = statistics.gauges(connection, NOW_MS)
 
     assert (work.events_waiting, work.oldest_waiting_s) == (2, 5.0)
     assert work.deliveries == {"pending": 1, "sending": 0, "retrying": 1, "dead": 1}
-    assert work.destinations == {"a": True, "b": False, "c": False}
+    assert [one.paused_ms for one in work.destinations.values()] == [None, NOW_MS, None]
+    assert [one.state for one in work.destinations.values()] == ["closed", "closed", "open"]

@@ -15,6 +15,7 @@ from bridge.model import DeliveryState, Waiting, lane_of
 from bridge.operations import actions
 from tests.factories import (
     NOW_MS,
+    acquire,
     begin,
     events_of,
     incoming,
@@ -24,6 +25,7 @@ from tests.factories import (
     put_in_state,
     register,
     row_of,
+    transaction_of_one,
     tries_of,
 )
 
@@ -269,7 +271,7 @@ def test_a_destination_that_is_not_there_is_not_found(journal: Journal) -> None:
 def test_a_command_waits_for_the_worker_in_the_same_lane(journal: Journal) -> None:
     """A discard that comes while the worker claims the delivery sees it as sending and is refused."""
     delivery_id = owe(journal)
-    lease = journal.lanes.acquire(lane_of("default", "cus_1", journal.lane_count), "worker", NOW_MS)
+    lease = acquire(journal.lanes, lane_of("default", "cus_1", journal.lane_count), "worker", NOW_MS)
     assert lease is not None
     said: list[str] = []
 
@@ -281,7 +283,7 @@ def test_a_command_waits_for_the_worker_in_the_same_lane(journal: Journal) -> No
 
     thread = threading.Thread(target=discard)
     claimed = owed(journal, delivery_id)
-    with journal.lanes.transaction_of_one(lease, NOW_MS) as connection:
+    with transaction_of_one(journal.lanes, lease, NOW_MS) as connection:
         thread.start()
         thread.join(0.2)
         begin(connection, [claimed], lease.fence, NOW_MS)

@@ -57,15 +57,15 @@ def finished(journal: Journal, customer: str = "cus_1", **changes: Any) -> int:
 def emptied(journal: Journal, before_ms: int = BEFORE_MS) -> int:
     """Empty all that may be; return how many events were."""
     with journal.database.write() as connection:
-        page = retention.old_page(connection, before_ms, 0, full_only=True)
-        return retention.empty(connection, page.ids, before_ms, LATER_MS)
+        ids, _ = retention.old_page(connection, before_ms, 0, full_only=True)
+        return retention.empty(connection, ids, before_ms, LATER_MS)
 
 
 def removed(journal: Journal) -> int:
     """Remove all that may be; return how many events were."""
     with journal.database.write() as connection:
-        page = retention.old_page(connection, BEFORE_MS, 0, full_only=False)
-        return retention.remove(connection, page.ids, BEFORE_MS)
+        ids, _ = retention.old_page(connection, BEFORE_MS, 0, full_only=False)
+        return retention.remove(connection, ids, BEFORE_MS)
 
 
 def test_emptying_leaves_the_rows_and_nothing_of_a_person(journal: Journal) -> None:
@@ -115,9 +115,9 @@ def test_what_is_young_is_left(journal: Journal) -> None:
     ids = keep(journal, incoming(), incoming(received_ms=BEFORE_MS))
     with journal.database.write() as connection:
         events.mark_processed(connection, ids, NOW_MS)
-        assert retention.old_page(connection, BEFORE_MS, 0, full_only=True).ids == ids[:1]
-        assert retention.old_page(connection, BEFORE_MS, 0, full_only=True, limit=1) == retention.Page(ids[0], ids[:1])
-        assert retention.old_page(connection, BEFORE_MS, ids[0], full_only=True) == retention.Page(None, [])
+        assert retention.old_page(connection, BEFORE_MS, 0, full_only=True)[0] == ids[:1]
+        assert retention.old_page(connection, BEFORE_MS, 0, full_only=True, limit=1) == (ids[:1], ids[0])
+        assert retention.old_page(connection, BEFORE_MS, ids[0], full_only=True) == ([], None)
 
 
 def test_what_is_emptied_says_so_when_a_person_wants_it_again(journal: Journal) -> None:

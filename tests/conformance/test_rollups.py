@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from alembic import command
+from alembic.config import Config
 from sqlalchemy import text
 
 from bridge.errors import IllegalTransition
-from bridge.journal import Database, Journal, statistics, upgrade
+from bridge.journal import Database, Journal, migrate, statistics, upgrade
 from bridge.journal.deliveries import StateChange
-from bridge.journal.migrate import _config
+from bridge.journal.schema import COUNTED_BY
 from bridge.journal.statistics import BRASILIA_MS, DAY_MS, HOUR_MS
 from bridge.model import DeliveryState
 from bridge.operations import actions
@@ -42,7 +44,7 @@ def counted(journal: Journal, every_ms: int = HOUR_MS, shift_ms: int = 0) -> dic
 def hours(journal: Journal, now_ms: int) -> dict[Any, list[int]]:
     """Return what the roll-ups say of the last day by everything they know."""
     with journal.database.read() as connection:
-        sums = statistics.last_24_hours(connection, now_ms, statistics.BY)
+        sums = statistics.last_24_hours(connection, now_ms, COUNTED_BY)
     return {(one.start_ms, one.key): [one.number, one.latency_ms] for one in sums}
 
 
@@ -102,7 +104,7 @@ def test_roll_ups_equal_a_count_of_the_rows(journal: Journal) -> None:
         assert hours(journal, now_ms) == wanted
     with journal.database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM tallies")).scalar_one() == 0
-        days = statistics.last_30_days(connection, now_ms, statistics.BY)
+        days = statistics.last_30_days(connection, now_ms, COUNTED_BY)
         by_verdict = statistics.last_30_days(connection, now_ms)
     assert hours(journal, now_ms) == wanted
     assert {(day.start_ms, day.key): [day.number, day.latency_ms] for day in days} == counted(
@@ -131,7 +133,8 @@ def test_what_is_undone_is_not_counted_any_more(journal: Journal) -> None:
 def test_what_was_there_before_the_roll_ups_is_counted_by_the_upgrade(empty_url: str) -> None:
     """A journal of an older version has its counts from the first moment."""
     database = Database(empty_url)
-    config = _config()
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
     with database.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0006")

@@ -16,7 +16,7 @@ from bridge.journal import Journal
 from bridge.journal.backup import back_up, check, restore
 from bridge.model import DeliveryState
 from tests.commands import Commands
-from tests.factories import events_of, incoming, keep, opened_journal, owe, put_in_state, register, rows_of
+from tests.factories import acquire, events_of, incoming, keep, opened_journal, owe, put_in_state, register, rows_of
 from tests.services import PostgresServer
 
 
@@ -42,7 +42,7 @@ def goes_on(journal: Journal, before: list[dict[str, object]]) -> None:
 
     assert [row["repeats"] for row in events_of(journal) if row["event_key"] == "kept"] == [1]
     assert [row["event_key"] for row in events_of(journal)][-1] == "since"
-    lease = journal.lanes.acquire(0, "worker", 2**41)
+    lease = acquire(journal.lanes, 0, "worker", 2**41)
     assert lease is not None
 
 

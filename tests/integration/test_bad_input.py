@@ -18,7 +18,7 @@ from bridge.mapping.operators import OPERATORS, Operand
 from bridge.runtime import Runtime
 from bridge.settings import Settings
 from tests.databases import on_both
-from tests.factories import events_of, opened_journal, rows_of
+from tests.factories import acquire, events_of, opened_journal, rows_of
 from tests.integration.test_web import TOKEN, World, environment
 
 OPERANDS = {
@@ -85,12 +85,12 @@ def work_off(world: World) -> None:
     """Process everything; no lane may hold an event back."""
     runtime = world.runtime
     for lane in {row["lane"] for row in events_of(world.journal) if row["state"] == "received"}:
-        lease = world.journal.lanes.acquire(lane, "worker", runtime.clock_ms())
+        lease = acquire(world.journal.lanes, lane, "worker", runtime.clock_ms())
         assert lease is not None
         while found := runtime.decider.next_batches([lane]):
             for batch in found:
                 runtime.decider.commit([lease], runtime.decider.fetch(batch) if batch.must_fetch else batch)
-        world.journal.lanes.release(lease)
+        world.journal.lanes.release_all([lease])
 
     assert {row["state"] for row in events_of(world.journal)} <= {"processed"}
     for row in rows_of(world.journal):

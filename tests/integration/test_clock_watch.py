@@ -13,7 +13,19 @@ from bridge.journal.schema import destinations as destination_table
 from bridge.model import DeliveryState, Waiting, lane_of
 from bridge.worker.tasks import CLOCK_SLACK_MS, ClockWatch
 from tests.databases import on_both
-from tests.factories import LEASE_S, Clock, events_of, incoming, keep, opened_journal, owe, put_in_state, register
+from tests.factories import (
+    LEASE_S,
+    Clock,
+    acquire,
+    events_of,
+    incoming,
+    keep,
+    opened_journal,
+    owe,
+    put_in_state,
+    register,
+    transaction_of_one,
+)
 from tests.factories import row_of as delivery_of
 
 HOURS_S = 3 * 3600
@@ -42,7 +54,7 @@ def test_a_lane_slept_for_as_long_as_the_clock_of_a_worker_that_died_was_ahead(j
     clock, counted = Clock(), Counter()
     keep(journal, incoming())
     lane = lane_of("default", "cus_1", journal.lane_count)
-    assert journal.lanes.acquire(lane, "dead", clock() + HOURS_S * 1000)
+    assert acquire(journal.lanes, lane, "dead", clock() + HOURS_S * 1000)
     watch = ClockWatch(journal, LEASE_S, 3600, clock, counted)
 
     assert [watch.check(), journal.lanes.due(clock())] == [0, []]
@@ -56,17 +68,17 @@ def test_a_lane_slept_for_as_long_as_the_clock_of_a_worker_that_died_was_ahead(j
 def test_a_lease_whose_owner_lives_is_left_to_it(journal: Journal) -> None:
     """An owner renews its lease by the clock that is right again, so that it is not taken away."""
     clock, counted = Clock(), Counter()
-    lease = journal.lanes.acquire(3, "alive", clock() + HOURS_S * 1000)
+    lease = acquire(journal.lanes, 3, "alive", clock() + HOURS_S * 1000)
     assert lease is not None
     watch = ClockWatch(journal, LEASE_S, 3600, clock, counted)
     assert watch.check() == 0
-    with journal.lanes.transaction_of_one(lease, clock()):
+    with transaction_of_one(journal.lanes, lease, clock()):
         pass
     counted.seconds += LEASE_S * 2
 
     assert watch.check() == 0
     assert lease.until_ms == clock() + int(LEASE_S * 1000)
-    assert journal.lanes.acquire(3, "other", clock()) is None
+    assert acquire(journal.lanes, 3, "other", clock()) is None
 
 
 @on_both

@@ -31,7 +31,7 @@ def console(sqlite_url: str, tmp_path: Path) -> Iterator[Console]:
 def actions(console: Console) -> list[tuple[str, str]]:
     """Return who did what, newest first."""
     with console.journal.database.read() as connection:
-        return [(one.actor, one.action) for one in audit.newest(connection, 100)]
+        return [(one["actor"], one["action"]) for one in audit.newest(connection, 100)]
 
 
 # ---------------------------------------------------------------- with a password
@@ -162,7 +162,7 @@ def test_the_audit_trail_has_the_address_behind_the_trusted_proxies(sqlite_url: 
             browser.post("/connections/destinations/default/pause")
             with console.journal.database.read() as connection:
                 rows = audit.newest(connection, 2)
-            assert [(one.action, one.address) for one in rows] == [
+            assert [(one["action"], one["address"]) for one in rows] == [
                 ("destination.paused", address),
                 ("console.signed_in", address),
             ]

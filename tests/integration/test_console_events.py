@@ -53,7 +53,7 @@ def told(console: Console) -> list[tuple[str, str, str]]:
     """Return what the audit trail has of changes, newest first."""
     with console.journal.database.read() as connection:
         noted = audit.newest(connection, 50)
-    return [(one.actor, one.action, one.about) for one in noted if one.action != "console.signed_in"]
+    return [(one["actor"], one["action"], one["about"]) for one in noted if one["action"] != "console.signed_in"]
 
 
 def attempt(console: Console, delivery_id: int, number: int, **values: object) -> None:

@@ -97,7 +97,7 @@ def test_a_save_is_active_and_in_the_file(console: Console) -> None:
     assert file_of(console).read_text() == text
     assert newest(console).id == after.id
     with console.journal.database.read() as connection:
-        assert audit.newest(connection, 1)[0].action == "mapping.saved"
+        assert audit.newest(connection, 1)[0]["action"] == "mapping.saved"
 
 
 def test_a_save_whose_file_cant_be_written_is_kept_in_the_journal(console: Console) -> None:

@@ -211,4 +211,4 @@ def test_a_new_token_is_shown_although_asaas_takes_its_time(house: House, asaas:
 
     assert page.status_code == 422
     assert [str(queue.token) in page.text for queue in asaas.book.queues.values()] == [True]
-    assert noted[0].detail == {"outcome": "unknown"}
+    assert noted[0]["detail"] == {"outcome": "unknown"}

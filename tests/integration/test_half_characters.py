@@ -17,7 +17,7 @@ from bridge.operations.statement import Entry, Statement, written_csv, written_o
 from tests.commands import Commands
 from tests.console import Console, opened_console
 from tests.databases import on_both
-from tests.factories import NOW_MS, envelope, payment, rows_of
+from tests.factories import NOW_MS, acquire, envelope, payment, rows_of
 from tests.unit.operations.test_made_event import ASKED_MS, gap
 
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
@@ -41,11 +41,11 @@ def console(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Conso
         assert answer.status_code == 200
         processor = opened.runtime.decider
         for lane in range(opened.journal.lane_count):
-            lease = opened.journal.lanes.acquire(lane, "worker", opened.clock())
+            lease = acquire(opened.journal.lanes, lane, "worker", opened.clock())
             assert lease is not None
             for batch in processor.next_batches([lane]):
                 processor.commit([lease], processor.fetch(batch) if batch.must_fetch else batch)
-            opened.journal.lanes.release(lease)
+            opened.journal.lanes.release_all([lease])
         yield opened
 
 

@@ -26,7 +26,18 @@ from bridge.web.app import create_app
 from bridge.web.metrics import Numbers
 from tests.conformance.test_query_plans import asked, scans
 from tests.databases import on_both
-from tests.factories import NOW_MS, envelope, incoming, keep, many_rows, opened_journal, owe, put_in_state, register
+from tests.factories import (
+    NOW_MS,
+    acquire,
+    envelope,
+    incoming,
+    keep,
+    many_rows,
+    opened_journal,
+    owe,
+    put_in_state,
+    register,
+)
 from tests.peers import closed_port
 from tests.unit.telemetry.test_spans import ATTEMPTED
 from tests.unit.test_dead_letter import tree
@@ -117,7 +128,7 @@ def test_lanes_and_destinations_are_gauges(runtime: Runtime, journal: Journal) -
     keep(journal, incoming("cus_1", received_ms=now_ms - 90_000), incoming("cus_1"))
     owe(journal)
     owe(journal, customer="cus_2", state=DeliveryState.DEAD)
-    assert journal.lanes.acquire(3, "worker", now_ms)
+    assert acquire(journal.lanes, 3, "worker", now_ms)
     with journal.database.write() as connection:
         destinations.pause(connection, "default", "gone", now_ms)
 

@@ -41,7 +41,7 @@ from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.worker.tasks import MISSING
-from tests.factories import NOW_MS, Clock, begin, incoming, keep, owe, owed, put_in_state, register
+from tests.factories import NOW_MS, Clock, acquire, begin, incoming, keep, owe, owed, put_in_state, register
 
 HOOK = "https://bridge.example/webhooks/asaas"
 TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"
@@ -110,11 +110,11 @@ class World:
             self.journal, ActiveMappings(self.journal, self.clock), enricher, lambda _account: "sandbox", self.clock
         )
         lane = lane_of("default", "cus_1", self.journal.lane_count)
-        lease = self.journal.lanes.acquire(lane, "worker", self.clock())
+        lease = acquire(self.journal.lanes, lane, "worker", self.clock())
         assert lease is not None
         for found in processor.next_batches([lane]):
             processor.commit([lease], found)
-        self.journal.lanes.release(lease)
+        self.journal.lanes.release_all([lease])
 
     def sets_key(self) -> None:
         """`bridge accounts add`."""

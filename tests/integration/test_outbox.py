@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from structlog.testing import capture_logs
 
 from bridge.clint.webhook import ClintClient
-from bridge.errors import JournalError, LeaseLost
+from bridge.errors import JournalError
 from bridge.journal import Database, Journal, Lease, destinations
 from bridge.journal.destinations import Destination
 from bridge.messages import read_message
@@ -28,6 +28,8 @@ from tests.factories import (
     LEASE_S,
     NOW_MS,
     Clock,
+    LeaseLost,
+    acquire,
     opened_journal,
     owe,
     owed,
@@ -96,7 +98,7 @@ class World:
 
     def lease(self, customer: str = "cus_1", owner: str = "worker") -> Lease:
         """Lease that customer's lane."""
-        lease = self.journal.lanes.acquire(self.lane(customer), owner, self.clock())
+        lease = acquire(self.journal.lanes, self.lane(customer), owner, self.clock())
         assert lease is not None
         return lease
 
@@ -110,7 +112,7 @@ class World:
         try:
             return self.drain(self.outbox(with_rules), lease, until_ms)
         finally:
-            self.journal.lanes.release(lease)
+            self.journal.lanes.release_all([lease])
 
     def drain(self, outbox: Deliverer, lease: Lease, until_ms: int = FOREVER_MS) -> bool:
         """Take turns until nothing is left to send; return whether anything was sent or settled."""
@@ -896,7 +898,7 @@ def test_an_intent_whose_commit_stood_is_left_to_the_lanes_next_owner(losing: tu
         database.losses = 1
         with pytest.raises(JournalError):
             outbox.turn([lease], [lease], world.stopping.is_set)
-        world.journal.lanes.release(lease)
+        world.journal.lanes.release_all([lease])
         world.drain(outbox, world.lease())
         assert len(peer.asked) == 1
 

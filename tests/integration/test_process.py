@@ -17,7 +17,6 @@ from bridge.errors import (
     AsaasUnavailable,
     BridgeError,
     JournalError,
-    LeaseLost,
 )
 from bridge.journal import Journal, Lease, encryption, notices, privacy, revisions
 from bridge.journal.audit import Actor
@@ -31,7 +30,18 @@ from bridge.pipeline.decide import Decider
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.redis_client import OptionalRedis
 from tests.databases import on_both
-from tests.factories import Clock, envelope, events_of, incoming, keep, opened_journal, payment, rows_of
+from tests.factories import (
+    Clock,
+    LeaseLost,
+    acquire,
+    envelope,
+    events_of,
+    incoming,
+    keep,
+    opened_journal,
+    payment,
+    rows_of,
+)
 
 PAID = """
 events: [PAYMENT_RECEIVED]
@@ -114,7 +124,7 @@ class World:
     def lease(self, customer: str = "cus_1") -> Lease:
         """Lease that customer's lane."""
         lane = lane_of("default", customer, self.journal.lane_count)
-        lease = self.journal.lanes.acquire(lane, "worker", self.clock())
+        lease = acquire(self.journal.lanes, lane, "worker", self.clock())
         assert lease is not None
         return lease
 
@@ -124,7 +134,7 @@ class World:
         try:
             return self.process(lease, batch)
         finally:
-            self.journal.lanes.release(lease)
+            self.journal.lanes.release_all([lease])
 
     def process(self, lease: Lease, batch: int = 50) -> bool:
         """Process one batch under that lease; return whether any event was processed."""

@@ -222,7 +222,7 @@ def test_two_that_look_at_once_record_once(journal: Journal) -> None:
     with journal.database.read() as connection:
         (one,) = due_read_backs(connection, NOW_MS, wait_ms=0, oldest_ms=0, limit=9)
     with journal.database.write() as connection:
-        recorded = [record_read_back(connection, one, ReadBack.SEEN) for _ in range(2)]
+        recorded = [record_read_back(connection, one.id, 0, ReadBack.SEEN, due_ms=None, detail=None) for _ in range(2)]
 
     assert recorded == [True, False]
 

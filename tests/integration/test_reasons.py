@@ -33,6 +33,7 @@ from bridge.redis_client import OptionalRedis
 from tests.factories import (
     NOW_MS,
     Clock,
+    acquire,
     begin,
     envelope,
     events_of,
@@ -128,11 +129,11 @@ def processed(journal: Journal, case: Decided, body: dict[str, Any]) -> None:
             event = parse_event("default", json.dumps({**body, "id": f"evt_{number}"}).encode(), NOW_MS)
             keep(journal, replace(event, body=case.body or event.body))
             lane = lane_of("default", event.subject, journal.lane_count)
-            lease = journal.lanes.acquire(lane, "worker", clock())
+            lease = acquire(journal.lanes, lane, "worker", clock())
             assert lease is not None
             for found in processor.next_batches([lane]):
                 processor.commit([lease], processor.fetch(found) if found.must_fetch else found)
-            journal.lanes.release(lease)
+            journal.lanes.release_all([lease])
 
 
 @pytest.mark.parametrize("case", DECIDED, ids=lambda case: case.code)
@@ -218,7 +219,7 @@ class Sending:
 
     def lease(self, owner: str = "worker") -> Lease:
         """Lease the customer's lane."""
-        lease = self.journal.lanes.acquire(self.lane, owner, self.clock())
+        lease = acquire(self.journal.lanes, self.lane, owner, self.clock())
         assert lease is not None
         return lease
 

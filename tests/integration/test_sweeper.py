@@ -28,7 +28,7 @@ from bridge.wakeups import QUEUE, Wakeups
 from bridge.worker.sweeper import FAILING, LEASE_MS, PeriodicRunner, PeriodicTask
 from bridge.worker.tasks import tasks, wake_due_lanes
 from tests.databases import on_both
-from tests.factories import NOW_MS, Clock, incoming, keep, opened_journal, owe, put_in_state, until
+from tests.factories import NOW_MS, Clock, acquire, incoming, keep, opened_journal, owe, put_in_state, until
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_lanes_with_due_work_are_woken(journal: Journal, redis: Redis) -> None:
     put_in_state(journal, owe(journal, customer=names[later]), DeliveryState.RETRYING, due_ms=clock() + 60_000)
     put_in_state(journal, owe(journal, customer=names[left]), DeliveryState.SENDING, due_ms=None)
     owe(journal, customer=names[busy])
-    assert journal.lanes.acquire(busy, "worker", clock())
+    assert acquire(journal.lanes, busy, "worker", clock())
 
     assert wake_due_lanes(journal, Wakeups(redis), clock()) == 3
     assert woken(redis) == sorted([event, now, left])

@@ -236,7 +236,7 @@ def test_what_is_removed_is_gone_within_seconds(runtime: Runtime, other: Runtime
     assert runtime.account_store.account("filial") is None
     assert runtime.destinations["vendas"] == URL
     with runtime.journal.database.read() as connection:
-        noted = [(one.action, one.about, one.actor) for one in audit.newest(connection, 9)]
+        noted = [(one["action"], one["about"], one["actor"]) for one in audit.newest(connection, 9)]
         assert accounts.waiting_events(connection, "filial") == 0
     assert noted == [
         ("destination.removed", "vendas", "operator Ana"),

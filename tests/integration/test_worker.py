@@ -25,7 +25,7 @@ from bridge.model import lane_of
 from bridge.telemetry import Telemetry
 from bridge.wakeups import QUEUE, Wakeups, connect
 from bridge.worker.sweeper import PeriodicRunner
-from tests.factories import incoming, keep, opened_journal, rows_of, states, tries_of, until
+from tests.factories import acquire, incoming, keep, opened_journal, rows_of, states, tries_of, until
 from tests.peers import Asked, Peer, Reply
 from tests.services import RedisServer
 
@@ -188,7 +188,7 @@ def test_sigterm_finishes_what_is_in_flight_and_leaves(world: World) -> None:
     assert states(world.journal)[0] == "delivered"
     assert "pending" in states(world.journal) or len(states(world.journal)) == 1
     lane = lane_of("default", "cus_1", world.journal.lane_count)
-    assert world.journal.lanes.acquire(lane, "next", time.time_ns() // 1_000_000) is not None
+    assert acquire(world.journal.lanes, lane, "next", time.time_ns() // 1_000_000) is not None
     assert "Traceback" not in world.log()
 
 

@@ -33,6 +33,7 @@ from tests.factories import (
     LEASE_S,
     NOW_MS,
     Clock,
+    acquire,
     events_of,
     incoming,
     keep,
@@ -146,9 +147,9 @@ class World:
 
     def is_free(self) -> bool:
         """Whether the lane was given back."""
-        lease = self.journal.lanes.acquire(self.lane, "looks", self.clock())
+        lease = acquire(self.journal.lanes, self.lane, "looks", self.clock())
         if lease is not None:
-            self.journal.lanes.release(lease)
+            self.journal.lanes.release_all([lease])
         return lease is not None
 
 
@@ -196,7 +197,7 @@ def test_a_lane_that_somebody_else_has_is_left(world: World) -> None:
     """Its owner looks again by itself."""
     world.sends_to("http://127.0.0.1:9")
     keep(world.journal, incoming())
-    assert world.journal.lanes.acquire(world.lane, "another", world.clock())
+    assert acquire(world.journal.lanes, world.lane, "another", world.clock())
     world.drain()
 
     assert events_of(world.journal)[0]["state"] == "received"
@@ -341,7 +342,7 @@ def test_a_stop_does_not_wait_for_asaas(world: World) -> None:
 def lost(world: World) -> None:
     """Another worker takes the lane over."""
     world.clock.go(31)
-    assert world.journal.lanes.acquire(world.lane, "another", world.clock())
+    assert acquire(world.journal.lanes, world.lane, "another", world.clock())
 
 
 def away(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
-from bridge.journal import queries
+from bridge.journal import statistics
 from bridge.journal.schema import attempts, deliveries, events
 from bridge.model import DeliveryState
 from tests.bench.history import fill, leave_waiting
@@ -35,5 +35,5 @@ def test_events_that_wait_are_copied_too(database_url: str) -> None:
         (newest,) = keep(journal, incoming("cus_3"))
 
         with journal.database.read() as connection:
-            assert queries.work(connection, NOW_MS).events_waiting == 33
+            assert statistics.gauges(connection, NOW_MS).events_waiting == 33
         assert newest > 32

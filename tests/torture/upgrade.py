@@ -63,8 +63,8 @@ def rolling(site: Site) -> None:
     site.opens_at(port)
     part = len(site.untold) // 4
     site.tell(part)
-    with site.journal() as database:
-        assert current(database) != head()
+    with site.journal() as database, database.read() as connection:
+        assert current(connection) != head()
     telling = site.telling(part)
     assert site.command("db", "upgrade") == 0
     telling.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +25,7 @@ STATUS = json.loads((DATA / "docs_account_status_commercial_info_approved.json")
 def kept(body: dict[str, Any], replay: int = 0, account: str = "default") -> StoredEvent:
     """Return an event as a worker gets it, parsed as the door does."""
     event = parse_event(account, json.dumps(body).encode(), 0)
-    return StoredEvent(
-        1,
-        account,
-        event.key,
-        event.name,
-        event.entity,
-        event.object_id,
-        event.subject,
-        0,
-        "",
-        event.body,
-        0,
-        replay,
-        None,
-    )
+    return StoredEvent(**asdict(event), id=1, lane=0, replay=replay, replay_mapping=None)
 
 
 def test_every_event_of_the_account_has_its_rule() -> None:
@@ -110,7 +97,7 @@ def test_an_odd_body_is_a_notice_all_the_same(token: Any) -> None:
 @pytest.mark.parametrize("body", ["[]", "no JSON", "[" * 99_999])
 def test_a_body_that_is_no_object_is_a_notice_all_the_same(body: str) -> None:
     """The journal may hold what an older version let in."""
-    event = StoredEvent(1, "default", "k", "ACCESS_TOKEN_EXPIRED", "accessToken", "", "s", 0, "", body, 0, 0, None)
+    event = replace(kept({"id": "evt_1", "event": "ACCESS_TOKEN_EXPIRED", "accessToken": {}}), body=body)
 
     assert len(account_notices(event)) == 1
 

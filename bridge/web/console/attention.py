@@ -6,7 +6,7 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from bridge.journal import destinations, notices, queries
-from bridge.journal.queries import DeadFilter, DeadGroup, EventFilter
+from bridge.journal.queries import DeadFilter, EventFilter, Row
 from bridge.messages import _
 from bridge.operations import actions
 from bridge.operations.actions import BulkAction, Progress, run_step
@@ -32,8 +32,8 @@ def index() -> ResponseReturnValue:
     listening = _listening()
     return layout.page(
         "attention.html",
-        groups=[(group, reason(group.code), _possible(group, listening)) for group in groups],
-        holds=[(hold, reason(hold.code)) for hold in holds],
+        groups=[(group, reason(group["code"]), _possible(group, listening)) for group in groups],
+        holds=[(hold, reason(hold["code"])) for hold in holds],
         notices=open_notices,
         paused=paused,
         broken=layout.broken_files(),
@@ -44,11 +44,11 @@ def _listening() -> frozenset[str]:
     return frozenset(item.mapping.name for item in runtime.mappings.current() if item.mapping.enabled)
 
 
-def _possible(group: DeadGroup, listening: frozenset[str]) -> list[BulkAction]:
+def _possible(group: Row, listening: frozenset[str]) -> list[BulkAction]:
     """Return what can be done with a group; a replay without its mapping would only put the delivery aside."""
-    replays = group.with_body and group.mapping in listening
-    numbers = {BulkAction.RETRY: group.with_payload, BulkAction.REPLAY: replays, BulkAction.DISCARD: group.number}
-    return [decision for decision in BulkAction if numbers[decision]]
+    replays = group["with_body"] and group["mapping"] in listening
+    possible = {BulkAction.RETRY: group["with_payload"], BulkAction.REPLAY: replays, BulkAction.DISCARD: True}
+    return [decision for decision in BulkAction if possible[decision]]
 
 
 def _chosen(decision: BulkAction, until_ms: int) -> DeadFilter:
@@ -77,10 +77,11 @@ def confirm() -> ResponseReturnValue:
     chosen = _chosen(decision, layout.now_ms())
     with runtime.journal.database.read() as connection:
         total = queries.dead_count(connection, chosen)
-        some = queries.dead_page(connection, chosen, 0, SAMPLE)
-        rows = [row for one in some for row in queries.event_page(connection, EventFilter(text=str(one.event_id)), 1)]
+        some = queries.dead_page(connection, chosen, limit=SAMPLE)
+        event_ids = [event_id for _, event_id, _ in some]
+        rows = [row for id_ in event_ids for row in queries.event_page(connection, EventFilter(text=str(id_)), 1)]
         sample = lines(connection, rows)
-    ids = sorted({one.event_id for one in some[:PREVIEWED]}) if decision is BulkAction.REPLAY else []
+    ids = sorted(set(event_ids[:PREVIEWED])) if decision is BulkAction.REPLAY else []
     return layout.page(
         "attention_confirm.html",
         decision=decision,

@@ -13,9 +13,8 @@ from sqlalchemy import Connection
 from bridge.alerts import plan as alert_plan
 from bridge.errors import SettingsError
 from bridge.formats import Formats
-from bridge.journal import destinations, queries, statistics
+from bridge.journal import statistics
 from bridge.journal.notices import StoredNotice
-from bridge.journal.queries import Work
 from bridge.journal.statistics import Gauges
 from bridge.messages import _, ngettext
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
@@ -41,10 +40,9 @@ class Concern(NamedTuple):
 def index() -> ResponseReturnValue:
     now_ms = layout.now_ms()
     with runtime.journal.database.read() as connection:
-        work, state = queries.work(connection, now_ms), statistics.gauges(connection, now_ms)
+        state = statistics.gauges(connection, now_ms)
         notices = layout.open_notices(connection)
         numbers = _numbers(connection, now_ms)
-        known = destinations.load(connection)
         waits_ms = statistics.waiting_since_ms(connection)
     try:
         seen = workers(runtime.redis)
@@ -52,16 +50,15 @@ def index() -> ResponseReturnValue:
         seen = None
     late_s = max(0.0, (now_ms - waits_ms) / 1000) if waits_ms is not None else 0.0
     # Those that need a person come first.
-    concerns = sorted(_concerns(work, state, notices, seen, late_s), key=lambda one: one.kind != "bad")
+    concerns = sorted(_concerns(state, notices, seen, late_s), key=lambda one: one.kind != "bad")
     kinds = {concern.kind for concern in concerns}
     return layout.page(
         "overview_state.html" if layout.partial() else "overview.html",
         concerns=concerns,
         kind="bad" if "bad" in kinds else "warning" if kinds else "good",
-        work=work,
         state=state,
         workers=seen,
-        known={name: known.get(name) for name in sorted({*known, *runtime.destinations})},
+        known={name: state.destinations.get(name) for name in sorted({*state.destinations, *runtime.destinations})},
         urls=runtime.destinations,
         accounts={
             name: [one for one in notices if one.about == name or one.about.startswith(f"{name} ")]
@@ -106,12 +103,12 @@ def _latency(family: Family) -> dict[str, float] | None:
 
 
 def _concerns(
-    work: Work, state: Gauges, notices: list[StoredNotice], seen: list[SeenWorker] | None, late_s: float
+    state: Gauges, notices: list[StoredNotice], seen: list[SeenWorker] | None, late_s: float
 ) -> Iterator[Concern]:
     attention, mappings = url_for("console.attention.index"), url_for("console.mappings.listed")
-    if number := work.deliveries["dead"]:
+    if number := state.deliveries["dead"]:
         yield Concern("bad", ngettext("{n} delivery failed", "{n} deliveries failed", number), attention)
-    for name in (name for name, is_paused in state.paused.items() if is_paused):
+    for name in (one.name for one in state.destinations.values() if one.paused_ms is not None):
         yield Concern("bad", _("Destination {name} is paused", name=name), attention)
     for name in layout.broken_files():
         yield Concern("bad", _("The file of mapping {name} has an error and is not used", name=name), mappings)
@@ -122,12 +119,12 @@ def _concerns(
         yield Concern(kind, f"{one.about}: {title}", url_for("console.connections.show"))
     if seen is None:
         yield Concern("warning", _("Redis does not answer; events are kept, and processed when it is back"), "#workers")
-    elif not seen and (work.events_waiting or late_s):
+    elif not seen and (state.events_waiting or late_s):
         yield Concern("bad", _("No worker is running, and events wait"), "#workers")
     if late_s > LATE_S:
         text = _("The oldest event has been waiting for {age}", age=Formats(layout.now_ms()).lasting(late_s))
         yield Concern("warning", text, url_for("console.events.index", state="waiting"))
-    for name, circuit in state.circuits.items():
-        if circuit != "closed" and not state.paused.get(name):
+    for name, place in state.destinations.items():
+        if place.state != "closed" and place.paused_ms is None:
             text = _("Destination {name} fails for several customers; it is probed now and then", name=name)
             yield Concern("warning", text, url_for("console.events.index", state="open"))
