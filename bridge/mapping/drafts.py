@@ -18,8 +18,7 @@ from bridge.mapping import evaluate
 from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS, read_data
 from bridge.mapping.context import build_context
 from bridge.mapping.findings import did_you_mean
-from bridge.mapping.lint import expressions_of_condition, expressions_of_fields
-from bridge.mapping.model import GROUPS, Mapping, ParseResult, Setup, covers
+from bridge.mapping.model import GROUPS, Mapping, ParseResult, Setup, comparisons_of, covers
 from bridge.mapping.parser import parse_mapping
 from bridge.mapping.schema import COMMENT
 from bridge.mapping.spec import NAME
@@ -151,8 +150,8 @@ def _example(choices: Choices, entity: str) -> dict[str, Any]:
 
 def _tests(choices: Choices, mapping: Mapping, event: str, entity: str) -> str:
     example = _example(choices, entity)
-    read = {path for one in expressions_of_condition(mapping.filter) for path in one.paths}
-    read |= {path for one in expressions_of_fields(mapping.fields) for path in one.paths}
+    asked = {path for one in comparisons_of(mapping.filter) for path in one.expression.paths}
+    read = asked | {path for field in mapping.fields for one in field.expressions for path in one.paths}
     steps = {(path[0], path[1]) for path in read if len(path) > 1}
     if "fee" in {path[0] for path in read if path}:
         steps |= {(entity, "value"), (entity, "netValue")}
@@ -167,9 +166,8 @@ def _tests(choices: Choices, mapping: Mapping, event: str, entity: str) -> str:
     lines += ["    expect:"]
     lines += [f"      send_to: {choices.send_to}"] if choices.send_to != "default" else []
     lines += ["      exactly:", *_pairs(payload, 8)]
-    seen = {path[1] for one in expressions_of_condition(mapping.filter) for path in one.paths}
-    asked = {key: value for key, value in own.items() if key in seen}
-    for name, refused in _refused(choices, asked):
+    seen = {key: value for key, value in own.items() if (entity, key) in asked}
+    for name, refused in _refused(choices, seen):
         lines += [f"  - name: {name}", "    given:", f"      event: {event}"]
         lines += [f"      {entity}:", *_pairs(refused, 8), "    expect: filtered"]
     return "\n".join([*lines, ""])

@@ -14,7 +14,8 @@ from typing import Any
 from bridge.errors import ExpressionFailed, FilterFailed, NoContact, RequiredMissing, StageError
 from bridge.mapping.expressions import Expression, evaluate
 from bridge.mapping.functions import EvaluationFailed
-from bridge.mapping.model import Comparison, Condition, Constant, Field, Group, Mapping, Template
+from bridge.mapping.model import Comparison, Condition, Field, Group, Mapping, Template
+from bridge.mapping.operators import Operator
 from bridge.mapping.values import (
     BadValue,
     Text,
@@ -111,25 +112,16 @@ class _Walk:
     def visit(self, condition: Condition, depth: int) -> _Refusal | None:
         if isinstance(condition, Group):
             return self._group(condition, depth)
-        text, line = condition.text, condition.line
-        expression = condition.field if isinstance(condition, Comparison) else condition.expression
+        text, line, operator = condition.text, condition.line, condition.operator
         try:
-            value = evaluate(expression, self._context)
+            value = evaluate(condition.expression, self._context)
         except EvaluationFailed as error:
-            raise self._failed(expression.text, line, error.message) from None
-        refusal: _Refusal | None
-        if isinstance(condition, Comparison):
-            try:
-                refusal = self._compare(condition, value)
-            except BadValue as error:
-                problem = Message(
-                    "{operator} {problem}", {"operator": condition.operator.name, "problem": error.message}
-                )
-                raise self._failed(text, line, problem) from None
-        else:
-            # JMESPath's own truth: only null, false and empty values are false; the number 0 is true.
-            false = value is None or value is False or value in ("", [], {})
-            refusal = ("filter.expression", {"expression": text}) if false else None
+            raise self._failed(condition.expression.text, line, error.message) from None
+        try:
+            refusal = self._compare(condition, operator, value) if operator else _untrue(text, value)
+        except BadValue as error:
+            facts = {"operator": operator and operator.name, "problem": error.message}
+            raise self._failed(text, line, Message("{operator} {problem}", facts)) from None
         self.seen.append(ConditionResult(line, text, value, refusal is None, depth))
         return refusal
 
@@ -142,8 +134,8 @@ class _Walk:
             problem=problem,
         )
 
-    def _compare(self, condition: Comparison, value: Any) -> _Refusal | None:
-        operator, name = condition.operator, condition.field.text
+    def _compare(self, condition: Comparison, operator: Operator, value: Any) -> _Refusal | None:
+        name = condition.expression.text
         if operator.holds(value, condition.operands, as_day(self._context.get("today") or brasilia_day())):
             return None
         if operator.name == "exists":
@@ -153,7 +145,7 @@ class _Walk:
             "operator": operator.name,
             "must": Message(operator.must),
             "operand": ", ".join(condition.operands),
-            "value": _shown(value, personal="customer" in condition.field.names),
+            "value": _shown(value, personal="customer" in condition.expression.names),
         }
 
     def _group(self, group: Group, depth: int) -> _Refusal | None:
@@ -171,6 +163,12 @@ class _Walk:
         # The group stands before its conditions, as in the file.
         self.seen.insert(place, ConditionResult(group.line, group.text, None, refusal is None, depth))
         return refusal
+
+
+def _untrue(expression: str, value: Any) -> _Refusal | None:
+    # JMESPath's own truth: only null, false and empty values are false; the number 0 is true.
+    false = value is None or value is False or value in ("", [], {})
+    return ("filter.expression", {"expression": expression}) if false else None
 
 
 def _shown(value: Any, *, personal: bool) -> Text:
@@ -257,12 +255,7 @@ def _field_value(mapping: Mapping, field: Field, context: dict[str, Any]) -> Val
 
 def _raw(field: Field, context: dict[str, Any]) -> Any:
     source = field.source
-    if isinstance(source, Constant):
-        value: Any = source.text
-    elif isinstance(source, Template):
-        value = _template(source, context)
-    else:
-        value = evaluate(source, context)
+    value = _template(source, context) if isinstance(source, Template) else evaluate(source, context)
     if field.lookup is not None and not is_missing(value):
         value = field.lookup.get(as_text(value))
     return field.default if is_missing(value) else value

@@ -12,7 +12,7 @@ from typing import Any
 from bridge.errors import StageError
 from bridge.mapping import evaluate
 from bridge.mapping.catalogue import event_label
-from bridge.mapping.model import Condition, Field, Group, Mapping
+from bridge.mapping.model import Field, Mapping, walk
 from bridge.mapping.testing import run
 from bridge.mapping.values import as_text, either, facts_data
 from bridge.messages import N_, Message, in_language
@@ -62,18 +62,12 @@ def explained_data(told: dict[str, Any]) -> dict[str, Any]:
 def _all_conditions(mapping: Mapping, seen: Iterable[evaluate.ConditionResult]) -> list[dict[str, Any]]:
     """Return every condition in the order of the file; `passed` is None where the verdict did not need it."""
     said = {(one.line, one.text, one.depth): asdict(one) for one in seen}
-    whole = [key for key in said if key not in set(_keys(mapping.filter))] + _keys(mapping.filter)
+    in_file = [(one.line, one.text, depth) for one, depth in walk(mapping.filter)]
+    whole = [key for key in said if key not in set(in_file)] + in_file
     return [
         said.get(key) or {"line": key[0], "text": key[1], "value": None, "passed": None, "depth": key[2]}
         for key in whole
     ]
-
-
-def _keys(condition: Condition | None, depth: int = 0) -> list[tuple[int, str, int]]:
-    if condition is None:
-        return []
-    inner = condition.conditions if isinstance(condition, Group) else ()
-    return [(condition.line, condition.text, depth), *(key for one in inner for key in _keys(one, depth + 1))]
 
 
 _WON = frozenset(

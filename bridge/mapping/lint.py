@@ -15,21 +15,7 @@ from bridge.mapping.context import DERIVED, ENVELOPE
 from bridge.mapping.document import MappingNode, Node, Scalar, Sequence
 from bridge.mapping.expressions import ANY, ELEMENT, Expression, FieldPath
 from bridge.mapping.findings import Findings, Position, did_you_mean, shown
-from bridge.mapping.model import (
-    FETCHABLE,
-    Case,
-    Comparison,
-    Condition,
-    ExpressionCondition,
-    Field,
-    Group,
-    Mapping,
-    Route,
-    Sample,
-    Template,
-    all_names,
-    covers,
-)
+from bridge.mapping.model import FETCHABLE, Case, Field, Mapping, Route, all_names, covers, walk
 from bridge.mapping.values import Text, either, typed
 from bridge.messages import N_, Message
 
@@ -289,9 +275,9 @@ def check_cases(cases: Iterable[Case], keys: frozenset[str], root: Path | None, 
     """Warn of samples that can't be read and of expected keys that no field makes."""
     for case in cases:
         for sample in (case.given, *case.fetched.values()):
-            if isinstance(sample, Sample) and root is not None:
+            if isinstance(sample, Scalar) and root is not None:
                 try:
-                    read_sample(root, sample.path)
+                    read_sample(root, sample.text)
                 except CannotRun as error:
                     what = N_("{problem}; paths are relative to the mappings' directory")
                     findings.warning(sample, "tests.sample", what, problem=error.message)
@@ -315,7 +301,8 @@ def check_overlap(mapping: Mapping, others: Iterable[Mapping], findings: Finding
         ]
         if mapping.account != other.account or mapping.name == other.name or not both:
             continue
-        divided = mapping.filter and other.filter and _texts(mapping.filter) != _texts(other.filter)
+        filters = [[(part.text, depth) for part, depth in walk(one.filter)] for one in (mapping, other)]
+        divided = all(filters) and filters[0] != filters[1]
         (possible if divided else certain)[PurePath(other.path).name] = both
     place, sent = Position(1, 1), "mapping.overlap"
     if certain:
@@ -343,10 +330,6 @@ def _sent_twice(mapping: Mapping, others: abc.Mapping[str, list[tuple[str, str]]
             what = N_("{mapping} and {others} send {event} and other events ({count}) to {destination}")
     facts = {"mapping": PurePath(mapping.path).name, "others": names, "event": event, "destination": destination}
     return Message(what, {**facts, "count": len(sent) - 1})
-
-
-def _texts(condition: Condition) -> tuple[Any, ...]:
-    return (condition.text, *map(_texts, condition.conditions)) if isinstance(condition, Group) else (condition.text,)
 
 
 def check_traps(root: Node | None, findings: Findings) -> None:
@@ -380,24 +363,3 @@ def _scalars(root: Node | None) -> Iterator[Scalar]:
             stack.extend(node.items)
         elif isinstance(node, MappingNode):
             stack.extend(part for pair in node.pairs for part in pair)
-
-
-def comparisons_of(condition: Condition | None) -> Iterator[Comparison | ExpressionCondition]:
-    if isinstance(condition, Group):
-        for inner in condition.conditions:
-            yield from comparisons_of(inner)
-    elif condition is not None:
-        yield condition
-
-
-def expressions_of_condition(condition: Condition | None) -> Iterator[Expression]:
-    for one in comparisons_of(condition):
-        yield one.field if isinstance(one, Comparison) else one.expression
-
-
-def expressions_of_fields(fields: Iterable[Field]) -> Iterator[Expression]:
-    for field in fields:
-        if isinstance(field.source, Expression):
-            yield field.source
-        elif isinstance(field.source, Template):
-            yield from (piece for piece in field.source.pieces if isinstance(piece, Expression))

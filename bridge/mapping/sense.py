@@ -18,7 +18,7 @@ from bridge.mapping.document import Scalar
 from bridge.mapping.expressions import ELEMENT, Expression, Part, Reading, compile_text, nodes
 from bridge.mapping.findings import Findings, did_you_mean, shown
 from bridge.mapping.lint import PLAIN_NAMES, doubt, kind_of_path, known_fields, values_of_path
-from bridge.mapping.model import Comparison, ExpressionCondition, Template, covers
+from bridge.mapping.model import Comparison, Template, covers
 from bridge.mapping.operators import Operand, Operator
 from bridge.mapping.values import BadValue, Text, as_day, as_decimal, either, two_readings
 from bridge.messages import N_, Message
@@ -203,12 +203,12 @@ def _bare_number(literal: str | None) -> Text:
     return as_literal(str(literal)) if two_readings(str(literal)) else f"`{number}`"
 
 
-def check_condition(condition: Comparison | ExpressionCondition, findings: Findings) -> None:
-    expression = condition.field if isinstance(condition, Comparison) else condition.expression
+def _check_condition(condition: Comparison, findings: Findings) -> None:
+    expression = condition.expression
     if not expression.paths:
         what = N_("this condition reads no value, so it always says the same")
         findings.warning(expression, "condition.constant", what)
-    elif isinstance(condition, ExpressionCondition) and expression.parsed.get("value") in _NUMBERS:
+    elif not condition.operator and expression.parsed.get("value") in _NUMBERS:
         what = N_("a number counts as true, also 0, so this always holds; compare it: {expression} > `0`")
         findings.warning(expression, "condition.constant", what, expression=expression.text.strip())
 
@@ -429,20 +429,18 @@ def _fields(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return (one for one in nodes(node) if one["type"] == "field")
 
 
-def check_events(
-    filters: Iterable[Comparison | ExpressionCondition], events: tuple[str, ...], findings: Findings
-) -> None:
-    """Report conditions that no event of the mapping fulfils."""
+def check_conditions(filters: Iterable[Comparison], events: tuple[str, ...], findings: Findings) -> None:
+    """Report conditions that always say the same, and those that no event of the mapping fulfils."""
     for one in filters:
-        if isinstance(one, Comparison):
-            name, word, limits = one.field, one.operator.name, one.operands
-            paths = one.field.paths
+        _check_condition(one, findings)
+        name = one.expression
+        if one.operator:
+            word, limits, paths = one.operator.name, one.operands, name.paths
             if paths == {("event",)} and word in {"equals", "one_of"} and not any(covers(events, op) for op in limits):
                 what = N_("the mapping does not listen to {events}, so this never holds; add it to events")
                 findings.warning(name, "condition.event", what, events=either(limits))
             asked = [(word, limits[0])] if paths == {("days_overdue",)} else []
         else:
-            name = one.expression
             asked = [
                 (word, str(right.node["value"]))
                 for word, left, right in Reading(name.parsed).compared

@@ -141,11 +141,11 @@ class Block:
         return [node] if isinstance(node, Scalar) else []
 
 
-def unique_pairs(block: MappingNode, findings: Findings) -> list[tuple[Scalar, Node]]:
-    """Return the pairs of a block; a key that is there twice is a finding."""
+def unique_pairs(block: Node | None, findings: Findings) -> list[tuple[Scalar, Node]]:
+    """Return the pairs of a block, none of anything else; a key that is there twice is a finding."""
     first: dict[str, Scalar] = {}
     pairs = []
-    for key, value in block.pairs:
+    for key, value in block.pairs if isinstance(block, MappingNode) else ():
         before = first.setdefault(key.text, key)
         if before is key:
             pairs.append((key, value))

@@ -18,8 +18,8 @@ from bridge.mapping import evaluate
 from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import ENVELOPE, build_context, references
-from bridge.mapping.lint import comparisons_of
-from bridge.mapping.model import Case, Expected, Mapping, Sample, covers
+from bridge.mapping.document import Scalar
+from bridge.mapping.model import Case, Mapping, comparisons_of, covers
 from bridge.mapping.values import BadValue, as_decimal, as_text, typed, verbatim
 from bridge.messages import N_, Message
 
@@ -29,12 +29,12 @@ _OVERRIDES = frozenset({"event", "account", "environment", "today", "fee"})
 
 def context_of(case: Case, root: Path) -> dict[str, Any]:
     """Return the context of expressions in a test; raise CannotRun where the test is wrong."""
-    envelope = read_sample(root, case.given.path) if isinstance(case.given, Sample) else case.given
+    envelope = read_sample(root, case.given.text) if isinstance(case.given, Scalar) else case.given
     if not isinstance(envelope, dict) or not isinstance(envelope.get("event"), str):
         raise CannotRun(N_("given must be an event as Asaas sends it, an object with `event`, got something else"))
     key = entity_key(envelope) or "payment"
     fetched = {
-        name: read_sample(root, one.path) if isinstance(one, Sample) else one for name, one in case.fetched.items()
+        name: read_sample(root, one.text) if isinstance(one, Scalar) else one for name, one in case.fetched.items()
     }
     objects: dict[str, Any] = copy.deepcopy({**fetched, key: envelope.get(key) or {}, ENVELOPE: envelope})
     overrides: dict[str, Any] = {}
@@ -138,7 +138,7 @@ def _run(mapping: Mapping, case: Case, root: Path) -> CaseResult:
     except StageError as error:
         code = error.code
         outcome = Message("dead: {code} ({reason})", {"code": code, "reason": error.message()})
-    wanted = "filtered" if case.filtered else case.dead or ""
+    wanted = "filtered" if case.filtered else case.dead
     if wanted != code:
         words = Message(N_("sent")) if not wanted else verbatim("filtered" if case.filtered else f"dead: {wanted}")
         differences = [Difference("outcome", words, outcome, case.line)]
@@ -174,7 +174,7 @@ def _differences(case: Case, payload: AnyMapping[str, evaluate.Value], send_to: 
 _NO_KEY = Message(N_("no such key"))
 
 
-def _same(expected: Expected, value: evaluate.Value | None) -> bool:
+def _same(expected: Scalar, value: evaluate.Value | None) -> bool:
     if expected.plain and typed(expected.text) is None:
         return value is None
     if value is None:
@@ -190,7 +190,7 @@ def _same(expected: Expected, value: evaluate.Value | None) -> bool:
         return False
 
 
-def _wanted(expected: Expected) -> Message:
+def _wanted(expected: Scalar) -> Message:
     if expected.plain and typed(expected.text) is None:
         return _NO_KEY
     return verbatim(expected.text if expected.plain else repr(expected.text))

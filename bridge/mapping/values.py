@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from stdnum.br import cnpj, cpf
@@ -21,6 +21,8 @@ from bridge.messages import N_, Message
 
 Text = str | Message
 """A part of a message: a text as it stands, or words that are translated; an empty text says nothing."""
+
+_Converted = TypeVar("_Converted")
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,2})?")
 _BRAZILIAN_NUMBER = re.compile(r"-?(\d{1,3}(\.\d{3}){1,10}|\d{1,30}),\d{1,30}")
@@ -123,6 +125,14 @@ def two_readings(text: str) -> tuple[str, ...]:
         return ()
     whole, cents, third = found.groups()
     return f"{whole}{cents}{third}", f"{whole}.{cents}{'' if third == '0' else f'{third}0'}"
+
+
+def or_none(convert: Callable[[Any], _Converted], value: Any) -> _Converted | None:
+    """Return what a conversion makes of a value, or None where it refuses it."""
+    try:
+        return convert(value)
+    except BadValue:
+        return None
 
 
 def as_number(value: Any) -> int | float:
