@@ -187,17 +187,6 @@ def _shown(value: Any, *, personal: bool) -> Text:
 Value = str | int | float | bool
 
 
-@dataclass(frozen=True, slots=True)
-class FieldResult:
-    """The value of one field, or the error that it ended in; neither where the field is left out."""
-
-    group: str
-    key: str
-    source: str
-    value: Value | None
-    error: StageError | None = None
-
-
 def build_payload(mapping: Mapping, context: dict[str, Any]) -> dict[str, Value]:
     """Return the payload of one event; raise a StageError where it must not be sent."""
     payload: dict[str, Value] = {}
@@ -216,15 +205,14 @@ def build_payload(mapping: Mapping, context: dict[str, Any]) -> dict[str, Value]
     return payload
 
 
-def explain(mapping: Mapping, context: dict[str, Any]) -> list[FieldResult]:
-    seen = []
+def explain(mapping: Mapping, context: dict[str, Any]) -> list[tuple[Field, Value | None, StageError | None]]:
+    """Return each field with its value, or the error that it ended in; neither where the field is left out."""
+    seen: list[tuple[Field, Value | None, StageError | None]] = []
     for one in mapping.fields:
-        value, error = None, None
         try:
-            value = _field_value(mapping, one, context)
-        except StageError as failed:
-            error = failed
-        seen.append(FieldResult(one.group, one.key, one.source.text, value, error))
+            seen.append((one, _field_value(mapping, one, context), None))
+        except StageError as error:
+            seen.append((one, None, error))
     return seen
 
 

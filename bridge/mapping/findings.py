@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from bridge.mapping.advice import synonym
 from bridge.mapping.values import Text, facts_data
-from bridge.messages import N_, Message
+from bridge.messages import N_, Message, message
 
 
 class Severity(StrEnum):
@@ -133,8 +133,7 @@ class Findings:
             return
         if code.startswith("yaml.") and severity is Severity.ERROR:
             self._refused.add(where)
-        what = text if isinstance(text, Message) else Message(text, facts)
-        self._found.append(Finding(self.path, *where, code, severity, what, caret))
+        self._found.append(Finding(self.path, *where, code, severity, message(text, **facts), caret))
         if len(self._found) == MAX_FINDINGS:
             last = max((found.line, found.column) for found in self._found)
             more = Message(N_("{limit} findings and more; fix these first"), {"limit": MAX_FINDINGS})

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from stdnum.br import cnpj, cpf
 
-from bridge.messages import N_, Message
+from bridge.messages import N_, Message, message
 
 Text = str | Message
 """A part of a message: a text as it stands, or words that are translated; an empty text says nothing."""
@@ -33,7 +33,7 @@ class BadValue(ValueError):
 
     def __init__(self, text: str | Message = "", /, **facts: object) -> None:
         super().__init__(text)
-        self.message = text if isinstance(text, Message) else Message(text, facts)
+        self.message = message(text, **facts)
 
     def __str__(self) -> str:
         return str(self.message)
@@ -63,10 +63,10 @@ def verbatim(text: str) -> Message:
 def either(words: Iterable[Text]) -> Message:
     """Return words as an alternative: `a or b`."""
     first, *rest = words
-    message = first if isinstance(first, Message) else verbatim(first)
+    told = first if isinstance(first, Message) else verbatim(first)
     for word in rest:
-        message = Message(N_("{first} or {last}"), {"first": message, "last": word})
-    return message
+        told = Message(N_("{first} or {last}"), {"first": told, "last": word})
+    return told
 
 
 def facts_data(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -286,9 +286,12 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _BRAZILIAN_DAY = re.compile(r"\d{2}/\d{2}/\d{4}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?")
 _DIRECTIVE = re.compile(r"%(-?.|$)", re.DOTALL)
-_PLAIN = frozenset({"%d", "%m", "%Y", "%y", "%H", "%M", "%S", "%j"})
-DIRECTIVES = (*sorted(_PLAIN), "%-d", "%-m", "%B", "%b", "%A", "%a", "%%")
-"""What a date format may hold; names of months and days come in Portuguese."""
+_DIRECTIVES = {
+    "%H": "HH", "%M": "mm", "%S": "ss", "%Y": "yyyy", "%d": "dd", "%j": "DDD", "%m": "MM", "%y": "yy",
+    "%-d": "d", "%-m": "M", "%B": "MMMM", "%b": "MMM", "%A": "EEEE", "%a": "EEE", "%%": "'%'",
+}  # fmt: skip
+"""What a date format may hold, with Babel's pattern; names of months and days come in Portuguese."""
+DIRECTIVES = tuple(_DIRECTIVES)
 
 
 def brasilia_day(now: datetime | None = None) -> str:
@@ -340,22 +343,6 @@ def format_date(value: Any, pattern: str) -> str:
     if wrong is not None:
         raise BadValue(N_("takes a format made of {known}, got {wrong}"), known=" ".join(DIRECTIVES), wrong=wrong)
     moment = as_moment(value)
-    return _DIRECTIVE.sub(lambda match: _written(match.group(), moment), pattern)
+    from babel.dates import parse_pattern
 
-
-def _written(directive: str, moment: datetime) -> str:
-    if directive in _PLAIN:
-        # %Y of the year 33 is "33" on Linux and "0033" elsewhere.
-        return f"{moment.year:04}" if directive == "%Y" else moment.strftime(directive)
-    from babel.dates import get_day_names, get_month_names
-
-    width: Literal["wide", "abbreviated"] = "wide" if directive.isupper() else "abbreviated"
-    match directive:
-        case "%-d" | "%-m":
-            return str(moment.day if directive == "%-d" else moment.month)
-        case "%B" | "%b":
-            return str(get_month_names(width, locale="pt_BR")[moment.month])
-        case "%A" | "%a":
-            return str(get_day_names(width, locale="pt_BR")[moment.weekday()])
-        case _:
-            return "%"
+    return _DIRECTIVE.sub(lambda found: parse_pattern(_DIRECTIVES[found[0]]).apply(moment, "pt_BR"), pattern)
