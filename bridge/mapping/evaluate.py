@@ -65,10 +65,6 @@ class Verdict:
         """Why the event was filtered, for a person; empty where it passed."""
         return Message(REASONS[self.code], self.facts) if self.code else Message("")
 
-    @property
-    def reason(self) -> str:
-        return str(self.message)
-
 
 _Refusal = tuple[str, dict[str, Any]]
 """A code of REASONS and its facts."""

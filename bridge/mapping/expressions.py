@@ -19,7 +19,7 @@ from jmespath import functions as jmespath_functions
 
 from bridge.mapping import advice, values
 from bridge.mapping.document import Scalar
-from bridge.mapping.findings import Findings, Position, did_you_mean, shown, then
+from bridge.mapping.findings import Findings, Position, did_you_mean, shown
 from bridge.mapping.functions import FUNCTIONS, EvaluationFailed, Functions, arity, names
 from bridge.messages import N_, Message
 
@@ -356,7 +356,8 @@ def _check_functions(tree: dict[str, Any], text: str, at: Callable[[int], Positi
         spot = at(positions[name].pop(0) if positions.get(name) else 0)
         bounds = arity(name)
         if bounds is None:
-            hint = then(advice.instead_of(name)) or did_you_mean(name, names())
+            instead = advice.instead_of(name)
+            hint = Message("; {advice}", {"advice": instead}) if instead else did_you_mean(name, names())
             what = N_("unknown function {function}{hint}")
             findings.error(spot, "expression.unknown_function", what, function=shown(name), hint=hint)
             good = False

@@ -163,11 +163,6 @@ def did_you_mean(word: str, words: Iterable[str]) -> Text:
     return Message(N_("; did you mean {word}?"), {"word": meant}) if meant else ""
 
 
-def then(advice: Text) -> Text:
-    """Return advice as what follows a sentence: `; advice`, or an empty text where there is none."""
-    return Message("; {advice}", {"advice": advice}) if advice else ""
-
-
 def shown(word: str, length: int = 60) -> str:
     """Return a word of the file in quotes, shortened, so that one bad line can't flood the list."""
     return repr(word if len(word) <= length else f"{word[: length - 3]}...")

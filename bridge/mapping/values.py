@@ -167,10 +167,6 @@ def text_of(value: Any) -> str:
     raise BadValue(N_("takes a text, got {kind}"), kind=kind_of(value))
 
 
-def digits(value: Any) -> str | None:
-    return re.sub(r"[^0-9]", "", text_of(value)) or None
-
-
 def phone(value: Any) -> str | None:
     """Return a phone as Clint's senders write it: digits with the country code, 5547996321478.
 
@@ -244,25 +240,12 @@ def _capitalised(word: str, *, first: bool) -> str:
     return _WORD_START.sub(lambda match: match.group(1) + match.group(2).upper(), lower)
 
 
-def first_name(value: Any) -> str | None:
-    return next(iter(text_of(value).split()), None)
-
-
-def last_name(value: Any) -> str | None:
-    """Return a name without its first word, or None where it has only one."""
-    return " ".join(text_of(value).split()[1:]) or None
-
-
 def cents(value: Any) -> Decimal:
     """Return an amount rounded to cents, half a cent up; a zero without a sign."""
     try:
         return (value if isinstance(value, Decimal) else as_decimal(value)).quantize(Decimal("0.01"), ROUND_HALF_UP) + 0
     except InvalidOperation:
         raise BadValue(N_("takes an amount of money, got a number too large for one")) from None
-
-
-def money(value: Any) -> str:
-    return format(cents(value), "f")
 
 
 def brl(value: Any) -> str:
