@@ -104,8 +104,7 @@ class Functions(jmespath_functions.Functions):
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
         arguments = list(resolved_args)
-        function = FUNCTIONS.get(function_name)
-        if function is None:
+        if function_name not in FUNCTIONS:
             if function_name == "join":
                 _bound_join(*arguments)
             return super().call_function(function_name, arguments)

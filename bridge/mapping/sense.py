@@ -200,16 +200,6 @@ def _bare_number(literal: str | None) -> Text:
     return as_literal(str(literal)) if two_readings(str(literal)) else f"`{number:f}`"
 
 
-def _check_condition(condition: Comparison, findings: Findings) -> None:
-    expression = condition.expression
-    if not expression.paths:
-        what = N_("this condition reads no value, so it always says the same")
-        findings.warning(expression, "condition.constant", what)
-    elif not condition.operator and _KIND_OF_CALL.get(expression.parsed.get("value")) == "number":
-        what = N_("a number counts as true, also 0, so this always holds; compare it: {expression} > `0`")
-        findings.warning(expression, "condition.constant", what, expression=expression.text.strip())
-
-
 def check_compare(expression: Expression, operator: Operator, operands: Sequence[Scalar], findings: Findings) -> None:
     """Report a condition that fails for every event, or compares with a value that the field never has."""
     kind, known, field = _kind(Reading(expression.parsed).part), _values(expression), expression.text.strip()
@@ -220,8 +210,18 @@ def check_compare(expression: Expression, operator: Operator, operands: Sequence
         if is_number and (readings := two_readings(text)):
             ambiguous = N_("{number} may mean {readings}; write the one that is meant")
             findings.nonsense(operand, "number.ambiguous", ambiguous, number=text, readings=either(readings))
+        elif kind == "list" and operator.name.endswith(("equals", "one_of")):
+            never = N_(
+                "{field} is a list and never equal to one value; "
+                "write contains, or field: {field} | [0] for its first element"
+            )
+            findings.warning(operand, "condition.never_equal", never, **facts)
         elif kind == "list":
-            _check_list(operator, operand, findings, facts)
+            if operator.operand is not Operand.BOOLEAN and not operator.name.endswith("contains"):
+                what = N_(
+                    "{field} is a list, so {operator} fails for every event that has it; "
+                    "write contains, or field: {field} | [0] for its first element"
+                )
         elif operator.operand is Operand.NUMBER and (kind in {"date", "boolean"} or known):
             what = N_("{field} is no number, so {operator} fails for every event; write equals or one_of")
             if kind == "date":
@@ -243,21 +243,6 @@ def check_compare(expression: Expression, operator: Operator, operands: Sequence
                 findings.warning(operand, "value.undocumented", _undocumented(field, text, known))
         if what:
             findings.nonsense(operand, "condition.kind", what, **facts)
-
-
-def _check_list(operator: Operator, operand: Scalar, findings: Findings, facts: dict[str, str]) -> None:
-    if operator.name.endswith(("equals", "one_of")):
-        what = N_(
-            "{field} is a list and never equal to one value; "
-            "write contains, or field: {field} | [0] for its first element"
-        )
-        findings.warning(operand, "condition.never_equal", what, **facts)
-    elif operator.operand is not Operand.BOOLEAN and not operator.name.endswith("contains"):
-        what = N_(
-            "{field} is a list, so {operator} fails for every event that has it; "
-            "write contains, or field: {field} | [0] for its first element"
-        )
-        findings.nonsense(operand, "condition.kind", what, **facts)
 
 
 def _check_equal(field: str, kind: str | None, operand: Scalar, sign: str, findings: Findings) -> None:
@@ -418,8 +403,13 @@ def _fields(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def check_conditions(filters: Iterable[Comparison], events: tuple[str, ...], findings: Findings) -> None:
     """Report conditions that always say the same, and those that no event of the mapping fulfils."""
     for one in filters:
-        _check_condition(one, findings)
         name = one.expression
+        if not name.paths:
+            what = N_("this condition reads no value, so it always says the same")
+            findings.warning(name, "condition.constant", what)
+        elif not one.operator and _KIND_OF_CALL.get(name.parsed.get("value")) == "number":
+            what = N_("a number counts as true, also 0, so this always holds; compare it: {expression} > `0`")
+            findings.warning(name, "condition.constant", what, expression=name.text.strip())
         if one.operator:
             word, limits, paths = one.operator.name, one.operands, name.paths
             if paths == {("event",)} and word in {"equals", "one_of"} and not any(covers(events, op) for op in limits):

@@ -108,23 +108,23 @@ _WANTED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
 class Block:
     """The pairs of a block that fit its table, by key."""
 
-    def __init__(self, node: Node, pairs: dict[str, tuple[Scalar, Node]], *, whole: bool) -> None:
-        self.node = node
-        self.whole = whole
-        """False where something in the block was refused: a key that seems to be missing may be that."""
-        self._pairs = pairs
+    node: Node
+    pairs: dict[str, tuple[Scalar, Node]]
+    whole: bool
+    """False where something in the block was refused: a key that seems to be missing may be that."""
 
     def __contains__(self, name: str) -> bool:
-        return name in self._pairs
+        return name in self.pairs
 
     def key(self, name: str) -> Scalar:
-        return self._pairs[name][0]
+        return self.pairs[name][0]
 
     def value(self, name: str) -> Node | None:
-        return self._pairs[name][1] if name in self._pairs else None
+        return self.pairs[name][1] if name in self.pairs else None
 
     def scalar(self, name: str) -> Scalar | None:
         value = self.value(name)
@@ -187,7 +187,7 @@ def read_block(node: Node, table: Table, what: Text, findings: Findings, *, othe
         if row.required and row.name not in pairs and row.name not in refused:
             missing = N_("{what} needs {key}, such as {key}: {example}")
             findings.error(node, "key.missing", missing, what=what, key=row.name, example=row.example)
-    return Block(node, pairs, whole=findings.complete and not refused)
+    return Block(node, pairs, findings.complete and not refused)
 
 
 def _is_empty(value: Node) -> bool:

@@ -99,6 +99,8 @@ def as_text(value: Any) -> str:
 
 def as_decimal(value: Any) -> Decimal:
     """Return a number, or a text that holds one (129.90 or 1.234,56), exactly."""
+    if isinstance(value, Decimal):
+        return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if isinstance(value, float) and not math.isfinite(value):
             raise BadValue(N_("takes a number, got one without a value"))
@@ -136,10 +138,7 @@ def or_none(convert: Callable[[Any], _Converted], value: Any) -> _Converted | No
 
 
 def as_number(value: Any) -> int | float:
-    return _plain(as_decimal(value))
-
-
-def _plain(number: Decimal) -> int | float:
+    number = as_decimal(value)
     return int(number) if number == number.to_integral_value() else float(number)
 
 
@@ -184,17 +183,14 @@ def phone(value: Any) -> str | None:
     except phonenumbers.NumberParseException:
         return None
     if number.country_code == 55:
-        national = _with_ninth_digit(str(number.national_number))
+        national = str(number.national_number)
+        if len(national) == 10 and national[2] in "6789":
+            national = f"{national[:2]}9{national[2:]}"  # an old mobile: since 2016 each has nine digits
         if len(national) < 10:  # 4004-1234 is dialled without an area code, so no sender reaches it
             return None
         number.national_number = int(national)
     valid = phonenumbers.is_valid_number(number)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:] if valid else None
-
-
-def _with_ninth_digit(national: str) -> str:
-    # Since 2016 every Brazilian mobile has nine digits; one of eight that begins with 6 to 9 is an old mobile.
-    return f"{national[:2]}9{national[2:]}" if len(national) == 10 and national[2] in "6789" else national
 
 
 def first_email(value: Any) -> str | None:
@@ -243,7 +239,7 @@ def _capitalised(word: str, *, first: bool) -> str:
 def cents(value: Any) -> Decimal:
     """Return an amount rounded to cents, half a cent up; a zero without a sign."""
     try:
-        return (value if isinstance(value, Decimal) else as_decimal(value)).quantize(Decimal("0.01"), ROUND_HALF_UP) + 0
+        return as_decimal(value).quantize(Decimal("0.01"), ROUND_HALF_UP) + 0
     except InvalidOperation:
         raise BadValue(N_("takes an amount of money, got a number too large for one")) from None
 
@@ -260,7 +256,7 @@ def percent(value: Any, share: Any) -> int | float | None:
     """Return that share of an amount, not rounded; money() and brl() round."""
     if is_missing(value) or is_missing(share):
         return None
-    return _plain(as_decimal(value) * as_decimal(share) / 100)
+    return as_number(as_decimal(value) * as_decimal(share) / 100)
 
 
 BRASILIA = ZoneInfo("America/Sao_Paulo")
