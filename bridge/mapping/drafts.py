@@ -22,7 +22,7 @@ from bridge.mapping.parser import parse_mapping
 from bridge.mapping.schema import COMMENT
 from bridge.mapping.spec import NAME
 from bridge.mapping.testing import run
-from bridge.mapping.values import BadValue, as_decimal, either, two_readings
+from bridge.mapping.values import as_decimal, either, or_none, two_readings
 from bridge.messages import N_
 
 
@@ -212,12 +212,10 @@ _AMOUNT_FAULTS = {
 
 def amount_fault(text: str) -> str:
     """Return why a text can't be an amount: unreadable, ambiguous or negative; empty where it can be one, or none."""
-    try:
-        if two_readings(text):
-            return "ambiguous"
-        return "negative" if text and as_decimal(text) < 0 else ""
-    except BadValue:
-        return "unreadable"
+    if two_readings(text):
+        return "ambiguous"
+    amount = or_none(as_decimal, text or "0")
+    return "unreadable" if amount is None else "negative" if amount < 0 else ""
 
 
 def as_amount(text: str) -> str:

@@ -16,7 +16,7 @@ from bridge.mapping.expressions import Expression, evaluate
 from bridge.mapping.functions import EvaluationFailed
 from bridge.mapping.model import Comparison, Condition, Field, Group, Mapping, Template
 from bridge.mapping.operators import Operator
-from bridge.mapping.values import BadValue, Text, as_day, as_number, as_text, first_email, is_missing, kind_of
+from bridge.mapping.values import BadValue, Text, as_day, as_number, as_text, first_email, is_missing, kind_of, or_none
 from bridge.messages import N_, Message
 from bridge.redaction import redact
 
@@ -101,10 +101,9 @@ class _Walk:
         text, line, operator = condition.text, condition.line, condition.operator
         try:
             value = evaluate(condition.expression, self._context)
+            refusal = self._compare(condition, operator, value) if operator else _untrue(text, value)
         except EvaluationFailed as error:
             raise self._failed(condition.expression.text, line, error.message) from None
-        try:
-            refusal = self._compare(condition, operator, value) if operator else _untrue(text, value)
         except BadValue as error:
             facts = {"operator": operator and operator.name, "problem": error.message}
             raise self._failed(text, line, Message("{operator} {problem}", facts)) from None
@@ -161,12 +160,10 @@ def _shown(value: Any, *, personal: bool) -> Text:
     """Return a value for a reason: the kind alone for a customer's data, other texts redacted and short."""
     if is_missing(value):
         return Message(N_("empty"))
-    if personal or isinstance(value, (list, dict)):
+    plain = None if personal else or_none(as_text, value)
+    if plain is None:  # a list or an object too, and 1e400, which is JSON and no number that can be written
         return kind_of(value)
-    try:
-        text = redact(as_text(value))
-    except BadValue:  # 1e400 is JSON, and no number that can be written
-        return kind_of(value)
+    text = redact(plain)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

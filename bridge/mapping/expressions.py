@@ -81,10 +81,10 @@ class Reading:
                 self._use(left.scope | right.scope)
                 self.compared.append((node["value"], left, right))
                 return _NOTHING
-            case "current" | "identity":
+            case "current" | "identity" | "slice":
                 return scope
-            case "index" | "slice":
-                return self._step(scope, ELEMENT) if kind == "index" else scope
+            case "index":
+                return self._step(scope, ELEMENT)
             case "flatten":
                 return self._visit(children[0], scope)
             case "projection" | "filter_projection" | "value_projection":
@@ -119,16 +119,16 @@ class Reading:
         return frozenset(path[:-1] if path[-1:] == (ELEMENT,) else path for path in right)
 
     def _call(self, node: dict[str, Any], scope: Scope) -> Scope:
-        plain = [child for child in node["children"] if child["type"] != "expref"]
-        given = [self._visit(child, scope) for child in plain]
-        for one in given:
-            self._use(one)
-        elements = frozenset((*path, ELEMENT) for one in given for path in one)
-        for child in node["children"]:
+        children = node["children"]
+        given = [self._visit(child, scope) for child in children if child["type"] != "expref"]
+        read = _NOTHING.union(*given)
+        self._use(read)
+        elements = frozenset((*path, ELEMENT) for path in read)
+        for child in children:
             if child["type"] == "expref":
                 self._use(self._visit(child["children"][0], elements))
         if node["value"] in _GIVES_AN_ARGUMENT:
-            return frozenset().union(*given)
+            return read
         if node["value"] in _GIVES_THE_LIST:
             return given[0] if given else _NOTHING
         return elements if node["value"] in _GIVES_AN_ELEMENT else _NOTHING
