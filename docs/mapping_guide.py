@@ -17,7 +17,7 @@ from bridge.mapping.document import Scalar
 from bridge.mapping.expressions import compile_expression, evaluate
 from bridge.mapping.findings import Findings
 from bridge.mapping.functions import FUNCTIONS
-from bridge.mapping.lint import known_fields
+from bridge.mapping.lint import FIELDS
 from bridge.mapping.model import Setup
 from bridge.mapping.operators import OPERATORS
 from bridge.mapping.parser import parse_mapping, read_directory
@@ -178,7 +178,7 @@ def mistakes() -> str:
 
 def fields(name: str) -> str:
     """Return the fields that an object of Asaas is known to have, in one line; those with fields of their own last."""
-    known = known_fields()[name]
+    known = FIELDS[name]
     plain = [f"`{field}`" for field, inner in known.items() if not inner]
     deep = [f"`{field}.{one}`" for field, inner in known.items() if inner for one in inner]
     return ", ".join([*plain, *deep])

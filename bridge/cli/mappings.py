@@ -41,7 +41,7 @@ from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import build_context, references
 from bridge.mapping.drafts import EXAMPLES
 from bridge.mapping.explain import explained, explained_data
-from bridge.mapping.model import FETCHABLE, Comparison, Condition, Group
+from bridge.mapping.model import FETCHABLE, Comparison, Condition, Group, walk
 from bridge.mapping.schema import COMMENT, FILE_NAME, schema_text
 from bridge.mapping.scrub import Scrubber
 from bridge.mapping.testing import CaseResult, Part
@@ -380,14 +380,13 @@ def _show_mapping(mapping: Mapping) -> None:
     show_table((_("group"), _("key"), _("type"), _("from")), rows)
 
 
-def _condition_lines(condition: Condition | None, depth: int = 0) -> list[tuple[int, str]]:
+def _condition_lines(condition: Condition | None) -> list[tuple[int, str]]:
     """Return a filter as lines with their depth, in the words of the file."""
-    if condition is None:
-        return []
-    if isinstance(condition, Group):
-        inner = [line for one in condition.conditions for line in _condition_lines(one, depth + 1)]
-        return [(depth, f"{condition.text}:"), *inner]
-    return [(depth, condition.text if isinstance(condition, Comparison) else f"expression: {condition.text}")]
+    lines = []
+    for one, depth in walk(condition):
+        alone = isinstance(one, Comparison) and one.operator is None
+        lines.append((depth, f"{one.text}:" if isinstance(one, Group) else f"{'expression: ' * alone}{one.text}"))
+    return lines
 
 
 @mappings.command()

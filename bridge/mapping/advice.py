@@ -132,11 +132,7 @@ def of_syntax(text: str, position: int, token: str, *, number: bool) -> Message:
         (sign and sign in "+-*/%", _NO_ARITHMETIC, None),
         (sign == "#", N_("a comment stands outside of the quotes"), None),
         (sign == ".", N_("a name stands on both sides of a dot"), None),
-        (
-            " " in bare and _WORDS_ALONE.fullmatch(bare),
-            N_("a fixed text is written {{text: {right}}}"),
-            _quoted(bare),
-        ),
+        (" " in bare and _WORDS_ALONE.fullmatch(bare), N_("a fixed text is written {{text: {right}}}"), _quoted(bare)),
     ):
         if holds:
             return Message(advice, {} if right is None else {"right": right})

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bridge.mapping.document import MappingNode, Node, Scalar, Sequence
 from bridge.mapping.findings import Findings, did_you_mean, shown
-from bridge.mapping.model import FETCHABLE, Case, Expected, Sample
+from bridge.mapping.model import FETCHABLE, Case
 from bridge.mapping.spec import CASE, EXPECT, Block, described, is_null, read_block, unique_pairs
 from bridge.mapping.values import BadValue, typed
 from bridge.messages import N_, Message
@@ -42,10 +44,8 @@ def read_sample(root: Path, name: str) -> Any:
     raise CannotRun(N_("{file} is larger than {limit} bytes"), file=name, limit=MAX_SAMPLE_BYTES)
 
 
-def build_cases(node: Node, findings: Findings) -> list[Case]:
-    items = node.items if isinstance(node, Sequence) else []
-    cases = [_build(item, findings) for item in items]
-    return [case for case in cases if case is not None]
+def build_cases(items: Iterable[Node], findings: Findings) -> tuple[Case, ...]:
+    return tuple(case for item in items if (case := _build(item, findings)) is not None)
 
 
 def _as_json(node: Node, findings: Findings) -> Any:
@@ -53,43 +53,30 @@ def _as_json(node: Node, findings: Findings) -> Any:
         return typed(node.text) if node.plain else node.text
     if isinstance(node, Sequence):
         return [_as_json(item, findings) for item in node.items]
-    pairs = unique_pairs(node, findings) if isinstance(node, MappingNode) else []
-    return {key.text: _as_json(value, findings) for key, value in pairs}
+    return {key.text: _as_json(value, findings) for key, value in unique_pairs(node, findings)}
 
 
 def _build(node: Node, findings: Findings) -> Case | None:
     entries = read_block(node, CASE, Message(N_("a test")), findings)
     if entries is None or not entries.whole or "given" not in entries or "expect" not in entries:
         return None
-    given = _given(entries, findings)
+    given: Any = entries.value("given")
+    if isinstance(given, MappingNode):
+        given = _as_json(given, findings)
+    elif not isinstance(given, Scalar) or is_null(given):
+        what = N_("given must be a file such as samples/pix.json, or an event, got neither")
+        findings.error(entries.node if given is None else given, "tests.given", what)
+        given = None
     expect = _expect(entries, findings)
     if given is None or expect is None:
         return None
-    return Case(
-        name=entries.text("name"),
-        line=node.line,
-        given=given,
-        set=_set(entries.value("set"), findings),
-        fetched=_fetched(entries.value("with"), findings),
-        **expect,
-    )
-
-
-def _given(entries: Block, findings: Findings) -> Sample | dict[str, Any] | None:
-    value = entries.value("given")
-    if isinstance(value, MappingNode):
-        event: dict[str, Any] = _as_json(value, findings)
-        return event
-    if isinstance(value, Scalar) and not is_null(value):
-        return Sample(value.text, value.line, value.column)
-    what = N_("given must be a file such as samples/pix.json, or an event, got neither")
-    findings.error(value or entries.node, "tests.given", what)
-    return None
+    set_, fetched = _set(entries.value("set"), findings), _fetched(entries.value("with"), findings)
+    return Case(entries.text("name"), node.line, given, set_, fetched, **expect)
 
 
 def _set(node: Node | None, findings: Findings) -> dict[str, Any]:
     values = {}
-    for key, value in unique_pairs(node, findings) if isinstance(node, MappingNode) else []:
+    for key, value in unique_pairs(node, findings):
         if SET_PATH.fullmatch(key.text):
             values[key.text] = _as_json(value, findings)
         else:
@@ -100,7 +87,7 @@ def _set(node: Node | None, findings: Findings) -> dict[str, Any]:
 
 def _fetched(node: Node | None, findings: Findings) -> dict[str, Any]:
     fetched: dict[str, Any] = {}
-    for key, value in unique_pairs(node, findings) if isinstance(node, MappingNode) else []:
+    for key, value in unique_pairs(node, findings):
         if key.text not in FETCHABLE:
             what = N_("nothing named {name} is fetched; with knows {known}{hint}")
             facts = {"known": ", ".join(sorted(FETCHABLE)), "hint": did_you_mean(key.text, FETCHABLE)}
@@ -109,7 +96,7 @@ def _fetched(node: Node | None, findings: Findings) -> dict[str, Any]:
             what = N_("{name} must be a file, an object or null, got a list")
             findings.error(value, "tests.with", what, name=key.text)
         elif isinstance(value, Scalar):
-            fetched[key.text] = None if is_null(value) else Sample(value.text, value.line, value.column)
+            fetched[key.text] = None if is_null(value) else value
         else:
             fetched[key.text] = _as_json(value, findings)
     return fetched
@@ -127,22 +114,13 @@ def _expect(entries: Block, findings: Findings) -> dict[str, Any] | None:
     expect = read_block(value, EXPECT, "expect", findings, others=True)
     if expect is None or not expect.whole:
         return None
-    exactly = expect.value("exactly")
-    pairs = [
-        *((key, one) for key, one in unique_pairs(value, Findings("")) if key.text not in EXPECT),
-        *(unique_pairs(exactly, findings) if isinstance(exactly, MappingNode) else []),
-    ]
-    for key, one in pairs:
-        if not isinstance(one, Scalar):
+    named = [(key, one) for key, one in unique_pairs(value, Findings("")) if key.text not in EXPECT]
+    wanted = {}
+    for key, one in [*named, *unique_pairs(expect.value("exactly"), findings)]:
+        if isinstance(one, Scalar):
+            wanted[key.text] = replace(one, line=key.line, column=key.column)
+        else:
             what = N_("{key} must be one value, got {got}")
             findings.error(one, "tests.expect", what, key=key.text, got=described(one))
-    return {
-        "dead": expect.text("dead") or None,
-        "send_to": expect.text("send_to") or None,
-        "exactly": exactly is not None,
-        "expect": {
-            key.text: Expected(one.text, one.plain, key.line, key.column)
-            for key, one in pairs
-            if isinstance(one, Scalar)
-        },
-    }
+    texts = {"dead": expect.text("dead"), "send_to": expect.text("send_to")}
+    return {**texts, "exactly": "exactly" in expect, "expect": wanted}

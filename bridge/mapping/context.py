@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.mapping.catalogue import spellings
 from bridge.mapping.model import FETCHABLE
-from bridge.mapping.values import BadValue, as_day, as_decimal, brasilia_day, cents
+from bridge.mapping.values import BadValue, as_day, as_decimal, brasilia_day, cents, or_none
 
 _NOT_PAID_OUT = frozenset({"CANCELLED", "REFUNDED"})
 
@@ -26,9 +26,7 @@ class Derived:
     """The objects that it needs from Asaas."""
 
 
-def derive(charge: Mapping[str, Any], fetched: Mapping[str, Any], today: str, names: frozenset[str]) -> dict[str, Any]:
-    found = fetched.get("installment")
-    plan = found if isinstance(found, dict) else {}
+def _derive(names: frozenset[str], charge: Mapping[str, Any], plan: Mapping[str, Any], today: str) -> dict[str, Any]:
     values = {}
     for name in names:
         try:
@@ -69,10 +67,6 @@ def _refunded_total(charge: Mapping[str, Any], _plan: Mapping[str, Any], _today:
     return float(cents(sum(refunds, Decimal(0)))) if "refunds" in charge else None
 
 
-def _plan_total(_charge: Mapping[str, Any], plan: Mapping[str, Any], _today: str) -> float:
-    return float(cents(_number(plan.get("value"))))
-
-
 def _position(charge: Mapping[str, Any], plan: Mapping[str, Any], _today: str) -> str | None:
     number, count = charge.get("installmentNumber"), plan.get("installmentCount")
     return f"{number}/{count}" if isinstance(number, int) and isinstance(count, int) else None
@@ -81,6 +75,10 @@ def _position(charge: Mapping[str, Any], plan: Mapping[str, Any], _today: str) -
 def _days_overdue(charge: Mapping[str, Any], _plan: Mapping[str, Any], today: str) -> int:
     ended = charge.get("clientPaymentDate") or charge.get("paymentDate") or today
     return max(0, (as_day(ended) - as_day(charge.get("dueDate"))).days)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
@@ -93,6 +91,10 @@ def _number(value: Any) -> Decimal:
     return as_decimal(value)
 
 
+def _fee(entity: Mapping[str, Any]) -> float:
+    return float(cents(_number(entity.get("value")) - _number(entity.get("netValue"))))
+
+
 _PLAN = frozenset({"installment"})
 
 DERIVED: Mapping[str, Derived] = {
@@ -100,7 +102,12 @@ DERIVED: Mapping[str, Derived] = {
     for one in (
         Derived("net_of_splits", "o valor líquido da cobrança menos o que vai para os splits", _net_of_splits),
         Derived("refunded_total", "quanto da cobrança foi estornado, também em partes", _refunded_total),
-        Derived("plan_total", "o total do parcelamento (busca o parcelamento)", _plan_total, _PLAN),
+        Derived(
+            "plan_total",
+            "o total do parcelamento (busca o parcelamento)",
+            lambda _charge, plan, _today: float(cents(_number(plan.get("value")))),
+            _PLAN,
+        ),
         Derived("installment_position", "a parcela, como `2/12` (busca o parcelamento)", _position, _PLAN),
         Derived("days_overdue", "dias de atraso até o pagamento, ou até hoje; 0 em dia", _days_overdue),
     )
@@ -133,11 +140,11 @@ def build_context(
     `fetched`, and null to expressions.
     """
     today = today or brasilia_day()
-    found = envelope.get(entity_key)
-    entity_object: dict[str, Any] = found if isinstance(found, dict) else {}
+    entity_object, plan = _object(envelope.get(entity_key)), _object(fetched.get("installment"))
+    charge = entity_object if entity_key == "payment" else {}
     context: dict[str, Any] = {
         **fetched,
-        **derive(entity_object if entity_key == "payment" else {}, fetched, today, derived & DERIVED.keys()),
+        **_derive(derived & DERIVED.keys(), charge, plan, today),
         "event": event_name,
         "account": account,
         "environment": environment,
@@ -145,7 +152,7 @@ def build_context(
         ENVELOPE: envelope,
     }
     if FEE in derived:
-        context[FEE] = _fee(entity_object)
+        context[FEE] = or_none(_fee, entity_object)
     # Never over the names above: an envelope whose only object is its `account` block has no entity.
     if entity_key and entity_key not in {"event", "account", "environment", "today", ENVELOPE, *WORKED_OUT}:
         context.update(dict.fromkeys(spellings(entity_key), entity_object))
@@ -169,10 +176,3 @@ def references(context: dict[str, Any]) -> dict[str, str]:
                 if isinstance(value, str) and value:
                     found.setdefault(name, value)
     return found
-
-
-def _fee(entity: dict[str, Any]) -> float | None:
-    try:
-        return float(cents(_number(entity.get("value")) - _number(entity.get("netValue"))))
-    except BadValue:
-        return None

@@ -43,56 +43,63 @@ class Scalar(Node):
 
 
 @dataclass(slots=True)
-class Sequence(Node):
+class _Collection(Node):
     items: list[Node] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class MappingNode(Node):
-    """A mapping with its pairs in the order of the file, duplicates included."""
+class Sequence(_Collection):
+    pass
 
-    pairs: list[tuple[Scalar, Node]] = field(default_factory=list)
+
+@dataclass(slots=True)
+class MappingNode(_Collection):
+    """A mapping; its items are keys and values in turn."""
+
     flow: bool = False
     """Written in braces, where a comma ends a value."""
+
+    @property
+    def pairs(self) -> list[tuple[Scalar, Node]]:
+        """Return the pairs in the order of the file, duplicates included, merge keys left out."""
+        pairs = zip(cast(list[Scalar], self.items[::2]), self.items[1::2], strict=False)
+        return [(key, value) for key, value in pairs if not _is_merge(key)]
+
+
+def _is_merge(key: Scalar) -> bool:
+    return key.plain and key.text == "<<"
 
 
 def read_document(text: str, findings: Findings) -> Node | None:
     """Return the nodes before the first syntax error, all where there is none; None where there is nothing."""
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_CHARACTERS:
-        findings.error(
-            Position(1, 1),
-            "file.too_large",
-            N_("a mapping has at most {limit} characters, got {length}; split it into several files"),
-            limit=MAX_CHARACTERS,
-            length=len(text),
-        )
+        what = N_("a mapping has at most {limit} characters, got {length}; split it into several files")
+        findings.error(Position(1, 1), "file.too_large", what, limit=MAX_CHARACTERS, length=len(text))
         return None
     text = _with_plain_spaces(text, findings)
     builder = _Builder(text, findings)
     try:
         findings.complete = builder.build(yaml.parse(text, Loader=yaml.SafeLoader))
     except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
-        findings.error(Position(line, column), "yaml.character", N_("YAML does not allow this character; delete it"))
+        what = N_("YAML does not allow this character; delete it")
+        findings.error(_position_of(text, error.position), "yaml.character", what)
         return None
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, text, findings)
-        last = builder.last
-        if last is not None and not last.inline:
-            findings.refuse(last)  # its lines were read as one text because of the syntax error
+        if builder.last is not None and not builder.last.inline:
+            findings.refuse(builder.last)  # its lines were read as one text because of the syntax error
         findings.complete = False
     root = builder.root
     if isinstance(root, Scalar) and root.plain and not root.text:
         root = None  # `---` and nothing behind it
     if findings.complete and root is None:
-        findings.error(
-            Position(1, 1),
-            "file.empty",
-            N_("the file is empty; begin with events: and contact:, as in mappings/README.md"),
-        )
+        what = N_("the file is empty; begin with events: and contact:, as in mappings/README.md")
+        findings.error(Position(1, 1), "file.empty", what)
     return root
+
+
+def _position_of(text: str, index: int) -> Position:
+    return Position(text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
 
 
 _PROBLEMS = (
@@ -118,8 +125,7 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, findings: Findings) -
     if line[spot.column - 1 : spot.column] == "\t":
         findings.error(spot, "yaml.tab", N_("a tab stands here; indent YAML with spaces"))
         return
-    hash_spot = _cut_in_braces(error, lines, spot)
-    if hash_spot:
+    if hash_spot := _cut_in_braces(error, lines, spot):
         what = N_(
             "a # behind a space begins a comment, so the braces are never closed; close them before it, or put the "
             "text in quotes"
@@ -134,14 +140,9 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, findings: Findings) -
     colon = problem.startswith("mapping values are not allowed") and ": " in line[: spot.column - 1]
     hint = Message(N_("put a text with a colon in quotes")) if colon else _unclosed(error, line, spot)
     hint = hint or _indentation(lines, spot) or _hint(problem, line, spot)
-    findings.error(
-        spot,
-        "yaml.syntax",
-        N_("this is not YAML: {problem}{since}; {hint}"),
-        problem=Message(next((ours for start, ours in _PROBLEMS if problem.startswith(start)), N_("it can't be read"))),
-        since=since,
-        hint=hint,
-    )
+    said = Message(next((ours for start, ours in _PROBLEMS if problem.startswith(start)), N_("it can't be read")))
+    what = N_("this is not YAML: {problem}{since}; {hint}")
+    findings.error(spot, "yaml.syntax", what, problem=said, since=since, hint=hint)
 
 
 def _cut_in_braces(error: yaml.MarkedYAMLError, lines: list[str], spot: Position) -> Position | None:
@@ -162,20 +163,17 @@ _KEY = re.compile(r" *(- +)?[^\s:#{\[-][^:#]*:( |$)")
 def _indentation(lines: list[str], spot: Position) -> Text:
     if not 1 < spot.line <= len(lines) or not (line := lines[spot.line - 1]).strip():
         return ""
-    above = next(
-        (one for one in reversed(lines[: spot.line - 1]) if one.strip() and not one.lstrip().startswith("#")), ""
-    )
+    before = reversed(lines[: spot.line - 1])
+    above = next((one for one in before if one.strip() and not one.lstrip().startswith("#")), "")
     indents = [len(one) - len(one.lstrip(" ")) for one in (above, line)]
     opens = above.split(" #")[0].rstrip().endswith(":")
     if indents[0] == indents[1] or opens or not _KEY.match(above) or not _KEY.match(line):
         return ""
-    return Message(
-        N_(
-            "line {line} is indented by {indent} and the line above by {above}; "
-            "begin the lines of a block in the same column"
-        ),
-        {"line": spot.line, "indent": indents[1], "above": indents[0]},
+    what = N_(
+        "line {line} is indented by {indent} and the line above by {above}; "
+        "begin the lines of a block in the same column"
     )
+    return Message(what, {"line": spot.line, "indent": indents[1], "above": indents[0]})
 
 
 def _unclosed(error: yaml.MarkedYAMLError, line: str, spot: Position) -> Text:
@@ -212,10 +210,8 @@ def _with_plain_spaces(text: str, findings: Findings) -> str:
         quoted = any(text.count(quote, line_start, start) % 2 for quote in "\"'")
         if quoted or "#" in text[line_start:start]:
             return match[0]
-        spot = Position(text.count("\n", 0, start) + 1, start - line_start + 1)
-        findings.nonsense(
-            spot, "yaml.invisible", N_("{sign} stands here; write an ordinary space"), sign=invisible(match[0])
-        )
+        what = N_("{sign} stands here; write an ordinary space")
+        findings.nonsense(_position_of(text, start), "yaml.invisible", what, sign=invisible(match[0]))
         return " " * len(match[0])
 
     return _STRUCTURE.sub(plain, text)
@@ -236,7 +232,6 @@ class _Builder:
         self._text = text
         self._findings = findings
         self._stack: list[Sequence | MappingNode] = []
-        self._keys: list[Scalar | None] = []
         self.root: Node | None = None
         self.last: Scalar | None = None
 
@@ -253,66 +248,45 @@ class _Builder:
                 what = N_("an alias (*{name}) is not allowed; write the value out, or quote the text")
                 self._findings.error(spot, "yaml.alias", what, name=str(event.anchor))
                 self._add(Scalar(spot.line, spot.column, "", plain=False, inline=False))
-            elif isinstance(event, yaml.NodeEvent) and not self._start(event, spot):
-                return False
+            elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
+                if event.tag is not None:
+                    what = N_("values have no tags here; delete {tag}")
+                    self._findings.error(spot, "yaml.tag", what, tag=event.tag)
+                if isinstance(event, yaml.ScalarEvent):
+                    self.last = self._scalar(event, spot)
+                    self._add(self.last)
+                elif len(self._stack) >= MAX_DEPTH:
+                    what = N_("this is nested deeper than {limit} levels; make it flatter")
+                    self._findings.error(spot, "yaml.depth", what, limit=MAX_DEPTH)
+                    return False
+                else:
+                    node: Sequence | MappingNode = Sequence(spot.line, spot.column)
+                    if isinstance(event, yaml.MappingStartEvent):
+                        node = MappingNode(spot.line, spot.column, flow=bool(event.flow_style))
+                    self._add(node)
+                    self._stack.append(node)
             elif isinstance(event, yaml.CollectionEndEvent):
                 self._stack.pop()
-                self._keys.pop()
         return True
 
-    def _start(self, event: yaml.NodeEvent, spot: Position) -> bool:
-        if isinstance(event, yaml.ScalarEvent):
-            self._refuse_tag(event, spot)
-            plain = event.style is None
-            comment = self._comment_behind(cast(yaml.Mark, event.end_mark).index) if plain else ""
-            self.last = Scalar(spot.line, spot.column, event.value, plain, _is_inline(event), comment)
-            self._add(self.last)
-            return True
-        self._refuse_tag(cast(yaml.CollectionStartEvent, event), spot)
-        if len(self._stack) >= MAX_DEPTH:
-            what = N_("this is nested deeper than {limit} levels; make it flatter")
-            self._findings.error(spot, "yaml.depth", what, limit=MAX_DEPTH)
-            return False
-        node: Sequence | MappingNode = (
-            Sequence(spot.line, spot.column)
-            if isinstance(event, yaml.SequenceStartEvent)
-            else MappingNode(spot.line, spot.column, flow=bool(cast(yaml.MappingStartEvent, event).flow_style))
-        )
-        self._add(node)
-        self._stack.append(node)
-        self._keys.append(None)
-        return True
-
-    def _comment_behind(self, index: int) -> str:
-        found = re.compile(r"[ \t]+#([^\n]*)").match(self._text, index)
-        return found[1] if found else ""
-
-    def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, spot: Position) -> None:
-        if event.tag is not None:
-            what = N_("values have no tags here; delete {tag}")
-            self._findings.error(spot, "yaml.tag", what, tag=event.tag)
+    def _scalar(self, event: yaml.ScalarEvent, spot: Position) -> Scalar:
+        plain = event.style is None
+        comment = _COMMENT.match(self._text, cast(yaml.Mark, event.end_mark).index) if plain else None
+        return Scalar(spot.line, spot.column, event.value, plain, _is_inline(event), comment[1] if comment else "")
 
     def _add(self, node: Node) -> None:
         if not self._stack:
             self.root = node
             return
         parent = self._stack[-1]
-        if isinstance(parent, Sequence):
-            parent.items.append(node)
-            return
-        key = self._keys[-1]
-        if key is None:
-            self._keys[-1] = self._as_key(node)
-        else:
-            if not (key.plain and key.text == "<<"):
-                parent.pairs.append((key, node))
-            self._keys[-1] = None
-
-    def _as_key(self, node: Node) -> Scalar:
-        if not isinstance(node, Scalar):
+        is_key = isinstance(parent, MappingNode) and len(parent.items) % 2 == 0
+        if is_key and not isinstance(node, Scalar):
             what = N_("a key must be a text; quote it if it holds braces, and write an expression without")
             self._findings.error(node, "yaml.key", what)
-            return Scalar(node.line, node.column, "", plain=False, inline=False)
-        if node.plain and node.text == "<<":
+            node = Scalar(node.line, node.column, "", plain=False, inline=False)
+        elif is_key and _is_merge(cast(Scalar, node)):
             self._findings.error(node, "yaml.merge", N_("a merge key (<<) is not allowed; write the keys out here"))
-        return node
+        parent.items.append(node)
+
+
+_COMMENT = re.compile(r"[ \t]+#([^\n]*)")

@@ -5,7 +5,6 @@ The tests expect the payload that the file itself makes of the menu's example.
 
 from __future__ import annotations
 
-import copy
 import json
 from collections import abc
 from collections.abc import Iterator, Sequence
@@ -18,13 +17,12 @@ from bridge.mapping import evaluate
 from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS, read_data
 from bridge.mapping.context import build_context
 from bridge.mapping.findings import did_you_mean
-from bridge.mapping.lint import expressions_of_condition, expressions_of_fields
-from bridge.mapping.model import GROUPS, Mapping, ParseResult, Setup, covers
+from bridge.mapping.model import GROUPS, Mapping, ParseResult, Setup, comparisons_of, covers
 from bridge.mapping.parser import parse_mapping
 from bridge.mapping.schema import COMMENT
 from bridge.mapping.spec import NAME
 from bridge.mapping.testing import run
-from bridge.mapping.values import BadValue, as_decimal, either, two_readings
+from bridge.mapping.values import as_decimal, either, or_none, two_readings
 from bridge.messages import N_
 
 
@@ -115,10 +113,9 @@ def _head(choices: Choices, entity: str) -> str:
     if choices.installments != "each":
         lines += ["", "# each: toda parcela; first: só a primeira; once: uma vez por parcelamento."]
         lines.append(f"installments: {choices.installments}")
-    conditions = _conditions(choices, entity)
+    conditions = [f"    - {{field: {entity}.{key}, {operator}}}" for key, operator, *_ in _asked(choices, entity)]
     if conditions:
-        lines += ["", "# Só entra o evento que cumpre todas estas condições.", "filter:", "  all:"]
-        lines += [f"    - {condition}" for condition in conditions]
+        lines += ["", "# Só entra o evento que cumpre todas estas condições.", "filter:", "  all:", *conditions]
     lines += ["", "# À esquerda a chave, igual na tela de mapeamento do Clint; à direita, de onde vem o valor."]
     for group in GROUPS:
         fields = [f"  {offer.key}: {offer.source}" for offer in choices.offers if offer.group == group]
@@ -127,37 +124,28 @@ def _head(choices: Choices, entity: str) -> str:
     return "\n".join(lines)
 
 
-def _conditions(choices: Choices, entity: str) -> list[str]:
-    found = []
+def _asked(choices: Choices, entity: str) -> Iterator[tuple[str, str, Any, str, Any]]:
+    """Yield each condition: its field, operator and fitting value, and the name and value of the test it refuses."""
     if choices.at_least:
-        found.append(f"{{field: {entity}.value, at_least: {choices.at_least}}}")
+        least, usual = float(choices.at_least), EXAMPLES[entity]["value"]
+        yield "value", f"at_least: {choices.at_least}", max(usual, least), "valor menor não entra", least - 0.01
     if choices.billing_types:
-        found.append(f"{{field: {entity}.billingType, one_of: [{', '.join(choices.billing_types)}]}}")
+        types, name = choices.billing_types, "outra forma de pagamento não entra"
+        yield "billingType", f"one_of: [{', '.join(types)}]", types[0], name, "OUTRA"
     if choices.reference:
-        found.append(f"{{field: {entity}.externalReference, starts_with: {_quoted(choices.reference)}}}")
-    return found
-
-
-def _example(choices: Choices, entity: str) -> dict[str, Any]:
-    example = copy.deepcopy(dict(EXAMPLES))
-    if choices.at_least:
-        example[entity]["value"] = max(example[entity]["value"], float(choices.at_least))
-    if choices.billing_types:
-        example[entity]["billingType"] = choices.billing_types[0]
-    if choices.reference:
-        example[entity]["externalReference"] = f"{choices.reference}1001"
-    return example
+        begins, fits = f"starts_with: {_quoted(choices.reference)}", f"{choices.reference}1001"
+        yield "externalReference", begins, fits, "outra referência não entra", "outra"
 
 
 def _tests(choices: Choices, mapping: Mapping, event: str, entity: str) -> str:
-    example = _example(choices, entity)
-    read = {path for one in expressions_of_condition(mapping.filter) for path in one.paths}
-    read |= {path for one in expressions_of_fields(mapping.fields) for path in one.paths}
+    example = {**EXAMPLES[entity], **{key: fits for key, _, fits, *_ in _asked(choices, entity)}}
+    asked = {path for one in comparisons_of(mapping.filter) for path in one.expression.paths}
+    read = asked | {path for field in mapping.fields for one in field.expressions for path in one.paths}
     steps = {(path[0], path[1]) for path in read if len(path) > 1}
     if "fee" in {path[0] for path in read if path}:
         steps |= {(entity, "value"), (entity, "netValue")}
-    own = {key: value for key, value in example[entity].items() if (entity, key) in steps or key == "customer"}
-    customer = {key: value for key, value in example["customer"].items() if ("customer", key) in steps}
+    own = {key: value for key, value in example.items() if (entity, key) in steps or key == "customer"}
+    customer = {key: value for key, value in EXAMPLES["customer"].items() if ("customer", key) in steps}
     fetched = {"customer": customer} if customer else {}
     context = build_context(event, entity, {"event": event, entity: own}, "default", "sandbox", fetched)
     payload = evaluate.build_payload(mapping, context)
@@ -167,24 +155,14 @@ def _tests(choices: Choices, mapping: Mapping, event: str, entity: str) -> str:
     lines += ["    expect:"]
     lines += [f"      send_to: {choices.send_to}"] if choices.send_to != "default" else []
     lines += ["      exactly:", *_pairs(payload, 8)]
-    seen = {path[1] for one in expressions_of_condition(mapping.filter) for path in one.paths}
-    asked = {key: value for key, value in own.items() if key in seen}
-    for name, refused in _refused(choices, asked):
-        lines += [f"  - name: {name}", "    given:", f"      event: {event}"]
-        lines += [f"      {entity}:", *_pairs(refused, 8), "    expect: filtered"]
-    return "\n".join([*lines, ""])
-
-
-def _refused(choices: Choices, asked: abc.Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield for each condition a test name and the values of an event that this condition alone refuses."""
+    seen = {key: value for key, value in own.items() if (entity, key) in asked}
+    refused = [(name, {key: value}) for key, _, _, name, value in _asked(choices, entity)]
     if choices.installments == "first":
-        yield "segunda parcela não entra", {**asked, "installmentNumber": 2}
-    if choices.at_least:
-        yield "valor menor não entra", {**asked, "value": float(choices.at_least) - 0.01}
-    if choices.billing_types:
-        yield "outra forma de pagamento não entra", {**asked, "billingType": "OUTRA"}
-    if choices.reference:
-        yield "outra referência não entra", {**asked, "externalReference": "outra"}
+        refused = [("segunda parcela não entra", {"installmentNumber": 2}), *refused]
+    for name, changed in refused:
+        lines += [f"  - name: {name}", "    given:", f"      event: {event}"]
+        lines += [f"      {entity}:", *_pairs({**seen, **changed}, 8), "    expect: filtered"]
+    return "\n".join([*lines, ""])
 
 
 def _pairs(values: abc.Mapping[str, Any], indent: int) -> list[str]:
@@ -234,12 +212,10 @@ _AMOUNT_FAULTS = {
 
 def amount_fault(text: str) -> str:
     """Return why a text can't be an amount: unreadable, ambiguous or negative; empty where it can be one, or none."""
-    try:
-        if two_readings(text):
-            return "ambiguous"
-        return "negative" if text and as_decimal(text) < 0 else ""
-    except BadValue:
-        return "unreadable"
+    if two_readings(text):
+        return "ambiguous"
+    amount = or_none(as_decimal, text or "0")
+    return "unreadable" if amount is None else "negative" if amount < 0 else ""
 
 
 def as_amount(text: str) -> str:

@@ -14,18 +14,9 @@ from typing import Any
 from bridge.errors import ExpressionFailed, FilterFailed, NoContact, RequiredMissing, StageError
 from bridge.mapping.expressions import Expression, evaluate
 from bridge.mapping.functions import EvaluationFailed
-from bridge.mapping.model import Comparison, Condition, Constant, Field, Group, Mapping, Template
-from bridge.mapping.values import (
-    BadValue,
-    Text,
-    as_day,
-    as_number,
-    as_text,
-    brasilia_day,
-    first_email,
-    is_missing,
-    kind_of,
-)
+from bridge.mapping.model import Comparison, Condition, Field, Group, Mapping, Template
+from bridge.mapping.operators import Operator
+from bridge.mapping.values import BadValue, Text, as_day, as_number, as_text, first_email, is_missing, kind_of, or_none
 from bridge.messages import N_, Message
 from bridge.redaction import redact
 
@@ -63,10 +54,6 @@ class Verdict:
     def message(self) -> Message:
         """Why the event was filtered, for a person; empty where it passed."""
         return Message(REASONS[self.code], self.facts) if self.code else Message("")
-
-    @property
-    def reason(self) -> str:
-        return str(self.message)
 
 
 _Refusal = tuple[str, dict[str, Any]]
@@ -111,25 +98,15 @@ class _Walk:
     def visit(self, condition: Condition, depth: int) -> _Refusal | None:
         if isinstance(condition, Group):
             return self._group(condition, depth)
-        text, line = condition.text, condition.line
-        expression = condition.field if isinstance(condition, Comparison) else condition.expression
+        text, line, operator = condition.text, condition.line, condition.operator
         try:
-            value = evaluate(expression, self._context)
+            value = evaluate(condition.expression, self._context)
+            refusal = self._compare(condition, operator, value) if operator else _untrue(text, value)
         except EvaluationFailed as error:
-            raise self._failed(expression.text, line, error.message) from None
-        refusal: _Refusal | None
-        if isinstance(condition, Comparison):
-            try:
-                refusal = self._compare(condition, value)
-            except BadValue as error:
-                problem = Message(
-                    "{operator} {problem}", {"operator": condition.operator.name, "problem": error.message}
-                )
-                raise self._failed(text, line, problem) from None
-        else:
-            # JMESPath's own truth: only null, false and empty values are false; the number 0 is true.
-            false = value is None or value is False or value in ("", [], {})
-            refusal = ("filter.expression", {"expression": text}) if false else None
+            raise self._failed(condition.expression.text, line, error.message) from None
+        except BadValue as error:
+            facts = {"operator": operator and operator.name, "problem": error.message}
+            raise self._failed(text, line, Message("{operator} {problem}", facts)) from None
         self.seen.append(ConditionResult(line, text, value, refusal is None, depth))
         return refusal
 
@@ -142,9 +119,9 @@ class _Walk:
             problem=problem,
         )
 
-    def _compare(self, condition: Comparison, value: Any) -> _Refusal | None:
-        operator, name = condition.operator, condition.field.text
-        if operator.holds(value, condition.operands, as_day(self._context.get("today") or brasilia_day())):
+    def _compare(self, condition: Comparison, operator: Operator, value: Any) -> _Refusal | None:
+        name = condition.expression.text
+        if operator.holds(value, condition.operands, as_day(self._context["today"])):
             return None
         if operator.name == "exists":
             return "filter.exists" if condition.operands[0] == "true" else "filter.absent", {"field": name}
@@ -153,7 +130,7 @@ class _Walk:
             "operator": operator.name,
             "must": Message(operator.must),
             "operand": ", ".join(condition.operands),
-            "value": _shown(value, personal="customer" in condition.field.names),
+            "value": _shown(value, personal="customer" in condition.expression.names),
         }
 
     def _group(self, group: Group, depth: int) -> _Refusal | None:
@@ -173,31 +150,24 @@ class _Walk:
         return refusal
 
 
+def _untrue(expression: str, value: Any) -> _Refusal | None:
+    # JMESPath's own truth: only null, false and empty values are false; the number 0 is true.
+    false = value is None or value is False or value in ("", [], {})
+    return ("filter.expression", {"expression": expression}) if false else None
+
+
 def _shown(value: Any, *, personal: bool) -> Text:
     """Return a value for a reason: the kind alone for a customer's data, other texts redacted and short."""
     if is_missing(value):
         return Message(N_("empty"))
-    if personal or isinstance(value, (list, dict)):
+    plain = None if personal else or_none(as_text, value)
+    if plain is None:  # a list or an object too, and 1e400, which is JSON and no number that can be written
         return kind_of(value)
-    try:
-        text = redact(as_text(value))
-    except BadValue:  # 1e400 is JSON, and no number that can be written
-        return kind_of(value)
+    text = redact(plain)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 Value = str | int | float | bool
-
-
-@dataclass(frozen=True, slots=True)
-class FieldResult:
-    """The value of one field, or the error that it ended in; neither where the field is left out."""
-
-    group: str
-    key: str
-    source: str
-    value: Value | None
-    error: StageError | None = None
 
 
 def build_payload(mapping: Mapping, context: dict[str, Any]) -> dict[str, Value]:
@@ -218,15 +188,14 @@ def build_payload(mapping: Mapping, context: dict[str, Any]) -> dict[str, Value]
     return payload
 
 
-def explain(mapping: Mapping, context: dict[str, Any]) -> list[FieldResult]:
-    seen = []
+def explain(mapping: Mapping, context: dict[str, Any]) -> list[tuple[Field, Value | None, StageError | None]]:
+    """Return each field with its value, or the error that it ended in; neither where the field is left out."""
+    seen: list[tuple[Field, Value | None, StageError | None]] = []
     for one in mapping.fields:
-        value, error = None, None
         try:
-            value = _field_value(mapping, one, context)
-        except StageError as failed:
-            error = failed
-        seen.append(FieldResult(one.group, one.key, one.source.text, value, error))
+            seen.append((one, _field_value(mapping, one, context), None))
+        except StageError as error:
+            seen.append((one, None, error))
     return seen
 
 
@@ -257,12 +226,7 @@ def _field_value(mapping: Mapping, field: Field, context: dict[str, Any]) -> Val
 
 def _raw(field: Field, context: dict[str, Any]) -> Any:
     source = field.source
-    if isinstance(source, Constant):
-        value: Any = source.text
-    elif isinstance(source, Template):
-        value = _template(source, context)
-    else:
-        value = evaluate(source, context)
+    value = _template(source, context) if isinstance(source, Template) else evaluate(source, context)
     if field.lookup is not None and not is_missing(value):
         value = field.lookup.get(as_text(value))
     return field.default if is_missing(value) else value

@@ -12,7 +12,7 @@ from typing import Any
 from bridge.errors import StageError
 from bridge.mapping import evaluate
 from bridge.mapping.catalogue import event_label
-from bridge.mapping.model import Condition, Field, Group, Mapping
+from bridge.mapping.model import Field, Mapping, walk
 from bridge.mapping.testing import run
 from bridge.mapping.values import as_text, either, facts_data
 from bridge.messages import N_, Message, in_language
@@ -35,7 +35,10 @@ def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
         told["conditions"] = _all_conditions(mapping, verdict.conditions)
         if not verdict.passed:
             return told | _reason("filtered", verdict.code, verdict.message, verdict.facts)
-        told["fields"] = [_field(seen) for seen in evaluate.explain(mapping, context)]
+        told["fields"] = []
+        for one, value, error in evaluate.explain(mapping, context):
+            row = {"group": one.group, "key": one.key, "source": one.source.text, "value": value}
+            told["fields"].append({**row, "error": error and str(error), "message": error and error.message()})
         payload = evaluate.build_payload(mapping, context)
     except StageError as error:
         return told | _reason("dead", error.code, error.message(), error.facts)
@@ -45,11 +48,6 @@ def explained(mapping: Mapping, context: dict[str, Any]) -> dict[str, Any]:
 def _reason(outcome: str, code: str, message: Message, facts: AnyMapping[str, Any]) -> dict[str, Any]:
     reason = {"reason": str(message), "facts": facts_data(facts), "message": message}
     return {"outcome": outcome, "code": code, **reason}
-
-
-def _field(seen: evaluate.FieldResult) -> dict[str, Any]:
-    told = {"group": seen.group, "key": seen.key, "source": seen.source, "value": seen.value}
-    return {**told, "error": seen.error and str(seen.error), "message": seen.error and seen.error.message()}
 
 
 def explained_data(told: dict[str, Any]) -> dict[str, Any]:
@@ -62,27 +60,17 @@ def explained_data(told: dict[str, Any]) -> dict[str, Any]:
 def _all_conditions(mapping: Mapping, seen: Iterable[evaluate.ConditionResult]) -> list[dict[str, Any]]:
     """Return every condition in the order of the file; `passed` is None where the verdict did not need it."""
     said = {(one.line, one.text, one.depth): asdict(one) for one in seen}
-    whole = [key for key in said if key not in set(_keys(mapping.filter))] + _keys(mapping.filter)
+    in_file = [(one.line, one.text, depth) for one, depth in walk(mapping.filter)]
+    whole = [key for key in said if key not in set(in_file)] + in_file
     return [
         said.get(key) or {"line": key[0], "text": key[1], "value": None, "passed": None, "depth": key[2]}
         for key in whole
     ]
 
 
-def _keys(condition: Condition | None, depth: int = 0) -> list[tuple[int, str, int]]:
-    if condition is None:
-        return []
-    inner = condition.conditions if isinstance(condition, Group) else ()
-    return [(condition.line, condition.text, depth), *(key for one in inner for key in _keys(one, depth + 1))]
-
-
-_WON = frozenset(
-    {
-        *("PAYMENT_CONFIRMED", "PAYMENT_RECEIVED", "PAYMENT_DUNNING_RECEIVED", "CHECKOUT_PAID"),
-        # The charge stays paid.
-        *("PAYMENT_PARTIALLY_REFUNDED", "PAYMENT_REFUND_DENIED"),
-    }
-)
+_PAID = ("PAYMENT_CONFIRMED", "PAYMENT_RECEIVED", "PAYMENT_DUNNING_RECEIVED", "CHECKOUT_PAID")
+_STAYS_PAID = ("PAYMENT_PARTIALLY_REFUNDED", "PAYMENT_REFUND_DENIED")
+_WON = frozenset({*_PAID, *_STAYS_PAID})
 _LOST = re.compile(
     r"(DELETED|REFUNDED|REFUND_IN_PROGRESS|REPROVED_BY_RISK_ANALYSIS|INACTIVATED|CHARGEBACK_\w+|CHARGEBACK_REVERSAL"
     r"|CANCELED|CANCELLED|EXPIRED)$"
@@ -141,24 +129,23 @@ def integrations_of(mappings: Iterable[Mapping]) -> list[dict[str, Any]]:
     for mapping in mappings:
         for name in mapping.event_names:
             found.setdefault(mapping.destination(name), {}).setdefault(name, []).append(mapping.name)
-    return [_integration(destination, senders) for destination, senders in found.items()]
-
-
-def _integration(destination: str, senders: dict[str, list[str]]) -> dict[str, Any]:
-    by_status: dict[str, list[str]] = {}
-    for name in senders:
-        by_status.setdefault(_status(name), []).append(name)
-    with in_language("en"):
-        stage = stage_of(list(senders))
-    return {
-        "integration": destination,
-        "setting": variable("CLINT_WEBHOOK_URL", destination),
-        "mappings": sorted({mapping for names in senders.values() for mapping in names}),
-        "events": list(senders),
-        "stage": stage,
-        "status": next(iter(by_status)) if len(by_status) == 1 else None,
-        "conflict": by_status if len(by_status) > 1 else {},
-    }
+    rows = []
+    for destination, senders in found.items():
+        by_status: dict[str, list[str]] = {}
+        for name in senders:
+            by_status.setdefault("WON" if name in _WON else "LOST" if _LOST.search(name) else "OPEN", []).append(name)
+        with in_language("en"):
+            stage = stage_of(list(senders))
+        rows.append({
+            "integration": destination,
+            "setting": variable("CLINT_WEBHOOK_URL", destination),
+            "mappings": sorted({mapping for names in senders.values() for mapping in names}),
+            "events": list(senders),
+            "stage": stage,
+            "status": next(iter(by_status)) if len(by_status) == 1 else None,
+            "conflict": by_status if len(by_status) > 1 else {},
+        })  # fmt: skip
+    return rows
 
 
 def statuses(mappings: Iterable[Mapping]) -> dict[str, str]:
@@ -172,7 +159,3 @@ def stage_of(names: list[str]) -> str:
     more = len(names) - _LABELS_SHOWN
     what = N_("the one for: {events} or {count} more") if more > 0 else N_("the one for: {events}")
     return Message(what, {"events": events, "count": more}).text()
-
-
-def _status(name: str) -> str:
-    return "WON" if name in _WON else "LOST" if _LOST.search(name) else "OPEN"

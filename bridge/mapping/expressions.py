@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -20,7 +20,7 @@ from jmespath import functions as jmespath_functions
 
 from bridge.mapping import advice, values
 from bridge.mapping.document import Scalar
-from bridge.mapping.findings import Findings, Position, did_you_mean, shown, then
+from bridge.mapping.findings import Findings, Position, did_you_mean, shown
 from bridge.mapping.functions import FUNCTIONS, EvaluationFailed, Functions, arity, names
 from bridge.messages import N_, Message
 
@@ -82,10 +82,10 @@ class Reading:
                 self._use(left.scope | right.scope)
                 self.compared.append((node["value"], left, right))
                 return _NOTHING
-            case "current" | "identity":
+            case "current" | "identity" | "slice":
                 return scope
-            case "index" | "slice":
-                return self._step(scope, ELEMENT) if kind == "index" else scope
+            case "index":
+                return self._step(scope, ELEMENT)
             case "flatten":
                 return self._visit(children[0], scope)
             case "projection" | "filter_projection" | "value_projection":
@@ -120,16 +120,16 @@ class Reading:
         return frozenset(path[:-1] if path[-1:] == (ELEMENT,) else path for path in right)
 
     def _call(self, node: dict[str, Any], scope: Scope) -> Scope:
-        plain = [child for child in node["children"] if child["type"] != "expref"]
-        given = [self._visit(child, scope) for child in plain]
-        for one in given:
-            self._use(one)
-        elements = frozenset((*path, ELEMENT) for one in given for path in one)
-        for child in node["children"]:
+        children = node["children"]
+        given = [self._visit(child, scope) for child in children if child["type"] != "expref"]
+        read = _NOTHING.union(*given)
+        self._use(read)
+        elements = frozenset((*path, ELEMENT) for path in read)
+        for child in children:
             if child["type"] == "expref":
                 self._use(self._visit(child["children"][0], elements))
         if node["value"] in _GIVES_AN_ARGUMENT:
-            return frozenset().union(*given)
+            return read
         if node["value"] in _GIVES_THE_LIST:
             return given[0] if given else _NOTHING
         return elements if node["value"] in _GIVES_AN_ELEMENT else _NOTHING
@@ -266,7 +266,12 @@ def compile_expression(node: Scalar, findings: Findings) -> Expression | None:
 
 def compile_text(text: str, scalar: Scalar, offset: int, findings: Findings) -> Expression | None:
     """Return the expression that begins `offset` characters into a scalar; None after recording what is wrong."""
-    place = _TextPosition(text, scalar, offset)
+
+    def at(position: int) -> Position:
+        # In a block scalar or a text over several lines the columns of the value are not those of the file.
+        quote = 0 if scalar.plain else 1
+        return Position(scalar.line, scalar.column + (quote + offset + position if scalar.inline else 0))
+
     if not text.strip():
         findings.error(scalar, "expression.empty", N_("an expression is empty; name a value such as payment.value"))
         return None
@@ -280,21 +285,15 @@ def compile_text(text: str, scalar: Scalar, offset: int, findings: Findings) -> 
         right: values.Text = (
             advice.as_literal(literal) if re.fullmatch(r"-?[\d.]*\d,\d+", literal) else Message(N_("a text as '...'"))
         )
-        findings.error(
-            place.at(wrong.start()),
-            "expression.literal",
-            N_("the value between backticks must be JSON, got {got}; write {right}"),
-            _caret(text, wrong.start()),
-            got=shown(wrong.group()),
-            right=right,
-        )
+        what = N_("the value between backticks must be JSON, got {got}; write {right}")
+        place, caret = at(wrong.start()), _caret(text, wrong.start())
+        findings.error(place, "expression.literal", what, caret, got=shown(wrong[0]), right=right)
         return None
     try:
         parsed: Any = parser.Parser().parse(text).parsed
     except exceptions.ParseError as error:
         position = min(error.lex_position or 0, len(text))
-        why = _why(error, text, position)
-        findings.error(place.at(position), "expression.syntax", why, _caret(text, position))
+        findings.error(at(position), "expression.syntax", _why(error, text, position), _caret(text, position))
         return None
     except RecursionError:
         parsed = None
@@ -302,27 +301,13 @@ def compile_text(text: str, scalar: Scalar, offset: int, findings: Findings) -> 
         what = N_("an expression is nested deeper than {limit} levels; split it up")
         findings.error(scalar, "expression.depth", what, limit=MAX_DEPTH)
         return None
-    if not _check_functions(parsed, text, place, findings):
+    if not _check_functions(parsed, text, at, findings):
         return None
-    start = place.at(0)
+    start = at(0)
     if any(one["type"] == "subexpression" and one["children"][0]["type"] == "not_expression" for one in nodes(parsed)):
         what = N_("JMESPath reads !a.b as (!a).b, which never has a value; write !(a.b)")
         findings.warning(start, "expression.not", what)
     return Expression(text, parsed, Reading(parsed).paths, start.line, start.column, _double_quoted(text))
-
-
-@dataclass(frozen=True, slots=True)
-class _TextPosition:
-    text: str
-    scalar: Scalar
-    offset: int
-
-    def at(self, position: int) -> Position:
-        # In a block scalar or a text over several lines the columns of the value are not those of the file.
-        if not self.scalar.inline:
-            return Position(self.scalar.line, self.scalar.column)
-        quote = 0 if self.scalar.plain else 1
-        return Position(self.scalar.line, self.scalar.column + quote + self.offset + position)
 
 
 def _caret(text: str, position: int) -> str:
@@ -334,12 +319,10 @@ def _caret(text: str, position: int) -> str:
 def _wrong_literal(text: str) -> re.Match[str] | None:
     """Return the first literal that is not JSON, such as `x`, which JMESPath still takes for a text."""
     for match in _QUOTED.finditer(text):
-        literal = match.group("literal")
-        if literal is not None:
-            try:
-                json.loads(literal.replace("\\`", "`"))
-            except ValueError:
-                return match
+        try:
+            json.loads((match["literal"] or "0").replace("\\`", "`"))
+        except ValueError:
+            return match
     return None
 
 
@@ -373,15 +356,19 @@ def nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
         stack.extend(child for child in reversed(node["children"]) if isinstance(child, dict))
 
 
-def _check_functions(tree: dict[str, Any], text: str, place: _TextPosition, findings: Findings) -> bool:
-    positions = _name_positions(text)
+def _check_functions(tree: dict[str, Any], text: str, at: Callable[[int], Position], findings: Findings) -> bool:
+    positions: dict[str, list[int]] = {}
+    for token, following in pairwise(lexer.Lexer().tokenize(text)):
+        if token["type"] == "unquoted_identifier" and following["type"] == "lparen":
+            positions.setdefault(token["value"], []).append(token["start"])
     good = True
     for call in [node for node in nodes(tree) if node["type"] == "function_expression"]:
         name, given = call["value"], len(call["children"])
-        spot = place.at(positions[name].pop(0)) if positions.get(name) else place.at(0)
+        spot = at(positions[name].pop(0) if positions.get(name) else 0)
         bounds = arity(name)
         if bounds is None:
-            hint = then(advice.instead_of(name)) or did_you_mean(name, names())
+            instead = advice.instead_of(name)
+            hint = Message("; {advice}", {"advice": instead}) if instead else did_you_mean(name, names())
             what = N_("unknown function {function}{hint}")
             findings.error(spot, "expression.unknown_function", what, function=shown(name), hint=hint)
             good = False
@@ -395,26 +382,18 @@ def _check_functions(tree: dict[str, Any], text: str, place: _TextPosition, find
             facts = {"function": function, "wanted": bounds[0], "given": given}
             findings.error(spot, "expression.arguments", what, **facts)
             good = False
-        elif name == "date":
-            good &= _check_date_format(call, spot, findings)
+        elif name == "date" and (wrong := _wrong_directive(call["children"][1])):
+            near = next((one for one in values.DIRECTIVES if one.lower() == wrong.lower()), "")
+            hint = Message(N_("; did you mean {word}?"), {"word": near}) if near else ""
+            facts = {"directive": shown(wrong), "known": " ".join(values.DIRECTIVES), "hint": hint}
+            what = N_("date() does not know {directive}; it knows {known}{hint}")
+            findings.error(spot, "expression.date_format", what, **facts)
+            good = False
     return good
 
 
-def _check_date_format(call: dict[str, Any], spot: Position, findings: Findings) -> bool:
-    pattern = call["children"][1]
-    wrong = values.wrong_directive(str(pattern["value"])) if pattern["type"] == "literal" else None
-    if wrong is None:
-        return True
-    near = next((one for one in values.DIRECTIVES if one.lower() == wrong.lower()), "")
-    findings.error(
-        spot,
-        "expression.date_format",
-        N_("date() does not know {directive}; it knows {known}{hint}"),
-        directive=shown(wrong),
-        known=" ".join(values.DIRECTIVES),
-        hint=Message(N_("; did you mean {word}?"), {"word": near}) if near else "",
-    )
-    return False
+def _wrong_directive(pattern: dict[str, Any]) -> str | None:
+    return values.wrong_directive(str(pattern["value"])) if pattern["type"] == "literal" else None
 
 
 def _double_quoted(text: str) -> frozenset[str]:
@@ -424,12 +403,3 @@ def _double_quoted(text: str) -> frozenset[str]:
         for before, token in pairwise(tokens)
         if token["type"] == "quoted_identifier" and before["type"] != "dot"
     )
-
-
-def _name_positions(text: str) -> dict[str, list[int]]:
-    tokens = list(lexer.Lexer().tokenize(text))
-    positions: dict[str, list[int]] = {}
-    for token, following in pairwise(tokens):
-        if token["type"] == "unquoted_identifier" and following["type"] == "lparen":
-            positions.setdefault(token["value"], []).append(token["start"])
-    return positions

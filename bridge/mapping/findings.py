@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from bridge.mapping.advice import synonym
 from bridge.mapping.values import Text, facts_data
-from bridge.messages import N_, Message
+from bridge.messages import N_, Message, message
 
 
 class Severity(StrEnum):
@@ -133,8 +133,7 @@ class Findings:
             return
         if code.startswith("yaml.") and severity is Severity.ERROR:
             self._refused.add(where)
-        what = text if isinstance(text, Message) else Message(text, facts)
-        self._found.append(Finding(self.path, *where, code, severity, what, caret))
+        self._found.append(Finding(self.path, *where, code, severity, message(text, **facts), caret))
         if len(self._found) == MAX_FINDINGS:
             last = max((found.line, found.column) for found in self._found)
             more = Message(N_("{limit} findings and more; fix these first"), {"limit": MAX_FINDINGS})
@@ -162,11 +161,6 @@ def did_you_mean(word: str, words: Iterable[str]) -> Text:
     close = [by_lower[lower] for lower in get_close_matches(word.lower(), by_lower, 1, 0.7)]
     meant = synonym(word, by_lower.values()) or (close[0] if close else None)
     return Message(N_("; did you mean {word}?"), {"word": meant}) if meant else ""
-
-
-def then(advice: Text) -> Text:
-    """Return advice as what follows a sentence: `; advice`, or an empty text where there is none."""
-    return Message("; {advice}", {"advice": advice}) if advice else ""
 
 
 def shown(word: str, length: int = 60) -> str:

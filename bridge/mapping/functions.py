@@ -6,6 +6,7 @@ null gives null, so that a missing phone leaves its key out instead of failing; 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -67,12 +68,6 @@ def _date(value: Any, pattern: Any) -> str | None:
     return None if is_missing(value) else values.format_date(value, pattern)
 
 
-def _label(value: Any) -> str:
-    word = values.text_of(value)
-    # Asaas adds statuses without notice: the raw word is better than a delivery that fails.
-    return label_of(word) or word
-
-
 def _unless_blank(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if is_missing(value) else call(value)
 
@@ -80,21 +75,22 @@ def _unless_blank(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
 _CALLS: Mapping[str, Callable[..., Any]] = {
     "phone": _unless_blank(values.phone),
     "first_email": values.first_email,
-    "digits": values.digits,
-    "money": _unless_blank(values.money),
+    "digits": lambda x: re.sub(r"[^0-9]", "", values.text_of(x)) or None,
+    "money": _unless_blank(lambda x: format(values.cents(x), "f")),
     "brl": _unless_blank(values.brl),
     "percent": values.percent,
     "date": _date,
     "days_between": lambda start, end: (values.as_day(end) - values.as_day(start)).days,
     "cpf_cnpj": values.cpf_cnpj,
     "title": values.title,
-    "first_name": values.first_name,
-    "last_name": values.last_name,
+    "first_name": lambda x: next(iter(values.text_of(x).split()), None),
+    "last_name": lambda x: " ".join(values.text_of(x).split()[1:]) or None,
     "upper": lambda x: values.text_of(x).upper(),
     "lower": lambda x: values.text_of(x).lower(),
     "trim": lambda x: values.text_of(x).strip(),
     "replace": _replace,
-    "label": _label,
+    # Asaas adds statuses without notice: the raw word is better than a delivery that fails.
+    "label": lambda x: label_of(values.text_of(x)) or values.text_of(x),
     "default": lambda x, y: y if is_missing(x) else x,
 }
 FUNCTIONS: Mapping[str, Function] = {
@@ -108,8 +104,7 @@ class Functions(jmespath_functions.Functions):
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
         arguments = list(resolved_args)
-        function = FUNCTIONS.get(function_name)
-        if function is None:
+        if function_name not in FUNCTIONS:
             if function_name == "join":
                 _bound_join(*arguments)
             return super().call_function(function_name, arguments)

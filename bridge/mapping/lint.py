@@ -15,23 +15,11 @@ from bridge.mapping.context import DERIVED, ENVELOPE
 from bridge.mapping.document import MappingNode, Node, Scalar, Sequence
 from bridge.mapping.expressions import ANY, ELEMENT, Expression, FieldPath
 from bridge.mapping.findings import Findings, Position, did_you_mean, shown
-from bridge.mapping.model import (
-    FETCHABLE,
-    Case,
-    Comparison,
-    Condition,
-    ExpressionCondition,
-    Field,
-    Group,
-    Mapping,
-    Route,
-    Sample,
-    Template,
-    all_names,
-    covers,
-)
-from bridge.mapping.values import Text, either, typed
+from bridge.mapping.model import FETCHABLE, Case, Field, Mapping, Route, all_names, covers, walk
+from bridge.mapping.spec import is_null
+from bridge.mapping.values import Text, either
 from bridge.messages import N_, Message
+from bridge.settings import variable
 
 PLAIN_NAMES = ("event", "account", "environment", "fee", "today", *DERIVED)
 """The names of an expression that are one value each, beside those of objects."""
@@ -42,15 +30,11 @@ _KINDS = {
 }
 
 
-def known_fields() -> abc.Mapping[str, Any]:
-    """Return the fields by object: a name leads to None, or to the fields of an object or of a list's elements."""
-    fields: dict[str, Any] = read_data("asaas_fields")
-    return fields
-
-
-def documented_values() -> abc.Mapping[str, list[str]]:
-    values: dict[str, list[str]] = read_data("asaas_values")["values"]
-    return values
+FIELDS: abc.Mapping[str, Any] = read_data("asaas_fields")
+"""The fields by object: a name leads to None, or to the fields of an object or of a list's elements."""
+VALUES: abc.Mapping[str, list[str]] = read_data("asaas_values")["values"]
+"""The values that Asaas documents, by path."""
+_FIELDS_OF_KIND: abc.Mapping[str, list[str]] = read_data("asaas_values")["kinds"]
 
 
 def kind_of_path(path: FieldPath) -> str | None:
@@ -58,20 +42,19 @@ def kind_of_path(path: FieldPath) -> str | None:
     steps = [step for step in _own(path) if step != ELEMENT]
     if len(steps) == 1:
         return _KINDS.get(steps[0])
-    fields: Any = known_fields()
+    fields: Any = FIELDS
     for step in steps:
         if not isinstance(fields, dict) or step not in fields:
             return None
         fields = fields[step]
-    kinds = read_data("asaas_values")["kinds"]
-    return next((kind for kind in kinds if fields is None and steps[-1] in kinds[kind]), None)
+    return next((kind for kind, names in _FIELDS_OF_KIND.items() if fields is None and steps[-1] in names), None)
 
 
 def values_of_path(path: FieldPath) -> tuple[str, ...]:
     """Return the values that Asaas documents for a path; empty where it documents none."""
     if path in {("event",), (ENVELOPE, "event")}:
         return tuple(EVENTS)
-    return tuple(documented_values().get(".".join(step for step in _own(path) if step != ELEMENT), ()))
+    return tuple(VALUES.get(".".join(step for step in _own(path) if step != ELEMENT), ()))
 
 
 def _own(path: FieldPath) -> FieldPath:
@@ -93,14 +76,14 @@ def doubt(path: FieldPath, entities: frozenset[str] | None, *, alone: bool = Tru
     `alone` says that the expression is this path and nothing else.
     """
     path = _own(path)
-    root, known = path[0], known_fields()
+    root = path[0]
     facts: dict[str, Any] = {"name": repr(root)}
     if root in PLAIN_NAMES:
         return _into_a_value(path, 1) if len(path) > 1 else None
-    names = {*PLAIN_NAMES, *FETCHABLE, *ENTITY_OF_FAMILY.values(), *known}
+    names = {*PLAIN_NAMES, *FETCHABLE, *ENTITY_OF_FAMILY.values(), *FIELDS}
     if root not in names:
-        if root in known[ENVELOPE]:
-            own = [f"{one}.{root}" for one in sorted(entities or ()) if root in known.get(one, ())]
+        if root in FIELDS[ENVELOPE]:
+            own = [f"{one}.{root}" for one in sorted(entities or ()) if root in FIELDS.get(one, ())]
             facts["right"] = either([_written((ENVELOPE, *path)), *own[:1]])
             what = N_("{name} stands in the envelope; write {right}")
         elif entities is None and len(path) > 1:
@@ -113,7 +96,7 @@ def doubt(path: FieldPath, entities: frozenset[str] | None, *, alone: bool = Tru
     if root not in {*FETCHABLE, ENVELOPE} and entities and root not in entities:
         what = N_("{object} is not in these events, which carry {entities}; it will always be missing")
         return "path.not_in_event", Message(what, {"object": root, "entities": either(sorted(entities))})
-    fields = known.get(root)
+    fields = FIELDS.get(root)
     for index, step in enumerate(path[1:], 1):
         if not fields or step == ANY:
             return None
@@ -135,7 +118,7 @@ def _into_a_value(path: FieldPath, index: int) -> tuple[str, Message] | None:
         return None
     name = path[index - 1]
     what, right = N_("{value} is one value and has no {field}"), ""
-    if index == 1 and known_fields()[ENVELOPE].get(name):
+    if index == 1 and FIELDS[ENVELOPE].get(name):
         what, right = N_("{value} is one value and has no {field}; write {right}"), _written((ENVELOPE, *path))
     elif name in FETCHABLE:
         what = N_("{value} is one value and has no {field}; write {right}, which is fetched from Asaas")
@@ -226,14 +209,9 @@ def check_set_up(
         return
     setting, what, with_hyphen = _UNSET[kind]
     usable = value.replace("-", "_")
-    facts = {
-        "name": shown(value),
-        "usable": usable,
-        "setting": setting if value == "default" else f"{setting}_{usable.upper()}",
-        "hint": did_you_mean(value, known),
-    }
+    facts = {"name": shown(value), "setting": variable(setting, value), "hint": did_you_mean(value, known)}
     report = findings.error if harms else findings.note
-    report(place, f"{kind}.unset", what if usable == value else with_hyphen, **facts)
+    report(place, f"{kind}.unset", what if usable == value else with_hyphen, usable=usable, **facts)
 
 
 def check_fields(fields: Iterable[Field], contact: Node, findings: Findings, *, whole: bool) -> None:
@@ -289,14 +267,14 @@ def check_cases(cases: Iterable[Case], keys: frozenset[str], root: Path | None, 
     """Warn of samples that can't be read and of expected keys that no field makes."""
     for case in cases:
         for sample in (case.given, *case.fetched.values()):
-            if isinstance(sample, Sample) and root is not None:
+            if isinstance(sample, Scalar) and root is not None:
                 try:
-                    read_sample(root, sample.path)
+                    read_sample(root, sample.text)
                 except CannotRun as error:
                     what = N_("{problem}; paths are relative to the mappings' directory")
                     findings.warning(sample, "tests.sample", what, problem=error.message)
         for key, expected in case.expect.items():
-            if key not in keys and not (expected.plain and typed(expected.text) is None):
+            if key not in keys and not is_null(expected):
                 what, hint = N_("no field makes the key {key}{hint}"), did_you_mean(key, keys)
                 findings.warning(expected, "tests.unknown_key", what, key=shown(key), hint=hint)
 
@@ -306,24 +284,21 @@ def check_overlap(mapping: Mapping, others: Iterable[Mapping], findings: Finding
     certain: dict[str, list[tuple[str, str]]] = {}
     possible: dict[str, list[tuple[str, str]]] = {}
     for other in others:
-        both = [
-            (name, mapping.destination(name))
-            for name in all_names(mapping.events, other.events)
-            if mapping.listens_to(name)
-            and other.listens_to(name)
-            and mapping.destination(name) == other.destination(name)
-        ]
+        heard = [name for name in all_names(mapping.events, other.events) if mapping.listens_to(name)]
+        sent = [(name, mapping.destination(name)) for name in heard if other.listens_to(name)]
+        both = [(name, destination) for name, destination in sent if other.destination(name) == destination]
         if mapping.account != other.account or mapping.name == other.name or not both:
             continue
-        divided = mapping.filter and other.filter and _texts(mapping.filter) != _texts(other.filter)
+        filters = [[(part.text, depth) for part, depth in walk(one.filter)] for one in (mapping, other)]
+        divided = all(filters) and filters[0] != filters[1]
         (possible if divided else certain)[PurePath(other.path).name] = both
-    place, sent = Position(1, 1), "mapping.overlap"
+    place, code = Position(1, 1), "mapping.overlap"
     if certain:
         what = N_("{overlap}, so Clint gets it twice; take it out of one, or divide them by a filter")
-        findings.warning(place, sent, what, overlap=_sent_twice(mapping, certain))
+        findings.warning(place, code, what, overlap=_sent_twice(mapping, certain))
     if possible:
         what = N_("{overlap}; an event that passes both filters reaches Clint twice")
-        findings.note(place, sent, what, overlap=_sent_twice(mapping, possible))
+        findings.note(place, code, what, overlap=_sent_twice(mapping, possible))
 
 
 _MOST_NAMED = 5
@@ -343,10 +318,6 @@ def _sent_twice(mapping: Mapping, others: abc.Mapping[str, list[tuple[str, str]]
             what = N_("{mapping} and {others} send {event} and other events ({count}) to {destination}")
     facts = {"mapping": PurePath(mapping.path).name, "others": names, "event": event, "destination": destination}
     return Message(what, {**facts, "count": len(sent) - 1})
-
-
-def _texts(condition: Condition) -> tuple[Any, ...]:
-    return (condition.text, *map(_texts, condition.conditions)) if isinstance(condition, Group) else (condition.text,)
 
 
 def check_traps(root: Node | None, findings: Findings) -> None:
@@ -370,34 +341,13 @@ def check_traps(root: Node | None, findings: Findings) -> None:
             findings.warning(scalar, "yaml.ambiguous", what, word=scalar.text, meaning=Message(meaning))
 
 
-def _scalars(root: Node | None) -> Iterator[Scalar]:
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Scalar):
-            yield node
-        elif isinstance(node, Sequence):
-            stack.extend(node.items)
-        elif isinstance(node, MappingNode):
-            stack.extend(part for pair in node.pairs for part in pair)
-
-
-def comparisons_of(condition: Condition | None) -> Iterator[Comparison | ExpressionCondition]:
-    if isinstance(condition, Group):
-        for inner in condition.conditions:
-            yield from comparisons_of(inner)
-    elif condition is not None:
-        yield condition
-
-
-def expressions_of_condition(condition: Condition | None) -> Iterator[Expression]:
-    for one in comparisons_of(condition):
-        yield one.field if isinstance(one, Comparison) else one.expression
-
-
-def expressions_of_fields(fields: Iterable[Field]) -> Iterator[Expression]:
-    for field in fields:
-        if isinstance(field.source, Expression):
-            yield field.source
-        elif isinstance(field.source, Template):
-            yield from (piece for piece in field.source.pieces if isinstance(piece, Expression))
+def _scalars(node: Node | None) -> Iterator[Scalar]:
+    if isinstance(node, Scalar):
+        yield node
+    elif isinstance(node, Sequence):
+        for item in node.items:
+            yield from _scalars(item)
+    elif isinstance(node, MappingNode):
+        for key, value in node.pairs:
+            yield key
+            yield from _scalars(value)

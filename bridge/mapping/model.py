@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from bridge.mapping.catalogue import EVENTS
+from bridge.mapping.document import Scalar
 from bridge.mapping.expressions import Expression
 from bridge.mapping.findings import Finding
 from bridge.mapping.operators import Operator
@@ -21,28 +22,18 @@ GROUPS = ("contact", "organization", "deal")
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A condition with an operator: `{field: payment.value, at_least: 50}`."""
-
-    line: int
-    field: Expression
-    operator: Operator
-    operands: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        return f"{self.field.text} {self.operator.name} {', '.join(self.operands)}"
-
-
-@dataclass(frozen=True, slots=True)
-class ExpressionCondition:
-    """A condition that is an expression of its own: true unless it gives null, false or something empty."""
+    """A condition on one value: `{field: payment.value, at_least: 50}`, or an expression of its own."""
 
     line: int
     expression: Expression
+    operator: Operator | None = None
+    """None: the condition holds unless the expression gives null, false or something empty."""
+    operands: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        return self.expression.text
+        text = self.expression.text
+        return f"{text} {self.operator.name} {', '.join(self.operands)}" if self.operator else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +49,34 @@ class Group:
         return self.kind
 
 
-Condition = Comparison | ExpressionCondition | Group
+Condition = Comparison | Group
+
+
+def walk(condition: Condition | None, depth: int = 0) -> Iterator[tuple[Condition, int]]:
+    """Yield a condition and those inside of it with their depth, in the order of the file."""
+    if condition is not None:
+        yield condition, depth
+    for inner in condition.conditions if isinstance(condition, Group) else ():
+        yield from walk(inner, depth + 1)
+
+
+def comparisons_of(condition: Condition | None) -> list[Comparison]:
+    return [one for one, _ in walk(condition) if isinstance(one, Comparison)]
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Texts and expressions in turn: `Cobrança {payment.invoiceNumber}`."""
+    """Texts and expressions in turn, `Cobrança {payment.invoiceNumber}`; a fixed text is one without expressions."""
 
     text: str
     pieces: tuple[str | Expression, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
-    """A text that is the same for every event."""
-
-    text: str
-
-
-Source = Expression | Template | Constant
-
-
-@dataclass(frozen=True, slots=True)
 class Field:
     group: str
     key: str
-    source: Source
+    source: Expression | Template
     line: int
     column: int
     type: Literal["text", "number", "boolean"] = "text"
@@ -92,6 +85,11 @@ class Field:
     """The identity of the contact by which Clint could match it, if any."""
     lookup: AnyMapping[str, str] | None = None
     default: str | None = None
+
+    @property
+    def expressions(self) -> list[Expression]:
+        pieces = self.source.pieces if isinstance(self.source, Template) else (self.source,)
+        return [piece for piece in pieces if isinstance(piece, Expression)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,33 +104,17 @@ class Route:
 class Case:
     name: str
     line: int
-    given: Sample | AnyMapping[str, Any]
-    """A sample, or the event itself."""
-    set: AnyMapping[str, Any] = field(default_factory=dict)
-    fetched: AnyMapping[str, Sample | AnyMapping[str, Any] | None] = field(default_factory=dict)
-    """By name: a sample, the object itself, or None for one that does not exist."""
+    given: Scalar | AnyMapping[str, Any]
+    """The path of a sample, or the event itself."""
+    set: AnyMapping[str, Any]
+    fetched: AnyMapping[str, Scalar | AnyMapping[str, Any] | None]
+    """By name: the path of a sample, the object itself, or None for one that does not exist."""
     filtered: bool = False
-    dead: str | None = None
-    expect: AnyMapping[str, Expected] = field(default_factory=dict)
+    dead: str = ""
+    expect: AnyMapping[str, Scalar] = field(default_factory=dict)
+    """The values as typed, each at the place of its key."""
     exactly: bool = False
-    send_to: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    path: str
-    line: int
-    column: int
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """A value that a test expects, as typed, and where its key stands."""
-
-    text: str
-    plain: bool
-    line: int
-    column: int
+    send_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

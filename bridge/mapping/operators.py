@@ -16,7 +16,7 @@ from typing import Any
 
 from bridge.mapping import values
 from bridge.mapping.catalogue import read_data
-from bridge.mapping.values import BadValue, as_decimal, as_text, is_missing, kind_of, text_of
+from bridge.mapping.values import BadValue, as_decimal, as_text, is_missing, kind_of, or_none, text_of
 from bridge.messages import N_
 
 MATCH_TIMEOUT_S = 0.25
@@ -50,10 +50,8 @@ class Operator:
 def equal(value: Any, operand: str) -> bool:
     """Say whether a value is what was typed, comparing numbers as numbers."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
-            return as_decimal(value) == as_decimal(operand)
-        except BadValue:
-            return False
+        number = or_none(as_decimal, operand)
+        return number is not None and number == or_none(as_decimal, value)
     return not isinstance(value, (list, dict)) and value is not None and as_text(value) == operand
 
 

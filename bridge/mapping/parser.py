@@ -12,46 +12,18 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
-from bridge.mapping import lint, operators, sense, values
+from bridge.mapping import lint, model, operators, sense, spec, values
 from bridge.mapping.advice import synonym
 from bridge.mapping.cases import build_cases
 from bridge.mapping.context import WORKED_OUT, needs_of
 from bridge.mapping.document import MAX_CHARACTERS, MappingNode, Node, Scalar, Sequence, read_document
 from bridge.mapping.expressions import Expression, compile_expression, compile_text
-from bridge.mapping.findings import Finding, Findings, Position, TooManyFindings, did_you_mean, shown
-from bridge.mapping.model import (
-    FETCHABLE,
-    GROUPS,
-    Comparison,
-    Condition,
-    Constant,
-    ExpressionCondition,
-    Field,
-    Group,
-    Mapping,
-    ParseResult,
-    Route,
-    Setup,
-    Source,
-    Template,
-)
+from bridge.mapping.findings import Finding, Findings, Severity, TooManyFindings, did_you_mean, shown
+from bridge.mapping.model import Comparison, Condition, Field, Group, Mapping, ParseResult, Route, Setup, Template
 from bridge.mapping.operators import OPERATORS, Operand, Operator
-from bridge.mapping.spec import (
-    CONDITION,
-    CONDITION_KINDS,
-    FIELD,
-    FIELD_SOURCES,
-    MAPPING,
-    ROUTE,
-    Block,
-    comma_hint,
-    described,
-    is_null,
-    read_block,
-    unique_pairs,
-)
+from bridge.mapping.spec import Block, comma_hint, described, is_null, read_block, unique_pairs
 from bridge.mapping.values import BadValue, Text, as_decimal
 from bridge.messages import N_, Message
 
@@ -59,64 +31,56 @@ _EMAIL_KEY = re.compile(r"e[-_ ]?mail|mail", re.IGNORECASE)
 _PHONE_KEY = re.compile(r"fone|phone|celular|whats|mobile", re.IGNORECASE)
 
 
-def build_fields(group: str, block: MappingNode, findings: Findings) -> list[Field]:
+def _fields(group: str, block: MappingNode, findings: Findings) -> list[Field]:
     fields = []
     for key, value in unique_pairs(block, findings):
         if _belongs_outside(key, value):
             what = N_("{key} is no field of {group}; begin it in the first column, outside of {group}")
             findings.error(key, "key.unknown", what, key=key.text, group=group)
-            continue
-        if hint := comma_hint(block, key, value):
+        elif hint := comma_hint(block, key, value):
             findings.error(key, "value.empty", N_("{key} has no value{hint}"), key=shown(key.text), hint=hint)
-            continue
-        field = _build(group, key, value, findings)
-        if field is not None:
+        elif not key.text.strip():
+            findings.error(key, "field.key", N_("a field has no key; write the key that Clint's screen shows"))
+        elif field := _field(group, key, value, findings):
             fields.append(field)
     return fields
 
 
 def _belongs_outside(key: Scalar, value: Node) -> bool:
     """Say whether a key of the mapping itself stands in a group by a wrong indentation."""
-    if key.text not in MAPPING:
+    if key.text not in spec.MAPPING:
         return False
     if isinstance(value, MappingNode):
-        return bool(value.pairs) and not any(inner.text in FIELD for inner, _ in value.pairs)
+        return bool(value.pairs) and not any(inner.text in spec.FIELD for inner, _ in value.pairs)
     return isinstance(value, Sequence)
 
 
-def identity_of(key: str) -> Literal["email", "phone"] | None:
-    """Return the identity of a contact that the name of a key tells, if any."""
-    if _EMAIL_KEY.search(key):
-        return "email"
-    return "phone" if _PHONE_KEY.search(key) else None
-
-
-def _build(group: str, key: Scalar, value: Node, findings: Findings) -> Field | None:
-    if not key.text.strip():
-        findings.error(key, "field.key", N_("a field has no key; write the key that Clint's screen shows"))
-        return None
-    named = identity_of(key.text) if group == "contact" else None
+def _field(group: str, key: Scalar, value: Node, findings: Findings) -> Field | None:
+    identity = None
+    if group == "contact":
+        identity = "email" if _EMAIL_KEY.search(key.text) else "phone" if _PHONE_KEY.search(key.text) else None
     if isinstance(value, Scalar):
         if value.plain and not value.text:
             what = N_("{key} has no value; give it an expression such as customer.name")
             findings.error(key, "value.empty", what, key=key.text)
             return None
         expression = compile_expression(value, findings)
-        return Field(group, key.text, expression, key.line, key.column, identifies=named) if expression else None
-    if not isinstance(value, MappingNode):
+        field = Field(group, key.text, expression, key.line, key.column) if expression else None
+    elif isinstance(value, MappingNode):
+        entries = read_block(value, spec.FIELD, Message(N_("field {key}"), {"key": key.text}), findings)
+        field = _from_entries(group, key, entries, findings) if entries else None
+        identity = (entries and group == "contact" and entries.text("is")) or identity
+    else:
         what = N_("{key} must be an expression or a block such as {{text: Asaas}}, got a list")
         findings.error(value, "value.shape", what, key=key.text)
         return None
-    entries = read_block(value, FIELD, Message(N_("field {key}"), {"key": key.text}), findings)
-    return _from_entries(group, key, entries, named, findings) if entries else None
+    return field and replace(field, identifies=cast(Any, identity))
 
 
-def _from_entries(
-    group: str, key: Scalar, entries: Block, named: Literal["email", "phone"] | None, findings: Findings
-) -> Field | None:
-    sources = [name for name in FIELD_SOURCES if name in entries]
+def _from_entries(group: str, key: Scalar, entries: Block, findings: Findings) -> Field | None:
+    sources = [name for name in spec.FIELD_SOURCES if name in entries]
     if len(sources) != 1:
-        facts = {"key": key.text, "sources": ", ".join(FIELD_SOURCES), "got": ", ".join(sources)}
+        facts = {"key": key.text, "sources": ", ".join(spec.FIELD_SOURCES), "got": ", ".join(sources)}
         if sources:
             what = N_("field {key} needs one of {sources}, got {got}; keep one")
             findings.error(entries.key(sources[1]), "field.sources", what, **facts)
@@ -131,61 +95,54 @@ def _from_entries(
     if group != "contact" and "is" in entries:
         what = N_("is: has no effect in {group}; Clint matches a contact, so move the field there")
         findings.warning(entries.key("is"), "field.is", what, group=group)
-    source = _source(sources[0], entries, findings)
+    scalar = cast(Scalar, entries.value(sources[0]))  # the table takes no other node
+    source: Expression | Template | None = Template(scalar.text, (scalar.text,))
+    if sources[0] != "text":
+        source = (compile_expression if sources[0] == "from" else build_template)(scalar, findings)
     lookup = _lookup(entries.value("lookup"), findings)
     if source is None or ("lookup" in entries and lookup is None):
         return None
     _check_sense(source, entries, findings)
-    identity = cast(Literal["email", "phone"] | None, entries.text("is") or named)
     return Field(
         group,
         key.text,
         source,
         key.line,
         key.column,
-        type=cast(Literal["text", "number", "boolean"], entries.text("type", "text")),
+        type=cast(Any, entries.text("type", "text")),
         required=entries.text("required") == "true",
-        identifies=identity if group == "contact" else None,
         lookup=lookup,
         default=entries.text("default") or None,
     )
 
 
-def _check_sense(source: Source, entries: Block, findings: Findings) -> None:
-    expression = source.text if isinstance(source, Expression) else ""
-    pairs = entries.value("lookup")
+def _check_sense(source: Expression | Template, entries: Block, findings: Findings) -> None:
     texts = [(key, scalar) for key in ("text", "default") if (scalar := entries.scalar(key))]
-    if isinstance(pairs, MappingNode) and isinstance(source, Expression):
-        sense.check_lookup(source, (key for key, _ in pairs.pairs), findings)
-        texts += [("lookup", value) for _, value in pairs.pairs if isinstance(value, Scalar)]
-    for key, scalar in texts:
-        sense.check_text(key, scalar, expression, findings)
-    template = entries.scalar("template")
-    if template and isinstance(source, Template):
+    if isinstance(source, Expression):
+        pairs = unique_pairs(entries.value("lookup"), Findings(""))
+        sense.check_lookup(source, (key for key, _ in pairs), findings)
+        texts += [("lookup", value) for _, value in pairs if isinstance(value, Scalar)]
+    elif template := entries.scalar("template"):
         sense.check_template(source, template, findings)
-
-
-def _source(kind: str, entries: Block, findings: Findings) -> Source | None:
-    scalar = cast(Scalar, entries.value(kind))  # the table takes no other node
-    if kind == "text":
-        return Constant(scalar.text)
-    return compile_expression(scalar, findings) if kind == "from" else build_template(scalar, findings)
+    for key, scalar in texts:
+        sense.check_text(key, scalar, source.text if isinstance(source, Expression) else "", findings)
 
 
 def _lookup(node: Node | None, findings: Findings) -> dict[str, str] | None:
-    if not isinstance(node, MappingNode):
+    if node is None:
         return None
-    pairs = unique_pairs(node, findings)
-    wrong = [value for _, value in pairs if not isinstance(value, Scalar) or is_null(value)]
-    for value in wrong:
+    texts, pairs = {}, unique_pairs(node, findings)
+    for key, value in pairs:
+        if isinstance(value, Scalar) and not is_null(value):
+            texts[key.text] = value.text
+            continue
         what = N_("lookup gives texts, got {got}")
         if isinstance(value, Scalar):
             what = N_("lookup gives texts, got {got}; leave the pair out, or write '' for no value")
         findings.error(value, "value.shape", what, got=described(value))
     if not pairs:
         findings.error(node, "field.lookup", N_("lookup has no pairs; give it some, such as {PIX: Pix}"))
-    texts = {key.text: value.text for key, value in pairs if isinstance(value, Scalar)}
-    return texts if pairs and not wrong else None
+    return texts if pairs and len(texts) == len(pairs) else None
 
 
 def build_template(scalar: Scalar, findings: Findings) -> Template | None:
@@ -217,23 +174,16 @@ def build_template(scalar: Scalar, findings: Findings) -> Template | None:
     return Template(text, (*pieces, *([literal] if literal else []))) if good else None
 
 
+_QUOTED_OR_BRACE = re.compile(r"""(['"`])(?:\\.|(?!\1).)*\1?|[{}]""", re.DOTALL)
+
+
 def _closing(text: str, start: int) -> int | None:
     """Return the end of the expression that begins at `start`; its own braces and quoted texts don't end it."""
-    depth, quote, position = 0, "", start
-    while position < len(text):
-        character = text[position]
-        if quote:
-            position += character == "\\"
-            quote = "" if character == quote else quote
-        elif character in "'\"`":
-            quote = character
-        elif character == "{":
-            depth += 1
-        elif character == "}":
-            if depth == 0:
-                return position
-            depth -= 1
-        position += 1
+    depth = 0
+    for found in _QUOTED_OR_BRACE.finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(found[0], 0)
+        if depth < 0:
+            return found.start()
     return None
 
 
@@ -244,56 +194,55 @@ MAX_PATTERN = 500
 
 def build_condition(node: Node, findings: Findings) -> Condition | None:
     """Return the condition of a node; None after recording what is wrong with it."""
-    entries = read_block(node, CONDITION, Message(N_("a condition")), findings)
+    entries = read_block(node, spec.CONDITION, Message(N_("a condition")), findings)
     if entries is None:
         return None
-    kinds = [name for name in CONDITION_KINDS if name in entries]
+    kinds = [name for name in spec.CONDITION_KINDS if name in entries]
     operators = [name for name in OPERATORS if name in entries]
+    kind = kinds[0] if kinds else ""
     if len(kinds) > 1:
         what = N_("a condition is either {first} or {second}, not both; put both under all:")
-        facts = {"first": kinds[0], "second": kinds[1]}
-        findings.error(entries.key(kinds[1]), "condition.ambiguous", what, **facts)
-        return None
-    if not kinds:
-        if operators:
-            what = N_("{operator} needs field: beside it, the value to compare")
-            key = entries.key(operators[0])
-            findings.error(key, "condition.field_missing", what, operator=operators[0])
-        elif entries.whole:
-            what = N_("a condition needs field with an operator, or one of all, any, not, expression")
-            findings.error(entries.node, "condition.empty", what)
-        return None
-    kind = kinds[0]
-    if kind != "field" and operators:
-        what = N_("{operator} compares a field and can't stand with {kind}")
-        findings.error(entries.key(operators[0]), "condition.operator", what, operator=operators[0], kind=kind)
-        return None
-    if kind == "field":
+        findings.error(entries.key(kinds[1]), "condition.ambiguous", what, first=kind, second=kinds[1])
+    elif kind == "field":
         return _compare(entries, operators, findings)
-    value = entries.value(kind)
-    if kind == "expression" and isinstance(value, Scalar):
-        expression = compile_expression(value, findings)
-        return ExpressionCondition(value.line, expression) if expression else None
+    elif operators:
+        what, code = N_("{operator} compares a field and can't stand with {kind}"), "condition.operator"
+        facts = {"operator": operators[0], "kind": kind}
+        if not kind:
+            what, code = N_("{operator} needs field: beside it, the value to compare"), "condition.field_missing"
+            facts = {"operator": operators[0]}
+        findings.error(entries.key(operators[0]), code, what, **facts)
+    elif kind == "expression":
+        scalar = cast(Scalar, entries.value(kind))
+        expression = compile_expression(scalar, findings)
+        return Comparison(scalar.line, expression) if expression else None
+    elif kind:
+        return _group(cast(Any, kind), entries, findings)
+    elif entries.whole:
+        what = N_("a condition needs field with an operator, or one of all, any, not, expression")
+        findings.error(entries.node, "condition.empty", what)
+    return None
+
+
+def _group(kind: Literal["all", "any", "not"], entries: Block, findings: Findings) -> Group | None:
+    key, value = entries.key(kind), entries.value(kind)
     nodes = value.items if isinstance(value, Sequence) else [value] if value else []
     if not nodes:
-        what = N_("{kind} has no conditions; give it one or leave it out")
-        findings.error(entries.key(kind), "condition.empty", what, kind=kind)
+        findings.error(key, "condition.empty", N_("{kind} has no conditions; give it one or leave it out"), kind=kind)
         return None
     built = [build_condition(one, findings) for one in nodes]
-    conditions = tuple(one for one in built if one is not None)
-    word = cast(Literal["all", "any", "not"], kind)
-    return Group(entries.key(kind).line, word, conditions) if len(conditions) == len(nodes) else None
+    return None if None in built else Group(key.line, kind, tuple(one for one in built if one))
 
 
 def _compare(entries: Block, operators: list[str], findings: Findings) -> Comparison | None:
-    scalar = entries.scalar("field")
-    inside = _COMPARISON.fullmatch(scalar.text.strip()) if scalar else None
-    if scalar and inside and not operators and (name := synonym(inside[2], OPERATORS)):
+    scalar = cast(Scalar, entries.value("field"))
+    inside = _COMPARISON.fullmatch(scalar.text.strip())
+    if inside and not operators and (name := synonym(inside[2], OPERATORS)):
         what = N_("an operator is a key beside field; write {{field: {field}, {operator}: {operand}}}")
         facts = {"field": inside[1], "operator": name, "operand": inside[3]}
         findings.error(scalar, "condition.operator_missing", what, **facts)
         return None
-    expression = compile_expression(scalar, findings) if scalar else None
+    expression = compile_expression(scalar, findings)
     if len(operators) != 1:
         if operators:
             what = N_("a condition has one operator, got {first} and {second}; use all: for both")
@@ -305,8 +254,8 @@ def _compare(entries: Block, operators: list[str], findings: Findings) -> Compar
         return None
     operator = OPERATORS[operators[0]]
     operands = entries.texts(operator.name)
-    wrong = [operand for operand in operands if not _operand_fits(operator, operand, findings)]
-    if expression is None or wrong:
+    fits = [_operand_fits(operator, operand, findings) for operand in operands]
+    if expression is None or not all(fits):
         return None
     if entries.whole:  # a refused key beside it may be the rest of an operand, such as ,00
         sense.check_compare(expression, operator, operands, findings)
@@ -314,14 +263,12 @@ def _compare(entries: Block, operators: list[str], findings: Findings) -> Compar
 
 
 def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bool:
-    text, what = operand.text, ""
+    text, code, what = operand.text, f"operand.{operator.operand}", ""
     facts: dict[str, object] = {"operator": operator.name, "got": shown(text)}
-    if operator.operand is not Operand.BOOLEAN and (is_null(operand) or not text):
-        what = N_("{operator} can't compare with nothing; use exists: false")
-        findings.error(operand, "operand.null", what, **facts)
-        return False
     try:
-        if operator.operand is Operand.NUMBER:
+        if operator.operand is not Operand.BOOLEAN and (is_null(operand) or not text):
+            code, what = "operand.null", N_("{operator} can't compare with nothing; use exists: false")
+        elif operator.operand is Operand.NUMBER:
             as_decimal(text)
         elif operator.operand is Operand.DATE and text != "today":
             values.as_moment(text)
@@ -335,17 +282,14 @@ def _operand_fits(operator: Operator, operand: Scalar, findings: Findings) -> bo
             what = N_("{operator} needs a number such as 50 or 129.90, got {got}{hint}")
             facts["hint"] = _if_other(text)
     if what:
-        findings.error(operand, f"operand.{operator.operand}", what, **facts)
+        findings.error(operand, code, what, **facts)
     return not what
 
 
 def _if_other(text: str) -> Text:
     if re.fullmatch(r"\d{1,3}(\.\d{3})+", text):
         return Message(N_("; write {right}"), {"right": text.replace(".", "")})
-    try:
-        if text != "today":
-            values.as_day(text)
-    except BadValue:
+    if text != "today" and values.or_none(values.as_day, text) is None:
         return ""
     return Message(N_("; for dates write after or before"))
 
@@ -363,10 +307,9 @@ def _pattern_fault(text: str) -> tuple[str, dict[str, object]]:
     try:
         regex.compile(text)
     except (regex.error, RecursionError) as error:
-        what = N_("{operator} needs a regular expression, got {got}, which is wrong at character {position}")
         position = getattr(error, "pos", None)
-        if position is None:
-            what = N_("{operator} needs a regular expression, got {got}")
+        what = N_("{operator} needs a regular expression, got {got}, which is wrong at character {position}")
+        what = N_("{operator} needs a regular expression, got {got}") if position is None else what
         return what, {"position": (position or 0) + 1}
     return "", {}
 
@@ -382,18 +325,11 @@ def parse_mapping(text: str, path: str, known: Setup) -> ParseResult:
     findings = Findings(path, active=known.active)
     mapping = None
     with suppress(TooManyFindings):
-        mapping = _read(text, path, known, findings)
-    return ParseResult(path, mapping, findings.in_order(), text)
-
-
-def _read(text: str, path: str, known: Setup, findings: Findings) -> Mapping | None:
-    root = read_document(text, findings)
-    entries = read_block(root, MAPPING, Message(N_("a mapping")), findings) if root else None
-    reader = _Reader(entries, findings, known) if entries else None
-    if reader:
-        reader.check()
-    lint.check_traps(root, findings)
-    return reader.mapping(text, path) if reader and not findings.has_error else None
+        root = read_document(text, findings)
+        entries = read_block(root, spec.MAPPING, Message(N_("a mapping")), findings) if root else None
+        mapping = _mapping(entries, text, known, findings) if entries else None
+        lint.check_traps(root, findings)
+    return ParseResult(path, None if findings.has_error else mapping, findings.in_order(), text)
 
 
 def read_directory(directory: Path, known: Setup) -> list[ParseResult]:
@@ -401,20 +337,18 @@ def read_directory(directory: Path, known: Setup) -> list[ParseResult]:
     try:
         files = sorted(path for path in directory.iterdir() if path.is_file())
     except FileNotFoundError:
-        findings = Findings(str(directory))
         what = N_("the directory is not there; run: bridge mappings init, or set BRIDGE_MAPPINGS_DIR")
-        findings.error(Position(1, 1), "directory.missing", what)
-        return [ParseResult(str(directory), None, findings.in_order())]
+        return [_unread(directory, what, "directory.missing")]
     except OSError:
         what = N_("the directory can't be read; set BRIDGE_MAPPINGS_DIR, or check its permissions")
-        return [_unreadable(str(directory), what)]
+        return [_unread(directory, what)]
     paths = [path for path in files if path.suffix in _SUFFIXES]
     read = [read_file(path, known) for path in paths]
     unread = [ParseResult(str(path), None, found) for path in files if (found := _misnamed(path))]
     first: dict[str, Path] = {}
     twice = [path for path in paths if first.setdefault(path.stem, path) is not path]
     what = N_("{file} has the same name {name}; rename one")
-    same = [_unreadable(str(path), what, file=first[path.stem].name, name=path.stem) for path in twice]
+    same = [_unread(path, what, file=first[path.stem].name, name=path.stem) for path in twice]
     return [*with_overlaps(read), *same, *unread]
 
 
@@ -425,28 +359,24 @@ def read_file(path: Path, known: Setup) -> ParseResult:
             data = file.read(_MAX_BYTES + 1)
         text = data.decode(errors="strict" if len(data) <= _MAX_BYTES else "ignore")
     except OSError:
-        what = N_("the file can't be read; check that it is there, and its permissions")
-        return _unreadable(str(path), what)
+        return _unread(path, N_("the file can't be read; check that it is there, and its permissions"))
     except UnicodeDecodeError:
-        return _unreadable(str(path), N_("the file is not UTF-8; save it as UTF-8"))
+        return _unread(path, N_("the file is not UTF-8; save it as UTF-8"))
     read = parse_mapping(text, str(path), known)
     return replace(read, findings=(*_misnamed(path), *read.findings))
 
 
-def _unreadable(path: str, what: str, **facts: object) -> ParseResult:
-    findings = Findings(path)
-    findings.error(Position(1, 1), "file.unreadable", what, **facts)
-    return ParseResult(path, None, findings.in_order())
+def _unread(path: Path, what: str, code: str = "file.unreadable", **facts: object) -> ParseResult:
+    return ParseResult(str(path), None, (Finding(str(path), 1, 1, code, Severity.ERROR, Message(what, facts)),))
 
 
 def _misnamed(path: Path) -> tuple[Finding, ...]:
     right = _MISNAMED.sub(".yaml", path.name)
     if right == path.name or path.suffix in _SUFFIXES:
         return ()
-    findings = Findings(str(path))
     what = N_("{file} is not read: a mapping's name ends in .yaml; rename it to {right}")
-    findings.warning(Position(1, 1), "file.name", what, file=path.name, right=right)
-    return findings.in_order()
+    facts = {"file": path.name, "right": right}
+    return (Finding(str(path), 1, 1, "file.name", Severity.WARNING, Message(what, facts)),)
 
 
 def with_overlaps(read: Iterable[ParseResult], others: Iterable[Mapping] = ()) -> list[ParseResult]:
@@ -467,100 +397,85 @@ def with_overlaps(read: Iterable[ParseResult], others: Iterable[Mapping] = ()) -
     return result
 
 
-class _Reader:
-    def __init__(self, entries: Block, findings: Findings, known: Setup) -> None:
-        self._entries = entries
-        self._findings = findings
-        self._known = known
-        self._events = lint.check_events(entries.texts("events"), findings)
-        condition, tests = entries.value("filter"), entries.value("tests")
-        self._filter = build_condition(condition, findings) if condition else None
-        self._groups = {name: cast(MappingNode, entries.value(name)) for name in GROUPS if name in entries}
-        self._fields = [one for name, block in self._groups.items() for one in build_fields(name, block, findings)]
-        self._routes = self._build_routes()
-        self._cases = build_cases(tests, findings) if tests else []
+def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Mapping:
+    """Return the mapping of a file; where findings have an error it lacks what was refused."""
+    events = lint.check_events(entries.texts("events"), findings)
+    condition, tests = entries.value("filter"), entries.value("tests")
+    filter_ = build_condition(condition, findings) if condition else None
+    groups = {name: unique_pairs(entries.value(name), Findings("")) for name in model.GROUPS if name in entries}
+    fields = [one for name in groups for one in _fields(name, cast(MappingNode, entries.value(name)), findings)]
+    routes = _routes(entries.value("routes"), findings)
+    test_nodes = tests.items if isinstance(tests, Sequence) else []
+    cases = build_cases(test_nodes, findings)
+    enabled = entries.text("enabled") != "false"
+    # A file without `account` listens to the default one, and waits without harm where there is none.
+    for key, kind, names, harms in (
+        ("account", "account", known.accounts, enabled and "account" in entries),
+        ("send_to", "destination", known.destinations, enabled),
+    ):
+        if key in entries or entries.whole:
+            place, value = entries.scalar(key) or entries.node, entries.text(key, "default")
+            lint.check_set_up(kind, place, value, names, findings, harms=harms)
+    for route, place in routes:
+        lint.check_set_up("destination", place, route.send_to, known.destinations, findings, harms=enabled)
+    if contact := entries.value("contact"):
+        # A field that was refused may have been the e-mail: then no finding says that there is none.
+        built = {field.key for field in fields if field.group == "contact"}
+        whole = findings.complete and all(key.text in built for key, _ in groups["contact"])
+        lint.check_fields(fields, contact, findings, whole=whole)
+    lint.check_routes([route for route, _ in routes if route.events], events, findings)
+    conditions = model.comparisons_of(filter_)
+    of_filter = [condition.expression for condition in conditions]
+    of_fields = [expression for field in fields for expression in field.expressions]
+    lint.check_paths([*of_filter, *of_fields], events, findings)
+    for expression in (*of_filter, *of_fields):
+        sense.check_expression(expression, findings)
+    sense.check_conditions(conditions, events, findings)
+    sense.check_splits([*of_filter, *of_fields], findings)
+    if entries.whole and not test_nodes:
+        what = N_("the file has no tests; add one, so that a later change can't break it unnoticed")
+        findings.warning(entries.node, "tests.none", what)
+    if entries.text("verify") == "true" and not known.reads_back:
+        what = N_("verify does nothing without CLINT_API_TOKEN; set it (the Clint API needs Elite) or delete verify")
+        findings.warning(entries.value("verify") or entries.node, "verify.no_token", what)
+    # Keys of fields that were refused too: the tests that expect them are right.
+    lint.check_cases(cases, frozenset(key.text for pairs in groups.values() for key, _ in pairs), known.root, findings)
+    filter_names, field_names = _names(of_filter), _names(of_fields)
+    return Mapping(
+        name=PurePath(findings.path).stem,
+        path=findings.path,
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+        description=entries.text("description"),
+        enabled=enabled,
+        account=entries.text("account", "default"),
+        events=events,
+        installments=cast(Any, entries.text("installments", "each")),
+        filter=filter_,
+        fields=tuple(fields),
+        line=entries.text("line", "default"),
+        stale=cast(Any, entries.text("stale", "skip")),
+        send_to=entries.text("send_to", "default"),
+        routes=tuple(route for route, _ in routes),
+        verify=entries.text("verify") == "true",
+        tests=cases,
+        filter_needs=filter_names & model.FETCHABLE | needs_of(filter_names),
+        field_needs=field_names & model.FETCHABLE | needs_of(field_names),
+        derived=(filter_names | field_names) & WORKED_OUT,
+    )
 
-    def _build_routes(self) -> list[tuple[Route, Scalar]]:
-        node = self._entries.value("routes")
-        routes = []
-        for item in cast(Sequence, node).items if node else []:
-            entries = read_block(item, ROUTE, Message(N_("a route")), self._findings)
-            if entries and entries.whole and "events" in entries and (send_to := entries.scalar("send_to")):
-                events = lint.check_events(entries.texts("events"), self._findings)
-                routes.append((Route(events, send_to.text, item.line, item.column), send_to))
-        return routes
 
-    def check(self) -> None:
-        entries, findings, known = self._entries, self._findings, self._known
-        enabled = entries.text("enabled") != "false"
-        # A file without `account` listens to the default one, and waits without harm where there is none.
-        for key, kind, names, harms in (
-            ("account", "account", known.accounts, enabled and "account" in entries),
-            ("send_to", "destination", known.destinations, enabled),
-        ):
-            if key in entries or entries.whole:
-                place, value = entries.scalar(key) or entries.node, entries.text(key, "default")
-                lint.check_set_up(kind, place, value, names, findings, harms=harms)
-        for route, place in self._routes:
-            lint.check_set_up("destination", place, route.send_to, known.destinations, findings, harms=enabled)
-        contact = entries.value("contact")
-        if isinstance(contact, MappingNode):
-            # A field that was refused may have been the e-mail: then no finding says that there is none.
-            built = {field.key for field in self._fields if field.group == "contact"}
-            whole = findings.complete and all(key.text in built for key, _ in contact.pairs)
-            lint.check_fields(self._fields, contact, findings, whole=whole)
-        lint.check_routes((route for route, _ in self._routes if route.events), self._events, findings)
-        expressions = [*lint.expressions_of_condition(self._filter), *lint.expressions_of_fields(self._fields)]
-        lint.check_paths(expressions, self._events, findings)
-        conditions = list(lint.comparisons_of(self._filter))
-        for expression in expressions:
-            sense.check_expression(expression, findings)
-        for condition in conditions:
-            sense.check_condition(condition, findings)
-        sense.check_events(conditions, self._events, findings)
-        sense.check_splits(expressions, findings)
-        tests = entries.value("tests")
-        if entries.whole and not (isinstance(tests, Sequence) and tests.items):
-            what = N_("the file has no tests; add one, so that a later change can't break it unnoticed")
-            findings.warning(entries.node, "tests.none", what)
-        if entries.text("verify") == "true" and not known.reads_back:
-            what = N_(
-                "verify does nothing without CLINT_API_TOKEN; set it (the Clint API needs Elite) or delete verify"
-            )
-            findings.warning(entries.value("verify") or entries.node, "verify.no_token", what)
-        # Keys of fields that were refused too: the tests that expect them are right.
-        keys = frozenset(key.text for block in self._groups.values() for key, _ in block.pairs)
-        lint.check_cases(self._cases, keys, known.root, findings)
-
-    def mapping(self, text: str, path: str) -> Mapping:
-        """Return the mapping; only for a file without errors."""
-        entries = self._entries
-        filter_names = _names(lint.expressions_of_condition(self._filter))
-        field_names = _names(lint.expressions_of_fields(self._fields))
-        return Mapping(
-            name=PurePath(path).stem,
-            path=path,
-            digest=hashlib.sha256(text.encode()).hexdigest(),
-            description=entries.text("description"),
-            enabled=entries.text("enabled") != "false",
-            account=entries.text("account", "default"),
-            events=self._events,
-            installments=cast(Literal["each", "first", "once"], entries.text("installments", "each")),
-            filter=self._filter,
-            fields=tuple(self._fields),
-            line=entries.text("line", "default"),
-            stale=cast(Literal["skip", "send"], entries.text("stale", "skip")),
-            send_to=entries.text("send_to", "default"),
-            routes=tuple(route for route, _ in self._routes),
-            verify=entries.text("verify") == "true",
-            tests=tuple(self._cases),
-            filter_needs=filter_names & FETCHABLE | needs_of(filter_names),
-            field_needs=field_names & FETCHABLE | needs_of(field_names),
-            derived=(filter_names | field_names) & WORKED_OUT,
-        )
+def _routes(node: Node | None, findings: Findings) -> list[tuple[Route, Scalar]]:
+    """Return the routes, each with the place of its destination."""
+    routes = []
+    for item in node.items if isinstance(node, Sequence) else ():
+        entries = read_block(item, spec.ROUTE, Message(N_("a route")), findings)
+        if entries and entries.whole and "events" in entries and (send_to := entries.scalar("send_to")):
+            events = lint.check_events(entries.texts("events"), findings)
+            routes.append((Route(events, send_to.text, item.line, item.column), send_to))
+    return routes
 
 
 def _names(expressions: Iterable[Expression]) -> frozenset[str]:
     """Return the names of the context that the expressions read; `@` reads all of them."""
-    anything = FETCHABLE | WORKED_OUT
+    anything = model.FETCHABLE | WORKED_OUT
     return frozenset[str]().union(*(anything if () in one.paths else one.names for one in expressions))

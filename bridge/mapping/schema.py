@@ -6,7 +6,6 @@ It follows the tables of `spec`. It checks no expression, sample or destination;
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from bridge.mapping.cases import SET_PATH
@@ -38,11 +37,26 @@ _OPERANDS: dict[Operand, dict[str, Any]] = {
 
 
 def schema() -> dict[str, Any]:
+    compared = {"required": ["field"], "oneOf": [{"required": [name]} for name in OPERATORS]}
     return {
         "$schema": DIALECT,
         "title": "Automação entre o Asaas e o Clint",
         **_block("mapping"),
-        "$defs": {name: _DEFINITIONS[name]() for name in _DEFINITIONS},
+        "$defs": {
+            "condition": {
+                **_block("condition"),
+                "oneOf": [compared if kind == "field" else {"required": [kind]} for kind in CONDITION_KINDS],
+                "dependentRequired": {name: ["field"] for name in OPERATORS},
+            },
+            "field": {
+                **_block("field"),
+                "oneOf": [{"required": [source]} for source in FIELD_SOURCES],
+                "dependentRequired": {"lookup": ["from"]},
+            },
+            "route": _block("route"),
+            "test": _block("test"),
+            "expect": {**_block("expect"), "additionalProperties": {"type": [*_SCALAR, "null"]}, "minProperties": 1},
+        },
     }
 
 
@@ -69,15 +83,9 @@ def _property(key: Key) -> dict[str, Any]:
     told: dict[str, Any] = {"description": f"{key.help} Exemplo: {key.example}"}
     if key.default:
         told["default"] = {"true": True, "false": False}.get(key.default, key.default)
-    return {**told, **_value(key)}
-
-
-def _value(key: Key) -> dict[str, Any]:
     if key.shape is Shape.CHOICE:
-        return {"enum": list(key.choices)}
-    if key.shape is Shape.OPERAND:
-        return _OPERANDS[OPERATORS[key.name].operand]
-    return _VALUES[key.shape]
+        return {**told, "enum": list(key.choices)}
+    return {**told, **(_OPERANDS[OPERATORS[key.name].operand] if key.shape is Shape.OPERAND else _VALUES[key.shape])}
 
 
 def _texts(item: dict[str, Any]) -> dict[str, Any]:
@@ -111,34 +119,4 @@ _VALUES: dict[Shape, dict[str, Any]] = {
     Shape.VALUES: {"type": "object", "additionalProperties": {"type": [*_SCALAR, "null"]}},
     Shape.GIVEN: {"type": [*_SCALAR, "object"]},
     Shape.EXPECT: {"anyOf": [{"enum": ["filtered"]}, _ref("expect")]},
-}
-
-
-def _condition() -> dict[str, Any]:
-    field = {"required": ["field"], "oneOf": [{"required": [name]} for name in OPERATORS]}
-    return {
-        **_block("condition"),
-        "oneOf": [field if kind == "field" else {"required": [kind]} for kind in CONDITION_KINDS],
-        "dependentRequired": {name: ["field"] for name in OPERATORS},
-    }
-
-
-def _field() -> dict[str, Any]:
-    return {
-        **_block("field"),
-        "oneOf": [{"required": [source]} for source in FIELD_SOURCES],
-        "dependentRequired": {"lookup": ["from"]},
-    }
-
-
-def _expect() -> dict[str, Any]:
-    return {**_block("expect"), "additionalProperties": {"type": [*_SCALAR, "null"]}, "minProperties": 1}
-
-
-_DEFINITIONS: dict[str, Callable[[], dict[str, Any]]] = {
-    "condition": _condition,
-    "field": _field,
-    "route": lambda: _block("route"),
-    "test": lambda: _block("test"),
-    "expect": _expect,
 }

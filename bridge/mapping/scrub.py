@@ -35,13 +35,9 @@ class Scrubber:
 
     def scrub(self, value: Any) -> Any:
         # A name may also stand in a text that was walked before the name itself.
-        return self._without_known(self._walk(value, ()))
+        return _mapped(_mapped(value, self._scrubbed), self._without_known)
 
-    def _walk(self, value: Any, path: tuple[str, ...]) -> Any:
-        if isinstance(value, dict):
-            return {key: self._walk(one, (*path, key)) for key, one in value.items()}
-        if isinstance(value, list):
-            return [self._walk(one, path) for one in value]
+    def _scrubbed(self, value: Any, path: tuple[str, ...]) -> Any:
         if value is None or isinstance(value, bool | float) or value == "":
             return value
         kind = _kind_of(path)
@@ -70,16 +66,20 @@ class Scrubber:
     def _document(self, value: str) -> str:
         return self._fake("document", value) if cpf.is_valid(value) or cnpj.is_valid(value) else value
 
-    def _without_known(self, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: self._without_known(one) for key, one in value.items()}
-        if isinstance(value, list):
-            return [self._without_known(one) for one in value]
-        if isinstance(value, str):
-            for known, fake in self._known.items():
-                pattern = re.compile(rf"(?<!\w){re.escape(known)}(?!\w)", re.IGNORECASE)
-                value = fake.join(pattern.split(value))
+    def _without_known(self, value: Any, _path: tuple[str, ...]) -> Any:
+        for known, fake in self._known.items() if isinstance(value, str) else ():
+            pattern = re.compile(rf"(?<!\w){re.escape(known)}(?!\w)", re.IGNORECASE)
+            value = fake.join(pattern.split(value))
         return value
+
+
+def _mapped(value: Any, change: Callable[[Any, tuple[str, ...]], Any], path: tuple[str, ...] = ()) -> Any:
+    """Return JSON with each value changed, which is given with its path."""
+    if isinstance(value, dict):
+        return {key: _mapped(one, change, (*path, key)) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_mapped(one, change, path) for one in value]
+    return change(value, path)
 
 
 _KIND_OF_KEY = {

@@ -17,18 +17,19 @@ from bridge.mapping.context import DERIVED
 from bridge.mapping.document import Scalar
 from bridge.mapping.expressions import ELEMENT, Expression, Part, Reading, compile_text, nodes
 from bridge.mapping.findings import Findings, did_you_mean, shown
-from bridge.mapping.lint import PLAIN_NAMES, doubt, kind_of_path, known_fields, values_of_path
-from bridge.mapping.model import Comparison, ExpressionCondition, Template, covers
+from bridge.mapping.lint import FIELDS, PLAIN_NAMES, doubt, kind_of_path, values_of_path
+from bridge.mapping.model import Comparison, Template, covers
 from bridge.mapping.operators import Operand, Operator
-from bridge.mapping.values import BadValue, Text, as_day, as_decimal, either, two_readings
+from bridge.mapping.values import Text, as_day, as_decimal, either, or_none, two_readings
 from bridge.messages import N_, Message
 
-_NUMBERS = frozenset({"percent", "days_between", "length", "sum", "avg", "abs", "ceil", "floor", "to_number"})
-_AMOUNTS = frozenset({"money", "brl"})
-_TEXTS = _AMOUNTS | {
-    "phone", "digits", "cpf_cnpj", "title", "first_email", "first_name", "last_name", "upper", "lower", "trim",
-    "replace", "label", "join", "to_string",
-}  # fmt: skip
+_KIND_OF_CALL = {
+    **dict.fromkeys(["percent", "days_between", "length", "sum", "avg", "abs", "ceil", "floor", "to_number"], "number"),
+    **dict.fromkeys(["money", "brl"], "amount"),
+    **dict.fromkeys(["phone", "digits", "cpf_cnpj", "title", "first_email", "first_name", "last_name"], "text"),
+    **dict.fromkeys(["upper", "lower", "trim", "replace", "label", "join", "to_string"], "text"),
+}
+"""The kinds of what functions give."""
 _EMPTY: tuple[Any, ...] = (None, False, "", [], {})
 _ORDERS = frozenset({"lt", "lte", "gt", "gte"})
 _NEVER = {"eq": N_("this is never equal; {hint}"), "ne": N_("this is always different; {hint}")}
@@ -142,7 +143,8 @@ def _check_index(part: Part, expression: Expression, findings: Findings) -> None
 
 def _check_comparison(word: str, left: Part, right: Part, expression: Expression, findings: Findings) -> None:
     kinds = {_kind(left), _kind(right)}
-    literal = next((str(part.node["value"]) for part in (left, right) if _is_text_literal(part)), None)
+    fixed = [part.node["value"] for part in (left, right) if part.node["type"] == "literal"]
+    literal = next((value for value in fixed if isinstance(value, str)), None)
     if "list" in kinds and (literal is not None or kinds & {"number", "text", "date"}):
         what = N_("a list is never equal to one value; write | [0] behind the list, or contains(list, value)")
         findings.warning(expression, "expression.never_equal", what)
@@ -151,22 +153,18 @@ def _check_comparison(word: str, left: Part, right: Part, expression: Expression
     elif word in _NEVER:
         side = left if _values_of(left) else right
         known = _values_of(side)
-        if hint := _why_never_equal(kinds, literal, left, right):
+        if hint := _why_never_equal(kinds, literal, fixed):
             findings.warning(expression, "expression.never_equal", _NEVER[word], hint=hint)
         elif known and literal is not None and literal not in known:
             name = ".".join(step for step in min(side.scope) if step != ELEMENT)
             findings.warning(expression, "value.undocumented", _undocumented(name, literal, known))
 
 
-def _is_text_literal(part: Part) -> bool:
-    return part.node["type"] == "literal" and isinstance(part.node["value"], str)
-
-
-def _why_never_equal(kinds: set[str | None], literal: str | None, left: Part, right: Part) -> Text:
+def _why_never_equal(kinds: set[str | None], literal: str | None, fixed: list[Any]) -> Text:
     if "number" in kinds and kinds & {"text", "date", "amount"}:
-        number = next((part.node["value"] for part in (left, right) if part.node["type"] == "literal"), "...")
         what = N_("a number is compared with a text; write {right}")
-        return Message(what, {"right": f"'{number}'" if literal is None else _bare_number(literal)})
+        number = f"'{fixed[0] if fixed else '...'}'" if literal is None else _bare_number(literal)
+        return Message(what, {"right": number})
     if "boolean" in kinds and literal is not None:
         return Message(N_("true and false stand between backticks: `true`"))
     if "date" in kinds and literal is not None and (iso := _iso_day(literal)) != literal:
@@ -196,21 +194,10 @@ def _check_order(kinds: set[str | None], literal: str | None, expression: Expres
 
 
 def _bare_number(literal: str | None) -> Text:
-    try:
-        number = format(as_decimal(literal), "f")
-    except BadValue:
+    number = or_none(as_decimal, literal)
+    if number is None:
         return "`50`"
-    return as_literal(str(literal)) if two_readings(str(literal)) else f"`{number}`"
-
-
-def check_condition(condition: Comparison | ExpressionCondition, findings: Findings) -> None:
-    expression = condition.field if isinstance(condition, Comparison) else condition.expression
-    if not expression.paths:
-        what = N_("this condition reads no value, so it always says the same")
-        findings.warning(expression, "condition.constant", what)
-    elif isinstance(condition, ExpressionCondition) and expression.parsed.get("value") in _NUMBERS:
-        what = N_("a number counts as true, also 0, so this always holds; compare it: {expression} > `0`")
-        findings.warning(expression, "condition.constant", what, expression=expression.text.strip())
+    return as_literal(str(literal)) if two_readings(str(literal)) else f"`{number:f}`"
 
 
 def check_compare(expression: Expression, operator: Operator, operands: Sequence[Scalar], findings: Findings) -> None:
@@ -223,8 +210,18 @@ def check_compare(expression: Expression, operator: Operator, operands: Sequence
         if is_number and (readings := two_readings(text)):
             ambiguous = N_("{number} may mean {readings}; write the one that is meant")
             findings.nonsense(operand, "number.ambiguous", ambiguous, number=text, readings=either(readings))
+        elif kind == "list" and operator.name.endswith(("equals", "one_of")):
+            never = N_(
+                "{field} is a list and never equal to one value; "
+                "write contains, or field: {field} | [0] for its first element"
+            )
+            findings.warning(operand, "condition.never_equal", never, **facts)
         elif kind == "list":
-            _check_list(operator, operand, findings, facts)
+            if operator.operand is not Operand.BOOLEAN and not operator.name.endswith("contains"):
+                what = N_(
+                    "{field} is a list, so {operator} fails for every event that has it; "
+                    "write contains, or field: {field} | [0] for its first element"
+                )
         elif operator.operand is Operand.NUMBER and (kind in {"date", "boolean"} or known):
             what = N_("{field} is no number, so {operator} fails for every event; write equals or one_of")
             if kind == "date":
@@ -248,24 +245,9 @@ def check_compare(expression: Expression, operator: Operator, operands: Sequence
             findings.nonsense(operand, "condition.kind", what, **facts)
 
 
-def _check_list(operator: Operator, operand: Scalar, findings: Findings, facts: dict[str, str]) -> None:
-    if operator.name.endswith(("equals", "one_of")):
-        what = N_(
-            "{field} is a list and never equal to one value; "
-            "write contains, or field: {field} | [0] for its first element"
-        )
-        findings.warning(operand, "condition.never_equal", what, **facts)
-    elif operator.operand is not Operand.BOOLEAN and not operator.name.endswith("contains"):
-        what = N_(
-            "{field} is a list, so {operator} fails for every event that has it; "
-            "write contains, or field: {field} | [0] for its first element"
-        )
-        findings.nonsense(operand, "condition.kind", what, **facts)
-
-
 def _check_equal(field: str, kind: str | None, operand: Scalar, sign: str, findings: Findings) -> None:
     text, what, iso = operand.text, "", ""
-    if kind == "number" and not _is_number(text):
+    if kind == "number" and or_none(as_decimal, text) is None:
         what = N_("this is never equal to {value}; {field} is a number, so write one, such as 50 or 129.90")
     elif kind == "boolean" and text not in {"true", "false"}:
         what = N_("this is never equal to {value}; {field} is true or false, so write one of them")
@@ -284,18 +266,8 @@ def _iso_day(text: str) -> str | None:
     """Return the day of a text as Asaas writes it, or None where the text is no date; a moment stays as it is."""
     if re.match(r"\d{4}-\d{2}-\d{2}", text):
         return text
-    try:
-        return as_day(text).isoformat()
-    except BadValue:
-        return None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        as_decimal(text)
-    except BadValue:
-        return False
-    return True
+    day = or_none(as_day, text)
+    return day.isoformat() if day else None
 
 
 def _undocumented(field: str, text: str, known: Sequence[str]) -> Message:
@@ -311,9 +283,8 @@ def _undocumented(field: str, text: str, known: Sequence[str]) -> Message:
 
 def check_lookup(expression: Expression, keys: Iterable[Scalar], findings: Findings) -> None:
     known = _values(expression)
-    for key in keys:
-        if known and key.text not in known:
-            findings.warning(key, "value.undocumented", _undocumented(expression.text.strip(), key.text, known))
+    for key in (key for key in keys if known and key.text not in known):
+        findings.warning(key, "value.undocumented", _undocumented(expression.text.strip(), key.text, known))
 
 
 def check_text(key: str, scalar: Scalar, source: str, findings: Findings) -> None:
@@ -390,7 +361,7 @@ def expression_in(text: str) -> str:
 def _named(text: str) -> str:
     for match in _PATH.finditer(text):
         path = tuple(re.findall(r"\w+", re.sub(r"\[.*?\]", "", match[0])))
-        if known_fields().get(path[0]) and doubt(path, frozenset()) is None:
+        if FIELDS.get(path[0]) and doubt(path, frozenset()) is None:
             return match[0]
     return ""
 
@@ -429,27 +400,30 @@ def _fields(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return (one for one in nodes(node) if one["type"] == "field")
 
 
-def check_events(
-    filters: Iterable[Comparison | ExpressionCondition], events: tuple[str, ...], findings: Findings
-) -> None:
-    """Report conditions that no event of the mapping fulfils."""
+def check_conditions(filters: Iterable[Comparison], events: tuple[str, ...], findings: Findings) -> None:
+    """Report conditions that always say the same, and those that no event of the mapping fulfils."""
     for one in filters:
-        if isinstance(one, Comparison):
-            name, word, limits = one.field, one.operator.name, one.operands
-            paths = one.field.paths
+        name = one.expression
+        if not name.paths:
+            what = N_("this condition reads no value, so it always says the same")
+            findings.warning(name, "condition.constant", what)
+        elif not one.operator and _KIND_OF_CALL.get(name.parsed.get("value")) == "number":
+            what = N_("a number counts as true, also 0, so this always holds; compare it: {expression} > `0`")
+            findings.warning(name, "condition.constant", what, expression=name.text.strip())
+        if one.operator:
+            word, limits, paths = one.operator.name, one.operands, name.paths
             if paths == {("event",)} and word in {"equals", "one_of"} and not any(covers(events, op) for op in limits):
                 what = N_("the mapping does not listen to {events}, so this never holds; add it to events")
                 findings.warning(name, "condition.event", what, events=either(limits))
             asked = [(word, limits[0])] if paths == {("days_overdue",)} else []
         else:
-            name = one.expression
             asked = [
                 (word, str(right.node["value"]))
                 for word, left, right in Reading(name.parsed).compared
                 if left.scope == {("days_overdue",)} and right.node["type"] == "literal"
             ]
         for word, limit in asked:
-            least = as_decimal(limit) if word in _MORE_THAN and _is_number(limit) else 0
+            least = (or_none(as_decimal, limit) or 0) if word in _MORE_THAN else 0
             if events == ("PAYMENT_OVERDUE",) and least >= _LAST_OVERDUE + _MORE_THAN.get(word, 0):
                 what = N_("Asaas sends PAYMENT_OVERDUE one to four days after the due date; delete the condition")
                 findings.warning(name, "condition.event", what)
@@ -466,25 +440,15 @@ def _kind(part: Part) -> str | None:
     node = _last(part.node)
     match node["type"]:
         case "literal":
-            value = node["value"]
-            return (
-                "boolean" if isinstance(value, bool)
-                else "number" if isinstance(value, (int, float))
-                else "text" if isinstance(value, str)
-                else None
-            )  # fmt: skip
+            return {bool: "boolean", int: "number", float: "number", str: "text"}.get(type(node["value"]))
         case "projection" | "filter_projection" | "value_projection" | "flatten":
             return "list"
         case "function_expression":
             name = node["value"]
             if name == "date":
                 return _kind_of_format(node)
-            if name in _TEXTS:
-                return "amount" if name in _AMOUNTS else "text"
-            if name in _NUMBERS:
-                return "number"
             if name not in {"default", "not_null", "max", "min"}:
-                return None
+                return _KIND_OF_CALL.get(name)
         case "and_expression":
             return None
     inner = [_last(child)["type"] for child in node["children"] if isinstance(child, dict)]

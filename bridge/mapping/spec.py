@@ -84,14 +84,15 @@ CONDITION_KINDS = ("all", "any", "not", "field", "expression")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 """A name of an account, destination or line."""
 
-_SCALARS = frozenset(
-    {Shape.TEXT, Shape.NAME, Shape.BOOLEAN, Shape.CHOICE, Shape.EXPRESSION, Shape.TEMPLATE, Shape.OPERAND}
-)
-_BLOCKS = frozenset({Shape.FIELDS, Shape.LOOKUP, Shape.PATHS, Shape.FETCHED, Shape.VALUES})
+_NODE_OF: Mapping[Shape, type[Node]] = {
+    **dict.fromkeys((Shape.FIELDS, Shape.LOOKUP, Shape.PATHS, Shape.FETCHED, Shape.VALUES), MappingNode),
+    Shape.CONDITION: MappingNode,
+    **dict.fromkeys((Shape.CONDITIONS, Shape.ROUTES, Shape.TESTS), Sequence),
+    **dict.fromkeys((Shape.GIVEN, Shape.EXPECT), Node),  # `cases` checks these
+}
+"""What the value of a shape is; a scalar for the others."""
 _TEXTS = frozenset({Shape.TEXTS, Shape.EVENTS})
-_OTHERWISE = frozenset({Shape.GIVEN, Shape.EXPECT})
-"""Shapes that `cases` checks."""
-_LISTS = frozenset({Shape.CONDITIONS, Shape.ROUTES, Shape.TESTS})
+"""Shapes of a text or a list of texts."""
 _WANTED = {
     Shape.BOOLEAN: N_("true or false"),
     Shape.CONDITION: N_("a condition such as {field: payment.value, at_least: 50}"),
@@ -107,23 +108,23 @@ _WANTED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
 class Block:
     """The pairs of a block that fit its table, by key."""
 
-    def __init__(self, node: Node, pairs: dict[str, tuple[Scalar, Node]], *, whole: bool) -> None:
-        self.node = node
-        self.whole = whole
-        """False where something in the block was refused: a key that seems to be missing may be that."""
-        self._pairs = pairs
+    node: Node
+    pairs: dict[str, tuple[Scalar, Node]]
+    whole: bool
+    """False where something in the block was refused: a key that seems to be missing may be that."""
 
     def __contains__(self, name: str) -> bool:
-        return name in self._pairs
+        return name in self.pairs
 
     def key(self, name: str) -> Scalar:
-        return self._pairs[name][0]
+        return self.pairs[name][0]
 
     def value(self, name: str) -> Node | None:
-        return self._pairs[name][1] if name in self._pairs else None
+        return self.pairs[name][1] if name in self.pairs else None
 
     def scalar(self, name: str) -> Scalar | None:
         value = self.value(name)
@@ -141,11 +142,11 @@ class Block:
         return [node] if isinstance(node, Scalar) else []
 
 
-def unique_pairs(block: MappingNode, findings: Findings) -> list[tuple[Scalar, Node]]:
-    """Return the pairs of a block; a key that is there twice is a finding."""
+def unique_pairs(block: Node | None, findings: Findings) -> list[tuple[Scalar, Node]]:
+    """Return the pairs of a block, none of anything else; a key that is there twice is a finding."""
     first: dict[str, Scalar] = {}
     pairs = []
-    for key, value in block.pairs:
+    for key, value in block.pairs if isinstance(block, MappingNode) else ():
         before = first.setdefault(key.text, key)
         if before is key:
             pairs.append((key, value))
@@ -172,7 +173,8 @@ def read_block(node: Node, table: Table, what: Text, findings: Findings, *, othe
         elif row is not None or not others:
             refused.add(key.text)
         if row is not None:
-            unindented = key.text if row.shape in _BLOCKS and _is_empty(value) and not node.flow else None
+            is_block = _NODE_OF.get(row.shape) is MappingNode and row.shape is not Shape.CONDITION
+            unindented = key.text if is_block and _is_empty(value) and not node.flow else None
         elif not others and key.text:
             hint: Text = Message(N_("; indent it below {key}"), {"key": unindented}) if unindented else ""
             hint = hint or comma_hint(node, key, value) or two_conditions(key.text, table)
@@ -185,7 +187,7 @@ def read_block(node: Node, table: Table, what: Text, findings: Findings, *, othe
         if row.required and row.name not in pairs and row.name not in refused:
             missing = N_("{what} needs {key}, such as {key}: {example}")
             findings.error(node, "key.missing", missing, what=what, key=row.name, example=row.example)
-    return Block(node, pairs, whole=findings.complete and not refused)
+    return Block(node, pairs, findings.complete and not refused)
 
 
 def _is_empty(value: Node) -> bool:
@@ -207,18 +209,13 @@ def comma_hint(block: MappingNode, key: Scalar, value: Node) -> Text:
 def fits(row: Key, value: Node, findings: Findings) -> bool:
     """Say whether a value has its key's shape; where it has not, that is a finding."""
     shape = row.shape
-    if _is_empty(value) and shape not in _OTHERWISE:
+    kind = _NODE_OF.get(shape, Scalar)
+    if _is_empty(value) and kind is not Node:
         what = N_("{key} has no value; give it one, such as {example}")
         findings.error(value, "value.empty", what, key=row.name, example=row.example)
         return False
-    right = (
-        (shape in _SCALARS and isinstance(value, Scalar))
-        or (shape in _BLOCKS and isinstance(value, MappingNode))
-        or (shape in _LISTS and isinstance(value, Sequence))
-        or (shape is Shape.CONDITION and isinstance(value, MappingNode))
-        or (shape in _TEXTS and (isinstance(value, Scalar) or _is_list_of_texts(value)))
-        or shape in _OTHERWISE
-    )
+    texts = value.items if shape in _TEXTS and isinstance(value, Sequence) else []
+    right = isinstance(value, kind) or (bool(texts) and all(isinstance(one, Scalar) for one in texts))
     if not right:
         wanted = Message(_WANTED.get(shape, N_("a text")))
         if shape in _TEXTS:
@@ -229,10 +226,6 @@ def fits(row: Key, value: Node, findings: Findings) -> bool:
         findings.error(value, "value.shape", what, key=row.name, wanted=wanted, got=described(value))
         return False
     return not isinstance(value, Scalar) or _scalar_fits(row, value, findings)
-
-
-def _is_list_of_texts(value: Node) -> bool:
-    return isinstance(value, Sequence) and bool(value.items) and all(isinstance(one, Scalar) for one in value.items)
 
 
 def _scalar_fits(row: Key, value: Scalar, findings: Findings) -> bool:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from bridge.mapping import evaluate
 from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import ENVELOPE, build_context, references
-from bridge.mapping.lint import comparisons_of
-from bridge.mapping.model import Case, Expected, Mapping, Sample, covers
-from bridge.mapping.values import BadValue, as_decimal, as_text, typed, verbatim
+from bridge.mapping.document import Scalar
+from bridge.mapping.model import Case, Mapping, comparisons_of, covers
+from bridge.mapping.spec import is_null
+from bridge.mapping.values import as_decimal, as_text, or_none, verbatim
 from bridge.messages import N_, Message
 
 _STEP = re.compile(r"\w+")
@@ -29,12 +30,12 @@ _OVERRIDES = frozenset({"event", "account", "environment", "today", "fee"})
 
 def context_of(case: Case, root: Path) -> dict[str, Any]:
     """Return the context of expressions in a test; raise CannotRun where the test is wrong."""
-    envelope = read_sample(root, case.given.path) if isinstance(case.given, Sample) else case.given
+    envelope = read_sample(root, case.given.text) if isinstance(case.given, Scalar) else case.given
     if not isinstance(envelope, dict) or not isinstance(envelope.get("event"), str):
         raise CannotRun(N_("given must be an event as Asaas sends it, an object with `event`, got something else"))
     key = entity_key(envelope) or "payment"
     fetched = {
-        name: read_sample(root, one.path) if isinstance(one, Sample) else one for name, one in case.fetched.items()
+        name: read_sample(root, one.text) if isinstance(one, Scalar) else one for name, one in case.fetched.items()
     }
     objects: dict[str, Any] = copy.deepcopy({**fetched, key: envelope.get(key) or {}, ENVELOPE: envelope})
     overrides: dict[str, Any] = {}
@@ -138,7 +139,7 @@ def _run(mapping: Mapping, case: Case, root: Path) -> CaseResult:
     except StageError as error:
         code = error.code
         outcome = Message("dead: {code} ({reason})", {"code": code, "reason": error.message()})
-    wanted = "filtered" if case.filtered else case.dead or ""
+    wanted = "filtered" if case.filtered else case.dead
     if wanted != code:
         words = Message(N_("sent")) if not wanted else verbatim("filtered" if case.filtered else f"dead: {wanted}")
         differences = [Difference("outcome", words, outcome, case.line)]
@@ -174,8 +175,8 @@ def _differences(case: Case, payload: AnyMapping[str, evaluate.Value], send_to: 
 _NO_KEY = Message(N_("no such key"))
 
 
-def _same(expected: Expected, value: evaluate.Value | None) -> bool:
-    if expected.plain and typed(expected.text) is None:
+def _same(expected: Scalar, value: evaluate.Value | None) -> bool:
+    if is_null(expected):
         return value is None
     if value is None:
         return False
@@ -184,14 +185,11 @@ def _same(expected: Expected, value: evaluate.Value | None) -> bool:
     # A number or a boolean in the payload is never the same as a quoted text.
     if not expected.plain or isinstance(value, bool):
         return expected.plain and as_text(value) == expected.text
-    try:
-        return as_decimal(expected.text) == as_decimal(value)
-    except BadValue:
-        return False
+    return or_none(as_decimal, expected.text) == as_decimal(value)
 
 
-def _wanted(expected: Expected) -> Message:
-    if expected.plain and typed(expected.text) is None:
+def _wanted(expected: Scalar) -> Message:
+    if is_null(expected):
         return _NO_KEY
     return verbatim(expected.text if expected.plain else repr(expected.text))
 
@@ -213,40 +211,24 @@ class Part:
     reached: bool
 
 
-def parts_of(mapping: Mapping, results: Iterable[CaseResult]) -> list[Part]:
+def parts_of(mapping: Mapping, results: Sequence[CaseResult]) -> list[Part]:
     """Return every part of the mapping in the order of the file, and whether its tests reached it."""
-    told = list(results)
-    found = [*_conditions(mapping, told), *_fields(mapping, told), *_routes(mapping, told)]
-    return sorted((Part(mapping.name, mapping.path, *one) for one in found), key=lambda part: part.line)
-
-
-_Found = tuple[int, str, Message, bool]
-
-
-def _conditions(mapping: Mapping, results: list[CaseResult]) -> Iterator[_Found]:
+    found: list[tuple[int, str, Message, bool]] = []
     seen = {(one.line, one.text, one.passed) for result in results for one in result.conditions}
     leaves = [(1, "installments: first")] if mapping.installments == "first" else []
     leaves += [(one.line, one.text) for one in comparisons_of(mapping.filter)]
     for line, text in leaves:
-        facts = {"condition": text}
-        yield line, "condition", Message(N_("{condition} (holds)"), facts), (line, text, True) in seen
-        yield line, "condition", Message(N_("{condition} (says no)"), facts), (line, text, False) in seen
-
-
-def _fields(mapping: Mapping, results: list[CaseResult]) -> Iterator[_Found]:
+        for side, what in ((True, N_("{condition} (holds)")), (False, N_("{condition} (says no)"))):
+            found.append((line, "condition", Message(what, {"condition": text}), (line, text, side) in seen))
     sent = {key for result in results for key in result.payload}
-    for one in mapping.fields:
-        yield one.line, "field", verbatim(one.key), one.key in sent
-
-
-def _routes(mapping: Mapping, results: list[CaseResult]) -> Iterator[_Found]:
+    found += [(one.line, "field", verbatim(one.key), one.key in sent) for one in mapping.fields]
     left = {result.event for result in results if result.event}
-    last = 0
     for route in mapping.routes:
         taken = {name for name in left if covers(route.events, name)}
-        what = verbatim(f"{', '.join(route.events)} -> {route.send_to}")
-        yield route.line, "route", what, bool(taken)
-        left, last = left - taken, route.line
+        way = verbatim(f"{', '.join(route.events)} -> {route.send_to}")
+        found.append((route.line, "route", way, bool(taken)))
+        left -= taken
     if mapping.routes:
-        what = Message(N_("every other event -> {destination}"), {"destination": mapping.send_to})
-        yield last, "route", what, bool(left)
+        rest = Message(N_("every other event -> {destination}"), {"destination": mapping.send_to})
+        found.append((mapping.routes[-1].line, "route", rest, bool(left)))
+    return sorted((Part(mapping.name, mapping.path, *one) for one in found), key=lambda part: part.line)

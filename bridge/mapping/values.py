@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from stdnum.br import cnpj, cpf
 
-from bridge.messages import N_, Message
+from bridge.messages import N_, Message, message
 
 Text = str | Message
 """A part of a message: a text as it stands, or words that are translated; an empty text says nothing."""
+
+_Converted = TypeVar("_Converted")
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,2})?")
 _BRAZILIAN_NUMBER = re.compile(r"-?(\d{1,3}(\.\d{3}){1,10}|\d{1,30}),\d{1,30}")
@@ -31,7 +33,7 @@ class BadValue(ValueError):
 
     def __init__(self, text: str | Message = "", /, **facts: object) -> None:
         super().__init__(text)
-        self.message = text if isinstance(text, Message) else Message(text, facts)
+        self.message = message(text, **facts)
 
     def __str__(self) -> str:
         return str(self.message)
@@ -61,10 +63,10 @@ def verbatim(text: str) -> Message:
 def either(words: Iterable[Text]) -> Message:
     """Return words as an alternative: `a or b`."""
     first, *rest = words
-    message = first if isinstance(first, Message) else verbatim(first)
+    told = first if isinstance(first, Message) else verbatim(first)
     for word in rest:
-        message = Message(N_("{first} or {last}"), {"first": message, "last": word})
-    return message
+        told = Message(N_("{first} or {last}"), {"first": told, "last": word})
+    return told
 
 
 def facts_data(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,6 +99,8 @@ def as_text(value: Any) -> str:
 
 def as_decimal(value: Any) -> Decimal:
     """Return a number, or a text that holds one (129.90 or 1.234,56), exactly."""
+    if isinstance(value, Decimal):
+        return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if isinstance(value, float) and not math.isfinite(value):
             raise BadValue(N_("takes a number, got one without a value"))
@@ -125,11 +129,16 @@ def two_readings(text: str) -> tuple[str, ...]:
     return f"{whole}{cents}{third}", f"{whole}.{cents}{'' if third == '0' else f'{third}0'}"
 
 
+def or_none(convert: Callable[[Any], _Converted], value: Any) -> _Converted | None:
+    """Return what a conversion makes of a value, or None where it refuses it."""
+    try:
+        return convert(value)
+    except BadValue:
+        return None
+
+
 def as_number(value: Any) -> int | float:
-    return _plain(as_decimal(value))
-
-
-def _plain(number: Decimal) -> int | float:
+    number = as_decimal(value)
     return int(number) if number == number.to_integral_value() else float(number)
 
 
@@ -157,10 +166,6 @@ def text_of(value: Any) -> str:
     raise BadValue(N_("takes a text, got {kind}"), kind=kind_of(value))
 
 
-def digits(value: Any) -> str | None:
-    return re.sub(r"[^0-9]", "", text_of(value)) or None
-
-
 def phone(value: Any) -> str | None:
     """Return a phone as Clint's senders write it: digits with the country code, 5547996321478.
 
@@ -178,17 +183,14 @@ def phone(value: Any) -> str | None:
     except phonenumbers.NumberParseException:
         return None
     if number.country_code == 55:
-        national = _with_ninth_digit(str(number.national_number))
+        national = str(number.national_number)
+        if len(national) == 10 and national[2] in "6789":
+            national = f"{national[:2]}9{national[2:]}"  # an old mobile: since 2016 each has nine digits
         if len(national) < 10:  # 4004-1234 is dialled without an area code, so no sender reaches it
             return None
         number.national_number = int(national)
     valid = phonenumbers.is_valid_number(number)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:] if valid else None
-
-
-def _with_ninth_digit(national: str) -> str:
-    # Since 2016 every Brazilian mobile has nine digits; one of eight that begins with 6 to 9 is an old mobile.
-    return f"{national[:2]}9{national[2:]}" if len(national) == 10 and national[2] in "6789" else national
 
 
 def first_email(value: Any) -> str | None:
@@ -234,25 +236,12 @@ def _capitalised(word: str, *, first: bool) -> str:
     return _WORD_START.sub(lambda match: match.group(1) + match.group(2).upper(), lower)
 
 
-def first_name(value: Any) -> str | None:
-    return next(iter(text_of(value).split()), None)
-
-
-def last_name(value: Any) -> str | None:
-    """Return a name without its first word, or None where it has only one."""
-    return " ".join(text_of(value).split()[1:]) or None
-
-
 def cents(value: Any) -> Decimal:
     """Return an amount rounded to cents, half a cent up; a zero without a sign."""
     try:
-        return (value if isinstance(value, Decimal) else as_decimal(value)).quantize(Decimal("0.01"), ROUND_HALF_UP) + 0
+        return as_decimal(value).quantize(Decimal("0.01"), ROUND_HALF_UP) + 0
     except InvalidOperation:
         raise BadValue(N_("takes an amount of money, got a number too large for one")) from None
-
-
-def money(value: Any) -> str:
-    return format(cents(value), "f")
 
 
 def brl(value: Any) -> str:
@@ -267,7 +256,7 @@ def percent(value: Any, share: Any) -> int | float | None:
     """Return that share of an amount, not rounded; money() and brl() round."""
     if is_missing(value) or is_missing(share):
         return None
-    return _plain(as_decimal(value) * as_decimal(share) / 100)
+    return as_number(as_decimal(value) * as_decimal(share) / 100)
 
 
 BRASILIA = ZoneInfo("America/Sao_Paulo")
@@ -276,9 +265,12 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _BRAZILIAN_DAY = re.compile(r"\d{2}/\d{2}/\d{4}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?")
 _DIRECTIVE = re.compile(r"%(-?.|$)", re.DOTALL)
-_PLAIN = frozenset({"%d", "%m", "%Y", "%y", "%H", "%M", "%S", "%j"})
-DIRECTIVES = (*sorted(_PLAIN), "%-d", "%-m", "%B", "%b", "%A", "%a", "%%")
-"""What a date format may hold; names of months and days come in Portuguese."""
+_DIRECTIVES = {
+    "%H": "HH", "%M": "mm", "%S": "ss", "%Y": "yyyy", "%d": "dd", "%j": "DDD", "%m": "MM", "%y": "yy",
+    "%-d": "d", "%-m": "M", "%B": "MMMM", "%b": "MMM", "%A": "EEEE", "%a": "EEE", "%%": "'%'",
+}  # fmt: skip
+"""What a date format may hold, with Babel's pattern; names of months and days come in Portuguese."""
+DIRECTIVES = tuple(_DIRECTIVES)
 
 
 def brasilia_day(now: datetime | None = None) -> str:
@@ -330,22 +322,6 @@ def format_date(value: Any, pattern: str) -> str:
     if wrong is not None:
         raise BadValue(N_("takes a format made of {known}, got {wrong}"), known=" ".join(DIRECTIVES), wrong=wrong)
     moment = as_moment(value)
-    return _DIRECTIVE.sub(lambda match: _written(match.group(), moment), pattern)
+    from babel.dates import parse_pattern
 
-
-def _written(directive: str, moment: datetime) -> str:
-    if directive in _PLAIN:
-        # %Y of the year 33 is "33" on Linux and "0033" elsewhere.
-        return f"{moment.year:04}" if directive == "%Y" else moment.strftime(directive)
-    from babel.dates import get_day_names, get_month_names
-
-    width: Literal["wide", "abbreviated"] = "wide" if directive.isupper() else "abbreviated"
-    match directive:
-        case "%-d" | "%-m":
-            return str(moment.day if directive == "%-d" else moment.month)
-        case "%B" | "%b":
-            return str(get_month_names(width, locale="pt_BR")[moment.month])
-        case "%A" | "%a":
-            return str(get_day_names(width, locale="pt_BR")[moment.weekday()])
-        case _:
-            return "%"
+    return _DIRECTIVE.sub(lambda found: parse_pattern(_DIRECTIVES[found[0]]).apply(moment, "pt_BR"), pattern)

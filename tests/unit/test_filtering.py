@@ -51,7 +51,7 @@ def test_condition_says_what_its_table_says(row: dict[str, Any]) -> None:
         assert str(caught.value) == row["error"]
     else:
         verdict = apply_filter(mapping, context)
-        assert (verdict.passed, verdict.code, verdict.reason) == (
+        assert (verdict.passed, verdict.code, str(verdict.message)) == (
             row["passes"],
             row.get("code", ""),
             row.get("reason", ""),
@@ -73,7 +73,7 @@ def test_without_a_filter_every_event_passes() -> None:
 
     assert verdict.passed
     assert verdict.conditions == ()
-    assert verdict.reason == ""
+    assert str(verdict.message) == ""
 
 
 def test_verdict_shows_each_condition_looked_at_in_the_order_of_the_file() -> None:
@@ -142,7 +142,7 @@ def test_first_takes_the_first_instalment_and_single_charges(payment: dict[str, 
     """`installments: first` lets through what is in no plan, and shows itself as a condition."""
     verdict = apply_filter(mapping_with("installments: first"), context_of(payment))
 
-    assert verdict.reason == reason
+    assert str(verdict.message) == reason
     assert verdict.conditions[0].text == "installments: first"
 
 

@@ -19,7 +19,7 @@ from bridge.mapping.context import DERIVED, build_context, references
 from bridge.mapping.drafts import EXAMPLES
 from bridge.mapping.explain import explained
 from bridge.mapping.functions import FUNCTIONS
-from bridge.mapping.lint import known_fields
+from bridge.mapping.lint import FIELDS
 from bridge.mapping.model import FETCHABLE
 from bridge.mapping.operators import OPERATORS
 from bridge.mapping.spec import TABLES
@@ -68,7 +68,7 @@ def _words() -> dict[str, Any]:
         ],
         "paths": [
             *({"label": one.name, "info": one.help} for one in DERIVED.values()),
-            *({"label": path, "info": ""} for name, inner in known_fields().items() for path in _paths(name, inner)),
+            *({"label": path, "info": ""} for name, inner in FIELDS.items() for path in _paths(name, inner)),
         ],
     }
 

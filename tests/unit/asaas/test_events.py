@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.mapping.catalogue import ENTITY_OF_FAMILY, EVENTS, LABELS, TABLES, flow_rank, label_of
-from bridge.mapping.lint import documented_values
+from bridge.mapping.lint import VALUES
 
 NAMES = (Path(__file__).parents[2] / "data" / "asaas" / "webhook_event_names.txt").read_text().split()
 
@@ -75,10 +75,10 @@ def test_words_of_asaas_have_portuguese_names(word: str, label: str | None) -> N
     assert label_of(word) == label
 
 
-@pytest.mark.parametrize("path", sorted(documented_values().keys() - {"environment"}))
+@pytest.mark.parametrize("path", sorted(VALUES.keys() - {"environment"}))
 def test_every_documented_value_has_a_portuguese_name(path: str) -> None:
     """Statuses, chargeback reasons, cycles and whatever lint learns next."""
-    assert [word for word in documented_values()[path] if label_of(word) is None] == []
+    assert [word for word in VALUES[path] if label_of(word) is None] == []
 
 
 def test_chargeback_reasons_are_those_that_asaas_documents() -> None:
@@ -86,7 +86,7 @@ def test_chargeback_reasons_are_those_that_asaas_documents() -> None:
     labels = TABLES["labels"]["chargeback_reason"]
 
     assert len(labels) == 32
-    assert set(documented_values()["payment.chargeback.reason"]) == set(labels)
+    assert set(VALUES["payment.chargeback.reason"]) == set(labels)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from bridge.mapping.context import build_context
 from bridge.mapping.explain import explained
 from bridge.mapping.findings import did_you_mean
 from bridge.mapping.functions import names
-from bridge.mapping.lint import PLAIN_NAMES, known_fields, values_of_path
+from bridge.mapping.lint import FIELDS, PLAIN_NAMES, values_of_path
 from bridge.mapping.model import FETCHABLE
 from bridge.messages import in_language
 
@@ -144,7 +144,7 @@ def test_synonym_leads_to_a_word_that_there_is() -> None:
     """A key, operator, function, event or value, offered wherever it is one of the words that can be meant."""
     tables = [*map(list, spec.TABLES.values()), list(names()), list(EVENTS)]
     tables += [list(values_of_path(tuple(path.split(".")))) for path in VALUED]
-    tables += [[*PLAIN_NAMES, *FETCHABLE], *map(list, known_fields().values())]
+    tables += [[*PLAIN_NAMES, *FETCHABLE], *map(list, FIELDS.values())]
     pairs = [(right, wrong) for right, all_ in SYNONYMS.items() for wrong in all_.split()]
     lost = [
         (right, wrong)
