@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import Any
 
 import click
 
 from bridge.cli.main import Invocation
 from bridge.cli.options import check_can_ask, confirm
-from bridge.cli.output import as_message, json_option, moment, row_data, show_json, show_table
+from bridge.cli.output import json_option, show_json, show_list
 from bridge.errors import NotFound
 from bridge.journal import accounts as kept
 from bridge.journal import audit
@@ -19,6 +18,7 @@ from bridge.journal.clock import system_clock_ms
 from bridge.messages import N_, Message, _, ngettext
 from bridge.operations import accounts as operations
 from bridge.operations import actions
+from bridge.settings import DEFAULT
 
 _WORDS = {
     "set": N_("set"),
@@ -49,7 +49,7 @@ def list_accounts(invocation: Invocation, as_json: bool) -> None:
     with invocation.journal.database.read() as connection:
         found = kept.accounts(connection)
     environment = invocation.settings.accounts
-    rows: list[dict[str, Any]] = []
+    rows = []
     for name in sorted({*found, *environment}):
         one = environment[name] if name in environment else found[name]
         rows.append(
@@ -59,24 +59,21 @@ def list_accounts(invocation: Invocation, as_json: bool) -> None:
                 "hidden": name in environment and name in found,
                 "api_key": "set" if one.api_key else "unset",
                 "webhook_token": "set" if one.webhook_token else "unset",
-                "path": "/webhooks/asaas" if name == "default" else f"/webhooks/asaas/{name}",
+                "path": "/webhooks/asaas" if name == DEFAULT else f"/webhooks/asaas/{name}",
                 "changed_ms": None if name in environment else found[name].changed_ms,
             }
         )
-    if as_json:
-        show_json(rows)
-        return
-    show_table(
-        (_("name"), _("kept in"), _("API key"), _("token"), _("path of its webhook"), _("changed")),
+    show_list(
+        rows,
         [
-            (
-                row["name"],
-                *(_(_WORDS[row[key]]) for key in ("kept_in", "api_key", "webhook_token")),
-                row["path"],
-                moment(row["changed_ms"]),
-            )
-            for row in rows
+            (_("name"), "name"),
+            (_("kept in"), lambda row: _(_WORDS[row["kept_in"]])),
+            (_("API key"), lambda row: _(_WORDS[row["api_key"]])),
+            (_("token"), lambda row: _(_WORDS[row["webhook_token"]])),
+            (_("path of its webhook"), "path"),
+            (_("changed"), "changed_ms"),
         ],
+        as_json=as_json,
         empty=_("no account yet; see: bridge accounts add --help"),
     )
 
@@ -161,21 +158,18 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
         }
         for one in found.values()
     ]
-    if as_json:
-        show_json([row_data(row) for row in rows])
-        return
-    show_table(
-        (_("name"), "URL", _("kept in"), _("circuit"), _("failures in a row"), _("paused since"), _("why")),
+    show_list(
+        rows,
         [
-            (
-                row["name"],
-                *(_(_WORDS[row[key]]) for key in ("url", "kept_in", "state")),
-                row["failures"],
-                moment(row["paused_ms"]),
-                as_message(row["paused_reason"]),
-            )
-            for row in rows
+            (_("name"), "name"),
+            ("URL", lambda row: _(_WORDS[row["url"]])),
+            (_("kept in"), lambda row: _(_WORDS[row["kept_in"]])),
+            (_("circuit"), lambda row: _(_WORDS[row["state"]])),
+            (_("failures in a row"), "failures"),
+            (_("paused since"), "paused_ms"),
+            (_("why"), "paused_reason"),
         ],
+        as_json=as_json,
         empty=_("no destination yet; see: bridge destinations add --help"),
     )
 
