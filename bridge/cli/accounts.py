@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from bridge.asaas.webhooks import hook_url
 from bridge.cli.main import Invocation
 from bridge.cli.options import check_can_ask, confirm
 from bridge.cli.output import json_option, show_json, show_list
@@ -18,18 +19,9 @@ from bridge.journal.clock import system_clock_ms
 from bridge.messages import N_, Message, _, ngettext
 from bridge.operations import accounts as operations
 from bridge.operations import actions
-from bridge.settings import DEFAULT
 
-_WORDS = {
-    "set": N_("set"),
-    "unset": N_("unset"),
-    "environment": N_("environment"),
-    "journal": N_("journal"),
-    "closed": N_("closed"),
-    "open": N_("open"),
-    "half_open": N_("half open"),
-    None: "",
-}
+_WORDS = (N_("set"), N_("unset"), N_("environment"), N_("journal"), N_("closed"), N_("open"), N_("half open"))
+"""Codes of `--json` that tables show in words."""
 
 
 @click.group()
@@ -59,7 +51,7 @@ def list_accounts(invocation: Invocation, as_json: bool) -> None:
                 "hidden": name in environment and name in found,
                 "api_key": "set" if one.api_key else "unset",
                 "webhook_token": "set" if one.webhook_token else "unset",
-                "path": "/webhooks/asaas" if name == DEFAULT else f"/webhooks/asaas/{name}",
+                "path": hook_url("", name),
                 "changed_ms": None if name in environment else found[name].changed_ms,
             }
         )
@@ -67,9 +59,9 @@ def list_accounts(invocation: Invocation, as_json: bool) -> None:
         rows,
         [
             (_("name"), "name"),
-            (_("kept in"), lambda row: _(_WORDS[row["kept_in"]])),
-            (_("API key"), lambda row: _(_WORDS[row["api_key"]])),
-            (_("token"), lambda row: _(_WORDS[row["webhook_token"]])),
+            (_("kept in"), lambda row: _(row["kept_in"] or "")),
+            (_("API key"), lambda row: _(row["api_key"])),
+            (_("token"), lambda row: _(row["webhook_token"])),
             (_("path of its webhook"), "path"),
             (_("changed"), "changed_ms"),
         ],
@@ -149,22 +141,19 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
             **dict.fromkeys(kept.destinations(connection), "journal"),
             **dict.fromkeys(invocation.settings.destinations, "environment"),
         }
-    rows = [
-        {
-            **{name: value for name, value in asdict(one).items() if name not in {"url_digest", "failed_subject"}},
-            "url": "set" if one.name in urls else "unset",
-            "kept_in": urls.get(one.name),
-            "paused": one.paused_ms is not None,
-        }
-        for one in found.values()
-    ]
+    rows = []
+    for one in found.values():
+        data = {name: value for name, value in asdict(one).items() if name not in {"url_digest", "failed_subject"}}
+        kept_in = urls.get(one.name)
+        url, paused = "set" if kept_in else "unset", one.paused_ms is not None
+        rows.append({**data, "url": url, "kept_in": kept_in, "paused": paused})
     show_list(
         rows,
         [
             (_("name"), "name"),
-            ("URL", lambda row: _(_WORDS[row["url"]])),
-            (_("kept in"), lambda row: _(_WORDS[row["kept_in"]])),
-            (_("circuit"), lambda row: _(_WORDS[row["state"]])),
+            ("URL", lambda row: _(row["url"])),
+            (_("kept in"), lambda row: _(row["kept_in"] or "")),
+            (_("circuit"), lambda row: _(row["state"].replace("_", " "))),
             (_("failures in a row"), "failures"),
             (_("paused since"), "paused_ms"),
             (_("why"), "paused_reason"),

@@ -15,7 +15,7 @@ from bridge import reasons
 from bridge.cli.deliveries import change_each, limit_option
 from bridge.cli.main import NO, Invocation
 from bridge.cli.notices import show_open_notices
-from bridge.cli.options import agreed, check_can_ask, find_event, moment_of
+from bridge.cli.options import agreed, check_can_ask, find_event, moment_of, stacked
 from bridge.cli.output import (
     ago,
     as_message,
@@ -27,6 +27,7 @@ from bridge.cli.output import (
     show_json,
     show_line,
     show_list,
+    values_of,
 )
 from bridge.errors import UsageError
 from bridge.journal import Journal, queries
@@ -42,13 +43,13 @@ from bridge.runtime import Runtime
 
 _NEEDS_A_PERSON = frozenset({DeliveryState.DEAD, DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.STALE})
 
-_since = click.option(
-    "--since", "since_ms", callback=moment_of, metavar="TIME", help="Received at or after, such as 2h."
+_range = stacked(
+    click.option("--since", "since_ms", callback=moment_of, metavar="TIME", help="Received at or after, such as 2h."),
+    click.option(
+        "--until", "until_ms", callback=moment_of, metavar="TIME", help="Received before, such as 2026-11-22."
+    ),
+    click.option("--name", metavar="EVENT", help="Only events of this name, such as PAYMENT_RECEIVED."),
 )
-_until = click.option(
-    "--until", "until_ms", callback=moment_of, metavar="TIME", help="Received before, such as 2026-11-22."
-)
-_name = click.option("--name", metavar="EVENT", help="Only events of this name, such as PAYMENT_RECEIVED.")
 
 
 @click.group()
@@ -60,9 +61,7 @@ def events() -> None:
 
 
 @events.command("list")
-@_since
-@_until
-@_name
+@_range
 @click.option("--account", help="Only events of this Asaas account.")
 @click.option("--object", "object_id", metavar="ID", help="Only events about this charge, subscription, ...")
 @limit_option
@@ -119,9 +118,7 @@ def show(invocation: Invocation, event: str, as_json: bool) -> None:
 
 @events.command()
 @click.argument("which", nargs=-1, metavar="[EVENT]...")
-@_since
-@_until
-@_name
+@_range
 @click.option("--mapping", metavar="NAME", help="Only through this mapping.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--yes", is_flag=True, help="Do not show and ask first.")
@@ -149,12 +146,10 @@ def replay(
     journal = invocation.journal
     active = _active(journal, mapping)
     with journal.database.read() as connection:
-        # An event that is not processed yet goes through today's mappings anyway.
-        ids = (
-            sorted({find_event(connection, reference)["id"] for reference in which})
-            if which
-            else queries.event_ids(connection, state=EventState.PROCESSED.value, **wanted)
-        )
+        if which:
+            ids = sorted({find_event(connection, reference)["id"] for reference in which})
+        else:  # an event that is not processed yet goes through today's mappings anyway
+            ids = queries.event_ids(connection, state=EventState.PROCESSED.value, **wanted)
     if not yes or dry_run:
         _show_previews(invocation, ids, mapping, active, as_json=as_json and dry_run)
     if dry_run:
@@ -219,8 +214,8 @@ def event_data(
                 {
                     **row_data(delivery),
                     "payload": json.loads(delivery["payload"]) if delivery["payload"] else None,
-                    "means": str(said.means) if (said := reasons.explain(delivery["reason_code"])) else None,
-                    "todo": str(said.todo) if said else None,
+                    "means": (said := reasons.explain(delivery["reason_code"])) and said.means,
+                    "todo": said and said.todo,
                     "attempts_made": [row_data(attempt) for attempt in attempts],
                 }
                 for delivery, attempts in deliveries
@@ -259,8 +254,7 @@ def _show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int
         gone = _("{when}: body, payloads and answers are gone ({cause})", when=moment(event["emptied_ms"]), cause=cause)
         show_line(_("emptied"), gone)
     if event["replay"]:
-        last = event["replay_mapping"]
-        of = _(", the last for the mapping {name}", name=last) if last else ""
+        of = _(", the last for the mapping {name}", name=event["replay_mapping"]) if event["replay_mapping"] else ""
         show_line(_("replayed"), ngettext("{n} time", "{n} times", event["replay"]) + of)
     for delivery, attempts in deliveries:
         _show_delivery(delivery, attempts, now_ms)
@@ -293,8 +287,7 @@ def _show_delivery(delivery: Row, attempts: list[Row], now_ms: int) -> None:
     replay = _(", replay {number}", number=delivery["replay"]) if delivery["replay"] else ""
     click.echo(f"\n{title}{replay}")
     show_line(_("state"), delivery_said(delivery, attempts, now_ms))
-    state = DeliveryState(delivery["state"])
-    said = reasons.explain(delivery["reason_code"])
+    state, said = delivery["state"], reasons.explain(delivery["reason_code"])
     if said and state in _NEEDS_A_PERSON:
         show_line(_("means"), said.means)
         if said.todo:
@@ -309,7 +302,7 @@ def _show_delivery(delivery: Row, attempts: list[Row], now_ms: int) -> None:
             click.echo(f"    {plain(key)}: {plain(value)}")
     for attempt in attempts:
         show_line(_("attempt {number}", number=attempt["number"]), _attempt(attempt))
-    if delivery["read_back"] and state is DeliveryState.DELIVERED:
+    if delivery["read_back"] and state == DeliveryState.DELIVERED:
         detail = plain(reasons.deal_said(delivery["read_back_detail"]))
         show_line(_("deal"), _(_DEALS[delivery["read_back"]]) + (f": {detail}" if detail else ""))
 
@@ -326,30 +319,21 @@ _DEALS = {"asked": N_("not looked for yet"), "seen": N_("seen in Clint"), "not_s
 
 
 def _attempt(attempt: Row) -> str:
-    duration = attempt["duration_ms"]
-    answer = _("answer: {text}", text=attempt["excerpt"]) if attempt["excerpt"] else ""
     parts = (
         moment(attempt["started_ms"]),
         _(_OUTCOMES[attempt["outcome"]]),
-        f"{duration} ms" if duration is not None else "",
+        "" if attempt["duration_ms"] is None else f"{attempt['duration_ms']} ms",
         plain(as_message(attempt["detail"])),
-        answer,
+        _("answer: {text}", text=attempt["excerpt"]) if attempt["excerpt"] else "",
     )
-    return ", ".join(part for part in parts if part)
+    return ", ".join(filter(None, parts))
 
 
 def preview_data(preview: Preview) -> dict[str, Any]:
     """Return for --json what a replay would change."""
-    return {
-        "event_id": preview.event_id,
-        "name": preview.name,
-        "problem": str(as_message(preview.problem)) if preview.problem else None,
-        "unheard": preview.unheard,
-        "outcomes": [
-            {**row_data(outcome), "changes": [change._asdict() for change in outcome.changes]}
-            for outcome in preview.outcomes
-        ],
-    }
+    outcomes = [{**row_data(one), "changes": [change._asdict() for change in one.changes]} for one in preview.outcomes]
+    problem = as_message(preview.problem) if preview.problem else None
+    return {**values_of(preview), "problem": problem, "outcomes": outcomes}
 
 
 _UNHEARD = {

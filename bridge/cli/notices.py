@@ -77,10 +77,8 @@ def close_notices(invocation: Invocation, numbers: tuple[int, ...]) -> None:
     with invocation.journal.database.write() as connection:
         closed = {number: journal.close(connection, number, system_clock_ms()) for number in numbers}
     for number, done in closed.items():
-        if done:
-            click.echo(_("notice {number} is closed", number=number))
-        else:
-            click.echo(_("notice {number} is not open; see: bridge notices list", number=number), err=True)
+        text = N_("notice {number} is closed") if done else N_("notice {number} is not open; see: bridge notices list")
+        click.echo(_(text, number=number), err=not done)
     if not all(closed.values()):
         raise Exit(NO)
 
@@ -112,10 +110,8 @@ def send_test(invocation: Invocation) -> None:
     results = send(settings.bridge_alert_urls, trial(settings.bridge_language))
     for number, result in enumerate(results, 1):
         said = _("sent") if result.sent else as_message(result.problem).text()
-        click.echo(
-            _("URL {number} ({service}): {result}", number=number, service=result.service, result=said),
-            err=not result.sent,
-        )
+        text = _("URL {number} ({service}): {result}", number=number, service=result.service, result=said)
+        click.echo(text, err=not result.sent)
     if not all(result.sent for result in results):
         raise Exit(NO)
 

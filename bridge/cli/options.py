@@ -42,10 +42,8 @@ def moment_of(_context: click.Context, parameter: click.Parameter, value: str | 
         try:
             moment = as_moment(text)
         except BadValue:
-            raise click.BadParameter(
-                _("must be like 2h, 3d, 2026-11-22 or '2026-11-22 10:30' (Brasília), got {text!r}", text=text),
-                param=parameter,
-            ) from None
+            problem = _("must be like 2h, 3d, 2026-11-22 or '2026-11-22 10:30' (Brasília), got {text!r}", text=text)
+            raise click.BadParameter(problem, param=parameter) from None
     return int(moment.timestamp() * 1000)
 
 
@@ -55,11 +53,8 @@ def find_event(connection: Connection, reference: str) -> Row:
 
     event = queries.find_event(connection, reference)
     if event is None:
-        raise NotFound(
-            N_("no event has the number or id {reference!r}"),
-            hint=N_("put an Asaas id in quotes, for it contains &; see: bridge events list"),
-            reference=reference,
-        )
+        hint = N_("put an Asaas id in quotes, for it contains &; see: bridge events list")
+        raise NotFound(N_("no event has the number or id {reference!r}"), hint=hint, reference=reference)
     return event
 
 

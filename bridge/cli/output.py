@@ -52,16 +52,25 @@ def plain(value: object) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON that UTF-8 can write, messages in English.
+    """Return a value as JSON that UTF-8 can write, a dataclass as its fields, a message in English.
 
     Half a character, as Asaas may post one, is escaped.
     """
-    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain_data)
     try:
         text.encode()
     except UnicodeEncodeError:
-        text = json.dumps(value, indent=2, default=str)
+        text = json.dumps(value, indent=2, default=_plain_data)
     return text
+
+
+def _plain_data(value: Any) -> Any:
+    return str(value) if isinstance(value, Message) else values_of(value)
+
+
+def values_of(row: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass, as they are."""
+    return {one.name: getattr(row, one.name) for one in fields(row)}
 
 
 def show_json(value: Any) -> None:
@@ -154,7 +163,7 @@ def as_message(value: Message | str | None) -> Message:
 
 def row_data(row: Any) -> dict[str, Any]:
     """Return a row or a dataclass for --json: times also in ISO 8601, messages in English with their facts."""
-    data = dict(row) if isinstance(row, Mapping) else {one.name: getattr(row, one.name) for one in fields(row)}
+    data = dict(row) if isinstance(row, Mapping) else values_of(row)
     for name, value in list(data.items()):
         if name.endswith("_ms") and name != "duration_ms" and value is not None:
             data[f"{name.removesuffix('_ms')}_at"] = _brasilia(value).isoformat()

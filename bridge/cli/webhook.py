@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -20,18 +19,8 @@ from bridge.cli.output import json_option, plain, row_data, show_json, show_line
 from bridge.errors import JournalError, TokenNotKnown, UsageError
 from bridge.journal import events as journal_events
 from bridge.messages import N_, Message, _, in_language, message, ngettext
+from bridge.operations import webhooks as operations
 from bridge.operations.accounts import client_of, mappings_in_use, public_hook_url
-from bridge.operations.webhooks import (
-    WantedWebhook,
-    WebhookResult,
-    apply,
-    events_wanted,
-    found_ours,
-    judge_change,
-    plan,
-    resumed,
-    sending,
-)
 from bridge.settings import DEFAULT, Account, variable
 
 _url = click.option(
@@ -85,11 +74,11 @@ def register(
             return
         hook_url = public_hook_url(settings, account, url)
         mappings, source = mappings_in_use(lambda: invocation.journal, settings.bridge_mappings_dir)
-        events = events_wanted(
-            mappings, source, account, every=wanted.pop("every"), account_events=wanted.pop("account_events")
-        )
+        of_account = {name: wanted.pop(name) for name in ("every", "account_events")}
+        events = operations.events_wanted(mappings, source, account, **of_account)
         webhooks = Webhooks(client_of(runtime, account))
-        planned = plan(webhooks.all(), WantedWebhook(account, hook_url, events, known.webhook_token, **wanted))
+        wish = operations.WantedWebhook(account, hook_url, events, known.webhook_token, **wanted)
+        planned = operations.plan(webhooks.all(), wish)
         if planned.loses and not yes and sys.stdin.isatty():
             question = ngettext(
                 "the webhook loses {n} event ({names}); go on?",
@@ -100,9 +89,9 @@ def register(
             confirm(question, _("nothing was changed"), yes=False)
         if known.old_webhook_token and planned.before:
             _check_known(post_to_door(runtime, planned.before.url, planned.token), planned.before.url)
-        done = apply(webhooks, planned)
+        done = operations.apply(webhooks, planned)
         public_url = url or settings.bridge_public_url
-        judge_change(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
+        operations.judge_change(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
     _show_done(done, source, as_json=as_json)
     if done.refused:
         click.echo(_("not subscribed to: {reason}", reason=plain(done.what_refused)), err=True)
@@ -120,21 +109,14 @@ def status(invocation: Invocation, account: str | None, url: str | None, as_json
     data = []
     with opened_runtime(invocation.settings) as runtime:
         for name in [account] if account else sorted(runtime.asaas) or [DEFAULT]:
-            client = client_of(runtime, name)
-            found = find_ours(Webhooks(client).all(), name, public_hook_url(invocation.settings, name, url))
-            wants = needed_events(mappings, name)
-            wrong, rotation = problems(found, wants, name), _rotation(invocation, name)
+            webhooks = Webhooks(client_of(runtime, name)).all()
+            found = find_ours(webhooks, name, public_hook_url(invocation.settings, name, url))
+            wants, rotation = needed_events(mappings, name), _rotation(invocation, name)
+            wrong = problems(found, wants, name)
             if not as_json:
                 _show_status(name, found, wants, wrong, rotation)
-            data.append(
-                {
-                    "account": name,
-                    "webhooks": [asdict(one) for one in found],
-                    "needed": sorted(wants),
-                    "problems": [row_data(problem) for problem in wrong],
-                    "rotation": dict(zip(("what", "mend"), rotation, strict=True)) if rotation else None,
-                }
-            )
+            one = {"account": name, "webhooks": found, "needed": sorted(wants), "problems": list(map(row_data, wrong))}
+            data.append({**one, "rotation": dict(zip(("what", "mend"), rotation, strict=False)) or None})
     if as_json:
         show_json(data)
     if any(one["problems"] for one in data):
@@ -151,10 +133,10 @@ def resume(invocation: Invocation, account: str, url: str | None, as_json: bool)
     hook_url = public_hook_url(invocation.settings, account, url)
     mappings, _source = mappings_in_use(lambda: invocation.journal, invocation.settings.bridge_mappings_dir)
     with opened_runtime(invocation.settings) as runtime:
-        done = resumed(Webhooks(client_of(runtime, account)), account, hook_url)
+        done = operations.resumed(Webhooks(client_of(runtime, account)), account, hook_url)
         public_url = url or invocation.settings.bridge_public_url
-        webhooks = [sending(one) for one, _done in done]
-        judge_change(runtime.journal, account, webhooks, mappings, public_url, runtime.clock_ms())
+        webhooks = [operations.sending(one) for one, _done in done]
+        operations.judge_change(runtime.journal, account, webhooks, mappings, public_url, runtime.clock_ms())
     if as_json:
         with in_language("en"):
             show_json(
@@ -187,7 +169,7 @@ def remove(invocation: Invocation, account: str, url: str | None, yes: bool, as_
     removed = []
     with opened_runtime(invocation.settings) as runtime:
         webhooks = Webhooks(client_of(runtime, account))
-        for one in found_ours(webhooks, account, hook_url):
+        for one in operations.found_ours(webhooks, account, hook_url):
             question = _("remove the webhook that posts to {url}? the events in its queue are lost", url=one.url)
             if agreed(question, yes=yes):
                 webhooks.remove(one)
@@ -201,29 +183,22 @@ def remove(invocation: Invocation, account: str, url: str | None, yes: bool, as_
         raise Exit(NO)
 
 
-def _show_done(done: WebhookResult, source: Message, *, as_json: bool) -> None:
+def _show_done(done: operations.WebhookResult, source: Message, *, as_json: bool) -> None:
     planned, webhook = done.plan, done.webhook
     name = variable("ASAAS_WEBHOOK_TOKEN", planned.wanted.account)
     if as_json:
-        data = {
-            "id": webhook.id,
-            "url": webhook.url,
-            "send_type": webhook.send_type,
-            "events": sorted(webhook.events),
-            "changed": done.changed,
-            "refused": done.refused,
-            "interrupted": webhook.interrupted,
-        }
+        names = ("id", "url", "send_type", "interrupted")
+        data: dict[str, Any] = {name: getattr(webhook, name) for name in names}
+        data |= {"events": sorted(webhook.events), "changed": done.changed, "refused": done.refused}
         show_json({**data, "token_variable": name, "token": planned.token} if planned.made_token else data)
         return
     click.echo(f"webhook {plain(webhook.url)}")
     changes = "; ".join(map(plain, done.changed))
     click.echo("  " + (changes or _("is as it should be; nothing was changed")))
-    number = len(webhook.events)
     text = ngettext(
         "{n} event by {source}, sent {how}",
         "{n} events by {source}, sent {how}",
-        number,
+        len(webhook.events),
         source=source,
         how=webhook.send_type,
     )
@@ -239,10 +214,8 @@ def _show_done(done: WebhookResult, source: Message, *, as_json: bool) -> None:
     if planned.wanted.email and planned.before and planned.wanted.email != planned.before.email:
         hints.append(_("Asaas changes the e-mail of a webhook only on its own screen: Integrações, Webhooks"))
     for url in planned.others:
-        text = _(
-            "another webhook leads to {url}; if that is an old address: bridge webhook remove --url", url=plain(url)
-        )
-        hints.append(text)
+        text = N_("another webhook leads to {url}; if that is an old address: bridge webhook remove --url")
+        hints.append(_(text, url=plain(url)))
     for hint in hints:
         click.echo(f"  {hint}")
 
