@@ -19,8 +19,9 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache
+from json import dumps
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import aiohttp
 import httpx
@@ -32,6 +33,7 @@ from bridge import __version__
 from bridge.messages import N_, Message, message
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 CONNECT_TIMEOUT_S = 5.0
 """The time for name, connection and TLS handshake."""
@@ -100,6 +102,15 @@ def lookup(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
+class _Request(NamedTuple):
+    method: str
+    url: httpx.URL
+    body: bytes | None
+    headers: dict[str, str]
+    connect_s: float = CONNECT_TIMEOUT_S
+    """The time within which its connection must be there; the deadline bounds the rest."""
+
+
 class HttpClient:
     """Sends requests; threads may share it. The first request starts its thread, `close` ends it."""
 
@@ -118,6 +129,7 @@ class HttpClient:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._deliveries: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -144,8 +156,14 @@ class HttpClient:
         Raises httpx.ConnectError and httpx.ConnectTimeout where nothing was sent, httpx.InvalidURL, and another
         httpx.TransportError (TooLarge among them) where the other side may have acted on the request.
         """
-        request = new_request(method, url, connect_timeout_s, params=params, json=json, headers=headers)
-        answer = self._submit(self._exchange(request, deadline_s, max_bytes, whole=True))
+        target = httpx.URL(url) if params is None else httpx.URL(url, params=params)
+        body = None
+        if json is not None:
+            body = dumps(json, ensure_ascii=False, allow_nan=False).encode()
+            headers = {"Content-Type": "application/json", **(headers or {})}
+        request = _Request(method, target, body, headers or {}, connect_timeout_s)
+        exchange = self._exchange(request, deadline_s, max_bytes, whole=True)
+        answer = self._in_loop(exchange, asyncio.run_coroutine_threadsafe)
         try:
             return answer.result()
         except CancelledError:
@@ -156,20 +174,24 @@ class HttpClient:
 
     def send(
         self,
-        request: httpx.Request,
+        url: httpx.URL,
+        body: bytes,
+        headers: dict[str, str],
         *,
         deadline_s: float,
         max_bytes: int,
         may_start: Callable[[], bool],
         on_result: Callable[[httpx.Response | Exception | None], None],
     ) -> None:
-        """Send a request once; call `on_result` in the client's thread with the answer, or with the error.
+        """Post a body once; call `on_result` in the client's thread with the answer, or with the error.
 
         An answer with a status counts: a body that breaks off, drips or is too long is cut. `may_start` is called
         immediately before the request; where it returns False nothing is sent and the result is None.
         """
+        request = _Request("POST", url, body, headers)
+        delivery = self._deliver(request, deadline_s, max_bytes, may_start, on_result)
         try:
-            self._submit(self._deliver(request, deadline_s, max_bytes, may_start, on_result))
+            self._in_loop(delivery, lambda delivery, loop: loop.call_soon_threadsafe(self._start, delivery))
         except httpx.ConnectError as error:
             on_result(error)
 
@@ -184,7 +206,9 @@ class HttpClient:
 
     # ------------------------------------------------------------ the client's thread
 
-    def _submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+    def _in_loop(
+        self, coroutine: Coroutine[Any, Any, T], start: Callable[[Coroutine[Any, Any, T], asyncio.AbstractEventLoop], R]
+    ) -> R:
         with self._lock:
             if self._loop is None:
                 ready: Future[asyncio.AbstractEventLoop] = Future()
@@ -196,7 +220,12 @@ class HttpClient:
                     coroutine.close()
                     raise httpx.ConnectError(f"the HTTP client can't begin: {type(error).__name__}") from error
                 self._thread = thread
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            return start(coroutine, self._loop)
+
+    def _start(self, delivery: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(delivery)
+        self._deliveries.add(task)  # the loop itself holds its tasks weakly
+        task.add_done_callback(self._deliveries.discard)
 
     def _run(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
         try:
@@ -220,6 +249,11 @@ class HttpClient:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),  # a cookie of one destination has no business in the next request
             auto_decompress=False,
+            headers={
+                "Accept": "*/*",
+                "Accept-Encoding": "identity",
+                "User-Agent": f"asaas-clint-bridge/{__version__}",
+            },
         ) as self._session:
             ready.set_result(asyncio.get_running_loop())
             await self._stop.wait()
@@ -232,7 +266,7 @@ class HttpClient:
 
     async def _deliver(
         self,
-        request: httpx.Request,
+        request: _Request,
         deadline_s: float,
         max_bytes: int,
         may_start: Callable[[], bool],
@@ -249,13 +283,10 @@ class HttpClient:
             result = error
         on_result(result)
 
-    async def _exchange(
-        self, request: httpx.Request, deadline_s: float, max_bytes: int, *, whole: bool
-    ) -> httpx.Response:
+    async def _exchange(self, request: _Request, deadline_s: float, max_bytes: int, *, whole: bool) -> httpx.Response:
         answer: aiohttp.ClientResponse | None = None
         is_finished = False
         body = bytearray()
-        connect_s = request.extensions["timeout"]["connect"]
         try:
             async with asyncio.timeout(deadline_s):
                 _judge_literal(request.url.host, self.allow_private)
@@ -263,9 +294,9 @@ class HttpClient:
                     request.method,
                     URL(str(request.url), encoded=True),
                     headers=request.headers,
-                    data=request.content or None,
+                    data=request.body,
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(connect=connect_s, sock_connect=connect_s),
+                    timeout=aiohttp.ClientTimeout(connect=request.connect_s, sock_connect=request.connect_s),
                 )
                 async for chunk in answer.content.iter_any():
                     body += chunk
@@ -288,20 +319,7 @@ class HttpClient:
                 transport.abort()
         # Without its encoding a body is never unpacked: a small one could unfold into a large one.
         headers = [(name, value) for name, value in answer.raw_headers if name.lower() != b"content-encoding"]
-        return httpx.Response(answer.status, headers=headers, content=bytes(body[:max_bytes]), request=request)
-
-
-def new_request(
-    method: str, url: httpx.URL | str, connect_timeout_s: float = CONNECT_TIMEOUT_S, **more: Any
-) -> httpx.Request:
-    """Return a request whose connection must be there within that time; the deadline bounds the rest."""
-    headers = {
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-        "User-Agent": f"asaas-clint-bridge/{__version__}",
-        **(more.pop("headers", None) or {}),
-    }
-    return httpx.Request(method, url, headers=headers, extensions={"timeout": {"connect": connect_timeout_s}}, **more)
+        return httpx.Response(answer.status, headers=headers, content=bytes(body[:max_bytes]))
 
 
 class _Connector(aiohttp.TCPConnector):

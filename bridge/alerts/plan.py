@@ -58,29 +58,25 @@ def plan(open_notices: Iterable[StoredNotice], known: Mapping[tuple[str, str], A
     """Return what to send now, given the open notices and the alerts of before."""
     problems = {(notice.code, notice.about): notice for notice in open_notices}
     items: list[Item] = []
-    keep: list[Alert] = []
-    drop: list[Alert] = []
+    keep = []
     for key, notice in problems.items():
-        before = known.get(key)
-        alert = _alert(notice, before, now_ms)
+        alert = _alert(notice, known.get(key), now_ms)
         if alert.due_ms <= now_ms:
             items.append(Item(Kind.AGAIN if alert.times else Kind.NEW, alert))
-        if alert != before:
-            keep.append(alert)
-    for key in known.keys() - problems.keys():
-        before = known[key]
-        alert = replace(before, over_ms=now_ms, due_ms=now_ms + OVER_MS) if before.over_ms is None else before
-        if not alert.times:
-            drop.append(alert)
-            continue
+        keep.append(alert)
+    over = [alert for key, alert in known.items() if key not in problems]
+    for alert in (one for one in over if one.times):
+        if alert.over_ms is None:
+            alert = replace(alert, over_ms=now_ms, due_ms=now_ms + OVER_MS)
         if alert.due_ms <= now_ms:
             items.append(Item(Kind.OVER, alert))
-        if alert != before:
-            keep.append(alert)
+        keep.append(alert)
     if any(alert.told_ms is not None and 0 <= now_ms - alert.told_ms < GAP_MS for alert in known.values()):
         items = []
     items.sort(key=lambda item: (list(Kind).index(item.kind), item.alert.level, item.alert.code, item.alert.about))
-    return Plan(tuple(items), tuple(keep), tuple(drop))
+    drop = tuple(alert for alert in over if not alert.times)
+    changed = tuple(alert for alert in keep if alert != known.get((alert.code, alert.about)))
+    return Plan(tuple(items), changed, drop)
 
 
 def _alert(notice: StoredNotice, before: Alert | None, now_ms: int) -> Alert:
@@ -138,22 +134,8 @@ LONGEST_TIMES, LONGEST_MIN_H = 2, 24
 """A silence is also unusual at twice the longest one of before, and at least this long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """A silence that is unusually long."""
-
-    hours: int
-    missed: int
-    """The hours of the same stretch with events in an ordinary week."""
-
-    def detail(self) -> Message:
-        """Return it in steps of four hours, so that the notice does not change all the time."""
-        text = N_("no event for more than {hours} hours, which was never so in the weeks before")
-        return Message(text, {"hours": self.hours - self.hours % 4})
-
-
-def unusual(active_hours: Sequence[int], now_ms: int) -> Silence | None:
-    """Return the silence where it is unusually long, given the hours in which events came in, ascending.
+def unusual(active_hours: Sequence[int], now_ms: int) -> int | None:
+    """Return the hours of the silence where it is unusually long, given the hours in which events came in, ascending.
 
     An hour is the number of whole hours since the epoch; those of the last KEPT_H hours are enough.
     """
@@ -170,13 +152,13 @@ def unusual(active_hours: Sequence[int], now_ms: int) -> Silence | None:
         return None
     # One odd week, such as one with a holiday, must not hide what is usual in the others.
     missed = sorted(weeks)[1 if len(weeks) == WEEKS else 0]
-    silence = Silence(now_h - last_h, missed)
+    silence_h = now_h - last_h
     if missed >= MISSED_H:
-        return silence
+        return silence_h
     if len(active_hours) < MIN_HOURS:
         return None
     longest_h = max(after - before for before, after in pairwise(active_hours))
-    return silence if silence.hours > max(LONGEST_MIN_H, LONGEST_TIMES * longest_h) else None
+    return silence_h if silence_h > max(LONGEST_MIN_H, LONGEST_TIMES * longest_h) else None
 
 
 DEAD = queries.NOTICE
@@ -195,25 +177,21 @@ HELD_MS = 10 * 60_000
 MAX_REASONS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The state of the journal at one moment."""
+def find_problems(
+    now_ms: int,
+    dead: Mapping[str, Mapping[str, int]],
+    destinations: Iterable[Destination],
+    waiting_since_ms: int | None,
+    silences: Mapping[str, int | None],
+    held: Mapping[str, str],
+) -> Iterator[Notice]:
+    """Give a notice for each problem of the moment.
 
-    now_ms: int
-    dead: Mapping[str, Mapping[str, int]]
-    """By destination and reason code."""
-    destinations: Iterable[Destination]
-    waiting_since_ms: int | None
-    silences: Mapping[str, Silence | None]
-    """By account; None where it is not unusually long."""
-    held: Mapping[str, str]
-    """By account the code for which most events have waited for Asaas for HELD_MS."""
-
-
-def find_problems(snapshot: Snapshot) -> Iterator[Notice]:
-    """Give a notice for each problem of the moment."""
+    `dead` counts deliveries by destination and reason code. `silences` has by account the hours of a silence that is
+    unusually long, and `held` the code for which most of its events have waited for Asaas for HELD_MS.
+    """
     warning, error = NoticeLevel.WARNING, NoticeLevel.ERROR
-    for name, reasons in snapshot.dead.items():
+    for name, reasons in dead.items():
         text = N_("deliveries that need a person: {number} ({reasons})")
         facts: dict[str, object] = {"number": sum(reasons.values())}
         facts["reasons"] = ", ".join(f"{code} ×{number}" for code, number in list(reasons.items())[:MAX_REASONS])
@@ -222,7 +200,7 @@ def find_problems(snapshot: Snapshot) -> Iterator[Notice]:
             facts["others"] = len(reasons) - MAX_REASONS
         hint = f"see: bridge deliveries list --state dead --destination {name}; then retry, replay or discard them"
         yield Notice(DEAD, name, warning, Message(text, facts).to_json(), hint)
-    for one in snapshot.destinations:
+    for one in destinations:
         if one.paused_ms is not None:
             detail = Message(N_("paused: {reason}"), {"reason": read_message(one.paused_reason)})
             hint = f"fix its URL, or run: bridge destinations resume {one.name}"
@@ -231,20 +209,23 @@ def find_problems(snapshot: Snapshot) -> Iterator[Notice]:
             # The first probe failed too: a circuit that the first probe closes needs nobody.
             detail = Message(N_("fails for several customers; deliveries wait while it is probed"))
             yield Notice(CIRCUIT, one.name, warning, detail.to_json(), "look at the destination's own status")
-    if snapshot.waiting_since_ms is not None and snapshot.now_ms - snapshot.waiting_since_ms >= BEHIND_MS:
+    if waiting_since_ms is not None and now_ms - waiting_since_ms >= BEHIND_MS:
         detail = Message(N_("events wait, and no worker takes them"))
         hint = "is a worker running, and does it reach Redis? see: bridge doctor"
         yield Notice(BEHIND, BRIDGE, error, detail.to_json(), hint)
-    for account, code in snapshot.held.items():
+    for account, code in held.items():
         reason = find_reason(code)
         means = Message(reason.means) if reason else code
         detail = Message(N_("events wait for Asaas ({code}): {reason}"), {"code": code, "reason": means})
         known = explain(code)
         hint = (known and known.todo) or "nothing is lost, they go on by themselves; is Asaas up? see: bridge doctor"
         yield Notice(HELD, account, warning, detail.to_json(), hint)
-    for account, silence in snapshot.silences.items():
+    for account, silence in silences.items():
         if silence is not None:
-            yield Notice(SILENT, account, warning, silence.detail().to_json(), "see: bridge doctor")
+            # In steps of four hours, so that the notice does not change all the time.
+            text = N_("no event for more than {hours} hours, which was never so in the weeks before")
+            detail = Message(text, {"hours": silence - silence % 4})
+            yield Notice(SILENT, account, warning, detail.to_json(), "see: bridge doctor")
 
 
 def notice_changes(problems: Iterable[Notice], open_notices: Iterable[StoredNotice]) -> list[Notice | Resolved]:

@@ -106,7 +106,6 @@ def check(urls: Sequence[str]) -> list[Result]:
 
 
 def main() -> None:
-    """Send to each URL and print the results."""
     given = json.load(sys.stdin)
     # apprise logs why a service refused, and sometimes the URL, which is secret.
     logging.getLogger("apprise").disabled = True

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import random
 import re
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -23,8 +24,6 @@ from bridge.messages import N_, _
 
 BILLING_TYPES = ("PIX", "BOLETO", "CREDIT_CARD", "UNDEFINED")
 MOST_INSTALLMENTS = 21
-MARK = "bridge-test"
-"""The beginning of the `externalReference` of each test object."""
 
 _SPLIT = re.compile(r"([A-Za-z0-9-]{8,64}):([0-9]{1,9}(?:\.[0-9]{1,2})?)(%?)")
 
@@ -34,32 +33,28 @@ class Split:
     """The part of a charge for another wallet: a percentage, or a fixed value."""
 
     wallet: str
-    percent: Decimal | None = None
-    value: Decimal | None = None
+    amount: Decimal
+    is_percent: bool
 
     @classmethod
     def parse(cls, text: str) -> Split:
         """Return the split of a text such as WALLET:20% or WALLET:10.50; raise ValueError.
 
-        >>> Split.parse("c0c1688f-636b:20%").percent
-        Decimal('20')
+        >>> Split.parse("c0c1688f-636b:20%")
+        Split(wallet='c0c1688f-636b', amount=Decimal('20'), is_percent=True)
         """
         found = _SPLIT.fullmatch(text.strip())
         number = Decimal(found[2]) if found else Decimal(0)
         if found is None or not number or (found[3] and number > 100):
             raise ValueError(_("must be like WALLET:20% (1 to 100) or WALLET:10.50"))
-        return cls(found[1], percent=number) if found[3] else cls(found[1], value=number)
+        return cls(found[1], number, bool(found[3]))
 
     def body(self) -> dict[str, Any]:
-        if self.percent is not None:
-            return {"walletId": self.wallet, "percentualValue": float(self.percent)}
-        return {"walletId": self.wallet, "fixedValue": float(self.value or 0)}
+        return {"walletId": self.wallet, "percentualValue" if self.is_percent else "fixedValue": float(self.amount)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChargeRequest:
-    mark: str
-    """A text of this test alone, in the customer's name and each external reference."""
     billing_type: str
     value: Decimal
     due: str
@@ -67,7 +62,13 @@ class ChargeRequest:
     installments: int = 1
     splits: Sequence[Split] = ()
     email: str = ""
+    """A new one of example.com where it is empty."""
     phone: str = ""
+    mark: str = field(default_factory=lambda: f"bridge-test-{secrets.token_hex(4)}")
+    """A text of this test alone, in the customer's name and each external reference."""
+
+    def __post_init__(self) -> None:
+        self.email = self.email or f"{self.mark}@example.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Charges:
             "observations": "Cliente de teste; pode ser removido.",
             **({"mobilePhone": order.phone} if order.phone else {}),
         }
-        return self._id_in(self._api.post("/customers", body), "customer")
+        return str(self._made("customer", "/customers", body)["id"])
 
     def make_charge(self, customer_id: str, order: ChargeRequest) -> Charge:
         """Charge the customer; return the charge, or the charges of its instalment plan."""
@@ -113,11 +114,10 @@ class Charges:
             body["value"] = float(order.value)
         if order.splits:
             body["split"] = [split.body() for split in order.splits]
-        answer = self._api.post("/payments", body)
-        first = self._id_in(answer, "payment")
-        plan = str((answer or {}).get("installment") or "")
+        made = self._made("payment", "/payments", body)
+        first, plan = str(made["id"]), str(made.get("installment") or "")
         ids = self._ids_of_plan(plan, first) if plan else (first,)
-        return Charge(customer_id, ids, plan, str((answer or {}).get("invoiceUrl") or ""))
+        return Charge(customer_id, ids, plan, str(made.get("invoiceUrl") or ""))
 
     def pay(self, payment_id: str) -> str:
         """Let the sandbox pay a charge; return its new status."""
@@ -149,16 +149,16 @@ class Charges:
         data = answer.get("data")
         found = [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
         found.sort(key=lambda item: int(item.get("installmentNumber") or 0))
-        ids = [str(item.get("id")) for item in found]
-        return tuple(dict.fromkeys([first, *ids]))
+        return tuple(dict.fromkeys([first, *(str(item.get("id")) for item in found)]))
 
-    def _id_in(self, answer: Mapping[str, Any] | None, name: str) -> str:
-        found = str((answer or {}).get("id") or "")
-        if not found:
+    def _made(self, name: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Make an object and return it; raise AsaasUnavailable where the answer has no id."""
+        made = self._api.post(path, body) or {}
+        if not made.get("id"):
             text = N_("the answer to a new {name} must have an id, got none")
             raise AsaasUnavailable(text, where=f"account {self._api.account}", name=name)
-        check_id(self._api.account, name, found)
-        return found
+        check_id(self._api.account, name, str(made["id"]))
+        return made
 
 
 def new_cpf(numbers: random.Random | None = None) -> str:

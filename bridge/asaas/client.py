@@ -30,8 +30,7 @@ from bridge.errors import (
 from bridge.http import HttpClient, TooLarge
 from bridge.messages import N_, Message, message
 
-CONNECT_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 15.0
+DEADLINE_S = 20.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """A list of a hundred charges is about 200 KiB."""
 RETRY_AFTER_CAP_S = 300.0
@@ -43,12 +42,7 @@ PAGE_SIZE = 100
 PAGE_TRIES = 6
 """With the waits between them they outlast an outage of about a minute."""
 
-PATHS: Mapping[str, str] = {
-    "customer": "customers",
-    "installment": "installments",
-    "subscription": "subscriptions",
-    "payment": "payments",
-}
+PATHS = {name: f"{name}s" for name in ("customer", "installment", "subscription", "payment")}
 """The paths of the objects that a mapping may name."""
 
 Environment = Literal["production", "sandbox"]
@@ -125,8 +119,7 @@ class AsaasClient:
         http: HttpClient,
         limiter: AccountLimiter,
         *,
-        connect_timeout_s: float = CONNECT_TIMEOUT_S,
-        read_timeout_s: float = READ_TIMEOUT_S,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         if not api_key.isascii() or not api_key.isprintable():
             # A header can't carry it, and without this check the first event would find out.
@@ -137,8 +130,7 @@ class AsaasClient:
         self._headers = {"access_token": api_key, "Accept": "application/json"}
         self._http = http
         self._limiter = limiter
-        self._connect_timeout_s = connect_timeout_s
-        self._deadline_s = connect_timeout_s + read_timeout_s
+        self._deadline_s = deadline_s
         self.answered_at = ""
         """The `Date` of Asaas's last answer; `bridge doctor` compares this machine's clock with it."""
 
@@ -170,8 +162,19 @@ class AsaasClient:
         self, method: str, path: str, params: dict[str, str | int] | None = None, body: dict[str, Any] | None = None
     ) -> dict[str, Any] | None:
         where = f"{method} {path}, account {self.account}"
-        with self._limiter.slot():
-            answer = self._send(method, path, params, body, where)
+        try:
+            with self._limiter.slot():
+                answer = self._http.request(
+                    method,
+                    f"{self.base_url}{path}",
+                    params=params,
+                    json=body,
+                    headers=self._headers,
+                    deadline_s=self._deadline_s,
+                    max_bytes=MAX_ANSWER_BYTES,
+                )
+        except (TooLarge, httpx.HTTPError) as error:
+            raise _no_answer(method, error, where) from None
         self.answered_at = answer.headers.get("Date", "")
         problem = refusal(answer.status_code, answer.headers, answer.content, where)
         if answer.status_code == 429 or spent(answer.headers):
@@ -195,31 +198,17 @@ class AsaasClient:
             raise _failed(method, message(text), where)
         return found
 
-    def _send(
-        self, method: str, path: str, params: dict[str, str | int] | None, body: dict[str, Any] | None, where: str
-    ) -> httpx.Response:
-        unreachable = N_("the Asaas API could not be reached, got {error}")
-        try:
-            return self._http.request(
-                method,
-                f"{self.base_url}{path}",
-                params=params,
-                json=body,
-                headers=self._headers,
-                connect_timeout_s=self._connect_timeout_s,
-                deadline_s=self._deadline_s,
-                max_bytes=MAX_ANSWER_BYTES,
-            )
-        except TooLarge as error:
-            raise _failed(method, message("{error}", error=str(error)), where) from None
-        # Of the other errors only the class: the text may hold an address or a part of the answer.
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise AsaasUnavailable(unreachable, where=where, error=type(error).__name__) from None  # nothing was sent
-        except httpx.TimeoutException as error:
-            text = N_("the Asaas API did not answer in time, got {error}")
-            raise _failed(method, message(text, error=type(error).__name__), where) from None
-        except httpx.HTTPError as error:
-            raise _failed(method, message(unreachable, error=type(error).__name__), where) from None
+
+def _no_answer(method: str, error: TooLarge | httpx.HTTPError, where: str) -> BridgeError:
+    if isinstance(error, TooLarge):
+        return _failed(method, message("{error}", error=str(error)), where)
+    # Only the class: the text may hold an address or a part of the answer.
+    problem = message(N_("the Asaas API could not be reached, got {error}"), error=type(error).__name__)
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return AsaasUnavailable(problem, where=where)  # nothing was sent
+    if isinstance(error, httpx.TimeoutException):
+        problem = message(N_("the Asaas API did not answer in time, got {error}"), error=type(error).__name__)
+    return _failed(method, problem, where)
 
 
 def _failed(method: str, problem: Message, where: str) -> BridgeError:
@@ -297,7 +286,7 @@ def pages(
     An object may come twice: after one is added in front of it, and after one was removed, since the reader then steps
     back in order to miss none.
     """
-    counted: int | None = None
+    counted = 0
     while True:
         found = _page(client, path, {**params, "limit": PAGE_SIZE, "offset": offset}, sleep)
         items, total = found.get("data"), found.get("totalCount")
@@ -306,9 +295,8 @@ def pages(
             raise AsaasUnavailable(N_("the Asaas API must answer with a list, got something else"), where=where)
         if not isinstance(total, int) or isinstance(total, bool):
             total = len(items)
-        gone = 0 if counted is None else max(0, counted - total)
-        counted = total
-        if gone and offset:
+        gone, counted = counted - total, total
+        if gone > 0 and offset:
             offset = max(0, offset - gone)
             continue
         offset += len(items)
@@ -321,11 +309,9 @@ def pages(
 def _page(
     client: AsaasClient, path: str, params: Mapping[str, str | int], sleep: Callable[[float], object]
 ) -> dict[str, Any]:
-    for number in range(PAGE_TRIES):
+    for number in range(PAGE_TRIES - 1):
         try:
             return client.get(path, params) or {}
         except (AsaasRateLimited, AsaasUnavailable) as error:
-            if number == PAGE_TRIES - 1:
-                raise
             sleep(error.retry_after_s or 2.0**number)
-    raise AssertionError("the last try returns or raises")
+    return client.get(path, params) or {}

@@ -21,9 +21,6 @@ MAX_DEPTH = 100
 MAX_TEXT = 200
 """Characters of a text in a column of its own; a longer one is replaced by its hash."""
 
-_CUSTOMER_KEYS = ("customer", "customerId")
-_SUBJECT_WITHOUT_ENTITY = "account"
-
 
 def check_token(expected: str, given: str | None) -> bool:
     """Return whether the header has the account's token, in constant time; an account without a token has none."""
@@ -47,13 +44,14 @@ def parse_event(account: str, body: bytes, received_ms: int) -> IncomingEvent:
     found = envelope.get(entity) if entity else None
     about: dict[str, Any] = found if isinstance(found, dict) else {}
     object_id = _id_text(about.get("id"))
+    key = _storable(_id_text(envelope.get("id")))
     return IncomingEvent(
         account=account,
-        key=_storable(_id_text(envelope.get("id"))) or _hash_of_canonical(envelope),
+        key=key or _sha256(json.dumps(envelope, sort_keys=True, separators=(",", ":")).encode()),
         name=_storable(name),
         entity=_storable(entity),
         object_id=_storable(object_id),
-        subject=_storable(_customer_of(about) or object_id or entity or _SUBJECT_WITHOUT_ENTITY),
+        subject=_storable(_customer_of(about) or object_id or entity or "account"),
         created=_storable(_text(envelope.get("dateCreated"))),
         body=text,
         received_ms=received_ms,
@@ -110,7 +108,7 @@ def _is_deeper(value: object, text: str) -> bool:
 def _customer_of(about: dict[str, Any]) -> str:
     for holder in (about, about.get("authorization")):
         if isinstance(holder, dict):
-            for key in _CUSTOMER_KEYS:
+            for key in ("customer", "customerId"):
                 value = holder.get(key)
                 found = _id_text(value.get("id") if isinstance(value, dict) else value)
                 if found:
@@ -133,9 +131,8 @@ def _storable(text: str) -> str:
     is_whole = text.isascii() or text.encode(errors="surrogatepass") == text.encode(errors="replace")
     if is_whole and len(text) <= MAX_TEXT and "\x00" not in text:
         return text
-    return f"sha256:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
+    return _sha256(text.encode(errors="surrogatepass"))
 
 
-def _hash_of_canonical(envelope: dict[str, Any]) -> str:
-    canonical = json.dumps(envelope, sort_keys=True, separators=(",", ":"))
-    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+def _sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from redis import Redis
-
 from bridge.errors import AsaasQuotaSpent, AsaasRateLimited
 from bridge.logs import logger
 from bridge.messages import N_
@@ -46,7 +44,6 @@ class Limits:
 
     @property
     def quota_usable(self) -> int:
-        """Requests that the bridge allows itself in a window."""
         return self.quota - self.quota_margin
 
 
@@ -112,7 +109,7 @@ class AccountLimiter:
         self._local.pause(wait_s)
         wait_ms = int(wait_s * 1000)
         if wait_ms > 0:
-            self._redis.call(lambda redis: _run(redis, _PAUSE, [self._pause], [wait_ms]))
+            self._redis.call(lambda redis: redis.eval(_PAUSE, 1, self._pause, str(wait_ms)))
 
     def used(self) -> int:
         """Return how many requests of the quota are used, as far as this process knows."""
@@ -127,14 +124,14 @@ class AccountLimiter:
         self._refuse("paused", self._local.paused_s())  # a pause that this process knows needs no Redis
         limits = self.limits
         lease_ms, window_ms = int(limits.lease_s * 1000), int(limits.window_s * 1000)
-        arguments = [holder, limits.at_once, limits.quota_usable, lease_ms, window_ms]
+        arguments: list[Any] = [holder, limits.at_once, limits.quota_usable, lease_ms, window_ms]
         keys = [self._slots, self._quota, self._pause]
-        answer = self._redis.call(lambda redis: _run(redis, _TAKE, keys, arguments))
+        answer: Any = self._redis.call(lambda redis: redis.eval(_TAKE, len(keys), *keys, *arguments))
         if answer is None:
             (result, number), taken_from = self._local.take(), "process"
         else:
-            result, number, taken_from = answer[0].decode(), float(answer[1]), "redis"
-            number = number / 1000 if result in {"paused", "spent"} else number
+            result, taken_from = answer[0].decode(), "redis"
+            number = answer[1] / 1000 if result in {"paused", "spent"} else answer[1]
         if result == "taken":
             # The counter passes this number once in a window, in one of the workers.
             if int(number) == int(limits.quota * limits.quota_warning):
@@ -156,13 +153,7 @@ class AccountLimiter:
                 usable=self.limits.quota_usable,
             )
         if result == "paused" and wait_s > 0:
-            text = N_("the Asaas API asked the bridge to slow down")
-            raise AsaasRateLimited(text, where=where, retry_after_s=wait_s)
-
-
-def _run(redis: Redis, script: str, keys: list[str], arguments: list[Any]) -> list[Any]:
-    answer: Any = redis.eval(script, len(keys), *keys, *arguments)
-    return list(answer) if isinstance(answer, list) else [answer]
+            raise AsaasRateLimited(N_("the Asaas API asked the bridge to slow down"), where=where, retry_after_s=wait_s)
 
 
 class LocalLimiter:

@@ -14,7 +14,7 @@ from collections import abc
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from bridge.asaas.client import AsaasClient, check_id
 from bridge.errors import AsaasUnavailable, NotFound
@@ -33,23 +33,14 @@ RETENTION_DAYS = 14
 """Asaas deletes events that wait longer (docs fila-pausada)."""
 _SOON_DAYS, _NOW_DAYS = 7, 3
 _DAY_MS = 86_400_000
-_PAGE = 100
 
 KEY_REFUSED = "account.key_refused"
 """The notice's code where Asaas refuses the account's key, so that the state of its webhook is unknown."""
 CODES = (
-    "webhook.missing",
-    "webhook.disabled",
-    "webhook.interrupted",
-    "webhook.penalised",
-    "webhook.token",
-    "webhook.version",
-    "webhook.slash",
-    "webhook.events",
-    "webhook.several",
-    "webhook.retention",
+    *("webhook.missing", "webhook.disabled", "webhook.interrupted", "webhook.penalised", "webhook.token"),
+    *("webhook.version", "webhook.slash", "webhook.events", "webhook.several", "webhook.retention"),
 )
-"""Every code of a `Problem`."""
+"""The codes of the problems of a webhook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +66,7 @@ class Webhooks:
 
     def all(self) -> list[Webhook]:
         """Return all of them; an account has ten at most, so one page is enough."""
-        answer = self._api.get("/webhooks", {"limit": _PAGE})
-        found = (answer or {}).get("data")
+        found = (self._api.get("/webhooks", {"limit": 100}) or {}).get("data")
         if not isinstance(found, list):
             raise AsaasUnavailable(N_("the list of webhooks must have data, got none"), where=self._where)
         return [_webhook(item) for item in found if isinstance(item, dict)]
@@ -84,7 +74,6 @@ class Webhooks:
     def create(
         self, *, url: str, events: Collection[str], token: str, send_type: str, email: str | None = None
     ) -> Webhook:
-        """Make a webhook and enable it."""
         body = {
             "name": NAME,
             "url": url,
@@ -95,7 +84,7 @@ class Webhooks:
             "sendType": send_type,
             "events": sorted(events),
         }
-        return self._result(self._api.post("/webhooks", {**body, "email": email} if email else body))
+        return _webhook(self._found(self._api.post("/webhooks", {**body, "email": email} if email else body)))
 
     def update(self, webhook: Webhook, changes: abc.Mapping[str, Any]) -> Webhook:
         """Change a webhook by Asaas's names of the fields.
@@ -110,7 +99,7 @@ class Webhooks:
             "interrupted": webhook.interrupted,
             "events": list(webhook.events),
         }
-        return self._result(self._api.put(self._path(webhook), {**whole, **changes}))
+        return _webhook(self._found(self._api.put(self._path(webhook), {**whole, **changes})))
 
     def remove(self, webhook: Webhook) -> None:
         """Remove a webhook, and the events that wait in its queue."""
@@ -128,9 +117,6 @@ class Webhooks:
         check_id(self._api.account, "webhook", webhook.id)
         return f"/webhooks/{webhook.id}"
 
-    def _result(self, answer: dict[str, Any] | None) -> Webhook:
-        return _webhook(self._found(answer))
-
     def _found(self, answer: dict[str, Any] | None) -> dict[str, Any]:
         if answer is None:
             text, hint = N_("the webhook does not exist any more"), N_("see: bridge webhook status")
@@ -139,21 +125,16 @@ class Webhooks:
 
 
 def _webhook(item: abc.Mapping[str, Any]) -> Webhook:
-    def text(name: str) -> str:
-        return str(item.get(name) or "")
-
-    events = item.get("events")
-    version = item.get("apiVersion")
-    penalised = item.get("penalizedRequestsCount")
+    events, version, penalised = item.get("events"), item.get("apiVersion"), item.get("penalizedRequestsCount")
     return Webhook(
-        id=text("id"),
-        name=text("name"),
-        url=text("url"),
-        email=text("email"),
+        id=str(item.get("id") or ""),
+        name=str(item.get("name") or ""),
+        url=str(item.get("url") or ""),
+        email=str(item.get("email") or ""),
         # A field that an older version of the document does not have counts as fine.
         enabled=item.get("enabled") is not False,
         interrupted=item.get("interrupted") is True,
-        send_type=text("sendType") or SEND_TYPES[0],
+        send_type=str(item.get("sendType") or SEND_TYPES[0]),
         has_token=bool(item.get("hasAuthToken", True)),
         penalised=penalised if isinstance(penalised, int) else 0,
         events=tuple(str(name) for name in events) if isinstance(events, list) else (),
@@ -163,24 +144,13 @@ def _webhook(item: abc.Mapping[str, Any]) -> Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with the account's webhook."""
+    """One thing that is wrong with the account's webhook, or on the way from it to the bridge."""
 
     code: str
-    level: NoticeLevel
     what: Message
     mend: Message
     """What to do."""
-
-    def data(self) -> dict[str, Any]:
-        """Return the JSON of commands."""
-        facts = dict(self.what.facts)
-        return {
-            "code": self.code,
-            "level": self.level,
-            "what": str(self.what),
-            "mend": str(self.mend),
-            "facts": facts,
-        }
+    level: NoticeLevel = NoticeLevel.ERROR
 
 
 def hook_url(public_url: str, account: str) -> str:
@@ -202,23 +172,16 @@ def _paths(account: str) -> tuple[str, ...]:
 def find_ours(webhooks: Iterable[Webhook], account: str, url: str | None = None) -> list[Webhook]:
     """Return the webhooks with this URL; without one, those with a path of the bridge for this account."""
     if url is not None:
-        return [webhook for webhook in webhooks if _same(webhook.url, url)]
-    return [webhook for webhook in webhooks if _split(webhook.url.rstrip("/")).path.endswith(_paths(account))]
+        return [webhook for webhook in webhooks if _address(webhook.url) == _address(url)]
+    return [webhook for webhook in webhooks if _address(webhook.url)[-1].endswith(_paths(account))]
 
 
-def _same(one: str, other: str) -> bool:
-    def parts(url: str) -> tuple[str, str, str]:
-        split = _split(url)
-        return split.scheme, split.netloc.lower(), split.path.rstrip("/")
-
-    return parts(one) == parts(other)
-
-
-def _split(url: str) -> SplitResult:
+def _address(url: str) -> tuple[str, str, str]:
     try:
-        return urlsplit(url)
+        split = urlsplit(url)
     except ValueError:  # a person may enter any text at Asaas
-        return urlsplit("")
+        return "", "", ""
+    return split.scheme, split.netloc.lower(), split.path.rstrip("/")
 
 
 def needed_events(mappings: Iterable[Mapping], account: str) -> frozenset[str]:
@@ -229,45 +192,42 @@ def needed_events(mappings: Iterable[Mapping], account: str) -> frozenset[str]:
 
 def problems(found: Sequence[Webhook], needed: Collection[str], account: str) -> list[Problem]:
     """Return what is wrong with the bridge's webhooks of this account."""
-    error, warning = NoticeLevel.ERROR, NoticeLevel.WARNING
     of = _option(account)
-    register = message(N_("run: bridge webhook register{account}"), account=of)
     if not found:
-        hint = message(N_("run: bridge webhook register{account} --url PUBLIC_URL"), account=of)
-        return [
-            _problem("webhook.missing", error, N_("no webhook at Asaas leads to the bridge, so no event comes"), hint)
-        ]
+        text = N_("no webhook at Asaas leads to the bridge, so no event comes")
+        hint = N_("run: bridge webhook register{account} --url PUBLIC_URL")
+        return [Problem("webhook.missing", message(text), message(hint, account=of))]
+    register = message(N_("run: bridge webhook register{account}"), account=of)
     result = []
     for webhook in found:
         if not webhook.enabled:
-            result.append(_problem("webhook.disabled", error, N_("the webhook is switched off"), register))
+            result.append(Problem("webhook.disabled", message(N_("the webhook is switched off")), register))
         if webhook.interrupted:
             text = N_("Asaas interrupted the webhook's queue after failures; it keeps events for {days} days")
-            todo = N_("fix what answered other than 200 (see: bridge doctor), then run: bridge webhook resume{account}")
-            hint = message(todo, account=of)
-            result.append(_problem("webhook.interrupted", error, text, hint, days=RETENTION_DAYS))
+            hint = N_("fix what answered other than 200 (see: bridge doctor), then run: bridge webhook resume{account}")
+            result.append(Problem("webhook.interrupted", message(text, days=RETENTION_DAYS), message(hint, account=of)))
         if webhook.penalised:
             text = N_("Asaas penalises the webhook: failures of waiting events, got {number}")
-            hint = message(
-                N_("check that the bridge answers 200, then run: bridge webhook resume{account}"), account=of
-            )
-            result.append(_problem("webhook.penalised", warning, text, hint, number=webhook.penalised))
+            hint = N_("check that the bridge answers 200, then run: bridge webhook resume{account}")
+            what = message(text, number=webhook.penalised)
+            result.append(Problem("webhook.penalised", what, message(hint, account=of), NoticeLevel.WARNING))
         if not webhook.has_token:
             text = N_("the webhook has no token, so the bridge refuses what it posts")
-            result.append(_problem("webhook.token", error, text, register))
+            result.append(Problem("webhook.token", message(text), register))
         if webhook.api_version != API_VERSION:
             result.append(of_version(webhook, account))
         if webhook.url.endswith("/"):
-            text = N_("the webhook's URL ends in a slash, got {url}")
-            result.append(_problem("webhook.slash", warning, text, register, url=webhook.url))
-    missing = sorted(set(needed) - {name for webhook in found if webhook.enabled for name in webhook.events})
+            what = message(N_("the webhook's URL ends in a slash, got {url}"), url=webhook.url)
+            result.append(Problem("webhook.slash", what, register, NoticeLevel.WARNING))
+    enabled = [webhook for webhook in found if webhook.enabled]
+    missing = sorted(set(needed) - {name for webhook in enabled for name in webhook.events})
     if missing:
         text = N_("mappings need events that the webhook does not subscribe to: {events}")
-        result.append(_problem("webhook.events", error, text, register, events=", ".join(missing)))
-    if len([webhook for webhook in found if webhook.enabled]) > 1:
+        result.append(Problem("webhook.events", message(text, events=", ".join(missing)), register))
+    if len(enabled) > 1:
         text = N_("{number} webhooks lead to the bridge, and it keeps only one arrival of each event")
         status = message(N_("see: bridge webhook status"))
-        result.append(_problem("webhook.several", warning, text, status, number=len(found)))
+        result.append(Problem("webhook.several", message(text, number=len(found)), status, NoticeLevel.WARNING))
     return result
 
 
@@ -275,8 +235,8 @@ def of_version(webhook: Webhook, account: str) -> Problem:
     """Return the problem of a webhook whose events have a form that the door does not read."""
     text = N_("the webhook's API version must be {wanted}, and Asaas can't change it, got {version}")
     hint = N_("run: bridge webhook remove{account}, then: bridge webhook register{account} --url PUBLIC_URL")
-    facts = {"wanted": API_VERSION, "version": webhook.api_version}
-    return _problem("webhook.version", NoticeLevel.ERROR, text, message(hint, account=_option(account)), **facts)
+    what = message(text, wanted=API_VERSION, version=webhook.api_version)
+    return Problem("webhook.version", what, message(hint, account=_option(account)))
 
 
 def retention(oldest_ms: int, now_ms: int, account: str) -> Problem | None:
@@ -288,11 +248,7 @@ def retention(oldest_ms: int, now_ms: int, account: str) -> Problem | None:
     when = message(N_("in {days:.0f} days"), days=left_days) if left_days >= 1 else message(N_("now or within a day"))
     hint = message(N_("run: bridge webhook resume{account}"), account=_option(account))
     level = NoticeLevel.ERROR if left_days <= _NOW_DAYS else NoticeLevel.WARNING
-    return _problem("webhook.retention", level, text, hint, kept=RETENTION_DAYS, when=when)
-
-
-def _problem(code: str, level: NoticeLevel, text: str, hint: Message, **facts: object) -> Problem:
-    return Problem(code, level, Message(text, facts), hint)
+    return Problem("webhook.retention", message(text, kept=RETENTION_DAYS, when=when), hint, level)
 
 
 def _option(account: str) -> str:

@@ -83,19 +83,20 @@ def add_account(invocation: Invocation, name: str, no_key: bool, as_json: bool) 
     """
     api_key = "" if no_key else _read_secret(_("API key (Asaas: Integrações, Chaves de API)"))
     token = _read_secret(_("webhook token (empty: the token stays, or one is made)"))
-    made = operations.add_account(
+    fresh, made = operations.add_account(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, api_key=api_key, token=token
     )
+    path = hook_url("", name)
     if as_json:
-        show_json({"name": name, "path": made.path, "fresh": made.fresh, "token": made.token})
+        show_json({"name": name, "path": path, "fresh": fresh, "token": made})
         return
-    if made.fresh:
-        click.echo(_("account {name} is added; its webhook is {path}", name=name, path=made.path))
+    if fresh:
+        click.echo(_("account {name} is added; its webhook is {path}", name=name, path=path))
     else:
-        click.echo(_("account {name} is changed; its webhook is {path}", name=name, path=made.path))
-    if made.token:
+        click.echo(_("account {name} is changed; its webhook is {path}", name=name, path=path))
+    if made:
         click.echo(_("its webhook token is shown only now; enter it in Asaas: Integrações, Webhooks"))
-        click.echo(f"\n{made.token}\n")
+        click.echo(f"\n{made}\n")
     click.echo(_("next: bridge webhook register --account {name}", name=name))
 
 

@@ -54,10 +54,10 @@ def rekey_rows(invocation: Invocation) -> None:
     if not database.keyring:
         raise KeyNeeded(hint=N_("make one with `bridge db new-key`"))
     done = 0
-    with progress_bar(_("rows")) as tell:
+    with progress_bar(_("rows")) as on_progress:
         for progress in rekey(database):
             done = progress.done
-            tell(progress.done, progress.total)
+            on_progress(progress.done, progress.total)
     click.echo(ngettext("{n} row encrypted with the first key", "{n} rows encrypted with the first key", done))
 
 

@@ -67,8 +67,8 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
 def _show(check: Check) -> None:
     word, colour = _STATES[check.state.value]
-    text = "; ".join(part for part in (plain(message(check.value)), plain(message(check.mend))) if part)
-    click.echo(f"{click.style(f'{_(word):<8}', fg=colour)} {plain(message(check.name))}: {text}")
+    text = "; ".join(part for part in (plain(check.value), plain(check.mend)) if part)
+    click.echo(f"{click.style(f'{_(word):<8}', fg=colour)} {plain(check.name)}: {text}")
 
 
 @click.command()

@@ -185,14 +185,7 @@ def _show_previews(
     invocation: Invocation, ids: list[int], mapping: str | None, active: Sequence[ActiveMapping], *, as_json: bool
 ) -> None:
     with closing(Runtime(invocation.settings)) as runtime:
-        found = preview(
-            invocation.journal,
-            ids,
-            mapping,
-            active=active,
-            environment=runtime.environment,
-            enrichment=runtime.enricher,
-        )
+        found = preview(runtime, ids, mapping, active)
         if as_json:
             show_json([preview_data(one) for one in found])
             return
@@ -331,9 +324,8 @@ def _attempt(attempt: Row) -> str:
 
 def preview_data(preview: Preview) -> dict[str, Any]:
     """Return for --json what a replay would change."""
-    outcomes = [{**row_data(one), "changes": [change._asdict() for change in one.changes]} for one in preview.outcomes]
     problem = as_message(preview.problem) if preview.problem else None
-    return {**values_of(preview), "problem": problem, "outcomes": outcomes}
+    return {**values_of(preview), "problem": problem, "outcomes": list(map(row_data, preview.outcomes))}
 
 
 _UNHEARD = {

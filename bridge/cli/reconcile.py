@@ -27,7 +27,7 @@ from bridge.model import IncomingEvent
 from bridge.operations import reconcile as operations
 from bridge.operations.backfill import Collected, append_events, as_stored, collect
 from bridge.operations.explain import preview_events
-from bridge.operations.reconcile import BEHIND, Report, Verdict, Window
+from bridge.operations.reconcile import BEHIND, Verdict, Window
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.runtime import Runtime
 
@@ -112,21 +112,21 @@ def reconcile(
     directory = invocation.settings.bridge_data_dir / "reconcile"  # of interrupted runs
     with closing(Runtime(invocation.settings)) as runtime:
         for client in _clients(runtime, account):
-            with progress_bar(_("comparing {account}", account=client.account)) as tell:
-                reports.append(
-                    operations.reconcile(client, journal, window, runtime.clock_ms, directory=directory, tell=tell)
+            with progress_bar(_("comparing {account}", account=client.account)) as on_progress:
+                report = operations.reconcile(
+                    client, journal, window, runtime.clock_ms, directory=directory, on_progress=on_progress
                 )
-    data = [operations.as_data(report) for report in reports]
-    text = json_text(data) + "\n" if as_json else operations.as_csv(data)
+                reports.append(report.data())
+    text = json_text(reports) + "\n" if as_json else operations.as_csv(reports)
     if output:
         Path(output).write_text(text, encoding="utf-8")
         click.echo(_("written: {file}", file=output), err=True)
     elif as_json or as_csv:
         click.echo(text, nl=False)
     else:
-        for report in reports:
-            _show_report(report)
-    if behind := sum(len(report.behind) for report in reports):
+        for one in reports:
+            _show_report(one)
+    if behind := sum(len(report["behind"]) for report in reports):
         command = f"bridge backfill --since {window.since} --until {window.until}"
         command += f"{'' if window.by == 'created' else f' --by {window.by}'}"
         command += f"{'' if account is None else f' --account {account}'} --dry-run"
@@ -140,25 +140,28 @@ def reconcile(
         raise Exit(NO)
 
 
-def _show_report(report: Report) -> None:
-    if report.resumed_at:
-        click.echo(_("charges known from an interrupted run: {number}", number=report.resumed_at), err=True)
-    charges = ngettext("{n} charge", "{n} charges", len(report.findings))
-    click.echo(_("account {name}", name=report.account) + f": {charges}")
-    if not report.findings:
+def _show_report(report: dict[str, Any]) -> None:
+    if report["resumed_at"]:
+        click.echo(_("charges known from an interrupted run: {number}", number=report["resumed_at"]), err=True)
+    charges = ngettext("{n} charge", "{n} charges", report["charges"])
+    click.echo(_("account {name}", name=report["account"]) + f": {charges}")
+    if not report["charges"]:
         return
-    names = [name for name in _VERDICTS if report.totals[name]]
-    days = {**report.by_day(), (_("total"), ""): report.totals}
+    names = [name for name in _VERDICTS if report["totals"][name]]
+    total = {"day": _("total"), "status": "", "charges": report["charges"], **report["totals"]}
     show_table(
-        (_("day"), _("status"), _("charges"), *(_(name) for name in names)),
-        [(*day, counted.total(), *(counted[name] or "" for name in names)) for day, counted in days.items()],
+        (_("day"), _("status"), _("charges"), *map(_, names)),
+        [
+            (row["day"], row["status"], row["charges"], *(row[name] or "" for name in names))
+            for row in (*report["days"], total)
+        ],
     )
-    for one in report.behind[:_SHOWN]:
+    for one in report["behind"][:_SHOWN]:
         known = ""
-        if one.known:
-            known = _(", the journal knows {status} (event {number})", status=one.known, number=one.event_id)
-        click.echo(f"  {one.day} {one.id} {one.status}: {_(one.verdict)}{known}")
-    if (more := len(report.behind) - _SHOWN) > 0:
+        if one["known"]:
+            known = _(", the journal knows {status} (event {number})", status=one["known"], number=one["event_id"])
+        click.echo(f"  {one['day']} {one['id']} {one['status']}: {_(one['verdict'])}{known}")
+    if (more := len(report["behind"]) - _SHOWN) > 0:
         click.echo("  " + _("and {number} more; --json lists them all", number=more))
 
 
@@ -191,8 +194,8 @@ def backfill(
     wanted = BEHIND if only is None else frozenset({Verdict(only)})
     with closing(Runtime(invocation.settings)) as runtime:
         for client in _clients(runtime, account):
-            with progress_bar(_("comparing {account}", account=client.account)) as tell:
-                found.append(collect(client, journal, window, runtime.clock_ms, only=wanted, tell=tell))
+            with progress_bar(_("comparing {account}", account=client.account)) as on_progress:
+                found.append(collect(client, journal, window, runtime.clock_ms, only=wanted, on_progress=on_progress))
         events = [event for collected in found for event in collected.events]
         _show_collected(found)
         if dry_run or not yes:
@@ -222,13 +225,8 @@ def _show_collected(found: Sequence[Collected]) -> None:
 
 
 def _show_backfill(journal: Journal, runtime: Runtime, events: list[IncomingEvent], *, as_json: bool) -> None:
-    previews = preview_events(
-        journal,
-        [as_stored(journal, event) for event in events],
-        active=ActiveMappings(journal, runtime.clock_ms).current(),
-        environment=runtime.environment,
-        enrichment=runtime.enricher,
-    )
+    active = ActiveMappings(journal, runtime.clock_ms).current()
+    previews = preview_events(runtime, [as_stored(journal, event) for event in events], active)
     pairs = list(zip(events, previews, strict=True))
     if as_json:
         show_json([{**_data(event), **preview_data(one), "event_id": None} for event, one in pairs])
@@ -240,11 +238,11 @@ def _show_backfill(journal: Journal, runtime: Runtime, events: list[IncomingEven
 
 def _bring_in(journal: Journal, runtime: Runtime, events: list[IncomingEvent], *, as_json: bool) -> None:
     made, lanes = [], set[int]()
-    with progress_bar(_("bringing in")) as tell:
+    with progress_bar(_("bringing in")) as on_progress:
         for event, lane, kept in append_events(journal, events, runtime.clock_ms):
             made.append({"id": kept.id, **_data(event)})
             lanes.add(lane)
-            tell(len(made), len(events))
+            on_progress(len(made), len(events))
     failpoint("backfill.before_wake")
     # Without Redis a periodic task finds these lanes.
     with suppress(RedisError, SettingsError):
@@ -296,8 +294,8 @@ def statement(
             names, hint = ", ".join(client.account for client in clients), N_("choose one with --account")
             raise UsageError(N_("an OFX file is for one account, got {names}"), names=names, hint=hint)
         for client in clients:
-            with progress_bar(_("reading {account}", account=client.account)) as tell:
-                found.append(read_statement(client, window.since, window.until, tell=tell))
+            with progress_bar(_("reading {account}", account=client.account)) as on_progress:
+                found.append(read_statement(client, window.since, window.until, on_progress=on_progress))
     if kind == "csv":
         written = written_csv(found).encode(errors="replace")
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from bridge.cli.notices import LEVELS
 from bridge.cli.options import agreed, asaas_account_option, check_can_ask, confirm, opened_runtime
 from bridge.cli.output import json_option, plain, row_data, show_json, show_line
 from bridge.errors import JournalError, TokenNotKnown, UsageError
-from bridge.journal import events as journal_events
+from bridge.journal.clock import system_clock_ms
 from bridge.messages import N_, Message, _, in_language, message, ngettext
 from bridge.operations import webhooks as operations
 from bridge.operations.accounts import client_of, mappings_in_use, public_hook_url
@@ -91,10 +92,11 @@ def register(
             _check_known(post_to_door(runtime, planned.before.url, planned.token), planned.before.url)
         done = operations.apply(webhooks, planned)
         public_url = url or settings.bridge_public_url
-        operations.judge_change(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
+        with suppress(JournalError):  # a journal that is away must not hide the result
+            operations.judge(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
     _show_done(done, source, as_json=as_json)
     if done.refused:
-        click.echo(_("not subscribed to: {reason}", reason=plain(done.what_refused)), err=True)
+        click.echo(_("not subscribed to: {reason}", reason=plain(operations.not_taken(done.refused))), err=True)
         raise Exit(NO)
 
 
@@ -135,8 +137,9 @@ def resume(invocation: Invocation, account: str, url: str | None, as_json: bool)
     with opened_runtime(invocation.settings) as runtime:
         done = operations.resumed(Webhooks(client_of(runtime, account)), account, hook_url)
         public_url = url or invocation.settings.bridge_public_url
-        webhooks = [operations.sending(one) for one, _done in done]
-        operations.judge_change(runtime.journal, account, webhooks, mappings, public_url, runtime.clock_ms())
+        webhooks = [replace(one, interrupted=False, penalised=0) for one, _done in done]
+        with suppress(JournalError):
+            operations.judge(runtime.journal, account, webhooks, mappings, public_url, runtime.clock_ms())
     if as_json:
         with in_language("en"):
             show_json(
@@ -250,15 +253,12 @@ def _check_known(status: int | None, address: str) -> None:
 
 def _rotation(invocation: Invocation, account: str) -> Sequence[Message]:
     """Return how far the change of the account's token has come and what to do next; nothing where it has one token."""
+    from bridge.operations.doctor import tokens_used
+
     known = invocation.settings.accounts.get(account)
     if known is None or not known.old_webhook_token:
         return ()
-    try:
-        with invocation.journal.database.read() as connection:
-            used = journal_events.tokens_used(connection, account)
-    except JournalError:
-        used = (None, None)
-    return asaas_webhooks.rotation(*used, time.time_ns() // 1_000_000, account)
+    return asaas_webhooks.rotation(*tokens_used(lambda: invocation.journal, known), system_clock_ms(), account)
 
 
 def _show_status(

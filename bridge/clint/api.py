@@ -11,6 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -117,9 +118,8 @@ class ClintApi:
         where = f"GET {path}"
         self._wait_for_turn()
         try:
-            answer = self._http.request(
-                "GET", f"{self._base_url}{path}", params=dict(params), headers=self._headers, deadline_s=DEADLINE_S
-            )
+            url = f"{self._base_url}{path}"
+            answer = self._http.request("GET", url, params=dict(params), headers=self._headers, deadline_s=DEADLINE_S)
         except TooLarge as error:
             raise ClintApiFailed("{error}", where=where, error=str(error)) from None
         except httpx.HTTPError as error:
@@ -129,11 +129,9 @@ class ClintApi:
         status = answer.status_code
         self._compare_clocks(answer.headers.get("Date", ""))
         if status in {401, 403}:
+            hint = N_("check CLINT_API_TOKEN; Clint's API needs the Elite plan")
             raise ClintApiFailed(
-                N_("the Clint API refused the token, got {status}"),
-                where=where,
-                hint=N_("check CLINT_API_TOKEN; Clint's API needs the Elite plan"),
-                status=status,
+                N_("the Clint API refused the token, got {status}"), where=where, hint=hint, status=status
             )
         if status == 429 or status >= 500:
             wait_s = retry_after_s(answer.headers, round(time.time() * 1000)) or 0.0
@@ -148,11 +146,9 @@ class ClintApi:
         return [item for item in data if isinstance(item, dict)]
 
     def _compare_clocks(self, date: str) -> None:
-        try:
+        with suppress(ValueError, OverflowError):
             ahead_ms = round((parsedate_to_datetime(date).timestamp() - time.time()) * 1000)
-        except (ValueError, OverflowError):
-            return
-        self._ahead_ms = ahead_ms if abs(ahead_ms) > CLOCK_TOLERANCE_MS else 0
+            self._ahead_ms = ahead_ms if abs(ahead_ms) > CLOCK_TOLERANCE_MS else 0
 
     def _wait_for_turn(self) -> None:
         with self._lock:

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import httpx
 
-from bridge.http import HttpClient, NameNotResolved, PrivateAddress, check_url, new_request
+from bridge.http import HttpClient, NameNotResolved, PrivateAddress, check_url
 from bridge.logs import logger
 from bridge.messages import N_, Message
 from bridge.model import Outcome
@@ -139,7 +139,9 @@ class ClintClient:
             on_result(None if reply is None else replace(self._answer(reply), duration_ms=duration_ms))
 
         self._http.send(
-            new_request("POST", target, content=body, headers=headers),
+            target,
+            body,
+            headers,
             deadline_s=self._deadline_s,
             max_bytes=MAX_BODY_BYTES,
             may_start=start,

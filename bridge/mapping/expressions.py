@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -146,11 +147,9 @@ _MAKES = frozenset({
 
 
 class BoundedInterpreter(visitor.TreeInterpreter):
-    """JMESPath's interpreter for one evaluation, within the budget."""
+    """JMESPath's interpreter within the budget of one evaluation, which sets `left`."""
 
-    def __init__(self, options: Any) -> None:
-        super().__init__(options)
-        self.left = WORK
+    left = 0
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
         self.spend(1)
@@ -219,10 +218,22 @@ class Expression:
         return frozenset(path[0] for path in self.paths if path)
 
 
+class _OfThread(threading.local):
+    """A thread's interpreter, which finds its methods once and not for each expression."""
+
+    def __init__(self) -> None:
+        self.interpreter = BoundedInterpreter(_OPTIONS)
+
+
+_of_thread = _OfThread()
+
+
 def evaluate(expression: Expression, context: dict[str, Any]) -> Any:
     """Return the expression's value in the context; raise EvaluationFailed where it has none."""
+    interpreter = _of_thread.interpreter
+    interpreter.left = WORK
     try:
-        return BoundedInterpreter(_OPTIONS).visit(expression.parsed, context)
+        return interpreter.visit(expression.parsed, context)
     except EvaluationFailed:
         raise
     except exceptions.JMESPathTypeError as error:

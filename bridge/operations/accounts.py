@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
@@ -80,39 +79,20 @@ def mappings_in_use(open_journal: Callable[[], Journal], directory: Path) -> tup
 _MAKE_KEY = N_("make one with `bridge db new-key`, set BRIDGE_ENCRYPTION_KEY for all processes and start them again")
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """An added account."""
-
-    path: str
-    """The path of its webhook."""
-    fresh: bool
-    """Whether there was none of that name."""
-    token: str | None = field(default=None, repr=False)
-    """The token that was made here."""
-
-
 def add_account(
-    journal: Journal,
-    settings: Settings,
-    actor: Actor,
-    now_ms: int,
-    name: str,
-    *,
-    api_key: str,
-    token: str = "",
-) -> Made:
-    """Add an account to the journal or change it; without a token it keeps its own or gets one.
+    journal: Journal, settings: Settings, actor: Actor, now_ms: int, name: str, *, api_key: str, token: str = ""
+) -> tuple[bool, str | None]:
+    """Add an account to the journal or change it; return whether it is new, and the token where one was made.
 
-    An account with an empty key works without the API. Raises KeyNeeded, UsageError.
+    Without a token it keeps its own or gets one. An account with an empty key works without the API. Raises KeyNeeded,
+    UsageError.
     """
     _check(journal, settings, name, name in settings.accounts, "ASAAS_API_KEY")
     if re.search(r"\s", api_key):
-        hint = N_("copy the whole key from Asaas again")
-        raise UsageError(N_("the API key must not have white space"), hint=hint)
+        raise UsageError(N_("the API key must not have white space"), hint=N_("copy the whole key from Asaas again"))
     if token and (problem := asaas_webhooks.problem(token)):
         hint = N_("leave it empty, and the bridge makes one")
-        raise UsageError(N_("the webhook token {rule}"), hint=hint, rule=message(problem))
+        raise UsageError(N_("the webhook token {rule}"), hint=hint, rule=problem)
     with journal.database.write() as connection:
         encryption.prepare(connection)
         before = stored.accounts(connection).get(name)
@@ -124,7 +104,7 @@ def add_account(
             resolved = [Resolved(one.code, one.about) for one in tokens if one.about.startswith(f"{name}/")]
             notices.apply(connection, [Resolved(KEY_REFUSED, name), *resolved], now_ms)
         audit.note(connection, actor, "account.changed" if before else "account.added", name, now_ms)
-    return Made(f"/webhooks/asaas/{name}", before is None, made)
+    return before is None, made
 
 
 def remove_account(journal: Journal, actor: Actor, now_ms: int, name: str) -> None:
@@ -161,8 +141,7 @@ def add_destination(
         if before is None or before.url != url:
             # Due when every worker knows the URL: another one would defer it again.
             freed = circuits.resume(connection, name, now_ms + int(2_000 * LOOK_EVERY_S))
-        action = "destination.changed" if before else "destination.added"
-        audit.note(connection, actor, action, name, now_ms)
+        audit.note(connection, actor, "destination.changed" if before else "destination.added", name, now_ms)
     return before is None, freed
 
 

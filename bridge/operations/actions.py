@@ -14,7 +14,7 @@ from bridge.failpoints import failpoint
 from bridge.journal import Journal, audit, destinations, events, lanes, queries, retention, statistics
 from bridge.journal.audit import Actor
 from bridge.journal.deliveries import set_first_due
-from bridge.journal.queries import Dead, DeadFilter
+from bridge.journal.queries import DeadFilter
 from bridge.journal.schema import deliveries as table
 from bridge.journal.schema import events as event_table
 from bridge.messages import N_, Message, message
@@ -27,64 +27,34 @@ def retry(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None =
     A stale delivery is sent although a newer event was delivered. Raises NotFound, IllegalTransition, BodyEmptied.
     """
     with journal.database.write() as connection:
-        state = _retry(connection, delivery_id, now_ms, by)
+        before = _locked(connection, delivery_id)
+        state = DeliveryState(before.state)
+        _note(connection, by, "delivery.retried", delivery_id, now_ms, was=state)
+        change = update(table).where(table.c.id == delivery_id)
+        if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
+            connection.execute(change.where(table.c.due_ms.is_not(None)).values(due_ms=now_ms, waiting=None))
+        else:
+            retention.check_full(connection, [before.event_id])
+            if DeliveryState.PENDING not in TRANSITIONS[state] or before.payload is None:
+                what = N_("delivery {delivery} is {state} and can't be retried")
+                hint = N_("to send its event through today's mapping: bridge events replay {event}")
+                if state is DeliveryState.SENDING:
+                    hint = N_("it is being sent right now; check again in a moment")
+                facts = {"delivery": delivery_id, "state": Message(state.value), "event": before.event_id}
+                raise IllegalTransition(what, hint=hint, **facts)
+            pending = {
+                "state": DeliveryState.PENDING.value,
+                "forgiven": before.attempts,
+                "skip_stale": before.skip_stale and state is not DeliveryState.STALE,
+            }
+            empty = dict.fromkeys(("due_ms", "waiting", "finished_ms", "reason_code", "reason"))
+            connection.execute(change.values(**pending, **empty))
+            set_first_due(connection, (before.account, before.subject, before.line), now_ms)
+            if state is DeliveryState.DEAD:
+                queries.close_notice(connection, before.destination, now_ms)
         failpoint("retry.before_commit")
     failpoint("retry.after_commit")
     return state
-
-
-def _retry(connection: Connection, delivery_id: int, now_ms: int, by: Actor | None) -> DeliveryState:
-    before = _locked(connection, delivery_id)
-    state = DeliveryState(before.state)
-    _note(connection, by, "delivery.retried", delivery_id, now_ms, was=state)
-    if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
-        connection.execute(
-            update(table)
-            .where(table.c.id == delivery_id, table.c.due_ms.is_not(None))
-            .values(due_ms=now_ms, waiting=None)
-        )
-        return state
-    retention.check_full(connection, [before.event_id])
-    if DeliveryState.PENDING not in TRANSITIONS[state] or before.payload is None:
-        what = N_("delivery {delivery} is {state} and can't be retried")
-        hint = N_("to send its event through today's mapping: bridge events replay {event}")
-        if state is DeliveryState.SENDING:
-            hint = N_("it is being sent right now; check again in a moment")
-        raise IllegalTransition(what, hint=hint, delivery=delivery_id, state=_state(state), event=before.event_id)
-    connection.execute(
-        update(table)
-        .where(table.c.id == delivery_id)
-        .values(
-            state=DeliveryState.PENDING.value,
-            forgiven=before.attempts,
-            skip_stale=before.skip_stale and state is not DeliveryState.STALE,
-            due_ms=None,
-            waiting=None,
-            finished_ms=None,
-            reason_code=None,
-            reason=None,
-        )
-    )
-    set_first_due(connection, (before.account, before.subject, before.line), now_ms)
-    if state is DeliveryState.DEAD:
-        queries.close_notice(connection, before.destination, now_ms)
-    return state
-
-
-_STATES = {
-    DeliveryState.PENDING: N_("pending"),
-    DeliveryState.SENDING: N_("sending"),
-    DeliveryState.RETRYING: N_("retrying"),
-    DeliveryState.DELIVERED: N_("delivered"),
-    DeliveryState.FILTERED: N_("filtered"),
-    DeliveryState.STALE: N_("stale"),
-    DeliveryState.DEAD: N_("dead"),
-    DeliveryState.DISCARDED: N_("discarded"),
-}
-
-
-def _state(state: DeliveryState) -> Message:
-    return Message(_STATES[state])
 
 
 def discard(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None) -> DeliveryState:
@@ -100,7 +70,7 @@ def _discard(
     state = DeliveryState(before.state)
     if DeliveryState.DISCARDED not in TRANSITIONS[state]:
         what = N_("delivery {delivery} is {state} and can't be discarded")
-        raise IllegalTransition(what, delivery=delivery_id, state=_state(state))
+        raise IllegalTransition(what, delivery=delivery_id, state=Message(state.value))
     reason = N_("a replay replaced it") if replaced else N_("a person discarded it")
     connection.execute(
         update(table)
@@ -142,8 +112,7 @@ def replay(
     with journal.database.write() as connection:
         lane = connection.scalar(select(event_table.c.lane).where(event_table.c.id == event_id))
         if lane is None:
-            hint = N_("see: bridge events list")
-            raise NotFound(N_("no event has the number {number}"), hint=hint, number=event_id)
+            raise NotFound(N_("no event has the number {number}"), hint=N_("see: bridge events list"), number=event_id)
         lanes.lock(connection, lane)
         if connection.scalar(select(event_table.c.state).where(event_table.c.id == event_id)) != EventState.PROCESSED:
             what, hint = N_("event {event} is not processed yet"), N_("try again later; see: bridge events show")
@@ -182,8 +151,7 @@ def _note(connection: Connection, by: Actor | None, action: str, about: str | in
 
 def _known(connection: Connection, name: str) -> None:
     if name not in destinations.load(connection):
-        hint = N_("see: bridge destinations list")
-        raise NotFound(N_("no destination is named {name!r}"), hint=hint, name=name)
+        raise NotFound(N_("no destination is named {name!r}"), hint=N_("see: bridge destinations list"), name=name)
 
 
 def _locked(connection: Connection, delivery_id: int) -> Row[Any]:
@@ -201,8 +169,6 @@ PIECE_S = 1.5
 
 
 class BulkAction(StrEnum):
-    """An action on many dead deliveries."""
-
     RETRY = "retry"
     REPLAY = "replay"
     DISCARD = "discard"
@@ -210,8 +176,6 @@ class BulkAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of a bulk action."""
-
     total: int
     done: int = 0
     refused: int = 0
@@ -229,7 +193,13 @@ def run_step(
     until_s = time.monotonic() + PIECE_S
     for one in piece:
         try:
-            _apply(journal, action, one, now_ms)
+            if action is BulkAction.RETRY:
+                retry(journal, one.id, now_ms)
+            elif action is BulkAction.DISCARD:
+                discard(journal, one.id, now_ms)
+            else:
+                # One commit: after a kill between two, the next run would replay the event once more.
+                replay(journal, one.event_id, one.mapping, now_ms, instead_of=one.id)
             progress = replace(progress, done=progress.done + 1, after_id=one.id)
         except BridgeError:
             progress = replace(progress, refused=progress.refused + 1, after_id=one.id)
@@ -243,13 +213,3 @@ def run_step(
         with journal.database.write() as connection:
             audit.note(connection, by, f"bulk.{action}", about, now_ms, detail)
     return replace(progress, finished=True)
-
-
-def _apply(journal: Journal, action: BulkAction, one: Dead, now_ms: int) -> None:
-    if action is BulkAction.RETRY:
-        retry(journal, one.id, now_ms)
-    elif action is BulkAction.DISCARD:
-        discard(journal, one.id, now_ms)
-    else:
-        # One commit: after a kill between two, the next run would replay the event once more.
-        replay(journal, one.event_id, one.mapping, now_ms, instead_of=one.id)

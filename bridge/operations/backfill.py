@@ -67,16 +67,13 @@ def events_for_charge(compared: Compared, account: str, asked_ms: int) -> list[I
         names[f"PARTIALLY_REFUNDED-{refunded:.2f}"] = "PAYMENT_PARTIALLY_REFUNDED"
     after = f":after-{compared.newest.event_id}" if compared.newest else ""
     created = _created(compared, asked_ms)
-    return [
-        _event(account, name, f"backfill:{compared.charge['id']}:{what}{after}", created, compared.charge, asked_ms)
-        for what, name in names.items()
-    ]
-
-
-def _event(account: str, name: str, key: str, created: str, charge: Mapping[str, Any], asked_ms: int) -> IncomingEvent:
-    envelope = {"id": key, "event": name, "dateCreated": created, "payment": charge}
-    body = json.dumps(envelope).encode()
-    return replace(parse_event(account, body, asked_ms), origin=Origin.BACKFILL)
+    events = []
+    for what, name in names.items():
+        key = f"backfill:{compared.charge['id']}:{what}{after}"
+        envelope = {"id": key, "event": name, "dateCreated": created, "payment": compared.charge}
+        event = parse_event(account, json.dumps(envelope).encode(), asked_ms)
+        events.append(replace(event, origin=Origin.BACKFILL))
+    return events
 
 
 def _name(compared: Compared) -> str | None:
@@ -125,8 +122,6 @@ BATCH = 100
 
 @dataclass(slots=True)
 class Collected:
-    """The events of a backfill."""
-
     charges: int = 0
     """The number of compared charges."""
     events: list[IncomingEvent] = field(default_factory=list)
@@ -143,22 +138,20 @@ def collect(
     *,
     only: Collection[Verdict] = BEHIND,
     sleep: Callable[[float], object] = time.sleep,
-    tell: Callable[[int, int], object] = lambda _done, _total: None,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> Collected:
     """Return the missing events of the charges of these days; changes nothing. Raises EnrichmentWaits."""
     collected, seen = Collected(), set[str]()
-    for page in compare_pages(client, journal, window, clock_ms, sleep=sleep):
-        for compared in page.charges:
+    for page, charges, asked_ms in compare_pages(client, journal, window, clock_ms, sleep=sleep):
+        for compared in charges:
             id_ = str(compared.charge.get("id"))
-            if id_ in seen:
-                continue
-            seen.add(id_)
-            if compared.verdict in only:
-                made = events_for_charge(compared, client.account, page.asked_ms)
+            if compared.verdict in only and id_ not in seen:
+                made = events_for_charge(compared, client.account, asked_ms)
                 collected.events += made
                 collected.unknown += [] if made else [compared]
+            seen.add(id_)
         collected.charges = len(seen)
-        tell(len(seen), page.total)
+        on_progress(len(seen), page.total)
     # Deliveries keep the order of the events. Pages come newest first: of two events of the same time that of the older
     # charge goes first.
     collected.events.reverse()

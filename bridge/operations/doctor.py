@@ -14,7 +14,6 @@ from collections.abc import Mapping as Environ
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -25,7 +24,7 @@ from bridge import __version__
 from bridge.alerts import send
 from bridge.alerts.send import Result
 from bridge.asaas import webhooks as asaas_webhooks
-from bridge.asaas.client import PRODUCTION_URL, SANDBOX_URL, AsaasClient
+from bridge.asaas.client import PRODUCTION_URL, SANDBOX_URL
 from bridge.asaas.webhooks import Problem, Webhooks, find_ours, needed_events, problems
 from bridge.embedded_redis import find_server, version_of
 from bridge.errors import BridgeError, JournalError
@@ -43,8 +42,6 @@ from bridge.wakeups import refused_certificate
 
 
 class State(StrEnum):
-    """A verdict."""
-
     FINE = "fine"
     WARNING = "warning"  # it works, but not for long or not as it should
     WRONG = "wrong"  # it does not work
@@ -52,14 +49,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The verdict on one thing."""
-
-    name: str | Message
-    value: str | Message
-    state: State = State.FINE
-    mend: str | Message = ""
+    name: Message
+    value: Message
+    state: State
+    mend: Message
     """What to do; empty where nothing is."""
-    code: str = ""
+    code: str
 
 
 def check(
@@ -70,19 +65,20 @@ def check(
     code: str = "",
     **facts: object,
 ) -> Check:
-    """Return a check whose texts have these facts."""
     return Check(message(name, **facts), message(value, **facts), state, message(mend, **facts), code)
+
+
+def _graded(name: str, value: str, mend: str, code: str, *, warning: bool, wrong: bool, **facts: object) -> Check:
+    """Return a check whose fix and code show only where something is to be done."""
+    if not warning and not wrong:
+        return check(name, value, State.FINE, "", "", **facts)
+    return check(name, value, State.WRONG if wrong else State.WARNING, mend, code, **facts)
 
 
 def check_data(found: Check, write: Callable[[Message], str] = str) -> dict[str, str]:
     """Return a check for `--json`, in English, or with its messages written in another form."""
-    return {
-        "name": write(message(found.name)),
-        "value": write(message(found.value)),
-        "state": found.state.value,
-        "mend": write(message(found.mend)),
-        "code": found.code,
-    }
+    texts = {"name": write(found.name), "value": write(found.value), "mend": write(found.mend)}
+    return {**texts, "state": found.state.value, "code": found.code}
 
 
 _BY_LEVEL = {NoticeLevel.WARNING: State.WARNING, NoticeLevel.ERROR: State.WRONG}
@@ -95,15 +91,11 @@ _HOSTS = {
 }
 _KEY_KINDS = {"production": N_("a production key"), "sandbox": N_("a sandbox key"), "": N_("an older key")}
 _CLINT = re.compile(r"https://functions-api\.clint\.digital/endpoints/integration/[a-z]+/[0-9a-fA-F-]{36}/?")
-_CLOCK_WARNING_S, _CLOCK_WRONG_S = 30, 300
-_DISK_WARNING, _DISK_WRONG = 1024**3, 100 * 1024**2
-_QUOTA_WARNING, _QUOTA_WRONG = 0.8, 0.98
 _COPY_URL = N_("copy the URL from Clint: the origin's integrations, Receber Webhook")
 _RESTART = N_("start the bridge again with the environment of this command")
 
 
 def alerts(results: Sequence[Result]) -> Iterator[Check]:
-    """Check the URLs of alerts."""
     if not results:
         what = N_("BRIDGE_ALERT_URLS is unset: no alert is sent; `bridge notices list` shows what is wrong")
         yield check(N_("alerts"), what)
@@ -129,8 +121,7 @@ def key(account: Account, api_url: str, mappings: Iterable[Mapping]) -> Check:
         if needy:
             what = N_("unset, but mappings need data that only the API has: {mappings}")
             return check(name, what, State.WRONG, mend, "key.needed", mappings=", ".join(needy))
-        what = N_("unset: no webhook set-up and no watch on the queue")
-        return check(name, what, State.WARNING, mend, "key.unset")
+        return check(name, N_("unset: no webhook set-up and no watch on the queue"), State.WARNING, mend, "key.unset")
     kind = next((kind for prefix, kind in _KEYS.items() if account.api_key.startswith(prefix)), "")
     host = urlsplit(api_url).hostname or ""
     at = _HOSTS.get(host, "")
@@ -170,7 +161,6 @@ def token(account: Account, used: tuple[int | None, int | None] = (None, None), 
 
 
 def console(settings: Settings) -> Check:
-    """Check the way into the console."""
     if not settings.bridge_password and not settings.bridge_viewer_password:
         what = N_("no password: it is closed except for the address that `bridge up` prints")
         mend = N_("set BRIDGE_PASSWORD, 12 characters or more")
@@ -191,7 +181,6 @@ def proxies(environ: Environ[str, str]) -> Iterator[Check]:
 
 
 def failpoint(settings: Settings) -> Iterator[Check]:
-    """Complain of the setting that is for tests only."""
     if settings.bridge_failpoint:
         what = N_("BRIDGE_FAILPOINT is set: processes kill themselves at {failpoint}")
         mend = N_("unset it and start all processes again")
@@ -217,7 +206,6 @@ def destinations(settings: Settings, mappings: Iterable[Mapping]) -> list[Check]
 
 
 def mapping_files(read: Sequence[ParseResult], mappings: Sequence[Mapping]) -> Check:
-    """Check the mapping files and the mappings in use."""
     name, lint = N_("mappings"), N_("run: bridge mappings lint")
     if any(finding.code == "directory.missing" for one in read for finding in one.findings):
         return check(name, N_("there is no directory"), State.WRONG, N_("run: bridge mappings init"), "no_directory")
@@ -238,36 +226,25 @@ def clock(answered_at: str, now_s: float) -> Check:
         off_s = now_s - parsedate_to_datetime(answered_at).timestamp()
     except ValueError:
         return check(name, N_("unknown: Asaas's answer has no date"))
-    off = abs(off_s)
-    state = State.WRONG if off > _CLOCK_WRONG_S else State.WARNING if off > _CLOCK_WARNING_S else State.FINE
     what = N_("{off:.0f} s ahead of Asaas") if off_s > 0 else N_("{off:.0f} s behind Asaas")
     mend = N_("let NTP set this machine's clock: retries and leases go by it")
-    return _if_bad(check(name, what, state, mend, "clock", off=off))
+    off = abs(off_s)
+    return _graded(name, what, mend, "clock", warning=off > 30, wrong=off > 300, off=off)
 
 
 def quota(account: str, used: int, limit: int) -> Check:
     """Check the share of an account's requests that is used, as far as the bridge counts them."""
-    share = used / limit
-    state = State.WRONG if share >= _QUOTA_WRONG else State.WARNING if share >= _QUOTA_WARNING else State.FINE
     mend = N_("events wait until the 12 hours are over; Asaas raises the quota on request")
     what = N_("{used} of {limit} requests in 12 hours")
-    return _if_bad(check(N_("quota {account}"), what, state, mend, "quota", account=account, used=used, limit=limit))
-
-
-def _if_bad(found: Check) -> Check:
-    """Return a check whose fix and code show only where something is to be done."""
-    return found if found.state is not State.FINE else replace(found, mend="", code="")
+    share, facts = used / limit, {"account": account, "used": used, "limit": limit}
+    return _graded(N_("quota {account}"), what, mend, "quota", warning=share >= 0.8, wrong=share >= 0.98, **facts)
 
 
 def webhook(account: str, urls: Sequence[str], problems: Sequence[Problem]) -> list[Check]:
-    """Check an account's webhook at Asaas."""
     name = N_("webhook {account}")
     if not problems:
         return [check(name, ", ".join(urls), account=account)]
-    return [
-        check(name, message(one.what), _BY_LEVEL[one.level], message(one.mend), one.code, account=account)
-        for one in problems
-    ]
+    return [check(name, one.what, _BY_LEVEL[one.level], one.mend, one.code, account=account) for one in problems]
 
 
 def door_check(address: str, status: int | None) -> Check:
@@ -291,17 +268,7 @@ _TUNNEL = N_(
 )
 
 
-def schema_check(place: str, found: str | None, head: str) -> Check:
-    """Check the schema of a journal that this version can work on."""
-    if found == head:
-        return check(N_("journal"), place)
-    what = N_("{place}, of a newer version: schema {schema}")
-    mend = N_("install the newer version again when you can; until then, run neither forget nor db rekey")
-    return check(N_("journal"), what, State.WARNING, mend, "journal.newer", place=place, schema=found)
-
-
 def redis(version: str) -> Check:
-    """Check a Redis that answers, by its name and version."""
     if re.match(r"Redis [1-6]\.", version) is None:
         return check("redis", version)
     mend = N_("install a newer redis-server or valkey-server when you can: this one lacks later security fixes")
@@ -309,7 +276,6 @@ def redis(version: str) -> Check:
 
 
 def redis_away(error: BaseException) -> Check:
-    """Check a Redis that gave this error."""
     if refused := refused_certificate(error):
         what = N_("its certificate is refused: {error}")
         mend = N_("where nobody can stand between, as with Heroku's own Redis, add ?ssl_cert_reqs=none to REDIS_URL")
@@ -319,16 +285,14 @@ def redis_away(error: BaseException) -> Check:
         mend = N_("give it memory, or name the primary in REDIS_URL; events are kept meanwhile, and delivered then")
         return check("redis", what, State.WRONG, mend, "redis", error=str(error))
     mend = N_("start it, or fix REDIS_URL; events are kept meanwhile and delivered once it is back")
-    what = N_("does not answer, got {error}")
-    return check("redis", what, State.WRONG, mend, "redis", error=type(error).__name__)
+    return check("redis", N_("does not answer, got {error}"), State.WRONG, mend, "redis", error=type(error).__name__)
 
 
 def disk(where: str, free: int) -> Check:
-    """Check the free space of the data directory."""
-    state = State.WRONG if free < _DISK_WRONG else State.WARNING if free < _DISK_WARNING else State.FINE
+    warning, wrong = free < 1024**3, free < 100 * 1024**2
     mend = N_("make room: a journal that can't be written keeps no event")
-    what = N_("{free:.1f} GiB free at {directory}")
-    return _if_bad(check(N_("disk"), what, state, mend, "disk", free=free / 1024**3, directory=where))
+    what, facts = N_("{free:.1f} GiB free at {directory}"), {"free": free / 1024**3, "directory": where}
+    return _graded(N_("disk"), what, mend, "disk", warning=warning, wrong=wrong, **facts)
 
 
 def encryption(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterator[Check]:
@@ -372,12 +336,14 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
     yield _redis(runtime)
     yield from alerts(send.check(settings.bridge_alert_urls) if settings.bridge_alert_urls else [])
     yield from encryption(open_journal, runtime)
-    yield _disk(settings.bridge_data_dir)
+    data = settings.bridge_data_dir
+    there = next(path for path in (data.absolute(), *data.absolute().parents) if path.exists())
+    yield disk(str(data), shutil.disk_usage(there).free)
     known = Setup(frozenset(settings.accounts), frozenset(settings.destinations), directory)
     yield mapping_files(read_directory(directory, known), mappings)
     yield from destinations(settings, mappings)
     for account in settings.accounts.values() or [Account(DEFAULT)]:
-        yield token(account, _tokens_used(open_journal, account), runtime.clock_ms())
+        yield token(account, tokens_used(open_journal, account), runtime.clock_ms())
         of_key = key(account, settings.asaas_api_url, mappings)
         yield of_key
         if account.api_key and of_key.state is State.FINE:
@@ -397,17 +363,24 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
             N_("journal"), error.what, State.WRONG, error.hint or N_("is the database of DATABASE_URL up?"), "journal"
         )
         return
-    yield schema_check(journal.database.place, schema, head())
+    place = journal.database.place
+    if schema == head():
+        yield check(N_("journal"), place)
+    else:
+        what = N_("{place}, of a newer version: schema {schema}")
+        mend = N_("install the newer version again when you can; until then, run neither forget nor db rekey")
+        yield check(N_("journal"), what, State.WARNING, mend, "journal.newer", place=place, schema=schema)
     if late:
         mend = N_("is a worker running? its log says why (task.failed)")
         yield check(N_("tasks"), N_("late: {tasks}"), State.WARNING, mend, "task.failing", tasks=", ".join(late))
     for one in open_notices:
-        what = message("{about}: {detail}", about=one.about, detail=read_message(one.detail))
+        facts = {"number": one.id, "about": one.about, "detail": read_message(one.detail)}
         state = _BY_LEVEL[NoticeLevel(one.level)]
-        yield check(N_("notice {number}"), what, state, Message(one.mend), one.code, number=one.id)
+        yield check(N_("notice {number}"), "{about}: {detail}", state, Message(one.mend), one.code, **facts)
 
 
-def _tokens_used(open_journal: Callable[[], Journal], account: Account) -> tuple[int | None, int | None]:
+def tokens_used(open_journal: Callable[[], Journal], account: Account) -> tuple[int | None, int | None]:
+    """Return when the last events with the new and with the old token came; nothing where there is no journal."""
     try:
         with open_journal().database.read() as connection:
             return events.tokens_used(connection, account.name)
@@ -432,15 +405,12 @@ def _redis(runtime: Runtime) -> Check:
     return check("redis", N_("takes writes"))
 
 
-def _disk(directory: Path) -> Check:
-    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
-    return disk(str(directory), shutil.disk_usage(there).free)
-
-
 def _asaas(runtime: Runtime, account: Account, mappings: Sequence[Mapping]) -> Iterator[Check]:
     try:
-        client = runtime.asaas[account.name]
-        yield _api(client)
+        client, started_s = runtime.asaas[account.name], time.monotonic()
+        client.get("/customers", {"limit": 1})  # enrichment needs it most
+        elapsed_ms = (time.monotonic() - started_s) * 1000
+        yield check("asaas {account}", N_("answers in {elapsed:.0f} ms"), account=account.name, elapsed=elapsed_ms)
         url = public_hook_url(runtime.settings, account.name, None)
         every = Webhooks(client).all()
     except BridgeError as error:
@@ -457,13 +427,6 @@ def _asaas(runtime: Runtime, account: Account, mappings: Sequence[Mapping]) -> I
     if account.webhook_token:
         for address in sorted({webhook.url for webhook in found} or ({url} if url else set())):
             yield door_check(address, post_to_door(runtime, address, account.webhook_token))
-
-
-def _api(client: AsaasClient) -> Check:
-    started_s = time.monotonic()
-    client.get("/customers", {"limit": 1})  # enrichment needs it most
-    elapsed_ms = (time.monotonic() - started_s) * 1000
-    return check("asaas {account}", N_("answers in {elapsed:.0f} ms"), account=client.account, elapsed=elapsed_ms)
 
 
 def post_to_door(runtime: Runtime, address: str, token: str) -> int | None:

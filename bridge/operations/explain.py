@@ -7,20 +7,20 @@ decision: one delivery for each instalment plan, stale events.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection
 
 from bridge.errors import BridgeError, EnrichmentWaits, NotFound
-from bridge.journal import Journal, deliveries, events, queries, retention, revisions
+from bridge.journal import deliveries, events, queries, retention, revisions
 from bridge.journal.deliveries import NewDelivery
 from bridge.journal.events import StoredEvent
 from bridge.journal.queries import Row
-from bridge.mapping import Mapping, Setup, parse_mapping
+from bridge.mapping import Setup, parse_mapping
 from bridge.mapping.context import build_context, references
 from bridge.mapping.explain import explained
 from bridge.mapping.values import brasilia_day
@@ -29,7 +29,6 @@ from bridge.model import DeliveryState
 from bridge.pipeline import enrich
 from bridge.pipeline.active_mappings import ActiveMapping
 from bridge.pipeline.decide import EventPlan, plan_event
-from bridge.pipeline.enrich import Enricher
 from bridge.pipeline.policy import is_stale
 from bridge.runtime import Runtime
 
@@ -47,7 +46,8 @@ class Unheard(StrEnum):
     OTHER_EVENT = "other_event"  # the named mapping does not listen to it
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Change:
     """A key of the payload that would change; None where it is missing."""
 
     key: str
@@ -57,8 +57,6 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a replay in one mapping."""
-
     mapping: str
     before: DeliveryState | None
     """The state of the mapping's newest delivery of the event."""
@@ -72,8 +70,6 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The result of a replay of one event."""
-
     event_id: int
     name: str
     outcomes: tuple[Outcome, ...] = ()
@@ -84,44 +80,34 @@ class Preview:
 
 
 def preview(
-    journal: Journal,
-    ids: Sequence[int],
-    mapping: str | None,
-    *,
-    active: Sequence[ActiveMapping],
-    environment: Callable[[str], str],
-    enrichment: Enricher,
+    runtime: Runtime, ids: Sequence[int], mapping: str | None, active: Sequence[ActiveMapping]
 ) -> Iterator[Preview]:
     """Preview a replay of each event through these mappings, or the named one. Raises NotFound, BodyEmptied."""
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
-        with journal.database.read() as connection:
+        with runtime.journal.database.read() as connection:
             retention.check_full(connection, batch)
             found = {event.id: event for event in events.load(connection, batch)}
         if missing := [id_ for id_ in batch if id_ not in found]:
             hint = N_("see: bridge events list")
             raise NotFound(N_("no event has the number {number}"), hint=hint, number=missing[0])
         replayed = [replace(found[id_], replay=found[id_].replay + 1, replay_mapping=mapping) for id_ in batch]
-        yield from preview_events(journal, replayed, active=active, environment=environment, enrichment=enrichment)
+        yield from preview_events(runtime, replayed, active)
 
 
 def preview_events(
-    journal: Journal,
-    stored: Sequence[StoredEvent],
-    *,
-    active: Sequence[ActiveMapping],
-    environment: Callable[[str], str],
-    enrichment: Enricher,
+    runtime: Runtime, stored: Sequence[StoredEvent], active: Sequence[ActiveMapping]
 ) -> Iterator[Preview]:
     """Preview each of these events, which need not be in the journal."""
     for start in range(0, len(stored), BATCH):
-        plans = [plan_event(event, active, environment(event.account)) for event in stored[start : start + BATCH]]
+        batch = stored[start : start + BATCH]
+        plans = [plan_event(event, active, runtime.environment(event.account)) for event in batch]
         for plan in plans:
             if plan.event.replay:  # a replay ignores the cache too: somebody may have fixed the object at Asaas
-                enrichment.forget(plan.event.account, plan.wanted)
+                runtime.enricher.forget(plan.event.account, plan.wanted)
         # Outside the transaction: Asaas may take seconds.
-        fetched = enrichment.fetch_many([(plan.event.account, plan.wanted) for plan in plans])
-        with journal.database.read() as connection:
+        fetched = runtime.enricher.fetch_many([(plan.event.account, plan.wanted) for plan in plans])
+        with runtime.journal.database.read() as connection:
             found = [_preview(connection, plan, result, active) for plan, result in zip(plans, fetched, strict=True)]
         yield from found
 
@@ -169,32 +155,24 @@ def _with_journal(connection: Connection, new: NewDelivery) -> NewDelivery:
     return new
 
 
-def _outcome(new: NewDelivery, before: Row | None) -> Outcome:
-    payload = json.loads(new.payload) if new.payload else None
-    old = json.loads(before["payload"]) if before and before["payload"] else {}
+def _outcome(new: NewDelivery, newest: Row | None) -> Outcome:
+    after = json.loads(new.payload) if new.payload else None
+    before = json.loads(newest["payload"]) if newest and newest["payload"] else {}
+    keys = dict.fromkeys([*after, *before]) if after is not None else {}
+    changes = [Change(key, before.get(key), (after or {}).get(key)) for key in keys]
     return Outcome(
         new.mapping,
-        DeliveryState(before["state"]) if before else None,
+        DeliveryState(newest["state"]) if newest else None,
         new.state,
         new.destination,
         new.reason or "",
-        payload,
-        _changes(old, payload or {}) if payload is not None else (),
+        after,
+        tuple(change for change in changes if change.before != change.after),
     )
-
-
-def _changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[Change, ...]:
-    keys = [*after, *(key for key in before if key not in after)]
-    return tuple(Change(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key))
-
-
-_ANYTHING = Setup(None, None, active=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The conditions of the filter of a delivery's mapping."""
-
     seen: Sequence[dict[str, Any]] = ()
     """Each with line, text, value, passed (None where the verdict stood before its turn) and depth."""
     needs_asaas: bool = False
@@ -203,25 +181,21 @@ class Conditions:
     """A `Message.to_json()`, or an empty text."""
     gone: bool = False
     """Whether the text of the mapping's revision no longer exists."""
-    needs: frozenset[str] = field(default=frozenset())
 
 
 def conditions(
     runtime: Runtime, connection: Connection, event: Row, delivery: Row, fetched: dict[str, Any] | None
 ) -> Conditions:
     """Return the conditions of a delivery's mapping; `fetched` is None where nothing was fetched from Asaas."""
-    if event["emptied_ms"] is not None:
-        return Conditions(gone=True)
     revision = revisions.get(connection, delivery["revision_id"])
-    read = (
-        parse_mapping(revision.text, f"{delivery['mapping']}.yaml", _ANYTHING) if revision and revision.text else None
-    )
-    if read is None or read.mapping is None:
+    if event["emptied_ms"] is not None or revision is None or not revision.text:
         return Conditions(gone=True)
-    mapping: Mapping = read.mapping
+    mapping = parse_mapping(revision.text, f"{delivery['mapping']}.yaml", Setup(None, None, active=True)).mapping
+    if mapping is None:
+        return Conditions(gone=True)
     context = context_of(runtime, event, fetched or {})
     if fetched is None and mapping.filter_needs & references(context).keys():
-        return Conditions(needs_asaas=True, needs=mapping.filter_needs)
+        return Conditions(needs_asaas=True)
     try:
         told = explained(mapping, context)
     except BridgeError as error:
@@ -232,11 +206,10 @@ def conditions(
 
 def context_of(runtime: Runtime, event: Row, fetched: dict[str, Any]) -> dict[str, Any]:
     """Return the context of expressions when the event was processed, or now where it was not."""
-    account, envelope = event["account"], json.loads(event["body"])
-    today = brasilia_day(datetime.fromtimestamp(event["processed_ms"] / 1000, UTC)) if event["processed_ms"] else None
-    return build_context(
-        event["name"], event["entity"], envelope, account, runtime.environment(account), fetched, today=today
-    )
+    account, envelope, processed_ms = event["account"], json.loads(event["body"]), event["processed_ms"]
+    today = brasilia_day(datetime.fromtimestamp(processed_ms / 1000, UTC)) if processed_ms else None
+    environment = runtime.environment(account)
+    return build_context(event["name"], event["entity"], envelope, account, environment, fetched, today=today)
 
 
 def fetch(runtime: Runtime, event: Row, needs: frozenset[str]) -> dict[str, Any]:

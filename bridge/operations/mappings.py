@@ -24,8 +24,6 @@ SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The result of a save."""
-
     revision_id: int
     in_file: bool
 
@@ -93,7 +91,6 @@ def _written(path: Path, text: str) -> bool:
 
 
 def difference(before: str, after: str, named_before: str = "", named_after: str = "") -> list[str]:
-    """Return the lines of a unified diff."""
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), named_before, named_after, lineterm="", n=2)
     return list(lines)
 

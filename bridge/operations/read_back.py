@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection
 
-from bridge.clint.api import Deal
+from bridge.clint.api import ClintApi
 from bridge.journal import Journal, deliveries, destinations, notices
 from bridge.journal.deliveries import ToReadBack
 from bridge.journal.notices import Notice, Resolved
@@ -21,7 +21,7 @@ from bridge.mapping.explain import statuses
 from bridge.messages import N_, message
 from bridge.model import NoticeLevel, ReadBack
 from bridge.operations import proof
-from bridge.operations.proof import Finding, Other, Sent
+from bridge.operations.proof import Code, Finding, Other, Sent
 from bridge.pipeline.active_mappings import ActiveMapping
 from bridge.reasons import deal_message
 
@@ -37,65 +37,48 @@ NOT_SEEN = "delivery.not_seen"
 """The notice's code; the next delivery of the same mapping whose deal is seen closes it."""
 
 
-class Deals(Protocol):
-    """The Clint API, for which a test has a stand-in."""
-
-    def deals(self, email: str = "", phone: str = "", changed_since_ms: int | None = None) -> list[Deal]:
-        """Return the deals of a contact, or those changed since a time."""
-        ...
-
-    def stage(self, deal: Deal) -> str:
-        """Return the label of a deal's stage."""
-        ...
-
-
 def sent_deliveries(
     connection: Connection, account: str, subject: str, active: Sequence[ActiveMapping]
 ) -> dict[int, tuple[tuple[str, str], Sent]]:
     """Return the contact and the sent payload of each delivery of a customer, for `proof.judge`."""
     places = destinations.load(connection)
+    origins = {name: place.origin_id or "" for name, place in places.items()}
     status = statuses(one.mapping for one in active)
     fields = {one.mapping.name: one.mapping.fields for one in active}
     rows = deliveries.sent_to(connection, account, subject)
-    origins = {name: place.origin_id or "" for name, place in places.items()}
     payloads = {row.id: json.loads(row.payload) if row.payload else {} for row in rows}
-    texts = {row.id: proof.texts_of(payloads[row.id]) for row in rows}
+    texts = {id_: proof.texts_of(payload) for id_, payload in payloads.items()}
     found = {}
     for row in rows:
         origin, place = origins.get(row.destination, ""), places.get(row.destination)
-        own = fields.get(row.mapping, ())
-        contact = contact_of(payloads[row.id], {field.key: field.identifies for field in own if field.identifies})
+        own, payload = fields.get(row.mapping, ()), payloads[row.id]
+        contact = contact_of(payload, {field.key: field.identifies for field in own if field.identifies})
         of_contact = {field.key for field in own if field.group != "deal"}
-        found[row.id] = (
-            contact,
-            Sent(
-                object_id=row.object_id,
-                sent_ms=row.sent_ms,
-                payload={
-                    key: value
-                    for key, value in payloads[row.id].items()
-                    if key not in of_contact and str(value) not in contact
-                },
-                others=tuple(
-                    Other(other.sent_ms, texts[other.id], status.get(other.destination, ""))
-                    for other in rows
-                    if other.id != row.id and (not origin or origins.get(other.destination, "") in {"", origin})
-                ),
-                origin_id=origin,
-                stage_id=(place.stage_id if place else None) or "",
-                status=status.get(row.destination, ""),
-            ),
+        others = (
+            Other(other.sent_ms, texts[other.id], status.get(other.destination, ""))
+            for other in rows
+            if other.id != row.id and (not origin or origins.get(other.destination, "") in {"", origin})
         )
+        sent = Sent(
+            object_id=row.object_id,
+            sent_ms=row.sent_ms,
+            payload={k: v for k, v in payload.items() if k not in of_contact and str(v) not in contact},
+            others=tuple(others),
+            origin_id=origin,
+            stage_id=(place.stage_id if place else None) or "",
+            status=status.get(row.destination, ""),
+        )
+        found[row.id] = contact, sent
     return found
 
 
-def read_back_deal(clint: Deals, contact: tuple[str, str], sent: Sent) -> Finding:
+def read_back_deal(clint: ClintApi, contact: tuple[str, str], sent: Sent) -> Finding:
     """Look for the deal of a sent payload. Raises ClintApiFailed."""
     if not any(contact):
-        return Finding(proof.NO_CONTACT)
+        return Finding(Code.NO_CONTACT)
     deals = clint.deals(*contact)
     found = proof.judge(sent, deals)
-    if found.code != proof.SEEN and not all("updated_at" in deal.times_ms for deal in deals):
+    if found.code != Code.SEEN and not all("updated_at" in deal.times_ms for deal in deals):
         # Answers may lack the time of the last change, but the filter by that time is documented.
         changed = clint.deals(*contact, changed_since_ms=sent.sent_ms)
         found = proof.judge(sent, deals, {deal.id for deal in changed})
@@ -106,7 +89,7 @@ class ReadBacks:
     """The looks of one process; two processes at once do no harm."""
 
     def __init__(
-        self, journal: Journal, clint: Deals, active_mappings: Callable[[], Sequence[ActiveMapping]], wait_s: float
+        self, journal: Journal, clint: ClintApi, active_mappings: Callable[[], Sequence[ActiveMapping]], wait_s: float
     ) -> None:
         self._journal = journal
         self._clint = clint
@@ -130,8 +113,8 @@ class ReadBacks:
         return len(batch)
 
     def _record(self, one: ToReadBack, found: Finding, sent: Sent, now_ms: int) -> None:
-        is_seen = found.code == proof.SEEN
-        if is_seen or found.code == proof.NO_CONTACT or one.read_back_tries + 1 >= LOOKS:
+        is_seen = found.code == Code.SEEN
+        if is_seen or found.code == Code.NO_CONTACT or one.read_back_tries + 1 >= LOOKS:
             state, due_ms = ReadBack.SEEN if is_seen else ReadBack.NOT_SEEN, None
         else:
             state, due_ms = ReadBack.ASKED, now_ms + self._wait_ms * SLOWER ** (one.read_back_tries + 1)
@@ -146,10 +129,11 @@ class ReadBacks:
             # One notice for all deliveries of a mapping, which share the cause. An ambiguous finding is no fault.
             if first and is_seen:
                 notices.apply(connection, [Resolved(NOT_SEEN, about)], now_ms)
-            elif first and state is ReadBack.NOT_SEEN and found.code != proof.AMBIGUOUS:
+            elif first and state is ReadBack.NOT_SEEN and found.code != Code.AMBIGUOUS:
                 what = N_("delivered, but no deal is confirmed: {finding}")
                 shown = message(what, finding=deal_message(json.dumps(detail))).to_json()
-                notices.apply(connection, [Notice(NOT_SEEN, about, NoticeLevel.WARNING, shown, _HINT)], now_ms)
+                hint = N_("see: bridge deliveries list --state delivered, bridge events show NUMBER")
+                notices.apply(connection, [Notice(NOT_SEEN, about, NoticeLevel.WARNING, shown, hint)], now_ms)
         if first and state is not ReadBack.ASKED:
             write = log.info if is_seen else log.warning
             ids = {"delivery_id": one.id, "event_id": one.event_id, "mapping": one.mapping}
@@ -170,11 +154,8 @@ class ReadBacks:
         if found.deal is None:
             return {"code": found.code}
         facts = {"code": found.code, "stage": self._clint.stage(found.deal), "status": found.deal.status}
-        wanted = {"origin": found.deal.origin_id} if found.code == proof.OTHER_ORIGIN else {}
-        return facts | wanted | ({"wanted": sent.status} if found.code == proof.OTHER_STATUS else {})
-
-
-_HINT = N_("see: bridge deliveries list --state delivered, bridge events show NUMBER")
+        wanted = {"origin": found.deal.origin_id} if found.code == Code.OTHER_ORIGIN else {}
+        return facts | wanted | ({"wanted": sent.status} if found.code == Code.OTHER_STATUS else {})
 
 
 def contact_of(payload: Mapping[str, Any], identifies: Mapping[str, str]) -> tuple[str, str]:

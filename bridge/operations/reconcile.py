@@ -9,17 +9,18 @@ import csv
 import io
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
 from bridge import private_files
-from bridge.asaas.client import AsaasClient, pages
+from bridge.asaas.client import AsaasClient, Page, pages
 from bridge.journal import Journal
 from bridge.journal.queries import ChargeEvent, events_of_charge
 from bridge.mapping.catalogue import flow_rank
@@ -41,6 +42,7 @@ class Verdict(StrEnum):
     UNMAPPED = "unmapped"  # known; no mapping listens to its event
 
 
+VERDICTS = tuple(verdict.value for verdict in Verdict)
 BEHIND = frozenset({Verdict.MISSING, Verdict.OLDER})
 """Verdicts on charges that a backfill brings in."""
 
@@ -107,20 +109,14 @@ def status_in(event: ChargeEvent) -> ChargeStatus:
     return status_of(charge if isinstance(charge, dict) else {})
 
 
-_FIRST_OF = (
-    (DeliveryState.DEAD, Verdict.DEAD),
-    (DeliveryState.DELIVERED, Verdict.DELIVERED),
-    (DeliveryState.STALE, Verdict.STALE),
-    (DeliveryState.DISCARDED, Verdict.DISCARDED),
-    (DeliveryState.FILTERED, Verdict.FILTERED),
-)
+_FIRST_OF = tuple(DeliveryState[name] for name in ("DEAD", "DELIVERED", "STALE", "DISCARDED", "FILTERED"))
 
 
 def _verdict(events: Sequence[ChargeEvent]) -> Verdict:
     states = {state for event in events for state in event.states}
     if DeliveryState.DEAD not in states and (states - FINISHED or any(event.waits for event in events)):
         return Verdict.WAITING
-    return next((verdict for state, verdict in _FIRST_OF if state in states), Verdict.UNMAPPED)
+    return next((Verdict(state.value) for state in _FIRST_OF if state in states), Verdict.UNMAPPED)
 
 
 Day = Literal["created", "due", "paid"]
@@ -142,22 +138,6 @@ class Window:
         """The charge's field that lies within."""
         return FIELDS[self.by]
 
-    @property
-    def params(self) -> dict[str, str | int]:
-        """Parameters of GET /payments."""
-        return {f"{self.field}[ge]": self.since.isoformat(), f"{self.field}[le]": self.until.isoformat()}
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedPage:
-    """A compared page of charges."""
-
-    charges: list[Compared]
-    asked_ms: int
-    total: int
-    following: int | None
-    """The offset of the next page, None at the end."""
-
 
 def compare_pages(
     client: AsaasClient,
@@ -167,15 +147,18 @@ def compare_pages(
     *,
     offset: int = 0,
     sleep: Callable[[float], object] = time.sleep,
-) -> Iterator[ComparedPage]:
-    """Compare the account's charges of these days. Raises EnrichmentWaits."""
+) -> Iterator[tuple[Page, list[Compared], int]]:
+    """Yield each page of the account's charges of these days, compared, with the time of the request.
+
+    Raises EnrichmentWaits.
+    """
+    days = {f"{window.field}[ge]": window.since.isoformat(), f"{window.field}[le]": window.until.isoformat()}
     asked_ms = clock_ms()
-    for page in pages(client, "/payments", window.params, offset=offset, sleep=sleep):
+    for page in pages(client, "/payments", days, offset=offset, sleep=sleep):
         charges = {str(charge.get("id")): charge for charge in page.items}
         with journal.database.read() as connection:
             kept = events_of_charge(connection, client.account, charges)
-        compared = [compare(charge, kept.get(id_, ()), asked_ms) for id_, charge in charges.items()]
-        yield ComparedPage(compared, asked_ms, page.total, page.following)
+        yield page, [compare(charge, kept.get(id_, ()), asked_ms) for id_, charge in charges.items()], asked_ms
         asked_ms = clock_ms()
 
 
@@ -183,84 +166,38 @@ GOES_ON_WITHIN_S = 3600
 """A run that was interrupted longer ago starts anew."""
 
 
+Finding = dict[str, Any]
+"""The verdict on a charge, for `--json`: id, day, status, verdict, and the status and number of the newest event."""
+
+
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """The verdict on a charge, in plain values."""
-
-    id: str
-    day: str
-    status: str
-    verdict: str
-    known: str = ""
-    """The status in the journal's newest event."""
-    event_id: int | None = None
-
-
-@dataclass(slots=True)
 class Report:
-    """All findings of one account."""
-
     account: str
     window: Window
     findings: list[Finding]
-    resumed_at: int = 0
+    resumed_at: int
     """Charges that an interrupted run had already compared."""
 
-    @property
-    def behind(self) -> list[Finding]:
-        """The charges that the journal does not know, oldest first."""
-        return sorted((one for one in self.findings if Verdict(one.verdict) in BEHIND), key=lambda one: one.day)
-
-    @property
-    def totals(self) -> Counter[str]:
-        """The number of charges by verdict."""
-        return Counter(one.verdict for one in self.findings)
-
-    def by_day(self) -> dict[tuple[str, str], Counter[str]]:
-        """Return the number of charges by verdict, for each day and status."""
-        counted: dict[tuple[str, str], Counter[str]] = {}
+    def data(self) -> dict[str, Any]:
+        """Return it for `--json`: totals, numbers by day and status, charges that the journal does not know."""
+        totals = Counter(one["verdict"] for one in self.findings)
+        days = defaultdict[tuple[str, str], Counter[str]](Counter)
         for one in self.findings:
-            counted.setdefault((one.day, one.status), Counter())[one.verdict] += 1
-        return dict(sorted(counted.items()))
-
-
-@dataclass(slots=True)
-class Progress:
-    """The file with the progress of a run."""
-
-    path: Path
-    offset: int = 0
-    found: dict[str, Finding] = field(default_factory=dict)
-
-    @classmethod
-    def from_file(cls, directory: Path, account: str, window: Window) -> Progress:
-        """Return the progress of an interrupted run of the same days, or an empty one."""
-        progress = cls(directory / f"{account}-{window.by}-{window.since}-{window.until}.jsonl")
-        if progress.path.exists():
-            if time.time() - progress.path.stat().st_mtime > GOES_ON_WITHIN_S:
-                progress.path.unlink()
-            else:
-                progress._read()
-        return progress
-
-    def _read(self) -> None:
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                noted = json.loads(line)
-            except ValueError:
-                return  # the process ended within this line
-            self.offset = noted["following"]
-            self.add(Finding(**one) for one in noted["findings"])
-
-    def add(self, findings: Iterable[Finding]) -> None:
-        """Keep findings, the last one of each charge."""
-        self.found.update((one.id, one) for one in findings)
-
-    def note(self, findings: list[Finding], following: int) -> None:
-        private_files.make_directory(self.path.parent)
-        private_files.restrict(self.path.parent)
-        with open(self.path, "a", encoding="utf-8", opener=private_files.opener) as file:
-            file.write(json.dumps({"following": following, "findings": [asdict(one) for one in findings]}) + "\n")
+            days[one["day"], one["status"]][one["verdict"]] += 1
+        return {
+            "account": self.account,
+            "since": self.window.since.isoformat(),
+            "until": self.window.until.isoformat(),
+            "by": self.window.by,
+            "charges": len(self.findings),
+            "resumed_at": self.resumed_at,
+            "totals": {name: totals[name] for name in VERDICTS},
+            "days": [
+                {"day": day, "status": status, "charges": counted.total(), **{name: counted[name] for name in VERDICTS}}
+                for (day, status), counted in sorted(days.items())
+            ],
+            "behind": sorted((one for one in self.findings if one["verdict"] in BEHIND), key=itemgetter("day")),
+        }
 
 
 def reconcile(
@@ -271,59 +208,57 @@ def reconcile(
     *,
     directory: Path,
     sleep: Callable[[float], object] = time.sleep,
-    tell: Callable[[int, int], object] = lambda _done, _total: None,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> Report:
-    """Return the report on the charges of these days; `tell` gets the number of compared charges and of all.
+    """Return the report on the charges of these days; `on_progress` gets the number of compared charges and of all.
 
-    Raises EnrichmentWaits; the next call continues there.
+    Raises EnrichmentWaits; the next call continues there, by a file in `directory`.
     """
-    progress = Progress.from_file(directory, client.account, window)
-    resumed_at = progress.offset
-    for page in compare_pages(client, journal, window, clock_ms, offset=progress.offset, sleep=sleep):
-        findings = [_finding(one, window) for one in page.charges]
-        progress.add(findings)
+    path = directory / f"{client.account}-{window.by}-{window.since}-{window.until}.jsonl"
+    found, resumed_at = _interrupted_run(path)
+    for page, charges, _ in compare_pages(client, journal, window, clock_ms, offset=resumed_at, sleep=sleep):
+        findings = [_finding(one, window) for one in charges]
+        found.update((one["id"], one) for one in findings)
         if page.following is not None:
-            progress.note(findings, page.following)
-        tell(len(progress.found), page.total)
-    progress.path.unlink(missing_ok=True)
-    return Report(client.account, window, list(progress.found.values()), resumed_at)
+            private_files.make_directory(directory)
+            private_files.restrict(directory)
+            with open(path, "a", encoding="utf-8", opener=private_files.opener) as file:
+                file.write(json.dumps({"following": page.following, "findings": findings}) + "\n")
+        on_progress(len(found), page.total)
+    path.unlink(missing_ok=True)
+    return Report(client.account, window, list(found.values()), resumed_at)
+
+
+def _interrupted_run(path: Path) -> tuple[dict[str, Finding], int]:
+    """Return the last finding of each charge, and the offset at which the run continues."""
+    found: dict[str, Finding] = {}
+    offset = 0
+    if not path.exists() or time.time() - path.stat().st_mtime > GOES_ON_WITHIN_S:
+        path.unlink(missing_ok=True)
+        return found, offset
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            noted = json.loads(line)
+        except ValueError:
+            break  # the process ended within this line
+        offset = noted["following"]
+        found.update((one["id"], one) for one in noted["findings"])
+    return found, offset
 
 
 def _finding(compared: Compared, window: Window) -> Finding:
-    charge: Any = compared.charge
-    return Finding(
-        str(charge.get("id")),
-        str(charge.get(window.field) or "")[:10],
-        str(compared.charge_status),
-        compared.verdict.value,
-        str(compared.known or ""),
-        compared.newest.event_id if compared.newest else None,
-    )
-
-
-VERDICTS = tuple(verdict.value for verdict in Verdict)
-
-
-def as_data(report: Report) -> dict[str, Any]:
-    """Return a report for `--json`: totals, numbers by day and status, charges that the journal does not know."""
     return {
-        "account": report.account,
-        "since": report.window.since.isoformat(),
-        "until": report.window.until.isoformat(),
-        "by": report.window.by,
-        "charges": len(report.findings),
-        "resumed_at": report.resumed_at,
-        "totals": {name: report.totals[name] for name in VERDICTS},
-        "days": [
-            {"day": day, "status": status, "charges": counted.total(), **{name: counted[name] for name in VERDICTS}}
-            for (day, status), counted in report.by_day().items()
-        ],
-        "behind": [asdict(one) for one in report.behind],
+        "id": str(compared.charge.get("id")),
+        "day": str(compared.charge.get(window.field) or "")[:10],
+        "status": str(compared.charge_status),
+        "verdict": compared.verdict.value,
+        "known": str(compared.known or ""),
+        "event_id": compared.newest.event_id if compared.newest else None,
     }
 
 
 def as_csv(reports: Iterable[dict[str, Any]]) -> str:
-    """Return the numbers by day and status of reports of `as_data`."""
+    """Return the numbers by day and status of reports, given as their data."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["account", "day", "status", "charges", *VERDICTS])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -26,13 +25,11 @@ from bridge.mapping.values import BadValue, as_day, as_decimal
 from bridge.messages import N_, Message
 
 PATH = "/financialTransactions"
-_CENT = Decimal("0.01")
+_ABOUT = ("paymentId", "transferId", "anticipationId", "billId", "invoiceId", "paymentDunningId")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the statement."""
-
     id: str
     """Asaas's id, which is stable."""
     day: date
@@ -65,17 +62,16 @@ def read_statement(
     since: date,
     until: date,
     *,
-    sleep: Callable[[float], object] = time.sleep,
-    tell: Callable[[int, int], object] = lambda _done, _total: None,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> Statement:
     """Return the account's statement. Raises EnrichmentWaits."""
     days: dict[str, str | int] = {"startDate": since.isoformat(), "finishDate": until.isoformat(), "order": "asc"}
     found: dict[str, Entry] = {}
-    for page in pages(client, PATH, days, sleep=sleep):
+    for page in pages(client, PATH, days):
         for item in page.items:
             entry = _entry(item, client.account)
             found.setdefault(entry.id, entry)  # a shifted page shows an entry twice
-        tell(len(found), page.total)
+        on_progress(len(found), page.total)
     entries = in_order(list(found.values()))
     balance = entries[-1].balance if entries else _balance_before(client, since)
     return Statement(client.account, since, until, entries, balance)
@@ -97,9 +93,8 @@ def in_order(entries: Sequence[Entry]) -> list[Entry]:
 
 def _follows(entries: Sequence[Entry]) -> int:
     """Return how many entries lead from the balance before to their own."""
-    return sum(
-        first.day <= then.day and first.balance + then.amount == then.balance for first, then in pairwise(entries)
-    )
+    pairs = pairwise(entries)
+    return sum(one.day <= then.day and one.balance + then.amount == then.balance for one, then in pairs)
 
 
 def _balance_before(client: AsaasClient, since: date) -> Decimal:
@@ -120,7 +115,7 @@ def _entry(item: Any, account: str) -> Entry:
             _amount(item.get("balance")),
             str(item.get("type") or ""),
             " ".join(str(item.get("description") or "").split()),
-            _about(item),
+            next((str(item[name]) for name in _ABOUT if item.get(name)), ""),
         )
     except (BadValue, ArithmeticError):
         what = N_("an entry of the statement must have a date, a value and a balance, got another")
@@ -128,12 +123,7 @@ def _entry(item: Any, account: str) -> Entry:
 
 
 def _amount(value: Any) -> Decimal:
-    return as_decimal(value).quantize(_CENT)
-
-
-def _about(item: Mapping[str, Any]) -> str:
-    names = ("paymentId", "transferId", "anticipationId", "billId", "invoiceId", "paymentDunningId")
-    return next((str(item[name]) for name in names if item.get(name)), "")
+    return as_decimal(value).quantize(Decimal("0.01"))
 
 
 BANK = "461"
@@ -142,8 +132,6 @@ BANK = "461"
 _BRASILIA = timezone(timedelta(hours=-3), "BRT")
 """With the name that banks write instead of -03."""
 
-_ENCODING = "cp1252"
-_NAME_LENGTH, _MEMO_LENGTH = 32, 255
 _MOVES = ("TRANSFER", "INTERNAL_TRANSFER")
 _AMOUNT = re.compile(rb"<(?:TRNAMT|BALAMT)>([^\r\n<]*)")
 _DOTTED = re.compile(rb"-?\d+\.\d{2}")
@@ -159,7 +147,7 @@ def written_ofx(statement: Statement, now: datetime, *, bank: str = BANK, accoun
     # Some readers need a line for each tag, as banks write it.
     lines = re.sub(r"(?<!^)<", "\r\n<", body)
     header = str(OFXHeaderV1(102, encoding="USASCII", charset="1252"))
-    written = (header + lines + "\r\n").encode(_ENCODING, errors="replace")
+    written = (header + lines + "\r\n").encode("cp1252", errors="replace")
     check(written, statement)
     return written
 
@@ -186,14 +174,14 @@ def _document(statement: Statement, now: datetime, bank: str, account_id: str) -
 
 
 def _transaction(entry: Entry) -> models.STMTTRN:
-    text = _plain(entry.text) or entry.kind or entry.id
+    text = "".join(filter(str.isprintable, entry.text)) or entry.kind or entry.id
     return models.STMTTRN(
         trntype=_kind(entry),
         dtposted=_noon(entry.day),
         trnamt=entry.amount,
         fitid=entry.id,
-        name=text[:_NAME_LENGTH].strip(),
-        memo=text[:_MEMO_LENGTH].strip(),
+        name=text[:32].strip(),
+        memo=text[:255].strip(),
     )
 
 
@@ -209,44 +197,36 @@ def _noon(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, 12, tzinfo=_BRASILIA)
 
 
-def _plain(text: str) -> str:
-    return "".join(character for character in text if character.isprintable())
-
-
 def check(written: bytes, statement: Statement) -> None:
     """Raise BridgeError where a strict library reads other entries from the file than those of the statement."""
-    for problem in _problems(written, statement):
+    tree = OFXTree()
+    tree.parse(io.BytesIO(written))
+    (read,) = tree.convert().statements
+    entries = [(one.id, one.amount, _noon(one.day)) for one in statement.entries]
+    problem = ""
+    # Readers accept 129,90 and take it for different numbers.
+    if not all(_DOTTED.fullmatch(amount) for amount in _AMOUNT.findall(written)):
+        problem = N_("an amount that is not like -129.90")
+    elif [(one.fitid, one.trnamt, one.dtposted) for one in read.transactions] != entries:
+        problem = N_("other entries")
+    elif read.ledgerbal.balamt != statement.balance:
+        problem = N_("another balance")
+    if problem:
         what, hint = N_("the OFX file must match the statement, got {problem}"), N_("report this fault of the bridge")
         raise BridgeError(what, hint=hint, problem=Message(problem))
 
 
-def _problems(written: bytes, statement: Statement) -> Iterator[str]:
-    # Readers accept 129,90 and take it for different numbers.
-    if not all(_DOTTED.fullmatch(amount) for amount in _AMOUNT.findall(written)):
-        yield N_("an amount that is not like -129.90")
-    tree = OFXTree()
-    tree.parse(io.BytesIO(written))
-    (read,) = tree.convert().statements
-    found = [(one.fitid, one.trnamt, one.dtposted) for one in read.transactions]
-    if found != [(one.id, one.amount, _noon(one.day)) for one in statement.entries]:
-        yield N_("other entries")
-    if read.ledgerbal.balamt != statement.balance:
-        yield N_("another balance")
-
-
 HEADER = ("account", "date", "id", "type", "description", "about", "value", "balance")
-_FORMULA = ("=", "+", "-", "@")
 
 
 def written_csv(statements: Iterable[Statement]) -> str:
-    """Return the entries of these statements as one table."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
     for statement in statements:
         for one in statement.entries:
             # A spreadsheet would run a formula.
-            description = f"'{one.text}" if one.text.startswith(_FORMULA) else one.text
+            description = f"'{one.text}" if one.text.startswith(("=", "+", "-", "@")) else one.text
             row = (statement.account, one.day.isoformat(), one.id, one.kind, description, one.about)
             writer.writerow([*row, f"{one.amount:.2f}", f"{one.balance:.2f}"])
     return text.getvalue()

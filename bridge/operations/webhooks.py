@@ -5,27 +5,13 @@ The plan is pure. A token is made here only where it is needed; Asaas never retu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bridge.asaas import webhooks as asaas_webhooks
-from bridge.asaas.webhooks import (
-    API_VERSION,
-    CODES,
-    KEY_REFUSED,
-    SEND_TYPES,
-    Webhook,
-    Webhooks,
-    find_ours,
-    hook_url,
-    needed_events,
-    of_version,
-    problems,
-    retention,
-)
-from bridge.errors import AsaasRejected, BridgeError, JournalError, NotFound, SettingsError, UsageError
+from bridge.asaas import webhooks as hooks
+from bridge.asaas.webhooks import Webhook, Webhooks
+from bridge.errors import AsaasRejected, BridgeError, NotFound, SettingsError, UsageError
 from bridge.journal import Journal, events, notices
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
@@ -41,8 +27,6 @@ ACCOUNT_FAMILIES = ("ACCOUNT_STATUS", "ACCESS_TOKEN")
 
 @dataclass(frozen=True, slots=True)
 class WantedWebhook:
-    """The operator's wishes."""
-
     account: str
     url: str | None
     events: frozenset[str]
@@ -55,8 +39,6 @@ class WantedWebhook:
 
 @dataclass(frozen=True, slots=True)
 class WebhookPlan:
-    """The change to make."""
-
     wanted: WantedWebhook
     before: Webhook | None
     """The existing webhook, None where one is to be made."""
@@ -68,31 +50,29 @@ class WebhookPlan:
 
     @property
     def loses(self) -> list[str]:
-        """The events that the webhook would lose."""
         return sorted(set(self.before.events) - self.wanted.events) if self.before else []
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookResult:
-    """The result of a change."""
-
     plan: WebhookPlan
     webhook: Webhook
     changed: tuple[Message, ...]
     refused: tuple[str, ...] = ()
     """Events that Asaas does not take; the webhook subscribes to the others."""
 
-    @property
-    def what_refused(self) -> Message:
-        """What to do about the refused events; empty where there are none."""
-        return _not_taken(self.refused)
+
+def not_taken(names: Collection[str]) -> Message:
+    """Return what to do about events that Asaas may not take; empty without any."""
+    what = N_("Asaas may not have {events}; correct the name, or take it out of the mapping")
+    return message(what, events=", ".join(sorted(names))) if names else Message("")
 
 
 def events_wanted(
     mappings: Iterable[Mapping], source: str | Message, account: str, *, every: bool, account_events: bool
 ) -> frozenset[str]:
     """Return the events to subscribe to; raise UsageError where there is none."""
-    names = needed_events(mappings, account)
+    names = hooks.needed_events(mappings, account)
     if every:
         return names | EVENTS.keys()
     if account_events:
@@ -107,11 +87,11 @@ def events_wanted(
 def plan(webhooks: Sequence[Webhook], wanted: WantedWebhook) -> WebhookPlan:
     """Return the change to make; raise where the environment's token or the URL can't be used."""
     name = variable("ASAAS_WEBHOOK_TOKEN", wanted.account)
-    if wanted.token and (problem := asaas_webhooks.problem(wanted.token)):
+    if wanted.token and (problem := hooks.problem(wanted.token)):
         what = N_("{name} {rule}; unset it, and the bridge makes one that Asaas takes")
-        raise SettingsError([message(what, name=name, rule=message(problem))])
-    found = find_ours(webhooks, wanted.account, wanted.url)
-    others = tuple(one.url for one in find_ours(webhooks, wanted.account) if one not in found)
+        raise SettingsError([message(what, name=name, rule=problem)])
+    found = hooks.find_ours(webhooks, wanted.account, wanted.url)
+    others = tuple(one.url for one in hooks.find_ours(webhooks, wanted.account) if one not in found)
     if len(found) > 1:
         what, hint = N_("{number} webhooks lead to the bridge"), N_("name one by its address with --url")
         raise UsageError(what, hint=hint, number=len(found))
@@ -119,11 +99,11 @@ def plan(webhooks: Sequence[Webhook], wanted: WantedWebhook) -> WebhookPlan:
     if before is None and wanted.url is None:
         hint = N_("give it with --url, such as https://bridge.example.com, or set BRIDGE_PUBLIC_URL")
         raise UsageError(N_("the bridge can't know under which address Asaas reaches it"), hint=hint)
-    if before is not None and before.api_version != API_VERSION:
-        other = of_version(before, wanted.account)
-        raise UsageError(message(other.what), where=before.url, hint=message(other.mend))
+    if before is not None and before.api_version != hooks.API_VERSION:
+        other = hooks.of_version(before, wanted.account)
+        raise UsageError(other.what, where=before.url, hint=other.mend)
     makes = wanted.new_token or (not wanted.token and not (before and before.has_token))
-    return WebhookPlan(wanted, before, asaas_webhooks.generate() if makes else wanted.token, makes, others)
+    return WebhookPlan(wanted, before, hooks.generate() if makes else wanted.token, makes, others)
 
 
 def apply(webhooks: Webhooks, planned: WebhookPlan) -> WebhookResult:
@@ -148,61 +128,56 @@ def apply(webhooks: Webhooks, planned: WebhookPlan) -> WebhookResult:
 
 def _apply(webhooks: Webhooks, planned: WebhookPlan) -> WebhookResult:
     wanted, before = planned.wanted, planned.before
-    if before is None:
-        try:
-            made = webhooks.create(
+    done = [] if before else [Message(N_("the webhook was made"))]
+    try:
+        if before is None:
+            after = webhooks.create(
                 url=wanted.url or "",
                 events=wanted.events,
                 token=planned.token,
-                send_type=wanted.send_type or SEND_TYPES[0],
+                send_type=wanted.send_type or hooks.SEND_TYPES[0],
                 email=wanted.email,
             )
-        except AsaasRejected as error:
-            hint = N_("an account has ten webhooks at most") if wanted.email else N_("give an address with --email")
-            raise AsaasRejected(error.what, where=error.where, hint=_new_events(wanted) or hint) from None
-        return WebhookResult(planned, made, (Message(N_("the webhook was made")),))
+        else:
+            changes, done = _changes(planned, before)
+            after = webhooks.update(before, changes) if changes else before
+    except AsaasRejected as error:
+        hint = error.hint
+        if before is None:
+            hint = Message(
+                N_("an account has ten webhooks at most") if wanted.email else N_("give an address with --email")
+            )
+        hint = not_taken(wanted.events - EVENTS.keys()) or hint
+        raise AsaasRejected(error.what, where=error.where, hint=hint) from None
+    return WebhookResult(planned, after, tuple(done))
+
+
+def _changes(planned: WebhookPlan, before: Webhook) -> tuple[dict[str, Any], list[Message]]:
+    """Return the fields to change by Asaas's names, and what becomes of the webhook."""
+    wanted, had = planned.wanted, set(before.events)
     changes: dict[str, Any] = {}
+    done = []
     if before.url.endswith("/"):
         changes["url"] = before.url.rstrip("/")
-    if set(before.events) != wanted.events:
+        done.append(Message(N_("without the slash at the end of its URL")))
+    if had != wanted.events:
         changes["events"] = sorted(wanted.events)
+        if new := wanted.events - had:
+            done.append(message(N_("subscribed to {events}"), events=", ".join(sorted(new))))
+        if planned.loses:
+            done.append(message(N_("no longer subscribed to {events}"), events=", ".join(planned.loses)))
     if wanted.send_type and wanted.send_type != before.send_type:
         changes["sendType"] = wanted.send_type
+        what = N_("sends {send_type}, before {before}")
+        done.append(message(what, send_type=wanted.send_type, before=before.send_type))
     if not before.enabled:
         changes["enabled"] = True
-    done = _changes(before, changes)
+        done.append(Message(N_("switched on")))
     if planned.token:
         changes["authToken"] = planned.token  # Asaas does not return its token, which may be a wrong one
     if planned.made_token:
         done.append(Message(N_("a new token")))
-    try:
-        return WebhookResult(planned, webhooks.update(before, changes) if changes else before, tuple(done))
-    except AsaasRejected as error:
-        raise AsaasRejected(error.what, where=error.where, hint=_new_events(wanted) or error.hint) from None
-
-
-def _new_events(wanted: WantedWebhook) -> Message:
-    return _not_taken(sorted(wanted.events - EVENTS.keys()))
-
-
-def _not_taken(names: Sequence[str]) -> Message:
-    what = N_("Asaas may not have {events}; correct the name, or take it out of the mapping")
-    return message(what, events=", ".join(names)) if names else Message("")
-
-
-def _changes(before: Webhook, changes: dict[str, Any]) -> list[Message]:
-    done = [Message(N_("without the slash at the end of its URL"))] if "url" in changes else []
-    now, then = set(changes.get("events", before.events)), set(before.events)
-    if now - then:
-        done.append(message(N_("subscribed to {events}"), events=", ".join(sorted(now - then))))
-    if then - now:
-        done.append(message(N_("no longer subscribed to {events}"), events=", ".join(sorted(then - now))))
-    if "sendType" in changes:
-        what = N_("sends {send_type}, before {before}")
-        done.append(message(what, send_type=changes["sendType"], before=before.send_type))
-    if "enabled" in changes:
-        done.append(Message(N_("switched on")))
-    return done
+    return changes, done
 
 
 def resumed(webhooks: Webhooks, account: str, url: str | None) -> list[tuple[Webhook, list[str]]]:
@@ -225,7 +200,7 @@ def resumed(webhooks: Webhooks, account: str, url: str | None) -> list[tuple[Web
 
 def found_ours(webhooks: Webhooks, account: str, url: str | None) -> list[Webhook]:
     """Return the account's webhooks that lead to the bridge; raise NotFound where there is none."""
-    found = find_ours(webhooks.all(), account, url)
+    found = hooks.find_ours(webhooks.all(), account, url)
     if not found:
         what = N_("account {account} has no webhook at Asaas that leads to the bridge")
         raise NotFound(what, hint=N_("see: bridge webhook status"), account=account)
@@ -244,45 +219,31 @@ def judge(
     now_ms: int,
 ) -> None:
     """Raise and close the account's notices by the state of its webhooks at Asaas."""
-    wants = needed_events(mappings, account)
-    url = hook_url(public_url, account) if public_url else None
+    wants = hooks.needed_events(mappings, account)
+    url = hooks.hook_url(public_url, account) if public_url else None
     # An account without a mapping needs no webhook.
-    wrong = problems(find_ours(webhooks, account, url), wants, account) if wants else []
-    if any(problem.code == "webhook.interrupted" for problem in wrong):
-        late = retention(_waits_since_ms(journal, account, now_ms), now_ms, account)
-        wrong += [late] if late else []
-    codes = {problem.code for problem in wrong}
-    resolved = [Resolved(code, account) for code in (*CODES, KEY_REFUSED) if code not in codes]
+    wrong = hooks.problems(hooks.find_ours(webhooks, account, url), wants, account) if wants else []
     with journal.database.read() as connection:
         keys = notices.open_notices(connection, [ACCESS_TOKEN])
+        open_since = [one.raised_ms for one in notices.open_notices(connection, ["webhook.interrupted"], account)]
+        received_ms = events.last_received_ms(connection, account)
+    codes = {problem.code for problem in wrong}
+    if "webhook.interrupted" in codes:
+        # Asaas does not tell since when an event waits: it came after the last received one, and at the latest when the
+        # queue was found interrupted.
+        since_ms = min([now_ms, *open_since, *([] if received_ms is None else [received_ms])])
+        if late := hooks.retention(since_ms, now_ms, account):
+            wrong.append(late)
+            codes.add(late.code)
+    resolved = [Resolved(code, account) for code in (*hooks.CODES, hooks.KEY_REFUSED) if code not in codes]
     # The bridge's key works, so an expired or disabled key is another one.
     resolved += [
         Resolved(one.code, one.about)
         for one in keys
         if one.about.startswith(f"{account}/") and one.level == NoticeLevel.ERROR
     ]
-    raised = [
-        Notice(one.code, account, one.level, message(one.what).to_json(), str(message(one.mend))) for one in wrong
-    ]
+    raised = [Notice(one.code, account, one.level, one.what.to_json(), str(one.mend)) for one in wrong]
     apply_notices(journal, [*raised, *resolved], now_ms)
-
-
-def judge_change(
-    journal: Journal,
-    account: str,
-    webhooks: Sequence[Webhook],
-    mappings: Iterable[Mapping],
-    public_url: str,
-    now_ms: int,
-) -> None:
-    """Judge after a change at Asaas, whose result a journal that is away must not hide."""
-    with suppress(JournalError):
-        judge(journal, account, webhooks, mappings, public_url, now_ms)
-
-
-def sending(webhook: Webhook) -> Webhook:
-    """Return a webhook in its state after a resume."""
-    return replace(webhook, interrupted=False, penalised=0)
 
 
 def apply_notices(journal: Journal, said: Iterable[Notice | Resolved], now_ms: int) -> None:
@@ -295,12 +256,3 @@ def apply_notices(journal: Journal, said: Iterable[Notice | Resolved], now_ms: i
             log.warning("notice.raised", code=one.code, about=one.about, level=one.level.value, detail=detail)
         else:
             log.info("notice.closed", code=one.code, about=one.about)
-
-
-def _waits_since_ms(journal: Journal, account: str, now_ms: int) -> int:
-    """Return the earliest time of an event that may wait at Asaas, which does not tell it."""
-    with journal.database.read() as connection:
-        open_since = [one.raised_ms for one in notices.open_notices(connection, ["webhook.interrupted"], account)]
-        received_ms = events.last_received_ms(connection, account)
-    # A waiting event came after the last received one, and at the latest when the queue was found interrupted.
-    return min([now_ms, *open_since, *([received_ms] if received_ms is not None else [])])

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from bridge.alerts import plan as alert_plan
 from bridge.alerts import send as alert_send
-from bridge.alerts.plan import HOUR_MS, KEPT_H, Item, Silence, Snapshot, plan
+from bridge.alerts.plan import HOUR_MS, KEPT_H, Item, plan
 from bridge.alerts.send import Result
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.limiter import AccountLimiter, Limits
@@ -123,7 +123,7 @@ def send_alerts(
     urls: Sequence[str],
     language: str,
     public_url: str,
-    silences: Callable[[int], Mapping[str, Silence | None]],
+    silences: Callable[[int], Mapping[str, int | None]],
     clock_ms: Callable[[], int],
     send: Callable[[Sequence[str], alert_send.Message], list[Result]] = alert_send.send,
 ) -> bool:
@@ -150,10 +150,10 @@ def send_alerts(
     return True
 
 
-def _notice_problems(journal: Journal, silences: Callable[[int], Mapping[str, Silence | None]], now_ms: int) -> None:
+def _notice_problems(journal: Journal, silences: Callable[[int], Mapping[str, int | None]], now_ms: int) -> None:
     unusual = silences(now_ms)
     with journal.database.read() as connection:
-        snapshot = Snapshot(
+        problems = alert_plan.find_problems(
             now_ms,
             statistics.dead(connection),
             destinations.load(connection).values(),
@@ -162,7 +162,7 @@ def _notice_problems(journal: Journal, silences: Callable[[int], Mapping[str, Si
             statistics.held_for_asaas(connection, now_ms - alert_plan.HELD_MS),
         )
         known = notices.open_notices(connection, alert_plan.CODES)
-    changes = alert_plan.notice_changes(alert_plan.find_problems(snapshot), known)
+    changes = alert_plan.notice_changes(problems, known)
     if changes:
         apply_notices(journal, changes, now_ms)
 
@@ -189,11 +189,11 @@ class SilenceCheck:
     def __init__(self, journal: Journal, accounts: Collection[str]) -> None:
         self._journal = journal
         self._accounts = accounts
-        self._found: dict[str, Silence | None] = {}
+        self._found: dict[str, int | None] = {}
         self._read_ms: int | None = None
 
-    def __call__(self, now_ms: int) -> dict[str, Silence | None]:
-        """Return by account the silence that is unusually long, or None."""
+    def __call__(self, now_ms: int) -> dict[str, int | None]:
+        """Return by account the hours of a silence that is unusually long, or None."""
         if self._read_ms is None or not 0 <= now_ms - self._read_ms < SILENCES_EVERY_MS:
             with self._journal.database.read() as connection:
                 hours = statistics.active_hours(connection, now_ms - KEPT_H * HOUR_MS)
@@ -400,14 +400,14 @@ def _compare(
             clock_ms,
             directory=directory,
             sleep=stopping.wait,
-            tell=check_stop,
+            on_progress=check_stop,
         )
-        found.update((one.id, one) for one in report.findings)
+        found.update((one["id"], one) for one in report.findings)
     return list(found.values())
 
 
 def _record_comparison(journal: Journal, account: str, found: Sequence[Finding], now_ms: int) -> None:
-    numbers = {verdict: sum(one.verdict == verdict for one in found) for verdict in Verdict}
+    numbers = {verdict: sum(one["verdict"] == verdict for one in found) for verdict in Verdict}
     missing, older = numbers[Verdict.MISSING], numbers[Verdict.OLDER]
     change: Notice | Resolved = Resolved(MISSING, account)
     if missing + older:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from bridge.alerts.plan import HELD_MS, Silence
+from bridge.alerts.plan import HELD_MS
 from bridge.alerts.send import Message, Result, check, send
 from bridge.journal import Journal, destinations, events, notices
 from bridge.journal.notices import Notice
@@ -42,7 +42,7 @@ class Mailbox:
 
 
 def telling(
-    journal: Journal, clock: Clock, send: Any, silences: Mapping[str, Silence | None] | None = None
+    journal: Journal, clock: Clock, send: Any, silences: Mapping[str, int | None] | None = None
 ) -> Callable[[], bool]:
     """Return what a worker runs."""
     return lambda: send_alerts(journal, ["json://x"], "en", "", lambda _now_ms: silences or {}, clock, send)
@@ -91,7 +91,7 @@ def test_all_kinds_of_trouble_are_noticed(journal: Journal) -> None:
             connection, before, destinations.Destination("vip", before.url_digest, "open", 9, None, True, 3)
         )
     keep(journal, incoming(received_ms=clock() - 600_000))
-    telling(journal, clock, box, {"default": Silence(9, 4)})()
+    telling(journal, clock, box, {"default": 9})()
 
     assert open_codes(journal) == [
         "account.silent default",

@@ -43,10 +43,10 @@ def http() -> Iterator[HttpClient]:
         yield client
 
 
-def client_of(url: str, http: HttpClient, key: str = KEY, read_timeout_s: float = 5.0) -> AsaasClient:
+def client_of(url: str, http: HttpClient, key: str = KEY, deadline_s: float = 5.0) -> AsaasClient:
     """Return a client of the account `matriz` for the API at the URL."""
     governor = AccountLimiter("matriz", OptionalRedis(None))
-    return AsaasClient("matriz", key, url, http, governor, connect_timeout_s=0.1, read_timeout_s=read_timeout_s)
+    return AsaasClient("matriz", key, url, http, governor, deadline_s=deadline_s)
 
 
 def test_a_customer_is_read_with_the_key_and_the_name_of_the_bridge(http: HttpClient) -> None:
@@ -176,7 +176,7 @@ def test_a_connection_that_breaks_makes_the_event_wait(http: HttpClient) -> None
 def test_an_asaas_that_hangs_is_given_up(http: HttpClient) -> None:
     """The read timeout ends the wait."""
     with Peer(Reply(after_s=0.5)) as peer, pytest.raises(AsaasUnavailable, match="in time"):
-        client_of(peer.url, http, read_timeout_s=0.1).get_object("customer", "cus_1")
+        client_of(peer.url, http, deadline_s=0.2).get_object("customer", "cus_1")
 
 
 @pytest.mark.alone
@@ -191,7 +191,7 @@ def test_an_answer_that_drips_is_given_up(http: HttpClient) -> None:
 
     started_s = time.monotonic()
     with RawPeer(speak) as peer, pytest.raises(AsaasUnavailable, match="in time"):
-        client_of(peer.url, http, read_timeout_s=0.1).get_object("customer", "cus_1")
+        client_of(peer.url, http, deadline_s=0.2).get_object("customer", "cus_1")
 
     assert time.monotonic() - started_s < 1.5
 
@@ -255,7 +255,7 @@ def test_a_change_with_a_useless_answer_may_have_been_made(http: HttpClient, met
 def test_a_change_without_an_answer_may_have_been_made(http: HttpClient) -> None:
     """A server that hangs, or cuts the connection, may have done what was asked."""
     with Peer(Reply(after_s=0.5)) as peer, pytest.raises(AsaasOutcomeUnknown, match="in time"):
-        client_of(peer.url, http, read_timeout_s=0.1).post("/payments")
+        client_of(peer.url, http, deadline_s=0.2).post("/payments")
     with RawPeer(lambda connection: None) as raw, pytest.raises(AsaasOutcomeUnknown, match="could not be reached"):
         client_of(raw.url, http).post("/payments")
 

@@ -21,7 +21,7 @@ from bridge.simulator.serve import Served
 from tests.peers import Peer, Reply
 
 WALLET = "c0c1688f-636b-42c0-b6ee-7339182276b7"
-ORDER = ChargeRequest("bridge-test-1", "PIX", Decimal("10.00"), "2030-01-31", email="a@example.com")
+ORDER = ChargeRequest("PIX", Decimal("10.00"), "2030-01-31", email="a@example.com", mark="bridge-test-1")
 
 
 def charges(url: str, http: Any) -> Charges:
@@ -40,7 +40,7 @@ def test_a_plan_is_charged_with_splits_of_both_kinds(http: Any) -> None:
     """A percentage and a fixed value; the plan's charges come with the first instalment first."""
     simulator = AsaasSimulator()
     splits = (Split.parse(f"{WALLET}:20%"), Split.parse(f"{WALLET}:10.50"))
-    order = ChargeRequest("m", "BOLETO", Decimal("90.00"), "2030-01-31", 3, splits, "a@example.com", "11987654321")
+    order = ChargeRequest("BOLETO", Decimal("90.00"), "2030-01-31", 3, splits, "a@example.com", "11987654321", "m")
     with Served(simulator.app) as served:
         made = charges(f"{served.url}/v3", http)
         charge = made.make_charge(made.make_customer(order), order)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -483,9 +484,8 @@ def test_revision_is_named(commands: Commands) -> None:
 
 def test_preview_of_an_unknown_event_is_not_found(commands: Commands) -> None:
     """An event that vanished between choosing and looking is said like any other that is not there."""
-    with commands.journal() as journal:
-        runtime = Runtime(Settings.from_env(commands.environ))
-        found = preview(journal, [99], None, active=[], environment=runtime.environment, enrichment=runtime.enricher)
+    with commands.journal(), closing(Runtime(Settings.from_env(commands.environ))) as runtime:
+        found = preview(runtime, [99], None, [])
 
         with pytest.raises(NotFound, match="no event has the number 99"):
             list(found)

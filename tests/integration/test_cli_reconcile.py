@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,8 +111,9 @@ def test_a_walk_that_was_broken_off_goes_on(at: Place) -> None:
     def refused(_done: int, _total: int) -> None:
         at.asaas.limits.keys.clear()
 
+    more: dict[str, Any] = {"directory": state, "on_progress": refused}
     with contextlib.closing(runtime), pytest.raises(AsaasKeyRefused):
-        reconcile(runtime.asaas["default"], runtime.journal, window, runtime.clock_ms, directory=state, tell=refused)
+        reconcile(runtime.asaas["default"], runtime.journal, window, runtime.clock_ms, **more)
     at.asaas.limits.keys.add(DEFAULT_KEY)
     said = at.commands.run("reconcile", "--since", "1d", "--json")
 

@@ -27,7 +27,7 @@ from bridge.operations import actions
 from bridge.operations.accounts import add_account, add_destination
 from bridge.operations.backfill import append_events
 from bridge.operations.read_back import NOT_SEEN, ReadBacks
-from bridge.operations.webhooks import WantedWebhook, apply, judge, plan, resumed, sending
+from bridge.operations.webhooks import WantedWebhook, apply, judge, plan, resumed
 from bridge.pipeline.account_events import ACCESS_TOKEN, RULES
 from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
 from bridge.pipeline.decide import Decider
@@ -96,7 +96,9 @@ class World:
 
     def resumes(self) -> None:
         """`bridge webhook resume`."""
-        self.judges([sending(one) for one, _ in resumed(self.webhooks, "default", None)])
+        self.judges(
+            [replace(one, interrupted=False, penalised=0) for one, _ in resumed(self.webhooks, "default", None)]
+        )
 
     def hears(self, origin: Origin = Origin.WEBHOOK) -> None:
         """An event comes and is processed."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.clint.api import Deal
+from bridge.clint.api import ClintApi, Deal
 from bridge.errors import ClintApiFailed
 from bridge.journal import Journal, destinations, notices
 from bridge.journal.deliveries import due_read_backs, record_read_back
@@ -17,7 +17,7 @@ from bridge.journal.schema import attempts, deliveries
 from bridge.mapping import Setup
 from bridge.mapping.parser import parse_mapping
 from bridge.model import DeliveryState, ReadBack
-from bridge.operations import proof
+from bridge.operations.proof import Code
 from bridge.operations.read_back import LOOKS, OLDEST_MS, ReadBacks
 from bridge.pipeline.active_mappings import ActiveMapping
 from tests.databases import on_both
@@ -27,7 +27,7 @@ WAIT_S = 30.0
 TEXT = "events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email, fone: phone(customer.phone)}\nverify: true\n"
 
 
-class Clint:
+class Clint(ClintApi):
     """Stands for the Clint API: what it shows, and whom it was asked for."""
 
     def __init__(self, *deals: Deal, fails: bool = False) -> None:
@@ -105,7 +105,7 @@ OPEN = replace(DEAL, status="OPEN")
 
 @pytest.mark.parametrize(
     ("shows", "code"),
-    [([], proof.NONE), ([OLD], proof.OLDER), ([LOST], proof.OLDER), ([OPEN], proof.OTHER_STATUS)],
+    [([], Code.NONE), ([OLD], Code.OLDER), ([LOST], Code.OLDER), ([OPEN], Code.OTHER_STATUS)],
 )
 def test_what_is_not_seen_often_enough_says_why(
     journal: Journal, capsys: pytest.CaptureFixture[str], shows: list[Deal], code: str
@@ -163,7 +163,7 @@ def test_the_origin_is_learned_from_the_first_deal_that_is_seen(journal: Journal
 
     assert said(journal, first)[0] == "seen"
     assert (learned.origin_id, learned.stage_id) == ("o1", "s1")
-    assert said(journal, second)[2]["code"] == proof.OTHER_ORIGIN
+    assert said(journal, second)[2]["code"] == Code.OTHER_ORIGIN
     assert (forgotten.origin_id, forgotten.stage_id) == (None, None)
 
 
@@ -180,7 +180,7 @@ def test_what_our_own_deliveries_hide_is_no_alarm(journal: Journal) -> None:
     with journal.database.read() as connection:
         raised = notices.open_notices(connection)
 
-    assert said(journal, number)[0::2] == ("not_seen", {"code": proof.AMBIGUOUS, "stage": "Paga", "status": "WON"})
+    assert said(journal, number)[0::2] == ("not_seen", {"code": Code.AMBIGUOUS, "stage": "Paga", "status": "WON"})
     assert raised == []
 
 
@@ -189,7 +189,7 @@ def test_a_payload_without_contact_is_not_looked_for(journal: Journal) -> None:
     clint, number = Clint(DEAL), delivered(journal, '{"nome": "Ana"}')
     ReadBacks(journal, clint, Mappings().current, WAIT_S).step(NOW_MS + 30_000)
 
-    assert said(journal, number) == ("not_seen", 1, {"code": proof.NO_CONTACT})
+    assert said(journal, number) == ("not_seen", 1, {"code": Code.NO_CONTACT})
     assert clint.asked == []
 
 

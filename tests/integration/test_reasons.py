@@ -20,7 +20,8 @@ from bridge.journal import Journal, Lease, revisions
 from bridge.journal.schema import deliveries, destinations
 from bridge.messages import in_language, read_message
 from bridge.model import DeliveryState, lane_of
-from bridge.operations import actions, proof
+from bridge.operations import actions
+from bridge.operations.proof import Code
 from bridge.pipeline import policy
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.pipeline.decide import Decider
@@ -374,7 +375,7 @@ def test_each_reason_of_a_send_names_its_own_cause(
 
 def test_the_walk_leaves_out_no_code() -> None:
     """A code that joins the catalogue must be made to happen here; what a deal proves is walked in test_proof."""
-    walked = {case.code for case in DECIDED} | {code for code, *_ in SENT} | set(proof.CODES)
+    walked = {case.code for case in DECIDED} | {code for code, *_ in SENT} | set(Code)
     by_status = {"clint.http_4xx": "clint.http_418", "clint.http_5xx": "clint.http_503"}
 
     assert {by_status.get(code, code) for code in REASONS} == walked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.alerts.plan import HOUR_MS, Silence
+from bridge.alerts.plan import HOUR_MS
 from bridge.worker.tasks import SILENCES_EVERY_MS, SilenceCheck
 from tests.databases import on_both
 from tests.factories import NOW_MS, incoming, keep, opened_journal
@@ -21,6 +21,6 @@ def test_an_account_that_has_gone_silent_is_found(database_url: str) -> None:
         before = found(NOW_MS)
         keep(journal, incoming(received_ms=NOW_MS))
 
-        assert before == {"default": Silence(8, 8), "busy": None, "new": None}
+        assert before == {"default": 8, "busy": None, "new": None}
         assert found(NOW_MS + SILENCES_EVERY_MS - 1) == before
         assert found(NOW_MS + SILENCES_EVERY_MS)["default"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 import time
@@ -15,7 +16,7 @@ import pytest
 import trustme
 
 from bridge.clint.webhook import Answer, ClintClient
-from bridge.http import HttpClient, NameNotResolved, PrivateAddress, TooLarge, authorities, new_request
+from bridge.http import HttpClient, NameNotResolved, PrivateAddress, TooLarge, authorities
 from bridge.model import Outcome
 from tests.factories import until
 from tests.peers import Asked, Peer, RawPeer, Reply, clint_client, closed_port, tls_server, tls_trusting
@@ -357,7 +358,7 @@ def test_a_whole_answer_has_status_headers_and_body() -> None:
 
     assert (answer.status_code, answer.content, answer.headers["X-A"]) == (202, b"not gzip", "1")
     asked = peer.asked[0]
-    assert (asked.method, asked.path, asked.body) == ("PUT", "/?a=%C3%A3+b", b'{"b":1}')
+    assert (asked.method, asked.path, json.loads(asked.body)) == ("PUT", "/?a=%C3%A3+b", {"b": 1})
     assert (asked.headers["K"], asked.headers["Accept-Encoding"]) == ("v", "identity")
 
 
@@ -481,7 +482,9 @@ def test_authorities_that_cannot_be_read_are_an_error_and_no_wait(
             with pytest.raises(httpx.ConnectError):
                 get(http, peer.url)
             http.send(
-                new_request("POST", peer.url),
+                httpx.URL(peer.url),
+                b"{}",
+                {},
                 deadline_s=5,
                 max_bytes=10,
                 may_start=lambda: True,

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from bridge.asaas.webhooks import Webhook, Webhooks, find_ours, needed_events, problems
-from bridge.errors import AsaasOutcomeUnknown, BridgeError, NoAnswerYet
+from bridge.errors import AsaasOutcomeUnknown, BridgeError, JournalError, NoAnswerYet
 from bridge.journal import destinations
 from bridge.journal.jobs import newest
 from bridge.mapping import Mapping, testing
@@ -26,10 +28,9 @@ from bridge.operations.webhooks import (
     WebhookResult,
     apply,
     events_wanted,
-    judge_change,
+    judge,
     plan,
     resumed,
-    sending,
 )
 from bridge.settings import variable
 from bridge.web.console import jobs, layout
@@ -89,7 +90,8 @@ def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> N
     """Close the notices that a change at Asaas resolved."""
     runtime = layout.runtime()
     public_url = given or runtime.settings.bridge_public_url
-    judge_change(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
+    with suppress(JournalError):  # a journal that is away must not hide the result
+        judge(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
 
 
 @connections.get("/connections/<account>/webhook")
@@ -159,7 +161,7 @@ def resume_webhook(account: str) -> ResponseReturnValue:
         layout.flash_message(_("It failed: {error}", error=error.text()), "bad")
     else:
         changed = any(what for _, what in done)
-        _judge(account, [sending(one) for one, _ in done])
+        _judge(account, [replace(one, interrupted=False, penalised=0) for one, _ in done])
         layout.note("webhook.resumed", account)
         layout.flash_message(_("Asaas sends again.") if changed else _("It was neither interrupted nor penalised."))
     return layout.go("console.connections.webhook", account=account)

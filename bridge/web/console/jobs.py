@@ -34,8 +34,8 @@ from bridge.operations import actions
 from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
 from bridge.operations.doctor import check_data, run_checks
-from bridge.operations.explain import Outcome, Preview, preview, preview_events
-from bridge.operations.reconcile import BEHIND, Verdict, Window, as_csv, as_data
+from bridge.operations.explain import Preview, preview, preview_events
+from bridge.operations.reconcile import BEHIND, Verdict, Window, as_csv
 from bridge.operations.reconcile import reconcile as run_reconcile
 from bridge.runtime import Runtime
 from bridge.web.console import layout
@@ -306,9 +306,9 @@ def reconcile(context: JobContext) -> Result:
         runtime.clock_ms,
         directory=runtime.settings.bridge_data_dir / RECONCILE_DIRECTORY,
         sleep=context.sleep,
-        tell=context.update,
+        on_progress=context.update,
     )
-    return as_data(report)
+    return report.data()
 
 
 def _collect(context: JobContext) -> tuple[list[IncomingEvent], list[str]]:
@@ -321,7 +321,7 @@ def _collect(context: JobContext) -> tuple[list[IncomingEvent], list[str]]:
         runtime.clock_ms,
         only=only,
         sleep=context.sleep,
-        tell=context.update,
+        on_progress=context.update,
     )
     return collected.events, [str(one.charge.get("id")) for one in collected.unknown]
 
@@ -330,19 +330,14 @@ def backfill_preview(context: JobContext) -> Result:
     """Work out what a backfill would bring in and send; nothing is changed."""
     runtime = context.runtime
     found, unknown = _collect(context)
-    shown = preview_events(
-        runtime.journal,
-        [as_stored(runtime.journal, event) for event in found[:PREVIEWED]],
-        active=runtime.mappings.current(),
-        environment=runtime.environment,
-        enrichment=runtime.enricher,
-    )
+    stored = [as_stored(runtime.journal, event) for event in found[:PREVIEWED]]
+    shown = preview_events(runtime, stored, runtime.mappings.current())
     return {
         "keys": [event.key for event in found],
         "names": dict(Counter(event.name for event in found)),
         "unknown": unknown,
         "previews": [
-            {"charge": event.object_id, "customer": event.subject, "created": event.created, **_previewed(one)}
+            {"charge": event.object_id, "customer": event.subject, "created": event.created, **asdict(one)}
             for event, one in zip(found[:PREVIEWED], shown, strict=True)
         ],
     }
@@ -371,21 +366,14 @@ def _wake(runtime: Runtime, lanes: Iterable[int]) -> None:
 
 def replay_previews(runtime: Runtime, ids: Sequence[int], mapping: str | None) -> Iterator[Preview]:
     """Yield what a replay of these events, through one mapping or all, would make of each."""
-    return preview(
-        runtime.journal,
-        ids,
-        mapping,
-        active=runtime.mappings.current(),
-        environment=runtime.environment,
-        enrichment=runtime.enricher,
-    )
+    return preview(runtime, ids, mapping, runtime.mappings.current())
 
 
 def replay_preview(context: JobContext) -> Result:
     """Work out what a replay of these events through a mapping would change; nothing is changed."""
     ids, found = context.params["ids"], []
     for one in replay_previews(context.runtime, ids, context.params["mapping"]):
-        found.append(_previewed(one))
+        found.append(asdict(one))
         context.update(len(found), len(ids))
     return {"ids": ids, "previews": found}
 
@@ -407,18 +395,3 @@ def replay(context: JobContext) -> Result:
             lanes |= {event.lane for event in events.load(connection, asked[start : start + 100])}
     _wake(runtime, lanes)
     return {"asked": asked, "refused": refused}
-
-
-def _previewed(one: Preview) -> dict[str, Any]:
-    return {
-        "event_id": one.event_id,
-        "name": one.name,
-        "problem": one.problem,
-        "unheard": one.unheard,
-        "outcomes": [_outcome(outcome) for outcome in one.outcomes],
-    }
-
-
-def _outcome(outcome: Outcome) -> dict[str, Any]:
-    changes = [change._asdict() for change in outcome.changes]
-    return {**asdict(outcome), "changes": changes}

@@ -12,23 +12,14 @@ from typing import Any
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest, Charges
+from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest
 from bridge.errors import BridgeError
 from bridge.journal.jobs import newest
 from bridge.journal.queries import Row
 from bridge.messages import N_, Message, _
 from bridge.model import FINISHED, DeliveryState, EventState
-from bridge.operations.accounts import client_of, is_production, public_hook_url
-from bridge.operations.testcharge import (
-    Problem,
-    Seen,
-    TestCharge,
-    TestChargeRun,
-    amount,
-    expected,
-    new_mark,
-    problem_data,
-)
+from bridge.operations.accounts import is_production
+from bridge.operations.testcharge import Seen, TestCharge, amount
 from bridge.web.console import jobs, layout
 from bridge.web.console.jobs import JobContext, Result
 
@@ -38,28 +29,20 @@ TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
 
 def run_test_charge(task: JobContext) -> Result:
     """Make a test charge and follow it to the deal."""
-    runtime, params = task.runtime, task.params
-    account = params["account"]
-    client = client_of(runtime, account)
-    real = is_production(runtime, account)
-    wanted = expected([item.mapping for item in runtime.mappings.current()], account, params["billing_type"])
-    mark = new_mark()
+    params = task.params
     order = ChargeRequest(
-        mark=mark,
         billing_type=params["billing_type"],
         value=Decimal(params["value"]),
         due=params["due"],
         installments=params["installments"],
-        email=params["email"] or f"{mark}@example.com",
+        email=params["email"],
         phone=params["phone"],
     )
-    charge = TestCharge(Charges(client), runtime.journal, account, order, runtime.clock_ms())
-    witness = PageListener(task)
-    hook_url = public_hook_url(runtime.settings, account, None)
-    run = TestChargeRun(charge, wanted, runtime, client, hook_url, real=real, witness=witness, sleep=task.sleep)
+    listener = PageListener(task)
+    run = TestCharge(task.runtime, params["account"], order, listener, task.sleep)
     run.begin()
     try:
-        run.follow(params.get("timeout_s") or (TRIAL_PERSON_S if real else TRIAL_S))
+        run.follow(params.get("timeout_s") or (TRIAL_PERSON_S if run.real else TRIAL_S))
     finally:
         if params["cleanup"]:
             try:
@@ -68,9 +51,9 @@ def run_test_charge(task: JobContext) -> Result:
                 task.step(code="not_removed", error=error.message().to_json())
     return {
         "proved": run.proved,
-        "asks_person": witness.asked,
+        "asks_person": listener.asked,
         "email": order.email,
-        "causes": [problem_data(cause, Message.to_json) for cause in run.causes],
+        "causes": [{"code": one.code, "what": one.what.to_json(), "mend": one.mend.to_json()} for one in run.causes],
         "deal": {"id": run.deal.id, "stage": run.stage, "status": run.deal.status} if run.deal else None,
     }
 
@@ -129,12 +112,6 @@ class PageListener:
     def sees_deal(self) -> bool:
         self.asked = True
         return False
-
-    def problem(self, cause: Problem) -> None:
-        """The page shows the causes of the job's result."""
-
-    def verdict(self, *, proved: bool) -> None:
-        """The page shows the verdict of the job's result."""
 
 
 testcharge_pages = Blueprint("trial", __name__)

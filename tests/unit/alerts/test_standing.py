@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from bridge.alerts.plan import BEHIND_MS, Silence, Snapshot, find_problems, notice_changes
+from bridge.alerts.plan import BEHIND_MS, find_problems, notice_changes
 from bridge.journal.destinations import Destination
-from bridge.journal.notices import Resolved, StoredNotice
+from bridge.journal.notices import Notice, Resolved, StoredNotice
 from bridge.messages import read_message
 from bridge.model import NoticeLevel
 from tests.factories import NOW_MS
 
-FINE = Snapshot(NOW_MS, {}, [Destination("default")], None, {"default": None}, {})
+FINE: dict[str, Any] = {
+    "dead": {},
+    "destinations": [Destination("default")],
+    "waiting_since_ms": None,
+    "silences": {"default": None},
+    "held": {},
+}
 
 
-def said(look: Snapshot) -> list[tuple[str, str, str]]:
+def found(**changed: Any) -> list[Notice]:
+    """Return the notices of a journal that is fine but for what changed."""
+    return list(find_problems(NOW_MS, **{**FINE, **changed}))
+
+
+def said(**changed: Any) -> list[tuple[str, str, str]]:
     """Return code, subject and detail of each notice."""
-    return [(notice.code, notice.about, str(read_message(notice.detail))) for notice in find_problems(look)]
+    return [(notice.code, notice.about, str(read_message(notice.detail))) for notice in found(**changed)]
 
 
 def test_where_all_is_well_nothing_is_said() -> None:
     """Also while an event waits for a moment, and while a circuit's first probe is out."""
     probing = Destination("default", state="half_open", opens=1)
 
-    assert said(FINE) == []
-    assert said(replace(FINE, destinations=[probing], waiting_since_ms=NOW_MS - BEHIND_MS + 1)) == []
+    assert said() == []
+    assert said(destinations=[probing], waiting_since_ms=NOW_MS - BEHIND_MS + 1) == []
 
 
 def test_dead_deliveries_are_one_notice_for_a_destination() -> None:
     """With how many, and the most frequent reasons."""
     dead = {"default": {"clint.http_422": 900, "mapping.x": 90, "a": 9, "b": 1}, "vip": {"c": 1}}
 
-    assert said(replace(FINE, dead=dead)) == [
+    assert said(dead=dead) == [
         (
             "delivery.dead",
             "default",
@@ -45,7 +57,7 @@ def test_a_destination_that_takes_nothing() -> None:
     """Paused is an error that only a person ends; a circuit that stays open is a warning."""
     paused = Destination("a", state="open", opens=9, paused_ms=1, paused_reason="it was removed")
     opened = Destination("b", state="open", opens=2)
-    notices = list(find_problems(replace(FINE, destinations=[paused, opened])))
+    notices = found(destinations=[paused, opened])
 
     assert [(one.code, one.about, one.level) for one in notices] == [
         ("destination.paused", "a", NoticeLevel.ERROR),
@@ -56,21 +68,22 @@ def test_a_destination_that_takes_nothing() -> None:
 
 def test_events_that_no_worker_takes() -> None:
     """After five minutes."""
-    assert said(replace(FINE, waiting_since_ms=NOW_MS - BEHIND_MS)) == [
+    assert said(waiting_since_ms=NOW_MS - BEHIND_MS) == [
         ("events.behind", "bridge", "events wait, and no worker takes them")
     ]
 
 
 def test_a_silent_account() -> None:
-    """Each account for itself."""
-    assert said(replace(FINE, silences={"a": Silence(9, 2), "b": None})) == [
-        ("account.silent", "a", "no event for more than 8 hours, which was never so in the weeks before")
-    ]
+    """Each account for itself; its words stay for some hours, or the notice would change every hour."""
+    for hours in range(8, 12):
+        assert said(silences={"a": hours, "b": None}) == [
+            ("account.silent", "a", "no event for more than 8 hours, which was never so in the weeks before")
+        ]
 
 
 def test_only_what_changed_is_written() -> None:
     """News, other words, and what is over; not what is said already, and not other codes' notices."""
-    (dead,) = find_problems(replace(FINE, dead={"default": {"c": 1}}))
+    (dead,) = found(dead={"default": {"c": 1}})
     kept = StoredNotice(1, dead.code, dead.about, dead.level.value, dead.detail, dead.mend, NOW_MS, NOW_MS, 1, None)
     behind = replace(kept, code="events.behind", about="bridge")
     others = replace(kept, code="webhook.interrupted")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.asaas.webhooks import Webhook, find_ours, hook_url, needed_events, problems
+from bridge.cli.output import row_data
 from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.mapping.catalogue import EVENTS
 from bridge.messages import in_language
@@ -121,11 +122,12 @@ def test_a_problem_has_the_keys_that_scripts_read() -> None:
     (found,) = problems([replace(FINE, penalised=3)], {"PAYMENT_RECEIVED"}, "default")
 
     with in_language("pt"):
-        data = found.data()
+        data = row_data(found)
     assert data == {
         "code": "webhook.penalised",
         "level": "warning",
         "what": "Asaas penalises the webhook: failures of waiting events, got 3",
+        "what_facts": {"number": 3},
         "mend": "check that the bridge answers 200, then run: bridge webhook resume",
-        "facts": {"number": 3},
+        "mend_facts": {"account": ""},
     }

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.clint.api import Deal
-from bridge.operations import proof
-from bridge.operations.proof import LATE_MS, Other, Sent, judge, texts_of
+from bridge.operations.proof import LATE_MS, Code, Other, Sent, judge, texts_of
 
 T = 1_795_000_000_000
 YEARS = 6 * 365 * 86_400_000
@@ -31,37 +30,37 @@ ELSEWHERE = replace(MADE, origin_id="o2")
 
 
 READ_BACKS: list[tuple[str, Sent, list[Deal]]] = [
-    (proof.NONE, SENT, []),
-    (proof.SEEN, SENT, [MADE]),
-    (proof.SEEN, SENT, [OLD, MADE]),
-    (proof.SEEN, KNOWN, [OLD, replace(MADE, times_ms={})]),
-    (proof.SEEN, SENT, [PLAIN]),
-    (proof.OLDER, SENT, [OLD]),
-    (proof.OLDER, replace(SENT, status="LOST"), [OLD]),
-    (proof.OTHER_STATUS, SENT, [replace(MADE, status="OPEN")]),
-    (proof.SEEN, replace(SENT, status=""), [replace(MADE, status="OPEN")]),
-    (proof.OTHER_ORIGIN, KNOWN, [ELSEWHERE]),
-    (proof.ORIGIN_UNKNOWN, SENT, [MADE, replace(ELSEWHERE, id="d2")]),
-    (proof.UNMARKED, SENT, [MOVED]),
-    (proof.UNMARKED, replace(SENT, origin_id="o1"), [MOVED]),
+    (Code.NONE, SENT, []),
+    (Code.SEEN, SENT, [MADE]),
+    (Code.SEEN, SENT, [OLD, MADE]),
+    (Code.SEEN, KNOWN, [OLD, replace(MADE, times_ms={})]),
+    (Code.SEEN, SENT, [PLAIN]),
+    (Code.OLDER, SENT, [OLD]),
+    (Code.OLDER, replace(SENT, status="LOST"), [OLD]),
+    (Code.OTHER_STATUS, SENT, [replace(MADE, status="OPEN")]),
+    (Code.SEEN, replace(SENT, status=""), [replace(MADE, status="OPEN")]),
+    (Code.OTHER_ORIGIN, KNOWN, [ELSEWHERE]),
+    (Code.ORIGIN_UNKNOWN, SENT, [MADE, replace(ELSEWHERE, id="d2")]),
+    (Code.UNMARKED, SENT, [MOVED]),
+    (Code.UNMARKED, replace(SENT, origin_id="o1"), [MOVED]),
     (
-        proof.SEEN,
+        Code.SEEN,
         replace(SENT, payload={"titulo": "Boleto 7001"}),
         [replace(MOVED, fields={"nome": "boleto 7001"})],
     ),
-    (proof.UNMARKED, SENT, [OLD, PLAIN]),
-    (proof.SEEN, replace(SENT, origin_id="o1"), [OLD, PLAIN]),
-    (proof.OTHER_STAGE, KNOWN, [replace(MOVED, fields={})]),
-    (proof.SEEN, KNOWN, [replace(MOVED, stage_id="s1", fields={})]),
-    (proof.OTHER_CHARGE, SENT, [replace(MADE, fields={"codigo": "pay_2", "situacao": "Recebida"})]),
-    (proof.SEEN, replace(SENT, others=(EARLIER,)), [MADE]),
-    (proof.AMBIGUOUS, replace(SENT, others=(EARLIER,)), [PLAIN]),
-    (proof.SEEN, replace(SENT, others=(EARLIER._replace(sent_ms=T - LATE_MS - 1),)), [PLAIN]),
-    (proof.SEEN, replace(SENT, others=(EARLIER._replace(status="OPEN"),)), [PLAIN]),
-    (proof.SEEN, replace(SENT, others=(LATER,)), [PLAIN]),
-    (proof.AMBIGUOUS, replace(SENT, others=(LATER,)), [replace(PLAIN, status="LOST")]),
-    (proof.AMBIGUOUS, replace(SENT, others=(LATER,)), [replace(PLAIN, times_ms={"created_at": T + 6_000})]),
-    (proof.OLDER, replace(SENT, others=(LATER,)), [OLD]),
+    (Code.UNMARKED, SENT, [OLD, PLAIN]),
+    (Code.SEEN, replace(SENT, origin_id="o1"), [OLD, PLAIN]),
+    (Code.OTHER_STAGE, KNOWN, [replace(MOVED, fields={})]),
+    (Code.SEEN, KNOWN, [replace(MOVED, stage_id="s1", fields={})]),
+    (Code.OTHER_CHARGE, SENT, [replace(MADE, fields={"codigo": "pay_2", "situacao": "Recebida"})]),
+    (Code.SEEN, replace(SENT, others=(EARLIER,)), [MADE]),
+    (Code.AMBIGUOUS, replace(SENT, others=(EARLIER,)), [PLAIN]),
+    (Code.SEEN, replace(SENT, others=(EARLIER._replace(sent_ms=T - LATE_MS - 1),)), [PLAIN]),
+    (Code.SEEN, replace(SENT, others=(EARLIER._replace(status="OPEN"),)), [PLAIN]),
+    (Code.SEEN, replace(SENT, others=(LATER,)), [PLAIN]),
+    (Code.AMBIGUOUS, replace(SENT, others=(LATER,)), [replace(PLAIN, status="LOST")]),
+    (Code.AMBIGUOUS, replace(SENT, others=(LATER,)), [replace(PLAIN, times_ms={"created_at": T + 6_000})]),
+    (Code.OLDER, replace(SENT, others=(LATER,)), [OLD]),
 ]
 
 
@@ -73,7 +72,7 @@ def test_what_each_read_back_proves(code: str, sent: Sent, deals: list[Deal]) ->
 
 def test_each_code_is_in_the_table() -> None:
     """Without a contact nothing is asked, so nothing is judged."""
-    assert {code for code, *_ in READ_BACKS} == set(proof.CODES) - {proof.NO_CONTACT}
+    assert {code for code, *_ in READ_BACKS} == set(Code) - {Code.NO_CONTACT}
 
 
 @pytest.mark.parametrize("name", ["created_at", "updated_stage_at", "won_at", "lost_at", "updated_at"])
@@ -82,9 +81,9 @@ def test_each_time_after_the_send_counts(name: str) -> None:
     before = replace(MADE, fields={}, times_ms={"created_at": T - 1})
     after = replace(before, times_ms={**before.times_ms, name: T})
 
-    assert judge(KNOWN, [before]).code == proof.OLDER
-    assert judge(KNOWN, [after]) == (proof.SEEN, after)
-    assert judge(KNOWN, [before], {before.id}).code == proof.SEEN
+    assert judge(KNOWN, [before]).code == Code.OLDER
+    assert judge(KNOWN, [after]) == (Code.SEEN, after)
+    assert judge(KNOWN, [before], {before.id}).code == Code.SEEN
 
 
 @dataclass
@@ -174,7 +173,7 @@ def test_nothing_untrue_is_called_seen(
     changed = {id_ for id_, at in world.changed_ms.items() if at >= T}
     code, deal = judge(sent, list(world.deals.values()), changed)
 
-    if code == proof.SEEN:
+    if code == Code.SEEN:
         assert deal is not None
         # A person who leaves a deal as the delivery would, and where it would, can't be told from it by anybody.
         stands = deal.id in world.wrote["people"] and status in {"", deal.status}
