@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import Any
 
 import click
 
+from bridge.asaas.webhooks import hook_url
 from bridge.cli.main import Invocation
 from bridge.cli.options import check_can_ask, confirm
-from bridge.cli.output import as_message, json_option, moment, row_data, show_json, show_table
+from bridge.cli.output import json_option, show_json, show_list
 from bridge.errors import NotFound
 from bridge.journal import accounts as kept
 from bridge.journal import audit
@@ -20,16 +20,8 @@ from bridge.messages import N_, Message, _, ngettext
 from bridge.operations import accounts as operations
 from bridge.operations import actions
 
-_WORDS = {
-    "set": N_("set"),
-    "unset": N_("unset"),
-    "environment": N_("environment"),
-    "journal": N_("journal"),
-    "closed": N_("closed"),
-    "open": N_("open"),
-    "half_open": N_("half open"),
-    None: "",
-}
+_WORDS = (N_("set"), N_("unset"), N_("environment"), N_("journal"), N_("closed"), N_("open"), N_("half open"))
+"""Codes of `--json` that tables show in words."""
 
 
 @click.group()
@@ -49,7 +41,7 @@ def list_accounts(invocation: Invocation, as_json: bool) -> None:
     with invocation.journal.database.read() as connection:
         found = kept.accounts(connection)
     environment = invocation.settings.accounts
-    rows: list[dict[str, Any]] = []
+    rows = []
     for name in sorted({*found, *environment}):
         one = environment[name] if name in environment else found[name]
         rows.append(
@@ -59,24 +51,21 @@ def list_accounts(invocation: Invocation, as_json: bool) -> None:
                 "hidden": name in environment and name in found,
                 "api_key": "set" if one.api_key else "unset",
                 "webhook_token": "set" if one.webhook_token else "unset",
-                "path": "/webhooks/asaas" if name == "default" else f"/webhooks/asaas/{name}",
+                "path": hook_url("", name),
                 "changed_ms": None if name in environment else found[name].changed_ms,
             }
         )
-    if as_json:
-        show_json(rows)
-        return
-    show_table(
-        (_("name"), _("kept in"), _("API key"), _("token"), _("path of its webhook"), _("changed")),
+    show_list(
+        rows,
         [
-            (
-                row["name"],
-                *(_(_WORDS[row[key]]) for key in ("kept_in", "api_key", "webhook_token")),
-                row["path"],
-                moment(row["changed_ms"]),
-            )
-            for row in rows
+            (_("name"), "name"),
+            (_("kept in"), lambda row: _(row["kept_in"] or "")),
+            (_("API key"), lambda row: _(row["api_key"])),
+            (_("token"), lambda row: _(row["webhook_token"])),
+            (_("path of its webhook"), "path"),
+            (_("changed"), "changed_ms"),
         ],
+        as_json=as_json,
         empty=_("no account yet; see: bridge accounts add --help"),
     )
 
@@ -97,7 +86,7 @@ def add_account(invocation: Invocation, name: str, no_key: bool, as_json: bool) 
     fresh, made = operations.add_account(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, api_key=api_key, token=token
     )
-    path = f"/webhooks/asaas/{name}"
+    path = hook_url("", name)
     if as_json:
         show_json({"name": name, "path": path, "fresh": fresh, "token": made})
         return
@@ -153,30 +142,24 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
             **dict.fromkeys(kept.destinations(connection), "journal"),
             **dict.fromkeys(invocation.settings.destinations, "environment"),
         }
-    rows = [
-        {
-            **{name: value for name, value in asdict(one).items() if name not in {"url_digest", "failed_subject"}},
-            "url": "set" if one.name in urls else "unset",
-            "kept_in": urls.get(one.name),
-            "paused": one.paused_ms is not None,
-        }
-        for one in found.values()
-    ]
-    if as_json:
-        show_json([row_data(row) for row in rows])
-        return
-    show_table(
-        (_("name"), "URL", _("kept in"), _("circuit"), _("failures in a row"), _("paused since"), _("why")),
+    rows = []
+    for one in found.values():
+        data = {name: value for name, value in asdict(one).items() if name not in {"url_digest", "failed_subject"}}
+        kept_in = urls.get(one.name)
+        url, paused = "set" if kept_in else "unset", one.paused_ms is not None
+        rows.append({**data, "url": url, "kept_in": kept_in, "paused": paused})
+    show_list(
+        rows,
         [
-            (
-                row["name"],
-                *(_(_WORDS[row[key]]) for key in ("url", "kept_in", "state")),
-                row["failures"],
-                moment(row["paused_ms"]),
-                as_message(row["paused_reason"]),
-            )
-            for row in rows
+            (_("name"), "name"),
+            ("URL", lambda row: _(row["url"])),
+            (_("kept in"), lambda row: _(row["kept_in"] or "")),
+            (_("circuit"), lambda row: _(row["state"].replace("_", " "))),
+            (_("failures in a row"), "failures"),
+            (_("paused since"), "paused_ms"),
+            (_("why"), "paused_reason"),
         ],
+        as_json=as_json,
         empty=_("no destination yet; see: bridge destinations add --help"),
     )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import click
+from click.exceptions import Exit
 
 from bridge.cli.main import NO, Invocation
-from bridge.cli.options import confirm, progress_bar
-from bridge.cli.output import delivery_brief, json_option, moment, row_data, show_json, show_table, state_word
+from bridge.cli.options import confirm, progress_bar, stacked
+from bridge.cli.output import delivery_brief, json_option, moment, show_json, show_list
 from bridge.errors import IllegalTransition, NotFound, UsageError
 from bridge.journal import queries
 from bridge.journal.clock import system_clock_ms
@@ -21,29 +22,18 @@ from bridge.operations import actions
 limit_option = click.option(
     "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many."
 )
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def _only(command: _Command) -> _Command:
-    for option in (
-        click.option("--code", help="Only with this reason code, such as clint.http_422."),
-        click.option("--destination", metavar="NAME", help="Only to this destination."),
-        click.option("--mapping", metavar="NAME", help="Only of this mapping."),
-    ):
-        command = option(command)
-    return command
-
-
-def _chosen(command: _Command) -> _Command:
-    for option in (
-        json_option,
-        click.option("--yes", is_flag=True, help="Do not ask first."),
-        _only,
-        click.option("--all-dead", is_flag=True, help="All dead deliveries, or those that the options below name."),
-        click.argument("numbers", nargs=-1, type=click.IntRange(1), metavar="[NUMBER]..."),
-    ):
-        command = option(command)
-    return command
+_only = stacked(
+    click.option("--mapping", metavar="NAME", help="Only of this mapping."),
+    click.option("--destination", metavar="NAME", help="Only to this destination."),
+    click.option("--code", help="Only with this reason code, such as clint.http_422."),
+)
+_chosen = stacked(
+    click.argument("numbers", nargs=-1, type=click.IntRange(1), metavar="[NUMBER]..."),
+    click.option("--all-dead", is_flag=True, help="All dead deliveries, or those that the options below name."),
+    _only,
+    click.option("--yes", is_flag=True, help="Do not ask first."),
+    json_option,
+)
 
 
 @click.group()
@@ -68,70 +58,67 @@ def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **want
     """List deliveries, newest first, with their state and reason."""
     with invocation.journal.database.read() as connection:
         rows = queries.list_deliveries(connection, limit=limit, **wanted)
-    if as_json:
-        show_json([row_data(row) for row in rows])
-        return
     now_ms = system_clock_ms()
-    show_table(
-        (_("number"), _("event"), _("name"), _("mapping"), _("to"), _("state"), _("since"), _("why")),
+    show_list(
+        rows,
         [
-            (
-                row["id"],
-                row["event_id"],
-                row["event_name"],
-                row["mapping"],
-                row["destination"],
-                state_word(row["state"]),
-                moment(row["finished_ms"] or row["created_ms"]),
-                delivery_brief(row, now_ms),
-            )
-            for row in rows
+            (_("number"), "id"),
+            (_("event"), "event_id"),
+            (_("name"), "event_name"),
+            (_("mapping"), "mapping"),
+            (_("to"), "destination"),
+            (_("state"), lambda row: _(row["state"])),
+            (_("since"), lambda row: moment(row["finished_ms"] or row["created_ms"])),
+            (_("why"), lambda row: delivery_brief(row, now_ms)),
         ],
+        as_json=as_json,
         empty=_("no such delivery"),
     )
-    if len(rows) == limit:
+    if len(rows) == limit and not as_json:
         click.echo(_("older ones: bridge deliveries list --before {number}", number=rows[-1]["id"]), err=True)
 
 
 @deliveries.command()
 @_chosen
-@click.pass_context
-def retry(context: click.Context, /, **chosen: Any) -> None:
+@click.pass_obj
+def retry(invocation: Invocation, /, **chosen: Any) -> None:
     """Send the same payload again: a waiting delivery at once, a dead or stale one anew.
 
     Name the NUMBERs of deliveries, or say --all-dead, which leaves out and counts those without a payload. To send an
     event through today's mapping instead: bridge events replay.
     """
 
-    def question(number: int) -> str:
-        return ngettext("retry {n} dead delivery?", "retry {n} dead deliveries?", number)
-
-    def done(number: int) -> str:
-        return ngettext("{n} delivery will be sent", "{n} deliveries will be sent", number)
-
-    _change(context, actions.retry, question, done, with_payload=True, **chosen)
+    _change(
+        invocation,
+        actions.retry,
+        lambda n: ngettext("retry {n} dead delivery?", "retry {n} dead deliveries?", n),
+        lambda n: ngettext("{n} delivery will be sent", "{n} deliveries will be sent", n),
+        with_payload=True,
+        **chosen,
+    )
 
 
 @deliveries.command()
 @_chosen
-@click.pass_context
-def discard(context: click.Context, /, **chosen: Any) -> None:
+@click.pass_obj
+def discard(invocation: Invocation, /, **chosen: Any) -> None:
     """Discard deliveries: they are never sent.
 
     Name the NUMBERs of deliveries, or say --all-dead.
     """
 
-    def question(number: int) -> str:
-        return ngettext("discard {n} dead delivery?", "discard {n} dead deliveries?", number)
-
-    def done(number: int) -> str:
-        return ngettext("{n} delivery discarded", "{n} deliveries discarded", number)
-
-    _change(context, actions.discard, question, done, with_payload=False, **chosen)
+    _change(
+        invocation,
+        actions.discard,
+        lambda n: ngettext("discard {n} dead delivery?", "discard {n} dead deliveries?", n),
+        lambda n: ngettext("{n} delivery discarded", "{n} deliveries discarded", n),
+        with_payload=False,
+        **chosen,
+    )
 
 
 def _change(
-    context: click.Context,
+    invocation: Invocation,
     change: Callable[..., DeliveryState],
     question: Callable[[int], str],
     done: Callable[[int], str],
@@ -143,11 +130,10 @@ def _change(
     as_json: bool,
     **only: Any,
 ) -> None:
-
     narrowed = {name: value for name, value in only.items() if value}
     if bool(numbers) == all_dead or (numbers and narrowed):
         raise UsageError(N_("either name deliveries or say --all-dead, which --mapping and the like narrow down"))
-    journal = context.obj.journal
+    journal = invocation.journal
     ids = list(dict.fromkeys(numbers))
     if all_dead:
         with journal.database.read() as connection:
@@ -161,23 +147,16 @@ def _change(
             text = N_("dead deliveries without a payload: {number}; fix the cause, then: bridge events replay")
             click.echo(_(text, number=without), err=True)
         if not ids:
-            context.exit(NO)
+            raise Exit(NO)
         confirm(question(len(ids)), _("nothing was changed"), yes=yes)
 
     def one(delivery_id: int) -> str:
-        return f"was {change(journal, delivery_id, system_clock_ms(), by=context.obj.actor)}"
+        return f"was {change(journal, delivery_id, system_clock_ms(), by=invocation.actor)}"
 
-    change_each(context, ids, one, done, as_json=as_json)
+    change_each(ids, one, done, as_json=as_json)
 
 
-def change_each(
-    context: click.Context,
-    ids: Sequence[int],
-    change: Callable[[int], str],
-    done: Callable[[int], str],
-    *,
-    as_json: bool,
-) -> None:
+def change_each(ids: Sequence[int], change: Callable[[int], str], done: Callable[[int], str], *, as_json: bool) -> None:
     """Change each delivery or event and print what came of it; one refusal stops no other, and ends with status 1."""
     results: list[dict[str, Any]] = []
     refused: list[str] = []
@@ -196,4 +175,4 @@ def change_each(
     for text in refused:
         click.echo(text, err=True)
     if refused:
-        context.exit(NO)
+        raise Exit(NO)

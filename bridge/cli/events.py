@@ -6,16 +6,16 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any
 
 import click
+from click.exceptions import Exit
 
 from bridge import reasons
 from bridge.cli.deliveries import change_each, limit_option
 from bridge.cli.main import NO, Invocation
 from bridge.cli.notices import show_open_notices
-from bridge.cli.options import agreed, check_can_ask, find_event, moment_of
+from bridge.cli.options import agreed, check_can_ask, find_event, moment_of, stacked
 from bridge.cli.output import (
     ago,
     as_message,
@@ -25,8 +25,9 @@ from bridge.cli.output import (
     plain,
     row_data,
     show_json,
-    show_table,
-    state_word,
+    show_line,
+    show_list,
+    values_of,
 )
 from bridge.errors import UsageError
 from bridge.journal import Journal, queries
@@ -42,13 +43,13 @@ from bridge.runtime import Runtime
 
 _NEEDS_A_PERSON = frozenset({DeliveryState.DEAD, DeliveryState.PENDING, DeliveryState.RETRYING, DeliveryState.STALE})
 
-_since = click.option(
-    "--since", "since_ms", callback=moment_of, metavar="TIME", help="Received at or after, such as 2h."
+_range = stacked(
+    click.option("--since", "since_ms", callback=moment_of, metavar="TIME", help="Received at or after, such as 2h."),
+    click.option(
+        "--until", "until_ms", callback=moment_of, metavar="TIME", help="Received before, such as 2026-11-22."
+    ),
+    click.option("--name", metavar="EVENT", help="Only events of this name, such as PAYMENT_RECEIVED."),
 )
-_until = click.option(
-    "--until", "until_ms", callback=moment_of, metavar="TIME", help="Received before, such as 2026-11-22."
-)
-_name = click.option("--name", metavar="EVENT", help="Only events of this name, such as PAYMENT_RECEIVED.")
 
 
 @click.group()
@@ -60,9 +61,7 @@ def events() -> None:
 
 
 @events.command("list")
-@_since
-@_until
-@_name
+@_range
 @click.option("--account", help="Only events of this Asaas account.")
 @click.option("--object", "object_id", metavar="ID", help="Only events about this charge, subscription, ...")
 @limit_option
@@ -74,26 +73,22 @@ def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as
     with invocation.journal.database.read() as connection:
         rows = queries.list_events(connection, limit=limit, before_id=before_id, **wanted)
         found = queries.mappings_of(connection, [row["id"] for row in rows])
-    states = {id_: Counter(mappings.values()) for id_, mappings in found.items()}
-    if as_json:
-        show_json([{**row_data(row), "deliveries": states[row["id"]]} for row in rows])
-        return
     now_ms = system_clock_ms()
-    show_table(
-        (_("number"), _("received"), _("age"), _("event"), _("about"), _("what became of it")),
+    show_list(
+        [{**row, "deliveries": Counter(found[row["id"]].values())} for row in rows],
         [
-            (
-                row["id"],
-                moment(row["received_ms"]),
-                ago(row["received_ms"], now_ms),
-                row["name"] if row["origin"] == Origin.WEBHOOK else f"{row['name']} ({row['origin']})",
-                row["object_id"],
-                _verdicts(row, states[row["id"]], now_ms),
-            )
-            for row in rows
+            (_("number"), "id"),
+            (_("received"), "received_ms"),
+            (_("age"), lambda row: ago(row["received_ms"], now_ms)),
+            (_("event"), lambda row: row["name"] + ("" if row["origin"] == Origin.WEBHOOK else f" ({row['origin']})")),
+            (_("about"), "object_id"),
+            (_("what became of it"), lambda row: _verdicts(row, now_ms)),
         ],
+        as_json=as_json,
         empty=_("no such event"),
     )
+    if as_json:
+        return
     if len(rows) == limit:
         click.echo(_("older ones: bridge events list --before {number}", number=rows[-1]["id"]), err=True)
     show_open_notices(invocation)
@@ -123,16 +118,14 @@ def show(invocation: Invocation, event: str, as_json: bool) -> None:
 
 @events.command()
 @click.argument("which", nargs=-1, metavar="[EVENT]...")
-@_since
-@_until
-@_name
+@_range
 @click.option("--mapping", metavar="NAME", help="Only through this mapping.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--yes", is_flag=True, help="Do not show and ask first.")
 @json_option
-@click.pass_context
+@click.pass_obj
 def replay(
-    context: click.Context,
+    invocation: Invocation,
     /,
     which: tuple[str, ...],
     mapping: str | None,
@@ -147,19 +140,16 @@ def replay(
     then asks. The workers take them up within seconds, in the order of arrival. The dead deliveries of these events
     are discarded: the new ones take their place.
     """
-    invocation: Invocation = context.obj
     if bool(which) == any(value is not None for value in wanted.values()):
         raise UsageError(N_("either name events or choose them by --since, --until or --name"), hint=N_("see --help"))
     check_can_ask(yes=yes or dry_run)
     journal = invocation.journal
     active = _active(journal, mapping)
     with journal.database.read() as connection:
-        # An event that is not processed yet goes through today's mappings anyway.
-        ids = (
-            sorted({find_event(connection, reference)["id"] for reference in which})
-            if which
-            else queries.event_ids(connection, state=EventState.PROCESSED.value, **wanted)
-        )
+        if which:
+            ids = sorted({find_event(connection, reference)["id"] for reference in which})
+        else:  # an event that is not processed yet goes through today's mappings anyway
+            ids = queries.event_ids(connection, state=EventState.PROCESSED.value, **wanted)
     if not yes or dry_run:
         _show_previews(invocation, ids, mapping, active, as_json=as_json and dry_run)
     if dry_run:
@@ -167,12 +157,12 @@ def replay(
     question = ngettext("replay {n} event?", "replay {n} events?", len(ids))
     if not ids or not agreed(question, yes=yes):
         click.echo(_("nothing was replayed"), err=True)
-        context.exit(NO)
+        raise Exit(NO)
 
     def change(event_id: int) -> str:
         return f"replay {actions.replay(journal, event_id, mapping, system_clock_ms(), by=invocation.actor)}"
 
-    change_each(context, ids, change, handed_over, as_json=as_json)
+    change_each(ids, change, handed_over, as_json=as_json)
 
 
 def handed_over(number: int) -> str:
@@ -217,8 +207,8 @@ def event_data(
                 {
                     **row_data(delivery),
                     "payload": json.loads(delivery["payload"]) if delivery["payload"] else None,
-                    "means": str(said.means) if (said := reasons.explain(delivery["reason_code"])) else None,
-                    "todo": str(said.todo) if said else None,
+                    "means": (said := reasons.explain(delivery["reason_code"])) and said.means,
+                    "todo": said and said.todo,
                     "attempts_made": [row_data(attempt) for attempt in attempts],
                 }
                 for delivery, attempts in deliveries
@@ -226,14 +216,14 @@ def event_data(
         }
 
 
-def _verdicts(event: Row, states: Mapping[str, int], now_ms: int) -> str:
+def _verdicts(event: Mapping[str, Any], now_ms: int) -> str:
     if event["state"] == EventState.RECEIVED:
         return _waits(event, now_ms)
-    said = (f"{number} {state_word(state)}" for state, number in sorted(states.items()))
+    said = (f"{number} {_(state)}" for state, number in sorted(event["deliveries"].items()))
     return ", ".join(said) or _("no mapping of its account listens")
 
 
-def _waits(event: Row, now_ms: int) -> str:
+def _waits(event: Mapping[str, Any], now_ms: int) -> str:
     if event["hold_code"] is None:
         return _("waits for a worker")
     return _("on hold ({code}), checked again {when}", code=event["hold_code"], when=ago(event["due_ms"], now_ms))
@@ -243,23 +233,22 @@ def _show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int
     click.echo(_("event {number}: {name}", number=event["id"], name=plain(event["name"])))
     repeats = event["repeats"]
     again = ngettext("; posted again {n} time", "; posted again {n} times", repeats) if repeats else ""
-    _line(_("asaas id"), event["event_key"])
-    _line(_("account"), event["account"])
-    _line(_("about"), f"{event['entity']} {event['object_id']}".strip() or _("nothing the bridge knows"))
-    _line(_("customer"), event["subject"])
-    _line(_("created"), (event["created"] or _("not known")) + " (Asaas)")
+    show_line(_("asaas id"), event["event_key"])
+    show_line(_("account"), event["account"])
+    show_line(_("about"), f"{event['entity']} {event['object_id']}".strip() or _("nothing the bridge knows"))
+    show_line(_("customer"), event["subject"])
+    show_line(_("created"), (event["created"] or _("not known")) + " (Asaas)")
     if event["origin"] != Origin.WEBHOOK:
-        _line(_("origin"), _("backfill: made from the Asaas API's answer; its webhook never came"))
-    _line(_("received"), f"{moment(event['received_ms'])}, {ago(event['received_ms'], now_ms)}{again}")
-    _line(_("state"), _event_state(event, now_ms))
+        show_line(_("origin"), _("backfill: made from the Asaas API's answer; its webhook never came"))
+    show_line(_("received"), f"{moment(event['received_ms'])}, {ago(event['received_ms'], now_ms)}{again}")
+    show_line(_("state"), _event_state(event, now_ms))
     if event["emptied_ms"] is not None:
         cause = "bridge forget" if event["subject"].startswith(FORGOTTEN) else "BRIDGE_RETENTION_DAYS"
         gone = _("{when}: body, payloads and answers are gone ({cause})", when=moment(event["emptied_ms"]), cause=cause)
-        _line(_("emptied"), gone)
+        show_line(_("emptied"), gone)
     if event["replay"]:
-        last = event["replay_mapping"]
-        of = _(", the last for the mapping {name}", name=last) if last else ""
-        _line(_("replayed"), ngettext("{n} time", "{n} times", event["replay"]) + of)
+        of = _(", the last for the mapping {name}", name=event["replay_mapping"]) if event["replay_mapping"] else ""
+        show_line(_("replayed"), ngettext("{n} time", "{n} times", event["replay"]) + of)
     for delivery, attempts in deliveries:
         _show_delivery(delivery, attempts, now_ms)
     if not deliveries and event["state"] == EventState.PROCESSED:
@@ -290,26 +279,25 @@ def _show_delivery(delivery: Row, attempts: list[Row], now_ms: int) -> None:
     title = _("delivery {number}: mapping {name}", number=delivery["id"], name=plain(delivery["mapping"]))
     replay = _(", replay {number}", number=delivery["replay"]) if delivery["replay"] else ""
     click.echo(f"\n{title}{replay}")
-    _line(_("state"), delivery_said(delivery, attempts, now_ms))
-    state = DeliveryState(delivery["state"])
-    said = reasons.explain(delivery["reason_code"])
+    show_line(_("state"), delivery_said(delivery, attempts, now_ms))
+    state, said = delivery["state"], reasons.explain(delivery["reason_code"])
     if said and state in _NEEDS_A_PERSON:
-        _line(_("means"), said.means)
+        show_line(_("means"), said.means)
         if said.todo:
-            _line(_("what to do"), said.todo)
+            show_line(_("what to do"), said.todo)
     if state not in FINISHED and delivery["due_ms"] is not None:
-        _line(_("next try"), f"{moment(delivery['due_ms'])}, {ago(delivery['due_ms'], now_ms)}")
+        show_line(_("next try"), f"{moment(delivery['due_ms'])}, {ago(delivery['due_ms'], now_ms)}")
     if delivery["payload"]:
         facts = {"line": delivery["line"], "revision": delivery["revision_id"]}
-        _line(_("to"), _("{name} (line {line}, revision {revision})", name=delivery["destination"], **facts))
-        _line(_("payload"), "")
+        show_line(_("to"), _("{name} (line {line}, revision {revision})", name=delivery["destination"], **facts))
+        show_line(_("payload"), "")
         for key, value in json.loads(delivery["payload"]).items():
             click.echo(f"    {plain(key)}: {plain(value)}")
     for attempt in attempts:
-        _line(_("attempt {number}", number=attempt["number"]), _attempt(attempt))
-    if delivery["read_back"] and state is DeliveryState.DELIVERED:
+        show_line(_("attempt {number}", number=attempt["number"]), _attempt(attempt))
+    if delivery["read_back"] and state == DeliveryState.DELIVERED:
         detail = plain(reasons.deal_said(delivery["read_back_detail"]))
-        _line(_("deal"), _(_DEALS[delivery["read_back"]]) + (f": {detail}" if detail else ""))
+        show_line(_("deal"), _(_DEALS[delivery["read_back"]]) + (f": {detail}" if detail else ""))
 
 
 _OUTCOMES = {
@@ -324,34 +312,20 @@ _DEALS = {"asked": N_("not looked for yet"), "seen": N_("seen in Clint"), "not_s
 
 
 def _attempt(attempt: Row) -> str:
-    duration = attempt["duration_ms"]
-    answer = _("answer: {text}", text=attempt["excerpt"]) if attempt["excerpt"] else ""
     parts = (
         moment(attempt["started_ms"]),
         _(_OUTCOMES[attempt["outcome"]]),
-        f"{duration} ms" if duration is not None else "",
+        "" if attempt["duration_ms"] is None else f"{attempt['duration_ms']} ms",
         plain(as_message(attempt["detail"])),
-        answer,
+        _("answer: {text}", text=attempt["excerpt"]) if attempt["excerpt"] else "",
     )
-    return ", ".join(part for part in parts if part)
-
-
-def _line(name: str, value: object) -> None:
-    click.echo(f"  {name:<12} {plain(value)}".rstrip())
+    return ", ".join(filter(None, parts))
 
 
 def preview_data(preview: Preview) -> dict[str, Any]:
     """Return for --json what a replay would change."""
-    return {
-        "event_id": preview.event_id,
-        "name": preview.name,
-        "problem": str(as_message(preview.problem)) if preview.problem else None,
-        "unheard": preview.unheard,
-        "outcomes": [
-            {**row_data(outcome), "changes": [asdict(change) for change in outcome.changes]}
-            for outcome in preview.outcomes
-        ],
-    }
+    problem = as_message(preview.problem) if preview.problem else None
+    return {**values_of(preview), "problem": problem, "outcomes": list(map(row_data, preview.outcomes))}
 
 
 _UNHEARD = {
@@ -379,13 +353,13 @@ def show_outcomes(preview: Preview, mapping: str | None = None) -> None:
 
 
 def _verdict(outcome: Outcome) -> str:
-    before = _("was {state}", state=state_word(outcome.before)) if outcome.before else _("new")
+    before = _("was {state}", state=_(outcome.before)) if outcome.before else _("new")
     if outcome.after is DeliveryState.PENDING:
         number = len(outcome.changes)
         changed = ngettext("{n} change", "{n} changes", number) if number else _("same payload")
         return f"{before}, " + _("would be sent to {name}: {changes}", name=outcome.destination, changes=changed)
     reason = plain(as_message(outcome.reason))
-    after = _("would be {state}", state=state_word(outcome.after))
+    after = _("would be {state}", state=_(outcome.after))
     return f"{before}, {after}" + (f" ({reason})" if reason else "")
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+from click.exceptions import Exit
 
 from bridge.cli.main import NO, Invocation
 from bridge.cli.options import check_can_ask, confirm
-from bridge.cli.output import ago, is_terminal, json_option, moment, plain, show_json, show_table
+from bridge.cli.output import ago, is_terminal, json_option, moment, plain, show_json, show_table, values_of
 from bridge.errors import NotFound, UsageError
 from bridge.mapping import Setup, Severity, parse_mapping
 from bridge.messages import N_, _
@@ -23,10 +23,6 @@ from bridge.operations.mappings import changed, difference, file_text
 
 if TYPE_CHECKING:
     from bridge.journal.revisions import Revision
-
-
-_FILE = "file"
-_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @click.command()
@@ -44,27 +40,18 @@ def history(invocation: Invocation, name: str, number: int | None, as_json: bool
         return
     active = found[0] if found[0].text is not None else None
     if as_json:
-        show_json([{**asdict(one), "created": moment(one.created_ms), "active": one is active} for one in found])
+        show_json([{**values_of(one), "created": moment(one.created_ms), "active": one is active} for one in found])
         return
-    now_ms = system_clock_ms()
-    rows = [
-        (
-            one.id,
-            moment(one.created_ms),
-            ago(one.created_ms, now_ms),
-            one.author,
-            one.origin,
-            _changed(one, before),
-            _("active") if one is active else "",
-        )
-        for one, before in zip(found, [*found[1:], None], strict=True)
-    ]
+    now_ms, rows = system_clock_ms(), []
+    for one, before in zip(found, [*found[1:], None], strict=True):
+        added, removed = changed((before and before.text) or "", one.text or "")
+        lines = _("removed") if one.text is None else f"+{added} -{removed}"
+        age, state = ago(one.created_ms, now_ms), _("active") if one is active else ""
+        rows.append((one.id, moment(one.created_ms), age, one.author, one.origin, lines, state))
     show_table((_("revision"), _("made"), _("age"), _("by"), _("from"), _("lines"), ""), rows)
     if file_text(invocation.settings.bridge_mappings_dir, name) not in {None, found[0].text}:
-        text = _(
-            "the file has another text; see: bridge mappings diff {name} {number} file", name=name, number=found[0].id
-        )
-        click.echo(text, err=True)
+        text = N_("the file has another text; see: bridge mappings diff {name} {number} file")
+        click.echo(_(text, name=name, number=found[0].id), err=True)
 
 
 @click.command()
@@ -84,8 +71,7 @@ def diff(invocation: Invocation, name: str, revs: tuple[str, ...], as_json: bool
     newest, second = (str(one.id) if one else "" for one in (found[0], found[1] if found[1:] else None))
     before, after = {0: (second, newest), 1: (*revs, newest), 2: revs}[len(revs)]
     old, new = (_text_of(invocation, found, name, rev) for rev in (before, after))
-    nothing = _("nothing")
-    lines = difference(old, new, f"{name} {before or nothing}", f"{name} {after}")
+    lines = difference(old, new, f"{name} {before or _('nothing')}", f"{name} {after}")
     if as_json:
         show_json({"mapping": name, "from": before, "to": after, "diff": lines})
     else:
@@ -96,8 +82,8 @@ def diff(invocation: Invocation, name: str, revs: tuple[str, ...], as_json: bool
 @click.argument("name")
 @click.argument("rev", type=int)
 @click.option("--yes", is_flag=True, help="Do not show and ask first.")
-@click.pass_context
-def restore(context: click.Context, name: str, rev: int, yes: bool) -> None:
+@click.pass_obj
+def restore(invocation: Invocation, name: str, rev: int, yes: bool) -> None:
     """Make an older revision of a mapping the active one again, as a new revision.
 
     Workers take it up within two seconds. The file keeps its text, and becomes a revision again when somebody changes
@@ -107,7 +93,6 @@ def restore(context: click.Context, name: str, rev: int, yes: bool) -> None:
     from bridge.journal.clock import system_clock_ms
 
     check_can_ask(yes=yes)
-    invocation: Invocation = context.obj
     directory = invocation.settings.bridge_mappings_dir
     found = _revisions(invocation, name)
     wanted = _of_number(found, name, rev)
@@ -126,10 +111,9 @@ def restore(context: click.Context, name: str, rev: int, yes: bool) -> None:
     with invocation.journal.database.write() as connection:
         fresh = revisions.restore(connection, wanted, _operator(), system_clock_ms())
     if fresh is None:
-        click.echo(
-            _("{name} has the text of revision {rev} already; nothing was restored", name=name, rev=rev), err=True
-        )
-        context.exit(NO)
+        text = N_("{name} has the text of revision {rev} already; nothing was restored")
+        click.echo(_(text, name=name, rev=rev), err=True)
+        raise Exit(NO)
     click.echo(_("{name} is revision {fresh} now, with the text of {rev}", name=name, fresh=fresh, rev=rev))
     if file_text(directory, name) not in {None, wanted.text}:
         text = N_(
@@ -158,15 +142,15 @@ def _revisions(invocation: Invocation, name: str) -> list[Revision]:
 
 
 def _of_number(found: Sequence[Revision], name: str, number: int) -> Revision:
-    for one in found:
-        if one.id == number:
-            return one
-    hint = N_("see: bridge mappings history {name}")
-    raise NotFound(N_("{name} has no revision {number}"), name=name, number=number, hint=hint)
+    one = next((one for one in found if one.id == number), None)
+    if one is None:
+        hint = N_("see: bridge mappings history {name}")
+        raise NotFound(N_("{name} has no revision {number}"), name=name, number=number, hint=hint)
+    return one
 
 
 def _text_of(invocation: Invocation, found: Sequence[Revision], name: str, rev: str) -> str:
-    if rev == _FILE:
+    if rev == "file":
         directory = invocation.settings.bridge_mappings_dir
         text = file_text(directory, name)
         if text is None:
@@ -179,17 +163,10 @@ def _text_of(invocation: Invocation, found: Sequence[Revision], name: str, rev: 
     return _of_number(found, name, int(rev)).text or ""
 
 
-def _changed(one: Revision, before: Revision | None) -> str:
-    if one.text is None:
-        return _("removed")
-    added, removed = changed(before.text or "" if before else "", one.text)
-    return f"+{added} -{removed}"
-
-
 def _show_difference(lines: Sequence[str]) -> None:
     if not lines:
         click.echo(_("no difference"))
+    colours = {"+": "green", "-": "red", "@": "cyan"} if is_terminal() else {}
     for line in lines:
         bare = line.lstrip(" ")  # plain() would take the indentation away
-        indentation = " " * (len(line) - len(bare))
-        click.secho(indentation + plain(bare), fg=_COLOURS.get(line[:1]) if is_terminal() else None)
+        click.secho(" " * (len(line) - len(bare)) + plain(bare), fg=colours.get(line[:1]))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -15,29 +14,12 @@ import click
 from bridge.cli.main import Invocation
 from bridge.cli.output import show_table
 from bridge.errors import UsageError
-from bridge.mapping import testing
+from bridge.mapping import drafts, testing
 from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS
-from bridge.mapping.drafts import (
-    FAMILIES,
-    USUAL,
-    Choices,
-    Offer,
-    as_amount,
-    as_billing_types,
-    as_events,
-    as_installments,
-    as_keys,
-    as_name,
-    draft,
-    entity_of,
-    examples,
-    first_of,
-    offers_of,
-)
 from bridge.mapping.schema import FILE_NAME, schema_text
 from bridge.messages import N_, _, ngettext
 from bridge.operations.mappings import file_of
-from bridge.settings import variable
+from bridge.settings import DEFAULT, variable
 
 T = TypeVar("T")
 
@@ -63,9 +45,12 @@ def new(invocation: Invocation, /, name: str | None, **options: Any) -> None:
     NAME is the file's name without .yaml. Charges and subscriptions have a menu; for other events copy a file of
     mappings/.
     """
+    name = _answer(name, N_("name of the file, such as venda_no_pix"), None, drafts.as_name)
+    path = file_of(invocation.settings.bridge_mappings_dir, name)
+    if path.exists():
+        raise UsageError(N_("there is a mapping of that name"), where=str(path), hint=N_("choose another"))
     choices = _ask(invocation, name, options)
-    path = _path(invocation, choices.name)
-    read = draft(choices)
+    read = drafts.draft(choices)
     assert read.mapping is not None, read.findings  # noqa: S101 (a menu that can't run is our fault)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(read.text, encoding="utf-8")
@@ -77,50 +62,42 @@ def new(invocation: Invocation, /, name: str | None, **options: Any) -> None:
     if not choices.enabled:
         setting = variable("CLINT_WEBHOOK_URL", choices.send_to)
         click.echo(_("it is off until {setting} is set and enabled says true", setting=setting), err=True)
-    click.echo(_("what to choose in Clint: bridge mappings checklist {name}", name=choices.name), err=True)
+    click.echo(_("what to choose in Clint: bridge mappings checklist {name}", name=name), err=True)
 
 
-def _path(invocation: Invocation, name: str) -> Path:
-    path = file_of(invocation.settings.bridge_mappings_dir, name)
-    if path.exists():
-        raise UsageError(N_("there is a mapping of that name"), where=str(path), hint=N_("choose another"))
-    return path
-
-
-def _ask(invocation: Invocation, name: str | None, options: dict[str, Any]) -> Choices:
+def _ask(invocation: Invocation, name: str, options: dict[str, Any]) -> drafts.Choices:
     """Return the answers: of the options, of the person at the terminal, or the defaults."""
-    said = _answer(name, N_("name of the file, such as venda_no_pix"), "", as_name)
-    _path(invocation, said)
+
+    def ask(option: str, question: str, default: str, read: Callable[[Any], T]) -> T:
+        return _answer(options[option], question, default, read)
+
     events = _events(options["events"])
-    entity = entity_of(events)
-    send_to = _answer(options["send_to"], N_("destination"), "default", as_name)
-    label = f"{EVENTS[first_of(events)].label} na Clint"
-    billing_types = N_("only which billing types, of {names} (empty: any)")
-    reference = N_("only where the external reference begins with (empty: any)")
-    return Choices(
-        name=said,
-        description=_answer(options["description"], N_("what it does, in a sentence"), label, str),
+    entity = drafts.entity_of(events)
+    send_to = ask("send_to", N_("destination"), DEFAULT, drafts.as_name)
+    label = f"{EVENTS[drafts.first_of(events)].label} na Clint"
+    types = _("only which billing types, of {names} (empty: any)", names=", ".join(BILLING_TYPE_LABELS))
+    begins = N_("only where the external reference begins with (empty: any)")
+    each = N_("instalments: each, first or once")
+    return drafts.Choices(
+        name=name,
+        description=ask("description", N_("what it does, in a sentence"), label, str),
         events=events,
-        at_least=_answer(options["at_least"], N_("only from which amount on (empty: any)"), None, as_amount),
-        billing_types=_answer(
-            options["billing_types"], billing_types, None, as_billing_types, names=", ".join(BILLING_TYPE_LABELS)
-        ),
-        reference=_answer(options["reference"], reference, None, str),
-        installments=_answer(options["installments"], N_("instalments: each, first or once"), "each", as_installments)
-        if entity == "payment"
-        else "each",
+        at_least=ask("at_least", N_("only from which amount on (empty: any)"), "", drafts.as_amount),
+        billing_types=ask("billing_types", types, "", drafts.as_billing_types),
+        reference=ask("reference", begins, "", str),
+        installments=ask("installments", each, "each", drafts.as_installments) if entity == "payment" else "each",
         offers=_offers(entity, options["fields"]),
         send_to=send_to,
-        enabled=send_to == "default" or send_to in invocation.settings.destinations,
+        enabled=send_to == DEFAULT or send_to in invocation.settings.destinations,
     )
 
 
-def _answer(given: Any, question: str, default: str | None, read: Callable[[Any], T], **facts: object) -> T:
-    """Return an answer as `read` takes it; without a default (an empty text) the person must answer."""
+def _answer(given: Any, question: str, default: str | None, read: Callable[[Any], T]) -> T:
+    """Return an answer as `read` takes it; without a default the person must answer."""
     if given or not sys.stdin.isatty():
-        if not given and default == "":
+        if not given and default is None:
             raise UsageError(N_("name of the file is missing"), hint=N_("see: bridge mappings new --help"))
-        return read(given or default or "")
+        return read(given or default)
 
     def check(text: str) -> T:
         try:
@@ -128,37 +105,32 @@ def _answer(given: Any, question: str, default: str | None, read: Callable[[Any]
         except UsageError as error:
             raise click.BadParameter(error.text()) from None
 
-    answer: T = click.prompt(
-        _(question, **facts),
-        default=default or (None if default == "" else ""),
-        value_proc=check,
-        err=True,
-        show_default=bool(default),
-    )
+    answer: T = click.prompt(_(question), default, value_proc=check, err=True, show_default=bool(default))
     return answer
 
 
 def _events(given: Sequence[str]) -> tuple[str, ...]:
     if given:
-        return as_events(given)
+        return drafts.as_events(given)
     if not sys.stdin.isatty():
         raise UsageError(N_("no event was said"), hint=N_("add --event, such as --event PAYMENT_RECEIVED"))
-    known = [one for one in EVENTS.values() if one.family in FAMILIES]
+    known = [one for one in EVENTS.values() if one.family in drafts.FAMILIES]
     rows = [(number, one.name, one.label) for number, one in enumerate(known, 1)]
     show_table(("", _("event"), _("what happened")), rows)
     names = [one.name for one in known]
-    return _answer(None, N_("events, by number or name"), "", lambda text: as_events(_picked(text, names)))
+    return _answer(None, N_("events, by number or name"), None, lambda text: drafts.as_events(_picked(text, names)))
 
 
-def _offers(entity: str, given: Sequence[str]) -> tuple[Offer, ...]:
-    offers = offers_of(entity)
+def _offers(entity: str, given: Sequence[str]) -> tuple[drafts.Offer, ...]:
+    offers = drafts.offers_of(entity)
     keys = [offer.key for offer in offers]
     if sys.stdin.isatty() and not given:
-        shown = examples(offers, entity)
+        shown = drafts.examples(offers, entity)
         rows = [(number, one.key, one.group, shown[one.key]) for number, one in enumerate(offers, 1)]
         show_table(("", _("key"), _("tab"), _("example")), rows)
-    usual = " ".join(key for key in keys if key in USUAL)
-    chosen = _answer(given, N_("keys, by number or name"), usual, lambda said: as_keys(_picked(said, keys), keys))
+    usual = " ".join(key for key in keys if key in drafts.USUAL)
+    question = N_("keys, by number or name")
+    chosen = _answer(given, question, usual, lambda said: drafts.as_keys(_picked(said, keys), keys))
     return tuple(offer for offer in offers if offer.key in chosen)
 
 

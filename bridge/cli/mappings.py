@@ -11,36 +11,27 @@ import json
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.exceptions import Exit
 
 from bridge.cli.main import NO, Invocation
 from bridge.cli.mapping_history import diff, history, restore
 from bridge.cli.mapping_new import new
 from bridge.cli.options import find_event
-from bridge.cli.output import is_terminal, json_option, json_text, plain, show_json, show_table
+from bridge.cli.output import is_terminal, json_option, json_text, plain, show_json, show_table, values_of
 from bridge.errors import BridgeError, NotFound, UsageError
-from bridge.mapping import (
-    Finding,
-    Mapping,
-    ParseResult,
-    Setup,
-    Severity,
-    read_directory,
-    read_file,
-    testing,
-    with_overlaps,
-)
+from bridge.mapping import Finding, Mapping, ParseResult, Setup, Severity, parser, testing
 from bridge.mapping import explain as wanted
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import build_context, references
 from bridge.mapping.drafts import EXAMPLES
-from bridge.mapping.explain import explained, explained_data
 from bridge.mapping.model import FETCHABLE, Comparison, Condition, Group, walk
 from bridge.mapping.schema import COMMENT, FILE_NAME, schema_text
 from bridge.mapping.scrub import Scrubber
@@ -53,13 +44,11 @@ if TYPE_CHECKING:
 
 _MARKS = {True: N_("yes"), False: N_("no"), None: "-"}
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
-_WORDS = frozenset(
-    {
-        *(N_("contact"), N_("organization"), N_("deal")),
-        *(N_("text"), N_("number"), N_("boolean"), N_("date"), N_("link"), N_("phone"), N_("e-mail")),
-        *(N_("condition"), N_("field"), N_("route")),
-        *(N_("filtered"), N_("dead")),
-    }
+_WORDS = (
+    *(N_("contact"), N_("organization"), N_("deal")),
+    *(N_("text"), N_("number"), N_("boolean"), N_("date"), N_("link"), N_("phone"), N_("e-mail")),
+    *(N_("condition"), N_("field"), N_("route")),
+    *(N_("filtered"), N_("dead")),
 )
 """Codes of `--json` that tables show in words."""
 
@@ -73,10 +62,6 @@ def mappings() -> None:
 
 for command in (new, history, diff, restore):
     mappings.add_command(command)
-
-
-def _word(code: str) -> str:
-    return _(code) if code in _WORDS else code
 
 
 def _show_finding(finding: Finding, colour: str | None = None) -> None:
@@ -98,26 +83,23 @@ def starters() -> Path:
 
 def _read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment: bool) -> list[ParseResult]:
     """Return the parsed files and directories, or without any those of BRIDGE_MAPPINGS_DIR."""
+    from bridge.runtime import Runtime
+
     settings = invocation.settings
-    accounts, destinations = (None, None) if no_environment else _names(invocation)
+    accounts = destinations = None
+    if not no_environment:  # those in the journal too
+        with closing(Runtime(settings)) as runtime:
+            accounts, destinations = frozenset(runtime.accounts), frozenset(runtime.destinations)
     read: list[ParseResult] = []
     files: list[ParseResult] = []
     for place in list(paths) or [settings.bridge_mappings_dir]:
         root = place if place.is_dir() else place.parent
         known = Setup(accounts, destinations, root, no_environment or bool(settings.clint_api_token))
         if place.is_file():
-            files.append(read_file(place, known))
+            files.append(parser.read_file(place, known))
         else:
-            read += read_directory(place, known)
-    return [*read, *with_overlaps(files)]
-
-
-def _names(invocation: Invocation) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names of the accounts and destinations, those in the journal too."""
-    from bridge.runtime import Runtime
-
-    with closing(Runtime(invocation.settings)) as runtime:
-        return frozenset(runtime.accounts), frozenset(runtime.destinations)
+            read += parser.read_directory(place, known)
+    return [*read, *parser.with_overlaps(files)]
 
 
 def _named(read: Iterable[ParseResult], name: str) -> Mapping:
@@ -139,33 +121,29 @@ def _named(read: Iterable[ParseResult], name: str) -> Mapping:
     is_flag=True,
     help="Do not ask whether accounts and destinations are set up here; for CI, which has no secrets.",
 )
-@click.pass_context
-def lint(context: click.Context, paths: tuple[Path, ...], as_json: bool, no_environment: bool) -> None:
+@click.pass_obj
+def lint(invocation: Invocation, paths: tuple[Path, ...], as_json: bool, no_environment: bool) -> None:
     """Say everything that is wrong with the mapping files, with file, line and column.
 
     PATHS are files or directories; without any, the directory of BRIDGE_MAPPINGS_DIR. Ends with 1 if there are errors
     or warnings; notes do not count.
     """
-    read = _read_paths(context.obj, paths, no_environment=no_environment)
+    read = _read_paths(invocation, paths, no_environment=no_environment)
     findings = [finding for one in read for finding in one.findings]
-    errors, warnings, notes = (
-        sum(finding.severity is severity for finding in findings)
-        for severity in (Severity.ERROR, Severity.WARNING, Severity.NOTE)
-    )
+    found = Counter(finding.severity for finding in findings)
     if as_json:
         show_json([_finding_data(finding) for finding in findings])
     else:
         for finding in findings:
             _show_finding(finding, _COLOURS[finding.severity])
-        number = ngettext("{n} mapping", "{n} mappings", len(read))
         counts = (
-            ngettext("{n} error", "{n} errors", errors),
-            ngettext("{n} warning", "{n} warnings", warnings),
-            ngettext("{n} note", "{n} notes", notes),
+            ngettext("{n} error", "{n} errors", found[Severity.ERROR]),
+            ngettext("{n} warning", "{n} warnings", found[Severity.WARNING]),
+            ngettext("{n} note", "{n} notes", found[Severity.NOTE]),
         )
-        click.echo(f"{number}: {', '.join(counts)}")
-    if errors or warnings:
-        context.exit(NO)
+        click.echo(f"{ngettext('{n} mapping', '{n} mappings', len(read))}: {', '.join(counts)}")
+    if found[Severity.ERROR] or found[Severity.WARNING]:
+        raise Exit(NO)
 
 
 @mappings.command()
@@ -179,9 +157,9 @@ def lint(context: click.Context, paths: tuple[Path, ...], as_json: bool, no_envi
     metavar="PERCENT",
     help="End with 1 where the tests of all files together reach less than that; implies --coverage.",
 )
-@click.pass_context
+@click.pass_obj
 def test(
-    context: click.Context,
+    invocation: Invocation,
     paths: tuple[Path, ...],
     as_json: bool,
     watch: bool,
@@ -195,19 +173,11 @@ def test(
     """
     if watch and as_json:
         raise UsageError(N_("--watch and --json exclude each other"))
-    coverage = coverage or fail_under is not None
 
-    def run() -> bool:
-        return _run_tests(context.obj, paths, as_json=as_json, coverage=coverage, least=fail_under or 0.0)
-
-    passed = _watch(context.obj, paths, run) if watch else run()
-    if not passed:
-        context.exit(NO)
-
-
-_WATCHED = (".yaml", ".yml", ".json")
-_SETTLE_MS = 200
-"""Editors write a file in several steps, which cause one run."""
+    least = 0.0 if coverage and fail_under is None else fail_under
+    run = partial(_run_tests, invocation, paths, as_json=as_json, least=least)
+    if not (_watch(invocation, paths, run) if watch else run()):
+        raise Exit(NO)
 
 
 def _watch(invocation: Invocation, paths: tuple[Path, ...], run: Callable[[], bool]) -> bool:
@@ -220,21 +190,22 @@ def _watch(invocation: Invocation, paths: tuple[Path, ...], run: Callable[[], bo
     with Stopping() as stopping:
         passed = run()
         click.echo(_("watching; Ctrl-C ends"), err=True)
-        for _changes in watchfiles.watch(
+        changes = watchfiles.watch(
             *places,
-            watch_filter=lambda _change, path: path.endswith(_WATCHED),
-            debounce=_SETTLE_MS,
+            watch_filter=lambda _change, path: path.endswith((".yaml", ".yml", ".json")),
+            debounce=200,  # ms; editors write a file in several steps, which cause one run
             step=50,
             stop_event=stopping,
-        ):
+        )
+        for _change in changes:
             if is_terminal():
                 click.clear()
             passed = run()
     return passed
 
 
-def _run_tests(invocation: Invocation, paths: Iterable[Path], *, as_json: bool, coverage: bool, least: float) -> bool:
-    """Run every test once, print the results, and return whether all passed and enough is covered."""
+def _run_tests(invocation: Invocation, paths: Iterable[Path], *, as_json: bool, least: float | None) -> bool:
+    """Run every test once, print the results, and return whether all passed and enough (None: not asked) is covered."""
     read = _read_paths(invocation, paths, no_environment=True)
     broken = [one for one in read if one.mapping is None]
     results: list[CaseResult] = []
@@ -247,32 +218,21 @@ def _run_tests(invocation: Invocation, paths: Iterable[Path], *, as_json: bool, 
     percent = 100 * sum(part.reached for part in parts) / len(parts) if parts else 100.0
     if as_json:
         data: dict[str, Any] = {
-            "results": [_result_data(result) for result in results],
+            "results": [{**values_of(one), "problem": one.problem or "", "passed": one.passed} for one in results],
             "broken": [_finding_data(finding) for one in broken for finding in one.findings],
         }
-        if coverage:
-            data["coverage"] = {
-                "percent": percent,
-                "parts": [{**asdict(part), "what": str(part.what)} for part in parts],
-            }
+        if least is not None:
+            data["coverage"] = {"percent": percent, "parts": parts}
         show_json(data)
     else:
         _show_results(results, broken)
-        if coverage:
+        if least is not None:
             _show_coverage(parts, percent)
-    enough = not coverage or percent >= least
-    if not enough:
+    if least is not None and percent < least:
         facts = {"percent": f"{percent:.1f}", "least": f"{least:g}"}
         click.echo(_("the tests reach {percent} %, at least {least} % is asked", **facts), err=True)
-    return enough and not broken and all(result.passed for result in results)
-
-
-def _result_data(result: CaseResult) -> dict[str, Any]:
-    differences = [
-        {**asdict(one), "expected": str(one.expected), "actual": str(one.actual)} for one in result.differences
-    ]
-    problem = str(result.problem or "")
-    return {**asdict(result), "differences": differences, "problem": problem, "passed": result.passed}
+        return False
+    return not broken and all(result.passed for result in results)
 
 
 def _show_results(results: Sequence[CaseResult], broken: Sequence[ParseResult]) -> None:
@@ -298,7 +258,7 @@ def _show_results(results: Sequence[CaseResult], broken: Sequence[ParseResult]) 
 
 
 def _show_coverage(parts: Sequence[Part], percent: float) -> None:
-    missed = [(f"{part.path}:{part.line}", _word(part.kind), part.what) for part in parts if not part.reached]
+    missed = [(f"{part.path}:{part.line}", _(part.kind), part.what) for part in parts if not part.reached]
     if missed:
         click.echo(_("no test reaches:"))
         show_table((_("where"), _("kind"), _("what")), missed)
@@ -309,10 +269,10 @@ def _show_coverage(parts: Sequence[Part], percent: float) -> None:
 @mappings.command()
 @click.argument("name", required=False)
 @json_option
-@click.pass_context
-def show(context: click.Context, name: str | None, as_json: bool) -> None:
+@click.pass_obj
+def show(invocation: Invocation, name: str | None, as_json: bool) -> None:
     """List the mapping files, or show all that one of them does."""
-    read = _read_paths(context.obj, (), no_environment=name is not None)
+    read = _read_paths(invocation, (), no_environment=name is not None)
     if name is not None:
         mapping = _named(read, name)
         if as_json:
@@ -338,18 +298,17 @@ def _broken_data(read: ParseResult) -> dict[str, Any]:
     return {"name": Path(read.path).stem, "path": read.path, "findings": findings}
 
 
+_SHOWN = ("name", "path", "enabled", "description", "account", "events", "installments", "line", "stale", "send_to")
+
+
 def _mapping_data(mapping: Mapping) -> dict[str, Any]:
-    names = ("name", "path", "enabled", "description", "account", "events", "installments", "line", "stale", "send_to")
     return {
-        **{name: getattr(mapping, name) for name in names},
+        **{name: getattr(mapping, name) for name in _SHOWN},
         "filter": [text for _depth, text in _condition_lines(mapping.filter)],
         "fields": [
             {
-                "group": field.group,
-                "key": field.key,
+                **{name: getattr(field, name) for name in ("group", "key", "type", "required")},
                 "source": field.source.text,
-                "type": field.type,
-                "required": field.required,
                 "is": field.identifies,
             }
             for field in mapping.fields
@@ -363,20 +322,16 @@ def _mapping_data(mapping: Mapping) -> dict[str, Any]:
 def _show_mapping(mapping: Mapping) -> None:
     """Print a mapping under the keys of its file."""
     data = _mapping_data(mapping)
-    names = ("name", "path", "description", "account", "installments", "line", "stale", "send_to", "tests")
-    lines = [(name, data[name]) for name in names]
-    lines += [
-        ("enabled", _(_MARKS[mapping.enabled])),
-        ("events", ", ".join(mapping.events)),
-        ("fetched", ", ".join(data["fetched"]) or _("nothing")),
-        *(("route", f"{', '.join(route.events)} -> {route.send_to}") for route in mapping.routes),
-    ]
+    data |= {"enabled": _(_MARKS[mapping.enabled]), "events": ", ".join(mapping.events)}
+    data |= {"fetched": ", ".join(data["fetched"]) or _("nothing")}
+    lines = [(name, data[name]) for name in (*_SHOWN, "tests", "fetched")]
+    lines += [("route", f"{', '.join(route.events)} -> {route.send_to}") for route in mapping.routes]
     for name, text in lines:
         click.echo(f"{name + ':':14}{plain(text)}")
     for depth, text in _condition_lines(mapping.filter):
         click.echo(f"{'' if depth else 'filter:':14}{'  ' * depth}{plain(text)}")
     click.echo()
-    rows = [(_word(field.group), field.key, _word(field.type), field.source.text) for field in mapping.fields]
+    rows = [(_(field.group), field.key, _(field.type), field.source.text) for field in mapping.fields]
     show_table((_("group"), _("key"), _("type"), _("from")), rows)
 
 
@@ -401,31 +356,34 @@ def _condition_lines(condition: Condition | None) -> list[tuple[int, str]]:
 )
 @click.option("--account", default="default", show_default=True, help="The Asaas account of a FILE.")
 @json_option
-@click.pass_context
+@click.pass_obj
 def explain(
-    context: click.Context, name: str | None, event: str, given: tuple[str, ...], account: str, as_json: bool
+    invocation: Invocation, name: str | None, event: str, given: tuple[str, ...], account: str, as_json: bool
 ) -> None:
     """Say what each mapping makes of an event, condition by condition and field by field; nothing is sent."""
-    read = _read_paths(context.obj, (), no_environment=True)
+    read = _read_paths(invocation, (), no_environment=True)
     chosen = [_named(read, name)] if name else [one.mapping for one in read if one.mapping]
     path = Path(event)
     if path.is_file():
         seen = _context_of_file(path, _given(given), account)
     else:
-        _row, _fetched, seen = _stored_event(context.obj, event, FETCHABLE)
-    found = [explained(mapping, seen) for mapping in chosen]
+        _row, _fetched, seen = _stored_event(invocation, event, FETCHABLE)
+    found = [wanted.explained(mapping, seen) for mapping in chosen]
     if as_json:
-        show_json([explained_data(one) for one in found])
+        show_json([wanted.explained_data(one) for one in found])
         return
     for one in found:
         _show_explained(one)
     if path.is_file():  # of a kept event Asaas was asked for everything
-        needed = {
-            name for one in chosen if one.listens_to(seen["event"]) for name in one.filter_needs | one.field_needs
-        }
-        for missing in sorted(needed & references(seen).keys()):
+        for missing in sorted(_needed(chosen, seen)):
             text = _("{name} would be fetched from Asaas and was not given here; use --with {name}=FILE", name=missing)
             click.echo(text, err=True)
+
+
+def _needed(mappings: Iterable[Mapping], seen: dict[str, Any]) -> set[str]:
+    """Return the objects that mappings read of this event and that Asaas must be asked for."""
+    needs = {name for one in mappings if one.listens_to(seen["event"]) for name in one.filter_needs | one.field_needs}
+    return needs & references(seen).keys()
 
 
 def _given(options: Iterable[str]) -> dict[str, Any]:
@@ -486,7 +444,7 @@ def _show_explained(found: dict[str, Any]) -> None:
         click.echo(f"{name}: {why}")
         return
     is_sent = found["outcome"] == "sent"
-    outcome = _("sent to {destination}", destination=found["send_to"]) if is_sent else _word(found["outcome"])
+    outcome = _("sent to {destination}", destination=found["send_to"]) if is_sent else _(found["outcome"])
     click.secho(f"{name}: {outcome}", bold=True)
     if not is_sent:
         click.echo(f"  {found['code']}: {plain(found['message'])}")
@@ -497,7 +455,7 @@ def _show_explained(found: dict[str, Any]) -> None:
         text = f"  {mark:4}{line} {number}{'  ' * seen['depth']}{plain(seen['text'])}"
         click.echo(text + (_("  (saw {value})", value=value) if value else ""))
     rows = [
-        (_word(one["group"]), one["key"], one["source"], one["message"] or _cell(one["value"]))
+        (_(one["group"]), one["key"], one["source"], one["message"] or _cell(one["value"]))
         for one in found.get("fields", ())
     ]
     if rows:
@@ -514,8 +472,8 @@ def _cell(value: Any) -> str:
 @click.argument("mapping", metavar="[FILE]", required=False)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for a spreadsheet.")
 @json_option
-@click.pass_context
-def checklist(context: click.Context, mapping: str | None, as_csv: bool, as_json: bool) -> None:
+@click.pass_obj
+def checklist(invocation: Invocation, mapping: str | None, as_csv: bool, as_json: bool) -> None:
     """Say what to choose on Clint's mapping screen: the keys that each integration gets, its stage and its status.
 
     An integration gets what all enabled mappings send to it. FILE is a mapping file, or the name of one in the
@@ -526,7 +484,7 @@ def checklist(context: click.Context, mapping: str | None, as_csv: bool, as_json
         raise UsageError(N_("--csv and --json exclude each other"))
     path = Path(mapping or "")
     places = [path.parent] if path.is_file() else []
-    read = _read_paths(context.obj, places, no_environment=True)
+    read = _read_paths(invocation, places, no_environment=True)
     only = _named(read, path.stem) if mapping else None
     found = wanted.checklist([one.mapping for one in read if one.mapping], only)
     keys, integrations = found["keys"], found["integrations"]
@@ -535,57 +493,42 @@ def checklist(context: click.Context, mapping: str | None, as_csv: bool, as_json
     elif as_csv:
         _print_csv(keys, integrations)
     else:
-        rows = [(row["key"], _word(row["tab"]), _word(row["kind"]), _short(row["example"])) for row in keys]
+        rows = [(row["key"], _(row["tab"]), _(row["kind"]), _short(row["example"])) for row in keys]
         show_table((_("key"), _("tab"), _("kind"), _("example")), rows)
         for row in integrations:
             _show_integration(row, [one["key"] for one in keys if row["integration"] not in one["integrations"]])
     if any(row["conflict"] for row in integrations):
-        context.exit(NO)
-
-
-_LONGEST_EXAMPLE = 40
+        raise Exit(NO)
 
 
 def _short(example: str) -> str:
-    return example if len(example) <= _LONGEST_EXAMPLE else f"{example[: _LONGEST_EXAMPLE - 1]}…"
+    return example if len(example) <= 40 else f"{example[:39]}…"
 
 
 def _show_integration(row: dict[str, Any], missing: list[str]) -> None:
-    conflict = row["conflict"]
-    lines = [
-        _("integration {name}, its URL is in {setting}", name=row["integration"], setting=row["setting"]),
-        "  "
-        + _(
-            "status {status}, stage {stage}",
-            status=row["status"] or _("conflict"),
-            stage=wanted.stage_of(row["events"]),
-        ),
-        *(
-            f"  {status:<4}  {name}"
-            for status, names in (conflict or {row["status"]: row["events"]}).items()
-            for name in names
-        ),
-        *("  " + _("from  {mapping}", mapping=name) for name in row["mappings"]),
-        *("  " + _("it does not get {key}", key=key) for key in missing),
-    ]
+    stage, conflict = wanted.stage_of(row["events"]), row["conflict"]
+    lines = [_("status {status}, stage {stage}", status=row["status"] or _("conflict"), stage=stage)]
+    for status, names in (conflict or {row["status"]: row["events"]}).items():
+        lines += [f"{status:<4}  {name}" for name in names]
+    lines += [_("from  {mapping}", mapping=name) for name in row["mappings"]]
+    lines += [_("it does not get {key}", key=key) for key in missing]
     if conflict:
-        lines.append("  " + _("it would have to set several statuses, and an integration of Clint sets one;"))
-        lines.append("  " + _("give each status an integration of its own: another send_to, or routes in the mapping"))
-    click.echo("\n" + "\n".join(lines))
+        lines.append(_("it would have to set several statuses, and an integration of Clint sets one;"))
+        lines.append(_("give each status an integration of its own: another send_to, or routes in the mapping"))
+    click.echo("\n" + _("integration {name}, its URL is in {setting}", name=row["integration"], setting=row["setting"]))
+    click.echo("\n".join(f"  {line}" for line in lines))
 
 
 def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]]) -> None:
     columns = ("key", "tab", "kind", "example", "integration", "setting", "mappings", "events", "stage", "status")
-    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in keys:
-        integration = " ".join(row["integrations"])
-        writer.writerow({**{name: row[name] for name in columns[:4]}, "integration": integration})
+        writer.writerow({**row, "integration": " ".join(row["integrations"])})
     for row in integrations:
-        status = row["status"] or f"conflict: {' or '.join(row['conflict'])}"
         several = {name: " ".join(row[name]) for name in ("mappings", "events")}
-        told = {**row, **several, "status": status, "stage": wanted.stage_of(row["events"])}
-        writer.writerow({name: told[name] for name in columns[4:]})
+        status = row["status"] or f"conflict: {' or '.join(row['conflict'])}"
+        writer.writerow({**row, **several, "status": status, "stage": wanted.stage_of(row["events"])})
 
 
 @mappings.command()
@@ -616,12 +559,20 @@ def sample(
     Names, CPF and CNPJ, e-mails, phones, addresses, links and free texts are replaced by fakes that stay the same each
     time. Amounts, dates, statuses and ids are what came. Look at the file before you share it.
     """
+    from bridge.journal import queries
+
     if (event is None) == (event_id is None):
         raise UsageError(N_("name either an EVENT or an --event-id"), hint=N_("see: bridge mappings sample --help"))
     if output == "-" and names:
         what = N_("--with writes a file beside the event's and can't print")
         raise UsageError(what, hint=N_("leave --output - out"))
-    row, fetched, seen = _stored_event(invocation, event_id or _newest(invocation, str(event)), names)
+    if event_id is None:
+        with invocation.journal.database.read() as connection:
+            newest = queries.list_events(connection, limit=1, name=event)
+        if not newest:
+            raise NotFound(N_("no event {name!r} was kept"), name=event, hint=N_("see: bridge events list"))
+        event_id = str(newest[0]["id"])
+    row, fetched, seen = _stored_event(invocation, event_id, names)
     found = {name: fetched[name] for name in names if fetched.get(name) is not None}
     # Together, so that a name that only the customer tells is found in the event's texts too.
     scrubbed = Scrubber(ids=ids).scrub({"": json.loads(row["body"]), **found})
@@ -632,31 +583,15 @@ def sample(
     root = invocation.settings.bridge_mappings_dir
     path = Path(output) if output else root / "samples" / f"{row['name'].lower()}.json"
     paths = {name: path.with_name(f"{path.stem}_{name}.json") if name else path for name in texts}
-    _write_samples(paths, texts, force=force)
-    heard = [one.mapping for one in read_directory(root, Setup(None, None, root)) if one.mapping]
-    needs = {name for one in heard if one.listens_to(row["name"]) for name in one.filter_needs | one.field_needs}
-    _print_test(paths, root, sorted((needs & references(seen).keys()) - texts.keys()))
-
-
-def _newest(invocation: Invocation, name: str) -> str:
-    from bridge.journal import queries
-
-    with invocation.journal.database.read() as connection:
-        rows = queries.list_events(connection, limit=1, name=name)
-    if not rows:
-        raise NotFound(N_("no event {name!r} was kept"), name=name, hint=N_("see: bridge events list"))
-    return str(rows[0]["id"])
-
-
-def _write_samples(paths: dict[str, Path], texts: dict[str, str], *, force: bool) -> None:
-    there = [path for path in paths.values() if path.exists()]
-    if there and not force:
+    if not force and (there := [one for one in paths.values() if one.exists()]):
         hint = N_("choose --output, or add --force")
         raise UsageError(N_("the file is there already"), where=str(there[0]), hint=hint)
-    for name, path in paths.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(texts[name], encoding="utf-8")
-        click.echo(_("written: {path}", path=path), err=True)
+    for name, one in paths.items():
+        one.parent.mkdir(parents=True, exist_ok=True)
+        one.write_text(texts[name], encoding="utf-8")
+        click.echo(_("written: {path}", path=one), err=True)
+    heard = [one.mapping for one in parser.read_directory(root, Setup(None, None, root)) if one.mapping]
+    _print_test(paths, root, sorted(_needed(heard, seen) - texts.keys()))
 
 
 def _print_test(paths: dict[str, Path], root: Path, invented: Sequence[str]) -> None:

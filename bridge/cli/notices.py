@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.exceptions import Exit
 
 from bridge.cli.deliveries import limit_option
 from bridge.cli.main import NO, Invocation
-from bridge.cli.output import ago, as_message, json_option, moment, row_data, show_json, show_table
+from bridge.cli.output import ago, as_message, json_option, show_list
 from bridge.journal import notices as journal
 from bridge.journal.clock import system_clock_ms
 from bridge.mapping import ParseResult, Setup, read_directory
@@ -38,25 +39,20 @@ def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool)
     read = read_directory(directory, Setup(None, None, directory))
     rows = [_of_file(one) for one in read if one.mapping is None and Path(one.path) != directory]
     rows += map(asdict, found)
-    if as_json:
-        show_json([row_data(row) for row in rows])
-        return
     now_ms = system_clock_ms()
-    show_table(
-        (_("number"), _("level"), _("code"), _("about"), _("since"), _("last"), _("what"), _("what to do")),
+    show_list(
+        rows,
         [
-            (
-                row["id"],
-                _(LEVELS[row["level"]]) if row["closed_ms"] is None else _("closed"),
-                row["code"],
-                row["about"],
-                moment(row["raised_ms"]),
-                ago(row["last_ms"], now_ms) if row["last_ms"] else "",
-                as_message(row["detail"]),
-                as_message(row["mend"]),
-            )
-            for row in rows
+            (_("number"), "id"),
+            (_("level"), lambda row: _(LEVELS[row["level"]]) if row["closed_ms"] is None else _("closed")),
+            (_("code"), "code"),
+            (_("about"), "about"),
+            (_("since"), "raised_ms"),
+            (_("last"), lambda row: ago(row["last_ms"], now_ms) if row["last_ms"] else ""),
+            (_("what"), "detail"),
+            (_("what to do"), "mend"),
         ],
+        as_json=as_json,
         empty=_("no notice: nothing needs you"),
     )
 
@@ -75,19 +71,16 @@ def _of_file(read: ParseResult) -> dict[str, Any]:
 
 @notices.command("close")
 @click.argument("numbers", nargs=-1, required=True, type=int, metavar="NUMBER...")
-@click.pass_context
-def close_notices(context: click.Context, numbers: tuple[int, ...]) -> None:
+@click.pass_obj
+def close_notices(invocation: Invocation, numbers: tuple[int, ...]) -> None:
     """Close notices; a problem that is not fixed raises its notice again."""
-    invocation: Invocation = context.obj
     with invocation.journal.database.write() as connection:
         closed = {number: journal.close(connection, number, system_clock_ms()) for number in numbers}
     for number, done in closed.items():
-        if done:
-            click.echo(_("notice {number} is closed", number=number))
-        else:
-            click.echo(_("notice {number} is not open; see: bridge notices list", number=number), err=True)
+        text = N_("notice {number} is closed") if done else N_("notice {number} is not open; see: bridge notices list")
+        click.echo(_(text, number=number), err=not done)
     if not all(closed.values()):
-        context.exit(NO)
+        raise Exit(NO)
 
 
 def show_open_notices(invocation: Invocation) -> None:
@@ -107,22 +100,20 @@ def alerts() -> None:
 
 
 @alerts.command("test")
-@click.pass_context
-def send_test(context: click.Context) -> None:
+@click.pass_obj
+def send_test(invocation: Invocation) -> None:
     """Send a test message to each URL of BRIDGE_ALERT_URLS."""
     from bridge.alerts.send import send, trial
 
-    settings = context.obj.settings
+    settings = invocation.settings
     settings.require("BRIDGE_ALERT_URLS")
     results = send(settings.bridge_alert_urls, trial(settings.bridge_language))
     for number, result in enumerate(results, 1):
         said = _("sent") if result.sent else as_message(result.problem).text()
-        click.echo(
-            _("URL {number} ({service}): {result}", number=number, service=result.service, result=said),
-            err=not result.sent,
-        )
+        text = _("URL {number} ({service}): {result}", number=number, service=result.service, result=said)
+        click.echo(text, err=not result.sent)
     if not all(result.sent for result in results):
-        context.exit(NO)
+        raise Exit(NO)
 
 
 @alerts.command("list")
@@ -131,25 +122,20 @@ def send_test(context: click.Context) -> None:
 def list_alerts(invocation: Invocation, as_json: bool) -> None:
     """List the problems that last, and how often an alert was sent about each."""
     with invocation.journal.database.read() as connection:
-        found = [one for _key, one in sorted(journal.load(connection).items())]
-    if as_json:
-        show_json([row_data(one) for one in found])
-        return
-    show_table(
-        (_("code"), _("about"), _("level"), _("since"), _("sent"), _("last"), _("next"), _("what")),
+        found = [asdict(one) for _key, one in sorted(journal.load(connection).items())]
+    show_list(
+        found,
         [
-            (
-                one.code,
-                one.about,
-                _(LEVELS[one.level]),
-                moment(one.since_ms),
-                one.times,
-                moment(one.told_ms),
-                moment(one.due_ms),
-                _untold(one.failures, as_message(one.detail)),
-            )
-            for one in found
+            (_("code"), "code"),
+            (_("about"), "about"),
+            (_("level"), lambda row: _(LEVELS[row["level"]])),
+            (_("since"), "since_ms"),
+            (_("sent"), "times"),
+            (_("last"), "told_ms"),
+            (_("next"), "due_ms"),
+            (_("what"), lambda row: _untold(row["failures"], as_message(row["detail"]))),
         ],
+        as_json=as_json,
         empty=_("no alert was sent"),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bridge.mapping.values import BRASILIA
+from bridge.mapping.values import BRASILIA, facts_data
 from bridge.messages import N_, Message, _, read_message
 from bridge.model import DeliveryState, EventState, Waiting
 
@@ -52,13 +52,25 @@ def plain(value: object) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON that UTF-8 can write; half a character, as Asaas may post one, is escaped."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
+    """Return a value as JSON that UTF-8 can write, a dataclass as its fields, a message in English.
+
+    Half a character, as Asaas may post one, is escaped.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain_data)
     try:
         text.encode()
     except UnicodeEncodeError:
-        text = json.dumps(value, indent=2)
+        text = json.dumps(value, indent=2, default=_plain_data)
     return text
+
+
+def _plain_data(value: Any) -> Any:
+    return str(value) if isinstance(value, Message) else values_of(value)
+
+
+def values_of(row: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass, as they are."""
+    return {one.name: getattr(row, one.name) for one in fields(row)}
 
 
 def show_json(value: Any) -> None:
@@ -87,15 +99,41 @@ def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empt
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def show_line(name: str, value: object) -> None:
+    """Print a name and its value, indented."""
+    click.echo(f"  {name:<12} {plain(value)}".rstrip())
+
+
+def show_list(
+    rows: Iterable[Mapping[str, Any]],
+    columns: Sequence[tuple[str, str | Callable[[Any], object]]],
+    *,
+    as_json: bool,
+    empty: str,
+) -> None:
+    """Print rows as JSON, or as a table of columns: a header, and the name of a value or a function of the row."""
+    if as_json:
+        show_json([row_data(row) for row in rows])
+        return
+    cells = [[pick(row) if callable(pick) else _shown(pick, row[pick]) for _header, pick in columns] for row in rows]
+    show_table([header for header, _pick in columns], cells, empty=empty)
+
+
+def _shown(name: str, value: Any) -> object:
+    return moment(value) if name.endswith("_ms") else as_message(value) if name in _MESSAGES else value
+
+
 def moment(ms: int | None) -> str:
     """Return a time as Brasília's clock shows it.
 
     >>> moment(1795359005000)
     '2026-11-22 11:50:05'
     """
-    if ms is None:
-        return ""
-    return datetime.fromtimestamp(ms / 1000, UTC).astimezone(BRASILIA).strftime("%Y-%m-%d %H:%M:%S")
+    return "" if ms is None else _brasilia(ms).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _brasilia(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC).astimezone(BRASILIA)
 
 
 def ago(ms: int, now_ms: int) -> str:
@@ -114,16 +152,6 @@ def ago(ms: int, now_ms: int) -> str:
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-def with_times(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with an ISO 8601 time beside each time in milliseconds."""
-    times = {
-        f"{name.removesuffix('_ms')}_at": datetime.fromtimestamp(value / 1000, UTC).astimezone(BRASILIA).isoformat()
-        for name, value in row.items()
-        if name.endswith("_ms") and name != "duration_ms" and value is not None
-    }
-    return {**row, **times}
-
-
 _MESSAGES = ("reason", "hold_reason", "detail", "mend", "paused_reason")
 """Columns whose texts are messages."""
 
@@ -134,50 +162,44 @@ def as_message(value: Message | str | None) -> Message:
 
 
 def row_data(row: Any) -> dict[str, Any]:
-    """Return a row or a dataclass for --json: times also as text, messages in English with their facts beside them."""
-    data = with_times(row if isinstance(row, Mapping) else {one.name: getattr(row, one.name) for one in fields(row)})
+    """Return a row or a dataclass for --json: times also in ISO 8601, messages in English with their facts."""
+    data = dict(row) if isinstance(row, Mapping) else values_of(row)
     for name, value in list(data.items()):
-        if isinstance(value, Message) or (name in _MESSAGES and value is not None):
+        if name.endswith("_ms") and name != "duration_ms" and value is not None:
+            data[f"{name.removesuffix('_ms')}_at"] = _brasilia(value).isoformat()
+        elif isinstance(value, Message) or (name in _MESSAGES and value is not None):
             message = as_message(value)
-            data[name] = str(message)
-            facts = {} if message.id == "{text}" else message.facts
-            data[f"{name}_facts"] = {
-                key: str(fact) if isinstance(fact, Message) else fact for key, fact in facts.items()
-            }
+            facts = {} if message.id == "{text}" else facts_data(message.facts)
+            data |= {name: str(message), f"{name}_facts": facts}
     return data
 
 
 _STATES = {
-    DeliveryState.PENDING: (N_("pending"), "cyan"),
-    DeliveryState.SENDING: (N_("sending"), "cyan"),
-    DeliveryState.RETRYING: (N_("retrying"), "yellow"),
-    DeliveryState.DELIVERED: (N_("delivered"), "green"),
-    DeliveryState.FILTERED: (N_("filtered"), "dim"),
-    DeliveryState.STALE: (N_("stale"), "dim"),
-    DeliveryState.DEAD: (N_("dead"), "bold red"),
-    DeliveryState.DISCARDED: (N_("discarded"), "dim"),
+    N_("pending"): "cyan",
+    N_("sending"): "cyan",
+    N_("retrying"): "yellow",
+    N_("delivered"): "green",
+    N_("filtered"): "dim",
+    N_("stale"): "dim",
+    N_("dead"): "bold red",
+    N_("discarded"): "dim",
 }
-"""The word and the colour of each state of a delivery; `--json` and options have the codes."""
-
-STYLES = {state: style for state, (_word, style) in _STATES.items()}
+"""The states of a delivery with their colours."""
 
 _WAITS = {
+    None: N_("is sent next"),
+    Waiting.PAUSED: N_("waits until the destination is resumed"),
     Waiting.BACKOFF: N_("waits for its next try {when}"),
     Waiting.CIRCUIT: N_("waits while the destination fails; it is probed {when}"),
     Waiting.PACE: N_("waits for its turn under the rate limit {when}"),
 }
 
 
-def state_word(state: str) -> str:
-    """Return a delivery's state in a word."""
-    return _(_STATES[DeliveryState(state)][0])
-
-
 def delivery_said(delivery: Row, attempts: Sequence[Row], now_ms: int) -> str:
     """Return state and reason of a delivery in one line."""
-    state, reason = DeliveryState(delivery["state"]), delivery_brief(delivery, now_ms)
-    if state is not DeliveryState.DELIVERED:
-        return f"{state_word(state)}: {reason}" if reason else state_word(state)
+    state, reason = delivery["state"], delivery_brief(delivery, now_ms)
+    if state != DeliveryState.DELIVERED:
+        return f"{_(state)}: {reason}" if reason else _(state)
     text = _("delivered to {destination}", destination=plain(delivery["destination"]))
     if attempts:
         status, milliseconds = attempts[-1]["status"], attempts[-1]["duration_ms"]
@@ -192,12 +214,8 @@ def delivery_brief(delivery: Row, now_ms: int) -> str:
         return reason
     if delivery["due_ms"] is None:
         wait = _("waits for the delivery before it in this customer's line")
-    elif delivery["waiting"] is None:
-        wait = _("is sent next")
-    elif delivery["waiting"] == Waiting.PAUSED:
-        wait = _("waits until the destination is resumed")
     else:
-        wait = _(_WAITS[Waiting(delivery["waiting"])], when=ago(delivery["due_ms"], now_ms))
+        wait = _(_WAITS[delivery["waiting"]], when=ago(delivery["due_ms"], now_ms))
     return f"{wait}; {reason}" if reason else wait
 
 
@@ -237,7 +255,7 @@ class LiveLog:
         return len(self._printed) > before
 
     def _print_delivery(self, kind: str, delivery: Row, attempts: list[Row], now_ms: int) -> None:
-        mapping, state = delivery["mapping"], DeliveryState(delivery["state"])
+        mapping, state = delivery["mapping"], delivery["state"]
         if self._payloads and delivery["payload"] and self._is_new("payload", delivery["id"]):
             text = _("{mapping} sends to {destination}:", mapping=mapping, destination=delivery["destination"])
             self.print(kind, text, indent=2)
@@ -245,7 +263,7 @@ class LiveLog:
                 self.print(kind, f"{key}: {value}", "dim", indent=4)
         change = (delivery["id"], state, delivery["attempts"], delivery["waiting"])
         if state not in _ON_ITS_WAY and self._is_new("delivery", *change):
-            self.print(kind, f"{mapping}: {delivery_said(delivery, attempts, now_ms)}", STYLES[state], indent=2)
+            self.print(kind, f"{mapping}: {delivery_said(delivery, attempts, now_ms)}", _STATES[state], indent=2)
 
     def _is_new(self, *change: object) -> bool:
         if change in self._printed:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from sqlalchemy import Connection
 
 from bridge.cli.main import Invocation
-from bridge.cli.options import check_can_ask, confirm
+from bridge.cli.options import check_can_ask, confirm, stacked
 from bridge.cli.output import json_option, show_json
 from bridge.errors import NotFound, UsageError
 from bridge.journal import privacy, search
@@ -22,27 +22,20 @@ from bridge.messages import N_, _, ngettext
 from bridge.runtime import Runtime
 
 _FORMS = {
-    "email": (re.compile(r"[^@\s]+@[^@\s]+"), N_("--{option} must be a whole address with @")),
-    "cpf": (re.compile(r"\d{11}|[\da-z]{12}\d{2}"), N_("--{option} must be a whole CPF or CNPJ")),
-    "phone": (re.compile(r"\d{8,13}"), N_("--{option} must be a whole number with its area code")),
+    "email": (search.Kind.EMAIL, re.compile(r"[^@\s]+@[^@\s]+"), N_("--{option} must be a whole address with @")),
+    "cpf": (search.Kind.DOCUMENT, re.compile(r"\d{11}|[\da-z]{12}\d{2}"), N_("--{option} must be a whole CPF or CNPJ")),
+    "phone": (search.Kind.PHONE, re.compile(r"\d{8,13}"), N_("--{option} must be a whole number with its area code")),
 }
-_MOST_CUSTOMERS = 20
-"""Customers named in one line."""
-
-Command = TypeVar("Command", bound=Callable[..., object])
 
 
-def _who(command: Command) -> Command:
-    for option in (
-        click.option("--all-accounts", is_flag=True, help="The person in every account."),
-        click.option("--account", metavar="NAME", help="The person in this account."),
-        click.option("--phone", metavar="NUMBER", help="Whose own phone this is, as the Asaas API said."),
-        click.option("--cpf", metavar="NUMBER", help="Whose own CPF or CNPJ this is, as the Asaas API said."),
-        click.option("--email", metavar="ADDRESS", help="Whose own e-mail this is, as the Asaas API said."),
-        click.option("--customer", metavar="ID", help="The customer of this Asaas id (cus_...)."),
-    ):
-        command = option(command)
-    return command
+_who = stacked(
+    click.option("--customer", metavar="ID", help="The customer of this Asaas id (cus_...)."),
+    click.option("--email", metavar="ADDRESS", help="Whose own e-mail this is, as the Asaas API said."),
+    click.option("--cpf", metavar="NUMBER", help="Whose own CPF or CNPJ this is, as the Asaas API said."),
+    click.option("--phone", metavar="NUMBER", help="Whose own phone this is, as the Asaas API said."),
+    click.option("--account", metavar="NAME", help="The person in this account."),
+    click.option("--all-accounts", is_flag=True, help="The person in every account."),
+)
 
 
 @click.command(short_help="Erase a person from the journal.")
@@ -114,7 +107,6 @@ def export(invocation: Invocation, /, **who: Any) -> None:
 
 
 def _found(connection: Connection, who: dict[str, Any]) -> list[Person]:
-
     account, all_accounts = who.pop("account"), who.pop("all_accounts")
     given = {name: value.strip() for name, value in who.items() if value and value.strip()}
     if len(given) != 1:
@@ -125,28 +117,20 @@ def _found(connection: Connection, who: dict[str, Any]) -> list[Person]:
     if how == "customer":
         found = privacy.find(connection, value)
     else:
-        pattern, rule = _FORMS[how]
+        kind, pattern, rule = _FORMS[how]
         if not pattern.fullmatch(value if how == "email" else search.digits(value)):
             raise UsageError(rule, option=how)
-        kinds = {"email": search.Kind.EMAIL, "cpf": search.Kind.DOCUMENT, "phone": search.Kind.PHONE}
-        found = privacy.find_by(connection, kinds[how], value)
+        found = privacy.find_by(connection, kind, value)
     found = [person for person in found if account in {None, person[0]}]
     if not found:
-        raise NotFound(
-            N_("the journal has no such person"),
-            hint=N_("e-mail, CPF and phone are known where the Asaas API was asked for the customer; try --customer"),
-        )
-    accounts = {one for one, _subject in found}
-    if len(found) > (len(accounts) if all_accounts else 1):
-        raise UsageError(
-            N_("{number} customers fit: {customers}"),
-            number=len(found),
-            customers=_named(found),
-            hint=N_("name one by --customer and --account; --all-accounts is for one person in several accounts"),
-        )
+        hint = N_("e-mail, CPF and phone are known where the Asaas API was asked for the customer; try --customer")
+        raise NotFound(N_("the journal has no such person"), hint=hint)
+    if len(found) > (len({one for one, _subject in found}) if all_accounts else 1):
+        what = N_("{number} customers fit: {customers}")
+        hint = N_("name one by --customer and --account; --all-accounts is for one person in several accounts")
+        raise UsageError(what, number=len(found), customers=_named(found), hint=hint)
     return found
 
 
 def _named(found: Sequence[Person]) -> str:
-    more = ", ..." if len(found) > _MOST_CUSTOMERS else ""
-    return ", ".join(f"{subject} ({account})" for account, subject in found[:_MOST_CUSTOMERS]) + more
+    return ", ".join(f"{subject} ({account})" for account, subject in found[:20]) + (", ..." if found[20:] else "")

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import click
+from click.exceptions import Exit
 
 from bridge.asaas import webhooks as asaas_webhooks
 from bridge.asaas.webhooks import Problem, Webhook, Webhooks, find_ours, needed_events, problems
 from bridge.cli.main import NO, Invocation
 from bridge.cli.notices import LEVELS
-from bridge.cli.options import agreed, asaas_account_option, check_can_ask, confirm, mappings_in_use, opened_runtime
-from bridge.cli.output import as_message, json_option, plain, row_data, show_json
+from bridge.cli.options import agreed, asaas_account_option, check_can_ask, confirm, opened_runtime
+from bridge.cli.output import json_option, plain, row_data, show_json, show_line
 from bridge.errors import JournalError, TokenNotKnown, UsageError
-from bridge.journal import events as journal_events
-from bridge.messages import N_, Message, _, in_language, ngettext
-from bridge.operations.accounts import client_of, public_hook_url
-from bridge.operations.webhooks import (
-    WantedWebhook,
-    WebhookPlan,
-    WebhookResult,
-    apply,
-    events_wanted,
-    found_ours,
-    judge,
-    not_taken,
-    plan,
-    resumed,
-)
-from bridge.settings import Account, variable
+from bridge.journal.clock import system_clock_ms
+from bridge.messages import N_, Message, _, in_language, message, ngettext
+from bridge.operations import webhooks as operations
+from bridge.operations.accounts import client_of, mappings_in_use, public_hook_url
+from bridge.settings import DEFAULT, Account, variable
 
 _url = click.option(
     "--url", metavar="PUBLIC_URL", help="Address under which Asaas reaches the bridge, instead of BRIDGE_PUBLIC_URL."
@@ -63,9 +52,9 @@ def webhook() -> None:
 @click.option("--rotate", is_flag=True, help="Change the token without a gap: run it twice, as it says.")
 @click.option("--yes", is_flag=True, help="Do not ask before a webhook loses events.")
 @json_option
-@click.pass_context
+@click.pass_obj
 def register(
-    context: click.Context, /, account: str, url: str | None, rotate: bool, yes: bool, as_json: bool, **wanted: Any
+    invocation: Invocation, /, account: str, url: str | None, rotate: bool, yes: bool, as_json: bool, **wanted: Any
 ) -> None:
     """Make the webhook, or bring it to what the mappings need; running it again changes nothing.
 
@@ -78,7 +67,6 @@ def register(
     """
     from bridge.operations.doctor import post_to_door
 
-    invocation: Invocation = context.obj
     settings = invocation.settings
     with opened_runtime(settings) as runtime:
         known = runtime.accounts.get(account) or Account(account)
@@ -86,12 +74,12 @@ def register(
             _show_new_token(known, as_json=as_json)
             return
         hook_url = public_hook_url(settings, account, url)
-        mappings, source = mappings_in_use(invocation)
-        events = events_wanted(
-            mappings, source, account, every=wanted.pop("every"), account_events=wanted.pop("account_events")
-        )
+        mappings, source = mappings_in_use(lambda: invocation.journal, settings.bridge_mappings_dir)
+        of_account = {name: wanted.pop(name) for name in ("every", "account_events")}
+        events = operations.events_wanted(mappings, source, account, **of_account)
         webhooks = Webhooks(client_of(runtime, account))
-        planned = plan(webhooks.all(), WantedWebhook(account, hook_url, events, known.webhook_token, **wanted))
+        wish = operations.WantedWebhook(account, hook_url, events, known.webhook_token, **wanted)
+        planned = operations.plan(webhooks.all(), wish)
         if planned.loses and not yes and sys.stdin.isatty():
             question = ngettext(
                 "the webhook loses {n} event ({names}); go on?",
@@ -102,49 +90,39 @@ def register(
             confirm(question, _("nothing was changed"), yes=False)
         if known.old_webhook_token and planned.before:
             _check_known(post_to_door(runtime, planned.before.url, planned.token), planned.before.url)
-        done = apply(webhooks, planned)
+        done = operations.apply(webhooks, planned)
         public_url = url or settings.bridge_public_url
         with suppress(JournalError):  # a journal that is away must not hide the result
-            judge(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
+            operations.judge(runtime.journal, account, [done.webhook], mappings, public_url, runtime.clock_ms())
     _show_done(done, source, as_json=as_json)
     if done.refused:
-        click.echo(_("not subscribed to: {reason}", reason=plain(not_taken(done.refused))), err=True)
-        context.exit(NO)
+        click.echo(_("not subscribed to: {reason}", reason=plain(operations.not_taken(done.refused))), err=True)
+        raise Exit(NO)
 
 
 @webhook.command()
 @click.option("--account", metavar="NAME", help="Only this Asaas account; otherwise every account with a key.")
 @_url
 @json_option
-@click.pass_context
-def status(context: click.Context, account: str | None, url: str | None, as_json: bool) -> None:
+@click.pass_obj
+def status(invocation: Invocation, account: str | None, url: str | None, as_json: bool) -> None:
     """Show the webhook as Asaas has it, and what is wrong with it; ends with 1 where something is."""
-    invocation: Invocation = context.obj
-    mappings, _source = mappings_in_use(invocation)
-    data, is_wrong = [], False
+    mappings, _source = mappings_in_use(lambda: invocation.journal, invocation.settings.bridge_mappings_dir)
+    data = []
     with opened_runtime(invocation.settings) as runtime:
-        for name in [account] if account else sorted(runtime.asaas) or ["default"]:
-            client = client_of(runtime, name)
-            found = find_ours(Webhooks(client).all(), name, public_hook_url(invocation.settings, name, url))
-            wants = needed_events(mappings, name)
-            wrong, rotation = problems(found, wants, name), _rotation(invocation, name)
-            is_wrong |= bool(wrong)
+        for name in [account] if account else sorted(runtime.asaas) or [DEFAULT]:
+            webhooks = Webhooks(client_of(runtime, name)).all()
+            found = find_ours(webhooks, name, public_hook_url(invocation.settings, name, url))
+            wants, rotation = needed_events(mappings, name), _rotation(invocation, name)
+            wrong = problems(found, wants, name)
             if not as_json:
                 _show_status(name, found, wants, wrong, rotation)
-            data.append(
-                {
-                    "account": name,
-                    "webhooks": [asdict(one) for one in found],
-                    "needed": sorted(wants),
-                    "problems": [row_data(problem) for problem in wrong],
-                    "rotation": dict(zip(("what", "mend"), (str(as_message(part)) for part in rotation), strict=False))
-                    or None,
-                }
-            )
+            one = {"account": name, "webhooks": found, "needed": sorted(wants), "problems": list(map(row_data, wrong))}
+            data.append({**one, "rotation": dict(zip(("what", "mend"), rotation, strict=False)) or None})
     if as_json:
         show_json(data)
-    if is_wrong:
-        context.exit(NO)
+    if any(one["problems"] for one in data):
+        raise Exit(NO)
 
 
 @webhook.command()
@@ -155,13 +133,13 @@ def status(context: click.Context, account: str | None, url: str | None, as_json
 def resume(invocation: Invocation, account: str, url: str | None, as_json: bool) -> None:
     """Let Asaas send again: start an interrupted queue, and take the penalties off."""
     hook_url = public_hook_url(invocation.settings, account, url)
-    mappings, _source = mappings_in_use(invocation)
+    mappings, _source = mappings_in_use(lambda: invocation.journal, invocation.settings.bridge_mappings_dir)
     with opened_runtime(invocation.settings) as runtime:
-        done = resumed(Webhooks(client_of(runtime, account)), account, hook_url)
+        done = operations.resumed(Webhooks(client_of(runtime, account)), account, hook_url)
         public_url = url or invocation.settings.bridge_public_url
         webhooks = [replace(one, interrupted=False, penalised=0) for one, _done in done]
         with suppress(JournalError):
-            judge(runtime.journal, account, webhooks, mappings, public_url, runtime.clock_ms())
+            operations.judge(runtime.journal, account, webhooks, mappings, public_url, runtime.clock_ms())
     if as_json:
         with in_language("en"):
             show_json(
@@ -186,52 +164,44 @@ def _resumed(webhook: Webhook, code: str) -> str:
 @_url
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 @json_option
-@click.pass_context
-def remove(context: click.Context, account: str, url: str | None, yes: bool, as_json: bool) -> None:
+@click.pass_obj
+def remove(invocation: Invocation, account: str, url: str | None, yes: bool, as_json: bool) -> None:
     """Remove the webhook from Asaas; the events in its queue there are lost."""
-    invocation: Invocation = context.obj
     check_can_ask(yes=yes)
     hook_url = public_hook_url(invocation.settings, account, url)
     removed = []
     with opened_runtime(invocation.settings) as runtime:
         webhooks = Webhooks(client_of(runtime, account))
-        for one in found_ours(webhooks, account, hook_url):
+        for one in operations.found_ours(webhooks, account, hook_url):
             question = _("remove the webhook that posts to {url}? the events in its queue are lost", url=one.url)
             if agreed(question, yes=yes):
                 webhooks.remove(one)
                 removed.append({"id": one.id, "url": one.url})
+                if not as_json:
+                    click.echo(_("{url}: removed", url=one.url))
     if as_json:
         show_json(removed)
-    for result in removed if not as_json else []:
-        click.echo(_("{url}: removed", url=result["url"]))
     if not removed:
         click.echo(_("nothing was removed"), err=True)
-        context.exit(NO)
+        raise Exit(NO)
 
 
-def _show_done(done: WebhookResult, source: Message, *, as_json: bool) -> None:
+def _show_done(done: operations.WebhookResult, source: Message, *, as_json: bool) -> None:
     planned, webhook = done.plan, done.webhook
     name = variable("ASAAS_WEBHOOK_TOKEN", planned.wanted.account)
     if as_json:
-        data = {
-            "id": webhook.id,
-            "url": webhook.url,
-            "send_type": webhook.send_type,
-            "events": sorted(webhook.events),
-            "changed": [str(as_message(change)) for change in done.changed],
-            "refused": list(done.refused),
-            "interrupted": webhook.interrupted,
-        }
+        names = ("id", "url", "send_type", "interrupted")
+        data: dict[str, Any] = {name: getattr(webhook, name) for name in names}
+        data |= {"events": sorted(webhook.events), "changed": done.changed, "refused": done.refused}
         show_json({**data, "token_variable": name, "token": planned.token} if planned.made_token else data)
         return
     click.echo(f"webhook {plain(webhook.url)}")
-    changes = "; ".join(plain(as_message(change)) for change in done.changed)
+    changes = "; ".join(map(plain, done.changed))
     click.echo("  " + (changes or _("is as it should be; nothing was changed")))
-    number = len(webhook.events)
     text = ngettext(
         "{n} event by {source}, sent {how}",
         "{n} events by {source}, sent {how}",
-        number,
+        len(webhook.events),
         source=source,
         how=webhook.send_type,
     )
@@ -239,11 +209,6 @@ def _show_done(done: WebhookResult, source: Message, *, as_json: bool) -> None:
     if planned.made_token:
         once = _("its token is shown only now; put it into the bridge's environment and start the bridge again:")
         click.echo(f"  {once}\n\n{name}='{planned.token}'\n")
-    for hint in _hints(planned, webhook, name):
-        click.echo(f"  {hint}")
-
-
-def _hints(planned: WebhookPlan, webhook: Webhook, name: str) -> list[str]:
     hints = []
     if not planned.token:
         hints.append(_("{name} is not set here, so the webhook keeps its token; for a new one: --new-token", name=name))
@@ -252,24 +217,18 @@ def _hints(planned: WebhookPlan, webhook: Webhook, name: str) -> list[str]:
     if planned.wanted.email and planned.before and planned.wanted.email != planned.before.email:
         hints.append(_("Asaas changes the e-mail of a webhook only on its own screen: Integrações, Webhooks"))
     for url in planned.others:
-        text = _(
-            "another webhook leads to {url}; if that is an old address: bridge webhook remove --url", url=plain(url)
-        )
-        hints.append(text)
-    return hints
-
-
-_DOOR_KNOWS = 400
-"""The door's answer to the right token with a body that is no event."""
+        text = N_("another webhook leads to {url}; if that is an old address: bridge webhook remove --url")
+        hints.append(_(text, url=plain(url)))
+    for hint in hints:
+        click.echo(f"  {hint}")
 
 
 def _show_new_token(account: Account, *, as_json: bool) -> None:
     """Make a token and show it once; nothing changes yet, here or at Asaas."""
     name = variable("ASAAS_WEBHOOK_TOKEN", account.name)
     if not account.webhook_token:
-        raise UsageError(
-            N_("{name} is not set, so there is no token to replace"), name=name, hint=N_("run: bridge webhook register")
-        )
+        what, hint = N_("{name} is not set, so there is no token to replace"), N_("run: bridge webhook register")
+        raise UsageError(what, name=name, hint=hint)
     token = asaas_webhooks.generate()
     if as_json:
         show_json({"token_variable": name, "token": token})
@@ -285,51 +244,44 @@ def _show_new_token(account: Account, *, as_json: bool) -> None:
 
 
 def _check_known(status: int | None, address: str) -> None:
-    if status != _DOOR_KNOWS:
-        got = Message(N_("nobody answers")) if status is None else Message(N_("got {status}"), {"status": status})
-        raise TokenNotKnown(
-            N_("the new token must open the door before Asaas gets it, {got}"),
-            got=got,
-            where=address,
-            hint=N_("start the bridge again with both tokens in its environment, then run this again"),
-        )
+    if status != 400:  # the door's answer to the right token with a body that is no event
+        got = message(N_("nobody answers")) if status is None else message(N_("got {status}"), status=status)
+        what = N_("the new token must open the door before Asaas gets it, {got}")
+        hint = N_("start the bridge again with both tokens in its environment, then run this again")
+        raise TokenNotKnown(what, got=got, where=address, hint=hint)
 
 
-def _rotation(invocation: Invocation, account: str) -> Sequence[Any]:
+def _rotation(invocation: Invocation, account: str) -> Sequence[Message]:
     """Return how far the change of the account's token has come and what to do next; nothing where it has one token."""
+    from bridge.operations.doctor import tokens_used
+
     known = invocation.settings.accounts.get(account)
     if known is None or not known.old_webhook_token:
         return ()
-    try:
-        with invocation.journal.database.read() as connection:
-            used = journal_events.tokens_used(connection, account)
-    except JournalError:
-        used = (None, None)
-    return asaas_webhooks.rotation(*used, time.time_ns() // 1_000_000, account)
+    return asaas_webhooks.rotation(*tokens_used(lambda: invocation.journal, known), system_clock_ms(), account)
 
 
 def _show_status(
-    account: str, webhooks: Sequence[Webhook], wants: frozenset[str], wrong: Sequence[Problem], rotation: Sequence[Any]
+    account: str,
+    webhooks: Sequence[Webhook],
+    wants: frozenset[str],
+    wrong: Sequence[Problem],
+    rotation: Sequence[Message],
 ) -> None:
     click.echo(_("account {name}", name=account))
     for one in webhooks:
         state = _("interrupted") if one.interrupted else _("sends") if one.enabled else _("switched off")
         more = len(set(one.events) - wants)
-        _line("url", one.url)
-        _line("id", one.id)
-        _line(_("state"), f"{state}, {one.send_type}")
+        show_line("url", one.url)
+        show_line("id", one.id)
+        show_line(_("state"), f"{state}, {one.send_type}")
         if one.penalised:
-            _line(_("failures"), _("{number} penalised", number=one.penalised))
-        _line(_("token"), _("set at Asaas") if one.has_token else _("not set at Asaas"))
-        _line(_("events"), _("{total}, of which {more} no mapping needs", total=len(one.events), more=more))
+            show_line(_("failures"), _("{number} penalised", number=one.penalised))
+        show_line(_("token"), _("set at Asaas") if one.has_token else _("not set at Asaas"))
+        show_line(_("events"), _("{total}, of which {more} no mapping needs", total=len(one.events), more=more))
     if rotation:
-        _line(_("tokens"), "; ".join(plain(as_message(part)) for part in rotation))
+        show_line(_("tokens"), "; ".join(map(plain, rotation)))
     for problem in wrong:
-        what, hint = plain(as_message(problem.what)), plain(as_message(problem.mend))
-        click.echo(f"  {_(LEVELS[problem.level])}: {what}; {hint}")
+        click.echo(f"  {_(LEVELS[problem.level])}: {plain(problem.what)}; {plain(problem.mend)}")
     if not wrong:
         click.echo("  " + _("fine"))
-
-
-def _line(name: str, value: str) -> None:
-    click.echo(f"  {name:<10} {plain(value)}")

@@ -343,7 +343,7 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
     yield mapping_files(read_directory(directory, known), mappings)
     yield from destinations(settings, mappings)
     for account in settings.accounts.values() or [Account(DEFAULT)]:
-        yield token(account, _tokens_used(open_journal, account), runtime.clock_ms())
+        yield token(account, tokens_used(open_journal, account), runtime.clock_ms())
         of_key = key(account, settings.asaas_api_url, mappings)
         yield of_key
         if account.api_key and of_key.state is State.FINE:
@@ -379,7 +379,8 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
         yield check(N_("notice {number}"), "{about}: {detail}", state, Message(one.mend), one.code, **facts)
 
 
-def _tokens_used(open_journal: Callable[[], Journal], account: Account) -> tuple[int | None, int | None]:
+def tokens_used(open_journal: Callable[[], Journal], account: Account) -> tuple[int | None, int | None]:
+    """Return when the last events with the new and with the old token came; nothing where there is no journal."""
     try:
         with open_journal().database.read() as connection:
             return events.tokens_used(connection, account.name)
