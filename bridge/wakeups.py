@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import cast
 from uuid import uuid4
@@ -202,14 +201,8 @@ class SeenWorker:
 
 def workers(redis: Redis) -> list[SeenWorker]:
     """Return the workers by machine and process. Raises RedisError."""
-    found = [
-        SeenWorker(str(worker.hostname or ""), int(worker.pid or 0), _ms(worker.last_heartbeat))
-        for worker in Worker.all(connection=redis)
-    ]
+    found = []
+    for worker in Worker.all(connection=redis):
+        seen_s = worker.last_heartbeat.timestamp() if worker.last_heartbeat else 0
+        found.append(SeenWorker(worker.hostname or "", worker.pid or 0, int(seen_s * 1000)))
     return sorted(found, key=lambda one: (one.host, one.pid))
-
-
-def _ms(moment: datetime | None) -> int:
-    if moment is None:
-        return 0
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
