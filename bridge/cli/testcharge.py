@@ -136,18 +136,14 @@ def test_charge(
             run.follow(timeout_s or (TIMEOUT_PERSON_S if real else TIMEOUT_S))
         finally:
             if cleanup:
-                _remove(run)
+                try:
+                    run.remove()
+                except BridgeError as error:  # the proof stays as it is
+                    click.echo(_("not everything was removed at Asaas: {problem}", problem=error.message()), err=True)
     if as_json:
         show_json(run_data(run, runtime.clock_ms()))
     if not run.proved:
         context.exit(NO)
-
-
-def _remove(run: TestChargeRun) -> None:
-    try:
-        run.remove()
-    except BridgeError as error:  # the proof stays as it is
-        click.echo(_("not everything was removed at Asaas: {problem}", problem=error.message()), err=True)
 
 
 def _permit(account: str, value: Decimal, *, real: bool, production: bool) -> None:
@@ -191,7 +187,6 @@ class RunPrinter(LiveLog):
             yield
 
     def step(self, code: str, /, **values: object) -> None:
-        """Print one step of the charge."""
         kind, text = STEPS[code]
         more = _(", or end with Ctrl-C") if code == "to_be_paid" else ""
         self.print(kind, _(text, **values) + more, {"deal": "green", "conflict": "yellow"}.get(code, ""))
@@ -203,15 +198,11 @@ class RunPrinter(LiveLog):
         return click.confirm(_("does the deal stand in Clint?"), default=False, err=True)
 
     def problem(self, problem: Problem) -> None:
-        """Print why the test did not come through and what fixes it."""
         self.print("bridge", f"{plain(problem.what)}; {plain(problem.mend)}", "yellow")
 
     def verdict(self, *, proved: bool) -> None:
-        """Print whether the way is proved."""
-        if proved:
-            self.print("bridge", _("proved: the charge became a deal"), "bold green")
-        else:
-            self.print("bridge", _("not proved"), "bold red")
+        text = _("proved: the charge became a deal") if proved else _("not proved")
+        self.print("bridge", text, "bold green" if proved else "bold red")
 
 
 def run_data(run: TestChargeRun, now_ms: int) -> dict[str, Any]:

@@ -404,7 +404,7 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
     for one in open_notices:
         what = message("{about}: {detail}", about=one.about, detail=read_message(one.detail))
         state = _BY_LEVEL[NoticeLevel(one.level)]
-        yield check(N_("notice {number}"), what, state, Message(one.mend), one.code, number=one.id)
+        yield check(N_("notice {number}"), what, state, read_message(one.mend), one.code, number=one.id)
 
 
 def _tokens_used(open_journal: Callable[[], Journal], account: Account) -> tuple[int | None, int | None]:

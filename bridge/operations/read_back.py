@@ -18,7 +18,7 @@ from bridge.journal.deliveries import ToReadBack
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.mapping.explain import statuses
-from bridge.messages import N_, message
+from bridge.messages import N_, Message, message
 from bridge.model import NoticeLevel, ReadBack
 from bridge.operations import proof
 from bridge.operations.proof import Finding, Other, Sent
@@ -149,7 +149,7 @@ class ReadBacks:
             elif first and state is ReadBack.NOT_SEEN and found.code != proof.AMBIGUOUS:
                 what = N_("delivered, but no deal is confirmed: {finding}")
                 shown = message(what, finding=deal_message(json.dumps(detail))).to_json()
-                notices.apply(connection, [Notice(NOT_SEEN, about, NoticeLevel.WARNING, shown, _HINT)], now_ms)
+                notices.apply(connection, [Notice(NOT_SEEN, about, NoticeLevel.WARNING, shown, _TODO)], now_ms)
         if first and state is not ReadBack.ASKED:
             write = log.info if is_seen else log.warning
             ids = {"delivery_id": one.id, "event_id": one.event_id, "mapping": one.mapping}
@@ -174,7 +174,7 @@ class ReadBacks:
         return facts | wanted | ({"wanted": sent.status} if found.code == proof.OTHER_STATUS else {})
 
 
-_HINT = N_("see: bridge deliveries list --state delivered, bridge events show NUMBER")
+_TODO = Message(N_("see: bridge deliveries list --state delivered, bridge events show NUMBER")).to_json()
 
 
 def contact_of(payload: Mapping[str, Any], identifies: Mapping[str, str]) -> tuple[str, str]:

@@ -262,7 +262,7 @@ def judge(
         if one.about.startswith(f"{account}/") and one.level == NoticeLevel.ERROR
     ]
     raised = [
-        Notice(one.code, account, one.level, message(one.what).to_json(), str(message(one.mend))) for one in wrong
+        Notice(one.code, account, one.level, message(one.what).to_json(), message(one.mend).to_json()) for one in wrong
     ]
     apply_notices(journal, [*raised, *resolved], now_ms)
 
