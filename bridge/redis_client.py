@@ -34,7 +34,7 @@ _KEEPALIVE = {
 """A connection over a network that is down ends within seconds."""
 
 
-def connect(url: str, *, timeout_s: float | None, connect_timeout_s: float) -> Redis:
+def connect(url: str, *, timeout_s: float | None = 0.5, connect_timeout_s: float = 0.5) -> Redis:
     """Return a client without the library's own retries, whose backoff would take seconds for each call."""
     alive = {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
     return Redis.from_url(

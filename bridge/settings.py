@@ -13,7 +13,6 @@ from difflib import get_close_matches
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -167,8 +166,6 @@ def _password(text: str) -> str:
 OF_ASAAS = ("52.67.12.206", "18.230.8.159", "54.94.136.112", "54.94.183.101")
 """Addresses from which Asaas posts (docs ips-oficiais-do-asaas); its sandbox may use others (erro-403-forbidden)."""
 
-MOST_PROXIES = 9
-
 
 def networks(text: str) -> tuple[Network, ...]:
     """Return the networks of a text; the word asaas stands for those of Asaas.
@@ -190,8 +187,8 @@ def proxies(text: str) -> int | tuple[Network, ...]:
     """Return the number of proxies before the bridge, or their networks."""
     if not re.fullmatch(r"\d{0,2}", text):
         return networks(text)
-    if int(text or 0) > MOST_PROXIES:
-        raise _broken(N_("must be at most {most} proxies, or their networks"), most=MOST_PROXIES)
+    if int(text or 0) > 9:
+        raise _broken(N_("must be at most {most} proxies, or their networks"), most=9)
     return int(text or 0)
 
 
@@ -395,12 +392,11 @@ class Settings:
         values: dict[str, Any] = {}
         families: dict[str, dict[str, str]] = {s.name: {} for s in SETTINGS if s.family}
         for name in sorted(environ):
-            _read_family(name, environ[name].strip(), families, problems)
+            _read_name(name, environ[name].strip(), families, problems)
         for setting in SETTINGS:
             if not setting.family:
                 text = environ.get(setting.name, "").strip() or setting.default
                 values[setting.name] = _parsed(setting, setting.name, text, problems)
-        _check_names(environ, families, problems)
         if values["BRIDGE_ALLOW_PRIVATE_DESTINATIONS"] is not True:
             _check_lengths(values, families, problems)
         if not problems and values["BRIDGE_LEASE"] < values["BRIDGE_SEND_TIMEOUT"] + 2:
@@ -417,13 +413,8 @@ class Settings:
         accounts = {
             name: Account(name, keys.get(name, ""), *tokens.get(name, "").split()) for name in sorted({*keys, *tokens})
         }
-        return cls(
-            MappingProxyType(values),
-            MappingProxyType(accounts),
-            MappingProxyType(families["CLINT_WEBHOOK_URL"]),
-            MappingProxyType(families["CLINT_RATE_LIMIT"]),
-            tuple(sorted(WITHOUT_EFFECT & environ.keys())),
-        )
+        without_effect = tuple(sorted(WITHOUT_EFFECT & environ.keys()))
+        return cls(values, accounts, families["CLINT_WEBHOOK_URL"], families["CLINT_RATE_LIMIT"], without_effect)
 
     def __getattr__(self, name: str) -> Any:
         """Return a plain variable's value by its name in lower case."""
@@ -478,16 +469,20 @@ def _parsed(setting: Setting, name: str, text: str, problems: list[Message]) -> 
         return None
 
 
-def _read_family(name: str, text: str, families: dict[str, dict[str, str]], problems: list[Message]) -> None:
-    for base, members in families.items():
-        if name != base and not name.startswith(f"{base}_"):
-            continue
-        suffix = name[len(base) + 1 :].lower() or DEFAULT
-        if not re.fullmatch(NAME, suffix):
-            rule = N_("{name} must end in a name of letters, digits and _, got {suffix!r}")
-            problems.append(message(rule, name=name, suffix=suffix))
-        elif text:
-            members[suffix] = _parsed(_BY_NAME[base], name, text, problems) or ""
+def _read_name(name: str, text: str, families: dict[str, dict[str, str]], problems: list[Message]) -> None:
+    """Read a variable of a family; refuse one that is misspelt."""
+    base = next((base for base in families if name == base or name.startswith(f"{base}_")), "")
+    suffix = name[len(base) + 1 :].lower() or DEFAULT
+    if base and not re.fullmatch(NAME, suffix):
+        rule = N_("{name} must end in a name of letters, digits and _, got {suffix!r}")
+        problems.append(message(rule, name=name, suffix=suffix))
+    elif base and text:
+        families[base][suffix] = _parsed(_BY_NAME[base], name, text, problems) or ""
+    elif not base and name.startswith(_PREFIXES) and not name.startswith("BRIDGE_TEST_"):
+        close = get_close_matches(name, _BY_NAME, 1)
+        if close and name not in _BY_NAME.keys() | WITHOUT_EFFECT:
+            rule = N_("{name} is not a setting of the bridge; did you mean {close}?")
+            problems.append(message(rule, name=name, close=close[0]))
 
 
 def _check_lengths(
@@ -527,14 +522,3 @@ _LEAST = {
     "BRIDGE_SECRET_KEY": (32, N_("make one with `openssl rand -hex 32`; everybody signs in again")),
     "BRIDGE_CONSOLE_TOKEN": (32, N_("unset it, and `bridge up` makes one, or set BRIDGE_PASSWORD")),
 }
-
-
-def _check_names(environ: Mapping[str, str], families: Mapping[str, object], problems: list[Message]) -> None:
-    for name in sorted(environ):
-        known = name in _BY_NAME or name in WITHOUT_EFFECT or any(name.startswith(f"{base}_") for base in families)
-        if known or not name.startswith(_PREFIXES):
-            continue
-        close = get_close_matches(name, _BY_NAME, 1)
-        if close and not name.startswith("BRIDGE_TEST_"):
-            rule = N_("{name} is not a setting of the bridge; did you mean {close}?")
-            problems.append(message(rule, name=name, close=close[0]))

@@ -28,14 +28,7 @@ from bridge.asaas.webhooks import generate as new_token
 from bridge.cli.main import NO
 from bridge.cli.mappings import starters
 from bridge.cli.output import LiveLog, show_table
-from bridge.cli.stack import (
-    LOOPBACK,
-    LocalBridge,
-    Stopping,
-    bridge_command,
-    check_free,
-    choose_ports,
-)
+from bridge.cli.stack import LOOPBACK, LocalBridge, Stopping, bridge_command, choose_ports, listen
 from bridge.errors import DemoRefused, JournalError
 from bridge.journal import Journal, queries
 from bridge.journal.clock import system_clock_ms
@@ -75,7 +68,7 @@ def demo(context: click.Context, once: bool, port: int | None) -> None:
     context.obj.queue_output(click.echo)
     directory = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "./data", "demo")
     if port is not None:
-        check_free(LOOPBACK, port)
+        listen(LOOPBACK, port).close()  # raises where it is taken
     with take_directory(directory):
         bridge, asaas, clint = choose_ports((port or 8000, 8100, 8200))  # others where these are taken
         if not _run(set_stage(directory.resolve(), (bridge, asaas, clint)), once=once):
@@ -95,8 +88,6 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
         log.say(stage.shows)
         log.say(_("starting Redis, a simulated Asaas, a simulated Clint, web and worker"), "dim")
 
-        notice = partial(log.say, style="dim")
-
         def step(text: str) -> None:
             log.print("asaas", _(text))
 
@@ -104,7 +95,8 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
             stack.enter_context(Served(app, port=int(url.rpartition(":")[2])))
             stack.callback(close)
         stage.connect(asaas, clint)  # before the bridge looks for its webhook
-        bridge = stack.enter_context(LocalBridge(stage.environ(), notice=notice, output=stage.directory / "logs"))
+        notice, logs = partial(log.say, style="dim"), stage.directory / "logs"
+        bridge = stack.enter_context(LocalBridge(stage.environ(), notice=notice, output=logs))
         runtime = stack.enter_context(closing(Runtime(bridge.settings)))
 
         def show_until(done: Callable[[], bool]) -> None:

@@ -107,7 +107,10 @@ class Root(click.Group):
         """Run a command and end the process with its status."""
         arguments = sys.argv[1:] if args is None else list(args)
         messages.use_language(messages.language_of_environment())
-        _translate_click()
+        # Click's own texts ("Usage:", "No such option") are in the bridge's catalogue. Click asks the gettext of the
+        # standard library, which takes the language from LANGUAGE alone.
+        gettext.bindtextdomain(messages.DOMAIN, messages.LOCALES)
+        os.environ["LANGUAGE"] = messages.LANGUAGES[messages.current_language()].replace("-", "_")
         translate(self)
         try:
             status = super().main(arguments, *rest, **{**more, "standalone_mode": False})
@@ -124,13 +127,6 @@ class Root(click.Group):
             text, status = _refused(error) if isinstance(error, OSError) and error.errno else _fault(error), NO
         click.echo(text, err=True)
         sys.exit(status)
-
-
-def _translate_click() -> None:
-    # Click's own texts ("Usage:", "No such option") are in the bridge's catalogue. Click asks the standard library's
-    # gettext, which takes the language from LANGUAGE alone.
-    gettext.bindtextdomain(messages.DOMAIN, messages.LOCALES)
-    os.environ["LANGUAGE"] = messages.LANGUAGES[messages.current_language()].replace("-", "_")
 
 
 def translate(command: click.Command) -> None:

@@ -30,7 +30,6 @@ from bridge.cli.stack import (
     LocalBridge,
     Stopping,
     bridge_command,
-    check_free,
     listen,
 )
 from bridge.errors import DecryptionFailed, JournalError, JournalNotMigrated, SettingsError
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
 
 
 log = logger(__name__)
-
-_FROM_JOURNAL = frozenset({"ASAAS_WEBHOOK_TOKEN", "CLINT_WEBHOOK_URL"})
 
 
 @click.command()
@@ -117,7 +114,8 @@ def sweeper(invocation: Invocation) -> None:
 def _begin(invocation: Invocation, *required: str) -> Settings:
     settings = invocation.settings
     # With a key, accounts and destinations may come later, from the journal.
-    settings.require(*(name for name in required if name not in _FROM_JOURNAL or not settings.bridge_encryption_key))
+    later = {"ASAAS_WEBHOOK_TOKEN", "CLINT_WEBHOOK_URL"} if settings.bridge_encryption_key else set()
+    settings.require(*(name for name in required if name not in later))
     if settings.otel_exporter_otlp_endpoint and find_spec("opentelemetry") is None:
         problem = N_(
             "OTEL_EXPORTER_OTLP_ENDPOINT needs the extra otel: pip install 'asaas-clint-bridge[otel]', or unset it"
@@ -187,7 +185,7 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
     read = read_directory(directory, Setup(None, None, directory))
     _require_all(settings, [item.mapping for item in read if item.mapping and item.mapping.enabled])
     Runtime(settings).check_urls()
-    check_free(settings.bridge_host, settings.port)
+    listen(settings.bridge_host, settings.port).close()  # raises where it is taken
     with Stopping() as stopping, LocalBridge(environ, notice=notice, output=show_line) as bridge:
         bridge.wait_until_up(stopping)
         if not stopping:

@@ -6,7 +6,6 @@ worker stop, which finish their work, then Redis.
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import signal
 import socket
@@ -30,7 +29,7 @@ from bridge.errors import NotStarted, PortTaken, RedisNotStarted
 from bridge.http import nobody
 from bridge.messages import N_, Message, _
 from bridge.runtime import Runtime
-from bridge.settings import Settings
+from bridge.settings import Settings, address_of
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
@@ -228,8 +227,10 @@ class LocalBridge:
         self._redis_again_s = 0.0
         self.settings = Settings.from_env(self._environ)
         self.has_password = bool(self.settings.bridge_password or self.settings.bridge_viewer_password)
-        is_local = not self.has_password and _is_loopback(self.settings.bridge_host)
-        self._set("BRIDGE_CONSOLE_TOKEN", secrets.token_urlsafe(32) if is_local else "")
+        address = address_of(self.settings.bridge_host)
+        is_local = address.is_loopback if address else self.settings.bridge_host == "localhost"
+        token = secrets.token_urlsafe(32) if is_local and not self.has_password else ""
+        self._set("BRIDGE_CONSOLE_TOKEN", token)
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:
@@ -300,13 +301,6 @@ class LocalBridge:
         return mappings.get("active", []), [*problems, *mappings.get("problems", ())]
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 def bridge_command(name: str) -> list[str]:
     """Return the command of one of the bridge's processes, run by this Python."""
     return [sys.executable, "-m", "bridge", name]
@@ -323,11 +317,6 @@ def choose_ports(wanted: Sequence[int]) -> list[int]:
                 probe = listen(LOOPBACK, 0)
             chosen.append(bound.enter_context(probe).getsockname()[1])
     return chosen
-
-
-def check_free(host: str, port: int) -> None:
-    """Raise PortTaken where another process listens there."""
-    listen(host, port).close()
 
 
 def listen(host: str, port: int) -> socket.socket:

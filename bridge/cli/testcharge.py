@@ -29,7 +29,6 @@ from bridge.settings import variable
 TIMEOUT_S = 90.0
 TIMEOUT_PERSON_S = 900.0
 """In production, where a person finds the page and pays."""
-_DUE_IN_DAYS = 3
 
 
 def _money(_context: click.Context, parameter: click.Parameter, text: str) -> Decimal:
@@ -122,7 +121,7 @@ def test_charge(
             mark=mark,
             billing_type=billing_type,
             value=value,
-            due=(datetime.now(BRASILIA) + timedelta(days=_DUE_IN_DAYS)).date().isoformat(),
+            due=(datetime.now(BRASILIA) + timedelta(days=3)).date().isoformat(),
             installments=installments,
             splits=splits,
             email=email or f"{mark}@example.com",
