@@ -11,13 +11,9 @@ import base64
 import hashlib
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from bridge.errors import DecryptionFailed
 from bridge.messages import N_
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _SEALED = "sealed:1:"
 _AS_IT_STANDS = "plain:1:"
@@ -33,9 +29,12 @@ class Keyring:
     """The keys: the first encrypts, all decrypt; without keys texts stay plain."""
 
     def __init__(self, keys: Sequence[bytes] = ()) -> None:
-        self._ciphers = {_id(key): _cipher(key) for key in keys}
+        if keys:  # only then, since the library is large
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        self._ciphers = {_id(key): AESGCM(key) for key in keys}
         self._first = next(iter(self._ciphers), None)
-        self._prefix = f"{_SEALED}{self._first}:"
+        self.prefix = f"{_SEALED}{self._first}:" if self else ""
+        """The beginning of every text encrypted with the first key; empty without keys."""
 
     @classmethod
     def from_text(cls, text: str) -> Keyring:
@@ -51,7 +50,7 @@ class Keyring:
             return f"{_AS_IT_STANDS}{text}" if text.startswith((_SEALED, _AS_IT_STANDS)) else text
         nonce = os.urandom(_NONCE_BYTES)
         sealed = self._ciphers[self._first].encrypt(nonce, text.encode(errors="surrogatepass"), column.encode())
-        return self._prefix + base64.b64encode(nonce + sealed).decode()
+        return self.prefix + base64.b64encode(nonce + sealed).decode()
 
     def decrypt(self, stored: str, column: str) -> str:
         """Return the text of a stored form; raise DecryptionFailed."""
@@ -73,15 +72,6 @@ class Keyring:
             raise DecryptionFailed(what, hint=hint, column=column) from None
         return text.decode(errors="surrogatepass")
 
-    def is_current(self, stored: str) -> bool:
-        """Return whether the stored form is that of the first key, or plain without keys."""
-        return stored.startswith(self._prefix) if self else not stored.startswith(_SEALED)
-
-    @property
-    def current_prefix(self) -> str:
-        """The beginning of every text encrypted with the first key; empty without keys."""
-        return self._prefix if self else ""
-
 
 def new_key() -> str:
     """Return a random key in the form of the setting."""
@@ -90,10 +80,3 @@ def new_key() -> str:
 
 def _id(key: bytes) -> str:
     return hashlib.sha256(b"bridge key id" + key).hexdigest()[:_ID_LENGTH]
-
-
-def _cipher(key: bytes) -> AESGCM:
-    # Imported only where there is a key, since the library is large.
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    return AESGCM(key)

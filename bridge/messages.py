@@ -10,6 +10,7 @@ import gettext
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,7 +29,6 @@ LANGUAGES = {"pt": "pt-BR", "en": "en"}
 """The languages, each with the name that BRIDGE_LANGUAGE and HTML use; the first is for readers who ask for neither."""
 FIRST = next(iter(LANGUAGES))
 
-_CATALOGUES = {"pt": "pt_BR"}
 _language: ContextVar[str] = ContextVar("language", default="en")
 """Logs and JSON answers are English, so that is what a thread has that serves no reader."""
 
@@ -54,25 +54,25 @@ def in_language(language: str) -> Iterator[None]:
 
 
 def _known(language: str) -> str:
-    short = language.replace("_", "-").partition("-")[0].lower()
+    short = _short(language)
     return short if short in LANGUAGES else FIRST
+
+
+def _short(language: str) -> str:
+    return re.split(r"[-_.]", language.lower())[0]
 
 
 def language_of_environment(environ: Mapping[str, str] = os.environ) -> str:
     """Return the language of a command: BRIDGE_LANGUAGE, else the locale's, else Portuguese."""
     for name in ("BRIDGE_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
-        value = environ.get(name, "")
-        short = value.replace("_", "-").partition("-")[0].partition(".")[0].lower()
-        if value and short not in {"c", "posix"}:
-            return short if short in LANGUAGES else FIRST
+        if _short(environ.get(name, "")) not in {"", "c", "posix"}:
+            return _known(environ[name])
     return FIRST
 
 
 @cache
 def _catalogue(language: str) -> gettext.NullTranslations:
-    if language not in _CATALOGUES:
-        return gettext.NullTranslations()
-    return gettext.translation(DOMAIN, LOCALES, [_CATALOGUES[language]], fallback=True)
+    return gettext.translation(DOMAIN, LOCALES, [LANGUAGES[language].replace("-", "_")], fallback=True)
 
 
 def N_(message: str) -> str:
@@ -130,13 +130,11 @@ class Message:
 
     def to_json(self) -> str:
         """Return the message as the JSON object that rows of the journal keep."""
-        return json.dumps(_plain(self), ensure_ascii=False)
+        return json.dumps(self, ensure_ascii=False, default=_plain)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Message):
-        return {"message": value.id, **{name: _plain(fact) for name, fact in value.facts.items()}}
-    return value if isinstance(value, str | int | float | None) else str(value)
+def _plain(value: object) -> object:
+    return {"message": value.id, **value.facts} if isinstance(value, Message) else str(value)
 
 
 def message(text: str | Message, /, **facts: object) -> Message:
@@ -147,20 +145,13 @@ def message(text: str | Message, /, **facts: object) -> Message:
 def read_message(text: str | None) -> Message:
     """Return the message that a row keeps; a text that is none is an older sentence and stays as it stands."""
     try:
-        found = json.loads(text or "")
+        found = json.loads(text or "", object_hook=_as_message)
     except ValueError:
-        return _verbatim(text)
-    return _message(found) if isinstance(found, dict) and isinstance(found.get("message"), str) else _verbatim(text)
-
-
-def _verbatim(text: str | None) -> Message:
+        found = None
+    if isinstance(found, Message):
+        return found
     return Message("{text}", {"text": text}) if text else Message("")
 
 
-def _message(found: dict[str, Any]) -> Message:
-    facts = {
-        name: _message(fact) if isinstance(fact, dict) and isinstance(fact.get("message"), str) else fact
-        for name, fact in found.items()
-        if name != "message"
-    }
-    return Message(found["message"], facts)
+def _as_message(found: dict[str, Any]) -> Message | dict[str, Any]:
+    return Message(found.pop("message"), found) if isinstance(found.get("message"), str) else found

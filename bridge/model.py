@@ -10,26 +10,19 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 
 class EventState(StrEnum):
-    """The state of an event."""
-
     RECEIVED = "received"  # no mapping has judged it yet
     PROCESSED = "processed"  # every mapping has judged it; its deliveries exist
 
 
 class Origin(StrEnum):
-    """The way of an event into the journal."""
-
     WEBHOOK = "webhook"  # Asaas posted it
     BACKFILL = "backfill"  # made from the API's data, because it never came
 
 
 class DeliveryState(StrEnum):
-    """The state of a delivery."""
-
     PENDING = "pending"  # due, without an attempt
     SENDING = "sending"  # an attempt is committed, its result is not
     RETRYING = "retrying"  # an attempt failed, the next one comes
@@ -44,19 +37,17 @@ _S = DeliveryState
 FINISHED = frozenset({_S.DELIVERED, _S.FILTERED, _S.STALE, _S.DEAD, _S.DISCARDED})
 """States that free the line for the next delivery of the same customer."""
 
-TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
-    {
-        _S.PENDING: frozenset({_S.SENDING, _S.STALE, _S.DEAD, _S.DISCARDED}),
-        _S.SENDING: frozenset({_S.DELIVERED, _S.RETRYING, _S.DEAD}),
-        _S.RETRYING: frozenset({_S.SENDING, _S.STALE, _S.DEAD, _S.DISCARDED}),
-        # Only a person's retry, which sends the same payload again, or a discard leads out of these two.
-        _S.DEAD: frozenset({_S.PENDING, _S.DISCARDED}),
-        _S.STALE: frozenset({_S.PENDING}),
-        _S.DELIVERED: frozenset(),
-        _S.FILTERED: frozenset(),
-        _S.DISCARDED: frozenset(),
-    }
-)
+TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = {
+    _S.PENDING: frozenset({_S.SENDING, _S.STALE, _S.DEAD, _S.DISCARDED}),
+    _S.SENDING: frozenset({_S.DELIVERED, _S.RETRYING, _S.DEAD}),
+    _S.RETRYING: frozenset({_S.SENDING, _S.STALE, _S.DEAD, _S.DISCARDED}),
+    # Only a person's retry, which sends the same payload again, or a discard leads out of these two.
+    _S.DEAD: frozenset({_S.PENDING, _S.DISCARDED}),
+    _S.STALE: frozenset({_S.PENDING}),
+    _S.DELIVERED: frozenset(),
+    _S.FILTERED: frozenset(),
+    _S.DISCARDED: frozenset(),
+}
 
 
 class ReadBack(StrEnum):
@@ -68,8 +59,6 @@ class ReadBack(StrEnum):
 
 
 class Outcome(StrEnum):
-    """The result of an attempt."""
-
     UNKNOWN = "unknown"  # the process died before it committed the answer
     DELIVERED = "delivered"
     RETRY = "retry"  # not delivered; another attempt may succeed
@@ -87,8 +76,6 @@ class Waiting(StrEnum):
 
 
 class NoticeLevel(StrEnum):
-    """The severity of a notice."""
-
     WARNING = "warning"  # it works, but not well or not for long
     ERROR = "error"  # it does not work until a person fixes it
 

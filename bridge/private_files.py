@@ -35,11 +35,7 @@ def restrict(path: Path) -> None:
         state = path.stat()
         if stat.S_ISREG(state.st_mode):
             path.chmod(_FILE)
-        elif stat.S_ISDIR(state.st_mode) and not _is_shared(path, state):
+        # Not of /tmp, a home or the working directory, which hold other files too.
+        places = {Path.cwd(), Path(os.environ.get("HOME") or "/"), Path("/")}
+        if stat.S_ISDIR(state.st_mode) and not state.st_mode & stat.S_ISVTX and path.resolve() not in places:
             path.chmod(_DIRECTORY)
-
-
-def _is_shared(path: Path, state: os.stat_result) -> bool:
-    """Return whether a directory holds other files too: /tmp, a home, the working directory."""
-    places = {Path.cwd(), Path(os.environ.get("HOME") or "/"), Path("/")}
-    return bool(state.st_mode & stat.S_ISVTX) or path.resolve() in places

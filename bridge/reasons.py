@@ -10,13 +10,10 @@ import json
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 from bridge.messages import N_, Message, _
-
-_OF_STATUS = "clint.http_"
-_TRANSIENT = frozenset({408, 425})
-"""Statuses that begin with 4 and still mean a fault of the destination, which may pass."""
 
 
 class Then(StrEnum):
@@ -50,20 +47,17 @@ class AlertWords(NamedTuple):
     todo: str
 
 
-class Explanation(NamedTuple):
-    """What a code means, and what to do in commands; an empty text where there is nothing to do."""
-
-    means: str
-    todo: str = ""
-
-
 def find_reason(code: str | None) -> Reason | None:
     """Return the reason of a code as message ids, None for an unknown code."""
-    found = re.fullmatch(rf"{re.escape(_OF_STATUS)}(\d{{3}})", code or "")
-    if code in REASONS or not found:
-        return REASONS.get(code or "") if not (code or "").endswith("xx") else None
-    refused = 400 <= int(found[1]) < 500 and int(found[1]) not in _TRANSIENT
-    return REASONS[f"{_OF_STATUS}{'4xx' if refused else '5xx'}"]
+    code = code or ""
+    if code in REASONS and not code.endswith("xx"):
+        return REASONS[code]
+    status = re.fullmatch(r"clint\.http_(\d{3})", code)
+    if not status:
+        return None
+    # 408 and 425 mean a fault of the destination, which may pass.
+    refused = status[1].startswith("4") and status[1] not in {"408", "425"}
+    return REASONS["clint.http_4xx" if refused else "clint.http_5xx"]
 
 
 def reason(code: str | None) -> Reason | None:
@@ -72,23 +66,17 @@ def reason(code: str | None) -> Reason | None:
     return found.translated() if found else None
 
 
-def explain(code: str | None) -> Explanation | None:
-    """Return what a reason code means and what to do in commands, None for an unknown code.
+def explain(code: str | None) -> Reason | None:
+    """Return the same with the command that follows in `todo`.
 
     >>> explain("clint.http_503").means
     'the destination has a fault of its own; the delivery is sent again'
     """
     found = reason(code)
-    if found is None:
-        return None
-    return Explanation(found.means, "; ".join(part for part in (found.todo, _(_COMMANDS[found.then])) if part))
-
-
-_COMMANDS = {
-    Then.RETRY: N_("then: bridge deliveries retry"),
-    Then.REPLAY: N_("then: bridge events replay"),
-    Then.NOTHING: "",
-}
+    if found is None or not found.then:
+        return found
+    command = N_("then: bridge deliveries retry") if found.then is Then.RETRY else N_("then: bridge events replay")
+    return found._replace(todo=f"{found.todo}; {_(command)}" if found.todo else _(command))
 
 
 def notice_words(code: str) -> AlertWords | None:
@@ -127,11 +115,18 @@ _DEAL_FACTS = {
     "origin": N_("in origin {value}"),
 }
 
-_LET_IN = Reason(
+_then_retry = partial(Reason, then=Then.RETRY)
+_then_replay = partial(Reason, then=Then.REPLAY)
+
+_COPY_URL = N_("copy the integration's URL from Clint into the destination's variable and restart the bridge")
+_SEE_HISTORY = N_("look at Históricos of the integration in Clint")
+_SEE_CHECKLIST = N_("look at Históricos of the integration in Clint; see: bridge mappings checklist")
+_FIX_MAPPING = N_("fix the mapping")
+
+_LET_IN = _then_retry(
     N_("the destination does not let the bridge in"),
     N_("the integration's URL is another one now, or was copied incompletely"),
-    N_("copy the integration's URL from Clint into the destination's variable and restart the bridge"),
-    Then.RETRY,
+    _COPY_URL,
 )
 
 REASONS: Mapping[str, Reason] = {
@@ -145,47 +140,40 @@ REASONS: Mapping[str, Reason] = {
     "filter.any": Reason(N_("none of the conditions of which the mapping's filter wants one held")),
     "filter.not": Reason(N_("a condition held that the mapping's filter excludes")),
     # No payload could be made.
-    "filter.failed": Reason(
+    "filter.failed": _then_replay(
         N_("a condition of the filter can't be judged on this event"),
         N_("a value of another kind than the condition compares, such as a text where it wants a number"),
         N_("fix the mapping's filter"),
-        Then.REPLAY,
     ),
-    "transform.expression": Reason(
+    "transform.expression": _then_replay(
         N_("an expression of the mapping can't be evaluated on this event"),
         N_("a function was given a value that it can't read, such as a date that is none"),
-        N_("fix the mapping"),
-        Then.REPLAY,
+        _FIX_MAPPING,
     ),
-    "transform.required_missing": Reason(
+    "transform.required_missing": _then_replay(
         N_("a field that the mapping requires has no value in this event"),
         N_("the record in Asaas is incomplete: the reason names the field"),
         N_("fill it in at Asaas, or take `required` out of the mapping"),
-        Then.REPLAY,
     ),
-    "transform.no_contact": Reason(
+    "transform.no_contact": _then_replay(
         N_("the payload has neither an e-mail nor a phone, so Clint could find no contact"),
         N_("the customer's record in Asaas has neither, or a phone that is none"),
         N_("fill in one of them in the customer's record at Asaas"),
-        Then.REPLAY,
     ),
-    "bridge.fault": Reason(
+    "bridge.fault": _then_replay(
         N_("the bridge itself has a fault that this event triggers"),
         todo=N_("report it with the worker's log record mapping.fault of this event; after an update"),
-        then=Then.REPLAY,
     ),
     # Asaas could not say what the mapping needs.
-    "asaas.rejected": Reason(
+    "asaas.rejected": _then_replay(
         N_("the Asaas API refuses the request for what the mapping needs as wrong"),
         N_("the event carries an id that the Asaas API does not take"),
         N_("look at the id in the event's body"),
-        Then.REPLAY,
     ),
-    "asaas.not_found": Reason(
+    "asaas.not_found": _then_replay(
         N_("Asaas answers 404: the account of the API key has no such customer or charge"),
         N_("the key is of another account or environment than the event, or the customer was removed"),
         N_("see that ASAAS_API_KEY is of the account and environment that the event came from"),
-        Then.REPLAY,
     ),
     "asaas.unavailable": Reason(N_("the Asaas API does not answer; the event waits and is tried again")),
     "asaas.rate_limited": Reason(N_("Asaas asked the bridge to slow down; the event waits as long as Asaas said")),
@@ -211,28 +199,22 @@ REASONS: Mapping[str, Reason] = {
     "event.behind": Reason(N_("an earlier event of the same customer waits, and order is kept")),
     # What the destination answered.
     "clint.ok": Reason(
-        N_("the destination took it; Clint's Históricos of the integration show whether there is a deal"),
+        N_("the destination took it; Clint's Históricos of the integration show whether there is a deal")
     ),
     "clint.removed": Reason(
         N_("the integration was removed in Clint; the destination is paused and its work waits"),
         N_("the integration was deleted in Clint, or made again with another URL"),
-        N_("copy the integration's URL from Clint into the destination's variable and restart the bridge"),
+        _COPY_URL,
     ),
     "clint.url": Reason(
         N_("the destination's URL can't be used; it is paused and its work waits"),
         N_("the URL in the environment is cut off or is no https URL"),
-        N_("copy the integration's URL from Clint into the destination's variable and restart the bridge"),
+        _COPY_URL,
     ),
-    "clint.redirect": Reason(
-        N_("the destination's URL leads elsewhere, and redirects are not followed"),
-        todo=N_("copy the integration's URL from Clint into the destination's variable and restart the bridge"),
-        then=Then.RETRY,
+    "clint.redirect": _then_retry(
+        N_("the destination's URL leads elsewhere, and redirects are not followed"), todo=_COPY_URL
     ),
-    "clint.payload": Reason(
-        N_("the payload holds a value that JSON does not know"),
-        todo=N_("fix the mapping"),
-        then=Then.REPLAY,
-    ),
+    "clint.payload": _then_replay(N_("the payload holds a value that JSON does not know"), todo=_FIX_MAPPING),
     "clint.timeout": Reason(N_("the destination did not answer in time; it may have taken the payload")),
     "clint.connection": Reason(N_("the connection to the destination failed")),
     "clint.dns": Reason(N_("the name of the destination's host could not be resolved")),
@@ -247,24 +229,22 @@ REASONS: Mapping[str, Reason] = {
         todo=N_("set its CLINT_WEBHOOK_URL variable for the workers and restart them"),
     ),
     "destination.paused": Reason(
-        N_("the destination is paused; its work waits"),
-        todo=N_("bridge destinations resume"),
+        N_("the destination is paused; its work waits"), todo=N_("bridge destinations resume")
     ),
     "destination.circuit_open": Reason(
-        N_("the destination fails for several customers; one delivery at a time tests whether it answers again"),
+        N_("the destination fails for several customers; one delivery at a time tests whether it answers again")
     ),
     "destination.rate_limit": Reason(
-        N_("the destination's rate limit has no free slot; the delivery is sent in its turn"),
+        N_("the destination's rate limit has no free slot; the delivery is sent in its turn")
     ),
     "attempt.not_sent": Reason(N_("the worker's lease on the lane was about to end; the next worker sends it")),
     "attempt.unknown": Reason(
-        N_("the worker ended before it knew the answer; it is sent again with the same Idempotency-Key"),
+        N_("the worker ended before it knew the answer; it is sent again with the same Idempotency-Key")
     ),
-    "delivery.attempts_spent": Reason(
+    "delivery.attempts_spent": _then_retry(
         N_("every attempt failed, and the bridge makes no further one by itself"),
         N_("the reason names what went wrong in the last attempt"),
         N_("look at the last attempts and at Clint"),
-        Then.RETRY,
     ),
     "delivery.stale": Reason(
         N_("a newer event of the same charge was already delivered, so this older one was not sent"),
@@ -277,12 +257,12 @@ REASONS: Mapping[str, Reason] = {
     "deal.none": Reason(
         N_("Clint shows no deal of this contact"),
         N_("an unmapped key, no mapped e-mail or phone, or an integration that only updates"),
-        N_("look at Históricos of the integration in Clint; see: bridge mappings checklist"),
+        _SEE_CHECKLIST,
     ),
     "deal.older": Reason(
         N_("the contact has deals, and none of them was created or changed since the delivery was sent"),
         N_("a key that the integration's screen does not map, or an integration that did not take it"),
-        N_("look at Históricos of the integration in Clint; see: bridge mappings checklist"),
+        _SEE_CHECKLIST,
     ),
     "deal.other_origin": Reason(
         N_("the contact has deals in other origins only, not in that of the destination"),
@@ -297,12 +277,9 @@ REASONS: Mapping[str, Reason] = {
     "deal.other_stage": Reason(
         N_("a deal was changed since, but stands in another stage than this integration's deals"),
         N_("a person moved it, or the integration sets another stage now"),
-        N_("look at Históricos of the integration in Clint"),
+        _SEE_HISTORY,
     ),
-    "deal.other_charge": Reason(
-        N_("a deal was changed since, but shows another charge"),
-        todo=N_("look at Históricos of the integration in Clint"),
-    ),
+    "deal.other_charge": Reason(N_("a deal was changed since, but shows another charge"), todo=_SEE_HISTORY),
     "deal.unmarked": Reason(
         N_("a deal was changed since, but shows nothing of this delivery: it may be a person or another integration"),
         N_("no field of the deal in Clint shows what the mapping sends"),
@@ -313,59 +290,53 @@ REASONS: Mapping[str, Reason] = {
         todo=N_("name it: bridge destinations origin NAME ORIGIN_ID"),
     ),
     "deal.ambiguous": Reason(
-        N_("another delivery of the same customer was sent about then, and nothing shows which one wrote the deal"),
+        N_("another delivery of the same customer was sent about then, and nothing shows which one wrote the deal")
     ),
     "deal.no_contact": Reason(
-        N_("the payload has neither an e-mail nor a phone to look for a deal by"),
-        todo=N_("fix the mapping"),
+        N_("the payload has neither an e-mail nor a phone to look for a deal by"), todo=_FIX_MAPPING
     ),
     # HTTP answers of a destination, by status and kind of status.
-    "clint.http_400": Reason(
+    "clint.http_400": _then_replay(
         N_("the destination can't read what was sent"),
         N_("the payload has keys or values that the integration does not know"),
         N_("compare the payload with the mapping screen in Clint; fix the mapping"),
-        Then.REPLAY,
     ),
     "clint.http_401": _LET_IN,
     "clint.http_403": _LET_IN,
-    "clint.http_413": Reason(
-        N_("the payload is larger than the destination takes"),
-        todo=N_("send fewer or shorter fields"),
-        then=Then.REPLAY,
+    "clint.http_413": _then_replay(
+        N_("the payload is larger than the destination takes"), todo=N_("send fewer or shorter fields")
     ),
-    "clint.http_422": Reason(
+    "clint.http_422": _then_replay(
         N_("the destination does not take these values"),
         N_("a value of the wrong kind for the field it is assigned to in Clint, such as a phone without area code"),
-        N_("fix the mapping"),
-        Then.REPLAY,
+        _FIX_MAPPING,
     ),
     "clint.http_429": Reason(N_("the destination asked the bridge to slow down; the delivery is sent later")),
-    "clint.http_4xx": Reason(
+    "clint.http_4xx": _then_retry(
         N_("the destination refused it"),
         N_("only its answer tells the cause"),
         N_("look at its answer in the attempts; fix what it says"),
-        Then.RETRY,
     ),
     "clint.http_5xx": Reason(N_("the destination has a fault of its own; the delivery is sent again")),
 }
 """Every reason code; answers of destinations by status, else by kind of status (4xx, 5xx)."""
 
+_REGISTER = N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks.")
+_NEW_KEY = N_("Make a new key in Asaas and set ASAAS_API_KEY.")
+_SEE_ACCOUNT = N_("Look in Asaas: Minha Conta, Configurações.")
+
 WORDS: Mapping[str, AlertWords] = {
     "delivery.dead": AlertWords(
-        N_("Deliveries that need a person"),
-        N_("See the reason with `bridge deliveries list --state dead` and decide."),
+        N_("Deliveries that need a person"), N_("See the reason with `bridge deliveries list --state dead` and decide.")
     ),
     "delivery.not_seen": AlertWords(
-        N_("Delivered, but no deal was seen in Clint"),
-        N_("Look at the integration's Históricos in Clint."),
+        N_("Delivered, but no deal was seen in Clint"), N_("Look at the integration's Históricos in Clint.")
     ),
     "destination.paused": AlertWords(
-        N_("Destination paused: nothing is sent"),
-        N_("Fix the integration's URL, or run `bridge destinations resume`."),
+        N_("Destination paused: nothing is sent"), N_("Fix the integration's URL, or run `bridge destinations resume`.")
     ),
     "destination.circuit_open": AlertWords(
-        N_("Destination fails: deliveries wait"),
-        N_("Nothing is lost. Check that Clint is up."),
+        N_("Destination fails: deliveries wait"), N_("Nothing is lost. Check that Clint is up.")
     ),
     "events.behind": AlertWords(
         N_("Events wait: no worker takes them"),
@@ -384,17 +355,10 @@ WORDS: Mapping[str, AlertWords] = {
         N_("See task.failed in the worker's log. Run `bridge doctor`: it says the cause and what to do."),
     ),
     "reconcile.missing": AlertWords(
-        N_("Charges that never arrived"),
-        N_("See them with `bridge reconcile`; bring them in with `bridge backfill`."),
+        N_("Charges that never arrived"), N_("See them with `bridge reconcile`; bring them in with `bridge backfill`.")
     ),
-    "webhook.missing": AlertWords(
-        N_("No webhook at Asaas leads to the bridge"),
-        N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."),
-    ),
-    "webhook.disabled": AlertWords(
-        N_("The webhook is switched off at Asaas"),
-        N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."),
-    ),
+    "webhook.missing": AlertWords(N_("No webhook at Asaas leads to the bridge"), _REGISTER),
+    "webhook.disabled": AlertWords(N_("The webhook is switched off at Asaas"), _REGISTER),
     "webhook.interrupted": AlertWords(
         N_("Asaas interrupted the queue of events"),
         N_("Fix the cause, then `bridge webhook resume`; 14 days are left."),
@@ -403,53 +367,24 @@ WORDS: Mapping[str, AlertWords] = {
         N_("Asaas penalises the webhook for failures"),
         N_("Check that the bridge answers 200, then run `bridge webhook resume`."),
     ),
-    "webhook.token": AlertWords(
-        N_("The webhook has no token at Asaas"),
-        N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."),
-    ),
+    "webhook.token": AlertWords(N_("The webhook has no token at Asaas"), _REGISTER),
     "webhook.version": AlertWords(
-        N_("The webhook has another API version"),
-        N_("Run `bridge webhook remove`, then `bridge webhook register`."),
+        N_("The webhook has another API version"), N_("Run `bridge webhook remove`, then `bridge webhook register`.")
     ),
-    "webhook.slash": AlertWords(
-        N_("The webhook's URL at Asaas ends in a slash"),
-        N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."),
-    ),
-    "webhook.events": AlertWords(
-        N_("The webhook lacks events that mappings need"),
-        N_("Run `bridge webhook register`, or look in Asaas: Integrações, Webhooks."),
-    ),
+    "webhook.slash": AlertWords(N_("The webhook's URL at Asaas ends in a slash"), _REGISTER),
+    "webhook.events": AlertWords(N_("The webhook lacks events that mappings need"), _REGISTER),
     "webhook.several": AlertWords(
         N_("Several webhooks lead to the bridge"),
         N_("Run `bridge webhook status` and remove those that are not needed."),
     ),
     "webhook.retention": AlertWords(
-        N_("Events that wait at Asaas are deleted soon"),
-        N_("Run `bridge webhook resume` now."),
+        N_("Events that wait at Asaas are deleted soon"), N_("Run `bridge webhook resume` now.")
     ),
-    "account.key_refused": AlertWords(
-        N_("Asaas refuses the API key"),
-        N_("Make a new key in Asaas and set ASAAS_API_KEY."),
-    ),
-    "account.access_token": AlertWords(
-        N_("API key expiring, expired or disabled"),
-        N_("Make a new key in Asaas and set ASAAS_API_KEY."),
-    ),
-    "account.bank_account_info": AlertWords(
-        N_("The Asaas account's bank account is pending"),
-        N_("Look in Asaas: Minha Conta, Configurações."),
-    ),
-    "account.commercial_info": AlertWords(
-        N_("The Asaas account's commercial data is pending"),
-        N_("Look in Asaas: Minha Conta, Configurações."),
-    ),
-    "account.document": AlertWords(
-        N_("The Asaas account's documents are pending"),
-        N_("Look in Asaas: Minha Conta, Configurações."),
-    ),
-    "account.general_approval": AlertWords(
-        N_("The Asaas account's approval is pending"),
-        N_("Look in Asaas: Minha Conta, Configurações."),
-    ),
+    "account.key_refused": AlertWords(N_("Asaas refuses the API key"), _NEW_KEY),
+    "account.access_token": AlertWords(N_("API key expiring, expired or disabled"), _NEW_KEY),
+    "account.bank_account_info": AlertWords(N_("The Asaas account's bank account is pending"), _SEE_ACCOUNT),
+    "account.commercial_info": AlertWords(N_("The Asaas account's commercial data is pending"), _SEE_ACCOUNT),
+    "account.document": AlertWords(N_("The Asaas account's documents are pending"), _SEE_ACCOUNT),
+    "account.general_approval": AlertWords(N_("The Asaas account's approval is pending"), _SEE_ACCOUNT),
 }
 """Every notice code."""

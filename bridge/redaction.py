@@ -28,9 +28,7 @@ def _mask_cnpj(match: re.Match[str]) -> str:
     return "[cpf/cnpj]" if cnpj.is_valid(match[0]) else match[0]
 
 
-_Mask = str | Callable[[re.Match[str]], str]
-
-_PATTERNS: tuple[tuple[re.Pattern[str], _Mask], ...] = (
+_PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\$aact_[\w:$=+/.-]+"), "[asaas key]"),
     (
         re.compile(

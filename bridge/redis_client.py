@@ -34,31 +34,21 @@ _KEEPALIVE = {
 """A connection over a network that is down ends within seconds."""
 
 
-def connect(url: str, *, timeout_s: float | None, connect_timeout_s: float) -> Redis:
+def connect(url: str, *, timeout_s: float | None = 0.5, connect_timeout_s: float = 0.5) -> Redis:
     """Return a client without the library's own retries, whose backoff would take seconds for each call."""
     alive = {} if url.startswith("unix:") else {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
     return Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=connect_timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        **alive,
+        url, socket_timeout=timeout_s, socket_connect_timeout=connect_timeout_s, retry=Retry(NoBackoff(), 0), **alive
     )
 
 
 class OptionalRedis:
-    def __init__(self, client: Redis | None, *, away_s: float = AWAY_S) -> None:
-        self._client = client
+    def __init__(self, url: str | None, *, timeout_s: float = TIMEOUT_S, away_s: float = AWAY_S) -> None:
+        """Without a URL Redis is always away."""
+        self._client = connect(url, timeout_s=timeout_s, connect_timeout_s=timeout_s) if url else None
         self._away_s = away_s
         self._away_until_s = 0.0  # 0 while Redis answers
         self._lock = threading.Lock()
-
-    @classmethod
-    def from_url(cls, url: str | None, *, timeout_s: float = TIMEOUT_S, away_s: float = AWAY_S) -> OptionalRedis:
-        """Return a client of the Redis at the URL; without one, a client that is always away."""
-        if not url:
-            return cls(None)
-        return cls(connect(url, timeout_s=timeout_s, connect_timeout_s=timeout_s), away_s=away_s)
 
     def call(self, call: Callable[[Redis], T]) -> T | None:
         """Return what the call returns, or None while Redis is away."""

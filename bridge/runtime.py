@@ -35,10 +35,10 @@ from bridge.pipeline.decide import Decider
 from bridge.pipeline.deliver import Deliverer, DeliveryRules
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.pipeline.intake import Intake
-from bridge.redis_client import OptionalRedis
+from bridge.redis_client import OptionalRedis, connect
 from bridge.settings import Account, Settings, variable
-from bridge.telemetry import SharedCounters, Telemetry, spans_to
-from bridge.wakeups import TIMEOUT_S, BackgroundWaker, Wakeups, connect
+from bridge.telemetry import SharedCounters, Telemetry
+from bridge.wakeups import BackgroundWaker, Wakeups
 
 
 class Runtime:
@@ -63,16 +63,16 @@ class Runtime:
 
     @cached_property
     def redis(self) -> Redis:
-        return self._connected(TIMEOUT_S)
+        return self._connected()
 
     @cached_property
     def worker_redis(self) -> Redis:
         """The Redis client of RQ's worker, whose blocking reads have no timeout."""
-        return self._connected(None)
+        return self._connected(timeout_s=None)
 
-    def _connected(self, timeout_s: float | None) -> Redis:
+    def _connected(self, **options: Any) -> Redis:
         self.settings.require("REDIS_URL")
-        redis = connect(self.settings.redis_url, timeout_s=timeout_s)
+        redis = connect(self.settings.redis_url, **options)
         self._opened.callback(redis.close)
         return redis
 
@@ -111,7 +111,7 @@ class Runtime:
 
     @cached_property
     def _optional_redis(self) -> OptionalRedis:
-        return OptionalRedis.from_url(self.settings.redis_url or None)
+        return OptionalRedis(self.settings.redis_url)
 
     @cached_property
     def shared_counts(self) -> SharedCounters:
@@ -121,7 +121,14 @@ class Runtime:
 
     @cached_property
     def telemetry(self) -> Telemetry:
-        telemetry = Telemetry(self.shared_counts, spans_to(self.settings.otel_exporter_otlp_endpoint))
+        spans = None
+        if self.settings.otel_exporter_otlp_endpoint:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+            from bridge.traces import OtelSpans
+
+            spans = OtelSpans(OTLPSpanExporter())  # its other variables are OTEL_EXPORTER_OTLP_...
+        telemetry = Telemetry(self.shared_counts, spans)
         self._opened.callback(telemetry.close)
         logs.count_dropped(telemetry.log_dropped)
         return telemetry

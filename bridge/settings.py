@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,22 +31,17 @@ def _broken(rule: str, **facts: object) -> ValueError:
     return ValueError(message(rule, **facts))
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= most:
-            raise _broken(N_("must be a whole number from {least} to {most}"), least=least, most=most)
-        return int(text)
+def _number(kind: type[Any], pattern: str, rule: str, least: float, most: float) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        if not re.fullmatch(pattern, text) or not least <= kind(text) <= most:
+            raise _broken(rule, least=least, most=most)
+        return kind(text)
 
     return parse
 
 
-def _seconds(least: float, most: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text) or not least <= float(text) <= most:
-            raise _broken(N_("must be a number of seconds from {least:g} to {most:g}"), least=least, most=most)
-        return float(text)
-
-    return parse
+_whole = partial(_number, int, r"\d{1,9}", N_("must be a whole number from {least} to {most}"))
+_seconds = partial(_number, float, r"\d{1,9}(\.\d{1,6})?", N_("must be a number of seconds from {least:g} to {most:g}"))
 
 
 def _one_of(rule: str, *values: str) -> Callable[[str], str]:
@@ -58,14 +53,11 @@ def _one_of(rule: str, *values: str) -> Callable[[str], str]:
     return parse
 
 
-_RETENTION_RULE = N_("must be 0 (keep for ever) or a whole number from 30 to 3650")
-
-
 def _retention(text: str) -> int:
     # Asaas sends an event again for 14 days; a month leaves time to fix what went wrong.
-    days = _whole(0, 3650)(text)
+    days: int = _whole(0, 3650)(text)
     if 0 < days < 30:
-        raise _broken(_RETENTION_RULE)
+        raise _broken(N_("must be 0 (keep for ever) or a whole number from 30 to 3650"))
     return days
 
 
@@ -174,8 +166,6 @@ def _password(text: str) -> str:
 OF_ASAAS = ("52.67.12.206", "18.230.8.159", "54.94.136.112", "54.94.183.101")
 """Addresses from which Asaas posts (docs ips-oficiais-do-asaas); its sandbox may use others (erro-403-forbidden)."""
 
-MOST_PROXIES = 9
-
 
 def networks(text: str) -> tuple[Network, ...]:
     """Return the networks of a text; the word asaas stands for those of Asaas.
@@ -197,8 +187,8 @@ def proxies(text: str) -> int | tuple[Network, ...]:
     """Return the number of proxies before the bridge, or their networks."""
     if not re.fullmatch(r"\d{0,2}", text):
         return networks(text)
-    if int(text or 0) > MOST_PROXIES:
-        raise _broken(N_("must be at most {most} proxies, or their networks"), most=MOST_PROXIES)
+    if int(text or 0) > 9:
+        raise _broken(N_("must be at most {most} proxies, or their networks"), most=9)
     return int(text or 0)
 
 
@@ -226,192 +216,113 @@ class Setting:
     """One variable of the environment; of a family there is one for each account or destination."""
 
     name: str
-    help: str
-    """A message id."""
     parse: Callable[[str], Any] = str
     default: str = ""
     secret: bool = False
     family: bool = False
 
 
-SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "ASAAS_API_KEY",
-        N_("API key of the Asaas account; begins with `$`, so quote it"),
-        _api_secret,
-        secret=True,
-        family=True,
+Secret = partial(Setting, secret=True)
+
+SETTINGS: Mapping[Setting, str] = {
+    Secret("ASAAS_API_KEY", _api_secret, family=True): N_("API key of the Asaas account; begins with `$`, so quote it"),
+    Secret("ASAAS_WEBHOOK_TOKEN", _token, family=True): N_(
+        "token in Asaas's header asaas-access-token, 32 characters at least; `new old` while one replaces the other"
     ),
-    Setting(
-        "ASAAS_WEBHOOK_TOKEN",
-        N_(
-            "token in Asaas's header asaas-access-token, 32 characters at least; `new old` while one replaces the other"
-        ),
-        _token,
-        secret=True,
-        family=True,
+    Setting("ASAAS_API_URL", _http): N_("base URL of the Asaas API; otherwise chosen by the key's prefix"),
+    Secret("CLINT_WEBHOOK_URL", _http, family=True): N_(
+        "URL of a Clint webhook integration; whoever has it can post to it"
     ),
-    Setting("ASAAS_API_URL", N_("base URL of the Asaas API; otherwise chosen by the key's prefix"), _http),
-    Setting(
-        "CLINT_WEBHOOK_URL",
-        N_("URL of a Clint webhook integration; whoever has it can post to it"),
-        _http,
-        secret=True,
-        family=True,
+    Setting("CLINT_RATE_LIMIT", _rate, family=True): N_(
+        "how many deliveries of one account a destination gets at most, such as 10/second or 300/minute"
     ),
-    Setting(
-        "CLINT_RATE_LIMIT",
-        N_("how many deliveries of one account a destination gets at most, such as 10/second or 300/minute"),
-        _rate,
-        family=True,
+    Setting("BRIDGE_RATE_LIMIT", _rate): N_(
+        "the same for each destination without a CLINT_RATE_LIMIT of its own; empty: no limit"
     ),
-    Setting(
-        "BRIDGE_RATE_LIMIT",
-        N_("the same for each destination without a CLINT_RATE_LIMIT of its own; empty: no limit"),
-        _rate,
+    Secret("CLINT_API_TOKEN", _api_secret): N_("token of the Clint API, for reading deals back"),
+    Setting("CLINT_API_URL", _http, "https://api.clint.digital"): N_("base URL of the Clint API"),
+    Setting("BRIDGE_READ_BACK_WAIT", _seconds(0.1, 3600), "30"): N_(
+        "seconds after a delivery until its deal is looked for, where the mapping says verify"
     ),
-    Setting("CLINT_API_TOKEN", N_("token of the Clint API, for reading deals back"), _api_secret, secret=True),
-    Setting("CLINT_API_URL", N_("base URL of the Clint API"), _http, "https://api.clint.digital"),
-    Setting(
-        "BRIDGE_READ_BACK_WAIT",
-        N_("seconds after a delivery until its deal is looked for, where the mapping says verify"),
-        _seconds(0.1, 3600),
-        "30",
+    Secret("DATABASE_URL", _database): N_("SQLAlchemy URL of the journal; otherwise SQLite in the data directory"),
+    Secret("REDIS_URL", _redis): N_("Redis or Valkey; `bridge up` and `bridge demo` start their own without it"),
+    Secret("BRIDGE_ENCRYPTION_KEY", _keys): N_(
+        "encrypts what is personal or secret in the journal (`bridge db new-key`); old keys behind it, by commas"
     ),
-    Setting(
-        "DATABASE_URL",
-        N_("SQLAlchemy URL of the journal; otherwise SQLite in the data directory"),
-        _database,
-        secret=True,
+    Setting("BRIDGE_DATA_DIR", _data_directory, "./data"): N_("directory of the SQLite journal and of logs"),
+    Setting("BRIDGE_MAPPINGS_DIR", Path, "./mappings"): N_("directory of the mapping files"),
+    Setting("BRIDGE_HOST", host, "127.0.0.1"): N_("address that the web process binds; `::`: every one"),
+    Setting("PORT", _whole(0, 65535), "8000"): N_("port that the web process binds"),
+    Setting("BRIDGE_PUBLIC_URL", _http): N_(
+        "address under which Asaas reaches the bridge, such as https://bridge.example.com"
     ),
-    Setting(
-        "REDIS_URL",
-        N_("Redis or Valkey; `bridge up` and `bridge demo` start their own without it"),
-        _redis,
-        secret=True,
+    Setting("BRIDGE_WEBHOOK_ALLOWED_IPS", networks): N_(
+        "addresses and networks that may post events; `asaas` stands for those of Asaas's production; empty: any"
     ),
-    Setting(
-        "BRIDGE_ENCRYPTION_KEY",
-        N_("encrypts what is personal or secret in the journal (`bridge db new-key`); old keys behind it, by commas"),
-        _keys,
-        secret=True,
+    Setting("BRIDGE_TRUSTED_PROXIES", proxies, "0"): N_(
+        "proxies before the bridge, as a number or by their networks; only their X-Forwarded-For counts"
     ),
-    Setting("BRIDGE_DATA_DIR", N_("directory of the SQLite journal and of logs"), _data_directory, "./data"),
-    Setting("BRIDGE_MAPPINGS_DIR", N_("directory of the mapping files"), Path, "./mappings"),
-    Setting("BRIDGE_HOST", N_("address that the web process binds; `::`: every one"), host, "127.0.0.1"),
-    Setting("PORT", N_("port that the web process binds"), _whole(0, 65535), "8000"),
-    Setting(
-        "BRIDGE_PUBLIC_URL",
-        N_("address under which Asaas reaches the bridge, such as https://bridge.example.com"),
-        _http,
+    Secret("BRIDGE_PASSWORD", _password): N_(
+        "password of the console, 12 characters at least, or its hash as werkzeug writes it (scrypt:...)"
     ),
-    Setting(
-        "BRIDGE_WEBHOOK_ALLOWED_IPS",
-        N_("addresses and networks that may post events; `asaas` stands for those of Asaas's production; empty: any"),
-        networks,
+    Secret("BRIDGE_VIEWER_PASSWORD", _password): N_(
+        "a second password, for people who may see everything in the console and change nothing"
     ),
-    Setting(
-        "BRIDGE_TRUSTED_PROXIES",
-        N_("proxies before the bridge, as a number or by their networks; only their X-Forwarded-For counts"),
-        proxies,
-        "0",
+    Secret("BRIDGE_SECRET_KEY"): N_(
+        "key that signs the console's sessions, 32 characters at least; without it each start signs everybody out"
     ),
-    Setting(
-        "BRIDGE_PASSWORD",
-        N_("password of the console, 12 characters at least, or its hash as werkzeug writes it (scrypt:...)"),
-        _password,
-        secret=True,
+    Secret("BRIDGE_CONSOLE_TOKEN"): N_(
+        "opens the console where no password is set, as `/?token=...`; drawn by `bridge up` and `bridge demo`"
     ),
-    Setting(
-        "BRIDGE_VIEWER_PASSWORD",
-        N_("a second password, for people who may see everything in the console and change nothing"),
-        _password,
-        secret=True,
+    Setting("BRIDGE_ALLOW_PRIVATE_DESTINATIONS", _switch, "0"): N_(
+        "1 lets destination and API URLs be plain http or private addresses (simulators, tests)"
     ),
-    Setting(
-        "BRIDGE_SECRET_KEY",
-        N_("key that signs the console's sessions, 32 characters at least; without it each start signs everybody out"),
-        secret=True,
+    Secret("BRIDGE_ALERT_URLS", _alert_urls): N_(
+        "where alerts go: URLs of apprise (e-mail, Slack, Telegram, ...), separated by spaces"
     ),
-    Setting(
-        "BRIDGE_CONSOLE_TOKEN",
-        N_("opens the console where no password is set, as `/?token=...`; drawn by `bridge up` and `bridge demo`"),
-        secret=True,
+    Setting("BRIDGE_LANGUAGE", _one_of(N_("must be pt-BR or en"), "pt-BR", "en"), "pt-BR"): N_(
+        "language of alerts and commands: pt-BR or en; unset: alerts are in Portuguese, commands follow the locale"
     ),
-    Setting(
-        "BRIDGE_ALLOW_PRIVATE_DESTINATIONS",
-        N_("1 lets destination and API URLs be plain http or private addresses (simulators, tests)"),
-        _switch,
-        "0",
-    ),
-    Setting(
-        "BRIDGE_ALERT_URLS",
-        N_("where alerts go: URLs of apprise (e-mail, Slack, Telegram, ...), separated by spaces"),
-        _alert_urls,
-        secret=True,
-    ),
-    Setting(
-        "BRIDGE_LANGUAGE",
-        N_("language of alerts and commands: pt-BR or en"),
-        _one_of(N_("must be pt-BR or en"), "pt-BR", "en"),
-        "pt-BR",
-    ),
-    Setting(
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        N_("address of an OpenTelemetry collector for traces (OTLP over HTTP); needs the extra otel"),
-        _http,
+    Setting("OTEL_EXPORTER_OTLP_ENDPOINT", _http): N_(
+        "address of an OpenTelemetry collector for traces (OTLP over HTTP); needs the extra otel"
     ),
     Setting(
         "BRIDGE_LOG_LEVEL",
-        N_("debug, info, warning or error"),
         _one_of(N_("must be debug, info, warning or error"), "debug", "info", "warning", "error"),
         "info",
+    ): N_("debug, info, warning or error"),
+    Setting("BRIDGE_WEB_THREADS", _whole(2, 256), "16"): N_(
+        "requests that one web process answers at once; the console gets three quarters at most"
     ),
-    Setting(
-        "BRIDGE_WEB_THREADS",
-        N_("requests that one web process answers at once; the console gets three quarters at most"),
-        _whole(2, 256),
-        "16",
+    Setting("BRIDGE_WORKER_LANES", _whole(1, 64), "64"): N_(
+        "lanes that one worker drains at once, or its share of them"
     ),
-    Setting(
-        "BRIDGE_WORKER_LANES", N_("lanes that one worker drains at once, or its share of them"), _whole(1, 64), "64"
+    Setting("BRIDGE_WORKER_SENDS", _whole(1, 128), "64"): N_("deliveries that one worker has in flight at once"),
+    Setting("BRIDGE_SEND_TIMEOUT", _seconds(0.1, 60), "10"): N_("seconds until a send to Clint counts as failed"),
+    Setting("BRIDGE_LEASE", _seconds(1, 3600), "30"): N_(
+        "seconds after which the lane of a worker that died is taken over; at least BRIDGE_SEND_TIMEOUT + 2"
     ),
-    Setting("BRIDGE_WORKER_SENDS", N_("deliveries that one worker has in flight at once"), _whole(1, 128), "64"),
-    Setting("BRIDGE_SEND_TIMEOUT", N_("seconds until a send to Clint counts as failed"), _seconds(0.1, 60), "10"),
-    Setting(
-        "BRIDGE_LEASE",
-        N_("seconds after which the lane of a worker that died is taken over; at least BRIDGE_SEND_TIMEOUT + 2"),
-        _seconds(1, 3600),
-        "30",
+    Setting("BRIDGE_RETRY_BASE", _seconds(0.01, 3600), "5"): N_(
+        "seconds of the first retry's ceiling, doubled with each"
     ),
-    Setting(
-        "BRIDGE_RETRY_BASE", N_("seconds of the first retry's ceiling, doubled with each"), _seconds(0.01, 3600), "5"
+    Setting("BRIDGE_RETRY_CAP", _seconds(0.01, 86400), "3600"): N_("seconds that no wait between two attempts exceeds"),
+    Setting("BRIDGE_RETRY_ATTEMPTS", _whole(1, 1000), "16"): N_("attempts after which a delivery is dead"),
+    Setting("BRIDGE_CIRCUIT_FAILURES", _whole(1, 1000), "5"): N_("failures in a row that open a destination's circuit"),
+    Setting("BRIDGE_CIRCUIT_WAIT", _seconds(0.01, 3600), "15"): N_(
+        "seconds until an open circuit lets one probe through"
     ),
-    Setting("BRIDGE_RETRY_CAP", N_("seconds that no wait between two attempts exceeds"), _seconds(0.01, 86400), "3600"),
-    Setting("BRIDGE_RETRY_ATTEMPTS", N_("attempts after which a delivery is dead"), _whole(1, 1000), "16"),
-    Setting("BRIDGE_CIRCUIT_FAILURES", N_("failures in a row that open a destination's circuit"), _whole(1, 1000), "5"),
-    Setting(
-        "BRIDGE_CIRCUIT_WAIT", N_("seconds until an open circuit lets one probe through"), _seconds(0.01, 3600), "15"
+    Setting("BRIDGE_CACHE_TTL", _seconds(0, 86400), "300"): N_("seconds that a customer read from Asaas is reused"),
+    Setting("BRIDGE_RETENTION_DAYS", _retention, "0"): N_(
+        "days until finished events are emptied, and removed after twice as many; at least 30, or 0: kept for ever"
     ),
-    Setting("BRIDGE_CACHE_TTL", N_("seconds that a customer read from Asaas is reused"), _seconds(0, 86400), "300"),
-    Setting(
-        "BRIDGE_RETENTION_DAYS",
-        N_("days until finished events are emptied, and removed after twice as many; at least 30, or 0: kept for ever"),
-        _retention,
-        "0",
+    Setting("BRIDGE_RECONCILE_HOURS", _whole(0, 720), "0"): N_(
+        "hours between two looks for charges that the journal does not know; 0: none"
     ),
-    Setting(
-        "BRIDGE_RECONCILE_HOURS",
-        N_("hours between two looks for charges that the journal does not know; 0: none"),
-        _whole(0, 720),
-        "0",
+    Setting("BRIDGE_FAILPOINT", failpoints.parse): N_(
+        "for tests only: where a process kills itself, such as ingress.after_commit; see docs/reliability.md"
     ),
-    Setting(
-        "BRIDGE_FAILPOINT",
-        N_("for tests only: where a process kills itself, such as ingress.after_commit; see docs/reliability.md"),
-        failpoints.parse,
-    ),
-)
+}
+"""Every variable with its meaning, a message id."""
 
 WITHOUT_EFFECT = frozenset({"BRIDGE_WEB_PROCESSES", "BRIDGE_WEB_ONE_CPU", "BRIDGE_WORKER_ONE_CPU"})
 """Settings of the release before: accepted for one release, with a warning."""
@@ -481,12 +392,11 @@ class Settings:
         values: dict[str, Any] = {}
         families: dict[str, dict[str, str]] = {s.name: {} for s in SETTINGS if s.family}
         for name in sorted(environ):
-            _read_family(name, environ[name].strip(), families, problems)
+            _read_name(name, environ[name].strip(), families, problems)
         for setting in SETTINGS:
             if not setting.family:
                 text = environ.get(setting.name, "").strip() or setting.default
                 values[setting.name] = _parsed(setting, setting.name, text, problems)
-        _check_names(environ, families, problems)
         if values["BRIDGE_ALLOW_PRIVATE_DESTINATIONS"] is not True:
             _check_lengths(values, families, problems)
         if not problems and values["BRIDGE_LEASE"] < values["BRIDGE_SEND_TIMEOUT"] + 2:
@@ -503,13 +413,8 @@ class Settings:
         accounts = {
             name: Account(name, keys.get(name, ""), *tokens.get(name, "").split()) for name in sorted({*keys, *tokens})
         }
-        return cls(
-            MappingProxyType(values),
-            MappingProxyType(accounts),
-            MappingProxyType(families["CLINT_WEBHOOK_URL"]),
-            MappingProxyType(families["CLINT_RATE_LIMIT"]),
-            tuple(sorted(WITHOUT_EFFECT & environ.keys())),
-        )
+        without_effect = tuple(sorted(WITHOUT_EFFECT & environ.keys()))
+        return cls(values, accounts, families["CLINT_WEBHOOK_URL"], families["CLINT_RATE_LIMIT"], without_effect)
 
     def __getattr__(self, name: str) -> Any:
         """Return a plain variable's value by its name in lower case."""
@@ -526,17 +431,19 @@ class Settings:
 
     def require(self, *names: str) -> None:
         """Raise SettingsError that names each unset variable of these and where its value comes from."""
-        problems = []
-        for name in names:
-            missing = {
-                "CLINT_WEBHOOK_URL": not self.destinations,
-                "ASAAS_WEBHOOK_TOKEN": not any(account.webhook_token for account in self.accounts.values()),
-                "ASAAS_API_KEY": not any(account.api_key for account in self.accounts.values()),
-            }.get(name)
-            if missing if missing is not None else not self.values[name]:
-                problems.append(message(N_("{name} is not set; {how}"), name=name, how=Message(_WHERE[name])))
-        if problems:
+        if problems := self.missing(*names):
             raise SettingsError(problems)
+
+    def missing(self, *names: str) -> list[Message]:
+        """Return a problem for each unset variable of these."""
+        of_families = {
+            "CLINT_WEBHOOK_URL": bool(self.destinations),
+            "ASAAS_WEBHOOK_TOKEN": any(account.webhook_token for account in self.accounts.values()),
+            "ASAAS_API_KEY": any(account.api_key for account in self.accounts.values()),
+        }
+        is_set = {**self.values, **of_families}
+        text = N_("{name} is not set; {how}")
+        return [message(text, name=name, how=Message(_WHERE[name])) for name in names if not is_set[name]]
 
 
 _WHERE = {
@@ -562,46 +469,44 @@ def _parsed(setting: Setting, name: str, text: str, problems: list[Message]) -> 
         return None
 
 
-def _read_family(name: str, text: str, families: dict[str, dict[str, str]], problems: list[Message]) -> None:
-    for base, members in families.items():
-        if name != base and not name.startswith(f"{base}_"):
-            continue
-        suffix = name[len(base) + 1 :].lower() or DEFAULT
-        if not re.fullmatch(NAME, suffix):
-            rule = N_("{name} must end in a name of letters, digits and _, got {suffix!r}")
-            problems.append(message(rule, name=name, suffix=suffix))
-        elif text:
-            members[suffix] = _parsed(_BY_NAME[base], name, text, problems)
+def _read_name(name: str, text: str, families: dict[str, dict[str, str]], problems: list[Message]) -> None:
+    """Read a variable of a family; refuse one that is misspelt."""
+    base = next((base for base in families if name == base or name.startswith(f"{base}_")), "")
+    suffix = name[len(base) + 1 :].lower() or DEFAULT
+    if base and not re.fullmatch(NAME, suffix):
+        rule = N_("{name} must end in a name of letters, digits and _, got {suffix!r}")
+        problems.append(message(rule, name=name, suffix=suffix))
+    elif base and text:
+        families[base][suffix] = _parsed(_BY_NAME[base], name, text, problems) or ""
+    elif not base and name.startswith(_PREFIXES) and not name.startswith("BRIDGE_TEST_"):
+        close = get_close_matches(name, _BY_NAME, 1)
+        if close and name not in _BY_NAME.keys() | WITHOUT_EFFECT:
+            rule = N_("{name} is not a setting of the bridge; did you mean {close}?")
+            problems.append(message(rule, name=name, close=close[0]))
 
 
 def _check_lengths(
     values: Mapping[str, Any], families: Mapping[str, Mapping[str, str]], problems: list[Message]
 ) -> None:
     """Refuse secrets that can be guessed, unless all that they guard is the sandbox of Asaas."""
+
+    def check(name: str | Message, text: str, least: int, todo: str) -> None:
+        if 0 < len(text) < least:
+            rule = N_("{name} must have at least {least} characters, got {length}; {todo}")
+            problems.append(message(rule, name=name, least=least, length=len(text), todo=Message(todo)))
+
     in_sandbox = {name: key.startswith("$aact_hmlg_") for name, key in families["ASAAS_API_KEY"].items()}
-    guarding = {
-        variable("ASAAS_WEBHOOK_TOKEN", name): tokens.split()
-        for name, tokens in families["ASAAS_WEBHOOK_TOKEN"].items()
-        if tokens and not in_sandbox.get(name)
-    }
-    given: list[tuple[str | Message, str, int, str]] = [
-        (name, new, LEAST_TOKEN, _REPLACE if len(new) >= _LEAST_OLD_TOKEN else _RENEW)
-        for name, (new, *_) in guarding.items()
-    ]
-    # The old one may be short until Asaas has the new one, but it opens the door meanwhile.
-    given += [
-        (message(N_("{name}'s old token"), name=name), old, _LEAST_OLD_TOKEN, _RENEW)
-        for name, (_, *rest) in guarding.items()
-        for old in rest
-    ]
+    for account, tokens in families["ASAAS_WEBHOOK_TOKEN"].items():
+        if tokens and not in_sandbox.get(account):
+            name = variable("ASAAS_WEBHOOK_TOKEN", account)
+            new, *old = tokens.split()
+            check(name, new, LEAST_TOKEN, _REPLACE if len(new) >= _LEAST_OLD_TOKEN else _RENEW)
+            # The old one may be short until Asaas has the new one, but it opens the door meanwhile.
+            for one in old:
+                check(message(N_("{name}'s old token"), name=name), one, _LEAST_OLD_TOKEN, _RENEW)
     if not in_sandbox or not all(in_sandbox.values()):
-        given += [(name, values[name] or "", least, todo) for name, (least, todo) in _LEAST.items()]
-    rule = N_("{name} must have at least {least} characters, got {length}; {todo}")
-    problems += [
-        message(rule, name=name, least=least, length=len(text), todo=Message(todo))
-        for name, text, least, todo in given
-        if 0 < len(text) < least
-    ]
+        for name, (least, todo) in _LEAST.items():
+            check(name, values[name] or "", least, todo)
 
 
 LEAST_TOKEN = 32
@@ -617,14 +522,3 @@ _LEAST = {
     "BRIDGE_SECRET_KEY": (32, N_("make one with `openssl rand -hex 32`; everybody signs in again")),
     "BRIDGE_CONSOLE_TOKEN": (32, N_("unset it, and `bridge up` makes one, or set BRIDGE_PASSWORD")),
 }
-
-
-def _check_names(environ: Mapping[str, str], families: Mapping[str, object], problems: list[Message]) -> None:
-    for name in sorted(environ):
-        known = name in _BY_NAME or name in WITHOUT_EFFECT or any(name.startswith(f"{base}_") for base in families)
-        if known or not name.startswith(_PREFIXES):
-            continue
-        close = get_close_matches(name, _BY_NAME, 1)
-        if close and not name.startswith("BRIDGE_TEST_"):
-            rule = N_("{name} is not a setting of the bridge; did you mean {close}?")
-            problems.append(message(rule, name=name, close=close[0]))

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from redis import Redis
 
@@ -70,57 +70,24 @@ FROM_CREATED_S = Family(
     WAY_S,
 )
 
-FAMILIES = (
-    RECEIVED,
-    REFUSED,
-    PROCESSED,
-    VERDICTS,
-    HELD,
-    ATTEMPTS,
-    DELIVERIES,
-    TASK_FAILURES,
-    LOG_DROPPED,
-    ATTEMPT_S,
-    FROM_RECEIPT_S,
-    FROM_CREATED_S,
-)
+FAMILIES = tuple(one for one in list(globals().values()) if isinstance(one, Family))
 
 
-OTHER = "other"
 DUE = "owed"
 """The verdict of a mapping that made a delivery to send; the others are the states filtered and dead."""
 
 
-class Counts(Protocol):
-    """Takes numbers."""
+class NoCounters:
+    def add(self, family: Family, *labels: str, by: int = 1) -> None: ...
 
-    def add(self, family: Family, *labels: str, by: int = 1) -> None:
-        """Count."""
-
-    def observe(self, family: Family, value_s: float, *labels: str) -> None:
-        """Record a duration in a histogram."""
-
-
-def spans_to(endpoint: str) -> OtelSpans | None:
-    """Return the exporter of spans to a collector; needs the extra otel."""
-    if not endpoint:
-        return None
-    from bridge.traces import otlp
-
-    return otlp()
-
-
-class _NoCounts:
-    def add(self, *_labels: object, by: int = 1) -> None: ...
-
-    def observe(self, *_values: object) -> None: ...
+    def observe(self, family: Family, value_s: float, *labels: str) -> None: ...
 
 
 class Telemetry:
     """Takes the reports of the stages."""
 
-    def __init__(self, counts: Counts | None = None, spans: OtelSpans | None = None) -> None:
-        self._counts = counts or _NoCounts()
+    def __init__(self, counts: SharedCounters | NoCounters | None = None, spans: OtelSpans | None = None) -> None:
+        self._counts = counts or NoCounters()
         self._spans = spans
 
     def close(self) -> None:
@@ -129,7 +96,6 @@ class Telemetry:
             self._spans.close()
 
     def received(self, event: IncomingEvent, event_id: int, repeats: int, now_ms: int) -> None:
-        """The intake committed an event of Asaas."""
         self._counts.add(RECEIVED, event.account, "repeat" if repeats else "first")
         if self._spans is not None and not repeats:
             self._spans.received(event, event_id, now_ms)
@@ -139,20 +105,16 @@ class Telemetry:
         self._counts.add(REFUSED, account, code)
 
     def held(self, account: str, code: str) -> None:
-        """An event was deferred."""
         self._counts.add(HELD, account, code)
 
     def task_failed(self, name: str) -> None:
-        """A run of a periodic task ended with an error."""
         self._counts.add(TASK_FAILURES, name)
 
     def log_dropped(self, count: int) -> None:
-        """Lines of the log could not be written."""
         self._counts.add(LOG_DROPPED, by=count)
 
     def processed(self, done: EventProcessed) -> None:
-        """Every mapping has judged an event."""
-        name = done.name if done.name in EVENTS else OTHER
+        name = done.name if done.name in EVENTS else "other"
         self._counts.add(PROCESSED, done.account, name)
         for mapping, verdict in done.verdicts.items():
             verdict = DUE if verdict == DeliveryState.PENDING.value else verdict
@@ -165,22 +127,15 @@ class Telemetry:
         self._counts.add(DELIVERIES, destination, state)
 
     def attempted(self, done: AttemptFinished) -> None:
-        """The result of an attempt is committed."""
         self._counts.add(ATTEMPTS, done.destination, done.outcome)
         self._counts.add(DELIVERIES, done.destination, done.state)
         self._counts.observe(ATTEMPT_S, done.duration_ms / 1000, done.destination)
         if done.state == DeliveryState.DELIVERED.value and not done.replay:
-            self._delivered(done)
+            for family, since_ms in ((FROM_RECEIPT_S, done.received_ms), (FROM_CREATED_S, created_at_ms(done.created))):
+                if since_ms is not None:
+                    self._counts.observe(family, max(0, done.ended_ms - since_ms) / 1000, done.destination)
         if self._spans is not None:
             self._spans.attempted(done)
-
-    def _delivered(self, done: AttemptFinished) -> None:
-        after_ms = max(0, done.ended_ms - done.received_ms)
-        self._counts.observe(FROM_RECEIPT_S, after_ms / 1000, done.destination)
-        created_ms = created_at_ms(done.created)
-        if created_ms is not None:
-            after_ms = max(0, done.ended_ms - created_ms)
-            self._counts.observe(FROM_CREATED_S, after_ms / 1000, done.destination)
 
 
 NO_TELEMETRY = Telemetry()
@@ -266,13 +221,16 @@ class SharedCounters:
         """Return the numbers of all processes with the latest of this one; None while Redis is away."""
         self.flush()
         stored = self._link.call(lambda redis: cast("dict[bytes, bytes]", redis.hgetall(KEY)))
-        return None if stored is None else _totals(stored)
-
-    @property
-    def idle(self) -> bool:
-        """Whether no number is pending and no timer runs."""
-        with self._lock:
-            return self._timer is None and not self._pending
+        if stored is None:
+            return None
+        by_name = {family.name: family for family in FAMILIES}
+        found: dict[Series, float] = {}
+        for key, value in stored.items():
+            name, *labels, part = key.decode().split(_BETWEEN)
+            family = by_name.get(name)
+            if family is not None and len(labels) == len(family.labels):
+                found[family, tuple(labels), part] = float(value)
+        return found
 
     def close(self) -> None:
         """Flush and end the timer."""
@@ -293,14 +251,3 @@ def _add(redis: Redis, pending: Mapping[Series, float]) -> bool:
         pipe.expire(KEY, KEPT_S)
         pipe.execute()
     return True
-
-
-def _totals(stored: Mapping[bytes, bytes]) -> dict[Series, float]:
-    by_name = {family.name: family for family in FAMILIES}
-    found: dict[Series, float] = {}
-    for key, value in stored.items():
-        name, *labels, part = key.decode().split(_BETWEEN)
-        family = by_name.get(name)
-        if family is not None and len(labels) == len(family.labels):
-            found[family, tuple(labels), part] = float(value)
-    return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
@@ -18,6 +17,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.trace import (
     NonRecordingSpan,
+    Span,
     SpanContext,
     SpanKind,
     Status,
@@ -29,7 +29,7 @@ from opentelemetry.trace import (
 from bridge import __version__
 from bridge.model import AttemptFinished, EventProcessed, IncomingEvent, Outcome, attempt_span, trace_id
 
-Attributes = Mapping[str, str | int]
+Attributes = dict[str, str | int]
 
 
 class _Ids(IdGenerator):
@@ -67,27 +67,21 @@ class OtelSpans:
         trace = trace_id(event.account, event.key)
         self._ids.set(int(trace, 16), _root(trace))
         about: Attributes = {"bridge.event_id": event_id, "bridge.account": event.account, "bridge.event": event.name}
-        span = self._tracer.start_span(
-            "event received", kind=SpanKind.SERVER, start_time=_ns(event.received_ms), attributes=about
-        )
-        span.end(_ns(ended_ms))
+        self._start("event received", None, SpanKind.SERVER, about, event.received_ms).end(_ns(ended_ms))
 
     def processed(self, done: EventProcessed) -> None:
-        verdicts = {f"bridge.verdict.{mapping}": verdict for mapping, verdict in done.verdicts.items()}
         about: Attributes = {
             "bridge.event_id": done.event_id,
             "bridge.account": done.account,
             "bridge.event": done.name,
-            **verdicts,
+            **{f"bridge.verdict.{mapping}": verdict for mapping, verdict in done.verdicts.items()},
         }
         self._ids.set(0, 0)
-        span = self._tracer.start_span(
-            "event processed", _below(done.trace_id), SpanKind.CONSUMER, about, start_time=_ns(done.began_ms)
-        )
-        span.end(_ns(done.ended_ms))
+        parent = _below(done.trace_id)
+        self._start("event processed", parent, SpanKind.CONSUMER, about, done.began_ms).end(_ns(done.ended_ms))
 
     def attempted(self, done: AttemptFinished) -> None:
-        about: dict[str, str | int] = {
+        about: Attributes = {
             "bridge.event_id": done.event_id,
             "bridge.delivery_id": done.delivery_id,
             "bridge.destination": done.destination,
@@ -100,27 +94,18 @@ class OtelSpans:
         if done.status is not None:
             about["http.response.status_code"] = done.status
         self._ids.set(0, int(attempt_span(done.trace_id, done.delivery_id, done.number), 16))
-        span = self._tracer.start_span(
-            "delivery attempted",
-            _below(done.trace_id),
-            SpanKind.CLIENT,
-            about,
-            start_time=_ns(done.ended_ms - done.duration_ms),
-        )
+        began_ms = done.ended_ms - done.duration_ms
+        span = self._start("delivery attempted", _below(done.trace_id), SpanKind.CLIENT, about, began_ms)
         if done.outcome != Outcome.DELIVERED.value:
             span.set_status(Status(StatusCode.ERROR, done.code))
         span.end(_ns(done.ended_ms))
 
+    def _start(self, name: str, parent: Context | None, kind: SpanKind, about: Attributes, began_ms: int) -> Span:
+        return self._tracer.start_span(name, parent, kind, about, start_time=_ns(began_ms))
+
     def close(self) -> None:
         """Export the pending spans."""
         self._provider.shutdown()
-
-
-def otlp() -> OtelSpans:
-    """Return spans that go by OTLP over HTTP to the collector of the OTEL_EXPORTER_OTLP_... variables."""
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    return OtelSpans(OTLPSpanExporter())
 
 
 def _below(trace: str) -> Context:

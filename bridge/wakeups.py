@@ -12,17 +12,14 @@ import ssl
 import threading
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
-from typing import cast
+from typing import NamedTuple, cast
 from uuid import uuid4
 
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, Worker
 
-from bridge import redis_client
 from bridge.failpoints import failpoint
 from bridge.logs import logger
 
@@ -37,17 +34,11 @@ LONGEST_QUEUE = 256
 """An expired job leaves its id in the queue: a week without workers must not fill Redis with ids."""
 REST_S = 3.0
 """After an error Redis is left alone for this long."""
-TIMEOUT_S = 0.5
 CLOSE_S = 2.0
 GATHER_S = 0.01
 """The waker collects lanes for this long and asks Redis once for all of them."""
 GATHER_AWAKE_S = 0.03
 """The same after a call that found all lanes awake; the longest time that an event of a sleeping lane waits."""
-
-
-def connect(url: str, *, timeout_s: float | None = TIMEOUT_S) -> Redis:
-    """Return the Redis client of wake-ups; it gives up soon and does not retry."""
-    return redis_client.connect(url, timeout_s=timeout_s, connect_timeout_s=TIMEOUT_S)
 
 
 def refused_certificate(error: BaseException) -> str:
@@ -192,8 +183,7 @@ def _key(lane: int) -> str:
     return f"bridge:wake:{lane}"
 
 
-@dataclass(frozen=True, slots=True)
-class SeenWorker:
+class SeenWorker(NamedTuple):
     host: str
     pid: int
     seen_ms: int
@@ -202,14 +192,8 @@ class SeenWorker:
 
 def workers(redis: Redis) -> list[SeenWorker]:
     """Return the workers by machine and process. Raises RedisError."""
-    found = [
-        SeenWorker(str(worker.hostname or ""), int(worker.pid or 0), _ms(worker.last_heartbeat))
-        for worker in Worker.all(connection=redis)
-    ]
-    return sorted(found, key=lambda one: (one.host, one.pid))
-
-
-def _ms(moment: datetime | None) -> int:
-    if moment is None:
-        return 0
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    found = []
+    for worker in Worker.all(connection=redis):
+        seen_s = worker.last_heartbeat.timestamp() if worker.last_heartbeat else 0
+        found.append(SeenWorker(worker.hostname or "", worker.pid or 0, int(seen_s * 1000)))
+    return sorted(found)

@@ -22,16 +22,14 @@ HELP_WIDTH = 100
 def settings_table() -> str:
     """Return every setting as a row of a Markdown table."""
     rows = ["| variable | meaning | default |", "| --- | --- | --- |"]
-    rows += [f"| {_name(setting)} | {_meaning(setting)} | {_default(setting)} |" for setting in SETTINGS]
+    for setting, text in SETTINGS.items():
+        meaning = f"{text} (secret)" if setting.secret else text
+        rows.append(f"| {_name(setting)} | {meaning} | {_default(setting)} |")
     return "\n".join(rows)
 
 
 def _name(setting: Setting) -> str:
     return f"`{setting.name}`, `{setting.name}_NAME`" if setting.family else f"`{setting.name}`"
-
-
-def _meaning(setting: Setting) -> str:
-    return f"{setting.help} (secret)" if setting.secret else setting.help
 
 
 def _default(setting: Setting) -> str:
@@ -41,8 +39,8 @@ def _default(setting: Setting) -> str:
 def settings_example() -> str:
     """Return every setting as a line of an .env file that changes nothing until it is filled in."""
     lines = []
-    for setting in SETTINGS:
-        lines += ["", f"# {setting.help}"]
+    for setting, text in SETTINGS.items():
+        lines += ["", f"# {text}"]
         if setting.family:
             lines.append(f"# another one, named x: {setting.name}_X=")
         value = f"'{setting.default}'" if setting.default and not setting.default.isalnum() else setting.default

@@ -49,6 +49,7 @@ class RedisServer(EmbeddedRedis):
         self._scratch = Path(tempfile.mkdtemp(prefix="bridge-redis-"))
         self._address = address
         super().__init__(self._scratch)
+        self._configuration = self._configuration.replace(f"bind {LOOPBACK}", f"bind {address}")
         self._port = free_port()
 
     @classmethod
@@ -67,17 +68,23 @@ class RedisServer(EmbeddedRedis):
         """The URL, at the address that it was told to listen on."""
         return super().url.replace(LOOPBACK, self._address)
 
-    def _configuration(self) -> str:
-        return super()._configuration().replace(f"bind {LOOPBACK}", f"bind {self._address}")
+    @property
+    def pid(self) -> int | None:
+        """The process while it runs."""
+        return self.process.pid if self.process is not None and self.alive else None
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
     def __enter__(self) -> Self:
         """Go on with the server as it is."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, traceback)
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         shutil.rmtree(self._scratch)
 
 

@@ -18,7 +18,7 @@ from bridge.journal.destinations import NOTICES, Destination
 from bridge.journal.notices import Alert, Notice, Resolved, StoredNotice
 from bridge.messages import N_, Message, read_message
 from bridge.model import NoticeLevel
-from bridge.reasons import explain, find_reason
+from bridge.reasons import find_reason
 
 HOUR_MS = 3_600_000
 AGAIN_MS = (HOUR_MS, 4 * HOUR_MS, 12 * HOUR_MS, 24 * HOUR_MS)
@@ -198,34 +198,37 @@ def find_problems(
         if len(reasons) > MAX_REASONS:
             text = N_("deliveries that need a person: {number} ({reasons} and {others} other reasons)")
             facts["others"] = len(reasons) - MAX_REASONS
-        hint = f"see: bridge deliveries list --state dead --destination {name}; then retry, replay or discard them"
-        yield Notice(DEAD, name, warning, Message(text, facts).to_json(), hint)
+        todo = N_("see: bridge deliveries list --state dead --destination {name}; then retry, replay or discard them")
+        yield _notice(DEAD, name, warning, Message(text, facts), Message(todo, {"name": name}))
     for one in destinations:
         if one.paused_ms is not None:
             detail = Message(N_("paused: {reason}"), {"reason": read_message(one.paused_reason)})
-            hint = f"fix its URL, or run: bridge destinations resume {one.name}"
-            yield Notice(PAUSED, one.name, error, detail.to_json(), hint)
+            todo = N_("fix its URL, or run: bridge destinations resume {name}")
+            yield _notice(PAUSED, one.name, error, detail, Message(todo, {"name": one.name}))
         elif one.state != "closed" and one.opens > 1:
             # The first probe failed too: a circuit that the first probe closes needs nobody.
             detail = Message(N_("fails for several customers; deliveries wait while it is probed"))
-            yield Notice(CIRCUIT, one.name, warning, detail.to_json(), "look at the destination's own status")
+            yield _notice(CIRCUIT, one.name, warning, detail, Message(N_("look at the destination's own status")))
     if waiting_since_ms is not None and now_ms - waiting_since_ms >= BEHIND_MS:
         detail = Message(N_("events wait, and no worker takes them"))
-        hint = "is a worker running, and does it reach Redis? see: bridge doctor"
-        yield Notice(BEHIND, BRIDGE, error, detail.to_json(), hint)
+        todo = N_("is a worker running, and does it reach Redis? see: bridge doctor")
+        yield _notice(BEHIND, BRIDGE, error, detail, Message(todo))
     for account, code in held.items():
         reason = find_reason(code)
         means = Message(reason.means) if reason else code
         detail = Message(N_("events wait for Asaas ({code}): {reason}"), {"code": code, "reason": means})
-        known = explain(code)
-        hint = (known and known.todo) or "nothing is lost, they go on by themselves; is Asaas up? see: bridge doctor"
-        yield Notice(HELD, account, warning, detail.to_json(), hint)
+        todo = N_("nothing is lost, they go on by themselves; is Asaas up? see: bridge doctor")
+        yield _notice(HELD, account, warning, detail, Message((reason and reason.todo) or todo))
     for account, silence in silences.items():
         if silence is not None:
             # In steps of four hours, so that the notice does not change all the time.
             text = N_("no event for more than {hours} hours, which was never so in the weeks before")
             detail = Message(text, {"hours": silence - silence % 4})
-            yield Notice(SILENT, account, warning, detail.to_json(), "see: bridge doctor")
+            yield _notice(SILENT, account, warning, detail, Message(N_("see: bridge doctor")))
+
+
+def _notice(code: str, about: str, level: NoticeLevel, detail: Message, todo: Message) -> Notice:
+    return Notice(code, about, level, detail.to_json(), todo.to_json())
 
 
 def notice_changes(problems: Iterable[Notice], open_notices: Iterable[StoredNotice]) -> list[Notice | Resolved]:

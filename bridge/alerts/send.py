@@ -68,7 +68,7 @@ def trial(language: str) -> Message:
 
 def _line(item: Item) -> str:
     alert = item.alert
-    words = notice_words(alert.code) or AlertWords(alert.code, alert.mend)
+    words = notice_words(alert.code) or AlertWords(alert.code, read_message(alert.mend).text())
     moment = datetime.fromtimestamp(alert.since_ms / 1000, UTC).astimezone(BRASILIA)
     since = moment.strftime("%d/%m %H:%M" if current_language() == "pt" else "%Y-%m-%d %H:%M (Brasília)")
     facts = {"title": words.title, "about": alert.about, "since": since}

@@ -9,40 +9,27 @@ import contextvars
 import fcntl
 import os
 import re
-import secrets
 import shlex
 import shutil
-import string
-import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import click
-import httpx
 
 from bridge import private_files
+from bridge.asaas.webhooks import generate as new_token
 from bridge.cli.main import NO
 from bridge.cli.mappings import starters
 from bridge.cli.output import LiveLog, show_table
-from bridge.cli.stack import (
-    LOOPBACK,
-    Child,
-    LocalBridge,
-    Stopping,
-    Supervisor,
-    bridge_command,
-    check_free,
-    choose_ports,
-    wait_for,
-)
+from bridge.cli.stack import LOOPBACK, LocalBridge, Stopping, bridge_command, choose_ports, listen
 from bridge.errors import DemoRefused, JournalError
-from bridge.http import nobody
 from bridge.journal import Journal, queries, statistics
 from bridge.journal.clock import system_clock_ms
 from bridge.mapping import Setup, read_directory
@@ -51,17 +38,16 @@ from bridge.model import FINISHED, EventState
 from bridge.operations.mappings import switched
 from bridge.runtime import Runtime
 from bridge.settings import SETTINGS, variable
+from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
-from bridge.simulator.asaas.sender import NAMES
+from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS, STAGES
+from bridge.simulator.clint.crm import Entry
 from bridge.simulator.scenario import ExpectedDeal, play
+from bridge.simulator.serve import Served
 
-PORTS = (8000, 8100, 8200)
-"""The usual ports of the bridge, Asaas and Clint; where one is taken, another is chosen."""
 DEADLINE_S = 60.0
 _POLL_S = 0.15
-_PAUSE_S = 0.7
-_PAUSE_ONCE_S = 0.1
 
 
 @click.command()
@@ -82,60 +68,52 @@ def demo(context: click.Context, once: bool, port: int | None) -> None:
     context.obj.queue_output(click.echo)
     directory = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "./data", "demo")
     if port is not None:
-        check_free(LOOPBACK, port)
+        listen(LOOPBACK, port).close()  # raises where it is taken
     with take_directory(directory):
-        bridge, asaas, clint = choose_ports((port or PORTS[0], *PORTS[1:]))
+        bridge, asaas, clint = choose_ports((port or 8000, 8100, 8200))  # others where these are taken
         if not _run(set_stage(directory.resolve(), (bridge, asaas, clint)), once=once):
             context.exit(NO)
 
 
 def _run(stage: DemoSetup, *, once: bool) -> bool:
     """Run one demo; return whether every expected deal stands."""
-    logs = stage.directory / "logs"
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
         pool = stack.enter_context(ThreadPoolExecutor(1))  # left last: its work fails once the simulators are gone
-        log = DemoLog(stage.asaas_url, stage.clint_url)
-        stack.callback(log.close)
-        log.say(
-            _("bridge demo: all runs on this machine, in {directory}; nothing leaves it", directory=stage.directory)
-        )
+        # The simulated Asaas posts a refused event again after a fiftieth of the real time.
+        asaas, clint = AsaasSimulator(webhook_time_scale=0.02), ClintSimulator()
+        log = DemoLog(asaas, clint)
+        where = stage.directory
+        log.say(_("bridge demo: all runs on this machine, in {directory}; nothing leaves it", directory=where))
         log.say(stage.shows)
         log.say(_("starting Redis, a simulated Asaas, a simulated Clint, web and worker"), "dim")
-
-        def notice(text: str) -> None:
-            log.say(text, "dim")
 
         def step(text: str) -> None:
             log.print("asaas", _(text))
 
-        simulators = stack.enter_context(Supervisor(stage.simulators(), notice=notice, log_directory=logs))
-        wait_for({"asaas": stage.asaas_url, "clint": stage.clint_url}, simulators.poll, stopping)
-        if not stopping:
-            stage.connect()  # before the bridge looks for its webhook
-        bridge = stack.enter_context(LocalBridge(stage.environ(), notice=notice, log_directory=logs))
+        for app, url, close in ((asaas.app, stage.asaas_url, asaas.close), (clint.app, stage.clint_url, clint.close)):
+            stack.enter_context(Served(app, port=int(url.rpartition(":")[2])))
+            stack.callback(close)
+        stage.connect(asaas, clint)  # before the bridge looks for its webhook
+        notice, logs = partial(log.say, style="dim"), stage.directory / "logs"
+        bridge = stack.enter_context(LocalBridge(stage.environ(), notice=notice, output=logs))
         runtime = stack.enter_context(closing(Runtime(bridge.settings)))
-
-        def poll() -> None:
-            simulators.poll()
-            bridge.poll()
 
         def show_until(done: Callable[[], bool]) -> None:
             while not stopping:
-                poll()
-                # A simulator that is being started again does not answer, and the journal may be busy.
-                with suppress(httpx.TransportError, JournalError):
+                bridge.poll()
+                with suppress(JournalError):  # it may be busy
                     log.look(runtime.journal)
                     if done():
                         return
                 time.sleep(_POLL_S)
 
-        wait_for({"web": f"{bridge.url}/healthz"}, poll, stopping)
+        bridge.wait_until_up(stopping)
         for problem in () if stopping else bridge.readiness()[1]:
             log.print("bridge", problem, "yellow")
         expected: list[ExpectedDeal] = []
         if not stopping:
-            context, pause_s = contextvars.copy_context(), _PAUSE_ONCE_S if once else _PAUSE_S
+            context, pause_s = contextvars.copy_context(), 0.1 if once else 0.7
             charges = pool.submit(lambda: context.run(play, f"{stage.asaas_url}/v3", DEFAULT_KEY, step, pause_s))
             show_until(charges.done)
             expected += charges.result() if charges.done() else []
@@ -144,7 +122,7 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
             show_until(lambda: time.monotonic() > deadline_s or log.is_idle(runtime.journal))
         if stopping:
             return not once
-        deals = log.deals()
+        deals = clint.deals
         missing = [line for deal in expected if (line := _problem(deal, deals))]
         if not missing and not log.is_idle(runtime.journal):
             missing = [_("not everything was delivered in time")]
@@ -195,11 +173,7 @@ def _show_addresses(stage: DemoSetup, bridge: LocalBridge, log: DemoLog) -> None
         log.say(f"{name:<18} {place}" + (f"  ({what})" if what else ""))
 
 
-_MARK = ".bridge-demo"
 FUNNEL = "exemplo_etapas_do_funil.yaml"
-_OURS = ("ASAAS_", "CLINT_", "BRIDGE_")
-_TIME_SCALE = "0.02"
-"""The simulated Asaas posts a refused event again after this part of the real time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +194,8 @@ class DemoSetup:
     def environ(self) -> dict[str, str]:
         """Return the environment of the demo's bridge, without the operator's own settings."""
         names = {setting.name for setting in SETTINGS}
-        environ = {k: v for k, v in os.environ.items() if k not in names and not k.startswith(_OURS)}
+        ours = ("ASAAS_", "CLINT_", "BRIDGE_")
+        environ = {k: v for k, v in os.environ.items() if k not in names and not k.startswith(ours)}
         for name, identity in self.destinations.items():
             url = f"{self.clint_url}/endpoints/integration/webhook/{identity}"
             environ[variable("CLINT_WEBHOOK_URL", name)] = url
@@ -236,36 +211,14 @@ class DemoSetup:
             "PORT": str(self.bridge_port),
         }
 
-    def simulators(self) -> list[Child]:
-        """Return the processes of the simulated Asaas and Clint."""
-        asaas = ["asaas", "--port", self.asaas_url.rpartition(":")[2], "--webhook-time-scale", _TIME_SCALE]
-        clint = ["clint", "--port", self.clint_url.rpartition(":")[2]]
-        start = [sys.executable, "-m", "bridge.simulator"]
-        return [Child(words[0], [*start, *words], self.environ()) for words in (asaas, clint)]
-
-    def connect(self) -> None:
+    def connect(self, asaas: AsaasSimulator, clint: ClintSimulator) -> None:
         """Set up what an operator sets up by hand: the webhook in Asaas, the integrations in Clint."""
-        with httpx.Client(timeout=10, verify=nobody(), trust_env=False) as http:
-            for name, identity in self.destinations.items():
-                if name not in INTEGRATIONS:
-                    # A funnel of its own: in that of the charges it would move their deals.
-                    funnel = {"name": name, "stages": ["Entrada"]}
-                    http.post(f"{self.clint_url}/_sim/origins", json=funnel).raise_for_status()
-                    integration = {"name": name, "uuid": identity, "origin": name, "stage": "Entrada"}
-                    http.post(f"{self.clint_url}/_sim/integrations", json=integration).raise_for_status()
-            webhook = {
-                "name": "bridge",
-                "url": f"http://{LOOPBACK}:{self.bridge_port}/webhooks/asaas",
-                "email": "operador@example.com",
-                "enabled": True,
-                "interrupted": False,
-                "apiVersion": 3,
-                "authToken": self.webhook_token,
-                "sendType": "SEQUENTIALLY",
-                "events": sorted(NAMES),
-            }
-            headers = {"access_token": DEFAULT_KEY, "User-Agent": "bridge-demo"}
-            http.post(f"{self.asaas_url}/v3/webhooks", json=webhook, headers=headers).raise_for_status()
+        for name, identity in self.destinations.items():
+            if name not in INTEGRATIONS:
+                # A funnel of its own: in that of the charges it would move their deals.
+                clint.has_origin(name, ["Entrada"])
+                clint.has_integration(name, origin=name, stage="Entrada", uuid=identity)
+        asaas.posts_to(f"http://{LOOPBACK}:{self.bridge_port}/webhooks/asaas", self.webhook_token)
 
 
 def set_stage(directory: Path, ports: tuple[int, int, int]) -> DemoSetup:
@@ -278,10 +231,8 @@ def set_stage(directory: Path, ports: tuple[int, int, int]) -> DemoSetup:
             "{file} is not there, so deals do not stand where the demo expects them (unset BRIDGE_MAPPINGS_DIR)"
         )
         shows += "; " + _(lacking, file=FUNNEL)
-    # Letters and digits in turn: Asaas takes no token with four equal letters or five rising digits in a row.
-    token = "".join(secrets.choice(string.ascii_letters) + secrets.choice(string.digits) for _pair in range(20))
     asaas, clint = (f"http://{LOOPBACK}:{port}" for port in ports[1:])
-    return DemoSetup(directory, mappings, asaas, clint, ports[0], token, _destinations(mappings), shows)
+    return DemoSetup(directory, mappings, asaas, clint, ports[0], new_token(), _destinations(mappings), shows)
 
 
 def take_directory(directory: Path) -> IO[bytes]:
@@ -289,7 +240,7 @@ def take_directory(directory: Path) -> IO[bytes]:
 
     Raises DemoRefused where another demo runs in it, or where it holds files that no demo made.
     """
-    mark = directory / _MARK
+    mark = directory / ".bridge-demo"
     if directory.exists() and not mark.exists() and any(directory.iterdir()):
         what = N_("the demo empties its directory, and this one holds other things")
         raise DemoRefused(what, where=str(directory), hint=N_("move them, or set BRIDGE_DATA_DIR"))
@@ -341,33 +292,23 @@ def _destinations(mappings: Path) -> dict[str, str]:
     return {name: str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in sorted(named)} | INTEGRATIONS
 
 
-_PAGE = 200
-
-
 class DemoLog(LiveLog):
     """Prints the changes in the demo's journal and in the simulated Clint."""
 
-    def __init__(self, asaas_url: str, clint_url: str) -> None:
+    def __init__(self, asaas: AsaasSimulator, clint: ClintSimulator) -> None:
         super().__init__()
-        self._asaas_url = asaas_url
-        self._clint_url = clint_url
-        self._http = httpx.Client(timeout=10, verify=nobody(), trust_env=False)
+        self._asaas = asaas
+        self._clint = clint
         self._newest = 0
         self._open: set[int] = set()
         self._history = 0
 
-    def close(self) -> None:
-        """Close the connections to the simulators."""
-        self._http.close()
-
     def say(self, text: str = "", style: str = "") -> None:
-        """Print a line as it is."""
         self.out.print(text, style=style, markup=False, soft_wrap=True)
 
     def look(self, journal: Journal) -> None:
-        """Print the changes since the last look."""
         with journal.database.read() as connection:
-            rows = queries.list_events(connection, limit=_PAGE)
+            rows = queries.list_events(connection, limit=200)
             self._open |= {row["id"] for row in rows if row["id"] > self._newest}
             self._newest = max([self._newest, *self._open])
             for event_id in sorted(self._open):
@@ -380,43 +321,34 @@ class DemoLog(LiveLog):
                         self._open.remove(event_id)
         self._look_at_clint()
 
-    def deals(self) -> list[dict[str, Any]]:
-        """Return every deal in the simulated Clint."""
-        found: list[dict[str, Any]] = self._get(f"{self._clint_url}/_sim/deals")["data"]
-        return found
-
     def is_idle(self, journal: Journal) -> bool:
         """Return whether Asaas has nothing to post and the bridge nothing to do."""
-        if self._get(f"{self._asaas_url}/_sim/state")["waiting"]:
+        if self._asaas.webhooks.waiting():
             return False
         with journal.database.read() as connection:
             now = statistics.gauges(connection, system_clock_ms())
         return not now.events_waiting and not any(n for state, n in now.deliveries.items() if state != "dead")
 
-    def _get(self, url: str, **query: int) -> dict[str, Any]:
-        answer: dict[str, Any] = self._http.get(url, params=query).raise_for_status().json()
-        return answer
-
     def _look_at_clint(self) -> None:
-        entries = self._get(f"{self._clint_url}/_sim/history", after=self._history)["data"]
-        deals = {deal["id"]: deal for deal in self.deals()} if entries else {}
+        entries = self._clint.history.entries(self._history)
+        deals = {deal["id"]: deal for deal in self._clint.deals} if entries else {}
         for entry in entries:
-            if entry["result"] == "pending":
+            if entry.result == "pending":
                 return  # the next look finds it finished
-            self._history = entry["sequence"]
-            deal = deals.get(entry["deal_id"])
+            self._history = entry.sequence
+            deal = deals.get(entry.deal_id)
             if deal is None:
-                self.print("clint", f"{entry['result']}: {entry['why'] or ''}", "yellow")
+                self.print("clint", f"{entry.result}: {entry.why or ''}", "yellow")
             else:
                 self.print("clint", _deal_line(entry, deal), "green")
 
 
-def _deal_line(entry: dict[str, Any], deal: dict[str, Any]) -> str:
-    before, stage = entry["stage_before"], entry["stage"]
+def _deal_line(entry: Entry, deal: dict[str, Any]) -> str:
+    before, stage = entry.stage_before, entry.stage
     moved = before not in {None, stage}
     what = _("new deal") if before is None else _("deal moved") if moved else _("deal updated")
     place = f"{before} → {stage}" if moved else stage
-    cells = (_contact(deal), place, entry["deal_status"], _value(deal), entry["body"].get("situacao"))
+    cells = (_contact(deal), place, entry.deal_status, _value(deal), entry.body.get("situacao"))
     return f"{what}: {' · '.join(str(cell) for cell in cells if cell)}"
 
 

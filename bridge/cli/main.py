@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 NO = 1
-WRONG_USE = 2
-
-FAULTS = Path("logs", "faults.log")
-"""The file of the tracebacks, within the data directory."""
 
 
 class Invocation:
@@ -107,46 +103,30 @@ class Root(click.Group):
         # A command keeps the help option of the first root that asks for it, so each root sets the names here.
         super().__init__(*arguments, **more, context_settings={"help_option_names": ["-h", "--help"]})
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Any:
         """Run a command and end the process with its status."""
         arguments = sys.argv[1:] if args is None else list(args)
         messages.use_language(messages.language_of_environment())
-        _translate_click()
+        # Click's own texts ("Usage:", "No such option") are in the bridge's catalogue. Click asks the gettext of the
+        # standard library, which takes the language from LANGUAGE alone.
+        gettext.bindtextdomain(messages.DOMAIN, messages.LOCALES)
+        os.environ["LANGUAGE"] = messages.LANGUAGES[messages.current_language()].replace("-", "_")
         translate(self)
         try:
-            status = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
-        except click.exceptions.NoArgsIsHelpError as error:
-            _say(error.message)
-            status = WRONG_USE
+            status = super().main(arguments, *rest, **{**more, "standalone_mode": False})
+            sys.exit(status if isinstance(status, int) else 0)
         except click.ClickException as error:
-            _say(_one_line(error))
-            status = error.exit_code
+            text, status = _one_line(error), error.exit_code
         except click.Abort:
-            _say(_("stopped; nothing more was done"))
-            status = NO
+            text, status = _("stopped; nothing more was done"), NO
         except BridgeError as error:
-            _say(error.text())
-            status = error.exit_status
+            text, status = error.text(), error.exit_status
         except Exception as error:
             if "--debug" in arguments:
                 raise
-            _say(_refused(error) if isinstance(error, OSError) and error.errno else _fault(error))
-            status = NO
-        sys.exit(status if isinstance(status, int) else 0)
-
-
-def _translate_click() -> None:
-    # Click's own texts ("Usage:", "No such option") are in the bridge's catalogue. Click asks the standard library's
-    # gettext, which takes the language from LANGUAGE alone.
-    gettext.bindtextdomain(messages.DOMAIN, messages.LOCALES)
-    os.environ["LANGUAGE"] = messages.LANGUAGES[messages.current_language()].replace("-", "_")
+            text, status = _refused(error) if isinstance(error, OSError) and error.errno else _fault(error), NO
+        click.echo(text, err=True)
+        sys.exit(status)
 
 
 def translate(command: click.Command) -> None:
@@ -163,12 +143,10 @@ def translate(command: click.Command) -> None:
             translate(child)
 
 
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
 def _one_line(error: click.ClickException) -> str:
     """Return click's message in the bridge's form: lower case, no full stop, and the command of the help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.message
     text = " ".join(error.format_message().split()).rstrip(".")
     text = text[:1].lower() + text[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
@@ -185,10 +163,10 @@ def _refused(error: OSError) -> str:
 
 
 def _fault(error: Exception) -> str:
-    """Write the redacted traceback to FAULTS and return the line that names the file."""
+    """Write the redacted traceback to a file of the data directory and return the line that names the file."""
     what = _("the bridge has a fault ({kind})", kind=type(error).__name__)
     text = "".join(traceback.format_exception(error))
-    path = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "./data") / FAULTS
+    path = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "./data") / "logs" / "faults.log"
     try:
         private_files.make_directory(path.parent)
         with open(path, "a", encoding="utf-8", errors="backslashreplace", opener=private_files.opener) as file:
@@ -229,11 +207,9 @@ class Commands(Root):
     """The commands; each is imported at its first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in alphabetical order."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of that name, None where no command has it."""
         if cmd_name not in COMMANDS:
             return None
         module, name = COMMANDS[cmd_name].split(":")

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -29,13 +30,11 @@ from bridge.cli.stack import (
     LocalBridge,
     Stopping,
     bridge_command,
-    check_free,
     listen,
-    wait_for,
 )
 from bridge.errors import DecryptionFailed, JournalError, JournalNotMigrated, SettingsError
 from bridge.logs import logger
-from bridge.messages import N_, Message, _, message
+from bridge.messages import N_, _, message
 from bridge.runtime import Runtime
 from bridge.settings import DEFAULT, LEAST_TOKEN, Settings, variable
 from bridge.settings import host as bare_host
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
 
 
 log = logger(__name__)
-
-_FROM_JOURNAL = frozenset({"ASAAS_WEBHOOK_TOKEN", "CLINT_WEBHOOK_URL"})
 
 
 @click.command()
@@ -79,18 +76,10 @@ def worker(invocation: Invocation) -> None:
     from bridge.worker.sweeper import PeriodicRunner
     from bridge.worker.tasks import tasks
 
-    settings = _begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL")
-    runtime = Runtime(settings)
-    runtime.check_urls()
-    _register_when_there(runtime, threading.Event())
-    drainer = Drainer(
-        runtime.journal,
-        runtime.decider,
-        runtime.deliverer,
-        runtime.wakeups,
-        runtime.clock_ms,
-        settings.bridge_worker_lanes,
-    )
+    runtime = _runtime_of_tasks(invocation)
+    settings = runtime.settings
+    lanes = settings.bridge_worker_lanes
+    drainer = Drainer(runtime.journal, runtime.decider, runtime.deliverer, runtime.wakeups, runtime.clock_ms, lanes)
     stopping = threading.Event()
     runner = PeriodicRunner(tasks(runtime), runtime.journal, runtime.telemetry, runtime.clock_ms)
     with runner.in_thread(stopping):
@@ -109,35 +98,31 @@ def sweeper(invocation: Invocation) -> None:
     from bridge.worker.sweeper import PeriodicRunner
     from bridge.worker.tasks import tasks
 
-    settings = _begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL")
     stopping = threading.Event()
 
     def stop(_signum: int, _frame: FrameType | None) -> None:
         # In a thread: the handler may have interrupted the very code that holds the event's lock.
         threading.Thread(target=stopping.set, name="stop").start()
 
+    runtime = _runtime_of_tasks(invocation)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    runtime = Runtime(settings)
-    runtime.check_urls()
-    _register_when_there(runtime, stopping)
-
-    runner = PeriodicRunner(tasks(runtime), runtime.journal, runtime.telemetry, runtime.clock_ms)
-    runner.run(stopping)
+    PeriodicRunner(tasks(runtime), runtime.journal, runtime.telemetry, runtime.clock_ms).run(stopping)
     runtime.close()
 
 
 def _begin(invocation: Invocation, *required: str) -> Settings:
     settings = invocation.settings
     # With a key, accounts and destinations may come later, from the journal.
-    settings.require(*(name for name in required if name not in _FROM_JOURNAL or not settings.bridge_encryption_key))
+    later = {"ASAAS_WEBHOOK_TOKEN", "CLINT_WEBHOOK_URL"} if settings.bridge_encryption_key else set()
+    settings.require(*(name for name in required if name not in later))
     if settings.otel_exporter_otlp_endpoint and find_spec("opentelemetry") is None:
         problem = N_(
             "OTEL_EXPORTER_OTLP_ENDPOINT needs the extra otel: pip install 'asaas-clint-bridge[otel]', or unset it"
         )
         raise SettingsError([problem])
     # Until the process has its own handler it has no work that a stop would have to wait for.
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, lambda _signum, _frame: sys.exit(0))
     logs.queue_output(lambda lines: log.warning("log.dropped", lines=lines))
     level = "debug" if invocation.debug else settings.bridge_log_level
     logs.configure(level, json=not sys.stdout.isatty())
@@ -151,26 +136,24 @@ def _begin(invocation: Invocation, *required: str) -> Settings:
     return settings
 
 
-def _leave(_signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
-
-
-def _register_when_there(runtime: Runtime, stopping: threading.Event) -> None:
-    """Write destinations and mappings into the journal, as soon as its database answers."""
+def _runtime_of_tasks(invocation: Invocation) -> Runtime:
+    """Return the parts, as soon as the journal's database answers and has the destinations and mappings."""
+    runtime = Runtime(_begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL"))
+    runtime.check_urls()
     wait_s = FIRST_WAIT_S
-    while not stopping.is_set():
+    while True:
         try:
             resumed = runtime.register()
         except (JournalNotMigrated, DecryptionFailed):
             raise
         except JournalError as error:
             log.warning("journal.away", error=str(error), again_s=wait_s)
-            stopping.wait(wait_s)
+            time.sleep(wait_s)
             wait_s = min(LONGEST_WAIT_S, wait_s * 2)
         else:
             for name in resumed:
                 log.info("destination.resumed", destination=name, reason="its URL is new")
-            return
+            return runtime
 
 
 @click.command(short_help="Run the whole bridge on this machine.")
@@ -192,9 +175,7 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
         with lock:  # processes print at the same time
             click.echo(f"{name:<8}| {text}")
 
-    def notice(text: str) -> None:
-        show_line("bridge", text)
-
+    notice = partial(show_line, "bridge")
     invocation.queue_output(notice)
     environ = dict(os.environ)
     environ |= {name: str(value) for name, value in (("BRIDGE_HOST", host), ("PORT", port)) if value is not None}
@@ -204,9 +185,9 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
     read = read_directory(directory, Setup(None, None, directory))
     _require_all(settings, [item.mapping for item in read if item.mapping and item.mapping.enabled])
     Runtime(settings).check_urls()
-    check_free(settings.bridge_host, settings.port)
-    with Stopping() as stopping, LocalBridge(environ, notice=notice, line=show_line) as bridge:
-        wait_for({"web": f"{bridge.url}/healthz"}, bridge.poll, stopping)
+    listen(settings.bridge_host, settings.port).close()  # raises where it is taken
+    with Stopping() as stopping, LocalBridge(environ, notice=notice, output=show_line) as bridge:
+        bridge.wait_until_up(stopping)
         if not stopping:
             for text in _welcome(bridge):
                 notice(text)
@@ -229,13 +210,13 @@ def _require_all(settings: Settings, mappings: Sequence[Mapping]) -> None:
         for one in reversed(mappings)
         if (one.filter_needs or one.field_needs) and one.account not in with_key
     }
-    problems = _problems(settings, "ASAAS_WEBHOOK_TOKEN")
+    problems = settings.missing("ASAAS_WEBHOOK_TOKEN")
     for family, lacking, what in (
         ("CLINT_WEBHOOK_URL", unset, N_("{variable} is not set; the mapping {mapping} sends there")),
         ("ASAAS_API_KEY", keyless, N_("{variable} is not set; the mapping {mapping} reads from that account's API")),
     ):
         # Where none of a family is set, one line says where its value comes from; else each one that a mapping names.
-        found = _problems(settings, family) if lacking or family == "CLINT_WEBHOOK_URL" else []
+        found = settings.missing(family) if lacking or family == "CLINT_WEBHOOK_URL" else []
         problems += found or [
             message(what, variable=variable(family, name), mapping=mapping) for name, mapping in sorted(lacking.items())
         ]
@@ -243,17 +224,9 @@ def _require_all(settings: Settings, mappings: Sequence[Mapping]) -> None:
         raise SettingsError(problems)
 
 
-def _problems(settings: Settings, name: str) -> list[Message]:
-    try:
-        settings.require(name)
-    except SettingsError as error:
-        return list(error.problems)
-    return []
-
-
 def _welcome(bridge: LocalBridge) -> list[str]:
     """Return the addresses, the problems, and what connects Asaas."""
-    url = bridge.url
+    url = bridge.settings.local_url
     active, problems = bridge.readiness()
     tunnel = N_(
         "Asaas must reach it from the internet: run the bridge on a host with https, or open a tunnel to this machine, "

@@ -6,7 +6,6 @@ worker stop, which finish their work, then Redis.
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import signal
 import socket
@@ -30,7 +29,7 @@ from bridge.errors import NotStarted, PortTaken, RedisNotStarted
 from bridge.http import nobody
 from bridge.messages import N_, Message, _
 from bridge.runtime import Runtime
-from bridge.settings import Settings
+from bridge.settings import Settings, address_of
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
@@ -40,23 +39,22 @@ GRACE_S = 25.0
 """How long a child may take to stop: longer than the web process and a usual send need."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Child:
-    """A process to keep running; the command's first part is a path."""
+    """A process to keep running, and its state; the command's first part is a path."""
 
     name: str
     command: Sequence[str]
     environ: Mapping[str, str]
-
-
-@dataclass(slots=True)
-class _Kept:
-    child: Child
     process: subprocess.Popen[bytes] | None = None
     started_s: float = 0.0
     deaths: int = 0
     start_at_s: float = 0.0
     reader: threading.Thread | None = None
+
+
+Output = Callable[[str, str], None] | Path
+"""Takes a child's name and a line of its output, or is the directory of a log for each child."""
 
 
 class Supervisor:
@@ -67,23 +65,21 @@ class Supervisor:
         children: Sequence[Child],
         *,
         notice: Callable[[str], None],
-        line: Callable[[str, str], None] | None = None,
-        log_directory: Path | None = None,
+        output: Output,
         grace_s: float = GRACE_S,
         steady_s: float = STEADY_S,
     ) -> None:
-        """Pass deaths to `notice`, and output to `line` (name, text) or to files in the log directory."""
-        self._kept = [_Kept(child) for child in children]
+        """Pass deaths to `notice`."""
+        self.children = children
         self._notice = notice
-        self._line = line
-        self._log_directory = log_directory
+        self._output = output
         self._grace_s = grace_s
         self._steady_s = steady_s
 
     def __enter__(self) -> Self:
-        if self._log_directory is not None:
-            private_files.make_directory(self._log_directory)
-            private_files.restrict(self._log_directory)
+        if isinstance(self._output, Path):
+            private_files.make_directory(self._output)
+            private_files.restrict(self._output)
         try:
             self.poll()
         except BaseException:
@@ -96,26 +92,21 @@ class Supervisor:
 
     def poll(self) -> None:
         """Start children whose time has come and notice deaths; call it several times a second."""
-        for kept in self._kept:
-            if kept.process is None and time.monotonic() >= kept.start_at_s:
+        for child in self.children:
+            if child.process is None and time.monotonic() >= child.start_at_s:
                 try:
-                    self._start(kept)
+                    self._start(child)
                 except OSError as error:
-                    if not kept.deaths:
+                    if not child.deaths:
                         raise
                     # A full disk has no room for its log, a full machine none for a process.
-                    self._died(kept, _("can't be started: {problem}", problem=error))
-            elif kept.process is not None and kept.process.poll() is not None:
-                self._died(kept, _end(kept.process.returncode))
-
-    def pid(self, name: str) -> int | None:
-        """Return the process id of the child with that name while it runs."""
-        processes = [kept.process for kept in self._kept if kept.child.name == name]
-        return next((process.pid for process in processes if process and process.poll() is None), None)
+                    self._died(child, _("can't be started: {problem}", problem=error))
+            elif child.process is not None and child.process.poll() is not None:
+                self._died(child, _end(child.process.returncode))
 
     def stop(self) -> None:
         """Send SIGTERM to every child and kill those that take too long; Ctrl-C kills them at once."""
-        running = [kept.process for kept in self._kept if kept.process is not None]
+        running = [child.process for child in self.children if child.process is not None]
         for process in running:
             process.send_signal(signal.SIGTERM)
         deadline_s = time.monotonic() + self._grace_s
@@ -126,41 +117,32 @@ class Supervisor:
             for process in running:
                 process.kill()
                 process.wait()
-        for kept in self._kept:
-            if kept.reader is not None:
-                kept.reader.join(1.0)
+        for child in self.children:
+            if child.reader is not None:
+                child.reader.join(1.0)
 
-    def _start(self, kept: _Kept) -> None:
-        name = kept.child.name
-        if self._log_directory is None:
-            kept.process = _launch(kept.child, subprocess.PIPE)
-            kept.reader = threading.Thread(
-                target=self._read, args=(name, kept.process.stdout), name=f"output-{name}", daemon=True
-            )
-            kept.reader.start()
+    def _start(self, child: Child) -> None:
+        if isinstance(self._output, Path):
+            with open(self._output / f"{child.name}.log", "ab", opener=private_files.opener) as log:
+                child.process = _launch(child, log)
         else:
-            with open(self._log_directory / f"{name}.log", "ab", opener=private_files.opener) as log:
-                kept.process = _launch(kept.child, log)
-        kept.started_s = time.monotonic()
+            child.process = _launch(child, subprocess.PIPE)
+            arguments = (child.name, child.process.stdout, self._output)
+            child.reader = threading.Thread(target=_read, args=arguments, name=f"output-{child.name}", daemon=True)
+            child.reader.start()
+        child.started_s = time.monotonic()
 
-    def _read(self, name: str, output: IO[bytes]) -> None:
-        with output:
-            for line in output:
-                if self._line is not None:
-                    self._line(name, line.decode(errors="replace").rstrip("\n"))
-
-    def _died(self, kept: _Kept, how: str) -> None:
+    def _died(self, child: Child, how: str) -> None:
         now_s = time.monotonic()
-        if now_s - kept.started_s >= self._steady_s:
-            kept.deaths = 0
-        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(kept.deaths, 10))
-        kept.deaths += 1
-        kept.process = None
-        kept.start_at_s = now_s + wait_s
-        facts = {"name": kept.child.name, "how": how, "seconds": f"{wait_s:g}"}
-        text = _("{name} {how}; starting it again in {seconds} s", **facts)
-        if self._log_directory:
-            path = self._log_directory / f"{kept.child.name}.log"
+        if now_s - child.started_s >= self._steady_s:
+            child.deaths = 0
+        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(child.deaths, 10))
+        child.deaths += 1
+        child.process = None
+        child.start_at_s = now_s + wait_s
+        text = _("{name} {how}; starting it again in {seconds} s", name=child.name, how=how, seconds=int(wait_s))
+        if isinstance(self._output, Path):
+            path = self._output / f"{child.name}.log"
             text += _("; see {path}", path=path)
         self._notice(text)
 
@@ -175,6 +157,12 @@ def _launch(child: Child, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         # Ctrl-C goes to the whole group of the terminal; the order in which things end is decided here.
         start_new_session=True,
     )
+
+
+def _read(name: str, output: IO[bytes], show: Callable[[str, str], None]) -> None:
+    with output:
+        for line in output:
+            show(name, line.decode(errors="replace").rstrip("\n"))
 
 
 def _end(status: int) -> str:
@@ -196,12 +184,11 @@ class Stopping:
     def __init__(self) -> None:
         self._asked = False
 
-    def __bool__(self) -> bool:
-        return self._asked
-
     def is_set(self) -> bool:
         """Return whether a signal came, for libraries that take a threading.Event."""
         return self._asked
+
+    __bool__ = is_set
 
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -231,63 +218,49 @@ _REDIS_REST_S = 5.0
 class LocalBridge:
     """The bridge of one environment, with a Redis of its own unless REDIS_URL names one."""
 
-    def __init__(
-        self,
-        environ: Mapping[str, str],
-        *,
-        notice: Callable[[str], None],
-        line: Callable[[str, str], None] | None = None,
-        log_directory: Path | None = None,
-    ) -> None:
+    def __init__(self, environ: Mapping[str, str], *, notice: Callable[[str], None], output: Output) -> None:
         self._environ = dict(environ)
         self._notice = notice
-        self._line = line
-        self._log_directory = log_directory
+        self._output = output
         self._stack = ExitStack()
         self._redis: EmbeddedRedis | None = None
         self._redis_again_s = 0.0
-        settings = Settings.from_env(self._environ)
-        self.has_password = bool(settings.bridge_password or settings.bridge_viewer_password)
-        is_local = not self.has_password and _is_loopback(settings.bridge_host)
-        self._environ["BRIDGE_CONSOLE_TOKEN"] = secrets.token_urlsafe(32) if is_local else ""
         self.settings = Settings.from_env(self._environ)
+        self.has_password = bool(self.settings.bridge_password or self.settings.bridge_viewer_password)
+        address = address_of(self.settings.bridge_host)
+        is_local = address.is_loopback if address else self.settings.bridge_host == "localhost"
+        token = secrets.token_urlsafe(32) if is_local and not self.has_password else ""
+        self._set("BRIDGE_CONSOLE_TOKEN", token)
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:
             if not self.settings.redis_url:
                 self._redis = starting.enter_context(EmbeddedRedis(self.settings.bridge_data_dir / "redis"))
                 self._notice(_("Redis of its own: {server}", server=self._redis.server))
-                self._environ["REDIS_URL"] = self._redis.url
-                self.settings = Settings.from_env(self._environ)
+                self._set("REDIS_URL", self._redis.url)
             with closing(Runtime(self.settings)) as runtime:
                 self._notice(upgraded(runtime.journal.database))
                 for name in runtime.register():
                     self._notice(_("destination {name} was paused and goes on, since its URL is new", name=name))
-            self.processes = starting.enter_context(
-                Supervisor(
-                    [Child(name, bridge_command(name), self._environ) for name in ("web", "worker")],
-                    notice=self._notice,
-                    line=self._line,
-                    log_directory=self._log_directory,
-                    grace_s=self.settings.bridge_send_timeout + STOP_GRACE_S,
-                )
-            )
+            children = [Child(name, bridge_command(name), self._environ) for name in ("web", "worker")]
+            grace_s = self.settings.bridge_send_timeout + STOP_GRACE_S
+            supervisor = Supervisor(children, notice=self._notice, output=self._output, grace_s=grace_s)
+            self.processes = starting.enter_context(supervisor)
             self._stack = starting.pop_all()
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._stack.close()
 
-    @property
-    def url(self) -> str:
-        """The address of the web process on this machine."""
-        return self.settings.local_url
+    def _set(self, name: str, value: str) -> None:
+        self._environ[name] = value
+        self.settings = Settings.from_env(self._environ)
 
     @property
     def console_url(self) -> str:
         """The address that opens the console, with its token where there is no password."""
         token = self.settings.bridge_console_token
-        return f"{self.url}/?token={token}" if token else f"{self.url}/"
+        return f"{self.settings.local_url}/{f'?token={token}' if token else ''}"
 
     def poll(self) -> None:
         """Start again what died; call it several times a second from the main thread."""
@@ -297,24 +270,35 @@ class LocalBridge:
             self._redis_again_s = time.monotonic() + _REDIS_REST_S
             try:
                 self._redis.start()
-            except RedisNotStarted as error:
-                self._notice(error.text())
-            except OSError as error:
-                self._notice(str(error))
+            except (RedisNotStarted, OSError) as error:
+                self._notice(error.text() if isinstance(error, RedisNotStarted) else str(error))
+
+    def wait_until_up(self, stopping: Stopping) -> None:
+        """Return when the web process answers; raise NotStarted where it does not in time."""
+        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        while not stopping and not self._answers():
+            if time.monotonic() > deadline_s:
+                what, hint = N_("{names} did not answer within {seconds} s"), N_("see what it logged")
+                raise NotStarted(what, names="web", seconds=f"{READY_TIMEOUT_S:g}", hint=hint)
+            self.poll()
+            time.sleep(POLL_S)
+
+    def _answers(self) -> bool:
+        try:
+            url = f"{self.settings.local_url}/healthz"
+            return httpx.get(url, timeout=2, verify=nobody(), trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
 
     def readiness(self) -> tuple[list[str], list[str]]:
-        """Return the names of the active mappings, and the problems that the web process reports."""
-        parts = httpx.get(f"{self.url}/readyz", timeout=10, verify=nobody(), trust_env=False).json()
-        problems = [part["problem"] for part in parts.values() if isinstance(part, dict) and "problem" in part]
+        """Return the names of the active mappings, and what `/readyz` finds wrong, in the reader's language."""
+        from bridge.web.health import Readiness
+
+        with closing(Runtime(self.settings)) as runtime:
+            parts = Readiness(runtime, Message.text).parts()
+        problems = [part["problem"] for part in parts.values() if "problem" in part]
         mappings = parts["mappings"]
         return mappings.get("active", []), [*problems, *mappings.get("problems", ())]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def bridge_command(name: str) -> list[str]:
@@ -322,53 +306,17 @@ def bridge_command(name: str) -> list[str]:
     return [sys.executable, "-m", "bridge", name]
 
 
-def wait_for(urls: Mapping[str, str], poll: Callable[[], None], stopping: Stopping) -> None:
-    """Return when each address answers 200; raise NotStarted with the names of those that do not in time."""
-    waiting = dict(urls)
-    deadline_s = time.monotonic() + READY_TIMEOUT_S
-    while waiting and not stopping:
-        if time.monotonic() > deadline_s:
-            what, hint = N_("{names} did not answer within {seconds} s"), N_("see what it logged")
-            raise NotStarted(what, names=", ".join(waiting), seconds=f"{READY_TIMEOUT_S:g}", hint=hint)
-        poll()
-        waiting = {name: url for name, url in waiting.items() if not _answers(url)}
-        time.sleep(POLL_S)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2, verify=nobody(), trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
 def choose_ports(wanted: Sequence[int]) -> list[int]:
     """Return free ports of this machine: the wanted ones where they are free, else others."""
     chosen: list[int] = []
-    for port in wanted:
-        chosen.append(port if port not in chosen and _is_free(port) else _free_port(chosen))
+    with ExitStack() as bound:  # all at once, so that none is chosen twice
+        for port in wanted:
+            try:
+                probe = listen(LOOPBACK, port)
+            except PortTaken:
+                probe = listen(LOOPBACK, 0)
+            chosen.append(bound.enter_context(probe).getsockname()[1])
     return chosen
-
-
-def _is_free(port: int) -> bool:
-    try:
-        check_free(LOOPBACK, port)
-    except PortTaken:
-        return False
-    return True
-
-
-def _free_port(taken: Sequence[int]) -> int:
-    while True:
-        with socket.create_server((LOOPBACK, 0)) as probe:
-            port = int(probe.getsockname()[1])
-        if port not in taken:
-            return port
-
-
-def check_free(host: str, port: int) -> None:
-    """Raise PortTaken where another process listens there."""
-    listen(host, port).close()
 
 
 def listen(host: str, port: int) -> socket.socket:

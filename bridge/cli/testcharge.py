@@ -29,7 +29,6 @@ from bridge.settings import variable
 TIMEOUT_S = 90.0
 TIMEOUT_PERSON_S = 900.0
 """In production, where a person finds the page and pays."""
-_DUE_IN_DAYS = 3
 
 
 def _money(_context: click.Context, parameter: click.Parameter, text: str) -> Decimal:
@@ -111,7 +110,7 @@ def test_charge(
     order = ChargeRequest(
         billing_type=billing_type,
         value=value,
-        due=(datetime.now(BRASILIA) + timedelta(days=_DUE_IN_DAYS)).date().isoformat(),
+        due=(datetime.now(BRASILIA) + timedelta(days=3)).date().isoformat(),
         installments=installments,
         splits=splits,
         email=email or "",
@@ -127,18 +126,14 @@ def test_charge(
             printer.verdict(run)
         finally:
             if cleanup:
-                _remove(run)
+                try:
+                    run.remove()
+                except BridgeError as error:  # the proof stays as it is
+                    click.echo(_("not everything was removed at Asaas: {problem}", problem=error.message()), err=True)
         if as_json:
             show_json(run_data(run, runtime.clock_ms()))
     if not run.proved:
         context.exit(NO)
-
-
-def _remove(run: TestCharge) -> None:
-    try:
-        run.remove()
-    except BridgeError as error:  # the proof stays as it is
-        click.echo(_("not everything was removed at Asaas: {problem}", problem=error.message()), err=True)
 
 
 def _permit(account: str, value: Decimal, *, real: bool, production: bool) -> None:
@@ -205,7 +200,6 @@ class RunPrinter(LiveLog):
             yield
 
     def step(self, code: str, /, **values: object) -> None:
-        """Print one step of the charge."""
         kind, text = _STEPS[code]
         more = _(", or end with Ctrl-C") if code == "to_be_paid" else ""
         self.print(kind, _(text, **values) + more, {"deal": "green", "conflict": "yellow"}.get(code, ""))
@@ -220,10 +214,8 @@ class RunPrinter(LiveLog):
         """Print whether the way is proved, or why not and what fixes it."""
         for problem in run.causes:
             self.print("bridge", f"{plain(problem.what)}; {plain(problem.mend)}", "yellow")
-        if run.proved:
-            self.print("bridge", _("proved: the charge became a deal"), "bold green")
-        else:
-            self.print("bridge", _("not proved"), "bold red")
+        text = _("proved: the charge became a deal") if run.proved else _("not proved")
+        self.print("bridge", text, "bold green" if run.proved else "bold red")
 
 
 def run_data(run: TestCharge, now_ms: int) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def sealed_columns(table: Table) -> list[Column[Any]]:
 
 
 def _is_old(connection: Connection, table: Table) -> ColumnElement[bool]:
-    prefix = keyring_of(connection).current_prefix
+    prefix = keyring_of(connection).prefix
     values = [type_coerce(column, Text) for column in sealed_columns(table)]
     return or_(*(value.is_not(None) & (func.substr(value, 1, len(prefix)) != prefix) for value in values))
 
@@ -116,7 +116,7 @@ def _step(connection: Connection, table: Table, after: Any, page: int) -> tuple[
     for row in rows:
         for column in columns:
             old, place = row[column.name], f"{table.name}.{column.name}"
-            if old is None or keyring.is_current(old):
+            if old is None or old.startswith(keyring.prefix):
                 continue
             fresh = keyring.encrypt(keyring.decrypt(old, place), place)
             unchanged = update(table).where(key == row[key.name], type_coerce(column, Text) == old)

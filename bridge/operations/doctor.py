@@ -376,7 +376,7 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
     for one in open_notices:
         facts = {"number": one.id, "about": one.about, "detail": read_message(one.detail)}
         state = _BY_LEVEL[NoticeLevel(one.level)]
-        yield check(N_("notice {number}"), "{about}: {detail}", state, Message(one.mend), one.code, **facts)
+        yield check(N_("notice {number}"), "{about}: {detail}", state, read_message(one.mend), one.code, **facts)
 
 
 def tokens_used(open_journal: Callable[[], Journal], account: Account) -> tuple[int | None, int | None]:

@@ -17,7 +17,7 @@ from bridge.journal import Journal, deliveries, destinations, notices
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.mapping.explain import statuses
-from bridge.messages import N_, message
+from bridge.messages import N_, Message, message
 from bridge.model import NoticeLevel, ReadBack
 from bridge.operations import proof
 from bridge.operations.proof import Code, Finding, Other, Sent
@@ -133,8 +133,8 @@ class ReadBacks:
             elif first and state is ReadBack.NOT_SEEN and found.code != Code.AMBIGUOUS:
                 what = N_("delivered, but no deal is confirmed: {finding}")
                 shown = message(what, finding=deal_message(json.dumps(detail))).to_json()
-                hint = N_("see: bridge deliveries list --state delivered, bridge events show NUMBER")
-                notices.apply(connection, [Notice(NOT_SEEN, about, NoticeLevel.WARNING, shown, hint)], now_ms)
+                todo = Message(N_("see: bridge deliveries list --state delivered, bridge events show NUMBER")).to_json()
+                notices.apply(connection, [Notice(NOT_SEEN, about, NoticeLevel.WARNING, shown, todo)], now_ms)
         if first and state is not ReadBack.ASKED:
             write = log.info if is_seen else log.warning
             ids = {"delivery_id": one.id, "event_id": one.event_id, "mapping": one.mapping}

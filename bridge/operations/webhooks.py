@@ -242,7 +242,7 @@ def judge(
         for one in keys
         if one.about.startswith(f"{account}/") and one.level == NoticeLevel.ERROR
     ]
-    raised = [Notice(one.code, account, one.level, one.what.to_json(), str(one.mend)) for one in wrong]
+    raised = [Notice(one.code, account, one.level, one.what.to_json(), one.mend.to_json()) for one in wrong]
     apply_notices(journal, [*raised, *resolved], now_ms)
 
 

@@ -21,7 +21,7 @@ MAX_TEXT = 60
 """Characters of a name or date of the event in a notice."""
 
 
-_NO_DETAIL = Message("")
+_NO_TEXT = Message("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,17 @@ class Rule:
 
     code: str
     level: NoticeLevel | None
-    detail: Message = _NO_DETAIL
-    hint: str = ""
+    detail: Message = _NO_TEXT
+    todo: Message = _NO_TEXT
 
 
-_SCREEN = "look in Asaas: Minha Conta, Configurações"
-_NEW_KEY = (
-    "make a new key in Asaas (Integrações, Chaves de API), set the account's ASAAS_API_KEY and start the bridge again"
+_SCREEN = Message(N_("look in Asaas: Minha Conta, Configurações"))
+_CONFIRM = Message(N_("confirm the data; {place}"), {"place": _SCREEN})
+_NEW_KEY = Message(
+    N_(
+        "make a new key in Asaas (Integrações, Chaves de API), set the account's ASAAS_API_KEY and start the bridge "
+        "again"
+    )
 )
 _PARTS = {
     "BANK_ACCOUNT_INFO": N_("bank account"),
@@ -71,13 +75,13 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "account.commercial_info",
             NoticeLevel.WARNING,
             Message(N_("the account's commercial data expires soon; after that Asaas restricts the account")),
-            f"confirm the data; {_SCREEN}",
+            _CONFIRM,
         ),
         "ACCOUNT_STATUS_COMMERCIAL_INFO_EXPIRED": Rule(
             "account.commercial_info",
             NoticeLevel.ERROR,
             Message(N_("the account's commercial data has expired")),
-            f"confirm the data; {_SCREEN}",
+            _CONFIRM,
         ),
         "ACCESS_TOKEN_EXPIRING_SOON": Rule(
             ACCESS_TOKEN, NoticeLevel.WARNING, Message(N_("an API key expires soon")), _NEW_KEY
@@ -87,13 +91,13 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             ACCESS_TOKEN,
             NoticeLevel.ERROR,
             Message(N_("an API key was disabled")),
-            f"enable it again in Asaas (Integrações, Chaves de API), or {_NEW_KEY}",
+            Message(N_("enable it again in Asaas (Integrações, Chaves de API), or {new_key}"), {"new_key": _NEW_KEY}),
         ),
         "ACCESS_TOKEN_DELETED": Rule(
             ACCESS_TOKEN,
             NoticeLevel.WARNING,
             Message(N_("an API key was deleted")),
-            f"if it was the bridge's: {_NEW_KEY}",
+            Message(N_("if it was the bridge's: {new_key}"), {"new_key": _NEW_KEY}),
         ),
         "ACCESS_TOKEN_ENABLED": Rule(ACCESS_TOKEN, None),
     }
@@ -114,7 +118,7 @@ def account_notices(event: StoredEvent) -> list[Notice | Resolved]:
         detail = _with_key(detail, key)
     if rule.level is None:
         return [Resolved(rule.code, about)]
-    return [Notice(rule.code, about, rule.level, detail.to_json(), rule.hint)]
+    return [Notice(rule.code, about, rule.level, detail.to_json(), rule.todo.to_json())]
 
 
 def _entity(event: StoredEvent) -> dict[str, Any]:

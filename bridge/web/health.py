@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from bridge.errors import BridgeError
 from bridge.journal import jobs
 from bridge.mapping import Severity
+from bridge.messages import Message
 from bridge.runtime import Runtime
 from bridge.wakeups import why_away
 
@@ -45,10 +46,11 @@ def openapi() -> Response:
 
 
 class Readiness:
-    """The state of each part of the bridge."""
+    """The state of each part of the bridge; `write` makes a text of a problem."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, write: Callable[[Message], str] = str) -> None:
         self._runtime = runtime
+        self._write = write
         self._lock = threading.Lock()
         self._parts: dict[str, dict[str, Any]] = {}
         self._until_s = 0.0
@@ -57,7 +59,7 @@ class Readiness:
         checks = {"journal": self._journal, "redis": self._redis, "mappings": self._mappings, "tasks": self._tasks}
         with self._lock:
             if time.monotonic() >= self._until_s:
-                self._parts = {name: _part(check) for name, check in checks.items()}
+                self._parts = {name: self._part(check) for name, check in checks.items()}
                 self._until_s = time.monotonic() + READY_FOR_S
             return self._parts
 
@@ -77,16 +79,18 @@ class Readiness:
     def _mappings(self) -> dict[str, Any]:
         runtime = self._runtime
         files = runtime.mapping_files.read()
-        problems = [str(one) for file in files for one in file.findings if one.severity is Severity.ERROR]
+        problems = [one.report for file in files for one in file.findings if one.severity is Severity.ERROR]
         active = [item.mapping.name for item in runtime.mappings.current() if item.mapping.enabled]
         if refused := runtime.mappings.refused():
-            problems.append(str(refused))
+            problems.append(refused.message())
         # A file that can't be imported does not make the bridge unready: the revision before it stays active.
-        return {"ready": bool(active) and refused is None, "active": active, "problems": problems}
+        ready = bool(active) and refused is None
+        return {"ready": ready, "active": active, "problems": [self._write(one) for one in problems]}
 
-
-def _part(check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return check()
-    except (BridgeError, RedisError, OSError) as error:
-        return {"ready": False, "problem": str(error) if isinstance(error, BridgeError) else why_away(error)}
+    def _part(self, check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return check()
+        except BridgeError as error:
+            return {"ready": False, "problem": self._write(error.message())}
+        except (RedisError, OSError) as error:
+            return {"ready": False, "problem": why_away(error)}

@@ -28,7 +28,7 @@ log = logger(__name__)
 
 FAILING = "task.failing"
 """The notice's code; the next success of the task closes it."""
-_HINT = "see task.failed in the worker's log and remove the cause; a run that does not end needs a restart"
+_TODO = N_("see task.failed in the worker's log and remove the cause; a run that does not end needs a restart")
 CHECK_EVERY_S = 1.0
 LEASE_MS = 3_000
 """The time between the death of the process that runs the tasks and the start of another."""
@@ -166,7 +166,7 @@ class PeriodicRunner:
         for name in late:
             error = self._errors.get(name, Message(N_("its run does not end")))
             detail = Message(N_("has not succeeded for minutes: {error}"), {"error": error}).to_json()
-            changes.append(Notice(FAILING, name, NoticeLevel.ERROR, detail, _HINT))
+            changes.append(Notice(FAILING, name, NoticeLevel.ERROR, detail, Message(_TODO).to_json()))
         with self._journal.database.write() as connection:
             jobs.note_result(connection, jobs.TASKS, until_ms)
             known = notices.open_notices(connection, [FAILING])

@@ -336,8 +336,8 @@ def watch_webhooks(
         try:
             found = Webhooks(clients[account]).all()
         except AsaasKeyRefused as error:
-            hint = str(error.hint or "check the account's ASAAS_API_KEY")
-            refused = Notice(KEY_REFUSED, account, NoticeLevel.ERROR, error.what.to_json(), hint)
+            todo = error.hint or Message(N_("check the account's ASAAS_API_KEY"))
+            refused = Notice(KEY_REFUSED, account, NoticeLevel.ERROR, error.what.to_json(), todo.to_json())
             apply_notices(journal, [refused], clock_ms())
         except BridgeError as error:
             log.warning("watch.away", account=account, error=str(error))
@@ -412,8 +412,8 @@ def _record_comparison(journal: Journal, account: str, found: Sequence[Finding],
     if missing + older:
         text = N_("charges that never arrived: {missing}, that arrived in an older state: {older}")
         detail = Message(text, {"missing": missing, "older": older}).to_json()
-        hint = "see: bridge reconcile; then bridge backfill --dry-run"
-        change = Notice(MISSING, account, NoticeLevel.WARNING, detail, hint)
+        todo = Message(N_("see: bridge reconcile; then bridge backfill --dry-run")).to_json()
+        change = Notice(MISSING, account, NoticeLevel.WARNING, detail, todo)
     with journal.database.write() as connection:
         jobs.note_result(connection, f"reconcile:{account}", {"behind": missing + older})
         notices.apply(connection, [change], now_ms)

@@ -180,21 +180,23 @@ def test_a_paid_charge_becomes_a_deal_and_what_dies_is_started_again(commands: C
 
 
 def test_problems_of_a_mapping_file_are_shown_and_an_own_redis_is_used(commands: Commands, redis_url: str) -> None:
-    """A file that can't run stops nothing, and is said with file and line; with REDIS_URL no Redis is started."""
+    """A file that can't run stops nothing, and is said in the reader's language; with REDIS_URL no Redis is started."""
     commands.environ["BRIDGE_MAPPINGS_DIR"] = str(commands.mappings)
     commands.has_mapping("fixo", "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'ana@example.com'\"}\n")
     commands.has_mapping("errada", "events: [PAYMENT_RECEIVED]\ncontact: {email: 'upper('}\n")
     settings = {"ASAAS_WEBHOOK_TOKEN": TOKEN, "CLINT_WEBHOOK_URL": "https://clint.example/a", "REDIS_URL": redis_url}
+    settings["BRIDGE_LANGUAGE"] = "pt-BR"
     everywhere = "0.0.0.0"  # noqa: S104 (what a container binds)
     with up(commands, "--port", str(port := free_port()), "--host", everywhere, **settings) as (process, shown):
-        until(lambda: "enter the tunnel" in shown.read_text(), 90, 0.1)
+        until(lambda: "cloudflared" in shown.read_text(), 90, 0.1)
         ready = asking.get(f"http://127.0.0.1:{port}/readyz")
         children = set(children_of(process.pid))
 
-    assert "active mappings: fixo" in shown.read_text()
-    assert re.search(r"problem: .*errada\.yaml:2:\d+: ", shown.read_text())
+    assert "automações ativas: fixo" in shown.read_text()
+    assert re.search(r"problema: .*errada\.yaml:2:\d+: .* acaba cedo demais", shown.read_text())
     assert ready.status_code == 200
-    assert "up at http://127.0.0.1" in shown.read_text()
+    assert "ends too early" in ready.json()["mappings"]["problems"][0]
+    assert "no ar em http://127.0.0.1" in shown.read_text()
     assert children == {"web", "worker"}
-    assert "the console is closed: set BRIDGE_PASSWORD" in shown.read_text()
+    assert "o console está fechado: defina BRIDGE_PASSWORD" in shown.read_text()
     assert "?token=" not in shown.read_text()

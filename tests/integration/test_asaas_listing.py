@@ -32,7 +32,7 @@ def numbered(ids: list[int], asked: Asked) -> Reply:
 def asking(peer: Peer) -> Iterator[AsaasClient]:
     """Give a client of the peer."""
     with peer, HttpClient(allow_private=True) as http:
-        yield AsaasClient("default", "$key", peer.url, http, AccountLimiter("default", OptionalRedis.from_url(None)))
+        yield AsaasClient("default", "$key", peer.url, http, AccountLimiter("default", OptionalRedis(None)))
 
 
 def ids_of(client: AsaasClient, after: Callable[[], Any] = lambda: None, **more: Any) -> list[int]:

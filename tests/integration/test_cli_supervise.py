@@ -25,6 +25,12 @@ def child(name: str, code: str) -> Child:
     return Child(name, [sys.executable, "-c", code], dict(os.environ))
 
 
+def pid_of(supervisor: Supervisor, name: str) -> int | None:
+    """Return the process id of the child with that name while it runs."""
+    processes = [child.process for child in supervisor.children if child.name == name]
+    return next((process.pid for process in processes if process and process.poll() is None), None)
+
+
 def tended(supervisor: Supervisor, condition: Callable[[], object]) -> Callable[[], object]:
     """Return the condition, which tends the children each time it is asked."""
 
@@ -38,7 +44,7 @@ def tended(supervisor: Supervisor, condition: Callable[[], object]) -> Callable[
 def test_output_comes_line_by_line_with_the_name() -> None:
     """What a child prints reaches the function with the child's name."""
     lines: list[tuple[str, str]] = []
-    with Supervisor([child("a", SLEEPS)], notice=print, line=lambda *line: lines.append(line)) as supervisor:
+    with Supervisor([child("a", SLEEPS)], notice=print, output=lambda *line: lines.append(line)) as supervisor:
         until(tended(supervisor, lambda: lines))
 
     assert lines == [("a", "up")]
@@ -47,7 +53,7 @@ def test_output_comes_line_by_line_with_the_name() -> None:
 def test_output_goes_to_files(tmp_path: Path) -> None:
     """With a log directory each child writes a file of its own."""
     logs = tmp_path / "logs"
-    with Supervisor([child("a", SLEEPS)], notice=print, log_directory=logs) as supervisor:
+    with Supervisor([child("a", SLEEPS)], notice=print, output=logs) as supervisor:
         until(tended(supervisor, lambda: (logs / "a.log").read_text()))
 
     assert (logs / "a.log").read_text() == "up\n"
@@ -57,12 +63,12 @@ def test_a_child_that_dies_is_started_again_ever_later(tmp_path: Path) -> None:
     """Each death is told with its status and the growing wait; the other child stays."""
     notices: list[str] = []
     children = [child("dies", DIES), child("stays", SLEEPS)]
-    with Supervisor(children, notice=notices.append, log_directory=tmp_path) as supervisor:
-        first = supervisor.pid("stays")
+    with Supervisor(children, notice=notices.append, output=tmp_path) as supervisor:
+        first = pid_of(supervisor, "stays")
         until(tended(supervisor, lambda: len(notices) == 2))
 
-        assert supervisor.pid("stays")
-        assert supervisor.pid("stays") == first
+        assert pid_of(supervisor, "stays")
+        assert pid_of(supervisor, "stays") == first
     log = tmp_path / "dies.log"
     assert notices == [
         f"dies ended with status 3; starting it again in 1 s; see {log}",
@@ -74,19 +80,19 @@ def test_a_child_that_dies_is_started_again_ever_later(tmp_path: Path) -> None:
 def test_a_killed_child_is_told_by_its_signal() -> None:
     """A child that a signal ended is said so."""
     notices: list[str] = []
-    with Supervisor([child("a", SLEEPS)], notice=notices.append, line=lambda *_: None) as supervisor:
-        os.kill(supervisor.pid("a") or 0, signal.SIGKILL)
+    with Supervisor([child("a", SLEEPS)], notice=notices.append, output=lambda *_: None) as supervisor:
+        os.kill(pid_of(supervisor, "a") or 0, signal.SIGKILL)
         until(tended(supervisor, lambda: notices))
 
-        assert supervisor.pid("a") is None
-        assert supervisor.pid("a") is None
+        assert pid_of(supervisor, "a") is None
+        assert pid_of(supervisor, "a") is None
     assert notices == ["a was ended by SIGKILL; starting it again in 1 s"]
 
 
 def test_a_steady_child_waits_from_the_beginning_again() -> None:
     """A child that ran long enough is not punished for older deaths."""
     notices: list[str] = []
-    with Supervisor([child("a", DIES)], notice=notices.append, line=lambda *_: None, steady_s=0) as supervisor:
+    with Supervisor([child("a", DIES)], notice=notices.append, output=lambda *_: None, steady_s=0) as supervisor:
         until(tended(supervisor, lambda: len(notices) == 2))
 
     assert {notice.rpartition("in ")[2] for notice in notices} == {"1 s"}
@@ -96,10 +102,10 @@ def test_a_child_that_will_not_end_is_killed() -> None:
     """After the grace a deaf child is killed."""
     lines: list[str] = []
     with Supervisor(
-        [child("deaf", DEAF)], notice=print, line=lambda _name, text: lines.append(text), grace_s=0.2
+        [child("deaf", DEAF)], notice=print, output=lambda _name, text: lines.append(text), grace_s=0.2
     ) as supervisor:
         until(tended(supervisor, lambda: lines))
-        pid = supervisor.pid("deaf") or 0
+        pid = pid_of(supervisor, "deaf") or 0
         began_s = time.monotonic()
 
     assert time.monotonic() - began_s < 5
@@ -114,25 +120,25 @@ def test_a_child_that_can_not_be_started_again_is_tried_later(tmp_path: Path) ->
     logs = tmp_path / "logs"
     in_the_way = logs / "dies.log"
     children = [child("dies", DIES), child("stays", SLEEPS)]
-    with Supervisor(children, notice=notices.append, log_directory=logs) as supervisor:
-        until(tended(supervisor, lambda: (logs / "dies.log").read_text() and supervisor.pid("dies") is None))
+    with Supervisor(children, notice=notices.append, output=logs) as supervisor:
+        until(tended(supervisor, lambda: (logs / "dies.log").read_text() and pid_of(supervisor, "dies") is None))
         in_the_way.unlink()
         in_the_way.mkdir()
         until(tended(supervisor, lambda: any("can't be started" in notice for notice in notices)))
         in_the_way.rmdir()
         until(tended(supervisor, lambda: in_the_way.is_file()))
-        assert supervisor.pid("stays")
+        assert pid_of(supervisor, "stays")
 
 
 def test_a_child_that_can_not_be_started_ends_the_others(tmp_path: Path) -> None:
     """A failing start leaves no other child behind."""
     children = [child("a", SLEEPS), child("no/where", SLEEPS)]
-    supervisor = Supervisor(children, notice=print, log_directory=tmp_path)
+    supervisor = Supervisor(children, notice=print, output=tmp_path)
 
     with pytest.raises(OSError, match="where"), supervisor:
         raise AssertionError
 
-    assert supervisor.pid("a") is None
+    assert pid_of(supervisor, "a") is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child to its parent")
@@ -142,8 +148,8 @@ def test_children_die_with_a_killed_parent() -> None:
         "import os, sys, time\n"
         "from bridge.cli.stack import Child, Supervisor\n"
         f"one = Child('a', [sys.executable, '-c', {SLEEPS!r}], dict(os.environ))\n"
-        "with Supervisor([one], notice=print, line=lambda *_: None) as supervisor:\n"
-        "    print(supervisor.pid('a'), flush=True)\n"
+        "with Supervisor([one], notice=print, output=lambda *_: None) as supervisor:\n"
+        "    print(one.process.pid, flush=True)\n"
         "    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
@@ -176,7 +182,7 @@ def test_a_second_ctrl_c_ends_the_children_at_once() -> None:
         "from bridge.cli.stack import Child, Stopping, Supervisor\n"
         f"one = Child('a', [sys.executable, '-c', {DEAF!r}], dict(os.environ))\n"
         "up = threading.Event()\n"
-        "with Stopping() as stopping, Supervisor([one], notice=print, line=lambda *_: up.set()) as supervisor:\n"
+        "with Stopping() as stopping, Supervisor([one], notice=print, output=lambda *_: up.set()) as supervisor:\n"
         "    up.wait(20)\n"
         "    signal.raise_signal(signal.SIGINT)\n"
         "    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"

@@ -59,7 +59,7 @@ def ids_asked(peer: Peer) -> list[str]:
 @pytest.mark.parametrize("with_redis", [True, False])
 def test_an_object_is_fetched_once_and_remembered(make: Make, redis: Redis, redis_url: str, with_redis: bool) -> None:
     """The second event of a customer costs no request, with Redis or without."""
-    link = OptionalRedis.from_url(redis_url if with_redis else None)
+    link = OptionalRedis(redis_url if with_redis else None)
     with Peer(respond=echo) as peer:
         enricher = make(peer, link)
 
@@ -78,7 +78,7 @@ def test_another_worker_uses_what_one_has_fetched(make: Make, redis: Redis, redi
     """Redis is what workers share; a missing object is remembered too, and accounts are kept apart."""
     with Peer(respond=lambda asked: Reply(404) if "cus_none" in asked.path else echo(asked)) as peer:
         for _ in range(2):
-            enricher = make(peer, OptionalRedis.from_url(redis_url))
+            enricher = make(peer, OptionalRedis(redis_url))
             assert enricher.fetch("matriz", {"customer": "cus_1"}) == {"customer": {"path": "/matriz/customers/cus_1"}}
             assert enricher.fetch("matriz", {"customer": "cus_none"}) == {"customer": None}
         enricher.fetch("default", {"customer": "cus_1"})
@@ -90,7 +90,7 @@ def test_entries_end(make: Make, redis: Redis, redis_url: str) -> None:
     """After its lifetime an object is fetched again, in Redis and in the process."""
     lifetimes = Lifetimes(customer_s=0.1, other_s=0.1)
     with Peer(respond=echo) as peer:
-        enricher = make(peer, OptionalRedis.from_url(redis_url), lifetimes=lifetimes)
+        enricher = make(peer, OptionalRedis(redis_url), lifetimes=lifetimes)
         enricher.fetch("default", {"customer": "cus_1"})
         time.sleep(0.15)
         enricher.fetch("default", {"customer": "cus_1"})
@@ -101,7 +101,7 @@ def test_entries_end(make: Make, redis: Redis, redis_url: str) -> None:
 def test_a_lifetime_of_nothing_remembers_nothing(make: Make, redis: Redis, redis_url: str) -> None:
     """`BRIDGE_CACHE_TTL=0` turns the cache off for every kind of object."""
     with Peer(respond=echo) as peer:
-        enricher = make(peer, OptionalRedis.from_url(redis_url), lifetimes=Lifetimes(customer_s=0))
+        enricher = make(peer, OptionalRedis(redis_url), lifetimes=Lifetimes(customer_s=0))
         for _ in range(2):
             enricher.fetch("default", {"customer": "cus_1", "payment": "pay_1"})
 
@@ -112,7 +112,7 @@ def test_a_lifetime_of_nothing_remembers_nothing(make: Make, redis: Redis, redis
 def test_a_forgotten_object_is_fetched_again(make: Make, redis: Redis, redis_url: str) -> None:
     """A replay after somebody mended the customer in Asaas sees the customer as it is now."""
     with Peer(respond=echo) as peer:
-        enricher = make(peer, OptionalRedis.from_url(redis_url))
+        enricher = make(peer, OptionalRedis(redis_url))
         enricher.fetch("default", {"customer": "cus_1"})
         enricher.forget("default", {"customer": "cus_1", "payment": ""})
         enricher.forget("default", {})
@@ -126,7 +126,7 @@ def test_a_damaged_entry_is_fetched_again(make: Make, redis: Redis, redis_url: s
     """What somebody else wrote into Redis is not taken for a customer."""
     redis.set("bridge:cache::default:customer:cus_1", garbage)
     with Peer(respond=echo) as peer:
-        found = make(peer, OptionalRedis.from_url(redis_url)).fetch("default", {"customer": "cus_1"})
+        found = make(peer, OptionalRedis(redis_url)).fetch("default", {"customer": "cus_1"})
 
     assert found == {"customer": {"path": "/default/customers/cus_1"}}
 
@@ -145,7 +145,7 @@ def test_the_process_remembers_a_bounded_number(make: Make) -> None:
 def test_a_redis_that_dies_is_not_noticed(make: Make, redis_server: RedisServer) -> None:
     """Objects come all the same, and each batch costs milliseconds more at most."""
     with Peer(respond=echo) as peer:
-        enricher = make(peer, OptionalRedis.from_url(redis_server.url))
+        enricher = make(peer, OptionalRedis(redis_server.url))
         enricher.fetch("default", {"customer": "cus_1"})
         redis_server.kill()
 
@@ -249,7 +249,7 @@ def test_what_was_read_before_an_erasure_is_not_used_after_it(
         return echo(asked)
 
     with Peer(respond=respond) as peer:
-        link = OptionalRedis.from_url(redis_url if with_redis else None)
+        link = OptionalRedis(redis_url if with_redis else None)
         first, second = (make(peer, link, erasure_of=lambda: now[0]) for _ in range(2))
         for enricher in (first, second):
             enricher.fetch("default", {"customer": "cus_1"})
@@ -292,7 +292,7 @@ def test_an_asaas_that_is_away_does_not_cost_a_request_for_each_event(make: Make
 def test_threads_share_an_enricher(make: Make, redis: Redis, redis_url: str) -> None:
     """Several lanes of one worker fetch at the same time and get what they asked for."""
     with Peer(respond=echo) as peer:
-        enricher = make(peer, OptionalRedis.from_url(redis_url))
+        enricher = make(peer, OptionalRedis(redis_url))
         wrong: list[Any] = []
 
         def lane(number: int) -> None:

@@ -20,7 +20,8 @@ from bridge.journal import Journal
 from bridge.journal.events import AppendResult
 from bridge.model import IncomingEvent, lane_of
 from bridge.pipeline.intake import INTAKE_BATCH, Intake
-from bridge.wakeups import BackgroundWaker, Wakeups, connect
+from bridge.redis_client import connect
+from bridge.wakeups import BackgroundWaker, Wakeups
 from tests.databases import on_both
 from tests.factories import events_of, incoming, opened_journal, until
 from tests.peers import closed_port

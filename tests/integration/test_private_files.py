@@ -37,15 +37,12 @@ def run_everything(commands: Commands, data: Path) -> None:
         keep(journal, incoming())
         assert (data / "journal.sqlite3-wal").exists()
         commands.run("db", "backup", str(data / "backups" / "copy.sqlite3"))
+        child = Child("web", [sys.executable, "-c", "print(1)"], os.environ)
         with (
             EmbeddedRedis(data / "redis"),
-            Supervisor(
-                [Child("web", [sys.executable, "-c", "print(1)"], os.environ)],
-                notice=lambda *_: None,
-                log_directory=data / "logs",
-            ) as supervisor,
+            Supervisor([child], notice=lambda *_: None, output=data / "logs"),
         ):
-            until(lambda: supervisor.pid("web") is None)
+            until(lambda: child.process and child.process.poll() is not None)
         found = readable(data)
     assert found == []
 

@@ -123,4 +123,4 @@ def test_a_certificate_that_nobody_signed_can_be_taken(commands: Commands, url: 
     )
     assert job.return_value() == 3
     runtime.close()
-    assert OptionalRedis.from_url(taken).call(lambda link: link.ping())
+    assert OptionalRedis(taken).call(lambda link: link.ping())

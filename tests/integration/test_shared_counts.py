@@ -17,7 +17,7 @@ from tests.services import RedisServer
 
 def counts(url: str, flush_s: float = 60.0) -> SharedCounters:
     """Return the counts of a process."""
-    return SharedCounters(OptionalRedis.from_url(url, away_s=0.01), flush_s)
+    return SharedCounters(OptionalRedis(url, away_s=0.01), flush_s)
 
 
 def test_processes_add_up(redis: Redis, redis_url: str) -> None:
@@ -48,12 +48,12 @@ def test_a_duration_is_in_its_bucket(redis: Redis, redis_url: str) -> None:
 
 
 def test_numbers_are_handed_on_by_themselves(redis: Redis, redis_url: str) -> None:
-    """A worker is never asked: it writes what it counted a moment later, and has no timer while it is idle."""
+    """A worker is never asked: it writes what it counted a moment later."""
     one = counts(redis_url, flush_s=0.01)
     one.add(ATTEMPTS, "default", "retry")
 
     assert until(lambda: redis.hlen(KEY)) == 1
-    until(lambda: one.idle)
+    one.close()
 
 
 def test_numbers_wait_for_a_redis_that_is_away(redis_server: RedisServer) -> None:
@@ -80,7 +80,7 @@ def test_a_process_that_ends_has_no_thread_left(redis: Redis, redis_url: str) ->
     """The timer keeps no process alive, and a killed one takes along only what it had not handed on."""
     code = (
         "import sys; from bridge.redis_client import OptionalRedis; from bridge.telemetry import SharedCounters; "
-        "from bridge.telemetry import ATTEMPTS; one = SharedCounters(OptionalRedis.from_url(sys.argv[1]), 60); "
+        "from bridge.telemetry import ATTEMPTS; one = SharedCounters(OptionalRedis(sys.argv[1]), 60); "
         "one.add(ATTEMPTS, 'default', 'retry'); one.flush(); one.add(ATTEMPTS, 'default', 'retry')"
     )
     ended = subprocess.run([sys.executable, "-c", code, redis_url], check=False, timeout=60, env=os.environ)

@@ -23,7 +23,7 @@ from bridge.model import DeliveryState, lane_of
 from bridge.operations.accounts import add_account
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.telemetry import TASK_FAILURES, Family, Telemetry
+from bridge.telemetry import TASK_FAILURES, Family, NoCounters, Telemetry
 from bridge.wakeups import QUEUE, Wakeups
 from bridge.worker.sweeper import FAILING, LEASE_MS, PeriodicRunner, PeriodicTask
 from bridge.worker.tasks import tasks, wake_due_lanes
@@ -73,7 +73,7 @@ def test_a_quiet_bridge_wakes_nobody(journal: Journal, redis: Redis) -> None:
 # ---------------------------------------------------------------- the runner
 
 
-class Counted:
+class Counted(NoCounters):
     """Takes the numbers that an observer hands on."""
 
     def __init__(self) -> None:

@@ -12,7 +12,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 
-from bridge.wakeups import COALESCE_S, LONGEST_QUEUE, QUEUE, BackgroundWaker, Wakeups, connect
+from bridge.redis_client import connect
+from bridge.wakeups import COALESCE_S, LONGEST_QUEUE, QUEUE, BackgroundWaker, Wakeups
 from tests.factories import until
 from tests.peers import RawPeer, closed_port
 from tests.services import RedisServer

@@ -22,8 +22,9 @@ from rq import Queue
 from bridge.journal import Journal
 from bridge.journal.clock import system_clock_ms
 from bridge.model import lane_of
+from bridge.redis_client import connect
 from bridge.telemetry import Telemetry
-from bridge.wakeups import QUEUE, Wakeups, connect
+from bridge.wakeups import QUEUE, Wakeups
 from bridge.worker.sweeper import PeriodicRunner
 from tests.factories import acquire, incoming, keep, opened_journal, rows_of, states, tries_of, until
 from tests.peers import Asked, Peer, Reply

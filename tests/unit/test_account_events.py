@@ -13,7 +13,7 @@ from bridge.asaas.incoming import parse_event
 from bridge.journal.events import StoredEvent
 from bridge.journal.notices import Notice, Resolved
 from bridge.mapping.catalogue import EVENTS
-from bridge.messages import read_message
+from bridge.messages import in_language, read_message
 from bridge.model import NoticeLevel
 from bridge.pipeline.account_events import RULES, account_notices
 
@@ -72,6 +72,9 @@ def test_a_key_is_told_by_its_id_and_named(tmp_path: Path) -> None:
         str(read_message(said.detail))
         == "an API key was disabled: key 'nome-da-chave', until 2026-12-01, reason LACK_OF_USE"
     )
+    with in_language("pt"):
+        assert read_message(said.mend).text().startswith("habilite-a de novo no Asaas")
+        assert "crie uma chave nova" in read_message(said.mend).text()
 
 
 def test_an_enabled_key_mends_and_a_new_one_says_nothing() -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 from bridge.embedded_redis import EmbeddedRedis
 server = EmbeddedRedis(Path(sys.argv[1]))
 server.start()
-print(server.pid, flush=True)
+print(server.process.pid, flush=True)
 time.sleep(60)
 """
 
@@ -71,13 +71,14 @@ def test_keeps_the_password_out_of_the_process_list(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         password = server.url.split(":")[2].split("@")[0]
 
-        assert password not in Path(f"/proc/{server.pid}/cmdline").read_text()
+        assert server.process is not None
+        assert password not in Path(f"/proc/{server.process.pid}/cmdline").read_text()
 
 
 def test_bounds_its_memory(tmp_path: Path) -> None:
     """The server is told how much memory it may take, and keeps nothing on disk."""
-    with EmbeddedRedis(tmp_path, max_memory_mb=8) as server, redis_client.Redis.from_url(server.url) as client:
-        assert client.config_get("maxmemory")["maxmemory"] == str(8 * 1024 * 1024)
+    with EmbeddedRedis(tmp_path) as server, redis_client.Redis.from_url(server.url) as client:
+        assert client.config_get("maxmemory")["maxmemory"] == str(64 * 1024 * 1024)
         assert client.config_get("save")["save"] == ""
 
 
@@ -86,9 +87,10 @@ def test_comes_back_empty_at_the_same_url(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server, redis_client.Redis.from_url(server.url) as client:
         before = server.url
         client.set("a", 1)
-        server.kill()
+        assert server.process is not None
+        server.process.kill()
+        server.process.wait()
         assert not server.alive
-        assert server.pid is None
         server.start()
 
         assert server.url == before
@@ -110,8 +112,8 @@ def test_kills_a_server_that_does_not_listen_to_sigterm(tmp_path: Path) -> None:
     """A frozen server does not hold the bridge's own end."""
     server = EmbeddedRedis(tmp_path, stop_timeout_s=0.2)
     server.start()
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGSTOP)
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
     server.stop()
 
     assert not server.alive

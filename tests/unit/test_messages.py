@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_a_row_keeps_the_message_with_its_facts() -> None:
     outer = message("{a} {b} {c} {d}", a=message(PORT, least=0, most=9), b=None, c=1.5, d=True)
 
     assert read_message(outer.to_json()) == outer
-    assert json.loads(message("{x}", x=(1, 2)).to_json()) == {"message": "{x}", "x": "(1, 2)"}
+    assert json.loads(message("{x}", x=Path("a/b")).to_json()) == {"message": "{x}", "x": "a/b"}
 
 
 @pytest.mark.parametrize("text", ["an old sentence", '{"code": "deal.seen"}', "[1]", '"x"', "17", '{"message": 3}'])

@@ -35,9 +35,9 @@ def test_an_empty_environment_is_the_defaults() -> None:
 
 def test_every_default_is_valid() -> None:
     """A default that its own rule refuses would break every start."""
-    for setting in SETTINGS:
+    for setting, text in SETTINGS.items():
         setting.parse(setting.default)
-        assert setting.help, setting.name
+        assert text, setting.name
 
 
 def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +155,7 @@ def test_the_journal_lies_in_the_data_directory() -> None:
         ("BRIDGE_PUBLIC_URL", "https://:443", "must be an https:// URL, got 'https://:443'"),
         ("ASAAS_API_URL", "https://api.asaas.com /v3", "must be an https:// URL, got 'https://api.asaas.com /v3'"),
         ("ASAAS_WEBHOOK_TOKEN", f"{SECRET} {SECRET}", "must be two different tokens"),
+        ("ASAAS_API_KEY", f"{SECRET} {SECRET}", "must be letters, digits and signs of ASCII, without blanks"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_rule(name: str, value: str, rule: str) -> None:

@@ -23,7 +23,7 @@ def link(request: pytest.FixtureRequest) -> Iterator[OptionalRedis]:
         yield OptionalRedis(None)
         return
     request.getfixturevalue("redis")
-    yield OptionalRedis.from_url(str(request.getfixturevalue("redis_url")))
+    yield OptionalRedis(str(request.getfixturevalue("redis_url")))
 
 
 def take(governor: AccountLimiter) -> None:
@@ -60,12 +60,12 @@ def test_no_more_than_the_limit_is_held_at_once(link: OptionalRedis) -> None:
 def test_the_limit_holds_over_workers(redis: Redis, redis_url: str) -> None:
     """Two processes' governors count the same places, and other accounts have their own."""
     limits = Limits(at_once=2, patience_s=0)
-    one, other = (AccountLimiter("a", OptionalRedis.from_url(redis_url), limits) for _ in range(2))
+    one, other = (AccountLimiter("a", OptionalRedis(redis_url), limits) for _ in range(2))
 
     with one.slot(), other.slot():
         with pytest.raises(AsaasRateLimited, match="all taken"):
             take(one)
-        take(AccountLimiter("b", OptionalRedis.from_url(redis_url), limits))
+        take(AccountLimiter("b", OptionalRedis(redis_url), limits))
     take(other)
 
 
@@ -73,11 +73,11 @@ def test_the_limit_holds_over_workers(redis: Redis, redis_url: str) -> None:
 def test_a_place_whose_worker_was_killed_is_free_again(redis: Redis, redis_url: str) -> None:
     """A place that is never given back runs out."""
     limits = Limits(at_once=1, lease_s=0.1, patience_s=1)
-    dead = AccountLimiter("a", OptionalRedis.from_url(redis_url), limits).slot()
+    dead = AccountLimiter("a", OptionalRedis(redis_url), limits).slot()
     dead.__enter__()
 
     started_s = time.monotonic()
-    take(AccountLimiter("a", OptionalRedis.from_url(redis_url), limits))
+    take(AccountLimiter("a", OptionalRedis(redis_url), limits))
 
     assert 0.05 < time.monotonic() - started_s < 0.9
 
@@ -121,7 +121,7 @@ def test_the_quota_starts_anew_after_its_window(link: OptionalRedis) -> None:
 
 def test_a_count_without_a_time_to_live_starts_anew_too(redis: Redis, redis_url: str) -> None:
     """Such as one that a person's SET or PERSIST left behind."""
-    governor = AccountLimiter("a", OptionalRedis.from_url(redis_url), Limits(quota=2, quota_margin=0, window_s=60))
+    governor = AccountLimiter("a", OptionalRedis(redis_url), Limits(quota=2, quota_margin=0, window_s=60))
     redis.set("bridge:asaas:a:quota", 2)
     with pytest.raises(AsaasQuotaSpent) as raised:
         take(governor)
@@ -144,7 +144,7 @@ def test_four_fifths_of_the_quota_are_said_once(link: OptionalRedis) -> None:
 
 def test_a_pause_holds_for_all_workers(redis: Redis, redis_url: str) -> None:
     """What one worker was told by a 429, the others know; a shorter pause does not end a longer one."""
-    one, other = (AccountLimiter("a", OptionalRedis.from_url(redis_url)) for _ in range(2))
+    one, other = (AccountLimiter("a", OptionalRedis(redis_url)) for _ in range(2))
 
     one.pause(30)
     one.pause(1)

@@ -16,20 +16,20 @@ from tests.services import RedisServer
 
 def test_a_link_without_url_is_always_away() -> None:
     """No Redis is a way to run, not an error."""
-    assert OptionalRedis.from_url(None).call(lambda redis: redis.ping()) is None
-    assert OptionalRedis.from_url("").call(lambda redis: redis.ping()) is None
+    assert OptionalRedis(None).call(lambda redis: redis.ping()) is None
+    assert OptionalRedis("").call(lambda redis: redis.ping()) is None
 
 
 def test_an_answer_is_passed_on(redis_url: str) -> None:
     """While Redis answers, its answer is what the caller gets."""
-    assert OptionalRedis.from_url(redis_url).call(lambda redis: redis.ping()) is True
+    assert OptionalRedis(redis_url).call(lambda redis: redis.ping()) is True
 
 
 @pytest.mark.alone
 def test_a_refused_connection_costs_milliseconds_and_is_remembered() -> None:
     """After the first failure nobody even tries until the time is over."""
     with closed_port() as port:
-        link = OptionalRedis.from_url(f"redis://127.0.0.1:{port}/0")
+        link = OptionalRedis(f"redis://127.0.0.1:{port}/0")
         tried: list[Redis] = []
 
         def call(redis: Redis) -> object:
@@ -48,7 +48,7 @@ def test_a_refused_connection_costs_milliseconds_and_is_remembered() -> None:
 def test_a_redis_that_says_nothing_costs_one_timeout_for_all() -> None:
     """A connection that hangs is given up after the timeout, once for all threads."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        link = OptionalRedis.from_url(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", timeout_s=0.1)
+        link = OptionalRedis(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", timeout_s=0.1)
         link.call(lambda redis: redis.ping())
         started_s = time.monotonic()
         threads = [threading.Thread(target=link.call, args=(lambda redis: redis.ping(),)) for _ in range(20)]
@@ -62,7 +62,7 @@ def test_a_redis_that_says_nothing_costs_one_timeout_for_all() -> None:
 
 def test_a_redis_that_comes_back_is_found_again(redis_server: RedisServer) -> None:
     """The link works before an absence, does without during it, and works again after it."""
-    link = OptionalRedis.from_url(redis_server.url, away_s=0.05)
+    link = OptionalRedis(redis_server.url, away_s=0.05)
     assert link.call(lambda redis: redis.ping()) is True
 
     redis_server.kill()
@@ -76,4 +76,4 @@ def test_a_redis_that_comes_back_is_found_again(redis_server: RedisServer) -> No
 
 def test_a_command_that_redis_refuses_counts_as_its_absence(redis_url: str) -> None:
     """A full or read-only Redis answers with errors, which must not reach the caller either."""
-    assert OptionalRedis.from_url(redis_url).call(lambda redis: redis.eval("return redis.call('NO_SUCH')", 0)) is None
+    assert OptionalRedis(redis_url).call(lambda redis: redis.eval("return redis.call('NO_SUCH')", 0)) is None

@@ -7,14 +7,14 @@ import doctest
 from bridge import telemetry
 from bridge import telemetry as observer
 from bridge.model import AttemptFinished, EventProcessed, trace_id
-from bridge.telemetry import FAMILIES, Family, Telemetry
+from bridge.telemetry import FAMILIES, Family, NoCounters, Telemetry
 from tests.factories import NOW_MS, incoming
 
 CREATED = "2026-11-22 10:00:00"
 CREATED_MS = 1_795_352_400_000
 
 
-class Noted:
+class Noted(NoCounters):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
