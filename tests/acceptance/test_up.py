@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from bridge.embedded_redis import find_server
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
@@ -22,6 +21,7 @@ from tests import asking
 from tests.commands import ROOT, Commands
 from tests.factories import until
 from tests.services import free_port
+from tests.simulated import AsaasSimulator
 
 pytestmark = [
     pytest.mark.slow,

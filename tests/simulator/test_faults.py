@@ -8,11 +8,11 @@ import time
 import httpx
 import pytest
 
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.faults import FLOOD_BYTES, Faults
 from bridge.simulator.serve import drop_connection
+from tests.simulated import AsaasSimulator
 
 HOOK = "/endpoints/integration/webhook/" + INTEGRATIONS["default"]
 BODY = {"email": "ana@example.com"}
@@ -78,7 +78,7 @@ def test_hanging_before_the_work(clint: ClintSimulator, crm: httpx.Client) -> No
 
 def test_slow_for_all(asaas: AsaasSimulator, api: httpx.Client, clint: ClintSimulator, crm: httpx.Client) -> None:
     """A slow simulator answers rightly, later."""
-    asaas.is_slow(0.1)
+    asaas.faults.is_slow(0.1)
     clint.is_slow(0.1)
     started = time.monotonic()
 
@@ -96,12 +96,12 @@ def test_dropping_and_keeping_to_a_path(asaas: AsaasSimulator, api: httpx.Client
 
     assert api.get("/customers").status_code == 503
     assert api.get("/webhooks").status_code == api.get("/payments").status_code == 200
-    asaas.goes_down()
+    asaas.faults.goes_down()
     with pytest.raises(httpx.RemoteProtocolError):
         api.get("/payments")
-    asaas.comes_back()
+    asaas.faults.comes_back()
     assert api.get("/customers").status_code == 200
-    asaas.answers(500, times=1)
+    asaas.faults.answers(500, times=1)
     assert [api.get("/customers").status_code for _ in range(2)] == [500, 200]
 
 
