@@ -1,4 +1,4 @@
-"""The simulated Asaas with the verbs of tests."""
+"""The simulated Asaas and the simulated Clint with the verbs of tests."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from bridge.simulator.asaas import account
+from bridge.simulator.asaas import account as asaas
 from bridge.simulator.asaas.customers import cpf_of
 from bridge.simulator.asaas.sender import NAMES, Event
+from bridge.simulator.clint import account as clint
+from bridge.simulator.clint.receiver import PATH
 
 
-class AsaasSimulator(account.AsaasSimulator):
+class AsaasSimulator(asaas.AsaasSimulator):
     """A simulated Asaas in this process; its verbs hold the book's lock, as requests do."""
 
     def has_customer(self, **fields: Any) -> dict[str, Any]:
@@ -82,3 +84,25 @@ class AsaasSimulator(account.AsaasSimulator):
                 return False
             time.sleep(0.01)
         return True
+
+
+class ClintSimulator(clint.ClintSimulator):
+    """A simulated Clint in this process."""
+
+    def answers(self, status: int, **limits: Any) -> None:
+        """Let the webhooks answer this status and ignore the body."""
+        self.faults.answers(status, path=PATH, **limits)
+
+    def hangs(self, seconds: float, **limits: Any) -> None:
+        """Delay the webhooks' answers, by default after the deal is written."""
+        self.faults.hangs(seconds, path=PATH, **limits)
+
+    def removed(self, uuid: str, is_removed: bool = True) -> None:
+        """Remove an integration, or restore it; its URL answers 404 meanwhile."""
+        self.receiver.integrations[uuid].removed = is_removed
+
+    def deal_of(self, email: str, origin: str = clint.DEFAULT_ORIGIN) -> dict[str, Any] | None:
+        """Return the deal that an update of this contact would change."""
+        with self.crm.lock:
+            contact = self.crm.find_contact(email, None)
+            return self.crm.find_deal(self.crm.origin(origin)["id"], contact["id"]) if contact else None

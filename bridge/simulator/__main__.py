@@ -11,8 +11,7 @@ import sys
 import threading
 
 from bridge.simulator.asaas.account import DEFAULT_KEY, QUOTA, AsaasSimulator
-from bridge.simulator.clint import ClintSimulator
-from bridge.simulator.clint.account import DEFAULT_TOKEN
+from bridge.simulator.clint.account import DEFAULT_TOKEN, ClintSimulator
 from bridge.simulator.serve import Served
 
 

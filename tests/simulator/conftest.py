@@ -11,10 +11,9 @@ import pytest
 from flask import Flask, Response, request
 
 from bridge.simulator.asaas.account import DEFAULT_KEY
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.serve import Served
 from tests import asking
-from tests.simulated import AsaasSimulator
+from tests.simulated import AsaasSimulator, ClintSimulator
 
 QUICK = 0.00002
 """Turns a penalty of three hours into a fifth of a second."""

@@ -6,11 +6,10 @@ from typing import Any
 
 import httpx
 
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
 from tests import asking
 from tests.bench.bulk import bulk_customers
-from tests.simulated import AsaasSimulator
+from tests.simulated import AsaasSimulator, ClintSimulator
 from tests.simulator.conftest import Inbox
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import httpx
 
 from bridge.simulator.asaas.sender import MOST_FAILURES
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
 from tests import asking
-from tests.simulated import AsaasSimulator
+from tests.simulated import AsaasSimulator, ClintSimulator
 from tests.simulator.conftest import Inbox
 from tests.simulator.test_asaas_sender import until
 
