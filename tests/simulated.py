@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from bridge.simulator.asaas import account as asaas
+from bridge.simulator import asaas, clint
 from bridge.simulator.asaas.customers import cpf_of
 from bridge.simulator.asaas.sender import NAMES, Event
-from bridge.simulator.clint import account as clint
+from bridge.simulator.clint.account import DEFAULT_ORIGIN
 from bridge.simulator.clint.receiver import PATH
 
 
@@ -101,7 +101,7 @@ class ClintSimulator(clint.ClintSimulator):
         """Remove an integration, or restore it; its URL answers 404 meanwhile."""
         self.receiver.integrations[uuid].removed = is_removed
 
-    def deal_of(self, email: str, origin: str = clint.DEFAULT_ORIGIN) -> dict[str, Any] | None:
+    def deal_of(self, email: str, origin: str = DEFAULT_ORIGIN) -> dict[str, Any] | None:
         """Return the deal that an update of this contact would change."""
         with self.crm.lock:
             contact = self.crm.find_contact(email, None)

@@ -10,8 +10,10 @@ import signal
 import sys
 import threading
 
-from bridge.simulator.asaas.account import DEFAULT_KEY, QUOTA, AsaasSimulator
-from bridge.simulator.clint.account import DEFAULT_TOKEN, ClintSimulator
+from bridge.simulator.asaas import AsaasSimulator
+from bridge.simulator.asaas.account import DEFAULT_KEY, QUOTA
+from bridge.simulator.clint import ClintSimulator
+from bridge.simulator.clint.account import DEFAULT_TOKEN
 from bridge.simulator.serve import Served
 
 

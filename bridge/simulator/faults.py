@@ -119,8 +119,17 @@ class Faults:
             self._rules.append(rule)
 
 
-def install(app: Flask, faults: Faults, prefixes: tuple[str, ...]) -> None:
-    """Apply the faults to paths with these prefixes, and add their controls under `/_sim/`."""
+def new_app(
+    name: str, faults: Faults, prefixes: tuple[str, ...], first: Callable[[Flask], None] = lambda app: None
+) -> Flask:
+    """Return an application with faults on paths with these prefixes, and their controls under `/_sim/`.
+
+    What `first` adds comes before the faults. JSON keeps the order of keys, and letters as they are.
+    """
+    app = Flask(name, template_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of flask's default provider
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    first(app)
 
     @app.before_request
     def misbehave() -> Response | None:
@@ -162,3 +171,4 @@ def install(app: Flask, faults: Faults, prefixes: tuple[str, ...]) -> None:
     kinds = (faults.answers, faults.hangs, faults.drops, faults.breaks)
     add_routes(app, {f"POST /_sim/{change.__name__}": control(change) for change in (*changes, *kinds)})
     add_routes(app, {"GET /_sim/faults": faults.state})
+    return app

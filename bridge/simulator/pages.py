@@ -15,14 +15,6 @@ Routes = Mapping[str, Callable[..., Any]]
 """View functions by method and path, such as `GET /deals`."""
 
 
-def new_app(name: str) -> Flask:
-    """Return an application whose JSON keeps the order of keys, and letters as they are."""
-    app = Flask(name, template_folder=None)
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # of flask's default provider
-    app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    return app
-
-
 def add_routes(site: Flask | Blueprint, routes: Routes, lock: AbstractContextManager[object] | None = None) -> None:
     """Add view functions, which run with the lock held."""
 

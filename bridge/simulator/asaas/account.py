@@ -1,4 +1,4 @@
-"""The simulated account of Asaas: the limits of its API, its parts and its application."""
+"""The simulated account of Asaas: its parts, and the limits of its API."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import cached_property
 
-from flask import Flask
-
-from bridge.simulator.asaas.api import api_blueprint
 from bridge.simulator.asaas.charges import Payments
 from bridge.simulator.asaas.customers import Customers
-from bridge.simulator.asaas.pages import control_blueprint, page_blueprint
 from bridge.simulator.asaas.plans import Installments, Subscriptions
 from bridge.simulator.asaas.rules import Refusal, brasilia_now
 from bridge.simulator.asaas.state import Book
 from bridge.simulator.asaas.webhooks import Webhooks
-from bridge.simulator.faults import Faults, install
-from bridge.simulator.pages import new_app
+from bridge.simulator.faults import Faults
 
 DEFAULT_KEY = "$aact_hmlg_simulator"
 QUOTA = 25_000
@@ -74,9 +68,7 @@ class Limits:
             self._gets -= method == "GET"
 
 
-class AsaasSimulator:
-    """An account of Asaas; `app` has its API, its controls and its page."""
-
+class AsaasAccount:
     def __init__(
         self,
         keys: Iterable[str] = (DEFAULT_KEY,),
@@ -93,15 +85,6 @@ class AsaasSimulator:
         self.installments = Installments(self.book, self.payments)
         self.subscriptions = Subscriptions(self.book, self.payments)
         self.webhooks = Webhooks(self.book, webhook_time_scale)
-
-    @cached_property
-    def app(self) -> Flask:
-        app = new_app("simulated-asaas")
-        install(app, self.faults, ("/v3",))
-        app.register_error_handler(Refusal, lambda refusal: refusal.answer())
-        for blueprint in (api_blueprint, control_blueprint, page_blueprint):
-            app.register_blueprint(blueprint(self))
-        return app
 
     def close(self) -> None:
         """Stop the queues and release requests that hang."""

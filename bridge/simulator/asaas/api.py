@@ -6,18 +6,14 @@ body with 403.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flask import Blueprint, g, request
 
+from bridge.simulator.asaas.account import AsaasAccount
 from bridge.simulator.asaas.rules import Body, Refusal, page
 from bridge.simulator.pages import Routes, add_routes
 
-if TYPE_CHECKING:
-    from bridge.simulator.asaas.account import AsaasSimulator
 
-
-def api_blueprint(asaas: AsaasSimulator) -> Blueprint:
+def api_blueprint(asaas: AsaasAccount) -> Blueprint:
     api = Blueprint("v3", __name__, url_prefix="/v3")
 
     @api.before_request
@@ -47,7 +43,7 @@ def _given() -> Body:
     return body
 
 
-def _routes(asaas: AsaasSimulator) -> Routes:
+def _routes(asaas: AsaasAccount) -> Routes:
     customers, payments, plans = asaas.customers, asaas.payments, asaas.installments
     subscriptions, webhooks = asaas.subscriptions, asaas.webhooks
 

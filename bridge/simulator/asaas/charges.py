@@ -114,7 +114,7 @@ class Payments:
         return due
 
     def charge_card(self, given: Body) -> Body | None:
-        """Charge the request's card; None when it is for none, or the payer gives it later."""
+        """Charge the request's card and return its keys; None for another way of paying, or a card that comes later."""
         card = given.get("creditCard")
         if given["billingType"] != "CREDIT_CARD" or (card is None and not given.get("creditCardToken")):
             return None
@@ -188,9 +188,11 @@ class Payments:
 
     def begin(self, payments: list[Body], card: Body | None) -> None:
         """Emit PAYMENT_CREATED for all; with a card, capture them before, and emit PAYMENT_CONFIRMED after."""
+        events = ["PAYMENT_CREATED"]
         if card is not None:
             self._capture(payments, card)
-        for event in ("PAYMENT_CREATED", "PAYMENT_CONFIRMED") if card is not None else ("PAYMENT_CREATED",):
+            events.append("PAYMENT_CONFIRMED")
+        for event in events:
             for payment in payments:
                 self._say(event, payment)
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from bridge.simulator.asaas.account import AsaasAccount
 from bridge.simulator.asaas.charges import OPEN, PAID
 from bridge.simulator.asaas.rules import Body, Refusal, as_brazilian
 from bridge.simulator.pages import TEMPLATES, Routes, add_routes, brl, request_json
-
-if TYPE_CHECKING:
-    from bridge.simulator.asaas.account import AsaasSimulator
 
 SHOWN_CHARGES = 100
 SHOWN_TRIES = 12
@@ -31,7 +29,7 @@ STATUS_NAMES = {
 BILLING_NAMES = {"PIX": "Pix", "BOLETO": "Boleto", "CREDIT_CARD": "Cartão", "UNDEFINED": "A escolher"}
 
 
-def page_blueprint(asaas: AsaasSimulator) -> Blueprint:
+def page_blueprint(asaas: AsaasAccount) -> Blueprint:
     site = Blueprint("page", __name__, template_folder=str(TEMPLATES))
 
     def charges() -> str:
@@ -71,7 +69,7 @@ def page_blueprint(asaas: AsaasSimulator) -> Blueprint:
     return site
 
 
-def _rows(asaas: AsaasSimulator) -> list[dict[str, Any]]:
+def _rows(asaas: AsaasAccount) -> list[dict[str, Any]]:
     return [
         {
             "id": payment["id"],
@@ -89,7 +87,7 @@ def _rows(asaas: AsaasSimulator) -> list[dict[str, Any]]:
     ]
 
 
-def control_blueprint(asaas: AsaasSimulator) -> Blueprint:
+def control_blueprint(asaas: AsaasAccount) -> Blueprint:
     """Return the routes under `/_sim/` by which tests of other processes control the account."""
     control = Blueprint("control", __name__, url_prefix="/_sim")
 

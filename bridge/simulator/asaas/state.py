@@ -99,7 +99,7 @@ class Ids:
 
 
 class Objects(dict[str, T]):
-    """Objects by id, oldest first; `Missing` answers a request for another id."""
+    """Objects by id, oldest first; an unknown id raises `Missing`."""
 
     def __missing__(self, object_id: str) -> T:
         raise Missing(object_id)
@@ -146,9 +146,9 @@ class Book:
 LEFT_OUT = frozenset(
     {"subscription", "installment", "confirmedDate", "creditCard", "pixQrCodeId", "split", "chargeback"}
 )
-"""The keys that a charge without a value of theirs does not have."""
+"""A charge has these keys only where they have a value."""
 OF_CARDS = frozenset({"confirmedDate", "creditCard"})
-"""The ones of them that a card's charge always has."""
+"""The charge of a card has these always."""
 
 
 def api_body(payment: Body) -> Body:

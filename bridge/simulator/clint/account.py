@@ -1,18 +1,12 @@
-"""The simulated account of Clint: one funnel, a webhook for each of its stages, and the application."""
+"""The simulated account of Clint: one funnel, and a webhook for each of its stages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
 
-from flask import Flask
-
-from bridge.simulator.clint.api import api_blueprint
-from bridge.simulator.clint.crm import Body, Crm
-from bridge.simulator.clint.pages import STATUS_NAMES, control_blueprint, page_blueprint
-from bridge.simulator.clint.receiver import MODES, PATH, Integration, Receiver
-from bridge.simulator.faults import Faults, install
-from bridge.simulator.pages import new_app
+from bridge.simulator.clint.crm import STATUSES, Body, Crm
+from bridge.simulator.clint.receiver import MODES, Integration, Receiver
+from bridge.simulator.faults import Faults
 
 DEFAULT_TOKEN = "clint-simulator-token"  # noqa: S105 - opens nothing but the simulator
 DEFAULT_ORIGIN = "Vendas"
@@ -26,9 +20,7 @@ INTEGRATIONS = {
 """The webhooks that stand at the start, by the name a destination may have, one for each stage."""
 
 
-class ClintSimulator:
-    """An account of Clint; `app` has its webhooks, its API, its controls and its page."""
-
+class ClintAccount:
     def __init__(self, tokens: Iterable[str] = (DEFAULT_TOKEN,), seed: int = 0) -> None:
         self.crm = Crm(seed)
         self.faults = Faults(seed)
@@ -38,16 +30,6 @@ class ClintSimulator:
         statuses = ("OPEN", "OPEN", "WON", "LOST")
         for name, stage, status in zip(INTEGRATIONS, STAGES, statuses, strict=True):
             self.has_integration(name, stage=stage, status=status, uuid=INTEGRATIONS[name])
-
-    @cached_property
-    def app(self) -> Flask:
-        app = new_app("simulated-clint")
-        self.receiver.install(app)  # before the faults, so that the history has requests that a fault answers
-        install(app, self.faults, (PATH, "/v1"))
-        app.register_blueprint(api_blueprint(self.crm, self.tokens))
-        app.register_blueprint(control_blueprint(self))
-        app.register_blueprint(page_blueprint(self))
-        return app
 
     def has_integration(
         self,
@@ -60,8 +42,8 @@ class ClintSimulator:
         uuid: str | None = None,
     ) -> Integration:
         """Add a webhook whose deals get this stage and status."""
-        if mode not in MODES or status not in STATUS_NAMES:
-            raise ValueError(f"mode must be one of {sorted(MODES)}, status one of {sorted(STATUS_NAMES)}")
+        if mode not in MODES or status not in STATUSES:
+            raise ValueError(f"mode must be one of {sorted(MODES)}, status one of {sorted(STATUSES)}")
         funnel = self.crm.origin(origin)
         stage_id = next(one["id"] for one in funnel["stages"] if one["label"] == stage)
         uuid = uuid or self.crm.new_id()

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 BRAZIL = "55"
+STATUSES = frozenset({"OPEN", "WON", "LOST"})
 Body = dict[str, Any]
 DEAL_ONLY = ("updated_at", "title", "value")
 """The keys of a deal that the documentation of the API does not have."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from flask import Blueprint, render_template, request
 
+from bridge.simulator.clint.account import ClintAccount
 from bridge.simulator.clint.crm import Body, local_phone
 from bridge.simulator.pages import TEMPLATES, Routes, add_routes, brl, request_json
-
-if TYPE_CHECKING:
-    from bridge.simulator.clint.account import ClintSimulator
 
 SHOWN_DEALS = 50
 SHOWN_FIELDS = 4
@@ -29,7 +26,7 @@ RESULT_NAMES = {
 STATUS_NAMES = {"OPEN": "Aberto", "WON": "Ganho", "LOST": "Perdido"}
 
 
-def page_blueprint(clint: ClintSimulator) -> Blueprint:
+def page_blueprint(clint: ClintAccount) -> Blueprint:
     site = Blueprint("page", __name__, template_folder=str(TEMPLATES))
 
     def funnel() -> str:
@@ -77,7 +74,7 @@ def _card(deal: Body) -> Body:
     }
 
 
-def control_blueprint(clint: ClintSimulator) -> Blueprint:
+def control_blueprint(clint: ClintAccount) -> Blueprint:
     """Return the routes under `/_sim/` by which tests of other processes control the account."""
     control = Blueprint("control", __name__, url_prefix="/_sim")
 
