@@ -15,12 +15,12 @@ from bridge.journal import Journal, events
 from bridge.journal.clock import system_clock_ms
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.asaas.rules import BRASILIA
 from bridge.simulator.serve import Served
 from tests.commands import Commands
 from tests.factories import keep
+from tests.simulated import AsaasSimulator
 
 PAID = """
 events: [PAYMENT_RECEIVED]
@@ -62,8 +62,8 @@ class Place:
         """Let events of these names reach the journal, all of them or those about one charge."""
         found = [
             event
-            for event in self.asaas.events
-            if (not names or event.name in names) and about in {"", event.entity_id}
+            for event in self.asaas.book.events
+            if (not names or event.name in names) and about.encode() in event.body
         ]
         numbers = keep(journal, *(parse_event("default", event.body, system_clock_ms() - 1) for event in found))
         if processed:

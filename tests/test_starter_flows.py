@@ -11,8 +11,8 @@ import pytest
 from bridge.mapping import Mapping, Setup, evaluate, read_directory
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.context import build_context
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
+from tests.simulated import ClintSimulator
 
 ROOT = Path(__file__).parents[1] / "mappings"
 SHIPPED = [one.mapping for one in read_directory(ROOT, Setup(None, None, ROOT)) if one.mapping]

@@ -40,9 +40,10 @@ from bridge.runtime import Runtime
 from bridge.settings import SETTINGS, variable
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
+from bridge.simulator.asaas.sender import NAMES
 from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS, STAGES
-from bridge.simulator.clint.crm import Entry
+from bridge.simulator.clint.receiver import Entry
 from bridge.simulator.scenario import ExpectedDeal, play
 from bridge.simulator.serve import Served
 
@@ -216,9 +217,19 @@ class DemoSetup:
         for name, identity in self.destinations.items():
             if name not in INTEGRATIONS:
                 # A funnel of its own: in that of the charges it would move their deals.
-                clint.has_origin(name, ["Entrada"])
+                clint.crm.add_origin(name, ["Entrada"])
                 clint.has_integration(name, origin=name, stage="Entrada", uuid=identity)
-        asaas.posts_to(f"http://{LOOPBACK}:{self.bridge_port}/webhooks/asaas", self.webhook_token)
+        asaas.webhooks.create(
+            {
+                "name": "bridge",
+                "url": f"http://{LOOPBACK}:{self.bridge_port}/webhooks/asaas",
+                "email": "bridge@example.com",
+                "authToken": self.webhook_token,
+                "apiVersion": 3,
+                "sendType": "SEQUENTIALLY",
+                "events": sorted(NAMES),
+            }
+        )
 
 
 def set_stage(directory: Path, ports: tuple[int, int, int]) -> DemoSetup:
@@ -330,7 +341,7 @@ class DemoLog(LiveLog):
         return not now.events_waiting and not any(n for state, n in now.deliveries.items() if state != "dead")
 
     def _look_at_clint(self) -> None:
-        entries = self._clint.history.entries(self._history)
+        entries = [entry for entry in self._clint.receiver.history if entry.sequence > self._history]
         deals = {deal["id"]: deal for deal in self._clint.deals} if entries else {}
         for entry in entries:
             if entry.result == "pending":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -59,21 +59,6 @@ _encoder = json.JSONEncoder(ensure_ascii=False)  # json.dumps with options makes
 Fetched = Sequence[dict[str, Any] | BridgeError]
 
 
-class Enrichment(Protocol):
-    """Fetches objects from Asaas."""
-
-    def from_cache(
-        self, requests: Sequence[tuple[str, Mapping[str, str]]]
-    ) -> Sequence[dict[str, Any] | BridgeError | None]:
-        """Return the result of `fetch_many` for each request, None for one that needs an answer of Asaas."""
-
-    def fetch_many(self, requests: Sequence[tuple[str, Mapping[str, str]]]) -> Sequence[dict[str, Any] | BridgeError]:
-        """Return for each (account, name -> id) the objects by name (None: it does not exist), or the error."""
-
-    def forget(self, account: str, wanted: Mapping[str, str]) -> None:
-        """Let the next fetch of these objects ask Asaas again."""
-
-
 @dataclass(slots=True)
 class Batch:
     """Events of some lanes on their way through the mappings."""
@@ -112,7 +97,7 @@ class Decider:
         self,
         journal: Journal,
         mappings: ActiveMappings,
-        enrichment: Enrichment,
+        enricher: enrich.Enricher,
         environment: Callable[[str], str],
         clock_ms: Callable[[], int],
         batch: int = DECIDE_BATCH,
@@ -121,7 +106,7 @@ class Decider:
         self._telemetry = observer
         self._journal = journal
         self._mappings = mappings
-        self._enrichment = enrichment
+        self._enricher = enricher
         self._environment = environment
         self._clock_ms = clock_ms
         self._batch = batch
@@ -143,8 +128,10 @@ class Decider:
         for plan in plans:
             if plan.event.replay:
                 # A person may have changed the customer in Asaas before the replay.
-                self._enrichment.forget(plan.event.account, plan.wanted)
-        cached = self._from_cache(plans)
+                self._enricher.forget(plan.event.account, plan.wanted)
+        refused = self._mappings.refused()
+        requests = [(plan.event.account, plan.wanted) for plan in plans]
+        cached = self._enricher.from_cache(requests) if refused is None else [refused] * len(plans)
         fetching = {plan.event.lane for plan, found in zip(plans, cached, strict=True) if found is None}
         known = [(p, f) for p, f in zip(plans, cached, strict=True) if f is not None and p.event.lane not in fetching]
         batches = []
@@ -156,15 +143,9 @@ class Decider:
             batches.append(Batch(frozenset([lane]), [plan for plan in plans if plan.event.lane == lane], {}, True))
         return batches
 
-    def _from_cache(self, plans: Sequence[EventPlan]) -> Sequence[dict[str, Any] | BridgeError | None]:
-        refused = self._mappings.refused()
-        if refused is not None:
-            return [refused] * len(plans)
-        return self._enrichment.from_cache([(plan.event.account, plan.wanted) for plan in plans])
-
     def fetch(self, batch: Batch) -> Batch:
         """Fetch the objects of the batch from Asaas, however long that takes, and return the batch."""
-        batch.fetched = self._enrichment.fetch_many([(plan.event.account, plan.wanted) for plan in batch.plans])
+        batch.fetched = self._enricher.fetch_many([(plan.event.account, plan.wanted) for plan in batch.plans])
         return batch
 
     def commit(self, leases: Sequence[Lease], batch: Batch) -> tuple[bool, list[Lease]]:
@@ -286,15 +267,13 @@ class EventPlan:
 
         Asking again would not help: a mapping that needs the answer gets a dead delivery, the others are decided.
         """
-        return [self._rejected(*pair, error) for pair in zip(self.mappings, self.decide({}), strict=True)]
-
-    def _rejected(self, active: ActiveMapping, decided: NewDelivery, error: BridgeError) -> NewDelivery:
         wanted = self.wanted.keys()
-        if active.mapping.filter_needs & wanted or (
-            active.mapping.field_needs & wanted and decided.state is not DeliveryState.FILTERED
-        ):
-            return self._new(active, DeliveryState.DEAD, code=error.code, reason=error.message())
-        return decided
+        result = self.decide({})
+        for number, active in enumerate(self.mappings):
+            needs_field = active.mapping.field_needs & wanted and result[number].state is not DeliveryState.FILTERED
+            if active.mapping.filter_needs & wanted or needs_field:
+                result[number] = self._new(active, DeliveryState.DEAD, code=error.code, reason=error.message())
+        return result
 
     def _delivery(self, active: ActiveMapping, fetched: dict[str, Any]) -> NewDelivery:
         try:

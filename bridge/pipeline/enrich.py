@@ -12,6 +12,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -272,10 +273,15 @@ class Cache:
         missing = [key for key in keys if key not in found]
         if missing:
             texts = self._redis.call(lambda redis: redis.mget([names[key] for key in missing]))
-            shared = {}
-            for key, text in zip(missing, texts or (), strict=False):
-                if text is not None:
-                    shared.update(self._entry(key, text))
+            shared: dict[Key, Found] = {}
+            for key, stored in zip(missing, texts or (), strict=False):
+                if stored is None:
+                    continue
+                with suppress(ValueError, DecryptionFailed):  # an entry that can't be read is fetched again
+                    text = stored.decode() if isinstance(stored, bytes) else stored
+                    value = json.loads(self._keyring.decrypt(text, _PLACE))
+                    if value is None or isinstance(value, dict):
+                        shared[key] = value
             self._keep_near(shared, erasure)
             found |= shared
         return found
@@ -309,14 +315,6 @@ class Cache:
             for name in names:
                 self._near.pop(name, None)
         self._redis.call(lambda redis: redis.delete(*names))
-
-    def _entry(self, key: Key, kept: bytes | str) -> dict[Key, Found]:
-        try:
-            text = kept if isinstance(kept, str) else kept.decode()
-            value = json.loads(self._keyring.decrypt(text, _PLACE))
-        except (ValueError, DecryptionFailed):
-            return {}
-        return {key: value} if value is None or isinstance(value, dict) else {}
 
     def _keep_near(self, entries: Mapping[Key, Found], erasure: str) -> None:
         now_s = time.monotonic()

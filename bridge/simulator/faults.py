@@ -69,33 +69,24 @@ class Faults:
             self._released.set()
             self._released = threading.Event()
 
-    def answers(
-        self,
-        status: int,
-        times: int | None = None,
-        headers: Mapping[str, str] | None = None,
-        share: float = 1.0,
-        path: str = "",
-    ) -> None:
+    def answers(self, status: int, headers: Mapping[str, str] | None = None, **limits: Any) -> None:
         """Answer this status to the next `times` requests (None: all), or to a random `share` of them.
 
-        `path` keeps a fault to the paths that begin with it.
+        `path` keeps a fault to the paths that begin with it; the other faults take these limits too.
         """
-        self._add(Fault(status=status, headers=headers, share=share, times=times, path=path))
+        self._add(Fault(status=status, headers=headers, **limits))
 
-    def hangs(
-        self, seconds: float, share: float = 1.0, times: int | None = None, takes_first: bool = True, path: str = ""
-    ) -> None:
-        """Delay a share of the answers, by default after the work is done."""
-        self._add(Fault(wait_s=seconds, takes_first=takes_first, share=share, times=times, path=path))
+    def hangs(self, seconds: float, takes_first: bool = True, **limits: Any) -> None:
+        """Delay the answers, by default after the work is done."""
+        self._add(Fault(wait_s=seconds, takes_first=takes_first, **limits))
 
-    def drops(self, share: float = 1.0, times: int | None = None, path: str = "") -> None:
-        """Cut the connection of a share of the requests before the work is done."""
-        self._add(Fault(drop=True, share=share, times=times, path=path))
+    def drops(self, **limits: Any) -> None:
+        """Cut the connections before the work is done."""
+        self._add(Fault(drop=True, **limits))
 
-    def breaks(self, how: str, share: float = 1.0, times: int | None = None, path: str = "") -> None:
-        """Spoil a share of the answers after the work is done; `how` is a name of BREAKS."""
-        self._add(Fault(breaks=how, share=share, times=times, path=path))
+    def breaks(self, how: str, **limits: Any) -> None:
+        """Spoil the answers after the work is done; `how` is a name of BREAKS."""
+        self._add(Fault(breaks=how, **limits))
 
     def is_slow(self, seconds: float) -> None:
         """Delay every request."""
@@ -128,8 +119,17 @@ class Faults:
             self._rules.append(rule)
 
 
-def install(app: Flask, faults: Faults, prefixes: tuple[str, ...]) -> None:
-    """Apply the faults to paths with these prefixes, and add their controls under `/_sim/`."""
+def new_app(
+    name: str, faults: Faults, prefixes: tuple[str, ...], first: Callable[[Flask], None] = lambda app: None
+) -> Flask:
+    """Return an application with faults on paths with these prefixes, and their controls under `/_sim/`.
+
+    What `first` adds comes before the faults. JSON keeps the order of keys, and letters as they are.
+    """
+    app = Flask(name, template_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of flask's default provider
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    first(app)
 
     @app.before_request
     def misbehave() -> Response | None:
@@ -160,16 +160,15 @@ def install(app: Flask, faults: Faults, prefixes: tuple[str, ...]) -> None:
                 drop_connection(request.environ, words, reset=not words)
         return response
 
-    add_routes(app, {f"POST /_sim/{name}": _control(faults, name) for name in _CONTROLS})
+    def control(change: Callable[..., None]) -> Callable[[], dict[str, Any]]:
+        def view() -> dict[str, Any]:
+            change(**request_json())
+            return faults.state()
+
+        return view
+
+    changes = (faults.goes_down, faults.comes_back, faults.is_slow)
+    kinds = (faults.answers, faults.hangs, faults.drops, faults.breaks)
+    add_routes(app, {f"POST /_sim/{change.__name__}": control(change) for change in (*changes, *kinds)})
     add_routes(app, {"GET /_sim/faults": faults.state})
-
-
-_CONTROLS = ("goes_down", "comes_back", "answers", "hangs", "drops", "breaks", "is_slow")
-
-
-def _control(faults: Faults, name: str) -> Callable[[], dict[str, Any]]:
-    def view() -> dict[str, Any]:
-        getattr(faults, name)(**request_json())
-        return faults.state()
-
-    return view
+    return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,19 @@ Routes = Mapping[str, Callable[..., Any]]
 """View functions by method and path, such as `GET /deals`."""
 
 
-def add_routes(site: Flask | Blueprint, routes: Routes) -> None:
+def add_routes(site: Flask | Blueprint, routes: Routes, lock: AbstractContextManager[object] | None = None) -> None:
+    """Add view functions, which run with the lock held."""
+
+    def locked(view: Callable[..., Any]) -> Callable[..., Any]:
+        def run(**arguments: str) -> Any:
+            with lock or nullcontext():
+                return view(**arguments)
+
+        return run
+
     for rule, view in routes.items():
         method, path = rule.split()
-        site.add_url_rule(path, rule, view, methods=[method], strict_slashes=False)
+        site.add_url_rule(path, rule, locked(view), methods=[method], strict_slashes=False)
 
 
 def request_json() -> dict[str, Any]:

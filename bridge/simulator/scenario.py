@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ CARD = {"holderName": "CLIENTE TESTE", "number": "4444444444444444", "expiryMont
 WALLET = "48548710-9baa-4ec1-a11f-9010193527c6"
 NEW, OVERDUE, PAID, REFUNDED = ("Nova cobrança", "OPEN"), ("Vencida", "OPEN"), ("Paga", "WON"), ("Estornada", "LOST")
 """Stage and status of the simulated integrations `default`, `vencidas`, `pagas` and `estornadas`."""
+PAY, DELAY = "POST /sandbox/payment/{}/confirm", "POST /sandbox/payment/{}/overdue"
 
 
 def N_(text: str) -> str:
@@ -38,10 +39,9 @@ class ExpectedDeal:
     """A message id, as the steps are."""
     name: str
     email: str | None
-    phone: str | None
+    phone: str
     value: float
     """Of an instalment plan, the whole."""
-    last_event: str
     place: tuple[str, str]
     """Stage and status."""
 
@@ -59,180 +59,119 @@ class ExpectedDeal:
         return bool(contact["email"] == self.email if self.email else contact["phone"] == f"+55{self.phone}")
 
 
-class Account:
-    """A client of the API of an Asaas account."""
+@dataclass(frozen=True)
+class Sale:
+    """A charge, the steps after it, and the deal that they end in."""
 
-    def __init__(self, url: str, key: str, on_step: Callable[[str], None], pause_s: float) -> None:
-        headers = {"access_token": key, "User-Agent": "bridge-demo"}
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=10, verify=authorities(), trust_env=False)
-        self._on_step = on_step
-        self._pause_s = pause_s
-        self.due = (brasilia_now().date() + timedelta(days=3)).isoformat()
+    deal: ExpectedDeal
+    step: str
+    given: dict[str, Any]
+    """The charge without customer, due date and the deal's value; with a cycle, a subscription."""
+    then: tuple[tuple[str, str, dict[str, Any]], ...] = ()
+    """The message id of each step, its request, in which {} is the charge, and the body."""
+    customer: dict[str, Any] = field(default_factory=dict)
 
-    def close(self) -> None:
-        self._client.close()
 
-    def post(self, step: str, path: str, **body: Any) -> dict[str, Any]:
-        """Report a step, post it and pause."""
-        self._on_step(step)
-        answer = self._client.post(path, json=body).raise_for_status().json()
-        time.sleep(self._pause_s)
-        return dict(answer)
-
-    def delete(self, step: str, path: str) -> None:
-        self._on_step(step)
-        self._client.delete(path).raise_for_status()
-        time.sleep(self._pause_s)
-
-    def get(self, path: str) -> dict[str, Any]:
-        return dict(self._client.get(path).raise_for_status().json())
-
-    def customer(self, number: int, name: str, **fields: Any) -> str:
-        given = {"name": name, "cpfCnpj": cpf_of(529_982_240 + number), "notificationDisabled": True, **fields}
-        return str(self._client.post("/customers", json=given).raise_for_status().json()["id"])
-
-    def charge(self, step: str, customer: str, billing_type: str, **fields: Any) -> str:
-        given = {"customer": customer, "billingType": billing_type, "dueDate": self.due, **fields}
-        return str(self.post(step, "/payments", **given)["id"])
+SALES = (
+    Sale(
+        ExpectedDeal(N_("pix"), "Ana Beatriz Souza", "ana.souza@example.com", "11960000101", 129.9, PAID),
+        N_("a Pix charge of R$ 129,90 for Ana"),
+        {"billingType": "PIX", "description": "Pedido 1001"},
+        ((N_("Ana pays the Pix"), PAY, {}),),
+    ),
+    Sale(
+        ExpectedDeal(N_("boleto"), "Bruno Carvalho", "bruno.carvalho@example.com", "21960000102", 350.0, PAID),
+        N_("a boleto of R$ 350,00 for Bruno"),
+        {"billingType": "BOLETO", "description": "Pedido 1002"},
+        ((N_("Bruno's boleto becomes overdue"), DELAY, {}), (N_("Bruno pays the overdue boleto"), PAY, {})),
+    ),
+    Sale(
+        ExpectedDeal(N_("card"), "Carla Dias da Silva", "carla.dias@example.com", "31960000103", 900.0, PAID),
+        N_("a card sale to Carla in 3 instalments of R$ 300,00, approved at once"),
+        {
+            "billingType": "CREDIT_CARD",
+            "value": 300,
+            "installmentCount": 3,
+            "totalValue": 900,
+            "description": "Pedido 1003",
+            "creditCard": CARD,
+            "remoteIp": "192.0.2.1",
+        },
+    ),
+    Sale(
+        ExpectedDeal(N_("subscription"), "Daniel Esteves", "daniel.esteves@example.com", "41960000104", 79.9, PAID),
+        N_("a monthly subscription of R$ 79,90 for Daniel"),
+        {"billingType": "BOLETO", "cycle": "MONTHLY", "description": "Plano mensal"},
+        ((N_("Daniel pays the first month"), PAY, {}),),
+    ),
+    Sale(
+        ExpectedDeal(N_("split"), "Elisa Fontes", "elisa.fontes@example.com", "51960000105", 240.0, PAID),
+        N_("a Pix charge of R$ 240,00 with a split for Elisa"),
+        {"billingType": "PIX", "split": [{"walletId": WALLET, "percentualValue": 20}]},
+        ((N_("Elisa pays the Pix"), PAY, {}),),
+    ),
+    Sale(
+        ExpectedDeal(N_("refund"), "Fábio Gomes", "fabio.gomes@example.com", "61960000106", 59.9, REFUNDED),
+        N_("a Pix charge of R$ 59,90 for Fábio"),
+        {"billingType": "PIX", "description": "Pedido 1006"},
+        ((N_("Fábio pays the Pix"), PAY, {}), (N_("Fábio's payment is refunded"), "POST /payments/{}/refund", {})),
+    ),
+    Sale(
+        ExpectedDeal(N_("deleted"), "Gabriela Horta", "gabriela.horta@example.com", "71960000107", 45.0, REFUNDED),
+        N_("a charge of R$ 45,00 for Gabriela"),
+        {"billingType": "UNDEFINED"},
+        ((N_("Gabriela's charge is removed"), "DELETE /payments/{}", {}),),
+    ),
+    Sale(
+        ExpectedDeal(N_("cash"), "Mercado Ipê Ltda", None, "81960000108", 500.0, PAID),
+        N_("a boleto of R$ 500,00 for Mercado Ipê"),
+        {"billingType": "BOLETO"},
+        ((N_("Mercado Ipê pays in cash"), "POST /payments/{}/receiveInCash", {"value": 500}),),
+        customer={"cpfCnpj": "11222333000181"},
+    ),
+    Sale(
+        ExpectedDeal(N_("overdue"), "Igor Jardim", "igor.jardim@example.com", "91960000109", 180.0, OVERDUE),
+        N_("a boleto of R$ 180,00 for Igor"),
+        {"billingType": "BOLETO", "description": "Pedido 1009"},
+        ((N_("Igor's boleto becomes overdue"), DELAY, {}),),
+    ),
+    Sale(
+        ExpectedDeal(N_("left to pay"), "Helena Klein", "helena.klein@example.com", "85960000110", 99.0, NEW),
+        N_("a Pix charge of R$ 99,00 for Helena, left for you to pay"),
+        {"billingType": "PIX", "description": "Pedido 1010"},
+    ),
+)
 
 
 def play(
     url: str, key: str, on_step: Callable[[str], None] = lambda step: None, pause_s: float = 0.0
 ) -> list[ExpectedDeal]:
     """Make the charges at an API URL that ends in /v3; return the expected deals."""
-    account = Account(url, key, on_step, pause_s)
-    try:
-        return [kind(account) for kind in KINDS]
-    finally:
-        account.close()
+    headers = {"access_token": key, "User-Agent": "bridge-demo"}
+    due = (brasilia_now().date() + timedelta(days=3)).isoformat()
+    with httpx.Client(base_url=url, headers=headers, timeout=10, verify=authorities(), trust_env=False) as client:
 
+        def ask(request: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+            method, path = request.split()
+            answer = client.request(method, path, json=body if method == "POST" else None)
+            return dict(answer.raise_for_status().json())
 
-def _pix_paid(account: Account) -> ExpectedDeal:
-    name, email = "Ana Beatriz Souza", "ana.souza@example.com"
-    customer = account.customer(1, name, email=email, mobilePhone="11960000101")
-    charge = account.charge(
-        N_("a Pix charge of R$ 129,90 for Ana"), customer, "PIX", value=129.9, description="Pedido 1001"
-    )
-    account.post(N_("Ana pays the Pix"), f"/sandbox/payment/{charge}/confirm")
-    return ExpectedDeal(N_("pix"), name, email, "11960000101", 129.9, "PAYMENT_RECEIVED", PAID)
+        def step(text: str, request: str, body: dict[str, Any]) -> dict[str, Any]:
+            on_step(text)
+            answer = ask(request, body)
+            time.sleep(pause_s)
+            return answer
 
-
-def _boleto_overdue_then_paid(account: Account) -> ExpectedDeal:
-    name, email = "Bruno Carvalho", "bruno.carvalho@example.com"
-    customer = account.customer(2, name, email=email, mobilePhone="21960000102")
-    charge = account.charge(
-        N_("a boleto of R$ 350,00 for Bruno"), customer, "BOLETO", value=350, description="Pedido 1002"
-    )
-    account.post(N_("Bruno's boleto becomes overdue"), f"/sandbox/payment/{charge}/overdue")
-    account.post(N_("Bruno pays the overdue boleto"), f"/sandbox/payment/{charge}/confirm")
-    return ExpectedDeal(N_("boleto"), name, email, "21960000102", 350.0, "PAYMENT_RECEIVED", PAID)
-
-
-def _boleto_overdue(account: Account) -> ExpectedDeal:
-    name, email = "Igor Jardim", "igor.jardim@example.com"
-    customer = account.customer(9, name, email=email, mobilePhone="91960000109")
-    charge = account.charge(
-        N_("a boleto of R$ 180,00 for Igor"), customer, "BOLETO", value=180, description="Pedido 1009"
-    )
-    account.post(N_("Igor's boleto becomes overdue"), f"/sandbox/payment/{charge}/overdue")
-    return ExpectedDeal(N_("overdue"), name, email, "91960000109", 180.0, "PAYMENT_OVERDUE", OVERDUE)
-
-
-def _card_in_three(account: Account) -> ExpectedDeal:
-    name, email = "Carla Dias da Silva", "carla.dias@example.com"
-    customer = account.customer(3, name, email=email, mobilePhone="31960000103")
-    account.charge(
-        N_("a card sale to Carla in 3 instalments of R$ 300,00, approved at once"),
-        customer,
-        "CREDIT_CARD",
-        value=300,
-        installmentCount=3,
-        totalValue=900,
-        description="Pedido 1003",
-        creditCard=CARD,
-        remoteIp="192.0.2.1",
-    )
-    return ExpectedDeal(N_("card"), name, email, "31960000103", 900.0, "PAYMENT_CONFIRMED", PAID)
-
-
-def _subscription(account: Account) -> ExpectedDeal:
-    name, email = "Daniel Esteves", "daniel.esteves@example.com"
-    customer = account.customer(4, name, email=email, mobilePhone="41960000104")
-    subscription = account.post(
-        N_("a monthly subscription of R$ 79,90 for Daniel"),
-        "/subscriptions",
-        customer=customer,
-        billingType="BOLETO",
-        value=79.9,
-        nextDueDate=account.due,
-        cycle="MONTHLY",
-        description="Plano mensal",
-    )
-    charge = account.get(f"/subscriptions/{subscription['id']}/payments")["data"][0]["id"]
-    account.post(N_("Daniel pays the first month"), f"/sandbox/payment/{charge}/confirm")
-    return ExpectedDeal(N_("subscription"), name, email, "41960000104", 79.9, "PAYMENT_RECEIVED", PAID)
-
-
-def _split(account: Account) -> ExpectedDeal:
-    name, email = "Elisa Fontes", "elisa.fontes@example.com"
-    customer = account.customer(5, name, email=email, mobilePhone="51960000105")
-    split = [{"walletId": WALLET, "percentualValue": 20}]
-    charge = account.charge(
-        N_("a Pix charge of R$ 240,00 with a split for Elisa"), customer, "PIX", value=240, split=split
-    )
-    account.post(N_("Elisa pays the Pix"), f"/sandbox/payment/{charge}/confirm")
-    return ExpectedDeal(N_("split"), name, email, "51960000105", 240.0, "PAYMENT_SPLIT_DONE", PAID)
-
-
-def _refunded(account: Account) -> ExpectedDeal:
-    name, email = "Fábio Gomes", "fabio.gomes@example.com"
-    customer = account.customer(6, name, email=email, mobilePhone="61960000106")
-    charge = account.charge(
-        N_("a Pix charge of R$ 59,90 for Fábio"), customer, "PIX", value=59.9, description="Pedido 1006"
-    )
-    account.post(N_("Fábio pays the Pix"), f"/sandbox/payment/{charge}/confirm")
-    account.post(N_("Fábio's payment is refunded"), f"/payments/{charge}/refund")
-    return ExpectedDeal(N_("refund"), name, email, "61960000106", 59.9, "PAYMENT_REFUNDED", REFUNDED)
-
-
-def _deleted(account: Account) -> ExpectedDeal:
-    name, email = "Gabriela Horta", "gabriela.horta@example.com"
-    customer = account.customer(7, name, email=email, mobilePhone="71960000107")
-    charge = account.charge(N_("a charge of R$ 45,00 for Gabriela"), customer, "UNDEFINED", value=45)
-    account.delete(N_("Gabriela's charge is removed"), f"/payments/{charge}")
-    return ExpectedDeal(N_("deleted"), name, email, "71960000107", 45.0, "PAYMENT_DELETED", REFUNDED)
-
-
-def _cash_without_email(account: Account) -> ExpectedDeal:
-    name = "Mercado Ipê Ltda"
-    customer = account.customer(8, name, cpfCnpj="11222333000181", mobilePhone="81960000108")
-    charge = account.charge(N_("a boleto of R$ 500,00 for Mercado Ipê"), customer, "BOLETO", value=500)
-    account.post(N_("Mercado Ipê pays in cash"), f"/payments/{charge}/receiveInCash", value=500)
-    return ExpectedDeal(N_("cash"), name, None, "81960000108", 500.0, "PAYMENT_RECEIVED", PAID)
-
-
-def _left_to_pay(account: Account) -> ExpectedDeal:
-    name, email = "Helena Klein", "helena.klein@example.com"
-    customer = account.customer(10, name, email=email, mobilePhone="85960000110")
-    account.charge(
-        N_("a Pix charge of R$ 99,00 for Helena, left for you to pay"),
-        customer,
-        "PIX",
-        value=99,
-        description="Pedido 1010",
-    )
-    return ExpectedDeal(N_("left to pay"), name, email, "85960000110", 99.0, "PAYMENT_CREATED", NEW)
-
-
-KINDS = (
-    _pix_paid,
-    _boleto_overdue_then_paid,
-    _card_in_three,
-    _subscription,
-    _split,
-    _refunded,
-    _deleted,
-    _cash_without_email,
-    _boleto_overdue,
-    _left_to_pay,
-)
+        for number, sale in enumerate(SALES, start=1):
+            person: dict[str, Any] = {"name": sale.deal.name, "email": sale.deal.email}
+            person |= {"mobilePhone": sale.deal.phone, "notificationDisabled": True}
+            person |= {"cpfCnpj": cpf_of(529_982_240 + number), **sale.customer}
+            given = {"customer": ask("POST /customers", person)["id"], "value": sale.deal.value, **sale.given}
+            if "cycle" in given:
+                subscription = step(sale.step, "POST /subscriptions", {**given, "nextDueDate": due})["id"]
+                charge = ask(f"GET /subscriptions/{subscription}/payments")["data"][0]["id"]
+            else:
+                charge = step(sale.step, "POST /payments", {**given, "dueDate": due})["id"]
+            for text, request, body in sale.then:
+                step(text, request.format(charge), body)
+    return [sale.deal for sale in SALES]

@@ -75,22 +75,16 @@ class Served:
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
-    def start(self) -> Self:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop and close every connection."""
         with self._closing:  # a loop that wakes in between must not close what is about to be pulled
             self._stopping.set()
             self._server.pull_trigger()
         self._thread.join(timeout=10)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def _loop(self) -> None:
         while not self._stopping.is_set():

@@ -46,7 +46,6 @@ class PeriodicTask:
     name: str
     every_s: float
     run: Callable[[threading.Event], object]
-    enabled: bool = True
     stop_timeout_s: float = STOP_TIMEOUT_S
     """How long the process waits at its end for a run."""
     again_s: float | None = None
@@ -61,7 +60,7 @@ class PeriodicRunner:
     def __init__(
         self, tasks: Sequence[PeriodicTask], journal: Journal, observer: Telemetry, clock_ms: Callable[[], int]
     ) -> None:
-        self._tasks = [task for task in tasks if task.enabled]
+        self._tasks = list(tasks)
         self._report = PeriodicTask("report", REPORT_EVERY_S, lambda _: self.report())
         self._journal = journal
         self._telemetry = observer

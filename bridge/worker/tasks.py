@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -63,30 +64,24 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
     s, journal, clock_ms = runtime.settings, runtime.journal, runtime.clock_ms
     silences = SilenceCheck(journal, runtime.accounts)
     watch = ClockWatch(journal, s.bridge_lease, s.bridge_retry_cap, clock_ms)
-    api, clients, limiters = runtime.clint_api, runtime.asaas, runtime.limiters
-    read_backs = ReadBacks(journal, api, runtime.mappings.current, s.bridge_read_back_wait) if api else None
 
     def alerts() -> None:
         send_alerts(journal, s.bridge_alert_urls, s.bridge_language, s.bridge_public_url, silences, clock_ms)
 
     def webhooks() -> None:
         in_use = [item.mapping for item in runtime.mappings.current()]
-        watch_webhooks(journal, clients, limiters, in_use, s.bridge_public_url, clock_ms)
+        watch_webhooks(journal, runtime.asaas, runtime.limiters, in_use, s.bridge_public_url, clock_ms)
 
     def charges(stopping: threading.Event) -> None:
         directory = s.bridge_data_dir / "reconcile" / "scheduled"
-        for client in clients.values():
+        for client in runtime.asaas.values():
             reconcile_due(client, journal, s.bridge_reconcile_hours, clock_ms, directory, stopping)
-
-    def deals() -> None:
-        if read_backs:
-            read_backs.step(clock_ms())
 
     def old(stopping: threading.Event) -> None:
         clear_old(journal, s.bridge_retention_days, clock_ms, stopping)
 
-    long_stop, day_s = LONGEST_STOP_S, 24 * 3_600.0
-    return [
+    long_stop = LONGEST_STOP_S
+    found = [
         PeriodicTask("wake_due_lanes", 1.0, lambda _: wake_due_lanes(journal, runtime.wakeups, clock_ms())),
         PeriodicTask("import_mappings", 1.0, lambda _: runtime.mapping_files.import_changed()),
         PeriodicTask("fold_counts", 2.0, lambda stopping: fold_counts(journal, stopping), stop_timeout_s=long_stop),
@@ -94,10 +89,14 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
         PeriodicTask("repair_clock", 5.0, lambda _: watch.check()),
         PeriodicTask("send_alerts", ALERTS_EVERY_S, lambda _: alerts()),
         PeriodicTask("watch_webhooks", 300.0, lambda _: webhooks()),
-        # A run on a large account waits for Asaas's quota of 12 hours.
-        PeriodicTask("reconcile", 60.0, charges, bool(s.bridge_reconcile_hours), long_stop, late_after_s=day_s),
-        PeriodicTask("read_back", 2.0, lambda _: deals(), enabled=read_backs is not None, again_s=60.0),
     ]
+    if s.bridge_reconcile_hours:
+        # A run on a large account waits for Asaas's quota of 12 hours.
+        found.append(PeriodicTask("reconcile", 60.0, charges, stop_timeout_s=long_stop, late_after_s=24 * 3_600.0))
+    if runtime.clint_api:
+        deals = ReadBacks(journal, runtime.clint_api, runtime.mappings.current, s.bridge_read_back_wait)
+        found.append(PeriodicTask("read_back", 2.0, lambda _: deals.step(clock_ms()), again_s=60.0))
+    return found
 
 
 def wake_due_lanes(journal: Journal, wakeups: Wakeups, now_ms: int) -> int:
@@ -249,50 +248,58 @@ class ClockWatch:
 # ---------------------------------------------------------------- counts and retention
 
 
-def fold_counts(journal: Journal, stopping: threading.Event, pause_s: float = RETENTION_PAUSE_S) -> None:
+def fold_counts(journal: Journal, stopping: threading.Event) -> None:
     """Add the tallies of single events and deliveries up to counts by the hour."""
     more = True
     while more and not stopping.is_set():
         with journal.database.write() as connection:
             more = statistics.fold(connection)
         if more:
-            stopping.wait(pause_s)
+            stopping.wait(RETENTION_PAUSE_S)
 
 
-def clear_old(
-    journal: Journal,
-    retention_days: int,
-    clock_ms: Callable[[], int],
-    stopping: threading.Event,
-    pause_s: float = RETENTION_PAUSE_S,
-) -> None:
+def clear_old(journal: Journal, retention_days: int, clock_ms: Callable[[], int], stopping: threading.Event) -> None:
     """Once a day, empty events older than BRIDGE_RETENTION_DAYS and remove those twice as old.
 
     The console's jobs go after a month, also where events are kept for ever.
     """
-    with journal.database.write() as connection:
-        if not jobs.claim_run(connection, RETENTION_RUN, DAY_MS, clock_ms()):
+    with _claimed(journal, RETENTION_RUN, DAY_MS, clock_ms) as is_due:
+        if not is_due:
             return
-    finished = False
-    try:
         now_ms = clock_ms()
         with journal.database.write() as connection:
             jobs.forget(connection, now_ms)
-        if retention_days:
-            before_ms = now_ms - retention_days * DAY_MS
-            remove_ms = before_ms - retention_days * DAY_MS
+        if not retention_days:
+            return
+        before_ms = now_ms - retention_days * DAY_MS
+        remove_ms = before_ms - retention_days * DAY_MS
 
-            def empty(connection: Connection, ids: list[int], until_ms: int) -> int:
-                return retention.empty(connection, ids, until_ms, now_ms)
+        def empty(connection: Connection, ids: list[int], until_ms: int) -> int:
+            return retention.empty(connection, ids, until_ms, now_ms)
 
-            removed = _clear(journal, stopping, remove_ms, retention.remove, pause_s, full_only=False)
-            emptied = _clear(journal, stopping, before_ms, empty, pause_s, full_only=True)
-            log.info("house.cleared", removed=removed, emptied=emptied)
-        finished = not retention_days or not stopping.is_set()
-    finally:
-        if not finished:
-            with journal.database.write() as connection:
-                jobs.reschedule(connection, RETENTION_RUN, clock_ms() + AGAIN_AFTER_MS)
+        removed = _clear(journal, stopping, remove_ms, retention.remove, full_only=False)
+        emptied = _clear(journal, stopping, before_ms, empty, full_only=True)
+        log.info("house.cleared", removed=removed, emptied=emptied)
+        if stopping.is_set():
+            raise _Stopping
+
+
+class _Stopping(Exception):
+    """The process stops."""
+
+
+@contextmanager
+def _claimed(journal: Journal, name: str, every_ms: int, clock_ms: Callable[[], int]) -> Iterator[bool]:
+    """Claim a run, and give whether it is due; one that is broken off comes again in ten minutes."""
+    with journal.database.write() as connection:
+        is_due = jobs.claim_run(connection, name, every_ms, clock_ms())
+    try:
+        yield is_due
+    except BaseException as error:
+        with journal.database.write() as connection:
+            jobs.reschedule(connection, name, clock_ms() + AGAIN_AFTER_MS)
+        if not isinstance(error, _Stopping):
+            raise
 
 
 def _clear(
@@ -300,7 +307,6 @@ def _clear(
     stopping: threading.Event,
     before_ms: int,
     clear: Callable[[Connection, list[int], int], int],
-    pause_s: float,
     *,
     full_only: bool,
 ) -> int:
@@ -312,7 +318,7 @@ def _clear(
         if ids:
             with journal.database.write() as connection:
                 cleared += clear(connection, ids, before_ms)
-            stopping.wait(pause_s)
+            stopping.wait(RETENTION_PAUSE_S)
     return cleared
 
 
@@ -345,10 +351,6 @@ def watch_webhooks(
             judge(journal, account, found, in_use, public_url, clock_ms())
 
 
-class _Stopping(Exception):
-    """The process stops."""
-
-
 def reconcile_due(
     client: AsaasClient,
     journal: Journal,
@@ -358,20 +360,11 @@ def reconcile_due(
     stopping: threading.Event,
 ) -> None:
     """Compare an account's charges with the journal where that is due, and keep missing ones as a notice."""
-    name = f"reconcile:{client.account}"
     try:
-        with journal.database.write() as connection:
-            if not jobs.claim_run(connection, name, every_hours * 3_600_000, clock_ms()):
-                return
-        try:
-            found = _compare(client, journal, every_hours, clock_ms, directory, stopping)
-            _record_comparison(journal, client.account, found, clock_ms())
-        except Exception:
-            with journal.database.write() as connection:
-                jobs.reschedule(connection, name, clock_ms() + AGAIN_AFTER_MS)
-            raise
-    except _Stopping:
-        return
+        with _claimed(journal, f"reconcile:{client.account}", every_hours * 3_600_000, clock_ms) as is_due:
+            if is_due:
+                found = _compare(client, journal, every_hours, clock_ms, directory, stopping)
+                _record_comparison(journal, client.account, found, clock_ms())
     except (BridgeError, OSError) as error:
         log.warning("reconcile.failed", account=client.account, error=str(error))
 
@@ -392,14 +385,9 @@ def _compare(
     since = today - timedelta(days=max(RECONCILE_DAYS, every_hours // 24 + 1))
     found: dict[str, Finding] = {}
     for by in FIELDS:
+        window = Window(since, today, by)
         report = reconcile(
-            client,
-            journal,
-            Window(since, today, by),
-            clock_ms,
-            directory=directory,
-            sleep=stopping.wait,
-            on_progress=check_stop,
+            client, journal, window, clock_ms, directory=directory, sleep=stopping.wait, on_progress=check_stop
         )
         found.update((one["id"], one) for one in report.findings)
     return list(found.values())

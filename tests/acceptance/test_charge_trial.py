@@ -214,8 +214,8 @@ def test_a_clint_api_that_is_away_is_said(site: Site) -> None:
 
 def test_a_deal_that_clint_does_not_show_is_no_proof(site: Site, tmp_path: Path) -> None:
     """Another Clint account shows no deal; the likely causes are named."""
-    from bridge.simulator.clint import ClintSimulator
     from bridge.simulator.serve import Served
+    from tests.simulated import ClintSimulator
 
     with Served(ClintSimulator().app) as other:
         found = site.try_it("--timeout", "4", status=1, CLINT_API_URL=other.url)
@@ -226,9 +226,9 @@ def test_a_deal_that_clint_does_not_show_is_no_proof(site: Site, tmp_path: Path)
 
 def test_an_old_deal_of_the_contact_is_no_proof(site: Site) -> None:
     """Another Clint account has a lost deal of the same person from before: the answer says that it is older."""
-    from bridge.simulator.clint import ClintSimulator
     from bridge.simulator.clint.account import INTEGRATIONS
     from bridge.simulator.serve import Served
+    from tests.simulated import ClintSimulator
 
     clint = ClintSimulator()
     with Served(clint.app) as other:

@@ -13,15 +13,14 @@ from pathlib import Path
 import pytest
 
 from bridge.embedded_redis import find_server
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
 from tests import asking
 from tests.commands import ROOT, Commands
 from tests.factories import until
 from tests.services import free_port
+from tests.simulated import AsaasSimulator, ClintSimulator
 
 pytestmark = [
     pytest.mark.slow,
@@ -163,7 +162,8 @@ def test_a_paid_charge_becomes_a_deal_and_what_dies_is_started_again(commands: C
                 os.kill(before[name], signal.SIGKILL)
             asaas.is_paid(charge["id"])
             # The worker may have died before it noted that the first was taken: then that one comes twice.
-            until(lambda: len({one.key for one in clint.requests if one.is_done}) == 2, 60)
+            history = clint.receiver.history
+            until(lambda: len({one.headers["idempotency-key"] for one in history if one.deal_id}) == 2, 60)
             after = until(lambda: found if len(found := children_of(process.pid)) == 3 else None, 30)
 
             assert after["web"] == before["web"]

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.customers import cpf_of
 from bridge.simulator.asaas.rules import BRASILIA
+from tests.simulated import AsaasSimulator
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=BRASILIA)
 STEP_S = 0.2

@@ -26,10 +26,10 @@ from bridge.errors import (
 )
 from bridge.http import HttpClient
 from bridge.redis_client import OptionalRedis
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.serve import Served
 from tests import asking
 from tests.peers import Peer, RawPeer, Reply, closed_port
+from tests.simulated import AsaasSimulator
 
 CUSTOMER = (Path(__file__).parents[1] / "data" / "asaas" / "api_customer.json").read_bytes()
 KEY = "$aact_hmlg_simulator"

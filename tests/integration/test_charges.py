@@ -15,10 +15,10 @@ from bridge.asaas.limiter import AccountLimiter
 from bridge.errors import AsaasRejected, AsaasUnavailable
 from bridge.http import HttpClient
 from bridge.redis_client import OptionalRedis
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from tests.peers import Peer, Reply
+from tests.simulated import AsaasSimulator
 
 WALLET = "c0c1688f-636b-42c0-b6ee-7339182276b7"
 ORDER = ChargeRequest("PIX", Decimal("10.00"), "2030-01-31", email="a@example.com", mark="bridge-test-1")

@@ -154,7 +154,7 @@ def test_a_worker_is_woken(at: Place, redis: Redis, redis_url: str) -> None:
 def test_a_charge_in_an_unknown_status_is_told(at: Place) -> None:
     """It is not brought in, and the status of the command says so."""
     charge = at.paid()
-    at.asaas.book.payments[charge].status = "REFUND_REQUESTED"
+    at.asaas.book.payments[charge]["status"] = "REFUND_REQUESTED"
 
     said = at.commands.run("backfill", "--since", "1d", "--yes")
 

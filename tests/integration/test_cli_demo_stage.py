@@ -14,7 +14,7 @@ from bridge.mapping import Setup, parse_mapping, read_directory
 from bridge.messages import in_language
 from bridge.operations.mappings import switched
 from bridge.settings import Settings
-from bridge.simulator.asaas.account import token_problem
+from bridge.simulator.asaas.webhooks import token_problem
 from bridge.simulator.clint.account import INTEGRATIONS
 from tests.commands import ROOT
 

@@ -15,13 +15,13 @@ from bridge.operations import doctor
 from bridge.operations.doctor import State
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.web.app import create_app
 from tests.commands import Commands, Said
 from tests.factories import NOW_MS
 from tests.peers import closed_port
+from tests.simulated import AsaasSimulator
 
 TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"
 CLINT = "https://functions-api.clint.digital/endpoints/integration/webhook/5b0c1b6e-1111-4222-8333-444455556666"

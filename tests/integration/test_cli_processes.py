@@ -17,7 +17,6 @@ import pytest
 
 from bridge.journal import jobs
 from bridge.journal.clock import system_clock_ms
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.worker.sweeper import LEASE_MS
@@ -25,6 +24,7 @@ from tests import asking
 from tests.commands import Commands
 from tests.factories import incoming, keep, rows_of, until
 from tests.services import PostgresServer, free_port
+from tests.simulated import AsaasSimulator
 
 NO_REDIS = "redis://127.0.0.1:1/0"
 SETTINGS = {

@@ -16,7 +16,6 @@ from bridge.mapping.catalogue import EVENTS
 from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
 from bridge.settings import Settings
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.web.app import create_app
@@ -24,6 +23,7 @@ from tests import asking
 from tests.commands import Commands
 from tests.factories import NOW_MS, envelope, revision, until
 from tests.peers import closed_port
+from tests.simulated import AsaasSimulator
 from tests.simulator.conftest import QUICK
 
 CASE = Path(__file__).parents[1] / "data" / "cases" / "webhook_with_slash.json"

@@ -12,11 +12,11 @@ import pytest
 from bridge.clint.api import ClintApi, Deal
 from bridge.errors import ClintApiFailed, SettingsError
 from bridge.http import HttpClient
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import DEFAULT_TOKEN, INTEGRATIONS
 from bridge.simulator.clint.receiver import PATH
 from bridge.simulator.serve import Served
 from tests.peers import Asked, Peer, Reply, clint_client
+from tests.simulated import ClintSimulator
 
 
 @pytest.fixture

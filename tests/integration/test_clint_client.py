@@ -8,9 +8,9 @@ import pytest
 
 from bridge.clint.webhook import ClintClient
 from bridge.model import Outcome
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.serve import Served
 from tests.peers import clint_client
+from tests.simulated import ClintSimulator
 
 PAYLOAD = {"nome": "Cliente Teste", "email": "cliente@example.com", "titulo": "Cobrança 1", "valor": "129.90"}
 
@@ -43,12 +43,12 @@ def test_each_misbehaviour_is_told_apart(clint: ClintClient) -> None:
         seen = []
         simulator.answers(429, times=1, headers={"Retry-After": "7"})
         seen.append(clint.send(url, PAYLOAD, "chave-1"))
-        simulator.goes_down()
+        simulator.faults.goes_down()
         seen.append(clint.send(url, PAYLOAD, "chave-1"))
-        simulator.comes_back()
+        simulator.faults.comes_back()
         simulator.hangs(5, times=1)
         seen.append(clint.send(url, PAYLOAD, "chave-1"))
-        simulator.comes_back()
+        simulator.faults.comes_back()
         simulator.removed(integration.uuid)
         seen.append(clint.send(url, PAYLOAD, "chave-1"))
 

@@ -16,9 +16,7 @@ from bridge.journal.clock import system_clock_ms
 from bridge.journal.notices import Notice
 from bridge.model import NoticeLevel
 from bridge.operations.testcharge import Seen, amount
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
 from bridge.web.console import testcharge
@@ -28,6 +26,7 @@ from tests.charges import Calendar
 from tests.console import PASSWORD, QUICK, Browser, Console, finish_jobs, opened_console
 from tests.factories import until
 from tests.peers import closed_port
+from tests.simulated import AsaasSimulator, ClintSimulator
 
 TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"
 WAIT_S = 30.0

@@ -19,13 +19,13 @@ import pytest
 from bridge.journal import audit, revisions
 from bridge.journal.schema import events as event_table
 from bridge.model import DeliveryState
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.web.console.jobs import CALL_S
 from tests import asking
 from tests.console import Console, opened_console
 from tests.factories import NOW_MS, envelope, incoming, keep, owe, put_in_state, revision, until
+from tests.simulated import AsaasSimulator
 
 TOKEN = "0f3c1d5e-7a28-4b96-8c42-d19e6b7a5c30"
 THREADS = 16

@@ -16,11 +16,11 @@ from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, AsaasRejected, Asaas
 from bridge.http import HttpClient
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes, plan
 from bridge.redis_client import OptionalRedis
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.serve import Served
 from tests import asking
 from tests.peers import Asked, Peer, Reply
 from tests.services import RedisServer
+from tests.simulated import AsaasSimulator
 
 Make = Callable[..., Enricher]
 

@@ -26,10 +26,10 @@ def test_tallies_are_added_up_as_they_come(database_url: str) -> None:
         for _ in range(3):
             keep(journal, *(incoming() for _ in range(500)))
         assert tallies(journal) == 1_500
-        fold_counts(journal, threading.Event(), pause_s=0.001)
+        fold_counts(journal, threading.Event())
         assert tallies(journal) == 0
         keep(journal, incoming())
-        fold_counts(journal, threading.Event(), pause_s=0.001)
+        fold_counts(journal, threading.Event())
         assert tallies(journal) == 0
 
 
@@ -42,16 +42,16 @@ def test_what_is_old_is_emptied_and_then_removed_once_a_day(database_url: str) -
         with journal.database.write() as connection:
             events.mark_processed(connection, ids, NOW_MS)
         keep(journal, incoming(received_ms=now_ms[0]))
-        clear_old(journal, 30, lambda: now_ms[0], threading.Event(), pause_s=0.0)
+        clear_old(journal, 30, lambda: now_ms[0], threading.Event())
         assert [row["emptied_ms"] is not None for row in events_of(journal)] == [True] * 450 + [False]
 
         now_ms[0] = NOW_MS + 61 * DAY_MS
         with journal.database.write() as connection:
             jobs.reschedule(connection, RETENTION_RUN, now_ms[0] + 1)
-        clear_old(journal, 30, lambda: now_ms[0], threading.Event(), pause_s=0.0)
+        clear_old(journal, 30, lambda: now_ms[0], threading.Event())
         assert len(events_of(journal)) == 451
         now_ms[0] += 1
-        clear_old(journal, 30, lambda: now_ms[0], threading.Event(), pause_s=0.0)
+        clear_old(journal, 30, lambda: now_ms[0], threading.Event())
         assert len(events_of(journal)) == 1
 
 
@@ -86,5 +86,5 @@ def test_a_round_that_is_broken_off_comes_again(sqlite_url: str) -> None:
         assert events_of(journal)[0]["emptied_ms"] is None
 
         now_ms[0] += AGAIN_AFTER_MS
-        clear_old(journal, 30, lambda: now_ms[0], threading.Event(), pause_s=0.0)
+        clear_old(journal, 30, lambda: now_ms[0], threading.Event())
         assert events_of(journal)[0]["emptied_ms"] == now_ms[0]

@@ -37,11 +37,11 @@ from bridge.pipeline.enrich import Cache, Enricher
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
 from bridge.redis_client import OptionalRedis
 from bridge.settings import Settings
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.worker.tasks import MISSING
 from tests.factories import NOW_MS, Clock, acquire, begin, incoming, keep, owe, owed, put_in_state, register
+from tests.simulated import AsaasSimulator
 
 HOOK = "https://bridge.example/webhooks/asaas"
 TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"

@@ -17,12 +17,12 @@ from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.messages import read_message
 from bridge.model import NoticeLevel
 from bridge.redis_client import OptionalRedis
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.worker.tasks import watch_webhooks
 from tests.factories import Clock, incoming, keep, opened_journal
 from tests.peers import closed_port
+from tests.simulated import AsaasSimulator
 
 HOOK = "https://bridge.example/webhooks/asaas"
 TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"

@@ -7,18 +7,19 @@ may happen between two steps.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bridge.clint.webhook import Answer
-from bridge.errors import BridgeError
 from bridge.journal import Journal, Lease
 from bridge.model import lane_of
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.pipeline.decide import Batch, Decider
 from bridge.pipeline.deliver import Deliverer, DeliveryRules
+from bridge.pipeline.enrich import Cache, Enricher
 from bridge.pipeline.policy import CircuitLimits, RetryPolicy
+from bridge.redis_client import OptionalRedis
 from bridge.wakeups import COALESCE_S
 from bridge.worker.drain import LaneSlots, LeaseSet
 
@@ -102,23 +103,6 @@ class Hands:
         self._handed_over(self.waiting[-1])
 
 
-class NoEnrichment:
-    """Stands for Asaas's API, of which these mappings want nothing."""
-
-    def from_cache(
-        self, requests: Sequence[tuple[str, Mapping[str, str]]]
-    ) -> list[dict[str, Any] | BridgeError | None]:
-        """Return nothing for each."""
-        return [{} for _ in requests]
-
-    def fetch_many(self, requests: Sequence[tuple[str, Mapping[str, str]]]) -> list[dict[str, Any] | BridgeError]:
-        """Return nothing for each."""
-        return [{} for _ in requests]
-
-    def forget(self, account: str, wanted: Mapping[str, str]) -> None:
-        """Do nothing."""
-
-
 class Worker:
     """One process's worth of parts; a crash is to forget it and make another."""
 
@@ -143,7 +127,9 @@ class Worker:
         self._bell = bell
         self.held = LeaseSet(journal, bell, self._places, name, clock_ms)  # type: ignore[arg-type]
         self.outbox = Deliverer(journal, self.hands, urls, RULES, clock_ms, lambda: 0.5)
-        self.processor = Decider(journal, mappings, NoEnrichment(), lambda _: "sandbox", clock_ms)
+        self.processor = Decider(
+            journal, mappings, Enricher({}, Cache(OptionalRedis(None))), lambda _: "sandbox", clock_ms
+        )
 
     def _lease_of(self, customer: str) -> Lease:
         return self.held.of([lane_of("default", customer, self.journal.lane_count)])[0]

@@ -10,11 +10,10 @@ import httpx
 import pytest
 from flask import Flask, Response, request
 
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.serve import Served
 from tests import asking
+from tests.simulated import AsaasSimulator, ClintSimulator
 
 QUICK = 0.00002
 """Turns a penalty of three hours into a fifth of a second."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.customers import is_cpf_or_cnpj, is_phone
 from bridge.simulator.asaas.rules import BRASILIA, Missing, Refusal
+from tests.simulated import AsaasSimulator
 
 CARD: dict[str, Any] = {"creditCard": {"number": "5162306219378829"}}
 TUESDAY = datetime(2026, 7, 14, 12, 0, tzinfo=BRASILIA)
@@ -19,7 +19,7 @@ TUESDAY = datetime(2026, 7, 14, 12, 0, tzinfo=BRASILIA)
 
 def told(asaas: AsaasSimulator) -> list[tuple[str, str]]:
     """Give name and status of every event about a charge."""
-    bodies = [json.loads(event.body) for event in asaas.events]
+    bodies = [json.loads(event.body) for event in asaas.book.events]
     return [(body["event"], body["payment"]["status"]) for body in bodies if "payment" in body]
 
 
@@ -36,7 +36,7 @@ def test_a_charges_id_has_the_form_of_november_2026(asaas: AsaasSimulator) -> No
     charge = asaas.has_payment(asaas.has_customer())["id"]
 
     assert re.fullmatch(r"pay_1_[a-z0-9]{16}", charge)
-    assert json.loads(asaas.events[0].body)["payment"]["id"] == charge
+    assert json.loads(asaas.book.events[0].body)["payment"]["id"] == charge
 
 
 def test_pix_is_received_at_once(asaas: AsaasSimulator) -> None:
@@ -79,7 +79,7 @@ def test_card_charge_is_confirmed_and_received_later(asaas: AsaasSimulator) -> N
     """A card charge is confirmed by its payment and received when its money comes."""
     charge = asaas.has_payment(asaas.has_customer(), billing_type="CREDIT_CARD")["id"]
     asaas.is_paid(charge)
-    asaas.paying.receive(charge)
+    asaas.payments.receive(charge)
 
     assert [name for name, _ in told(asaas)] == ["PAYMENT_CREATED", "PAYMENT_CONFIRMED", "PAYMENT_RECEIVED"]
 
@@ -87,8 +87,8 @@ def test_card_charge_is_confirmed_and_received_later(asaas: AsaasSimulator) -> N
 def test_receipt_in_cash_and_back(asaas: AsaasSimulator) -> None:
     """Received in cash is PAYMENT_RECEIVED with its own status, no fee and an unchanged billing type."""
     charge = asaas.has_payment(asaas.has_customer(), 50, "BOLETO", split=[{"walletId": "w", "fixedValue": 5}])["id"]
-    paid = asaas.paying.receive_in_cash(charge, {"paymentDate": "2026-11-01", "value": 50})
-    back = asaas.paying.undo_received_in_cash(charge)
+    paid = asaas.payments.receive_in_cash(charge, {"paymentDate": "2026-11-01", "value": 50})
+    back = asaas.payments.undo_received_in_cash(charge)
 
     assert (paid["status"], paid["billingType"], paid["netValue"]) == ("RECEIVED_IN_CASH", "BOLETO", 50)
     assert (paid["paymentDate"], paid["creditDate"]) == ("2026-11-01", None)
@@ -148,10 +148,10 @@ def test_overdue_receipt_is_undone_to_overdue() -> None:
     now = TUESDAY
     asaas = AsaasSimulator(clock=lambda: now)
     charge = asaas.has_payment(asaas.has_customer(), billing_type="BOLETO")["id"]
-    asaas.paying.receive_in_cash(charge, {})
+    asaas.payments.receive_in_cash(charge, {})
     now = datetime(2026, 12, 1, tzinfo=BRASILIA)
 
-    assert asaas.paying.undo_received_in_cash(charge)["status"] == "OVERDUE"
+    assert asaas.payments.undo_received_in_cash(charge)["status"] == "OVERDUE"
 
 
 def test_settled_split_is_told(asaas: AsaasSimulator) -> None:
@@ -159,7 +159,7 @@ def test_settled_split_is_told(asaas: AsaasSimulator) -> None:
     split = [{"walletId": "a", "percentualValue": 20}, {"walletId": "b", "fixedValue": 5}]
     charge = asaas.has_payment(asaas.has_customer(), split=split)
     asaas.is_paid(charge["id"])
-    done = [json.loads(event.body) for event in asaas.events if event.name == "PAYMENT_SPLIT_DONE"]
+    done = [json.loads(event.body) for event in asaas.book.events if event.name == "PAYMENT_SPLIT_DONE"]
 
     assert [part["totalValue"] for part in charge["split"]] == [19.6, 5]
     assert [body["additionalInfo"]["splitId"] for body in done] == [part["id"] for part in charge["split"]]
@@ -168,8 +168,8 @@ def test_settled_split_is_told(asaas: AsaasSimulator) -> None:
 def test_dispute_of_a_card_charge(asaas: AsaasSimulator) -> None:
     """A disputed charge says so in its status; the event carries status and reason only."""
     charge = asaas.has_payment(asaas.has_customer(), billing_type="CREDIT_CARD", **CARD)["id"]
-    asaas.paying.disputes(charge, "FRAUD")
-    body = json.loads(asaas.events[-1].body)["payment"]
+    asaas.payments.disputes(charge, "FRAUD")
+    body = json.loads(asaas.book.events[-1].body)["payment"]
 
     assert body["status"] == "CHARGEBACK_REQUESTED"
     assert body["chargeback"] == {"status": "REQUESTED", "reason": "FRAUD"}

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.rules import Missing, Refusal, card_credit, next_due
+from tests.simulated import AsaasSimulator
 from tests.simulator.test_asaas_charges import CARD, TUESDAY, told
 
 
@@ -30,9 +30,9 @@ def test_plan_divides_its_total_and_moves_its_due_days() -> None:
     plan = asaas.installments.payments(first["installment"])
     same = asaas.has_payment(customer, installmentCount=2, installmentValue=50, **boleto)
 
-    assert [part.value for part in plan] == [116.66, 116.66, 116.68]
-    assert [part.due_date for part in plan] == ["2026-08-31", "2026-09-30", "2026-10-31"]
-    assert [part.description for part in plan] == [f"Parcela {number} de 3. Pedido" for number in (1, 2, 3)]
+    assert [part["value"] for part in plan] == [116.66, 116.66, 116.68]
+    assert [part["dueDate"] for part in plan] == ["2026-08-31", "2026-09-30", "2026-10-31"]
+    assert [part["description"] for part in plan] == [f"Parcela {number} de 3. Pedido" for number in (1, 2, 3)]
     assert asaas.installments.get(same["installment"])["value"] == 100
     assert asaas.installments.listed({"limit": "1"})["hasMore"]
 
@@ -64,7 +64,7 @@ def test_subscription_bills_its_first_charge_at_once() -> None:
     made = asaas.subscriptions.create({**given, "nextDueDate": "2026-09-12", "endDate": "2027-01-01"})
     second = asaas.subscriptions.bills(made["id"])
 
-    assert [event.name for event in asaas.events] == ["SUBSCRIPTION_CREATED", "PAYMENT_CREATED", "PAYMENT_CREATED"]
+    assert [event.name for event in asaas.book.events] == ["SUBSCRIPTION_CREATED", "PAYMENT_CREATED", "PAYMENT_CREATED"]
     assert (made["nextDueDate"], second["dueDate"]) == ("2026-10-12", "2026-10-12")
     assert (second["subscription"], made["endDate"]) == (made["id"], "2027-01-01")
     assert asaas.subscriptions.get(made["id"])["nextDueDate"] == "2026-11-12"
@@ -80,7 +80,7 @@ def test_removed_subscription_takes_its_open_charges_along(asaas: AsaasSimulator
     asaas.subscriptions.bills(subscription)
     asaas.subscriptions.delete(subscription)
 
-    assert [event.name for event in asaas.events][-2:] == ["PAYMENT_DELETED", "SUBSCRIPTION_DELETED"]
+    assert [event.name for event in asaas.book.events][-2:] == ["PAYMENT_DELETED", "SUBSCRIPTION_DELETED"]
     assert asaas.subscriptions.list_payments(subscription, {})["totalCount"] == 1
     assert asaas.subscriptions.listed({})["totalCount"] == 0
     with pytest.raises(Refusal, match="invalid_action"):

@@ -9,15 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.sender import (
     MOST_FAILURES,
     WAIT_BEFORE_TRY_S,
+    Event,
     SendAttempt,
     WebhookQueue,
-    envelope,
-    sending_client,
 )
+from tests import asking
+from tests.simulated import AsaasSimulator
 from tests.simulator.conftest import QUICK, Inbox
 
 TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"
@@ -44,7 +44,7 @@ def test_event_is_posted_as_the_real_one(asaas: AsaasSimulator, inbox: Inbox) ->
     assert list(inbox.bodies[0]) == ["id", "event", "dateCreated", "account", "payment"]
     assert inbox.bodies[0]["payment"]["description"] == "Ação"
     assert inbox.bodies[0]["payment"]["value"] == 100.0
-    assert "Ação".encode() in asaas.events[0].body
+    assert "Ação".encode() in asaas.book.events[0].body
 
 
 def test_webhook_gets_what_it_asked_for(asaas: AsaasSimulator, inbox: Inbox) -> None:
@@ -67,7 +67,7 @@ def test_only_200_counts(asaas: AsaasSimulator, inbox: Inbox, status: int) -> No
     asaas.has_payment(asaas.has_customer())
 
     assert asaas.is_settled()
-    assert [attempt.status for attempt in asaas.tries] == [status, 200]
+    assert [attempt.status for attempt in asaas.webhooks.tries] == [status, 200]
     assert inbox.bodies[0] == inbox.bodies[1]
 
 
@@ -107,7 +107,7 @@ def test_queue_pauses_after_fifteen_failures(asaas: AsaasSimulator, inbox: Inbox
     asaas.has_payment(asaas.has_customer())
     assert until(lambda: asaas.webhooks.get(webhook)["interrupted"], 10)
     asaas.has_payment(asaas.has_customer())
-    tries = len(asaas.tries)
+    tries = len(asaas.webhooks.tries)
     paused = asaas.webhooks.get(webhook)
     inbox.always = None
     asaas.webhooks.update(webhook, {"interrupted": False})
@@ -115,7 +115,7 @@ def test_queue_pauses_after_fifteen_failures(asaas: AsaasSimulator, inbox: Inbox
     assert (tries, paused["penalizedRequestsCount"]) == (15, 15)
     assert asaas.is_settled()
     assert inbox.names[15:] == ["PAYMENT_CREATED"] * 2
-    assert [attempt.number for attempt in asaas.tries] == [*range(1, 16), 1, 1]
+    assert [attempt.number for attempt in asaas.webhooks.tries] == [*range(1, 16), 1, 1]
     assert asaas.webhooks.get(webhook)["penalizedRequestsCount"] == 0
 
 
@@ -132,7 +132,7 @@ def test_penalty_can_be_taken_away(inbox: Inbox) -> None:
     inbox.statuses = [500]
     webhook = asaas.posts_to(inbox.url)["id"]
     asaas.has_payment(asaas.has_customer())
-    assert until(lambda: len(asaas.tries) == 1)
+    assert until(lambda: len(asaas.webhooks.tries) == 1)
     assert not asaas.is_settled(0.1)
     asaas.webhooks.remove_backoff(webhook)
 
@@ -145,44 +145,31 @@ def test_unreachable_receiver_is_a_failure(asaas: AsaasSimulator) -> None:
     asaas.posts_to("http://127.0.0.1:9/hook")
     asaas.has_payment(asaas.has_customer())
 
-    assert until(lambda: asaas.tries)
-    assert (asaas.tries[0].status, asaas.tries[0].error) == (None, "ConnectError")
-
-
-def test_each_nth_event_comes_twice(asaas: AsaasSimulator, inbox: Inbox) -> None:
-    """With duplicate_every(2) each second event is sent two times with the same id."""
-    asaas.posts_to(inbox.url)
-    asaas.duplicate_every(2)
-    customer = asaas.has_customer()
-    for _ in range(4):
-        asaas.has_payment(customer)
-
-    assert asaas.is_settled()
-    ids = [body["id"] for body in inbox.bodies]
-    assert [ids.count(event.id) for event in asaas.events] == [1, 2, 1, 2]
+    assert until(lambda: asaas.webhooks.tries)
+    assert (asaas.webhooks.tries[0].status, asaas.webhooks.tries[0].error) == (None, "ConnectError")
 
 
 def a_queue(inbox: Inbox, client: httpx.Client, tries: list[SendAttempt], kept_s: float = 60) -> WebhookQueue:
     """Make a queue of its own, paused."""
     webhook = {"id": "w", "url": inbox.url, "enabled": True, "interrupted": True, "sendType": "SEQUENTIALLY"}
     webhook["events"] = ["CHECKOUT_PAID"]
-    return WebhookQueue(webhook, None, client, tries.append, QUICK, kept_s=kept_s)
+    return WebhookQueue(webhook, None, client, tries, QUICK, kept_s=kept_s)
 
 
-def an_event(number: int) -> Any:
+def an_event(number: int) -> Event:
     """Make an event that belongs to no charge."""
-    return envelope("CHECKOUT_PAID", number, "2026-11-22 10:00:00", "acc", "checkout", {"id": "c"}, {})
+    return Event(f"evt_1&{number}", "CHECKOUT_PAID", b"{}")
 
 
 def test_old_events_are_dropped(inbox: Inbox) -> None:
     """What waited longer than it is kept is never sent."""
     tries: list[SendAttempt] = []
-    with sending_client() as client:
+    with asking.client() as client:
         queue = a_queue(inbox, client, tries, kept_s=0.2)
         queue.offer(an_event(1))
         time.sleep(0.3)
         queue.offer(an_event(2))
-        queue.changes(interrupted=False)
+        queue.change({"interrupted": False})
 
         assert until(lambda: queue.size == 0)
         assert [attempt.event_id for attempt in tries] == [an_event(2).id]
@@ -194,11 +181,11 @@ def test_old_events_are_dropped(inbox: Inbox) -> None:
 def test_late_answer_is_a_failure(inbox: Inbox) -> None:
     """An answer that takes longer than the timeout counts as none."""
     tries: list[SendAttempt] = []
-    with sending_client(timeout_s=0.2) as client:
+    with asking.client(timeout=0.2) as client:
         queue = a_queue(inbox, client, tries)
         inbox.hold.clear()
         queue.offer(an_event(1))
-        queue.changes(interrupted=False)
+        queue.change({"interrupted": False})
         assert until(lambda: tries)
         inbox.hold.set()
 
@@ -214,4 +201,3 @@ def test_any_event_can_be_said(asaas: AsaasSimulator, inbox: Inbox) -> None:
 
     assert asaas.is_settled()
     assert inbox.bodies == [json.loads(event.body)]
-    assert (event.customer, event.entity_id) == (None, "t1")

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.simulator.asaas import AsaasSimulator
-from bridge.simulator.asaas.account import token_problem
 from bridge.simulator.asaas.rules import Missing, Refusal
+from bridge.simulator.asaas.webhooks import token_problem
+from tests.simulated import AsaasSimulator
 from tests.simulator.conftest import Inbox
 
 TOKEN = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import DEFAULT_TOKEN, INTEGRATIONS
+from tests.simulated import ClintSimulator
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def test_filters_of_deals(clint: ClintSimulator, deals: httpx.Client) -> None:
 def test_filters_of_contacts(clint: ClintSimulator, deals: httpx.Client) -> None:
     """Contacts are found by person, country code, origin and field, newest first."""
     contacts = "/v1/contacts"
-    other = clint.has_origin("Outra", ["A", "B"]).id
+    other = clint.crm.add_origin("Outra", ["A", "B"])["id"]
 
     assert names(deals, contacts) == ["Caio", "Bia", "Ana"]
     assert names(deals, contacts, email="bia@example.com") == names(deals, contacts, name="bi") == ["Bia"]
     assert names(deals, contacts, ddi="55", phone="988880003") == ["Caio"]
     assert names(deals, contacts, ddi="+1") == names(deals, contacts, origin_id=other) == []
-    assert len(names(deals, contacts, origin_id=clint.crm.origin("Vendas").id)) == 3
+    assert len(names(deals, contacts, origin_id=clint.crm.origin("Vendas")["id"])) == 3
     assert names(deals, contacts, **{"fields[cpf]": "1"}) == []
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.clint.crm import local_phone
 from bridge.simulator.clint.receiver import Integration, guess
+from tests.simulated import ClintSimulator
 
 ANA = {"nome": "Ana", "email": "Ana@Example.com", "telefone": "5511988887777", "valor": "129.90", "titulo": "C 1"}
 
@@ -31,7 +31,7 @@ def test_first_body_makes_contact_and_deal(clint: ClintSimulator, crm: httpx.Cli
     assert deal["contact"]["phone"] == "+5511988887777"
     assert (deal["stage"], deal["status"], deal["value"]) == ("Nova cobrança", "OPEN", 129.9)
     assert deal["fields"] == {"titulo": "C 1", "forma": "Pix"}
-    assert clint.requests[0].result == "created"
+    assert clint.receiver.history[0].result == "created"
 
 
 def test_next_stage_is_another_integration(clint: ClintSimulator, crm: httpx.Client) -> None:
@@ -50,7 +50,7 @@ def test_next_stage_is_another_integration(clint: ClintSimulator, crm: httpx.Cli
     assert won["won_at"]
     assert (lost["stage"], lost["status"], lost["won_at"]) == ("Estornada", "LOST", None)
     assert lost["lost_at"]
-    assert [entry.result for entry in clint.requests] == ["created", "updated", "updated", "updated"]
+    assert [entry.result for entry in clint.receiver.history] == ["created", "updated", "updated", "updated"]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_bodies_it_reads(clint: ClintSimulator, crm: httpx.Client, content: byte
     crm.post(path, content=content, headers={"Content-Type": content_type})
 
     assert clint.deals[0]["contact"]["name"] == "Ana"
-    assert clint.requests[0].body == {"nome": "Ana", "email": "ana@example.com"}
+    assert clint.receiver.history[0].body == {"nome": "Ana", "email": "ana@example.com"}
 
 
 def test_what_it_cannot_take(clint: ClintSimulator, crm: httpx.Client) -> None:
@@ -86,8 +86,8 @@ def test_what_it_cannot_take(clint: ClintSimulator, crm: httpx.Client) -> None:
     ]
 
     assert statuses == [200, 400, 400, 404]
-    assert [entry.result for entry in clint.requests] == ["failed", "unreadable", "unreadable", "unknown"]
-    assert clint.requests[0].why == "sem e-mail e sem telefone"
+    assert [entry.result for entry in clint.receiver.history] == ["failed", "unreadable", "unreadable", "unknown"]
+    assert clint.receiver.history[0].why == "sem e-mail e sem telefone"
     assert clint.deals == []
 
 
@@ -95,7 +95,7 @@ def test_removed_integration_is_404_until_restored(clint: ClintSimulator, crm: h
     """An integration that was removed answers 404, and takes bodies again when it is back."""
     clint.removed(INTEGRATIONS["default"])
     gone = post(crm, **ANA).status_code
-    clint.restored(INTEGRATIONS["default"])
+    clint.removed(INTEGRATIONS["default"], False)
 
     assert (gone, post(crm, **ANA).status_code) == (404, 200)
 
@@ -107,7 +107,7 @@ def test_only_flat_values_count(clint: ClintSimulator, crm: httpx.Client) -> Non
 
     assert clint.deals[0]["contact"]["name"] == "Ana"
     assert (clint.deals[0]["value"], clint.deals[0]["fields"]["forma"]) == (129.9, "")
-    assert len(clint.requests[1].notes) == 3
+    assert len(clint.receiver.history[1].notes) == 3
 
 
 def test_modes_of_an_integration(clint: ClintSimulator, crm: httpx.Client) -> None:
@@ -115,25 +115,25 @@ def test_modes_of_an_integration(clint: ClintSimulator, crm: httpx.Client) -> No
     update = clint.has_integration("só atualiza", mode="update", stage="Vencida")
     create = clint.has_integration("só cria", mode="create")
     assert crm.post(update.path, json=ANA).status_code == 200
-    assert clint.requests[0].why == "não há negócio deste contato nesta origem"
+    assert clint.receiver.history[0].why == "não há negócio deste contato nesta origem"
 
     for _ in range(2):
         crm.post(create.path, json=ANA)
-    first, second = (entry.deal_id for entry in clint.requests[-2:])
+    first, second = (entry.deal_id for entry in clint.receiver.history[-2:])
     crm.post(update.path, json=ANA)
-    assert clint.requests[-1].deal_id == second
+    assert clint.receiver.history[-1].deal_id == second
     for _ in range(2):
         post(crm, "pagas", **ANA)
-    assert [clint.requests[-2].deal_id, clint.requests[-1].deal_id] == [second, first]
+    assert [clint.receiver.history[-2].deal_id, clint.receiver.history[-1].deal_id] == [second, first]
     post(crm, "pagas", **ANA)
-    assert clint.requests[-1].deal_id == second
+    assert clint.receiver.history[-1].deal_id == second
     with pytest.raises(ValueError, match="mode must be"):
         clint.has_integration("x", mode="upsert")
 
 
 def test_deals_belong_to_an_origin(clint: ClintSimulator, crm: httpx.Client) -> None:
     """The same contact has a deal of its own in another origin."""
-    clint.has_origin("Cobrança", ["Entrada", "Fim"])
+    clint.crm.add_origin("Cobrança", ["Entrada", "Fim"])
     other = clint.has_integration("outra", origin="Cobrança", stage="Fim")
     post(crm, **ANA)
     crm.post(other.path, json=ANA)
@@ -142,7 +142,7 @@ def test_deals_belong_to_an_origin(clint: ClintSimulator, crm: httpx.Client) -> 
     assert len({deal["contact"]["id"] for deal in clint.deals}) == 1
     found = clint.deal_of("ana@example.com", "Cobrança")
     assert found is not None
-    assert found.id == clint.deals[1]["id"]
+    assert found["id"] == clint.deals[1]["id"]
     assert clint.deal_of("bia@example.com") is None
 
 
@@ -168,7 +168,7 @@ def test_mapping_of_an_integration_is_exact(clint: ClintSimulator, crm: httpx.Cl
 
     assert clint.deals[0]["fields"] == {"forma": "Pix"}
     assert clint.deals[0]["value"] == 10.0
-    assert next(iter(clint.crm.contacts.values())).fields == {"cpf": "1"}
+    assert next(iter(clint.crm.contacts.values()))["fields"] == {"cpf": "1"}
 
 
 def test_second_key_of_the_same_meaning_is_a_field(clint: ClintSimulator, crm: httpx.Client) -> None:
@@ -210,16 +210,16 @@ def test_history_tells_order_and_overlap(clint: ClintSimulator, crm: httpx.Clien
     path = clint.receiver.integrations[INTEGRATIONS["default"]].path
     for number in range(3):
         crm.post(path, json=ANA, headers={"Idempotency-Key": f"k{number}"})
-    entries = clint.requests
+    entries = clint.receiver.history
 
     assert [entry.sequence for entry in entries] == [1, 2, 3]
-    assert [entry.key for entry in entries] == ["k0", "k1", "k2"]
+    assert [entry.headers["idempotency-key"] for entry in entries] == ["k0", "k1", "k2"]
     for earlier, later in itertools.pairwise(entries):
         assert earlier.finished_ms is not None
         assert earlier.started_ms <= earlier.finished_ms <= later.started_ms
-    assert [entry.sequence for entry in clint.history.entries(after=1, limit=1)] == [2]
+    assert [one["sequence"] for one in crm.get("/_sim/history?after=1&limit=1").json()["data"]] == [2]
     clint.forget()
-    assert (clint.requests, clint.deals) == ([], [])
+    assert (clint.receiver.history, clint.deals) == ([], [])
 
 
 def test_integration_says_where_it_is() -> None:

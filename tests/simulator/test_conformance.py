@@ -15,12 +15,11 @@ from bridge.asaas.limiter import AccountLimiter
 from bridge.asaas.webhooks import Webhooks
 from bridge.http import HttpClient
 from bridge.redis_client import OptionalRedis
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.asaas.sender import NAMES
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import DEFAULT_TOKEN, INTEGRATIONS
 from bridge.simulator.serve import Served
+from tests.simulated import AsaasSimulator, ClintSimulator
 from tests.simulator.recordings import DATA, recorded
 
 SPECS = DATA / "specs"
@@ -125,7 +124,7 @@ def test_every_operation_answers_as_documented(asaas: AsaasSimulator, api: httpx
     call("DELETE /v3/payments/{id}", boleto)
     call("POST /v3/payments/{id}/restore", boleto)
     card = call("POST /v3/payments", billingType="CREDIT_CARD", creditCard=CARD, **charge)["id"]
-    asaas.paying.disputes(card)
+    asaas.payments.disputes(card)
     call("GET /v3/payments/{id}", card)
 
     plan = call(
@@ -236,4 +235,4 @@ def test_clint_takes_the_bodies_that_others_send(clint: ClintSimulator, crm: htt
     answer = crm.post(clint.receiver.integrations[INTEGRATIONS["default"]].path, json=body)
 
     assert answer.status_code == 200
-    assert clint.requests[0].is_done
+    assert clint.receiver.history[0].result == "created"

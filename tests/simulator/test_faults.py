@@ -8,11 +8,10 @@ import time
 import httpx
 import pytest
 
-from bridge.simulator.asaas import AsaasSimulator
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.faults import FLOOD_BYTES, Faults
 from bridge.simulator.serve import drop_connection
+from tests.simulated import AsaasSimulator, ClintSimulator
 
 HOOK = "/endpoints/integration/webhook/" + INTEGRATIONS["default"]
 BODY = {"email": "ana@example.com"}
@@ -20,14 +19,14 @@ BODY = {"email": "ana@example.com"}
 
 def test_away_means_no_answer(clint: ClintSimulator, crm: httpx.Client) -> None:
     """A simulator that is down cuts the connection, keeps its knobs reachable, and comes back."""
-    clint.goes_down()
+    clint.faults.goes_down()
     with pytest.raises(httpx.RemoteProtocolError):
         crm.post(HOOK, json=BODY)
     assert crm.get("/_sim/faults").json()["down"] is True
-    clint.comes_back()
+    clint.faults.comes_back()
 
     assert crm.post(HOOK, json=BODY).status_code == 200
-    assert [(entry.result, entry.status) for entry in clint.requests] == [("dropped", None), ("created", 200)]
+    assert [(entry.result, entry.status) for entry in clint.receiver.history] == [("dropped", None), ("created", 200)]
 
 
 def test_status_for_some_times(clint: ClintSimulator, crm: httpx.Client) -> None:
@@ -37,7 +36,7 @@ def test_status_for_some_times(clint: ClintSimulator, crm: httpx.Client) -> None
 
     assert [answer.status_code for answer in answers] == [429, 429, 200]
     assert answers[0].headers["Retry-After"] == "7"
-    assert [entry.result for entry in clint.requests] == ["fault", "fault", "created"]
+    assert [entry.result for entry in clint.receiver.history] == ["fault", "fault", "created"]
 
 
 def test_a_share_of_the_requests(clint: ClintSimulator, crm: httpx.Client) -> None:
@@ -54,11 +53,11 @@ def test_hanging_after_the_work_is_done(clint: ClintSimulator, crm: httpx.Client
     clint.hangs(30, times=1)
     with pytest.raises(httpx.ReadTimeout):
         crm.post(HOOK, json=BODY, timeout=0.1)
-    hanging = clint.requests[0]
+    hanging = clint.receiver.history[0]
 
-    assert hanging.is_done
+    assert hanging.result == "created"
     assert (hanging.status, hanging.finished_ms) == (None, None)
-    clint.comes_back()
+    clint.faults.comes_back()
     assert crm.post(HOOK, json=BODY).status_code == 200
 
 
@@ -67,10 +66,10 @@ def test_hanging_before_the_work(clint: ClintSimulator, crm: httpx.Client) -> No
     clint.hangs(30, takes_first=False)
     thread = threading.Thread(target=lambda: crm.post(HOOK, json=BODY))
     thread.start()
-    while not clint.requests:
+    while not clint.receiver.history:
         time.sleep(0.01)
     assert clint.deals == []
-    clint.comes_back()
+    clint.faults.comes_back()
     thread.join()
 
     assert len(clint.deals) == 1
@@ -78,8 +77,8 @@ def test_hanging_before_the_work(clint: ClintSimulator, crm: httpx.Client) -> No
 
 def test_slow_for_all(asaas: AsaasSimulator, api: httpx.Client, clint: ClintSimulator, crm: httpx.Client) -> None:
     """A slow simulator answers rightly, later."""
-    asaas.is_slow(0.1)
-    clint.is_slow(0.1)
+    asaas.faults.is_slow(0.1)
+    clint.faults.is_slow(0.1)
     started = time.monotonic()
 
     assert api.get("/customers").status_code == 200
@@ -96,18 +95,18 @@ def test_dropping_and_keeping_to_a_path(asaas: AsaasSimulator, api: httpx.Client
 
     assert api.get("/customers").status_code == 503
     assert api.get("/webhooks").status_code == api.get("/payments").status_code == 200
-    asaas.goes_down()
+    asaas.faults.goes_down()
     with pytest.raises(httpx.RemoteProtocolError):
         api.get("/payments")
-    asaas.comes_back()
+    asaas.faults.comes_back()
     assert api.get("/customers").status_code == 200
-    asaas.answers(500, times=1)
+    asaas.faults.answers(500, times=1)
     assert [api.get("/customers").status_code for _ in range(2)] == [500, 200]
 
 
 def test_test_client_sees_a_503_for_a_cut_connection(clint: ClintSimulator) -> None:
     """Where there is no connection to cut, a 503 says so."""
-    clint.goes_down()
+    clint.faults.goes_down()
 
     assert clint.app.test_client().post(HOOK, json=BODY).status_code == 503
     assert drop_connection({}) is False
@@ -137,7 +136,7 @@ def test_knobs_over_http(clint: ClintSimulator, crm: httpx.Client) -> None:
         crm.post(HOOK, json=BODY)
     assert crm.post("/_sim/goes_down").json()["down"] is True
     assert crm.post("/_sim/comes_back").json() == {"down": False, "slow_s": 0.0, "rules": 0}
-    assert clint.requests[-1].result == "dropped"
+    assert clint.receiver.history[-1].result == "dropped"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +156,7 @@ def test_a_spoilt_answer_comes_after_the_work(
         crm.post(HOOK, json=BODY)
 
     assert crm.post(HOOK, json=BODY).status_code == 200
-    assert [entry.result for entry in clint.requests] == ["created", "updated"]
+    assert [entry.result for entry in clint.receiver.history] == ["created", "updated"]
 
 
 def test_an_answer_may_be_a_flood(clint: ClintSimulator, crm: httpx.Client) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import httpx
 
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.sender import MOST_FAILURES
-from bridge.simulator.clint import ClintSimulator
 from bridge.simulator.clint.account import INTEGRATIONS
 from tests import asking
+from tests.simulated import AsaasSimulator, ClintSimulator
 from tests.simulator.conftest import Inbox
 from tests.simulator.test_asaas_sender import until
 
@@ -64,7 +63,7 @@ def test_webhooks_and_their_tries(asaas: AsaasSimulator, api: httpx.Client, inbo
     inbox.always = 500
     webhook = asaas.posts_to(inbox.url)["id"]
     asaas.has_payment(asaas.has_customer())
-    assert until(lambda: len(asaas.tries) == MOST_FAILURES, 10)
+    assert until(lambda: len(asaas.webhooks.tries) == MOST_FAILURES, 10)
     assert until(lambda: "fila pausada" in page(api))
     assert "1 evento espera entrega" in page(api)
     inbox.always = None

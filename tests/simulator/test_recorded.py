@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.rules import net_value
+from tests.simulated import AsaasSimulator
 from tests.simulator.recordings import recorded
 
 CARD = {"number": "4444444444444444", "holderName": "CLIENTE TESTE"}
@@ -98,7 +98,7 @@ def test_error_bodies_are_the_recorded_ones(asaas: AsaasSimulator, api: httpx.Cl
 
 
 def _last(asaas: AsaasSimulator, name: str) -> dict[str, Any]:
-    bodies = [json.loads(event.body) for event in asaas.events if event.name == name]
+    bodies = [json.loads(event.body) for event in asaas.book.events if event.name == name]
     return dict(bodies[-1])
 
 
@@ -114,7 +114,7 @@ def _happened(asaas: AsaasSimulator, billing_type: str, then: str, **fields: Any
 def _received_in_cash(asaas: AsaasSimulator) -> None:
     subscription = _subscription(asaas, description="Plano", externalReference="company_10")["id"]
     payment = asaas.subscriptions.list_payments(subscription, {})["data"][0]["id"]
-    asaas.paying.receive_in_cash(payment, {})
+    asaas.payments.receive_in_cash(payment, {})
 
 
 EVENTS: dict[str, tuple[str, Callable[[AsaasSimulator], object]]] = {

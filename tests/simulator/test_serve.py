@@ -84,12 +84,12 @@ def test_stopping_does_not_wait_for_a_request_that_hangs() -> None:
     app = Flask("hang")
     released = threading.Event()
     app.add_url_rule("/", view_func=lambda: {"released": released.wait(10)})
-    served = Served(app).start()
-    with socket.create_connection((served.host, served.port)) as client:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(0.1)
-        started = time.monotonic()
-        served.stop()
+    with socket.socket() as client:
+        with Served(app) as served:
+            client.connect((served.host, served.port))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            time.sleep(0.1)
+            started = time.monotonic()
         released.set()
 
     assert time.monotonic() - started < 5

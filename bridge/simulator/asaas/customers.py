@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from stdnum.br import cnpj, cpf
 
-from bridge.simulator.asaas.rules import Arguments, Missing, Refusal, page
+from bridge.simulator.asaas.rules import Arguments, Body, Refusal, matches, page
 from bridge.simulator.asaas.state import Book
 
 FIELDS = (
@@ -20,11 +20,6 @@ def digits(text: object) -> str:
     return "".join(character for character in str(text or "") if character.isdigit())
 
 
-def _check_digit(numbers: list[int], weights: list[int]) -> int:
-    rest = sum(number * weight for number, weight in zip(numbers, weights, strict=True)) % 11
-    return 0 if rest < 2 else 11 - rest
-
-
 def cpf_of(base: int) -> str:
     """Make the valid CPF that begins with these nine digits.
 
@@ -32,22 +27,15 @@ def cpf_of(base: int) -> str:
     '24971563792'
     """
     numbers = [int(digit) for digit in f"{base:09d}"]
-    for length in (9, 10):
-        numbers.append(_check_digit(numbers, list(range(length + 1, 1, -1))))
+    for _ in range(2):
+        rest = sum(number * weight for weight, number in enumerate(reversed(numbers), start=2)) % 11
+        numbers.append(0 if rest < 2 else 11 - rest)
     return "".join(map(str, numbers))
 
 
 def is_cpf_or_cnpj(text: str) -> bool:
     """Check the last two digits of a CPF (11 digits) or CNPJ (14)."""
-    if len(text) == 11 and len(set(text)) > 1:
-        return cpf_of(int(text[:9])) == text
-    if len(text) != 14 or len(set(text)) == 1:
-        return False
-    numbers = [int(digit) for digit in text[:12]]
-    weights = [5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2]
-    numbers.append(_check_digit(numbers, weights))
-    numbers.append(_check_digit(numbers, [6, *weights]))
-    return "".join(map(str, numbers)) == text
+    return len(set(text)) > 1 and bool(cpf.is_valid(text) or cnpj.is_valid(text))
 
 
 def is_phone(text: str) -> bool:
@@ -57,74 +45,59 @@ def is_phone(text: str) -> bool:
 
 
 class Customers:
+    """The customers; callers hold the book's lock."""
+
     def __init__(self, book: Book) -> None:
         self._book = book
 
-    def create(self, given: dict[str, Any]) -> dict[str, Any]:
+    def create(self, given: Body) -> Body:
         """Add a customer; Asaas allows duplicates."""
         self._check(given, new=True)
-        with self._book.lock:
-            customer = self._body(self._book.ids.customer(), given)
-            self._book.customers[customer["id"]] = customer
-            return dict(customer)
+        customer = self._body(next(self._book.ids.customers), given)
+        self._book.customers[customer["id"]] = customer
+        return dict(customer)
 
-    def load(self, bodies: list[dict[str, Any]]) -> None:
+    def load(self, bodies: list[Body]) -> None:
         """Add many customers with their own ids, unchecked, for load tests."""
-        with self._book.lock:
-            for given in bodies:
-                self._book.customers[given["id"]] = self._body(given["id"], given)
+        self._book.customers.update({given["id"]: self._body(given["id"], given) for given in bodies})
 
-    def get(self, customer_id: str) -> dict[str, Any]:
-        with self._book.lock:
-            return dict(self._find(customer_id))
+    def get(self, customer_id: str) -> Body:
+        return dict(self._book.customers[customer_id])
 
-    def update(self, customer_id: str, given: dict[str, Any]) -> dict[str, Any]:
+    def update(self, customer_id: str, given: Body) -> Body:
         self._check(given, new=False)
-        with self._book.lock:
-            customer = self._find(customer_id)
-            customer.update({name: given[name] for name in GIVEN & set(given)})
-            return dict(customer)
+        customer = self._book.customers[customer_id]
+        customer.update({name: given[name] for name in GIVEN & set(given)})
+        return dict(customer)
 
-    def delete(self, customer_id: str) -> dict[str, Any]:
+    def delete(self, customer_id: str) -> Body:
         """Mark a customer as removed; Asaas emits no event."""
-        with self._book.lock:
-            self._find(customer_id)["deleted"] = True
-            return {"deleted": True, "id": customer_id}
+        self._book.customers[customer_id]["deleted"] = True
+        return {"deleted": True, "id": customer_id}
 
-    def listed(self, arguments: Arguments) -> dict[str, Any]:
+    def listed(self, arguments: Arguments) -> Body:
         names = ("name", "email", "cpfCnpj", "externalReference", "groupName")
-        with self._book.lock:
-            found = [
-                dict(customer)
-                for customer in reversed(self._book.customers.values())
-                if not customer["deleted"]
-                and all(customer.get(name) == arguments[name] for name in names if name in arguments)
-            ]
-        return page(found, arguments)
+        customers = reversed(list(self._book.customers.values()))
+        return page([one for one in customers if not one["deleted"] and matches(one, arguments, names)], arguments)
 
-    def _find(self, customer_id: str) -> dict[str, Any]:
-        customer = self._book.customers.get(customer_id)
-        if customer is None:
-            raise Missing(customer_id)
-        return customer
-
-    def _body(self, customer_id: str, given: dict[str, Any]) -> dict[str, Any]:
-        body: dict[str, Any] = {
+    def _body(self, customer_id: str, given: Body) -> Body:
+        number = digits(given.get("cpfCnpj"))
+        return {
             "object": "customer",
             "id": customer_id,
             "dateCreated": self._book.today().isoformat(),
+            **{name: given.get(name) for name in FIELDS},
+            "cpfCnpj": number,
+            "personType": "FISICA" if len(number) <= 11 else "JURIDICA",
+            "deleted": False,
+            "notificationDisabled": bool(given.get("notificationDisabled", False)),
+            "canDelete": True,
+            "canEdit": True,
+            "country": given.get("country") or "Brasil",
         }
-        body.update({name: given.get(name) for name in FIELDS})
-        body["cpfCnpj"] = digits(given.get("cpfCnpj"))
-        body["personType"] = "FISICA" if len(body["cpfCnpj"]) <= 11 else "JURIDICA"
-        body["deleted"] = False
-        body["notificationDisabled"] = bool(given.get("notificationDisabled", False))
-        body["canDelete"] = body["canEdit"] = True
-        body["country"] = given.get("country") or "Brasil"
-        return body
 
     @staticmethod
-    def _check(given: dict[str, Any], *, new: bool) -> None:
+    def _check(given: Body, *, new: bool) -> None:
         if new and not given.get("name"):
             raise Refusal("invalid_name", "O campo name deve ser informado.")
         if (new or "cpfCnpj" in given) and not is_cpf_or_cnpj(digits(given.get("cpfCnpj"))):

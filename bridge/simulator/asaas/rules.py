@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime, timedelta, timezone
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Any
+
+Body = dict[str, Any]
+"""An object of the API, in its keys and their order."""
 
 
 class Refusal(Exception):
@@ -18,12 +21,18 @@ class Refusal(Exception):
         self.status = status
         super().__init__(f"{status} {code}: {description}")
 
-    def body(self) -> dict[str, Any]:
-        return {"errors": [{"code": self.code, "description": self.description}]}
+    def answer(self) -> tuple[Body, int] | tuple[str, int]:
+        return {"errors": [{"code": self.code, "description": self.description}]}, self.status
 
 
-class Missing(Exception):
+class Missing(Refusal):
     """An object that does not exist: 404 without a body."""
+
+    def __init__(self, object_id: str) -> None:
+        super().__init__("not_found", f"{object_id} não encontrado", 404)
+
+    def answer(self) -> tuple[str, int]:
+        return "", self.status
 
 
 Arguments = Mapping[str, str]
@@ -31,7 +40,8 @@ DEFAULT_LIMIT = 10
 MOST = 100
 
 
-def page(items: list[dict[str, Any]], arguments: Arguments) -> dict[str, Any]:
+def page(items: list[Body], arguments: Arguments, body: Callable[[Body], Body] = dict) -> Body:
+    """Return a list's answer; `body` makes an item's answer of what is kept."""
     offset = max(0, _number(arguments.get("offset"), 0))
     limit = min(MOST, max(1, _number(arguments.get("limit"), DEFAULT_LIMIT)))
     return {
@@ -40,15 +50,14 @@ def page(items: list[dict[str, Any]], arguments: Arguments) -> dict[str, Any]:
         "totalCount": len(items),
         "limit": limit,
         "offset": offset,
-        "data": items[offset : offset + limit],
+        "data": [body(item) for item in items[offset : offset + limit]],
     }
 
 
-def matches(body: Mapping[str, Any], arguments: Arguments, equal: frozenset[str], between: frozenset[str]) -> bool:
+def matches(body: Body, arguments: Arguments, equal: Collection[str], between: Collection[str] = ()) -> bool:
     """Apply the filters: equality by name, and `name[ge]` and `name[le]` for dates."""
-    for name in equal:
-        if name in arguments and _text(body.get(name)) != arguments[name]:
-            return False
+    if any(name in arguments and _text(body.get(name)) != arguments[name] for name in equal):
+        return False
     for name in between:
         value = _text(body.get(name))
         if f"{name}[ge]" in arguments and (not value or value < arguments[f"{name}[ge]"]):
@@ -88,10 +97,8 @@ def stamp(now: datetime) -> str:
 
 def add_months(day: date, months: int) -> date:
     """Add months; the 31st becomes the last day of a shorter month."""
-    index = day.year * 12 + day.month - 1 + months
-    year, month = divmod(index, 12)
-    month += 1
-    return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 
 def next_due(day: date, cycle: str) -> date:
@@ -103,7 +110,7 @@ def next_due(day: date, cycle: str) -> date:
 def card_credit(day: date, instalment: int) -> date:
     """Return the day of a card instalment's money: 32 days each, moved from a weekend to Monday."""
     credit = day + timedelta(days=CARD_CREDIT_DAYS * instalment)
-    return credit + timedelta(days=max(0, 7 - credit.weekday()) % 7) if credit.weekday() >= 5 else credit
+    return credit + timedelta(days=7 - credit.weekday()) if credit.weekday() >= 5 else credit
 
 
 def as_brazilian(day: str) -> str:

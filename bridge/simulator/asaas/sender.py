@@ -6,14 +6,11 @@ posts several at once. After 15 failures of an event the queue stops and keeps i
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,35 +28,7 @@ class Event:
 
     id: str
     name: str
-    customer: str | None
-    entity_id: str | None
     body: bytes
-
-
-def event_id(name: str, sequence: int) -> str:
-    """Return an id in Asaas's form: the first part is the same for all events of a name.
-
-    >>> event_id("PAYMENT_CREATED", 7712248)
-    'evt_05b708f961d739ea7eba7e4db318f621&7712248'
-    """
-    digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
-    return f"evt_{digest}&{sequence}"
-
-
-def envelope(
-    name: str, sequence: int, created: str, account_id: str, entity: str, body: dict[str, Any], extra: dict[str, Any]
-) -> Event:
-    whole: dict[str, Any] = {
-        "id": event_id(name, sequence),
-        "event": name,
-        "dateCreated": created,
-        "account": {"id": account_id, "ownerId": None},
-        entity: body,
-        **extra,
-    }
-    return Event(
-        whole["id"], name, body.get("customer"), body.get("id"), json.dumps(whole, ensure_ascii=False).encode()
-    )
 
 
 WAIT_BEFORE_TRY_S = (0, 30, 60, 210, 300, 900, 1500, 3600, 3600, 3600, 3600, 3600, 7200, 7200, 10800)
@@ -75,11 +44,6 @@ USER_AGENT = "Asaas_Hmlg/3.0"
 def authorities() -> ssl.SSLContext:
     """Return the certificates of all clients; loading them is slow."""
     return httpx.create_ssl_context()
-
-
-def sending_client(timeout_s: float = TIMEOUT_S) -> httpx.Client:
-    """Return the HTTP client of all queues; it follows no redirect."""
-    return httpx.Client(timeout=timeout_s, follow_redirects=False, verify=authorities(), trust_env=False)
 
 
 @dataclass(frozen=True)
@@ -111,17 +75,15 @@ class WebhookQueue:
         webhook: dict[str, Any],
         token: str | None,
         client: httpx.Client,
-        record: Callable[[SendAttempt], None],
+        tries: list[SendAttempt],
         time_scale: float = 1.0,
-        duplicates: Callable[[], bool] = lambda: False,
         kept_s: float = KEPT_S,
     ) -> None:
         self.webhook = webhook
         self.token = token
         self._client = client
-        self._record = record
+        self._tries = tries
         self._time_scale = time_scale
-        self._duplicates = duplicates
         self._kept_s = kept_s
         self._waiting: deque[_Waiting] = deque()
         self._in_flight = 0
@@ -130,42 +92,45 @@ class WebhookQueue:
         self._threads: list[threading.Thread] = []
 
     def offer(self, event: Event) -> None:
-        """Queue an event if the webhook is enabled and subscribed to it, twice if `duplicates` says so."""
+        """Queue an event if the webhook is enabled and subscribed to it."""
         with self._changed:
             if self._stopped or not self.webhook["enabled"] or event.name not in self.webhook["events"]:
                 return
-            for _ in range(2 if self._duplicates() else 1):
-                self._waiting.append(_Waiting(event, time.monotonic()))
+            self._waiting.append(_Waiting(event, time.monotonic()))
             self._start_threads()
             self._changed.notify_all()
 
-    def removes_backoff(self) -> None:
+    def remove_backoff(self) -> None:
         """Remove the penalties, so that all events are due."""
         with self._changed:
             for waiting in self._waiting:
                 waiting.failures, waiting.due = 0, 0.0
             self._changed.notify_all()
 
-    def changes(self, **changed: Any) -> None:
+    def change(self, changed: dict[str, Any]) -> None:
         """Change the webhook; ending an interruption removes the penalties."""
         with self._changed:
-            resumed = self.webhook["interrupted"] and changed.get("interrupted") is False
+            if self.webhook["interrupted"] and changed.get("interrupted") is False:
+                self.remove_backoff()
             self.webhook.update(changed)
-            if resumed:
-                self.removes_backoff()
             self._start_threads()
             self._changed.notify_all()
+
+    def body(self) -> dict[str, Any]:
+        """Return the webhook as the API does."""
+        with self._changed:
+            return {
+                **{name: value for name, value in self.webhook.items() if name not in {"sendType", "events"}},
+                "hasAuthToken": self.token is not None,
+                "sendType": self.webhook["sendType"],
+                "penalizedRequestsCount": sum(waiting.failures for waiting in self._waiting),
+                "events": list(self.webhook["events"]),
+            }
 
     @property
     def size(self) -> int:
         with self._changed:
             return len(self._waiting) + self._in_flight
-
-    @property
-    def penalised(self) -> int:
-        """The failed attempts of the waiting events."""
-        with self._changed:
-            return sum(waiting.failures for waiting in self._waiting)
 
     def stop(self) -> None:
         with self._changed:
@@ -200,7 +165,8 @@ class WebhookQueue:
                 pause_s = None
                 if self._waiting and not self.webhook["interrupted"] and not (self._in_order and self._in_flight):
                     now = time.monotonic()
-                    self._forget_old(now)
+                    while self._waiting and now - self._waiting[0].since > self._kept_s:
+                        self._waiting.popleft()
                     # In order only the first may go; otherwise any, so that a penalised one delays no other.
                     candidates = list(itertools.islice(self._waiting, 1)) if self._in_order else self._waiting
                     due = next((waiting for waiting in candidates if waiting.due <= now), None)
@@ -211,10 +177,6 @@ class WebhookQueue:
                     pause_s = min((waiting.due for waiting in candidates), default=now + 1) - now
                 self._changed.wait(pause_s)
             return None
-
-    def _forget_old(self, now: float) -> None:
-        while self._waiting and now - self._waiting[0].since > self._kept_s:
-            self._waiting.popleft()
 
     def _penalise(self, waiting: _Waiting) -> None:
         waiting.failures += 1
@@ -237,7 +199,7 @@ class WebhookQueue:
             status = self._client.post(self.webhook["url"], content=waiting.event.body, headers=headers).status_code
         except httpx.HTTPError as problem:
             error = type(problem).__name__
-        self._record(
+        self._tries.append(
             SendAttempt(
                 webhook=self.webhook["id"],
                 event_id=waiting.event.id,

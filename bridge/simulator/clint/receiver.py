@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import count
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Flask, Response, g, request
 
-from bridge.simulator.clint.crm import Crm, Deal, Entry, History
+from bridge.simulator.clint.crm import Body, Crm
+from bridge.simulator.pages import add_routes
 
 PATH = "/endpoints/integration/webhook/"
 MODES = frozenset({"create", "update", "create_or_update"})
@@ -24,6 +26,8 @@ GUESSES = {
     "deal.title": frozenset({"titulo", "título", "title"}),
     "deal.value": frozenset({"valor", "value"}),
 }
+OWN = frozenset({"contact.email", "contact.phone", *GUESSES})
+"""What contacts and deals have beside their fields."""
 
 
 @dataclass
@@ -46,24 +50,27 @@ class Integration:
 
 
 @dataclass
-class _Mapped:
-    email: str | None = None
-    phone: str | None = None
-    name: str | None = None
-    title: str | None = None
-    value: str | None = None
-    contact_fields: dict[str, Any] = field(default_factory=dict)
-    deal_fields: dict[str, Any] = field(default_factory=dict)
+class Entry:
+    """A request in the history."""
 
-    def take(self, target: str, key: str, value: object) -> None:
-        group, _, name = target.partition(".")
-        own = {"contact": {"email", "phone", "name"}, "deal": {"title", "value"}}.get(group, set())
-        if name not in own:
-            (self.contact_fields if group == "contact" else self.deal_fields)[name] = value
-        elif getattr(self, name) is None:
-            setattr(self, name, str(value))
-        else:
-            self.deal_fields[key] = value
+    sequence: int
+    integration: str
+    started_ms: float
+    headers: dict[str, str]
+    body: Body
+    finished_ms: float | None = None
+    status: int | None = None
+    """None while it is being answered, or when the connection was cut."""
+    result: str = "pending"
+    """created, updated, failed (why says it), unreadable, unknown (no such integration), fault or dropped."""
+    why: str | None = None
+    contact_id: str | None = None
+    deal_id: str | None = None
+    stage_before: str | None = None
+    """The label of the stage that the deal left; None for a new deal."""
+    stage: str | None = None
+    deal_status: str | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def guess(key: str) -> str:
@@ -82,20 +89,25 @@ def guess(key: str) -> str:
 
 
 class Receiver:
-    def __init__(self, crm: Crm, history: History) -> None:
+    def __init__(self, crm: Crm) -> None:
         self._crm = crm
-        self._history = history
+        self._numbers = count(1)
         self.integrations: dict[str, Integration] = {}
+        self.history: list[Entry] = []
+        """Every request, oldest first."""
 
     def install(self, app: Flask) -> None:
-        """Record requests before the faults apply, and their end afterwards."""
+        """Add the webhooks; they record requests before the faults apply, and their end afterwards."""
 
         @app.before_request
         def begin() -> None:
             if request.path.startswith(PATH):
                 kept = {name: request.headers[name] for name in KEPT_HEADERS if name in request.headers}
                 g.body = _read()
-                g.entry = self._history.begin(request.path.removeprefix(PATH), kept, g.body or {})
+                uuid, now_ms = request.path.removeprefix(PATH), time.time() * 1000
+                with self._crm.lock:
+                    g.entry = Entry(next(self._numbers), uuid, now_ms, kept, g.body or {})
+                    self.history.append(g.entry)
 
         @app.after_request
         def end(response: Response) -> Response:
@@ -105,77 +117,77 @@ class Receiver:
                 dropped = fault is not None and fault.drop
                 if entry.result == "pending":
                     entry.result = "dropped" if dropped else "fault"
-                self._history.end(entry, None if dropped else response.status_code)
+                entry.status = None if dropped else response.status_code
+                entry.finished_ms = time.time() * 1000
             return response
 
-    def blueprint(self) -> Blueprint:
-        webhook = Blueprint("webhook", __name__)
+        add_routes(app, {f"POST {PATH}<uuid>": self._receive}, self._crm.lock)
 
-        @webhook.post(f"{PATH}<uuid>")
-        def receive(uuid: str) -> tuple[dict[str, Any], int]:
-            entry: Entry = g.entry
-            integration = self.integrations.get(uuid)
-            if integration is None or integration.removed:
-                entry.result, entry.why = "unknown", "integração não encontrada"
-                return {"error": "integration not found"}, 404
-            if g.body is None:
-                entry.result, entry.why = "unreadable", "o corpo não é um objeto"
-                return {"error": "invalid body"}, 400
-            self.apply(integration, g.body, entry)
-            return {"success": True}, 200
+    def _receive(self, uuid: str) -> tuple[Body, int]:
+        entry: Entry = g.entry
+        integration = self.integrations.get(uuid)
+        if integration is None or integration.removed:
+            entry.result, entry.why = "unknown", "integração não encontrada"
+            return {"error": "integration not found"}, 404
+        if g.body is None:
+            entry.result, entry.why = "unreadable", "o corpo não é um objeto"
+            return {"error": "invalid body"}, 400
+        self._write(integration, g.body, entry)
+        return {"success": True}, 200
 
-        return webhook
-
-    def apply(self, integration: Integration, body: dict[str, Any], entry: Entry) -> None:
+    def _write(self, integration: Integration, body: Body, entry: Entry) -> None:
         """Write contact and deal, or put the reason into the entry."""
-        mapped = self._map(integration, body, entry)
-        if not mapped.email and not mapped.phone:
+        own, contact_fields, deal_fields = _mapped(integration, body, entry)
+        email, phone = own.get("contact.email"), own.get("contact.phone")
+        if not email and not phone:
             entry.result, entry.why = "failed", "sem e-mail e sem telefone"
             return
         crm = self._crm
-        with crm.lock:
-            contact = crm.find_contact(mapped.email, mapped.phone)
-            deal = crm.find_deal(integration.origin_id, contact.id) if contact else None
-            if deal is None and integration.mode == "update":
-                entry.result, entry.why = "failed", "não há negócio deste contato nesta origem"
-                return
-            contact = crm.keep_contact(mapped.email, mapped.phone, mapped.name, mapped.contact_fields)
-            entry.result = "updated"
-            if deal is None or integration.mode == "create":
-                deal = crm.add_deal(integration.origin_id, contact.id, integration.stage_id)
-                entry.result = "created"
-            else:
-                entry.stage_before = crm.stage_of(deal).label
-            _fill(deal, mapped, entry)
-            crm.move_deal(deal, integration.stage_id, integration.status)
-            entry.contact_id, entry.deal_id = contact.id, deal.id
-            entry.stage, entry.deal_status = crm.stage_of(deal).label, deal.status
-
-    @staticmethod
-    def _map(integration: Integration, body: dict[str, Any], entry: Entry) -> _Mapped:
-        mapped = _Mapped()
-        for key, value in body.items():
-            if isinstance(value, dict | list) or value is None:
-                entry.notes.append(f"{key}: valor que não é texto, ignorado")
-                continue
-            target = guess(key) if integration.mapping is None else integration.mapping.get(key)
-            if target is not None:
-                mapped.take(target, key, value)
-        return mapped
+        contact = crm.find_contact(email, phone)
+        deal = crm.find_deal(integration.origin_id, contact["id"]) if contact else None
+        if deal is None and integration.mode == "update":
+            entry.result, entry.why = "failed", "não há negócio deste contato nesta origem"
+            return
+        contact = crm.keep_contact(email, phone, own.get("contact.name"), contact_fields)
+        entry.result = "updated"
+        if deal is None or integration.mode == "create":
+            deal = crm.add_deal(integration.origin_id, contact, integration.stage_id)
+            entry.result = "created"
+        else:
+            entry.stage_before = crm.stage_of(deal)
+        deal["fields"].update(deal_fields)
+        deal["title"] = own.get("deal.title", deal["title"])
+        if "deal.value" in own:
+            try:
+                deal["value"] = float(own["deal.value"])
+            except ValueError:
+                entry.notes.append("valor: não é um número, ignorado")
+        crm.move_deal(deal, integration.stage_id, integration.status)
+        entry.contact_id, entry.deal_id = contact["id"], deal["id"]
+        entry.stage, entry.deal_status = crm.stage_of(deal), deal["status"]
 
 
-def _fill(deal: Deal, mapped: _Mapped, entry: Entry) -> None:
-    deal.fields.update(mapped.deal_fields)
-    if mapped.title is not None:
-        deal.title = mapped.title
-    if mapped.value is not None:
-        try:
-            deal.value = float(mapped.value)
-        except ValueError:
-            entry.notes.append("valor: não é um número, ignorado")
+def _mapped(integration: Integration, body: Body, entry: Entry) -> tuple[dict[str, str], Body, Body]:
+    """Return what contact and deal have of their own, and the fields of each."""
+    own: dict[str, str] = {}
+    contact_fields: Body = {}
+    deal_fields: Body = {}
+    for key, value in body.items():
+        if isinstance(value, dict | list) or value is None:
+            entry.notes.append(f"{key}: valor que não é texto, ignorado")
+            continue
+        target = guess(key) if integration.mapping is None else integration.mapping.get(key, "")
+        group, _, name = target.partition(".")
+        if target in OWN and target not in own:
+            own[target] = str(value)
+        elif target in OWN:
+            deal_fields[key] = value
+        elif target:
+            (contact_fields if group == "contact" else deal_fields)[name] = value
+    return own, contact_fields, deal_fields
 
 
-def _read() -> dict[str, Any] | None:
+def _read() -> Body | None:
     if request.mimetype in {"application/x-www-form-urlencoded", "multipart/form-data"}:
         return dict(request.form)
     try:

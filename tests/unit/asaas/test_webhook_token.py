@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.asaas.webhooks import generate, has_sequence, problem
-from bridge.simulator.asaas.account import token_problem
+from bridge.simulator.asaas.webhooks import token_problem
 
 UUID = "5a4f0c1e-7b3d-4e8f-9a6c-b2d1f0e3c7a8"
 
