@@ -21,9 +21,14 @@ from tests.factories import opened_journal, sqlite_template
 from tests.measuring import pytest_collection
 from tests.missing import cannot_have
 from tests.services import PostgresServer, RedisServer, ServiceMissing
-from tests.turns import pytest_collection_modifyitems, pytest_runtest_protocol
+from tests.turns import pytest_collection_modifyitems, pytest_runtest_protocol, pytest_xdist_make_scheduler
 
-__all__ = ["pytest_collection", "pytest_collection_modifyitems", "pytest_runtest_protocol"]
+__all__ = [
+    "pytest_collection",
+    "pytest_collection_modifyitems",
+    "pytest_runtest_protocol",
+    "pytest_xdist_make_scheduler",
+]
 
 _OURS = ("BRIDGE_", "ASAAS_", "CLINT_")
 _OURS_EXACTLY = frozenset({"DATABASE_URL", "REDIS_URL", "PORT", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"})

@@ -59,48 +59,40 @@ def test_codes_are_unique() -> None:
 
 
 @pytest.mark.parametrize("cls", ERRORS)
-def test_an_error_has_a_code_of_its_own(cls: type[BridgeError]) -> None:
-    """The code is written in the class itself, as family and name."""
+def test_an_error_has_a_code_a_sentence_and_an_end(cls: type[BridgeError]) -> None:
+    """The class itself has a code, as family and name; its docstring is the default message, of one line.
+
+    Exit statuses are 1 (the answer is no) or 2 (wrong use), HTTP statuses are errors.
+    """
     assert "code" in vars(cls)
     assert re.fullmatch(r"[a-z]+\.[a-z_]+", cls.code)
-
-
-@pytest.mark.parametrize("cls", ERRORS)
-def test_an_error_has_a_sentence(cls: type[BridgeError]) -> None:
-    """The docstring is the default message: one line, lower case, no full stop, no `error:`."""
     sentence = (vars(cls).get("__doc__") or "").strip()
-
     assert sentence
     assert "\n" not in sentence
     assert len(sentence) <= 110
     assert sentence[0].islower() or sentence.split()[0] in {"Asaas", "Clint", "Redis"}
     assert not sentence.endswith(".")
     assert not sentence.startswith("error")
-
-
-@pytest.mark.parametrize("cls", ERRORS)
-def test_an_error_says_how_it_ends(cls: type[BridgeError]) -> None:
-    """Exit statuses are 1 (the answer is no) or 2 (wrong use), HTTP statuses are errors."""
     assert cls.exit_status in {1, 2}
     assert 400 <= cls.http_status <= 599
 
 
-@pytest.mark.parametrize("cls", PLAIN)
-def test_the_text_has_three_parts(cls: type[BridgeError]) -> None:
+def test_the_text_has_three_parts() -> None:
     """What, where and what to do make one line; parts that are not given leave no trace."""
-    whole = cls("port must be below 65536, got 70000", where="PORT", hint="choose another")
+    for cls in PLAIN:
+        whole = cls("port must be below 65536, got 70000", where="PORT", hint="choose another")
 
-    assert str(whole) == "port must be below 65536, got 70000; PORT; choose another"
-    assert str(cls(hint="choose another")) == f"{cls.__doc__}; choose another"
-    assert str(cls()) == cls.__doc__
+        assert str(whole) == "port must be below 65536, got 70000; PORT; choose another"
+        assert str(cls(hint="choose another")) == f"{cls.__doc__}; choose another"
+        assert str(cls()) == cls.__doc__
 
 
-@pytest.mark.parametrize("cls", PLAIN)
-def test_an_error_survives_pickling(cls: type[BridgeError]) -> None:
+def test_an_error_survives_pickling() -> None:
     """An error that travels between processes keeps its text."""
-    error = cls("what", where="where", hint="mend")
+    for cls in PLAIN:
+        error = cls("what", where="where", hint="mend")
 
-    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 (made one line above)
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 (made one line above)
 
 
 def test_settings_errors_say_everything_at_once() -> None:
