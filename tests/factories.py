@@ -69,7 +69,9 @@ def opened_journal(url: str, lease_s: float = LEASE_S) -> Iterator[Journal]:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(sqlite_template(), name)
     database = Database(url)
-    if migrate.current(database) != migrate.head():  # to ask Alembic takes five times of all else
+    with database.read() as connection:
+        schema = migrate.current(connection)
+    if schema != migrate.head():  # to ask Alembic takes five times of all else
         upgrade(database)
     try:
         yield Journal(database, lease_s)

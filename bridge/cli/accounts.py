@@ -59,7 +59,7 @@ def list_accounts(invocation: Invocation, as_json: bool) -> None:
         rows,
         [
             (_("name"), "name"),
-            (_("kept in"), lambda row: _(row["kept_in"] or "")),
+            (_("kept in"), lambda row: row["kept_in"] and _(row["kept_in"])),
             (_("API key"), lambda row: _(row["api_key"])),
             (_("token"), lambda row: _(row["webhook_token"])),
             (_("path of its webhook"), "path"),
@@ -153,7 +153,7 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
         [
             (_("name"), "name"),
             ("URL", lambda row: _(row["url"])),
-            (_("kept in"), lambda row: _(row["kept_in"] or "")),
+            (_("kept in"), lambda row: row["kept_in"] and _(row["kept_in"])),
             (_("circuit"), lambda row: _(row["state"].replace("_", " "))),
             (_("failures in a row"), "failures"),
             (_("paused since"), "paused_ms"),
