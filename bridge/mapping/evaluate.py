@@ -43,8 +43,6 @@ class ConditionResult:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the event passes, and why not."""
-
     passed: bool
     conditions: tuple[ConditionResult, ...]
     code: str = ""

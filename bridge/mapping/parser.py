@@ -97,8 +97,10 @@ def _from_entries(group: str, key: Scalar, entries: Block, findings: Findings) -
         findings.warning(entries.key("is"), "field.is", what, group=group)
     scalar = cast(Scalar, entries.value(sources[0]))  # the table takes no other node
     source: Expression | Template | None = Template(scalar.text, (scalar.text,))
-    if sources[0] != "text":
-        source = (compile_expression if sources[0] == "from" else build_template)(scalar, findings)
+    if sources[0] == "from":
+        source = compile_expression(scalar, findings)
+    elif sources[0] == "template":
+        source = build_template(scalar, findings)
     lookup = _lookup(entries.value("lookup"), findings)
     if source is None or ("lookup" in entries and lookup is None):
         return None
