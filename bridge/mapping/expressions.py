@@ -307,7 +307,8 @@ def _wrong_literal(text: str) -> re.Match[str] | None:
     """Return the first literal that is not JSON, such as `x`, which JMESPath still takes for a text."""
     for match in _QUOTED.finditer(text):
         try:
-            json.loads((match["literal"] or "0").replace("\\`", "`"))
+            if match["literal"] is not None:
+                json.loads(match["literal"].replace("\\`", "`"))
         except ValueError:
             return match
     return None
