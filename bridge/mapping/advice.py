@@ -28,7 +28,7 @@ _NO_ARITHMETIC = N_(
     "an expression has no arithmetic: fee is value minus netValue, sum([a, b]) adds, percent(x, `10`) takes a share, "
     "days_between(a, b) counts days"
 )
-_INSTEAD = {
+INSTEAD = {
     name: advice
     for names, advice in (
         ("concat concatenar concatenate", _JOIN),
@@ -42,6 +42,7 @@ _INSTEAD = {
     )
     for name in names.split()
 }
+"""What to write instead of functions of other languages."""
 
 INVISIBLE = {
     "\u00a0": N_("a no-break space"),
@@ -83,12 +84,6 @@ def two_conditions(key: str, keys: Collection[str]) -> Text:
     if "at_least" not in keys or key.lower() not in {"entre", "between", "range", "intervalo"}:
         return ""
     return Message(N_("; write all: with one condition at_least and one at_most"))
-
-
-def instead_of(function: str) -> Text:
-    """Return what to write instead of a function of other languages; empty where nothing is known."""
-    advice = _INSTEAD.get(function.lower())
-    return Message(advice) if advice else ""
 
 
 def of_syntax(text: str, position: int, token: str, *, number: bool) -> Message:

@@ -217,12 +217,7 @@ def _with_plain_spaces(text: str, findings: Findings) -> str:
     return _STRUCTURE.sub(plain, text)
 
 
-def _is_inline(event: yaml.ScalarEvent) -> bool:
-    # Escapes in quotes and texts over several lines make the value shorter than the text of the file.
-    quotes = 0 if event.style is None else 2
-    start, end = cast(yaml.Mark, event.start_mark), cast(yaml.Mark, event.end_mark)
-    typed_length = end.index - start.index
-    return event.style not in {"|", ">"} and start.line == end.line and typed_length == len(event.value) + quotes
+_COMMENT = re.compile(r"[ \t]+#([^\n]*)")
 
 
 class _Builder:
@@ -270,9 +265,12 @@ class _Builder:
         return True
 
     def _scalar(self, event: yaml.ScalarEvent, spot: Position) -> Scalar:
-        plain = event.style is None
-        comment = _COMMENT.match(self._text, cast(yaml.Mark, event.end_mark).index) if plain else None
-        return Scalar(spot.line, spot.column, event.value, plain, _is_inline(event), comment[1] if comment else "")
+        plain, start, end = event.style is None, cast(yaml.Mark, event.start_mark), cast(yaml.Mark, event.end_mark)
+        # Escapes in quotes and texts over several lines make the value shorter than the text of the file.
+        as_typed = end.index - start.index == len(event.value) + (0 if plain else 2)
+        inline = event.style not in {"|", ">"} and start.line == end.line and as_typed
+        comment = _COMMENT.match(self._text, end.index) if plain else None
+        return Scalar(spot.line, spot.column, event.value, plain, inline, comment[1] if comment else "")
 
     def _add(self, node: Node) -> None:
         if not self._stack:
@@ -287,6 +285,3 @@ class _Builder:
         elif is_key and _is_merge(cast(Scalar, node)):
             self._findings.error(node, "yaml.merge", N_("a merge key (<<) is not allowed; write the keys out here"))
         parent.items.append(node)
-
-
-_COMMENT = re.compile(r"[ \t]+#([^\n]*)")

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.errors import ExpressionFailed, FilterFailed, NoContact, RequiredMissing, StageError
+from bridge.mapping import values
 from bridge.mapping.expressions import Expression, evaluate
 from bridge.mapping.functions import EvaluationFailed
 from bridge.mapping.model import Comparison, Condition, Field, Group, Mapping, Template
 from bridge.mapping.operators import Operator
-from bridge.mapping.values import BadValue, Text, as_day, as_number, as_text, first_email, is_missing, kind_of, or_none
+from bridge.mapping.values import BadValue, Text, as_number, as_text, first_email, is_missing, kind_of, or_none
 from bridge.messages import N_, Message
 from bridge.redaction import redact
 
@@ -43,8 +44,6 @@ class ConditionResult:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the event passes, and why not."""
-
     passed: bool
     conditions: tuple[ConditionResult, ...]
     code: str = ""
@@ -121,7 +120,8 @@ class _Walk:
 
     def _compare(self, condition: Comparison, operator: Operator, value: Any) -> _Refusal | None:
         name = condition.expression.text
-        if operator.holds(value, condition.operands, as_day(self._context["today"])):
+        today = values.as_day(self._context.get("today") or values.brasilia_day())
+        if operator.holds(value, condition.operands, today):
             return None
         if operator.name == "exists":
             return "filter.exists" if condition.operands[0] == "true" else "filter.absent", {"field": name}

@@ -202,8 +202,6 @@ _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?P<literal>(?:[^`
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression that can run."""
-
     text: str
     parsed: Any = field(repr=False, hash=False, compare=False)
     paths: frozenset[FieldPath] = field(repr=False, hash=False, compare=False)
@@ -320,7 +318,8 @@ def _wrong_literal(text: str) -> re.Match[str] | None:
     """Return the first literal that is not JSON, such as `x`, which JMESPath still takes for a text."""
     for match in _QUOTED.finditer(text):
         try:
-            json.loads((match["literal"] or "0").replace("\\`", "`"))
+            if match["literal"] is not None:
+                json.loads(match["literal"].replace("\\`", "`"))
         except ValueError:
             return match
     return None
@@ -367,7 +366,7 @@ def _check_functions(tree: dict[str, Any], text: str, at: Callable[[int], Positi
         spot = at(positions[name].pop(0) if positions.get(name) else 0)
         bounds = arity(name)
         if bounds is None:
-            instead = advice.instead_of(name)
+            instead = Message(advice.INSTEAD.get(name.lower(), ""))
             hint = Message("; {advice}", {"advice": instead}) if instead else did_you_mean(name, names())
             what = N_("unknown function {function}{hint}")
             findings.error(spot, "expression.unknown_function", what, function=shown(name), hint=hint)

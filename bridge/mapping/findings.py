@@ -18,8 +18,6 @@ from bridge.messages import N_, Message, message
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
-
     ERROR = "error"  # the mapping can't run as written and is not activated
     WARNING = "warning"  # it runs, but hardly as meant
     NOTE = "note"  # worth knowing; nothing to fix now

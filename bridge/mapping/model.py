@@ -192,10 +192,9 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class ParseResult:
-    """One file, parsed: the mapping where it can run, and the findings."""
-
     path: str
     mapping: Mapping | None
+    """None where it can't run."""
     findings: tuple[Finding, ...]
     text: str = ""
     """The text of the file, for the journal; empty where it could not be read."""

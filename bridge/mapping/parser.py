@@ -97,8 +97,10 @@ def _from_entries(group: str, key: Scalar, entries: Block, findings: Findings) -
         findings.warning(entries.key("is"), "field.is", what, group=group)
     scalar = cast(Scalar, entries.value(sources[0]))  # the table takes no other node
     source: Expression | Template | None = Template(scalar.text, (scalar.text,))
-    if sources[0] != "text":
-        source = (compile_expression if sources[0] == "from" else build_template)(scalar, findings)
+    if sources[0] == "from":
+        source = compile_expression(scalar, findings)
+    elif sources[0] == "template":
+        source = build_template(scalar, findings)
     lookup = _lookup(entries.value("lookup"), findings)
     if source is None or ("lookup" in entries and lookup is None):
         return None
@@ -119,7 +121,8 @@ def _from_entries(group: str, key: Scalar, entries: Block, findings: Findings) -
 def _check_sense(source: Expression | Template, entries: Block, findings: Findings) -> None:
     texts = [(key, scalar) for key in ("text", "default") if (scalar := entries.scalar(key))]
     if isinstance(source, Expression):
-        pairs = unique_pairs(entries.value("lookup"), Findings(""))
+        lookup = entries.value("lookup")
+        pairs = lookup.pairs if isinstance(lookup, MappingNode) else []
         sense.check_lookup(source, (key for key, _ in pairs), findings)
         texts += [("lookup", value) for _, value in pairs if isinstance(value, Scalar)]
     elif template := entries.scalar("template"):
@@ -402,8 +405,8 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
     events = lint.check_events(entries.texts("events"), findings)
     condition, tests = entries.value("filter"), entries.value("tests")
     filter_ = build_condition(condition, findings) if condition else None
-    groups = {name: unique_pairs(entries.value(name), Findings("")) for name in model.GROUPS if name in entries}
-    fields = [one for name in groups for one in _fields(name, cast(MappingNode, entries.value(name)), findings)]
+    groups = {name: cast(MappingNode, entries.value(name)) for name in model.GROUPS if name in entries}
+    fields = [one for name, block in groups.items() for one in _fields(name, block, findings)]
     routes = _routes(entries.value("routes"), findings)
     test_nodes = tests.items if isinstance(tests, Sequence) else []
     cases = build_cases(test_nodes, findings)
@@ -418,10 +421,10 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
             lint.check_set_up(kind, place, value, names, findings, harms=harms)
     for route, place in routes:
         lint.check_set_up("destination", place, route.send_to, known.destinations, findings, harms=enabled)
-    if contact := entries.value("contact"):
+    if contact := groups.get("contact"):
         # A field that was refused may have been the e-mail: then no finding says that there is none.
         built = {field.key for field in fields if field.group == "contact"}
-        whole = findings.complete and all(key.text in built for key, _ in groups["contact"])
+        whole = findings.complete and all(key.text in built for key, _ in contact.pairs)
         lint.check_fields(fields, contact, findings, whole=whole)
     lint.check_routes([route for route, _ in routes if route.events], events, findings)
     conditions = model.comparisons_of(filter_)
@@ -439,7 +442,8 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
         what = N_("verify does nothing without CLINT_API_TOKEN; set it (the Clint API needs Elite) or delete verify")
         findings.warning(entries.value("verify") or entries.node, "verify.no_token", what)
     # Keys of fields that were refused too: the tests that expect them are right.
-    lint.check_cases(cases, frozenset(key.text for pairs in groups.values() for key, _ in pairs), known.root, findings)
+    keys = frozenset(key.text for block in groups.values() for key, _ in block.pairs)
+    lint.check_cases(cases, keys, known.root, findings)
     filter_names, field_names = _names(of_filter), _names(of_fields)
     return Mapping(
         name=PurePath(findings.path).stem,

@@ -303,7 +303,6 @@ def as_day(value: Any) -> date:
 
 
 def has_time(text: str) -> bool:
-    """Say whether a date has a time of the day."""
     return _TIME.fullmatch(text.strip()) is not None
 
 
