@@ -18,9 +18,6 @@ from bridge.web.console.jobs import previews_now
 
 pages = Blueprint("attention", __name__)
 
-SAMPLE = 5
-PREVIEWED = 3
-
 
 @pages.get("/attention")
 def index() -> ResponseReturnValue:
@@ -77,10 +74,10 @@ def confirm() -> ResponseReturnValue:
     chosen = _chosen(decision, layout.now_ms())
     with runtime.journal.database.read() as connection:
         total = queries.dead_count(connection, chosen)
-        some = queries.dead_page(connection, chosen, 0, SAMPLE)
+        some = queries.dead_page(connection, chosen, 0, 5)
         rows = [row for one in some for row in queries.event_page(connection, EventFilter(text=str(one.event_id)), 1)]
         sample = lines(connection, rows)
-    ids = sorted({one.event_id for one in some[:PREVIEWED]}) if decision is BulkAction.REPLAY else []
+    ids = sorted({one.event_id for one in some[:3]}) if decision is BulkAction.REPLAY else []
     return layout.page(
         "attention_confirm.html",
         decision=decision,

@@ -39,8 +39,6 @@ from bridge.web.console.mappings import directory
 
 pages = Blueprint("connections", __name__)
 
-MOST_BODY = 20_000
-
 
 @pages.get("/connections")
 def show() -> ResponseReturnValue:
@@ -201,7 +199,7 @@ def _example(name: str) -> str:
 @pages.post("/connections/destinations/<name>/test")
 def test(name: str) -> ResponseReturnValue:
     url = layout.found(runtime.destinations.get(name))
-    body = request.form.get("body", "")[:MOST_BODY]
+    body = request.form.get("body", "")[:20_000]
     answer, problem = None, ""
     try:
         payload = json.loads(body)

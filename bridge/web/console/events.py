@@ -17,6 +17,7 @@ from bridge.errors import BridgeError
 from bridge.formats import Formats
 from bridge.journal import queries
 from bridge.journal.queries import EventFilter, Row
+from bridge.mapping.model import FETCHABLE
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
 from bridge.model import TRANSITIONS, DeliveryState, EventState, Waiting
@@ -184,18 +185,14 @@ def _why(delivery: Row) -> str:
     if state is DeliveryState.DELIVERED:
         return _("delivered to {to}", to=delivery["destination"])
     if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
-        return _waits(delivery)
+        if delivery["due_ms"] is None:
+            return _("waits for the delivery before it of the same customer")
+        if delivery["waiting"] is None:
+            return _("is sent next")
+        return _(_WAITS[Waiting(delivery["waiting"])], when=Formats(layout.now_ms()).ago(delivery["due_ms"]))
     if known := reason(delivery["reason_code"]):
         return known.means
     return _(_MEANS.get(state, "")) or layout.said(delivery["reason"]) or _(layout.STATES[state])
-
-
-def _waits(delivery: Row) -> str:
-    if delivery["due_ms"] is None:
-        return _("waits for the delivery before it of the same customer")
-    if delivery["waiting"] is None:
-        return _("is sent next")
-    return _(_WAITS[Waiting(delivery["waiting"])], when=Formats(layout.now_ms()).ago(delivery["due_ms"]))
 
 
 @pages.get("/events/<int:id_>")
@@ -205,9 +202,8 @@ def show(id_: int) -> ResponseReturnValue:
         row = layout.found(queries.find_event(connection, str(id_)))
     fetched, problem = None, ""
     if "ask" in request.args:
-        needs = frozenset({"customer", "payment", "subscription", "installment"})
         try:
-            fetched = external_call(lambda: explaining.fetch(runtime, row, needs))
+            fetched = external_call(lambda: explaining.fetch(runtime, row, FETCHABLE))
         except BridgeError as error:
             problem = error.text()
     with runtime.journal.database.read() as connection:

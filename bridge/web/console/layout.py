@@ -57,12 +57,11 @@ STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the menu. The pages of its endpoint's blueprint and of the blueprints in `also` belong to it."""
+    """A line of the menu. The pages of its endpoint's blueprint belong to it."""
 
     endpoint: str
     text: str
     icon: str
-    also: tuple[str, ...] = ()
     counts: bool = False
     """Whether the number of things that need a person stands beside it."""
 
@@ -75,15 +74,14 @@ class Entry:
         """Whether the page that is shown belongs to it; a job belongs to the page that began it."""
         if "shown_for" in g:
             return bool(g.shown_for == self.endpoint)
-        blueprint = (request.endpoint or "").rpartition(".")[0]
-        return blueprint in {self.endpoint.rpartition(".")[0], *(f"console.{name}" for name in self.also)}
+        return (request.endpoint or "").rpartition(".")[0] == self.endpoint.rpartition(".")[0]
 
 
 NAVIGATION = (
     Entry("console.overview.index", N_("Overview"), "overview"),
     Entry("console.events.index", N_("Events"), "events"),
     Entry("console.attention.index", N_("Needs attention"), "attention", counts=True),
-    Entry("console.mappings.listed", N_("Mappings"), "mappings", ("mappings_new",)),
+    Entry("console.mappings.listed", N_("Mappings"), "mappings"),
     Entry("console.trial.form", N_("Test charge"), "trial"),
     Entry("console.connections.show", N_("Connections"), "connections"),
     Entry("console.reconcile.form", N_("Reconciliation"), "reconcile"),
