@@ -299,12 +299,9 @@ AMOUNT_FAULTS = {
 
 @pages.get("/mappings-new")
 def new(status: int = 200, problem: UsageError | None = None, refused: str = "") -> ResponseReturnValue:
-    kind = request.values.get("kind", "payment")
-    kind = kind if kind in {"payment", "subscription"} else "payment"
+    kind = "subscription" if request.values.get("kind") == "subscription" else "payment"
     offers = tuple(offers_of(kind))
-    chosen = (
-        request.form.getlist("field") if request.method == "POST" else [one.key for one in offers if one.key in USUAL]
-    )
+    usual = [one.key for one in offers if one.key in USUAL]
     return layout.page(
         "mapping_new.html",
         status,
@@ -312,7 +309,7 @@ def new(status: int = 200, problem: UsageError | None = None, refused: str = "")
         events=[one for one in EVENTS.values() if one.family in FAMILIES and one.entity == kind],
         offers=offers,
         shown=examples(offers, kind),
-        chosen=chosen,
+        chosen=request.form.getlist("field") if request.method == "POST" else usual,
         billing_types=BILLING_TYPE_LABELS,
         destinations=sorted({"default", *runtime.destinations}),
         given=request.form,
@@ -329,17 +326,17 @@ def make() -> ResponseReturnValue:
         return new(422, refused=_(AMOUNT_FAULTS[fault], got=amount))
     try:
         choices = _choices()
-        found = draft(choices)
-        text = found.text
-        if "show" not in request.form:
-            if file_text(directory(), choices.name) is not None:
-                raise UsageError(N_("there is a mapping of that name"), hint=N_("choose another"))
-            keep(choices.name, text, 0)
-            return layout.go("console.mappings.edit", name=choices.name)
-    except (UsageError, MappingChanged) as error:
-        problem = error if isinstance(error, UsageError) else UsageError(N_("there is a mapping of that name"))
-        return new(422, problem)
-    return layout.page("mapping_new_text.html", text=text, name=choices.name, given=request.form)
+        text = draft(choices).text
+        if "show" in request.form:
+            return layout.page("mapping_new_text.html", text=text, name=choices.name, given=request.form)
+        if file_text(directory(), choices.name) is not None:
+            raise UsageError(N_("there is a mapping of that name"), hint=N_("choose another"))
+        keep(choices.name, text, 0)
+    except UsageError as error:
+        return new(422, error)
+    except MappingChanged:
+        return new(422, UsageError(N_("there is a mapping of that name")))
+    return layout.go("console.mappings.edit", name=choices.name)
 
 
 def _choices() -> Choices:
@@ -352,7 +349,6 @@ def _choices() -> Choices:
     offers = offers_of(entity)
     keys = as_keys(form.getlist("field"), [one.key for one in offers])
     send_to = as_name(form.get("send_to", "default"))
-    is_payment = entity == "payment"
     return Choices(
         name=name,
         description=" ".join(form.get("description", "").split())[:200] or f"{EVENTS[first_of(events)].label} na Clint",
@@ -361,7 +357,7 @@ def _choices() -> Choices:
         at_least=as_amount(form.get("at_least", "").strip()),
         billing_types=as_billing_types(form.getlist("billing_type")),
         reference=form.get("reference", "").strip(),
-        installments=as_installments(form.get("installments", "each")) if is_payment else "each",
+        installments=as_installments(form.get("installments", "each")) if entity == "payment" else "each",
         send_to=send_to,
         enabled="enabled" in form and (send_to == "default" or send_to in runtime.destinations),
     )
