@@ -12,7 +12,7 @@ from bridge.operations import actions
 from bridge.operations.actions import BulkAction, Progress, run_step
 from bridge.reasons import reason
 from bridge.web.console import layout
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 from bridge.web.console.events import lines
 from bridge.web.console.jobs import previews_now
 
@@ -97,7 +97,7 @@ def run() -> ResponseReturnValue:
     numbers = (layout.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id"))
     total, done, refused, after_id = numbers
     before = Progress(total, done, refused, after_id)
-    progress = run_step(runtime.journal, decision, chosen, before, runtime.clock_ms(), by=layout.person().actor)
+    progress = run_step(runtime.journal, decision, chosen, before, runtime.clock_ms(), by=person.actor)
     return layout.page(
         "attention_progress.html" if layout.partial() else "attention_run.html",
         decision=decision,
@@ -120,6 +120,6 @@ def close(id_: int) -> ResponseReturnValue:
 
 @pages.post("/attention/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=layout.person().actor)
+    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Destination {name} is resumed; {n} lines were waiting for it.", name=name, n=freed))
     return layout.go("console.attention.index")

@@ -33,7 +33,7 @@ from bridge.operations.webhooks import (
 )
 from bridge.settings import variable
 from bridge.web.console import jobs, layout
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import external_call
 from bridge.web.console.mappings import directory
 
@@ -165,16 +165,15 @@ def resume_webhook(account: str) -> ResponseReturnValue:
 
 @pages.post("/connections/destinations/<name>/pause")
 def pause(name: str) -> ResponseReturnValue:
-    who = layout.person()
-    why = Message(N_("paused by {who}"), {"who": who.author}).to_json()
-    actions.pause(runtime.journal, name, why, runtime.clock_ms(), by=who.actor)
+    why = Message(N_("paused by {who}"), {"who": person.author}).to_json()
+    actions.pause(runtime.journal, name, why, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("{name} is paused; its deliveries wait.", name=name), "warning")
     return layout.go("console.connections.show")
 
 
 @pages.post("/connections/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=layout.person().actor)
+    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("{name} takes deliveries again; lines that waited: {n}.", name=name, n=freed))
     return layout.go("console.connections.show")
 

@@ -43,7 +43,7 @@ from bridge.mapping.spec import NAME
 from bridge.messages import N_, _
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_editor
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 from bridge.web.console.mapping_editor import read
 
 pages = Blueprint("mappings", __name__)
@@ -138,9 +138,7 @@ def store(name: str) -> ResponseReturnValue:
 
 def keep(name: str, text: str, base: int) -> int | None:
     """Save and say so; return the new revision, None where the text was active already. Raises MappingChanged."""
-    saved = save(
-        runtime.journal, directory(), name, text, base=base, author=layout.person().author, now_ms=runtime.clock_ms()
-    )
+    saved = save(runtime.journal, directory(), name, text, base=base, author=person.author, now_ms=runtime.clock_ms())
     if saved.revision_id == base:
         return None
     layout.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
