@@ -14,7 +14,7 @@ from bridge.journal import audit, revisions
 from bridge.messages import _, in_language
 from bridge.model import DeliveryState
 from bridge.pipeline.active_mappings import MappingFiles
-from bridge.web.console.mapping_new import AMOUNT_FAULTS
+from bridge.web.console.mappings import AMOUNT_FAULTS
 from tests.console import Console, finish_jobs, opened_console
 from tests.factories import incoming, keep, owe, put_in_state
 

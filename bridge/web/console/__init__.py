@@ -24,7 +24,6 @@ from bridge.web.console import (
     jobs,
     layout,
     mapping_editor,
-    mapping_new,
     mappings,
     overview,
     reconcile,
@@ -32,7 +31,7 @@ from bridge.web.console import (
     testcharge,
 )
 
-PAGES = (overview, events, attention, mappings, mapping_editor, mapping_new, testcharge, connections, reconcile, jobs)
+PAGES = (overview, events, attention, mappings, mapping_editor, testcharge, connections, reconcile, jobs)
 
 
 class JournalNumber(IntegerConverter):

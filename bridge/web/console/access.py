@@ -143,6 +143,8 @@ class Access:
 
 
 access = cast(Access, LocalProxy(lambda: current_app.extensions["bridge.access"]))
+person = cast(Person, LocalProxy(lambda: g.person))
+"""The signed-in person; only for pages that strangers never see."""
 
 
 def init_access(app: Flask, settings: Settings) -> None:

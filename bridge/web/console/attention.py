@@ -12,14 +12,11 @@ from bridge.operations import actions
 from bridge.operations.actions import BulkAction, Progress, run_step
 from bridge.reasons import reason
 from bridge.web.console import layout
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 from bridge.web.console.events import lines
 from bridge.web.console.jobs import previews_now
 
 pages = Blueprint("attention", __name__)
-
-SAMPLE = 5
-PREVIEWED = 3
 
 
 @pages.get("/attention")
@@ -77,11 +74,11 @@ def confirm() -> ResponseReturnValue:
     chosen = _chosen(decision, layout.now_ms())
     with runtime.journal.database.read() as connection:
         total = queries.dead_count(connection, chosen)
-        some = queries.dead_page(connection, chosen, limit=SAMPLE)
+        some = queries.dead_page(connection, chosen, limit=5)
         event_ids = [event_id for _, event_id, _ in some]
         rows = [row for id_ in event_ids for row in queries.event_page(connection, EventFilter(text=str(id_)), 1)]
         sample = lines(connection, rows)
-    ids = sorted(set(event_ids[:PREVIEWED])) if decision is BulkAction.REPLAY else []
+    ids = sorted(set(event_ids[:3])) if decision is BulkAction.REPLAY else []
     return layout.page(
         "attention_confirm.html",
         decision=decision,
@@ -101,7 +98,7 @@ def run() -> ResponseReturnValue:
     numbers = (layout.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id"))
     total, done, refused, after_id = numbers
     before = Progress(total, done, refused, after_id)
-    progress = run_step(runtime.journal, decision, chosen, before, runtime.clock_ms(), by=layout.person().actor)
+    progress = run_step(runtime.journal, decision, chosen, before, runtime.clock_ms(), by=person.actor)
     return layout.page(
         "attention_progress.html" if layout.partial() else "attention_run.html",
         decision=decision,
@@ -124,6 +121,6 @@ def close(id_: int) -> ResponseReturnValue:
 
 @pages.post("/attention/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=layout.person().actor)
+    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Destination {name} is resumed; {n} lines were waiting for it.", name=name, n=freed))
     return layout.go("console.attention.index")

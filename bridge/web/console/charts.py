@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from bridge.journal.statistics import Sum
@@ -25,8 +24,7 @@ class Piece(NamedTuple):
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(NamedTuple):
     """The counts of an hour, a day or several."""
 
     start: Any  # epoch milliseconds, or yyyy-mm-dd
@@ -36,8 +34,7 @@ class Bar:
     counted: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(NamedTuple):
     """Bars side by side in the chart's own units; the page stretches it. The highest bar stands for `most`."""
 
     bars: list[Bar]

@@ -34,13 +34,11 @@ from bridge.operations.webhooks import (
 )
 from bridge.settings import variable
 from bridge.web.console import jobs, layout
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import external_call
 from bridge.web.console.mappings import directory
 
 pages = Blueprint("connections", __name__)
-
-MOST_BODY = 20_000
 
 
 @pages.get("/connections")
@@ -169,16 +167,15 @@ def resume_webhook(account: str) -> ResponseReturnValue:
 
 @pages.post("/connections/destinations/<name>/pause")
 def pause(name: str) -> ResponseReturnValue:
-    who = layout.person()
-    why = Message(N_("paused by {who}"), {"who": who.author}).to_json()
-    actions.pause(runtime.journal, name, why, runtime.clock_ms(), by=who.actor)
+    why = Message(N_("paused by {who}"), {"who": person.author}).to_json()
+    actions.pause(runtime.journal, name, why, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("{name} is paused; its deliveries wait.", name=name), "warning")
     return layout.go("console.connections.show")
 
 
 @pages.post("/connections/destinations/<name>/resume")
 def resume(name: str) -> ResponseReturnValue:
-    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=layout.person().actor)
+    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("{name} takes deliveries again; lines that waited: {n}.", name=name, n=freed))
     return layout.go("console.connections.show")
 
@@ -203,7 +200,7 @@ def _example(name: str) -> str:
 @pages.post("/connections/destinations/<name>/test")
 def test(name: str) -> ResponseReturnValue:
     url = layout.found(runtime.destinations.get(name))
-    body = request.form.get("body", "")[:MOST_BODY]
+    body = request.form.get("body", "")[:20_000]
     answer, problem = None, ""
     try:
         payload = json.loads(body)

@@ -17,6 +17,7 @@ from bridge.errors import BridgeError
 from bridge.formats import Formats
 from bridge.journal import queries
 from bridge.journal.queries import EventFilter, Row
+from bridge.mapping.model import FETCHABLE
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
 from bridge.model import TRANSITIONS, DeliveryState, EventState, Waiting
@@ -25,7 +26,7 @@ from bridge.operations import explain as explaining
 from bridge.operations.explain import Conditions
 from bridge.reasons import reason
 from bridge.web.console import layout
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import external_call, previews_now
 
 EVENTS_PAGE = 50
@@ -38,8 +39,6 @@ pages = Blueprint("events", __name__)
 
 
 class Line(NamedTuple):
-    """One event in a list."""
-
     row: Row
     state: str
     amount: Any
@@ -90,7 +89,9 @@ def index() -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         rows = queries.event_page(connection, wanted, EVENTS_PAGE + 1, before)
         found = lines(connection, rows[:EVENTS_PAGE])
-        choices = {} if layout.partial() else _choices(connection)
+        choices: dict[str, Any] = {}
+        if not layout.partial():
+            choices = {"names": queries.names(connection), "accounts": queries.accounts(connection)}
     return layout.page(
         "events_rows.html" if layout.partial() else "events.html",
         found=found,
@@ -100,17 +101,10 @@ def index() -> ResponseReturnValue:
         narrowed=wanted != EventFilter(),
         # A search is not repeated: it costs more, and what it shows is for nobody who looks over the shoulder.
         live=before is None and not wanted.text,
+        states=STATES,
+        mappings=[item.mapping.name for item in runtime.mappings.current()],
         **choices,
     )
-
-
-def _choices(connection: Connection) -> dict[str, Any]:
-    return {
-        "states": STATES,
-        "mappings": [item.mapping.name for item in runtime.mappings.current()],
-        "names": queries.names(connection),
-        "accounts": queries.accounts(connection),
-    }
 
 
 def day_ms(text: str, after: int = 0) -> int | None:
@@ -146,8 +140,6 @@ OUTCOMES = {
 
 
 class Step(NamedTuple):
-    """One thing on an event's timeline."""
-
     at_ms: int
     title: str
     shape: str
@@ -184,18 +176,14 @@ def _why(delivery: Row) -> str:
     if state is DeliveryState.DELIVERED:
         return _("delivered to {to}", to=delivery["destination"])
     if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
-        return _waits(delivery)
+        if delivery["due_ms"] is None:
+            return _("waits for the delivery before it of the same customer")
+        if delivery["waiting"] is None:
+            return _("is sent next")
+        return _(_WAITS[Waiting(delivery["waiting"])], when=Formats(layout.now_ms()).ago(delivery["due_ms"]))
     if known := reason(delivery["reason_code"]):
         return known.means
     return _(_MEANS.get(state, "")) or layout.said(delivery["reason"]) or _(layout.STATES[state])
-
-
-def _waits(delivery: Row) -> str:
-    if delivery["due_ms"] is None:
-        return _("waits for the delivery before it of the same customer")
-    if delivery["waiting"] is None:
-        return _("is sent next")
-    return _(_WAITS[Waiting(delivery["waiting"])], when=Formats(layout.now_ms()).ago(delivery["due_ms"]))
 
 
 @pages.get("/events/<int:id_>")
@@ -205,9 +193,8 @@ def show(id_: int) -> ResponseReturnValue:
         row = layout.found(queries.find_event(connection, str(id_)))
     fetched, problem = None, ""
     if "ask" in request.args:
-        needs = frozenset({"customer", "payment", "subscription", "installment"})
         try:
-            fetched = external_call(lambda: explaining.fetch(runtime, row, needs))
+            fetched = external_call(lambda: explaining.fetch(runtime, row, FETCHABLE))
         except BridgeError as error:
             problem = error.text()
     with runtime.journal.database.read() as connection:
@@ -269,14 +256,14 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
 
 @pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
 def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
-    actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
+    actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
     return layout.go("console.events.show", id_=id_)
 
 
 @pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
 def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
-    actions.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=layout.person().actor)
+    actions.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Delivery {n} is discarded.", n=delivery_id))
     return layout.go("console.events.show", id_=id_)
 
@@ -294,6 +281,6 @@ def compare(id_: int) -> ResponseReturnValue:
 @pages.post("/events/<int:id_>/replay")
 def replay(id_: int) -> ResponseReturnValue:
     mapping = request.form.get("mapping") or None
-    actions.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=layout.person().actor)
+    actions.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Event {n} goes through today's mappings in a moment.", n=id_))
     return layout.go("console.events.show", id_=id_)

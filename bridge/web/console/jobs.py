@@ -40,7 +40,7 @@ from bridge.operations.reconcile import BEHIND, Window, as_csv
 from bridge.operations.reconcile import reconcile as run_reconcile
 from bridge.runtime import Runtime
 from bridge.web.console import layout
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 from bridge.web.console.charts import reconciled
 
 log = logger(__name__)
@@ -185,7 +185,7 @@ HOME = {
 
 def begin(kind: str, about: str, doing: Doing, params: Mapping[str, Any]) -> Response:
     bridge: Runtime = current_app.extensions["bridge"]
-    return show_job(start(bridge, kind, about, doing, params, layout.person().author))
+    return show_job(start(bridge, kind, about, doing, params, person.author))
 
 
 def show_job(id_: int) -> Response:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
-from flask import Request, Response, flash, g, redirect, render_template, request, url_for
+from flask import Response, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
 from sqlalchemy import Connection
@@ -28,7 +28,7 @@ from bridge.mapping.catalogue import event_label, label_of
 from bridge.mapping.values import BRASILIA
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
 from bridge.reasons import deal_said, notice_words, reason
-from bridge.web.console.access import PROGRAMS, Person, access, runtime, style_nonce
+from bridge.web.console.access import PROGRAMS, access, person, runtime, style_nonce
 
 T = TypeVar("T")
 
@@ -57,33 +57,27 @@ STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the menu. The pages of its endpoint's blueprint and of the blueprints in `also` belong to it."""
+    """A line of the menu. The pages of its endpoint's blueprint belong to it."""
 
     endpoint: str
     text: str
     icon: str
-    also: tuple[str, ...] = ()
     counts: bool = False
     """Whether the number of things that need a person stands beside it."""
-
-    @property
-    def url(self) -> str:
-        return url_for(self.endpoint)
 
     @property
     def here(self) -> bool:
         """Whether the page that is shown belongs to it; a job belongs to the page that began it."""
         if "shown_for" in g:
             return bool(g.shown_for == self.endpoint)
-        blueprint = (request.endpoint or "").rpartition(".")[0]
-        return blueprint in {self.endpoint.rpartition(".")[0], *(f"console.{name}" for name in self.also)}
+        return (request.endpoint or "").rpartition(".")[0] == self.endpoint.rpartition(".")[0]
 
 
 NAVIGATION = (
     Entry("console.overview.index", N_("Overview"), "overview"),
     Entry("console.events.index", N_("Events"), "events"),
     Entry("console.attention.index", N_("Needs attention"), "attention", counts=True),
-    Entry("console.mappings.listed", N_("Mappings"), "mappings", ("mappings_new",)),
+    Entry("console.mappings.listed", N_("Mappings"), "mappings"),
     Entry("console.trial.form", N_("Test charge"), "trial"),
     Entry("console.connections.show", N_("Connections"), "connections"),
     Entry("console.reconcile.form", N_("Reconciliation"), "reconcile"),
@@ -94,18 +88,13 @@ NAVIGATION = (
 # ---------------------------------------------------------------- the request
 
 
-def language_of(request: Request) -> str:
-    """Return the language that the person chose, else the one that the browser asks for, else Portuguese."""
-    chosen = request.cookies.get(LANGUAGE, "")
-    if chosen in LANGUAGES:
-        return chosen
-    best = request.accept_languages.best_match(["pt-BR", "pt", "pt-PT", "en", "en-US", "en-GB"])
-    return (best or messages.FIRST)[:2]
-
-
 def set_language() -> None:
-    """Answer people in their language and programs in English; runs before every request."""
-    use_language("en" if request.path.startswith(PROGRAMS) else language_of(request))
+    """Answer programs in English, people in the language they chose, else their browser's, else Portuguese."""
+    language = "en" if request.path.startswith(PROGRAMS) else request.cookies.get(LANGUAGE)
+    if language not in LANGUAGES:
+        best = request.accept_languages.best_match(["pt-BR", "pt", "pt-PT", "en", "en-US", "en-GB"])
+        language = (best or messages.FIRST)[:2]
+    use_language(language)
 
 
 def refuse_nul() -> None:
@@ -126,11 +115,6 @@ def today() -> date:
     return datetime.fromtimestamp(now_ms() / 1000, UTC).astimezone(BRASILIA).date()
 
 
-def person() -> Person:
-    """Return the signed-in person; only for pages that strangers never see."""
-    return cast(Person, g.person)
-
-
 def number(text: str | None) -> int | None:
     """Return a number of the journal from an address or a form, None for anything else."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
@@ -142,9 +126,8 @@ def partial() -> bool:
 
 
 def wants_page() -> bool:
-    if request.path.startswith(PROGRAMS):
-        return False
-    return "HX-Request" in request.headers or "text/html" in request.headers.get("Accept", "")
+    is_page = "HX-Request" in request.headers or "text/html" in request.headers.get("Accept", "")
+    return is_page and not request.path.startswith(PROGRAMS)
 
 
 # ---------------------------------------------------------------- the answer
@@ -169,7 +152,7 @@ def flash_message(text: str, kind: str = "good") -> None:
 def note(action: str, about: str, detail: Mapping[str, Any] | None = None) -> None:
     """Write what this person changed into the audit trail, for changes that do not write it themselves."""
     with runtime.journal.database.write() as connection:
-        audit.note(connection, person().actor, action, about, runtime.clock_ms(), detail)
+        audit.note(connection, person.actor, action, about, runtime.clock_ms(), detail)
 
 
 def found(row: T | None) -> T:

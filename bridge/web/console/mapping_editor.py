@@ -30,7 +30,6 @@ from bridge.web.console.jobs import external_call
 
 pages = Blueprint("mappings_live", __name__)
 
-MOST_TEXT = 200_000
 RECENT = 15
 
 
@@ -105,7 +104,7 @@ def read(name: str, text: str) -> ParseResult:
 
 
 def _read() -> ParseResult:
-    text = request.form.get("text", "")[:MOST_TEXT].replace("\r\n", "\n")
+    text = request.form.get("text", "")[:200_000].replace("\r\n", "\n")
     return read(request.form.get("name") or "mapping", text)
 
 
@@ -156,7 +155,7 @@ def _of_event(mapping: Mapping, reference: str) -> tuple[dict[str, Any], str]:
     def seen(fetched: dict[str, Any]) -> dict[str, Any]:
         return build_context(event["name"], event["entity"], envelope, account, runtime.environment(account), fetched)
 
-    needed = frozenset(FETCHABLE) & (mapping.filter_needs | mapping.field_needs)
+    needed = FETCHABLE & (mapping.filter_needs | mapping.field_needs)
     wanted = enrich.plan(needed, references(seen({})))
     if not wanted:
         return seen({}), ""

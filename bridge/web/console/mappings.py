@@ -1,4 +1,4 @@
-"""The mappings: list, editor, switch, history, the checklist for Clint's screen, and a run over past events.
+"""The mappings: list, editor, switch, history, the checklist for Clint's screen, a run over past events, a new one.
 
 A save is refused where lint finds an error, where a test fails and the person did not insist, and where somebody else
 saved since the person opened the editor. A run shows a preview before anything is sent.
@@ -16,17 +16,34 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from bridge.errors import MappingChanged
+from bridge.errors import MappingChanged, UsageError
 from bridge.journal import queries, revisions, statistics
 from bridge.journal.revisions import Revision
 from bridge.mapping import Mapping, Setup, parse_mapping, testing
-from bridge.mapping.catalogue import EVENTS
+from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS
+from bridge.mapping.drafts import (
+    FAMILIES,
+    USUAL,
+    Choices,
+    amount_fault,
+    as_amount,
+    as_billing_types,
+    as_events,
+    as_installments,
+    as_keys,
+    as_name,
+    draft,
+    entity_of,
+    examples,
+    first_of,
+    offers_of,
+)
 from bridge.mapping.explain import checklist as clint_checklist
 from bridge.mapping.spec import NAME
 from bridge.messages import N_, _
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_editor
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 from bridge.web.console.mapping_editor import read
 
 pages = Blueprint("mappings", __name__)
@@ -121,9 +138,7 @@ def store(name: str) -> ResponseReturnValue:
 
 def keep(name: str, text: str, base: int) -> int | None:
     """Save and say so; return the new revision, None where the text was active already. Raises MappingChanged."""
-    saved = save(
-        runtime.journal, directory(), name, text, base=base, author=layout.person().author, now_ms=runtime.clock_ms()
-    )
+    saved = save(runtime.journal, directory(), name, text, base=base, author=person.author, now_ms=runtime.clock_ms())
     if saved.revision_id == base:
         return None
     layout.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
@@ -269,3 +284,78 @@ def replay(number: int) -> ResponseReturnValue:
     answer = jobs.begin("replay", job.about, jobs.replay, {"mapping": job.params["mapping"], "ids": ids})
     layout.note("events.replayed", job.about, {"events": len(ids)})
     return answer
+
+
+# ---------------------------------------------------------------- a new one by a form
+
+AMOUNT_FAULTS = {
+    "unreadable": N_("Write the amount as 50 or 1000.00; “{got}” is not an amount."),
+    "ambiguous": N_("“{got}” may mean a thousand or one: write the amount as 1000 or 1.00."),
+    "negative": N_("The amount can't be negative; “{got}” is."),
+}
+
+
+@pages.get("/mappings-new")
+def new(status: int = 200, problem: UsageError | None = None, refused: str = "") -> ResponseReturnValue:
+    kind = "subscription" if request.values.get("kind") == "subscription" else "payment"
+    offers = tuple(offers_of(kind))
+    usual = [one.key for one in offers if one.key in USUAL]
+    return layout.page(
+        "mapping_new.html",
+        status,
+        kind=kind,
+        events=[one for one in EVENTS.values() if one.family in FAMILIES and one.entity == kind],
+        offers=offers,
+        shown=examples(offers, kind),
+        chosen=request.form.getlist("field") if request.method == "POST" else usual,
+        billing_types=BILLING_TYPE_LABELS,
+        destinations=sorted({"default", *runtime.destinations}),
+        given=request.form,
+        problem=problem,
+        refused=refused,
+    )
+
+
+@pages.post("/mappings-new")
+def make() -> ResponseReturnValue:
+    """Write the mapping, or only show its text."""
+    amount = request.form.get("at_least", "").strip()
+    if fault := amount_fault(amount):
+        return new(422, refused=_(AMOUNT_FAULTS[fault], got=amount))
+    try:
+        choices = _choices()
+        text = draft(choices).text
+        if "show" in request.form:
+            return layout.page("mapping_new_text.html", text=text, name=choices.name, given=request.form)
+        if file_text(directory(), choices.name) is not None:
+            raise UsageError(N_("there is a mapping of that name"), hint=N_("choose another"))
+        keep(choices.name, text, 0)
+    except UsageError as error:
+        return new(422, error)
+    except MappingChanged:
+        return new(422, UsageError(N_("there is a mapping of that name")))
+    return layout.go("console.mappings.edit", name=choices.name)
+
+
+def _choices() -> Choices:
+    form = request.form
+    name = as_name(form.get("name", "").strip())
+    events = as_events(form.getlist("event"))
+    if not events:
+        raise UsageError(N_("no event was chosen"), hint=N_("choose one at least"))
+    entity = entity_of(events)
+    offers = offers_of(entity)
+    keys = as_keys(form.getlist("field"), [one.key for one in offers])
+    send_to = as_name(form.get("send_to", "default"))
+    return Choices(
+        name=name,
+        description=" ".join(form.get("description", "").split())[:200] or f"{EVENTS[first_of(events)].label} na Clint",
+        events=events,
+        offers=tuple(one for one in offers if one.key in keys),
+        at_least=as_amount(form.get("at_least", "").strip()),
+        billing_types=as_billing_types(form.getlist("billing_type")),
+        reference=form.get("reference", "").strip(),
+        installments=as_installments(form.get("installments", "each")) if entity == "payment" else "each",
+        send_to=send_to,
+        enabled="enabled" in form and (send_to == "default" or send_to in runtime.destinations),
+    )

@@ -15,19 +15,16 @@ from bridge.web.console.access import runtime
 
 pages = Blueprint("reconcile", __name__)
 
-REPORTS_SHOWN = 10
-USUAL_DAYS = 30
-
 
 @pages.get("/reconcile")
 def form(status: int = 200, problem: str = "") -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
-        last = newest(connection, "reconcile", runtime.clock_ms(), REPORTS_SHOWN)
+        last = newest(connection, "reconcile", runtime.clock_ms(), limit=10)
     return layout.page(
         "reconcile.html",
         status,
         accounts=sorted(runtime.asaas),
-        since=request.form.get("since") or (layout.today() - timedelta(days=USUAL_DAYS)).isoformat(),
+        since=request.form.get("since") or (layout.today() - timedelta(days=30)).isoformat(),
         until=request.form.get("until") or layout.today().isoformat(),
         ways=tuple(FIELDS),
         last=last,

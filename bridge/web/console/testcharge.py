@@ -106,8 +106,6 @@ class PageListener:
 
 pages = Blueprint("trial", __name__)
 
-DUE_IN_DAYS = 3
-
 
 @pages.get("/test-charge")
 def form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnValue:
@@ -156,7 +154,7 @@ def begin() -> ResponseReturnValue:
         "email": request.form.get("email", "").strip(),
         "phone": request.form.get("phone", "").strip(),
         "cleanup": "cleanup" in request.form,
-        "due": (layout.today() + timedelta(days=DUE_IN_DAYS)).isoformat(),
+        "due": (layout.today() + timedelta(days=3)).isoformat(),
     }
     answer = jobs.begin("trial", account, run_test_charge, params)
     layout.note("trial.begun", account, {"value": params["value"], "billing_type": billing_type})
