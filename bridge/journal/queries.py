@@ -94,14 +94,10 @@ def list_deliveries(
 ) -> list[Row]:
     """Return deliveries without their payloads, newest first, each with name and key of its event."""
     columns = [column for column in deliveries.c if column.name not in {"payload", "once_key"}]
-    query = (
-        select(*columns, events.c.name.label("event_name"), events.c.event_key)
-        .join(events, events.c.id == deliveries.c.event_id)
-        .where(*_equal(deliveries, mapping=mapping, destination=destination, reason_code=code))
-        .where(*_in_range(deliveries.c.id, None, before_id))
-        .order_by(deliveries.c.id.desc())
-        .limit(limit)
-    )
+    query = select(*columns, events.c.name.label("event_name"), events.c.event_key)
+    query = query.join(events, events.c.id == deliveries.c.event_id).order_by(deliveries.c.id.desc()).limit(limit)
+    query = query.where(*_equal(deliveries, mapping=mapping, destination=destination, reason_code=code))
+    query = query.where(*_in_range(deliveries.c.id, None, before_id))
     if set(states) == {DeliveryState.DEAD.value}:
         query = query.where(DEAD)
     elif states:
