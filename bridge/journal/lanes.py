@@ -39,7 +39,8 @@ _acquire = (
 )
 _RENEW_AFTER_MS = 500  # a lease that was renewed less than this ago is not written again
 _rows_for_update = select(lanes.c.lane, lanes.c.fence).order_by(lanes.c.lane).with_for_update()
-_fences = _rows_for_update.where(lanes.c.lane.in_(bindparam("b_lanes", expanding=True)))
+_is_given = lanes.c.lane.in_(bindparam("b_lanes", expanding=True))
+_fences = _rows_for_update.where(_is_given)
 _is_held = _is_lane & (lanes.c.fence == bindparam("b_fence"))
 _renew = update(lanes).where(_is_held).values(lease_until_ms=bindparam("b_until"))
 
@@ -56,6 +57,7 @@ _delivery_due = _has_row(
 # A delivery in state `sending` has no due time, so an expired lease makes its lane due as well.
 _is_sending = _has_row(deliveries.c.lane == lanes.c.lane, SENDING)
 _due = select(lanes.c.lane).where(_is_free, _event_due | _delivery_due | _is_sending).order_by(lanes.c.lane)
+_due_among = _due.where(_is_given)
 
 
 class Lanes:
@@ -102,8 +104,9 @@ class Lanes:
     def due(self, now_ms: int, among: Collection[int] | None = None) -> list[int]:
         """Return the lanes (of all, or of these) that have due work and no live lease."""
         with self._database.read() as connection:
-            query = _due if among is None else _due.where(lanes.c.lane.in_(among))
-            return list(connection.scalars(query, {"b_now": now_ms}))
+            if among is None:
+                return list(connection.scalars(_due, {"b_now": now_ms}))
+            return list(connection.scalars(_due_among, {"b_now": now_ms, "b_lanes": list(among)}))
 
 
 def lock(connection: Connection, which: Select[tuple[int]] | Collection[int]) -> None:
