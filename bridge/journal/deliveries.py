@@ -335,9 +335,8 @@ def due_read_backs(
     is_due = c.read_back_due_ms.is_(None) | (c.read_back_due_ms <= now_ms)
     in_time = c.finished_ms.between(oldest_ms, now_ms - wait_ms)
     query = select(c.id, c.event_id, c.account, c.subject, c.mapping, c.destination, c.read_back_tries)
-    return connection.execute(
-        query.where(TO_READ_BACK, DELIVERED, in_time, is_due).order_by(c.finished_ms).limit(limit)
-    ).all()
+    query = query.where(TO_READ_BACK, DELIVERED, in_time, is_due).order_by(c.finished_ms).limit(limit)
+    return connection.execute(query).all()
 
 
 def sent_to(connection: Connection, account: str, subject: str, limit: int = 100) -> Sequence[Row[*tuple[Any, ...]]]:

@@ -33,14 +33,16 @@ class Destination:
     stage_id: str | None = None
 
 
+_all = select(destinations).order_by(destinations.c.name)
+
+
 def url_digest(url: str) -> str:
     """Return a hash that shows a change of a webhook URL and does not reveal the URL."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def load(connection: Connection) -> dict[str, Destination]:
-    rows = connection.execute(select(destinations).order_by(destinations.c.name)).mappings()
-    return {row["name"]: Destination(**row) for row in rows}
+    return {row.name: Destination(*row) for row in connection.execute(_all)}
 
 
 def save(connection: Connection, before: Destination, after: Destination) -> bool:

@@ -67,11 +67,8 @@ def renew_erasure(connection: Connection) -> None:
     connection.execute(_replace, {"key": _ERASURE, "value": secrets.token_hex(8)})
 
 
-PAGE = 200  # rows that one transaction changes
-
-
-def rekey(database: Database, page: int = PAGE) -> Generator[tuple[int, int]]:
-    """Encrypt everything with the first key, in steps; yield the changed rows and all that must change.
+def rekey(database: Database, page: int = 200) -> Generator[tuple[int, int]]:
+    """Encrypt everything with the first key, a page of rows at a time; yield the changed rows and all that must change.
 
     Raises DecryptionFailed for a row whose key is missing.
     """

@@ -105,20 +105,14 @@ def try_append(database: Database) -> None:
             connection.execute(select(table).limit(0))
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """The events of lanes that may be processed now, and those that wait behind a held event of their subject."""
-
-    ready: list[int]
-    behind: dict[int, int]  # event number -> due time of the event before it
-
-
-def waiting(connection: Connection, lanes: Collection[int], now_ms: int, limit: int, page: int = 500) -> Waiting:
-    """Return up to `limit` due events of these lanes, in the order of arrival.
+def waiting(
+    connection: Connection, lanes: Collection[int], now_ms: int, limit: int, page: int = 500
+) -> tuple[list[int], dict[int, int]]:
+    """Return up to `limit` due events of these lanes: the ready ones, and those behind held ones with their due times.
 
     An event waits behind an earlier held event of its subject, so that a customer's events stay in order; events of
     other customers pass. Events behind count to the limit, which bounds the updates of the caller's transaction. One
-    query reads up to `page` rows of each lane, fewer of many lanes.
+    query reads up to `page` rows of each lane, fewer of many lanes. Both are in the order of arrival.
     """
     ready: list[int] = []
     behind: dict[int, int] = {}
@@ -140,7 +134,7 @@ def waiting(connection: Connection, lanes: Collection[int], now_ms: int, limit: 
                 break
         read = Counter(row.lane for row in rows)
         after = {lane: after[lane] for lane in after if read[lane] == page}
-    return Waiting(ready, behind)
+    return ready, behind
 
 
 def load(connection: Connection, ids: Collection[int]) -> list[StoredEvent]:

@@ -29,20 +29,20 @@ class Lease:
     until_ms: int
 
 
+_is_lane = lanes.c.lane == bindparam("b_lane")
+_is_free = lanes.c.lease_until_ms <= bindparam("b_now")
 _acquire = (
     update(lanes)
-    .where(lanes.c.lane == bindparam("b_lane"), lanes.c.lease_until_ms <= bindparam("b_now"))
+    .where(_is_lane, _is_free)
     .values(owner=bindparam("b_owner"), fence=lanes.c.fence + 1, lease_until_ms=bindparam("b_until"))
     .returning(lanes.c.fence)
 )
 _RENEW_AFTER_MS = 500  # a lease that was renewed less than this ago is not written again
 _rows_for_update = select(lanes.c.lane, lanes.c.fence).order_by(lanes.c.lane).with_for_update()
-_fences = _rows_for_update.where(lanes.c.lane.in_(bindparam("b_lanes", expanding=True)))
-_renew = (
-    update(lanes)
-    .where(lanes.c.lane == bindparam("b_lane"), lanes.c.fence == bindparam("b_fence"))
-    .values(lease_until_ms=bindparam("b_until"))
-)
+_is_given = lanes.c.lane.in_(bindparam("b_lanes", expanding=True))
+_fences = _rows_for_update.where(_is_given)
+_is_held = _is_lane & (lanes.c.fence == bindparam("b_fence"))
+_renew = update(lanes).where(_is_held).values(lease_until_ms=bindparam("b_until"))
 
 
 def _has_row(*conditions: ColumnElement[bool] | TextClause) -> ColumnElement[bool]:
@@ -56,11 +56,8 @@ _delivery_due = _has_row(
 )
 # A delivery in state `sending` has no due time, so an expired lease makes its lane due as well.
 _is_sending = _has_row(deliveries.c.lane == lanes.c.lane, SENDING)
-_due = (
-    select(lanes.c.lane)
-    .where(lanes.c.lease_until_ms <= bindparam("b_now"), _event_due | _delivery_due | _is_sending)
-    .order_by(lanes.c.lane)
-)
+_due = select(lanes.c.lane).where(_is_free, _event_due | _delivery_due | _is_sending).order_by(lanes.c.lane)
+_due_among = _due.where(_is_given)
 
 
 class Lanes:
@@ -107,8 +104,9 @@ class Lanes:
     def due(self, now_ms: int, among: Collection[int] | None = None) -> list[int]:
         """Return the lanes (of all, or of these) that have due work and no live lease."""
         with self._database.read() as connection:
-            query = _due if among is None else _due.where(lanes.c.lane.in_(among))
-            return list(connection.scalars(query, {"b_now": now_ms}))
+            if among is None:
+                return list(connection.scalars(_due, {"b_now": now_ms}))
+            return list(connection.scalars(_due_among, {"b_now": now_ms, "b_lanes": list(among)}))
 
 
 def lock(connection: Connection, which: Select[tuple[int]] | Collection[int]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy import Connection, delete, exists, insert, select, text, update
 
 from bridge.journal.schema import NOTICE_OPEN, alerts, events, notices
 from bridge.model import NoticeLevel
@@ -83,17 +83,9 @@ _CLOSED_BY_EVENTS = (
 
 def close_heard(connection: Connection, event_ids: Collection[int], now_ms: int) -> list[Resolved]:
     """Close notices of silence that these events disprove: Asaas posted them after the notice was last raised."""
-    posted = (
-        select(events.c.id)
-        .where(
-            events.c.id.in_(list(event_ids)),
-            events.c.account == notices.c.about,
-            events.c.origin == "webhook",
-            events.c.replay == 0,
-            events.c.received_ms > notices.c.last_ms,
-        )
-        .exists()
-    )
+    c = events.c
+    is_later = (c.account == notices.c.about) & (c.received_ms > notices.c.last_ms)
+    posted = exists().where(c.id.in_(list(event_ids)), is_later, c.origin == "webhook", c.replay == 0)
     query = update(notices).where(NOTICE_OPEN, notices.c.code.in_(_CLOSED_BY_EVENTS), posted).values(closed_ms=now_ms)
     return [Resolved(*row) for row in connection.execute(query.returning(notices.c.code, notices.c.about))]
 

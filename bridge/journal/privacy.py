@@ -61,9 +61,8 @@ def find_by(connection: Connection, kind: Kind, text: str) -> list[Person]:
     # In older journals the kind of a term is unknown: only its form tells a phone from a CPF.
     if kind is Kind.EMAIL or (cpf.is_valid(term[0]) or cnpj.is_valid(term[0])) == (kind is Kind.DOCUMENT):
         older = search.leading(connection, term, c.kind == Kind.SUBJECT.value)
-        newer = select(c.account, c.ref).where(
-            search.of(search_terms, "ref", older), c.kind.in_([kind.value for kind in search.WHOSE])
-        )
+        identifies = c.kind.in_([one.value for one in search.WHOSE])
+        newer = select(c.account, c.ref).where(search.of(search_terms, "ref", older), identifies)
         found |= {*older} - {(row.account, row.ref) for row in connection.execute(newer)}
     return sorted(found)
 

@@ -83,25 +83,17 @@ def attempts_of(connection: Connection, delivery_id: int) -> list[Row]:
 
 
 def list_deliveries(
-    connection: Connection,
-    *,
-    limit: int,
-    before_id: int | None = None,
-    states: Collection[str] = (),
-    mapping: str | None = None,
-    destination: str | None = None,
-    code: str | None = None,
+    connection: Connection, *, limit: int, before_id: int | None = None, states: Collection[str] = (), **wanted: Any
 ) -> list[Row]:
-    """Return deliveries without their payloads, newest first, each with name and key of its event."""
+    """Return deliveries without their payloads, newest first, each with name and key of its event.
+
+    `wanted` is any of code, mapping and destination.
+    """
     columns = [column for column in deliveries.c if column.name not in {"payload", "once_key"}]
-    query = (
-        select(*columns, events.c.name.label("event_name"), events.c.event_key)
-        .join(events, events.c.id == deliveries.c.event_id)
-        .where(*_equal(deliveries, mapping=mapping, destination=destination, reason_code=code))
-        .where(*_in_range(deliveries.c.id, None, before_id))
-        .order_by(deliveries.c.id.desc())
-        .limit(limit)
-    )
+    query = select(*columns, events.c.name.label("event_name"), events.c.event_key)
+    query = query.join(events, events.c.id == deliveries.c.event_id).order_by(deliveries.c.id.desc()).limit(limit)
+    query = query.where(*_equal(deliveries, reason_code=wanted.pop("code", None), **wanted))
+    query = query.where(*_in_range(deliveries.c.id, None, before_id))
     if set(states) == {DeliveryState.DEAD.value}:
         query = query.where(DEAD)
     elif states:

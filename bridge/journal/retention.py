@@ -21,13 +21,12 @@ from bridge.journal.schema import attempts, deliveries, events
 from bridge.messages import N_
 from bridge.model import DeliveryState, EventState, ReadBack
 
-PAGE = 200  # events that one call reads
 _STATUS = ("status", "deleted")
 _REFUND = ("status", "value")
 
 
 def old_page(
-    connection: Connection, before_ms: int, after_id: int, *, full_only: bool, limit: int = PAGE
+    connection: Connection, before_ms: int, after_id: int, *, full_only: bool, limit: int = 200
 ) -> tuple[list[int], int | None]:
     """Return old events after that id, with `full_only` those not emptied yet, and the id before the next page."""
     query = select(events.c.id, events.c.received_ms, events.c.emptied_ms).where(events.c.id > after_id)

@@ -25,7 +25,6 @@ DAY_MS = 24 * HOUR_MS
 RECEIVED = "received"
 """The verdict of events, which have no mapping and no destination; they count in the hour of their arrival."""
 BRASILIA_MS = -3 * HOUR_MS  # days are those of Brasília, which has no summer time
-FOLD = 1_000  # tallies that one transaction folds
 _TABLES = (rollups, tallies)
 
 _add = text(
@@ -96,7 +95,7 @@ def _sums(connection: Connection, since_ms: int, by: Sequence[str], *, every_ms:
     return [Sum(int(start), tuple(key), int(number), int(latency)) for start, *key, number, latency in rows]
 
 
-def fold(connection: Connection, limit: int = FOLD) -> bool:
+def fold(connection: Connection, limit: int = 1_000) -> bool:
     """Fold up to `limit` tallies; return whether more may be left."""
     oldest = select(tallies.c.id).order_by(tallies.c.id).limit(limit).with_for_update(skip_locked=True)
     names = ("hour_ms", *COUNTED_BY, "number", "latency_ms")

@@ -118,11 +118,11 @@ class Decider:
         All events of a lane are in one batch, so that they stay in order.
         """
         with self._journal.database.read() as connection:
-            waiting = events.waiting(connection, lanes, self._clock_ms(), self._batch)
-            ready = events.load(connection, waiting.ready) if waiting.ready else []
+            ids, behind = events.waiting(connection, lanes, self._clock_ms(), self._batch)
+            ready = events.load(connection, ids) if ids else []
             # Read once for all, so that no event is half in one revision and half in another.
             active = self._mappings.current(connection) if ready else ()
-        if not ready and not waiting.behind:
+        if not ready and not behind:
             return []
         plans = [plan_event(event, active, self._environment(event.account)) for event in ready]
         for plan in plans:
@@ -135,10 +135,10 @@ class Decider:
         fetching = {plan.event.lane for plan, found in zip(plans, cached, strict=True) if found is None}
         known = [(p, f) for p, f in zip(plans, cached, strict=True) if f is not None and p.event.lane not in fetching]
         batches = []
-        if known or waiting.behind:
-            of_lanes = frozenset(lanes if waiting.behind else (plan.event.lane for plan, _ in known))
+        if known or behind:
+            of_lanes = frozenset(lanes if behind else (plan.event.lane for plan, _ in known))
             fetched = [found for _, found in known]
-            batches.append(Batch(of_lanes, [plan for plan, _ in known], waiting.behind, False, fetched))
+            batches.append(Batch(of_lanes, [plan for plan, _ in known], behind, False, fetched))
         for lane in sorted(fetching):
             batches.append(Batch(frozenset([lane]), [plan for plan in plans if plan.event.lane == lane], {}, True))
         return batches

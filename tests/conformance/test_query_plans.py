@@ -132,8 +132,8 @@ def process(journal: Journal) -> None:
     ids = keep(journal, *(incoming(f"cus_{n}") for n in range(30)))
     lane = lane_of("default", "cus_0", journal.lane_count)
     with journal.database.write() as connection:
-        waiting = events.waiting(connection, [lane, 1, 2], NOW_MS, 50)
-        events.load(connection, waiting.ready)
+        ready, _ = events.waiting(connection, [lane, 1, 2], NOW_MS, 50)
+        events.load(connection, ready)
         deliveries.plans_taken(connection, [("paga", f"plan_{n}") for n in range(20)], ids)
         events.mark_processed(connection, ids, NOW_MS)
         events.hold(connection, {ids[0]: (NOW_MS, "code", "reason")})

@@ -48,7 +48,7 @@ def hours(journal: Journal, now_ms: int) -> dict[Any, list[int]]:
     return {(one.start_ms, one.key): [one.number, one.latency_ms] for one in sums}
 
 
-def fold(journal: Journal, limit: int = statistics.FOLD) -> bool:
+def fold(journal: Journal, limit: int = 1_000) -> bool:
     """Add some tallies up."""
     with journal.database.write() as connection:
         return statistics.fold(connection, limit)
