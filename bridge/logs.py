@@ -102,7 +102,10 @@ class QueuedOutput(io.TextIOBase):
             ended = texts[-1] is None
             piece = [text for text in texts if text]
             if self._written("".join(piece).encode(self._encoding, "backslashreplace")):
-                self._recovered()
+                with self._counting:
+                    count, self._dropped = self._dropped, 0
+                if count:
+                    self._on_recovered(count)
             else:
                 self._drop(len(piece))
 
@@ -127,12 +130,6 @@ class QueuedOutput(io.TextIOBase):
             self._dropped += count
         self.on_dropped(count)
 
-    def _recovered(self) -> None:
-        with self._counting:
-            count, self._dropped = self._dropped, 0
-        if count:
-            self._on_recovered(count)
-
 
 def queue_output(on_recovered: Callable[[int], object]) -> None:
     """Write standard output and standard error in threads, for a process that must not block."""
@@ -152,8 +149,9 @@ def count_dropped(on_dropped: Callable[[int], object]) -> None:
 def configure(level: str = "info", *, json: bool = True, stream: TextIO | None = None) -> None:
     """Send the records from a level on to the stream or standard output."""
     lines = _Lines(stream)
+    last: list[Processor] = [_format_exception, _record, _renderer(json)]
     structlog.configure(
-        processors=[structlog.processors.add_log_level, _format_exception, _record, _renderer(json)],
+        processors=[structlog.processors.add_log_level, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: lines,
         # Loggers of modules follow a later configuration.
@@ -162,9 +160,7 @@ def configure(level: str = "info", *, json: bool = True, stream: TextIO | None =
     of_libraries = logging.StreamHandler(stream or sys.stdout)
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     of_libraries.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_library_record], processors=[remove_meta, _format_exception, _record, _renderer(json)]
-        )
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[_library_record], processors=[remove_meta, *last])
     )
     logging.basicConfig(level=level.upper(), handlers=[of_libraries], force=True)
     for name in _QUIET:
