@@ -71,7 +71,7 @@ test-fast: $(READY) ## run the unit tests and those of the project and its docum
 	$(PY) -m pytest -m "not slow" --numprocesses $(CPUS) --dist loadfile tests/unit $(wildcard tests/test_*.py) $(PYTEST_ARGS)
 
 test-long: $(READY) ## run the longer forms: an operator's whole day in a browser, everything killed on PostgreSQL (minutes)
-	$(PY) -m pytest -m long $(AT_ONCE) $(PYTEST_ARGS)
+	BROWSER_SCREENS=1 $(PY) -m pytest -m long $(AT_ONCE) $(PYTEST_ARGS)
 
 test-tools: $(READY) ## run the tests of the benches, the model, the judge, the lock file and the tests' own parts
 	$(PY) -m pytest tests/tools $(AT_ONCE) $(PYTEST_ARGS)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
 import pytest
@@ -18,6 +19,7 @@ NOT_COUNTED = (
     "tests/acceptance/test_demo.py::test_a_killed_demo_leaves_nothing_running",
     "tests/acceptance/test_demo.py::test_once_ends_with_1",
     "tests/acceptance/test_hosts.py",
+    "tests/acceptance/test_log_output.py",
     "tests/acceptance/test_mapping_reload.py",
     "tests/acceptance/test_samples.py",
     "tests/acceptance/test_torture.py",
@@ -27,11 +29,24 @@ NOT_COUNTED = (
     "tests/conformance/test_query_plans.py",
     "tests/conformance/test_transitions.py",
     "tests/integration/test_bad_input.py",
+    "tests/integration/test_console_crawl.py",
     "tests/integration/test_log_readers.py",
+    "tests/integration/test_malformed_settings.py",
     "tests/integration/test_openapi.py",
+    "tests/integration/test_slow_senders.py",
+    "tests/integration/test_worker.py::test_a_failed_job",
+    "tests/integration/test_worker.py::test_a_wake_up",
+    "tests/integration/test_worker.py::test_a_worker_killed",
+    "tests/integration/test_worker.py::test_an_idle_worker",
+    "tests/integration/test_worker.py::test_two_workers",
     "tests/model/",
+    "tests/test_docs.py",
+    "tests/test_mapping",
+    "tests/test_starter_flows.py",
     "tests/torture/",
+    "tests/unit/mapping/test_bounds.py",
     "tests/unit/mapping/test_evaluation.py::test_both_give_the_same",
+    "tests/unit/mapping/test_fuzz.py",
     "tests/unit/mapping/test_schema.py",
     "tests/unit/test_console_words.py",
 )
@@ -65,7 +80,13 @@ def uncounted() -> Iterator[None]:
         with without_children():
             yield
     finally:
-        coverage.start()
+        with warnings.catch_warnings(action="ignore"):  # that what it measures is imported already
+            coverage.start()
+
+
+def asks_for_coverage(env: Mapping[str, str]) -> bool:
+    """Return whether a process with this environment is measured."""
+    return any(name.startswith(_CHILDREN) for name in env)
 
 
 @contextmanager

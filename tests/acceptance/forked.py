@@ -1,6 +1,7 @@
 """Processes of the bridge that are forked from one which has imported it: hundreds of them are started and killed here.
 
 Each is a process of its own, with its own session, environment, log and signals; only what imports would cost is saved.
+One whose environment asks for it is measured for coverage, from its first line on.
 """
 
 from __future__ import annotations
@@ -13,19 +14,30 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
-from tests.measuring import without_children
+import coverage
+
+from tests.measuring import asks_for_coverage, without_children
 
 ROOT = Path(__file__).parents[2]
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
-        *("alembic.command", "psycopg", "rq", "bridge.cli.main", "bridge.cli.processes", "bridge.cli.database"),
+        *(
+            "alembic.command",
+            "coverage",
+            "psycopg",
+            "rq",
+            "bridge.cli.main",
+            "bridge.cli.processes",
+            "bridge.cli.database",
+        ),
         *("bridge.cli.reconcile", "bridge.cli.deliveries", "bridge.cli.events", "bridge.runtime", "bridge.operations"),
         *("bridge.web.app", "bridge.web.server", "bridge.worker.sweeper", "bridge.worker.drain"),
         *("bridge.worker.rq_worker", "bridge.worker.sweeper"),
@@ -41,7 +53,7 @@ _asking = threading.Lock()
 
 @cache
 def _server() -> None:
-    """Start what everything is forked from; coverage does not measure it, nor what it forks."""
+    """Start what everything is forked from; coverage does not measure it."""
     with without_children():
         ensure_running()
 
@@ -98,6 +110,9 @@ def _run(arguments: list[str], env: dict[str, str], log: str) -> None:
     os.environ.clear()
     os.environ.update(env)
     os.chdir(ROOT)
+    if asks_for_coverage(env):
+        with warnings.catch_warnings(action="ignore"):  # that what it measures is imported already
+            coverage.process_startup()
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)

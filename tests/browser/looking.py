@@ -1,11 +1,12 @@
 """A browser before the console: what a person does there, and what must be true of every page that is looked at.
 
-A page has no error in its console, nothing that axe finds, and no scroll to the side on a phone. Screenshots stay in
-`build/screens`.
+A page has no error in its console, nothing that axe finds, and no scroll to the side on a phone. Where BROWSER_SCREENS
+is set, as by `make test-long`, screenshots stay in `build/screens`: to take them costs as much as all else.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -87,7 +88,7 @@ class Visitor:
     def look(self, name: str, *, light: bool = True, dark: bool = True) -> None:
         """Look at the page as it is now on a desk and on a phone, light and dark; fail on any fault.
 
-        A screenshot is taken of the light desk and of the dark phone.
+        A screenshot, where any are wanted, is taken of the light desk and of the dark phone.
         """
         for scheme, wanted in (("light", light), ("dark", dark)):
             if not wanted:
@@ -103,9 +104,11 @@ class Visitor:
             assert faults == [], f"{name} is not accessible ({scheme}): {faults}"
         self.page.emulate_media(color_scheme="light")
         self.page.set_viewport_size({"width": DESK, "height": 900})
-        assert self.errors == [], f"{name} has errors in its console"
+        assert self.errors == [], f"{name} has errors in its console: {self.errors}"
 
     def _screenshot(self, name: str) -> None:
+        if "BROWSER_SCREENS" not in os.environ:
+            return
         SCREENS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENS / f"{re.sub(r'[^a-z0-9-]+', '-', name.lower())}.png", full_page=True)
 
@@ -116,7 +119,8 @@ class Visitor:
     def faults(self, only: str) -> list[str]:
         """Return what axe finds wrong with the page: the rule, and the first element that breaks it."""
         # Evaluated by the debugger, which the page's own policy does not bind: the page stays as strict as it is.
-        self.page.evaluate(_axe())
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(_axe())
         found: dict[str, Any] = self.page.evaluate(
             f"axe.run(document, {{resultTypes: ['violations'], runOnly: {only}}})"
         )

@@ -252,7 +252,7 @@ def test_a_data_directory_that_can_not_be_written_is_said(sqlite_url: str, tmp_p
     with opened_journal(sqlite_url) as journal:
         (tmp_path / "elsewhere").mkdir()
         journal.database.close()
-        Path(f"{journal.database.url.database}.turn").unlink()
+        Path(f"{journal.database.url.database}.turn").unlink(missing_ok=True)
         Path(f"{journal.database.url.database}.turn").mkdir()
         with pytest.raises(JournalError, match=r"the journal's directory .* can't be written"):
             keep(journal, incoming())

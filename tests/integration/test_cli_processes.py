@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
-import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.worker.sweeper import LEASE_MS
 from tests import asking
+from tests.acceptance.forked import Forked
 from tests.commands import Commands
 from tests.factories import incoming, keep, rows_of, until
 from tests.services import PostgresServer, free_port
@@ -49,8 +51,9 @@ class Running:
 
     def __init__(self, commands: Commands, *arguments: str, **environ: str) -> None:
         self.log = commands.directory / f"{'-'.join(arguments)}.log"
-        with self.log.open("wb") as log:
-            self.process = commands.process(*arguments, environ=environ, stdout=log, stderr=subprocess.STDOUT)
+        self.log.write_text("")
+        command = [sys.executable, "-m", "bridge", *arguments]
+        self.process = Forked(command, {**os.environ, **commands.environ, **environ}, self.log)
 
     def records(self) -> list[dict[str, Any]]:
         """Return what it has logged, whole lines only."""

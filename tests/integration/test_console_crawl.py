@@ -7,6 +7,7 @@ member of an enumeration join by themselves.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
@@ -302,6 +303,8 @@ class Page(HTMLParser):
             self.texts.append(data.strip())
 
 
+PARTS = 5
+"""A part is the page without what stands around it."""
 CODE = re.compile(r"[a-z]+([._][a-z_]+)+")
 """What a code looks like where words should stand."""
 
@@ -331,7 +334,7 @@ def _show_missing(console: Console, found: list[str]) -> pytest.MonkeyPatch:
 def test_every_page_opens_and_every_link_leads_somewhere(
     console: Console, language: str, name: str, password: str
 ) -> None:
-    """As a page and as the part that htmx fetches: none fails, and no code stands where a sentence should."""
+    """As a page, and some as the part that htmx fetches: none fails, and no code stands where a sentence should."""
     browser = console.browser(language)
     browser.sign_in(password, name)
     found: list[str] = []
@@ -351,8 +354,10 @@ def test_every_page_opens_and_every_link_leads_somewhere(
         return answer
 
     routes = list(addresses(console))
+    seen: Counter[str] = Counter()
     for endpoint, address in routes:
-        for part in (False, True):
+        seen[endpoint] += 1
+        for part in (False, True) if seen[endpoint] <= PARTS else (False,):
             status = look(address, part=part).status_code
             if status in {200, 302, 303}:
                 opened.add(endpoint)

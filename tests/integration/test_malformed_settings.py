@@ -44,8 +44,17 @@ REFUSED = {
     ],
     "REDIS_URL": ["redis://127.0.0.1:abc", "redis://127.0.0.1:99999", "redis://127.0.0.1:1/0?foo=1"],
 }
-PLACES = {"BRIDGE_DATA_DIR", "BRIDGE_MAPPINGS_DIR", "DATABASE_URL", "REDIS_URL", "BRIDGE_HOST"}
 NO_PLACE = {"BRIDGE_DATA_DIR": "/dev/null/x", "DATABASE_URL": "sqlite:////dev/null/x/j.db"}
+DOCTOR, LINT = ["doctor"], ["mappings", "lint"]
+EVERY_USER = [DOCTOR, LINT, ["db", "upgrade"], ["events", "list"]]
+USERS = {
+    "BRIDGE_DATA_DIR": EVERY_USER,
+    "BRIDGE_MAPPINGS_DIR": [DOCTOR, LINT],
+    "DATABASE_URL": EVERY_USER,
+    "REDIS_URL": [DOCTOR],
+    "BRIDGE_HOST": [DOCTOR],
+}
+"""What works with a place; the first one looks at every setting."""
 LONG = {"up", "demo", "web", "worker", "sweeper"}
 
 
@@ -55,7 +64,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comman
     monkeypatch.chdir(tmp_path)
     place = Commands(tmp_path)
     place.has_mapping("fixo", "events: [PAYMENT_RECEIVED]\ncontact: {email: \"'ana@example.com'\"}\n")
-    with closed_port() as port:
+    with place.journal(), closed_port() as port:
         place.environ |= {
             "ASAAS_API_KEY": "$aact_hmlg_x",
             "ASAAS_API_URL": f"http://127.0.0.1:{port}",
@@ -89,8 +98,8 @@ def test_no_value_of_a_setting_is_a_fault(commands: Commands, setting: str) -> N
     """A form that is taken for a value leads to no fault, and one that is not is said with the setting's name."""
     taken = [form for form in FORMS if not problems(commands, setting, form)]
     assert not set(taken) & set(REFUSED.get(setting, ()))
-    for form in taken if setting in PLACES else taken[:1]:
-        for command in (["doctor"], ["db", "upgrade"], ["mappings", "lint"], ["events", "list"]):
+    for form in taken if setting in USERS else taken[:1]:
+        for command in USERS.get(setting, [DOCTOR]):
             said = commands.run(*command, **{setting: form})
             assert "has a fault" not in said.err, (form, command, said.err)
 

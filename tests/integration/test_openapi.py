@@ -37,6 +37,7 @@ from bridge.web.health import OPENAPI as DOCUMENT
 from tests.factories import opened_journal
 from tests.integration.test_web import OTHER, TOKEN, environment
 
+pytest_plugins = ["schemathesis.pytest.plugin"]
 document: dict[str, Any] = json.loads(DOCUMENT)
 schema = schemathesis.openapi.from_dict(document)
 CHECKS = [

@@ -12,7 +12,6 @@ import resource
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +37,7 @@ from bridge.wakeups import QUEUE
 from bridge.web.app import create_app
 from bridge.web.door import MAX_BODY_BYTES
 from tests import asking
+from tests.acceptance.forked import Forked
 from tests.databases import on_both
 from tests.factories import NOW_MS, envelope, events_of, opened_journal, owe, register, until
 from tests.peers import closed_port
@@ -544,14 +544,9 @@ class Site:
             self.port = int(probe.getsockname()[1])
         self.log = scratch / "web.log"
         coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bridge", "web", "--port", str(self.port)],
-                env={"PATH": os.environ["PATH"], **coverage, **env},
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-            )
+        self.log.touch()
+        command = [sys.executable, "-m", "bridge", "web", "--port", str(self.port)]
+        self.process = Forked(command, {"PATH": os.environ["PATH"], **coverage, **env}, self.log)
         until(self.answers, 30)
 
     def answers(self) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -26,13 +25,13 @@ from bridge.redis_client import connect
 from bridge.telemetry import Telemetry
 from bridge.wakeups import QUEUE, Wakeups
 from bridge.worker.sweeper import PeriodicRunner
+from tests.acceptance.forked import Forked
 from tests.factories import acquire, incoming, keep, opened_journal, rows_of, states, tries_of, until
 from tests.peers import Asked, Peer, Reply
 from tests.services import RedisServer
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 MAPPING = """
 events: [PAYMENT_RECEIVED]
 contact: {email: "'ana@example.com'"}
@@ -49,7 +48,7 @@ class World:
         self.scratch = scratch
         self.wakeups = Wakeups(connect(redis_server.url))
         self.answer = Reply()
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[Forked] = []
         (scratch / "mappings").mkdir()
         (scratch / "mappings" / "paga.yaml").write_text(MAPPING)
         peer._respond = lambda asked: self.respond(asked)
@@ -58,7 +57,7 @@ class World:
         """Answer as the test says."""
         return self.answer
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> Forked:
         """Start one worker and wait until it takes wake-ups."""
         env = {
             "PATH": os.environ["PATH"],
@@ -73,10 +72,9 @@ class World:
             "BRIDGE_RETRY_BASE": "0.01",
             "CLINT_WEBHOOK_URL": self.peer.url,
         }
-        with (self.scratch / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "bridge", "worker"], env=env, cwd=ROOT, stdout=log, stderr=log
-            )
+        log = self.scratch / "worker.log"
+        log.touch()
+        process = Forked([sys.executable, "-m", "bridge", "worker"], env, log)
         self.processes.append(process)
         with Redis.from_url(self.redis_server.url) as client:
             until(lambda: any(worker for worker in client.smembers("rq:workers")), 30)

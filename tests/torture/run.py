@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+from tests.factories import sqlite_template
 from tests.services import PostgresServer
 from tests.torture.fault import POSTGRESQL, Fault, Tried, attempt
 
@@ -35,6 +36,7 @@ def run(
             done.append(tried)
             tell(tried, len(done))
 
+    sqlite_template()  # made once, before several ask for it at the same time
     with ExitStack() as opened:
         shared = any(database == POSTGRESQL for _, database in wanted)
         postgres = opened.enter_context(PostgresServer.started()) if shared else None

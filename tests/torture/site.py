@@ -5,6 +5,7 @@ Whoever tells plays Asaas: it posts until the answer is 200, and each customer's
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from bridge.simulator.asaas.account import DEFAULT_KEY
 from tests import asking
 from tests.acceptance import story
 from tests.acceptance.deployment import Child, Deployment, until
+from tests.factories import sqlite_template
 from tests.services import PostgresServer, RedisServer
 
 PATIENCE_S = 120.0
@@ -136,6 +138,9 @@ class Site(Deployment):
             made.start()
             assert made.process is not None
             assert made.process.wait(60) == 0, made.log.read_text()
+            return
+        if self.is_sqlite and not self._migration_points:
+            shutil.copyfile(sqlite_template(), self.file)
             return
         for point in self._migration_points:
             self.command("db", "upgrade", failpoint=point)
