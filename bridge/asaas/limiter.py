@@ -143,15 +143,14 @@ class AccountLimiter:
     def _refuse(self, result: str, wait_s: float) -> None:
         where = f"account {self.account}"
         if result == "spent":
-            raise AsaasQuotaSpent(
-                N_("the account's quota of {quota} requests in {hours:g} hours is nearly used up, got {usable}"),
-                where=where,
-                hint=N_("the events wait until it starts anew; Asaas raises the quota on request"),
-                retry_after_s=wait_s,
-                quota=self.limits.quota,
-                hours=self.limits.window_s / 3600,
-                usable=self.limits.quota_usable,
-            )
+            text = N_("the account's quota of {quota} requests in {hours:g} hours is nearly used up, got {usable}")
+            hint = N_("the events wait until it starts anew; Asaas raises the quota on request")
+            limits = {
+                "quota": self.limits.quota,
+                "hours": self.limits.window_s / 3600,
+                "usable": self.limits.quota_usable,
+            }
+            raise AsaasQuotaSpent(text, where=where, hint=hint, retry_after_s=wait_s, **limits)
         if result == "paused" and wait_s > 0:
             raise AsaasRateLimited(N_("the Asaas API asked the bridge to slow down"), where=where, retry_after_s=wait_s)
 

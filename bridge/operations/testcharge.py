@@ -44,8 +44,6 @@ _PAID = {
 }
 """The events of a payment, by the documented flows; a card's money comes weeks later."""
 
-_MOST_EVENTS = 200
-
 
 class Seen(NamedTuple):
     """An event of the charge, and its deliveries with their attempts."""
@@ -95,7 +93,6 @@ def conflicts(mappings: Iterable[Mapping], seen: Sequence[Seen]) -> list[dict[st
     ]
 
 
-_ANSWER_WITHIN_S = 10.0
 _ALIVE = "/healthz"
 
 _REFUSED = {
@@ -133,10 +130,8 @@ def refused_at_door(journal: Journal, account: str, since_ms: int) -> list[Probl
     return causes
 
 
-_LOOK_EVERY_S = 0.25
 _QUIET_S = 1.5
 """The events are complete after this long without a new one."""
-_DEAL_EVERY_S = 2.0
 _DEAL_AT_LEAST_S = 6.0
 """Clint works on a payload for a while, so it is asked for this long even after the timeout."""
 
@@ -251,7 +246,7 @@ class TestCharge:
                 quiet_since_s = now_s
             if refused or (self._have_come() and now_s - quiet_since_s >= _QUIET_S):
                 return
-            self._sleep(_LOOK_EVERY_S)
+            self._sleep(0.25)
 
     def _look(self) -> list[Seen]:
         """Return the events of the charge so far, oldest first."""
@@ -259,9 +254,7 @@ class TestCharge:
             ids = sorted(
                 row["id"]
                 for payment_id in self.charge.payment_ids
-                for row in queries.list_events(
-                    connection, limit=_MOST_EVENTS, account=self.account, object_id=payment_id
-                )
+                for row in queries.list_events(connection, limit=200, account=self.account, object_id=payment_id)
             )
             seen = []
             for event in filter(None, (queries.find_event(connection, str(id_)) for id_ in ids)):
@@ -335,7 +328,7 @@ class TestCharge:
                 stage = self.stage or Message(N_("unknown"))
                 self._show.step("deal", deal=self.deal.id, stage=stage, status=self.deal.status)
                 return
-            self._sleep(_DEAL_EVERY_S)
+            self._sleep(2.0)
         if failed:
             self._blame(failed.code, failed.what, N_("try again later; whether there is a deal is not known"))
         elif reason := find_reason(found.code):
@@ -391,7 +384,7 @@ def _unreachable(webhook_url: str, local_url: str, http: HttpClient) -> Problem 
 
 def _why_not_alive(place: str, url: str, http: HttpClient) -> Message | None:
     try:
-        answer = http.request("GET", url, deadline_s=_ANSWER_WITHIN_S)
+        answer = http.request("GET", url, deadline_s=10.0)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         what = N_("the public address {address} does not answer, got {error}")
         return message(what, address=place, error=type(error).__name__)

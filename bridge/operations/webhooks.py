@@ -211,18 +211,13 @@ log = logger(__name__)
 
 
 def judge(
-    journal: Journal,
-    account: str,
-    webhooks: Sequence[Webhook],
-    mappings: Iterable[Mapping],
-    public_url: str,
-    now_ms: int,
+    journal: Journal, account: str, found: Sequence[Webhook], mappings: Iterable[Mapping], public_url: str, now_ms: int
 ) -> None:
     """Raise and close the account's notices by the state of its webhooks at Asaas."""
     wants = hooks.needed_events(mappings, account)
     url = hooks.hook_url(public_url, account) if public_url else None
     # An account without a mapping needs no webhook.
-    wrong = hooks.problems(hooks.find_ours(webhooks, account, url), wants, account) if wants else []
+    wrong = hooks.problems(hooks.find_ours(found, account, url), wants, account) if wants else []
     with journal.database.read() as connection:
         keys = notices.open_notices(connection, [ACCESS_TOKEN])
         open_since = [one.raised_ms for one in notices.open_notices(connection, ["webhook.interrupted"], account)]
