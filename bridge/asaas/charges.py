@@ -33,23 +33,21 @@ class Split:
 
     wallet: str
     amount: Decimal
-    is_percent: bool
+    field: str
+    """Of the amount: percentualValue or fixedValue."""
 
     @classmethod
     def parse(cls, text: str) -> Split:
         """Return the split of a text such as WALLET:20% or WALLET:10.50; raise ValueError.
 
         >>> Split.parse("c0c1688f-636b:20%")
-        Split(wallet='c0c1688f-636b', amount=Decimal('20'), is_percent=True)
+        Split(wallet='c0c1688f-636b', amount=Decimal('20'), field='percentualValue')
         """
         found = _SPLIT.fullmatch(text.strip())
         number = Decimal(found[2]) if found else Decimal(0)
         if found is None or not number or (found[3] and number > 100):
             raise ValueError(_("must be like WALLET:20% (1 to 100) or WALLET:10.50"))
-        return cls(found[1], number, bool(found[3]))
-
-    def body(self) -> dict[str, Any]:
-        return {"walletId": self.wallet, "percentualValue" if self.is_percent else "fixedValue": float(self.amount)}
+        return cls(found[1], number, "percentualValue" if found[3] else "fixedValue")
 
 
 @dataclass(slots=True)
@@ -112,7 +110,7 @@ class Charges:
         else:
             body["value"] = float(order.value)
         if order.splits:
-            body["split"] = [split.body() for split in order.splits]
+            body["split"] = [{"walletId": one.wallet, one.field: float(one.amount)} for one in order.splits]
         made = self._made("payment", "/payments", body)
         first, plan = str(made["id"]), str(made.get("installment") or "")
         ids = self._ids_of_plan(plan, first) if plan else (first,)

@@ -28,8 +28,6 @@ from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.runtime import Runtime
 from bridge.settings import NAME, Settings, variable
 
-_PRODUCTION_KEY = "$aact_prod_"
-
 
 def client_of(runtime: Runtime, account: str) -> AsaasClient:
     """Return the API client of the account; raise SettingsError where it has no key."""
@@ -47,7 +45,7 @@ def client_of(runtime: Runtime, account: str) -> AsaasClient:
 def is_production(runtime: Runtime, account: str) -> bool:
     """Return whether real money moves: by the key's prefix, whatever the address, else by the environment."""
     key = runtime.accounts[account].api_key
-    return key.startswith(_PRODUCTION_KEY) or runtime.environment(account) == "production"
+    return key.startswith("$aact_prod_") or runtime.environment(account) == "production"
 
 
 def public_hook_url(settings: Settings, account: str, given: str | None) -> str | None:

@@ -336,7 +336,11 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
     yield mapping_files(read_directory(directory, known), mappings)
     yield from destinations(settings, mappings)
     for account in settings.accounts.values() or [Account(DEFAULT)]:
-        yield token(account, _tokens_used(open_journal, account), runtime.clock_ms())
+        used: tuple[int | None, int | None] = (None, None)
+        # Where the journal is away its own check says so.
+        with contextlib.suppress(BridgeError), open_journal().database.read() as connection:
+            used = events.tokens_used(connection, account.name)
+        yield token(account, used, runtime.clock_ms())
         of_key = key(account, settings.asaas_api_url, mappings)
         yield of_key
         if account.api_key and of_key.state is State.FINE:
@@ -369,14 +373,6 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
         facts = {"number": one.id, "about": one.about, "detail": read_message(one.detail)}
         state = _BY_LEVEL[NoticeLevel(one.level)]
         yield check(N_("notice {number}"), "{about}: {detail}", state, Message(one.mend), one.code, **facts)
-
-
-def _tokens_used(open_journal: Callable[[], Journal], account: Account) -> tuple[int | None, int | None]:
-    try:
-        with open_journal().database.read() as connection:
-            return events.tokens_used(connection, account.name)
-    except BridgeError:
-        return None, None  # the check of the journal shows it
 
 
 def _redis(runtime: Runtime) -> Check:

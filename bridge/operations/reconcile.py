@@ -260,10 +260,8 @@ def _finding(compared: Compared, window: Window) -> Finding:
 def as_csv(reports: Iterable[dict[str, Any]]) -> str:
     """Return the numbers by day and status of reports, given as their data."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["account", "day", "status", "charges", *VERDICTS])
+    writer = csv.DictWriter(text, ["account", "day", "status", "charges", *VERDICTS], lineterminator="\n")
+    writer.writeheader()
     for report in reports:
-        for day in report["days"]:
-            numbers = [day[name] for name in VERDICTS]
-            writer.writerow([report["account"], day["day"], day["status"], day["charges"], *numbers])
+        writer.writerows({"account": report["account"], **day} for day in report["days"])
     return text.getvalue()

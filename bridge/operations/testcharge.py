@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from bridge.asaas.charges import Charge, ChargeRequest, Charges
-from bridge.asaas.webhooks import Problem, Webhooks, find_ours, problems
+from bridge.asaas.webhooks import Problem, Webhooks, find_ours, option_of, problems
 from bridge.clint.api import ClintApi, Deal
 from bridge.errors import BridgeError, ClintApiFailed, JournalError, NotFound
 from bridge.http import HttpClient
@@ -32,7 +32,6 @@ from bridge.operations.proof import Code, Finding, strongest
 from bridge.operations.read_back import read_back_deal, sent_deliveries
 from bridge.reasons import find_reason
 from bridge.runtime import Runtime
-from bridge.settings import DEFAULT
 
 _MADE = "PAYMENT_CREATED"
 _PAID = {
@@ -144,15 +143,12 @@ class TestChargeListener(Protocol):
 
     def waiting(self, for_events: Sequence[str]) -> AbstractContextManager[None]:
         """Show the wait for these events."""
-        ...
 
     def news(self, seen: Sequence[Seen], now_ms: int) -> bool:
         """Show the events; return whether any of it was new."""
-        ...
 
     def sees_deal(self) -> bool:
         """Return whether a person sees the deal in Clint, without a token of the Clint API."""
-        ...
 
 
 class TestCharge:
@@ -299,8 +295,7 @@ class TestCharge:
             what = message(
                 N_("no webhook at Asaas posts to {url}; the existing ones post to {urls}"), url=url, urls=urls
             )
-            option = "" if account == DEFAULT else f" --account {account}"
-            mend = message(N_("run: bridge webhook register{option}"), option=option)
+            mend = message(N_("run: bridge webhook register{account}"), account=option_of(account))
             return [Problem("webhook.other_url", what, mend)]
         causes = sorted(problems(leading, self._needed, account), key=lambda one: one.level is not NoticeLevel.ERROR)
         # The bridge's public address may be a private one; the request carries no personal data.

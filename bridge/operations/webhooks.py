@@ -22,8 +22,6 @@ from bridge.model import NoticeLevel
 from bridge.pipeline.account_events import ACCESS_TOKEN
 from bridge.settings import variable
 
-ACCOUNT_FAMILIES = ("ACCOUNT_STATUS", "ACCESS_TOKEN")
-
 
 @dataclass(frozen=True, slots=True)
 class WantedWebhook:
@@ -76,7 +74,7 @@ def events_wanted(
     if every:
         return names | EVENTS.keys()
     if account_events:
-        names |= {event.name for event in EVENTS.values() if event.family in ACCOUNT_FAMILIES}
+        names |= {event.name for event in EVENTS.values() if event.family in {"ACCOUNT_STATUS", "ACCESS_TOKEN"}}
     if not names:
         what = N_("no enabled mapping names an event of account {account}")
         hint = N_("write one (see: bridge mappings lint), or subscribe to every event with --all")
