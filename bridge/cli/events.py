@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -347,10 +346,7 @@ def preview_data(preview: Preview) -> dict[str, Any]:
         "name": preview.name,
         "problem": str(as_message(preview.problem)) if preview.problem else None,
         "unheard": preview.unheard,
-        "outcomes": [
-            {**row_data(outcome), "changes": [asdict(change) for change in outcome.changes]}
-            for outcome in preview.outcomes
-        ],
+        "outcomes": [row_data(outcome) for outcome in preview.outcomes],
     }
 
 
@@ -375,7 +371,7 @@ def show_outcomes(preview: Preview, mapping: str | None = None) -> None:
     for outcome in preview.outcomes:
         click.echo(f"  {plain(outcome.mapping)}: {_verdict(outcome)}")
         for change in outcome.changes:
-            click.echo(f"    {plain(change.key)}: {_value(change.before)} -> {_value(change.after)}")
+            click.echo(f"    {plain(change['key'])}: {_value(change['before'])} -> {_value(change['after'])}")
 
 
 def _verdict(outcome: Outcome) -> str:

@@ -70,8 +70,8 @@ def mappings_in_use(open_journal: Callable[[], Journal], directory: Path) -> tup
     if active:
         return [item.mapping for item in active], Message(N_("the active mappings"))
     read = read_directory(directory, Setup(None, None, directory))
-    source = message(N_("the files in {directory}"), directory=str(directory))
-    return [one.mapping for one in read if one.mapping is not None], source
+    found = [one.mapping for one in read if one.mapping is not None]
+    return found, message(N_("the files in {directory}"), directory=str(directory))
 
 
 _MAKE_KEY = N_("make one with `bridge db new-key`, set BRIDGE_ENCRYPTION_KEY for all processes and start them again")
