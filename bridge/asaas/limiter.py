@@ -188,5 +188,4 @@ class LocalLimiter:
             self._paused_until_s = max(self._paused_until_s, time.monotonic() + wait_s)
 
     def paused_s(self) -> float:
-        """Return the seconds for which the pause still lasts, 0 where there is none."""
         return max(0.0, self._paused_until_s - time.monotonic())
