@@ -147,23 +147,16 @@ def written_ofx(statement: Statement, now: datetime, *, bank: str = "461", accou
 
 def _document(statement: Statement, now: datetime, bank: str, account_id: str) -> OFX:
     done = models.STATUS(code=0, severity="INFO")
-    entries = models.BANKTRANLIST(
-        *(_transaction(entry) for entry in statement.entries),
-        dtstart=_noon(statement.since),
-        dtend=_noon(statement.until),
-    )
+    since, until = _noon(statement.since), _noon(statement.until)
     found = models.STMTRS(
         curdef="BRL",
         bankacctfrom=models.BANKACCTFROM(bankid=bank, acctid=account_id[:22], accttype="CHECKING"),
-        banktranlist=entries,
-        ledgerbal=models.LEDGERBAL(balamt=statement.balance, dtasof=_noon(statement.until)),
+        banktranlist=models.BANKTRANLIST(*map(_transaction, statement.entries), dtstart=since, dtend=until),
+        ledgerbal=models.LEDGERBAL(balamt=statement.balance, dtasof=until),
     )
-    return OFX(
-        signonmsgsrsv1=models.SIGNONMSGSRSV1(
-            sonrs=models.SONRS(status=done, dtserver=now.astimezone(_BRASILIA), language="POR")
-        ),
-        bankmsgsrsv1=models.BANKMSGSRSV1(models.STMTTRNRS(trnuid="1", status=done, stmtrs=found)),
-    )
+    sign_on = models.SONRS(status=done, dtserver=now.astimezone(_BRASILIA), language="POR")
+    answer = models.STMTTRNRS(trnuid="1", status=done, stmtrs=found)
+    return OFX(signonmsgsrsv1=models.SIGNONMSGSRSV1(sonrs=sign_on), bankmsgsrsv1=models.BANKMSGSRSV1(answer))
 
 
 def _transaction(entry: Entry) -> models.STMTTRN:
