@@ -8,7 +8,6 @@ removing a customer removes its open charges. The caller judges whether the acco
 
 from __future__ import annotations
 
-import random
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -34,23 +33,21 @@ class Split:
 
     wallet: str
     amount: Decimal
-    is_percent: bool
+    field: str
+    """Of the amount: percentualValue or fixedValue."""
 
     @classmethod
     def parse(cls, text: str) -> Split:
         """Return the split of a text such as WALLET:20% or WALLET:10.50; raise ValueError.
 
         >>> Split.parse("c0c1688f-636b:20%")
-        Split(wallet='c0c1688f-636b', amount=Decimal('20'), is_percent=True)
+        Split(wallet='c0c1688f-636b', amount=Decimal('20'), field='percentualValue')
         """
         found = _SPLIT.fullmatch(text.strip())
         number = Decimal(found[2]) if found else Decimal(0)
         if found is None or not number or (found[3] and number > 100):
             raise ValueError(_("must be like WALLET:20% (1 to 100) or WALLET:10.50"))
-        return cls(found[1], number, bool(found[3]))
-
-    def body(self) -> dict[str, Any]:
-        return {"walletId": self.wallet, "percentualValue" if self.is_percent else "fixedValue": float(self.amount)}
+        return cls(found[1], number, "percentualValue" if found[3] else "fixedValue")
 
 
 @dataclass(slots=True)
@@ -113,7 +110,7 @@ class Charges:
         else:
             body["value"] = float(order.value)
         if order.splits:
-            body["split"] = [split.body() for split in order.splits]
+            body["split"] = [{"walletId": one.wallet, one.field: float(one.amount)} for one in order.splits]
         made = self._made("payment", "/payments", body)
         first, plan = str(made["id"]), str(made.get("installment") or "")
         ids = self._ids_of_plan(plan, first) if plan else (first,)
@@ -161,12 +158,11 @@ class Charges:
         return made
 
 
-def new_cpf(numbers: random.Random | None = None) -> str:
+def new_cpf() -> str:
     """Return a random CPF with right check digits; it may be a real person's by chance.
 
-    >>> cpf.is_valid(new_cpf(random.Random(7)))
+    >>> cpf.is_valid(new_cpf())
     True
     """
-    lots = numbers or random.SystemRandom()
-    base = f"{lots.randrange(100_000_000, 999_999_999)}"
+    base = 100_000_000 + secrets.randbelow(900_000_000)
     return next(f"{base}{end:02}" for end in range(100) if cpf.is_valid(f"{base}{end:02}"))

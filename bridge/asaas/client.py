@@ -45,13 +45,9 @@ PAGE_TRIES = 6
 PATHS = {name: f"{name}s" for name in ("customer", "installment", "subscription", "payment")}
 """The paths of the objects that a mapping may name."""
 
-Environment = Literal["production", "sandbox"]
 PRODUCTION_URL = "https://api.asaas.com/v3"
 SANDBOX_URL = "https://api-sandbox.asaas.com/v3"
-_URL_BY_PREFIX = {"$aact_prod_": PRODUCTION_URL, "$aact_hmlg_": SANDBOX_URL}
-_PRODUCTION_HOSTS = frozenset({"api.asaas.com", "www.asaas.com"})
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _KEY_REFUSALS: Mapping[str, tuple[str, str]] = {
     "invalid_environment": (
         N_("the key belongs to the other environment"),
@@ -80,7 +76,7 @@ def base_url(key: str, override: str = "") -> str:
     """Return the API's address for this key; the override is `ASAAS_API_URL`."""
     if override:
         return override.rstrip("/")
-    for prefix, url in _URL_BY_PREFIX.items():
+    for prefix, url in (("$aact_prod_", PRODUCTION_URL), ("$aact_hmlg_", SANDBOX_URL)):
         if key.startswith(prefix):
             return url
     text = N_(
@@ -90,7 +86,7 @@ def base_url(key: str, override: str = "") -> str:
     raise SettingsError([message(text)])
 
 
-def environment(key_or_url: str) -> Environment:
+def environment(key_or_url: str) -> Literal["production", "sandbox"]:
     """Return the environment of an API key or an address of Asaas.
 
     An address that is not Asaas's own, such as a simulator's, is a sandbox: nothing there is real money. Nothing, or an
@@ -98,12 +94,12 @@ def environment(key_or_url: str) -> Environment:
     """
     if not key_or_url or key_or_url.startswith("$"):
         return "sandbox" if key_or_url.startswith("$aact_hmlg_") else "production"
-    return "production" if urlsplit(key_or_url).hostname in _PRODUCTION_HOSTS else "sandbox"
+    return "production" if urlsplit(key_or_url).hostname in {"api.asaas.com", "www.asaas.com"} else "sandbox"
 
 
 def check_id(account: str, name: str, object_id: str) -> None:
     """Raise AsaasRejected where the text can't be an id: ids of posted bodies go into paths."""
-    if not _ID.fullmatch(object_id):
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", object_id):
         text = N_("the id of a {name} must be 1 to 100 letters, digits, _ and -, got another text")
         raise AsaasRejected(text, where=f"account {account}", name=name)
 

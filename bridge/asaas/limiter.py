@@ -81,7 +81,7 @@ class AccountLimiter:
         self.account = account
         self.limits = limits or Limits()
         self._redis = redis
-        self._local = LocalLimiter(self.limits.at_once_alone, self.limits.quota_usable, self.limits.window_s)
+        self._local = LocalLimiter(self.limits)
         prefix = f"bridge:asaas:{account}"
         self._slots, self._quota, self._pause = f"{prefix}:places", f"{prefix}:quota", f"{prefix}:pause"
 
@@ -143,25 +143,22 @@ class AccountLimiter:
     def _refuse(self, result: str, wait_s: float) -> None:
         where = f"account {self.account}"
         if result == "spent":
-            raise AsaasQuotaSpent(
-                N_("the account's quota of {quota} requests in {hours:g} hours is nearly used up, got {usable}"),
-                where=where,
-                hint=N_("the events wait until it starts anew; Asaas raises the quota on request"),
-                retry_after_s=wait_s,
-                quota=self.limits.quota,
-                hours=self.limits.window_s / 3600,
-                usable=self.limits.quota_usable,
-            )
+            text = N_("the account's quota of {quota} requests in {hours:g} hours is nearly used up, got {usable}")
+            hint = N_("the events wait until it starts anew; Asaas raises the quota on request")
+            limits = {
+                "quota": self.limits.quota,
+                "hours": self.limits.window_s / 3600,
+                "usable": self.limits.quota_usable,
+            }
+            raise AsaasQuotaSpent(text, where=where, hint=hint, retry_after_s=wait_s, **limits)
         if result == "paused" and wait_s > 0:
             raise AsaasRateLimited(N_("the Asaas API asked the bridge to slow down"), where=where, retry_after_s=wait_s)
 
 
 class LocalLimiter:
-    def __init__(self, at_once: int, quota: int, window_s: float) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._lock = threading.Lock()
-        self._at_once = at_once
-        self._quota = quota
-        self._window_s = window_s
+        self._limits = limits
         self._held = 0
         self._window_ends_s = 0.0
         self._paused_until_s = 0.0
@@ -172,10 +169,10 @@ class LocalLimiter:
         with self._lock:
             now_s = time.monotonic()
             if now_s >= self._window_ends_s:
-                self.used, self._window_ends_s = 0, now_s + self._window_s
-            if self.used >= self._quota:
+                self.used, self._window_ends_s = 0, now_s + self._limits.window_s
+            if self.used >= self._limits.quota_usable:
                 return "spent", self._window_ends_s - now_s
-            if self._held >= self._at_once:
+            if self._held >= self._limits.at_once_alone:
                 return "full", 0.0
             self._held += 1
             self.used += 1
@@ -191,5 +188,4 @@ class LocalLimiter:
             self._paused_until_s = max(self._paused_until_s, time.monotonic() + wait_s)
 
     def paused_s(self) -> float:
-        """Return the seconds for which the pause still lasts, 0 where there is none."""
         return max(0.0, self._paused_until_s - time.monotonic())

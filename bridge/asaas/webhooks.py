@@ -32,7 +32,6 @@ API_VERSION = 3
 RETENTION_DAYS = 14
 """Asaas deletes events that wait longer (docs fila-pausada)."""
 _SOON_DAYS, _NOW_DAYS = 7, 3
-_DAY_MS = 86_400_000
 
 KEY_REFUSED = "account.key_refused"
 """The notice's code where Asaas refuses the account's key, so that the state of its webhook is unknown."""
@@ -68,7 +67,9 @@ class Webhooks:
         """Return all of them; an account has ten at most, so one page is enough."""
         found = (self._api.get("/webhooks", {"limit": 100}) or {}).get("data")
         if not isinstance(found, list):
-            raise AsaasUnavailable(N_("the list of webhooks must have data, got none"), where=self._where)
+            raise AsaasUnavailable(
+                N_("the list of webhooks must have data, got none"), where=f"account {self._api.account}"
+            )
         return [_webhook(item) for item in found if isinstance(item, dict)]
 
     def create(
@@ -109,10 +110,6 @@ class Webhooks:
         """Remove the penalties, so that waiting events are sent now."""
         self._found(self._api.post(f"{self._path(webhook)}/removeBackoff"))
 
-    @property
-    def _where(self) -> str:
-        return f"account {self._api.account}"
-
     def _path(self, webhook: Webhook) -> str:
         check_id(self._api.account, "webhook", webhook.id)
         return f"/webhooks/{webhook.id}"
@@ -120,7 +117,7 @@ class Webhooks:
     def _found(self, answer: dict[str, Any] | None) -> dict[str, Any]:
         if answer is None:
             text, hint = N_("the webhook does not exist any more"), N_("see: bridge webhook status")
-            raise NotFound(text, where=self._where, hint=hint)
+            raise NotFound(text, where=f"account {self._api.account}", hint=hint)
         return answer
 
 
@@ -192,7 +189,7 @@ def needed_events(mappings: Iterable[Mapping], account: str) -> frozenset[str]:
 
 def problems(found: Sequence[Webhook], needed: Collection[str], account: str) -> list[Problem]:
     """Return what is wrong with the bridge's webhooks of this account."""
-    of = _option(account)
+    of = option_of(account)
     if not found:
         text = N_("no webhook at Asaas leads to the bridge, so no event comes")
         hint = N_("run: bridge webhook register{account} --url PUBLIC_URL")
@@ -236,22 +233,23 @@ def of_version(webhook: Webhook, account: str) -> Problem:
     text = N_("the webhook's API version must be {wanted}, and Asaas can't change it, got {version}")
     hint = N_("run: bridge webhook remove{account}, then: bridge webhook register{account} --url PUBLIC_URL")
     what = message(text, wanted=API_VERSION, version=webhook.api_version)
-    return Problem("webhook.version", what, message(hint, account=_option(account)))
+    return Problem("webhook.version", what, message(hint, account=option_of(account)))
 
 
 def retention(oldest_ms: int, now_ms: int, account: str) -> Problem | None:
     """Return the problem that events which wait at Asaas since then are deleted soon; None while there is time."""
-    left_days = RETENTION_DAYS - (now_ms - oldest_ms) / _DAY_MS
+    left_days = RETENTION_DAYS - (now_ms - oldest_ms) / 86_400_000
     if left_days > _SOON_DAYS:
         return None
     text = N_("Asaas keeps events for {kept} days, so the first that wait may be deleted for good {when}")
     when = message(N_("in {days:.0f} days"), days=left_days) if left_days >= 1 else message(N_("now or within a day"))
-    hint = message(N_("run: bridge webhook resume{account}"), account=_option(account))
+    hint = message(N_("run: bridge webhook resume{account}"), account=option_of(account))
     level = NoticeLevel.ERROR if left_days <= _NOW_DAYS else NoticeLevel.WARNING
     return Problem("webhook.retention", message(text, kept=RETENTION_DAYS, when=when), hint, level)
 
 
-def _option(account: str) -> str:
+def option_of(account: str) -> str:
+    """Return what follows a command in order to name the account."""
     return "" if account == DEFAULT else f" --account {account}"
 
 
@@ -309,7 +307,7 @@ def rotation(new_ms: int | None, old_ms: int | None, now_ms: int, account: str =
     if (new_ms or 0) > (old_ms or 0):
         done = N_("Asaas has the new one: take the old one out of the environment and start the bridge again")
         return state, message(done)
-    return state, message(N_("run: bridge webhook register --rotate{account}"), account=_option(account))
+    return state, message(N_("run: bridge webhook register --rotate{account}"), account=option_of(account))
 
 
 def _ago(moment_ms: int | None, now_ms: int) -> Message:

@@ -349,7 +349,7 @@ def show_outcomes(preview: Preview, mapping: str | None = None) -> None:
     for outcome in preview.outcomes:
         click.echo(f"  {plain(outcome.mapping)}: {_verdict(outcome)}")
         for change in outcome.changes:
-            click.echo(f"    {plain(change.key)}: {_value(change.before)} -> {_value(change.after)}")
+            click.echo(f"    {plain(change['key'])}: {_value(change['before'])} -> {_value(change['after'])}")
 
 
 def _verdict(outcome: Outcome) -> str:

@@ -24,7 +24,6 @@ from bridge.errors import ClintApiFailed, SettingsError
 from bridge.http import HttpClient, TooLarge
 from bridge.messages import N_
 
-STATUSES = ("OPEN", "WON", "LOST")
 REQUEST_EVERY_S = 0.5
 """Clint publishes no limit of requests."""
 DEADLINE_S = 15.0
@@ -102,7 +101,7 @@ class ClintApi:
     def _deals(self, filters: Mapping[str, str]) -> list[Deal]:
         found: list[Deal] = []
         failed: ClintApiFailed | None = None
-        for status in STATUSES:
+        for status in ("OPEN", "WON", "LOST"):
             try:
                 items = self._listed("/v1/deals", {**filters, "status": status, "limit": "200"})
                 found += (_deal(item, self._ahead_ms) for item in items)

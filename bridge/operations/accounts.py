@@ -28,8 +28,6 @@ from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.runtime import Runtime
 from bridge.settings import NAME, Settings, variable
 
-_PRODUCTION_KEY = "$aact_prod_"
-
 
 def client_of(runtime: Runtime, account: str) -> AsaasClient:
     """Return the API client of the account; raise SettingsError where it has no key."""
@@ -47,7 +45,7 @@ def client_of(runtime: Runtime, account: str) -> AsaasClient:
 def is_production(runtime: Runtime, account: str) -> bool:
     """Return whether real money moves: by the key's prefix, whatever the address, else by the environment."""
     key = runtime.accounts[account].api_key
-    return key.startswith(_PRODUCTION_KEY) or runtime.environment(account) == "production"
+    return key.startswith("$aact_prod_") or runtime.environment(account) == "production"
 
 
 def public_hook_url(settings: Settings, account: str, given: str | None) -> str | None:
@@ -72,8 +70,8 @@ def mappings_in_use(open_journal: Callable[[], Journal], directory: Path) -> tup
     if active:
         return [item.mapping for item in active], Message(N_("the active mappings"))
     read = read_directory(directory, Setup(None, None, directory))
-    source = message(N_("the files in {directory}"), directory=str(directory))
-    return [one.mapping for one in read if one.mapping is not None], source
+    found = [one.mapping for one in read if one.mapping is not None]
+    return found, message(N_("the files in {directory}"), directory=str(directory))
 
 
 _MAKE_KEY = N_("make one with `bridge db new-key`, set BRIDGE_ENCRYPTION_KEY for all processes and start them again")

@@ -58,14 +58,9 @@ class Check:
 
 
 def check(
-    name: str,
-    value: str | Message,
-    state: State = State.FINE,
-    mend: str | Message = "",
-    code: str = "",
-    **facts: object,
+    name: str, what: str | Message, state: State = State.FINE, mend: str | Message = "", code: str = "", **facts: object
 ) -> Check:
-    return Check(message(name, **facts), message(value, **facts), state, message(mend, **facts), code)
+    return Check(message(name, **facts), message(what, **facts), state, message(mend, **facts), code)
 
 
 def _graded(name: str, value: str, mend: str, code: str, *, warning: bool, wrong: bool, **facts: object) -> Check:
@@ -187,22 +182,20 @@ def failpoint(settings: Settings) -> Iterator[Check]:
         yield check(N_("failpoint"), what, State.WRONG, mend, "failpoint", failpoint=settings.bridge_failpoint)
 
 
-def destinations(settings: Settings, mappings: Iterable[Mapping]) -> list[Check]:
+def destinations(settings: Settings, mappings: Iterable[Mapping]) -> Iterator[Check]:
     """Check each destination's URL, and that every destination of a mapping has one."""
-    checks = []
     for name, url in sorted(settings.destinations.items()):
         label = variable("CLINT_WEBHOOK_URL", name)
         if problem := check_url(url, settings.bridge_allow_private_destinations):
-            checks.append(check(label, problem, State.WRONG, _COPY_URL, "url"))
+            yield check(label, problem, State.WRONG, _COPY_URL, "url")
         elif not _CLINT.fullmatch(url) and not settings.bridge_allow_private_destinations:
             what = N_("does not look like a URL of a Clint webhook integration")
-            checks.append(check(label, what, State.WARNING, _COPY_URL, "url"))
+            yield check(label, what, State.WARNING, _COPY_URL, "url")
         else:
-            checks.append(check(label, N_("set")))
+            yield check(label, N_("set"))
     named = {destination for mapping in mappings if mapping.enabled for destination in mapping.destinations}
     for name in sorted((named or {DEFAULT}) - settings.destinations.keys()):
-        checks.append(check(variable("CLINT_WEBHOOK_URL", name), N_("unset"), State.WRONG, _COPY_URL, "url"))
-    return checks
+        yield check(variable("CLINT_WEBHOOK_URL", name), N_("unset"), State.WRONG, _COPY_URL, "url")
 
 
 def mapping_files(read: Sequence[ParseResult], mappings: Sequence[Mapping]) -> Check:
@@ -359,9 +352,8 @@ def _journal(open_journal: Callable[[], Journal], clock_ms: Callable[[], int]) -
             open_notices = notices.open_notices(connection)
             late = jobs.late_tasks(connection, clock_ms())
     except BridgeError as error:
-        yield check(
-            N_("journal"), error.what, State.WRONG, error.hint or N_("is the database of DATABASE_URL up?"), "journal"
-        )
+        mend = error.hint or N_("is the database of DATABASE_URL up?")
+        yield check(N_("journal"), error.what, State.WRONG, mend, "journal")
         return
     place = journal.database.place
     if schema == head():

@@ -47,15 +47,6 @@ class Unheard(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A key of the payload that would change; None where it is missing."""
-
-    key: str
-    before: Any
-    after: Any
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     mapping: str
     before: DeliveryState | None
@@ -65,7 +56,8 @@ class Outcome:
     reason: str
     """A `Message.to_json()`, or an empty text."""
     payload: dict[str, Any] | None
-    changes: tuple[Change, ...]
+    changes: tuple[dict[str, Any], ...]
+    """The keys of the payload that would change: key, before and after, None where it is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +151,7 @@ def _outcome(new: NewDelivery, newest: Row | None) -> Outcome:
     after = json.loads(new.payload) if new.payload else None
     before = json.loads(newest["payload"]) if newest and newest["payload"] else {}
     keys = dict.fromkeys([*after, *before]) if after is not None else {}
-    changes = [Change(key, before.get(key), (after or {}).get(key)) for key in keys]
+    changes = ({"key": key, "before": before.get(key), "after": (after or {}).get(key)} for key in keys)
     return Outcome(
         new.mapping,
         DeliveryState(newest["state"]) if newest else None,
@@ -167,7 +159,7 @@ def _outcome(new: NewDelivery, newest: Row | None) -> Outcome:
         new.destination,
         new.reason or "",
         after,
-        tuple(change for change in changes if change.before != change.after),
+        tuple(change for change in changes if change["before"] != change["after"]),
     )
 
 

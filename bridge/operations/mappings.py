@@ -19,8 +19,6 @@ from bridge.errors import MappingChanged
 from bridge.journal import Journal, revisions
 from bridge.messages import N_
 
-SUFFIXES = (".yaml", ".yml")
-
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -30,9 +28,8 @@ class Saved:
 
 def file_of(directory: Path, name: str) -> Path:
     """Return the path of the mapping's file, also where there is none."""
-    return next(
-        (path for suffix in SUFFIXES if (path := directory / f"{name}{suffix}").exists()), directory / f"{name}.yaml"
-    )
+    paths = [directory / f"{name}.yaml", directory / f"{name}.yml"]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 def file_text(directory: Path, name: str) -> str | None:

@@ -37,10 +37,6 @@ class Code(StrEnum):
 LATE_MS = 10 * 60_000
 """Clint may work on a payload for this long (an assumption: it is not documented)."""
 
-_LONGEST_AMOUNT = 20
-_TELLING = 6
-_DIGIT = re.compile(r"[0-9]")
-
 
 class Other(NamedTuple):
     """Another delivery of the customer, whose origin may be the same."""
@@ -101,7 +97,7 @@ def _judge(deal: Deal, sent: Sent, is_changed: bool, is_only: bool) -> Code:
     own = texts_of(sent.payload).difference(*(other.texts for other in sent.others))
     carried = [text for text in own & shown if not _is_amount(text)]
     # A date, a number or a link tells: a word such as Pix proves nothing.
-    tells = any(len(text) >= _TELLING and _DIGIT.search(text) for text in carried)
+    tells = any(len(text) >= 6 and re.search(r"[0-9]", text) for text in carried)
     is_of_charge = bool(mark) and any(mark in text for text in shown)
     by_id = is_of_charge and bool(carried)
     since = _is_since(sent, deal.times_ms.values()) or (until is None and is_changed)
@@ -150,6 +146,6 @@ def _text(value: object) -> str:
 
 def _is_amount(text: str) -> bool:
     try:
-        return len(text) <= _LONGEST_AMOUNT and Decimal(text).is_finite()
+        return len(text) <= 20 and Decimal(text).is_finite()
     except InvalidOperation:
         return False

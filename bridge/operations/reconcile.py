@@ -133,11 +133,6 @@ class Window:
     until: date
     by: Day = "created"
 
-    @property
-    def field(self) -> str:
-        """The charge's field that lies within."""
-        return FIELDS[self.by]
-
 
 def compare_pages(
     client: AsaasClient,
@@ -152,7 +147,8 @@ def compare_pages(
 
     Raises EnrichmentWaits.
     """
-    days = {f"{window.field}[ge]": window.since.isoformat(), f"{window.field}[le]": window.until.isoformat()}
+    day = FIELDS[window.by]
+    days = {f"{day}[ge]": window.since.isoformat(), f"{day}[le]": window.until.isoformat()}
     asked_ms = clock_ms()
     for page in pages(client, "/payments", days, offset=offset, sleep=sleep):
         charges = {str(charge.get("id")): charge for charge in page.items}
@@ -249,7 +245,7 @@ def _interrupted_run(path: Path) -> tuple[dict[str, Finding], int]:
 def _finding(compared: Compared, window: Window) -> Finding:
     return {
         "id": str(compared.charge.get("id")),
-        "day": str(compared.charge.get(window.field) or "")[:10],
+        "day": str(compared.charge.get(FIELDS[window.by]) or "")[:10],
         "status": str(compared.charge_status),
         "verdict": compared.verdict.value,
         "known": str(compared.known or ""),
@@ -260,10 +256,8 @@ def _finding(compared: Compared, window: Window) -> Finding:
 def as_csv(reports: Iterable[dict[str, Any]]) -> str:
     """Return the numbers by day and status of reports, given as their data."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["account", "day", "status", "charges", *VERDICTS])
+    writer = csv.DictWriter(text, ["account", "day", "status", "charges", *VERDICTS], lineterminator="\n")
+    writer.writeheader()
     for report in reports:
-        for day in report["days"]:
-            numbers = [day[name] for name in VERDICTS]
-            writer.writerow([report["account"], day["day"], day["status"], day["charges"], *numbers])
+        writer.writerows({"account": report["account"], **day} for day in report["days"])
     return text.getvalue()

@@ -126,19 +126,12 @@ def _amount(value: Any) -> Decimal:
     return as_decimal(value).quantize(Decimal("0.01"))
 
 
-BANK = "461"
-"""Asaas among Brazilian banks (COMPE)."""
-
 _BRASILIA = timezone(timedelta(hours=-3), "BRT")
 """With the name that banks write instead of -03."""
 
-_MOVES = ("TRANSFER", "INTERNAL_TRANSFER")
-_AMOUNT = re.compile(rb"<(?:TRNAMT|BALAMT)>([^\r\n<]*)")
-_DOTTED = re.compile(rb"-?\d+\.\d{2}")
 
-
-def written_ofx(statement: Statement, now: datetime, *, bank: str = BANK, account_id: str = "") -> bytes:
-    """Return the statement as an OFX file; `account_id` defaults to the account's name in the bridge."""
+def written_ofx(statement: Statement, now: datetime, *, bank: str = "461", account_id: str = "") -> bytes:
+    """Return the statement as an OFX file; `account_id` defaults to the account's name, and 461 is Asaas (COMPE)."""
     tree = _document(statement, now, bank, account_id or statement.account).to_etree()
     for element in tree.iter():
         if element.text:
@@ -154,23 +147,16 @@ def written_ofx(statement: Statement, now: datetime, *, bank: str = BANK, accoun
 
 def _document(statement: Statement, now: datetime, bank: str, account_id: str) -> OFX:
     done = models.STATUS(code=0, severity="INFO")
-    entries = models.BANKTRANLIST(
-        *(_transaction(entry) for entry in statement.entries),
-        dtstart=_noon(statement.since),
-        dtend=_noon(statement.until),
-    )
+    since, until = _noon(statement.since), _noon(statement.until)
     found = models.STMTRS(
         curdef="BRL",
         bankacctfrom=models.BANKACCTFROM(bankid=bank, acctid=account_id[:22], accttype="CHECKING"),
-        banktranlist=entries,
-        ledgerbal=models.LEDGERBAL(balamt=statement.balance, dtasof=_noon(statement.until)),
+        banktranlist=models.BANKTRANLIST(*map(_transaction, statement.entries), dtstart=since, dtend=until),
+        ledgerbal=models.LEDGERBAL(balamt=statement.balance, dtasof=until),
     )
-    return OFX(
-        signonmsgsrsv1=models.SIGNONMSGSRSV1(
-            sonrs=models.SONRS(status=done, dtserver=now.astimezone(_BRASILIA), language="POR")
-        ),
-        bankmsgsrsv1=models.BANKMSGSRSV1(models.STMTTRNRS(trnuid="1", status=done, stmtrs=found)),
-    )
+    sign_on = models.SONRS(status=done, dtserver=now.astimezone(_BRASILIA), language="POR")
+    answer = models.STMTTRNRS(trnuid="1", status=done, stmtrs=found)
+    return OFX(signonmsgsrsv1=models.SIGNONMSGSRSV1(sonrs=sign_on), bankmsgsrsv1=models.BANKMSGSRSV1(answer))
 
 
 def _transaction(entry: Entry) -> models.STMTTRN:
@@ -188,7 +174,7 @@ def _transaction(entry: Entry) -> models.STMTTRN:
 def _kind(entry: Entry) -> str:
     if entry.amount < 0 and entry.kind.endswith("_FEE"):
         return "FEE"
-    if entry.kind.startswith(_MOVES):
+    if entry.kind.startswith(("TRANSFER", "INTERNAL_TRANSFER")):
         return "XFER"
     return "CREDIT" if entry.amount >= 0 else "DEBIT"
 
@@ -205,7 +191,8 @@ def check(written: bytes, statement: Statement) -> None:
     entries = [(one.id, one.amount, _noon(one.day)) for one in statement.entries]
     problem = ""
     # Readers accept 129,90 and take it for different numbers.
-    if not all(_DOTTED.fullmatch(amount) for amount in _AMOUNT.findall(written)):
+    amounts = re.findall(rb"<(?:TRNAMT|BALAMT)>([^\r\n<]*)", written)
+    if not all(re.fullmatch(rb"-?\d+\.\d{2}", amount) for amount in amounts):
         problem = N_("an amount that is not like -129.90")
     elif [(one.fitid, one.trnamt, one.dtposted) for one in read.transactions] != entries:
         problem = N_("other entries")
@@ -216,13 +203,10 @@ def check(written: bytes, statement: Statement) -> None:
         raise BridgeError(what, hint=hint, problem=Message(problem))
 
 
-HEADER = ("account", "date", "id", "type", "description", "about", "value", "balance")
-
-
 def written_csv(statements: Iterable[Statement]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
+    writer.writerow(["account", "date", "id", "type", "description", "about", "value", "balance"])
     for statement in statements:
         for one in statement.entries:
             # A spreadsheet would run a formula.

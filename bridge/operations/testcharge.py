@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from bridge.asaas.charges import Charge, ChargeRequest, Charges
-from bridge.asaas.webhooks import Problem, Webhooks, find_ours, problems
+from bridge.asaas.webhooks import Problem, Webhooks, find_ours, option_of, problems
 from bridge.clint.api import ClintApi, Deal
 from bridge.errors import BridgeError, ClintApiFailed, JournalError, NotFound
 from bridge.http import HttpClient
@@ -32,7 +32,6 @@ from bridge.operations.proof import Code, Finding, strongest
 from bridge.operations.read_back import read_back_deal, sent_deliveries
 from bridge.reasons import find_reason
 from bridge.runtime import Runtime
-from bridge.settings import DEFAULT
 
 _MADE = "PAYMENT_CREATED"
 _PAID = {
@@ -43,8 +42,6 @@ _PAID = {
     "UNDEFINED": ("PAYMENT_CONFIRMED", "PAYMENT_RECEIVED"),
 }
 """The events of a payment, by the documented flows; a card's money comes weeks later."""
-
-_MOST_EVENTS = 200
 
 
 class Seen(NamedTuple):
@@ -95,7 +92,6 @@ def conflicts(mappings: Iterable[Mapping], seen: Sequence[Seen]) -> list[dict[st
     ]
 
 
-_ANSWER_WITHIN_S = 10.0
 _ALIVE = "/healthz"
 
 _REFUSED = {
@@ -133,10 +129,8 @@ def refused_at_door(journal: Journal, account: str, since_ms: int) -> list[Probl
     return causes
 
 
-_LOOK_EVERY_S = 0.25
 _QUIET_S = 1.5
 """The events are complete after this long without a new one."""
-_DEAL_EVERY_S = 2.0
 _DEAL_AT_LEAST_S = 6.0
 """Clint works on a payload for a while, so it is asked for this long even after the timeout."""
 
@@ -149,15 +143,12 @@ class TestChargeListener(Protocol):
 
     def waiting(self, for_events: Sequence[str]) -> AbstractContextManager[None]:
         """Show the wait for these events."""
-        ...
 
     def news(self, seen: Sequence[Seen], now_ms: int) -> bool:
         """Show the events; return whether any of it was new."""
-        ...
 
     def sees_deal(self) -> bool:
         """Return whether a person sees the deal in Clint, without a token of the Clint API."""
-        ...
 
 
 class TestCharge:
@@ -230,7 +221,13 @@ class TestCharge:
         elif DeliveryState.DELIVERED not in states or DeliveryState.DEAD in states:
             self._blame("trial.not_delivered", N_("nothing was delivered to Clint"), N_("see: bridge events list"))
         elif (clint := self._runtime.clint_api) is None:
-            self._ask_person()
+            self._show.step("cannot_look")
+            self._show.step("look_yourself", email=self.order.email)
+            self.proved = self._show.sees_deal()
+            if not self.proved:
+                what = N_("Clint took the payload, which does not prove a deal")
+                hint = N_("look in Clint's Históricos, or set CLINT_API_TOKEN")
+                self._blame("trial.deal_not_looked_at", what, hint)
         else:
             self._find_deal(clint, max(ends_s, time.monotonic() + _DEAL_AT_LEAST_S))
         self.conflicts = conflicts([item.mapping for item in self._runtime.mappings.current()], self.seen)
@@ -251,7 +248,7 @@ class TestCharge:
                 quiet_since_s = now_s
             if refused or (self._have_come() and now_s - quiet_since_s >= _QUIET_S):
                 return
-            self._sleep(_LOOK_EVERY_S)
+            self._sleep(0.25)
 
     def _look(self) -> list[Seen]:
         """Return the events of the charge so far, oldest first."""
@@ -259,9 +256,7 @@ class TestCharge:
             ids = sorted(
                 row["id"]
                 for payment_id in self.charge.payment_ids
-                for row in queries.list_events(
-                    connection, limit=_MOST_EVENTS, account=self.account, object_id=payment_id
-                )
+                for row in queries.list_events(connection, limit=200, account=self.account, object_id=payment_id)
             )
             seen = []
             for event in filter(None, (queries.find_event(connection, str(id_)) for id_ in ids)):
@@ -306,8 +301,7 @@ class TestCharge:
             what = message(
                 N_("no webhook at Asaas posts to {url}; the existing ones post to {urls}"), url=url, urls=urls
             )
-            option = "" if account == DEFAULT else f" --account {account}"
-            mend = message(N_("run: bridge webhook register{option}"), option=option)
+            mend = message(N_("run: bridge webhook register{account}"), account=option_of(account))
             return [Problem("webhook.other_url", what, mend)]
         causes = sorted(problems(leading, self._needed, account), key=lambda one: one.level is not NoticeLevel.ERROR)
         # The bridge's public address may be a private one; the request carries no personal data.
@@ -335,7 +329,7 @@ class TestCharge:
                 stage = self.stage or Message(N_("unknown"))
                 self._show.step("deal", deal=self.deal.id, stage=stage, status=self.deal.status)
                 return
-            self._sleep(_DEAL_EVERY_S)
+            self._sleep(2.0)
         if failed:
             self._blame(failed.code, failed.what, N_("try again later; whether there is a deal is not known"))
         elif reason := find_reason(found.code):
@@ -352,17 +346,6 @@ class TestCharge:
             if found.code == Code.SEEN:
                 break
         return found
-
-    def _ask_person(self) -> None:
-        self._show.step("cannot_look")
-        self._show.step("look_yourself", email=self.order.email)
-        self.proved = self._show.sees_deal()
-        if not self.proved:
-            self._blame(
-                "trial.deal_not_looked_at",
-                N_("Clint took the payload, which does not prove a deal"),
-                N_("look in Clint's Históricos, or set CLINT_API_TOKEN"),
-            )
 
     def _blame(self, code: str, what: str | Message, mend: str | Message, **facts: object) -> None:
         self.causes.append(Problem(code, message(what, **facts), message(mend, **facts)))
@@ -391,7 +374,7 @@ def _unreachable(webhook_url: str, local_url: str, http: HttpClient) -> Problem 
 
 def _why_not_alive(place: str, url: str, http: HttpClient) -> Message | None:
     try:
-        answer = http.request("GET", url, deadline_s=_ANSWER_WITHIN_S)
+        answer = http.request("GET", url, deadline_s=10.0)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         what = N_("the public address {address} does not answer, got {error}")
         return message(what, address=place, error=type(error).__name__)

@@ -22,8 +22,6 @@ from bridge.model import NoticeLevel
 from bridge.pipeline.account_events import ACCESS_TOKEN
 from bridge.settings import variable
 
-ACCOUNT_FAMILIES = ("ACCOUNT_STATUS", "ACCESS_TOKEN")
-
 
 @dataclass(frozen=True, slots=True)
 class WantedWebhook:
@@ -76,7 +74,7 @@ def events_wanted(
     if every:
         return names | EVENTS.keys()
     if account_events:
-        names |= {event.name for event in EVENTS.values() if event.family in ACCOUNT_FAMILIES}
+        names |= {event.name for event in EVENTS.values() if event.family in {"ACCOUNT_STATUS", "ACCESS_TOKEN"}}
     if not names:
         what = N_("no enabled mapping names an event of account {account}")
         hint = N_("write one (see: bridge mappings lint), or subscribe to every event with --all")
@@ -211,18 +209,13 @@ log = logger(__name__)
 
 
 def judge(
-    journal: Journal,
-    account: str,
-    webhooks: Sequence[Webhook],
-    mappings: Iterable[Mapping],
-    public_url: str,
-    now_ms: int,
+    journal: Journal, account: str, found: Sequence[Webhook], mappings: Iterable[Mapping], public_url: str, now_ms: int
 ) -> None:
     """Raise and close the account's notices by the state of its webhooks at Asaas."""
     wants = hooks.needed_events(mappings, account)
     url = hooks.hook_url(public_url, account) if public_url else None
     # An account without a mapping needs no webhook.
-    wrong = hooks.problems(hooks.find_ours(webhooks, account, url), wants, account) if wants else []
+    wrong = hooks.problems(hooks.find_ours(found, account, url), wants, account) if wants else []
     with journal.database.read() as connection:
         keys = notices.open_notices(connection, [ACCESS_TOKEN])
         open_since = [one.raised_ms for one in notices.open_notices(connection, ["webhook.interrupted"], account)]

@@ -13,7 +13,7 @@ from bridge.journal import Journal, revisions
 from bridge.mapping import evaluate
 from bridge.messages import read_message
 from bridge.model import DeliveryState
-from bridge.operations.explain import BATCH, Change, Preview, Unheard, preview
+from bridge.operations.explain import BATCH, Preview, Unheard, preview
 from bridge.pipeline.active_mappings import ActiveMappings
 from bridge.pipeline.enrich import Cache, Enricher
 from bridge.redis_client import OptionalRedis
@@ -85,9 +85,9 @@ def test_a_preview_shows_what_would_change(world: World) -> None:
     assert (outcome.mapping, outcome.before, outcome.after) == ("paga", DeliveryState.DELIVERED, DeliveryState.PENDING)
     assert outcome.destination == "default"
     assert outcome.changes == (
-        Change("email", "old@example.com", "ana@example.com"),
-        Change("descricao", None, "Mensalidade"),
-        Change("telefone", "11", None),
+        {"key": "email", "before": "old@example.com", "after": "ana@example.com"},
+        {"key": "descricao", "before": None, "after": "Mensalidade"},
+        {"key": "telefone", "before": "11", "after": None},
     )
     assert (rows_of(world.journal), events_of(world.journal)) == before
 
