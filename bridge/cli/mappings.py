@@ -141,7 +141,8 @@ def lint(invocation: Invocation, paths: tuple[Path, ...], as_json: bool, no_envi
             ngettext("{n} warning", "{n} warnings", found[Severity.WARNING]),
             ngettext("{n} note", "{n} notes", found[Severity.NOTE]),
         )
-        click.echo(f"{ngettext('{n} mapping', '{n} mappings', len(read))}: {', '.join(counts)}")
+        number = ngettext("{n} mapping", "{n} mappings", len(read))
+        click.echo(f"{number}: {', '.join(counts)}")
     if found[Severity.ERROR] or found[Severity.WARNING]:
         raise Exit(NO)
 
