@@ -10,7 +10,7 @@ import click
 from bridge.asaas.webhooks import hook_url
 from bridge.cli.main import Invocation
 from bridge.cli.options import check_can_ask, confirm
-from bridge.cli.output import json_option, show_json, show_list
+from bridge.cli.output import Columns, json_option, show_json, show_list
 from bridge.errors import NotFound
 from bridge.journal import accounts as kept
 from bridge.journal import audit
@@ -55,19 +55,15 @@ def list_accounts(invocation: Invocation, as_json: bool) -> None:
                 "changed_ms": None if name in environment else found[name].changed_ms,
             }
         )
-    show_list(
-        rows,
-        [
-            (_("name"), "name"),
-            (_("kept in"), lambda row: row["kept_in"] and _(row["kept_in"])),
-            (_("API key"), lambda row: _(row["api_key"])),
-            (_("token"), lambda row: _(row["webhook_token"])),
-            (_("path of its webhook"), "path"),
-            (_("changed"), "changed_ms"),
-        ],
-        as_json=as_json,
-        empty=_("no account yet; see: bridge accounts add --help"),
-    )
+    columns: Columns = [
+        (_("name"), "name"),
+        (_("kept in"), lambda row: row["kept_in"] and _(row["kept_in"])),
+        (_("API key"), lambda row: _(row["api_key"])),
+        (_("token"), lambda row: _(row["webhook_token"])),
+        (_("path of its webhook"), "path"),
+        (_("changed"), "changed_ms"),
+    ]
+    show_list(rows, columns, as_json=as_json, empty=_("no account yet; see: bridge accounts add --help"))
 
 
 @accounts.command("add")
@@ -148,20 +144,16 @@ def list_destinations(invocation: Invocation, as_json: bool) -> None:
         kept_in = urls.get(one.name)
         url, paused = "set" if kept_in else "unset", one.paused_ms is not None
         rows.append({**data, "url": url, "kept_in": kept_in, "paused": paused})
-    show_list(
-        rows,
-        [
-            (_("name"), "name"),
-            ("URL", lambda row: _(row["url"])),
-            (_("kept in"), lambda row: row["kept_in"] and _(row["kept_in"])),
-            (_("circuit"), lambda row: _(row["state"].replace("_", " "))),
-            (_("failures in a row"), "failures"),
-            (_("paused since"), "paused_ms"),
-            (_("why"), "paused_reason"),
-        ],
-        as_json=as_json,
-        empty=_("no destination yet; see: bridge destinations add --help"),
-    )
+    columns: Columns = [
+        (_("name"), "name"),
+        ("URL", lambda row: _(row["url"])),
+        (_("kept in"), lambda row: row["kept_in"] and _(row["kept_in"])),
+        (_("circuit"), lambda row: _(row["state"].replace("_", " "))),
+        (_("failures in a row"), "failures"),
+        (_("paused since"), "paused_ms"),
+        (_("why"), "paused_reason"),
+    ]
+    show_list(rows, columns, as_json=as_json, empty=_("no destination yet; see: bridge destinations add --help"))
 
 
 @destinations.command("add")

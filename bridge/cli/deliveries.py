@@ -10,7 +10,7 @@ from click.exceptions import Exit
 
 from bridge.cli.main import NO, Invocation
 from bridge.cli.options import confirm, progress_bar, stacked
-from bridge.cli.output import delivery_brief, json_option, moment, show_json, show_list
+from bridge.cli.output import Columns, delivery_brief, json_option, moment, show_json, show_list
 from bridge.errors import IllegalTransition, NotFound, UsageError
 from bridge.journal import queries
 from bridge.journal.clock import system_clock_ms
@@ -59,21 +59,17 @@ def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **want
     with invocation.journal.database.read() as connection:
         rows = queries.list_deliveries(connection, limit=limit, **wanted)
     now_ms = system_clock_ms()
-    show_list(
-        rows,
-        [
-            (_("number"), "id"),
-            (_("event"), "event_id"),
-            (_("name"), "event_name"),
-            (_("mapping"), "mapping"),
-            (_("to"), "destination"),
-            (_("state"), lambda row: _(row["state"])),
-            (_("since"), lambda row: moment(row["finished_ms"] or row["created_ms"])),
-            (_("why"), lambda row: delivery_brief(row, now_ms)),
-        ],
-        as_json=as_json,
-        empty=_("no such delivery"),
-    )
+    columns: Columns = [
+        (_("number"), "id"),
+        (_("event"), "event_id"),
+        (_("name"), "event_name"),
+        (_("mapping"), "mapping"),
+        (_("to"), "destination"),
+        (_("state"), lambda row: _(row["state"])),
+        (_("since"), lambda row: moment(row["finished_ms"] or row["created_ms"])),
+        (_("why"), lambda row: delivery_brief(row, now_ms)),
+    ]
+    show_list(rows, columns, as_json=as_json, empty=_("no such delivery"))
     if len(rows) == limit and not as_json:
         click.echo(_("older ones: bridge deliveries list --before {number}", number=rows[-1]["id"]), err=True)
 

@@ -17,6 +17,7 @@ from bridge.cli.main import NO, Invocation
 from bridge.cli.notices import show_open_notices
 from bridge.cli.options import agreed, check_can_ask, find_event, moment_of, stacked
 from bridge.cli.output import (
+    Columns,
     ago,
     as_message,
     delivery_said,
@@ -74,19 +75,16 @@ def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as
         rows = queries.list_events(connection, limit=limit, before_id=before_id, **wanted)
         found = queries.mappings_of(connection, [row["id"] for row in rows])
     now_ms = system_clock_ms()
-    show_list(
-        [{**row, "deliveries": Counter(found[row["id"]].values())} for row in rows],
-        [
-            (_("number"), "id"),
-            (_("received"), "received_ms"),
-            (_("age"), lambda row: ago(row["received_ms"], now_ms)),
-            (_("event"), lambda row: row["name"] + ("" if row["origin"] == Origin.WEBHOOK else f" ({row['origin']})")),
-            (_("about"), "object_id"),
-            (_("what became of it"), lambda row: _verdicts(row, now_ms)),
-        ],
-        as_json=as_json,
-        empty=_("no such event"),
-    )
+    columns: Columns = [
+        (_("number"), "id"),
+        (_("received"), "received_ms"),
+        (_("age"), lambda row: ago(row["received_ms"], now_ms)),
+        (_("event"), lambda row: row["name"] + ("" if row["origin"] == Origin.WEBHOOK else f" ({row['origin']})")),
+        (_("about"), "object_id"),
+        (_("what became of it"), lambda row: _verdicts(row, now_ms)),
+    ]
+    listed = [{**row, "deliveries": Counter(found[row["id"]].values())} for row in rows]
+    show_list(listed, columns, as_json=as_json, empty=_("no such event"))
     if as_json:
         return
     if len(rows) == limit:

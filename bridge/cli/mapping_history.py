@@ -71,7 +71,8 @@ def diff(invocation: Invocation, name: str, revs: tuple[str, ...], as_json: bool
     newest, second = (str(one.id) if one else "" for one in (found[0], found[1] if found[1:] else None))
     before, after = {0: (second, newest), 1: (*revs, newest), 2: revs}[len(revs)]
     old, new = (_text_of(invocation, found, name, rev) for rev in (before, after))
-    lines = difference(old, new, f"{name} {before or _('nothing')}", f"{name} {after}")
+    nothing = _("nothing")
+    lines = difference(old, new, f"{name} {before or nothing}", f"{name} {after}")
     if as_json:
         show_json({"mapping": name, "from": before, "to": after, "diff": lines})
     else:

@@ -83,11 +83,11 @@ def starters() -> Path:
 
 def _read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment: bool) -> list[ParseResult]:
     """Return the parsed files and directories, or without any those of BRIDGE_MAPPINGS_DIR."""
-    from bridge.runtime import Runtime
-
     settings = invocation.settings
     accounts = destinations = None
     if not no_environment:  # those in the journal too
+        from bridge.runtime import Runtime
+
         with closing(Runtime(settings)) as runtime:
             accounts, destinations = frozenset(runtime.accounts), frozenset(runtime.destinations)
     read: list[ParseResult] = []
@@ -130,19 +130,20 @@ def lint(invocation: Invocation, paths: tuple[Path, ...], as_json: bool, no_envi
     """
     read = _read_paths(invocation, paths, no_environment=no_environment)
     findings = [finding for one in read for finding in one.findings]
-    found = Counter(finding.severity for finding in findings)
+    number = Counter(finding.severity for finding in findings)
     if as_json:
         show_json([_finding_data(finding) for finding in findings])
     else:
         for finding in findings:
             _show_finding(finding, _COLOURS[finding.severity])
         counts = (
-            ngettext("{n} error", "{n} errors", found[Severity.ERROR]),
-            ngettext("{n} warning", "{n} warnings", found[Severity.WARNING]),
-            ngettext("{n} note", "{n} notes", found[Severity.NOTE]),
+            ngettext("{n} error", "{n} errors", number[Severity.ERROR]),
+            ngettext("{n} warning", "{n} warnings", number[Severity.WARNING]),
+            ngettext("{n} note", "{n} notes", number[Severity.NOTE]),
         )
-        click.echo(f"{ngettext('{n} mapping', '{n} mappings', len(read))}: {', '.join(counts)}")
-    if found[Severity.ERROR] or found[Severity.WARNING]:
+        read_files = ngettext("{n} mapping", "{n} mappings", len(read))
+        click.echo(f"{read_files}: {', '.join(counts)}")
+    if number[Severity.ERROR] or number[Severity.WARNING]:
         raise Exit(NO)
 
 

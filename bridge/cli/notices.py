@@ -11,7 +11,7 @@ from click.exceptions import Exit
 
 from bridge.cli.deliveries import limit_option
 from bridge.cli.main import NO, Invocation
-from bridge.cli.output import ago, as_message, json_option, show_list
+from bridge.cli.output import Columns, ago, as_message, json_option, show_list
 from bridge.journal import notices as journal
 from bridge.journal.clock import system_clock_ms
 from bridge.mapping import ParseResult, Setup, read_directory
@@ -40,21 +40,17 @@ def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool)
     rows = [_of_file(one) for one in read if one.mapping is None and Path(one.path) != directory]
     rows += map(asdict, found)
     now_ms = system_clock_ms()
-    show_list(
-        rows,
-        [
-            (_("number"), "id"),
-            (_("level"), lambda row: _(LEVELS[row["level"]]) if row["closed_ms"] is None else _("closed")),
-            (_("code"), "code"),
-            (_("about"), "about"),
-            (_("since"), "raised_ms"),
-            (_("last"), lambda row: ago(row["last_ms"], now_ms) if row["last_ms"] else ""),
-            (_("what"), "detail"),
-            (_("what to do"), "mend"),
-        ],
-        as_json=as_json,
-        empty=_("no notice: nothing needs you"),
-    )
+    columns: Columns = [
+        (_("number"), "id"),
+        (_("level"), lambda row: _(LEVELS[row["level"]]) if row["closed_ms"] is None else _("closed")),
+        (_("code"), "code"),
+        (_("about"), "about"),
+        (_("since"), "raised_ms"),
+        (_("last"), lambda row: ago(row["last_ms"], now_ms) if row["last_ms"] else ""),
+        (_("what"), "detail"),
+        (_("what to do"), "mend"),
+    ]
+    show_list(rows, columns, as_json=as_json, empty=_("no notice: nothing needs you"))
 
 
 def _of_file(read: ParseResult) -> dict[str, Any]:
@@ -123,21 +119,17 @@ def list_alerts(invocation: Invocation, as_json: bool) -> None:
     """List the problems that last, and how often an alert was sent about each."""
     with invocation.journal.database.read() as connection:
         found = [asdict(one) for _key, one in sorted(journal.load(connection).items())]
-    show_list(
-        found,
-        [
-            (_("code"), "code"),
-            (_("about"), "about"),
-            (_("level"), lambda row: _(LEVELS[row["level"]])),
-            (_("since"), "since_ms"),
-            (_("sent"), "times"),
-            (_("last"), "told_ms"),
-            (_("next"), "due_ms"),
-            (_("what"), lambda row: _untold(row["failures"], as_message(row["detail"]))),
-        ],
-        as_json=as_json,
-        empty=_("no alert was sent"),
-    )
+    columns: Columns = [
+        (_("code"), "code"),
+        (_("about"), "about"),
+        (_("level"), lambda row: _(LEVELS[row["level"]])),
+        (_("since"), "since_ms"),
+        (_("sent"), "times"),
+        (_("last"), "told_ms"),
+        (_("next"), "due_ms"),
+        (_("what"), lambda row: _untold(row["failures"], as_message(row["detail"]))),
+    ]
+    show_list(found, columns, as_json=as_json, empty=_("no alert was sent"))
 
 
 def _untold(failures: int, detail: Message) -> Message | str:

@@ -104,14 +104,12 @@ def show_line(name: str, value: object) -> None:
     click.echo(f"  {name:<12} {plain(value)}".rstrip())
 
 
-def show_list(
-    rows: Iterable[Mapping[str, Any]],
-    columns: Sequence[tuple[str, str | Callable[[Any], object]]],
-    *,
-    as_json: bool,
-    empty: str,
-) -> None:
-    """Print rows as JSON, or as a table of columns: a header, and the name of a value or a function of the row."""
+Columns = Sequence[tuple[str, str | Callable[[Any], object]]]
+"""Of a table: each header, with the name of a value of a row or a function of the row."""
+
+
+def show_list(rows: Iterable[Mapping[str, Any]], columns: Columns, *, as_json: bool, empty: str) -> None:
+    """Print rows as JSON or as a table."""
     if as_json:
         show_json([row_data(row) for row in rows])
         return
