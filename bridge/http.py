@@ -1,4 +1,4 @@
-"""The client of every outgoing request: httpx over aiohttp's transport, in one event loop of one thread.
+"""The client of every outgoing request: a session of aiohttp with httpx's answers and errors, in a thread of its own.
 
 It returns an `httpx.Response` with a bounded body within a deadline, or raises one of httpx's errors. It never connects
 to an address of this machine or network unless private ones are allowed, never follows a redirect, keeps no cookie,

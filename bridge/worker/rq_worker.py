@@ -49,7 +49,9 @@ class LaneWorker(SimpleWorker):
 def _log_as_warning(record: logging.LogRecord) -> bool:
     """Log a lost job and an RQ worker that ends as warnings: RQ logs errors, and the bridge starts the next one."""
     error = sys.exc_info()[1]
-    if isinstance(error, InvalidJobOperation | NoSuchJobError):
+    # A flush between RQ's list of executions and its look at one is a plain ValueError (rq/executions.py).
+    is_gone = isinstance(error, ValueError) and "not found in Redis" in str(error)
+    if is_gone or isinstance(error, InvalidJobOperation | NoSuchJobError):
         log.warning("queue.job_lost", error=type(error).__name__)
     elif str(record.msg).endswith("quitting..."):
         log.warning("worker.begins_again", exc_info=error)
