@@ -76,7 +76,8 @@ def explain(code: str | None) -> Reason | None:
     if found is None or not found.then:
         return found
     command = N_("then: bridge deliveries retry") if found.then is Then.RETRY else N_("then: bridge events replay")
-    return found._replace(todo=f"{found.todo}; {_(command)}" if found.todo else _(command))
+    todo = f"{found.todo}; {_(command)}" if found.todo else _(command)
+    return Reason(found.means, found.cause, todo, found.then)
 
 
 def notice_words(code: str) -> AlertWords | None:

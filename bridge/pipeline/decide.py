@@ -44,9 +44,9 @@ from bridge.telemetry import NO_TELEMETRY, Telemetry
 log = logger(__name__)
 
 DECIDE_BATCH = 100
-"""Few enough that a slow Asaas API answers for all of them well within a lease."""
+"""Events of one batch: few enough that a slow Asaas API answers for all of them before the lease ends."""
 CLOSE_SILENCE_EVERY_MS = 1_000
-"""A stream of events closes notices of silence no more often."""
+"""While events stream in, their account's notice of silence is closed once in this time, not with each event."""
 HOLD_S = 5.0
 """The hold where Asaas did not name a time."""
 HOLD_FOR_PERSON_S = 60.0
@@ -151,14 +151,13 @@ class Decider:
     def commit(self, leases: Sequence[Lease], batch: Batch) -> tuple[bool, list[Lease]]:
         """Decide a batch whose objects are fetched, and write the decisions under the leases of its lanes.
 
-        Returns whether any event was processed, and the lost leases: nothing was written in their lanes. Where an event
-        is no longer waiting, because its person was erased, nothing is written at all; the next read leaves it out.
+        Returns whether more may be waiting, and the lost leases: nothing was written in their lanes. Where an event is
+        no longer waiting, because its person was erased, nothing is written at all; the next read leaves it out.
         """
         # Decided before the transaction, which on SQLite keeps every other writer out.
         now_ms = self._clock_ms()
         decided = decide(batch.plans, batch.fetched, now_ms)
         failpoint("process.before_write")
-        # A power failure may take this commit: nothing is sent before the commit of the attempt is on the disk.
         try:
             with self._journal.lanes.transaction(leases, now_ms) as (connection, held):
                 lanes = {lease.lane for lease in held}

@@ -187,7 +187,8 @@ class Deliverer:
     def turn(self, leases: Sequence[Lease], sending: Sequence[Lease], stopping: Callable[[], bool]) -> TurnResult:
         """Record the answers that came in for these leases; send the due deliveries of the `sending` ones.
 
-        Raises JournalError where the database is away and no send is in flight.
+        Raises JournalError where the database is away and no send is in flight, or the worker has waited long enough
+        at its end.
         """
         tries = 0
         apart = False

@@ -1,7 +1,8 @@
 """Fetches the objects that an event only points to: the customer, the instalment plan, the subscription, the charge.
 
 It takes names and ids and returns objects, from the cache where they are fresh enough, else from the Asaas API. An
-error of the API makes the event wait, never fail. The cache may be lost at any time.
+error of the API makes the event wait; only where Asaas says that the request is wrong does its delivery fail. The cache
+may be lost at any time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The intake commits each posted event before the door answers 200.
 
 It runs no mapping and calls no other service: a broken mapping, a hanging Clint or an absent Redis must cost neither an
-event nor time. Requests that come together share a commit: the first writes for all that gathered, then hands on. It
-writes in its own thread, since handing a single event to another thread would cost more than the commit.
+event nor time. Requests that come together share a commit: the thread of the first writes the events of all that wait,
+then appoints the next writer among those that came meanwhile.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Intake:
         """Return once the event is durable; raise JournalError where it could not be written in time.
 
         An event that is written after the error does no harm: Asaas posts it again, and it is kept once. The request
-        that writes waits as long as the limits of the database allow.
+        that writes has no deadline of its own: the time limits of the database's statements end its wait.
         """
         item = _Pending(event, time.monotonic() + self._answer_within_s)
         with self._lock:
@@ -67,7 +67,7 @@ class Intake:
             self._is_writing = True
         if not is_first and not item.done.acquire(timeout=self._answer_within_s):
             with self._lock:
-                # Its request is answered 503: a journal that comes back must not find a queue of the past.
+                # Its request is answered 503, and Asaas posts the event again: it must not be written now.
                 if not item.writes and item in self._queue:
                     self._queue.remove(item)
         if item.writes:

@@ -156,8 +156,8 @@ def is_stale(delivery: DueDelivery | NewDelivery, newest: tuple[str, int] | None
 
 
 SHARES_OF_FREE = 3
-"""One destination may have three times the free slots: three quarters of all for one alone, three sevenths for each of
-two. So some slot is always free for another destination."""
+"""One destination may have three times as many slots as are free: alone 3/4 of all, two destinations 3/7 each. So some
+slot is always free for another destination."""
 
 
 class FairShares:

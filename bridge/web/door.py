@@ -1,8 +1,8 @@
 """The door: `POST /webhooks/asaas[/ACCOUNT]`.
 
 Asaas counts every answer but 200 as a failure, also 201, 202 and 204 (docs "faq-de-webhooks"), and interrupts the queue
-after 15 of them in a row. The door keeps everything that may be an event and answers 200; it refuses only what can't
-come from the account's own Asaas.
+after 15 of them in a row. The door keeps everything that may be an event and answers 200; it refuses a wrong address,
+token or account, and a body that is no event or larger than any event of Asaas.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class AddressPolicy:
 
 
 class RefusalLog:
-    """Writes each reason of an account at most once in 5 seconds, so that a flood of requests costs few writes."""
+    """Notes refusals, and which of two tokens came, each at most once in 5 seconds: a flood costs few writes."""
 
     def __init__(self, journal: Journal, clock_ms: Callable[[], int]) -> None:
         self._journal = journal

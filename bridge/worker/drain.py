@@ -2,7 +2,7 @@
 
 One thread of a worker works on all its lanes as one batch, so that many customers share a commit; only requests to
 Asaas and to destinations run in other threads. A lane without work is kept while other lanes have some: its next event
-needs no wake-up. The check after the release makes it safe that a wake-up during a drain is dropped.
+needs no wake-up. Redis drops wake-ups for lanes that are drained; so each lane is checked once more after its release.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ GIVE_WAY_MS = 5_000
 KEEP_S = 2.0
 """How often Redis is told that the lanes need no wake-ups, and asked how many workers share them."""
 REDIS_REST_S = 10.0
+"""How long Redis is left alone after it did not answer."""
 
 
 class Drainer:
