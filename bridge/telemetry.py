@@ -70,7 +70,10 @@ FROM_CREATED_S = Family(
     WAY_S,
 )
 
-FAMILIES = tuple(one for one in list(globals().values()) if isinstance(one, Family))
+FAMILIES = (
+    *(RECEIVED, REFUSED, PROCESSED, VERDICTS, HELD, ATTEMPTS, DELIVERIES, TASK_FAILURES, LOG_DROPPED),
+    *(ATTEMPT_S, FROM_RECEIPT_S, FROM_CREATED_S),
+)
 
 
 DUE = "owed"
