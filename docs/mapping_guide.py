@@ -104,7 +104,7 @@ MISTAKES: tuple[tuple[str, str, str], ...] = (
     (
         "events: [PAYMENT_RECEIVED]\n",
         "contact: {nome: customer.name}",
-        "Sem e-mail nem telefone o Clint não acha o contato.",
+        "Sem e-mail nem telefone a Clint não acha o contato.",
     ),
 )
 """A file's sound part, the line that is wrong, and what to say about it."""

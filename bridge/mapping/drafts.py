@@ -116,7 +116,7 @@ def _head(choices: Choices, entity: str) -> str:
     conditions = [f"    - {{field: {entity}.{key}, {operator}}}" for key, operator, *_ in _asked(choices, entity)]
     if conditions:
         lines += ["", "# Só entra o evento que cumpre todas estas condições.", "filter:", "  all:", *conditions]
-    lines += ["", "# À esquerda a chave, igual na tela de mapeamento do Clint; à direita, de onde vem o valor."]
+    lines += ["", "# À esquerda a chave, igual na tela de mapeamento da Clint; à direita, de onde vem o valor."]
     for group in GROUPS:
         fields = [f"  {offer.key}: {offer.source}" for offer in choices.offers if offer.group == group]
         lines += [f"{group}: # aba {_TABS[group]}", *fields] if fields else []

@@ -40,7 +40,7 @@ def schema() -> dict[str, Any]:
     compared = {"required": ["field"], "oneOf": [{"required": [name]} for name in OPERATORS]}
     return {
         "$schema": DIALECT,
-        "title": "Automação entre o Asaas e o Clint",
+        "title": "Automação entre o Asaas e a Clint",
         **_block("mapping"),
         "$defs": {
             "condition": {

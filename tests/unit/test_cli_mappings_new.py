@@ -74,7 +74,7 @@ def test_file_with_another_destination_is_off_until_that_is_set(commands: Comman
 def test_person_is_asked(commands: Commands) -> None:
     """Events and fields come as numbered menus; a wrong answer is asked again."""
     # Name, events, destination, description, amount, billing types, reference, instalments, keys.
-    typed = ["Venda no Pix", "venda", "PAYMENT_RECIVED", "3, PAYMENT_RECEIVED", "", "Pago, no Clint", "dez", "50"]
+    typed = ["Venda no Pix", "venda", "PAYMENT_RECIVED", "3, PAYMENT_RECEIVED", "", "Pago, na Clint", "dez", "50"]
     typed += ["pix", "PIX", "", "never", "first", "1 7", "1 2 7 8 valor"]
     said = commands.on_terminal("mappings", "new", types="".join(f"{line}\n" for line in typed))
     text = (commands.mappings / "venda.yaml").read_text()
@@ -84,7 +84,7 @@ def test_person_is_asked(commands: Commands) -> None:
     assert "cliente.teste@example.com" in said.out
     assert "did you mean PAYMENT_RECEIVED?" in said.err
     assert "Clint finds the contact by email or telefone" in said.err
-    assert 'description: "Pago, no Clint"' in text
+    assert 'description: "Pago, na Clint"' in text
     assert "events: [PAYMENT_CONFIRMED, PAYMENT_RECEIVED]" in text
     assert "installments: first" in text
     assert "valor_liquido: money(payment.netValue)" in text
