@@ -20,7 +20,7 @@ from tests.acceptance.network import Network, NetworkMissing
 from tests.missing import cannot_have
 from tests.services import PostgresServer, RedisServer
 
-EVENTS, CUSTOMERS, MAPPINGS = 200, 60, 2
+EVENTS, CUSTOMERS, MAPPINGS = 100, 40, 2
 
 pytestmark = pytest.mark.slow
 

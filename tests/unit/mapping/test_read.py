@@ -245,7 +245,7 @@ def test_file_of_gigabytes_is_not_read_to_its_end(tmp_path: Path) -> None:
     assert read.findings[0].code == "file.too_large"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab:{}[]&*<!|>'\"`-,. \n\t#%@\x00é\ud800"), max_size=60))
 def test_no_text_makes_reading_raise(text: str) -> None:
     """Whatever stands in a file, reading gives findings."""
@@ -255,7 +255,7 @@ def test_no_text_makes_reading_raise(text: str) -> None:
     assert any(finding.severity is Severity.ERROR for finding in read.findings)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab.()[]{}|&'\"`@?*!=<0 ,:-"), max_size=30))
 def test_no_expression_makes_reading_raise(text: str) -> None:
     """Whatever stands in an expression, reading gives a mapping or findings."""

@@ -117,7 +117,7 @@ places = st.tuples(
 ids = st.sampled_from(["a", "b", "c"])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     own=st.fixed_dictionaries(
         {"codigo": st.just("pay_1")}, optional={"valor": st.just("100"), "dia": st.just("10/12/2026")}
