@@ -186,7 +186,11 @@ def networks(text: str) -> tuple[Network, ...]:
 def proxies(text: str) -> int | tuple[Network, ...]:
     """Return the number of proxies before the bridge, or their networks."""
     if not re.fullmatch(r"\d{0,2}", text):
-        return networks(text)
+        try:
+            return networks(text)
+        except ValueError:
+            rule = N_("must be a number of proxies such as 1, or their networks such as 10.0.0.0/8, or the word asaas")
+            raise _broken(rule) from None
     if int(text or 0) > 9:
         raise _broken(N_("must be at most {most} proxies, or their networks"), most=9)
     return int(text or 0)

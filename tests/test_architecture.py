@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,11 @@ def test_the_real_package_with_a_planted_fault_fails(tmp_path: Path) -> None:
         "bridge.utils is named utils, which says nothing; name what it does",
         "bridge.utils:1 imports bridge.web: that is a higher layer",
     ]
+
+
+def test_the_page_shows_the_layers() -> None:
+    """docs/architecture.md has a row for each layer, from the highest to the lowest."""
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text().partition("## Layers")[2]
+    rows = [tuple(re.findall(r"`(\w+)`", line.split("|")[1])) for line in page.splitlines() if line.startswith("| `")]
+
+    assert rows == [*LAYERS[1:], ("simulator",)]

@@ -180,7 +180,7 @@ FAMILIES = ("PAYMENT", "SUBSCRIPTION")
 
 def as_name(text: str) -> str:
     if not NAME.fullmatch(text):
-        raise UsageError(N_("a name has lower case letters, digits, _ and -, got {name!r}"), name=text)
+        raise UsageError(N_("a name has at most 40 lower case letters, digits, _ and -, got {name!r}"), name=text)
     return text
 
 
@@ -194,6 +194,8 @@ def as_events(names: Sequence[str]) -> tuple[str, ...]:
                 name=name,
                 nearest=did_you_mean(name, EVENTS),
             )
+    if not names:
+        raise UsageError(N_("choose at least one event"), hint=N_("the events say when the mapping runs"))
     events = tuple(dict.fromkeys(names))
     if not entity_of(events):
         raise UsageError(

@@ -160,6 +160,10 @@ def console(settings: Settings) -> Check:
         what = N_("no password: it is closed except for the address that `bridge up` prints")
         mend = N_("set BRIDGE_PASSWORD, 12 characters or more")
         return check(N_("console"), what, State.WARNING, mend, "console.password")
+    if any(0 < len(password) < 12 for password in (settings.bridge_password, settings.bridge_viewer_password)):
+        what = N_("a password has fewer than 12 characters; an account of production would refuse it")
+        mend = N_("take a longer one: it opens the console to the internet")
+        return check(N_("console"), what, State.WARNING, mend, "console.short_password")
     if settings.bridge_public_url and not settings.bridge_trusted_proxies:
         what = N_("every client has the address of your proxy, so wrong passwords of a stranger lock everybody out")
         mend = N_("set BRIDGE_TRUSTED_PROXIES to the number of proxies before the bridge, such as 1")
@@ -204,7 +208,7 @@ def mapping_files(read: Sequence[ParseResult], mappings: Sequence[Mapping]) -> C
         return check(name, N_("there is no directory"), State.WRONG, N_("run: bridge mappings init"), "no_directory")
     errors = sum(finding.severity is Severity.ERROR for one in read for finding in one.findings)
     if errors:
-        return check(name, N_("files with errors, got {errors}"), State.WRONG, lint, "files", errors=errors)
+        return check(name, N_("errors in the files: {errors}"), State.WRONG, lint, "files", errors=errors)
     enabled = [mapping.name for mapping in mappings if mapping.enabled]
     if not enabled:
         what, mend = N_("none is enabled, so nothing is sent"), N_("see: bridge mappings show")

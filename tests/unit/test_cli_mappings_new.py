@@ -105,7 +105,7 @@ def test_person_may_take_every_default(commands: Commands) -> None:
     [
         ((), "name of the file is missing"),
         (("x",), "no event was said; add --event"),
-        (("X", "--event", "PAYMENT_RECEIVED"), "a name has lower case letters, digits, _ and -, got 'X'"),
+        (("X", "--event", "PAYMENT_RECEIVED"), "a name has at most 40 lower case letters, digits, _ and -, got 'X'"),
         (
             ("x", "--event", "PAYMENT_RECIVED"),
             "the menu knows no event 'PAYMENT_RECIVED'; did you mean PAYMENT_RECEIVED?",
