@@ -198,5 +198,5 @@ def test_problems_of_a_mapping_file_are_shown_and_an_own_redis_is_used(commands:
     assert "ends too early" in ready.json()["mappings"]["problems"][0]
     assert "no ar em http://127.0.0.1" in shown.read_text()
     assert children == {"web", "worker"}
-    assert "o console está fechado: defina BRIDGE_PASSWORD" in shown.read_text()
+    assert "está fechado: defina BRIDGE_PASSWORD" in shown.read_text()
     assert "?token=" not in shown.read_text()
