@@ -31,6 +31,7 @@ BROWSER = "bridge_browser"
 _CHECKING = {known: threading.Lock() for known in (False, True)}
 """Checking a password needs much CPU: one at a time, and one more of browsers in which an operator signed in."""
 CHECK_WAITS_S = 1.0
+_COUNTING = threading.Lock()
 
 pages = Blueprint("signin", __name__)
 
@@ -45,18 +46,17 @@ def form() -> ResponseReturnValue:
 @pages.post("/login")
 def enter() -> ResponseReturnValue:
     target = here_only(request.form.get("next", "/"))
-    tries: FixedWindowRateLimiter = current_app.extensions["bridge.tries"]
     known = _known_browser()
     who = known or _network(client_address())
     # The count rises before the check, so that parallel tries do not all see the same count.
-    if not tries.hit(TRIES, who):
+    if not _count(who):
         is_proxy = "X-Forwarded-For" in request.headers and client_address() == request.remote_addr
         hint = "set BRIDGE_TRUSTED_PROXIES: all people share the address of the proxy" if is_proxy else None
         log.warning("console.sign_in_limited", mend=hint)
         raise TooManySignIns
     one_at_a_time = _CHECKING[bool(known)]
     if not one_at_a_time.acquire(timeout=CHECK_WAITS_S):
-        tries.hit(TRIES, who, cost=-1)
+        _count(who, -1)
         raise ConsoleBusy
     try:
         role = access.role_of(request.form.get("password", ""))
@@ -66,7 +66,7 @@ def enter() -> ResponseReturnValue:
     if role is None:
         log.warning("console.sign_in_refused")
         return layout.page("signin.html", 401, target=target, name=name, wrong=True)
-    tries.hit(TRIES, who, cost=-1)
+    _count(who, -1)
     begin_session(role, name)
     response = redirect(target)
     if role is Role.OPERATOR:  # a viewer could get many such cookies, each with tries at the operator's password
@@ -80,6 +80,14 @@ def enter() -> ResponseReturnValue:
             secure=over_https(),
         )
     return response
+
+
+def _count(who: str, cost: int = 1) -> bool:
+    """Count a try, or take one back; return whether it was within the limit."""
+    tries: FixedWindowRateLimiter = current_app.extensions["bridge.tries"]
+    # Two threads at once could start the timer of limits' MemoryStorage twice (__schedule_expiry), which raises.
+    with _COUNTING:
+        return tries.hit(TRIES, who, cost=cost)
 
 
 def _browsers() -> Signer:
