@@ -7,13 +7,14 @@ Clint and a command that reads the journal needs no Redis.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from bridge import logs
 from bridge.accounts import Accounts, PerAccount
@@ -79,6 +80,12 @@ class Runtime:
     @cached_property
     def wakeups(self) -> Wakeups:
         return Wakeups(self.redis)
+
+    def wake(self, lanes: Iterable[int]) -> None:
+        """Wake these lanes; without Redis a periodic task finds their work."""
+        with suppress(RedisError, SettingsError):
+            for lane in sorted(lanes):
+                self.wakeups.wake(lane)
 
     @cached_property
     def intake(self) -> Intake:

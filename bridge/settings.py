@@ -167,7 +167,11 @@ OF_ASAAS = ("52.67.12.206", "18.230.8.159", "54.94.136.112", "54.94.183.101")
 """Addresses from which Asaas posts (docs ips-oficiais-do-asaas); its sandbox may use others (erro-403-forbidden)."""
 
 
-def networks(text: str) -> tuple[Network, ...]:
+_NETWORKS = N_("must be addresses or networks such as 192.0.2.1 10.0.0.0/8, or the word asaas")
+_PROXIES = N_("must be a number of proxies such as 1, or their networks such as 10.0.0.0/8, or the word asaas")
+
+
+def networks(text: str, rule: str = _NETWORKS) -> tuple[Network, ...]:
     """Return the networks of a text; the word asaas stands for those of Asaas.
 
     >>> networks("10.0.0.0/8, 192.0.2.1")
@@ -178,7 +182,6 @@ def networks(text: str) -> tuple[Network, ...]:
         try:
             found += [ip_network(one) for one in (OF_ASAAS if word.lower() == "asaas" else (word,))]
         except ValueError:
-            rule = N_("must be addresses or networks such as 192.0.2.1 10.0.0.0/8, or the word asaas")
             raise _broken(rule) from None
     return tuple(found)
 
@@ -186,11 +189,7 @@ def networks(text: str) -> tuple[Network, ...]:
 def proxies(text: str) -> int | tuple[Network, ...]:
     """Return the number of proxies before the bridge, or their networks."""
     if not re.fullmatch(r"\d{0,2}", text):
-        try:
-            return networks(text)
-        except ValueError:
-            rule = N_("must be a number of proxies such as 1, or their networks such as 10.0.0.0/8, or the word asaas")
-            raise _broken(rule) from None
+        return networks(text, _PROXIES)
     if int(text or 0) > 9:
         raise _broken(N_("must be at most {most} proxies, or their networks"), most=9)
     return int(text or 0)
@@ -514,6 +513,7 @@ def _check_lengths(
 
 
 LEAST_TOKEN = 32
+LEAST_PASSWORD = 12
 _LEAST_OLD_TOKEN = 8
 _RENEW = N_("take a new one, such as uuidgen makes, alone, here and in Asaas, which repeats what is refused meanwhile")
 _REPLACE = N_(
@@ -521,8 +521,8 @@ _REPLACE = N_(
     "and run: bridge webhook register --rotate"
 )
 _LEAST = {
-    "BRIDGE_PASSWORD": (12, N_("take a longer one: it opens the console to the internet")),
-    "BRIDGE_VIEWER_PASSWORD": (12, N_("take a longer one: it opens the console to the internet")),
+    "BRIDGE_PASSWORD": (LEAST_PASSWORD, N_("take a longer one: it opens the console to the internet")),
+    "BRIDGE_VIEWER_PASSWORD": (LEAST_PASSWORD, N_("take a longer one: it opens the console to the internet")),
     "BRIDGE_SECRET_KEY": (32, N_("make one with `openssl rand -hex 32`; everybody signs in again")),
     "BRIDGE_CONSOLE_TOKEN": (32, N_("unset it, and `bridge up` makes one, or set BRIDGE_PASSWORD")),
 }

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 from click.exceptions import Exit
-from redis.exceptions import RedisError
 
 from bridge.asaas.client import AsaasClient
 from bridge.cli.events import handed_over, preview_data, show_outcomes
 from bridge.cli.main import NO, Invocation
 from bridge.cli.options import check_can_ask, confirm, moment_of, progress_bar, stacked
 from bridge.cli.output import json_option, json_text, plain, show_json, show_table
-from bridge.errors import SettingsError, UsageError
+from bridge.errors import UsageError
 from bridge.failpoints import failpoint
 from bridge.journal import Journal
 from bridge.mapping.values import BRASILIA
@@ -244,10 +243,7 @@ def _bring_in(journal: Journal, runtime: Runtime, events: list[IncomingEvent], *
             lanes.add(lane)
             on_progress(len(made), len(events))
     failpoint("backfill.before_wake")
-    # Without Redis a periodic task finds these lanes.
-    with suppress(RedisError, SettingsError):
-        for lane in sorted(lanes):
-            runtime.wakeups.wake(lane)
+    runtime.wake(lanes)
     if as_json:
         show_json(made)
     else:

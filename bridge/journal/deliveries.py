@@ -352,7 +352,7 @@ def sent_to(connection: Connection, account: str, subject: str, limit: int = 100
 def record_read_back(
     connection: Connection, id_: int, tries: int, state: ReadBack, *, due_ms: int | None, detail: str | None
 ) -> bool:
-    """Write the result after so many tries; return False where another process wrote one meanwhile."""
+    """Write the result of a read-back; return False where another process has written one since these `tries`."""
     c = deliveries.c
     query = update(deliveries).where(c.id == id_, TO_READ_BACK, c.read_back_tries == tries)
     values = {"read_back": state.value, "read_back_due_ms": due_ms, "read_back_detail": detail}

@@ -68,7 +68,7 @@ def renew_erasure(connection: Connection) -> None:
 
 
 def rekey(database: Database, page: int = 200) -> Generator[tuple[int, int]]:
-    """Encrypt everything with the first key, a page of rows at a time; yield the changed rows and all that must change.
+    """Encrypt all rows with the first key, page by page; yield the number of rows done and their total.
 
     Raises DecryptionFailed for a row whose key is missing.
     """

@@ -16,7 +16,7 @@ from bridge.model import NoticeLevel
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A problem that the operator must know; `detail` and `mend` are `Message.to_json()`."""
+    """A problem for the operator. `detail` says what it is, `mend` what to do; both are `Message.to_json()`."""
 
     code: str
     about: str

@@ -53,7 +53,7 @@ class Sequence(_Collection):
 
 @dataclass(slots=True)
 class MappingNode(_Collection):
-    """A mapping; its items are keys and values in turn."""
+    """A YAML mapping; `items` alternates keys and values."""
 
     flow: bool = False
     """Written in braces, where a comma ends a value."""

@@ -66,7 +66,7 @@ def comparisons_of(condition: Condition | None) -> list[Comparison]:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Texts and expressions in turn, `Cobrança {payment.invoiceNumber}`; a fixed text is one without expressions."""
+    """A text with expressions, such as `Cobrança {payment.invoiceNumber}`; a fixed text has none."""
 
     text: str
     pieces: tuple[str | Expression, ...]

@@ -37,7 +37,7 @@ from bridge.messages import N_, Message, message, read_message
 from bridge.model import NoticeLevel
 from bridge.operations.accounts import mappings_in_use, overridden, public_hook_url
 from bridge.runtime import Runtime
-from bridge.settings import DEFAULT, LEAST_TOKEN, Account, Settings, variable
+from bridge.settings import DEFAULT, LEAST_PASSWORD, LEAST_TOKEN, Account, Settings, variable
 from bridge.wakeups import refused_certificate
 
 
@@ -160,7 +160,9 @@ def console(settings: Settings) -> Check:
         what = N_("no password: it is closed except for the address that `bridge up` prints")
         mend = N_("set BRIDGE_PASSWORD, 12 characters or more")
         return check(N_("console"), what, State.WARNING, mend, "console.password")
-    if any(0 < len(password) < 12 for password in (settings.bridge_password, settings.bridge_viewer_password)):
+    if any(
+        0 < len(password) < LEAST_PASSWORD for password in (settings.bridge_password, settings.bridge_viewer_password)
+    ):
         what = N_("a password has fewer than 12 characters; an account of production would refuse it")
         mend = N_("take a longer one: it opens the console to the internet")
         return check(N_("console"), what, State.WARNING, mend, "console.short_password")

@@ -12,9 +12,8 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import asdict
 from datetime import date
@@ -23,10 +22,9 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, current_app, g, request
 from flask.typing import ResponseReturnValue
-from redis.exceptions import RedisError
 from werkzeug.exceptions import NotFound
 
-from bridge.errors import BridgeError, ConsoleBusy, IllegalTransition, NoAnswerYet, SettingsError
+from bridge.errors import BridgeError, ConsoleBusy, IllegalTransition, NoAnswerYet
 from bridge.journal import events, jobs
 from bridge.journal.jobs import Job
 from bridge.logs import logger
@@ -314,15 +312,8 @@ def backfill(context: JobContext) -> Result:
         made.append({"id": stored_event.id, "event": event.name, "charge": event.object_id})
         lanes.add(lane)
         context.update(len(made), len(wanted))
-    _wake(runtime, lanes)
+    runtime.wake(lanes)
     return {"made": made, "not_missing": len(keys) - len(made)}
-
-
-def _wake(runtime: Runtime, lanes: Iterable[int]) -> None:
-    # Without Redis a periodic task finds the work.
-    with suppress(RedisError, SettingsError):
-        for lane in sorted(lanes):
-            runtime.wakeups.wake(lane)
 
 
 def replay_previews(runtime: Runtime, ids: Sequence[int], mapping: str | None) -> Iterator[Preview]:
@@ -362,5 +353,5 @@ def replay(context: JobContext) -> Result:
     for start in range(0, len(asked), 100):
         with runtime.journal.database.read() as connection:
             lanes |= {event.lane for event in events.load(connection, asked[start : start + 100])}
-    _wake(runtime, lanes)
+    runtime.wake(lanes)
     return {"asked": asked, "refused": refused}

@@ -242,7 +242,7 @@ def restore(name: str, number: int) -> ResponseReturnValue:
 NUMBERS = (10, 50, 200)
 DAYS = (1, 7, 30)
 LOOKED_AT = 20
-"""Of so many times the wanted number of events, the newest that the mapping listens to are taken."""
+"""The run reads this many times the wanted number of events, to find enough that the mapping listens to."""
 
 
 def _mapping(name: str) -> Mapping:
