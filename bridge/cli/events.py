@@ -70,7 +70,7 @@ def events() -> None:
 @json_option
 @click.pass_obj
 def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as_json: bool, **wanted: Any) -> None:
-    """List events, newest first, with what became of them."""
+    """List events, newest first, each with its outcome."""
     with invocation.journal.database.read() as connection:
         rows = queries.list_events(connection, limit=limit, before_id=before_id, **wanted)
         found = queries.mappings_of(connection, [row["id"] for row in rows])
@@ -81,7 +81,7 @@ def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as
         (_("age"), lambda row: ago(row["received_ms"], now_ms)),
         (_("event"), lambda row: row["name"] + ("" if row["origin"] == Origin.WEBHOOK else f" ({row['origin']})")),
         (_("about"), "object_id"),
-        (_("what became of it"), lambda row: _verdicts(row, now_ms)),
+        (_("outcome"), lambda row: _verdicts(row, now_ms)),
     ]
     listed = [{**row, "deliveries": Counter(found[row["id"]].values())} for row in rows]
     show_list(listed, columns, as_json=as_json, empty=_("no such event"))
@@ -237,7 +237,7 @@ def _show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int
     show_line(_("customer"), event["subject"])
     show_line(_("created"), (event["created"] or _("not known")) + " (Asaas)")
     if event["origin"] != Origin.WEBHOOK:
-        show_line(_("origin"), _("backfill: made from the Asaas API's answer; its webhook never came"))
+        show_line(_("origin"), _("backfill: made from the Asaas API's answer; its webhook was never received"))
     show_line(_("received"), f"{moment(event['received_ms'])}, {ago(event['received_ms'], now_ms)}{again}")
     show_line(_("state"), _event_state(event, now_ms))
     if event["emptied_ms"] is not None:

@@ -182,7 +182,7 @@ def backfill(
     as_json: bool,
     **days: Any,
 ) -> None:
-    """Make the events that never came, from what Asaas says of its charges, and send them the same way.
+    """Make the events that we never received, from what Asaas says of its charges, and send them the same way.
 
     One event for each charge, by its status today: a paid one makes PAYMENT_RECEIVED, not also PAYMENT_CREATED. Shows
     what would be sent, then asks. A charge that was brought in once is known: running it again changes nothing.

@@ -34,7 +34,7 @@ def test_signing_in_and_out(visitor: Visitor) -> None:
     visitor.look("login")
     page.get_by_label(t("Password")).fill("falsch")
     page.get_by_role("button", name=t("Sign in")).click()
-    expect(page.get_by_role("alert")).to_contain_text(t("That is not the password."))
+    expect(page.get_by_role("alert")).to_contain_text(t("Wrong password."))
     visitor.errors.clear()  # the browser itself notes the answer 401
     page.get_by_label(t("Password")).fill(PASSWORD)
     page.get_by_role("button", name=t("Sign in")).click()

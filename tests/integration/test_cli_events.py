@@ -101,7 +101,7 @@ def test_list_is_newest_first_with_what_became_of_each(commands: Commands) -> No
     lines = said.out.splitlines()
 
     assert (said.status, said.err) == (0, "")
-    assert re.split(r"\s{2,}", lines[0]) == ["number", "received", "age", "event", "about", "what became of it"]
+    assert re.split(r"\s{2,}", lines[0]) == ["number", "received", "age", "event", "about", "outcome"]
     assert re.split(r"\s{2,}", lines[1])[3:] == ["PAYMENT_CREATED", "pay_2", "waits for a worker"]
     assert re.split(r"\s{2,}", lines[2])[3:] == ["PAYMENT_RECEIVED", "pay_1", "1 filtered"]
 

@@ -62,7 +62,7 @@ def test_what_needs_a_person_comes_first(console: Console) -> None:
 
     order = ["1 delivery failed", "Destination default is paused", "queue is interrupted", "the key expires"]
     places = [page.index(text) for text in order]
-    assert "Something needs you" in page
+    assert "Action needed" in page
     assert places == sorted(places)
     assert "2 notices" in page
     assert re.search(r'class="figure alarming">1<', page)
