@@ -1,4 +1,4 @@
-"""Which tests count towards coverage: not those that drive the whole bridge, or one part of it thousands of times, nor
+"""Which tests count in `make coverage`: not those that drive the whole bridge, or one part of it thousands of times, nor
 those that do on PostgreSQL what the same test has done on SQLite.
 
 Watching every line adds seven tenths to what a test takes. What these tests run is reached by others too: without them
