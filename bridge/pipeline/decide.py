@@ -34,7 +34,7 @@ from bridge.mapping import evaluate
 from bridge.mapping.catalogue import flow_rank
 from bridge.mapping.context import build_context, references
 from bridge.messages import N_, Message
-from bridge.model import DeliveryState, EventProcessed, ReadBack, trace_id
+from bridge.model import DeliveryState, EventProcessed, ReadBack, object_name, of_account, trace_id
 from bridge.pipeline import enrich
 from bridge.pipeline.account_events import account_notices
 from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
@@ -311,9 +311,9 @@ class EventPlan:
             if object_id and name in fetched and fetched[name] is None:
                 return AsaasNotFound(
                     N_("the {name} {id} must be in the Asaas account of the key, got 404; so {consequence}"),
-                    where=f"account {self.event.account}",
+                    where=of_account(self.event.account),
                     hint=N_("check that {key} is of the account and environment of the event, then replay"),
-                    name=name,
+                    name=object_name(name),
                     id=object_id,
                     consequence=consequence,
                     key=variable("ASAAS_API_KEY", self.event.account),

@@ -9,8 +9,9 @@ import pytest
 
 from bridge.asaas.client import refusal, retry_after_s, spent
 from bridge.errors import AsaasKeyRefused, AsaasRateLimited, AsaasRejected, AsaasUnavailable, BridgeError
+from bridge.model import of_account
 
-WHERE = "GET /customers/cus_1, account default"
+WHERE = of_account("default", "GET /customers/cus_1")
 
 
 def body(code: str) -> bytes:
