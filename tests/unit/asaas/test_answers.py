@@ -42,7 +42,7 @@ def test_a_status_tells_the_kind_of_error(status: int, kind: type[BridgeError]) 
     error = refusal(status, {}, body("invalid_object"), WHERE)
 
     assert type(error) is kind
-    assert WHERE in str(error)
+    assert str(WHERE) in str(error)
     assert str(status) in str(error)
 
 
