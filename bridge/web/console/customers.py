@@ -12,12 +12,13 @@ from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError
+from bridge.formats import Formats
 from bridge.journal import audit, queries
 from bridge.journal.customers import Customer
 from bridge.journal.queries import Row
 from bridge.mapping.catalogue import flow_rank
-from bridge.messages import _
-from bridge.model import FINISHED, DeliveryState
+from bridge.messages import N_, _
+from bridge.model import FINISHED, DeliveryState, Waiting
 from bridge.operations.backfill import append_events, as_stored, events_for_charge
 from bridge.operations.explain import Preview, preview_events
 from bridge.operations.lookup import look_up, searches
@@ -34,6 +35,14 @@ MOST_EVENTS = 300
 """The newest events of a customer that its page reads."""
 SHOWN_MS = 300_000
 """How long the e-mail, phone and document of a customer stay in clear after a person asked for them."""
+
+
+_WAITS = {
+    Waiting.BACKOFF: N_("next try {when}"),
+    Waiting.PACE: N_("waits for its turn under the destination's rate limit, {when}"),
+    Waiting.CIRCUIT: N_("the destination {name} fails for several customers; it is probed {when}"),
+    Waiting.PAUSED: N_("the destination {name} is paused"),
+}
 
 
 class Outcome(NamedTuple):
@@ -118,10 +127,10 @@ def _outcome(connection: Connection, row: Row) -> Outcome:
         return Outcome(row, _("delivered to {to}", to=row["destination"]), None)
     if before is not None:
         return Outcome(row, _("waits for the delivery before it of the same customer"), before)
-    if row["waiting"] == "paused":
-        return Outcome(row, _("the destination {name} is paused", name=row["destination"]), None)
-    if row["waiting"] == "circuit":
-        return Outcome(row, _("the destination {name} fails for several customers", name=row["destination"]), None)
+    if state not in FINISHED:
+        when = Formats(layout.now_ms()).ago(row["due_ms"] or layout.now_ms())
+        text = N_("is being sent right now") if state is DeliveryState.SENDING else _WAITS.get(row["waiting"] or "")
+        return Outcome(row, _(text or N_("is sent next"), name=row["destination"], when=when), None)
     known = reason(row["reason_code"])
     detail = layout.said(row["reason"])
     # A filter's own words name the condition and the value it saw.
@@ -255,6 +264,7 @@ def charge(account: str, id_: str) -> ResponseReturnValue:
         can_ask=can_ask,
         was_asked="ask" in request.args and can_ask,
         now_there=asked[0] if asked else None,
+        described=description_of(asked[0].charge) if asked else "",
         is_behind=bool(asked and asked[0].verdict in BEHIND),
         problem=problem,
     )
@@ -299,25 +309,26 @@ def preview(account: str, id_: str) -> ResponseReturnValue:
     if account not in runtime.asaas:
         raise NotFound
 
-    def ask() -> tuple[Compared, list[Preview]] | None:
+    def ask() -> tuple[Compared, list[Preview], Mapping[str, Any]] | None:
         compared = compare_charge(runtime.asaas[account], runtime.journal, id_, runtime.clock_ms)
         if compared is None:
             return None
         made = events_for_charge(compared[0], account, compared[1]) if compared[0].verdict in BEHIND else []
         stored = [as_stored(runtime.journal, event) for event in made]
-        return compared[0], list(preview_events(runtime, stored, runtime.mappings.current()))
+        previews = list(preview_events(runtime, stored, runtime.mappings.current()))
+        wanted = {"customer": str(compared[0].charge.get("customer") or "")}
+        return compared[0], previews, runtime.enricher.fetch(account, wanted).get("customer") or {}
 
     result, problem = _ask(ask)
     if result is None and not problem:
         raise NotFound
-    compared, previews = result or (None, [])
-    customer = str(compared.charge.get("customer") or "") if compared else ""
+    compared, previews, customer = result or (None, [], dict[str, Any]())
     return layout.page(
         "charge_bring.html",
         account=account,
         id=id_,
         compared=compared,
-        customer=customer,
+        who=str(customer.get("name") or ""),
         previews=previews,
         problem=problem,
         amount=amount_of(compared.charge) if compared else None,
