@@ -37,7 +37,7 @@ SHOWN_MS = 300_000
 """How long the e-mail, phone and document of a customer stay in clear after a person asked for them."""
 
 
-_WAITS = {
+_WAITS: Mapping[str, str] = {
     Waiting.BACKOFF: N_("next try {when}"),
     Waiting.PACE: N_("waits for its turn under the destination's rate limit, {when}"),
     Waiting.CIRCUIT: N_("the destination {name} fails for several customers; it is probed {when}"),
