@@ -117,9 +117,9 @@ class AccountLimiter:
         found = self._redis.call(lambda redis: redis.get(self._quota) or b"0")
         return self._local.used if found is None else int(found)
 
-    def has_spare_quota(self) -> bool:
-        """Return whether a request may be made that no event waits for."""
-        return self.used() < self.limits.quota * self.limits.quota_warning
+    def has_spare_quota(self, share: float | None = None) -> bool:
+        """Return whether a request may be made that no event waits for: less than this share of the quota is used."""
+        return self.used() < self.limits.quota * (self.limits.quota_warning if share is None else share)
 
     def _take(self, holder: str) -> str | None:
         self._refuse("paused", self._local.paused_s())  # a pause that this process knows needs no Redis

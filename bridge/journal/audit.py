@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, or_, select
 
 from bridge.journal.schema import audit
 
@@ -39,6 +39,15 @@ def is_signed_out(connection: Connection, entry: int) -> bool:
     """Return whether the session of this SIGNED_IN row has ended; reads only newer rows."""
     ended = (audit.c.id > entry) & (audit.c.action == SIGNED_OUT) & (audit.c.about == str(entry))
     return connection.execute(select(audit.c.id).where(ended).limit(1)).first() is not None
+
+
+def about(connection: Connection, things: Mapping[str, Collection[str]], limit: int = 50) -> list[dict[str, Any]]:
+    """Return the newest changes of these things by action, newest first."""
+    of = [(audit.c.action == action) & audit.c.about.in_(names) for action, names in things.items() if names]
+    if not of:
+        return []
+    rows = connection.execute(select(audit).where(or_(*of)).order_by(audit.c.id.desc()).limit(limit)).mappings()
+    return [{**row, "detail": json.loads(row["detail"])} for row in rows]
 
 
 def newest(connection: Connection, limit: int, before_id: int | None = None) -> list[dict[str, Any]]:

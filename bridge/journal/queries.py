@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, TextClause, exi
 
 from bridge.journal import notices, search
 from bridge.journal.notices import Resolved
-from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events
+from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events, revisions
 from bridge.journal.schema import FINISHED as DONE
 from bridge.journal.statements import count_by
 from bridge.model import FINISHED, DeliveryState, EventState
@@ -63,6 +63,42 @@ def mappings_of(connection: Connection, ids: Collection[int]) -> dict[int, dict[
     return found
 
 
+def events_of(connection: Connection, ids: Collection[int]) -> list[Row]:
+    """Return these events with their bodies, oldest first."""
+    return _rows(connection, select(events).where(events.c.id.in_(ids)).order_by(events.c.id))
+
+
+def events_about(connection: Connection, account: str, column: str, id_: str, limit: int) -> list[Row]:
+    """Return the newest events of a charge (`object_id`) or a customer (`subject`) with their bodies, newest first."""
+    query = select(events).where(events.c[column] == id_, events.c.account == account)
+    return _rows(connection, query.order_by(events.c.id.desc()).limit(limit))
+
+
+def deliveries_of_events(connection: Connection, ids: Collection[int]) -> dict[int, list[Row]]:
+    """Return the deliveries of each of these events, oldest first."""
+    found: dict[int, list[Row]] = {id_: [] for id_ in ids}
+    query = select(deliveries).where(deliveries.c.event_id.in_(ids)).order_by(deliveries.c.id)
+    for row in _rows(connection, query):
+        found[row["event_id"]].append(row)
+    return found
+
+
+def delivery_before(connection: Connection, delivery: Row) -> Row | None:
+    """Return the open delivery for which this one waits: the one before it in the line of its customer."""
+    c = deliveries.c
+    query = select(deliveries).where(OPEN, *_equal(deliveries, account=delivery["account"], line=delivery["line"]))
+    query = query.where(c.subject == delivery["subject"], c.id < delivery["id"])
+    return next(iter(_rows(connection, query.order_by(c.id.desc()).limit(1))), None)
+
+
+def event_before(connection: Connection, event: Row) -> Row | None:
+    """Return the waiting event for which a held one waits: the one before it of the same customer."""
+    c = events.c
+    query = select(events).where(WAITS, c.subject == event["subject"], c.account == event["account"])
+    query = query.where(c.lane == event["lane"], c.id < event["id"])
+    return next(iter(_rows(connection, query.order_by(c.id.desc()).limit(1))), None)
+
+
 def find_event(connection: Connection, reference: str) -> Row | None:
     """Return one event with its body, by its number or by its whole Asaas id."""
     found: list[Row] = []
@@ -105,10 +141,21 @@ def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-WAITING = "waiting"  # the state of a filter for events that no mapping has seen yet
+WAITING = "waiting"  # the state of a filter for events that no mapping has seen yet, held ones included
+_NO_DELIVERY = ~exists().where(deliveries.c.event_id == events.c.id)
+_OF_EVENT: dict[str, list[_Condition]] = {
+    WAITING: [WAITS],
+    "received": [WAITS, events.c.hold_code.is_(None)],
+    "held": [WAITS, events.c.hold_code.is_not(None)],
+    "unmapped": [events.c.state == EventState.PROCESSED.value, _NO_DELIVERY],
+}
+"""The states of a filter that are the event's own."""
 OPEN_STATES = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING})
 _RARE = OPEN_STATES | {DeliveryState.DEAD, DeliveryState.STALE, DeliveryState.DISCARDED}
 """States of few deliveries: a list of them starts from the deliveries and not from the events."""
+
+
+EVENT_STATES = tuple(_OF_EVENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +163,7 @@ class EventFilter:
     """A filter for events; an empty one matches all."""
 
     text: str = ""  # a number or id of an event, charge or customer, or a text for `journal.search`
-    state: str = ""  # a state of a delivery, `open` for all open states, or `waiting`
+    state: str = ""  # a state of a delivery, `open` for all open ones, or one of EVENT_STATES
     mapping: str = ""
     name: str = ""
     account: str = ""
@@ -129,7 +176,7 @@ def event_page(connection: Connection, wanted: EventFilter, limit: int, before_i
     low, high = _bounds(connection, wanted, before_id)
     columns = {"name": wanted.name, "account": wanted.account}
     of_event = _event_conditions(since_ms=wanted.since_ms, until_ms=wanted.until_ms, **columns)
-    of_event += [WAITS] if wanted.state == WAITING else []
+    of_event += _OF_EVENT.get(wanted.state, [])
     in_range = _in_range(events.c.id, low, high)
     newest = select(events.c.id).order_by(events.c.id.desc()).limit(limit)
     if wanted.text:
@@ -160,12 +207,12 @@ def _delivery_exists(wanted: EventFilter) -> list[_Condition]:
 def _states(wanted: EventFilter) -> list[DeliveryState]:
     if wanted.state == "open":
         return sorted(OPEN_STATES)
-    return [] if wanted.state in {"", WAITING} else [DeliveryState(wanted.state)]
+    return [] if not wanted.state or wanted.state in _OF_EVENT else [DeliveryState(wanted.state)]
 
 
 def _starts_from_deliveries(wanted: EventFilter) -> bool:
     """Return whether few deliveries have that state, or neither name nor text narrows the list."""
-    if wanted.state == WAITING or not (wanted.state or wanted.mapping):
+    if wanted.state in _OF_EVENT or not (wanted.state or wanted.mapping):
         return False
     return not wanted.name or _RARE.issuperset(_states(wanted) or [DeliveryState.DELIVERED])
 
@@ -195,8 +242,14 @@ def _places(connection: Connection, text: str) -> list[_Condition]:
         places.append((c.event_key == text) & c.account.in_(accounts(connection)))
     if text.isascii() and text.isdigit() and len(text) < 19:
         places.append(c.id == int(text))
-    found = zip(("object_id", "subject"), search.look_up(connection, text), strict=True)
-    return places + [search.of(events, column, refs) for column, refs in found if refs]
+    found = search.look_up(connection, text)
+    if found.common:
+        return places + search.has_term(events, found.common)
+    if found.objects:
+        places.append(search.of(events, "object_id", found.objects))
+    if found.subjects:
+        places.append(search.of(events, "subject", found.subjects))
+    return places
 
 
 _SLACK = 500
@@ -228,6 +281,11 @@ def _first_at(connection: Connection, moment_ms: int) -> int:
         else:
             high = middle
     return low
+
+
+def has_mapping(connection: Connection, name: str) -> bool:
+    """Return whether a mapping of that name is or was active."""
+    return connection.scalar(select(revisions.c.id).where(revisions.c.mapping == name).limit(1)) is not None
 
 
 def names(connection: Connection) -> list[str]:

@@ -276,6 +276,7 @@ audit = Table(
     *_columns(Text, "action", "about"),  # such as delivery.retried; number or name of the changed thing
     Column("detail", Text, nullable=False),  # JSON
 )
+Index("audit_about", audit.c.about, audit.c.id)  # what was done to an event or a delivery
 """Changes that people made. Rows are never changed, and hold no personal data and no secret."""
 
 search_terms = Table(
@@ -287,6 +288,15 @@ search_terms = Table(
 )
 """Terms of charges (invoice number, ...) and customers (a word of the name, e-mail, ...)."""
 Index("search_terms_ref", search_terms.c.ref)  # removed with its events
+
+customers = Table(
+    "customers",
+    metadata,
+    *(Column(name, Text, primary_key=True) for name in ("account", "id")),
+    Column("person", EncryptedText("customers.person")),  # JSON; null: Asaas has no such customer
+    Column("seen_ms", BigInteger, nullable=False),  # when Asaas said so
+)
+"""The people behind the events, for lists and pages: name, e-mail, phone and document of each customer."""
 
 jobs = Table(
     "console_jobs",

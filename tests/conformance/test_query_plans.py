@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from bridge.journal import Journal, deliveries, destinations, events, queries, search, statistics
+from bridge.journal import Journal, audit, customers, deliveries, destinations, events, queries, search, statistics
 from bridge.journal.deliveries import StateChange
 from bridge.journal.queries import EventFilter
 from bridge.journal.search import Kind, Term
@@ -38,7 +38,7 @@ from tests.factories import (
     transaction_of_one,
 )
 
-BIG = "events|deliveries|attempts|line|head|search_terms"
+BIG = "events|deliveries|attempts|line|head|search_terms|customers|audit"
 
 
 class Asked:
@@ -223,12 +223,34 @@ def browse(journal: Journal) -> None:
             EventFilter(state="delivered", name="PAYMENT_RECEIVED"),
             EventFilter(state="open"),
             EventFilter(state="waiting"),
+            EventFilter(state="held"),
+            EventFilter(state="unmapped"),
+            EventFilter(mapping="paga", text="ana sou"),
             EventFilter(since_ms=NOW_MS - 1, until_ms=NOW_MS + 1),
         ):
             queries.event_page(connection, wanted, 50, 1_000_100)
 
 
-@pytest.mark.parametrize("work", [browse, attend, append, process, claim, settle, lease, sweep, repair, look])
+def visit(journal: Journal) -> None:
+    """What the page of a customer, and a list with names, asks."""
+    with journal.database.write() as connection:
+        found = [search.customer_found("default", f"cus_{n}", {"name": "Ana Souza"}) for n in range(30)]
+        charges = [search.charge_found("default", f"pay_{n}", {"description": "Mensalidade"}) for n in range(30)]
+        customers.record(connection, [*found, *charges], [("default", "cus_99")], NOW_MS)
+    with journal.database.read() as connection:
+        rows = queries.events_about(connection, "default", "subject", "cus_1", 300)
+        queries.events_about(connection, "default", "object_id", "pay_1", 300)
+        made = queries.deliveries_of_events(connection, [row["id"] for row in rows])
+        queries.delivery_before(connection, next(one for ones in made.values() for one in ones))
+        queries.event_before(connection, rows[0])
+        queries.events_of(connection, [rows[0]["id"]])
+        queries.has_mapping(connection, "paga")
+        customers.load(connection, [("default", f"cus_{n}") for n in range(50)])
+        customers.unnamed(connection, "default", 10)
+        audit.about(connection, {"event.replayed": ["1", "2"], "delivery.retried": ["3"]})
+
+
+@pytest.mark.parametrize("work", [browse, visit, attend, append, process, claim, settle, lease, sweep, repair, look])
 def test_no_query_reads_a_whole_table(old: Journal, work: Callable[[Journal], None]) -> None:
     """The database's own plan of each statement searches by an index."""
     with asked(old) as found:

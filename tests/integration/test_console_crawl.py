@@ -130,7 +130,7 @@ def _fill(console: Console) -> None:
     register(journal, **dict.fromkeys(("default", "paused", *named), "https://clint.example/a"))
     journal_revision = revision(journal, "consulta", ASKING)
     revision(journal, "paga", MAPPING)
-    keep(journal, incoming("cus_w"))
+    keep(journal, incoming("cus_w"), incoming("both_1", object_id="both_1"))
     held = dict(zip(HOLDS, keep(journal, *(incoming(f"cus_{n}") for n in range(len(HOLDS)))), strict=True))
     by_origin = keep(journal, *(incoming("cus_o", origin=origin) for origin in Origin))
     states, codes, unmapped, emptied, unknown = keep(
@@ -257,6 +257,9 @@ def places(console: Console) -> dict[str, list[Any]]:
         "/work/": list(works),
         "/report.": ["csv", "json", "charges.csv"],
         "/mappings/": ["cobranca", "consulta"],
+        "/customers/": ["default"],
+        "/charges/": ["default"],
+        "/": ["both_1"],  # an event about itself: the id of a customer and of a charge
         "/connections/": ["default"],
         "/connections/destinations/": ["default"],
         "/assets/": ["console.css"],

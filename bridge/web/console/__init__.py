@@ -20,6 +20,7 @@ from bridge.web.console import (
     access,
     attention,
     connections,
+    customers,
     events,
     jobs,
     layout,
@@ -31,7 +32,7 @@ from bridge.web.console import (
     testcharge,
 )
 
-PAGES = (overview, events, attention, mappings, mapping_editor, testcharge, connections, reconcile, jobs)
+PAGES = (overview, events, customers, attention, mappings, mapping_editor, testcharge, connections, reconcile, jobs)
 
 
 class JournalNumber(IntegerConverter):

@@ -13,8 +13,8 @@ from bridge.operations.actions import BulkAction, Progress, run_step
 from bridge.reasons import reason
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
-from bridge.web.console.events import lines
 from bridge.web.console.jobs import previews_now
+from bridge.web.console.lines import lines
 
 pages = Blueprint("attention", __name__)
 

@@ -14,6 +14,7 @@ from flask.typing import ResponseReturnValue
 
 from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest
 from bridge.errors import BridgeError
+from bridge.formats import Formats
 from bridge.journal.jobs import newest
 from bridge.messages import N_, Message, _
 from bridge.model import FINISHED, DeliveryState, EventState
@@ -137,11 +138,10 @@ def begin() -> ResponseReturnValue:
     if account not in runtime.asaas:
         return form(422, N_("Choose an account with an API key."))
     if value is None:
-        return form(422, N_("The value must be an amount such as 10.00."))
+        return form(422, wrong="value")
     if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
         return form(422, N_("There is no such billing type or number of instalments."))
-    shown = f"{value:.2f}"
-    words = _("charge {value}", value=shown)
+    words = _("charge {value}", value=Formats(layout.now_ms()).amount(value))
     if is_production(runtime, account) and request.form.get("confirm", "").strip() != words:
         return form(422, N_("To charge in production, type exactly the words shown."), confirm=words)
     if running := jobs.running_job("trial", account):
@@ -149,7 +149,7 @@ def begin() -> ResponseReturnValue:
     params = {
         "account": account,
         "billing_type": billing_type,
-        "value": shown,
+        "value": f"{value:.2f}",
         "installments": installments,
         "email": request.form.get("email", "").strip(),
         "phone": request.form.get("phone", "").strip(),
