@@ -12,7 +12,8 @@ from sqlalchemy import Connection, insert, select
 from bridge.journal.schema import audit
 
 SIGNED_IN, SIGNED_OUT = "console.signed_in", "console.signed_out"
-"""A SIGNED_OUT row is about the id of the SIGNED_IN row of its session."""
+"""A SIGNED_OUT row is about the id of the SIGNED_IN row of its session. One that is about a person, or the role of a
+password of the settings, ends all their sessions of before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,9 @@ def note(
     return int(connection.execute(row.returning(audit.c.id)).scalar_one())
 
 
-def is_signed_out(connection: Connection, entry: int) -> bool:
-    """Return whether the session of this SIGNED_IN row has ended; reads only newer rows."""
-    ended = (audit.c.id > entry) & (audit.c.action == SIGNED_OUT) & (audit.c.about == str(entry))
+def is_signed_out(connection: Connection, entry: int, whose: str) -> bool:
+    """Return whether the session of this SIGNED_IN row, or all of its person, ended; reads only newer rows."""
+    ended = (audit.c.id > entry) & (audit.c.action == SIGNED_OUT) & audit.c.about.in_((str(entry), whose))
     return connection.execute(select(audit.c.id).where(ended).limit(1)).first() is not None
 
 

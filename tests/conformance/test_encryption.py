@@ -12,12 +12,13 @@ from sqlalchemy import Table, Text, select, type_coerce
 
 from bridge.crypto import Keyring, new_key
 from bridge.errors import DecryptionFailed
-from bridge.journal import Database, Journal, accounts, deliveries, encryption, events, jobs, upgrade
+from bridge.journal import Database, Journal, accounts, deliveries, encryption, events, jobs, upgrade, users
 from bridge.journal.deliveries import AttemptResult, StateChange
 from bridge.journal.encryption import rekey, sealed_columns
 from bridge.journal.schema import EncryptedText, meta, metadata, tenant_accounts, tenant_destinations
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.search import Kind, Term, look_up, write
+from bridge.journal.users import UserRole
 from bridge.model import DeliveryState, Outcome, ReadBack
 from tests.factories import (
     LEASE_S,
@@ -80,6 +81,7 @@ PLAIN = {
     "tallies": "account mapping destination event verdict",
     "tenant_accounts": "name",
     "tenant_destinations": "name",
+    "users": "email_hash role state accounts subject_hash link_hash",
 }
 """Every text column that is not sealed: codes, names of settings, ids, hashes, and texts of which each is the bridge's
 own. Whoever adds one here says that neither a person nor a secret stands in it."""
@@ -115,6 +117,7 @@ def fill_every_sealed_column(journal: Journal) -> str:
         jobs.fail(connection, failed, NOW_MS, "x", text)
         accounts.put(connection, tenant_accounts, "matriz", NOW_MS, api_key=text, webhook_token=text)
         accounts.put(connection, tenant_destinations, "matriz", NOW_MS, url=text)
+        users.change(connection, users.add(connection, text, text, UserRole.VIEWER, (), NOW_MS), password=text)
     return text
 
 

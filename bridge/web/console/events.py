@@ -84,6 +84,7 @@ def index() -> ResponseReturnValue:
         account=asked.get("account", ""),
         since_ms=day_ms(asked.get("since", "")),
         until_ms=day_ms(asked.get("until", ""), after=1),
+        accounts=person.accounts,
     )
     before = layout.number(asked.get("before"))
     with runtime.journal.database.read() as connection:
@@ -91,18 +92,19 @@ def index() -> ResponseReturnValue:
         found = lines(connection, rows[:EVENTS_PAGE])
         choices: dict[str, Any] = {}
         if not layout.partial():
-            choices = {"names": queries.names(connection), "accounts": queries.accounts(connection)}
+            accounts = [name for name in queries.accounts(connection) if person.sees(name)]
+            choices = {"names": queries.names(connection), "accounts": accounts}
     return layout.page(
         "events_rows.html" if layout.partial() else "events.html",
         found=found,
         more=len(rows) > EVENTS_PAGE,
         before=before,
         wanted=wanted,
-        narrowed=wanted != EventFilter(),
+        narrowed=wanted != EventFilter(accounts=person.accounts),
         # A search is not repeated: it costs more, and what it shows is for nobody who looks over the shoulder.
         live=before is None and not wanted.text,
         states=STATES,
-        mappings=[item.mapping.name for item in runtime.mappings.current()],
+        mappings=[one.name for one in layout.seen_mappings()],
         **choices,
     )
 
@@ -186,11 +188,20 @@ def _why(delivery: Row) -> str:
     return _(_MEANS.get(state, "")) or layout.said(delivery["reason"]) or _(layout.STATES[state])
 
 
+def _event(id_: int, delivery_id: int | None = None) -> Row:
+    """Return an event of an account that the person may see; answer 404 for any other, or another's delivery."""
+    with runtime.journal.database.read() as connection:
+        row: Row = layout.found(queries.find_event(connection, str(id_)))
+        if delivery_id is not None:
+            mine = {one["id"] for one in queries.deliveries_of(connection, id_)}
+            layout.found(delivery_id if delivery_id in mine else None)
+    return layout.found(row if person.sees(row["account"]) else None)
+
+
 @pages.get("/events/<int:id_>")
 def show(id_: int) -> ResponseReturnValue:
     """Show the whole way of an event; with `ask`, Asaas is asked for what its conditions need."""
-    with runtime.journal.database.read() as connection:
-        row = layout.found(queries.find_event(connection, str(id_)))
+    row = _event(id_)
     fetched, problem = None, ""
     if "ask" in request.args:
         try:
@@ -256,6 +267,7 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
 
 @pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
 def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
+    _event(id_, delivery_id)
     actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
     return layout.go("console.events.show", id_=id_)
@@ -263,6 +275,7 @@ def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
 
 @pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
 def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
+    _event(id_, delivery_id)
     actions.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Delivery {n} is discarded.", n=delivery_id))
     return layout.go("console.events.show", id_=id_)
@@ -271,8 +284,9 @@ def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
 @pages.get("/events/<int:id_>/replay")
 def compare(id_: int) -> ResponseReturnValue:
     """Show what a replay would make of the event, beside what was made of it before."""
+    _event(id_)
     mapping = request.args.get("mapping") or None
-    if mapping not in {None, *(item.mapping.name for item in runtime.mappings.current())}:
+    if mapping not in {None, *(one.name for one in layout.seen_mappings())}:
         raise NotFound
     (seen,) = previews_now([id_], mapping)
     return layout.page("replay.html", seen=seen, mapping=mapping)
@@ -280,6 +294,7 @@ def compare(id_: int) -> ResponseReturnValue:
 
 @pages.post("/events/<int:id_>/replay")
 def replay(id_: int) -> ResponseReturnValue:
+    _event(id_)
     mapping = request.form.get("mapping") or None
     actions.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Event {n} goes through today's mappings in a moment.", n=id_))
