@@ -76,7 +76,7 @@ def set_enabled(journal: Journal, by: Actor, now_ms: int, id_: int, *, enabled: 
         users.change(connection, id_, state=state.value)
         users.drop_link(connection, id_)
         audit.note(connection, by, "user.enabled" if enabled else "user.disabled", user.key, now_ms)
-        audit.note(connection, by, audit.SIGNED_OUT, user.key, now_ms)
+        audit.note(connection, by, audit.ALL_ENDED, user.key, now_ms)
 
 
 def remove(journal: Journal, by: Actor, now_ms: int, id_: int) -> None:
@@ -90,11 +90,14 @@ def remove(journal: Journal, by: Actor, now_ms: int, id_: int) -> None:
 def sign_out_everywhere(journal: Journal, by: Actor, now_ms: int, whose: str) -> None:
     """End all sessions that were begun before now: of a person, or of a password."""
     with journal.database.write() as connection:
-        audit.note(connection, by, audit.SIGNED_OUT, whose, now_ms)
+        audit.note(connection, by, audit.ALL_ENDED, whose, now_ms)
 
 
 def accept(journal: Journal, link: str, password: str, address: str, now_ms: int) -> User:
     """Set the password that the person of the link chose, which uses the link up and ends their sessions."""
+    with journal.database.read() as connection:
+        if users.by_link(connection, link, now_ms) is None:
+            raise LinkSpent  # before the hash, which costs a stranger nothing and the bridge much
     hashed = password_hash(password)
     with journal.database.write() as connection:
         user = users.use_link(connection, link, now_ms)
@@ -133,7 +136,7 @@ def _set_password(connection: Connection, user: User, hashed: str, address: str,
     users.change(connection, user.id, password=hashed, state=UserState.ACTIVE.value)
     by = Actor(f"{user.role} {user.name}", address)
     audit.note(connection, by, "user.password_set", user.key, now_ms)
-    audit.note(connection, by, audit.SIGNED_OUT, user.key, now_ms)
+    audit.note(connection, by, audit.ALL_ENDED, user.key, now_ms)
 
 
 def rename(journal: Journal, by: Actor, now_ms: int, id_: int, name: str) -> None:

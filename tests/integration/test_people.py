@@ -85,7 +85,7 @@ def test_an_invited_person_chooses_a_password_and_signs_in_with_it(console: Cons
         ("operator Ana", "console.signed_in", ""),
         ("operator Ana", "user.invited", "user 1"),
         ("operator Bia", "user.password_set", "user 1"),
-        ("operator Bia", "console.signed_out", "user 1"),
+        ("operator Bia", "console.sessions_ended", "user 1"),
         ("operator Bia", "console.signed_in", "user 1"),
     ]
     with console.journal.database.read() as connection:

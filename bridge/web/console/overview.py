@@ -46,6 +46,7 @@ def index() -> ResponseReturnValue:
         notices = layout.open_notices(connection)
         numbers = _numbers(connection, now_ms)
         waits_ms = statistics.waiting_since_ms(connection, accounts)
+    set_up = runtime.destinations if names is None else names
     places = {name: one for name, one in state.destinations.items() if names is None or name in names}
     try:
         seen = workers(runtime.redis)
@@ -61,7 +62,7 @@ def index() -> ResponseReturnValue:
         kind="bad" if "bad" in kinds else "warning" if kinds else "good",
         state=state,
         workers=seen,
-        known={name: places.get(name) for name in sorted({*places, *(names or runtime.destinations)})},
+        known={name: places.get(name) for name in sorted({*places, *set_up})},
         urls=runtime.destinations,
         accounts={
             name: [one for one in notices if one.about == name or one.about.startswith(f"{name} ")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, g, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bridge.errors import BridgeError, LinkSpent, UsageError
@@ -189,6 +189,7 @@ def _chosen_password() -> str:
 
 @pages.get("/me")
 def me(status: int = 200, problem: BridgeError | None = None) -> ResponseReturnValue:
+    g.shown_for = "console.people.me"
     return layout.page("me.html", status, user=person.user, least=LEAST_PASSWORD, problem=problem)
 
 

@@ -221,7 +221,8 @@ def _provider() -> Provider:
 
 def _failed(error: SignInFailed, target: str) -> ResponseReturnValue:
     log.warning("console.sign_in_failed", error=str(error))
-    layout.flash_message(error.text(), "bad")
+    text = error.text()
+    layout.flash_message(f"{text[:1].upper()}{text[1:]}.", "bad")
     return layout.go("console.signin.form", next=target if target != "/" else None)
 
 
