@@ -193,6 +193,7 @@ COMMANDS = {
     "deliveries": "deliveries:deliveries",
     "accounts": "accounts:accounts",
     "destinations": "accounts:destinations",
+    "users": "users:users",
     "forget": "privacy:forget",
     "export": "privacy:export",
     "webhook": "webhook:webhook",

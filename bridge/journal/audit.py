@@ -11,8 +11,9 @@ from sqlalchemy import Connection, insert, or_, select
 
 from bridge.journal.schema import audit
 
-SIGNED_IN, SIGNED_OUT = "console.signed_in", "console.signed_out"
-"""A SIGNED_OUT row is about the id of the SIGNED_IN row of its session."""
+SIGNED_IN, SIGNED_OUT, ALL_ENDED = "console.signed_in", "console.signed_out", "console.sessions_ended"
+"""A SIGNED_OUT row is about the id of the SIGNED_IN row of its session. An ALL_ENDED row is about a person, or the
+role of a password of the settings, and ends all their sessions of before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,11 @@ def note(
     return int(connection.execute(row.returning(audit.c.id)).scalar_one())
 
 
-def is_signed_out(connection: Connection, entry: int) -> bool:
-    """Return whether the session of this SIGNED_IN row has ended; reads only newer rows."""
-    ended = (audit.c.id > entry) & (audit.c.action == SIGNED_OUT) & (audit.c.about == str(entry))
+def is_signed_out(connection: Connection, entry: int, whose: str) -> bool:
+    """Return whether the session of this SIGNED_IN row, or all of its person, ended; reads only newer rows."""
+    c = audit.c
+    own = (c.action == SIGNED_OUT) & (c.about == str(entry))
+    ended = (c.id > entry) & (own | ((c.action == ALL_ENDED) & (c.about == whose)))
     return connection.execute(select(audit.c.id).where(ended).limit(1)).first() is not None
 
 

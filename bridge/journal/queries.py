@@ -6,7 +6,7 @@ Lists go backwards from the newest id (keyset pagination): the first page costs 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, TextClause, exists, func, select
@@ -169,10 +169,17 @@ class EventFilter:
     account: str = ""
     since_ms: int | None = None
     until_ms: int | None = None  # exclusive
+    accounts: Collection[str] | None = None  # only those of these accounts: the person may see no other
 
 
 def event_page(connection: Connection, wanted: EventFilter, limit: int, before_id: int | None = None) -> list[Row]:
     """Return the newest `limit` events with their bodies, before the event `before_id`."""
+    if wanted.accounts is not None:
+        # Account by account, since the index has the events of each in order.
+        names = [name for name in sorted(wanted.accounts) if wanted.account in {"", name}]
+        of_each = (replace(wanted, account=name, accounts=None) for name in names)
+        rows = [row for one in of_each for row in event_page(connection, one, limit, before_id)]
+        return sorted(rows, key=lambda row: -int(row["id"]))[:limit]
     low, high = _bounds(connection, wanted, before_id)
     columns = {"name": wanted.name, "account": wanted.account}
     of_event = _event_conditions(since_ms=wanted.since_ms, until_ms=wanted.until_ms, **columns)
@@ -318,6 +325,7 @@ class DeadFilter:
     with_payload: bool = False  # only those with a payload: no other can be retried
     with_body: bool = False  # only those whose event is not emptied: no other can be replayed
     of: Collection[str] | None = None  # only those of these mappings
+    accounts: Collection[str] | None = None  # only those of these accounts: the person may see no other
 
 
 NOTICE = "delivery.dead"
@@ -330,7 +338,12 @@ def close_notice(connection: Connection, destination: str, now_ms: int) -> None:
         notices.apply(connection, [Resolved(NOTICE, destination)], now_ms)
 
 
-def dead_groups(connection: Connection) -> list[Row]:
+def of_accounts(table: Table, accounts: Collection[str] | None) -> list[_Condition]:
+    """Return the condition that a row belongs to one of these accounts; None means all."""
+    return [] if accounts is None else [table.c.account.in_(sorted(accounts))]
+
+
+def dead_groups(connection: Connection, accounts: Collection[str] | None = None) -> list[Row]:
     """Return dead deliveries by reason, mapping and destination, which one fix revives; the largest group first."""
     c = deliveries.c
     keys = (func.coalesce(c.reason_code, "").label("code"), c.mapping, c.destination)
@@ -341,7 +354,8 @@ def dead_groups(connection: Connection) -> list[Row]:
         func.count().filter(events.c.emptied_ms.is_(None)).label("with_body"),
         *(func.min(ended).label("oldest_ms"), func.max(ended).label("newest_ms")),
     )
-    query = query.join(events, events.c.id == c.event_id).where(DEAD).group_by(*keys)
+    query = query.join(events, events.c.id == c.event_id).where(DEAD, *of_accounts(deliveries, accounts))
+    query = query.group_by(*keys)
     return _rows(connection, query.order_by(number.desc(), *keys))
 
 
@@ -365,7 +379,7 @@ def dead_page(
 def _dead_conditions(chosen: DeadFilter) -> list[_Condition]:
     c = deliveries.c
     names = {"reason_code": chosen.code, "mapping": chosen.mapping, "destination": chosen.destination}
-    found = _equal(deliveries, event_id=chosen.event_id, **names)
+    found = [*_equal(deliveries, event_id=chosen.event_id, **names), *of_accounts(deliveries, chosen.accounts)]
     if chosen.with_payload:
         found.append(c.payload.is_not(None))
     if chosen.with_body:
@@ -377,12 +391,12 @@ def _dead_conditions(chosen: DeadFilter) -> list[_Condition]:
     return found
 
 
-def hold_groups(connection: Connection) -> list[Row]:
+def hold_groups(connection: Connection, accounts: Collection[str] | None = None) -> list[Row]:
     """Return held events by code and account, without those that wait behind another event of their customer."""
     c = events.c
     number = func.count().label("number")
     query = select(c.hold_code.label("code"), c.account, number, func.min(c.received_ms).label("oldest_ms"))
-    query = query.where(WAITS, c.hold_code.is_not(None), c.hold_code != "event.behind")
+    query = query.where(WAITS, c.hold_code.is_not(None), c.hold_code != "event.behind", *of_accounts(events, accounts))
     query = query.group_by(c.hold_code, c.account).order_by(number.desc(), c.hold_code, c.account)
     return _rows(connection, query)
 

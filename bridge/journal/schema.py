@@ -353,3 +353,21 @@ tenant_destinations = Table(
     *_columns(BigInteger, "created_ms", "changed_ms"),
 )
 """Accounts and destinations that a person added; the environment overrides those of the same name."""
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", EncryptedText("users.name"), nullable=False),
+    Column("email", EncryptedText("users.email"), nullable=False),
+    Column("email_hash", Text, nullable=False, unique=True),  # keyed, as those of search_terms
+    *_columns(Text, "role", "state"),  # see users.UserRole and users.UserState
+    Column("accounts", Text, nullable=False),  # JSON: the accounts they may see; an empty list: all
+    Column("password", EncryptedText("users.password")),  # its hash; null: none was chosen yet
+    Column("subject_hash", Text, unique=True),  # keyed: who they are at the OpenID provider, once they came from there
+    Column("link_hash", Text, unique=True),  # of the link by which they choose a password; null: none is valid
+    Column("link_until_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger),  # the last sign-in
+)
+"""People who may sign in to the console."""

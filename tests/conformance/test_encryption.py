@@ -12,12 +12,25 @@ from sqlalchemy import Table, Text, select, type_coerce
 
 from bridge.crypto import Keyring, new_key
 from bridge.errors import DecryptionFailed
-from bridge.journal import Database, Journal, accounts, customers, deliveries, encryption, events, jobs, search, upgrade
+from bridge.journal import (
+    Database,
+    Journal,
+    accounts,
+    customers,
+    deliveries,
+    encryption,
+    events,
+    jobs,
+    search,
+    upgrade,
+    users,
+)
 from bridge.journal.deliveries import AttemptResult, StateChange
 from bridge.journal.encryption import rekey, sealed_columns
 from bridge.journal.schema import EncryptedText, meta, metadata, tenant_accounts, tenant_destinations
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.search import Kind, Term, look_up, write
+from bridge.journal.users import UserRole
 from bridge.model import DeliveryState, Outcome, ReadBack
 from tests.factories import (
     LEASE_S,
@@ -88,6 +101,7 @@ PLAIN = {
     "tallies": "account mapping destination event verdict",
     "tenant_accounts": "name",
     "tenant_destinations": "name",
+    "users": "email_hash role state accounts subject_hash link_hash",
 }
 """Every text column that is not sealed: codes, names of settings, ids, hashes, and texts of which each is the bridge's
 own. Whoever adds one here says that neither a person nor a secret stands in it."""
@@ -125,6 +139,7 @@ def fill_every_sealed_column(journal: Journal) -> str:
         accounts.put(connection, tenant_destinations, "matriz", NOW_MS, url=text)
         found = search.customer_found("default", "cus_1", {"name": " ".join(PERSON)})
         customers.record(connection, [found], [], NOW_MS)
+        users.change(connection, users.add(connection, text, text, UserRole.VIEWER, (), NOW_MS), password=text)
     return text
 
 

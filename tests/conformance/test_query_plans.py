@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -185,10 +186,16 @@ def look(journal: Journal) -> None:
         queries.mappings_of(connection, [1_000_003, 1_000_004])
 
 
+SOME = frozenset({"default", "filial"})
+"""The accounts that a person may see who may not see all."""
+
+
 def attend(journal: Journal) -> None:
     """What the console's page of what needs a person asks."""
     with journal.database.read() as connection:
         queries.dead_groups(connection)
+        queries.dead_groups(connection, SOME)
+        queries.dead_count(connection, queries.DeadFilter(accounts=SOME))
         chosen = queries.DeadFilter("clint.http_422", "paga", "default", until_ms=NOW_MS)
         queries.dead_count(connection, chosen)
         queries.dead_page(connection, chosen, 0, 200)
@@ -229,6 +236,7 @@ def browse(journal: Journal) -> None:
             EventFilter(since_ms=NOW_MS - 1, until_ms=NOW_MS + 1),
         ):
             queries.event_page(connection, wanted, 50, 1_000_100)
+            queries.event_page(connection, replace(wanted, accounts=SOME), 50, 1_000_100)
 
 
 def visit(journal: Journal) -> None:
@@ -328,10 +336,11 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
     owe(journal)
     with asked(journal) as found, journal.database.read() as connection:
         queries.under_way(connection)
-        statistics.gauges(connection, NOW_MS)
-        statistics.waiting_since_ms(connection)
         statistics.held_for_asaas(connection, NOW_MS)
-        statistics.last_24_hours(connection, NOW_MS, ("mapping", "verdict"))
-        statistics.last_30_days(connection, NOW_MS)
+        for accounts in (None, SOME):
+            statistics.gauges(connection, NOW_MS, accounts)
+            statistics.waiting_since_ms(connection, accounts)
+            statistics.last_24_hours(connection, NOW_MS, ("mapping", "verdict"), accounts)
+            statistics.last_30_days(connection, NOW_MS, accounts=accounts)
 
     assert scans(journal, found, "deliveries_(dead|line|due|head)|events_waiting") == []

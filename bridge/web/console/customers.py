@@ -45,6 +45,14 @@ _WAITS: Mapping[str, str] = {
 }
 
 
+@pages.before_request
+def check_account() -> None:
+    """Answer 404 for a customer and a charge of an account that this person may not see."""
+    account = (request.view_args or {}).get("account")
+    if account is not None and not person.sees(account):
+        raise NotFound
+
+
 class Outcome(NamedTuple):
     """What a mapping made of an event, in the newest delivery."""
 
@@ -284,7 +292,7 @@ def _ask(ask: Callable[[], Any]) -> tuple[Any, str]:
 def find() -> ResponseReturnValue:
     """Look at Asaas for what a search of the events did not find."""
     g.shown_for = "console.events.index"
-    accounts, text = sorted(runtime.asaas), request.args.get("q", "").strip()[:200]
+    accounts, text = sorted(filter(person.sees, runtime.asaas)), request.args.get("q", "").strip()[:200]
     account = request.args.get("account") or next(iter(accounts), "")
     if account not in accounts:
         raise NotFound

@@ -55,8 +55,9 @@ def index() -> ResponseReturnValue:
         found = lines(connection, rows[:EVENTS_PAGE])
         choices: dict[str, Any] = {}
         if not layout.partial():
-            choices = {"names": queries.names(connection), "accounts": queries.accounts(connection)}
-    active = [item.mapping.name for item in runtime.mappings.current()]
+            accounts = [name for name in queries.accounts(connection) if person.sees(name)]
+            choices = {"names": queries.names(connection), "accounts": accounts}
+    active = [one.name for one in layout.seen_mappings()]
     return layout.page(
         "events_rows.html" if layout.partial() else "events.html",
         found=found,
@@ -64,12 +65,12 @@ def index() -> ResponseReturnValue:
         before=before,
         wanted=wanted,
         misread=misread,
-        narrowed=wanted != EventFilter(),
+        narrowed=wanted != EventFilter(accounts=person.accounts),
         # A search is not repeated: it costs more, and what it shows is for nobody who looks over the shoulder.
         live=before is None and not wanted.text,
         states=STATES,
         mappings=active if not wanted.mapping or wanted.mapping in active else [*active, wanted.mapping],
-        looks_at=sorted(runtime.asaas) if wanted.text and not found and searches(wanted.text) else [],
+        looks_at=_looks_at(wanted.text) if not found else [],
         **choices,
     )
 
@@ -92,8 +93,14 @@ def _wanted(connection: Connection) -> tuple[EventFilter, list[tuple[str, str]]]
         account=request.args.get("account", ""),
         since_ms=since_ms,
         until_ms=until_ms,
+        accounts=person.accounts,
     )
     return wanted, [(name, text[:80]) for name, text in asked.items() if text and not understood[name]]
+
+
+def _looks_at(text: str) -> list[str]:
+    """Return the accounts in which Asaas could be asked for a text."""
+    return sorted(filter(person.sees, runtime.asaas)) if text and searches(text) else []
 
 
 def day_ms(text: str, after: int = 0) -> int | None:
@@ -175,11 +182,20 @@ def _why(delivery: Row) -> str:
     return _(_MEANS.get(state, "")) or layout.said(delivery["reason"]) or _(layout.STATES[state])
 
 
+def _event(id_: int, delivery_id: int | None = None) -> Row:
+    """Return an event of an account that the person may see; answer 404 for any other, or another's delivery."""
+    with runtime.journal.database.read() as connection:
+        row: Row = layout.found(queries.find_event(connection, str(id_)))
+        if delivery_id is not None:
+            mine = {one["id"] for one in queries.deliveries_of(connection, id_)}
+            layout.found(delivery_id if delivery_id in mine else None)
+    return layout.found(row if person.sees(row["account"]) else None)
+
+
 @pages.get("/events/<int:id_>")
 def show(id_: int) -> ResponseReturnValue:
     """Show the whole way of an event; with `ask`, Asaas is asked for what its conditions need."""
-    with runtime.journal.database.read() as connection:
-        row = layout.found(queries.find_event(connection, str(id_)))
+    row = _event(id_)
     fetched, problem = None, ""
     if "ask" in request.args:
         try:
@@ -250,6 +266,7 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
 
 @pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
 def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
+    _event(id_, delivery_id)
     actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
     return layout.go("console.events.show", id_=id_)
@@ -257,6 +274,7 @@ def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
 
 @pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
 def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
+    _event(id_, delivery_id)
     actions.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Delivery {n} is discarded.", n=delivery_id))
     return layout.go("console.events.show", id_=id_)
@@ -265,8 +283,9 @@ def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
 @pages.get("/events/<int:id_>/replay")
 def compare(id_: int) -> ResponseReturnValue:
     """Show what a replay would make of the event, beside what was made of it before."""
+    _event(id_)
     mapping = request.args.get("mapping") or None
-    if mapping not in {None, *(item.mapping.name for item in runtime.mappings.current())}:
+    if mapping not in {None, *(one.name for one in layout.seen_mappings())}:
         raise NotFound
     (seen,) = previews_now([id_], mapping)
     return layout.page("replay.html", seen=seen, mapping=mapping, line=of_events([id_]).get(id_))
@@ -274,6 +293,7 @@ def compare(id_: int) -> ResponseReturnValue:
 
 @pages.post("/events/<int:id_>/replay")
 def replay(id_: int) -> ResponseReturnValue:
+    _event(id_)
     mapping = request.form.get("mapping") or None
     actions.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Event {n} goes through today's mappings in a moment.", n=id_))

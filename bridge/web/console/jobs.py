@@ -185,6 +185,8 @@ HOME = {
     "examination": "console.connections.show",
 }
 """The page from which each kind is begun."""
+OF_ACCOUNT = frozenset({"reconcile", "backfill_preview", "backfill", "trial"})
+"""The kinds of which each job is about an account."""
 
 
 def begin(kind: str, about: str, doing: Doing, params: Mapping[str, Any]) -> Response:
@@ -203,10 +205,23 @@ def running_job(kind: str, about: str | None = None) -> Response | None:
     return show_job(last[0].id) if last and last[0].is_running else None
 
 
+def is_seen(job: Job) -> bool:
+    """Return whether the person may see a job: one of an account of theirs, or any who sees all accounts."""
+    return person.accounts is None or (job.kind in OF_ACCOUNT and person.sees(job.about))
+
+
+def last_jobs(kind: str, limit: int) -> list[Job]:
+    """Return the last jobs of a kind that the person may see, newest first."""
+    with runtime.journal.database.read() as connection:
+        found = jobs.newest(connection, kind, runtime.clock_ms(), limit if person.accounts is None else 100)
+    return [job for job in found if is_seen(job)][:limit]
+
+
 def of_number(number: int, *kinds: str) -> Job:
-    """Return a job; answer 404 where no job of these kinds has the number."""
+    """Return a job; answer 404 where no job of these kinds, that the person may see, has the number."""
     with runtime.journal.database.read() as connection:
         job: Job = layout.found(jobs.find(connection, number, runtime.clock_ms()))
+    layout.found(job if is_seen(job) else None)
     return layout.found(job if not kinds or job.kind in kinds else None)
 
 

@@ -15,13 +15,12 @@ from flask.typing import ResponseReturnValue
 from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest
 from bridge.errors import BridgeError
 from bridge.formats import Formats
-from bridge.journal.jobs import newest
 from bridge.messages import N_, Message, _
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import is_production
 from bridge.operations.testcharge import Seen, TestCharge, amount
 from bridge.web.console import jobs, layout
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import JobContext, Result
 
 TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
@@ -110,9 +109,7 @@ pages = Blueprint("trial", __name__)
 
 @pages.get("/test-charge")
 def form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnValue:
-    accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas)]
-    with runtime.journal.database.read() as connection:
-        last = newest(connection, "trial", runtime.clock_ms(), limit=8)
+    accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas) if person.sees(name)]
     return layout.page(
         "trial.html",
         status,
@@ -120,7 +117,7 @@ def form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnV
         production=any(real for _, real in accounts),
         billing_types=BILLING_TYPES,
         most=MOST_INSTALLMENTS,
-        last=last,
+        last=jobs.last_jobs("trial", 8),
         given=request.form,
         problem=problem,
         reads_back=runtime.clint_api is not None,
@@ -135,7 +132,7 @@ def begin() -> ResponseReturnValue:
     value = amount(request.form.get("value", ""))
     installments = layout.number(request.form.get("installments")) or 1
     billing_type = request.form.get("billing_type", "")
-    if account not in runtime.asaas:
+    if account not in runtime.asaas or not person.sees(account):
         return form(422, N_("Choose an account with an API key."))
     if value is None:
         return form(422, wrong="value")
