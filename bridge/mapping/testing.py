@@ -105,6 +105,10 @@ class CaseResult:
     """The conditions that were evaluated."""
     event: str = ""
     """The name of the event that was sent; empty where none was."""
+    code: str = ""
+    """filtered, or the code of the reason for which nothing was sent; empty where it was sent."""
+    send_to: str = ""
+    """The destination it was sent to."""
 
     @property
     def passed(self) -> bool:
@@ -146,7 +150,8 @@ def _run(mapping: Mapping, case: Case, root: Path) -> CaseResult:
     else:
         differences = [] if code else _differences(case, payload, mapping.destination(event))
     event = "" if code else event
-    return CaseResult(*about, tuple(differences), payload=payload, conditions=seen, event=event)
+    send_to = mapping.destination(event) if event else ""
+    return CaseResult(*about, tuple(differences), None, payload, seen, event, code, send_to)
 
 
 def _require(needs: frozenset[str], case: Case, context: dict[str, Any]) -> None:

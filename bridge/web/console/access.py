@@ -83,7 +83,12 @@ FOR_STRANGERS = frozenset(
     {"console.signin.form", "console.signin.enter", "console.signin.appearance", "console.signin.language"}
 )
 """The endpoints to which a stranger may post."""
-FOR_VIEWERS = FOR_STRANGERS | {"console.signin.leave", "console.mappings_live.lint", "console.mappings_live.preview"}
+FOR_VIEWERS = FOR_STRANGERS | {
+    "console.signin.leave",
+    "console.mappings_live.lint",
+    "console.mappings_live.preview",
+    "console.mappings_live.values",
+}
 """The endpoints to which a viewer may post."""
 
 
