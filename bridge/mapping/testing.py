@@ -137,15 +137,16 @@ def _run(mapping: Mapping, case: Case, root: Path) -> CaseResult:
             _require(mapping.field_needs, case, context)
             payload = evaluate.build_payload(mapping, context)
         else:
-            code, outcome = "filtered", Message("filtered: {reason}", {"reason": verdict.message})
+            code, outcome = "filtered", Message(N_("filtered: {reason}"), {"reason": verdict.message})
     except CannotRun as error:
         return CaseResult(*about, problem=error.message)
     except StageError as error:
         code = error.code
-        outcome = Message("dead: {code} ({reason})", {"code": code, "reason": error.message()})
+        outcome = Message(N_("dead: {code} ({reason})"), {"code": code, "reason": error.message()})
     wanted = "filtered" if case.filtered else case.dead
     if wanted != code:
-        words = Message(N_("sent")) if not wanted else verbatim("filtered" if case.filtered else f"dead: {wanted}")
+        words = Message(N_("dead: {code}"), {"code": wanted}) if wanted else Message(N_("sent"))
+        words = Message(N_("filtered")) if case.filtered else words
         differences = [Difference("outcome", words, outcome, case.line)]
     else:
         differences = [] if code else _differences(case, payload, mapping.destination(event))

@@ -38,8 +38,8 @@ tests:
 
 @pytest.fixture
 def console(sqlite_url: str, tmp_path: Path) -> Iterator[Console]:
-    """Give a console with the starter mappings and one of our own."""
-    shutil.copytree(ROOT / "mappings", tmp_path / "mappings")
+    """Give a console with one mapping, and the samples."""
+    shutil.copytree(ROOT / "mappings" / "samples", tmp_path / "mappings" / "samples")
     with opened_console(sqlite_url, tmp_path) as opened:
         save(opened, TEXT)
         yield opened
@@ -118,13 +118,13 @@ def test_only_above_a_hundred_and_the_due_date_too(console: Console) -> None:
     assert {row.id for row in replayed} == {small, large}
 
 
-@pytest.mark.parametrize("name", STARTERS)
-def test_switching_to_yaml_and_back_loses_nothing(console: Console, name: str) -> None:
-    """Every starter mapping through the page's own controls, in both languages, gives the same text."""
-    text = (ROOT / "mappings" / f"{name}.yaml").read_text(encoding="utf-8")
-    save(console, text, name)
-    for language in ("pt-BR", "en"):
-        browser = console.operator(language)
+@pytest.mark.parametrize("language", ["pt-BR", "en"])
+def test_switching_to_yaml_and_back_loses_nothing(console: Console, language: str) -> None:
+    """Every starter mapping through the page's own controls gives the same text."""
+    browser = console.operator(language)
+    for name in STARTERS:
+        text = (ROOT / "mappings" / f"{name}.yaml").read_text(encoding="utf-8")
+        save(console, text, name)
         as_form = browser.get(f"/mappings/{name}")
         as_yaml = form_of(as_form).press(browser, "YAML")
         again = form_of(as_yaml).press(browser, "Formulário" if language == "pt-BR" else "Form")

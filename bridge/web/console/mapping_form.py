@@ -179,6 +179,18 @@ def seen(expression: str, around: Around) -> str:
     return named or (event_label(text) if text in EVENTS else _short(text))
 
 
+def in_words(reason: Message) -> Message:
+    """Return why a condition said no, with what people call its field, and its amounts as amounts."""
+    facts = {name: in_words(fact) if isinstance(fact, Message) else fact for name, fact in reason.facts.items()}
+    path = facts.get("field")
+    if isinstance(path, str) and path in named_paths(path.partition(".")[0]):
+        facts["field"] = path_label(path)
+        for name in ("value", "operand"):
+            if is_money(path) and or_none(as_decimal, facts.get(name)) is not None:
+                facts[name] = Formats(0).money(as_decimal(facts[name]))
+    return Message(reason.id, facts)
+
+
 def _short(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
@@ -191,7 +203,8 @@ def event_choices(form: Form, about: Iterable[str]) -> tuple[list[Choice], list[
     others = [Choice(one.name, event_label(one.name)) for one in EVENTS.values() if one.entity not in entities]
     listed = {one.value for one in (*known, *others)}
     special = [Choice(name, _family(name)) for name in form.events if name not in listed]
-    return [*special, *known], others
+    chosen = [one for one in known if one.value in form.events]
+    return [*special, *chosen, *(one for one in known if one not in chosen)], others
 
 
 def _family(name: str) -> str:
@@ -278,6 +291,12 @@ def _value_seen(one: Sent, values: Mapping[str, Any], around: Around) -> str:
         return one.source
     value = value_of(one.source, around.context) if one.kind == "from" else None
     return "" if is_missing(value) or isinstance(value, (list, dict)) else _short(as_text(value))
+
+
+def offer_choices(offered: Iterable[Offer], sources: list[tuple[str, list[Choice]]]) -> list[Choice]:
+    """Return fields of the menu by key, each with what people call it."""
+    words = {one.value: one.label for _, group in sources for one in group}
+    return [Choice(one.key, words.get(one.source, one.key.replace("_", " ").capitalize())) for one in offered]
 
 
 def offers(form: Form, about: Iterable[str]) -> list[Offer]:

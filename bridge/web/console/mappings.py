@@ -154,7 +154,7 @@ def _form(
         other_events=other_events,
         rows=mapping_form.shown_rows(shown, conditions, around),
         fields=mapping_form.shown_fields(text, shown, sources, around),
-        offers=mapping_form.offers(shown, about),
+        offers=mapping_form.offer_choices(mapping_form.offers(shown, about), sources),
         kind=_kind(),
         values=mapping_form.value_lists(shown),
         destinations=sorted({"default", *runtime.destinations, shown.settings["send_to"] or "default"}),
@@ -253,6 +253,7 @@ def _change(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         text=text,
         tab="yaml" if request.form.get("tab") == "yaml" else "form",
         effect=effect_of(runtime, _any_mapping(name, active), mapping),
+        in_words=mapping_form.in_words,
         failed=[(at, one) for at, one in results if not one.passed],
         tests=len(mapping.tests),
         lines=difference(active, text)[2:],
@@ -391,6 +392,7 @@ def restoring(name: str, number: int) -> ResponseReturnValue:
         newest=found[0],
         lines=difference(_text(found[0]), _text(wanted))[2:],
         effect=effect_of(runtime, active, mapping) if mapping else None,
+        in_words=mapping_form.in_words,
     )
 
 
