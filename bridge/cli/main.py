@@ -192,7 +192,7 @@ COMMANDS = {
     "export": "privacy:export",
     "webhook": "webhook:webhook",
     "notices": "notices:notices",
-    "alerts": "notices:alerts",
+    "alerts": "alerts:alerts",
     "doctor": "doctor:doctor",
     "reconcile": "reconcile:reconcile",
     "backfill": "reconcile:backfill",

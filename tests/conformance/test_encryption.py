@@ -12,7 +12,7 @@ from sqlalchemy import Table, Text, select, type_coerce
 
 from bridge.crypto import Keyring, new_key
 from bridge.errors import DecryptionFailed
-from bridge.journal import Database, Journal, accounts, deliveries, encryption, events, jobs, upgrade
+from bridge.journal import Database, Journal, accounts, deliveries, encryption, events, jobs, receivers, upgrade
 from bridge.journal.deliveries import AttemptResult, StateChange
 from bridge.journal.encryption import rekey, sealed_columns
 from bridge.journal.schema import EncryptedText, meta, metadata, tenant_accounts, tenant_destinations
@@ -72,6 +72,7 @@ PLAIN = {
     "destinations": "name url_digest state failed_subject paused_reason origin_id stage_id",
     "notices": "code about level detail mend",
     "alerts": "code about level detail mend",
+    "alert_receivers": "name areas accounts level problem",
     "door_refusals": "account code",
     "audit": "actor address action about detail",
     "search_terms": "term kind account ref",
@@ -115,6 +116,8 @@ def fill_every_sealed_column(journal: Journal) -> str:
         jobs.fail(connection, failed, NOW_MS, "x", text)
         accounts.put(connection, tenant_accounts, "matriz", NOW_MS, api_key=text, webhook_token=text)
         accounts.put(connection, tenant_destinations, "matriz", NOW_MS, url=text)
+        receiver = {"name": "finance", "areas": (), "accounts": (), "level": "warning", "summary_ms": None}
+        receivers.put(connection, None, NOW_MS, url=text, **receiver)
     return text
 
 

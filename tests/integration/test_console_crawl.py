@@ -23,8 +23,10 @@ from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from bridge import reasons
+from bridge.alerts import child
+from bridge.alerts.plan import Area
 from bridge.errors import BridgeError, EnrichmentWaits, MappingRefused
-from bridge.journal import audit, destinations, jobs, notices
+from bridge.journal import audit, destinations, jobs, notices, receivers
 from bridge.journal.audit import Actor
 from bridge.journal.notices import Notice
 from bridge.journal.schema import attempts as attempt_table
@@ -194,6 +196,10 @@ def _fill(console: Console) -> None:
         destinations.pause(connection, "paused", "gone", NOW_MS)
         noticed = zip((*WORDS, "nobody.knows"), cycle(NoticeLevel), strict=False)
         notices.apply(connection, [Notice(code, "default", level, "d", "m") for code, level in noticed], NOW_MS)
+        choice = {"level": "error", "summary_ms": NOW_MS, "areas": tuple(Area), "accounts": ("default",)}
+        for name, url in (("Ana", "tgram://1:a/2"), ("Financeiro", "discord://a/b")):
+            id_ = receivers.put(connection, None, NOW_MS, name=name, url=url, **choice)
+            receivers.record(connection, id_, NOW_MS, child.REFUSED if name == "Ana" else "")
         for action in sorted(actions()):
             audit.note(connection, Actor("operator Ana"), action, "1", NOW_MS, {"n": 1})
         _add_jobs(connection)
@@ -256,6 +262,7 @@ def places(console: Console) -> dict[str, list[Any]]:
         "/events/": list(events),
         "/work/": list(works),
         "/report.": ["csv", "json", "charges.csv"],
+        "/alerts/": [1, 2],
         "/mappings/": ["cobranca", "consulta"],
         "/connections/": ["default"],
         "/connections/destinations/": ["default"],

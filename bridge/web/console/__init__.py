@@ -18,6 +18,7 @@ from bridge.messages import use_language
 from bridge.runtime import Runtime
 from bridge.web.console import (
     access,
+    alerts,
     attention,
     connections,
     events,
@@ -31,7 +32,7 @@ from bridge.web.console import (
     testcharge,
 )
 
-PAGES = (overview, events, attention, mappings, mapping_editor, testcharge, connections, reconcile, jobs)
+PAGES = (overview, events, attention, mappings, mapping_editor, testcharge, connections, reconcile, alerts, jobs)
 
 
 class JournalNumber(IntegerConverter):
