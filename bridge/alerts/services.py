@@ -122,7 +122,7 @@ SERVICES: Mapping[str, Service] = {
         N_("E-mail"),
         N_("Messages go through the outgoing server of your e-mail. Gmail and Outlook ask for an app password."),
         (
-            Field("to", N_("To"), N_("One or more addresses, separated by commas"), "financeiro@empresa.com.br"),
+            Field("to", N_("Send to"), N_("One or more addresses, separated by commas"), "financeiro@empresa.com.br"),
             Field("server", N_("Outgoing server (SMTP)"), example="smtp.gmail.com"),
             Field("security", N_("Encryption"), choices=_SECURITY),
             Field("port", N_("Port"), N_("Leave empty for the usual one"), is_needed=False),
@@ -137,7 +137,7 @@ SERVICES: Mapping[str, Service] = {
         "WhatsApp",
         N_("Messages go through an Evolution API gateway that is connected to one of your WhatsApp numbers."),
         (
-            Field("to", N_("To"), N_("One or more numbers, separated by commas"), "+55 11 98765-4321"),
+            Field("to", N_("Send to"), N_("One or more numbers, separated by commas"), "+55 11 98765-4321"),
             Field("server", N_("Address of the gateway"), example="https://whatsapp.empresa.com.br"),
             Field("instance", N_("Instance"), N_("Its name in the gateway"), "avisos"),
             Field("key", N_("API key"), N_("The gateway's or the instance's"), kind="password"),

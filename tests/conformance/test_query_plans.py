@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from bridge.journal import Journal, deliveries, destinations, events, queries, search, statistics
+from bridge.journal import Journal, daily, deliveries, destinations, events, queries, search, statistics
 from bridge.journal.deliveries import StateChange
 from bridge.journal.queries import EventFilter
 from bridge.journal.search import Kind, Term
@@ -311,5 +311,11 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
         statistics.held_for_asaas(connection, NOW_MS)
         statistics.last_24_hours(connection, NOW_MS, ("mapping", "verdict"))
         statistics.last_30_days(connection, NOW_MS)
+        statistics.dead_by_account(connection)
+        daily.numbers(connection, NOW_MS)
+        daily.idle_mappings(connection, NOW_MS)
+        day_ms = daily.day_before(NOW_MS)
+        daily.delivered_page(connection, day_ms, day_ms + statistics.DAY_MS, None)
+        daily.delivered_page(connection, day_ms, day_ms + statistics.DAY_MS, 1_000)
 
     assert scans(journal, found, "deliveries_(dead|line|due|head)|events_waiting") == []

@@ -137,7 +137,7 @@ def test_a_change_keeps_the_address_that_is_not_given(console: Console, service:
 
     assert (changed.name, changed.areas, changed.accounts) == ("Ana", ("clint",), ("matriz",))
     assert (changed.level, changed.summary_ms, changed.url) == ("error", None, before.url)
-    assert page.count(" checked") == 2
+    assert page.count(" checked") == 3
     assert kept(console)[0].url == "json://127.0.0.1/other"
 
 
