@@ -17,6 +17,7 @@ from typing import Any
 import apprise
 
 from bridge.alerts.plan import Item, Kind
+from bridge.journal.causes import anchor
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, current_language, in_language, ngettext, read_message
 from bridge.reasons import AlertWords, notice_words
@@ -49,7 +50,7 @@ def compose(items: Sequence[Item], language: str, public_url: str = "") -> Messa
         for kind in Kind:
             shown = [item for item in items[:MAX_PROBLEMS] if item.kind is kind]
             if shown:
-                lines += [_(_HEADINGS[kind]), *map(_line, shown), ""]
+                lines += [_(_HEADINGS[kind]), *(_line(item, public_url) for item in shown), ""]
         if len(items) > MAX_PROBLEMS:
             lines += [_("and {number} more: `bridge notices list`", number=len(items) - MAX_PROBLEMS), ""]
         if public_url:
@@ -66,7 +67,7 @@ def trial(language: str) -> Message:
         return Message(_("Asaas–Clint bridge: {summary}", summary=_("test")), body)
 
 
-def _line(item: Item) -> str:
+def _line(item: Item, public_url: str) -> str:
     alert = item.alert
     words = notice_words(alert.code) or AlertWords(alert.code, read_message(alert.mend).text())
     moment = datetime.fromtimestamp(alert.since_ms / 1000, UTC).astimezone(BRASILIA)
@@ -75,7 +76,10 @@ def _line(item: Item) -> str:
     if item.kind is Kind.OVER:
         return "• " + _("{title} ({about}), from {since} until a moment ago", **facts)
     detail = _("detail: {detail}", detail=read_message(alert.detail))
-    return "\n  ".join(["• " + _("{title} ({about}), since {since}", **facts), detail, words.todo])
+    found = ["• " + _("{title} ({about}), since {since}", **facts), detail, words.todo]
+    if public_url:
+        found.append(f"{public_url.rstrip('/')}/attention#{anchor(alert.code, alert.about)}")
+    return "\n  ".join(found)
 
 
 def send(

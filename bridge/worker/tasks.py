@@ -30,6 +30,8 @@ from bridge.mapping import Mapping as MappingFile
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, Message
 from bridge.model import NoticeLevel
+from bridge.operations import bulk
+from bridge.operations.causes import note_causes
 from bridge.operations.read_back import ReadBacks
 from bridge.operations.reconcile import FIELDS, Finding, Verdict, Window, reconcile
 from bridge.operations.webhooks import apply_notices, judge
@@ -80,6 +82,9 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
     def old(stopping: threading.Event) -> None:
         clear_old(journal, s.bridge_retention_days, clock_ms, stopping)
 
+    def bulk_work(stopping: threading.Event) -> None:
+        bulk.take_over(journal, clock_ms, runtime.wake, stopping)
+
     long_stop = LONGEST_STOP_S
     found = [
         PeriodicTask("wake_due_lanes", 1.0, lambda _: wake_due_lanes(journal, runtime.wakeups, clock_ms())),
@@ -89,6 +94,8 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
         PeriodicTask("repair_clock", 5.0, lambda _: watch.check()),
         PeriodicTask("send_alerts", ALERTS_EVERY_S, lambda _: alerts()),
         PeriodicTask("watch_webhooks", 300.0, lambda _: webhooks()),
+        PeriodicTask("note_causes", ALERTS_EVERY_S, lambda _: note_causes(runtime)),
+        PeriodicTask("resume_bulk_work", 5.0, bulk_work, stop_timeout_s=long_stop, late_after_s=3_600.0),
     ]
     if s.bridge_reconcile_hours:
         # A run on a large account waits for Asaas's quota of 12 hours.

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from bridge.journal import Journal, deliveries, destinations, events, queries, search, statistics
+from bridge.journal import Journal, causes, deliveries, destinations, events, queries, search, statistics
 from bridge.journal.deliveries import StateChange
 from bridge.journal.queries import EventFilter
 from bridge.journal.search import Kind, Term
@@ -65,7 +65,9 @@ def asked(journal: Journal) -> Iterator[Asked]:
         event.remove(journal.database.engine, "before_cursor_execute", found.note)
 
 
-def scans(journal: Journal, found: Asked, small: str = "deliveries_dead|deliveries_sending") -> list[str]:
+def scans(
+    journal: Journal, found: Asked, small: str = "deliveries_dead|deliveries_cause|deliveries_sending|events_on_hold"
+) -> list[str]:
     """Return what of the noted statements reads a whole big table, or a whole index of it that is not small."""
     wrong = []
     with journal.database.write() as connection:
@@ -183,13 +185,23 @@ def look(journal: Journal) -> None:
         queries.deliveries_of(connection, 1_000_003)
         queries.attempts_of(connection, 1_000_003)
         queries.mappings_of(connection, [1_000_003, 1_000_004])
+        queries.first_of_line(connection, "default", "cus_3", "default")
+        queries.waits_before(connection, {"account": "default", "subject": "cus_3", "id": 1_000_303})
+        queries.load_events(connection, [1_000_003])
 
 
 def attend(journal: Journal) -> None:
     """What the console's page of what needs a person asks."""
     with journal.database.read() as connection:
-        queries.dead_groups(connection)
+        causes.dead(connection)
+        causes.held(connection)
         chosen = queries.DeadFilter("clint.http_422", "paga", "default", until_ms=NOW_MS)
+        causes.dead_facts(connection, queries.DeadFilter("clint.http_422", destination="default", answer="0a"))
+        causes.held_facts(connection, "asaas.key_refused", "default")
+        causes.is_waited_for(connection, "default")
+        causes.noted(connection)
+        causes.resolved(connection)
+        list(queries.replayable(connection, NOW_MS - 1, NOW_MS + 1))
         queries.dead_count(connection, chosen)
         queries.dead_page(connection, chosen, 0, 200)
         queries.dead_page(connection, queries.DeadFilter(event_id=1_000_003, mapping="paga"))
@@ -311,5 +323,8 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
         statistics.held_for_asaas(connection, NOW_MS)
         statistics.last_24_hours(connection, NOW_MS, ("mapping", "verdict"))
         statistics.last_30_days(connection, NOW_MS)
+        causes.dead(connection)
+        causes.held(connection)
+        causes.destination_facts(connection, "default", [])
 
-    assert scans(journal, found, "deliveries_(dead|line|due|head)|events_waiting") == []
+    assert scans(journal, found, "deliveries_(dead|cause|line|due|head)|events_(waiting|on_hold)") == []

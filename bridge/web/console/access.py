@@ -185,7 +185,8 @@ def has_session(app: Flask, environ: WSGIEnvironment) -> bool:
     return opened is not None and "entry" in opened
 
 
-def _signed_in() -> Person | None:
+def signed_in() -> Person | None:
+    """Return the person of this request's session, None where it has none or has ended."""
     if session.get("until_ms", 0) < runtime.clock_ms():
         return None
     with runtime.journal.database.read() as connection:
@@ -198,7 +199,7 @@ def check() -> ResponseReturnValue | None:
     """Refuse a request that this person may not make; runs before each page of the console."""
     if request.endpoint == "console.static":
         return None
-    g.person = _signed_in()
+    g.person = signed_in()
     if not access.has_password and (g.person is None or "token" in request.args):
         return _by_token()
     changes = request.method not in SAFE

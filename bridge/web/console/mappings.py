@@ -41,6 +41,7 @@ from bridge.mapping.drafts import (
 from bridge.mapping.explain import checklist as clint_checklist
 from bridge.mapping.spec import NAME
 from bridge.messages import N_, _
+from bridge.operations import bulk
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_editor
 from bridge.web.console.access import person, runtime
@@ -92,6 +93,12 @@ def listed() -> ResponseReturnValue:
 
 @pages.get("/mappings/<name>")
 def edit(name: str) -> ResponseReturnValue:
+    """Show the active text; with `file` that of the file, which may have an error that keeps it from being active."""
+    if "file" in request.args and name in layout.broken_files():
+        text = layout.found(file_text(directory(), name))
+        with runtime.journal.database.read() as connection:
+            newest = revisions.newest(connection, name)
+        return _editor(name, text, newest.id if newest else 0, replaces=revisions.digest(text))
     active = revision_of(name)
     return _editor(name, active.text or "", active.id)
 
@@ -121,12 +128,14 @@ def store(name: str) -> ResponseReturnValue:
     base = layout.number(request.form.get("base")) or 0
     found = read(name, text)
     if found.mapping is None:
-        return _editor(name, text, base, 422, refused="lint")
+        return _editor(name, text, base, 422, refused="lint", replaces=request.form.get("replaces", ""))
     results = testing.run(found.mapping, directory())
     if any(not one.passed for one in results) and "anyway" not in request.form:
-        return _editor(name, text, base, 422, refused="tests", results=results)
+        return _editor(
+            name, text, base, 422, refused="tests", results=results, replaces=request.form.get("replaces", "")
+        )
     try:
-        kept = keep(name, text, base)
+        kept = keep(name, text, base, request.form.get("replaces", ""))
     except MappingChanged as error:
         return _changed(name, text, base, error)
     if kept is None:
@@ -136,9 +145,10 @@ def store(name: str) -> ResponseReturnValue:
     return layout.go("console.mappings.edit", name=name)
 
 
-def keep(name: str, text: str, base: int) -> int | None:
+def keep(name: str, text: str, base: int, replaces: str = "") -> int | None:
     """Save and say so; return the new revision, None where the text was active already. Raises MappingChanged."""
-    saved = save(runtime.journal, directory(), name, text, base=base, author=person.author, now_ms=runtime.clock_ms())
+    now_ms, author = runtime.clock_ms(), person.author
+    saved = save(runtime.journal, directory(), name, text, base=base, author=author, now_ms=now_ms, replaces=replaces)
     if saved.revision_id == base:
         return None
     layout.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
@@ -281,9 +291,9 @@ def begin_run(name: str) -> ResponseReturnValue:
 def replay(number: int) -> ResponseReturnValue:
     job = jobs.of_number(number, "replay_preview")
     ids = list(layout.found(job.result)["ids"])
-    answer = jobs.begin("replay", job.about, jobs.replay, {"mapping": job.params["mapping"], "ids": ids})
-    layout.note("events.replayed", job.about, {"events": len(ids)})
-    return answer
+    with runtime.journal.database.read() as connection:
+        params = bulk.of_events(connection, ids, job.params["mapping"], person.actor)
+    return jobs.begin_bulk(bulk.REPLAY_KIND, job.about, params)
 
 
 # ---------------------------------------------------------------- a new one by a form
