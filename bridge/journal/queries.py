@@ -109,7 +109,7 @@ def list_deliveries(
 
     `wanted` is any of code, mapping and destination.
     """
-    columns = [column for column in deliveries.c if column.name not in {"payload", "once_key"}]
+    columns = [column for column in deliveries.c if column.name not in {"payload", "once_key", "amount", "answer"}]
     query = select(*columns, events.c.name.label("event_name"), events.c.event_key)
     query = query.join(events, events.c.id == deliveries.c.event_id).order_by(deliveries.c.id.desc()).limit(limit)
     query = query.where(*_equal(deliveries, reason_code=wanted.pop("code", None), **wanted))

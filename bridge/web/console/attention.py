@@ -156,16 +156,13 @@ def _title(kind: Kind, code: str, about: str, of_notice: str) -> str:
 
 def concern_of(cause: Cause) -> str:
     """Return a cause as one line of the overview."""
-    title = title_of(cause)
+    known = reason(cause.code)
+    why = known.means if known else _("A reason that this version does not know")
     if cause.kind is Kind.DEAD:
-        return ngettext("{n} delivery failed: {why}", "{n} deliveries failed: {why}", cause.number, why=_inside(title))
+        return ngettext("{n} delivery failed: {why}", "{n} deliveries failed: {why}", cause.number, why=why)
     if cause.kind is Kind.HELD:
-        return ngettext("{n} event on hold: {why}", "{n} events on hold: {why}", cause.number, why=_inside(title))
-    return title
-
-
-def _inside(title: str) -> str:
-    return title[:1].lower() + title[1:] if title[1:2].islower() else title
+        return ngettext("{n} event on hold: {why}", "{n} events on hold: {why}", cause.number, why=why)
+    return title_of(cause)
 
 
 _BY_ABOUT = {
