@@ -91,7 +91,8 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
         log.say(_("starting Redis, a simulated Asaas, a simulated Clint, web and worker"), "dim")
 
         def step(text: str) -> None:
-            log.print("asaas", _(text))
+            if not stopping:
+                log.print("asaas", _(text))
 
         for app, url, close in ((asaas.app, stage.asaas_url, asaas.close), (clint.app, stage.clint_url, clint.close)):
             stack.enter_context(Served(app, port=int(url.rpartition(":")[2])))
