@@ -83,22 +83,21 @@ class Cause:
         found = [anchor(one.code, one.about) for one in self.told] + [one.anchor for one in self.dead]
         return list(dict.fromkeys(found))
 
-    @property
-    def dead_filter(self) -> DeadFilter:
-        """Return the filter of the failed deliveries of a cause of the kind DEAD."""
-        return DeadFilter(self.code, destination=self.about, answer=self.answer)
+    def dead_filter(self, accounts: Collection[str] | None = None) -> DeadFilter:
+        """Return the filter of the failed deliveries of a cause of the kind DEAD, of these accounts or all."""
+        return DeadFilter(self.code, destination=self.about, answer=self.answer, accounts=accounts)
 
 
 # ---------------------------------------------------------------- what there is
 
 
-def dead(connection: Connection) -> list[Cause]:
-    """Return the causes of failed deliveries; reads a partial index only."""
+def dead(connection: Connection, accounts: Collection[str] | None = None) -> list[Cause]:
+    """Return the causes of failed deliveries of these accounts, None for all; reads partial indexes only."""
     c = deliveries.c
     keys = (c.reason_code, c.destination, c.answer)
     found: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for code, destination, answer, number in connection.execute(
-        select(*keys, func.count()).where(DEAD).group_by(*keys)
+        select(*keys, func.count()).where(DEAD, *queries.of_accounts(deliveries, accounts)).group_by(*keys)
     ):
         found[code or "", destination][answer or ""] = number
     made = []
@@ -109,12 +108,14 @@ def dead(connection: Connection) -> list[Cause]:
     return sorted(made, key=lambda one: (-one.number, one.key))
 
 
-def held(connection: Connection) -> list[Cause]:
-    """Return what holds events, without those that wait behind another event of their customer."""
+def held(connection: Connection, accounts: Collection[str] | None = None) -> list[Cause]:
+    """Return what holds events of these accounts or all, without those that wait behind another event."""
     c = events.c
     number = func.count()
     query = select(c.hold_code, c.account, number, func.min(c.received_ms))
-    query = query.where(ON_HOLD, c.hold_code != "event.behind").group_by(c.hold_code, c.account)
+    query = query.where(ON_HOLD, c.hold_code != "event.behind", *queries.of_accounts(events, accounts)).group_by(
+        c.hold_code, c.account
+    )
     return [
         Cause(Kind.HELD, code, account, number=number, level=NoticeLevel.WARNING, since_ms=since_ms)
         for code, account, number, since_ms in connection.execute(query.order_by(number.desc(), c.hold_code, c.account))
@@ -196,10 +197,12 @@ def _worth(*parts: Sequence[Condition], limit: int | None = None) -> Any:
     return select(person, func.sum(each.c.amount), func.count().filter(each.c.amount.is_(None)))
 
 
-def destination_facts(connection: Connection, destination: str, died: Sequence[DeadFilter]) -> Facts:
+def destination_facts(
+    connection: Connection, destination: str, died: Sequence[DeadFilter], accounts: Collection[str] | None = None
+) -> Facts:
     """Return the facts of the deliveries that wait for a destination, and of those that died of it."""
     c = deliveries.c
-    waiting: list[Condition] = [OPEN, c.destination == destination]
+    waiting: list[Condition] = [OPEN, c.destination == destination, *queries.of_accounts(deliveries, accounts)]
     parts = [waiting, *([DEAD, *queries.dead_conditions(one)] for one in died)]
     found: list[Facts] = [dead_facts(connection, one) for one in died]
     few = select(c.mapping, c.created_ms).where(*waiting).limit(MOST_COUNTED).subquery()
@@ -335,7 +338,7 @@ def _add(connection: Connection, cause: Cause, now_ms: int) -> None:
     since_ms = cause.since_ms
     if cause.kind is Kind.DEAD:
         ended = func.min(func.coalesce(deliveries.c.finished_ms, deliveries.c.created_ms))
-        since_ms = connection.scalar(select(ended).where(DEAD, *queries.dead_conditions(cause.dead_filter)))
+        since_ms = connection.scalar(select(ended).where(DEAD, *queries.dead_conditions(cause.dead_filter())))
     values = {"key": cause.key, "kind": cause.kind.value, "code": cause.code, "about": cause.about}
     connection.execute(_insert, {**values, "since_ms": since_ms or now_ms, "number": cause.number})
 

@@ -6,14 +6,14 @@ Lists go backwards from the newest id (keyset pagination): the first page costs 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, TextClause, exists, func, select
 
 from bridge.journal import notices, search
 from bridge.journal.notices import Resolved
-from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events
+from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events, revisions
 from bridge.journal.schema import FINISHED as DONE
 from bridge.journal.statements import count_by
 from bridge.model import FINISHED, DeliveryState, EventState
@@ -32,11 +32,6 @@ def list_events(connection: Connection, *, limit: int, before_id: int | None = N
     columns = [column for column in events.c if column.name != "body"]
     conditions = [*_event_conditions(**wanted), *_in_range(events.c.id, None, before_id)]
     return _rows(connection, select(*columns).where(*conditions).order_by(events.c.id.desc()).limit(limit))
-
-
-def load_events(connection: Connection, ids: Collection[int]) -> list[Row]:
-    """Return these events with their bodies, in the order of arrival."""
-    return _rows(connection, select(events).where(events.c.id.in_(ids)).order_by(events.c.id))
 
 
 def event_ids(connection: Connection, **wanted: Any) -> list[int]:
@@ -68,6 +63,42 @@ def mappings_of(connection: Connection, ids: Collection[int]) -> dict[int, dict[
     return found
 
 
+def events_of(connection: Connection, ids: Collection[int]) -> list[Row]:
+    """Return these events with their bodies, oldest first."""
+    return _rows(connection, select(events).where(events.c.id.in_(ids)).order_by(events.c.id))
+
+
+def events_about(connection: Connection, account: str, column: str, id_: str, limit: int) -> list[Row]:
+    """Return the newest events of a charge (`object_id`) or a customer (`subject`) with their bodies, newest first."""
+    query = select(events).where(events.c[column] == id_, events.c.account == account)
+    return _rows(connection, query.order_by(events.c.id.desc()).limit(limit))
+
+
+def deliveries_of_events(connection: Connection, ids: Collection[int]) -> dict[int, list[Row]]:
+    """Return the deliveries of each of these events, oldest first."""
+    found: dict[int, list[Row]] = {id_: [] for id_ in ids}
+    query = select(deliveries).where(deliveries.c.event_id.in_(ids)).order_by(deliveries.c.id)
+    for row in _rows(connection, query):
+        found[row["event_id"]].append(row)
+    return found
+
+
+def delivery_before(connection: Connection, delivery: Row) -> Row | None:
+    """Return the open delivery for which this one waits: the one before it in the line of its customer."""
+    c = deliveries.c
+    query = select(deliveries).where(OPEN, *_equal(deliveries, account=delivery["account"], line=delivery["line"]))
+    query = query.where(c.subject == delivery["subject"], c.id < delivery["id"])
+    return next(iter(_rows(connection, query.order_by(c.id.desc()).limit(1))), None)
+
+
+def event_before(connection: Connection, event: Row) -> Row | None:
+    """Return the waiting event for which a held one waits: the one before it of the same customer."""
+    c = events.c
+    query = select(events).where(WAITS, c.subject == event["subject"], c.account == event["account"])
+    query = query.where(c.lane == event["lane"], c.id < event["id"])
+    return next(iter(_rows(connection, query.order_by(c.id.desc()).limit(1))), None)
+
+
 def find_event(connection: Connection, reference: str) -> Row | None:
     """Return one event with its body, by its number or by its whole Asaas id."""
     found: list[Row] = []
@@ -81,21 +112,6 @@ def find_event(connection: Connection, reference: str) -> Row | None:
 
 def deliveries_of(connection: Connection, event_id: int) -> list[Row]:
     return _rows(connection, select(deliveries).where(deliveries.c.event_id == event_id).order_by(deliveries.c.id))
-
-
-def first_of_line(connection: Connection, account: str, subject: str, line: str) -> int | None:
-    """Return the event of the first open delivery of a line, for which the others wait."""
-    c = deliveries.c
-    whose = (c.account == account, c.subject == subject, c.line == line)
-    return connection.scalar(select(c.event_id).where(OPEN, *whose).order_by(c.id).limit(1))
-
-
-def waits_before(connection: Connection, event: Row) -> int | None:
-    """Return the earlier event of the same customer behind which a held event waits."""
-    c = events.c
-    whose = (c.account == event["account"], c.subject == event["subject"], c.id < event["id"])
-    query = select(c.id).where(*whose, c.state == EventState.RECEIVED.value).order_by(c.id).limit(1)
-    return connection.scalar(query)
 
 
 def attempts_of(connection: Connection, delivery_id: int) -> list[Row]:
@@ -125,10 +141,21 @@ def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-WAITING = "waiting"  # the state of a filter for events that no mapping has seen yet
+WAITING = "waiting"  # the state of a filter for events that no mapping has seen yet, held ones included
+_NO_DELIVERY = ~exists().where(deliveries.c.event_id == events.c.id)
+_OF_EVENT: dict[str, list[Condition]] = {
+    WAITING: [WAITS],
+    "received": [WAITS, events.c.hold_code.is_(None)],
+    "held": [WAITS, events.c.hold_code.is_not(None)],
+    "unmapped": [events.c.state == EventState.PROCESSED.value, _NO_DELIVERY],
+}
+"""The states of a filter that are the event's own."""
 OPEN_STATES = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING})
 _RARE = OPEN_STATES | {DeliveryState.DEAD, DeliveryState.STALE, DeliveryState.DISCARDED}
 """States of few deliveries: a list of them starts from the deliveries and not from the events."""
+
+
+EVENT_STATES = tuple(_OF_EVENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +163,27 @@ class EventFilter:
     """A filter for events; an empty one matches all."""
 
     text: str = ""  # a number or id of an event, charge or customer, or a text for `journal.search`
-    state: str = ""  # a state of a delivery, `open` for all open states, or `waiting`
+    state: str = ""  # a state of a delivery, `open` for all open ones, or one of EVENT_STATES
     mapping: str = ""
     name: str = ""
     account: str = ""
     since_ms: int | None = None
     until_ms: int | None = None  # exclusive
+    accounts: Collection[str] | None = None  # only those of these accounts: the person may see no other
 
 
 def event_page(connection: Connection, wanted: EventFilter, limit: int, before_id: int | None = None) -> list[Row]:
     """Return the newest `limit` events with their bodies, before the event `before_id`."""
+    if wanted.accounts is not None:
+        # Account by account, since the index has the events of each in order.
+        names = [name for name in sorted(wanted.accounts) if wanted.account in {"", name}]
+        of_each = (replace(wanted, account=name, accounts=None) for name in names)
+        rows = [row for one in of_each for row in event_page(connection, one, limit, before_id)]
+        return sorted(rows, key=lambda row: -int(row["id"]))[:limit]
     low, high = _bounds(connection, wanted, before_id)
     columns = {"name": wanted.name, "account": wanted.account}
     of_event = _event_conditions(since_ms=wanted.since_ms, until_ms=wanted.until_ms, **columns)
-    of_event += [WAITS] if wanted.state == WAITING else []
+    of_event += _OF_EVENT.get(wanted.state, [])
     in_range = _in_range(events.c.id, low, high)
     newest = select(events.c.id).order_by(events.c.id.desc()).limit(limit)
     if wanted.text:
@@ -180,12 +214,12 @@ def _delivery_exists(wanted: EventFilter) -> list[Condition]:
 def _states(wanted: EventFilter) -> list[DeliveryState]:
     if wanted.state == "open":
         return sorted(OPEN_STATES)
-    return [] if wanted.state in {"", WAITING} else [DeliveryState(wanted.state)]
+    return [] if not wanted.state or wanted.state in _OF_EVENT else [DeliveryState(wanted.state)]
 
 
 def _starts_from_deliveries(wanted: EventFilter) -> bool:
     """Return whether few deliveries have that state, or neither name nor text narrows the list."""
-    if wanted.state == WAITING or not (wanted.state or wanted.mapping):
+    if wanted.state in _OF_EVENT or not (wanted.state or wanted.mapping):
         return False
     return not wanted.name or _RARE.issuperset(_states(wanted) or [DeliveryState.DELIVERED])
 
@@ -215,8 +249,14 @@ def _places(connection: Connection, text: str) -> list[Condition]:
         places.append((c.event_key == text) & c.account.in_(accounts(connection)))
     if text.isascii() and text.isdigit() and len(text) < 19:
         places.append(c.id == int(text))
-    found = zip(("object_id", "subject"), search.look_up(connection, text), strict=True)
-    return places + [search.of(events, column, refs) for column, refs in found if refs]
+    found = search.look_up(connection, text)
+    if found.common:
+        return places + search.has_term(events, found.common)
+    if found.objects:
+        places.append(search.of(events, "object_id", found.objects))
+    if found.subjects:
+        places.append(search.of(events, "subject", found.subjects))
+    return places
 
 
 _REPLAYABLE_PAGE = 1_000
@@ -263,6 +303,11 @@ def replayable(connection: Connection, since_ms: int, until_ms: int) -> Iterator
         low = rows[-1].id + 1
 
 
+def has_mapping(connection: Connection, name: str) -> bool:
+    """Return whether a mapping of that name is or was active."""
+    return connection.scalar(select(revisions.c.id).where(revisions.c.mapping == name).limit(1)) is not None
+
+
 def names(connection: Connection) -> list[str]:
     return _distinct(connection, events.c.name)
 
@@ -296,6 +341,7 @@ class DeadFilter:
     with_payload: bool = False  # only those with a payload: no other can be retried
     with_body: bool = False  # only those whose event is not emptied: no other can be replayed
     of: Collection[str] | None = None  # only those of these mappings
+    accounts: Collection[str] | None = None  # only those of these accounts: the person may see no other
 
 
 NOTICE = "delivery.dead"
@@ -306,6 +352,11 @@ def close_notice(connection: Connection, destination: str, now_ms: int) -> None:
     left = select(deliveries.c.id).where(deliveries.c.destination == destination, DEAD).limit(1)
     if connection.scalar(left) is None:
         notices.apply(connection, [Resolved(NOTICE, destination)], now_ms)
+
+
+def of_accounts(table: Table, accounts: Collection[str] | None) -> list[Condition]:
+    """Return the condition that a row belongs to one of these accounts; None means all."""
+    return [] if accounts is None else [table.c.account.in_(sorted(accounts))]
 
 
 def dead_count(connection: Connection, chosen: DeadFilter | None = None) -> int:
@@ -328,7 +379,7 @@ def dead_page(
 def dead_conditions(chosen: DeadFilter) -> list[Condition]:
     c = deliveries.c
     names = {"reason_code": chosen.code, "mapping": chosen.mapping, "destination": chosen.destination}
-    found = _equal(deliveries, event_id=chosen.event_id, **names)
+    found = [*_equal(deliveries, event_id=chosen.event_id, **names), *of_accounts(deliveries, chosen.accounts)]
     if chosen.with_payload:
         found.append(c.payload.is_not(None))
     if chosen.with_body:

@@ -52,7 +52,9 @@ def of_deliveries(
 ) -> dict[str, Any]:
     """Return the parameters of a job about the failed deliveries of a filter, oldest first, `MOST_ITEMS` at most."""
     ids = [id_ for id_, _, _ in queries.dead_page(connection, chosen, limit=MOST_ITEMS)]
-    facts = {"code": chosen.code, "destination": chosen.destination, "mapping": chosen.mapping, **told}
+    facts: dict[str, Any] = {"code": chosen.code, "destination": chosen.destination, "mapping": chosen.mapping, **told}
+    if chosen.accounts is not None:
+        facts["accounts"] = sorted(chosen.accounts)  # whoever sees these may see the job
     return {"action": action.value, "ids": ids, "until_ms": chosen.until_ms or now_ms, **_actor(by), **facts}
 
 

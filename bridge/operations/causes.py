@@ -13,6 +13,7 @@ from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, MappingRefused
 from bridge.journal import causes, destinations, notices, queries
 from bridge.journal.causes import Cause, Facts, Kind
 from bridge.journal.destinations import Destination
+from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding, Severity
 from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
@@ -37,14 +38,25 @@ def broken_files(runtime: Runtime) -> dict[str, list[Finding]]:
     }
 
 
-def find_causes(runtime: Runtime, connection: Connection, broken: Collection[str] | None = None) -> list[Cause]:
-    """Return the causes that stand: what does not end by itself first, then the largest."""
+def find_causes(
+    runtime: Runtime,
+    connection: Connection,
+    broken: Collection[str] | None = None,
+    told: Collection[StoredNotice] | None = None,
+    accounts: Collection[str] | None = None,
+    names: Collection[str] | None = None,
+) -> list[Cause]:
+    """Return the causes that stand: what does not end by itself first, then the largest.
+
+    A person may see only some accounts: then their notices, and the destinations of their mappings, are given. Without
+    them everything counts.
+    """
     files = broken_files(runtime) if broken is None else broken
-    told = notices.open_notices(connection)
-    left = causes.dead(connection)
+    told = notices.open_notices(connection) if told is None else told
+    left = causes.dead(connection, accounts)
     found: list[Cause] = []
     for one in destinations.load(connection).values():
-        if one.paused_ms is not None or one.state != "closed":
+        if (one.paused_ms is not None or one.state != "closed") and (names is None or one.name in names):
             cause, left = _of_destination(one, left)
             if (
                 not cause.dead
@@ -55,14 +67,14 @@ def find_causes(runtime: Runtime, connection: Connection, broken: Collection[str
             codes = (cause.code, queries.NOTICE) if cause.dead else (cause.code,)
             found.append(replace(cause, told=_of(told, *codes, one.name)))
     refused = 0
-    for cause in causes.held(connection):
+    for cause in causes.held(connection, accounts):
         level = NoticeLevel.ERROR if cause.code in _FOR_PERSON else cause.level
         codes = (HELD, KEY_REFUSED) if cause.code == AsaasKeyRefused.code else (HELD,)
         if cause.code == MappingRefused.code:
             refused += cause.number
         else:
             found.append(replace(cause, level=level, told=_of(told, *codes, cause.about)))
-    if refused or runtime.mappings.refused() is not None:
+    if accounts is None and (refused or runtime.mappings.refused() is not None):
         found.append(Cause(Kind.REFUSED, MappingRefused.code, "", number=refused))
     found += [Cause(Kind.MAPPING, "mapping.broken", name) for name in files]
     found += [replace(cause, told=_of(told, queries.NOTICE, cause.about)) for cause in left]
@@ -76,7 +88,7 @@ def find_causes(runtime: Runtime, connection: Connection, broken: Collection[str
     return sorted(found, key=lambda one: (one.level is not NoticeLevel.ERROR, list(Kind).index(one.kind), -one.number))
 
 
-def _of(told: Collection[notices.StoredNotice], *codes_and_about: str) -> tuple[notices.StoredNotice, ...]:
+def _of(told: Collection[StoredNotice], *codes_and_about: str) -> tuple[StoredNotice, ...]:
     *codes, about = codes_and_about
     return tuple(one for one in told if one.code in codes and one.about == about)
 
@@ -93,16 +105,17 @@ def _of_destination(one: Destination, dead: list[Cause]) -> tuple[Cause, list[Ca
     return cause, [cause for cause in dead if cause not in of_it]
 
 
-def facts_of(connection: Connection, cause: Cause) -> Facts:
-    """Return what a cause concerns."""
+def facts_of(connection: Connection, cause: Cause, accounts: Collection[str] | None = None) -> Facts:
+    """Return what a cause concerns, in these accounts or in all."""
     if cause.kind is Kind.DEAD:
-        return causes.dead_facts(connection, cause.dead_filter)
+        return causes.dead_facts(connection, cause.dead_filter(accounts))
     if cause.kind is Kind.HELD:
         return causes.held_facts(connection, cause.code, cause.about)
     if cause.kind is Kind.REFUSED:
         return causes.held_facts(connection, cause.code, None)
     if cause.kind in {Kind.PAUSED, Kind.CIRCUIT}:
-        return causes.destination_facts(connection, cause.about, [one.dead_filter for one in cause.dead])
+        died = [one.dead_filter(accounts) for one in cause.dead]
+        return causes.destination_facts(connection, cause.about, died, accounts)
     return Facts()
 
 

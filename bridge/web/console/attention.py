@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
+from werkzeug.exceptions import NotFound
 
 from bridge.errors import JournalError, UsageError
 from bridge.formats import Formats
 from bridge.journal import audit, causes, destinations, notices, queries
 from bridge.journal.causes import Cause, Facts, Kind, Noted
 from bridge.journal.destinations import Destination
-from bridge.journal.jobs import Job
 from bridge.journal.queries import DeadFilter
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
@@ -26,14 +26,14 @@ from bridge.operations.causes import facts_of
 from bridge.reasons import Reason, notice_words, reason
 from bridge.web.console import jobs, layout
 from bridge.web.console.access import person, runtime
-from bridge.web.console.events import Line, day_ms, lines
+from bridge.web.console.events import day_ms
 from bridge.web.console.jobs import previews_now
+from bridge.web.console.lines import Line, lines
 
 pages = Blueprint("attention", __name__)
 
 TRAIL_READ = 500
 """Entries of the audit trail that are looked through for who fixed a cause."""
-NOT_SENT_SHOWN = 50
 MOST_REPLAYED = 1_000
 """Events of one replay of a period: each is shown first as it would become."""
 
@@ -56,16 +56,19 @@ class Card(NamedTuple):
 def index() -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         standing = layout.standing(connection)
-    with suppress(JournalError):  # what needs a person is shown also where nothing can be written
-        _note(standing)
+    if person.accounts is None:
+        with suppress(JournalError):  # what needs a person is shown also where nothing can be written
+            _note(standing)
     listening = _listening()
     with runtime.journal.database.read() as connection:
         known = causes.noted(connection)
         kept = destinations.load(connection)
         taken: set[str] = set()
         cards = [_card(connection, cause, known.get(cause.key), kept, listening, taken) for cause in standing]
-        trail = audit.newest(connection, TRAIL_READ)
-        resolved = [(one, title_of_noted(one), _who_did(one, trail)) for one in causes.resolved(connection)]
+        # Who did what is told to people who see all accounts only.
+        gone = causes.resolved(connection) if person.accounts is None else []
+        trail = audit.newest(connection, TRAIL_READ) if gone else []
+        resolved = [(one, title_of_noted(one), _who_did(one, trail)) for one in gone]
     return layout.page(
         "attention.html",
         cards=sorted(cards, key=lambda card: card.noted is not None and card.noted.seen_by is not None),
@@ -93,13 +96,13 @@ def _card(
     listening: frozenset[str],
     taken: set[str],
 ) -> Card:
-    facts = facts_of(connection, cause)
+    facts = facts_of(connection, cause, person.accounts)
     # Several cards may be what one alert speaks of: its link leads to the first.
     anchors = [one for one in cause.anchors if one not in taken]
     taken.update(anchors)
     decisions = []
     for dead in (cause,) if cause.kind is Kind.DEAD else cause.dead:
-        of_dead = facts if dead is cause else causes.dead_facts(connection, dead.dead_filter)
+        of_dead = facts if dead is cause else causes.dead_facts(connection, dead.dead_filter(person.accounts))
         decisions += [(dead, action, number) for action, number in _possible(of_dead, listening).items() if number]
     return Card(
         cause,
@@ -109,7 +112,7 @@ def _card(
         noted,
         kept.get(cause.about) if cause.kind in {Kind.DEAD, Kind.PAUSED, Kind.CIRCUIT} else None,
         decisions,
-        lines(connection, queries.load_events(connection, facts.sample)) if facts.sample else [],
+        lines(connection, queries.events_of(connection, facts.sample)) if facts.sample else [],
         anchors,
     )
 
@@ -121,7 +124,7 @@ def _possible(facts: Facts, listening: frozenset[str]) -> dict[BulkAction, int]:
 
 
 def _listening() -> frozenset[str]:
-    return frozenset(item.mapping.name for item in runtime.mappings.current() if item.mapping.enabled)
+    return frozenset(one.name for one in layout.seen_mappings() if one.enabled)
 
 
 # ---------------------------------------------------------------- words
@@ -209,7 +212,8 @@ def see(place: str) -> ResponseReturnValue:
     if cause is None:
         layout.flash_message(_("That is resolved already."), "neutral")
         return layout.go("console.attention.index")
-    _note(standing)
+    if person.accounts is None:
+        _note(standing)
     with runtime.journal.database.write() as connection:
         causes.see(connection, cause, person.author, layout.now_ms())
         audit.note(connection, person.actor, "cause.seen", cause.key, layout.now_ms())
@@ -219,6 +223,8 @@ def see(place: str) -> ResponseReturnValue:
 @pages.post("/attention/notices/<int:id_>/close")
 def close(id_: int) -> ResponseReturnValue:
     with runtime.journal.database.write() as connection:
+        if person.accounts is not None and id_ not in {one.id for one in layout.open_notices(connection)}:
+            raise NotFound
         about = {one.id: {"code": one.code, "about": one.about} for one in notices.open_notices(connection)}
         closed = notices.close(connection, id_, runtime.clock_ms())
     if closed:
@@ -251,6 +257,7 @@ def _chosen(decision: BulkAction, until_ms: int) -> DeadFilter:
         with_body=decision is BulkAction.REPLAY,
         of=_listening() if decision is BulkAction.REPLAY else None,
         until_ms=until_ms,
+        accounts=person.accounts,
     )
 
 
@@ -275,7 +282,7 @@ def confirm() -> ResponseReturnValue:
     chosen = _chosen(decision, layout.now_ms())
     with runtime.journal.database.read() as connection:
         facts = causes.dead_facts(connection, chosen)
-        sample = lines(connection, queries.load_events(connection, facts.sample)) if facts.sample else []
+        sample = lines(connection, queries.events_of(connection, facts.sample)) if facts.sample else []
     ids = sorted(set(facts.sample[:3])) if decision is BulkAction.REPLAY else []
     return layout.page(
         "attention_confirm.html",
@@ -308,15 +315,6 @@ def run() -> ResponseReturnValue:
 def _is_about(cause: Cause, chosen: DeadFilter) -> bool:
     same = (chosen.code, chosen.destination, chosen.answer)
     return any(same == (one.code, one.about, one.answer) for one in (cause, *cause.dead) if one.kind is Kind.DEAD)
-
-
-def _came_of(connection: Connection, job: Job) -> dict[str, Any]:
-    found = bulk.outcome(connection, job)
-    rows = queries.load_events(connection, found.not_sent[:NOT_SENT_SHOWN])
-    return {"outcome": found, "sample": lines(connection, rows)}
-
-
-jobs.MORE |= {bulk.KIND: _came_of, bulk.REPLAY_KIND: _came_of}
 
 
 @pages.post("/attention/replay")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from bridge.journal import audit, notices
 from bridge.journal.causes import Cause
 from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding
+from bridge.mapping import Mapping as ActiveMapping
 from bridge.mapping.catalogue import event_label, label_of
 from bridge.mapping.values import BRASILIA
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
@@ -84,6 +86,7 @@ NAVIGATION = (
     Entry("console.trial.form", N_("Test charge"), "trial"),
     Entry("console.connections.show", N_("Connections"), "connections"),
     Entry("console.reconcile.form", N_("Reconciliation"), "reconcile"),
+    Entry("console.people.index", N_("People"), "people"),
     Entry("console.signin.who", N_("Access and audit"), "who"),
 )
 
@@ -170,6 +173,18 @@ def said(text: str | Message | None) -> str:
     return (text if isinstance(text, Message) else read_message(text)).text()
 
 
+def seen_mappings() -> list[ActiveMapping]:
+    """Return the active mappings of the accounts that this person may see."""
+    return [item.mapping for item in runtime.mappings.current() if person.sees(item.mapping.account)]
+
+
+def seen_destinations() -> set[str] | None:
+    """Return the destinations of these mappings; None: all, for a person who sees all accounts."""
+    if person.accounts is None:
+        return None
+    return {name for mapping in seen_mappings() for name in mapping.destinations}
+
+
 def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValue:
     """Return the page that says what went wrong and what to do, with the way back to where the person came from."""
     if isinstance(error, ConsoleClosed):
@@ -193,12 +208,23 @@ def _came_from() -> str:
 
 # ---------------------------------------------------------------- what needs a person
 
+_ABOUT_ACCOUNTS = ("account.", "events.held", "reconcile.", "webhook.")
+"""How the codes of notices begin that are about an account; the others are about a destination or the bridge."""
+
 
 def open_notices(connection: Connection) -> list[StoredNotice]:
     """Return the open notices that say more than the pages do, errors first, then the newest."""
     # These two the console shows anyway, each with its buttons; the notices are for alerts and for the command line.
-    told = [one for one in notices.open_notices(connection) if one.code not in {alert_plan.DEAD, alert_plan.PAUSED}]
+    told = [one for one in _seen_notices(connection) if one.code not in {alert_plan.DEAD, alert_plan.PAUSED}]
     return sorted(told, key=lambda one: (one.level != "error", -one.last_ms))
+
+
+def _seen_notices(connection: Connection) -> list[StoredNotice]:
+    told = notices.open_notices(connection)
+    if person.accounts is not None:  # such a notice is about an account, or an account and a part of it
+        of_account = [one for one in told if one.code.startswith(_ABOUT_ACCOUNTS)]
+        told = [one for one in of_account if re.split("[ /]", one.about)[0] in person.accounts]
+    return told
 
 
 def notice_texts(notice: StoredNotice) -> tuple[str, str]:
@@ -207,16 +233,22 @@ def notice_texts(notice: StoredNotice) -> tuple[str, str]:
 
 
 def broken_files() -> dict[str, list[Finding]]:
-    """Return the mapping files that can't run, by mapping, with their findings."""
+    """Return the mapping files that can't run, by mapping, with their findings.
+
+    Whose account a broken file is of, nobody knows: only people who see all of them are told.
+    """
+    if person.accounts is not None:
+        return {}
     if "broken" not in g:
         g.broken = causes.broken_files(runtime)
     return cast("dict[str, list[Finding]]", g.broken)
 
 
 def standing(connection: Connection) -> list[Cause]:
-    """Return the causes that stand, the same ones for all that this page says."""
+    """Return the causes that stand and that this person may see, the same ones for all that this page says."""
     if "standing" not in g:
-        g.standing = causes.find_causes(runtime, connection, broken_files())
+        told, names = _seen_notices(connection), seen_destinations()
+        g.standing = causes.find_causes(runtime, connection, broken_files(), told, person.accounts, names)
     return cast("list[Cause]", g.standing)
 
 
@@ -272,6 +304,7 @@ def context() -> dict[str, Any]:
         "theme": theme if theme in THEMES else THEMES[0],
         "who": who,
         "may_change": bool(who and who.may_change),
+        "sees_all": bool(who and who.accounts is None),
         "signs_in": access.has_password,
-        "navigation": NAVIGATION if who else (),
+        "navigation": [entry for entry in NAVIGATION if who and who.may_open(entry.endpoint)],
     }

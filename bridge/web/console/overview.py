@@ -20,7 +20,7 @@ from bridge.model import NoticeLevel
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
 from bridge.wakeups import SeenWorker, workers
 from bridge.web.console import attention, charts, layout
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 
 pages = Blueprint("overview", __name__)
 
@@ -40,12 +40,15 @@ class Concern(NamedTuple):
 @pages.get("/")
 def index() -> ResponseReturnValue:
     now_ms = layout.now_ms()
+    accounts, names = person.accounts, layout.seen_destinations()
     with runtime.journal.database.read() as connection:
-        state = statistics.gauges(connection, now_ms)
+        state = statistics.gauges(connection, now_ms, accounts)
         notices = layout.open_notices(connection)
         numbers = _numbers(connection, now_ms)
-        waits_ms = statistics.waiting_since_ms(connection)
+        waits_ms = statistics.waiting_since_ms(connection, accounts)
         standing, noted = layout.standing(connection), causes.noted(connection)
+    set_up = runtime.destinations if names is None else names
+    places = {name: one for name, one in state.destinations.items() if names is None or name in names}
     try:
         seen = workers(runtime.redis)
     except (RedisError, SettingsError):
@@ -60,15 +63,14 @@ def index() -> ResponseReturnValue:
         kind="bad" if "bad" in kinds else "warning" if kinds else "good",
         state=state,
         workers=seen,
-        known={name: state.destinations.get(name) for name in sorted({*state.destinations, *runtime.destinations})},
+        known={name: places.get(name) for name in sorted({*places, *set_up})},
         urls=runtime.destinations,
         accounts={
             name: [one for one in notices if one.about == name or one.about.startswith(f"{name} ")]
             for name in runtime.accounts
+            if person.sees(name)
         },
-        mappings=sorted(
-            (item.mapping for item in runtime.mappings.current()), key=lambda one: (not one.enabled, one.name)
-        ),
+        mappings=sorted(layout.seen_mappings(), key=lambda one: (not one.enabled, one.name)),
         latency={"send": _latency(ATTEMPT_S), "way": _latency(FROM_RECEIPT_S)},
         **numbers,
     )
@@ -79,12 +81,13 @@ def _numbers(connection: Connection, now_ms: int) -> dict[str, Any]:
     today = (now_ms + statistics.BRASILIA_MS) // statistics.DAY_MS * statistics.DAY_MS - statistics.BRASILIA_MS
     hours = range(this_hour - 23 * statistics.HOUR_MS, this_hour + 1, statistics.HOUR_MS)
     days = range(today - 29 * statistics.DAY_MS, today + 1, statistics.DAY_MS)
-    day = charts.chart(charts.by_start(hours, statistics.last_24_hours(connection, now_ms)))
+    accounts = person.accounts
+    day = charts.chart(charts.by_start(hours, statistics.last_24_hours(connection, now_ms, accounts=accounts)))
     due = day.totals["delivered"] + day.totals["dead"]
-    split = statistics.last_24_hours(connection, now_ms, ("account", "mapping", "destination", "verdict"))
+    split = statistics.last_24_hours(connection, now_ms, ("account", "mapping", "destination", "verdict"), accounts)
     return {
         "day": day,
-        "month": charts.chart(charts.by_start(days, statistics.last_30_days(connection, now_ms))),
+        "month": charts.chart(charts.by_start(days, statistics.last_30_days(connection, now_ms, accounts=accounts))),
         "share": day.totals["delivered"] / due if due else None,
         "of_mapping": charts.by(split, 1),
         "of_destination": charts.by(split, 2),
