@@ -186,6 +186,10 @@ class IllegalTransition(BridgeError, code="journal.illegal_transition", http_sta
     """a delivery can't go from its state to that one"""
 
 
+class ChangedMeanwhile(IllegalTransition, code="journal.changed_meanwhile"):
+    """it is no longer as it was when it was chosen, so it was not changed once more"""
+
+
 class BodyEmptied(IllegalTransition, code="journal.emptied", http_status=410):
     """retention has emptied the event: its body, the payloads and the answers are gone"""
 
