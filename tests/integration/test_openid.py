@@ -110,6 +110,19 @@ def test_who_came_once_is_known_by_the_subject(console: Console, provider: OpenI
     assert not is_in(comes(console, provider))
 
 
+@pytest.mark.parametrize(
+    ("email", "is_bia"),
+    [("BIA@Example.com", True), ("bia@exámple.com", False), ("bía@example.com", False), ("bia@example.com.br", False)],
+)
+def test_an_e_mail_that_only_looks_alike_is_somebody_elses(
+    console: Console, provider: OpenIdProvider, email: str, is_bia: bool
+) -> None:
+    """Capitals do not matter; an accent makes another domain, which anybody may own."""
+    provider.person["email"] = email
+
+    assert is_in(comes(console, provider)) is is_bia
+
+
 def test_who_was_shut_out_stays_out(console: Console, provider: OpenIdProvider) -> None:
     """And whoever was not invited, whatever the provider says."""
     assert is_in(comes(console, provider))
