@@ -175,6 +175,7 @@ def repair(journal: Journal) -> None:
 def look(journal: Journal) -> None:
     """What a person's lists and one event's page ask."""
     with journal.database.read() as connection:
+        queries.processed_between(connection, "default", ("PAYMENT_RECEIVED",), NOW_MS - 86_400_000, NOW_MS, limit=50)
         queries.list_events(connection, limit=50, object_id="pay_1")
         queries.list_events(connection, limit=50, before_id=1_000_100)
         queries.list_deliveries(connection, limit=50, before_id=1_000_100)
