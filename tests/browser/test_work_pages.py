@@ -35,6 +35,7 @@ WORDS = {
     },
 }
 PAGES = (
+    "/alerts",
     "/connections",
     "/connections/default/webhook",
     "/connections/destinations/default/test",

@@ -14,7 +14,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from bridge.journal import Journal, audit, customers, deliveries, destinations, events, queries, search, statistics
+from bridge.journal import (
+    Journal,
+    audit,
+    customers,
+    daily,
+    deliveries,
+    destinations,
+    events,
+    queries,
+    search,
+    statistics,
+)
 from bridge.journal.deliveries import StateChange
 from bridge.journal.queries import EventFilter
 from bridge.journal.search import Kind, Term
@@ -343,5 +354,11 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
             statistics.waiting_since_ms(connection, accounts)
             statistics.last_24_hours(connection, NOW_MS, ("mapping", "verdict"), accounts)
             statistics.last_30_days(connection, NOW_MS, accounts=accounts)
+        statistics.dead_by_account(connection)
+        daily.numbers(connection, NOW_MS)
+        daily.idle_mappings(connection, NOW_MS)
+        day_ms = daily.day_before(NOW_MS)
+        daily.delivered_page(connection, day_ms, day_ms + statistics.DAY_MS, None)
+        daily.delivered_page(connection, day_ms, day_ms + statistics.DAY_MS, 1_000)
 
     assert scans(journal, found, "deliveries_(dead|line|due|head)|events_waiting") == []
