@@ -16,6 +16,7 @@ from bridge.journal import search
 from bridge.journal.schema import customers, events
 from bridge.journal.search import Found, Kind, Ref
 from bridge.journal.statements import BulkStatement
+from bridge.model import EventState
 
 Row: TypeAlias = dict[str, Any]
 
@@ -89,11 +90,13 @@ def _read(person: str) -> Customer:
 
 
 def unnamed(connection: Connection, account: str, limit: int) -> list[str]:
-    """Return customers of the account's newest events about whom Asaas was not asked yet, the newest first."""
+    """Return customers of the account's newest processed events about whom Asaas was not asked yet, newest first."""
     e, c = events.c, customers.c
     newest = connection.scalar(select(e.id).order_by(e.id.desc()).limit(1)) or 0
     asked = select(c.id).where(c.account == e.account, c.id == e.subject)
     query = select(e.subject).where(e.account == account, e.id > newest - LOOKED_AT, e.emptied_ms.is_(None))
+    # A worker that decides about an event may be asking for its customer at this moment.
+    query = query.where(e.state == EventState.PROCESSED.value)
     query = query.where(e.subject.startswith(PREFIX, autoescape=True), ~asked.exists()).order_by(e.id.desc())
     return list(dict.fromkeys(connection.scalars(query.limit(limit * 10))))[:limit]
 

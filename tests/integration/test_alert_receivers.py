@@ -338,7 +338,7 @@ def test_the_summary_says_what_yesterday_was(journal: Journal) -> None:
     send_summaries(journal, world.setup, world.clock)
 
     body = world.post.bodies("all")
-    assert world.post.titles("all") == ["Asaas–Clint bridge: summary of Nov 17"]
+    assert world.post.titles("all") == ["Asaas–Clint bridge: summary of 2026-11-17"]
     assert "• 3 received" in body
     assert "• 3 delivered: R$1,100.50 in 2 charges" in body
     assert "• 1 waiting now, the oldest came 2 hours ago" in body

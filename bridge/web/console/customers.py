@@ -31,7 +31,7 @@ from bridge.web.console.lines import Line, amount_of, description_of, know, line
 
 pages = Blueprint("customers", __name__)
 
-MOST_EVENTS = 300
+MOST_EVENTS = 200
 """The newest events of a customer that its page reads."""
 SHOWN_MS = 300_000
 """How long the e-mail, phone and document of a customer stay in clear after a person asked for them."""
