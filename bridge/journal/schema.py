@@ -296,6 +296,7 @@ audit = Table(
     *_columns(Text, "action", "about"),  # such as delivery.retried; number or name of the changed thing
     Column("detail", Text, nullable=False),  # JSON
 )
+Index("audit_about", audit.c.about, audit.c.id)  # what was done to an event or a delivery
 """Changes that people made. Rows are never changed, and hold no personal data and no secret."""
 
 search_terms = Table(
@@ -307,6 +308,15 @@ search_terms = Table(
 )
 """Terms of charges (invoice number, ...) and customers (a word of the name, e-mail, ...)."""
 Index("search_terms_ref", search_terms.c.ref)  # removed with its events
+
+customers = Table(
+    "customers",
+    metadata,
+    *(Column(name, Text, primary_key=True) for name in ("account", "id")),
+    Column("person", EncryptedText("customers.person")),  # JSON; null: Asaas has no such customer
+    Column("seen_ms", BigInteger, nullable=False),  # when Asaas said so
+)
+"""The people behind the events, for lists and pages: name, e-mail, phone and document of each customer."""
 
 jobs = Table(
     "console_jobs",
@@ -363,3 +373,21 @@ tenant_destinations = Table(
     *_columns(BigInteger, "created_ms", "changed_ms"),
 )
 """Accounts and destinations that a person added; the environment overrides those of the same name."""
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", EncryptedText("users.name"), nullable=False),
+    Column("email", EncryptedText("users.email"), nullable=False),
+    Column("email_hash", Text, nullable=False, unique=True),  # keyed, as those of search_terms
+    *_columns(Text, "role", "state"),  # see users.UserRole and users.UserState
+    Column("accounts", Text, nullable=False),  # JSON: the accounts they may see; an empty list: all
+    Column("password", EncryptedText("users.password")),  # its hash; null: none was chosen yet
+    Column("subject_hash", Text, unique=True),  # keyed: who they are at the OpenID provider, once they came from there
+    Column("link_hash", Text, unique=True),  # of the link by which they choose a password; null: none is valid
+    Column("link_until_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger),  # the last sign-in
+)
+"""People who may sign in to the console."""

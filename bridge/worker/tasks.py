@@ -17,9 +17,19 @@ from sqlalchemy import Connection
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.limiter import AccountLimiter, Limits
 from bridge.asaas.webhooks import KEY_REFUSED, Webhooks
-from bridge.errors import AsaasKeyRefused, BridgeError
+from bridge.errors import AsaasKeyRefused, AsaasRejected, BridgeError
 from bridge.failpoints import failpoint
-from bridge.journal import Journal, clock, jobs, notices, retention, statistics
+from bridge.journal import (
+    Journal,
+    clock,
+    customers,
+    encryption,
+    jobs,
+    notices,
+    retention,
+    search,
+    statistics,
+)
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.mapping import Mapping as MappingFile
@@ -49,6 +59,10 @@ RECONCILE_DAYS = 2
 """Charges of at least so many days are compared: Asaas knows days only, and an event may come a day late."""
 MISSING = "reconcile.missing"
 """The notice's code; the next run that finds nothing missing closes it."""
+NAMED_AT_ONCE = 10
+"""Customers of one account whose names are asked for in a minute."""
+NAMES_SHARE = 0.5
+"""Names are asked for while less than this share of the account's quota is used."""
 _QUOTA_WAIT_MS = int(Limits().window_s * 1000) + CLOCK_SLACK_MS
 
 
@@ -70,6 +84,10 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
     def old(stopping: threading.Event) -> None:
         clear_old(journal, s.bridge_retention_days, clock_ms, stopping)
 
+    def names(stopping: threading.Event) -> None:
+        for account, client in runtime.asaas.items():
+            name_customers(journal, client, runtime.limiters[account], clock_ms, stopping)
+
     long_stop = LONGEST_STOP_S
     found = [
         PeriodicTask("wake_due_lanes", 1.0, lambda _: wake_due_lanes(journal, runtime.wakeups, clock_ms())),
@@ -82,6 +100,7 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
             "send_summaries", SUMMARIES_EVERY_S, lambda stopping: send_summaries(journal, told, clock_ms, stopping)
         ),
         PeriodicTask("watch_webhooks", 300.0, lambda _: webhooks()),
+        PeriodicTask("name_customers", 60.0, names),
     ]
     if s.bridge_reconcile_hours:
         # A run on a large account waits for Asaas's quota of 12 hours.
@@ -255,6 +274,43 @@ def watch_webhooks(
             log.warning("watch.away", account=account, error=str(error))
         else:
             judge(journal, account, found, in_use, public_url, clock_ms())
+
+
+def name_customers(
+    journal: Journal,
+    client: AsaasClient,
+    limiter: AccountLimiter,
+    clock_ms: Callable[[], int],
+    stopping: threading.Event,
+    limit: int = NAMED_AT_ONCE,
+) -> int:
+    """Ask Asaas for the customers of the newest events that no mapping asked for; return the number of answers.
+
+    An error ends the turn; the next one begins with the newest again.
+    """
+    with journal.database.read() as connection:
+        wanted = customers.unnamed(connection, client.account, limit)
+        erasure = encryption.erasure(connection)
+    answers: dict[str, dict[str, object] | None] = {}
+    for id_ in wanted:
+        if stopping.is_set() or not limiter.has_spare_quota(NAMES_SHARE):
+            break
+        try:
+            answers[id_] = client.get_object("customer", id_)
+        except AsaasRejected:
+            answers[id_] = None  # an id that Asaas does not take
+        except BridgeError as error:
+            log.info("names.away", account=client.account, error=error.code)
+            break
+    if not answers:
+        return 0
+    found = [search.customer_found(client.account, id_, one) for id_, one in answers.items() if one is not None]
+    unknown = [(client.account, id_) for id_, one in answers.items() if one is None]
+    with journal.database.write() as connection:
+        if encryption.erasure(connection) != erasure:
+            return 0  # a person was erased meanwhile: it may be one of these
+        customers.record(connection, found, unknown, clock_ms())
+    return len(answers)
 
 
 def reconcile_due(

@@ -42,8 +42,8 @@ def test_a_message_in_portuguese() -> None:
     assert message.title == "Ponte Asaas–Clint: 1 problema"
     assert message.body == (
         "NOVO\n"
-        "• Entregas que precisam de uma pessoa (default), desde 18/11 08:06\n"
-        "  detalhe: entregas que precisam de uma pessoa: 12 (clint.http_422 ×12)\n"
+        "• Entregas que precisam de uma decisão (default), desde 18/11 08:06\n"
+        "  detalhe: entregas que precisam de uma decisão: 12 (clint.http_422 ×12)\n"
         "  Veja o motivo em `bridge deliveries list --state dead` e decida.\n"
         "  https://bridge.example/attention"
     )
