@@ -160,7 +160,7 @@ def _form(
         events=events,
         other_events=other_events,
         rows=mapping_form.shown_rows(shown, conditions, around),
-        fields=mapping_form.shown_fields(text, shown, sources, around),
+        fields=mapping_form.shown_fields(found.mapping, shown, sources, around),
         offers=mapping_form.offer_choices(mapping_form.offers(shown, about), sources),
         kind=_kind(),
         values=mapping_form.value_lists(shown),
