@@ -72,7 +72,8 @@ def record(connection: Connection, found: Iterable[Found], unknown: Collection[R
 
 def _json(customer: Customer) -> str:
     values = {"name": customer.name, "email": customer.email, "phone": customer.phone, "document": customer.document}
-    return json.dumps({name: value for name, value in values.items() if value}, ensure_ascii=False)
+    # Escaped: a name may hold NUL and half characters, which databases refuse.
+    return json.dumps({name: value for name, value in values.items() if value})
 
 
 def load(connection: Connection, refs: Collection[Ref]) -> dict[Ref, Customer]:
