@@ -90,6 +90,11 @@ def _read(person: str) -> Customer:
     return Customer(**{name: str(values[name]) for name in ("name", "email", "phone", "document") if name in values})
 
 
+def is_unknown(connection: Connection, ref: Ref) -> bool:
+    """Return whether Asaas said that it has no such customer."""
+    return connection.scalar(select(customers.c.id).where(_of([ref]), customers.c.person.is_(None))) is not None
+
+
 def unnamed(connection: Connection, account: str, limit: int) -> list[str]:
     """Return customers of the account's newest processed events about whom Asaas was not asked yet, newest first."""
     e, c = events.c, customers.c
