@@ -72,7 +72,8 @@ def record(connection: Connection, found: Iterable[Found], unknown: Collection[R
 
 def _json(customer: Customer) -> str:
     values = {"name": customer.name, "email": customer.email, "phone": customer.phone, "document": customer.document}
-    return json.dumps({name: value for name, value in values.items() if value}, ensure_ascii=False)
+    # Escaped: a name may hold NUL and half characters, which databases refuse.
+    return json.dumps({name: value for name, value in values.items() if value})
 
 
 def load(connection: Connection, refs: Collection[Ref]) -> dict[Ref, Customer]:
@@ -87,6 +88,11 @@ def load(connection: Connection, refs: Collection[Ref]) -> dict[Ref, Customer]:
 def _read(person: str) -> Customer:
     values = json.loads(person)
     return Customer(**{name: str(values[name]) for name in ("name", "email", "phone", "document") if name in values})
+
+
+def is_unknown(connection: Connection, ref: Ref) -> bool:
+    """Return whether Asaas said that it has no such customer."""
+    return connection.scalar(select(customers.c.id).where(_of([ref]), customers.c.person.is_(None))) is not None
 
 
 def unnamed(connection: Connection, account: str, limit: int) -> list[str]:
