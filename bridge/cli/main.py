@@ -198,7 +198,7 @@ COMMANDS = {
     "export": "privacy:export",
     "webhook": "webhook:webhook",
     "notices": "notices:notices",
-    "alerts": "notices:alerts",
+    "alerts": "alerts:alerts",
     "doctor": "doctor:doctor",
     "reconcile": "reconcile:reconcile",
     "backfill": "reconcile:backfill",

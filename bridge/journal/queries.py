@@ -43,6 +43,19 @@ def event_ids(connection: Connection, **wanted: Any) -> list[int]:
     return list(connection.scalars(query.order_by(events.c.id)))
 
 
+def processed_between(
+    connection: Connection, account: str, names: Collection[str], since_ms: int, until_ms: int, *, limit: int
+) -> list[int]:
+    """Return the last processed events of these names in a period that are not emptied, oldest first."""
+    low, high = _bounds(connection, EventFilter(since_ms=since_ms, until_ms=until_ms), None)
+    c = events.c
+    of_event = _event_conditions(
+        account=account, state=EventState.PROCESSED.value, since_ms=since_ms, until_ms=until_ms
+    )
+    query = select(c.id).where(*of_event, *_in_range(c.id, low, high), c.name.in_(names), c.emptied_ms.is_(None))
+    return sorted(connection.scalars(query.order_by(c.id.desc()).limit(limit)))
+
+
 def _event_conditions(
     *, since_ms: int | None = None, until_ms: int | None = None, **columns: str | None
 ) -> list[Condition]:

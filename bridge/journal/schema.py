@@ -277,16 +277,36 @@ refusals = Table(
     Column("times", Integer, nullable=False),
 )
 
+alert_receivers = Table(
+    "alert_receivers",
+    metadata,
+    Column("id", Id, primary_key=True),  # 0: BRIDGE_ALERT_URLS
+    Column("name", Text, nullable=False),
+    Column("url", EncryptedText("alert_receivers.url")),  # of apprise; null for 0
+    *_columns(Text, "areas", "accounts"),  # separated by blanks; empty: all
+    Column("level", Text, nullable=False),  # the least one
+    Column("summary_ms", BigInteger),  # time of the next morning summary; null: none is wanted
+    *_columns(BigInteger, "created_ms", "changed_ms"),
+    *_columns(BigInteger, "sent_ms", "failing_ms", nullable=True),  # last message that arrived; since when none does
+    Column("problem", Text),  # of the last message that did not arrive, as a message id
+    UniqueConstraint("name", name="alert_receivers_name"),
+)
+
 alerts = Table(
     "alerts",
     metadata,
+    Column("receiver", BigInteger, primary_key=True, autoincrement=False, server_default="0"),
     *(Column(name, Text, primary_key=True) for name in ("code", "about")),
     *_columns(Text, "level", "detail", "mend"),
     *_columns(BigInteger, "since_ms", "due_ms"),
     Column("times", Integer, nullable=False),
     *_columns(BigInteger, "told_ms", "over_ms", nullable=True),
     Column("failures", Integer, nullable=False),
+    Column(
+        "told_size", BigInteger, nullable=False, server_default="0"
+    ),  # how many things the last alert spoke of; 0: not counted
 )
+"""What each receiver was told of each problem."""
 
 audit = Table(
     "audit",

@@ -182,6 +182,17 @@ def dead(connection: Connection) -> dict[str, dict[str, int]]:
     return found
 
 
+def dead_by_account(connection: Connection) -> dict[str, dict[str, dict[str, int]]]:
+    """Return the number of dead deliveries by account, destination and reason code; the largest number first."""
+    c = deliveries.c
+    keys = (c.account, c.destination, c.reason_code)
+    query = select(*keys, func.count().label("number")).where(DEAD).group_by(*keys)
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for account, destination, code, times in connection.execute(query.order_by(func.count().desc(), *keys)):
+        found.setdefault(account, {}).setdefault(destination, {})[code or ""] = times
+    return found
+
+
 def waiting_since_ms(connection: Connection, accounts: Collection[str] | None = None) -> int | None:
     """Return the arrival of the oldest event that waits without a hold."""
     query = select(func.min(events.c.received_ms)).where(

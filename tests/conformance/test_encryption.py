@@ -21,6 +21,7 @@ from bridge.journal import (
     encryption,
     events,
     jobs,
+    receivers,
     search,
     upgrade,
     users,
@@ -92,6 +93,7 @@ PLAIN = {
     "destinations": "name url_digest state failed_subject paused_reason origin_id stage_id",
     "notices": "code about level detail mend",
     "alerts": "code about level detail mend",
+    "alert_receivers": "name areas accounts level problem",
     "door_refusals": "account code",
     "audit": "actor address action about detail",
     "search_terms": "term kind account ref",
@@ -140,6 +142,8 @@ def fill_every_sealed_column(journal: Journal) -> str:
         found = search.customer_found("default", "cus_1", {"name": " ".join(PERSON)})
         customers.record(connection, [found], [], NOW_MS)
         users.change(connection, users.add(connection, text, text, UserRole.VIEWER, (), NOW_MS), password=text)
+        receiver = {"name": "finance", "areas": (), "accounts": (), "level": "warning", "summary_ms": None}
+        receivers.put(connection, None, NOW_MS, url=text, **receiver)
     return text
 
 

@@ -19,6 +19,7 @@ from bridge.journal import (
     audit,
     causes,
     customers,
+    daily,
     deliveries,
     destinations,
     events,
@@ -188,6 +189,7 @@ def repair(journal: Journal) -> None:
 def look(journal: Journal) -> None:
     """What a person's lists and one event's page ask."""
     with journal.database.read() as connection:
+        queries.processed_between(connection, "default", ("PAYMENT_RECEIVED",), NOW_MS - 86_400_000, NOW_MS, limit=50)
         queries.list_events(connection, limit=50, object_id="pay_1")
         queries.list_events(connection, limit=50, before_id=1_000_100)
         queries.list_deliveries(connection, limit=50, before_id=1_000_100)
@@ -365,5 +367,11 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
             causes.dead(connection, accounts)
             causes.held(connection, accounts)
             causes.destination_facts(connection, "default", [], accounts)
+        statistics.dead_by_account(connection)
+        daily.numbers(connection, NOW_MS)
+        daily.idle_mappings(connection, NOW_MS)
+        day_ms = daily.day_before(NOW_MS)
+        daily.delivered_page(connection, day_ms, day_ms + statistics.DAY_MS, None)
+        daily.delivered_page(connection, day_ms, day_ms + statistics.DAY_MS, 1_000)
 
     assert scans(journal, found, "deliveries_(dead|cause|line|due|head)|events_(waiting|on_hold)") == []

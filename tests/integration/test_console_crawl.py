@@ -23,8 +23,10 @@ from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from bridge import reasons
+from bridge.alerts import child
+from bridge.alerts.plan import Area
 from bridge.errors import BridgeError, EnrichmentWaits, MappingRefused
-from bridge.journal import audit, destinations, jobs, notices, users
+from bridge.journal import audit, destinations, jobs, notices, receivers, users
 from bridge.journal.audit import Actor
 from bridge.journal.notices import Notice
 from bridge.journal.schema import attempts as attempt_table
@@ -201,6 +203,10 @@ def _fill(console: Console) -> None:
         for role, access in product(UserRole, UserState):
             person = users.add(connection, f"Bia {role} {access}", f"{role}.{access}@example.com", role, ["x"], NOW_MS)
             users.change(connection, person, state=access.value)
+        choice = {"level": "error", "summary_ms": NOW_MS, "areas": tuple(Area), "accounts": ("default",)}
+        for name, url in (("Ana", "tgram://1:a/2"), ("Financeiro", "discord://a/b")):
+            id_ = receivers.put(connection, None, NOW_MS, name=name, url=url, **choice)
+            receivers.record(connection, id_, NOW_MS, child.REFUSED if name == "Ana" else "")
         for action in sorted(actions()):
             audit.note(connection, Actor("operator Ana"), action, "1", NOW_MS, {"n": 1})
         _add_jobs(connection)
@@ -273,6 +279,7 @@ def places(console: Console) -> dict[str, list[Any]]:
         "/events/": list(events),
         "/work/": list(works),
         "/report.": ["csv", "json", "charges.csv"],
+        "/alerts/": [1, 2],
         "/mappings/": ["cobranca", "consulta"],
         "/customers/": ["default"],
         "/charges/": ["default"],

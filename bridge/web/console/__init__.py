@@ -18,6 +18,7 @@ from bridge.messages import use_language
 from bridge.runtime import Runtime
 from bridge.web.console import (
     access,
+    alerts,
     attention,
     connections,
     customers,
@@ -36,7 +37,7 @@ from bridge.web.console.oidc import Provider
 
 PAGES = (
     *(overview, events, customers, attention, mappings, mapping_editor),
-    *(testcharge, connections, reconcile, people, jobs),
+    *(testcharge, connections, reconcile, alerts, people, jobs),
 )
 
 

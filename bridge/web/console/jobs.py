@@ -165,8 +165,8 @@ def _run(doing: Doing, context: JobContext) -> None:
 _CALLS = threading.Semaphore(CALLS_AT_ONCE)
 
 
-def external_call(ask: Callable[[], T]) -> T:
-    """Ask Asaas or Clint while a request waits, for 3 seconds at most; the caller holds no transaction meanwhile.
+def external_call(ask: Callable[[], T], wait_s: float = CALL_S) -> T:
+    """Ask Asaas, Clint or another service while a request waits, for so long at most; the caller holds no transaction.
 
     Raises NoAnswerYet after that, and ConsoleBusy where as many calls as may be are under way, those that nobody
     waits for any more included.
@@ -185,7 +185,7 @@ def external_call(ask: Callable[[], T]) -> T:
 
     threading.Thread(target=copy_context().run, args=(run,), name="outside", daemon=True).start()
     try:
-        return answer.result(CALL_S)
+        return answer.result(wait_s)
     except TimeoutError:
         raise NoAnswerYet from None
 

@@ -86,6 +86,7 @@ NAVIGATION = (
     Entry("console.trial.form", N_("Test charge"), "trial"),
     Entry("console.connections.show", N_("Connections"), "connections"),
     Entry("console.reconcile.form", N_("Reconciliation"), "reconcile"),
+    Entry("console.alerts.index", N_("Alerts"), "alerts"),
     Entry("console.people.index", N_("People"), "people"),
     Entry("console.signin.who", N_("Access and audit"), "who"),
 )
@@ -214,8 +215,9 @@ _ABOUT_ACCOUNTS = ("account.", "events.held", "reconcile.", "webhook.")
 
 def open_notices(connection: Connection) -> list[StoredNotice]:
     """Return the open notices that say more than the pages do, errors first, then the newest."""
-    # These two the console shows anyway, each with its buttons; the notices are for alerts and for the command line.
-    told = [one for one in _seen_notices(connection) if one.code not in {alert_plan.DEAD, alert_plan.PAUSED}]
+    # The console shows these anyway, each with its buttons; the notices are for alerts and for the command line.
+    shown = {alert_plan.DEAD, alert_plan.PAUSED, alert_plan.BROKEN, alert_plan.REFUSED}
+    told = [one for one in _seen_notices(connection) if one.code not in shown]
     return sorted(told, key=lambda one: (one.level != "error", -one.last_ms))
 
 
