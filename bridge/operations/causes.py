@@ -75,12 +75,13 @@ def find_causes(
         else:
             found.append(replace(cause, level=level, told=_of(told, *codes, cause.about)))
     if accounts is None and (refused or runtime.mappings.refused() is not None):
-        found.append(Cause(Kind.REFUSED, MappingRefused.code, "", number=refused))
-    found += [Cause(Kind.MAPPING, "mapping.broken", name) for name in files]
+        said = tuple(one for one in told if one.code == MappingRefused.code)
+        found.append(Cause(Kind.REFUSED, MappingRefused.code, "", number=refused, told=said))
+    found += [Cause(Kind.MAPPING, BROKEN, name, told=_of(told, BROKEN, name)) for name in files]
     found += [replace(cause, told=_of(told, queries.NOTICE, cause.about)) for cause in left]
-    said = {(one.code, one.about) for cause in found for one in cause.told}
+    is_said = {(one.code, one.about) for cause in found for one in cause.told}
     for notice in told:
-        if notice.code not in _SHOWN_AS_CAUSES and (notice.code, notice.about) not in said:
+        if notice.code not in _SHOWN_AS_CAUSES and (notice.code, notice.about) not in is_said:
             level = NoticeLevel(notice.level)
             found.append(
                 Cause(Kind.NOTICE, notice.code, notice.about, level=level, since_ms=notice.raised_ms, told=(notice,))
