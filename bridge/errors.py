@@ -115,7 +115,7 @@ class NotSignedIn(BridgeError, code="console.not_signed_in", http_status=401):
 
 
 class ReadOnly(BridgeError, code="console.read_only", http_status=403):
-    """the viewer's password does not allow changes"""
+    """a viewer may not change anything"""
 
 
 class FormRefused(BridgeError, code="console.form_refused", http_status=400):
@@ -124,6 +124,14 @@ class FormRefused(BridgeError, code="console.form_refused", http_status=400):
 
 class TooManySignIns(BridgeError, code="console.too_many_sign_ins", http_status=429):
     """too many wrong passwords came from there; wait a while"""
+
+
+class LinkSpent(BridgeError, code="console.link_spent", http_status=410):
+    """this link was used already, was replaced by a newer one, or is older than 72 hours"""
+
+
+class SignInFailed(BridgeError, code="console.sign_in_failed", http_status=401):
+    """the sign-in by the provider failed"""
 
 
 class ConsoleBusy(BridgeError, code="console.busy", http_status=503):
@@ -176,6 +184,10 @@ class JournalNotMigrated(JournalError, code="journal.not_migrated"):
 
 class IllegalTransition(BridgeError, code="journal.illegal_transition", http_status=409):
     """a delivery can't go from its state to that one"""
+
+
+class ChangedMeanwhile(IllegalTransition, code="journal.changed_meanwhile"):
+    """it is no longer as it was when it was chosen, so it was not changed once more"""
 
 
 class BodyEmptied(IllegalTransition, code="journal.emptied", http_status=410):

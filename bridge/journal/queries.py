@@ -5,21 +5,21 @@ Lists go backwards from the newest id (keyset pagination): the first page costs 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, TextClause, exists, func, select
 
 from bridge.journal import notices, search
 from bridge.journal.notices import Resolved
-from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events
+from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events, revisions
 from bridge.journal.schema import FINISHED as DONE
 from bridge.journal.statements import count_by
 from bridge.model import FINISHED, DeliveryState, EventState
 
 Row: TypeAlias = dict[str, Any]
-_Condition: TypeAlias = ColumnElement[bool] | TextClause
+Condition: TypeAlias = ColumnElement[bool] | TextClause
 
 
 def under_way(connection: Connection) -> dict[str, int]:
@@ -58,11 +58,11 @@ def processed_between(
 
 def _event_conditions(
     *, since_ms: int | None = None, until_ms: int | None = None, **columns: str | None
-) -> list[_Condition]:
+) -> list[Condition]:
     return [*_equal(events, **columns), *_in_range(events.c.received_ms, since_ms, until_ms)]
 
 
-def _equal(table: Table, **columns: str | int | None) -> list[_Condition]:
+def _equal(table: Table, **columns: str | int | None) -> list[Condition]:
     return [table.c[name] == value for name, value in columns.items() if value]
 
 
@@ -74,6 +74,42 @@ def mappings_of(connection: Connection, ids: Collection[int]) -> dict[int, dict[
     for event_id, mapping, state in connection.execute(query):
         found[event_id][mapping] = state
     return found
+
+
+def events_of(connection: Connection, ids: Collection[int]) -> list[Row]:
+    """Return these events with their bodies, oldest first."""
+    return _rows(connection, select(events).where(events.c.id.in_(ids)).order_by(events.c.id))
+
+
+def events_about(connection: Connection, account: str, column: str, id_: str, limit: int) -> list[Row]:
+    """Return the newest events of a charge (`object_id`) or a customer (`subject`) with their bodies, newest first."""
+    query = select(events).where(events.c[column] == id_, events.c.account == account)
+    return _rows(connection, query.order_by(events.c.id.desc()).limit(limit))
+
+
+def deliveries_of_events(connection: Connection, ids: Collection[int]) -> dict[int, list[Row]]:
+    """Return the deliveries of each of these events, oldest first."""
+    found: dict[int, list[Row]] = {id_: [] for id_ in ids}
+    query = select(deliveries).where(deliveries.c.event_id.in_(ids)).order_by(deliveries.c.id)
+    for row in _rows(connection, query):
+        found[row["event_id"]].append(row)
+    return found
+
+
+def delivery_before(connection: Connection, delivery: Row) -> Row | None:
+    """Return the open delivery for which this one waits: the one before it in the line of its customer."""
+    c = deliveries.c
+    query = select(deliveries).where(OPEN, *_equal(deliveries, account=delivery["account"], line=delivery["line"]))
+    query = query.where(c.subject == delivery["subject"], c.id < delivery["id"])
+    return next(iter(_rows(connection, query.order_by(c.id.desc()).limit(1))), None)
+
+
+def event_before(connection: Connection, event: Row) -> Row | None:
+    """Return the waiting event for which a held one waits: the one before it of the same customer."""
+    c = events.c
+    query = select(events).where(WAITS, c.subject == event["subject"], c.account == event["account"])
+    query = query.where(c.lane == event["lane"], c.id < event["id"])
+    return next(iter(_rows(connection, query.order_by(c.id.desc()).limit(1))), None)
 
 
 def find_event(connection: Connection, reference: str) -> Row | None:
@@ -102,7 +138,7 @@ def list_deliveries(
 
     `wanted` is any of code, mapping and destination.
     """
-    columns = [column for column in deliveries.c if column.name not in {"payload", "once_key"}]
+    columns = [column for column in deliveries.c if column.name not in {"payload", "once_key", "amount", "answer"}]
     query = select(*columns, events.c.name.label("event_name"), events.c.event_key)
     query = query.join(events, events.c.id == deliveries.c.event_id).order_by(deliveries.c.id.desc()).limit(limit)
     query = query.where(*_equal(deliveries, reason_code=wanted.pop("code", None), **wanted))
@@ -118,10 +154,21 @@ def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-WAITING = "waiting"  # the state of a filter for events that no mapping has seen yet
+WAITING = "waiting"  # the state of a filter for events that no mapping has seen yet, held ones included
+_NO_DELIVERY = ~exists().where(deliveries.c.event_id == events.c.id)
+_OF_EVENT: dict[str, list[Condition]] = {
+    WAITING: [WAITS],
+    "received": [WAITS, events.c.hold_code.is_(None)],
+    "held": [WAITS, events.c.hold_code.is_not(None)],
+    "unmapped": [events.c.state == EventState.PROCESSED.value, _NO_DELIVERY],
+}
+"""The states of a filter that are the event's own."""
 OPEN_STATES = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING})
 _RARE = OPEN_STATES | {DeliveryState.DEAD, DeliveryState.STALE, DeliveryState.DISCARDED}
 """States of few deliveries: a list of them starts from the deliveries and not from the events."""
+
+
+EVENT_STATES = tuple(_OF_EVENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +176,27 @@ class EventFilter:
     """A filter for events; an empty one matches all."""
 
     text: str = ""  # a number or id of an event, charge or customer, or a text for `journal.search`
-    state: str = ""  # a state of a delivery, `open` for all open states, or `waiting`
+    state: str = ""  # a state of a delivery, `open` for all open ones, or one of EVENT_STATES
     mapping: str = ""
     name: str = ""
     account: str = ""
     since_ms: int | None = None
     until_ms: int | None = None  # exclusive
+    accounts: Collection[str] | None = None  # only those of these accounts: the person may see no other
 
 
 def event_page(connection: Connection, wanted: EventFilter, limit: int, before_id: int | None = None) -> list[Row]:
     """Return the newest `limit` events with their bodies, before the event `before_id`."""
+    if wanted.accounts is not None:
+        # Account by account, since the index has the events of each in order.
+        names = [name for name in sorted(wanted.accounts) if wanted.account in {"", name}]
+        of_each = (replace(wanted, account=name, accounts=None) for name in names)
+        rows = [row for one in of_each for row in event_page(connection, one, limit, before_id)]
+        return sorted(rows, key=lambda row: -int(row["id"]))[:limit]
     low, high = _bounds(connection, wanted, before_id)
     columns = {"name": wanted.name, "account": wanted.account}
     of_event = _event_conditions(since_ms=wanted.since_ms, until_ms=wanted.until_ms, **columns)
-    of_event += [WAITS] if wanted.state == WAITING else []
+    of_event += _OF_EVENT.get(wanted.state, [])
     in_range = _in_range(events.c.id, low, high)
     newest = select(events.c.id).order_by(events.c.id.desc()).limit(limit)
     if wanted.text:
@@ -156,11 +210,11 @@ def event_page(connection: Connection, wanted: EventFilter, limit: int, before_i
     return _rows(connection, select(events).where(events.c.id.in_(ids)).order_by(events.c.id.desc()))
 
 
-def _in_range(column: ColumnElement[int], low: int | None, high: int | None) -> list[_Condition]:
+def _in_range(column: ColumnElement[int], low: int | None, high: int | None) -> list[Condition]:
     return [*([column >= low] if low is not None else []), *([column < high] if high is not None else [])]
 
 
-def _delivery_exists(wanted: EventFilter) -> list[_Condition]:
+def _delivery_exists(wanted: EventFilter) -> list[Condition]:
     states = _states(wanted)
     if not states and not wanted.mapping:
         return []
@@ -173,23 +227,23 @@ def _delivery_exists(wanted: EventFilter) -> list[_Condition]:
 def _states(wanted: EventFilter) -> list[DeliveryState]:
     if wanted.state == "open":
         return sorted(OPEN_STATES)
-    return [] if wanted.state in {"", WAITING} else [DeliveryState(wanted.state)]
+    return [] if not wanted.state or wanted.state in _OF_EVENT else [DeliveryState(wanted.state)]
 
 
 def _starts_from_deliveries(wanted: EventFilter) -> bool:
     """Return whether few deliveries have that state, or neither name nor text narrows the list."""
-    if wanted.state == WAITING or not (wanted.state or wanted.mapping):
+    if wanted.state in _OF_EVENT or not (wanted.state or wanted.mapping):
         return False
     return not wanted.name or _RARE.issuperset(_states(wanted) or [DeliveryState.DELIVERED])
 
 
 def _by_deliveries(
-    wanted: EventFilter, of_event: list[_Condition], low: int | None, high: int | None, limit: int
+    wanted: EventFilter, of_event: list[Condition], low: int | None, high: int | None, limit: int
 ) -> list[Select[tuple[int]]]:
     """Return a query for each state, since an index finds the newest of one state."""
     states = _states(wanted) or list(DeliveryState)
     c = deliveries.c
-    parts: list[list[_Condition]] = [[c.state == state.value, DONE] for state in states if state in FINISHED]
+    parts: list[list[Condition]] = [[c.state == state.value, DONE] for state in states if state in FINISHED]
     if open_states := [state.value for state in states if state in OPEN_STATES]:
         parts.append([OPEN, c.state.in_(open_states)])
     query = select(c.event_id).order_by(c.event_id.desc()).limit(limit).distinct()
@@ -199,19 +253,25 @@ def _by_deliveries(
     return [query.where(*part) for part in parts]
 
 
-def _places(connection: Connection, text: str) -> list[_Condition]:
+def _places(connection: Connection, text: str) -> list[Condition]:
     """Return the conditions of which an event must meet one to match the text."""
     c = events.c
     text = text.strip()
-    places: list[_Condition] = [c.object_id == text, c.subject == text]
+    places: list[Condition] = [c.object_id == text, c.subject == text]
     if text.startswith(("evt_", "sha256:")) or "&" in text:
         places.append((c.event_key == text) & c.account.in_(accounts(connection)))
     if text.isascii() and text.isdigit() and len(text) < 19:
         places.append(c.id == int(text))
-    found = zip(("object_id", "subject"), search.look_up(connection, text), strict=True)
-    return places + [search.of(events, column, refs) for column, refs in found if refs]
+    found = search.look_up(connection, text)
+    for column, refs in (("object_id", found.objects), ("subject", found.subjects)):
+        if found.common and found.is_full(refs):  # the newest events are looked through instead
+            places.append(search.has_term(events, column, found.common))
+        elif refs:
+            places.append(search.of(events, column, refs))
+    return places
 
 
+_REPLAYABLE_PAGE = 1_000
 _SLACK = 500
 """Events that arrive together may get their ids in another order; the conditions compare the exact time as well."""
 
@@ -243,6 +303,23 @@ def _first_at(connection: Connection, moment_ms: int) -> int:
     return low
 
 
+def replayable(connection: Connection, since_ms: int, until_ms: int) -> Iterator[tuple[int, str, str]]:
+    """Yield number, name and account of the events of a time that can be replayed, oldest first."""
+    low, high = _bounds(connection, EventFilter(since_ms=since_ms, until_ms=until_ms), None)
+    c = events.c
+    query = select(c.id, c.name, c.account).order_by(c.id).limit(_REPLAYABLE_PAGE)
+    query = query.where(c.state == EventState.PROCESSED.value, c.emptied_ms.is_(None), *_in_range(c.id, None, high))
+    query = query.where(*_in_range(c.received_ms, since_ms, until_ms))
+    while rows := connection.execute(query.where(c.id >= (low or 0))).all():
+        yield from ((row.id, row.name, row.account) for row in rows)
+        low = rows[-1].id + 1
+
+
+def has_mapping(connection: Connection, name: str) -> bool:
+    """Return whether a mapping of that name is or was active."""
+    return connection.scalar(select(revisions.c.id).where(revisions.c.mapping == name).limit(1)) is not None
+
+
 def names(connection: Connection) -> list[str]:
     return _distinct(connection, events.c.name)
 
@@ -268,11 +345,15 @@ class DeadFilter:
     mapping: str = ""
     destination: str = ""
     event_id: int | None = None
+    answer: str | None = None
+    """The hash of the destination's answer; an empty text for those without."""
+    since_ms: int | None = None
     until_ms: int | None = None
     """Only those that were dead then, so that a bulk retry does not retry one again that dies meanwhile."""
     with_payload: bool = False  # only those with a payload: no other can be retried
     with_body: bool = False  # only those whose event is not emptied: no other can be replayed
     of: Collection[str] | None = None  # only those of these mappings
+    accounts: Collection[str] | None = None  # only those of these accounts: the person may see no other
 
 
 NOTICE = "delivery.dead"
@@ -285,24 +366,14 @@ def close_notice(connection: Connection, destination: str, now_ms: int) -> None:
         notices.apply(connection, [Resolved(NOTICE, destination)], now_ms)
 
 
-def dead_groups(connection: Connection) -> list[Row]:
-    """Return dead deliveries by reason, mapping and destination, which one fix revives; the largest group first."""
-    c = deliveries.c
-    keys = (func.coalesce(c.reason_code, "").label("code"), c.mapping, c.destination)
-    ended = func.coalesce(c.finished_ms, c.created_ms)
-    number = func.count().label("number")
-    query = select(
-        *(*keys, number, func.count(c.payload).label("with_payload")),
-        func.count().filter(events.c.emptied_ms.is_(None)).label("with_body"),
-        *(func.min(ended).label("oldest_ms"), func.max(ended).label("newest_ms")),
-    )
-    query = query.join(events, events.c.id == c.event_id).where(DEAD).group_by(*keys)
-    return _rows(connection, query.order_by(number.desc(), *keys))
+def of_accounts(table: Table, accounts: Collection[str] | None) -> list[Condition]:
+    """Return the condition that a row belongs to one of these accounts; None means all."""
+    return [] if accounts is None else [table.c.account.in_(sorted(accounts))]
 
 
 def dead_count(connection: Connection, chosen: DeadFilter | None = None) -> int:
     """Return the number of dead deliveries; without a filter it reads a partial index only."""
-    query = select(func.count()).select_from(deliveries).where(DEAD, *(_dead_conditions(chosen) if chosen else []))
+    query = select(func.count()).select_from(deliveries).where(DEAD, *(dead_conditions(chosen) if chosen else []))
     return connection.scalar(query) or 0
 
 
@@ -311,35 +382,31 @@ def dead_page(
 ) -> list[tuple[int, int, str]]:
     """Return id, event and mapping of dead deliveries after that id, oldest first: their changes keep the order."""
     c = deliveries.c
-    query = select(c.id, c.event_id, c.mapping).where(DEAD, *_dead_conditions(chosen))
+    query = select(c.id, c.event_id, c.mapping).where(DEAD, *dead_conditions(chosen))
     if after_id:
         query = query.where(c.id > after_id)
     return [(id_, event_id, name) for id_, event_id, name in connection.execute(query.order_by(c.id).limit(limit))]
 
 
-def _dead_conditions(chosen: DeadFilter) -> list[_Condition]:
+def dead_conditions(chosen: DeadFilter) -> list[Condition]:
     c = deliveries.c
     names = {"reason_code": chosen.code, "mapping": chosen.mapping, "destination": chosen.destination}
-    found = _equal(deliveries, event_id=chosen.event_id, **names)
+    found = [*_equal(deliveries, event_id=chosen.event_id, **names), *of_accounts(deliveries, chosen.accounts)]
     if chosen.with_payload:
         found.append(c.payload.is_not(None))
     if chosen.with_body:
-        found.append(exists().where(events.c.id == c.event_id, events.c.emptied_ms.is_(None)))
+        of = events.alias("of")  # the query may read events besides
+        found.append(exists().where(of.c.id == c.event_id, of.c.emptied_ms.is_(None)))
     if chosen.of is not None:
         found.append(c.mapping.in_(chosen.of))
+    if chosen.answer is not None:
+        found.append(c.answer == chosen.answer if chosen.answer else c.answer.is_(None))
+    ended = func.coalesce(c.finished_ms, c.created_ms)
+    if chosen.since_ms is not None:
+        found.append(ended >= chosen.since_ms)
     if chosen.until_ms is not None:
-        found.append(func.coalesce(c.finished_ms, c.created_ms) <= chosen.until_ms)
+        found.append(ended <= chosen.until_ms)
     return found
-
-
-def hold_groups(connection: Connection) -> list[Row]:
-    """Return held events by code and account, without those that wait behind another event of their customer."""
-    c = events.c
-    number = func.count().label("number")
-    query = select(c.hold_code.label("code"), c.account, number, func.min(c.received_ms).label("oldest_ms"))
-    query = query.where(WAITS, c.hold_code.is_not(None), c.hold_code != "event.behind")
-    query = query.group_by(c.hold_code, c.account).order_by(number.desc(), c.hold_code, c.account)
-    return _rows(connection, query)
 
 
 @dataclass(frozen=True, slots=True)

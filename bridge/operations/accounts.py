@@ -74,7 +74,7 @@ def mappings_in_use(open_journal: Callable[[], Journal], directory: Path) -> tup
     return found, message(N_("the files in {directory}"), directory=str(directory))
 
 
-_MAKE_KEY = N_("make one with `bridge db new-key`, set BRIDGE_ENCRYPTION_KEY for all processes and start them again")
+MAKE_KEY = N_("make one with `bridge db new-key`, set BRIDGE_ENCRYPTION_KEY for all processes and start them again")
 
 
 def add_account(
@@ -111,6 +111,8 @@ def remove_account(journal: Journal, actor: Actor, now_ms: int, name: str) -> No
         if not stored.remove(connection, tenant_accounts, name):
             hint = N_("one of the environment is removed there; see: bridge accounts list")
             raise NotFound(N_("no account of the journal is named {name!r}"), hint=hint, name=name)
+        told = [one for one in notices.open_notices(connection) if re.split("[/ ]", one.about)[0] == name]
+        notices.apply(connection, [Resolved(one.code, one.about) for one in told], now_ms)
         audit.note(connection, actor, "account.removed", name, now_ms)
 
 
@@ -176,4 +178,4 @@ def _check(journal: Journal, settings: Settings, name: str, is_set: bool, family
         hint = N_("change {variable} there, or take it away first")
         raise UsageError(what, hint=hint, name=name, variable=variable(family, name))
     if not journal.database.keyring:
-        raise KeyNeeded(hint=_MAKE_KEY)
+        raise KeyNeeded(hint=MAKE_KEY)

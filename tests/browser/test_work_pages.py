@@ -17,11 +17,11 @@ from tests.browser.looking import DESK, PHONE, Visitor
 PASSWORD = "cavalo bateria grampo"
 WORDS = {
     "pt": {
-        "proved": "Provado: a cobrança virou negócio",
-        "again": "passaria",
-        "lacking": "não está aqui como no Asaas",
-        "brought": "entregue aos workers",
-        "sent": "Seria enviado a",
+        "proved": "Confirmado: a cobrança virou negócio",
+        "again": "reprocessado",
+        "lacking": "falta aqui ou está diferente do Asaas",
+        "brought": "passado aos workers",
+        "sent": "Seria enviado ao destino",
         "refused": "Não foi salvo: há erros",
         "checks": "Última verificação",
         "registered": "Webhook registrado",
@@ -35,6 +35,7 @@ WORDS = {
     },
 }
 PAGES = (
+    "/alerts",
     "/connections",
     "/connections/default/webhook",
     "/connections/destinations/default/test",

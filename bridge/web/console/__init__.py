@@ -18,20 +18,27 @@ from bridge.messages import use_language
 from bridge.runtime import Runtime
 from bridge.web.console import (
     access,
+    alerts,
     attention,
     connections,
+    customers,
     events,
     jobs,
     layout,
     mapping_editor,
     mappings,
     overview,
+    people,
     reconcile,
     signin,
     testcharge,
 )
+from bridge.web.console.oidc import Provider
 
-PAGES = (overview, events, attention, mappings, mapping_editor, testcharge, connections, reconcile, jobs)
+PAGES = (
+    *(overview, events, customers, attention, mappings, mapping_editor),
+    *(testcharge, connections, reconcile, alerts, people, jobs),
+)
 
 
 class JournalNumber(IntegerConverter):
@@ -44,6 +51,7 @@ class JournalNumber(IntegerConverter):
 def init_console(app: Flask, runtime: Runtime) -> None:
     access.init_access(app, runtime.settings)
     app.extensions["bridge.tries"] = FixedWindowRateLimiter(MemoryStorage())
+    app.extensions["bridge.provider"] = Provider(runtime)
     console = Blueprint(
         "console", __name__, template_folder="../templates", static_folder="../static", static_url_path="/assets"
     )

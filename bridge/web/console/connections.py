@@ -47,16 +47,19 @@ def show() -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         kept = destinations.load(connection)
         found = layout.open_notices(connection)
-        last = newest(connection, "examination", runtime.clock_ms())
+        last = newest(connection, "examination", runtime.clock_ms()) if person.accounts is None else []
+    names = layout.seen_destinations()
     return layout.page(
         "connections.html",
         accounts=[
             (one.name, bool(one.api_key), bool(one.webhook_token), runtime.environment(one.name))
             for one in runtime.accounts.values()
+            if person.sees(one.name)
         ],
         destinations=[
             (name, name in runtime.destinations, kept.get(name))
             for name in sorted(kept.keys() | runtime.destinations.keys())
+            if names is None or name in names
         ],
         variable=variable,
         others=[
@@ -91,10 +94,15 @@ def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> N
         judge(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
 
 
+def _check_seen(account: str) -> None:
+    """Answer 404 for an account that is not there, or that the person may not see."""
+    layout.found(runtime.accounts.get(account) if person.sees(account) else None)
+
+
 @pages.get("/connections/<account>/webhook")
 def webhook(account: str) -> ResponseReturnValue:
     """Show the webhook as Asaas has it, with its problems."""
-    layout.found(runtime.accounts.get(account))
+    _check_seen(account)
     values: dict[str, Any] = {"account": account, "public_url": runtime.settings.bridge_public_url}
     try:
         client = client_of(runtime, account)
@@ -110,7 +118,7 @@ def webhook(account: str) -> ResponseReturnValue:
 @pages.post("/connections/<account>/webhook")
 def register(account: str) -> ResponseReturnValue:
     """Show what registering would change, or register where that was confirmed."""
-    layout.found(runtime.accounts.get(account))
+    _check_seen(account)
     form = request.form
     given = form.get("url", "").strip() or None
     values: dict[str, Any] = {"account": account, "form": form}
@@ -147,7 +155,7 @@ def register(account: str) -> ResponseReturnValue:
 
 @pages.post("/connections/<account>/webhook/resume")
 def resume_webhook(account: str) -> ResponseReturnValue:
-    layout.found(runtime.accounts.get(account))
+    _check_seen(account)
     try:
         url = public_hook_url(runtime.settings, account, None)
         client = client_of(runtime, account)

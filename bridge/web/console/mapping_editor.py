@@ -30,6 +30,7 @@ from bridge.pipeline import enrich
 from bridge.web.console import layout
 from bridge.web.console.access import runtime
 from bridge.web.console.jobs import external_call
+from bridge.web.console.lines import label, lines
 from bridge.web.console.mapping_form import Around, seen
 
 pages = Blueprint("mappings_live", __name__)
@@ -148,8 +149,9 @@ def choices(mapping: Mapping | None) -> dict[str, list[tuple[str, str]]]:
     if mapping is not None:
         with runtime.journal.database.read() as connection:
             rows = queries.list_events(connection, limit=RECENT * 10, account=mapping.account)
-        listened = [row for row in rows if row["emptied_ms"] is None and mapping.listens_to(row["name"])][:RECENT]
-        recent = [(f"event:{row['id']}", f"{row['id']} {row['name']} {row['object_id']}") for row in listened]
+            listened = [row["id"] for row in rows if row["emptied_ms"] is None and mapping.listens_to(row["name"])]
+            found = lines(connection, queries.events_of(connection, listened[:RECENT])[::-1])
+        recent = [(f"event:{line.row['id']}", label(line, layout.now_ms())) for line in found]
     return {"events": recent, "samples": samples}
 
 

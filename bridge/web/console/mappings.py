@@ -30,6 +30,7 @@ from bridge.mapping.form import Form, read_form, write_form
 from bridge.mapping.spec import NAME
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _
+from bridge.operations import bulk
 from bridge.operations.effects import effect_of
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_editor, mapping_form
@@ -83,6 +84,12 @@ def listed() -> ResponseReturnValue:
 
 @pages.get("/mappings/<name>")
 def edit(name: str) -> ResponseReturnValue:
+    """Show the active text; with `file` that of the file, which may have an error that keeps it from being active."""
+    if "file" in request.args and name in layout.broken_files():
+        text = layout.found(file_text(directory(), name))
+        with runtime.journal.database.read() as connection:
+            newest = revisions.newest(connection, name)
+        return _editor(name, text, newest.id if newest else 0, replaces=revisions.digest(text))
     active = revision_of(name)
     shows = _editor if request.args.get("tab") == "yaml" else _form
     return shows(name, active.text or "", active.id)
@@ -96,8 +103,7 @@ def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         text=text,
         findings=found.findings,
         choices=mapping_editor.choices(found.mapping),
-        **_about(name, text, base, found.mapping),
-        **more,
+        **{**_about(name, text, base, found.mapping), **more},
     )
 
 
@@ -109,6 +115,7 @@ def _about(name: str, text: str, base: int, mapping: Mapping | None) -> dict[str
         "mapping": mapping,
         "title": (mapping.description if mapping else "") or name,
         "fresh": not base,
+        "replaces": request.form.get("replaces", ""),
         "in_file": writes_files(runtime.journal, directory()),
         "file_differs": base and file_text(directory(), name) not in {None, text},
     }
@@ -282,7 +289,7 @@ def store(name: str) -> ResponseReturnValue:
     if any(not one.passed for one in results) and "anyway" not in request.form:
         return _change(name, text, base, 422, refused="tests")
     try:
-        kept = keep(name, text, base)
+        kept = keep(name, text, base, request.form.get("replaces", ""))
     except MappingChanged as error:
         return _changed(name, text, base, error)
     if kept is None:
@@ -294,9 +301,10 @@ def store(name: str) -> ResponseReturnValue:
     return layout.go("console.mappings.edit", name=name)
 
 
-def keep(name: str, text: str, base: int) -> int | None:
+def keep(name: str, text: str, base: int, replaces: str = "") -> int | None:
     """Save and say so; return the new revision, None where the text was active already. Raises MappingChanged."""
-    saved = save(runtime.journal, directory(), name, text, base=base, author=person.author, now_ms=runtime.clock_ms())
+    now_ms, author = runtime.clock_ms(), person.author
+    saved = save(runtime.journal, directory(), name, text, base=base, author=author, now_ms=now_ms, replaces=replaces)
     if saved.revision_id == base:
         return None
     layout.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
@@ -492,9 +500,9 @@ def _replay_yesterday(name: str, mapping: Mapping) -> ResponseReturnValue:
 def replay(number: int) -> ResponseReturnValue:
     job = jobs.of_number(number, "replay_preview")
     ids = list(layout.found(job.result)["ids"])
-    answer = jobs.begin("replay", job.about, jobs.replay, {"mapping": job.params["mapping"], "ids": ids})
-    layout.note("events.replayed", job.about, {"events": len(ids)})
-    return answer
+    with runtime.journal.database.read() as connection:
+        params = bulk.of_events(connection, ids, job.params["mapping"], person.actor)
+    return jobs.begin_bulk(bulk.REPLAY_KIND, job.about, params)
 
 
 # ---------------------------------------------------------------- a new one by a form

@@ -10,17 +10,17 @@ from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
-from bridge.alerts import plan as alert_plan
 from bridge.errors import SettingsError
 from bridge.formats import Formats
-from bridge.journal import statistics
-from bridge.journal.notices import StoredNotice
+from bridge.journal import causes, statistics
+from bridge.journal.causes import Cause, Noted
 from bridge.journal.statistics import Gauges
-from bridge.messages import _, ngettext
+from bridge.messages import _
+from bridge.model import NoticeLevel
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
 from bridge.wakeups import SeenWorker, workers
-from bridge.web.console import charts, layout
-from bridge.web.console.access import runtime
+from bridge.web.console import attention, charts, layout
+from bridge.web.console.access import person, runtime
 
 pages = Blueprint("overview", __name__)
 
@@ -34,23 +34,28 @@ class Concern(NamedTuple):
     kind: str
     text: str
     url: str
+    seen_by: str | None = None
 
 
 @pages.get("/")
 def index() -> ResponseReturnValue:
     now_ms = layout.now_ms()
+    accounts, names = person.accounts, layout.seen_destinations()
     with runtime.journal.database.read() as connection:
-        state = statistics.gauges(connection, now_ms)
+        state = statistics.gauges(connection, now_ms, accounts)
         notices = layout.open_notices(connection)
         numbers = _numbers(connection, now_ms)
-        waits_ms = statistics.waiting_since_ms(connection)
+        waits_ms = statistics.waiting_since_ms(connection, accounts)
+        standing, noted = layout.standing(connection), causes.noted(connection)
+    set_up = runtime.destinations if names is None else names
+    places = {name: one for name, one in state.destinations.items() if names is None or name in names}
     try:
         seen = workers(runtime.redis)
     except (RedisError, SettingsError):
         seen = None
     late_s = max(0.0, (now_ms - waits_ms) / 1000) if waits_ms is not None else 0.0
     # Those that need a person come first.
-    concerns = sorted(_concerns(state, notices, seen, late_s), key=lambda one: one.kind != "bad")
+    concerns = sorted(_concerns(standing, noted, state, seen, late_s), key=lambda one: one.kind != "bad")
     kinds = {concern.kind for concern in concerns}
     return layout.page(
         "overview_state.html" if layout.partial() else "overview.html",
@@ -58,15 +63,14 @@ def index() -> ResponseReturnValue:
         kind="bad" if "bad" in kinds else "warning" if kinds else "good",
         state=state,
         workers=seen,
-        known={name: state.destinations.get(name) for name in sorted({*state.destinations, *runtime.destinations})},
+        known={name: places.get(name) for name in sorted({*places, *set_up})},
         urls=runtime.destinations,
         accounts={
             name: [one for one in notices if one.about == name or one.about.startswith(f"{name} ")]
             for name in runtime.accounts
+            if person.sees(name)
         },
-        mappings=sorted(
-            (item.mapping for item in runtime.mappings.current()), key=lambda one: (not one.enabled, one.name)
-        ),
+        mappings=sorted(layout.seen_mappings(), key=lambda one: (not one.enabled, one.name)),
         latency={"send": _latency(ATTEMPT_S), "way": _latency(FROM_RECEIPT_S)},
         **numbers,
     )
@@ -77,12 +81,13 @@ def _numbers(connection: Connection, now_ms: int) -> dict[str, Any]:
     today = (now_ms + statistics.BRASILIA_MS) // statistics.DAY_MS * statistics.DAY_MS - statistics.BRASILIA_MS
     hours = range(this_hour - 23 * statistics.HOUR_MS, this_hour + 1, statistics.HOUR_MS)
     days = range(today - 29 * statistics.DAY_MS, today + 1, statistics.DAY_MS)
-    day = charts.chart(charts.by_start(hours, statistics.last_24_hours(connection, now_ms)))
+    accounts = person.accounts
+    day = charts.chart(charts.by_start(hours, statistics.last_24_hours(connection, now_ms, accounts=accounts)))
     due = day.totals["delivered"] + day.totals["dead"]
-    split = statistics.last_24_hours(connection, now_ms, ("account", "mapping", "destination", "verdict"))
+    split = statistics.last_24_hours(connection, now_ms, ("account", "mapping", "destination", "verdict"), accounts)
     return {
         "day": day,
-        "month": charts.chart(charts.by_start(days, statistics.last_30_days(connection, now_ms))),
+        "month": charts.chart(charts.by_start(days, statistics.last_30_days(connection, now_ms, accounts=accounts))),
         "share": day.totals["delivered"] / due if due else None,
         "of_mapping": charts.by(split, 1),
         "of_destination": charts.by(split, 2),
@@ -103,20 +108,14 @@ def _latency(family: Family) -> dict[str, float] | None:
 
 
 def _concerns(
-    state: Gauges, notices: list[StoredNotice], seen: list[SeenWorker] | None, late_s: float
+    standing: list[Cause], noted: dict[str, Noted], state: Gauges, seen: list[SeenWorker] | None, late_s: float
 ) -> Iterator[Concern]:
-    attention, mappings = url_for("console.attention.index"), url_for("console.mappings.listed")
-    if number := state.deliveries["dead"]:
-        yield Concern("bad", ngettext("{n} delivery failed", "{n} deliveries failed", number), attention)
-    for name in (one.name for one in state.destinations.values() if one.paused_ms is not None):
-        yield Concern("bad", _("Destination {name} is paused", name=name), attention)
-    for name in layout.broken_files():
-        yield Concern("bad", _("The file of mapping {name} has an error and is not used", name=name), mappings)
-    if runtime.mappings.refused():
-        yield Concern("bad", _("An active mapping can't run in this version"), mappings)
-    for one in (one for one in notices if one.code != alert_plan.CIRCUIT):  # that is said by destination below
-        kind, title = "bad" if one.level == "error" else "warning", layout.notice_texts(one)[0]
-        yield Concern(kind, f"{one.about}: {title}", url_for("console.connections.show"))
+    """Yield the causes that the page of what needs a person counts, and what is wrong with the processes."""
+    for cause in standing:
+        kind = "bad" if cause.level is NoticeLevel.ERROR else "warning"
+        url = url_for("console.attention.index", _anchor=cause.anchor)
+        known = noted.get(cause.key)
+        yield Concern(kind, attention.concern_of(cause), url, known.seen_by if known else None)
     if seen is None:
         yield Concern("warning", _("Redis does not answer; events are kept, and processed when it is back"), "#workers")
     elif not seen and (state.events_waiting or late_s):
@@ -124,7 +123,3 @@ def _concerns(
     if late_s > LATE_S:
         text = _("The oldest event has been waiting for {age}", age=Formats(layout.now_ms()).lasting(late_s))
         yield Concern("warning", text, url_for("console.events.index", state="waiting"))
-    for name, place in state.destinations.items():
-        if place.state != "closed" and place.paused_ms is None:
-            text = _("Destination {name} fails for several customers; it is probed now and then", name=name)
-            yield Concern("warning", text, url_for("console.events.index", state="open"))
