@@ -265,6 +265,13 @@ def needing_a_person() -> int:
     return len(g.standing)
 
 
+def mapping_title(name: str) -> str:
+    """Return what people call a mapping: its description, or the name of its file where it has none."""
+    if "titles" not in g:
+        g.titles = {one.mapping.name: one.mapping.description for one in runtime.mappings.current()}
+    return str(g.titles.get(name) or name)
+
+
 # ---------------------------------------------------------------- templates
 
 
@@ -286,7 +293,7 @@ def with_query(**changes: Any) -> str:
 
 _FUNCTIONS = (
     *(messages._, N_, messages.ngettext, messages.pgettext, said, reason, deal_said, event_label),
-    *(notice_texts, needing_a_person, style_nonce, asset, with_query),
+    *(notice_texts, needing_a_person, mapping_title, style_nonce, asset, with_query),
 )
 GLOBALS = {one.__name__: one for one in _FUNCTIONS} | {
     "STATES": STATES,
