@@ -108,6 +108,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     "backfill": {"made": [{"id": 1, "event": "PAYMENT_RECEIVED", "charge": "pay_1"}], "not_missing": 1},
     "replay_preview": {"ids": [1], "previews": _previews()},
     "replay": {"asked": [1], "refused": [2]},
+    "connect": {"webhook": True, "door": False},
     "trial": {
         "proved": False,
         "asks_person": False,
@@ -121,6 +122,7 @@ RESULTS: dict[str, dict[str, Any]] = {
 TEMPLATES = Path(layout.__file__).parent.parent / "templates"
 TRIAL_VALUES = dict.fromkeys(re.findall(r"{(\w+)}", (TEMPLATES / "job_trial.html").read_text()), "x")
 TRIAL_VALUES |= {"name": "x", "url": "https://asaas.example/i/x"}
+CONNECT = (TEMPLATES / "job_connect.html").read_text()
 
 
 def _fill(console: Console) -> None:
@@ -210,7 +212,19 @@ def _add_jobs(connection: Any) -> None:
             for step, state in product(sorted(steps() | {"event", "delivery"}), DeliveryState)
             if step == "delivery" or state is DeliveryState.DEAD
         ]
-        jobs.beat(connection, done, NOW_MS, done=1, total=2, steps=taken if kind == "trial" else [])
+        connected = [
+            {
+                "at_ms": NOW_MS,
+                "code": step,
+                "values": TRIAL_VALUES | {"events": 2},
+                "error": "x",
+                "others": ["x"],
+                "status": status,
+            }
+            for step, status in product(re.findall(r'^  "(\w+)": \(', CONNECT, re.MULTILINE), (None, 401, 404, 502))
+        ]
+        of_kind = {"trial": taken, "connect": connected}
+        jobs.beat(connection, done, NOW_MS, done=1, total=2, steps=of_kind.get(kind, []))
         jobs.finish(connection, done, NOW_MS, RESULTS[kind])
         jobs.begin(connection, kind, "default", params, "Ana", NOW_MS - jobs.LOST_AFTER_MS - 1)  # and lost
     for code in ERRORS:

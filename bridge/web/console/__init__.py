@@ -19,8 +19,10 @@ from bridge.runtime import Runtime
 from bridge.web.console import (
     access,
     attention,
+    connecting,
     connections,
     events,
+    guide,
     jobs,
     layout,
     mapping_editor,
@@ -31,7 +33,10 @@ from bridge.web.console import (
     testcharge,
 )
 
-PAGES = (overview, events, attention, mappings, mapping_editor, testcharge, connections, reconcile, jobs)
+PAGES = (
+    *(overview, guide, events, attention, mappings, mapping_editor),
+    *(testcharge, connections, connecting, reconcile, jobs),
+)
 
 
 class JournalNumber(IntegerConverter):

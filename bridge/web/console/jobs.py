@@ -177,6 +177,7 @@ HOME = {
     "replay_preview": "console.mappings.listed",
     "replay": "console.mappings.listed",
     "examination": "console.connections.show",
+    "connect": "console.connections.show",
 }
 """The page from which each kind is begun."""
 

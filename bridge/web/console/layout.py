@@ -29,6 +29,7 @@ from bridge.mapping.values import BRASILIA
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
 from bridge.reasons import deal_said, notice_words, reason
 from bridge.web.console.access import PROGRAMS, access, person, runtime, style_nonce
+from bridge.web.health import UNCONNECTED
 
 T = TypeVar("T")
 
@@ -190,13 +191,17 @@ def notice_texts(notice: StoredNotice) -> tuple[str, str]:
 
 
 def broken_files() -> dict[str, list[Finding]]:
-    """Return the mapping files that can't run, by mapping, with their findings; an older text may be active."""
-    directory = runtime.settings.bridge_mappings_dir
-    return {
+    """Return the mapping files that can't run, by mapping, with their findings; an older text may be active.
+
+    Before the first destination is connected, files that only wait for one are none of them.
+    """
+    directory, waits = runtime.settings.bridge_mappings_dir, frozenset() if runtime.destinations else UNCONNECTED
+    found = {
         Path(one.path).stem: [found for found in one.findings if found.severity is Severity.ERROR] or list(one.findings)
         for one in runtime.mapping_files.read()
         if one.mapping is None and Path(one.path) != directory
     }
+    return {name: errors for name, errors in found.items() if not waits.issuperset(one.code for one in errors)}
 
 
 def needing_a_person() -> int:
@@ -208,6 +213,11 @@ def needing_a_person() -> int:
         except JournalError:
             g.needing = 0  # the menu stands also on the page that says what is broken
     return int(g.needing)
+
+
+def connected() -> bool:
+    """Return whether both ends are there: an account with a key, and a destination."""
+    return bool(runtime.destinations) and any(one.api_key for one in runtime.accounts.values())
 
 
 # ---------------------------------------------------------------- templates
@@ -231,7 +241,7 @@ def with_query(**changes: Any) -> str:
 
 _FUNCTIONS = (
     *(messages._, N_, messages.ngettext, messages.pgettext, said, reason, deal_said, event_label),
-    *(notice_texts, needing_a_person, style_nonce, asset, with_query),
+    *(notice_texts, needing_a_person, connected, style_nonce, asset, with_query),
 )
 GLOBALS = {one.__name__: one for one in _FUNCTIONS} | {
     "STATES": STATES,

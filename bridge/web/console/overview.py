@@ -19,7 +19,7 @@ from bridge.journal.statistics import Gauges
 from bridge.messages import _, ngettext
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
 from bridge.wakeups import SeenWorker, workers
-from bridge.web.console import charts, layout
+from bridge.web.console import charts, guide, layout
 from bridge.web.console.access import runtime
 
 pages = Blueprint("overview", __name__)
@@ -44,6 +44,7 @@ def index() -> ResponseReturnValue:
         notices = layout.open_notices(connection)
         numbers = _numbers(connection, now_ms)
         waits_ms = statistics.waiting_since_ms(connection)
+        guided = guide.current(connection, delivers=numbers["month"].totals["delivered"] > 0)
     try:
         seen = workers(runtime.redis)
     except (RedisError, SettingsError):
@@ -57,6 +58,7 @@ def index() -> ResponseReturnValue:
         concerns=concerns,
         kind="bad" if "bad" in kinds else "warning" if kinds else "good",
         state=state,
+        guide=guided,
         workers=seen,
         known={name: state.destinations.get(name) for name in sorted({*state.destinations, *runtime.destinations})},
         urls=runtime.destinations,
