@@ -45,7 +45,7 @@ def company_of(runtime: Runtime, account: str, api_key: str) -> Company:
     if (name := key_in_use(runtime, api_key)) and name != account:
         raise UsageError(N_("the account {name} has this key already"), name=name)
     try:
-        client = runtime.asaas_client(Account(account, api_key))
+        client = runtime.asaas_client(Account(account or "new", api_key))
     except SettingsError:
         if runtime.settings.asaas_api_url:
             raise

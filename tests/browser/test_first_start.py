@@ -76,7 +76,7 @@ def _connects_clint(me: Visitor, url: str) -> None:
     page = me.page
     page.get_by_role("link", name=me.text("Connect a Clint integration")).click()
     me.look("destination-new")
-    page.get_by_label("URL").fill(url)
+    page.get_by_role("textbox", name="URL").fill(url)
     page.get_by_role("button", name=me.text("Save the URL")).click()
     page.locator("input[name=confirmed]").check()
     page.get_by_role("button", name=me.text("Send once")).click()

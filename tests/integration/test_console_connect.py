@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from bridge.clint.webhook import classify
 from bridge.crypto import new_key
 from bridge.journal import accounts as stored
 from bridge.journal import audit, jobs
 from bridge.journal.audit import Actor
+from bridge.messages import Message
 from bridge.model import DeliveryState
 from bridge.operations import accounts, actions
 from bridge.operations.mappings import starters
@@ -407,9 +409,16 @@ def paused(console: Console) -> int:
     register(console.runtime.journal, default=URL)
     first = owe(console.runtime.journal, destination="default", mapping="cobranca")
     owe(console.runtime.journal, customer="cus_2", destination="default", mapping="cobranca")
-    gone = {"waiting": "paused", "reason_code": "destination.paused", "reason": "gone", "due_ms": console.clock()}
+    why = classify(404, {}, 0).detail
+    told = Message("the destination {destination} is paused: {reason}", {"destination": "default", "reason": why})
+    gone = {
+        "waiting": "paused",
+        "reason_code": "destination.paused",
+        "reason": told.to_json(),
+        "due_ms": console.clock(),
+    }
     put_in_state(console.runtime.journal, first, DeliveryState.RETRYING, **gone)
-    actions.pause(console.runtime.journal, "default", "gone", console.clock())
+    actions.pause(console.runtime.journal, "default", why.to_json(), console.clock())
     return first
 
 
@@ -420,6 +429,9 @@ def test_from_the_pause_straight_to_the_new_url(console: Console, me: Browser) -
     link = 'href="/connections/destinations/default/url#url"'
     for place in ("/attention", f"/events/{event}", "/connections"):
         assert link in me.get(place).text, place
+    actions.resume(console.runtime.journal, "default", console.clock())
+    me.post("/connections/destinations/default/pause")
+    assert link not in me.get("/attention").text  # a person's own pause asks for no URL
     form = me.get("/connections/destinations/default/url").text
     same = me.post("/connections/destinations/default/url", url=URL)
     changed = me.post("/connections/destinations/default/url", url=NEW_URL, follow=True).text

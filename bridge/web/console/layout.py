@@ -19,6 +19,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 
 from bridge import messages
 from bridge.alerts import plan as alert_plan
+from bridge.clint.webhook import asks_for_url
 from bridge.errors import BridgeError, ConsoleClosed, JournalError
 from bridge.formats import Formats
 from bridge.journal import audit, notices, queries
@@ -241,7 +242,7 @@ def with_query(**changes: Any) -> str:
 
 _FUNCTIONS = (
     *(messages._, N_, messages.ngettext, messages.pgettext, said, reason, deal_said, event_label),
-    *(notice_texts, needing_a_person, connected, style_nonce, asset, with_query),
+    *(notice_texts, needing_a_person, connected, asks_for_url, style_nonce, asset, with_query),
 )
 GLOBALS = {one.__name__: one for one in _FUNCTIONS} | {
     "STATES": STATES,
