@@ -195,8 +195,8 @@ def remove_destination(invocation: Invocation, name: str, yes: bool) -> None:
 @click.pass_obj
 def pause(invocation: Invocation, name: str, reason: str | None) -> None:
     """Stop sending to a destination; its deliveries wait, nothing is lost."""
-    reason = reason or Message(N_("paused by a person")).to_json()
-    actions.pause(invocation.journal, name, reason, system_clock_ms(), by=invocation.actor)
+    why = reason or Message(N_("paused by a person"))
+    actions.pause(invocation.journal, name, why, system_clock_ms(), by=invocation.actor)
     click.echo(_("{name} is paused; its deliveries wait until: bridge destinations resume {name}", name=name))
 
 

@@ -418,7 +418,7 @@ def paused(console: Console) -> int:
         "due_ms": console.clock(),
     }
     put_in_state(console.runtime.journal, first, DeliveryState.RETRYING, **gone)
-    actions.pause(console.runtime.journal, "default", why.to_json(), console.clock())
+    actions.pause(console.runtime.journal, "default", why, console.clock())
     return first
 
 
