@@ -222,7 +222,7 @@ _OF_URLS = ("ASAAS_API_URL", "CLINT_WEBHOOK_URL", "CLINT_API_", "BRIDGE_ALLOW_PR
 def _unconnected(runtime: Runtime) -> list[Message]:
     """Return what is not connected, and which mapping waits for it."""
     if not runtime.accounts and not runtime.destinations:
-        return [Message(N_("nothing is connected yet: the console leads through the four steps"))]
+        return []  # the console's guide says it
     settings, directory = runtime.settings, runtime.settings.bridge_mappings_dir
     with_key = {account.name for account in runtime.accounts.values() if account.api_key}
     read = read_directory(directory, Setup(None, None, directory))
@@ -258,20 +258,23 @@ def _welcome(bridge: LocalBridge) -> list[str]:
     active, problems = bridge.readiness()
     tunnel = N_(
         "Asaas must reach it from the internet: run the bridge on a host with https, or open a tunnel to this machine, "
-        "such as `cloudflared tunnel --url {url}`; give the tunnel's address in the console (Conexões), or to "
+        "such as `cloudflared tunnel --url {url}`; give the tunnel's address in the console (Connections), or to "
         "`bridge webhook register --url`"
     )
     with closing(Runtime(bridge.settings)) as runtime:
         known, unconnected = dict(runtime.accounts), [*_unconnected(runtime), *_weak_tokens(runtime)]
+        is_empty = not known and not runtime.destinations
     hooks = {
         name: f"{url}/webhooks/asaas" if name == DEFAULT else f"{url}/webhooks/asaas/{name}"
         for name, account in known.items()
         if account.webhook_token
     }
+    nothing = _("nothing is connected yet: open the console, which leads through the four steps")
+    runs = _("active mappings: {names}", names=", ".join(active) or _("none"))
     look = shlex.join([*bridge_command("events"), "list"])  # in another terminal `bridge` may be iproute2's
     lines = [
         *(_("webhook of account {name}: {url}", name=name, url=hook) for name, hook in hooks.items()),
-        _("active mappings: {names}", names=", ".join(active) or _("none")),
+        nothing if is_empty else runs,
         *(_("problem: {problem}", problem=problem) for problem in [*map(Message.text, unconnected), *problems]),
         _(tunnel, url=url),
         _("look: {url} (console); {command}", url=bridge.console_url, command=look),

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from bridge.errors import BridgeError
 from bridge.journal import jobs
 from bridge.mapping import Severity
-from bridge.messages import Message
+from bridge.messages import Message, message
 from bridge.runtime import Runtime
 from bridge.wakeups import redis_problem
 
@@ -86,7 +86,14 @@ class Readiness:
         runtime = self._runtime
         files = runtime.mapping_files.read()
         found = [one for file in files for one in file.findings if one.severity is Severity.ERROR]
-        problems = [one.report for one in found if runtime.destinations or one.code not in UNCONNECTED]
+        # One of the whole directory has no line and column.
+        problems = [
+            message("{path}: {what}", path=one.path, what=one.what)
+            if one.path == str(runtime.settings.bridge_mappings_dir)
+            else one.report
+            for one in found
+            if runtime.destinations or one.code not in UNCONNECTED
+        ]
         active = [item.mapping.name for item in runtime.mappings.current() if item.mapping.enabled]
         if refused := runtime.mappings.refused():
             problems.append(refused.message())
