@@ -75,6 +75,7 @@ def _connects_asaas(me: Visitor, address: str) -> None:
 def _connects_clint(me: Visitor, url: str) -> None:
     page = me.page
     page.get_by_role("link", name=me.text("Connect a Clint integration")).click()
+    page.get_by_role("button", name=me.text("Save the URL")).wait_for()
     me.look("destination-new")
     page.get_by_role("textbox", name="URL").fill(url)
     page.get_by_role("button", name=me.text("Save the URL")).click()
