@@ -126,6 +126,14 @@ class TooManySignIns(BridgeError, code="console.too_many_sign_ins", http_status=
     """too many wrong passwords came from there; wait a while"""
 
 
+class LinkSpent(BridgeError, code="console.link_spent", http_status=410):
+    """this link was used already, was replaced by a newer one, or is older than 72 hours"""
+
+
+class SignInFailed(BridgeError, code="console.sign_in_failed", http_status=401):
+    """the sign-in by the provider failed"""
+
+
 class ConsoleBusy(BridgeError, code="console.busy", http_status=503):
     """the console is busy; try again in a moment"""
 

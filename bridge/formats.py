@@ -86,6 +86,13 @@ class Formats:
         shown = min(share, 0.999) if share < 1 else share
         return format_percent(shown, "#,##0.#%", locale=self._locale)
 
+    def amount(self, value: Any) -> str:
+        """Return an amount without its currency, as people type it: 1.100,50."""
+        try:
+            return format_decimal(Decimal(str(value)), "#,##0.00", locale=self._locale)
+        except ArithmeticError:
+            return str(value)
+
     def money(self, value: Any) -> str:
         """Return an amount of reais; a value that is no number stays as it is."""
         try:

@@ -165,6 +165,7 @@ class HttpClient:
         max_bytes: int = MAX_BODY_BYTES,
         params: dict[str, str | int] | None = None,
         json: Any = None,
+        form: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Send a request, wait, and return the whole answer.
@@ -177,6 +178,9 @@ class HttpClient:
         if json is not None:
             body = dumps(json, ensure_ascii=False, allow_nan=False).encode()
             headers = {"Content-Type": "application/json", **(headers or {})}
+        if form is not None:
+            body = form.encode()
+            headers = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
         request = _Request(method, target, body, headers or {}, connect_timeout_s)
         exchange = self._exchange(request, deadline_s, max_bytes, whole=True)
         answer = self._in_loop(exchange, asyncio.run_coroutine_threadsafe)

@@ -11,6 +11,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bridge.messages import N_, Message
+
+_OBJECTS = {
+    "customer": N_("customer"),
+    "payment": N_("payment"),
+    "subscription": N_("subscription"),
+    "installment": N_("instalment plan"),
+    "webhook": N_("webhook"),
+}
+
+
+def object_name(name: str) -> Message:
+    """Return what an object of Asaas is called, for a sentence in the reader's language."""
+    return Message(_OBJECTS.get(name, name))
+
+
+def of_account(account: str, request: str = "") -> Message:
+    """Return where an error comes from: an account, and what was asked of it."""
+    if request:
+        return Message(N_("{request}, account {account}"), {"request": request, "account": account})
+    return Message(N_("account {account}"), {"account": account})
+
 
 class EventState(StrEnum):
     RECEIVED = "received"  # no mapping has judged it yet

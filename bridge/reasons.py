@@ -355,6 +355,14 @@ WORDS: Mapping[str, AlertWords] = {
         N_("A periodic task of the bridge does not run"),
         N_("See task.failed in the worker's log. Run `bridge doctor`: it says the cause and what to do."),
     ),
+    "mapping.broken": AlertWords(
+        N_("A mapping's file has an error and is not used"), N_("Fix it; `bridge mappings lint` says what is wrong.")
+    ),
+    "mapping.refused": AlertWords(
+        N_("An active mapping can't run in this version: events wait"),
+        N_("Fix or remove the mapping; `bridge mappings lint` says what is wrong."),
+    ),
+    "alerts.failing": AlertWords(N_("Alerts do not arrive"), N_("Fix the address under Alerts, then send a test.")),
     "reconcile.missing": AlertWords(
         N_("Charges that never arrived"), N_("See them with `bridge reconcile`; bring them in with `bridge backfill`.")
     ),

@@ -229,7 +229,7 @@ class Runtime:
         urls = {variable("CLINT_WEBHOOK_URL", name): url for name, url in s.destinations.items()}
         if s.clint_api_token:
             urls["CLINT_API_URL"] = s.clint_api_url
-        return self._judge({**urls, "ASAAS_API_URL": s.asaas_api_url})
+        return self._judge({**urls, "ASAAS_API_URL": s.asaas_api_url, "BRIDGE_OIDC_ISSUER": s.bridge_oidc_issuer})
 
     def _refuse(self, urls: Mapping[str, str]) -> None:
         if problems := self._judge(urls):

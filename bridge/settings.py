@@ -273,6 +273,11 @@ SETTINGS: Mapping[Setting, str] = {
     Secret("BRIDGE_VIEWER_PASSWORD", _password): N_(
         "a second password, for people who may see everything in the console and change nothing"
     ),
+    Setting("BRIDGE_OIDC_ISSUER", _http): N_(
+        "OpenID Connect provider by which invited people may sign in too, such as https://accounts.google.com"
+    ),
+    Setting("BRIDGE_OIDC_CLIENT_ID"): N_("the bridge's client id at that provider"),
+    Secret("BRIDGE_OIDC_CLIENT_SECRET", _api_secret): N_("its client secret; empty for a public client"),
     Secret("BRIDGE_SECRET_KEY"): N_(
         "key that signs the console's sessions, 32 characters at least; without it each start signs everybody out"
     ),
@@ -409,6 +414,8 @@ class Settings:
                 values[setting.name] = _parsed(setting, setting.name, text, problems)
         if values["BRIDGE_ALLOW_PRIVATE_DESTINATIONS"] is not True:
             _check_lengths(values, families, problems)
+        if values["BRIDGE_OIDC_ISSUER"] and not values["BRIDGE_OIDC_CLIENT_ID"]:
+            problems.append(message(N_("BRIDGE_OIDC_ISSUER needs BRIDGE_OIDC_CLIENT_ID, which is not set")))
         if not problems and values["BRIDGE_LEASE"] < values["BRIDGE_SEND_TIMEOUT"] + 2:
             rule = N_(
                 "BRIDGE_LEASE must be at least BRIDGE_SEND_TIMEOUT + 2, got {lease:g}; else a second worker could "

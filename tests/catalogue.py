@@ -49,7 +49,7 @@ def texts() -> set[Key]:
 
 def click_texts() -> set[Key]:
     """Return click's own texts. Another version of click may have others, so that none is asked for."""
-    return _extracted(Path(click.__file__).parent, [("**.py", "python")])
+    return _extracted(Path(click.__file__).parent, [("**.py", "python")]) | {("required", None)}  # not marked there
 
 
 def _extracted(folder: Path, methods: list[tuple[str, str]]) -> set[Key]:
@@ -80,7 +80,7 @@ def _help(command: click.Command, context: click.Context) -> Iterator[str]:
     yield command.short_help or ""
     for parameter in command.params:
         yield getattr(parameter, "help", None) or ""
-        yield parameter.metavar or "" if (parameter.metavar or "").islower() else ""
+        yield parameter.metavar or ""
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             child = command.get_command(context, name)
@@ -116,7 +116,8 @@ def problems(catalogue: Catalog, keys: set[Key]) -> list[str]:
         ids = entry.id if isinstance(entry.id, tuple | list) else (entry.id,)
         if entry.fuzzy or not all(strings):
             found.append(f"not translated: {key[0]!r}")
-        elif any((_names(str(a)) ^ _names(str(b))) - {"n"} for a, b in zip(ids, strings, strict=True)):
+        # A sentence of click's may leave out what it says in English only, such as "integer range".
+        elif any((_names(str(a)) ^ _names(str(b))) - {"n", "number_type"} for a, b in zip(ids, strings, strict=True)):
             found.append(f"other placeholders than in English: {key[0]!r}")
     return found
 

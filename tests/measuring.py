@@ -1,8 +1,9 @@
-"""Which tests count towards coverage: not those that drive the whole bridge, or one part of it thousands of times, nor
-those that do on PostgreSQL what the same test has done on SQLite.
+"""Which tests count in `make coverage`.
 
-Watching every line adds seven tenths to what a test takes. What these tests run is reached by others too: without them
-every package stands above its floor. Where a package comes near its floor, let some count again.
+Not those that drive the whole bridge, or one part of it thousands of times, nor those that do on PostgreSQL what the
+same test has done on SQLite. Watching every line adds seven tenths to what a test takes. What these tests run is
+reached by others too: without them every package stands above its floor. Where a package comes near its floor, let some
+count again.
 """
 
 from __future__ import annotations

@@ -1,21 +1,23 @@
 """Decides which problems there are, and when to send an alert about each; pure.
 
-A problem is a code about a thing, such as dead deliveries of one destination. Its alert goes out at once, again at
-growing intervals while it lasts, and once more when it has been over for a while; a problem that comes and goes within
-that while is one. All alerts of one time are one message.
+A problem is a code about a thing, such as dead deliveries of one destination. Its alert goes to each receiver at once,
+again at growing intervals while it lasts or when it has grown tenfold, and once more when it has been over for a while;
+a problem that comes and goes within that while is one. All alerts of one time are one message.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
+from urllib.parse import quote
 
 from bridge.journal import queries
 from bridge.journal.destinations import NOTICES, Destination
-from bridge.journal.notices import Alert, Notice, Resolved, StoredNotice
+from bridge.journal.notices import Alert, Key, Notice, Resolved, StoredNotice
+from bridge.journal.receivers import Receiver
 from bridge.messages import N_, Message, read_message
 from bridge.model import NoticeLevel
 from bridge.reasons import find_reason
@@ -31,10 +33,13 @@ SENDING_MS = 3 * 60_000
 """How long a message that is being sent is left alone by other processes; longer than sending may take."""
 FAILED_MS = (60_000, 2 * 60_000, 10 * 60_000, HOUR_MS)
 """The time until the next try after each failure in a row."""
+GROWN = 10
+"""A problem of so many times the things that the last alert spoke of is told again at once."""
 
 
 class Kind(StrEnum):
     NEW = "new"
+    GREW = "grew"
     AGAIN = "again"
     OVER = "over"
 
@@ -54,18 +59,31 @@ class Plan:
     drop: tuple[Alert, ...]
 
 
-def plan(open_notices: Iterable[StoredNotice], known: Mapping[tuple[str, str], Alert], now_ms: int) -> Plan:
-    """Return what to send now, given the open notices and the alerts of before."""
+def plan(
+    open_notices: Iterable[StoredNotice],
+    known: Mapping[Key, Alert],
+    now_ms: int,
+    receiver: int = 0,
+    left_out: Collection[Key] = (),
+) -> Plan:
+    """Return what to send a receiver now, given the open notices that it wants and its alerts of before.
+
+    `left_out` are open notices that it does not want any more: no alert says that they are over.
+    """
     problems = {(notice.code, notice.about): notice for notice in open_notices}
     items: list[Item] = []
     keep = []
     for key, notice in problems.items():
-        alert = _alert(notice, known.get(key), now_ms)
+        alert = _alert(notice, known.get(key), now_ms, receiver)
+        grew = has_grown(alert)
+        if grew and alert.due_ms > now_ms:
+            alert = replace(alert, due_ms=now_ms)
         if alert.due_ms <= now_ms:
-            items.append(Item(Kind.AGAIN if alert.times else Kind.NEW, alert))
+            items.append(Item(Kind.GREW if grew else Kind.AGAIN if alert.times else Kind.NEW, alert))
         keep.append(alert)
     over = [alert for key, alert in known.items() if key not in problems]
-    for alert in (one for one in over if one.times):
+    ended = [alert for alert in over if alert.times and (alert.code, alert.about) not in left_out]
+    for alert in ended:
         if alert.over_ms is None:
             alert = replace(alert, over_ms=now_ms, due_ms=now_ms + OVER_MS)
         if alert.due_ms <= now_ms:
@@ -74,16 +92,15 @@ def plan(open_notices: Iterable[StoredNotice], known: Mapping[tuple[str, str], A
     if any(alert.told_ms is not None and 0 <= now_ms - alert.told_ms < GAP_MS for alert in known.values()):
         items = []
     items.sort(key=lambda item: (list(Kind).index(item.kind), item.alert.level, item.alert.code, item.alert.about))
-    drop = tuple(alert for alert in over if not alert.times)
+    drop = tuple(alert for alert in over if alert not in ended)
     changed = tuple(alert for alert in keep if alert != known.get((alert.code, alert.about)))
     return Plan(tuple(items), changed, drop)
 
 
-def _alert(notice: StoredNotice, before: Alert | None, now_ms: int) -> Alert:
+def _alert(notice: StoredNotice, before: Alert | None, now_ms: int, receiver: int) -> Alert:
     if before is None:
-        return Alert(
-            notice.code, notice.about, notice.level, notice.detail, notice.mend, notice.raised_ms, due_ms=now_ms
-        )
+        facts = (notice.code, notice.about, notice.level, notice.detail, notice.mend, notice.raised_ms)
+        return Alert(*facts, due_ms=now_ms, receiver=receiver)
     alert = replace(before, level=notice.level, detail=notice.detail, mend=notice.mend)
     if alert.over_ms is not None:
         # Raised again before the alert of its end: an alert now would be one for each time it flaps.
@@ -93,9 +110,23 @@ def _alert(notice: StoredNotice, before: Alert | None, now_ms: int) -> Alert:
     return alert
 
 
+def size(detail: str) -> int:
+    """Return how many things a notice speaks of, 0 where it counts none."""
+    facts = read_message(detail).facts
+    numbers = [facts.get(name) for name in ("number", "missing", "older")]
+    return sum(number for number in numbers if isinstance(number, int))
+
+
+def has_grown(alert: Alert) -> bool:
+    """Return whether the problem is ten times as large as the last alert said; false while none can be sent."""
+    if not alert.times or not alert.told_size or alert.failures:
+        return False
+    return size(alert.detail) >= GROWN * alert.told_size
+
+
 def sending(items: Sequence[Item], now_ms: int) -> list[Alert]:
     """Return the alerts to write while these are being sent, so that no other process sends them too."""
-    return [replace(item.alert, due_ms=now_ms + SENDING_MS) for item in items]
+    return [replace(item.alert, due_ms=now_ms + SENDING_MS, told_size=size(item.alert.detail)) for item in items]
 
 
 def sent(items: Sequence[Item], now_ms: int) -> tuple[list[Alert], list[Alert]]:
@@ -103,7 +134,8 @@ def sent(items: Sequence[Item], now_ms: int) -> tuple[list[Alert], list[Alert]]:
     keep = []
     for alert in (item.alert for item in items if item.kind is not Kind.OVER):
         times = alert.times + 1
-        keep.append(replace(alert, times=times, told_ms=now_ms, due_ms=now_ms + _again_ms(times), failures=0))
+        again = replace(alert, times=times, told_ms=now_ms, due_ms=now_ms + _again_ms(times), failures=0)
+        keep.append(replace(again, told_size=size(alert.detail)))
     return keep, [item.alert for item in items if item.kind is Kind.OVER]
 
 
@@ -111,14 +143,88 @@ def failed(items: Sequence[Item], now_ms: int) -> list[Alert]:
     """Return the alerts to write after these could not be sent."""
     alerts = []
     for alert in (item.alert for item in items):
-        wait_ms = FAILED_MS[min(alert.failures, len(FAILED_MS) - 1)]
-        alerts.append(replace(alert, failures=alert.failures + 1, due_ms=now_ms + wait_ms))
+        due_ms = now_ms + FAILED_MS[min(alert.failures, len(FAILED_MS) - 1)]
+        alerts.append(replace(alert, failures=alert.failures + 1, due_ms=due_ms, told_size=size(alert.detail)))
     return alerts
 
 
 def _again_ms(times: int) -> int:
     return AGAIN_MS[min(max(times, 1), len(AGAIN_MS)) - 1]
 
+
+# ---------------------------------------------------------------- who wants what
+
+
+class Area(StrEnum):
+    """The kinds of problems that a receiver chooses from."""
+
+    DELIVERIES = "deliveries"
+    ASAAS = "asaas"
+    CLINT = "clint"
+    MAPPINGS = "mappings"
+    BRIDGE = "bridge"
+
+
+_AREAS = {
+    "delivery": Area.DELIVERIES,
+    "webhook": Area.ASAAS,
+    "account": Area.ASAAS,
+    "reconcile": Area.ASAAS,
+    "events.held": Area.ASAAS,
+    "destination": Area.CLINT,
+    "mapping": Area.MAPPINGS,
+}
+_PATHS = {
+    "delivery": "/attention",
+    "webhook": "/connections/{account}/webhook",
+    "account": "/connections",
+    "reconcile": "/reconcile",
+    "events.held": "/attention",
+    "events.behind": "/events?state=waiting",
+    "destination": "/attention",
+    "destination.circuit_open": "/connections",
+    "mapping": "/mappings",
+    "alerts": "/alerts",
+    "task": "/connections",
+}
+"""By a code, or the part of it before the dot."""
+
+
+def area_of(code: str) -> Area:
+    """Return the kind of a notice."""
+    return _AREAS.get(code) or _AREAS.get(code.partition(".")[0], Area.BRIDGE)
+
+
+def path_of(code: str, about: str) -> str:
+    """Return the console's page about a notice."""
+    path = _PATHS.get(code) or _PATHS.get(code.partition(".")[0], "/attention")
+    return path.format(account=quote(about, safe=""))
+
+
+def accounts_of(notice: StoredNotice, senders: Mapping[str, Collection[str]]) -> Collection[str] | None:
+    """Return the accounts that a notice concerns, None for all; `senders` has them by destination."""
+    area = area_of(notice.code)
+    if area is Area.ASAAS:
+        return {notice.about.partition("/")[0]}
+    if area in {Area.CLINT, Area.DELIVERIES}:
+        return senders.get(notice.about.partition("/")[0])
+    return None
+
+
+def wants(
+    receiver: Receiver, notice: StoredNotice, accounts: Collection[str] | None, *, was_told: bool = False
+) -> bool:
+    """Return whether a notice about these accounts is for the receiver; what it was told of, it is told to the end."""
+    if notice.code == FAILING and notice.about == receiver.name:
+        return False
+    if receiver.areas and area_of(notice.code) not in receiver.areas:
+        return False
+    if receiver.accounts and accounts is not None and set(accounts).isdisjoint(receiver.accounts):
+        return False
+    return was_told or receiver.level != NoticeLevel.ERROR or notice.level == NoticeLevel.ERROR
+
+
+# ---------------------------------------------------------------- unusual silence
 
 WEEK_H = 7 * 24
 WEEKS = 4
@@ -161,12 +267,17 @@ def unusual(active_hours: Sequence[int], now_ms: int) -> int | None:
     return silence_h if silence_h > max(LONGEST_MIN_H, LONGEST_TIMES * longest_h) else None
 
 
+# ---------------------------------------------------------------- what is wrong
+
 DEAD = queries.NOTICE
 PAUSED, CIRCUIT = NOTICES
 BEHIND = "events.behind"
 HELD = "events.held"
 SILENT = "account.silent"
-CODES = (DEAD, PAUSED, CIRCUIT, BEHIND, HELD, SILENT)
+BROKEN = "mapping.broken"
+REFUSED = "mapping.refused"
+FAILING = "alerts.failing"
+CODES = (DEAD, PAUSED, CIRCUIT, BEHIND, HELD, SILENT, BROKEN, REFUSED, FAILING)
 
 BRIDGE = "bridge"
 """The `about` of a notice that concerns the bridge as a whole."""
@@ -174,6 +285,8 @@ BEHIND_MS = 5 * 60_000
 """How long an event may wait for a worker without a notice."""
 HELD_MS = 10 * 60_000
 """How long an event may wait for Asaas without a notice."""
+FAILING_MS = 5 * 60_000
+"""How long no message may arrive at a receiver without a notice."""
 MAX_REASONS = 3
 
 
@@ -184,22 +297,17 @@ def find_problems(
     waiting_since_ms: int | None,
     silences: Mapping[str, int | None],
     held: Mapping[str, str],
+    mappings: Mapping[str, tuple[str, int]] | None = None,
+    receivers: Iterable[Receiver] = (),
 ) -> Iterator[Notice]:
     """Give a notice for each problem of the moment.
 
     `dead` counts deliveries by destination and reason code. `silences` has by account the hours of a silence that is
-    unusually long, and `held` the code for which most of its events have waited for Asaas for HELD_MS.
+    unusually long, and `held` the code for which most of its events have waited for Asaas for HELD_MS. `mappings` has
+    BROKEN or REFUSED of each mapping that can't run, with the line of its first fault.
     """
     warning, error = NoticeLevel.WARNING, NoticeLevel.ERROR
-    for name, reasons in dead.items():
-        text = N_("deliveries that need a person: {number} ({reasons})")
-        facts: dict[str, object] = {"number": sum(reasons.values())}
-        facts["reasons"] = ", ".join(f"{code} ×{number}" for code, number in list(reasons.items())[:MAX_REASONS])
-        if len(reasons) > MAX_REASONS:
-            text = N_("deliveries that need a person: {number} ({reasons} and {others} other reasons)")
-            facts["others"] = len(reasons) - MAX_REASONS
-        todo = N_("see: bridge deliveries list --state dead --destination {name}; then retry, replay or discard them")
-        yield _notice(DEAD, name, warning, Message(text, facts), Message(todo, {"name": name}))
+    yield from dead_notices(dead)
     for one in destinations:
         if one.paused_ms is not None:
             detail = Message(N_("paused: {reason}"), {"reason": read_message(one.paused_reason)})
@@ -225,6 +333,31 @@ def find_problems(
             text = N_("no event for more than {hours} hours, which was never so in the weeks before")
             detail = Message(text, {"hours": silence - silence % 4})
             yield _notice(SILENT, account, warning, detail, Message(N_("see: bridge doctor")))
+    for name, (code, line) in (mappings or {}).items():
+        # What stands in that line is left out: a mapping may name a person.
+        file = N_("the mapping file has a fault in line {line} and is not used")
+        active = N_("this version can't run the active text; events wait")
+        detail = Message(file, {"line": line}) if code == BROKEN else Message(active)
+        yield _notice(code, name, error, detail, Message(N_("correct the file, see: bridge mappings lint")))
+    for receiver in receivers:
+        if receiver.failing_ms is not None and now_ms - receiver.failing_ms >= FAILING_MS:
+            detail = Message(N_("messages do not arrive: {problem}"), {"problem": Message(receiver.problem or "")})
+            yield _notice(
+                FAILING, receiver.name, warning, detail, Message(N_("fix its address; see: bridge alerts test"))
+            )
+
+
+def dead_notices(dead: Mapping[str, Mapping[str, int]]) -> Iterator[Notice]:
+    """Give a notice for each destination with dead deliveries."""
+    for name, reasons in dead.items():
+        text = N_("deliveries that need a person: {number} ({reasons})")
+        facts: dict[str, object] = {"number": sum(reasons.values())}
+        facts["reasons"] = ", ".join(f"{code} ×{number}" for code, number in list(reasons.items())[:MAX_REASONS])
+        if len(reasons) > MAX_REASONS:
+            text = N_("deliveries that need a person: {number} ({reasons} and {others} other reasons)")
+            facts["others"] = len(reasons) - MAX_REASONS
+        todo = N_("see: bridge deliveries list --state dead --destination {name}; then retry, replay or discard them")
+        yield _notice(DEAD, name, NoticeLevel.WARNING, Message(text, facts), Message(todo, {"name": name}))
 
 
 def _notice(code: str, about: str, level: NoticeLevel, detail: Message, todo: Message) -> Notice:

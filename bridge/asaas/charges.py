@@ -20,6 +20,7 @@ from stdnum.br import cpf
 from bridge.asaas.client import AsaasClient, check_id
 from bridge.errors import AsaasRejected, AsaasUnavailable
 from bridge.messages import N_, _
+from bridge.model import object_name, of_account
 
 BILLING_TYPES = ("PIX", "BOLETO", "CREDIT_CARD", "UNDEFINED")
 MOST_INSTALLMENTS = 21
@@ -153,7 +154,7 @@ class Charges:
         made = self._api.post(path, body) or {}
         if not made.get("id"):
             text = N_("the answer to a new {name} must have an id, got none")
-            raise AsaasUnavailable(text, where=f"account {self._api.account}", name=name)
+            raise AsaasUnavailable(text, where=of_account(self._api.account), name=object_name(name))
         check_id(self._api.account, name, str(made["id"]))
         return made
 

@@ -29,6 +29,7 @@ from bridge.errors import (
 )
 from bridge.http import HttpClient, TooLarge, why_unreached
 from bridge.messages import N_, Message, message
+from bridge.model import object_name, of_account
 
 DEADLINE_S = 20.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -101,7 +102,7 @@ def check_id(account: str, name: str, object_id: str) -> None:
     """Raise AsaasRejected where the text can't be an id: ids of posted bodies go into paths."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", object_id):
         text = N_("the id of a {name} must be 1 to 100 letters, digits, _ and -, got another text")
-        raise AsaasRejected(text, where=f"account {account}", name=name)
+        raise AsaasRejected(text, where=of_account(account), name=object_name(name))
 
 
 class AsaasClient:
@@ -157,7 +158,7 @@ class AsaasClient:
     def _request(
         self, method: str, path: str, params: dict[str, str | int] | None = None, body: dict[str, Any] | None = None
     ) -> dict[str, Any] | None:
-        where = f"{method} {path}, account {self.account}"
+        where = of_account(self.account, f"{method} {path}")
         try:
             with self._limiter.slot():
                 answer = self._http.request(
@@ -195,7 +196,7 @@ class AsaasClient:
         return found
 
 
-def _no_answer(method: str, error: TooLarge | httpx.HTTPError, where: str, host: str) -> BridgeError:
+def _no_answer(method: str, error: TooLarge | httpx.HTTPError, where: Message, host: str) -> BridgeError:
     if isinstance(error, TooLarge):
         return _failed(method, message("{error}", error=str(error)), where)
     what = N_("the Asaas API at {host} could not be reached: {why}")
@@ -206,14 +207,14 @@ def _no_answer(method: str, error: TooLarge | httpx.HTTPError, where: str, host:
     return _failed(method, problem, where)
 
 
-def _failed(method: str, problem: Message, where: str) -> BridgeError:
+def _failed(method: str, problem: Message, where: Message) -> BridgeError:
     if method == "GET":
         return AsaasUnavailable(problem, where=where)
     text = N_("the Asaas API may or may not have done it: {problem}")
     return AsaasOutcomeUnknown(text, where=where, hint=N_("look in Asaas before you do it again"), problem=problem)
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes, where: str) -> BridgeError | None:
+def refusal(status: int, headers: Mapping[str, str], body: bytes, where: Message) -> BridgeError | None:
     """Return the error that the answer stands for; None for a success and for an object that does not exist."""
     if 200 <= status < 300 or status == 404:
         return None
@@ -286,7 +287,7 @@ def pages(
         found = _page(client, path, {**params, "limit": PAGE_SIZE, "offset": offset}, sleep)
         items, total = found.get("data"), found.get("totalCount")
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            where = f"GET {path}, account {client.account}"
+            where = of_account(client.account, f"GET {path}")
             raise AsaasUnavailable(N_("the Asaas API must answer with a list, got something else"), where=where)
         if not isinstance(total, int) or isinstance(total, bool):
             total = len(items)

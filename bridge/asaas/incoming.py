@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from bridge.errors import NotAnEvent
 from bridge.mapping.catalogue import entity_key
-from bridge.messages import N_
+from bridge.messages import N_, Message
 from bridge.model import IncomingEvent
 
 MAX_DEPTH = 100
@@ -38,7 +38,7 @@ def parse_event(account: str, body: bytes, received_ms: int) -> IncomingEvent:
     text, envelope = _read(body)
     name = envelope.get("event")
     if not isinstance(name, str) or not name.strip():
-        got = "none" if name is None else "an empty text" if isinstance(name, str) else type(name).__name__
+        got = Message(N_("none") if name is None else N_("an empty text") if isinstance(name, str) else N_("no text"))
         raise NotAnEvent(N_("the body must have an event name that is a text, got {got}"), got=got)
     entity = entity_key(envelope)
     found = envelope.get(entity) if entity else None
@@ -77,7 +77,8 @@ def _read(body: bytes) -> tuple[str, dict[str, Any]]:
     if too_deep:
         raise NotAnEvent(N_("the body must not nest deeper than {levels} levels"), levels=MAX_DEPTH)
     if not isinstance(envelope, dict):
-        raise NotAnEvent(N_("the body must be a JSON object, got {got}"), got=type(envelope).__name__)
+        got = Message(N_("a list") if isinstance(envelope, list) else N_("a single value"))
+        raise NotAnEvent(N_("the body must be a JSON object, got {got}"), got=got)
     return text, envelope
 
 

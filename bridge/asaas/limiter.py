@@ -18,6 +18,7 @@ from typing import Any
 from bridge.errors import AsaasQuotaSpent, AsaasRateLimited
 from bridge.logs import logger
 from bridge.messages import N_
+from bridge.model import of_account
 from bridge.redis_client import OptionalRedis
 
 log = logger(__name__)
@@ -93,7 +94,7 @@ class AccountLimiter:
         while (taken_from := self._take(holder)) is None:
             if time.monotonic() > give_up_at_s:
                 text = N_("the account's slots for requests to the Asaas API are all taken")
-                raise AsaasRateLimited(text, where=f"account {self.account}", retry_after_s=1.0)
+                raise AsaasRateLimited(text, where=of_account(self.account), retry_after_s=1.0)
             # At random, so that waiting threads do not all try at the same moment.
             time.sleep(random.uniform(0.01, 0.05))  # noqa: S311
         try:
@@ -116,9 +117,9 @@ class AccountLimiter:
         found = self._redis.call(lambda redis: redis.get(self._quota) or b"0")
         return self._local.used if found is None else int(found)
 
-    def has_spare_quota(self) -> bool:
-        """Return whether a request may be made that no event waits for."""
-        return self.used() < self.limits.quota * self.limits.quota_warning
+    def has_spare_quota(self, share: float | None = None) -> bool:
+        """Return whether a request may be made that no event waits for: less than this share of the quota is used."""
+        return self.used() < self.limits.quota * (self.limits.quota_warning if share is None else share)
 
     def _take(self, holder: str) -> str | None:
         self._refuse("paused", self._local.paused_s())  # a pause that this process knows needs no Redis
@@ -141,7 +142,7 @@ class AccountLimiter:
         return None
 
     def _refuse(self, result: str, wait_s: float) -> None:
-        where = f"account {self.account}"
+        where = of_account(self.account)
         if result == "spent":
             text = N_("the account's quota of {quota} requests in {hours:g} hours is nearly used up, got {usable}")
             hint = N_("the events wait until it starts anew; Asaas raises the quota on request")

@@ -20,7 +20,7 @@ from bridge.asaas.client import AsaasClient, check_id
 from bridge.errors import AsaasUnavailable, NotFound
 from bridge.mapping.model import Mapping
 from bridge.messages import N_, Message, message
-from bridge.model import NoticeLevel
+from bridge.model import NoticeLevel, of_account
 from bridge.settings import DEFAULT
 
 NAME = "asaas-clint-bridge"
@@ -68,7 +68,7 @@ class Webhooks:
         found = (self._api.get("/webhooks", {"limit": 100}) or {}).get("data")
         if not isinstance(found, list):
             raise AsaasUnavailable(
-                N_("the list of webhooks must have data, got none"), where=f"account {self._api.account}"
+                N_("the list of webhooks must have data, got none"), where=of_account(self._api.account)
             )
         return [_webhook(item) for item in found if isinstance(item, dict)]
 
@@ -117,7 +117,7 @@ class Webhooks:
     def _found(self, answer: dict[str, Any] | None) -> dict[str, Any]:
         if answer is None:
             text, hint = N_("the webhook does not exist any more"), N_("see: bridge webhook status")
-            raise NotFound(text, where=f"account {self._api.account}", hint=hint)
+            raise NotFound(text, where=of_account(self._api.account), hint=hint)
         return answer
 
 

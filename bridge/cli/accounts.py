@@ -77,8 +77,8 @@ def add_account(invocation: Invocation, name: str, no_key: bool, as_json: bool) 
     Asks for the API key and the webhook token without showing them; where there is no terminal, the first line of
     standard input is the key and the second the token. Without a token one is made and shown once.
     """
-    api_key = "" if no_key else _read_secret(_("API key (Asaas: Integrações, Chaves de API)"))
-    token = _read_secret(_("webhook token (empty: the token stays, or one is made)"))
+    api_key = "" if no_key else read_secret(_("API key (Asaas: Integrações, Chaves de API)"))
+    token = read_secret(_("webhook token (empty: the token stays, or one is made)"))
     fresh, made = operations.add_account(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, api_key=api_key, token=token
     )
@@ -116,7 +116,7 @@ def remove_account(invocation: Invocation, name: str, yes: bool) -> None:
     click.echo(_("account {name} is removed", name=name))
 
 
-def _read_secret(what: str) -> str:
+def read_secret(what: str) -> str:
     if sys.stdin.isatty():
         return str(click.prompt(what, default="", show_default=False, hide_input=True, err=True)).strip()
     return sys.stdin.readline().strip()
@@ -165,7 +165,7 @@ def add_destination(invocation: Invocation, name: str) -> None:
     Asks for the URL of the Clint integration without showing it; where there is no terminal, the first line of standard
     input is the URL. It is encrypted with BRIDGE_ENCRYPTION_KEY, and the running processes use it within seconds.
     """
-    url = _read_secret(_("URL (Clint: the origin's integrations, Receber Webhook)"))
+    url = read_secret(_("URL (Clint: the origin's integrations, Receber Webhook)"))
     fresh, freed = operations.add_destination(
         invocation.journal, invocation.settings, invocation.actor, system_clock_ms(), name, url
     )

@@ -33,6 +33,7 @@ from bridge.errors import DemoRefused, JournalError
 from bridge.journal import Journal, queries, statistics
 from bridge.journal.clock import system_clock_ms
 from bridge.mapping import Setup, read_directory
+from bridge.mapping.values import brl
 from bridge.messages import LANGUAGES, N_, _, current_language
 from bridge.model import FINISHED, EventState
 from bridge.operations.mappings import starters, switched
@@ -375,7 +376,7 @@ def _contact(deal: dict[str, Any]) -> str:
 
 
 def _value(deal: dict[str, Any]) -> str:
-    return "" if deal["value"] is None else f"R$ {deal['value']:.2f}".replace(".", ",")
+    return "" if deal["value"] is None else brl(deal["value"])
 
 
 def show_funnel(deals: Sequence[dict[str, Any]]) -> None:

@@ -36,7 +36,7 @@ from bridge.journal.clock import system_clock_ms
 from bridge.journal.privacy import FORGOTTEN
 from bridge.journal.queries import Row
 from bridge.messages import N_, _, in_language, ngettext
-from bridge.model import FINISHED, DeliveryState, EventState, Origin
+from bridge.model import FINISHED, DeliveryState, EventState, Origin, object_name
 from bridge.operations import actions
 from bridge.operations.explain import Outcome, Preview, Unheard, preview, unheard
 from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
@@ -233,7 +233,10 @@ def _show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int
     again = ngettext("; posted again {n} time", "; posted again {n} times", repeats) if repeats else ""
     show_line(_("asaas id"), event["event_key"])
     show_line(_("account"), event["account"])
-    show_line(_("about"), f"{event['entity']} {event['object_id']}".strip() or _("nothing the bridge knows"))
+    show_line(
+        _("about"),
+        f"{object_name(event['entity']).text()} {event['object_id']}".strip() or _("nothing the bridge knows"),
+    )
     show_line(_("customer"), event["subject"])
     show_line(_("created"), (event["created"] or _("not known")) + " (Asaas)")
     if event["origin"] != Origin.WEBHOOK:

@@ -132,9 +132,14 @@ class Root(click.Group):
 
 def translate(command: click.Command) -> None:
     """Put the help of a command and of those below it into the current language; the English is the message id."""
+    for parameter in command.params:
+        if parameter.metavar is None and not isinstance(parameter.type, click.Choice | click.types.BoolParamType):
+            is_number = isinstance(parameter.type, click.IntRange | click.FloatRange) and not parameter.nargs < 0
+            word = parameter.make_metavar(click.Context(command))
+            parameter.metavar = "NUMBER" if is_number else word
     for part in (command, *command.params):
         english: dict[str, str] = part.__dict__.setdefault("english", {})
-        for name in ("help", "short_help", "show_default"):
+        for name in ("help", "short_help", "show_default", "metavar"):
             text = english.get(name) or getattr(part, name, None)
             if isinstance(text, str):
                 english[name] = inspect.cleandoc(text)
@@ -189,11 +194,12 @@ COMMANDS = {
     "deliveries": "deliveries:deliveries",
     "accounts": "accounts:accounts",
     "destinations": "accounts:destinations",
+    "users": "users:users",
     "forget": "privacy:forget",
     "export": "privacy:export",
     "webhook": "webhook:webhook",
     "notices": "notices:notices",
-    "alerts": "notices:alerts",
+    "alerts": "alerts:alerts",
     "doctor": "doctor:doctor",
     "reconcile": "reconcile:reconcile",
     "backfill": "reconcile:backfill",

@@ -64,8 +64,16 @@ for command in (new, history, diff, restore):
     mappings.add_command(command)
 
 
+_LESS_THAN_ERRORS = {Severity.WARNING: N_("warning"), Severity.NOTE: N_("note")}
+
+
 def _show_finding(finding: Finding, colour: str | None = None) -> None:
-    for line in (finding.shown(), *(f"    {line}" for line in finding.caret.splitlines())):
+    shown = finding.shown()
+    if finding.severity in _LESS_THAN_ERRORS:
+        # Behind the place, where compilers put it and editors look for it.
+        place = f"{finding.path}:{finding.line}:{finding.column}: "
+        shown = f"{place}{_(_LESS_THAN_ERRORS[finding.severity])}: {shown.removeprefix(place)}"
+    for line in (shown, *(f"    {line}" for line in finding.caret.splitlines())):
         click.secho(line, fg=colour)
 
 

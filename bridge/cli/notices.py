@@ -1,4 +1,4 @@
-"""`bridge notices` and `bridge alerts`: open notices, and the messages sent about problems that last."""
+"""`bridge notices`: what is wrong, with what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from click.exceptions import Exit
 
 from bridge.cli.deliveries import limit_option
 from bridge.cli.main import NO, Invocation
-from bridge.cli.output import Columns, ago, as_message, json_option, show_list
+from bridge.cli.output import Columns, ago, json_option, show_list
 from bridge.journal import notices as journal
 from bridge.journal.clock import system_clock_ms
 from bridge.mapping import ParseResult, Setup, read_directory
@@ -35,6 +35,7 @@ def list_notices(invocation: Invocation, every: bool, limit: int, as_json: bool)
     """List the open notices with what to do, and the mapping files that can't run."""
     with invocation.journal.database.read() as connection:
         found = journal.newest(connection, limit) if every else journal.open_notices(connection)[:limit]
+    found = [one for one in found if one.code != "mapping.broken"]  # the files themselves say more
     directory = invocation.settings.bridge_mappings_dir
     read = read_directory(directory, Setup(None, None, directory))
     rows = [_of_file(one) for one in read if one.mapping is None and Path(one.path) != directory]
@@ -88,53 +89,3 @@ def show_open_notices(invocation: Invocation) -> None:
             "{n} open notice; see: bridge notices list", "{n} open notices; see: bridge notices list", number
         )
         click.echo(text, err=True)
-
-
-@click.group()
-def alerts() -> None:
-    """Send a test alert, and list the alerts: a worker sends them to BRIDGE_ALERT_URLS."""
-
-
-@alerts.command("test")
-@click.pass_obj
-def send_test(invocation: Invocation) -> None:
-    """Send a test message to each URL of BRIDGE_ALERT_URLS."""
-    from bridge.alerts.send import send, trial
-
-    settings = invocation.settings
-    settings.require("BRIDGE_ALERT_URLS")
-    results = send(settings.bridge_alert_urls, trial(settings.bridge_language))
-    for number, result in enumerate(results, 1):
-        said = _("sent") if result.sent else as_message(result.problem).text()
-        text = _("URL {number} ({service}): {result}", number=number, service=result.service, result=said)
-        click.echo(text, err=not result.sent)
-    if not all(result.sent for result in results):
-        raise Exit(NO)
-
-
-@alerts.command("list")
-@json_option
-@click.pass_obj
-def list_alerts(invocation: Invocation, as_json: bool) -> None:
-    """List the problems that last, and how often an alert was sent about each."""
-    with invocation.journal.database.read() as connection:
-        found = [asdict(one) for _key, one in sorted(journal.load(connection).items())]
-    columns: Columns = [
-        (_("code"), "code"),
-        (_("about"), "about"),
-        (_("level"), lambda row: _(LEVELS[row["level"]])),
-        (_("since"), "since_ms"),
-        (_("sent"), "times"),
-        (_("last"), "told_ms"),
-        (_("next"), "due_ms"),
-        (_("what"), lambda row: _untold(row["failures"], as_message(row["detail"]))),
-    ]
-    show_list(found, columns, as_json=as_json, empty=_("no alert was sent"))
-
-
-def _untold(failures: int, detail: Message) -> Message | str:
-    if not failures:
-        return detail
-    return ngettext(
-        "not sent, tried {n} time: {detail}", "not sent, tried {n} times: {detail}", failures, detail=detail
-    )

@@ -15,7 +15,7 @@ from bridge.cli.main import Invocation
 from bridge.cli.options import check_can_ask, confirm, stacked
 from bridge.cli.output import json_option, show_json
 from bridge.errors import NotFound, UsageError
-from bridge.journal import privacy, search
+from bridge.journal import customers, privacy, search
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.privacy import Person, PersonCounts
 from bridge.messages import N_, _, ngettext
@@ -97,8 +97,16 @@ def export(invocation: Invocation, /, **who: Any) -> None:
     """Print all that the journal holds of a person as JSON, for a request under the LGPD."""
     with invocation.journal.database.read() as connection:
         found = _found(connection, who)
+        known = customers.load(connection, found)
         data = {
-            "customers": [{"account": account, "customer": subject} for account, subject in found],
+            "customers": [
+                {
+                    "account": person[0],
+                    "customer": person[1],
+                    "person": asdict(known[person]) if person in known else None,
+                }
+                for person in found
+            ],
             "events": list(privacy.export(connection, found)),
             "search_terms": privacy.count(connection, found).search_terms,
             "console_jobs": list(privacy.jobs_of(connection, found)),

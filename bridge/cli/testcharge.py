@@ -21,6 +21,7 @@ from bridge.cli.main import NO, Invocation
 from bridge.cli.options import asaas_account_option, opened_runtime
 from bridge.cli.output import LiveLog, is_terminal, json_option, plain, show_json
 from bridge.errors import BridgeError, UsageError
+from bridge.formats import Formats
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _
 from bridge.operations.testcharge import TestCharge, amount
@@ -34,7 +35,9 @@ TIMEOUT_PERSON_S = 900.0
 def _money(_context: click.Context, parameter: click.Parameter, text: str) -> Decimal:
     value = amount(text)
     if value is None:
-        raise click.BadParameter(_("must be an amount such as 10.00, got {text!r}", text=text), param=parameter)
+        raise click.BadParameter(
+            _("must be an amount such as 10.00 or 1.100,50, got {text!r}", text=text), param=parameter
+        )
     return value
 
 
@@ -151,11 +154,11 @@ def _permit(account: str, value: Decimal, *, real: bool, production: bool) -> No
         return
     if not sys.stdin.isatty():
         raise UsageError(N_("a charge in production is confirmed by typing, and there is no terminal to type on"))
-    words = _("charge {value:.2f}", value=value)
+    shown = Formats(0).amount(value)
+    words = _("charge {value}", value=shown)
     question = _(
-        "this makes a real charge of R$ {value:.2f} in account {account}, which only you can pay; type '{words}' to go "
-        "on",
-        value=value,
+        "this makes a real charge of R$ {value} in account {account}, which only you can pay; type '{words}' to go on",
+        value=shown,
         account=account,
         words=words,
     )
@@ -166,8 +169,8 @@ def _permit(account: str, value: Decimal, *, real: bool, production: bool) -> No
 
 _STEPS = {
     "customer_made": ("asaas", N_("customer {customer} made, marked {mark}")),
-    "charge_made": ("asaas", N_("charge {charge} made: {billing_type}, R$ {value:.2f}")),
-    "plan_made": ("asaas", N_("charge {charge} made: {billing_type}, R$ {value:.2f} in {installments} instalments")),
+    "charge_made": ("asaas", N_("charge {charge} made: {billing_type}, R$ {value}")),
+    "plan_made": ("asaas", N_("charge {charge} made: {billing_type}, R$ {value} in {installments} instalments")),
     "to_be_paid": ("asaas", N_("the bridge pays nothing in production: pay it at {url}")),
     "paid": ("asaas", N_("paid in the sandbox, status {status}")),
     "looking": ("clint", N_("looking for the deal of {email}")),
@@ -201,6 +204,8 @@ class RunPrinter(LiveLog):
 
     def step(self, code: str, /, **values: object) -> None:
         kind, text = _STEPS[code]
+        if "value" in values:
+            values["value"] = Formats(0).amount(values["value"])
         more = _(", or end with Ctrl-C") if code == "to_be_paid" else ""
         self.print(kind, _(text, **values) + more, {"deal": "green", "conflict": "yellow"}.get(code, ""))
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, or_, select
 
 from bridge.journal.schema import audit
 
-SIGNED_IN, SIGNED_OUT = "console.signed_in", "console.signed_out"
-"""A SIGNED_OUT row is about the id of the SIGNED_IN row of its session."""
+SIGNED_IN, SIGNED_OUT, ALL_ENDED = "console.signed_in", "console.signed_out", "console.sessions_ended"
+"""A SIGNED_OUT row is about the id of the SIGNED_IN row of its session. An ALL_ENDED row is about a person, or the
+role of a password of the settings, and ends all their sessions of before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,21 @@ def note(
     return int(connection.execute(row.returning(audit.c.id)).scalar_one())
 
 
-def is_signed_out(connection: Connection, entry: int) -> bool:
-    """Return whether the session of this SIGNED_IN row has ended; reads only newer rows."""
-    ended = (audit.c.id > entry) & (audit.c.action == SIGNED_OUT) & (audit.c.about == str(entry))
+def is_signed_out(connection: Connection, entry: int, whose: str) -> bool:
+    """Return whether the session of this SIGNED_IN row, or all of its person, ended; reads only newer rows."""
+    c = audit.c
+    own = (c.action == SIGNED_OUT) & (c.about == str(entry))
+    ended = (c.id > entry) & (own | ((c.action == ALL_ENDED) & (c.about == whose)))
     return connection.execute(select(audit.c.id).where(ended).limit(1)).first() is not None
+
+
+def about(connection: Connection, things: Mapping[str, Collection[str]], limit: int = 50) -> list[dict[str, Any]]:
+    """Return the newest changes of these things by action, newest first."""
+    of = [(audit.c.action == action) & audit.c.about.in_(names) for action, names in things.items() if names]
+    if not of:
+        return []
+    rows = connection.execute(select(audit).where(or_(*of)).order_by(audit.c.id.desc()).limit(limit)).mappings()
+    return [{**row, "detail": json.loads(row["detail"])} for row in rows]
 
 
 def newest(connection: Connection, limit: int, before_id: int | None = None) -> list[dict[str, Any]]:

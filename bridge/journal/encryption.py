@@ -11,7 +11,21 @@ import secrets
 from collections.abc import Generator
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, Text, func, insert, literal, or_, select, text, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.sql.expression import type_coerce
 
 from bridge.journal.database import Database
@@ -105,17 +119,18 @@ def _is_old(connection: Connection, table: Table) -> ColumnElement[bool]:
 
 def _step(connection: Connection, table: Table, after: Any, page: int) -> tuple[Any, int]:
     keyring = keyring_of(connection)
-    (key,) = table.primary_key.columns
+    keys = [*table.primary_key.columns]
     columns = sealed_columns(table)
     texts = [type_coerce(column, Text).label(column.name) for column in columns]
-    query = select(key, *texts).where(_is_old(connection, table)).order_by(key).limit(page)
-    rows = connection.execute(query if after is None else query.where(key > after)).mappings().all()
+    query = select(*keys, *texts).where(_is_old(connection, table)).order_by(*keys).limit(page)
+    rows = connection.execute(query if after is None else query.where(tuple_(*keys) > after)).mappings().all()
     for row in rows:
         for column in columns:
             old, place = row[column.name], f"{table.name}.{column.name}"
             if old is None or old.startswith(keyring.prefix):
                 continue
             fresh = keyring.encrypt(keyring.decrypt(old, place), place)
-            unchanged = update(table).where(key == row[key.name], type_coerce(column, Text) == old)
+            own = [key == row[key.name] for key in keys]
+            unchanged = update(table).where(*own, type_coerce(column, Text) == old)
             connection.execute(unchanged.values({column: literal(fresh, Text)}))
-    return (rows[-1][key.name], len(rows)) if rows else (after, 0)
+    return (tuple(rows[-1][key.name] for key in keys), len(rows)) if rows else (after, 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
+from typing import TypeAlias
 
 from sqlalchemy import Connection, delete, exists, insert, select, text, update
 
@@ -107,7 +108,7 @@ def newest(connection: Connection, limit: int) -> list[StoredNotice]:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A problem and the alerts sent about it; `detail` is a `Message.to_json()`."""
+    """A problem and the alerts sent about it to one receiver; `detail` is a `Message.to_json()`."""
 
     code: str
     about: str
@@ -120,16 +121,33 @@ class Alert:
     told_ms: int | None = None
     over_ms: int | None = None  # end of the problem, where no alert has said so yet
     failures: int = 0  # alerts in a row that could not be sent
+    told_size: int = 0  # how many things, such as dead deliveries, the last alert spoke of
+    receiver: int = 0
 
 
-def load(connection: Connection) -> dict[tuple[str, str], Alert]:
-    rows = [Alert(*row) for row in connection.execute(select(alerts))]
-    return {(alert.code, alert.about): alert for alert in rows}
+Key: TypeAlias = tuple[str, str]
+"""Code and thing of a notice or an alert."""
+
+
+def load(connection: Connection) -> dict[int, dict[Key, Alert]]:
+    """Return the alerts by receiver."""
+    found: dict[int, dict[Key, Alert]] = {}
+    for row in connection.execute(select(alerts)).mappings():
+        alert = Alert(**row)
+        found.setdefault(alert.receiver, {})[alert.code, alert.about] = alert
+    return found
 
 
 def save(connection: Connection, keep: Iterable[Alert], drop: Iterable[Alert] = ()) -> None:
     rows = list(keep)
+    c = alerts.c
     for alert in (*rows, *drop):
-        connection.execute(delete(alerts).where(alerts.c.code == alert.code, alerts.c.about == alert.about))
+        same = (c.receiver == alert.receiver, c.code == alert.code, c.about == alert.about)
+        connection.execute(delete(alerts).where(*same))
     if rows:
         connection.execute(insert(alerts), [asdict(alert) for alert in rows])
+
+
+def forget(connection: Connection, receivers: Collection[int]) -> None:
+    """Remove what these receivers were told."""
+    connection.execute(delete(alerts).where(alerts.c.receiver.in_(list(receivers))))

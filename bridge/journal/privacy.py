@@ -17,7 +17,7 @@ from sqlalchemy import Connection, delete, func, or_, select, tuple_, update
 from stdnum.br import cnpj, cpf
 
 from bridge.errors import DeliveriesOpen
-from bridge.journal import audit, encryption, queries, retention, search
+from bridge.journal import audit, customers, encryption, queries, retention, search
 from bridge.journal.audit import Actor
 from bridge.journal.lanes import lock
 from bridge.journal.schema import attempts, deliveries, destinations, events, jobs, search_terms
@@ -144,6 +144,7 @@ def erase(
         raise DeliveriesOpen(what, events=len(found.waiting), deliveries=len(found.owed), hint=hint)
     _discard(connection, found, now_ms)
     connection.execute(delete(search_terms).where(_terms_of(people)))
+    customers.forget(connection, people)
     for person in people:
         _erase(connection, person, now_ms)
     # All jobs: a running one could write data of this person later.

@@ -6,14 +6,14 @@ Lists go backwards from the newest id (keyset pagination): the first page costs 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, TextClause, exists, func, select
 
 from bridge.journal import notices, search
 from bridge.journal.notices import Resolved
-from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events
+from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events, revisions
 from bridge.journal.schema import FINISHED as DONE
 from bridge.journal.statements import count_by
 from bridge.model import FINISHED, DeliveryState, EventState
@@ -43,6 +43,19 @@ def event_ids(connection: Connection, **wanted: Any) -> list[int]:
     return list(connection.scalars(query.order_by(events.c.id)))
 
 
+def processed_between(
+    connection: Connection, account: str, names: Collection[str], since_ms: int, until_ms: int, *, limit: int
+) -> list[int]:
+    """Return the last processed events of these names in a period that are not emptied, oldest first."""
+    low, high = _bounds(connection, EventFilter(since_ms=since_ms, until_ms=until_ms), None)
+    c = events.c
+    of_event = _event_conditions(
+        account=account, state=EventState.PROCESSED.value, since_ms=since_ms, until_ms=until_ms
+    )
+    query = select(c.id).where(*of_event, *_in_range(c.id, low, high), c.name.in_(names), c.emptied_ms.is_(None))
+    return sorted(connection.scalars(query.order_by(c.id.desc()).limit(limit)))
+
+
 def _event_conditions(
     *, since_ms: int | None = None, until_ms: int | None = None, **columns: str | None
 ) -> list[_Condition]:
@@ -61,6 +74,42 @@ def mappings_of(connection: Connection, ids: Collection[int]) -> dict[int, dict[
     for event_id, mapping, state in connection.execute(query):
         found[event_id][mapping] = state
     return found
+
+
+def events_of(connection: Connection, ids: Collection[int]) -> list[Row]:
+    """Return these events with their bodies, oldest first."""
+    return _rows(connection, select(events).where(events.c.id.in_(ids)).order_by(events.c.id))
+
+
+def events_about(connection: Connection, account: str, column: str, id_: str, limit: int) -> list[Row]:
+    """Return the newest events of a charge (`object_id`) or a customer (`subject`) with their bodies, newest first."""
+    query = select(events).where(events.c[column] == id_, events.c.account == account)
+    return _rows(connection, query.order_by(events.c.id.desc()).limit(limit))
+
+
+def deliveries_of_events(connection: Connection, ids: Collection[int]) -> dict[int, list[Row]]:
+    """Return the deliveries of each of these events, oldest first."""
+    found: dict[int, list[Row]] = {id_: [] for id_ in ids}
+    query = select(deliveries).where(deliveries.c.event_id.in_(ids)).order_by(deliveries.c.id)
+    for row in _rows(connection, query):
+        found[row["event_id"]].append(row)
+    return found
+
+
+def delivery_before(connection: Connection, delivery: Row) -> Row | None:
+    """Return the open delivery for which this one waits: the one before it in the line of its customer."""
+    c = deliveries.c
+    query = select(deliveries).where(OPEN, *_equal(deliveries, account=delivery["account"], line=delivery["line"]))
+    query = query.where(c.subject == delivery["subject"], c.id < delivery["id"])
+    return next(iter(_rows(connection, query.order_by(c.id.desc()).limit(1))), None)
+
+
+def event_before(connection: Connection, event: Row) -> Row | None:
+    """Return the waiting event for which a held one waits: the one before it of the same customer."""
+    c = events.c
+    query = select(events).where(WAITS, c.subject == event["subject"], c.account == event["account"])
+    query = query.where(c.lane == event["lane"], c.id < event["id"])
+    return next(iter(_rows(connection, query.order_by(c.id.desc()).limit(1))), None)
 
 
 def find_event(connection: Connection, reference: str) -> Row | None:
@@ -105,10 +154,21 @@ def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-WAITING = "waiting"  # the state of a filter for events that no mapping has seen yet
+WAITING = "waiting"  # the state of a filter for events that no mapping has seen yet, held ones included
+_NO_DELIVERY = ~exists().where(deliveries.c.event_id == events.c.id)
+_OF_EVENT: dict[str, list[_Condition]] = {
+    WAITING: [WAITS],
+    "received": [WAITS, events.c.hold_code.is_(None)],
+    "held": [WAITS, events.c.hold_code.is_not(None)],
+    "unmapped": [events.c.state == EventState.PROCESSED.value, _NO_DELIVERY],
+}
+"""The states of a filter that are the event's own."""
 OPEN_STATES = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING})
 _RARE = OPEN_STATES | {DeliveryState.DEAD, DeliveryState.STALE, DeliveryState.DISCARDED}
 """States of few deliveries: a list of them starts from the deliveries and not from the events."""
+
+
+EVENT_STATES = tuple(_OF_EVENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +176,27 @@ class EventFilter:
     """A filter for events; an empty one matches all."""
 
     text: str = ""  # a number or id of an event, charge or customer, or a text for `journal.search`
-    state: str = ""  # a state of a delivery, `open` for all open states, or `waiting`
+    state: str = ""  # a state of a delivery, `open` for all open ones, or one of EVENT_STATES
     mapping: str = ""
     name: str = ""
     account: str = ""
     since_ms: int | None = None
     until_ms: int | None = None  # exclusive
+    accounts: Collection[str] | None = None  # only those of these accounts: the person may see no other
 
 
 def event_page(connection: Connection, wanted: EventFilter, limit: int, before_id: int | None = None) -> list[Row]:
     """Return the newest `limit` events with their bodies, before the event `before_id`."""
+    if wanted.accounts is not None:
+        # Account by account, since the index has the events of each in order.
+        names = [name for name in sorted(wanted.accounts) if wanted.account in {"", name}]
+        of_each = (replace(wanted, account=name, accounts=None) for name in names)
+        rows = [row for one in of_each for row in event_page(connection, one, limit, before_id)]
+        return sorted(rows, key=lambda row: -int(row["id"]))[:limit]
     low, high = _bounds(connection, wanted, before_id)
     columns = {"name": wanted.name, "account": wanted.account}
     of_event = _event_conditions(since_ms=wanted.since_ms, until_ms=wanted.until_ms, **columns)
-    of_event += [WAITS] if wanted.state == WAITING else []
+    of_event += _OF_EVENT.get(wanted.state, [])
     in_range = _in_range(events.c.id, low, high)
     newest = select(events.c.id).order_by(events.c.id.desc()).limit(limit)
     if wanted.text:
@@ -160,12 +227,12 @@ def _delivery_exists(wanted: EventFilter) -> list[_Condition]:
 def _states(wanted: EventFilter) -> list[DeliveryState]:
     if wanted.state == "open":
         return sorted(OPEN_STATES)
-    return [] if wanted.state in {"", WAITING} else [DeliveryState(wanted.state)]
+    return [] if not wanted.state or wanted.state in _OF_EVENT else [DeliveryState(wanted.state)]
 
 
 def _starts_from_deliveries(wanted: EventFilter) -> bool:
     """Return whether few deliveries have that state, or neither name nor text narrows the list."""
-    if wanted.state == WAITING or not (wanted.state or wanted.mapping):
+    if wanted.state in _OF_EVENT or not (wanted.state or wanted.mapping):
         return False
     return not wanted.name or _RARE.issuperset(_states(wanted) or [DeliveryState.DELIVERED])
 
@@ -195,8 +262,14 @@ def _places(connection: Connection, text: str) -> list[_Condition]:
         places.append((c.event_key == text) & c.account.in_(accounts(connection)))
     if text.isascii() and text.isdigit() and len(text) < 19:
         places.append(c.id == int(text))
-    found = zip(("object_id", "subject"), search.look_up(connection, text), strict=True)
-    return places + [search.of(events, column, refs) for column, refs in found if refs]
+    found = search.look_up(connection, text)
+    if found.common:
+        return places + search.has_term(events, found.common)
+    if found.objects:
+        places.append(search.of(events, "object_id", found.objects))
+    if found.subjects:
+        places.append(search.of(events, "subject", found.subjects))
+    return places
 
 
 _SLACK = 500
@@ -230,6 +303,11 @@ def _first_at(connection: Connection, moment_ms: int) -> int:
     return low
 
 
+def has_mapping(connection: Connection, name: str) -> bool:
+    """Return whether a mapping of that name is or was active."""
+    return connection.scalar(select(revisions.c.id).where(revisions.c.mapping == name).limit(1)) is not None
+
+
 def names(connection: Connection) -> list[str]:
     return _distinct(connection, events.c.name)
 
@@ -260,6 +338,7 @@ class DeadFilter:
     with_payload: bool = False  # only those with a payload: no other can be retried
     with_body: bool = False  # only those whose event is not emptied: no other can be replayed
     of: Collection[str] | None = None  # only those of these mappings
+    accounts: Collection[str] | None = None  # only those of these accounts: the person may see no other
 
 
 NOTICE = "delivery.dead"
@@ -272,7 +351,12 @@ def close_notice(connection: Connection, destination: str, now_ms: int) -> None:
         notices.apply(connection, [Resolved(NOTICE, destination)], now_ms)
 
 
-def dead_groups(connection: Connection) -> list[Row]:
+def of_accounts(table: Table, accounts: Collection[str] | None) -> list[_Condition]:
+    """Return the condition that a row belongs to one of these accounts; None means all."""
+    return [] if accounts is None else [table.c.account.in_(sorted(accounts))]
+
+
+def dead_groups(connection: Connection, accounts: Collection[str] | None = None) -> list[Row]:
     """Return dead deliveries by reason, mapping and destination, which one fix revives; the largest group first."""
     c = deliveries.c
     keys = (func.coalesce(c.reason_code, "").label("code"), c.mapping, c.destination)
@@ -283,7 +367,8 @@ def dead_groups(connection: Connection) -> list[Row]:
         func.count().filter(events.c.emptied_ms.is_(None)).label("with_body"),
         *(func.min(ended).label("oldest_ms"), func.max(ended).label("newest_ms")),
     )
-    query = query.join(events, events.c.id == c.event_id).where(DEAD).group_by(*keys)
+    query = query.join(events, events.c.id == c.event_id).where(DEAD, *of_accounts(deliveries, accounts))
+    query = query.group_by(*keys)
     return _rows(connection, query.order_by(number.desc(), *keys))
 
 
@@ -307,7 +392,7 @@ def dead_page(
 def _dead_conditions(chosen: DeadFilter) -> list[_Condition]:
     c = deliveries.c
     names = {"reason_code": chosen.code, "mapping": chosen.mapping, "destination": chosen.destination}
-    found = _equal(deliveries, event_id=chosen.event_id, **names)
+    found = [*_equal(deliveries, event_id=chosen.event_id, **names), *of_accounts(deliveries, chosen.accounts)]
     if chosen.with_payload:
         found.append(c.payload.is_not(None))
     if chosen.with_body:
@@ -319,12 +404,12 @@ def _dead_conditions(chosen: DeadFilter) -> list[_Condition]:
     return found
 
 
-def hold_groups(connection: Connection) -> list[Row]:
+def hold_groups(connection: Connection, accounts: Collection[str] | None = None) -> list[Row]:
     """Return held events by code and account, without those that wait behind another event of their customer."""
     c = events.c
     number = func.count().label("number")
     query = select(c.hold_code.label("code"), c.account, number, func.min(c.received_ms).label("oldest_ms"))
-    query = query.where(WAITS, c.hold_code.is_not(None), c.hold_code != "event.behind")
+    query = query.where(WAITS, c.hold_code.is_not(None), c.hold_code != "event.behind", *of_accounts(events, accounts))
     query = query.group_by(c.hold_code, c.account).order_by(number.desc(), c.hold_code, c.account)
     return _rows(connection, query)
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, update
 
 from bridge.errors import BodyEmptied
-from bridge.journal import search
+from bridge.journal import customers, search
 from bridge.journal.encryption import sealed_columns
 from bridge.journal.lanes import lock
 from bridge.journal.schema import attempts, deliveries, events
@@ -49,7 +49,7 @@ def empty(connection: Connection, ids: Collection[int], before_ms: int, now_ms: 
     for row in connection.execute(full).all():
         values = {**_nulls(events), "body": _anonymous(row.body, row.entity), "emptied_ms": now_ms}
         connection.execute(update(events).where(events.c.id == row.id).values(values))
-    search.forget(connection, search.refs_of(connection, done))
+    customers.forget(connection, search.forget(connection, search.refs_of(connection, done)))
     return len(done)
 
 
@@ -70,7 +70,7 @@ def remove(connection: Connection, ids: Collection[int], before_ms: int) -> int:
     connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(made)))
     connection.execute(delete(deliveries).where(deliveries.c.event_id.in_(done)))
     connection.execute(delete(events).where(events.c.id.in_(done)))
-    search.forget(connection, refs)
+    customers.forget(connection, search.forget(connection, refs))
     return len(done)
 
 

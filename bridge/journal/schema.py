@@ -256,16 +256,36 @@ refusals = Table(
     Column("times", Integer, nullable=False),
 )
 
+alert_receivers = Table(
+    "alert_receivers",
+    metadata,
+    Column("id", Id, primary_key=True),  # 0: BRIDGE_ALERT_URLS
+    Column("name", Text, nullable=False),
+    Column("url", EncryptedText("alert_receivers.url")),  # of apprise; null for 0
+    *_columns(Text, "areas", "accounts"),  # separated by blanks; empty: all
+    Column("level", Text, nullable=False),  # the least one
+    Column("summary_ms", BigInteger),  # time of the next morning summary; null: none is wanted
+    *_columns(BigInteger, "created_ms", "changed_ms"),
+    *_columns(BigInteger, "sent_ms", "failing_ms", nullable=True),  # last message that arrived; since when none does
+    Column("problem", Text),  # of the last message that did not arrive, as a message id
+    UniqueConstraint("name", name="alert_receivers_name"),
+)
+
 alerts = Table(
     "alerts",
     metadata,
+    Column("receiver", BigInteger, primary_key=True, autoincrement=False, server_default="0"),
     *(Column(name, Text, primary_key=True) for name in ("code", "about")),
     *_columns(Text, "level", "detail", "mend"),
     *_columns(BigInteger, "since_ms", "due_ms"),
     Column("times", Integer, nullable=False),
     *_columns(BigInteger, "told_ms", "over_ms", nullable=True),
     Column("failures", Integer, nullable=False),
+    Column(
+        "told_size", BigInteger, nullable=False, server_default="0"
+    ),  # how many things the last alert spoke of; 0: not counted
 )
+"""What each receiver was told of each problem."""
 
 audit = Table(
     "audit",
@@ -276,6 +296,7 @@ audit = Table(
     *_columns(Text, "action", "about"),  # such as delivery.retried; number or name of the changed thing
     Column("detail", Text, nullable=False),  # JSON
 )
+Index("audit_about", audit.c.about, audit.c.id)  # what was done to an event or a delivery
 """Changes that people made. Rows are never changed, and hold no personal data and no secret."""
 
 search_terms = Table(
@@ -287,6 +308,15 @@ search_terms = Table(
 )
 """Terms of charges (invoice number, ...) and customers (a word of the name, e-mail, ...)."""
 Index("search_terms_ref", search_terms.c.ref)  # removed with its events
+
+customers = Table(
+    "customers",
+    metadata,
+    *(Column(name, Text, primary_key=True) for name in ("account", "id")),
+    Column("person", EncryptedText("customers.person")),  # JSON; null: Asaas has no such customer
+    Column("seen_ms", BigInteger, nullable=False),  # when Asaas said so
+)
+"""The people behind the events, for lists and pages: name, e-mail, phone and document of each customer."""
 
 jobs = Table(
     "console_jobs",
@@ -343,3 +373,21 @@ tenant_destinations = Table(
     *_columns(BigInteger, "created_ms", "changed_ms"),
 )
 """Accounts and destinations that a person added; the environment overrides those of the same name."""
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", EncryptedText("users.name"), nullable=False),
+    Column("email", EncryptedText("users.email"), nullable=False),
+    Column("email_hash", Text, nullable=False, unique=True),  # keyed, as those of search_terms
+    *_columns(Text, "role", "state"),  # see users.UserRole and users.UserState
+    Column("accounts", Text, nullable=False),  # JSON: the accounts they may see; an empty list: all
+    Column("password", EncryptedText("users.password")),  # its hash; null: none was chosen yet
+    Column("subject_hash", Text, unique=True),  # keyed: who they are at the OpenID provider, once they came from there
+    Column("link_hash", Text, unique=True),  # of the link by which they choose a password; null: none is valid
+    Column("link_until_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger),  # the last sign-in
+)
+"""People who may sign in to the console."""

@@ -1,21 +1,22 @@
-"""Finds charges and customers by a name, an e-mail, a CPF or CNPJ, a phone or an invoice number.
+"""Finds charges and customers by words of a name or description, an e-mail, a CPF or CNPJ, a phone, an invoice number.
 
-Terms are written when an event is processed, as keyed hashes, so that the index holds no second copy of a name. So a
-search needs a whole term: a word of a name, an e-mail, a document. A term is removed with the last full event of its
-charge or customer.
+Terms are written when an event is processed, as keyed hashes, so that the index holds no second copy of a name. Words
+have a term for each of their beginnings; an e-mail or a document is found whole only. A term is removed with the last
+full event of its charge or customer.
 """
 
 from __future__ import annotations
 
 import hmac
+import json
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, tuple_
 
 from bridge.journal.encryption import search_key
 from bridge.journal.schema import events, search_terms
@@ -32,13 +33,18 @@ _INSERT = BulkStatement(
 _MOST_OF_TERM = 200
 _WORD = re.compile(r"[^\W_]+")
 _OF_CHARGE = ("invoiceNumber", "externalReference", "subscription", "installment", "paymentLink", "pixTransaction")
+_OF_CUSTOMER = ("name", "company", "email", "additionalEmails", "cpfCnpj", "phone", "mobilePhone", "externalReference")
+_SHORTEST, _LONGEST = 3, 8
+"""The lengths of the beginnings of a word that are terms; a longer part of a word is looked up by its first letters."""
+_MOST_WORDS = 12
+"""Words of a description that are terms."""
 
 
 class Kind(StrEnum):
     """The kind of a term: OBJECT leads to a charge, every other kind to a customer."""
 
     OBJECT = "object"
-    SUBJECT = "subject"  # a word of the name; in older journals every term of a customer
+    SUBJECT = "subject"  # a word of the name, or its beginning; in older journals every term of a customer
     EMAIL = "email"
     DOCUMENT = "document"
     PHONE = "phone"
@@ -58,11 +64,74 @@ class Term:
     ref: str
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A charge or a customer as Asaas said it, with the fields that are searched."""
+
+    account: str
+    ref: str
+    kind: Kind
+    """OBJECT or SUBJECT."""
+    fields: Mapping[str, Any]
+
+    def terms(self) -> list[Term]:
+        make = terms_of_object if self.kind is Kind.OBJECT else terms_of_customer
+        return make(self.account, self.ref, self.fields)
+
+    @property
+    def mark(self) -> str:
+        """A text that no search holds, whose term stands for all terms of these fields."""
+        return f"\0{self.account}\0{self.ref}\0{json.dumps(self.fields, default=str)}"
+
+
+def charge_found(account: str, ref: str, entity: Mapping[str, Any]) -> Found:
+    fields = {name: entity[name] for name in (*_OF_CHARGE, "description") if entity.get(name)}
+    return Found(account, ref, Kind.OBJECT, fields)
+
+
+def customer_found(account: str, ref: str, customer: Mapping[str, Any]) -> Found:
+    fields = {name: customer[name] for name in _OF_CUSTOMER if customer.get(name)}
+    return Found(account, ref, Kind.SUBJECT, {"id": ref, **fields})
+
+
+def index(connection: Connection, found: Iterable[Found]) -> list[Found]:
+    """Write the terms of these charges and customers; return those whose fields are not the ones of the last time.
+
+    One look-up a batch finds those that are already written, so that the next event of a charge costs no term.
+    """
+    wanted = [one for one in found if one.ref and one.fields]
+    if not wanted:
+        return []
+    key = search_key(connection)
+    c = search_terms.c
+    marked = {(hashed(key, one.mark), one.kind.value, one.account, one.ref): one for one in wanted}
+    kinds = sorted({kind for _, kind, _, _ in marked})
+    query = select(c.term, c.kind, c.account, c.ref).where(
+        c.term.in_(sorted({term for term, _, _, _ in marked})), c.kind.in_(kinds)
+    )
+    known = {tuple(row) for row in connection.execute(query)}
+    new = {row: one for row, one in marked.items() if row not in known}
+    rows = {(hashed(key, t.text), t.kind.value, t.account, t.ref) for one in new.values() for t in one.terms()}
+    if new:
+        _INSERT.run(connection, sorted(rows | new.keys()))  # in one order, which prevents deadlocks of two batches
+    return list(new.values())
+
+
 def terms_of_object(account: str, ref: str, entity: Mapping[str, Any]) -> list[Term]:
-    """Return the terms of an event's object, such as the invoice number of a charge."""
+    """Return the terms of an event's object: numbers such as the invoice's whole, the description by its words."""
     values = [entity.get(name) for name in _OF_CHARGE]
     texts = {plain(value) for value in values if isinstance(value, str | int) and not isinstance(value, bool)}
+    texts |= beginnings(words(entity.get("description"))[:_MOST_WORDS])
     return [Term(text, Kind.OBJECT, account, ref) for text in sorted(texts) if text and ref]
+
+
+def beginnings(of: Iterable[str]) -> set[str]:
+    """Return words with the beginnings by which each is found.
+
+    >>> sorted(beginnings(["souza"]))
+    ['sou', 'souz', 'souza']
+    """
+    return {part for word in of for part in (word, *(word[:end] for end in range(_SHORTEST, _LONGEST + 1)))}
 
 
 def terms_of_customer(account: str, ref: str, customer: Mapping[str, Any]) -> list[Term]:
@@ -70,7 +139,7 @@ def terms_of_customer(account: str, ref: str, customer: Mapping[str, Any]) -> li
     get = customer.get
     shared = get("additionalEmails")
     texts = {
-        Kind.SUBJECT: {*words(get("name")), *words(get("company"))},
+        Kind.SUBJECT: beginnings([*words(get("name")), *words(get("company"))]),
         Kind.EMAIL: {plain(get("email"))},
         Kind.DOCUMENT: {digits(get("cpfCnpj"))},
         Kind.PHONE: {digits(get("phone")), digits(get("mobilePhone"))},
@@ -101,28 +170,60 @@ def refs_of(connection: Connection, event_ids: Collection[int]) -> set[Ref]:
     return {(row.account, ref) for row in connection.execute(query) for ref in row[1:] if ref}
 
 
-def forget(connection: Connection, refs: Collection[Ref]) -> None:
-    """Remove the terms of those of these charges and customers whose events are all emptied."""
+def forget(connection: Connection, refs: Collection[Ref]) -> set[Ref]:
+    """Remove the terms of those of these charges and customers whose events are all emptied; return those."""
     full: set[Ref] = set()
     for column in ("object_id", "subject"):
         c = events.c
         query = select(c.account, c[column]).where(of(events, column, refs), c.emptied_ms.is_(None)).distinct()
         full |= {(row[0], row[1]) for row in connection.execute(query)}
-    connection.execute(delete(search_terms).where(of(search_terms, "ref", set(refs) - full)))
+    gone = set(refs) - full
+    connection.execute(delete(search_terms).where(of(search_terms, "ref", gone)))
+    return gone
 
 
-def look_up(connection: Connection, text: str) -> tuple[list[Ref], list[Ref]]:
-    """Return the charges and customers of a text: a number, an e-mail, a document, or words of a name.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a text leads: charges and customers, or one word that too many of them have to list them."""
 
-    All words of a name must lead to the same customer.
+    objects: list[Ref]
+    subjects: list[Ref]
+    common: str = ""
+    """The hash of that word; whether a charge or customer has it is looked up one by one."""
+
+
+def look_up(connection: Connection, text: str) -> Places:
+    """Return the charges and customers of a text: a number, an e-mail, a document, words of a name or a description.
+
+    All words must lead to the same customer or charge; the beginning of a word is enough.
     """
     whole = {part for part in (plain(text), digits(text) if _is_number(text) else "") if part}
     objects = leading(connection, whole, search_terms.c.kind == Kind.OBJECT.value)
     subjects = leading(connection, whole, search_terms.c.kind != Kind.OBJECT.value)
-    named = set(words(text))
+    named = list(dict.fromkeys(words(text)))
     if named and not subjects:
-        subjects = leading(connection, named, search_terms.c.kind == Kind.SUBJECT.value, together=len(named))
-    return objects, subjects
+        subjects = _by_words(connection, named, Kind.SUBJECT)
+    if named and (not objects or len(named) > 1):
+        objects = _by_words(connection, named, Kind.OBJECT) or objects
+    if len(named) == 1 and _MOST_FOUND in {len(objects), len(subjects)}:
+        return Places(objects, subjects, hashed(search_key(connection), named[0][:_LONGEST]))
+    return Places(objects, subjects)
+
+
+def _by_words(connection: Connection, named: Sequence[str], kind: Kind) -> list[Ref]:
+    condition = search_terms.c.kind == kind.value
+    found = leading(connection, named, condition, together=len(named))
+    cut = list(dict.fromkeys(word[:_LONGEST] for word in named))
+    return found or (leading(connection, cut, condition, together=len(cut)) if cut != named else [])
+
+
+def has_term(table: Table, term: str) -> list[ColumnElement[bool]]:
+    """Return the conditions that the charge, or the customer, of a row has the term."""
+    c, rows = search_terms.c, table.c
+    found: list[ColumnElement[bool]] = []
+    for kind, column in ((Kind.OBJECT, rows.object_id), (Kind.SUBJECT, rows.subject)):
+        found.append(exists().where(c.term == term, c.kind == kind.value, c.account == rows.account, c.ref == column))
+    return found
 
 
 def leading(
@@ -143,7 +244,7 @@ def hashed(key: bytes, text: str) -> str:
 
 
 def words(text: Any) -> list[str]:
-    """Return the words of a name, without case and accents, those of one letter left out."""
+    """Return the words of a text, without case and accents, those of one letter and numbers left out."""
     return [word for word in _WORD.findall(plain(text)) if len(word) > 1 and not word.isdigit()]
 
 

@@ -8,7 +8,7 @@ any time. Rows that retention removes stay counted.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal, select, text, union, union_all
@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal,
 from bridge.journal import destinations, notices
 from bridge.journal.destinations import Destination
 from bridge.journal.notices import StoredNotice
+from bridge.journal.queries import of_accounts
 from bridge.journal.schema import COUNTED_BY, DEAD, OPEN, WAITS, deliveries, events, lanes, rollups, tallies
 from bridge.journal.statements import count_by
 from bridge.model import DeliveryState
@@ -45,20 +46,25 @@ class Sum:
     latency_ms: int  # sum over delivered deliveries, from the event's arrival (or the replay) to Clint's answer
 
 
-def last_24_hours(connection: Connection, now_ms: int, by: Sequence[str] = ("verdict",)) -> list[Sum]:
+def last_24_hours(
+    connection: Connection, now_ms: int, by: Sequence[str] = ("verdict",), accounts: Collection[str] | None = None
+) -> list[Sum]:
     """Return the sums of this hour and the 23 before it, oldest first; empty hours are left out.
 
     An event counts as `received` in the hour of its arrival. A delivery counts once, by its final state, in the hour in
-    which it reached that state; open ones, and dead ones that a replay replaced, do not count.
+    which it reached that state; open ones, and dead ones that a replay replaced, do not count. With `accounts` only
+    what belongs to one of them counts, here and below.
     """
     this_hour_ms = now_ms // HOUR_MS * HOUR_MS
-    return _sums(connection, this_hour_ms - 23 * HOUR_MS, by, every_ms=HOUR_MS, shift_ms=0)
+    return _sums(connection, this_hour_ms - 23 * HOUR_MS, by, accounts, every_ms=HOUR_MS, shift_ms=0)
 
 
-def last_30_days(connection: Connection, now_ms: int, by: Sequence[str] = ("verdict",)) -> list[Sum]:
+def last_30_days(
+    connection: Connection, now_ms: int, by: Sequence[str] = ("verdict",), accounts: Collection[str] | None = None
+) -> list[Sum]:
     """Return the sums of today and the 29 days before it in Brasília, oldest first; see `last_24_hours`."""
     today_ms = (now_ms + BRASILIA_MS) // DAY_MS * DAY_MS - BRASILIA_MS
-    return _sums(connection, today_ms - 29 * DAY_MS, by, every_ms=DAY_MS, shift_ms=BRASILIA_MS)
+    return _sums(connection, today_ms - 29 * DAY_MS, by, accounts, every_ms=DAY_MS, shift_ms=BRASILIA_MS)
 
 
 def leave_out(connection: Connection, delivery_id: int) -> None:
@@ -82,9 +88,20 @@ def active_hours(connection: Connection, since_ms: int) -> dict[str, list[int]]:
     return found
 
 
-def _sums(connection: Connection, since_ms: int, by: Sequence[str], *, every_ms: int, shift_ms: int) -> list[Sum]:
+def _sums(
+    connection: Connection,
+    since_ms: int,
+    by: Sequence[str],
+    accounts: Collection[str] | None,
+    *,
+    every_ms: int,
+    shift_ms: int,
+) -> list[Sum]:
     columns = ("hour_ms", *by, "number", "latency_ms")
-    tables = (select(*(table.c[name] for name in columns)).where(table.c.hour_ms >= since_ms) for table in _TABLES)
+    tables = (
+        select(*(table.c[name] for name in columns)).where(table.c.hour_ms >= since_ms, *of_accounts(table, accounts))
+        for table in _TABLES
+    )
     parts = union_all(*tables).subquery()
     shifted: ColumnElement[int] = parts.c.hour_ms + literal(shift_ms)
     start = shifted - shifted % literal(every_ms) - literal(shift_ms)
@@ -126,17 +143,19 @@ class Gauges:
     notices: list[StoredNotice]  # the open ones
 
 
-def gauges(connection: Connection, now_ms: int) -> Gauges:
+def gauges(connection: Connection, now_ms: int, accounts: Collection[str] | None = None) -> Gauges:
+    mine, of_mine = of_accounts(events, accounts), of_accounts(deliveries, accounts)
     # + 0: for the least id itself both databases read all deliveries from the oldest until one is open.
-    first = select(func.min(deliveries.c.id + 0)).where(OPEN).scalar_subquery()
+    first = select(func.min(deliveries.c.id + 0)).where(OPEN, *of_mine).scalar_subquery()
     oldest_ms = connection.scalar(select(deliveries.c.created_ms).where(deliveries.c.id == first))
     is_leased = lanes.c.lease_until_ms > now_ms
     all_lanes, leased = connection.execute(select(func.count(), func.count().filter(is_leased))).one()
-    of_events = select(func.count(), func.min(events.c.received_ms)).where(WAITS)
+    of_events = select(func.count(), func.min(events.c.received_ms)).where(WAITS, *mine)
     waiting, oldest_waiting_ms = connection.execute(of_events).one()
     by_state = {state.value: 0 for state in (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING)}
-    by_state |= count_by(connection, deliveries.c.state, OPEN)
-    by_state["dead"] = connection.scalar(select(func.count()).select_from(deliveries).where(DEAD)) or 0
+    by_state |= count_by(connection, deliveries.c.state, OPEN, *of_mine)
+    dead_ones = select(func.count()).select_from(deliveries).where(DEAD, *of_mine)
+    by_state["dead"] = connection.scalar(dead_ones) or 0
     return Gauges(
         waiting,
         (now_ms - oldest_waiting_ms) / 1000 if waiting else 0.0,
@@ -144,8 +163,10 @@ def gauges(connection: Connection, now_ms: int) -> Gauges:
         max(0, now_ms - oldest_ms) / 1000 if oldest_ms is not None else 0.0,
         all_lanes,
         leased,
-        count_by(connection, events.c.lane, WAITS),
-        count_by(connection, deliveries.c.lane, deliveries.c.due_ms.is_not(None), deliveries.c.due_ms <= now_ms),
+        count_by(connection, events.c.lane, WAITS, *mine),
+        count_by(
+            connection, deliveries.c.lane, deliveries.c.due_ms.is_not(None), deliveries.c.due_ms <= now_ms, *of_mine
+        ),
         destinations.load(connection),
         notices.open_notices(connection),
     )
@@ -161,9 +182,22 @@ def dead(connection: Connection) -> dict[str, dict[str, int]]:
     return found
 
 
-def waiting_since_ms(connection: Connection) -> int | None:
+def dead_by_account(connection: Connection) -> dict[str, dict[str, dict[str, int]]]:
+    """Return the number of dead deliveries by account, destination and reason code; the largest number first."""
+    c = deliveries.c
+    keys = (c.account, c.destination, c.reason_code)
+    query = select(*keys, func.count().label("number")).where(DEAD).group_by(*keys)
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for account, destination, code, times in connection.execute(query.order_by(func.count().desc(), *keys)):
+        found.setdefault(account, {}).setdefault(destination, {})[code or ""] = times
+    return found
+
+
+def waiting_since_ms(connection: Connection, accounts: Collection[str] | None = None) -> int | None:
     """Return the arrival of the oldest event that waits without a hold."""
-    query = select(func.min(events.c.received_ms)).where(WAITS, events.c.hold_code.is_(None))
+    query = select(func.min(events.c.received_ms)).where(
+        WAITS, events.c.hold_code.is_(None), *of_accounts(events, accounts)
+    )
     oldest_ms: int | None = connection.scalar(query)
     return oldest_ms
 

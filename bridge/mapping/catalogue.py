@@ -6,6 +6,7 @@ The list holds the names that the bridge knows; it accepts every name, since Asa
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -97,3 +98,28 @@ def event_label(name: str) -> str:
     """
     known = EVENTS.get(name)
     return known.label if known and current_language() == "pt" else name.replace("_", " ").capitalize()
+
+
+_FIELD_LABELS: Mapping[str, tuple[str, str]] = read_data("field_labels")
+
+
+def named_paths(root: str) -> tuple[str, ...]:
+    """Return the paths into an object, or the one value of that name, that people have a name for."""
+    return tuple(path for path in _FIELD_LABELS if path == root or path.startswith(f"{root}."))
+
+
+def path_label(path: str) -> str:
+    """Return what people call the value at a path, in the current language.
+
+    >>> path_label("payment.dueDate"), path_label("payment.creditCard.creditCardBrand")
+    ('Due date', 'Credit card brand')
+    """
+    if path in _FIELD_LABELS and current_language() == "pt":
+        return _FIELD_LABELS[path][0]
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", path.rpartition(".")[2]).replace("_", " ")
+    return words.capitalize()
+
+
+def path_meaning(path: str) -> str:
+    """Return a Portuguese sentence about the value at a path; empty where there is none."""
+    return _FIELD_LABELS[path][1] if path in _FIELD_LABELS else ""

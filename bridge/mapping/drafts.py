@@ -6,18 +6,29 @@ The tests expect the payload that the file itself makes of the menu's example.
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge.errors import UsageError
+from bridge.errors import StageError, UsageError
 from bridge.mapping import evaluate
 from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS, read_data
 from bridge.mapping.context import build_context
 from bridge.mapping.findings import did_you_mean
-from bridge.mapping.model import GROUPS, Mapping, ParseResult, Setup, comparisons_of, covers
+from bridge.mapping.model import (
+    GROUPS,
+    Comparison,
+    Group,
+    Mapping,
+    ParseResult,
+    Setup,
+    comparisons_of,
+    covers,
+)
 from bridge.mapping.parser import parse_mapping
 from bridge.mapping.schema import COMMENT
 from bridge.mapping.spec import NAME
@@ -84,7 +95,7 @@ def draft(choices: Choices) -> ParseResult:
     text = _head(choices, entity)
     bare = parse_mapping(text, f"{choices.name}.yaml", _ANYTHING)
     if bare.mapping is not None:
-        text += _tests(choices, bare.mapping, event, entity)
+        text += _tests(bare.mapping, event, entity)
     return parse_mapping(text, f"{choices.name}.yaml", _ANYTHING)
 
 
@@ -93,14 +104,25 @@ def first_of(events: Sequence[str]) -> str:
     return next(name for name in EVENTS if covers(events[:1], name))
 
 
+_HOW_TO = (
+    "# Como mexer: mude, rode `bridge mappings lint` e `bridge mappings test`, e só então publique.",
+    "# O guia de cada palavra está em mappings/README.md.",
+    "",
+)
+
+
+def starter(entity: str) -> str:
+    """Return the text that a new mapping's form begins with: the usual fields, and no event yet."""
+    offers = [offer for offer in offers_of(entity) if offer.usual]
+    return "\n".join([COMMENT, *_HOW_TO, "events: []", *_fields(offers, "default")])
+
+
 def _head(choices: Choices, entity: str) -> str:
     lines = [
         COMMENT,
         f"# {choices.description}",
         "#",
-        "# Como mexer: mude, rode `bridge mappings lint` e `bridge mappings test`, e só então publique.",
-        "# O guia de cada palavra está em mappings/README.md.",
-        "",
+        *_HOW_TO,
         f"description: {_quoted(choices.description)}",
     ]
     if not choices.enabled:
@@ -113,32 +135,104 @@ def _head(choices: Choices, entity: str) -> str:
     if choices.installments != "each":
         lines += ["", "# each: toda parcela; first: só a primeira; once: uma vez por parcelamento."]
         lines.append(f"installments: {choices.installments}")
-    conditions = [f"    - {{field: {entity}.{key}, {operator}}}" for key, operator, *_ in _asked(choices, entity)]
+    conditions = [f"    - {{field: {entity}.{key}, {operator}}}" for key, operator in _conditions(choices)]
     if conditions:
         lines += ["", "# Só entra o evento que cumpre todas estas condições.", "filter:", "  all:", *conditions]
-    lines += ["", "# À esquerda a chave, igual na tela de mapeamento da Clint; à direita, de onde vem o valor."]
+    return "\n".join([*lines, *_fields(choices.offers, choices.send_to)])
+
+
+def _fields(offers: Sequence[Offer], send_to: str) -> Iterator[str]:
+    yield from ("", "# À esquerda a chave, igual na tela de mapeamento da Clint; à direita, de onde vem o valor.")
     for group in GROUPS:
-        fields = [f"  {offer.key}: {offer.source}" for offer in choices.offers if offer.group == group]
-        lines += [f"{group}: # aba {_TABS[group]}", *fields] if fields else []
-    lines += ["", "# default é o endereço de CLINT_WEBHOOK_URL.", f"send_to: {choices.send_to}", ""]
-    return "\n".join(lines)
+        fields = [f"  {offer.key}: {offer.source}" for offer in offers if offer.group == group]
+        yield from [f"{group}: # aba {_TABS[group]}", *fields] if fields else []
+    yield from ("", "# default é o endereço de CLINT_WEBHOOK_URL.", f"send_to: {send_to}", "")
 
 
-def _asked(choices: Choices, entity: str) -> Iterator[tuple[str, str, Any, str, Any]]:
-    """Yield each condition: its field, operator and fitting value, and the name and value of the test it refuses."""
+def _conditions(choices: Choices) -> Iterator[tuple[str, str]]:
     if choices.at_least:
-        least, usual = float(choices.at_least), EXAMPLES[entity]["value"]
-        yield "value", f"at_least: {choices.at_least}", max(usual, least), "valor menor não entra", least - 0.01
+        yield "value", f"at_least: {choices.at_least}"
     if choices.billing_types:
-        types, name = choices.billing_types, "outra forma de pagamento não entra"
-        yield "billingType", f"one_of: [{', '.join(types)}]", types[0], name, "OUTRA"
+        yield "billingType", f"one_of: [{', '.join(choices.billing_types)}]"
     if choices.reference:
-        begins, fits = f"starts_with: {_quoted(choices.reference)}", f"{choices.reference}1001"
-        yield "externalReference", begins, fits, "outra referência não entra", "outra"
+        yield "externalReference", f"starts_with: {_quoted(choices.reference)}"
 
 
-def _tests(choices: Choices, mapping: Mapping, event: str, entity: str) -> str:
-    example = {**EXAMPLES[entity], **{key: fits for key, _, fits, *_ in _asked(choices, entity)}}
+def with_tests(text: str, name: str) -> str:
+    """Return the text with tests of its own: one event that goes, and for each condition one that does not.
+
+    A text that has tests, an error, or conditions that no example is known for stays as it is.
+    """
+    mapping = parse_mapping(text, f"{name}.yaml", _ANYTHING).mapping
+    if mapping is None or mapping.tests:
+        return text
+    event = next(iter(mapping.event_names), "")
+    entity = EVENTS[event].entity if event in EVENTS else ""
+    if entity not in EXAMPLES:
+        return text
+    end = "" if text.endswith("\n") else "\n"
+    try:
+        whole = text + end + _tests(mapping, event, entity)
+    except StageError:  # the example lacks what the mapping must have
+        return text
+    made = parse_mapping(whole, f"{name}.yaml", _ANYTHING).mapping
+    return whole if made is not None and all(one.passed for one in run(made, Path())) else text
+
+
+_REFUSED = {
+    ("value", "at_least"): "valor menor não entra",
+    ("billingType", "one_of"): "outra forma de pagamento não entra",
+    ("externalReference", "starts_with"): "outra referência não entra",
+}
+
+
+def _asked(mapping: Mapping, entity: str) -> Iterator[tuple[str, Any, str, Any]]:
+    """Yield each plain condition on the object: its field, a value that fits, and the name and value of a test."""
+    top = mapping.filter
+    conditions = top.conditions if isinstance(top, Group) and top.kind == "all" else [top]
+    for one in conditions:
+        if not isinstance(one, Comparison) or one.operator is None:
+            continue
+        root, _, key = one.expression.text.partition(".")
+        if root != entity or not key.isidentifier():
+            continue
+        fits, wrong = _values(one.operator.name, one.operands, EXAMPLES[entity].get(key))
+        yield key, fits, _REFUSED.get((key, one.operator.name), f"sem a condição de {key} não entra"), wrong
+
+
+def _values(operator: str, operands: Sequence[str], usual: Any) -> tuple[Any, Any]:
+    """Return a value that fulfils a condition, the usual one where that does, and one that does not."""
+    first = operands[0]
+    number = or_none(as_decimal, first)
+    if operator in {"at_least", "greater_than", "at_most", "less_than"} and number is not None:
+        least, step = float(number), 0.01
+        low, high = round(least - step, 2), round(least + step, 2)
+        is_usual = isinstance(usual, int | float) and _TESTS[operator](usual, least)
+        fits = usual if is_usual else {"at_least": least, "at_most": least, "greater_than": high}.get(operator, low)
+        return fits, {"at_least": low, "greater_than": least, "at_most": high}.get(operator, least)
+    if operator == "starts_with":
+        return f"{first}1001", "outra"
+    if operator in {"equals", "one_of"}:
+        value: Any = float(number) if number is not None and isinstance(usual, int | float) else first
+        return value, "OUTRA"
+    if operator in {"not_equals", "not_one_of"}:
+        return ("OUTRA" if usual in operands else usual), first
+    if operator == "exists":
+        return (usual or "x", None) if first == "true" else (None, usual or "x")
+    return usual, None
+
+
+_TESTS: abc.Mapping[str, abc.Callable[[float, float], bool]] = {
+    "at_least": lambda value, least: value >= least,
+    "greater_than": lambda value, least: value > least,
+    "at_most": lambda value, most: value <= most,
+    "less_than": lambda value, most: value < most,
+}
+
+
+def _tests(mapping: Mapping, event: str, entity: str) -> str:
+    wanted = list(_asked(mapping, entity))
+    example = {**EXAMPLES[entity], **{key: fits for key, fits, *_ in wanted}}
     asked = {path for one in comparisons_of(mapping.filter) for path in one.expression.paths}
     read = asked | {path for field in mapping.fields for one in field.expressions for path in one.paths}
     steps = {(path[0], path[1]) for path in read if len(path) > 1}
@@ -153,15 +247,16 @@ def _tests(choices: Choices, mapping: Mapping, event: str, entity: str) -> str:
     lines += [f"      {entity}:", *_pairs(own, 8)]
     lines += ["    with:", "      customer:", *_pairs(customer, 8)] if customer else []
     lines += ["    expect:"]
-    lines += [f"      send_to: {choices.send_to}"] if choices.send_to != "default" else []
+    send_to = mapping.destination(event)
+    lines += [f"      send_to: {send_to}"] if send_to != "default" else []
     lines += ["      exactly:", *_pairs(payload, 8)]
-    seen = {key: value for key, value in own.items() if (entity, key) in asked}
-    refused = [(name, {key: value}) for key, _, _, name, value in _asked(choices, entity)]
-    if choices.installments == "first":
+    kept = {key: value for key, value in own.items() if (entity, key) in asked}
+    refused = [(name, {key: value}) for key, _, name, value in wanted]
+    if mapping.installments == "first":
         refused = [("segunda parcela não entra", {"installmentNumber": 2}), *refused]
     for name, changed in refused:
         lines += [f"  - name: {name}", "    given:", f"      event: {event}"]
-        lines += [f"      {entity}:", *_pairs({**seen, **changed}, 8), "    expect: filtered"]
+        lines += [f"      {entity}:", *_pairs({**kept, **changed}, 8), "    expect: filtered"]
     return "\n".join([*lines, ""])
 
 
@@ -176,6 +271,18 @@ def _quoted(value: Any) -> str:
 
 FAMILIES = ("PAYMENT", "SUBSCRIPTION")
 """The events that the menu has fields for."""
+
+
+def name_of(description: str, taken: Collection[str]) -> str:
+    """Return a name for a mapping's file, made of what it is called.
+
+    >>> name_of("Cobrança acima de R$ 100", ()), name_of("paga", {"paga"}), name_of("!", ())
+    ('cobranca_acima_de_r_100', 'paga_2', 'automacao')
+    """
+    plain = unicodedata.normalize("NFD", description.lower()).encode("ascii", "ignore").decode()
+    name = "_".join(re.findall(r"[a-z0-9]+", plain))[:36].strip("_") or "automacao"
+    names = (name, *(f"{name}_{number}" for number in range(2, 1000)))
+    return next(one for one in names if one not in taken)
 
 
 def as_name(text: str) -> str:

@@ -105,6 +105,10 @@ class CaseResult:
     """The conditions that were evaluated."""
     event: str = ""
     """The name of the event that was sent; empty where none was."""
+    code: str = ""
+    """filtered, or the code of the reason for which nothing was sent; empty where it was sent."""
+    send_to: str = ""
+    """The destination it was sent to."""
 
     @property
     def passed(self) -> bool:
@@ -133,20 +137,22 @@ def _run(mapping: Mapping, case: Case, root: Path) -> CaseResult:
             _require(mapping.field_needs, case, context)
             payload = evaluate.build_payload(mapping, context)
         else:
-            code, outcome = "filtered", Message("filtered: {reason}", {"reason": verdict.message})
+            code, outcome = "filtered", Message(N_("filtered: {reason}"), {"reason": verdict.message})
     except CannotRun as error:
         return CaseResult(*about, problem=error.message)
     except StageError as error:
         code = error.code
-        outcome = Message("dead: {code} ({reason})", {"code": code, "reason": error.message()})
+        outcome = Message(N_("dead: {code} ({reason})"), {"code": code, "reason": error.message()})
     wanted = "filtered" if case.filtered else case.dead
     if wanted != code:
-        words = Message(N_("sent")) if not wanted else verbatim("filtered" if case.filtered else f"dead: {wanted}")
+        words = Message(N_("dead: {code}"), {"code": wanted}) if wanted else Message(N_("sent"))
+        words = Message(N_("filtered")) if case.filtered else words
         differences = [Difference("outcome", words, outcome, case.line)]
     else:
         differences = [] if code else _differences(case, payload, mapping.destination(event))
     event = "" if code else event
-    return CaseResult(*about, tuple(differences), payload=payload, conditions=seen, event=event)
+    send_to = mapping.destination(event) if event else ""
+    return CaseResult(*about, tuple(differences), None, payload, seen, event, code, send_to)
 
 
 def _require(needs: frozenset[str], case: Case, context: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ def mappings_in_use(open_journal: Callable[[], Journal], directory: Path) -> tup
     return found, message(N_("the files in {directory}"), directory=str(directory))
 
 
-_MAKE_KEY = N_("make one with `bridge db new-key`, set BRIDGE_ENCRYPTION_KEY for all processes and start them again")
+MAKE_KEY = N_("make one with `bridge db new-key`, set BRIDGE_ENCRYPTION_KEY for all processes and start them again")
 
 
 def add_account(
@@ -205,4 +205,4 @@ def _check(journal: Journal, settings: Settings, name: str, is_set: bool, family
         hint = N_("change {variable} there, or take it away first")
         raise UsageError(what, hint=hint, name=name, variable=variable(family, name))
     if not journal.database.keyring:
-        raise KeyNeeded(hint=_MAKE_KEY)
+        raise KeyNeeded(hint=MAKE_KEY)

@@ -30,7 +30,7 @@ from bridge.crypto import KEY_FILE, with_kept_key
 from bridge.embedded_redis import find_server, version_of
 from bridge.errors import BridgeError, JournalError
 from bridge.http import check_url
-from bridge.journal import Journal, events, jobs, notices
+from bridge.journal import Journal, events, jobs, notices, receivers
 from bridge.journal import accounts as stored
 from bridge.journal.migrate import current, head
 from bridge.mapping import Mapping, ParseResult, Setup, Severity, read_directory
@@ -92,9 +92,15 @@ _KEY = "BRIDGE_ENCRYPTION_KEY"
 _RESTART = N_("start the bridge again with the environment of this command")
 
 
-def alerts(results: Sequence[Result]) -> Iterator[Check]:
-    if not results:
-        what = N_("BRIDGE_ALERT_URLS is unset: no alert is sent; `bridge notices list` shows what is wrong")
+def alerts(results: Sequence[Result], kept: int = 0) -> Iterator[Check]:
+    if kept:
+        what = N_("receivers in the journal: {number}; `bridge alerts test` sends each a message")
+        yield check(N_("alerts"), what, number=kept)
+    elif not results:
+        what = N_(
+            "BRIDGE_ALERT_URLS is unset and the journal has no receivers: no alert is sent; `bridge notices list` "
+            "shows what is wrong"
+        )
         yield check(N_("alerts"), what)
     for number, result in enumerate(results, 1):
         name = N_("alerts {number}")
@@ -327,6 +333,14 @@ def encryption(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterato
         yield check(N_("hidden by {variable}"), what, State.WARNING, mend, variable=setting)
 
 
+def _receivers(open_journal: Callable[[], Journal]) -> int:
+    try:
+        with open_journal().database.read() as connection:
+            return sum(not one.is_environment for one in receivers.load(connection))
+    except JournalError:
+        return 0  # the check of the journal shows it
+
+
 DOOR_TIMEOUT_S = 10.0
 """As long as Asaas waits (docs erro-read-timed-out)."""
 
@@ -344,7 +358,8 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
     yield from proxies(os.environ)
     yield from _journal(open_journal, runtime.clock_ms)
     yield _redis(runtime)
-    yield from alerts(send.check(settings.bridge_alert_urls) if settings.bridge_alert_urls else [])
+    checked = send.check(settings.bridge_alert_urls) if settings.bridge_alert_urls else []
+    yield from alerts(checked, _receivers(open_journal))
     yield from encryption(open_journal, runtime)
     data = settings.bridge_data_dir
     there = next(path for path in (data.absolute(), *data.absolute().parents) if path.exists())

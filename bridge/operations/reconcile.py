@@ -158,12 +158,33 @@ def compare_pages(
         asked_ms = clock_ms()
 
 
+def compare_charge(
+    client: AsaasClient, journal: Journal, charge_id: str, clock_ms: Callable[[], int]
+) -> tuple[Compared, int] | None:
+    """Return one charge compared, with the time of the request; None where Asaas does not have it.
+
+    Raises EnrichmentWaits, AsaasRejected.
+    """
+    asked_ms = clock_ms()
+    charge = client.get_object("payment", charge_id)
+    return None if charge is None else (compare_with_journal(client.account, journal, charge, asked_ms), asked_ms)
+
+
+def compare_with_journal(account: str, journal: Journal, charge: Mapping[str, Any], asked_ms: int) -> Compared:
+    """Return the comparison of a charge that the API returned after `asked_ms`."""
+    id_ = str(charge.get("id"))
+    with journal.database.read() as connection:
+        kept = events_of_charge(connection, account, [id_])
+    return compare(charge, kept.get(id_, ()), asked_ms)
+
+
 GOES_ON_WITHIN_S = 3600
 """A run that was interrupted longer ago starts anew."""
 
 
 Finding = dict[str, Any]
-"""The verdict on a charge, for `--json`: id, day, status, verdict, and the status and number of the newest event."""
+"""The verdict on a charge, for `--json`: id, day, status, verdict, the status and number of the newest event, and the
+charge's customer, value and description."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +240,9 @@ def reconcile(
             private_files.make_directory(directory)
             private_files.restrict(directory)
             with open(path, "a", encoding="utf-8", opener=private_files.opener) as file:
-                file.write(json.dumps({"following": page.following, "findings": findings}) + "\n")
+                # In a plain file: a description may name a person.
+                kept = [{name: one[name] for name in one if name != "description"} for one in findings]
+                file.write(json.dumps({"following": page.following, "findings": kept}) + "\n")
         on_progress(len(found), page.total)
     path.unlink(missing_ok=True)
     return Report(client.account, window, list(found.values()), resumed_at)
@@ -250,6 +273,9 @@ def _finding(compared: Compared, window: Window) -> Finding:
         "verdict": compared.verdict.value,
         "known": str(compared.known or ""),
         "event_id": compared.newest.event_id if compared.newest else None,
+        "customer": str(compared.charge.get("customer") or ""),
+        "value": compared.charge.get("value"),
+        "description": str(compared.charge.get("description") or ""),
     }
 
 

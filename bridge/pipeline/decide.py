@@ -24,17 +24,17 @@ from bridge.errors import (
     StageError,
 )
 from bridge.failpoints import failpoint
-from bridge.journal import Journal, Lease, deliveries, events, notices, search
+from bridge.journal import Journal, Lease, customers, deliveries, events, notices, search
 from bridge.journal.deliveries import NewDelivery
 from bridge.journal.events import StoredEvent
 from bridge.journal.notices import Notice, Resolved
-from bridge.journal.search import Term
+from bridge.journal.search import Found, Ref
 from bridge.logs import log_batch, logger
 from bridge.mapping import evaluate
 from bridge.mapping.catalogue import flow_rank
 from bridge.mapping.context import build_context, references
 from bridge.messages import N_, Message
-from bridge.model import DeliveryState, EventProcessed, ReadBack, trace_id
+from bridge.model import DeliveryState, EventProcessed, ReadBack, object_name, of_account, trace_id
 from bridge.pipeline import enrich
 from bridge.pipeline.account_events import account_notices
 from bridge.pipeline.active_mappings import ActiveMapping, ActiveMappings
@@ -82,8 +82,10 @@ class Decided:
     """Event number -> due time, code and reason."""
     notices: list[Notice | Resolved] = field(default_factory=list)
     """From events about the account itself; once written, only the changes."""
-    terms: list[Term] = field(default_factory=list)
-    """Search terms of the charges and customers."""
+    found: list[Found] = field(default_factory=list)
+    """The charges and customers, for search and lists."""
+    unknown: list[Ref] = field(default_factory=list)
+    """Customers that Asaas does not have."""
 
 
 class _EventGone(Exception):
@@ -185,7 +187,7 @@ class Decider:
         if decided.done and now_ms - self._silence_closed_ms >= CLOSE_SILENCE_EVERY_MS:
             decided.notices += notices.close_heard(connection, decided.done, now_ms)
             self._silence_closed_ms = now_ms
-        search.write(connection, decided.terms)
+        customers.record(connection, decided.found, decided.unknown, now_ms)
 
 
 def _once_per_plan(
@@ -221,10 +223,14 @@ def decide(plans: Sequence[EventPlan], fetched: Fetched, now_ms: int) -> Decided
             continue
         decided.new += plan.reject(result) if isinstance(result, BridgeError) else plan.decide(result)
         decided.notices += account_notices(event)
-        decided.terms += search.terms_of_object(event.account, event.object_id, plan.envelope.get(event.entity) or {})
-        customer = result.get("customer") if isinstance(result, dict) else None
-        if isinstance(customer, dict):
-            decided.terms += search.terms_of_customer(event.account, event.subject, customer)
+        about = plan.envelope.get(event.entity)
+        decided.found.append(search.charge_found(event.account, event.object_id, about if about else {}))
+        if isinstance(result, dict) and "customer" in result:
+            customer = result["customer"]
+            if isinstance(customer, dict):
+                decided.found.append(search.customer_found(event.account, event.subject, customer))
+            elif plan.wanted.get("customer") == event.subject:
+                decided.unknown.append(subject)
         decided.done.append(event.id)
     return decided
 
@@ -311,9 +317,9 @@ class EventPlan:
             if object_id and name in fetched and fetched[name] is None:
                 return AsaasNotFound(
                     N_("the {name} {id} must be in the Asaas account of the key, got 404; so {consequence}"),
-                    where=f"account {self.event.account}",
+                    where=of_account(self.event.account),
                     hint=N_("check that {key} is of the account and environment of the event, then replay"),
-                    name=name,
+                    name=object_name(name),
                     id=object_id,
                     consequence=consequence,
                     key=variable("ASAAS_API_KEY", self.event.account),

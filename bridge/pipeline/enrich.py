@@ -30,6 +30,7 @@ from bridge.errors import (
     EnrichmentWaits,
 )
 from bridge.messages import N_
+from bridge.model import object_name
 from bridge.redis_client import OptionalRedis
 from bridge.settings import variable
 
@@ -159,7 +160,7 @@ class Enricher:
             return AsaasKeyMissing(
                 N_("the mapping needs the {name} from the Asaas API and account {account} has no key"),
                 hint=N_("set {variable}"),
-                name=name,
+                name=object_name(name),
                 account=account,
                 variable=variable("ASAAS_API_KEY", account),
             )

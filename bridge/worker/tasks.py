@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from bridge.alerts import plan as alert_plan
-from bridge.alerts import send as alert_send
-from bridge.alerts.plan import HOUR_MS, KEPT_H, Item, plan
-from bridge.alerts.send import Result
 from bridge.asaas.client import AsaasClient
 from bridge.asaas.limiter import AccountLimiter, Limits
 from bridge.asaas.webhooks import KEY_REFUSED, Webhooks
-from bridge.errors import AsaasKeyRefused, BridgeError
+from bridge.errors import AsaasKeyRefused, AsaasRejected, BridgeError
 from bridge.failpoints import failpoint
-from bridge.journal import Journal, clock, destinations, jobs, notices, retention, statistics
+from bridge.journal import (
+    Journal,
+    clock,
+    customers,
+    encryption,
+    jobs,
+    notices,
+    retention,
+    search,
+    statistics,
+)
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.mapping import Mapping as MappingFile
@@ -36,15 +42,12 @@ from bridge.operations.webhooks import apply_notices, judge
 from bridge.pipeline.policy import PAUSE_LOOK_MS
 from bridge.runtime import Runtime
 from bridge.wakeups import Wakeups
+from bridge.worker.alerts import ALERTS_EVERY_S, SUMMARIES_EVERY_S, AlertSetup, send_alerts, send_summaries
 from bridge.worker.sweeper import LONGEST_STOP_S, PeriodicTask
 
 log = logger(__name__)
 
 DAY_MS = 86_400_000
-ALERTS_EVERY_S = 15.0
-ALERTS_RUN = "alerts"
-SILENCES_EVERY_MS = 300_000
-"""How long the silences are used: they need nine weeks of hours, and a silence takes hours to be one."""
 CLOCK_SLACK_MS = 60_000
 """The clocks of two processes may differ by this, and one may have been started with longer waits."""
 RETENTION_RUN = "retention"
@@ -56,17 +59,18 @@ RECONCILE_DAYS = 2
 """Charges of at least so many days are compared: Asaas knows days only, and an event may come a day late."""
 MISSING = "reconcile.missing"
 """The notice's code; the next run that finds nothing missing closes it."""
+NAMED_AT_ONCE = 10
+"""Customers of one account whose names are asked for in a minute."""
+NAMES_SHARE = 0.5
+"""Names are asked for while less than this share of the account's quota is used."""
 _QUOTA_WAIT_MS = int(Limits().window_s * 1000) + CLOCK_SLACK_MS
 
 
 def tasks(runtime: Runtime) -> list[PeriodicTask]:
     """Return the tasks; each run reads accounts, destinations and mappings again, since they may change."""
     s, journal, clock_ms = runtime.settings, runtime.journal, runtime.clock_ms
-    silences = SilenceCheck(journal, runtime.accounts)
+    told = AlertSetup.from_runtime(runtime)
     watch = ClockWatch(journal, s.bridge_lease, s.bridge_retry_cap, clock_ms)
-
-    def alerts() -> None:
-        send_alerts(journal, s.bridge_alert_urls, s.bridge_language, s.bridge_public_url, silences, clock_ms)
 
     def webhooks() -> None:
         in_use = [item.mapping for item in runtime.mappings.current()]
@@ -80,6 +84,10 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
     def old(stopping: threading.Event) -> None:
         clear_old(journal, s.bridge_retention_days, clock_ms, stopping)
 
+    def names(stopping: threading.Event) -> None:
+        for account, client in runtime.asaas.items():
+            name_customers(journal, client, runtime.limiters[account], clock_ms, stopping)
+
     long_stop = LONGEST_STOP_S
     found = [
         PeriodicTask("wake_due_lanes", 1.0, lambda _: wake_due_lanes(journal, runtime.wakeups, clock_ms())),
@@ -87,8 +95,12 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
         PeriodicTask("fold_counts", 2.0, lambda stopping: fold_counts(journal, stopping), stop_timeout_s=long_stop),
         PeriodicTask("clear_old", 2.0, old, stop_timeout_s=long_stop, late_after_s=3_600.0),
         PeriodicTask("repair_clock", 5.0, lambda _: watch.check()),
-        PeriodicTask("send_alerts", ALERTS_EVERY_S, lambda _: alerts()),
+        PeriodicTask("send_alerts", ALERTS_EVERY_S, lambda _: send_alerts(journal, told, clock_ms)),
+        PeriodicTask(
+            "send_summaries", SUMMARIES_EVERY_S, lambda stopping: send_summaries(journal, told, clock_ms, stopping)
+        ),
         PeriodicTask("watch_webhooks", 300.0, lambda _: webhooks()),
+        PeriodicTask("name_customers", 60.0, names),
     ]
     if s.bridge_reconcile_hours:
         # A run on a large account waits for Asaas's quota of 12 hours.
@@ -112,93 +124,6 @@ def wake_due_lanes(journal: Journal, wakeups: Wakeups, now_ms: int) -> int:
     if lanes:
         log.debug("sweep.woke", lanes=lanes)
     return len(lanes)
-
-
-# ---------------------------------------------------------------- alerts
-
-
-def send_alerts(
-    journal: Journal,
-    urls: Sequence[str],
-    language: str,
-    public_url: str,
-    silences: Callable[[int], Mapping[str, int | None]],
-    clock_ms: Callable[[], int],
-    send: Callable[[Sequence[str], alert_send.Message], list[Result]] = alert_send.send,
-) -> bool:
-    """Keep the problems as notices, and send one message about all that are due; return whether there were any.
-
-    A message that is being sent when the process dies is sent again. Without URLs there are only notices.
-    """
-    # A little early, or two clocks that tick alike would leave out every second run.
-    with journal.database.write() as connection:
-        if not jobs.claim_run(connection, ALERTS_RUN, int(ALERTS_EVERY_S * 900), clock_ms()):
-            return False
-    _notice_problems(journal, silences, clock_ms())
-    if not urls:
-        return False
-    now_ms = clock_ms()
-    with journal.database.write() as connection:
-        planned = plan(notices.open_notices(connection), notices.load(connection), now_ms)
-        notices.save(connection, planned.keep, planned.drop)
-        notices.save(connection, alert_plan.sending(planned.items, now_ms))
-    if not planned.items:
-        return False
-    results = send(urls, alert_send.compose(planned.items, language, public_url))
-    _record_alerts(journal, planned.items, results, clock_ms())
-    return True
-
-
-def _notice_problems(journal: Journal, silences: Callable[[int], Mapping[str, int | None]], now_ms: int) -> None:
-    unusual = silences(now_ms)
-    with journal.database.read() as connection:
-        problems = alert_plan.find_problems(
-            now_ms,
-            statistics.dead(connection),
-            destinations.load(connection).values(),
-            statistics.waiting_since_ms(connection),
-            unusual,
-            statistics.held_for_asaas(connection, now_ms - alert_plan.HELD_MS),
-        )
-        known = notices.open_notices(connection, alert_plan.CODES)
-    changes = alert_plan.notice_changes(problems, known)
-    if changes:
-        apply_notices(journal, changes, now_ms)
-
-
-def _record_alerts(journal: Journal, items: Sequence[Item], results: Sequence[Result], now_ms: int) -> None:
-    # Sent by one service is sent: a retry for another one would tell the same people again.
-    is_sent = any(result.sent for result in results)
-    with journal.database.write() as connection:
-        if is_sent:
-            notices.save(connection, *alert_plan.sent(items, now_ms))
-        else:
-            notices.save(connection, alert_plan.failed(items, now_ms))
-    write = log.info if all(result.sent for result in results) else log.warning
-    write(
-        "alert.sent" if is_sent else "alert.not_sent",
-        problems=[f"{item.kind.value} {item.alert.code} {item.alert.about}" for item in items],
-        services=[f"{result.service}: {result.problem or 'sent'}" for result in results],
-    )
-
-
-class SilenceCheck:
-    """The unusual silences of the accounts, read every five minutes."""
-
-    def __init__(self, journal: Journal, accounts: Collection[str]) -> None:
-        self._journal = journal
-        self._accounts = accounts
-        self._found: dict[str, int | None] = {}
-        self._read_ms: int | None = None
-
-    def __call__(self, now_ms: int) -> dict[str, int | None]:
-        """Return by account the hours of a silence that is unusually long, or None."""
-        if self._read_ms is None or not 0 <= now_ms - self._read_ms < SILENCES_EVERY_MS:
-            with self._journal.database.read() as connection:
-                hours = statistics.active_hours(connection, now_ms - KEPT_H * HOUR_MS)
-            self._found = {account: alert_plan.unusual(hours.get(account, []), now_ms) for account in self._accounts}
-            self._read_ms = now_ms
-        return self._found
 
 
 # ---------------------------------------------------------------- the clock
@@ -349,6 +274,43 @@ def watch_webhooks(
             log.warning("watch.away", account=account, error=str(error))
         else:
             judge(journal, account, found, in_use, public_url, clock_ms())
+
+
+def name_customers(
+    journal: Journal,
+    client: AsaasClient,
+    limiter: AccountLimiter,
+    clock_ms: Callable[[], int],
+    stopping: threading.Event,
+    limit: int = NAMED_AT_ONCE,
+) -> int:
+    """Ask Asaas for the customers of the newest events that no mapping asked for; return the number of answers.
+
+    An error ends the turn; the next one begins with the newest again.
+    """
+    with journal.database.read() as connection:
+        wanted = customers.unnamed(connection, client.account, limit)
+        erasure = encryption.erasure(connection)
+    answers: dict[str, dict[str, object] | None] = {}
+    for id_ in wanted:
+        if stopping.is_set() or not limiter.has_spare_quota(NAMES_SHARE):
+            break
+        try:
+            answers[id_] = client.get_object("customer", id_)
+        except AsaasRejected:
+            answers[id_] = None  # an id that Asaas does not take
+        except BridgeError as error:
+            log.info("names.away", account=client.account, error=error.code)
+            break
+    if not answers:
+        return 0
+    found = [search.customer_found(client.account, id_, one) for id_, one in answers.items() if one is not None]
+    unknown = [(client.account, id_) for id_, one in answers.items() if one is None]
+    with journal.database.write() as connection:
+        if encryption.erasure(connection) != erasure:
+            return 0  # a person was erased meanwhile: it may be one of these
+        customers.record(connection, found, unknown, clock_ms())
+    return len(answers)
 
 
 def reconcile_due(

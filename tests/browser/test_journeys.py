@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PEOPLE, Site, in_both_languages
@@ -204,15 +206,17 @@ def test_the_console_works_without_scripts(plain: Visitor, site: Site) -> None:
     for charge in charges:
         site.until_event(charge, "delivered")
 
-    page.goto("/mappings/cobranca_paga")
+    page.goto("/mappings/cobranca_paga?tab=yaml")
     text = page.get_by_role("textbox", name=t("Text (YAML)"))
     good = text.input_value()
     text.fill(good + "nonsense: 1\n")
-    page.get_by_role("button", name=t("Save"), exact=True).click()
+    page.get_by_role("button", name=t("See what changes")).click()
     expect(page.locator("#findings")).to_contain_text("key.unknown")
     page.get_by_role("textbox", name=t("Text (YAML)")).fill(good + "# saved without a script\n")
+    page.get_by_role("button", name=t("See what changes")).click()
     page.get_by_role("button", name=t("Save"), exact=True).click()
     expect(page.get_by_role("status").first).to_be_visible()
+    page.get_by_role("button", name=t("YAML")).click()
     expect(page.get_by_role("textbox", name=t("Text (YAML)"))).to_have_value(re.compile("saved without a script"))
 
     page.goto("/reconcile")
@@ -225,3 +229,36 @@ def test_the_console_works_without_scripts(plain: Visitor, site: Site) -> None:
     expect(page.get_by_text(t("Done"), exact=True)).to_be_visible()
     page.get_by_role("button", name=t("English")).click()
     expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+@pytest.mark.parametrize("visitor", ["pt"], indirect=True)
+def test_only_above_a_hundred_by_the_form_and_the_keyboard(operator: Visitor, site: Site) -> None:
+    """A condition and a field more, seen before they are saved, and yesterday's asked for; no YAML is seen."""
+    page, t = operator.page, operator.text
+    site.until_event(site.says("form_small", 0, 60), "delivered")
+    site.until_event(site.says("form_large", 1, 1100.5), "delivered")
+    page.goto("/mappings")
+    page.get_by_role("link", name="Cobrança paga vira (ou atualiza) negócio").click()
+    operator.look("mapping-form")
+    page.get_by_label(f"{t('Value')} 1", exact=True).fill("R$ 100,00")
+    page.get_by_label(t("Another field")).select_option("vencimento")
+    page.get_by_role("button", name=t("Add the field")).press("Enter")
+    expect(page.locator("input[name$=-key]").last).to_be_focused()
+    expect(page.locator("input[name$=-key]").last).to_have_value("vencimento")
+    page.get_by_role("button", name=t("Add a condition")).click()
+    expect(page.get_by_label(f"{t('Field')} 2", exact=True)).to_be_focused()
+    page.get_by_role("button", name=t("Remove condition {n}", n=2)).click()
+    operator.look("mapping-form-changed")
+    page.get_by_label(t("What it is called")).press("Enter")  # the key that sends a form shows what it changes
+
+    expect(page.get_by_role("heading", name=t("What changes for the last events"))).to_be_visible()
+    expect(page.locator(".effect")).to_contain_text(
+        operator.count("{n} would no longer go", "{n} would no longer go", 1)
+    )
+    operator.look("mapping-change")
+    page.get_by_role("button", name=t("Save and replay yesterday's")).click()
+    expect(page.get_by_role("status").first).to_be_visible()
+    text = Path(site.env["BRIDGE_MAPPINGS_DIR"], "cobranca_paga.yaml").read_text()
+    assert "at_least: 100}" in text
+    assert "vencimento: date(payment.dueDate, '%d/%m/%Y')" in text
+    assert operator.errors == []

@@ -17,11 +17,11 @@ from tests.browser.looking import DESK, PHONE, Visitor
 PASSWORD = "cavalo bateria grampo"
 WORDS = {
     "pt": {
-        "proved": "Provado: a cobrança virou negócio",
-        "again": "passaria",
-        "lacking": "não está aqui como no Asaas",
-        "brought": "entregue aos workers",
-        "sent": "Seria enviado a",
+        "proved": "Confirmado: a cobrança virou negócio",
+        "again": "reprocessado",
+        "lacking": "falta aqui ou está diferente do Asaas",
+        "brought": "passado aos workers",
+        "sent": "Seria enviado ao destino",
         "refused": "Não foi salvo: há erros",
         "checks": "Última verificação",
         "registered": "Webhook registrado",
@@ -35,6 +35,7 @@ WORDS = {
     },
 }
 PAGES = (
+    "/alerts",
     "/connections",
     "/connections/default/webhook",
     "/connections/destinations/default/test",
@@ -135,7 +136,9 @@ def _maps(me: Visitor, words: dict[str, str]) -> None:
     page = me.page
     page.goto("/mappings")
     sees(me, "mappings")
-    page.click("text=cobranca_paga")
+    page.click("a[href='/mappings/cobranca_paga']")
+    sees(me, "mapping-form")
+    page.locator(".tabs button[value=yaml]").click()
     page.locator(".cm-editor").wait_for()
     page.locator("#preview .badge").first.wait_for()
     sees(me, "mapping-edit")
@@ -144,7 +147,7 @@ def _maps(me: Visitor, words: dict[str, str]) -> None:
     page.keyboard.insert_text("nonsense: 1\n")
     page.locator(".findings .error").first.wait_for()
     page.locator(".cm-lint-marker-error").first.wait_for()
-    page.click("button[name=save]")
+    page.click("button[value=preview]")
     page.get_by_text(words["refused"]).first.wait_for()
     me.errors.clear()  # the browser itself notes the answer 422
     sees(me, "mapping-refused", words["refused"])
@@ -153,9 +156,13 @@ def _maps(me: Visitor, words: dict[str, str]) -> None:
     for _ in "nonsense: 1\n":
         page.keyboard.press("Backspace")
     page.keyboard.insert_text(f"# {me.language}\n")
-    page.click("button[name=run]")
-    page.wait_for_url("**/run")
-    sees(me, "mapping-run", words["saved"])
+    page.click("button[value=preview]")
+    sees(me, "mapping-change")
+    page.click("button[name=save]")
+    page.wait_for_url("**/cobranca_paga")
+    sees(me, "mapping-saved", words["saved"])
+    page.goto("/mappings/cobranca_paga/run")
+    sees(me, "mapping-run")
     page.click("main form button.primary >> nth=0")
     page.get_by_text(words["again"]).first.wait_for(timeout=60_000)
     sees(me, "replay-preview", words["sent"])
@@ -170,11 +177,11 @@ def _maps(me: Visitor, words: dict[str, str]) -> None:
 
     page.goto("/mappings-new")
     page.check("input[value=PAYMENT_OVERDUE]")
-    page.fill("#name", f"vencida_{me.language}")
+    page.fill("#description", f"Vencida {me.language}")
     sees(me, "mapping-new")
-    page.click("button[name=show]")
-    sees(me, "mapping-new-text")
-    page.click("main form button.primary")
+    page.click("button.primary[value=preview]")
+    sees(me, "mapping-new-change")
+    page.click("button[name=save]")
     page.wait_for_url("**/mappings/vencida_*")
 
 

@@ -76,6 +76,9 @@ def known(journal: Journal) -> dict[str, int]:
         "(47) 99632-1478",
         "+55 47 99632-1478",
         "erp-77",
+        "luc",
+        "avil",
+        "ana pad",
     ],
 )
 def test_a_search_leads_to_the_charge_and_the_customer(journal: Journal, known: dict[str, int], text: str) -> None:
@@ -83,9 +86,9 @@ def test_a_search_leads_to_the_charge_and_the_customer(journal: Journal, known: 
     assert found(journal, text=text) == [known["ana"]]
 
 
-@pytest.mark.parametrize("text", ["nobody", "ana bia", "an", "24971563793", "evt_x&1", "0", "%"])
+@pytest.mark.parametrize("text", ["nobody", "ana bia", "an", "cia", "24971563793", "evt_x&1", "0", "%"])
 def test_a_search_finds_nothing_else(journal: Journal, known: dict[str, int], text: str) -> None:
-    """All words must lead to the same customer, and nothing is found by a part of a word."""
+    """All words must lead to the same customer, and nothing is found by two letters of a word or by its end."""
     assert found(journal, text=text) == []
 
 
@@ -189,3 +192,42 @@ def test_what_has_no_text_leads_nowhere() -> None:
     assert Term("1", search.Kind.OBJECT, "a", "pay_1") in terms_of_object(
         "a", "pay_1", json.loads(json.dumps({**envelope()["payment"], "invoiceNumber": 1}))
     )
+
+
+def test_words_of_a_description_lead_to_the_charge(journal: Journal) -> None:
+    """By their beginnings, all of them in one charge; a description that is changed is found by the new words too."""
+    one, two = keep(journal, incoming(object_id="pay_1"), incoming(object_id="pay_2"))
+    for charge, description in (("pay_1", "Mensalidade Plano Ouro"), ("pay_2", "Mensalidade"), ("pay_2", "Matrícula")):
+        with journal.database.write() as connection:
+            search.index(connection, [search.charge_found("default", charge, {"description": description})])
+
+    assert found(journal, text="mens") == [two, one]
+    assert found(journal, text="mensalidade ouro") == [one]
+    assert found(journal, text="matri") == [two]
+    assert found(journal, text="mensalidadeX") == [two, one]
+    assert found(journal, text="mensagem") == []
+
+
+def test_a_word_that_very_many_charges_have_finds_the_newest(journal: Journal) -> None:
+    """More than a list of charges may hold."""
+    number = 620
+    ids = keep(journal, *(incoming(f"cus_{n}", object_id=f"pay_{(n * 7) % number:04}") for n in range(number)))
+    said = [search.charge_found("default", f"pay_{n:04}", {"description": "Mensalidade"}) for n in range(number)]
+    with journal.database.write() as connection:
+        search.index(connection, said)
+
+    assert found(journal, 5, text="mensal") == ids[:-6:-1]
+
+
+def test_terms_are_written_once(journal: Journal) -> None:
+    """The second event of a charge writes none, one with other words only what is new."""
+
+    def write(**fields: Any) -> tuple[int, int]:
+        with journal.database.write() as connection:
+            new = search.index(connection, [search.charge_found("default", "pay_1", fields)])
+            return len(new), connection.exec_driver_sql("SELECT count(*) FROM search_terms").scalar_one()
+
+    assert write(description="Plano") == (1, 4)
+    assert write(description="Plano") == (0, 4)
+    assert write(description="Plano", invoiceNumber="7") == (1, 6)
+    assert write() == (0, 6)

@@ -12,12 +12,26 @@ from sqlalchemy import Table, Text, select, type_coerce
 
 from bridge.crypto import Keyring, new_key
 from bridge.errors import DecryptionFailed
-from bridge.journal import Database, Journal, accounts, deliveries, encryption, events, jobs, upgrade
+from bridge.journal import (
+    Database,
+    Journal,
+    accounts,
+    customers,
+    deliveries,
+    encryption,
+    events,
+    jobs,
+    receivers,
+    search,
+    upgrade,
+    users,
+)
 from bridge.journal.deliveries import AttemptResult, StateChange
 from bridge.journal.encryption import rekey, sealed_columns
 from bridge.journal.schema import EncryptedText, meta, metadata, tenant_accounts, tenant_destinations
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.search import Kind, Term, look_up, write
+from bridge.journal.users import UserRole
 from bridge.model import DeliveryState, Outcome, ReadBack
 from tests.factories import (
     LEASE_S,
@@ -49,6 +63,10 @@ def opened(url: str, key: str) -> Iterator[Journal]:
     database.close()
 
 
+OTHERS: dict[str, dict[str, str]] = {"cus_1": {}, "cus_2": {"email": "bia@example.com"}}
+"""Customers of one account: rekey goes through them by both columns of their key."""
+
+
 def fill(journal: Journal) -> None:
     """Let a person into every place that the way of an event has for one."""
     body = json.dumps(envelope(payment=payment(description=" ".join(PERSON))), ensure_ascii=False)
@@ -57,8 +75,11 @@ def fill(journal: Journal) -> None:
     put_in_state(
         journal, id_, DeliveryState.DEAD, due_ms=None, reason=f"refused {PERSON[2]}", read_back_detail=PERSON[1]
     )
+    said = dict(zip(("email", "name", "cpfCnpj", "mobilePhone"), PERSON, strict=True))
     with journal.database.write() as connection:
         write(connection, [Term(PERSON[0], Kind.EMAIL, "default", "cus_1")])
+        found = [search.customer_found("default", id_, {**said, **more}) for id_, more in OTHERS.items()]
+        customers.record(connection, found, [], NOW_MS)
 
 
 PLAIN = {
@@ -72,14 +93,17 @@ PLAIN = {
     "destinations": "name url_digest state failed_subject paused_reason origin_id stage_id",
     "notices": "code about level detail mend",
     "alerts": "code about level detail mend",
+    "alert_receivers": "name areas accounts level problem",
     "door_refusals": "account code",
     "audit": "actor address action about detail",
     "search_terms": "term kind account ref",
+    "customers": "account id",
     "console_jobs": "kind about state code author",
     "rollups": "account mapping destination event verdict",
     "tallies": "account mapping destination event verdict",
     "tenant_accounts": "name",
     "tenant_destinations": "name",
+    "users": "email_hash role state accounts subject_hash link_hash",
 }
 """Every text column that is not sealed: codes, names of settings, ids, hashes, and texts of which each is the bridge's
 own. Whoever adds one here says that neither a person nor a secret stands in it."""
@@ -115,6 +139,11 @@ def fill_every_sealed_column(journal: Journal) -> str:
         jobs.fail(connection, failed, NOW_MS, "x", text)
         accounts.put(connection, tenant_accounts, "matriz", NOW_MS, api_key=text, webhook_token=text)
         accounts.put(connection, tenant_destinations, "matriz", NOW_MS, url=text)
+        found = search.customer_found("default", "cus_1", {"name": " ".join(PERSON)})
+        customers.record(connection, [found], [], NOW_MS)
+        users.change(connection, users.add(connection, text, text, UserRole.VIEWER, (), NOW_MS), password=text)
+        receiver = {"name": "finance", "areas": (), "accounts": (), "level": "warning", "summary_ms": None}
+        receivers.put(connection, None, NOW_MS, url=text, **receiver)
     return text
 
 
@@ -165,7 +194,7 @@ def test_no_person_stands_in_the_bytes(database_url: str) -> None:
         assert json.loads(row_of(journal, 1)["payload"])["nome"] == PERSON[1]
         assert row_of(journal, 1)["reason"] == f"refused {PERSON[2]}"
         with journal.database.read() as connection:
-            assert look_up(connection, PERSON[0])[1] == [("default", "cus_1")]
+            assert look_up(connection, PERSON[0]).subjects == [("default", "cus_1")]
 
 
 def test_a_journal_from_before_the_key_reads_and_is_sealed_afterwards(database_url: str) -> None:
@@ -180,11 +209,11 @@ def test_a_journal_from_before_the_key_reads_and_is_sealed_afterwards(database_u
 
         steps = list(rekey(journal.database, page=1))
 
-        assert steps[0] == (0, 3)
-        assert steps[-1] == (3, 3)
+        assert steps[0] == (0, 5)
+        assert steps[-1] == (5, 5)
         assert found_in(events_of(journal)[0]["body"]) == list(PERSON)
         with journal.database.read() as connection:
-            assert look_up(connection, PERSON[0])[1] == [("default", "cus_1")]
+            assert look_up(connection, PERSON[0]).subjects == [("default", "cus_1")]
             assert connection.scalar(select(delivery_table.c.attempts)) == 0
     assert found_in(everything(database_url)) == []
 
@@ -196,9 +225,9 @@ def test_a_new_key_takes_over(database_url: str) -> None:
     with opened(database_url, f"{NEW},{OLD}") as journal:
         keep(journal, incoming())
         walk = rekey(journal.database, page=1)
-        assert [next(walk), next(walk)] == [(0, 3), (1, 3)]
+        assert [next(walk), next(walk)] == [(0, 5), (1, 5)]
         walk.close()
-        assert list(rekey(journal.database))[-1] == (2, 2)
+        assert list(rekey(journal.database))[-1] == (4, 4)
         assert list(rekey(journal.database)) == [(0, 0)]
     with opened(database_url, NEW) as journal:
         journal.check()

@@ -8,12 +8,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, text
 
-from bridge.journal import Journal, deliveries, destinations, events, queries, search, statistics
+from bridge.journal import (
+    Journal,
+    audit,
+    customers,
+    daily,
+    deliveries,
+    destinations,
+    events,
+    queries,
+    search,
+    statistics,
+)
 from bridge.journal.deliveries import StateChange
 from bridge.journal.queries import EventFilter
 from bridge.journal.search import Kind, Term
@@ -38,7 +50,7 @@ from tests.factories import (
     transaction_of_one,
 )
 
-BIG = "events|deliveries|attempts|line|head|search_terms"
+BIG = "events|deliveries|attempts|line|head|search_terms|customers|audit"
 
 
 class Asked:
@@ -174,6 +186,7 @@ def repair(journal: Journal) -> None:
 def look(journal: Journal) -> None:
     """What a person's lists and one event's page ask."""
     with journal.database.read() as connection:
+        queries.processed_between(connection, "default", ("PAYMENT_RECEIVED",), NOW_MS - 86_400_000, NOW_MS, limit=50)
         queries.list_events(connection, limit=50, object_id="pay_1")
         queries.list_events(connection, limit=50, before_id=1_000_100)
         queries.list_deliveries(connection, limit=50, before_id=1_000_100)
@@ -185,10 +198,16 @@ def look(journal: Journal) -> None:
         queries.mappings_of(connection, [1_000_003, 1_000_004])
 
 
+SOME = frozenset({"default", "filial"})
+"""The accounts that a person may see who may not see all."""
+
+
 def attend(journal: Journal) -> None:
     """What the console's page of what needs a person asks."""
     with journal.database.read() as connection:
         queries.dead_groups(connection)
+        queries.dead_groups(connection, SOME)
+        queries.dead_count(connection, queries.DeadFilter(accounts=SOME))
         chosen = queries.DeadFilter("clint.http_422", "paga", "default", until_ms=NOW_MS)
         queries.dead_count(connection, chosen)
         queries.dead_page(connection, chosen, 0, 200)
@@ -223,12 +242,35 @@ def browse(journal: Journal) -> None:
             EventFilter(state="delivered", name="PAYMENT_RECEIVED"),
             EventFilter(state="open"),
             EventFilter(state="waiting"),
+            EventFilter(state="held"),
+            EventFilter(state="unmapped"),
+            EventFilter(mapping="paga", text="ana sou"),
             EventFilter(since_ms=NOW_MS - 1, until_ms=NOW_MS + 1),
         ):
             queries.event_page(connection, wanted, 50, 1_000_100)
+            queries.event_page(connection, replace(wanted, accounts=SOME), 50, 1_000_100)
 
 
-@pytest.mark.parametrize("work", [browse, attend, append, process, claim, settle, lease, sweep, repair, look])
+def visit(journal: Journal) -> None:
+    """What the page of a customer, and a list with names, asks."""
+    with journal.database.write() as connection:
+        found = [search.customer_found("default", f"cus_{n}", {"name": "Ana Souza"}) for n in range(30)]
+        charges = [search.charge_found("default", f"pay_{n}", {"description": "Mensalidade"}) for n in range(30)]
+        customers.record(connection, [*found, *charges], [("default", "cus_99")], NOW_MS)
+    with journal.database.read() as connection:
+        rows = queries.events_about(connection, "default", "subject", "cus_1", 300)
+        queries.events_about(connection, "default", "object_id", "pay_1", 300)
+        made = queries.deliveries_of_events(connection, [row["id"] for row in rows])
+        queries.delivery_before(connection, next(one for ones in made.values() for one in ones))
+        queries.event_before(connection, rows[0])
+        queries.events_of(connection, [rows[0]["id"]])
+        queries.has_mapping(connection, "paga")
+        customers.load(connection, [("default", f"cus_{n}") for n in range(50)])
+        customers.unnamed(connection, "default", 10)
+        audit.about(connection, {"event.replayed": ["1", "2"], "delivery.retried": ["3"]})
+
+
+@pytest.mark.parametrize("work", [browse, visit, attend, append, process, claim, settle, lease, sweep, repair, look])
 def test_no_query_reads_a_whole_table(old: Journal, work: Callable[[Journal], None]) -> None:
     """The database's own plan of each statement searches by an index."""
     with asked(old) as found:
@@ -306,10 +348,17 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
     owe(journal)
     with asked(journal) as found, journal.database.read() as connection:
         queries.under_way(connection)
-        statistics.gauges(connection, NOW_MS)
-        statistics.waiting_since_ms(connection)
         statistics.held_for_asaas(connection, NOW_MS)
-        statistics.last_24_hours(connection, NOW_MS, ("mapping", "verdict"))
-        statistics.last_30_days(connection, NOW_MS)
+        for accounts in (None, SOME):
+            statistics.gauges(connection, NOW_MS, accounts)
+            statistics.waiting_since_ms(connection, accounts)
+            statistics.last_24_hours(connection, NOW_MS, ("mapping", "verdict"), accounts)
+            statistics.last_30_days(connection, NOW_MS, accounts=accounts)
+        statistics.dead_by_account(connection)
+        daily.numbers(connection, NOW_MS)
+        daily.idle_mappings(connection, NOW_MS)
+        day_ms = daily.day_before(NOW_MS)
+        daily.delivered_page(connection, day_ms, day_ms + statistics.DAY_MS, None)
+        daily.delivered_page(connection, day_ms, day_ms + statistics.DAY_MS, 1_000)
 
     assert scans(journal, found, "deliveries_(dead|line|due|head)|events_waiting") == []

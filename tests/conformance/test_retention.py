@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from bridge.errors import BodyEmptied
-from bridge.journal import Journal, deliveries, events, retention, statistics
+from bridge.journal import Journal, customers, deliveries, events, retention, search, statistics
 from bridge.journal.deliveries import StateChange
+from bridge.journal.schema import customers as customer_table
 from bridge.journal.schema import events as event_table
 from bridge.model import DeliveryState, Outcome
 from bridge.operations import actions
@@ -168,3 +169,26 @@ def test_a_body_that_was_emptied_by_hand_is_no_fault(journal: Journal) -> None:
 
     assert emptied(journal) == 1
     assert events_of(journal)[0]["body"] == "{}"
+
+
+def test_a_customer_goes_with_the_last_full_event(journal: Journal) -> None:
+    """Name and contact data stay while one event of the customer is full, also where Asaas had no such customer."""
+    finished(journal)
+    (later,) = keep(journal, incoming("cus_1", object_id="pay_2", received_ms=LATER_MS))
+
+    def known() -> list[str]:
+        with journal.database.read() as connection:
+            return list(connection.scalars(select(customer_table.c.id).order_by(customer_table.c.id)))
+
+    finished(journal, "cus_2")
+    with journal.database.write() as connection:
+        found = search.customer_found("default", "cus_1", {"name": "Ana"})
+        customers.record(connection, [found], [("default", "cus_2")], NOW_MS)
+    assert known() == ["cus_1", "cus_2"]
+    assert emptied(journal) == 2
+    assert known() == ["cus_1"]
+    with journal.database.write() as connection:
+        events.mark_processed(connection, [later], NOW_MS)
+    with journal.database.write() as connection:
+        assert retention.remove(connection, [later], LATER_MS + 1) == 1
+    assert known() == []

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,10 +15,11 @@ import structlog
 
 from bridge.alerts.plan import HELD_MS
 from bridge.alerts.send import Message, Result, check, send
+from bridge.alerts.services import address_of
 from bridge.journal import Journal, destinations, events, notices
 from bridge.journal.notices import Notice
 from bridge.model import DeliveryState, NoticeLevel
-from bridge.worker.tasks import send_alerts
+from bridge.worker.alerts import AlertSetup, send_alerts
 from tests.databases import on_both
 from tests.factories import Clock, incoming, keep, opened_journal, owe, put_in_state, register
 from tests.peers import Peer, Reply
@@ -35,17 +40,19 @@ class Mailbox:
         self.messages: list[Message] = []
         self.works = True
 
-    def __call__(self, urls: Sequence[str], message: Message) -> list[Result]:
+    def __call__(self, posts: Sequence[tuple[str, Message]], *, allow_private: bool) -> list[Result]:
         """Take a message."""
-        self.messages.append(message)
-        return [Result("json", self.works, "" if self.works else "no") for _ in urls]
+        assert allow_private  # the environment's own
+        self.messages += [message for _url, message in posts]
+        return [Result("json", self.works, "" if self.works else "no") for _ in posts]
 
 
 def telling(
     journal: Journal, clock: Clock, send: Any, silences: Mapping[str, int | None] | None = None
 ) -> Callable[[], bool]:
     """Return what a worker runs."""
-    return lambda: send_alerts(journal, ["json://x"], "en", "", lambda _now_ms: silences or {}, clock, send)
+    setup = AlertSetup(["json://x"], "en", silences=lambda _now_ms: silences or {}, send=send)
+    return lambda: send_alerts(journal, setup, clock)
 
 
 def open_codes(journal: Journal) -> list[str]:
@@ -138,7 +145,7 @@ def test_what_others_notice_is_told_too(journal: Journal) -> None:
         notices.apply(connection, [said], clock())
     put_in_state(journal, owe(journal), DeliveryState.DEAD, due_ms=None)
 
-    assert not send_alerts(journal, [], "en", "", lambda _now_ms: {}, clock, box)
+    assert not send_alerts(journal, AlertSetup(send=box), clock)
     clock.go(15)
     assert telling(journal, clock, box)()
     assert "Asaas interrupted the queue of events (matriz)" in box.messages[0].body
@@ -168,12 +175,12 @@ def test_what_could_not_be_sent_is_sent_later(journal: Journal) -> None:
     with structlog.testing.capture_logs() as logs:
         one()
     with journal.database.read() as connection:
-        (failed,) = notices.load(connection).values()
+        (failed,) = notices.load(connection)[0].values()
     box.works = True
     clock.go(60)
     one()
     with journal.database.read() as connection:
-        (told,) = notices.load(connection).values()
+        (told,) = notices.load(connection)[0].values()
 
     assert (failed.failures, failed.times, told.failures, told.times) == (1, 0, 0, 1)
     record = next(record for record in logs if record["event"] == "alert.not_sent")
@@ -188,13 +195,13 @@ def test_one_service_that_fails_does_not_repeat_the_others(sqlite_url: str) -> N
         put_in_state(journal, owe(journal), DeliveryState.DEAD, due_ms=None)
         sends: list[Message] = []
 
-        def half(_urls: Sequence[str], message: Message) -> list[Result]:
-            sends.append(message)
+        def half(posts: Sequence[tuple[str, Message]], **_options: Any) -> list[Result]:
+            sends.append(posts[0][1])
             return [Result("slack", True, ""), Result("mailto", False, "no")]
 
-        one = telling(journal, clock, half)
+        setup = AlertSetup(["slack://x", "mailto://x"], send=half)
         for _ in range(20):
-            one()
+            send_alerts(journal, setup, clock)
             clock.go(15)
 
         assert len(sends) == 1
@@ -236,12 +243,66 @@ def test_a_process_that_hangs_is_killed() -> None:
     with Peer(Reply(after_s=3)) as service:
         (result,) = send([f"json://127.0.0.1:{service.port}/x"], Message("a", "b"), timeout_s=0.01)
 
-    assert result == Result("json", False, "not sent within 0.01 s")
+    assert result == Result("json", False, "it was not sent in time")
 
 
-@pytest.mark.parametrize(("python", "name"), [("/bin/false", "CalledProcessError"), ("/nowhere", "FileNotFoundError")])
-def test_a_process_that_fails_is_a_message_not_sent(python: str, name: str) -> None:
+@pytest.mark.parametrize("python", ["/bin/false", "/nowhere"])
+def test_a_process_that_fails_is_a_message_not_sent(python: str) -> None:
     """Whatever it is: nothing is raised."""
     assert send(["json://x"], Message("a", "b"), python=python) == [
-        Result("json", False, f"the process that sends ended with {name}")
+        Result("json", False, "the process that sends ended early")
     ]
+
+
+class Mail:
+    """A server for outgoing mail, as small as apprise can speak to."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.data = ""
+
+    def __call__(self, connection: socket.socket) -> None:
+        """Take one message."""
+        with connection.makefile("rwb") as lines:
+
+            def answer(text: str) -> None:
+                lines.write(f"{text}\r\n".encode())
+                lines.flush()
+
+            answer("220 mail.example")
+            while line := lines.readline().decode().strip():
+                self.said.append(line)
+                word = line.split()[0].upper()
+                answer({"DATA": "354 go on", "QUIT": "221 bye"}.get(word, "250 fine"))
+                if word == "DATA":
+                    while (part := lines.readline().decode()) != ".\r\n":
+                        self.data += part
+                    answer("250 taken")
+
+
+def test_a_message_arrives_by_mail() -> None:
+    """Over real SMTP, to each address, as plain text whose lines are kept."""
+    mail = Mail()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for _ in range(2):
+            connection, _address = listener.accept()
+            with connection:
+                mail(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    given = {"to": "ana@example.com, rui@example.com", "server": "127.0.0.1", "port": str(listener.getsockname()[1])}
+    given |= {"security": "insecure", "sender": "avisos@example.com"}
+    (result,) = send([address_of("email", given)], Message("título", "• um\n  https://bridge.example/x\n• dois"))
+    listener.close()
+
+    assert result == Result("mailto", True, "")
+    assert {line.lower() for line in mail.said if line.upper().startswith("RCPT")} == {
+        "rcpt to:<ana@example.com>",
+        "rcpt to:<rui@example.com>",
+    }
+    found = email.message_from_string(mail.data, policy=email.policy.default)
+    assert found["Subject"] == "título"
+    assert found.get_content().splitlines()[:3] == ["• um", "  https://bridge.example/x", "• dois"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from bridge.crypto import new_key
 from bridge.errors import SettingsError
 from bridge.journal import notices
 from bridge.journal.notices import Alert
@@ -28,7 +30,7 @@ def test_a_test_message_is_sent(commands: Commands) -> None:
         said = commands.run("alerts", "test", BRIDGE_ALERT_URLS=url)
 
         assert (said.status, said.out) == (0, "URL 1 (json): sent\n")
-        assert b"bridge alerts test" in service.asked[0].body
+        assert json.loads(service.asked[0].body)["title"].endswith(": teste")
 
 
 def test_a_url_that_does_not_work_is_said(commands: Commands) -> None:
@@ -66,6 +68,50 @@ def test_what_lasts_is_listed(commands: Commands) -> None:
     assert [(row["code"], row["times"], row["told_at"]) for row in rows if row["times"]] == [
         ("delivery.dead", 2, "2026-11-18T08:06:40-03:00")
     ]
+
+
+def test_receivers_are_kept_in_the_journal(commands: Commands) -> None:
+    """Added, listed without their address, changed, tested and removed."""
+    key = new_key()
+    with commands.journal(), Peer() as service:
+        url = f"json://user:secret@127.0.0.1:{service.port}/x\n"
+        sealed = {"BRIDGE_ENCRYPTION_KEY": key, "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1"}
+        added = commands.run("alerts", "add", "Financeiro", "--summary", lines=url, **sealed)
+        changed = commands.run("alerts", "add", "Financeiro", "--area", "clint", "--errors-only", lines="\n", **sealed)
+        said = commands.run("alerts", "receivers", **sealed)
+        (row,) = commands.run("alerts", "receivers", "--json", **sealed).json
+        tested = commands.run("alerts", "test", **sealed)
+        one = commands.run("alerts", "test", "Financeiro", **sealed)
+        nobody = commands.run("alerts", "test", "Ana", **sealed)
+        doctor = commands.run("doctor", **sealed)
+        removed = commands.run("alerts", "remove", "Financeiro", "--yes", **sealed)
+        again = commands.run("alerts", "remove", "Financeiro", "--yes", **sealed)
+
+        assert (added.status, changed.status) == (0, 0)
+        assert (row["name"], row["areas"], row["level"], row["services"]) == (
+            "Financeiro",
+            ["clint"],
+            "error",
+            ["json"],
+        )
+        assert (row["kept_in"], row["summary_ms"]) == ("journal", None)
+        assert "secret" not in said.out + str(row)
+        assert (tested.status, tested.out) == (0, "Financeiro (json): sent\n")
+        assert (one.status, nobody.status) == (0, 1)
+        assert [asked.path for asked in service.asked] == ["/x", "/x"]
+        assert "receivers in the journal: 1" in doctor.out
+        assert (removed.status, again.status) == (0, 1)
+
+
+def test_a_receiver_needs_a_key_and_an_address(commands: Commands) -> None:
+    """Secrets are kept only encrypted; an address that apprise can't use is not kept."""
+    with commands.journal():
+        open_ = commands.run("alerts", "add", "Ana", lines="json://example.com\n")
+        wrong = commands.run("alerts", "add", "Ana", lines="nothing://x\n", BRIDGE_ENCRYPTION_KEY=new_key())
+
+    assert (open_.status, wrong.status) == (2, 2)
+    assert "BRIDGE_ENCRYPTION_KEY" in open_.err
+    assert "nothing" not in wrong.err
 
 
 def test_the_doctor_looks_at_the_urls(commands: Commands) -> None:

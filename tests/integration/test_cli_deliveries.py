@@ -52,7 +52,7 @@ def test_a_reason_is_read_in_the_operators_language(commands: Commands) -> None:
     (row,) = commands.run("deliveries", "list", "--json").json
 
     assert table[0].split()[:3] == ["número", "evento", "nome"]
-    assert re.split(r"\s{2,}", table[1])[5] == "sem entrega"
+    assert re.split(r"\s{2,}", table[1])[5] == "não entregue"
     assert table[1].endswith("payload.id is 9")
     assert (row["state"], row["reason"], row["reason_facts"]) == ("dead", "payload.id is 9", {"value": 9})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from bridge.errors import DeliveriesOpen
 from bridge.journal import Journal, audit, deliveries, destinations, events, jobs, privacy, queries
@@ -16,6 +16,7 @@ from bridge.journal.audit import Actor
 from bridge.journal.encryption import sealed_columns
 from bridge.journal.queries import EventFilter
 from bridge.journal.schema import attempts, metadata
+from bridge.journal.schema import customers as customer_table
 from bridge.journal.schema import destinations as destination_table
 from bridge.journal.search import Kind, Term, look_up, terms_of_customer, write
 from bridge.model import DeliveryState
@@ -42,6 +43,7 @@ from tests.factories import (
 ANA = Actor("operator Ana")
 EMAIL, NAME, CPF = "ana.souza@example.com", "Ana Souza", "52998224725"
 WHO = ("default", "cus_ana")
+PERSON = json.dumps({"name": NAME, "email": EMAIL, "document": CPF})
 JOBS: dict[str, dict[str, Any]] = {
     "trial": {"email": EMAIL, "events": [{"id": 1, "charge": "pay_ana"}]},
     "replay_preview": {"ids": [1, 2], "previews": [{"event_id": 1, "payload": NAME}, {"event_id": 2, "payload": "B"}]},
@@ -74,6 +76,7 @@ def fill(journal: Journal, state: DeliveryState = DeliveryState.DEAD) -> int:
         write(connection, [Term(EMAIL, Kind.EMAIL, *WHO), Term(CPF, Kind.DOCUMENT, *WHO)])
         write(connection, [Term(text, Kind.SUBJECT, *WHO) for text in ("ana", "souza")])
         write(connection, [Term("00042", Kind.OBJECT, "default", "pay_ana"), Term("x", Kind.SUBJECT, "default", "c")])
+        connection.execute(insert(customer_table).values(account=WHO[0], id=WHO[1], person=PERSON, seen_ms=NOW_MS))
         for kind, result in JOBS.items():
             job = jobs.begin(connection, kind, "default", {}, "Ana", NOW_MS)
             jobs.finish(connection, job, NOW_MS, result)
@@ -112,7 +115,7 @@ def test_a_person_is_erased_from_everything(database_url: str) -> None:
         assert tries_of(journal, mine["id"])[0]["excerpt"] is None
         with journal.database.read() as connection:
             assert privacy.find_by(connection, Kind.EMAIL, EMAIL) == privacy.find(connection, "cus_ana") == []
-            assert look_up(connection, "x")[1] == [("default", "c")]
+            assert look_up(connection, "x").subjects == [("default", "c")]
             assert destinations.load(connection)["default"].failed_subject == f"default {mine['subject']}"
             (noted,) = audit.newest(connection, 9)
         assert (noted["action"], noted["about"]) == ("person.forgotten", "1 customers")
@@ -145,7 +148,8 @@ def test_export_gives_everything_as_json(commands: Commands) -> None:
         said = commands.run("export", "--email", EMAIL)
 
     found = said.json
-    assert found["customers"] == [{"account": "default", "customer": "cus_ana"}]
+    person = {"name": NAME, "email": EMAIL, "phone": "", "document": CPF}
+    assert found["customers"] == [{"account": "default", "customer": "cus_ana", "person": person}]
     (event,) = found["events"]
     (delivery,) = event["deliveries"]
     assert event["body"]["payment"]["description"] == NAME
@@ -239,8 +243,8 @@ def test_a_person_in_every_column_there_is_is_forgotten(commands: Commands, data
         assert found_of(PLANTED, said.out + said.err + exported.out + exported.err) == []
 
 
-SETUP = frozenset({"tenant_accounts", "tenant_destinations"})
-"""What an operator entered of accounts and destinations."""
+SETUP = frozenset({"tenant_accounts", "tenant_destinations", "users"})
+"""What an operator entered of accounts, destinations and the people who sign in."""
 MINE = {"events": 1, "deliveries": 1, "attempts": 1}
 """Ana's rows, in tables that hold others' too."""
 

@@ -77,7 +77,7 @@ def test_nothing_to_do_is_said(console: Console) -> None:
     """An empty page is good news, and the menu counts nothing."""
     page = console.operator("pt-BR").get("/attention").text
 
-    assert "Nada precisa de você" in page
+    assert "Nenhuma ação necessária" in page
     assert 'class="count"' not in page
 
 
@@ -88,7 +88,7 @@ def test_dead_deliveries_are_grouped_with_cause_and_mend(console: Console) -> No
     give_up(console, 1, "nobody.knows", destination="outro")
     page = console.operator("pt-BR").get("/attention").text
 
-    assert page.index("não aceita esses valores") < page.index("não consegue ler o que foi enviado")
+    assert page.index("não aceita esses valores") < page.index("não entendeu o que foi enviado")
     assert "sem DDD" in page
     assert "Motivo que esta versão não conhece" in page
     assert "cobranca para outro" in page

@@ -74,9 +74,9 @@ def test_the_list_says_what_became_of_each_event(console: Console) -> None:
 
     assert page.index(f"/events/{second}") < page.index(f"/events/{first}")
     assert "Cobrança recebida" in page
-    assert "Sem entrega" in page
+    assert "Não entregue" in page
     assert "Sem automação" in page
-    assert "preenchimento" in page
+    assert "recuperado do Asaas" in page
     assert "R$\xa0129,90" in page
     assert "ana@example.com" not in page
 

@@ -6,15 +6,12 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bridge.journal import audit, revisions
-from bridge.messages import _, in_language
 from bridge.model import DeliveryState
 from bridge.pipeline.active_mappings import MappingFiles
-from bridge.web.console.mappings import AMOUNT_FAULTS
 from tests.console import Console, finish_jobs, opened_console
 from tests.factories import incoming, keep, owe, put_in_state
 
@@ -275,70 +272,6 @@ def test_the_preview_says_why_not(console: Console) -> None:
     assert "Does not listen" in seen(GOOD, "sample:payment_deleted.json")
     assert "Fix the errors" in seen("events: 7")
     assert "can&#39;t be shown" in seen(GOOD, "sample:nothing.json")
-
-
-def test_a_new_mapping_by_the_form(console: Console) -> None:
-    """What was chosen becomes a file whose tests pass; its text can be seen first."""
-    browser = console.operator()
-    chosen: dict[str, Any] = {
-        "name": "venda_no_pix",
-        "event": "PAYMENT_RECEIVED",
-        "field": ["email", "valor"],
-        "at_least": "50,00",
-        "billing_type": "PIX",
-        "send_to": "default",
-        "installments": "each",
-        "enabled": "on",
-    }
-    shown = browser.post("/mappings-new", **chosen, show="1")
-    made = browser.post("/mappings-new", **chosen)
-
-    assert "at_least: 50.00" in shown.text
-    assert (made.status_code, made.location) == (303, "/mappings/venda_no_pix")
-    text = file_of(console, "venda_no_pix").read_text()
-    assert newest(console, "venda_no_pix").text == text
-    assert "email: customer.email" in text
-    assert browser.post("/mappings-new", **chosen).status_code == 422
-
-
-@pytest.mark.parametrize(
-    ("said", "written", "fault"),
-    [
-        ("1.000,00", "1000.00", ""),
-        ("1000", "1000", ""),
-        ("50,00", "50.00", ""),
-        ("50.00", "50.00", ""),
-        ("1.000", "", "ambiguous"),
-        ("1,500", "", "ambiguous"),
-        ("-5", "", "negative"),
-        ("cem", "", "unreadable"),
-    ],
-)
-def test_an_amount_of_the_form_has_one_meaning(console: Console, said: str, written: str, fault: str) -> None:
-    """As Brazilians write it; what may mean two amounts is refused in the page's language."""
-    chosen: dict[str, Any] = {"name": "x", "event": "PAYMENT_RECEIVED", "field": ["email"], "at_least": said}
-    page = console.operator("pt").post("/mappings-new", **chosen, show="1")
-
-    assert page.status_code == (422 if fault else 200)
-    assert (f"at_least: {written}}}" in page.text) is bool(written)
-    with in_language("pt"):
-        assert not fault or _(AMOUNT_FAULTS[fault], got=said) in page.text
-
-
-@pytest.mark.parametrize("wrong", [{"name": "Venda"}, {"event": "X"}, {"field": ["valor"]}, {"at_least": "viele"}])
-def test_the_form_says_what_is_wrong(console: Console, wrong: dict[str, object]) -> None:
-    """A refusal keeps what was chosen."""
-    chosen: dict[str, Any] = {
-        "name": "x",
-        "event": "PAYMENT_RECEIVED",
-        "field": ["email"],
-        "send_to": "default",
-        **wrong,
-    }
-    page = console.operator().post("/mappings-new", **chosen)
-
-    assert page.status_code == 422
-    assert 'role="alert"' in page.text
 
 
 def test_the_checklist_can_be_copied(console: Console) -> None:

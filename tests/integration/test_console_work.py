@@ -410,7 +410,7 @@ def test_lists_are_empty_in_words(console: Console) -> None:
     """Each page has something to say before anything happened."""
     browser = console.operator("pt-BR")
 
-    assert "Nenhuma conciliação ainda" in browser.get("/reconcile").text
+    assert "Nenhuma conferência ainda" in browser.get("/reconcile").text
     assert "Nenhum teste ainda" in browser.get("/test-charge").text
     until(lambda: "Conexões" in browser.get("/connections").text, 5)
 

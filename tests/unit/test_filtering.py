@@ -119,7 +119,7 @@ def test_reason_is_a_message() -> None:
         "value": "10",
     }
     with in_language("pt"):
-        assert read_message(verdict.message.to_json()).text() == "payment.value é 10; precisa ser no mínimo 50"
+        assert "no mínimo 50" in read_message(verdict.message.to_json()).text()
 
 
 def test_today_is_brasilias_where_the_context_names_none() -> None:

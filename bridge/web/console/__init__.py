@@ -18,9 +18,11 @@ from bridge.messages import use_language
 from bridge.runtime import Runtime
 from bridge.web.console import (
     access,
+    alerts,
     attention,
     connecting,
     connections,
+    customers,
     events,
     guide,
     jobs,
@@ -28,14 +30,16 @@ from bridge.web.console import (
     mapping_editor,
     mappings,
     overview,
+    people,
     reconcile,
     signin,
     testcharge,
 )
+from bridge.web.console.oidc import Provider
 
 PAGES = (
-    *(overview, guide, events, attention, mappings, mapping_editor),
-    *(testcharge, connections, connecting, reconcile, jobs),
+    *(overview, guide, events, customers, attention, mappings, mapping_editor),
+    *(testcharge, connections, connecting, reconcile, alerts, people, jobs),
 )
 
 
@@ -49,6 +53,7 @@ class JournalNumber(IntegerConverter):
 def init_console(app: Flask, runtime: Runtime) -> None:
     access.init_access(app, runtime.settings)
     app.extensions["bridge.tries"] = FixedWindowRateLimiter(MemoryStorage())
+    app.extensions["bridge.provider"] = Provider(runtime)
     console = Blueprint(
         "console", __name__, template_folder="../templates", static_folder="../static", static_url_path="/assets"
     )

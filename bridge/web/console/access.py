@@ -1,8 +1,9 @@
 """Who may use the console, sessions, form tokens and security headers.
 
-BRIDGE_PASSWORD allows everything, BRIDGE_VIEWER_PASSWORD only looking. Without both, the console takes only the token
-BRIDGE_CONSOLE_TOKEN, which `bridge up` and `bridge demo` draw and print; without that it is closed. The address of a
-request proves nothing: behind a proxy on this machine every stranger has a local one.
+People sign in by their own password or an OpenID provider, or by BRIDGE_PASSWORD, which allows everything, or
+BRIDGE_VIEWER_PASSWORD. The token that `bridge up` prints opens a console without BRIDGE_PASSWORD; the address of a
+request proves nothing. Sessions are this module's own: Flask-Login has had no release since 2023 and knows no sign-out
+everywhere.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from flask import Flask, Request, Response, current_app, g, redirect, request, s
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import validate_csrf
+from werkzeug.exceptions import NotFound
 from werkzeug.local import LocalProxy
 from werkzeug.security import check_password_hash, generate_password_hash
 from wtforms import ValidationError
 
 from bridge.errors import ConsoleClosed, FormRefused, NotSignedIn, ReadOnly
-from bridge.journal import audit
+from bridge.journal import audit, users
 from bridge.journal.audit import Actor
+from bridge.journal.users import User, UserState
 from bridge.messages import N_
 from bridge.runtime import Runtime
 from bridge.settings import Settings
@@ -80,15 +83,41 @@ def check_form() -> None:
 
 
 FOR_STRANGERS = frozenset(
-    {"console.signin.form", "console.signin.enter", "console.signin.appearance", "console.signin.language"}
+    {
+        *("console.signin.form", "console.signin.enter", "console.signin.appearance", "console.signin.language"),
+        *("console.signin.by_provider", "console.signin.from_provider"),
+        *("console.people.invitation", "console.people.accept"),
+    }
 )
-"""The endpoints to which a stranger may post."""
-FOR_VIEWERS = FOR_STRANGERS | {"console.signin.leave", "console.mappings_live.lint", "console.mappings_live.preview"}
+"""The endpoints that a stranger may fetch or post to."""
+FOR_VIEWERS = FOR_STRANGERS | {
+    *("console.signin.leave", "console.mappings_live.lint", "console.mappings_live.preview"),
+    "console.mappings_live.values",
+    *("console.people.rename_me", "console.people.change_my_password", "console.people.sign_me_out"),
+}
 """The endpoints to which a viewer may post."""
+FOR_ADMINISTRATORS = frozenset(
+    f"console.people.{name}" for name in ("index", "invite", "show", "change", "link", "enable", "sign_out", "remove")
+)
+
+
+FOR_SOME_ACCOUNTS = FOR_STRANGERS | {
+    *("console.overview.index", "console.signin.leave", "console.connections.show", "console.connections.webhook"),
+    *(f"console.events.{name}" for name in ("index", "show", "retry", "discard", "compare", "replay")),
+    *(f"console.customers.{name}" for name in ("show", "reveal", "charge", "find", "preview", "bring_in")),
+    *(f"console.attention.{name}" for name in ("index", "confirm", "run", "close")),
+    *(f"console.reconcile.{name}" for name in ("form", "begin", "missing", "bring_in")),
+    *(f"console.jobs.{name}" for name in ("show", "report", "deal")),
+    *("console.trial.form", "console.trial.begin"),
+    *(f"console.connections.{name}" for name in ("company", "register", "resume_webhook")),
+    *(f"console.people.{name}" for name in ("me", "rename_me", "change_my_password", "sign_me_out")),
+}
+"""The endpoints that keep to `person.accounts`. The others do not exist for a person who may not see all accounts."""
 
 
 class Role(StrEnum):
-    OPERATOR = "operator"  # everything
+    ADMINISTRATOR = "administrator"  # everything, and who may come in
+    OPERATOR = "operator"  # everything but people; BRIDGE_PASSWORD allows those too
     VIEWER = "viewer"  # look
     LOCAL = "local"  # everything: no password is set, and the person has the token that `bridge up` printed
 
@@ -99,27 +128,60 @@ class Person:
 
     role: Role
     name: str = ""
+    user: User | None = None
+    """None for a person who signed in by a password of the settings, or the token."""
 
     @property
     def may_change(self) -> bool:
         return self.role is not Role.VIEWER
 
     @property
+    def may_manage_people(self) -> bool:
+        of_settings = self.user is None and self.role is not Role.VIEWER
+        return of_settings or self.role is Role.ADMINISTRATOR
+
+    @property
+    def level(self) -> Role:
+        """The role as the console calls it."""
+        return Role.ADMINISTRATOR if self.may_manage_people and self.role is not Role.LOCAL else self.role
+
+    @property
+    def accounts(self) -> frozenset[str] | None:
+        """The accounts this person may see; None: all."""
+        return (self.user.accounts or None) if self.user else None
+
+    def sees(self, account: str) -> bool:
+        return self.accounts is None or account in self.accounts
+
+    def may_open(self, endpoint: str) -> bool:
+        """Return whether the page exists for this person."""
+        if self.accounts is not None and endpoint not in FOR_SOME_ACCOUNTS:
+            return False
+        return self.may_manage_people or endpoint not in FOR_ADMINISTRATORS
+
+    @property
     def author(self) -> str:
-        """The name that was given at sign-in, else the role."""
+        """The person's name, else the role."""
         return self.name or self.role.value
 
     @property
     def actor(self) -> Actor:
         return Actor(f"{self.role} {self.name}".strip(), client_address())
 
+    @property
+    def key(self) -> str:
+        """What a row of the audit trail that ends all sessions of this person is about."""
+        return self.user.key if self.user else self.role.value
+
 
 class Access:
-    """The passwords of one process, and the token that opens the console where there are none."""
+    """The passwords of the settings, and the token that opens the console where there are none."""
 
     def __init__(self, settings: Settings) -> None:
         self._passwords = {Role.OPERATOR: settings.bridge_password, Role.VIEWER: settings.bridge_viewer_password}
         self.has_password = any(self._passwords.values())
+        self.provider = urlsplit(settings.bridge_oidc_issuer).hostname or ""
+        """The host of the OpenID provider, if there is one."""
         self.token = "" if self.has_password else settings.bridge_console_token
 
     @cached_property
@@ -134,6 +196,16 @@ class Access:
         # Every hash is checked, so that the time taken does not tell whose password it is.
         found = [role for role, kept in self._hashes.items() if check_password_hash(kept, password)]
         return found[0] if found else None
+
+    def is_password_of(self, user: User | None, password: str) -> bool:
+        """Return whether it is; that nobody has an e-mail takes as long to see as that the password is wrong."""
+        kept = user.password if user and user.password else self._nobodys
+        is_right = check_password_hash(kept, password)
+        return is_right and user is not None and user.password is not None and user.state is UserState.ACTIVE
+
+    @cached_property
+    def _nobodys(self) -> str:
+        return generate_password_hash(secrets.token_urlsafe(32))
 
     def sessions(self) -> SecureCookieSessionInterface:
         """Return what signs the sessions; with another password or token it does not know them any more."""
@@ -168,15 +240,18 @@ def client_address() -> str:
     return str(callers.address(remote, request.headers.get("X-Forwarded-For", "")) or remote)
 
 
-def begin_session(role: Role, name: str) -> None:
+def begin_session(who: Person) -> None:
     """Begin a session and note it in the audit trail; the number of its entry is the session's id."""
     now_ms = runtime.clock_ms()
     with runtime.journal.database.write() as connection:
-        entry = audit.note(connection, Person(role, name).actor, audit.SIGNED_IN, "", now_ms)
+        if who.user:
+            users.note_sign_in(connection, who.user.id, now_ms)
+        entry = audit.note(connection, who.actor, audit.SIGNED_IN, who.user.key if who.user else "", now_ms)
     session.clear()
     session.permanent = True
     until_ms = now_ms + int(SESSION_LASTS.total_seconds() * 1000)
-    session.update(role=role.value, name=name, until_ms=until_ms, entry=entry)
+    whose = {"user": who.user.id} if who.user else {"role": who.role.value, "name": who.name}
+    session.update(until_ms=until_ms, entry=entry, **whose)
 
 
 def has_session(app: Flask, environ: WSGIEnvironment) -> bool:
@@ -188,10 +263,24 @@ def has_session(app: Flask, environ: WSGIEnvironment) -> bool:
 def _signed_in() -> Person | None:
     if session.get("until_ms", 0) < runtime.clock_ms():
         return None
+    id_ = session.get("user")
     with runtime.journal.database.read() as connection:
-        if audit.is_signed_out(connection, session["entry"]):
+        whose = session["role"] if id_ is None else users.key_of(id_)
+        if audit.is_signed_out(connection, session["entry"], whose):
             return None
-    return Person(Role(session["role"]), session["name"])
+        user = None if id_ is None else users.get(connection, id_)
+    if id_ is None:
+        return Person(Role(session["role"]), session["name"])
+    # Read at each request, so that a change of role or accounts holds at once.
+    return Person(Role(user.role), user.name, user) if user and user.state is UserState.ACTIVE else None
+
+
+def signs_in() -> bool:
+    """Return whether anybody could sign in: there is a password, a provider or a person."""
+    if access.has_password or access.provider:
+        return True
+    with runtime.journal.database.read() as connection:
+        return users.exist(connection)
 
 
 def check() -> ResponseReturnValue | None:
@@ -200,22 +289,32 @@ def check() -> ResponseReturnValue | None:
         return None
     g.person = _signed_in()
     if not access.has_password and (g.person is None or "token" in request.args):
-        return _by_token()
+        answer = _by_token()
+        if answer is not None:
+            return answer
     changes = request.method not in SAFE
     if changes:
         check_form()
-    if g.person is None and request.endpoint not in FOR_STRANGERS:
+    if request.endpoint in FOR_STRANGERS:
+        return None
+    if g.person is None:
         return _to_sign_in()
+    if not g.person.may_open(request.endpoint):
+        raise NotFound
     if changes and request.endpoint not in FOR_VIEWERS and not g.person.may_change:
         raise ReadOnly
     return None
 
 
-def _by_token() -> ResponseReturnValue:
-    if not access.token or not compare_digest(access.token.encode(), request.args.get("token", "").encode()):
-        raise ConsoleClosed
+def _by_token() -> ResponseReturnValue | None:
+    """Let in the person whose address holds the token; None for one who may sign in instead."""
+    given = request.args.get("token", "")
+    if not access.token or not compare_digest(access.token.encode(), given.encode()):
+        if given or not signs_in():
+            raise ConsoleClosed
+        return None
     if g.person is None:
-        begin_session(Role.LOCAL, "")
+        begin_session(Person(Role.LOCAL))
     return redirect("/")  # away from the address that holds the token
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
 
 from bridge.journal import destinations, notices, queries
 from bridge.journal.queries import DeadFilter, EventFilter, Row
@@ -13,8 +14,8 @@ from bridge.operations.actions import BulkAction, Progress, run_step
 from bridge.reasons import reason
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
-from bridge.web.console.events import lines
 from bridge.web.console.jobs import previews_now
+from bridge.web.console.lines import lines
 
 pages = Blueprint("attention", __name__)
 
@@ -22,10 +23,12 @@ pages = Blueprint("attention", __name__)
 @pages.get("/attention")
 def index() -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
-        groups = queries.dead_groups(connection)
-        holds = queries.hold_groups(connection)
+        groups = queries.dead_groups(connection, person.accounts)
+        holds = queries.hold_groups(connection, person.accounts)
         open_notices = layout.open_notices(connection)
         paused = [one for one in destinations.load(connection).values() if one.paused_ms is not None]
+    names = layout.seen_destinations()
+    paused = [one for one in paused if names is None or one.name in names]
     listening = _listening()
     return layout.page(
         "attention.html",
@@ -59,6 +62,7 @@ def _chosen(decision: BulkAction, until_ms: int) -> DeadFilter:
         with_body=decision is BulkAction.REPLAY,
         of=_listening() if decision is BulkAction.REPLAY else None,
         until_ms=until_ms,
+        accounts=person.accounts,
     )
 
 
@@ -111,6 +115,8 @@ def run() -> ResponseReturnValue:
 @pages.post("/attention/notices/<int:id_>/close")
 def close(id_: int) -> ResponseReturnValue:
     with runtime.journal.database.write() as connection:
+        if person.accounts is not None and id_ not in {one.id for one in layout.open_notices(connection)}:
+            raise NotFound
         closed = notices.close(connection, id_, runtime.clock_ms())
     if closed:
         layout.note("notice.closed", str(id_))

@@ -43,7 +43,7 @@ from bridge.operations.webhooks import (
     plan,
     resumed,
 )
-from bridge.settings import variable
+from bridge.settings import Account, variable
 from bridge.web.console import jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.connecting import keeps_secrets, known
@@ -59,8 +59,9 @@ def show() -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         kept = destinations.load(connection)
         found = layout.open_notices(connection)
-        last = newest(connection, "examination", runtime.clock_ms())
-        hidden = overridden(connection, settings)
+        last = newest(connection, "examination", runtime.clock_ms()) if person.accounts is None else []
+        hidden = overridden(connection, settings) if person.accounts is None else []
+    names = layout.seen_destinations()
     return layout.page(
         "connections.html",
         accounts=[
@@ -74,10 +75,12 @@ def show() -> ResponseReturnValue:
                 "fixed": one.name in settings.accounts,
             }
             for one in runtime.accounts.values()
+            if person.sees(one.name)
         ],
         destinations=[
             (name, name in runtime.destinations, kept.get(name), name in settings.destinations)
             for name in sorted(kept.keys() | runtime.destinations.keys())
+            if names is None or name in names
         ],
         hidden=hidden,
         keeps=keeps_secrets(),
@@ -97,7 +100,7 @@ def show() -> ResponseReturnValue:
 @pages.get("/connections/<account>/company")
 def company(account: str) -> ResponseReturnValue:
     """Return the name of the account's company as text, for htmx; empty where Asaas does not say it now."""
-    one = layout.found(known(runtime.accounts, account))
+    one = _seen(account)
     try:
         client = client_of(runtime, account)
         name = known_company(one.api_key) or external_call(lambda: company_name(client, one.api_key))
@@ -126,10 +129,15 @@ def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> N
         judge(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
 
 
+def _seen(account: str) -> Account:
+    """Return the account; answer 404 for one that is not there, or that the person may not see."""
+    return layout.found(known(runtime.accounts, account) if person.sees(account) else None)
+
+
 @pages.get("/connections/<account>/webhook")
 def webhook(account: str) -> ResponseReturnValue:
     """Show the webhook as Asaas has it, with its problems."""
-    one = layout.found(known(runtime.accounts, account))
+    one = _seen(account)
     values: dict[str, Any] = {"account": account, "public_url": runtime.settings.bridge_public_url}
     values["company"] = known_company(one.api_key)
     try:
@@ -146,7 +154,7 @@ def webhook(account: str) -> ResponseReturnValue:
 @pages.post("/connections/<account>/webhook")
 def register(account: str) -> ResponseReturnValue:
     """Show what registering would change, or register where that was confirmed."""
-    one = layout.found(known(runtime.accounts, account))
+    one = _seen(account)
     form, fixed = request.form, account in runtime.settings.accounts
     given = form.get("url", "").strip() or None
     real = bool(one.api_key) and is_production(runtime, account)
@@ -208,7 +216,7 @@ def _events(account: str) -> frozenset[str]:
 
 @pages.post("/connections/<account>/webhook/resume")
 def resume_webhook(account: str) -> ResponseReturnValue:
-    layout.found(known(runtime.accounts, account))
+    _seen(account)
     try:
         url = public_hook_url(runtime.settings, account, None)
         client = client_of(runtime, account)

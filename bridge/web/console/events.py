@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -24,87 +23,84 @@ from bridge.model import TRANSITIONS, DeliveryState, EventState, Waiting
 from bridge.operations import actions
 from bridge.operations import explain as explaining
 from bridge.operations.explain import Conditions
+from bridge.operations.lookup import searches
 from bridge.reasons import reason
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import external_call, previews_now
+from bridge.web.console.lines import (
+    amount_of,
+    customer_of,
+    description_of,
+    event_state,
+    know,
+    lines,
+    object_of,
+    of_events,
+)
 
 EVENTS_PAGE = 50
-STATES = ("open", *(state.value for state in DeliveryState), queries.WAITING)
-
-_FIRST_SHOWN = ("dead", "retrying", "sending", "pending", "delivered", "stale", "discarded", "filtered")
-"""An event with several deliveries shows the first of these states that one of them has."""
+STATES = (*(state.value for state in DeliveryState), "open", *queries.EVENT_STATES)
 
 pages = Blueprint("events", __name__)
-
-
-class Line(NamedTuple):
-    row: Row
-    state: str
-    amount: Any
-    verdicts: dict[str, str]
-    """Each mapping with the state of its newest delivery."""
-
-
-def event_state(event: Row, states: Collection[str]) -> str:
-    """Return the state that stands for an event and the newest delivery of each mapping."""
-    if event["state"] == EventState.RECEIVED:
-        return "held" if event["hold_code"] else "received"
-    return next((state for state in _FIRST_SHOWN if state in states), "unmapped")
-
-
-def amount_of(body: Mapping[str, Any], entity: str) -> Any:
-    """Return the value of an event's object, None where it has none."""
-    kept = body.get(entity)
-    value = kept.get("value") if isinstance(kept, dict) else None
-    return value if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-
-
-def lines(connection: Connection, rows: list[Row]) -> list[Line]:
-    verdicts = queries.mappings_of(connection, [row["id"] for row in rows])
-    return [
-        Line(
-            row,
-            event_state(row, verdicts[row["id"]].values()),
-            amount_of(json.loads(row["body"]), row["entity"]),
-            verdicts[row["id"]],
-        )
-        for row in rows
-    ]
 
 
 @pages.get("/events")
 def index() -> ResponseReturnValue:
     asked = request.args
-    wanted = EventFilter(
-        text=asked.get("q", "").strip()[:200],
-        state=asked.get("state", "") if asked.get("state") in STATES else "",
-        mapping=asked.get("mapping", ""),
-        name=asked.get("name", ""),
-        account=asked.get("account", ""),
-        since_ms=day_ms(asked.get("since", "")),
-        until_ms=day_ms(asked.get("until", ""), after=1),
-    )
     before = layout.number(asked.get("before"))
     with runtime.journal.database.read() as connection:
+        wanted, misread = _wanted(connection)
         rows = queries.event_page(connection, wanted, EVENTS_PAGE + 1, before)
         found = lines(connection, rows[:EVENTS_PAGE])
         choices: dict[str, Any] = {}
         if not layout.partial():
-            choices = {"names": queries.names(connection), "accounts": queries.accounts(connection)}
+            accounts = [name for name in queries.accounts(connection) if person.sees(name)]
+            choices = {"names": queries.names(connection), "accounts": accounts}
+    active = [one.name for one in layout.seen_mappings()]
     return layout.page(
         "events_rows.html" if layout.partial() else "events.html",
         found=found,
         more=len(rows) > EVENTS_PAGE,
         before=before,
         wanted=wanted,
-        narrowed=wanted != EventFilter(),
+        misread=misread,
+        narrowed=wanted != EventFilter(accounts=person.accounts),
         # A search is not repeated: it costs more, and what it shows is for nobody who looks over the shoulder.
         live=before is None and not wanted.text,
         states=STATES,
-        mappings=[item.mapping.name for item in runtime.mappings.current()],
+        mappings=active if not wanted.mapping or wanted.mapping in active else [*active, wanted.mapping],
+        looks_at=_looks_at(wanted.text) if not found else [],
         **choices,
     )
+
+
+def _wanted(connection: Connection) -> tuple[EventFilter, list[tuple[str, str]]]:
+    """Return the filter of the address, and what of it was not understood: the name of a field and its text."""
+    asked = {name: request.args.get(name, "").strip() for name in ("state", "mapping", "since", "until")}
+    since_ms, until_ms = day_ms(asked["since"]), day_ms(asked["until"], after=1)
+    understood = {
+        "state": asked["state"] in STATES,
+        "mapping": asked["mapping"] and queries.has_mapping(connection, asked["mapping"]),
+        "since": since_ms is not None,
+        "until": until_ms is not None,
+    }
+    wanted = EventFilter(
+        text=request.args.get("q", "").strip()[:200],
+        state=asked["state"] if understood["state"] else "",
+        mapping=asked["mapping"] if understood["mapping"] else "",
+        name=request.args.get("name", ""),
+        account=request.args.get("account", ""),
+        since_ms=since_ms,
+        until_ms=until_ms,
+        accounts=person.accounts,
+    )
+    return wanted, [(name, text[:80]) for name, text in asked.items() if text and not understood[name]]
+
+
+def _looks_at(text: str) -> list[str]:
+    """Return the accounts in which Asaas could be asked for a text."""
+    return sorted(filter(person.sees, runtime.asaas)) if text and searches(text) else []
 
 
 def day_ms(text: str, after: int = 0) -> int | None:
@@ -186,11 +182,20 @@ def _why(delivery: Row) -> str:
     return _(_MEANS.get(state, "")) or layout.said(delivery["reason"]) or _(layout.STATES[state])
 
 
+def _event(id_: int, delivery_id: int | None = None) -> Row:
+    """Return an event of an account that the person may see; answer 404 for any other, or another's delivery."""
+    with runtime.journal.database.read() as connection:
+        row: Row = layout.found(queries.find_event(connection, str(id_)))
+        if delivery_id is not None:
+            mine = {one["id"] for one in queries.deliveries_of(connection, id_)}
+            layout.found(delivery_id if delivery_id in mine else None)
+    return layout.found(row if person.sees(row["account"]) else None)
+
+
 @pages.get("/events/<int:id_>")
 def show(id_: int) -> ResponseReturnValue:
     """Show the whole way of an event; with `ask`, Asaas is asked for what its conditions need."""
-    with runtime.journal.database.read() as connection:
-        row = layout.found(queries.find_event(connection, str(id_)))
+    row = _event(id_)
     fetched, problem = None, ""
     if "ask" in request.args:
         try:
@@ -212,13 +217,18 @@ def show(id_: int) -> ResponseReturnValue:
             )
             for one in rows
         ]
-    body = json.loads(row["body"])
+        customer = customer_of(row)
+        known = know(connection, [(row["account"], customer)]).get((row["account"], customer)) if customer else None
+    body, about = json.loads(row["body"]), object_of(row)
     return layout.page(
         "event_way.html" if layout.partial() else "event.html",
         event=row,
         state=event_state(row, {one["mapping"]: one["state"] for one in rows}.values()),
         held=reason(row["hold_code"]),
-        amount=amount_of(body, row["entity"]),
+        amount=amount_of(about),
+        description=description_of(about),
+        customer=customer,
+        customer_known=known,
         body=json.dumps(body, ensure_ascii=False, indent=2),
         verdicts=verdicts[::-1],
         unheard=explaining.unheard(row["name"], row["account"], row["replay_mapping"], active),
@@ -256,6 +266,7 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
 
 @pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/retry")
 def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
+    _event(id_, delivery_id)
     actions.retry(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Delivery {n} is sent in a moment.", n=delivery_id))
     return layout.go("console.events.show", id_=id_)
@@ -263,6 +274,7 @@ def retry(id_: int, delivery_id: int) -> ResponseReturnValue:
 
 @pages.post("/events/<int:id_>/deliveries/<int:delivery_id>/discard")
 def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
+    _event(id_, delivery_id)
     actions.discard(runtime.journal, delivery_id, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Delivery {n} is discarded.", n=delivery_id))
     return layout.go("console.events.show", id_=id_)
@@ -271,15 +283,17 @@ def discard(id_: int, delivery_id: int) -> ResponseReturnValue:
 @pages.get("/events/<int:id_>/replay")
 def compare(id_: int) -> ResponseReturnValue:
     """Show what a replay would make of the event, beside what was made of it before."""
+    _event(id_)
     mapping = request.args.get("mapping") or None
-    if mapping not in {None, *(item.mapping.name for item in runtime.mappings.current())}:
+    if mapping not in {None, *(one.name for one in layout.seen_mappings())}:
         raise NotFound
     (seen,) = previews_now([id_], mapping)
-    return layout.page("replay.html", seen=seen, mapping=mapping)
+    return layout.page("replay.html", seen=seen, mapping=mapping, line=of_events([id_]).get(id_))
 
 
 @pages.post("/events/<int:id_>/replay")
 def replay(id_: int) -> ResponseReturnValue:
+    _event(id_)
     mapping = request.form.get("mapping") or None
     actions.replay(runtime.journal, id_, mapping, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("Event {n} goes through today's mappings in a moment.", n=id_))

@@ -26,6 +26,8 @@ from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError, ConsoleBusy, IllegalTransition, NoAnswerYet
 from bridge.journal import events, jobs
+from bridge.journal.customers import PREFIX
+from bridge.journal.events import StoredEvent
 from bridge.journal.jobs import Job
 from bridge.logs import logger
 from bridge.messages import Message
@@ -40,6 +42,7 @@ from bridge.runtime import Runtime
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.charts import reconciled
+from bridge.web.console.lines import amount_of, description_of, of_events
 
 log = logger(__name__)
 
@@ -50,6 +53,9 @@ BEAT_S = 1.0
 MOST_STEPS = 500
 PREVIEWED = 50
 """How many events of a backfill are shown before a person confirms it."""
+
+LISTED = 200
+"""How many events or charges of a result its page lists."""
 
 Result = Mapping[str, Any]
 T = TypeVar("T")
@@ -140,8 +146,8 @@ def _run(doing: Doing, context: JobContext) -> None:
 _CALLS = threading.Semaphore(CALLS_AT_ONCE)
 
 
-def external_call(ask: Callable[[], T]) -> T:
-    """Ask Asaas or Clint while a request waits, for 3 seconds at most; the caller holds no transaction meanwhile.
+def external_call(ask: Callable[[], T], wait_s: float = CALL_S) -> T:
+    """Ask Asaas, Clint or another service while a request waits, for so long at most; the caller holds no transaction.
 
     Raises NoAnswerYet after that, and ConsoleBusy where as many calls as may be are under way, those that nobody
     waits for any more included.
@@ -160,7 +166,7 @@ def external_call(ask: Callable[[], T]) -> T:
 
     threading.Thread(target=copy_context().run, args=(run,), name="outside", daemon=True).start()
     try:
-        return answer.result(CALL_S)
+        return answer.result(wait_s)
     except TimeoutError:
         raise NoAnswerYet from None
 
@@ -180,6 +186,8 @@ HOME = {
     "connect": "console.connections.show",
 }
 """The page from which each kind is begun."""
+OF_ACCOUNT = frozenset({"reconcile", "backfill_preview", "backfill", "trial"})
+"""The kinds of which each job is about an account."""
 
 
 def begin(kind: str, about: str, doing: Doing, params: Mapping[str, Any]) -> Response:
@@ -198,10 +206,23 @@ def running_job(kind: str, about: str | None = None) -> Response | None:
     return show_job(last[0].id) if last and last[0].is_running else None
 
 
+def is_seen(job: Job) -> bool:
+    """Return whether the person may see a job: one of an account of theirs, or any who sees all accounts."""
+    return person.accounts is None or (job.kind in OF_ACCOUNT and person.sees(job.about))
+
+
+def last_jobs(kind: str, limit: int) -> list[Job]:
+    """Return the last jobs of a kind that the person may see, newest first."""
+    with runtime.journal.database.read() as connection:
+        found = jobs.newest(connection, kind, runtime.clock_ms(), limit if person.accounts is None else 100)
+    return [job for job in found if is_seen(job)][:limit]
+
+
 def of_number(number: int, *kinds: str) -> Job:
-    """Return a job; answer 404 where no job of these kinds has the number."""
+    """Return a job; answer 404 where no job of these kinds, that the person may see, has the number."""
     with runtime.journal.database.read() as connection:
         job: Job = layout.found(jobs.find(connection, number, runtime.clock_ms()))
+    layout.found(job if is_seen(job) else None)
     return layout.found(job if not kinds or job.kind in kinds else None)
 
 
@@ -212,7 +233,14 @@ def show(number: int) -> ResponseReturnValue:
     g.shown_for = HOME[job.kind]
     template = "job_part.html" if layout.partial() else "job.html"
     picture = reconciled(job.result["days"]) if job.kind == "reconcile" and job.result else None
-    return layout.page(template, job=job, home=HOME[job.kind], picture=picture)
+    shown = of_events(_event_ids(job.result or {}))
+    return layout.page(template, job=job, home=HOME[job.kind], picture=picture, known_lines=shown)
+
+
+def _event_ids(result: Result) -> set[int]:
+    """Return the numbers of the events that the page of a job lists."""
+    numbers = {one.get("event_id") for part in ("previews", "behind") for one in result.get(part, [])[:LISTED]}
+    return {number for number in numbers | {one["id"] for one in result.get("made", [])[:LISTED]} if number}
 
 
 @pages.get("/work/<int:number>/report.<kind>")
@@ -235,7 +263,8 @@ def report(number: int, kind: str) -> ResponseReturnValue:
 
 def _charges(behind: list[dict[str, str]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, ("day", "id", "status", "verdict", "known", "event_id"), lineterminator="\n")
+    names = ("day", "id", "status", "verdict", "known", "event_id", "customer", "value", "description")
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(behind)
     return text.getvalue()
@@ -291,16 +320,29 @@ def backfill_preview(context: JobContext) -> Result:
     collected = _compare(context, collect, only=BEHIND)
     found = collected.events
     stored = [as_stored(runtime.journal, event) for event in found[:PREVIEWED]]
-    shown = preview_events(runtime, stored, runtime.mappings.current())
+    # All of them before the customers are looked up: they are in the cache then.
+    shown = list(preview_events(runtime, stored, runtime.mappings.current()))
     return {
         "keys": [event.key for event in found],
         "names": dict(Counter(event.name for event in found)),
         "unknown": [str(one.charge.get("id")) for one in collected.unknown],
         "previews": [
-            {"charge": event.object_id, "customer": event.subject, "created": event.created, **asdict(one)}
-            for event, one in zip(found[:PREVIEWED], shown, strict=True)
+            {"charge": event.object_id, "customer": event.subject, "created": event.created, **told, **asdict(one)}
+            for event, told, one in zip(found[:PREVIEWED], _told(runtime, stored), shown, strict=True)
         ],
     }
+
+
+def _told(runtime: Runtime, found: Sequence[StoredEvent]) -> list[dict[str, Any]]:
+    """Return customer's name, value and description of events that are not in the journal, as far as they are known."""
+    asked = [(one.account, {"customer": one.subject} if one.subject.startswith(PREFIX) else {}) for one in found]
+    result = []
+    for event, objects in zip(found, runtime.enricher.from_cache(asked), strict=True):
+        charge = json.loads(event.body).get(event.entity) or {}
+        customer = objects.get("customer") if isinstance(objects, dict) else None
+        name = str((customer or {}).get("name") or "")
+        result.append({"who": name, "value": amount_of(charge), "description": description_of(charge)})
+    return result
 
 
 def backfill(context: JobContext) -> Result:

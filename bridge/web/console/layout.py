@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -24,7 +25,9 @@ from bridge.errors import BridgeError, ConsoleClosed, JournalError
 from bridge.formats import Formats
 from bridge.journal import audit, notices, queries
 from bridge.journal.notices import StoredNotice
+from bridge.journal.queries import DeadFilter
 from bridge.mapping import Finding, Severity
+from bridge.mapping import Mapping as ActiveMapping
 from bridge.mapping.catalogue import event_label, label_of
 from bridge.mapping.values import BRASILIA
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
@@ -83,6 +86,8 @@ NAVIGATION = (
     Entry("console.trial.form", N_("Test charge"), "trial"),
     Entry("console.connections.show", N_("Connections"), "connections"),
     Entry("console.reconcile.form", N_("Reconciliation"), "reconcile"),
+    Entry("console.alerts.index", N_("Alerts"), "alerts"),
+    Entry("console.people.index", N_("People"), "people"),
     Entry("console.signin.who", N_("Access and audit"), "who"),
 )
 
@@ -169,6 +174,18 @@ def said(text: str | Message | None) -> str:
     return (text if isinstance(text, Message) else read_message(text)).text()
 
 
+def seen_mappings() -> list[ActiveMapping]:
+    """Return the active mappings of the accounts that this person may see."""
+    return [item.mapping for item in runtime.mappings.current() if person.sees(item.mapping.account)]
+
+
+def seen_destinations() -> set[str] | None:
+    """Return the destinations of these mappings; None: all, for a person who sees all accounts."""
+    if person.accounts is None:
+        return None
+    return {name for mapping in seen_mappings() for name in mapping.destinations}
+
+
 def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValue:
     """Return the page that says what went wrong and what to do."""
     if isinstance(error, ConsoleClosed):
@@ -178,11 +195,18 @@ def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValu
 
 # ---------------------------------------------------------------- what needs a person
 
+_ABOUT_ACCOUNTS = ("account.", "events.held", "reconcile.", "webhook.")
+"""How the codes of notices begin that are about an account; the others are about a destination or the bridge."""
+
 
 def open_notices(connection: Connection) -> list[StoredNotice]:
     """Return the open notices that say more than the pages do, errors first, then the newest."""
-    # These two the console shows anyway, each with its buttons; the notices are for alerts and for the command line.
-    told = [one for one in notices.open_notices(connection) if one.code not in {alert_plan.DEAD, alert_plan.PAUSED}]
+    # The console shows these anyway, each with its buttons; the notices are for alerts and for the command line.
+    shown = {alert_plan.DEAD, alert_plan.PAUSED, alert_plan.BROKEN, alert_plan.REFUSED}
+    told = [one for one in notices.open_notices(connection) if one.code not in shown]
+    if person.accounts is not None:  # such a notice is about an account, or an account and a part of it
+        of_account = [one for one in told if one.code.startswith(_ABOUT_ACCOUNTS)]
+        told = [one for one in of_account if re.split("[ /]", one.about)[0] in person.accounts]
     return sorted(told, key=lambda one: (one.level != "error", -one.last_ms))
 
 
@@ -194,8 +218,11 @@ def notice_texts(notice: StoredNotice) -> tuple[str, str]:
 def broken_files() -> dict[str, list[Finding]]:
     """Return the mapping files that can't run, by mapping, with their findings; an older text may be active.
 
-    Before the first destination is connected, files that only wait for one are none of them.
+    Before the first destination is connected, files that only wait for one are none of them. Whose account a broken
+    file is of, nobody knows: only people who see all of them are told.
     """
+    if person.accounts is not None:
+        return {}
     directory, waits = runtime.settings.bridge_mappings_dir, frozenset() if runtime.destinations else UNCONNECTED
     found = {
         Path(one.path).stem: [found for found in one.findings if found.severity is Severity.ERROR] or list(one.findings)
@@ -210,7 +237,8 @@ def needing_a_person() -> int:
     if "needing" not in g:
         try:
             with runtime.journal.database.read() as connection:
-                g.needing = queries.dead_count(connection) + len(open_notices(connection)) + len(broken_files())
+                dead = queries.dead_count(connection, DeadFilter(accounts=person.accounts))
+                g.needing = dead + len(open_notices(connection)) + len(broken_files())
         except JournalError:
             g.needing = 0  # the menu stands also on the page that says what is broken
     return int(g.needing)
@@ -262,6 +290,7 @@ def context() -> dict[str, Any]:
         "theme": theme if theme in THEMES else THEMES[0],
         "who": who,
         "may_change": bool(who and who.may_change),
+        "sees_all": bool(who and who.accounts is None),
         "signs_in": access.has_password,
-        "navigation": NAVIGATION if who else (),
+        "navigation": [entry for entry in NAVIGATION if who and who.may_open(entry.endpoint)],
     }

@@ -11,10 +11,10 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from bridge.errors import BridgeError
-from bridge.journal import queries
+from bridge.journal import events, queries
 from bridge.mapping import Mapping, ParseResult, parse_mapping, with_overlaps
 from bridge.mapping.cases import CannotRun, read_sample
-from bridge.mapping.catalogue import EVENTS, entity_key
+from bridge.mapping.catalogue import EVENTS, entity_key, named_paths, path_label, path_meaning
 from bridge.mapping.context import DERIVED, build_context, references
 from bridge.mapping.drafts import EXAMPLES
 from bridge.mapping.explain import explained
@@ -23,10 +23,14 @@ from bridge.mapping.lint import FIELDS
 from bridge.mapping.model import FETCHABLE
 from bridge.mapping.operators import OPERATORS
 from bridge.mapping.spec import TABLES
+from bridge.messages import current_language
+from bridge.operations import effects
 from bridge.pipeline import enrich
 from bridge.web.console import layout
 from bridge.web.console.access import runtime
 from bridge.web.console.jobs import external_call
+from bridge.web.console.lines import label, lines
+from bridge.web.console.mapping_form import Around, seen
 
 pages = Blueprint("mappings_live", __name__)
 
@@ -45,13 +49,32 @@ def lint() -> ResponseReturnValue:
 
 @pages.get("/mappings/live/words.json")
 def words() -> ResponseReturnValue:
-    response = jsonify(_words())
+    response = jsonify(_words(current_language()))
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response
 
 
+@pages.post("/mappings/live/values")
+def values() -> ResponseReturnValue:
+    """Answer the value that each known field has in the chosen event; nothing is asked of Asaas."""
+    mapping = _read().mapping
+    kind, _, reference = request.form.get("against", "").partition(":")
+    if mapping is None:
+        return jsonify({})
+    seen_in = around(mapping)
+    if kind == "event" and reference.isdigit() and len(reference) < 19:
+        with runtime.journal.database.read() as connection:
+            stored = events.load(connection, [int(reference)])
+        if stored:
+            context, _ = effects.cached_contexts(runtime, stored, [mapping], every=True)[0]
+            seen_in = Around(context, "")
+    paths = {path for root in (*seen_in.context, *DERIVED) for path in named_paths(root)}
+    found = {path: seen(path, seen_in) for path in sorted(paths)}
+    return jsonify({path: value for path, value in found.items() if value})
+
+
 @cache
-def _words() -> dict[str, Any]:
+def _words(_language: str) -> dict[str, Any]:
     return {
         "keys": [
             {"label": f"{key.name}: ", "detail": table, "info": key.help}
@@ -66,8 +89,12 @@ def _words() -> dict[str, Any]:
             for one in FUNCTIONS.values()
         ],
         "paths": [
-            *({"label": one.name, "info": one.help} for one in DERIVED.values()),
-            *({"label": path, "info": ""} for name, inner in FIELDS.items() for path in _paths(name, inner)),
+            *({"label": one.name, "detail": path_label(one.name), "info": one.help} for one in DERIVED.values()),
+            *(
+                {"label": path, "detail": path_label(path), "info": path_meaning(path)}
+                for name, inner in FIELDS.items()
+                for path in _paths(name, inner)
+            ),
         ],
     }
 
@@ -118,13 +145,29 @@ def choices(mapping: Mapping | None) -> dict[str, list[tuple[str, str]]]:
             continue
         if name and (mapping is None or mapping.listens_to(name)):
             samples.append((f"sample:{path.name}", f"{path.stem} ({name})"))
-    events = []
+    recent = []
     if mapping is not None:
         with runtime.journal.database.read() as connection:
             rows = queries.list_events(connection, limit=RECENT * 10, account=mapping.account)
-        listened = [row for row in rows if row["emptied_ms"] is None and mapping.listens_to(row["name"])][:RECENT]
-        events = [(f"event:{row['id']}", f"{row['id']} {row['name']} {row['object_id']}") for row in listened]
-    return {"events": events, "samples": samples}
+            listened = [row["id"] for row in rows if row["emptied_ms"] is None and mapping.listens_to(row["name"])]
+            found = lines(connection, queries.events_of(connection, listened[:RECENT])[::-1])
+        recent = [(f"event:{line.row['id']}", label(line, layout.now_ms())) for line in found]
+    return {"events": recent, "samples": samples}
+
+
+def around(mapping: Mapping | None) -> Around:
+    """Return the last event that a mapping listens to, with what the cache has of it; else the built-in example."""
+    if mapping is not None:
+        with runtime.journal.database.read() as connection:
+            last = effects.last_events(connection, [mapping], 1)
+            sent = queries.deliveries_of(connection, last[0].id) if last else []
+        if last:
+            context, _ = effects.cached_contexts(runtime, last, [mapping], every=True)[0]
+            payloads = [row["payload"] for row in sent if row["mapping"] == mapping.name and row["payload"]]
+            payload = json.loads(payloads[-1]) if payloads else {}
+            return Around(context, effects.about(last[0], context)[0], last[0].id, payload)
+    context, _ = _context(mapping, "example") if mapping is not None else ({**EXAMPLES}, "")
+    return Around(context, "")
 
 
 def _context(mapping: Mapping, against: str) -> tuple[dict[str, Any], str]:

@@ -6,8 +6,9 @@ saved since the person opened the editor. A run shows a preview before anything 
 
 from __future__ import annotations
 
+from collections import abc
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -16,33 +17,22 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from bridge.errors import MappingChanged, UsageError
+from bridge.errors import MappingChanged
 from bridge.journal import queries, revisions, statistics
 from bridge.journal.revisions import Revision
 from bridge.mapping import Mapping, Setup, parse_mapping, testing
-from bridge.mapping.catalogue import BILLING_TYPE_LABELS, EVENTS
-from bridge.mapping.drafts import (
-    FAMILIES,
-    USUAL,
-    Choices,
-    amount_fault,
-    as_amount,
-    as_billing_types,
-    as_events,
-    as_installments,
-    as_keys,
-    as_name,
-    draft,
-    entity_of,
-    examples,
-    first_of,
-    offers_of,
-)
+from bridge.mapping.accept import accept
+from bridge.mapping.catalogue import EVENTS
+from bridge.mapping.drafts import name_of, starter, with_tests
+from bridge.mapping.edit import NotEditable
 from bridge.mapping.explain import checklist as clint_checklist
+from bridge.mapping.form import Form, read_form, write_form
 from bridge.mapping.spec import NAME
+from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _
+from bridge.operations.effects import effect_of
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
-from bridge.web.console import charts, jobs, layout, mapping_editor
+from bridge.web.console import charts, jobs, layout, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
 from bridge.web.console.mapping_editor import read
 
@@ -79,6 +69,7 @@ def listed() -> ResponseReturnValue:
         {
             "name": name,
             "mapping": mapping,
+            "title": (mapping.description if mapping else "") or name,
             "state": "broken" if name in broken else "on" if mapping and mapping.enabled else "off",
             "findings": broken.get(name, ()),
             "counted": counted.get(name, {}),
@@ -93,7 +84,8 @@ def listed() -> ResponseReturnValue:
 @pages.get("/mappings/<name>")
 def edit(name: str) -> ResponseReturnValue:
     active = revision_of(name)
-    return _editor(name, active.text or "", active.id)
+    shows = _editor if request.args.get("tab") == "yaml" else _form
+    return shows(name, active.text or "", active.id)
 
 
 def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> ResponseReturnValue:
@@ -101,16 +93,178 @@ def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
     return layout.page(
         "mapping_edit.html",
         status,
-        name=name,
         text=text,
-        base=base,
-        mapping=found.mapping,
         findings=found.findings,
         choices=mapping_editor.choices(found.mapping),
-        in_file=writes_files(runtime.journal, directory()),
-        file_differs=base and file_text(directory(), name) not in {None, text},
+        **_about(name, text, base, found.mapping),
         **more,
     )
+
+
+def _about(name: str, text: str, base: int, mapping: Mapping | None) -> dict[str, Any]:
+    """Return what every page of a mapping's text shows; a mapping that was never saved has no revision."""
+    return {
+        "name": name,
+        "base": base,
+        "mapping": mapping,
+        "title": (mapping.description if mapping else "") or name,
+        "fresh": not base,
+        "in_file": writes_files(runtime.journal, directory()),
+        "file_differs": base and file_text(directory(), name) not in {None, text},
+    }
+
+
+def _form(
+    name: str,
+    text: str,
+    base: int,
+    status: int = 200,
+    *,
+    form: Form | None = None,
+    faults: abc.Mapping[str, tuple[str, str]] | None = None,
+    focus: str = "",
+    **more: Any,
+) -> ResponseReturnValue:
+    """Show a text as a form, `form` where a person has changed that; else, where it is none, its YAML."""
+    try:
+        shown = form or read_form(text)
+    except NotEditable:
+        return _editor(name, text, base, status, **{"refused": "no_form", **more})
+    found = read(name, text)
+    around = mapping_editor.around(found.mapping)
+    about = _about_what(shown)
+    conditions = mapping_form.field_choices(about, around)
+    sources = mapping_form.source_choices(about, around)
+    events, other_events = mapping_form.event_choices(shown, about)
+    return layout.page(
+        "mapping_form.html",
+        status,
+        text=text,
+        form=shown,
+        findings=found.findings,
+        faults=faults or {},
+        FAULTS=mapping_form.FAULTS,
+        OPERATOR_WORDS=mapping_form.OPERATOR_WORDS,
+        SOURCE_WORDS=mapping_form.SOURCE_WORDS,
+        focus=focus,
+        around=around,
+        conditions=conditions,
+        sources=sources,
+        events=events,
+        other_events=other_events,
+        rows=mapping_form.shown_rows(shown, conditions, around),
+        fields=mapping_form.shown_fields(text, shown, sources, around),
+        offers=mapping_form.offer_choices(mapping_form.offers(shown, about), sources),
+        kind=_kind(),
+        values=mapping_form.value_lists(shown),
+        destinations=sorted({"default", *runtime.destinations, shown.settings["send_to"] or "default"}),
+        accounts=sorted({"default", *(runtime.setup.accounts or ()), shown.settings["account"] or "default"}),
+        **_about(name, text, base, found.mapping),
+        **more,
+    )
+
+
+def _kind() -> str:
+    """Return what a new mapping is about."""
+    return "subscription" if request.values.get("kind") == "subscription" else "payment"
+
+
+def _about_what(form: Form) -> tuple[str, ...]:
+    """Return the form's events; those of the kind that was chosen for a new mapping while it has none."""
+    return form.events or (f"{_kind().upper()}_*",)
+
+
+@pages.post("/mappings/<name>/draft")
+def draft(name: str) -> ResponseReturnValue:
+    """Take what a person has changed one step on: another row, the other tab, what it would change. Saves nothing."""
+    if not NAME.fullmatch(name):
+        raise NotFound
+    return _drafted(name, layout.number(request.form.get("base")) or 0)
+
+
+def _drafted(name: str, base: int) -> ResponseReturnValue:
+    given = request.form
+    text, step = written(given.get("text", "")), given.get("do", "preview")
+    if given.get("tab") == "form":
+        try:
+            old = read_form(text)
+        except NotEditable:
+            return _editor(name, text, base, 422, refused="no_form")
+        form, faults = mapping_form.sent_form(given, old)
+        if changed := _other_rows(form, step):
+            return _form(name, text, base, form=changed[0], focus=changed[1])
+        if faults:
+            return _form(name, text, base, 422, form=form, faults=faults, refused="faults")
+        try:
+            text = write_form(text, form)
+        except NotEditable:
+            return _form(name, text, base, 422, form=form, refused="unwritten")
+    if step == "form":
+        return _form(name, text, base)
+    if step == "yaml":
+        return _editor(name, text, base)
+    if step.startswith("accept"):
+        text = _accepted(name, text, step.partition(":")[2])
+    elif not base:
+        text = with_tests(text, name)
+    if read(name, text).mapping is None:
+        shows = _form if given.get("tab") == "form" else _editor
+        return shows(name, text, base, 422, refused="lint")
+    return _change(name, text, base)
+
+
+def _other_rows(form: Form, step: str) -> tuple[Form, str] | None:
+    """Return the form with a row more or less, and the control to go on with; None for another step."""
+    what, _, place = step.partition(":")
+    at = layout.number(place)
+    if what == "add-row":
+        return mapping_form.with_row(form, _about_what(form)), f"row-{len(form.rows)}"
+    if what == "add-field":
+        offers = mapping_form.offers(form, _about_what(form))
+        offer = next((one for one in offers if one.key == request.form.get("offer")), None)
+        return mapping_form.with_field(form, offer), f"field-{len(form.fields)}"
+    if what == "remove-row" and at is not None:
+        return replace(form, rows=form.rows[:at] + form.rows[at + 1 :]), "add-row"
+    if what == "remove-field" and at is not None:
+        return replace(form, fields=form.fields[:at] + form.fields[at + 1 :]), "add-field"
+    return (form, "") if what == "events" else None
+
+
+def _accepted(name: str, text: str, place: str) -> str:
+    """Return the text with what its tests give as what they expect: one of them, or all."""
+    mapping, wanted = read(name, text).mapping, layout.number(place)
+    results = enumerate(testing.run(mapping, directory())) if mapping else ()
+    try:
+        return accept(text, [one for one in results if wanted is None or one[0] == wanted])
+    except NotEditable:
+        layout.flash_message(_("This test can't be changed here: change it in the YAML."), "bad")
+        return text
+
+
+def _change(name: str, text: str, base: int, status: int = 200, **more: Any) -> ResponseReturnValue:
+    """Show what a text would change, before it is saved."""
+    mapping = layout.found(read(name, text).mapping)
+    with runtime.journal.database.read() as connection:
+        active = _text(revisions.newest(connection, name))
+    results = enumerate(testing.run(mapping, directory()))
+    return layout.page(
+        "mapping_change.html",
+        status,
+        text=text,
+        tab="yaml" if request.form.get("tab") == "yaml" else "form",
+        effect=effect_of(runtime, _any_mapping(name, active), mapping),
+        in_words=mapping_form.in_words,
+        failed=[(at, one) for at, one in results if not one.passed],
+        tests=len(mapping.tests),
+        lines=difference(active, text)[2:],
+        **_about(name, text, base, mapping),
+        **more,
+    )
+
+
+def _any_mapping(name: str, text: str) -> Mapping | None:
+    # Its destinations are not checked: the workers may have other settings than this process.
+    return parse_mapping(text, f"{name}.yaml", Setup(None, None, directory(), active=True)).mapping if text else None
 
 
 @pages.post("/mappings/<name>")
@@ -124,13 +278,15 @@ def store(name: str) -> ResponseReturnValue:
         return _editor(name, text, base, 422, refused="lint")
     results = testing.run(found.mapping, directory())
     if any(not one.passed for one in results) and "anyway" not in request.form:
-        return _editor(name, text, base, 422, refused="tests", results=results)
+        return _change(name, text, base, 422, refused="tests")
     try:
         kept = keep(name, text, base)
     except MappingChanged as error:
         return _changed(name, text, base, error)
     if kept is None:
         layout.flash_message(_("The text was active already; nothing changed."), "neutral")
+    if request.form.get("run") == "yesterday":
+        return _replay_yesterday(name, found.mapping)
     if "run" in request.form:
         return layout.go("console.mappings.run", name=name)
     return layout.go("console.mappings.edit", name=name)
@@ -191,7 +347,8 @@ def checklist(name: str) -> ResponseReturnValue:
     if mapping is None:
         return layout.go("console.mappings.edit", name=name)
     listed = clint_checklist([one.mapping for one in runtime.mappings.current()], mapping, directory())
-    return layout.page("mapping_checklist.html", name=name, mapping=mapping, labels=EVENTS, **listed)
+    title = mapping.description or name
+    return layout.page("mapping_checklist.html", name=name, title=title, mapping=mapping, labels=EVENTS, **listed)
 
 
 def _text(revision: Revision | None) -> str:
@@ -214,7 +371,29 @@ def history(name: str) -> ResponseReturnValue:
     before = by_number.get(layout.number(request.args.get("from")) or 0, earlier[after.id])
     rows = [(one, changed(_text(earlier[one.id]), _text(one))) for one in found]
     lines = difference(_text(before), _text(after))
-    return layout.page("mapping_history.html", name=name, rows=rows, before=before, after=after, lines=lines[2:])
+    active = _any_mapping(name, _text(found[0]))
+    title = (active.description if active else "") or name
+    shown: dict[str, Any] = {"rows": rows, "before": before, "after": after, "lines": lines[2:]}
+    return layout.page("mapping_history.html", name=name, title=title, **shown)
+
+
+@pages.get("/mappings/<name>/history/<int:number>/restore")
+def restoring(name: str, number: int) -> ResponseReturnValue:
+    """Show what a restore would undo, before it is done."""
+    found = _history(name)
+    wanted = layout.found(next((one for one in found if one.id == number and one.text is not None), None))
+    mapping, active = _any_mapping(name, _text(wanted)), _any_mapping(name, _text(found[0]))
+    title = (active.description if active else "") or name
+    return layout.page(
+        "mapping_restore.html",
+        name=name,
+        title=title,
+        wanted=wanted,
+        newest=found[0],
+        lines=difference(_text(found[0]), _text(wanted))[2:],
+        effect=effect_of(runtime, active, mapping) if mapping else None,
+        in_words=mapping_form.in_words,
+    )
 
 
 @pages.post("/mappings/<name>/history/<int:number>/restore")
@@ -241,6 +420,8 @@ def restore(name: str, number: int) -> ResponseReturnValue:
 
 NUMBERS = (10, 50, 200)
 DAYS = (1, 7, 30)
+YESTERDAY = 1_000
+"""The last events of a day that a replay takes at most."""
 LOOKED_AT = 20
 """The run reads this many times the wanted number of events, to find enough that the mapping listens to."""
 
@@ -253,13 +434,17 @@ def _mapping(name: str) -> Mapping:
 def run(name: str) -> ResponseReturnValue:
     mapping = _mapping(name)
     has_key = mapping.account in runtime.asaas
-    return layout.page("mapping_run.html", name=name, mapping=mapping, numbers=NUMBERS, days=DAYS, has_key=has_key)
+    title = mapping.description or name
+    choices: dict[str, Any] = {"numbers": NUMBERS, "days": DAYS, "has_key": has_key}
+    return layout.page("mapping_run.html", name=name, title=title, mapping=mapping, **choices)
 
 
 @pages.post("/mappings/<name>/run")
 def begin_run(name: str) -> ResponseReturnValue:
     """Begin to work out what would be sent; nothing is sent."""
     mapping, form = _mapping(name), request.form
+    if form.get("over") == "yesterday":
+        return _replay_yesterday(name, mapping)
     if form.get("over") == "charges":
         days = min(layout.number(form.get("days")) or DAYS[1], 366)
         until = layout.today()
@@ -277,6 +462,19 @@ def begin_run(name: str) -> ResponseReturnValue:
     return jobs.begin("replay_preview", name, jobs.replay_preview, {"mapping": name, "ids": ids})
 
 
+def _replay_yesterday(name: str, mapping: Mapping) -> ResponseReturnValue:
+    """Begin to work out what a replay of yesterday's events would send."""
+    midnight = datetime.combine(layout.today(), time(), BRASILIA)
+    since_ms, until_ms = (int(day.timestamp() * 1000) for day in (midnight - timedelta(days=1), midnight))
+    with runtime.journal.database.read() as connection:
+        wanted = (mapping.account, mapping.event_names, since_ms, until_ms)
+        ids = queries.processed_between(connection, *wanted, limit=YESTERDAY)
+    if not ids:
+        layout.flash_message(_("Yesterday no event came that this mapping listens to."), "warning")
+        return layout.go("console.mappings.edit", name=name)
+    return jobs.begin("replay_preview", name, jobs.replay_preview, {"mapping": name, "ids": ids})
+
+
 @pages.post("/work/<int:number>/replay")
 def replay(number: int) -> ResponseReturnValue:
     job = jobs.of_number(number, "replay_preview")
@@ -288,74 +486,23 @@ def replay(number: int) -> ResponseReturnValue:
 
 # ---------------------------------------------------------------- a new one by a form
 
-AMOUNT_FAULTS = {
-    "unreadable": N_("Write the amount as 50 or 1000.00; “{got}” is not an amount."),
-    "ambiguous": N_("“{got}” may mean a thousand or one: write the amount as 1000 or 1.00."),
-    "negative": N_("The amount can't be negative; “{got}” is."),
-}
-
 
 @pages.get("/mappings-new")
-def new(status: int = 200, problem: UsageError | None = None, refused: str = "") -> ResponseReturnValue:
-    kind = "subscription" if request.values.get("kind") == "subscription" else "payment"
-    offers = tuple(offers_of(kind))
-    usual = [one.key for one in offers if one.key in USUAL]
-    return layout.page(
-        "mapping_new.html",
-        status,
-        kind=kind,
-        events=[one for one in EVENTS.values() if one.family in FAMILIES and one.entity == kind],
-        offers=offers,
-        shown=examples(offers, kind),
-        chosen=request.form.getlist("field") if request.method == "POST" else usual,
-        billing_types=BILLING_TYPE_LABELS,
-        destinations=sorted({"default", *runtime.destinations}),
-        given=request.form,
-        problem=problem,
-        refused=refused,
-    )
+def new() -> ResponseReturnValue:
+    """Show the form of a mapping that does not exist yet."""
+    return _form("", starter(_kind()), 0)
 
 
 @pages.post("/mappings-new")
 def make() -> ResponseReturnValue:
-    """Write the mapping, or only show its text."""
-    amount = request.form.get("at_least", "").strip()
-    if fault := amount_fault(amount):
-        return new(422, refused=_(AMOUNT_FAULTS[fault], got=amount))
-    try:
-        choices = _choices()
-        text = draft(choices).text
-        if "show" in request.form:
-            return layout.page("mapping_new_text.html", text=text, name=choices.name, given=request.form)
-        if file_text(directory(), choices.name) is not None:
-            raise UsageError(N_("there is a mapping of that name"), hint=N_("choose another"))
-        keep(choices.name, text, 0)
-    except UsageError as error:
-        return new(422, error)
-    except MappingChanged:
-        return new(422, UsageError(N_("there is a mapping of that name")))
-    return layout.go("console.mappings.edit", name=choices.name)
-
-
-def _choices() -> Choices:
-    form = request.form
-    name = as_name(form.get("name", "").strip())
-    events = as_events(form.getlist("event"))
-    if not events:
-        raise UsageError(N_("no event was chosen"), hint=N_("choose one at least"))
-    entity = entity_of(events)
-    offers = offers_of(entity)
-    keys = as_keys(form.getlist("field"), [one.key for one in offers])
-    send_to = as_name(form.get("send_to", "default"))
-    return Choices(
-        name=name,
-        description=" ".join(form.get("description", "").split())[:200] or f"{EVENTS[first_of(events)].label} na Clint",
-        events=events,
-        offers=tuple(one for one in offers if one.key in keys),
-        at_least=as_amount(form.get("at_least", "").strip()),
-        billing_types=as_billing_types(form.getlist("billing_type")),
-        reference=form.get("reference", "").strip(),
-        installments=as_installments(form.get("installments", "each")) if entity == "payment" else "each",
-        send_to=send_to,
-        enabled="enabled" in form and (send_to == "default" or send_to in runtime.destinations),
-    )
+    """Take a new mapping one step on; its name is made of what it is called where nobody gives one."""
+    given = request.form
+    with runtime.journal.database.read() as connection:
+        taken = {one.mapping for one in revisions.active(connection)}
+    name = given.get("name", "").strip() or name_of(given.get("description", ""), taken)
+    if not NAME.fullmatch(name):
+        raise NotFound
+    if name in taken or file_text(directory(), name) is not None:
+        layout.flash_message(_("There is a mapping of that name: choose another."), "bad")
+        name = name_of(name, taken)
+    return _drafted(name, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from flask import Blueprint, url_for
@@ -14,13 +14,14 @@ from bridge.alerts import plan as alert_plan
 from bridge.errors import SettingsError
 from bridge.formats import Formats
 from bridge.journal import statistics
+from bridge.journal.destinations import Destination
 from bridge.journal.notices import StoredNotice
 from bridge.journal.statistics import Gauges
 from bridge.messages import _, ngettext
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
 from bridge.wakeups import SeenWorker, workers
 from bridge.web.console import charts, guide, layout
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 
 pages = Blueprint("overview", __name__)
 
@@ -39,19 +40,23 @@ class Concern(NamedTuple):
 @pages.get("/")
 def index() -> ResponseReturnValue:
     now_ms = layout.now_ms()
+    accounts, names = person.accounts, layout.seen_destinations()
     with runtime.journal.database.read() as connection:
-        state = statistics.gauges(connection, now_ms)
+        state = statistics.gauges(connection, now_ms, accounts)
         notices = layout.open_notices(connection)
         numbers = _numbers(connection, now_ms)
-        waits_ms = statistics.waiting_since_ms(connection)
-        guided = guide.current(connection, delivers=numbers["month"].totals["delivered"] > 0)
+        waits_ms = statistics.waiting_since_ms(connection, accounts)
+        delivers = numbers["month"].totals["delivered"] > 0
+        guided = guide.current(connection, delivers=delivers) if accounts is None else None
+    set_up = runtime.destinations if names is None else names
+    places = {name: one for name, one in state.destinations.items() if names is None or name in names}
     try:
         seen = workers(runtime.redis)
     except (RedisError, SettingsError):
         seen = None
     late_s = max(0.0, (now_ms - waits_ms) / 1000) if waits_ms is not None else 0.0
     # Those that need a person come first.
-    concerns = sorted(_concerns(state, notices, seen, late_s), key=lambda one: one.kind != "bad")
+    concerns = sorted(_concerns(state, places.values(), notices, seen, late_s), key=lambda one: one.kind != "bad")
     kinds = {concern.kind for concern in concerns}
     return layout.page(
         "overview_state.html" if layout.partial() else "overview.html",
@@ -60,15 +65,14 @@ def index() -> ResponseReturnValue:
         state=state,
         guide=guided,
         workers=seen,
-        known={name: state.destinations.get(name) for name in sorted({*state.destinations, *runtime.destinations})},
+        known={name: places.get(name) for name in sorted({*places, *set_up})},
         urls=runtime.destinations,
         accounts={
             name: [one for one in notices if one.about == name or one.about.startswith(f"{name} ")]
             for name in runtime.accounts
+            if person.sees(name)
         },
-        mappings=sorted(
-            (item.mapping for item in runtime.mappings.current()), key=lambda one: (not one.enabled, one.name)
-        ),
+        mappings=sorted(layout.seen_mappings(), key=lambda one: (not one.enabled, one.name)),
         latency={"send": _latency(ATTEMPT_S), "way": _latency(FROM_RECEIPT_S)},
         **numbers,
     )
@@ -79,12 +83,13 @@ def _numbers(connection: Connection, now_ms: int) -> dict[str, Any]:
     today = (now_ms + statistics.BRASILIA_MS) // statistics.DAY_MS * statistics.DAY_MS - statistics.BRASILIA_MS
     hours = range(this_hour - 23 * statistics.HOUR_MS, this_hour + 1, statistics.HOUR_MS)
     days = range(today - 29 * statistics.DAY_MS, today + 1, statistics.DAY_MS)
-    day = charts.chart(charts.by_start(hours, statistics.last_24_hours(connection, now_ms)))
+    accounts = person.accounts
+    day = charts.chart(charts.by_start(hours, statistics.last_24_hours(connection, now_ms, accounts=accounts)))
     due = day.totals["delivered"] + day.totals["dead"]
-    split = statistics.last_24_hours(connection, now_ms, ("account", "mapping", "destination", "verdict"))
+    split = statistics.last_24_hours(connection, now_ms, ("account", "mapping", "destination", "verdict"), accounts)
     return {
         "day": day,
-        "month": charts.chart(charts.by_start(days, statistics.last_30_days(connection, now_ms))),
+        "month": charts.chart(charts.by_start(days, statistics.last_30_days(connection, now_ms, accounts=accounts))),
         "share": day.totals["delivered"] / due if due else None,
         "of_mapping": charts.by(split, 1),
         "of_destination": charts.by(split, 2),
@@ -105,16 +110,20 @@ def _latency(family: Family) -> dict[str, float] | None:
 
 
 def _concerns(
-    state: Gauges, notices: list[StoredNotice], seen: list[SeenWorker] | None, late_s: float
+    state: Gauges,
+    places: Collection[Destination],
+    notices: list[StoredNotice],
+    seen: list[SeenWorker] | None,
+    late_s: float,
 ) -> Iterator[Concern]:
     attention, mappings = url_for("console.attention.index"), url_for("console.mappings.listed")
     if number := state.deliveries["dead"]:
         yield Concern("bad", ngettext("{n} delivery failed", "{n} deliveries failed", number), attention)
-    for name in (one.name for one in state.destinations.values() if one.paused_ms is not None):
+    for name in (one.name for one in places if one.paused_ms is not None):
         yield Concern("bad", _("Destination {name} is paused", name=name), attention)
     for name in layout.broken_files():
         yield Concern("bad", _("The file of mapping {name} has an error and is not used", name=name), mappings)
-    if runtime.mappings.refused():
+    if runtime.mappings.refused() and person.accounts is None:
         yield Concern("bad", _("An active mapping can't run in this version"), mappings)
     for one in (one for one in notices if one.code != alert_plan.CIRCUIT):  # that is said by destination below
         kind, title = "bad" if one.level == "error" else "warning", layout.notice_texts(one)[0]
@@ -126,7 +135,7 @@ def _concerns(
     if late_s > LATE_S:
         text = _("The oldest event has been waiting for {age}", age=Formats(layout.now_ms()).lasting(late_s))
         yield Concern("warning", text, url_for("console.events.index", state="waiting"))
-    for name, place in state.destinations.items():
+    for place in places:
         if place.state != "closed" and place.paused_ms is None:
-            text = _("Destination {name} fails for several customers; it is probed now and then", name=name)
+            text = _("Destination {name} fails for several customers; it is probed now and then", name=place.name)
             yield Concern("warning", text, url_for("console.events.index", state="open"))

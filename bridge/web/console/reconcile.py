@@ -7,27 +7,24 @@ from datetime import date, timedelta
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from bridge.journal.jobs import newest
 from bridge.messages import N_
 from bridge.operations.reconcile import FIELDS
 from bridge.web.console import jobs, layout
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 
 pages = Blueprint("reconcile", __name__)
 
 
 @pages.get("/reconcile")
 def form(status: int = 200, problem: str = "") -> ResponseReturnValue:
-    with runtime.journal.database.read() as connection:
-        last = newest(connection, "reconcile", runtime.clock_ms(), limit=10)
     return layout.page(
         "reconcile.html",
         status,
-        accounts=sorted(runtime.asaas),
+        accounts=[name for name in sorted(runtime.asaas) if person.sees(name)],
         since=request.form.get("since") or (layout.today() - timedelta(days=30)).isoformat(),
         until=request.form.get("until") or layout.today().isoformat(),
         ways=tuple(FIELDS),
-        last=last,
+        last=jobs.last_jobs("reconcile", 10),
         problem=problem,
     )
 
@@ -42,7 +39,7 @@ def begin() -> ResponseReturnValue:
         return form(422, N_("Choose both days."))
     if until < since:
         return form(422, N_("The last day is before the first."))
-    if account not in runtime.asaas or by not in FIELDS:
+    if account not in runtime.asaas or not person.sees(account) or by not in FIELDS:
         return form(422, N_("Choose an account with an API key."))
     params = {"account": account, "since": since.isoformat(), "until": until.isoformat(), "by": by}
     return jobs.running_job("reconcile", account) or jobs.begin("reconcile", account, jobs.reconcile, params)

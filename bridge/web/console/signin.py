@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from ipaddress import ip_network
+from typing import Any
 
 from flask import Blueprint, Response, current_app, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -12,24 +15,40 @@ from itsdangerous import BadSignature, Signer
 from limits import RateLimitItemPerMinute
 from limits.strategies import FixedWindowRateLimiter
 
-from bridge.errors import ConsoleBusy, TooManySignIns
-from bridge.journal import audit
+from bridge.errors import ConsoleBusy, SignInFailed, TooManySignIns
+from bridge.journal import audit, users
 from bridge.logs import logger
 from bridge.messages import LANGUAGES, N_, _
+from bridge.operations.users import as_name, come_in
 from bridge.web.console import layout
-from bridge.web.console.access import Role, access, begin_session, client_address, here_only, over_https, runtime
+from bridge.web.console.access import (
+    Person,
+    Role,
+    access,
+    begin_session,
+    client_address,
+    here_only,
+    over_https,
+    runtime,
+    signs_in,
+)
+from bridge.web.console.oidc import Provider
 
 log = logger(__name__)
 
-NAME_LENGTH = 40
 TRAIL_SHOWN = 50
 YEAR_S = 365 * 24 * 3600
 TRIES = RateLimitItemPerMinute(8, 15)
-"""Wrong passwords in 15 minutes of an address, or of a browser in which an operator signed in before."""
+"""Wrong passwords in 15 minutes of an address, or of browsers in which a person or the operator signed in before."""
 BROWSER = "bridge_browser"
-"""The cookie of such a browser. It has tries of its own, so that strangers of the same address do not lock it out."""
+"""The cookie of such a browser. It has tries of its own, so that strangers of the same address do not lock it out; all
+browsers of a person with an account of their own share theirs."""
 _CHECKING = {known: threading.Lock() for known in (False, True)}
 """Checking a password needs much CPU: one at a time, and one more of browsers in which an operator signed in."""
+_ASKING = {known: threading.Lock() for known in (False, True)}
+"""The same for asking the provider, which takes a thread of the pages for some seconds."""
+PROVIDER_MS = 600_000
+"""How long a person may take at the provider."""
 CHECK_WAITS_S = 1.0
 _COUNTING = threading.Lock()
 
@@ -38,14 +57,53 @@ pages = Blueprint("signin", __name__)
 
 @pages.get("/login")
 def form() -> ResponseReturnValue:
-    if not access.has_password:
+    if not signs_in():
         return redirect("/")
-    return layout.page("signin.html", target=here_only(request.args.get("next", "/")))
+    return _form(here_only(request.args.get("next", "/")), by_email="password" not in request.args)
+
+
+def _form(target: str, status: int = 200, *, by_email: bool = True, **values: Any) -> ResponseReturnValue:
+    """Show the form: for an e-mail where people have accounts of their own, else for a password of the settings."""
+    with runtime.journal.database.read() as connection:
+        has_people = users.exist(connection)
+    by_email = has_people and (by_email or not access.has_password)
+    return layout.page(
+        "signin.html",
+        status,
+        target=target,
+        by_email=by_email,
+        other_way=has_people and access.has_password,
+        provider=access.provider,
+        **values,
+    )
 
 
 @pages.post("/login")
 def enter() -> ResponseReturnValue:
     target = here_only(request.form.get("next", "/"))
+    known, who = count_try()
+    email, name = request.form.get("email"), as_name(request.form.get("name", ""))
+    with one_at_a_time(known, who):
+        found = _found(email, name, request.form.get("password", ""))
+    if found is None:
+        log.warning("console.sign_in_refused")
+        return _form(target, 401, by_email=email is not None, name=name, email=email, wrong=True)
+    give_back_try(who)
+    return let_in(found, target, known)
+
+
+def _found(email: str | None, name: str, password: str) -> Person | None:
+    """Return the person whose password it is."""
+    if email is None:
+        role = access.role_of(password)
+        return Person(role, name) if role else None
+    with runtime.journal.database.read() as connection:
+        user = users.by_email(connection, email)
+    return Person(Role(user.role), user.name, user) if access.is_password_of(user, password) and user else None
+
+
+def count_try() -> tuple[str, str]:
+    """Count a try; return the known browser, if it is one, and whose try it is. Raises TooManySignIns."""
     known = _known_browser()
     who = known or _network(client_address())
     # The count rises before the check, so that parallel tries do not all see the same count.
@@ -54,32 +112,39 @@ def enter() -> ResponseReturnValue:
         hint = "set BRIDGE_TRUSTED_PROXIES: all people share the address of the proxy" if is_proxy else None
         log.warning("console.sign_in_limited", mend=hint)
         raise TooManySignIns
-    one_at_a_time = _CHECKING[bool(known)]
-    if not one_at_a_time.acquire(timeout=CHECK_WAITS_S):
-        _count(who, -1)
+    return known, who
+
+
+@contextmanager
+def one_at_a_time(known: str, who: str = "", places: Mapping[bool, threading.Lock] = _CHECKING) -> Iterator[None]:
+    """Hold the only place for a sign-in; raise ConsoleBusy, which counts no try, where it is taken for long."""
+    place = places[bool(known)]
+    if not place.acquire(timeout=CHECK_WAITS_S):
+        if who:
+            give_back_try(who)
         raise ConsoleBusy
     try:
-        role = access.role_of(request.form.get("password", ""))
+        yield
     finally:
-        one_at_a_time.release()
-    name = " ".join(request.form.get("name", "").split())[:NAME_LENGTH]
-    if role is None:
-        log.warning("console.sign_in_refused")
-        return layout.page("signin.html", 401, target=target, name=name, wrong=True)
-    _count(who, -1)
-    begin_session(role, name)
+        place.release()
+
+
+def let_in(who: Person, target: str, known: str) -> Response:
+    """Begin the session and lead on; the browser is known from now on."""
+    begin_session(who)
     response = redirect(target)
-    if role is Role.OPERATOR:  # a viewer could get many such cookies, each with tries at the operator's password
+    # Not for the viewer's password: viewers could get many such cookies, each with tries at the operator's password.
+    if who.user or who.role is Role.OPERATOR:
         response.set_cookie(
             BROWSER,
-            _browsers().sign(known or secrets.token_urlsafe(12)).decode(),
+            _browsers().sign(known or (who.user.key if who.user else secrets.token_urlsafe(12))).decode(),
             max_age=YEAR_S,
             path=url_for("console.signin.form"),
             httponly=True,
             samesite="Lax",
             secure=over_https(),
         )
-    return response
+    return response  # type: ignore[return-value]  # flask's redirect gives werkzeug's own class
 
 
 def _count(who: str, cost: int = 1) -> bool:
@@ -88,6 +153,11 @@ def _count(who: str, cost: int = 1) -> bool:
     # Two threads at once could start the timer of limits' MemoryStorage twice (__schedule_expiry), which raises.
     with _COUNTING:
         return tries.hit(TRIES, who, cost=cost)
+
+
+def give_back_try(who: str) -> None:
+    """Take a counted try back: it was a right one."""
+    _count(who, -1)
 
 
 def _browsers() -> Signer:
@@ -107,6 +177,53 @@ def _network(address: str) -> str:
         return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
     except ValueError:
         return address  # with a zone, such as fe80::1%eth0
+
+
+@pages.get("/login/provider")
+def by_provider() -> ResponseReturnValue:
+    """Lead to the OpenID provider."""
+    target = here_only(request.args.get("next", "/"))
+    if not access.provider:
+        return layout.go("console.signin.form", next=target)
+    scheme = "https" if over_https() else "http"
+    back = f"{scheme}://{request.host}{url_for('console.signin.from_provider')}"
+    try:
+        with one_at_a_time(_known_browser(), places=_ASKING):
+            url, kept = _provider().begin(back)
+    except SignInFailed as error:
+        return _failed(error, target)
+    session["provider"] = {**kept, "next": target, "until_ms": runtime.clock_ms() + PROVIDER_MS}
+    return redirect(url)
+
+
+@pages.get("/login/provider/back")
+def from_provider() -> ResponseReturnValue:
+    """Let in the person who comes back from the provider, if they were invited."""
+    kept = session.pop("provider", {})
+    target, known = kept.get("next", "/"), _known_browser()
+    try:
+        if kept.get("until_ms", 0) < runtime.clock_ms():
+            raise SignInFailed(N_("it took too long, or began in another browser"), hint=N_("begin again"))
+        with one_at_a_time(known, places=_ASKING):
+            one = _provider().finish(request.full_path, kept)
+        user = come_in(
+            runtime.journal, one.issuer, one.subject, one.email, address=client_address(), now_ms=runtime.clock_ms()
+        )
+    except SignInFailed as error:
+        return _failed(error, target)
+    return let_in(Person(Role(user.role), user.name, user), target, known)
+
+
+def _provider() -> Provider:
+    provider: Provider = current_app.extensions["bridge.provider"]
+    return provider
+
+
+def _failed(error: SignInFailed, target: str) -> ResponseReturnValue:
+    log.warning("console.sign_in_failed", error=str(error))
+    text = error.text()
+    layout.flash_message(f"{text[:1].upper()}{text[1:]}.", "bad")
+    return layout.go("console.signin.form", next=target if target != "/" else None)
 
 
 @pages.post("/logout")
@@ -139,12 +256,14 @@ def who() -> ResponseReturnValue:
     before = layout.number(request.args.get("before"))
     with runtime.journal.database.read() as connection:
         entries = audit.newest(connection, TRAIL_SHOWN + 1, before)
+        people = {one.key: one.name for one in users.everybody(connection)}
     settings = runtime.settings
     return layout.page(
         "who.html",
         entries=entries[:TRAIL_SHOWN],
         more=len(entries) > TRAIL_SHOWN,
         before=before,
+        people=people,
         passwords=(
             (N_("Operator's password"), bool(settings.bridge_password)),
             (N_("Viewer's password"), bool(settings.bridge_viewer_password)),

@@ -14,13 +14,13 @@ from flask.typing import ResponseReturnValue
 
 from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest
 from bridge.errors import BridgeError
-from bridge.journal.jobs import newest
+from bridge.formats import Formats
 from bridge.messages import N_, Message, _
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import is_production
 from bridge.operations.testcharge import Seen, TestCharge, amount
 from bridge.web.console import jobs, layout
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import JobContext, Result
 
 TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
@@ -109,9 +109,7 @@ pages = Blueprint("trial", __name__)
 
 @pages.get("/test-charge")
 def form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnValue:
-    accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas)]
-    with runtime.journal.database.read() as connection:
-        last = newest(connection, "trial", runtime.clock_ms(), limit=8)
+    accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas) if person.sees(name)]
     return layout.page(
         "trial.html",
         status,
@@ -119,7 +117,7 @@ def form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnV
         production=any(real for _, real in accounts),
         billing_types=BILLING_TYPES,
         most=MOST_INSTALLMENTS,
-        last=last,
+        last=jobs.last_jobs("trial", 8),
         given=request.form,
         problem=problem,
         reads_back=runtime.clint_api is not None,
@@ -134,14 +132,13 @@ def begin() -> ResponseReturnValue:
     value = amount(request.form.get("value", ""))
     installments = layout.number(request.form.get("installments")) or 1
     billing_type = request.form.get("billing_type", "")
-    if account not in runtime.asaas:
+    if account not in runtime.asaas or not person.sees(account):
         return form(422, N_("Choose an account with an API key."))
     if value is None:
-        return form(422, N_("The value must be an amount such as 10.00."))
+        return form(422, wrong="value")
     if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
         return form(422, N_("There is no such billing type or number of instalments."))
-    shown = f"{value:.2f}"
-    words = _("charge {value}", value=shown)
+    words = _("charge {value}", value=Formats(layout.now_ms()).amount(value))
     if is_production(runtime, account) and request.form.get("confirm", "").strip() != words:
         return form(422, N_("To charge in production, type exactly the words shown."), confirm=words)
     if running := jobs.running_job("trial", account):
@@ -149,7 +146,7 @@ def begin() -> ResponseReturnValue:
     params = {
         "account": account,
         "billing_type": billing_type,
-        "value": shown,
+        "value": f"{value:.2f}",
         "installments": installments,
         "email": request.form.get("email", "").strip(),
         "phone": request.form.get("phone", "").strip(),

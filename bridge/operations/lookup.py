@@ -1,0 +1,178 @@
+"""Looks a charge up at Asaas that the journal does not have, by what a person typed. Changes nothing.
+
+Asaas lists charges by customer and reference, and customers by name, e-mail, document and reference. It finds no
+charge by the number of its invoice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from stdnum.br import cnpj, cpf
+
+from bridge.asaas.client import AsaasClient
+from bridge.asaas.webhooks import Webhooks, find_ours, hook_url
+from bridge.errors import BridgeError
+from bridge.journal.search import digits, words
+from bridge.operations.backfill import events_for_charge
+from bridge.operations.reconcile import BEHIND, Compared, compare_with_journal
+from bridge.runtime import Runtime
+
+MOST_CUSTOMERS = 3
+MOST_CHARGES = 20
+
+
+class By(StrEnum):
+    """What a text may be at Asaas."""
+
+    CHARGE = "charge"
+    CUSTOMER = "customer"
+    EMAIL = "email"
+    DOCUMENT = "document"
+    REFERENCE = "reference"
+    NAME = "name"
+
+
+_OF_CUSTOMERS = {By.EMAIL: "email", By.DOCUMENT: "cpfCnpj", By.NAME: "name"}
+"""The parameter of the list of customers."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCharge:
+    """A charge of Asaas, and what became of it here."""
+
+    compared: Compared
+    customer: Mapping[str, Any]
+    """As Asaas has it; empty where it was not asked for."""
+    is_here: bool
+    """Whether the journal knows it as Asaas has it."""
+    expected: tuple[str, ...] = ()
+    """The events of its status, where they are not here."""
+    mappings: tuple[str, ...] = ()
+    """The active mappings that listen to one of them."""
+    is_sent: bool | None = None
+    """Whether the webhook sends them; None where Asaas did not say."""
+
+
+@dataclass(slots=True)
+class LookUp:
+    looked_by: list[By] = field(default_factory=list)
+    charges: list[FoundCharge] = field(default_factory=list)
+    customers: list[Mapping[str, Any]] = field(default_factory=list)
+    """Customers that were found and have no charge."""
+
+
+def searches(text: str) -> list[By]:
+    """Return what the text is looked up as; nothing for a text that Asaas finds nothing by.
+
+    >>> [by.value for by in searches("maria@example.com")], searches("evt_1&2")
+    (['email'], [])
+    """
+    text = text.strip()
+    if re.fullmatch(r"pay_\w{3,60}", text, re.ASCII):
+        return [By.CHARGE]
+    if re.fullmatch(r"cus_\w{3,60}", text, re.ASCII):
+        return [By.CUSTOMER]
+    if re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", text):
+        return [By.EMAIL]
+    number = digits(text)
+    if cpf.is_valid(number) or cnpj.is_valid(number):
+        return [By.DOCUMENT]
+    if not 2 < len(text) <= 100 or text.startswith(("evt_", "sha256:")):
+        return []
+    return [By.REFERENCE, *([By.NAME] if words(text) else [])]
+
+
+def look_up(runtime: Runtime, account: str, text: str) -> LookUp:
+    """Return the charges of an account that the text leads to. Raises BridgeError where Asaas can't be asked."""
+    client, text = runtime.asaas[account], text.strip()
+    result = LookUp(searches(text))
+    asked_ms = runtime.clock_ms()
+    found: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+    for by in result.looked_by:
+        for charge, customer in _charges(client, by, text, result):
+            found.setdefault(str(charge.get("id")), (charge, customer))
+    if found:
+        names = _sent_events(runtime, client)
+        for charge, customer in list(found.values())[:MOST_CHARGES]:
+            compared = compare_with_journal(account, runtime.journal, charge, asked_ms)
+            result.charges.append(_found(runtime, account, compared, customer, names, asked_ms))
+    return result
+
+
+def _charges(
+    client: AsaasClient, by: By, text: str, result: LookUp
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield charges with their customers."""
+    if by is By.CHARGE:
+        charge = client.get_object("payment", text)
+        yield from _with_customers(client, [charge] if charge else [])
+    elif by is By.REFERENCE:
+        yield from _with_customers(client, _listed(client, "/payments", {"externalReference": text}))
+    elif by is By.CUSTOMER:
+        customer = client.get_object("customer", text)
+        yield from _charges_of(client, [customer] if customer else [], result)
+    else:
+        value = digits(text).upper() if by is By.DOCUMENT else text
+        yield from _charges_of(client, _listed(client, "/customers", {_OF_CUSTOMERS[by]: value}), result)
+
+
+def _with_customers(
+    client: AsaasClient, charges: list[dict[str, Any]]
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    ids = list(dict.fromkeys(str(charge.get("customer") or "") for charge in charges))[:MOST_CUSTOMERS]
+    customers = {id_: client.get_object("customer", id_) or {} for id_ in ids if id_}
+    for charge in charges:
+        yield charge, customers.get(str(charge.get("customer") or ""), {})
+
+
+def _charges_of(
+    client: AsaasClient, customers: list[dict[str, Any]], result: LookUp
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    for customer in customers[:MOST_CUSTOMERS]:
+        charges = _listed(client, "/payments", {"customer": str(customer.get("id"))})
+        if not charges:
+            result.customers.append(customer)
+        for charge in charges:
+            yield charge, customer
+
+
+def _listed(client: AsaasClient, path: str, params: dict[str, str | int]) -> list[dict[str, Any]]:
+    # One page, not `pages`: a person waits, and a failed request is not repeated.
+    data = (client.get(path, {**params, "limit": MOST_CHARGES}) or {}).get("data")
+    return [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []
+
+
+def _sent_events(runtime: Runtime, client: AsaasClient) -> frozenset[str] | None:
+    """Return the events that the account's webhooks send to the bridge; None where Asaas does not say."""
+    public_url = runtime.settings.bridge_public_url
+    try:
+        found = Webhooks(client).all()
+    except BridgeError:
+        return None
+    ours = find_ours(found, client.account, hook_url(public_url, client.account) if public_url else None)
+    return frozenset(name for hook in ours if hook.enabled and not hook.interrupted for name in hook.events)
+
+
+def _found(
+    runtime: Runtime,
+    account: str,
+    compared: Compared,
+    customer: Mapping[str, Any],
+    sent: frozenset[str] | None,
+    asked_ms: int,
+) -> FoundCharge:
+    if compared.verdict not in BEHIND:
+        return FoundCharge(compared, customer, is_here=True)
+    names = tuple(event.name for event in events_for_charge(compared, account, asked_ms))
+    listening = tuple(
+        item.mapping.name
+        for item in runtime.mappings.current()
+        if item.mapping.enabled and item.mapping.account == account and any(map(item.mapping.listens_to, names))
+    )
+    is_sent = None if sent is None or not names else all(name in sent for name in names)
+    return FoundCharge(compared, customer, is_here=False, expected=names, mappings=listening, is_sent=is_sent)

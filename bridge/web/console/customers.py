@@ -1,0 +1,366 @@
+"""A customer and a charge: all that the bridge knows of them, and what Asaas has that the bridge does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from flask import Blueprint, g, request, session
+from flask.typing import ResponseReturnValue
+from sqlalchemy import Connection
+from werkzeug.exceptions import NotFound
+
+from bridge.errors import BridgeError
+from bridge.formats import Formats
+from bridge.journal import audit, queries
+from bridge.journal.customers import Customer
+from bridge.journal.queries import Row
+from bridge.mapping.catalogue import flow_rank
+from bridge.messages import N_, _
+from bridge.model import FINISHED, DeliveryState, Waiting
+from bridge.operations.backfill import append_events, as_stored, events_for_charge
+from bridge.operations.explain import Preview, preview_events
+from bridge.operations.lookup import look_up, searches
+from bridge.operations.reconcile import BEHIND, Compared, compare_charge, status_of
+from bridge.reasons import reason
+from bridge.web.console import layout
+from bridge.web.console.access import person, runtime
+from bridge.web.console.jobs import external_call
+from bridge.web.console.lines import Line, amount_of, description_of, know, lines, object_of
+
+pages = Blueprint("customers", __name__)
+
+MOST_EVENTS = 300
+"""The newest events of a customer that its page reads."""
+SHOWN_MS = 300_000
+"""How long the e-mail, phone and document of a customer stay in clear after a person asked for them."""
+
+
+_WAITS: Mapping[str, str] = {
+    Waiting.BACKOFF: N_("next try {when}"),
+    Waiting.PACE: N_("waits for its turn under the destination's rate limit, {when}"),
+    Waiting.CIRCUIT: N_("the destination {name} fails for several customers; it is probed {when}"),
+    Waiting.PAUSED: N_("the destination {name} is paused"),
+}
+
+
+@pages.before_request
+def check_account() -> None:
+    """Answer 404 for a customer and a charge of an account that this person may not see."""
+    account = (request.view_args or {}).get("account")
+    if account is not None and not person.sees(account):
+        raise NotFound
+
+
+class Outcome(NamedTuple):
+    """What a mapping made of an event, in the newest delivery."""
+
+    row: Row
+    why: str
+    before: Row | None
+    """The delivery for which it waits."""
+
+
+class ChargeEvent(NamedTuple):
+    line: Line
+    outcomes: list[Outcome]
+    held: str
+    """Why it is on hold, or an empty text."""
+    before: Row | None
+    """The event for which it waits."""
+
+
+@dataclass(slots=True)
+class Charge:
+    """A charge with its events, newest first."""
+
+    id: str
+    events: list[ChargeEvent] = field(default_factory=list)
+
+    @property
+    def newest(self) -> Mapping[str, Any]:
+        """The charge as the event with Asaas's latest time has it."""
+
+        def at(one: ChargeEvent) -> tuple[str, int, int]:
+            row = one.line.row
+            return row["created"], flow_rank(row["name"]), row["id"]
+
+        full = [one for one in self.events if one.line.row["emptied_ms"] is None] or self.events
+        return object_of(max(full, key=at).line.row)
+
+    @property
+    def status(self) -> str:
+        return str(status_of(self.newest))
+
+    @property
+    def amount(self) -> Any:
+        return amount_of(self.newest)
+
+    @property
+    def description(self) -> str:
+        return description_of(self.newest)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The newest outcome of each mapping."""
+        found: dict[str, Outcome] = {}
+        for one in self.events:
+            for outcome in one.outcomes:
+                found.setdefault(outcome.row["mapping"], outcome)
+        return list(found.values())
+
+
+def _read(connection: Connection, rows: list[Row]) -> list[ChargeEvent]:
+    made = queries.deliveries_of_events(connection, [row["id"] for row in rows])
+    found = []
+    for line in lines(connection, rows):
+        newest: dict[str, Row] = {}
+        for row in made[line.row["id"]]:
+            newest[row["mapping"]] = row
+        outcomes = [_outcome(connection, row) for row in newest.values()]
+        held, before = "", None
+        if line.state == "held":
+            known = reason(line.row["hold_code"])
+            held = known.means if known else layout.said(line.row["hold_reason"])
+            before = queries.event_before(connection, line.row)
+        found.append(ChargeEvent(line, outcomes, held, before))
+    return found
+
+
+def _outcome(connection: Connection, row: Row) -> Outcome:
+    state = DeliveryState(row["state"])
+    before = queries.delivery_before(connection, row) if state not in FINISHED and row["due_ms"] is None else None
+    if state is DeliveryState.DELIVERED:
+        return Outcome(row, _("delivered to {to}", to=row["destination"]), None)
+    if before is not None:
+        return Outcome(row, _("waits for the delivery before it of the same customer"), before)
+    if state not in FINISHED:
+        when = Formats(layout.now_ms()).ago(row["due_ms"] or layout.now_ms())
+        text = N_("is being sent right now") if state is DeliveryState.SENDING else _WAITS.get(row["waiting"] or "")
+        return Outcome(row, _(text or N_("is sent next"), name=row["destination"], when=when), None)
+    known = reason(row["reason_code"])
+    detail = layout.said(row["reason"])
+    # A filter's own words name the condition and the value it saw.
+    why = detail if state is DeliveryState.FILTERED and detail else known.means if known else detail
+    return Outcome(row, why or _(layout.STATES[state]), None)
+
+
+def _charges(found: list[ChargeEvent]) -> list[Charge]:
+    charges: dict[str, Charge] = {}
+    for one in found:
+        row = one.line.row
+        charges.setdefault(row["object_id"] or row["event_key"], Charge(row["object_id"])).events.append(one)
+    return list(charges.values())
+
+
+def _notes(connection: Connection, found: list[ChargeEvent]) -> list[dict[str, Any]]:
+    """Return what people did about these events and their deliveries."""
+    of_events = [str(one.line.row["id"]) for one in found]
+    made = queries.deliveries_of_events(connection, [one.line.row["id"] for one in found])
+    of_deliveries = [str(row["id"]) for rows in made.values() for row in rows]
+    return audit.about(
+        connection,
+        {
+            **dict.fromkeys(("event.replayed", "event.brought_in", "customer.shown"), of_events),
+            **dict.fromkeys(("delivery.retried", "delivery.discarded"), of_deliveries),
+        },
+    )
+
+
+# ---------------------------------------------------------------- a customer
+
+
+@pages.get("/customers/<account>/<id_>")
+def show(account: str, id_: str) -> ResponseReturnValue:
+    g.shown_for = "console.events.index"
+    with runtime.journal.database.read() as connection:
+        rows = queries.events_about(connection, account, "subject", id_, MOST_EVENTS + 1)
+        known = know(connection, [(account, id_)]).get((account, id_))
+        if not rows and known is None:
+            raise NotFound
+        found = _read(connection, rows[:MOST_EVENTS])
+        notes = _notes(connection, found)
+    is_shown = session.get("shown", {}).get(f"{account} {id_}", 0) > layout.now_ms()
+    return layout.page(
+        "customer.html",
+        account=account,
+        id=id_,
+        known=known,
+        contact=contact(known, masked=not is_shown) if known else {},
+        is_shown=is_shown,
+        charges=_charges(found),
+        waiting=[one for one in found if one.held or any(_is_open(outcome) for outcome in one.outcomes)],
+        dead=[(one, out) for one in found for out in one.outcomes if out.row["state"] == DeliveryState.DEAD],
+        is_open=_is_open,
+        notes=notes,
+        more=len(rows) > MOST_EVENTS,
+        known_to_asaas=account in runtime.asaas,
+    )
+
+
+def _is_open(outcome: Outcome) -> bool:
+    return DeliveryState(outcome.row["state"]) not in FINISHED
+
+
+def contact(known: Customer, *, masked: bool) -> dict[str, str]:
+    """Return e-mail, phone and document of a customer.
+
+    >>> contact(Customer("Ana", "maria@gmail.com", "11987654321", "12345678909"), masked=True)
+    {'email': 'm…@gmail.com', 'phone': '(11) •••••-4321', 'document': '***.456.789-**'}
+    """
+    if not masked:
+        return {"email": known.email, "phone": _phone(known.phone), "document": _document(known.document)}
+    name, at, domain = known.email.partition("@")
+    phone, document = _phone(known.phone), _document(known.document)
+    masked_document = f"***{document[3:-2]}**" if len(document) == 14 else f"**{document[2:-7]}****-**"
+    return {
+        "email": f"{name[:1]}…{at}{domain}" if at else "…" if name else "",
+        "phone": f"{phone[:5]}•••••-{phone[-4:]}" if len(phone) > 12 else "•••••" if phone else "",
+        "document": masked_document if document else "",
+    }
+
+
+def _phone(text: str) -> str:
+    is_national = text.isascii() and text.isdigit() and len(text) in {10, 11}
+    return f"({text[:2]}) {text[2:-4]}-{text[-4:]}" if is_national else text
+
+
+def _document(text: str) -> str:
+    if len(text) == 11:
+        return f"{text[:3]}.{text[3:6]}.{text[6:9]}-{text[9:]}"
+    return f"{text[:2]}.{text[2:5]}.{text[5:8]}/{text[8:12]}-{text[12:]}" if len(text) == 14 else text
+
+
+@pages.post("/customers/<account>/<id_>/show")
+def reveal(account: str, id_: str) -> ResponseReturnValue:
+    """Show e-mail, phone and document in clear for some minutes; the audit trail gets an event of the customer."""
+    with runtime.journal.database.read() as connection:
+        newest = layout.found(next(iter(queries.events_about(connection, account, "subject", id_, 1)), None))
+    layout.note("customer.shown", str(newest["id"]))
+    session["shown"] = {f"{account} {id_}": layout.now_ms() + SHOWN_MS}
+    return layout.go("console.customers.show", account=account, id_=id_)
+
+
+# ---------------------------------------------------------------- a charge
+
+
+@pages.get("/charges/<account>/<id_>")
+def charge(account: str, id_: str) -> ResponseReturnValue:
+    """Show a charge with its events; with `ask`, Asaas is asked for its present status."""
+    g.shown_for = "console.events.index"
+    with runtime.journal.database.read() as connection:
+        rows = queries.events_about(connection, account, "object_id", id_, MOST_EVENTS)
+        if not rows and "ask" not in request.args:
+            raise NotFound
+        found = _read(connection, rows)
+        notes = _notes(connection, found)
+    asked, problem = None, ""
+    can_ask = account in runtime.asaas and all(row["entity"] == "payment" for row in rows)
+    if "ask" in request.args and can_ask:
+        asked, problem = _ask(lambda: compare_charge(runtime.asaas[account], runtime.journal, id_, runtime.clock_ms))
+    if not rows and asked is None:
+        raise NotFound
+    return layout.page(
+        "charge.html",
+        account=account,
+        id=id_,
+        charge=Charge(id_, found) if found else None,
+        entity=rows[0]["entity"] if rows else "payment",
+        found=found[::-1],
+        notes=notes,
+        can_ask=can_ask,
+        was_asked="ask" in request.args and can_ask,
+        now_there=asked[0] if asked else None,
+        described=description_of(asked[0].charge) if asked else "",
+        is_behind=bool(asked and asked[0].verdict in BEHIND),
+        problem=problem,
+    )
+
+
+def _ask(ask: Callable[[], Any]) -> tuple[Any, str]:
+    try:
+        return external_call(ask), ""
+    except BridgeError as error:
+        return None, error.text()
+
+
+# ---------------------------------------------------------------- what never came
+
+
+@pages.get("/lookup")
+def find() -> ResponseReturnValue:
+    """Look at Asaas for what a search of the events did not find."""
+    g.shown_for = "console.events.index"
+    accounts, text = sorted(filter(person.sees, runtime.asaas)), request.args.get("q", "").strip()[:200]
+    account = request.args.get("account") or next(iter(accounts), "")
+    if account not in accounts:
+        raise NotFound
+    result, problem = _ask(lambda: look_up(runtime, account, text)) if searches(text) else (None, "")
+    return layout.page(
+        "lookup.html",
+        account=account,
+        accounts=accounts,
+        text=text,
+        by=searches(text),
+        result=result,
+        problem=problem,
+        amount_of=amount_of,
+        description_of=description_of,
+    )
+
+
+@pages.get("/charges/<account>/<id_>/bring")
+def preview(account: str, id_: str) -> ResponseReturnValue:
+    """Show the events that would be made of a charge, and what the mappings would make of them. Changes nothing."""
+    g.shown_for = "console.events.index"
+    if account not in runtime.asaas:
+        raise NotFound
+
+    def ask() -> tuple[Compared, list[Preview], Mapping[str, Any]] | None:
+        compared = compare_charge(runtime.asaas[account], runtime.journal, id_, runtime.clock_ms)
+        if compared is None:
+            return None
+        made = events_for_charge(compared[0], account, compared[1]) if compared[0].verdict in BEHIND else []
+        stored = [as_stored(runtime.journal, event) for event in made]
+        previews = list(preview_events(runtime, stored, runtime.mappings.current()))
+        wanted = {"customer": str(compared[0].charge.get("customer") or "")}
+        return compared[0], previews, runtime.enricher.fetch(account, wanted).get("customer") or {}
+
+    result, problem = _ask(ask)
+    if result is None and not problem:
+        raise NotFound
+    compared, previews, customer = result or (None, [], dict[str, Any]())
+    return layout.page(
+        "charge_bring.html",
+        account=account,
+        id=id_,
+        compared=compared,
+        who=str(customer.get("name") or ""),
+        previews=previews,
+        problem=problem,
+        amount=amount_of(compared.charge) if compared else None,
+        description=description_of(compared.charge) if compared else "",
+    )
+
+
+@pages.post("/charges/<account>/<id_>/bring")
+def bring_in(account: str, id_: str) -> ResponseReturnValue:
+    """Make the events that the journal misses of a charge, and go to the last of them."""
+    if account not in runtime.asaas:
+        raise NotFound
+    journal = runtime.journal
+    compared = external_call(lambda: compare_charge(runtime.asaas[account], journal, id_, runtime.clock_ms))
+    one, asked_ms = layout.found(compared)
+    made = events_for_charge(one, account, asked_ms) if one.verdict in BEHIND else []
+    if not made:
+        layout.flash_message(_("Nothing to bring in: the bridge knows this charge as Asaas has it."), "neutral")
+        return layout.go("console.customers.charge", account=account, id_=id_)
+    kept = list(append_events(journal, made, runtime.clock_ms))
+    with journal.database.write() as connection:
+        for _event, _lane, stored in kept:
+            about = str(stored.id)
+            audit.note(connection, person.actor, "event.brought_in", about, runtime.clock_ms())
+    runtime.wake({lane for _event, lane, _stored in kept})
+    layout.flash_message(_("Brought in from Asaas; a worker takes it up in a moment."))
+    return layout.go("console.events.show", id_=kept[-1][2].id)

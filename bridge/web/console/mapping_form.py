@@ -1,0 +1,447 @@
+"""The form of a mapping: what its page shows beside each control, and the form that a person sends back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
+
+from bridge.formats import Formats
+from bridge.mapping import parse_mapping
+from bridge.mapping.catalogue import EVENTS, event_label, label_of, named_paths, path_label
+from bridge.mapping.context import DERIVED
+from bridge.mapping.document import Scalar
+from bridge.mapping.drafts import Offer, offers_of
+from bridge.mapping.evaluate import explain
+from bridge.mapping.expressions import compile_text, evaluate
+from bridge.mapping.findings import Findings
+from bridge.mapping.form import BLOCKS, SETTINGS, Form, Row, Sent
+from bridge.mapping.functions import EvaluationFailed
+from bridge.mapping.lint import kind_of_path, values_of_path
+from bridge.mapping.model import GROUPS, Setup, covers
+from bridge.mapping.operators import OPERATORS, Operand
+from bridge.mapping.spec import MAPPING
+from bridge.mapping.values import BadValue, as_decimal, as_text, is_missing, or_none, two_readings
+from bridge.messages import N_, Message, current_language
+
+OPERATOR_WORDS = {
+    "equals": N_("is equal to"),
+    "not_equals": N_("is different from"),
+    "one_of": N_("is one of"),
+    "not_one_of": N_("is none of"),
+    "contains": N_("contains"),
+    "not_contains": N_("does not contain"),
+    "starts_with": N_("begins with"),
+    "ends_with": N_("ends with"),
+    "matches": N_("matches the pattern"),
+    "greater_than": N_("is greater than"),
+    "at_least": N_("is at least"),
+    "less_than": N_("is less than"),
+    "at_most": N_("is at most"),
+    "before": N_("is before the day"),
+    "after": N_("is after the day"),
+    "exists": N_("is filled in"),
+    "absent": N_("is empty"),
+}
+"""What a row may ask; `absent` is `exists: false`."""
+OBJECT_WORDS = {
+    "payment": N_("Charge"),
+    "customer": N_("Customer"),
+    "subscription": N_("Subscription"),
+    "installment": N_("Instalment plan"),
+    "": N_("Event and calculations"),
+}
+OWN = "="
+"""Before the kind of a source that a person writes: an expression, a template or a text."""
+SOURCE_WORDS = {
+    "=template": N_("Text with values in braces"),
+    "=text": N_("Fixed text"),
+    "=from": N_("Expression"),
+}
+FAULTS = {
+    "unreadable": N_("Write a number such as 100.00; “{got}” is none."),
+    "ambiguous": N_("“{got}” may mean a thousand or one: write 1000 or 1.00."),
+    "empty": N_("Write what it is compared with, or remove the condition."),
+    "key": N_("Write the key as Clint shows it, or remove the field."),
+    "source": N_("Write what is sent, or remove the field."),
+}
+_MONEY = ("value", "Value", "plan_total", "refunded_total", "net_of_splits", "fee")
+_LABELLED = ("status", "billingType", "cycle", "reason", "personType")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    value: str
+    label: str
+    seen: str = ""
+    """The value that the last event has for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The event whose values stand beside the form's controls."""
+
+    context: Mapping[str, Any]
+    told: str
+    """Which event it is; empty for the built-in example."""
+    event_id: int | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    """What the mapping sent for this event."""
+
+
+# ---------------------------------------------------------------- what the page shows
+
+
+def objects_of(events: Iterable[str]) -> list[str]:
+    """Return the objects whose fields a mapping of these events can read, the event's own first."""
+    names = tuple(events)
+    own = dict.fromkeys(one.entity for one in EVENTS.values() if covers(names, one.name))
+    more = ["customer"] if set(own) & {"payment", "subscription"} or not own else []
+    return list(dict.fromkeys([*own, *more, *(["installment", "subscription"] if "payment" in own else [])]))
+
+
+def _paths(events: Iterable[str]) -> list[tuple[str, list[str]]]:
+    found = [(one, list(named_paths(one))) for one in objects_of(events)]
+    plain = ["event", "days_overdue", "fee", *(name for name in DERIVED if name != "days_overdue"), "today"]
+    return [*((one, paths) for one, paths in found if paths), ("", plain)]
+
+
+def field_choices(events: Iterable[str], around: Around) -> list[tuple[str, list[Choice]]]:
+    """Return the fields that a condition may ask about, by object."""
+    return [
+        (OBJECT_WORDS.get(one, N_("Other")), [Choice(path, path_label(path), seen(path, around)) for path in paths])
+        for one, paths in _paths(events)
+    ]
+
+
+def source_choices(events: Iterable[str], around: Around) -> list[tuple[str, list[Choice]]]:
+    """Return what a field of the payload may be made of, by object."""
+    groups = []
+    for one, paths in _paths(events):
+        sources = [(as_sent(path), path_label(path)) for path in paths]
+        if one == "customer":
+            label = path_label("customer.mobilePhone") + " / " + path_label("customer.phone").lower()
+            sources.insert(2, ("phone(customer.mobilePhone) || phone(customer.phone)", label))
+        choices = [Choice(source, label, seen(source, around)) for source, label in sources]
+        groups.append((OBJECT_WORDS.get(one, N_("Other")), choices))
+    return groups
+
+
+def as_sent(path: str) -> str:
+    """Return the expression that writes a value as people read it in Clint.
+
+    >>> as_sent("payment.value"), as_sent("payment.dueDate"), as_sent("customer.name")
+    ('money(payment.value)', "date(payment.dueDate, '%d/%m/%Y')", 'customer.name')
+    """
+    name = path.rpartition(".")[2]
+    if is_money(path):
+        return f"money({path})"
+    if kind_of_path(tuple(path.split("."))) == "date":
+        return f"date({path}, '%d/%m/%Y')"
+    if name in {"phone", "mobilePhone"}:
+        return f"phone({path})"
+    if name == "cpfCnpj":
+        return f"cpf_cnpj({path})"
+    return f"label({path})" if name in _LABELLED or path == "event" else path
+
+
+def is_money(path: str) -> bool:
+    return path.rpartition(".")[2].endswith(_MONEY)
+
+
+def value_of(expression: str, context: Mapping[str, Any]) -> Any:
+    """Return what an expression gives for an event; None where it gives nothing, or is wrong."""
+    place = Scalar(1, 1, expression, plain=True, inline=True)
+    compiled = compile_text(expression, place, 0, Findings(""))
+    if compiled is None:
+        return None
+    try:
+        return evaluate(compiled, dict(context))
+    except (EvaluationFailed, BadValue):
+        return None
+
+
+def seen(expression: str, around: Around) -> str:
+    """Return the value of the last event as a person reads it; empty where there is none."""
+    value = value_of(expression, around.context)
+    if is_missing(value) or isinstance(value, (list, dict)):
+        return ""
+    text = as_text(value)
+    formats = Formats(0)
+    if is_money(expression) and or_none(as_decimal, value) is not None:
+        return formats.money(value)
+    if expression.replace(".", "").isidentifier() and kind_of_path(tuple(expression.split("."))) == "date":
+        return formats.date(text[:10])
+    named = label_of(text) if current_language() == "pt" else None
+    return named or (event_label(text) if text in EVENTS else _short(text))
+
+
+def in_words(reason: Message) -> Message:
+    """Return why a condition said no, with what people call its field, and its amounts as amounts."""
+    facts = {name: in_words(fact) if isinstance(fact, Message) else fact for name, fact in reason.facts.items()}
+    path = facts.get("field")
+    if isinstance(path, str) and path in named_paths(path.partition(".")[0]):
+        facts["field"] = path_label(path)
+        for name in ("value", "operand"):
+            if is_money(path) and or_none(as_decimal, facts.get(name)) is not None:
+                facts[name] = Formats(0).money(as_decimal(facts[name]))
+    return Message(reason.id, facts)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def event_choices(form: Form, about: Iterable[str]) -> tuple[list[Choice], list[Choice]]:
+    """Return the events to choose from: those of the objects that the mapping is about, and all others."""
+    names = tuple(about)
+    entities = {one.entity for one in EVENTS.values() if covers(names, one.name)} or {"payment"}
+    known = [Choice(one.name, event_label(one.name)) for one in EVENTS.values() if one.entity in entities]
+    others = [Choice(one.name, event_label(one.name)) for one in EVENTS.values() if one.entity not in entities]
+    listed = {one.value for one in (*known, *others)}
+    special = [Choice(name, _family(name)) for name in form.events if name not in listed]
+    chosen = [one for one in known if one.value in form.events]
+    return [*special, *chosen, *(one for one in known if one not in chosen)], others
+
+
+def _family(name: str) -> str:
+    return Message(N_("All of {family}"), {"family": event_label(name[:-2])}).text() if name.endswith("_*") else name
+
+
+def value_lists(form: Form) -> dict[str, list[str]]:
+    """Return the values that Asaas documents for the fields of the rows, as people read them."""
+    found = {}
+    for row in form.rows:
+        values = values_of_path(tuple(row.field.split("."))) if row.field else ()
+        if values and row.field != "event":
+            found[row.field] = [_word(value) for value in values]
+    return found
+
+
+def _word(value: str) -> str:
+    return (label_of(value) if current_language() == "pt" else None) or value
+
+
+def shown_rows(form: Form, choices: list[tuple[str, list[Choice]]], around: Around) -> list[dict[str, Any]]:
+    known = {one.value for _, group in choices for one in group}
+    return [
+        {
+            "row": row,
+            "operator": "absent" if row.operator == "exists" and row.operands == ("false",) else row.operator,
+            "value": shown_operands(row),
+            "seen": seen(row.field, around) if row.field else "",
+            "own": row.field and row.field not in known,
+            "lines": row.block.count("\n") + 1,
+        }
+        for row in form.rows
+    ]
+
+
+def shown_operands(row: Row) -> str:
+    """Return what a row compares with as a person reads and writes it."""
+    if row.operator == "exists" or not row.operands:
+        return ""
+    kind = OPERATORS[row.operator].operand
+    if kind is Operand.NUMBER:
+        return _shown_number(row.operands[0], row.field)
+    if kind is Operand.DATE and row.operands[0] == "today":
+        return Message(N_("today")).text()
+    words = [_shown_one(one, row.field) for one in row.operands]
+    return ("; " if any("," in one for one in words) else ", ").join(words)
+
+
+def _shown_number(text: str, path: str) -> str:
+    number = or_none(as_decimal, text)
+    if number is None or two_readings(text):
+        return text
+    plain = f"{number:.2f}" if is_money(path) and number == round(number, 2) else format(number, "f")
+    return plain.replace(".", ",") if current_language() == "pt" else plain
+
+
+def _shown_one(operand: str, path: str) -> str:
+    return _word(operand) if operand in values_of_path(tuple(path.split("."))) else operand
+
+
+def shown_fields(
+    text: str, form: Form, choices: list[tuple[str, list[Choice]]], around: Around
+) -> list[dict[str, Any]]:
+    known = {one.value for _, group in choices for one in group}
+    mapping = parse_mapping(text, "form.yaml", Setup(None, None, active=True)).mapping
+    values = {one.key: value for one, value, _ in explain(mapping, dict(around.context))} if mapping else {}
+    return [
+        {
+            "sent": one,
+            "choice": one.source if one.kind == "from" and one.source in known else OWN + one.kind,
+            "seen": _value_seen(one, values, around),
+            "lines": one.block.count("\n") + 1,
+        }
+        for one in form.fields
+    ]
+
+
+def _value_seen(one: Sent, values: Mapping[str, Any], around: Around) -> str:
+    if one.place is not None and one.key in values:
+        value = values[one.key]
+        value = around.payload.get(one.key) if is_missing(value) else value
+        return "" if is_missing(value) else _short(as_text(value))
+    if one.kind == "text":
+        return one.source
+    value = value_of(one.source, around.context) if one.kind == "from" else None
+    return "" if is_missing(value) or isinstance(value, (list, dict)) else _short(as_text(value))
+
+
+def offer_choices(offered: Iterable[Offer], sources: list[tuple[str, list[Choice]]]) -> list[Choice]:
+    """Return fields of the menu by key, each with what people call it."""
+    words = {one.value: one.label for _, group in sources for one in group}
+    return [Choice(one.key, words.get(one.source, one.key.replace("_", " ").capitalize())) for one in offered]
+
+
+def offers(form: Form, about: Iterable[str]) -> list[Offer]:
+    """Return the fields of the menu that the form does not send yet."""
+    entity = next((one for one in objects_of(about) if one in {"payment", "subscription"}), "")
+    keys = {one.key for one in form.fields}
+    return [one for one in offers_of(entity) if one.key not in keys]
+
+
+# ---------------------------------------------------------------- what a person sends back
+
+
+def sent_form(given: MultiDict[str, str], old: Form) -> tuple[Form, dict[str, tuple[str, str]]]:
+    """Return the form that a page gives, and what is wrong with it: by control, a key of FAULTS and what was written.
+
+    A control that shows what the text has leaves it as it is.
+    """
+    faults: dict[str, tuple[str, str]] = {}
+    rows = []
+    for at in range(_count(given, "rows")):
+        row, fault = _sent_row(given, f"row-{at}", old)
+        rows.append(row)
+        faults |= {f"row-{at}": fault} if fault else {}
+    fields = []
+    for at in range(_count(given, "fields")):
+        one, fault = _sent_field(given, f"field-{at}", old)
+        fields.append(one)
+        faults |= {f"field-{at}": fault} if fault else {}
+    chosen = given.getlist("event")
+    events = [name for name in old.events if name in chosen]
+    events += [name for name in chosen if name not in old.events]
+    together = given.get("together", old.together)
+    blocks = {name: _block(given, name, old.blocks[name]) for name in BLOCKS}
+    settings = {name: _setting(given, name, old.settings[name]) for name in SETTINGS}
+    return Form(settings, tuple(events), together, tuple(rows), tuple(fields), blocks), faults
+
+
+def _count(given: MultiDict[str, str], name: str) -> int:
+    text = given.get(name, "")
+    return min(int(text), 500) if text.isascii() and text.isdigit() and len(text) < 5 else 0
+
+
+def _place(given: MultiDict[str, str], name: str, old: Sequence[object]) -> int | None:
+    text = given.get(f"{name}-place", "")
+    found = int(text) if text.isascii() and text.isdigit() and len(text) < 5 else len(old)
+    return found if found < len(old) else None
+
+
+def _block(given: MultiDict[str, str], name: str, old: str) -> str:
+    return _lines(given.get(name, old)).rstrip()
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _setting(given: MultiDict[str, str], name: str, old: str) -> str:
+    if name in {"enabled", "verify"}:
+        value = "true" if given.get(name) else "false"
+        if f"{name}-shown" not in given:
+            return old
+    else:
+        value = " ".join(given.get(name, old).split())
+    return old if value == (" ".join(old.split()) or MAPPING[name].default) else value
+
+
+def _sent_row(given: MultiDict[str, str], name: str, old: Form) -> tuple[Row, tuple[str, str] | None]:
+    place = _place(given, name, old.rows)
+    if f"{name}-block" in given:
+        block = _lines(given[f"{name}-block"]).rstrip()
+        return Row(block=block, place=place), None if block else ("empty", "")
+    path, operator = given.get(f"{name}-field", ""), given.get(f"{name}-operator", "")
+    text = given.get(f"{name}-value", "").strip()
+    before = old.rows[place] if place is not None else None
+    if operator in {"exists", "absent"}:
+        return Row(path, "exists", ("true" if operator == "exists" else "false",), place=place), None
+    operator = operator if operator in OPERATORS else "equals"
+    if before is not None and (operator, path) == (before.operator, before.field) and text == shown_operands(before):
+        return before, None
+    operands, fault = _operands(operator, path, text)
+    return Row(path, operator, operands, place=place), (fault, text) if fault else None
+
+
+def _operands(operator: str, path: str, text: str) -> tuple[tuple[str, ...], str]:
+    """Return what a person compares with, and a key of FAULTS or an empty text."""
+    kind = OPERATORS[operator].operand
+    if not text:
+        return (text,), "empty"
+    if kind is Operand.NUMBER:
+        number = or_none(as_decimal, text)
+        if number is None or two_readings(text):
+            return (text,), "unreadable" if number is None else "ambiguous"
+        return (_written_number(number),), ""
+    if kind is Operand.DATE and text.lower() in {"hoje", "today"}:
+        return ("today",), ""
+    words = [text]
+    if kind is Operand.TEXTS:
+        words = [one.strip() for one in text.split(";" if ";" in text else ",") if one.strip()]
+    by_word = {_word(value).casefold(): value for value in values_of_path(tuple(path.split(".")))}
+    return tuple(by_word.get(one.casefold(), one) for one in words), ""
+
+
+def _written_number(number: Decimal) -> str:
+    if number == number.to_integral_value():
+        return format(number.to_integral_value(), "f")
+    return f"{number:.2f}" if number == round(number, 2) else format(number.normalize(), "f")
+
+
+def _sent_field(given: MultiDict[str, str], name: str, old: Form) -> tuple[Sent, tuple[str, str] | None]:
+    place = _place(given, name, old.fields)
+    group, key = given.get(f"{name}-group", ""), given.get(f"{name}-key", "").strip()
+    group = group if group in GROUPS else "deal"
+    fault = None if key else ("key", "")
+    if f"{name}-block" in given:
+        block = _lines(given[f"{name}-block"]).rstrip()
+        return Sent(group, key, kind="", block=block, place=place), fault or (None if block else ("source", ""))
+    choice, source = given.get(f"{name}-choice", ""), _lines(given.get(f"{name}-source", "")).strip()
+    kind = choice.removeprefix(OWN) if choice in SOURCE_WORDS else "from"
+    before = old.fields[place] if place is not None else None
+    if choice not in SOURCE_WORDS:
+        source = choice
+    elif before is not None and before.kind == kind and source == before.source.strip():
+        source = before.source
+    default = given.get(f"{name}-default", "").strip()
+    if before is not None and default == before.default.strip():
+        default = before.default
+    one = Sent(group, key, kind, source, default, place=place)
+    return one, fault or (None if source else ("source", ""))
+
+
+def with_row(form: Form, events: Iterable[str]) -> Form:
+    """Return the form with one more condition, on the amount where there is one."""
+    path = next((f"{one}.value" for one in objects_of(events) if f"{one}.value" in named_paths(one)), "event")
+    operator = "at_least" if is_money(path) else "equals"
+    return replace(form, rows=(*form.rows, Row(path, operator, ("",))))
+
+
+def with_field(form: Form, offer: Offer | None) -> Form:
+    """Return the form with one more field: of the menu, or one that a person describes."""
+    fresh = Sent("deal", "")
+    if offer is not None:
+        source = offer.source
+        kind = "from"
+        for name in ("template", "text"):
+            if source.startswith(f"{{{name}: "):
+                kind, source = name, source.removeprefix(f"{{{name}: ").removesuffix("}").strip('"')
+        fresh = Sent(offer.group, offer.key, kind, source)
+    return replace(form, fields=(*form.fields, fresh))

@@ -1,0 +1,321 @@
+"""The form of a mapping in the console, by the controls and buttons that its pages have."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bridge.journal import revisions
+from bridge.journal.schema import events as event_table
+from bridge.mapping.spec import MAPPING as KEYS
+from tests.console import Console, finish_jobs, opened_console
+from tests.factories import NOW_MS, envelope, incoming, keep, payment
+from tests.forms import form_of
+
+ROOT = Path(__file__).parents[2]
+STARTERS = sorted(path.stem for path in (ROOT / "mappings").glob("*.yaml"))
+DAY_MS = 86_400_000
+TEXT = """# Kept as it is
+description: Cobrança paga atualiza o negócio
+events: [PAYMENT_RECEIVED]
+
+contact:
+  email: {text: ana@example.com} # always hers
+deal:
+  valor: money(payment.value)
+
+tests:
+  - name: paga
+    given: samples/payment_received_pix.json
+    expect: {valor: "10.00"}
+"""
+
+
+@pytest.fixture
+def console(sqlite_url: str, tmp_path: Path) -> Iterator[Console]:
+    """Give a console with one mapping, and the samples."""
+    shutil.copytree(ROOT / "mappings" / "samples", tmp_path / "mappings" / "samples")
+    with opened_console(sqlite_url, tmp_path) as opened:
+        save(opened, TEXT)
+        yield opened
+
+
+def save(console: Console, text: str, name: str = "cobranca") -> int:
+    """Make a text the active one."""
+    path = Path(console.runtime.settings.bridge_mappings_dir) / f"{name}.yaml"
+    path.write_text(text)
+    with console.journal.database.write() as connection:
+        fresh = revisions.import_text(connection, name, text, "file", "Ana", console.clock())
+    console.clock.go(1)
+    return fresh or 0
+
+
+def text_of(console: Console, name: str = "cobranca") -> str:
+    """Return a mapping's active text."""
+    with console.journal.database.read() as connection:
+        found = revisions.newest(connection, name)
+    return (found.text if found else "") or ""
+
+
+def arrive(console: Console, *values: float, days_ago: int = 1) -> list[int]:
+    """Let charges of these amounts be received and processed on an earlier day."""
+    made = []
+    for n, value in enumerate(values):
+        body = envelope(payment=payment(f"cus_{n}", value=value, dueDate="2026-11-22", description=f"Pedido {n}"))
+        event = incoming(f"cus_{n}", key=body["id"], body=json.dumps(body), object_id=f"pay_{n}")
+        made.append(replace(event, received_ms=NOW_MS - days_ago * DAY_MS))
+    ids = keep(console.journal, *made)
+    with console.journal.database.write() as connection:
+        connection.execute(
+            event_table.update().where(event_table.c.id.in_(ids)).values(state="processed", processed_ms=NOW_MS)
+        )
+    return ids
+
+
+def test_only_above_a_hundred_and_the_due_date_too(console: Console) -> None:
+    """By the form, seen before it is saved, its test accepted, saved, and yesterday's replayed."""
+    browser = console.operator("pt-BR")
+    arrive(console, 500.0, days_ago=3)
+    small, large = arrive(console, 40.0, 150.0)
+    form = form_of(browser.get("/mappings/cobranca"))
+    form = form_of(form.press(browser, "Adicionar condição"))
+    form.fill(row_0_field="payment.value", row_0_operator="at_least", row_0_value="100,00")
+    form.fill(offer="vencimento")
+    form = form_of(form.press(browser, "Adicionar campo"))
+    assert form["field-2-key"] == "vencimento"
+    page = form.press(browser, "Ver o que muda")
+
+    assert page.status_code == 200
+    assert "<strong>1 deixaria de ir</strong>" in page.text
+    assert f'href="/events/{small}"' in page.text
+    assert "Pedido 0" in page.text
+    assert "22/11/2026" in page.text
+    assert text_of(console) == TEXT  # nothing is saved yet
+    form = form_of(page)
+    page = form.press(browser, "Aceitar o novo resultado: paga")
+    assert "Aceitar o novo resultado" not in page.text
+    form = form_of(page)
+    begun = form.press(browser, "Salvar e reprocessar os de ontem")
+    finish_jobs()
+    preview = browser.get(begun.location)
+
+    changed = text_of(console)
+    assert "# Kept as it is" in changed
+    assert "{text: ana@example.com} # always hers" in changed
+    assert "  all:\n    - {field: payment.value, at_least: 100}\n" in changed
+    assert "vencimento: date(payment.dueDate, '%d/%m/%Y')" in changed
+    assert "expect: filtered" in changed
+    asked = form_of(preview, "/replay").press(browser, "Reprocessar 2 eventos")
+    finish_jobs()
+    assert asked.status_code == 303
+    with console.journal.database.read() as connection:
+        replayed = connection.execute(event_table.select().where(event_table.c.replay > 0)).all()
+    assert {row.id for row in replayed} == {small, large}
+
+
+@pytest.mark.parametrize("language", ["pt-BR", "en"])
+def test_switching_to_yaml_and_back_loses_nothing(console: Console, language: str) -> None:
+    """Every starter mapping through the page's own controls gives the same text."""
+    browser = console.operator(language)
+    for name in STARTERS:
+        text = (ROOT / "mappings" / f"{name}.yaml").read_text(encoding="utf-8")
+        save(console, text, name)
+        as_form = browser.get(f"/mappings/{name}")
+        as_yaml = form_of(as_form).press(browser, "YAML")
+        again = form_of(as_yaml).press(browser, "Formulário" if language == "pt-BR" else "Form")
+
+        assert form_of(as_form)["text"] == form_of(as_yaml)["text"] == form_of(again)["text"] == text
+
+
+def test_every_control_has_a_label(console: Console) -> None:
+    """Each key of the language is on the page of a new or of a saved mapping."""
+    page = console.operator().get("/mappings/cobranca").text
+    new = console.operator().get("/mappings-new").text
+
+    for key in KEYS.keys() - {"events", "filter", "contact", "organization", "deal", "account"}:
+        assert f'name="{key}"' in page + new
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("100,00", "100"),
+        ("R$ 1.100,50", "1100.50"),
+        ("1100.50", "1100.50"),
+        ("1000", "1000"),
+        ("1.000", ""),
+        ("cem", ""),
+        ("", ""),
+    ],
+)
+def test_an_amount_is_read_as_it_is_written(console: Console, said: str, written: str) -> None:
+    """As Brazilians write it; what may mean two amounts, or none, is refused beside the control."""
+    browser = console.operator("pt-BR")
+    form = form_of(form_of(browser.get("/mappings/cobranca")).press(browser, "Adicionar condição"))
+    form.fill(row_0_operator="less_than", row_0_value=said)
+    page = form.press(browser, "Ver o que muda")
+
+    assert page.status_code == (200 if written else 422)
+    assert ('id="row-0-fault"' in page.text) is not bool(written)
+    if written:
+        assert f"less_than: {written}}}" in form_of(page)["text"]
+    else:
+        assert form_of(page)["row-0-value"] == said  # what was typed is not lost
+
+
+def test_rows_show_words_and_write_the_values_of_asaas(console: Console) -> None:
+    """Boleto is BOLETO, hoje is today; what was not touched keeps its characters."""
+    text = TEXT.replace("contact:", "filter: {all: [{field: payment.billingType, one_of: ['PIX']}]}\n\ncontact:", 1)
+    save(console, text)
+    browser = console.operator("pt-BR")
+    form = form_of(browser.get("/mappings/cobranca"))
+    assert form["row-0-value"] == "Pix"
+    assert form_of(form.press(browser, "YAML"))["text"] == text
+    form.fill(row_0_value="Boleto, Cartão de crédito, OUTRO")
+    form = form_of(form.press(browser, "Adicionar condição"))
+    form.fill(row_1_field="payment.dueDate", row_1_operator="before", row_1_value="hoje")
+    after = form_of(form.press(browser, "YAML"))["text"]
+
+    assert "one_of: [BOLETO, CREDIT_CARD, OUTRO]" in after
+    assert "{field: payment.dueDate, before: today}" in after
+
+
+def test_the_last_event_stands_beside_each_control(console: Console) -> None:
+    """Values of fields and conditions, and what was sent where the cache has no customer."""
+    save(console, TEXT.replace("contact:", "filter: {field: payment.value, at_least: 5}\n\ncontact:", 1))
+    (event,) = arrive(console, 1234.5)
+    page = console.operator("pt-BR").get("/mappings/cobranca").text
+
+    assert f'href="/events/{event}">Pedido 0</a>' in page
+    assert "R$ 1.234,50" in page.replace("\u00a0", " ")
+    assert "</span> 1234.50" in page
+    assert "Vencimento — 22 de nov. de 2026" in page
+
+
+def test_an_error_is_said_in_the_form(console: Console) -> None:
+    """What lint finds, what a block lacks, and a key that is missing; what was typed stays."""
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca"))
+    form.fill(field_1_choice="=from", field_1_source="mony(payment.value)")
+    page = form.press(browser, "See what changes")
+    assert (page.status_code, form_of(page)["field-1-source"]) == (422, "mony(payment.value)")
+    assert "mony" in page.text
+    form = form_of(browser.get("/mappings/cobranca"))
+    form.fill(tests="- name: [")
+    assert form.press(browser, "See what changes").status_code == 422
+    form = form_of(browser.get("/mappings/cobranca"))
+    form.fill(field_1_key="")
+    page = form.press(browser, "See what changes")
+    assert 'id="field-1-fault"' in page.text
+
+
+def test_a_text_with_an_error_opens_as_yaml(console: Console) -> None:
+    """The form would hide a part of it."""
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca?tab=yaml"))
+    form.fill(text="events: [A\n")
+    page = form.press(browser, "Form")
+
+    assert "does not open as a form" in page.text
+    assert form_of(page)["text"] == "events: [A\n"
+
+
+def test_rows_come_and_go(console: Console) -> None:
+    """A row that was removed is gone from the text, one that was added and removed never was in it."""
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca"))
+    form = form_of(form.press(browser, "Add a condition"))
+    form = form_of(form.press(browser, "Remove condition 1"))
+    form = form_of(form.press(browser, "Remove field valor"))
+    after = form_of(form.press(browser, "YAML"))["text"]
+
+    assert after == TEXT.replace("deal:\n  valor: money(payment.value)\n", "")
+
+
+def test_tests_that_differ_are_accepted_all_at_once(console: Console) -> None:
+    """Each with what it expected and what came; afterwards they pass, and saving needs no more."""
+    more = '  - name: de novo\n    given: samples/payment_received_pix.json\n    expect: {valor: "10.00"}\n'
+    save(console, TEXT + more)
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca"))
+    form.fill(field_1_choice="money(payment.netValue)")
+    page = form.press(browser, "See what changes")
+    assert page.text.count("&#39;10.00&#39;") == 2
+    assert page.text.count("8.01") >= 2
+    refused = form_of(page).press(browser, "Save")
+    accepted = form_of(page).press(browser, "Accept all new results")
+    saved = form_of(accepted).press(browser, "Save")
+
+    assert refused.status_code == 422
+    assert saved.status_code == 303
+    assert text_of(console).count('valor: "8.01"') == 2
+
+
+def test_a_new_mapping_by_the_same_form(console: Console) -> None:
+    """Its name is made of what it is called, its tests of an example; what was chosen is not lost on the way."""
+    browser = console.operator("pt-BR")
+    form = form_of(browser.get("/mappings-new"))
+    form.fill(description="Venda no Pix acima de R$ 50")
+    form.tick("event", "PAYMENT_RECEIVED")
+    form = form_of(form.press(browser, "Adicionar condição"))
+    form.fill(row_0_value="50,00")
+    page = form.press(browser, "Ver o que muda")
+    back = form_of(form_of(page).press(browser, "Continuar editando"))
+    saved = form_of(back.press(browser, "Ver o que muda")).press(browser, "Salvar")
+
+    assert saved.location == "/mappings/venda_no_pix_acima_de_r_50"
+    text = text_of(console, "venda_no_pix_acima_de_r_50")
+    assert "description: Venda no Pix acima de R$ 50" in text
+    assert "at_least: 50}" in text
+    assert "valor menor não entra" in text
+    console.clock.go(1)
+    assert "Venda no Pix acima de R$ 50" in browser.get("/mappings").text
+    again = form_of(browser.get("/mappings-new"))
+    again.fill(description="Venda no Pix acima de R$ 50")
+    again.tick("event", "PAYMENT_RECEIVED")
+    assert form_of(again.press(browser, "Ver o que muda")).action == "/mappings/venda_no_pix_acima_de_r_50_2"
+
+
+def test_a_restore_shows_first_what_it_undoes(console: Console) -> None:
+    """The difference and the same line about the last events; then it is done by a button."""
+    browser = console.operator()
+    arrive(console, 40.0, 150.0)
+    with console.journal.database.read() as connection:
+        first = revisions.newest(connection, "cobranca")
+    assert first is not None
+    save(console, TEXT.replace("contact:", "filter: {field: payment.value, at_least: 100}\n\ncontact:", 1))
+    page = browser.get(f"/mappings/cobranca/history/{first.id}/restore")
+
+    assert "<strong>1 would go anew</strong>" in page.text
+    assert '<span class="removed">-filter: {field: payment.value, at_least: 100}</span>' in page.text
+    form_of(page, "/restore").press(browser, f"Restore revision {first.id}")
+    assert text_of(console) == TEXT
+
+
+def test_values_for_completion_are_those_of_the_chosen_event(console: Console) -> None:
+    """Nothing is asked of Asaas for them."""
+    first, second = arrive(console, 40.0, 150.0)
+    browser = console.operator()
+    given = {"text": TEXT, "name": "cobranca"}
+    chosen = browser.post("/mappings/live/values", given, against=f"event:{first}").get_json()
+    last = browser.post("/mappings/live/values", given, against=f"event:{second}").get_json()
+
+    assert chosen["payment.value"] == "R$40.00"
+    assert last["payment.value"] == "R$150.00"
+    assert browser.post("/mappings/live/values", text="events: [", name="x").get_json() == {}
+
+
+def test_who_may_only_look_sees_the_form_and_no_button(console: Console) -> None:
+    """The controls are shown and can't be changed; the tabs are links."""
+    viewer = console.browser()
+    viewer.sign_in("so para olhar")
+    page = viewer.get("/mappings/cobranca").text
+
+    assert '<fieldset class="stack" disabled>' in page
+    assert "See what changes" not in page
+    assert 'href="/mappings/cobranca?tab=yaml"' in page
