@@ -285,6 +285,7 @@ def places(console: Console) -> dict[str, list[Any]]:
         "/report.": ["csv", "json", "charges.csv"],
         "/alerts/": [1, 2],
         "/mappings/": ["cobranca", "consulta"],
+        "/history/": [],  # of each mapping its own: the links of its history lead there
         "/customers/": ["default"],
         "/charges/": ["default"],
         "/": ["both_1"],  # an event about itself: the id of a customer and of a charge
