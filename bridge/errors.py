@@ -115,7 +115,7 @@ class NotSignedIn(BridgeError, code="console.not_signed_in", http_status=401):
 
 
 class ReadOnly(BridgeError, code="console.read_only", http_status=403):
-    """the viewer's password does not allow changes"""
+    """a viewer may not change anything"""
 
 
 class FormRefused(BridgeError, code="console.form_refused", http_status=400):
@@ -184,6 +184,10 @@ class JournalNotMigrated(JournalError, code="journal.not_migrated"):
 
 class IllegalTransition(BridgeError, code="journal.illegal_transition", http_status=409):
     """a delivery can't go from its state to that one"""
+
+
+class ChangedMeanwhile(IllegalTransition, code="journal.changed_meanwhile"):
+    """it is no longer as it was when it was chosen, so it was not changed once more"""
 
 
 class BodyEmptied(IllegalTransition, code="journal.emptied", http_status=410):

@@ -15,6 +15,7 @@ from itertools import pairwise
 from urllib.parse import quote
 
 from bridge.journal import queries
+from bridge.journal.causes import anchor
 from bridge.journal.destinations import NOTICES, Destination
 from bridge.journal.notices import Alert, Key, Notice, Resolved, StoredNotice
 from bridge.journal.receivers import Receiver
@@ -198,7 +199,7 @@ def area_of(code: str) -> Area:
 def path_of(code: str, about: str) -> str:
     """Return the console's page about a notice."""
     path = _PATHS.get(code) or _PATHS.get(code.partition(".")[0], "/attention")
-    return path.format(account=quote(about, safe=""))
+    return f"{path}#{anchor(code, about)}" if path == "/attention" else path.format(account=quote(about, safe=""))
 
 
 def accounts_of(notice: StoredNotice, senders: Mapping[str, Collection[str]]) -> Collection[str] | None:

@@ -9,7 +9,7 @@ import click
 from click.exceptions import Exit
 
 from bridge.cli.main import NO, Invocation
-from bridge.cli.options import confirm, progress_bar, stacked
+from bridge.cli.options import confirm, moment_of, progress_bar, stacked
 from bridge.cli.output import Columns, delivery_brief, json_option, moment, show_json, show_list
 from bridge.errors import IllegalTransition, NotFound, UsageError
 from bridge.journal import queries
@@ -30,6 +30,7 @@ _only = stacked(
 _chosen = stacked(
     click.argument("numbers", nargs=-1, type=click.IntRange(1), metavar="[NUMBER]..."),
     click.option("--all-dead", is_flag=True, help="All dead deliveries, or those that the options below name."),
+    click.option("--since", "since_ms", callback=moment_of, metavar="TIME", help="Failed at or after, such as 2h."),
     _only,
     click.option("--yes", is_flag=True, help="Do not ask first."),
     json_option,

@@ -81,6 +81,7 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
     """Run one demo; return whether every expected deal stands."""
     with ExitStack() as stack:
         stopping = stack.enter_context(Stopping())
+        stack.callback(lambda: _say_ended() if stopping else None)
         pool = stack.enter_context(ThreadPoolExecutor(1))  # left last: its work fails once the simulators are gone
         # The simulated Asaas posts a refused event again after a fiftieth of the real time.
         asaas, clint = AsaasSimulator(webhook_time_scale=0.02), ClintSimulator()
@@ -91,7 +92,8 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
         log.say(_("starting Redis, a simulated Asaas, a simulated Clint, web and worker"), "dim")
 
         def step(text: str) -> None:
-            log.print("asaas", _(text))
+            if not stopping:
+                log.print("asaas", _(text))
 
         for app, url, close in ((asaas.app, stage.asaas_url, asaas.close), (clint.app, stage.clint_url, clint.close)):
             stack.enter_context(Served(app, port=int(url.rpartition(":")[2])))
@@ -123,6 +125,7 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
             # An idle bridge and an idle Asaas make no further deal.
             show_until(lambda: time.monotonic() > deadline_s or log.is_idle(runtime.journal))
         if stopping:
+            log.say("\n" + _("ending ..."))
             return not once
         deals = clint.deals
         missing = [line for deal in expected if (line := _problem(deal, deals))]
@@ -142,6 +145,10 @@ def _run(stage: DemoSetup, *, once: bool) -> bool:
     if not missing:
         log.say(_("every expected deal stands"), "bold green")
     return not missing
+
+
+def _say_ended() -> None:
+    click.echo(_("ended: nothing of the demo is running any more"))
 
 
 def _problem(expected: ExpectedDeal, deals: Sequence[dict[str, Any]]) -> str:

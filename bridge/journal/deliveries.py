@@ -6,14 +6,17 @@ take a transaction that has the lane locked (`Lanes.transaction` or `lanes.lock`
 
 from __future__ import annotations
 
+import hmac
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from bridge.errors import IllegalTransition
+from bridge.journal.encryption import search_key
 from bridge.journal.schema import DELIVERED, OPEN, TO_READ_BACK, attempts, deliveries, events
 from bridge.journal.statements import BulkStatement, FirstRowsOfLanes
 from bridge.messages import N_
@@ -49,6 +52,7 @@ class NewDelivery(_Delivery):
     read_back: str | None = None
     reason_code: str | None = None
     reason: str | None = None
+    amount: int | None = None  # cents of the event's charge; 0 where it has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class StateChange:
     waiting: Waiting | None = None
     code: str | None = None
     reason: str | None = None
+    answer: str | None = None  # see `answer_hash`
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ _start = BulkStatement(
 _change = BulkStatement(
     "UPDATE deliveries SET {changes} FROM {given} WHERE deliveries.id = given.id AND deliveries.state = given.before",
     deliveries,
-    *("state", "due_ms", "waiting", "reason_code", "reason", "finished_ms"),
+    *("state", "due_ms", "waiting", "reason_code", "reason", "answer", "finished_ms"),
     id=deliveries.c.id,
     before=deliveries.c.state,
 )
@@ -291,7 +296,22 @@ def record(connection: Connection, results: Sequence[AttemptResult]) -> None:
         for r in results
     ]
     _finish_attempt.run(connection, rows)
-    move(connection, [(result.step, DeliveryState.SENDING) for result in results])
+    key = search_key(connection) if any(r.step.to is DeliveryState.DEAD for r in results) else b""
+    steps = [
+        replace(r.step, answer=answer_hash(key, r.status, r.excerpt)) if r.step.to is DeliveryState.DEAD else r.step
+        for r in results
+    ]
+    move(connection, [(step, DeliveryState.SENDING) for step in steps])
+
+
+_VARIES = re.compile(r"\[[\w /-]+\]|[\w-]*\d[\w-]*|\W+")
+"""What differs between two answers about one fault: masked data, ids, numbers; and what stands between words."""
+
+
+def answer_hash(key: bytes, status: int | None, excerpt: str) -> str:
+    """Return a keyed hash of what a destination answered, the same for answers that only differ in ids and numbers."""
+    words = _VARIES.sub(" ", excerpt.casefold()).strip()
+    return hmac.digest(key, f"answer {status} {words}".encode(errors="replace"), "sha256").hex()[:16]
 
 
 def move(connection: Connection, steps: Sequence[tuple[StateChange, DeliveryState]]) -> None:
@@ -308,7 +328,8 @@ def move(connection: Connection, steps: Sequence[tuple[StateChange, DeliveryStat
             what = N_("delivery {id} can't go from {source} to {target}")
             raise IllegalTransition(what, id=delivery.id, source=source, target=step.to)
         finished_ms = step.now_ms if step.to in FINISHED else None
-        rows.append((step.to, step.due_ms, step.waiting, step.code, step.reason, finished_ms, delivery.id, source))
+        values = (step.to, step.due_ms, step.waiting, step.code, step.reason, step.answer, finished_ms)
+        rows.append((*values, delivery.id, source))
         if finished_ms is not None:
             freed[delivery.account, delivery.subject, delivery.line] = finished_ms
     if _change.run(connection, rows) != len(rows):

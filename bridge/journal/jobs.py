@@ -1,7 +1,7 @@
 """Console jobs; and leases, due times and results of periodic tasks.
 
 A job belongs to the process that began it. A job whose process has been silent for two minutes is lost: it is shown as
-failed, and a person begins it again. All jobs may be repeated.
+failed, and a person begins it again. Only bulk work (`operations.bulk`) has a runner and is taken over by another one.
 """
 
 from __future__ import annotations
@@ -41,16 +41,26 @@ class Job:
     created_ms: int
     beat_ms: int
     finished_ms: int | None
+    runner: str | None = None
+    stopped_by: str | None = None
 
     @property
     def is_running(self) -> bool:
         return self.state == "running"
 
 
-def begin(connection: Connection, kind: str, about: str, params: Mapping[str, Any], author: str, now_ms: int) -> int:
+def begin(
+    connection: Connection,
+    kind: str,
+    about: str,
+    params: Mapping[str, Any],
+    author: str,
+    now_ms: int,
+    runner: str | None = None,
+) -> int:
     """Add a running job and return its number; old jobs are removed."""
     forget(connection, now_ms)
-    values = {"kind": kind, "about": about, "params": json.dumps(dict(params)), "author": author}
+    values = {"kind": kind, "about": about, "params": json.dumps(dict(params)), "author": author, "runner": runner}
     row = insert(jobs).values(**values, state="running", done=0, steps="[]", created_ms=now_ms, beat_ms=now_ms)
     return int(connection.execute(row.returning(jobs.c.id)).scalar_one())
 
@@ -68,6 +78,40 @@ def beat(
     """Write the progress of a running job, which also shows that its process lives."""
     values = {"done": done, "total": total, "steps": json.dumps(list(steps)), "beat_ms": now_ms}
     connection.execute(update(jobs).where(jobs.c.id == id_, jobs.c.state == "running").values(**values))
+
+
+def step(
+    connection: Connection, id_: int, runner: str, now_ms: int, done: int, steps: Sequence[Mapping[str, Any]]
+) -> bool | None:
+    """Write the progress of a job with a runner; return whether it goes on, None where another runner has it."""
+    of_runner = update(jobs).where(jobs.c.id == id_, jobs.c.state == "running", jobs.c.runner == runner)
+    values = {"done": done, "steps": json.dumps(list(steps)), "beat_ms": now_ms}
+    row = connection.execute(of_runner.values(**values).returning(jobs.c.stopped_by)).first()
+    return None if row is None else row.stopped_by is None
+
+
+def stop(connection: Connection, id_: int, by: str) -> bool:
+    """Ask a running job with a runner to stop; return whether it was asked now."""
+    is_asked = (jobs.c.id == id_, jobs.c.state == "running", jobs.c.runner.is_not(None), jobs.c.stopped_by.is_(None))
+    return connection.execute(update(jobs).where(*is_asked).values(stopped_by=by)).rowcount == 1
+
+
+def lost(connection: Connection, silent_ms: int, now_ms: int) -> Job | None:
+    """Return a running job whose runner has been silent for so long."""
+    silent = (jobs.c.state == "running", jobs.c.runner.is_not(None), jobs.c.beat_ms < now_ms - silent_ms)
+    row = connection.execute(select(jobs).where(*silent).order_by(jobs.c.id).limit(1)).mappings().first()
+    return _job(row, now_ms) if row else None
+
+
+def take_over(connection: Connection, job: Job, runner: str, now_ms: int) -> bool:
+    """Make a lost job this runner's; return False where another one was faster."""
+    same = (jobs.c.id == job.id, jobs.c.state == "running", jobs.c.runner == job.runner, jobs.c.beat_ms == job.beat_ms)
+    return connection.execute(update(jobs).where(*same).values(runner=runner, beat_ms=now_ms)).rowcount == 1
+
+
+def give_back(connection: Connection, id_: int, runner: str) -> None:
+    """Let another runner take the job over at once."""
+    connection.execute(update(jobs).where(jobs.c.id == id_, jobs.c.runner == runner).values(beat_ms=0))
 
 
 def finish(connection: Connection, id_: int, now_ms: int, result: Mapping[str, Any]) -> None:
@@ -102,7 +146,7 @@ def newest(connection: Connection, kind: str, now_ms: int, limit: int = 1, about
 def _job(row: Mapping[Any, Any], now_ms: int) -> Job:
     values = {**row, "params": json.loads(row["params"]), "steps": json.loads(row["steps"])}
     values["result"] = json.loads(row["result"]) if row["result"] else None
-    if row["state"] == "running" and row["beat_ms"] < now_ms - LOST_AFTER_MS:
+    if row["state"] == "running" and row["runner"] is None and row["beat_ms"] < now_ms - LOST_AFTER_MS:
         error = Message(default_text(JobLost)).to_json()
         values |= {"state": "failed", "code": JobLost.code, "error": error}
     return Job(**values)

@@ -5,7 +5,7 @@ Lists go backwards from the newest id (keyset pagination): the first page costs 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -19,7 +19,7 @@ from bridge.journal.statements import count_by
 from bridge.model import FINISHED, DeliveryState, EventState
 
 Row: TypeAlias = dict[str, Any]
-_Condition: TypeAlias = ColumnElement[bool] | TextClause
+Condition: TypeAlias = ColumnElement[bool] | TextClause
 
 
 def under_way(connection: Connection) -> dict[str, int]:
@@ -58,11 +58,11 @@ def processed_between(
 
 def _event_conditions(
     *, since_ms: int | None = None, until_ms: int | None = None, **columns: str | None
-) -> list[_Condition]:
+) -> list[Condition]:
     return [*_equal(events, **columns), *_in_range(events.c.received_ms, since_ms, until_ms)]
 
 
-def _equal(table: Table, **columns: str | int | None) -> list[_Condition]:
+def _equal(table: Table, **columns: str | int | None) -> list[Condition]:
     return [table.c[name] == value for name, value in columns.items() if value]
 
 
@@ -138,7 +138,7 @@ def list_deliveries(
 
     `wanted` is any of code, mapping and destination.
     """
-    columns = [column for column in deliveries.c if column.name not in {"payload", "once_key"}]
+    columns = [column for column in deliveries.c if column.name not in {"payload", "once_key", "amount", "answer"}]
     query = select(*columns, events.c.name.label("event_name"), events.c.event_key)
     query = query.join(events, events.c.id == deliveries.c.event_id).order_by(deliveries.c.id.desc()).limit(limit)
     query = query.where(*_equal(deliveries, reason_code=wanted.pop("code", None), **wanted))
@@ -156,7 +156,7 @@ def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
 
 WAITING = "waiting"  # the state of a filter for events that no mapping has seen yet, held ones included
 _NO_DELIVERY = ~exists().where(deliveries.c.event_id == events.c.id)
-_OF_EVENT: dict[str, list[_Condition]] = {
+_OF_EVENT: dict[str, list[Condition]] = {
     WAITING: [WAITS],
     "received": [WAITS, events.c.hold_code.is_(None)],
     "held": [WAITS, events.c.hold_code.is_not(None)],
@@ -210,11 +210,11 @@ def event_page(connection: Connection, wanted: EventFilter, limit: int, before_i
     return _rows(connection, select(events).where(events.c.id.in_(ids)).order_by(events.c.id.desc()))
 
 
-def _in_range(column: ColumnElement[int], low: int | None, high: int | None) -> list[_Condition]:
+def _in_range(column: ColumnElement[int], low: int | None, high: int | None) -> list[Condition]:
     return [*([column >= low] if low is not None else []), *([column < high] if high is not None else [])]
 
 
-def _delivery_exists(wanted: EventFilter) -> list[_Condition]:
+def _delivery_exists(wanted: EventFilter) -> list[Condition]:
     states = _states(wanted)
     if not states and not wanted.mapping:
         return []
@@ -238,12 +238,12 @@ def _starts_from_deliveries(wanted: EventFilter) -> bool:
 
 
 def _by_deliveries(
-    wanted: EventFilter, of_event: list[_Condition], low: int | None, high: int | None, limit: int
+    wanted: EventFilter, of_event: list[Condition], low: int | None, high: int | None, limit: int
 ) -> list[Select[tuple[int]]]:
     """Return a query for each state, since an index finds the newest of one state."""
     states = _states(wanted) or list(DeliveryState)
     c = deliveries.c
-    parts: list[list[_Condition]] = [[c.state == state.value, DONE] for state in states if state in FINISHED]
+    parts: list[list[Condition]] = [[c.state == state.value, DONE] for state in states if state in FINISHED]
     if open_states := [state.value for state in states if state in OPEN_STATES]:
         parts.append([OPEN, c.state.in_(open_states)])
     query = select(c.event_id).order_by(c.event_id.desc()).limit(limit).distinct()
@@ -253,25 +253,25 @@ def _by_deliveries(
     return [query.where(*part) for part in parts]
 
 
-def _places(connection: Connection, text: str) -> list[_Condition]:
+def _places(connection: Connection, text: str) -> list[Condition]:
     """Return the conditions of which an event must meet one to match the text."""
     c = events.c
     text = text.strip()
-    places: list[_Condition] = [c.object_id == text, c.subject == text]
+    places: list[Condition] = [c.object_id == text, c.subject == text]
     if text.startswith(("evt_", "sha256:")) or "&" in text:
         places.append((c.event_key == text) & c.account.in_(accounts(connection)))
     if text.isascii() and text.isdigit() and len(text) < 19:
         places.append(c.id == int(text))
     found = search.look_up(connection, text)
-    if found.common:
-        return places + search.has_term(events, found.common)
-    if found.objects:
-        places.append(search.of(events, "object_id", found.objects))
-    if found.subjects:
-        places.append(search.of(events, "subject", found.subjects))
+    for column, refs in (("object_id", found.objects), ("subject", found.subjects)):
+        if found.common and found.is_full(refs):  # the newest events are looked through instead
+            places.append(search.has_term(events, column, found.common))
+        elif refs:
+            places.append(search.of(events, column, refs))
     return places
 
 
+_REPLAYABLE_PAGE = 1_000
 _SLACK = 500
 """Events that arrive together may get their ids in another order; the conditions compare the exact time as well."""
 
@@ -301,6 +301,18 @@ def _first_at(connection: Connection, moment_ms: int) -> int:
         else:
             high = middle
     return low
+
+
+def replayable(connection: Connection, since_ms: int, until_ms: int) -> Iterator[tuple[int, str, str]]:
+    """Yield number, name and account of the events of a time that can be replayed, oldest first."""
+    low, high = _bounds(connection, EventFilter(since_ms=since_ms, until_ms=until_ms), None)
+    c = events.c
+    query = select(c.id, c.name, c.account).order_by(c.id).limit(_REPLAYABLE_PAGE)
+    query = query.where(c.state == EventState.PROCESSED.value, c.emptied_ms.is_(None), *_in_range(c.id, None, high))
+    query = query.where(*_in_range(c.received_ms, since_ms, until_ms))
+    while rows := connection.execute(query.where(c.id >= (low or 0))).all():
+        yield from ((row.id, row.name, row.account) for row in rows)
+        low = rows[-1].id + 1
 
 
 def has_mapping(connection: Connection, name: str) -> bool:
@@ -333,6 +345,9 @@ class DeadFilter:
     mapping: str = ""
     destination: str = ""
     event_id: int | None = None
+    answer: str | None = None
+    """The hash of the destination's answer; an empty text for those without."""
+    since_ms: int | None = None
     until_ms: int | None = None
     """Only those that were dead then, so that a bulk retry does not retry one again that dies meanwhile."""
     with_payload: bool = False  # only those with a payload: no other can be retried
@@ -351,30 +366,14 @@ def close_notice(connection: Connection, destination: str, now_ms: int) -> None:
         notices.apply(connection, [Resolved(NOTICE, destination)], now_ms)
 
 
-def of_accounts(table: Table, accounts: Collection[str] | None) -> list[_Condition]:
+def of_accounts(table: Table, accounts: Collection[str] | None) -> list[Condition]:
     """Return the condition that a row belongs to one of these accounts; None means all."""
     return [] if accounts is None else [table.c.account.in_(sorted(accounts))]
 
 
-def dead_groups(connection: Connection, accounts: Collection[str] | None = None) -> list[Row]:
-    """Return dead deliveries by reason, mapping and destination, which one fix revives; the largest group first."""
-    c = deliveries.c
-    keys = (func.coalesce(c.reason_code, "").label("code"), c.mapping, c.destination)
-    ended = func.coalesce(c.finished_ms, c.created_ms)
-    number = func.count().label("number")
-    query = select(
-        *(*keys, number, func.count(c.payload).label("with_payload")),
-        func.count().filter(events.c.emptied_ms.is_(None)).label("with_body"),
-        *(func.min(ended).label("oldest_ms"), func.max(ended).label("newest_ms")),
-    )
-    query = query.join(events, events.c.id == c.event_id).where(DEAD, *of_accounts(deliveries, accounts))
-    query = query.group_by(*keys)
-    return _rows(connection, query.order_by(number.desc(), *keys))
-
-
 def dead_count(connection: Connection, chosen: DeadFilter | None = None) -> int:
     """Return the number of dead deliveries; without a filter it reads a partial index only."""
-    query = select(func.count()).select_from(deliveries).where(DEAD, *(_dead_conditions(chosen) if chosen else []))
+    query = select(func.count()).select_from(deliveries).where(DEAD, *(dead_conditions(chosen) if chosen else []))
     return connection.scalar(query) or 0
 
 
@@ -383,35 +382,31 @@ def dead_page(
 ) -> list[tuple[int, int, str]]:
     """Return id, event and mapping of dead deliveries after that id, oldest first: their changes keep the order."""
     c = deliveries.c
-    query = select(c.id, c.event_id, c.mapping).where(DEAD, *_dead_conditions(chosen))
+    query = select(c.id, c.event_id, c.mapping).where(DEAD, *dead_conditions(chosen))
     if after_id:
         query = query.where(c.id > after_id)
     return [(id_, event_id, name) for id_, event_id, name in connection.execute(query.order_by(c.id).limit(limit))]
 
 
-def _dead_conditions(chosen: DeadFilter) -> list[_Condition]:
+def dead_conditions(chosen: DeadFilter) -> list[Condition]:
     c = deliveries.c
     names = {"reason_code": chosen.code, "mapping": chosen.mapping, "destination": chosen.destination}
     found = [*_equal(deliveries, event_id=chosen.event_id, **names), *of_accounts(deliveries, chosen.accounts)]
     if chosen.with_payload:
         found.append(c.payload.is_not(None))
     if chosen.with_body:
-        found.append(exists().where(events.c.id == c.event_id, events.c.emptied_ms.is_(None)))
+        of = events.alias("of")  # the query may read events besides
+        found.append(exists().where(of.c.id == c.event_id, of.c.emptied_ms.is_(None)))
     if chosen.of is not None:
         found.append(c.mapping.in_(chosen.of))
+    if chosen.answer is not None:
+        found.append(c.answer == chosen.answer if chosen.answer else c.answer.is_(None))
+    ended = func.coalesce(c.finished_ms, c.created_ms)
+    if chosen.since_ms is not None:
+        found.append(ended >= chosen.since_ms)
     if chosen.until_ms is not None:
-        found.append(func.coalesce(c.finished_ms, c.created_ms) <= chosen.until_ms)
+        found.append(ended <= chosen.until_ms)
     return found
-
-
-def hold_groups(connection: Connection, accounts: Collection[str] | None = None) -> list[Row]:
-    """Return held events by code and account, without those that wait behind another event of their customer."""
-    c = events.c
-    number = func.count().label("number")
-    query = select(c.hold_code.label("code"), c.account, number, func.min(c.received_ms).label("oldest_ms"))
-    query = query.where(WAITS, c.hold_code.is_not(None), c.hold_code != "event.behind", *of_accounts(events, accounts))
-    query = query.group_by(c.hold_code, c.account).order_by(number.desc(), c.hold_code, c.account)
-    return _rows(connection, query)
 
 
 @dataclass(frozen=True, slots=True)

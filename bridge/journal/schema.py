@@ -73,6 +73,8 @@ DELIVERED = text("deliveries.state = 'delivered'")
 DEAD = text("deliveries.state = 'dead'")
 FINISHED = text("deliveries.finished_ms IS NOT NULL")
 HELD = text("deliveries.waiting = 'paused'")
+ON_HOLD = text("events.hold_code IS NOT NULL")
+CAUSE_OPEN = text("causes.resolved_ms IS NULL")
 NOTICE_OPEN = text("notices.closed_ms IS NULL")
 TO_READ_BACK = text("deliveries.read_back = 'asked'")
 
@@ -129,6 +131,7 @@ events = Table(
 )
 _partial(events, "events_waiting", "lane", "id", where=WAITS)  # a lane's next events, in order
 _partial(events, "events_due", "lane", "due_ms", where=WAITS)  # is a lane due?
+_partial(events, "events_on_hold", "hold_code", "account", where=ON_HOLD)  # by what holds them
 Index("events_object", events.c.object_id, events.c.id)  # all events of a charge
 Index("events_subject", events.c.subject, events.c.id)  # all events of a customer
 Index("events_name", events.c.name, events.c.id)  # a person's lists, newest first
@@ -173,6 +176,9 @@ deliveries = Table(
     Column("reason", EncryptedText("deliveries.reason")),
     Column("created_ms", BigInteger, nullable=False),
     Column("finished_ms", BigInteger),  # null in all states but model.FINISHED
+    Column("amount", BigInteger),  # cents of the event's charge, 0 where it has none; null in rows of older versions
+    # A keyed hash of what the destination answered, of a dead one: those of one answer have one cause.
+    Column("answer", Text),
     Column("read_back", Text),  # model.ReadBack; null for mappings without `verify`
     Column("read_back_tries", Integer, nullable=False, server_default="0"),
     Column("read_back_due_ms", BigInteger),  # null before the first one
@@ -189,6 +195,7 @@ _partial(deliveries, "deliveries_newest", "object_id", "line", "order_at", "orde
 _partial(deliveries, "deliveries_plan", "mapping", "once_key", where=text("deliveries.once_key IS NOT NULL"))
 _partial(deliveries, "deliveries_held", "destination", "id", where=HELD)  # to be resumed
 _partial(deliveries, "deliveries_dead", "id", where=DEAD)  # to be fixed by a person
+_partial(deliveries, "deliveries_cause", "reason_code", "destination", "answer", where=DEAD)  # one fix for many
 # A person's lists. Open deliveries have no entry, since their state still changes.
 _partial(deliveries, "deliveries_state", "state", "event_id", where=FINISHED)
 _partial(deliveries, "deliveries_mapping", "mapping", "state", "event_id", where=FINISHED)
@@ -246,6 +253,20 @@ notices = Table(
     Column("closed_ms", BigInteger),
 )
 _partial(notices, "notices_open", "code", "about", where=NOTICE_OPEN, unique=True)
+
+causes = Table(
+    "causes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # causes.Cause: what a cause is, and which one; `key` is all of it.
+    *_columns(Text, "key", "kind", "code", "about"),
+    *_columns(BigInteger, "since_ms", "number", "most"),  # most: the largest number so far
+    Column("seen_by", Text),  # null: nobody has said so since it came or grew
+    *_columns(BigInteger, "seen_ms", "seen_number", "resolved_ms", nullable=True),
+)
+_partial(causes, "causes_open", "key", where=CAUSE_OPEN, unique=True)
+_partial(causes, "causes_resolved", "resolved_ms", where=text("causes.resolved_ms IS NOT NULL"))
+"""What needs a person, from its beginning to its end; it holds no personal data."""
 
 refusals = Table(
     "door_refusals",
@@ -334,6 +355,8 @@ jobs = Table(
     Column("author", Text, nullable=False),
     *_columns(BigInteger, "created_ms", "beat_ms"),  # beat: last sign of life of its process
     Column("finished_ms", BigInteger),
+    Column("runner", Text),  # who works on a job that another process may take over
+    Column("stopped_by", Text),  # the person who asked it to stop
 )
 Index("console_jobs_newest", jobs.c.kind, jobs.c.id)  # the last job of a kind
 """A job belongs to the process that began it; any process shows it."""

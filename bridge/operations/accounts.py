@@ -138,6 +138,8 @@ def remove_account(journal: Journal, actor: Actor, now_ms: int, name: str) -> No
         if not stored.remove(connection, tenant_accounts, name):
             hint = N_("one of the environment is removed there; see: bridge accounts list")
             raise NotFound(N_("no account of the journal is named {name!r}"), hint=hint, name=name)
+        told = [one for one in notices.open_notices(connection) if re.split("[/ ]", one.about)[0] == name]
+        notices.apply(connection, [Resolved(one.code, one.about) for one in told], now_ms)
         audit.note(connection, actor, "account.removed", name, now_ms)
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from bridge.errors import BridgeError, IllegalTransition, NotFound
+from bridge.errors import ChangedMeanwhile, IllegalTransition, NotFound
 from bridge.failpoints import failpoint
 from bridge.journal import Journal, audit, destinations, events, lanes, queries, retention, statistics
 from bridge.journal.audit import Actor
@@ -21,15 +18,18 @@ from bridge.messages import N_, Message, message
 from bridge.model import FINISHED, TRANSITIONS, DeliveryState, EventState
 
 
-def retry(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None) -> DeliveryState:
+def retry(
+    journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None, dead_by_ms: int | None = None
+) -> DeliveryState:
     """Send the same payload again, a waiting one now; return the state before.
 
-    A stale delivery is sent although a newer event was delivered. Raises NotFound, IllegalTransition, BodyEmptied.
+    A stale delivery is sent although a newer event was delivered. With `dead_by_ms` only one that has been dead since
+    then is sent. Raises NotFound, IllegalTransition, ChangedMeanwhile, BodyEmptied.
     """
     with journal.database.write() as connection:
-        before = _locked(connection, delivery_id)
+        before = _locked(connection, delivery_id, dead_by_ms)
         state = DeliveryState(before.state)
-        _note(connection, by, "delivery.retried", delivery_id, now_ms, was=state)
+        _note(connection, by, "delivery.retried", delivery_id, now_ms, was=state, **_cause(before))
         change = update(table).where(table.c.id == delivery_id)
         if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
             connection.execute(change.where(table.c.due_ms.is_not(None)).values(due_ms=now_ms, waiting=None))
@@ -47,7 +47,7 @@ def retry(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None =
                 "forgiven": before.attempts,
                 "skip_stale": before.skip_stale and state is not DeliveryState.STALE,
             }
-            empty = dict.fromkeys(("due_ms", "waiting", "finished_ms", "reason_code", "reason"))
+            empty = dict.fromkeys(("due_ms", "waiting", "finished_ms", "reason_code", "reason", "answer"))
             connection.execute(change.values(**pending, **empty))
             set_first_due(connection, (before.account, before.subject, before.line), now_ms)
             if state is DeliveryState.DEAD:
@@ -57,16 +57,27 @@ def retry(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None =
     return state
 
 
-def discard(journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None) -> DeliveryState:
-    """Take a delivery out, which frees its line; return the state before. Raises NotFound, IllegalTransition."""
+def discard(
+    journal: Journal, delivery_id: int, now_ms: int, *, by: Actor | None = None, dead_by_ms: int | None = None
+) -> DeliveryState:
+    """Take a delivery out, which frees its line; return the state before.
+
+    With `dead_by_ms` only one that has been dead since then. Raises NotFound, IllegalTransition, ChangedMeanwhile.
+    """
     with journal.database.write() as connection:
-        return _discard(connection, delivery_id, now_ms, by, replaced=False)
+        return _discard(connection, delivery_id, now_ms, by, replaced=False, dead_by_ms=dead_by_ms)
 
 
 def _discard(
-    connection: Connection, delivery_id: int, now_ms: int, by: Actor | None, *, replaced: bool
+    connection: Connection,
+    delivery_id: int,
+    now_ms: int,
+    by: Actor | None,
+    *,
+    replaced: bool,
+    dead_by_ms: int | None = None,
 ) -> DeliveryState:
-    before = _locked(connection, delivery_id)
+    before = _locked(connection, delivery_id, dead_by_ms)
     state = DeliveryState(before.state)
     if DeliveryState.DISCARDED not in TRANSITIONS[state]:
         what = N_("delivery {delivery} is {state} and can't be discarded")
@@ -86,7 +97,7 @@ def _discard(
     )
     if replaced:
         statistics.leave_out(connection, delivery_id)
-    _note(connection, by, "delivery.discarded", delivery_id, now_ms, was=state)
+    _note(connection, by, "delivery.discarded", delivery_id, now_ms, was=state, **_cause(before))
     if state not in FINISHED:
         set_first_due(connection, (before.account, before.subject, before.line), now_ms)
     if state is DeliveryState.DEAD:
@@ -102,19 +113,28 @@ def replay(
     *,
     by: Actor | None = None,
     instead_of: int | None = None,
+    dead_by_ms: int | None = None,
+    after: int | None = None,
 ) -> int:
     """Send an event through today's mappings, or one of them, again; return the number of the replay.
 
-    The replay makes new deliveries, and the same commit discards the event's dead ones, or only `instead_of`. Raises
-    NotFound, BodyEmptied, and IllegalTransition where the event still waits for today's mappings: a replay of one
-    mapping would take it from the others.
+    The replay makes new deliveries, and the same commit discards the event's dead ones, or only `instead_of`, which
+    must have been dead since `dead_by_ms`. With `after` the event is replayed only where that is the number of its last
+    replay. Raises NotFound, BodyEmptied, ChangedMeanwhile, and IllegalTransition where the event still waits for
+    today's mappings: a replay of one mapping would take it from the others.
     """
     with journal.database.write() as connection:
         lane = connection.scalar(select(event_table.c.lane).where(event_table.c.id == event_id))
         if lane is None:
             raise NotFound(N_("no event has the number {number}"), hint=N_("see: bridge events list"), number=event_id)
         lanes.lock(connection, [lane])
-        if connection.scalar(select(event_table.c.state).where(event_table.c.id == event_id)) != EventState.PROCESSED:
+        if instead_of is not None:
+            _locked(connection, instead_of, dead_by_ms)
+        replays = select(event_table.c.state, event_table.c.replay).where(event_table.c.id == event_id)
+        state, last = connection.execute(replays).one()
+        if after is not None and last != after:
+            raise ChangedMeanwhile(N_("event {event} was replayed meanwhile"), event=event_id)
+        if state != EventState.PROCESSED:
             what, hint = N_("event {event} is not processed yet"), N_("try again later; see: bridge events show")
             raise IllegalTransition(what, hint=hint, event=event_id)
         retention.check_full(connection, [event_id])
@@ -158,63 +178,17 @@ def _known(connection: Connection, name: str) -> None:
         raise NotFound(N_("no destination is named {name!r}"), hint=N_("see: bridge destinations list"), name=name)
 
 
-def _locked(connection: Connection, delivery_id: int) -> Row[Any]:
+def _cause(before: Row[Any]) -> dict[str, str]:
+    return {"code": before.reason_code or "", "destination": before.destination} if before.state == "dead" else {}
+
+
+def _locked(connection: Connection, delivery_id: int, dead_by_ms: int | None = None) -> Row[Any]:
     lane = connection.scalar(select(table.c.lane).where(table.c.id == delivery_id))
     if lane is None:
         hint = N_("see: bridge deliveries list")
         raise NotFound(N_("no delivery has the number {number}"), hint=hint, number=delivery_id)
     lanes.lock(connection, [lane])
-    return connection.execute(select(table).where(table.c.id == delivery_id)).one()
-
-
-PIECE = 200
-PIECE_S = 1.5
-"""A step takes at most this long, so that a page shows progress."""
-
-
-class BulkAction(StrEnum):
-    RETRY = "retry"
-    REPLAY = "replay"
-    DISCARD = "discard"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    total: int
-    done: int = 0
-    refused: int = 0
-    """Deliveries that were no longer dead or could not be changed."""
-    after_id: int = 0
-    finished: bool = False
-
-
-def run_step(
-    journal: Journal, action: BulkAction, chosen: DeadFilter, progress: Progress, now_ms: int, by: Actor | None = None
-) -> Progress:
-    """Do the next step and return the progress; the last step makes an entry in the audit trail."""
-    with journal.database.read() as connection:
-        piece = queries.dead_page(connection, chosen, progress.after_id, PIECE)
-    until_s = time.monotonic() + PIECE_S
-    for delivery_id, event_id, mapping in piece:
-        progress = replace(progress, after_id=delivery_id)
-        try:
-            if action is BulkAction.RETRY:
-                retry(journal, delivery_id, now_ms)
-            elif action is BulkAction.DISCARD:
-                discard(journal, delivery_id, now_ms)
-            else:
-                # One commit: after a kill between two, the next run would replay the event once more.
-                replay(journal, event_id, mapping, now_ms, instead_of=delivery_id)
-            progress = replace(progress, done=progress.done + 1)
-        except BridgeError:
-            progress = replace(progress, refused=progress.refused + 1)
-        if time.monotonic() > until_s:
-            return progress
-    if len(piece) == PIECE:
-        return progress
-    if by is not None:
-        detail = {"done": progress.done, "refused": progress.refused, "destination": chosen.destination}
-        about = " ".join(part for part in (chosen.mapping, chosen.code) if part)
-        with journal.database.write() as connection:
-            audit.note(connection, by, f"bulk.{action}", about, now_ms, detail)
-    return replace(progress, finished=True)
+    row = connection.execute(select(table).where(table.c.id == delivery_id)).one()
+    if dead_by_ms is not None and (row.state != DeliveryState.DEAD or (row.finished_ms or 0) > dead_by_ms):
+        raise ChangedMeanwhile(N_("delivery {delivery} is no longer failed as it was"), delivery=delivery_id)
+    return row

@@ -35,7 +35,7 @@ def file_of(directory: Path, name: str) -> Path:
 def file_text(directory: Path, name: str) -> str | None:
     """Return the text of the mapping's file, None where it can't be read."""
     try:
-        return file_of(directory, name).read_text(encoding="utf-8")
+        return file_of(directory, name).read_bytes().decode()  # with the line ends that its revision has
     except (OSError, UnicodeDecodeError):
         return None
 
@@ -44,10 +44,21 @@ def writes_files(journal: Journal, directory: Path) -> bool:
     return journal.database.is_sqlite and os.access(directory, os.W_OK)
 
 
-def save(journal: Journal, directory: Path, name: str, text: str, *, base: int, author: str, now_ms: int) -> Saved:
+def save(
+    journal: Journal,
+    directory: Path,
+    name: str,
+    text: str,
+    *,
+    base: int,
+    author: str,
+    now_ms: int,
+    replaces: str = "",
+) -> Saved:
     """Save a text that was written from revision `base` (0: from none).
 
-    Raises MappingChanged where the mapping or its file has another text by now.
+    `replaces` is the digest of a file's text that is not active and that the author has seen. Raises MappingChanged
+    where the mapping or its file has another text by now.
     """
     with journal.database.write() as connection:
         revisions.turn(connection)
@@ -55,12 +66,18 @@ def save(journal: Journal, directory: Path, name: str, text: str, *, base: int, 
         if (newest.id if newest else 0) != base:
             raise MappingChanged
         if newest is not None and newest.text == text:
+            if (
+                replaces
+                and writes_files(journal, directory)
+                and revisions.digest(file_text(directory, name) or "") == replaces
+            ):
+                _written(file_of(directory, name), text)
             return Saved(newest.id, file_text(directory, name) == text)
         in_file = writes_files(journal, directory)
         if in_file:
             there = file_text(directory, name)
             known = revisions.last_digest(connection, name)
-            if there is not None and there != text and revisions.digest(there) != known:
+            if there is not None and there != text and revisions.digest(there) not in {known, replaces}:
                 what = N_("the mapping's file has a text that is not active yet")
                 hint = N_("fix the file (see: bridge mappings lint), or put it back")
                 raise MappingChanged(what, where=str(file_of(directory, name)), hint=hint)

@@ -25,6 +25,7 @@ from bridge.errors import (
 )
 from bridge.failpoints import failpoint
 from bridge.journal import Journal, Lease, customers, deliveries, events, notices, search
+from bridge.journal.causes import cents_of
 from bridge.journal.deliveries import NewDelivery
 from bridge.journal.events import StoredEvent
 from bridge.journal.notices import Notice, Resolved
@@ -353,8 +354,15 @@ class EventPlan:
             state=state,
             reason_code=code,
             reason=_storable(reason.to_json()) if reason else None,
+            amount=charge_cents(self.envelope),
             **more,
         )
+
+
+def charge_cents(envelope: Mapping[str, Any]) -> int:
+    """Return the value of an event's charge in cents; 0 where the event is about something else."""
+    charge = envelope.get("payment")
+    return cents_of(charge.get("value")) if isinstance(charge, dict) else 0
 
 
 def plan_event(event: StoredEvent, active: Iterable[ActiveMapping], environment: str) -> EventPlan:

@@ -16,14 +16,12 @@ from bridge.errors import BridgeError
 from bridge.journal import jobs
 from bridge.mapping import Severity
 from bridge.messages import Message, message
+from bridge.operations.causes import UNCONNECTED
 from bridge.runtime import Runtime
 from bridge.wakeups import redis_problem
 
 READY_FOR_S = 1.0
 """How long an answer of `/readyz` is used again: it writes into the journal, and anybody may ask."""
-UNCONNECTED = frozenset({"account.unset", "destination.unset"})
-"""Findings of mappings that name an account or destination which is not set up: before the first destination is there
-all of them have one, and only one thing is missing."""
 OPENAPI = Path(__file__).with_name("openapi.json").read_bytes()
 
 health = Blueprint("health", __name__)

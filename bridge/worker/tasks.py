@@ -36,6 +36,8 @@ from bridge.mapping import Mapping as MappingFile
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, Message
 from bridge.model import NoticeLevel
+from bridge.operations import bulk
+from bridge.operations.causes import note_causes
 from bridge.operations.read_back import ReadBacks
 from bridge.operations.reconcile import FIELDS, Finding, Verdict, Window, reconcile
 from bridge.operations.webhooks import apply_notices, judge
@@ -84,6 +86,9 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
     def old(stopping: threading.Event) -> None:
         clear_old(journal, s.bridge_retention_days, clock_ms, stopping)
 
+    def bulk_work(stopping: threading.Event) -> None:
+        bulk.take_over(journal, clock_ms, runtime.wake, stopping)
+
     def names(stopping: threading.Event) -> None:
         for account, client in runtime.asaas.items():
             name_customers(journal, client, runtime.limiters[account], clock_ms, stopping)
@@ -100,6 +105,8 @@ def tasks(runtime: Runtime) -> list[PeriodicTask]:
             "send_summaries", SUMMARIES_EVERY_S, lambda stopping: send_summaries(journal, told, clock_ms, stopping)
         ),
         PeriodicTask("watch_webhooks", 300.0, lambda _: webhooks()),
+        PeriodicTask("note_causes", ALERTS_EVERY_S, lambda _: note_causes(runtime)),
+        PeriodicTask("resume_bulk_work", 5.0, bulk_work, stop_timeout_s=long_stop, late_after_s=3_600.0),
         PeriodicTask("name_customers", 60.0, names),
     ]
     if s.bridge_reconcile_hours:

@@ -156,6 +156,27 @@ def test_stays_until_it_is_ended(tmp_path: Path) -> None:
             status = demo.wait(60)
 
     assert status == 0
+    assert shown.read_text().endswith("ended: nothing of the demo is running any more\n")
+    until(lambda: not processes_in(str(tmp_path)))
+
+
+@pytest.mark.long
+def test_an_end_while_the_scenes_run_is_said(tmp_path: Path) -> None:
+    """It stops, and says so, and that nothing is left."""
+    shown = tmp_path / "shown"
+    command = [sys.executable, "-m", "bridge", "demo"]
+    with (
+        shown.open("wb") as out,
+        subprocess.Popen(command, cwd=ROOT, env=environ(tmp_path), stdout=out, stderr=subprocess.STDOUT) as demo,
+    ):
+        try:
+            until(lambda: "PAYMENT_CREATED" in shown.read_text(), 150, 0.05)
+        finally:
+            demo.send_signal(signal.SIGINT)
+            status = demo.wait(60)
+
+    assert status == 0
+    assert re.search(r"ending \.\.\.\s+ended: nothing of the demo is running any more\s*$", shown.read_text())
     until(lambda: not processes_in(str(tmp_path)))
 
 

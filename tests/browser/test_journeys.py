@@ -25,7 +25,7 @@ def given_up(site: Site, names: list[str]) -> list[str]:
 def chooses_to_retry(one: Visitor) -> None:
     """Go from what needs attention to the question whether all that Clint refused is to be retried."""
     one.page.goto("/attention")
-    group = one.page.locator("article.group", has_text="clint.http_400")
+    group = one.page.locator("article.cause", has_text="clint.http_400")
     group.get_by_role("link", name=one.text("Retry"), exact=True).click()
 
 
@@ -48,7 +48,7 @@ def test_signing_in_and_out(visitor: Visitor) -> None:
 
 @in_both_languages
 def test_every_page_is_in_order(operator: Visitor, site: Site) -> None:
-    """Overview, events, an event of each kind, what needs attention, access, and a page that is not there."""
+    """Overview, events, an event of each kind, a customer, a charge, access, and a page that is not there."""
     page, t = operator.page, operator.text
     for path, name, title in (
         ("/", "overview", ""),
@@ -57,6 +57,9 @@ def test_every_page_is_in_order(operator: Visitor, site: Site) -> None:
         (f"/events/{site.until_event('pay_delivered', 'delivered')}", "event-delivered", ""),
         (f"/events/{site.until_event('pay_filtered', 'filtered')}", "event-filtered", ""),
         (f"/events/{site.until_event('pay_unmapped', 'processed')}", "event-unmapped", ""),
+        (f"/customers/default/{PEOPLE[0][0]}", "customer", PEOPLE[0][1]),
+        ("/charges/default/pay_delivered", "charge", ""),
+        ("/lookup?q=pay_nobody", "lookup", t("At Asaas: {text}", text="pay_nobody")),
         ("/who", "who", t("Access and audit")),
     ):
         page.goto(path)
@@ -103,8 +106,8 @@ def test_many_dead_deliveries_are_retried_at_once(operator: Visitor, site: Site)
     chooses_to_retry(operator)
     operator.look("attention-confirm")
     page.get_by_role("button", name=operator.count("Yes, retry {n} delivery", "Yes, retry {n} deliveries", 3)).click()
-    expect(page.locator("#progress")).to_contain_text(t("Finished"))
-    operator.look("attention-progress")
+    expect(page.locator("#job")).to_contain_text(t("Done"))
+    operator.look("bulk-work")
     for charge in charges:
         site.until_event(charge, "delivered")
     page.goto("/who")
@@ -198,11 +201,9 @@ def test_the_console_works_without_scripts(plain: Visitor, site: Site) -> None:
 
     chooses_to_retry(plain)
     page.get_by_role("button", name=plain.count("Yes, retry {n} delivery", "Yes, retry {n} deliveries", 2)).click()
-    for _ in charges:  # each press sends what fits into one request
-        if page.get_by_text(t("Finished")).count():
-            break
-        page.get_by_role("button", name=t("Go on")).click()
-    expect(page.locator("#progress")).to_contain_text(t("Finished"))
+    while page.get_by_role("link", name=t("Refresh")).count():
+        page.get_by_role("link", name=t("Refresh")).click()
+    expect(page.locator("#job")).to_contain_text(t("Done"))
     for charge in charges:
         site.until_event(charge, "delivered")
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, event, text
 from bridge.journal import (
     Journal,
     audit,
+    causes,
     customers,
     daily,
     deliveries,
@@ -77,7 +78,9 @@ def asked(journal: Journal) -> Iterator[Asked]:
         event.remove(journal.database.engine, "before_cursor_execute", found.note)
 
 
-def scans(journal: Journal, found: Asked, small: str = "deliveries_dead|deliveries_sending") -> list[str]:
+def scans(
+    journal: Journal, found: Asked, small: str = "deliveries_dead|deliveries_cause|deliveries_sending|events_on_hold"
+) -> list[str]:
     """Return what of the noted statements reads a whole big table, or a whole index of it that is not small."""
     wrong = []
     with journal.database.write() as connection:
@@ -205,10 +208,17 @@ SOME = frozenset({"default", "filial"})
 def attend(journal: Journal) -> None:
     """What the console's page of what needs a person asks."""
     with journal.database.read() as connection:
-        queries.dead_groups(connection)
-        queries.dead_groups(connection, SOME)
+        for accounts in (None, SOME):
+            causes.dead(connection, accounts)
+            causes.held(connection, accounts)
         queries.dead_count(connection, queries.DeadFilter(accounts=SOME))
         chosen = queries.DeadFilter("clint.http_422", "paga", "default", until_ms=NOW_MS)
+        causes.dead_facts(connection, queries.DeadFilter("clint.http_422", destination="default", answer="0a"))
+        causes.held_facts(connection, "asaas.key_refused", "default")
+        causes.is_waited_for(connection, "default")
+        causes.noted(connection)
+        causes.resolved(connection)
+        list(queries.replayable(connection, NOW_MS - 1, NOW_MS + 1))
         queries.dead_count(connection, chosen)
         queries.dead_page(connection, chosen, 0, 200)
         queries.dead_page(connection, queries.DeadFilter(event_id=1_000_003, mapping="paga"))
@@ -354,6 +364,9 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
             statistics.waiting_since_ms(connection, accounts)
             statistics.last_24_hours(connection, NOW_MS, ("mapping", "verdict"), accounts)
             statistics.last_30_days(connection, NOW_MS, accounts=accounts)
+            causes.dead(connection, accounts)
+            causes.held(connection, accounts)
+            causes.destination_facts(connection, "default", [], accounts)
         statistics.dead_by_account(connection)
         daily.numbers(connection, NOW_MS)
         daily.idle_mappings(connection, NOW_MS)
@@ -361,4 +374,4 @@ def test_what_is_counted_for_a_page_is_what_is_unfinished(journal: Journal) -> N
         daily.delivered_page(connection, day_ms, day_ms + statistics.DAY_MS, None)
         daily.delivered_page(connection, day_ms, day_ms + statistics.DAY_MS, 1_000)
 
-    assert scans(journal, found, "deliveries_(dead|line|due|head)|events_waiting") == []
+    assert scans(journal, found, "deliveries_(dead|cause|line|due|head)|events_(waiting|on_hold)") == []

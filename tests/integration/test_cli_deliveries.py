@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.journal import Journal
+from bridge.journal.clock import system_clock_ms
 from bridge.messages import Message, in_language
 from bridge.model import DeliveryState
 from tests.commands import Commands
@@ -151,6 +152,19 @@ def test_all_dead_is_narrowed_by_the_options(commands: Commands) -> None:
 
         assert (said.status, said.out) == (0, "1 delivery will be sent\n")
         assert states(journal) == ["dead", "pending"]
+
+
+def test_all_that_failed_since_a_time_is_retried(commands: Commands) -> None:
+    """--all-dead with --since leaves what failed before."""
+    with commands.journal() as journal:
+        old, new = dead(journal), dead(journal, "cus_2")
+        put_in_state(journal, old, DeliveryState.DEAD, due_ms=None, finished_ms=system_clock_ms() - 7_200_000)
+        put_in_state(journal, new, DeliveryState.DEAD, due_ms=None, finished_ms=system_clock_ms() - 60_000)
+        said = commands.run("deliveries", "retry", "--all-dead", "--since", "1h", "--yes")
+
+        assert (said.status, said.out) == (0, "1 delivery will be sent\n")
+        assert states(journal) == ["dead", "pending"]
+        assert commands.run("deliveries", "retry", str(old), "--since", "1h").status == 2
 
 
 def test_all_dead_asks_with_a_count(commands: Commands) -> None:

@@ -237,6 +237,28 @@ def test_a_form_without_its_token_changes_nothing(console: Console) -> None:
     assert client.post("/logout", headers={**headers, "X-CSRF-Token": token}).status_code == 303
 
 
+def test_a_stale_form_leads_back_to_its_page_or_to_the_sign_in(console: Console) -> None:
+    """Whoever is signed in goes back to the page; whose session ended signs in first and comes back."""
+    signed_in, stranger = console.operator(), console.browser()
+    from_page = {"Referer": "http://localhost/events?state=dead"}
+    stale = signed_in._client.post("/logout", headers={"Accept": "text/html", **from_page})
+    ended = stranger._client.post("/attention/replay", headers={"Accept": "text/html", **from_page})
+    elsewhere = signed_in._client.post("/logout", headers={"Accept": "text/html", "Referer": "https://evil.example/x"})
+
+    assert 'href="/events?state=dead"' in stale.text
+    assert "/login?next=/events?state%3Ddead" in ended.text
+    assert "evil" not in elsewhere.text
+
+
+def test_an_address_that_is_not_there_keeps_the_menu(console: Console) -> None:
+    """For whoever is signed in; a stranger gets no menu and no name."""
+    inside, outside = console.operator().get("/nope"), console.browser().get("/nope")
+
+    assert (inside.status_code, outside.status_code) == (404, 404)
+    assert 'href="/attention"' in inside.text
+    assert 'href="/attention"' not in outside.text
+
+
 # ---------------------------------------------------------------- without a password
 
 
@@ -265,6 +287,8 @@ def test_without_a_password_the_token_of_the_address_opens_the_console(sqlite_ur
         assert (opened.status_code, opened.location) == (302, "/")
         assert browser.get(f"/?token={CONSOLE_TOKEN}").location == "/"
         assert "On this machine" in browser.get("/who").text
+        assert "bridge up or bridge demo printed" in browser.get("/who").text
+        assert 'action="/logout"' not in browser.get("/who").text
         assert browser.get("/login").location == "/"
         assert browser.post("/connections/destinations/default/pause").status_code == 303
         assert actions(console) == [("local", "destination.paused"), ("local", "console.signed_in")]

@@ -36,7 +36,8 @@ from bridge.journal.schema import jobs as job_table
 from bridge.journal.users import UserRole, UserState
 from bridge.messages import _
 from bridge.model import DeliveryState, NoticeLevel, Origin, Outcome, ReadBack, Waiting
-from bridge.operations.actions import BulkAction
+from bridge.operations import bulk
+from bridge.operations.bulk import BulkAction
 from bridge.operations.doctor import State as CheckState
 from bridge.operations.explain import Unheard
 from bridge.operations.reconcile import FIELDS, VERDICTS, Verdict
@@ -111,7 +112,8 @@ RESULTS: dict[str, dict[str, Any]] = {
     },
     "backfill": {"made": [{"id": 1, "event": "PAYMENT_RECEIVED", "charge": "pay_1"}], "not_missing": 1},
     "replay_preview": {"ids": [1], "previews": _previews()},
-    "replay": {"asked": [1], "refused": [2]},
+    "replay": {"done": 1, "refused": []},
+    "bulk": {"done": 1, "refused": [{"id": 1, "code": "journal.emptied"}]},
     "connect": {"webhook": True, "door": False},
     "trial": {
         "proved": False,
@@ -213,11 +215,19 @@ def _fill(console: Console) -> None:
 
 
 def _add_jobs(connection: Any) -> None:
-    params = {"account": "default", "mapping": "cobranca", "ids": [1], "value": "5.00", "billing_type": "PIX"}
+    params: dict[str, Any] = {
+        "account": "default",
+        "mapping": "cobranca",
+        "ids": [1],
+        "value": "5.00",
+        "billing_type": "PIX",
+    }
     params |= {"since": "2026-11-01", "until": "2026-11-20", "by": "created"}
+    params |= {"action": "replay", "until_ms": NOW_MS, "replays": [0]}
     for kind in HOME:
-        jobs.begin(connection, kind, "default", params, "Ana", NOW_MS)
-        done = jobs.begin(connection, kind, "default", params, "Ana", NOW_MS)
+        runner = "one" if kind in {bulk.KIND, bulk.REPLAY_KIND} else None
+        jobs.begin(connection, kind, "default", params, "Ana", NOW_MS, runner)
+        done = jobs.begin(connection, kind, "default", params, "Ana", NOW_MS, runner)
         taken = [
             {"at_ms": NOW_MS, "code": step, "values": TRIAL_VALUES, "event": 1, "state": state.value, "error": "x"}
             for step, state in product(sorted(steps() | {"event", "delivery"}), DeliveryState)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bridge.journal.schema import events as event_table
 from bridge.journal.search import Kind, Term
 from bridge.messages import Message
 from bridge.model import DeliveryState, Origin, Outcome, Waiting
+from bridge.operations import actions
 from tests.console import VIEWER, Console, opened_console
 from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, revision, row_of
 
@@ -392,3 +394,30 @@ def test_a_page_leads_to_others_with_any_query(console: Console) -> None:
 def test_a_number_that_no_journal_holds_is_not_found(console: Console, path: str) -> None:
     """It is no fault."""
     assert console.operator().get(path.format(99999999999999999999)).status_code == 404
+
+
+def test_what_an_event_waits_for_is_a_link(console: Console) -> None:
+    """The event before it of the same customer, its paused or failing destination, what holds its account."""
+    first = owe(console.journal)
+    owe(console.journal)
+    held, behind = keep(console.journal, incoming("cus_h"), incoming("cus_h"))
+    with console.journal.database.write() as connection:
+        for id_, code in ((held, "asaas.quota_spent"), (behind, "event.behind")):
+            change = event_table.update().where(event_table.c.id == id_)
+            connection.execute(change.values(hold_code=code, due_ms=NOW_MS + 60_000))
+    browser = console.operator()
+    assert 'href="/events/1">Event 1<' in browser.get("/events/2").text
+    assert f'href="/events/{held}">Event {held}<' in browser.get(f"/events/{behind}").text
+    cause = re.search(r'href="/attention#(cause-\w+)"', browser.get(f"/events/{held}").text)
+    assert cause
+    assert f'id="{cause[1]}"' in browser.get("/attention").text
+
+    actions.pause(console.journal, "default", "gone", NOW_MS)
+    for waiting, code in ((Waiting.PAUSED, "destination.paused"), (Waiting.CIRCUIT, "destination.circuit_open")):
+        put_in_state(
+            console.journal, first, DeliveryState.RETRYING, waiting=waiting, reason_code=code, due_ms=NOW_MS + 90_000
+        )
+        cause = re.search(r'href="/attention#(cause-\w+)"', browser.get("/events/1").text)
+        assert cause
+        assert (f'id="{cause[1]}"' in browser.get("/attention").text) is (waiting is Waiting.PAUSED)
+    assert "probed in 2 minutes" in browser.get("/events/1").text

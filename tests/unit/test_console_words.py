@@ -17,7 +17,7 @@ from bridge.errors import BridgeError
 from bridge.journal import audit
 from bridge.messages import N_
 from bridge.model import DeliveryState, Outcome
-from bridge.operations.actions import BulkAction
+from bridge.operations.bulk import BulkAction
 from bridge.operations.explain import Unheard
 from bridge.operations.reconcile import FIELDS
 from bridge.web.console import events, layout

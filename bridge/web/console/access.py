@@ -105,9 +105,9 @@ FOR_SOME_ACCOUNTS = FOR_STRANGERS | {
     *("console.overview.index", "console.signin.leave", "console.connections.show", "console.connections.webhook"),
     *(f"console.events.{name}" for name in ("index", "show", "retry", "discard", "compare", "replay")),
     *(f"console.customers.{name}" for name in ("show", "reveal", "charge", "find", "preview", "bring_in")),
-    *(f"console.attention.{name}" for name in ("index", "confirm", "run", "close")),
+    *(f"console.attention.{name}" for name in ("index", "confirm", "run", "close", "see")),
     *(f"console.reconcile.{name}" for name in ("form", "begin", "missing", "bring_in")),
-    *(f"console.jobs.{name}" for name in ("show", "report", "deal")),
+    *(f"console.jobs.{name}" for name in ("show", "report", "deal", "stop")),
     *("console.trial.form", "console.trial.begin"),
     *(f"console.connections.{name}" for name in ("company", "register", "resume_webhook")),
     *(f"console.people.{name}" for name in ("me", "rename_me", "change_my_password", "sign_me_out")),
@@ -260,7 +260,8 @@ def has_session(app: Flask, environ: WSGIEnvironment) -> bool:
     return opened is not None and "entry" in opened
 
 
-def _signed_in() -> Person | None:
+def signed_in() -> Person | None:
+    """Return the person of this request's session, None where it has none or has ended."""
     if session.get("until_ms", 0) < runtime.clock_ms():
         return None
     id_ = session.get("user")
@@ -287,7 +288,7 @@ def check() -> ResponseReturnValue | None:
     """Refuse a request that this person may not make; runs before each page of the console."""
     if request.endpoint == "console.static":
         return None
-    g.person = _signed_in()
+    g.person = signed_in()
     if not access.has_password and (g.person is None or "token" in request.args):
         answer = _by_token()
         if answer is not None:

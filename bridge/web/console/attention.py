@@ -1,54 +1,247 @@
-"""What needs a person: dead deliveries by reason, events on hold, paused destinations, notices."""
+"""What needs a person, a card for each cause with what fixes it, and decisions about many deliveries at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, NamedTuple
+
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
+from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
-from bridge.journal import destinations, notices, queries
-from bridge.journal.queries import DeadFilter, EventFilter, Row
-from bridge.messages import _
-from bridge.operations import actions
-from bridge.operations.actions import BulkAction, Progress, run_step
-from bridge.reasons import reason
-from bridge.web.console import layout
+from bridge.errors import JournalError, UsageError
+from bridge.formats import Formats
+from bridge.journal import audit, causes, destinations, notices, queries
+from bridge.journal.causes import Cause, Facts, Kind, Noted
+from bridge.journal.destinations import Destination
+from bridge.journal.queries import DeadFilter
+from bridge.mapping.values import BRASILIA
+from bridge.messages import N_, _, ngettext
+from bridge.operations import actions, bulk
+from bridge.operations.bulk import BulkAction
+from bridge.operations.causes import facts_of
+from bridge.reasons import Reason, notice_words, reason
+from bridge.web.console import jobs, layout
 from bridge.web.console.access import person, runtime
+from bridge.web.console.events import day_ms
 from bridge.web.console.jobs import previews_now
-from bridge.web.console.lines import lines
+from bridge.web.console.lines import Line, lines
 
 pages = Blueprint("attention", __name__)
+
+TRAIL_READ = 500
+"""Entries of the audit trail that are looked through for who fixed a cause."""
+MOST_REPLAYED = 1_000
+"""Events of one replay of a period: each is shown first as it would become."""
+
+
+class Card(NamedTuple):
+    cause: Cause
+    title: str
+    facts: Facts
+    known: Reason | None
+    noted: Noted | None
+    kept: Destination | None
+    """The destination of a cause that is one."""
+    decisions: list[tuple[Cause, BulkAction, int]]
+    """What can be done with failed deliveries, and with how many."""
+    sample: list[Line]
+    anchors: list[str]
 
 
 @pages.get("/attention")
 def index() -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
-        groups = queries.dead_groups(connection, person.accounts)
-        holds = queries.hold_groups(connection, person.accounts)
-        open_notices = layout.open_notices(connection)
-        paused = [one for one in destinations.load(connection).values() if one.paused_ms is not None]
-    names = layout.seen_destinations()
-    paused = [one for one in paused if names is None or one.name in names]
+        standing = layout.standing(connection)
+    if person.accounts is None:
+        with suppress(JournalError):  # what needs a person is shown also where nothing can be written
+            _note(standing)
     listening = _listening()
+    with runtime.journal.database.read() as connection:
+        known = causes.noted(connection)
+        kept = destinations.load(connection)
+        taken: set[str] = set()
+        cards = [_card(connection, cause, known.get(cause.key), kept, listening, taken) for cause in standing]
+        # Who did what is told to people who see all accounts only.
+        gone = causes.resolved(connection) if person.accounts is None else []
+        trail = audit.newest(connection, TRAIL_READ) if gone else []
+        resolved = [(one, title_of_noted(one), _who_did(one, trail)) for one in gone]
     return layout.page(
         "attention.html",
-        groups=[(group, reason(group["code"]), _possible(group, listening)) for group in groups],
-        holds=[(hold, reason(hold["code"])) for hold in holds],
-        notices=open_notices,
-        paused=paused,
+        cards=sorted(cards, key=lambda card: card.noted is not None and card.noted.seen_by is not None),
+        unseen=sum(card.noted is None or card.noted.seen_by is None for card in cards),
+        resolved=resolved,
         broken=layout.broken_files(),
+        failed_to=sorted({cause.about for cause in standing if cause.kind is Kind.DEAD}),
+        mappings=sorted(listening),
     )
 
 
+def _note(standing: Sequence[Cause]) -> None:
+    with runtime.journal.database.read() as connection:
+        if not causes.is_news(standing, causes.noted(connection)):
+            return
+    with runtime.journal.database.write() as connection:
+        causes.note(connection, standing, layout.now_ms())
+
+
+def _card(
+    connection: Connection,
+    cause: Cause,
+    noted: Noted | None,
+    kept: dict[str, Destination],
+    listening: frozenset[str],
+    taken: set[str],
+) -> Card:
+    facts = facts_of(connection, cause, person.accounts)
+    # Several cards may be what one alert speaks of: its link leads to the first.
+    anchors = [one for one in cause.anchors if one not in taken]
+    taken.update(anchors)
+    decisions = []
+    for dead in (cause,) if cause.kind is Kind.DEAD else cause.dead:
+        of_dead = facts if dead is cause else causes.dead_facts(connection, dead.dead_filter(person.accounts))
+        decisions += [(dead, action, number) for action, number in _possible(of_dead, listening).items() if number]
+    return Card(
+        cause,
+        title_of(cause),
+        facts,
+        reason(cause.code),
+        noted,
+        kept.get(cause.about) if cause.kind in {Kind.DEAD, Kind.PAUSED, Kind.CIRCUIT} else None,
+        decisions,
+        lines(connection, queries.events_of(connection, facts.sample)) if facts.sample else [],
+        anchors,
+    )
+
+
+def _possible(facts: Facts, listening: frozenset[str]) -> dict[BulkAction, int]:
+    """Return for how many each can be done; a replay without its mapping would only put the delivery aside."""
+    replayable = sum(number for name, number in facts.replayable.items() if name in listening)
+    return {BulkAction.RETRY: facts.retried, BulkAction.REPLAY: replayable, BulkAction.DISCARD: facts.number}
+
+
 def _listening() -> frozenset[str]:
-    return frozenset(item.mapping.name for item in runtime.mappings.current() if item.mapping.enabled)
+    return frozenset(one.name for one in layout.seen_mappings() if one.enabled)
 
 
-def _possible(group: Row, listening: frozenset[str]) -> list[BulkAction]:
-    """Return what can be done with a group; a replay without its mapping would only put the delivery aside."""
-    replays = group["with_body"] and group["mapping"] in listening
-    possible = {BulkAction.RETRY: group["with_payload"], BulkAction.REPLAY: replays, BulkAction.DISCARD: True}
-    return [decision for decision in BulkAction if possible[decision]]
+# ---------------------------------------------------------------- words
+
+_TITLES = {
+    Kind.PAUSED: N_("Destination {about} is paused"),
+    Kind.CIRCUIT: N_("Destination {about} fails for several customers"),
+    Kind.MAPPING: N_("The file of mapping {about} has an error and is not used"),
+    Kind.REFUSED: N_("An active mapping can't run in this version"),
+}
+
+
+def title_of(cause: Cause) -> str:
+    """Return what happened, in the reader's words."""
+    return _title(cause.kind, cause.code, cause.about, layout.notice_texts(cause.told[0])[0] if cause.told else "")
+
+
+def title_of_noted(one: Noted) -> str:
+    words = notice_words(one.code)
+    return _title(Kind(one.kind), one.code, one.about, words.title if words else one.code)
+
+
+def _title(kind: Kind, code: str, about: str, of_notice: str) -> str:
+    if kind in _TITLES:
+        return _(_TITLES[kind], about=about)
+    if kind is Kind.NOTICE:
+        return _("{about}: {title}", about=about, title=of_notice)
+    known = reason(code)
+    means = known.means if known else _("A reason that this version does not know")
+    return means[:1].upper() + means[1:]
+
+
+def concern_of(cause: Cause) -> str:
+    """Return a cause as one line of the overview."""
+    known = reason(cause.code)
+    why = known.means if known else _("A reason that this version does not know")
+    if cause.kind is Kind.DEAD:
+        return ngettext("{n} delivery failed: {why}", "{n} deliveries failed: {why}", cause.number, why=why)
+    if cause.kind is Kind.HELD:
+        return ngettext("{n} event on hold: {why}", "{n} events on hold: {why}", cause.number, why=why)
+    return title_of(cause)
+
+
+_BY_ABOUT = {
+    Kind.PAUSED: {"destination.resumed", "destination.changed"},
+    Kind.CIRCUIT: {"destination.resumed", "destination.paused", "destination.changed"},
+    Kind.HELD: {"account.changed", "account.removed", "account.added"},
+    Kind.MAPPING: {"mapping.saved"},
+}
+"""The changes that fix a cause whose `about` they name."""
+
+
+def _who_did(one: Noted, trail: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entries of the audit trail that fixed a cause, oldest first."""
+    until_ms = (one.resolved_ms or 0) + 60_000
+    of_time = [entry for entry in trail if one.since_ms <= entry["at_ms"] <= until_ms]
+    return [entry for entry in reversed(of_time) if _is_of(one, entry)][:10]
+
+
+def _is_of(one: Noted, entry: dict[str, Any]) -> bool:
+    action, about, detail = entry["action"], entry["about"], entry["detail"]
+    if action == "cause.seen":
+        return bool(about == one.key)
+    if action.startswith("bulk."):
+        is_named = detail.get("cause") == one.key
+        return is_named or (one.kind == Kind.DEAD and one.code in about and detail.get("destination") == one.about)
+    if action in {"delivery.retried", "delivery.discarded"}:
+        return one.kind == Kind.DEAD and (detail.get("code"), detail.get("destination")) == (one.code, one.about)
+    if action == "notice.closed":
+        return one.kind == Kind.NOTICE and (detail.get("code"), detail.get("about")) == (one.code, one.about)
+    if one.kind == Kind.NOTICE and action.startswith(("webhook.", "account.")):
+        return bool(about == one.about)
+    return action in _BY_ABOUT.get(Kind(one.kind), set()) and about == one.about
+
+
+# ---------------------------------------------------------------- states of a cause
+
+
+@pages.post("/attention/causes/<place>/seen")
+def see(place: str) -> ResponseReturnValue:
+    """Write down that this person has seen a cause, for everybody else."""
+    with runtime.journal.database.read() as connection:
+        standing = layout.standing(connection)
+    cause = next((one for one in standing if one.anchor == place), None)
+    if cause is None:
+        layout.flash_message(_("That is resolved already."), "neutral")
+        return layout.go("console.attention.index")
+    if person.accounts is None:
+        _note(standing)
+    with runtime.journal.database.write() as connection:
+        causes.see(connection, cause, person.author, layout.now_ms())
+        audit.note(connection, person.actor, "cause.seen", cause.key, layout.now_ms())
+    return layout.go("console.attention.index", _anchor=cause.anchor)
+
+
+@pages.post("/attention/notices/<int:id_>/close")
+def close(id_: int) -> ResponseReturnValue:
+    with runtime.journal.database.write() as connection:
+        if person.accounts is not None and id_ not in {one.id for one in layout.open_notices(connection)}:
+            raise NotFound
+        about = {one.id: {"code": one.code, "about": one.about} for one in notices.open_notices(connection)}
+        closed = notices.close(connection, id_, runtime.clock_ms())
+    if closed:
+        layout.note("notice.closed", str(id_), about.get(id_))
+        layout.flash_message(_("Notice dismissed; it comes back when the problem is seen again."))
+    is_connections = request.form.get("page") == "connections"
+    return layout.go("console.connections.show" if is_connections else "console.attention.index")
+
+
+@pages.post("/attention/destinations/<name>/resume")
+def resume(name: str) -> ResponseReturnValue:
+    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
+    layout.flash_message(_("Destination {name} is resumed; {n} lines were waiting for it.", name=name, n=freed))
+    return layout.go("console.attention.index")
+
+
+# ---------------------------------------------------------------- decisions about many
 
 
 def _chosen(decision: BulkAction, until_ms: int) -> DeadFilter:
@@ -58,12 +251,23 @@ def _chosen(decision: BulkAction, until_ms: int) -> DeadFilter:
         asked.get("code", ""),
         asked.get("mapping", ""),
         asked.get("destination", ""),
+        answer=asked.get("answer"),
+        since_ms=moment_ms(asked.get("since", "")),
         with_payload=decision is BulkAction.RETRY,
         with_body=decision is BulkAction.REPLAY,
         of=_listening() if decision is BulkAction.REPLAY else None,
         until_ms=until_ms,
         accounts=person.accounts,
     )
+
+
+def moment_ms(text: str) -> int | None:
+    """Return a day or a minute of a form (yyyy-mm-ddThh:mm) in Brasília; None for any other text."""
+    try:
+        moment = datetime.strptime(text, "%Y-%m-%dT%H:%M").replace(tzinfo=BRASILIA)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return day_ms(text)
 
 
 def _decision() -> BulkAction:
@@ -77,17 +281,17 @@ def confirm() -> ResponseReturnValue:
     decision = _decision()
     chosen = _chosen(decision, layout.now_ms())
     with runtime.journal.database.read() as connection:
-        total = queries.dead_count(connection, chosen)
-        some = queries.dead_page(connection, chosen, limit=5)
-        event_ids = [event_id for _, event_id, _ in some]
-        rows = [row for id_ in event_ids for row in queries.event_page(connection, EventFilter(text=str(id_)), 1)]
-        sample = lines(connection, rows)
-    ids = sorted(set(event_ids[:3])) if decision is BulkAction.REPLAY else []
+        facts = causes.dead_facts(connection, chosen)
+        sample = lines(connection, queries.events_of(connection, facts.sample)) if facts.sample else []
+    ids = sorted(set(facts.sample[:3])) if decision is BulkAction.REPLAY else []
     return layout.page(
         "attention_confirm.html",
         decision=decision,
         chosen=chosen,
-        total=total,
+        facts=facts,
+        total=min(facts.number, bulk.MOST_ITEMS),
+        since=request.args.get("since", "") if chosen.since_ms is not None else "",
+        is_unread=bool(request.args.get("since")) and chosen.since_ms is None,
         sample=sample,
         previews=previews_now(ids, chosen.mapping or None) if ids else [],
         known=reason(chosen.code),
@@ -96,37 +300,46 @@ def confirm() -> ResponseReturnValue:
 
 @pages.post("/attention/run")
 def run() -> ResponseReturnValue:
-    """Do the next piece and show the progress; the page continues by itself, or with its button."""
-    asked, decision = request.form, _decision()
-    chosen = _chosen(decision, layout.number(asked.get("until_ms")) or layout.now_ms())
-    numbers = (layout.number(asked.get(name)) or 0 for name in ("total", "done", "refused", "after_id"))
-    total, done, refused, after_id = numbers
-    before = Progress(total, done, refused, after_id)
-    progress = run_step(runtime.journal, decision, chosen, before, runtime.clock_ms(), by=person.actor)
-    return layout.page(
-        "attention_progress.html" if layout.partial() else "attention_run.html",
-        decision=decision,
-        chosen=chosen,
-        progress=progress,
-        share=min(1.0, (progress.done + progress.refused) / progress.total) if progress.total else 1.0,
-    )
+    """Begin to carry out a decision; it goes on when the page is left."""
+    decision = _decision()
+    chosen = _chosen(decision, layout.number(request.form.get("until_ms")) or layout.now_ms())
+    with runtime.journal.database.read() as connection:
+        cause = next((one.key for one in layout.standing(connection) if _is_about(one, chosen)), "")
+        params = bulk.of_deliveries(connection, decision, chosen, person.actor, layout.now_ms(), cause=cause)
+    if not params["ids"]:
+        layout.flash_message(_("Nothing is left in this group."), "neutral")
+        return layout.go("console.attention.index")
+    return jobs.begin_bulk(bulk.KIND, chosen.destination, params)
 
 
-@pages.post("/attention/notices/<int:id_>/close")
-def close(id_: int) -> ResponseReturnValue:
-    with runtime.journal.database.write() as connection:
-        if person.accounts is not None and id_ not in {one.id for one in layout.open_notices(connection)}:
-            raise NotFound
-        closed = notices.close(connection, id_, runtime.clock_ms())
-    if closed:
-        layout.note("notice.closed", str(id_))
-        layout.flash_message(_("Notice dismissed; it comes back when the problem is seen again."))
-    is_connections = request.form.get("page") == "connections"
-    return layout.go("console.connections.show" if is_connections else "console.attention.index")
+def _is_about(cause: Cause, chosen: DeadFilter) -> bool:
+    same = (chosen.code, chosen.destination, chosen.answer)
+    return any(same == (one.code, one.about, one.answer) for one in (cause, *cause.dead) if one.kind is Kind.DEAD)
 
 
-@pages.post("/attention/destinations/<name>/resume")
-def resume(name: str) -> ResponseReturnValue:
-    freed = actions.resume(runtime.journal, name, runtime.clock_ms(), by=person.actor)
-    layout.flash_message(_("Destination {name} is resumed; {n} lines were waiting for it.", name=name, n=freed))
-    return layout.go("console.attention.index")
+@pages.post("/attention/replay")
+def replay() -> ResponseReturnValue:
+    """Work out what a replay of a period would change, and for whom; nothing is sent."""
+    form, listening = request.form, _listening()
+    mapping = form.get("mapping", "")
+    since_ms, until_ms = day_ms(form.get("since", "")), day_ms(form.get("until", ""), after=1)
+    if since_ms is None or until_ms is None or (mapping and mapping not in listening):
+        raise UsageError(N_("a period has a first and a last day"))
+    active = [item.mapping for item in runtime.mappings.current() if item.mapping.name in listening]
+    active = [one for one in active if one.name == mapping or not mapping]
+    with runtime.journal.database.read() as connection:
+        rows = queries.replayable(connection, since_ms, until_ms)
+        ids = []
+        for id_, name, account in rows:
+            if any(one.listens_to(name) and one.account == account for one in active):
+                ids.append(id_)
+            if len(ids) > MOST_REPLAYED:
+                break
+    if not ids:
+        layout.flash_message(_("No mapping listens to an event of this period."), "warning")
+        return layout.go("console.attention.index")
+    if len(ids) > MOST_REPLAYED:
+        text = N_("More than {n} events are of this period: choose a shorter one.")
+        layout.flash_message(_(text, n=Formats(layout.now_ms()).number(MOST_REPLAYED)), "warning")
+        return layout.go("console.attention.index")
+    return jobs.begin("replay_preview", mapping, jobs.replay_preview, {"mapping": mapping or None, "ids": ids})

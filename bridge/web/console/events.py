@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from flask import Blueprint, request
+from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError
 from bridge.formats import Formats
-from bridge.journal import queries
+from bridge.journal import destinations, queries
+from bridge.journal.causes import Cause, Kind
 from bridge.journal.queries import EventFilter, Row
 from bridge.mapping.model import FETCHABLE
 from bridge.mapping.values import BRASILIA
@@ -142,12 +143,18 @@ class Step(NamedTuple):
     detail: str = ""
 
 
+class Link(NamedTuple):
+    text: str
+    url: str
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What one mapping made of the event."""
 
     row: Row
     why: str
+    waits_for: Link | None
     conditions: Conditions
     payload: dict[str, Any] | None
     attempts: list[Row]
@@ -192,6 +199,43 @@ def _event(id_: int, delivery_id: int | None = None) -> Row:
     return layout.found(row if person.sees(row["account"]) else None)
 
 
+def _waits_for(connection: Connection, delivery: Row) -> Link | None:
+    """Return the thing that an open delivery waits for: the event before it, or its destination."""
+    if DeliveryState(delivery["state"]) not in {DeliveryState.PENDING, DeliveryState.RETRYING}:
+        return None
+    if delivery["due_ms"] is None:
+        before = queries.delivery_before(connection, delivery)
+        return _event_link(before["event_id"]) if before and before["event_id"] != delivery["event_id"] else None
+    name = delivery["destination"]
+    if delivery["waiting"] == Waiting.PAUSED and delivery["reason_code"] == "destination.not_set":
+        return Link(_("Connections"), url_for("console.connections.show"))
+    standing = {
+        Waiting.PAUSED: Cause(Kind.PAUSED, destinations.NOTICES[0], name),
+        Waiting.CIRCUIT: Cause(Kind.CIRCUIT, destinations.NOTICES[1], name),
+    }
+    cause = standing.get(Waiting(delivery["waiting"])) if delivery["waiting"] else None
+    return _cause_link(cause, _("Destination {name}", name=name)) if cause else None
+
+
+def _held_by(connection: Connection, event: Row) -> Link | None:
+    """Return what a held event waits for: the event before it, or what is wrong with its account."""
+    if event["state"] != EventState.RECEIVED or not event["hold_code"]:
+        return None
+    if event["hold_code"] == "event.behind":
+        earlier = queries.event_before(connection, event)
+        return _event_link(earlier["id"]) if earlier else None
+    cause = Cause(Kind.HELD, event["hold_code"], event["account"])
+    return _cause_link(cause, _("Everything that waits for it"))
+
+
+def _event_link(id_: int) -> Link:
+    return Link(_("Event {n}", n=id_), url_for("console.events.show", id_=id_))
+
+
+def _cause_link(cause: Cause, text: str) -> Link:
+    return Link(text, url_for("console.attention.index", _anchor=cause.anchor))
+
+
 @pages.get("/events/<int:id_>")
 def show(id_: int) -> ResponseReturnValue:
     """Show the whole way of an event; with `ask`, Asaas is asked for what its conditions need."""
@@ -210,6 +254,7 @@ def show(id_: int) -> ResponseReturnValue:
             Verdict(
                 one,
                 _why(one),
+                _waits_for(connection, one),
                 explaining.conditions(runtime, connection, row, one, fetched),
                 json.loads(one["payload"]) if one["payload"] else None,
                 queries.attempts_of(connection, one["id"]),
@@ -217,6 +262,7 @@ def show(id_: int) -> ResponseReturnValue:
             )
             for one in rows
         ]
+        held_by = _held_by(connection, row)
         customer = customer_of(row)
         known = know(connection, [(row["account"], customer)]).get((row["account"], customer)) if customer else None
     body, about = json.loads(row["body"]), object_of(row)
@@ -225,6 +271,7 @@ def show(id_: int) -> ResponseReturnValue:
         event=row,
         state=event_state(row, {one["mapping"]: one["state"] for one in rows}.values()),
         held=reason(row["hold_code"]),
+        held_by=held_by,
         amount=amount_of(about),
         description=description_of(about),
         customer=customer,

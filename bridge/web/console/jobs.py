@@ -1,7 +1,8 @@
 """Long work that a page begins: it runs in a thread of this process, and the journal keeps its progress and result.
 
 A page begins a job and shows what the journal has of it, so that a reload, another tab or another web process shows
-the same. A job never holds a thread that answers requests, so that the door never waits for one.
+the same. A job never holds a thread that answers requests, so that the door never waits for one. Bulk work can be
+stopped, and goes on in a worker where this process ends.
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ from dataclasses import asdict
 from datetime import date
 from functools import partial
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from flask import Blueprint, Response, current_app, g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from bridge.errors import BridgeError, ConsoleBusy, IllegalTransition, NoAnswerYet
-from bridge.journal import events, jobs
+from bridge.errors import BridgeError, ConsoleBusy, JournalError, NoAnswerYet
+from bridge.journal import audit, jobs, queries
 from bridge.journal.customers import PREFIX
 from bridge.journal.events import StoredEvent
 from bridge.journal.jobs import Job
 from bridge.logs import logger
 from bridge.messages import Message
-from bridge.operations import actions
+from bridge.operations import bulk
 from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
 from bridge.operations.doctor import check_data, run_checks
@@ -42,7 +44,7 @@ from bridge.runtime import Runtime
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.charts import reconciled
-from bridge.web.console.lines import amount_of, description_of, of_events
+from bridge.web.console.lines import amount_of, description_of, lines, of_events
 
 log = logger(__name__)
 
@@ -54,6 +56,7 @@ MOST_STEPS = 500
 PREVIEWED = 50
 """How many events of a backfill are shown before a person confirms it."""
 
+NOT_SENT_SHOWN = 50
 LISTED = 200
 """How many events or charges of a result its page lists."""
 
@@ -64,10 +67,11 @@ T = TypeVar("T")
 class JobContext:
     """What a job works with, and how it reports its progress."""
 
-    def __init__(self, runtime: Runtime, id_: int, params: Mapping[str, Any]) -> None:
+    def __init__(self, runtime: Runtime, id_: int, params: Mapping[str, Any], runner: str | None = None) -> None:
         self.runtime = runtime
         self.params = params
         self.id = id_
+        self.runner = runner
         self._done = 0
         self._total: int | None = None
         self._steps: list[Mapping[str, Any]] = []
@@ -100,13 +104,22 @@ class JobContext:
             jobs.beat(connection, self.id, now_ms, done=self._done, total=self._total, steps=self._steps)
 
 
-Doing = Callable[[JobContext], Result]
+Doing = Callable[[JobContext], Result | None]
+"""The work of a job; it returns None where it has ended the job itself, or left it to another process."""
 
 
 _JOBS = threading.Semaphore(JOBS_AT_ONCE)
 
 
-def start(runtime: Runtime, kind: str, about: str, doing: Doing, params: Mapping[str, Any], author: str) -> int:
+def start(
+    runtime: Runtime,
+    kind: str,
+    about: str,
+    doing: Doing,
+    params: Mapping[str, Any],
+    author: str,
+    runner: str | None = None,
+) -> int:
     """Start a job and return its number; raise ConsoleBusy where too many run.
 
     It has a daemon thread: a process that ends does not wait for it.
@@ -115,8 +128,8 @@ def start(runtime: Runtime, kind: str, about: str, doing: Doing, params: Mapping
         raise ConsoleBusy
     try:
         with runtime.journal.database.write() as connection:
-            id_ = jobs.begin(connection, kind, about, params, author, runtime.clock_ms())
-        context = JobContext(runtime, id_, params)
+            id_ = jobs.begin(connection, kind, about, params, author, runtime.clock_ms(), runner)
+        context = JobContext(runtime, id_, params, runner)
         threading.Thread(target=_run, args=(doing, context), name=f"job {id_}", daemon=True).start()
     except BaseException:
         _JOBS.release()
@@ -125,18 +138,24 @@ def start(runtime: Runtime, kind: str, about: str, doing: Doing, params: Mapping
 
 
 def _run(doing: Doing, context: JobContext) -> None:
+    end: Callable[..., None] | None
     try:
-        end = partial(jobs.finish, result=doing(context))
+        result = doing(context)
+        end = None if result is None else partial(jobs.finish, result=result)
     except BridgeError as error:
         log.info("console.job_failed", job=context.id, code=error.code)
         end = partial(jobs.fail, code=error.code, error=error.message().to_json())
+        if context.runner is not None and isinstance(error, JournalError):
+            end = None  # a worker goes on with it when the journal is back
     except Exception as error:
         log.error("console.job_fault", job=context.id, exc_info=error)
         end = partial(jobs.fail, code=BridgeError.code, error=type(error).__name__)
     try:
-        context.flush()
-        with context.runtime.journal.database.write() as connection:
-            end(connection, context.id, context.runtime.clock_ms())
+        if context.runner is None:
+            context.flush()
+        if end is not None:
+            with context.runtime.journal.database.write() as connection:
+                end(connection, context.id, context.runtime.clock_ms())
     except BridgeError as error:  # the journal is away: the page will say that the job was lost
         log.warning("console.job_not_noted", job=context.id, code=error.code)
     finally:
@@ -182,6 +201,7 @@ HOME = {
     "trial": "console.trial.form",
     "replay_preview": "console.mappings.listed",
     "replay": "console.mappings.listed",
+    "bulk": "console.attention.index",
     "examination": "console.connections.show",
     "connect": "console.connections.show",
 }
@@ -193,6 +213,11 @@ OF_ACCOUNT = frozenset({"reconcile", "backfill_preview", "backfill", "trial"})
 def begin(kind: str, about: str, doing: Doing, params: Mapping[str, Any]) -> Response:
     bridge: Runtime = current_app.extensions["bridge"]
     return show_job(start(bridge, kind, about, doing, params, person.author))
+
+
+def begin_bulk(kind: str, about: str, params: Mapping[str, Any]) -> Response:
+    bridge: Runtime = current_app.extensions["bridge"]
+    return show_job(start(bridge, kind, about, run_bulk, params, person.author, runner=uuid4().hex))
 
 
 def show_job(id_: int) -> Response:
@@ -208,7 +233,11 @@ def running_job(kind: str, about: str | None = None) -> Response | None:
 
 def is_seen(job: Job) -> bool:
     """Return whether the person may see a job: one of an account of theirs, or any who sees all accounts."""
-    return person.accounts is None or (job.kind in OF_ACCOUNT and person.sees(job.about))
+    if person.accounts is None:
+        return True
+    if "accounts" in job.params:
+        return person.accounts.issuperset(job.params["accounts"])
+    return job.kind in OF_ACCOUNT and person.sees(job.about)
 
 
 def last_jobs(kind: str, limit: int) -> list[Job]:
@@ -234,7 +263,35 @@ def show(number: int) -> ResponseReturnValue:
     template = "job_part.html" if layout.partial() else "job.html"
     picture = reconciled(job.result["days"]) if job.kind == "reconcile" and job.result else None
     shown = of_events(_event_ids(job.result or {}))
-    return layout.page(template, job=job, home=HOME[job.kind], picture=picture, known_lines=shown)
+    more: dict[str, Any] = {}
+    if job.kind in {bulk.KIND, bulk.REPLAY_KIND}:
+        with runtime.journal.database.read() as connection:
+            came = bulk.outcome(connection, job)
+            rows = queries.events_of(connection, came.not_sent[:NOT_SENT_SHOWN])
+            more = {"outcome": came, "sample": lines(connection, rows)}
+    elif job.kind == "replay_preview" and job.result:
+        more = {"tally": _tally(job.result["previews"])}
+    return layout.page(template, job=job, home=HOME[job.kind], picture=picture, known_lines=shown, **more)
+
+
+def _tally(previews: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return how many events would be sent, filtered and so on; `waits` for those that can't be judged now."""
+    found: Counter[str] = Counter()
+    for one in previews:
+        states = {outcome["after"] for outcome in one["outcomes"]}
+        order = ("pending", "dead", "stale", "filtered")
+        found[next((state for state in order if state in states), "waits" if one["problem"] else "unmapped")] += 1
+    return dict(found)
+
+
+@pages.post("/work/<int:number>/stop")
+def stop(number: int) -> ResponseReturnValue:
+    """Ask bulk work to stop; what is done stays done."""
+    job = of_number(number, bulk.KIND, bulk.REPLAY_KIND)
+    with runtime.journal.database.write() as connection:
+        if jobs.stop(connection, job.id, person.author):
+            audit.note(connection, person.actor, "job.stopped", str(job.id), runtime.clock_ms(), {"kind": job.kind})
+    return show_job(number)
 
 
 def _event_ids(result: Result) -> set[int]:
@@ -320,8 +377,7 @@ def backfill_preview(context: JobContext) -> Result:
     collected = _compare(context, collect, only=BEHIND)
     found = collected.events
     stored = [as_stored(runtime.journal, event) for event in found[:PREVIEWED]]
-    # All of them before the customers are looked up: they are in the cache then.
-    shown = list(preview_events(runtime, stored, runtime.mappings.current()))
+    shown = preview_events(runtime, stored, runtime.mappings.current())
     return {
         "keys": [event.key for event in found],
         "names": dict(Counter(event.name for event in found)),
@@ -334,10 +390,15 @@ def backfill_preview(context: JobContext) -> Result:
 
 
 def _told(runtime: Runtime, found: Sequence[StoredEvent]) -> list[dict[str, Any]]:
-    """Return customer's name, value and description of events that are not in the journal, as far as they are known."""
+    """Return customer's name, value and description of events that are not in the journal.
+
+    Asaas is asked for the names while there is quota for what no event waits for.
+    """
     asked = [(one.account, {"customer": one.subject} if one.subject.startswith(PREFIX) else {}) for one in found]
+    has_quota = all(runtime.limiters[account].has_spare_quota() for account in {one.account for one in found})
+    answers = runtime.enricher.fetch_many(asked) if has_quota else runtime.enricher.from_cache(asked)
     result = []
-    for event, objects in zip(found, runtime.enricher.from_cache(asked), strict=True):
+    for event, objects in zip(found, answers, strict=True):
         charge = json.loads(event.body).get(event.entity) or {}
         customer = objects.get("customer") if isinstance(objects, dict) else None
         name = str((customer or {}).get("name") or "")
@@ -381,20 +442,7 @@ def replay_preview(context: JobContext) -> Result:
     return {"ids": ids, "previews": found}
 
 
-def replay(context: JobContext) -> Result:
-    """Send these events through a mapping again."""
-    runtime, ids = context.runtime, context.params["ids"]
-    asked, refused = [], []
-    for number, id_ in enumerate(ids, 1):
-        try:
-            actions.replay(runtime.journal, id_, context.params["mapping"], runtime.clock_ms())
-            asked.append(id_)
-        except IllegalTransition:
-            refused.append(id_)  # it still waits, and goes through today's mappings anyway
-        context.update(number, len(ids))
-    lanes = set[int]()
-    for start in range(0, len(asked), 100):
-        with runtime.journal.database.read() as connection:
-            lanes |= {event.lane for event in events.load(connection, asked[start : start + 100])}
-    runtime.wake(lanes)
-    return {"asked": asked, "refused": refused}
+def run_bulk(context: JobContext) -> None:
+    """Change many deliveries or events; the job is finished, or left to another process, when this returns."""
+    bridge = context.runtime
+    bulk.run(bridge.journal, context.id, context.runner or "", bridge.clock_ms, bridge.wake)

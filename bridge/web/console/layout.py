@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from flask import Response, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -23,17 +24,17 @@ from bridge.alerts import plan as alert_plan
 from bridge.clint.webhook import asks_for_url
 from bridge.errors import BridgeError, ConsoleClosed, JournalError
 from bridge.formats import Formats
-from bridge.journal import audit, notices, queries
+from bridge.journal import audit, notices
+from bridge.journal.causes import Cause
 from bridge.journal.notices import StoredNotice
-from bridge.journal.queries import DeadFilter
-from bridge.mapping import Finding, Severity
+from bridge.mapping import Finding
 from bridge.mapping import Mapping as ActiveMapping
 from bridge.mapping.catalogue import event_label, label_of
 from bridge.mapping.values import BRASILIA
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
+from bridge.operations import causes
 from bridge.reasons import deal_said, notice_words, reason
-from bridge.web.console.access import PROGRAMS, access, person, runtime, style_nonce
-from bridge.web.health import UNCONNECTED
+from bridge.web.console.access import PROGRAMS, access, here_only, person, runtime, signed_in, style_nonce
 
 T = TypeVar("T")
 
@@ -187,10 +188,24 @@ def seen_destinations() -> set[str] | None:
 
 
 def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValue:
-    """Return the page that says what went wrong and what to do."""
+    """Return the page that says what went wrong and what to do, with the way back to where the person came from."""
     if isinstance(error, ConsoleClosed):
         return page("closed.html", status, has_token=bool(access.token))
-    return page("error.html", status, http_status=status, error=error)
+    if "person" not in g and error is None:  # no route was found, so nobody has looked who asks
+        with suppress(JournalError):
+            g.person = signed_in()
+    came_from = _came_from() if status < 500 and status != 404 else ""
+    asks_in = status in {400, 401, 403} and g.get("person") is None and access.has_password
+    sign_in = url_for("console.signin.form", next=came_from or None) if asks_in else ""
+    return page("error.html", status, http_status=status, error=error, came_from=came_from, sign_in=sign_in)
+
+
+def _came_from() -> str:
+    """Return the page of this site from which the request came, or an empty text."""
+    before = urlsplit(request.referrer or "")
+    if before.netloc != request.host or not before.path:
+        return ""
+    return here_only(f"{before.path}?{before.query}" if before.query else before.path)
 
 
 # ---------------------------------------------------------------- what needs a person
@@ -203,11 +218,16 @@ def open_notices(connection: Connection) -> list[StoredNotice]:
     """Return the open notices that say more than the pages do, errors first, then the newest."""
     # The console shows these anyway, each with its buttons; the notices are for alerts and for the command line.
     shown = {alert_plan.DEAD, alert_plan.PAUSED, alert_plan.BROKEN, alert_plan.REFUSED}
-    told = [one for one in notices.open_notices(connection) if one.code not in shown]
+    told = [one for one in _seen_notices(connection) if one.code not in shown]
+    return sorted(told, key=lambda one: (one.level != "error", -one.last_ms))
+
+
+def _seen_notices(connection: Connection) -> list[StoredNotice]:
+    told = notices.open_notices(connection)
     if person.accounts is not None:  # such a notice is about an account, or an account and a part of it
         of_account = [one for one in told if one.code.startswith(_ABOUT_ACCOUNTS)]
         told = [one for one in of_account if re.split("[ /]", one.about)[0] in person.accounts]
-    return sorted(told, key=lambda one: (one.level != "error", -one.last_ms))
+    return told
 
 
 def notice_texts(notice: StoredNotice) -> tuple[str, str]:
@@ -216,32 +236,35 @@ def notice_texts(notice: StoredNotice) -> tuple[str, str]:
 
 
 def broken_files() -> dict[str, list[Finding]]:
-    """Return the mapping files that can't run, by mapping, with their findings; an older text may be active.
+    """Return the mapping files that can't run, by mapping, with their findings.
 
     Before the first destination is connected, files that only wait for one are none of them. Whose account a broken
     file is of, nobody knows: only people who see all of them are told.
     """
     if person.accounts is not None:
         return {}
-    directory, waits = runtime.settings.bridge_mappings_dir, frozenset() if runtime.destinations else UNCONNECTED
-    found = {
-        Path(one.path).stem: [found for found in one.findings if found.severity is Severity.ERROR] or list(one.findings)
-        for one in runtime.mapping_files.read()
-        if one.mapping is None and Path(one.path) != directory
-    }
-    return {name: errors for name, errors in found.items() if not waits.issuperset(one.code for one in errors)}
+    if "broken" not in g:
+        g.broken = causes.broken_files(runtime)
+    return cast("dict[str, list[Finding]]", g.broken)
+
+
+def standing(connection: Connection) -> list[Cause]:
+    """Return the causes that stand and that this person may see, the same ones for all that this page says."""
+    if "standing" not in g:
+        told, names = _seen_notices(connection), seen_destinations()
+        g.standing = causes.find_causes(runtime, connection, broken_files(), told, person.accounts, names)
+    return cast("list[Cause]", g.standing)
 
 
 def needing_a_person() -> int:
-    """Return how many dead deliveries, open notices and broken mapping files there are."""
-    if "needing" not in g:
+    """Return how many causes need a person; the menu stands also on the page that says what is broken."""
+    if "standing" not in g:
         try:
             with runtime.journal.database.read() as connection:
-                dead = queries.dead_count(connection, DeadFilter(accounts=person.accounts))
-                g.needing = dead + len(open_notices(connection)) + len(broken_files())
+                standing(connection)
         except JournalError:
-            g.needing = 0  # the menu stands also on the page that says what is broken
-    return int(g.needing)
+            g.standing = []
+    return len(g.standing)
 
 
 def connected() -> bool:

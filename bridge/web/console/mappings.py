@@ -23,13 +23,14 @@ from bridge.journal.revisions import Revision
 from bridge.mapping import Mapping, Setup, parse_mapping, testing
 from bridge.mapping.accept import accept
 from bridge.mapping.catalogue import EVENTS
-from bridge.mapping.drafts import name_of, starter, with_tests
+from bridge.mapping.drafts import name_of, starter, with_tests, without_made_tests
 from bridge.mapping.edit import NotEditable
 from bridge.mapping.explain import checklist as clint_checklist
 from bridge.mapping.form import Form, read_form, write_form
 from bridge.mapping.spec import NAME
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _
+from bridge.operations import bulk
 from bridge.operations.effects import effect_of
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_editor, mapping_form
@@ -83,6 +84,12 @@ def listed() -> ResponseReturnValue:
 
 @pages.get("/mappings/<name>")
 def edit(name: str) -> ResponseReturnValue:
+    """Show the active text; with `file` that of the file, which may have an error that keeps it from being active."""
+    if "file" in request.args and name in layout.broken_files():
+        text = layout.found(file_text(directory(), name))
+        with runtime.journal.database.read() as connection:
+            newest = revisions.newest(connection, name)
+        return _editor(name, text, newest.id if newest else 0, replaces=revisions.digest(text))
     active = revision_of(name)
     shows = _editor if request.args.get("tab") == "yaml" else _form
     return shows(name, active.text or "", active.id)
@@ -96,8 +103,7 @@ def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         text=text,
         findings=found.findings,
         choices=mapping_editor.choices(found.mapping),
-        **_about(name, text, base, found.mapping),
-        **more,
+        **{**_about(name, text, base, found.mapping), **more},
     )
 
 
@@ -109,6 +115,7 @@ def _about(name: str, text: str, base: int, mapping: Mapping | None) -> dict[str
         "mapping": mapping,
         "title": (mapping.description if mapping else "") or name,
         "fresh": not base,
+        "replaces": request.form.get("replaces", ""),
         "in_file": writes_files(runtime.journal, directory()),
         "file_differs": base and file_text(directory(), name) not in {None, text},
     }
@@ -153,7 +160,7 @@ def _form(
         events=events,
         other_events=other_events,
         rows=mapping_form.shown_rows(shown, conditions, around),
-        fields=mapping_form.shown_fields(text, shown, sources, around),
+        fields=mapping_form.shown_fields(found.mapping, shown, sources, around),
         offers=mapping_form.offer_choices(mapping_form.offers(shown, about), sources),
         kind=_kind(),
         values=mapping_form.value_lists(shown),
@@ -184,7 +191,9 @@ def draft(name: str) -> ResponseReturnValue:
 
 def _drafted(name: str, base: int) -> ResponseReturnValue:
     given = request.form
-    text, step = written(given.get("text", "")), given.get("do", "preview")
+    text, step = _given_text(name), given.get("do", "preview")
+    if not base:
+        text = without_made_tests(text, name)
     if given.get("tab") == "form":
         try:
             old = read_form(text)
@@ -271,7 +280,7 @@ def _any_mapping(name: str, text: str) -> Mapping | None:
 def store(name: str) -> ResponseReturnValue:
     if not NAME.fullmatch(name):
         raise NotFound
-    text = written(request.form.get("text", ""))
+    text = _given_text(name)
     base = layout.number(request.form.get("base")) or 0
     found = read(name, text)
     if found.mapping is None:
@@ -280,7 +289,7 @@ def store(name: str) -> ResponseReturnValue:
     if any(not one.passed for one in results) and "anyway" not in request.form:
         return _change(name, text, base, 422, refused="tests")
     try:
-        kept = keep(name, text, base)
+        kept = keep(name, text, base, request.form.get("replaces", ""))
     except MappingChanged as error:
         return _changed(name, text, base, error)
     if kept is None:
@@ -292,9 +301,10 @@ def store(name: str) -> ResponseReturnValue:
     return layout.go("console.mappings.edit", name=name)
 
 
-def keep(name: str, text: str, base: int) -> int | None:
+def keep(name: str, text: str, base: int, replaces: str = "") -> int | None:
     """Save and say so; return the new revision, None where the text was active already. Raises MappingChanged."""
-    saved = save(runtime.journal, directory(), name, text, base=base, author=person.author, now_ms=runtime.clock_ms())
+    now_ms, author = runtime.clock_ms(), person.author
+    saved = save(runtime.journal, directory(), name, text, base=base, author=author, now_ms=now_ms, replaces=replaces)
     if saved.revision_id == base:
         return None
     layout.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
@@ -308,6 +318,16 @@ def written(text: str) -> str:
     """Return the text of a form with the line ends of a file."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text if not text or text.endswith("\n") else f"{text}\n"
+
+
+def _given_text(name: str) -> str:
+    """Return the text of the form; where nobody changed it, the active one to the last byte, and else its line ends."""
+    text = written(request.form.get("text", ""))
+    with runtime.journal.database.read() as connection:
+        active = _text(revisions.newest(connection, name))
+    if written(active) == text:
+        return active
+    return text.replace("\n", "\r\n") if "\r\n" in active else text
 
 
 def _changed(name: str, text: str, base: int, error: MappingChanged) -> ResponseReturnValue:
@@ -377,10 +397,11 @@ def history(name: str) -> ResponseReturnValue:
     return layout.page("mapping_history.html", name=name, title=title, **shown)
 
 
-@pages.get("/mappings/<name>/history/<int:number>/restore")
-def restoring(name: str, number: int) -> ResponseReturnValue:
+@pages.get("/mappings/<name>/restore")
+def restoring(name: str) -> ResponseReturnValue:
     """Show what a restore would undo, before it is done."""
     found = _history(name)
+    number = layout.number(request.args.get("revision")) or found[0].id
     wanted = layout.found(next((one for one in found if one.id == number and one.text is not None), None))
     mapping, active = _any_mapping(name, _text(wanted)), _any_mapping(name, _text(found[0]))
     title = (active.description if active else "") or name
@@ -479,9 +500,9 @@ def _replay_yesterday(name: str, mapping: Mapping) -> ResponseReturnValue:
 def replay(number: int) -> ResponseReturnValue:
     job = jobs.of_number(number, "replay_preview")
     ids = list(layout.found(job.result)["ids"])
-    answer = jobs.begin("replay", job.about, jobs.replay, {"mapping": job.params["mapping"], "ids": ids})
-    layout.note("events.replayed", job.about, {"events": len(ids)})
-    return answer
+    with runtime.journal.database.read() as connection:
+        params = bulk.of_events(connection, ids, job.params["mapping"], person.actor)
+    return jobs.begin_bulk(bulk.REPLAY_KIND, job.about, params)
 
 
 # ---------------------------------------------------------------- a new one by a form

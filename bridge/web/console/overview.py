@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from flask import Blueprint, url_for
@@ -10,17 +10,16 @@ from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 from sqlalchemy import Connection
 
-from bridge.alerts import plan as alert_plan
 from bridge.errors import SettingsError
 from bridge.formats import Formats
-from bridge.journal import statistics
-from bridge.journal.destinations import Destination
-from bridge.journal.notices import StoredNotice
+from bridge.journal import causes, statistics
+from bridge.journal.causes import Cause, Noted
 from bridge.journal.statistics import Gauges
-from bridge.messages import _, ngettext
+from bridge.messages import _
+from bridge.model import NoticeLevel
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
 from bridge.wakeups import SeenWorker, workers
-from bridge.web.console import charts, guide, layout
+from bridge.web.console import attention, charts, guide, layout
 from bridge.web.console.access import person, runtime
 
 pages = Blueprint("overview", __name__)
@@ -35,6 +34,7 @@ class Concern(NamedTuple):
     kind: str
     text: str
     url: str
+    seen_by: str | None = None
 
 
 @pages.get("/")
@@ -46,6 +46,7 @@ def index() -> ResponseReturnValue:
         notices = layout.open_notices(connection)
         numbers = _numbers(connection, now_ms)
         waits_ms = statistics.waiting_since_ms(connection, accounts)
+        standing, noted = layout.standing(connection), causes.noted(connection)
         delivers = numbers["month"].totals["delivered"] > 0
         guided = guide.current(connection, delivers=delivers) if accounts is None else None
     set_up = runtime.destinations if names is None else names
@@ -56,7 +57,7 @@ def index() -> ResponseReturnValue:
         seen = None
     late_s = max(0.0, (now_ms - waits_ms) / 1000) if waits_ms is not None else 0.0
     # Those that need a person come first.
-    concerns = sorted(_concerns(state, places.values(), notices, seen, late_s), key=lambda one: one.kind != "bad")
+    concerns = sorted(_concerns(standing, noted, state, seen, late_s), key=lambda one: one.kind != "bad")
     kinds = {concern.kind for concern in concerns}
     return layout.page(
         "overview_state.html" if layout.partial() else "overview.html",
@@ -110,24 +111,14 @@ def _latency(family: Family) -> dict[str, float] | None:
 
 
 def _concerns(
-    state: Gauges,
-    places: Collection[Destination],
-    notices: list[StoredNotice],
-    seen: list[SeenWorker] | None,
-    late_s: float,
+    standing: list[Cause], noted: dict[str, Noted], state: Gauges, seen: list[SeenWorker] | None, late_s: float
 ) -> Iterator[Concern]:
-    attention, mappings = url_for("console.attention.index"), url_for("console.mappings.listed")
-    if number := state.deliveries["dead"]:
-        yield Concern("bad", ngettext("{n} delivery failed", "{n} deliveries failed", number), attention)
-    for name in (one.name for one in places if one.paused_ms is not None):
-        yield Concern("bad", _("Destination {name} is paused", name=name), attention)
-    for name in layout.broken_files():
-        yield Concern("bad", _("The file of mapping {name} has an error and is not used", name=name), mappings)
-    if runtime.mappings.refused() and person.accounts is None:
-        yield Concern("bad", _("An active mapping can't run in this version"), mappings)
-    for one in (one for one in notices if one.code != alert_plan.CIRCUIT):  # that is said by destination below
-        kind, title = "bad" if one.level == "error" else "warning", layout.notice_texts(one)[0]
-        yield Concern(kind, f"{one.about}: {title}", url_for("console.connections.show"))
+    """Yield the causes that the page of what needs a person counts, and what is wrong with the processes."""
+    for cause in standing:
+        kind = "bad" if cause.level is NoticeLevel.ERROR else "warning"
+        url = url_for("console.attention.index", _anchor=cause.anchor)
+        known = noted.get(cause.key)
+        yield Concern(kind, attention.concern_of(cause), url, known.seen_by if known else None)
     if seen is None:
         yield Concern("warning", _("Redis does not answer; events are kept, and processed when it is back"), "#workers")
     elif not seen and (state.events_waiting or late_s):
@@ -135,7 +126,3 @@ def _concerns(
     if late_s > LATE_S:
         text = _("The oldest event has been waiting for {age}", age=Formats(layout.now_ms()).lasting(late_s))
         yield Concern("warning", text, url_for("console.events.index", state="waiting"))
-    for place in places:
-        if place.state != "closed" and place.paused_ms is None:
-            text = _("Destination {name} fails for several customers; it is probed now and then", name=place.name)
-            yield Concern("warning", text, url_for("console.events.index", state="open"))

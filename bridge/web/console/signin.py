@@ -110,7 +110,7 @@ def count_try() -> tuple[str, str]:
     if not _count(who):
         is_proxy = "X-Forwarded-For" in request.headers and client_address() == request.remote_addr
         hint = "set BRIDGE_TRUSTED_PROXIES: all people share the address of the proxy" if is_proxy else None
-        log.warning("console.sign_in_limited", mend=hint)
+        log.warning("console.sign_in_limited", hint=hint)
         raise TooManySignIns
     return known, who
 

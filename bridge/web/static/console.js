@@ -10,6 +10,9 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.target.querySelector("details.ask[open]")) event.preventDefault();
 });
 
+// On a small screen the menu is a strip that begins at its left end: bring the page's own entry into sight.
+document.querySelector(".side nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // Buttons with data-copy put a text into the clipboard.
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy]");

@@ -13,6 +13,7 @@ from bridge.alerts.plan import Area, Item, Kind, area_of, path_of
 from bridge.alerts.send import MAX_PROBLEMS, compose, trial
 from bridge.asaas.webhooks import CODES, KEY_REFUSED
 from bridge.cli.main import cli
+from bridge.journal.causes import anchor
 from bridge.journal.notices import Alert
 from bridge.messages import LANGUAGES, Message
 from bridge.operations.read_back import NOT_SEEN
@@ -36,7 +37,7 @@ def item(kind: Kind = Kind.NEW, code: str = "delivery.dead", about: str = "defau
 
 
 def test_a_message_in_portuguese() -> None:
-    """What, about what, since when in Brasília, the facts, what to do."""
+    """What, about what, since when in Brasília, the facts, what to do, and where its card is."""
     message = compose([item()], PT, "https://bridge.example")
 
     assert message.title == "Ponte Asaas–Clint: 1 problema"
@@ -45,7 +46,7 @@ def test_a_message_in_portuguese() -> None:
         "• Entregas que precisam de uma decisão (default), desde 18/11 08:06\n"
         "  detalhe: entregas que precisam de uma decisão: 12 (clint.http_422 ×12)\n"
         "  Veja o motivo em `bridge deliveries list --state dead` e decida.\n"
-        "  https://bridge.example/attention"
+        f"  https://bridge.example/attention#{anchor('delivery.dead', 'default')}"
     )
 
 

@@ -1,0 +1,138 @@
+"""Finds everything that needs a person, by its cause: the menu, the overview and the page count the same list."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from bridge.alerts.plan import BROKEN, HELD, REFUSED
+from bridge.asaas.webhooks import KEY_REFUSED
+from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, MappingRefused
+from bridge.journal import causes, destinations, notices, queries
+from bridge.journal.causes import Cause, Facts, Kind
+from bridge.journal.destinations import Destination
+from bridge.journal.notices import StoredNotice
+from bridge.mapping import Finding, Severity
+from bridge.model import NoticeLevel
+from bridge.runtime import Runtime
+
+PAUSED, CIRCUIT = destinations.NOTICES
+_SHOWN_AS_CAUSES = frozenset({queries.NOTICE, PAUSED, CIRCUIT, HELD, BROKEN, REFUSED})
+"""Notices of what has a cause of its own here; they are for alerts and for the command line."""
+_DIED_OF_PAUSE = frozenset({"delivery.attempts_spent", "clint.removed", "clint.url", "destination.paused"})
+_DIED_OF_CIRCUIT = frozenset({"delivery.attempts_spent"})
+_FOR_PERSON = frozenset({AsaasKeyMissing.code, AsaasKeyRefused.code, MappingRefused.code})
+"""Holds that do not end by themselves."""
+
+
+UNCONNECTED = frozenset({"account.unset", "destination.unset"})
+"""Findings of mappings that name an account or destination which is not set up: before the first destination is there
+all of them have one, and only one thing is missing."""
+
+
+def broken_files(runtime: Runtime) -> dict[str, list[Finding]]:
+    """Return the mapping files that can't run, by mapping, with their findings; an older text may be active.
+
+    Before the first destination is connected, files that only wait for one are none of them.
+    """
+    directory, waits = runtime.settings.bridge_mappings_dir, frozenset() if runtime.destinations else UNCONNECTED
+    found = {
+        Path(one.path).stem: [found for found in one.findings if found.severity is Severity.ERROR] or list(one.findings)
+        for one in runtime.mapping_files.read()
+        if one.mapping is None and Path(one.path) != directory
+    }
+    return {name: errors for name, errors in found.items() if not waits.issuperset(one.code for one in errors)}
+
+
+def find_causes(
+    runtime: Runtime,
+    connection: Connection,
+    broken: Collection[str] | None = None,
+    told: Collection[StoredNotice] | None = None,
+    accounts: Collection[str] | None = None,
+    names: Collection[str] | None = None,
+) -> list[Cause]:
+    """Return the causes that stand: what does not end by itself first, then the largest.
+
+    A person may see only some accounts: then their notices, and the destinations of their mappings, are given. Without
+    them everything counts.
+    """
+    files = broken_files(runtime) if broken is None else broken
+    told = notices.open_notices(connection) if told is None else told
+    left = causes.dead(connection, accounts)
+    found: list[Cause] = []
+    for one in destinations.load(connection).values():
+        if (one.paused_ms is not None or one.state != "closed") and (names is None or one.name in names):
+            cause, left = _of_destination(one, left)
+            if (
+                not cause.dead
+                and one.name not in runtime.destinations
+                and not causes.is_waited_for(connection, one.name)
+            ):
+                continue  # it was removed, and nothing is left of it
+            codes = (cause.code, queries.NOTICE) if cause.dead else (cause.code,)
+            found.append(replace(cause, told=_of(told, *codes, one.name)))
+    refused = 0
+    for cause in causes.held(connection, accounts):
+        level = NoticeLevel.ERROR if cause.code in _FOR_PERSON else cause.level
+        codes = (HELD, KEY_REFUSED) if cause.code == AsaasKeyRefused.code else (HELD,)
+        if cause.code == MappingRefused.code:
+            refused += cause.number
+        else:
+            found.append(replace(cause, level=level, told=_of(told, *codes, cause.about)))
+    if accounts is None and (refused or runtime.mappings.refused() is not None):
+        found.append(Cause(Kind.REFUSED, MappingRefused.code, "", number=refused))
+    found += [Cause(Kind.MAPPING, "mapping.broken", name) for name in files]
+    found += [replace(cause, told=_of(told, queries.NOTICE, cause.about)) for cause in left]
+    said = {(one.code, one.about) for cause in found for one in cause.told}
+    for notice in told:
+        if notice.code not in _SHOWN_AS_CAUSES and (notice.code, notice.about) not in said:
+            level = NoticeLevel(notice.level)
+            found.append(
+                Cause(Kind.NOTICE, notice.code, notice.about, level=level, since_ms=notice.raised_ms, told=(notice,))
+            )
+    return sorted(found, key=lambda one: (one.level is not NoticeLevel.ERROR, list(Kind).index(one.kind), -one.number))
+
+
+def _of(told: Collection[StoredNotice], *codes_and_about: str) -> tuple[StoredNotice, ...]:
+    *codes, about = codes_and_about
+    return tuple(one for one in told if one.code in codes and one.about == about)
+
+
+def _of_destination(one: Destination, dead: list[Cause]) -> tuple[Cause, list[Cause]]:
+    """Return the cause of a destination that takes nothing, and the failed deliveries that died of something else."""
+    is_paused = one.paused_ms is not None
+    codes = _DIED_OF_PAUSE if is_paused else _DIED_OF_CIRCUIT
+    of_it = tuple(cause for cause in dead if cause.about == one.name and cause.code in codes)
+    if is_paused:
+        cause = Cause(Kind.PAUSED, PAUSED, one.name, since_ms=one.paused_ms, dead=of_it)
+    else:
+        cause = Cause(Kind.CIRCUIT, CIRCUIT, one.name, level=NoticeLevel.WARNING, dead=of_it)
+    return cause, [cause for cause in dead if cause not in of_it]
+
+
+def facts_of(connection: Connection, cause: Cause, accounts: Collection[str] | None = None) -> Facts:
+    """Return what a cause concerns, in these accounts or in all."""
+    if cause.kind is Kind.DEAD:
+        return causes.dead_facts(connection, cause.dead_filter(accounts))
+    if cause.kind is Kind.HELD:
+        return causes.held_facts(connection, cause.code, cause.about)
+    if cause.kind is Kind.REFUSED:
+        return causes.held_facts(connection, cause.code, None)
+    if cause.kind in {Kind.PAUSED, Kind.CIRCUIT}:
+        died = [one.dead_filter(accounts) for one in cause.dead]
+        return causes.destination_facts(connection, cause.about, died, accounts)
+    return Facts()
+
+
+def note_causes(runtime: Runtime) -> None:
+    """Write down which causes stand now, where the rows do not say so."""
+    with runtime.journal.database.read() as connection:
+        standing = find_causes(runtime, connection)
+        if not causes.is_news(standing, causes.noted(connection)):
+            return
+    with runtime.journal.database.write() as connection:
+        causes.note(connection, standing, runtime.clock_ms())
