@@ -203,6 +203,7 @@ def test_a_destination_is_tried_paused_and_resumed(console: Console) -> None:
     assert (unsure.status_code, wrong.status_code) == (422, 422)
     assert "Clint took it" in sent.text
     assert "default is paused" in paused
+    assert "paused by Ana" in paused
     assert "default takes deliveries again" in resumed
 
 
