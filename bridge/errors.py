@@ -115,7 +115,7 @@ class NotSignedIn(BridgeError, code="console.not_signed_in", http_status=401):
 
 
 class ReadOnly(BridgeError, code="console.read_only", http_status=403):
-    """the viewer's password does not allow changes"""
+    """a viewer may not change anything"""
 
 
 class FormRefused(BridgeError, code="console.form_refused", http_status=400):

@@ -88,6 +88,8 @@ class OpenIdProvider:
     def _token(self, form: dict[str, str], authorization: str) -> Reply:
         asked = self._codes.pop(form.get("code", ""), None)
         right = f"Basic {base64.b64encode(f'{CLIENT}:{SECRET}'.encode()).decode()}"
+        if self.metadata.get("token_endpoint_auth_methods_supported") == ["client_secret_post"]:
+            right, authorization = f"{CLIENT} {SECRET}", f"{form.get('client_id')} {form.get('client_secret')}"
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         if (

@@ -76,8 +76,7 @@ def trial(language: str) -> Message:
 def _line(item: Item, public_url: str) -> str:
     alert = item.alert
     words = notice_words(alert.code) or AlertWords(alert.code, read_message(alert.mend).text())
-    moment = datetime.fromtimestamp(alert.since_ms / 1000, UTC).astimezone(BRASILIA)
-    since = moment.strftime("%d/%m %H:%M" if current_language() == "pt" else "%Y-%m-%d %H:%M (Brasília)")
+    since = brasilia(alert.since_ms, "%d/%m %H:%M", "%Y-%m-%d %H:%M (Brasília)")
     facts = {"title": words.title, "about": alert.about, "since": since}
     if item.kind is Kind.OVER:
         return "• " + _("{title} ({about}), from {since} until a moment ago", **facts)
@@ -85,6 +84,12 @@ def _line(item: Item, public_url: str) -> str:
     lines += [_("detail: {detail}", detail=read_message(alert.detail)), words.todo]
     lines += [link] if (link := link_of(alert.code, alert.about, public_url)) else []
     return "\n  ".join(lines)
+
+
+def brasilia(ms: int, portuguese: str, english: str) -> str:
+    """Return a moment in Brasília in the pattern of the current language."""
+    moment = datetime.fromtimestamp(ms / 1000, UTC).astimezone(BRASILIA)
+    return moment.strftime(portuguese if current_language() == "pt" else english)
 
 
 def link_of(code: str, about: str, public_url: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
-from bridge.alerts.send import Message, link_of
+from bridge.alerts.send import Message, brasilia, link_of
 from bridge.formats import Formats
 from bridge.journal.daily import Day, day_before
 from bridge.journal.notices import StoredNotice
@@ -55,7 +55,7 @@ def compose(
     """Return the summary in that language."""
     with in_language(language):
         formats = Formats(now_ms)
-        yesterday = formats.day_short(day_before(now_ms))
+        yesterday = brasilia(day_before(now_ms), "%d/%m", "%Y-%m-%d")
         lines = [
             _("{number} received", number=formats.number(day.received)),
             _delivered(day, formats),

@@ -16,6 +16,7 @@ from bridge.journal import search
 from bridge.journal.schema import customers, events
 from bridge.journal.search import Found, Kind, Ref
 from bridge.journal.statements import BulkStatement
+from bridge.model import EventState
 
 Row: TypeAlias = dict[str, Any]
 
@@ -71,7 +72,8 @@ def record(connection: Connection, found: Iterable[Found], unknown: Collection[R
 
 def _json(customer: Customer) -> str:
     values = {"name": customer.name, "email": customer.email, "phone": customer.phone, "document": customer.document}
-    return json.dumps({name: value for name, value in values.items() if value}, ensure_ascii=False)
+    # Escaped: a name may hold NUL and half characters, which databases refuse.
+    return json.dumps({name: value for name, value in values.items() if value})
 
 
 def load(connection: Connection, refs: Collection[Ref]) -> dict[Ref, Customer]:
@@ -88,12 +90,19 @@ def _read(person: str) -> Customer:
     return Customer(**{name: str(values[name]) for name in ("name", "email", "phone", "document") if name in values})
 
 
+def is_unknown(connection: Connection, ref: Ref) -> bool:
+    """Return whether Asaas said that it has no such customer."""
+    return connection.scalar(select(customers.c.id).where(_of([ref]), customers.c.person.is_(None))) is not None
+
+
 def unnamed(connection: Connection, account: str, limit: int) -> list[str]:
-    """Return customers of the account's newest events about whom Asaas was not asked yet, the newest first."""
+    """Return customers of the account's newest processed events about whom Asaas was not asked yet, newest first."""
     e, c = events.c, customers.c
     newest = connection.scalar(select(e.id).order_by(e.id.desc()).limit(1)) or 0
     asked = select(c.id).where(c.account == e.account, c.id == e.subject)
     query = select(e.subject).where(e.account == account, e.id > newest - LOOKED_AT, e.emptied_ms.is_(None))
+    # A worker that decides about an event may be asking for its customer at this moment.
+    query = query.where(e.state == EventState.PROCESSED.value)
     query = query.where(e.subject.startswith(PREFIX, autoescape=True), ~asked.exists()).order_by(e.id.desc())
     return list(dict.fromkeys(connection.scalars(query.limit(limit * 10))))[:limit]
 

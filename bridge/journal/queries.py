@@ -263,12 +263,11 @@ def _places(connection: Connection, text: str) -> list[Condition]:
     if text.isascii() and text.isdigit() and len(text) < 19:
         places.append(c.id == int(text))
     found = search.look_up(connection, text)
-    if found.common:
-        return places + search.has_term(events, found.common)
-    if found.objects:
-        places.append(search.of(events, "object_id", found.objects))
-    if found.subjects:
-        places.append(search.of(events, "subject", found.subjects))
+    for column, refs in (("object_id", found.objects), ("subject", found.subjects)):
+        if found.common and found.is_full(refs):  # the newest events are looked through instead
+            places.append(search.has_term(events, column, found.common))
+        elif refs:
+            places.append(search.of(events, column, refs))
     return places
 
 

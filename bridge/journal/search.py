@@ -184,12 +184,16 @@ def forget(connection: Connection, refs: Collection[Ref]) -> set[Ref]:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a text leads: charges and customers, or one word that too many of them have to list them."""
+    """Where a text leads: charges and customers."""
 
     objects: list[Ref]
     subjects: list[Ref]
     common: str = ""
-    """The hash of that word; whether a charge or customer has it is looked up one by one."""
+    """The hash of a single word, by which to look where the charges or customers are too many to list."""
+
+    @staticmethod
+    def is_full(refs: Collection[Ref]) -> bool:
+        return len(refs) == _MOST_FOUND
 
 
 def look_up(connection: Connection, text: str) -> Places:
@@ -205,9 +209,8 @@ def look_up(connection: Connection, text: str) -> Places:
         subjects = _by_words(connection, named, Kind.SUBJECT)
     if named and (not objects or len(named) > 1):
         objects = _by_words(connection, named, Kind.OBJECT) or objects
-    if len(named) == 1 and _MOST_FOUND in {len(objects), len(subjects)}:
-        return Places(objects, subjects, hashed(search_key(connection), named[0][:_LONGEST]))
-    return Places(objects, subjects)
+    common = hashed(search_key(connection), named[0][:_LONGEST]) if len(named) == 1 else ""
+    return Places(objects, subjects, common)
 
 
 def _by_words(connection: Connection, named: Sequence[str], kind: Kind) -> list[Ref]:
@@ -217,13 +220,11 @@ def _by_words(connection: Connection, named: Sequence[str], kind: Kind) -> list[
     return found or (leading(connection, cut, condition, together=len(cut)) if cut != named else [])
 
 
-def has_term(table: Table, term: str) -> list[ColumnElement[bool]]:
-    """Return the conditions that the charge, or the customer, of a row has the term."""
-    c, rows = search_terms.c, table.c
-    found: list[ColumnElement[bool]] = []
-    for kind, column in ((Kind.OBJECT, rows.object_id), (Kind.SUBJECT, rows.subject)):
-        found.append(exists().where(c.term == term, c.kind == kind.value, c.account == rows.account, c.ref == column))
-    return found
+def has_term(table: Table, column: str, term: str) -> ColumnElement[bool]:
+    """Return the condition that the charge (`object_id`) or the customer (`subject`) of a row has the term."""
+    c, kind = search_terms.c, Kind.OBJECT if column == "object_id" else Kind.SUBJECT
+    own = (c.account == table.c.account, c.ref == table.c[column])
+    return exists().where(c.term == term, c.kind == kind.value, *own)
 
 
 def leading(
@@ -233,10 +234,11 @@ def leading(
     c = search_terms.c
     key = search_key(connection)
     query = select(c.account, c.ref).where(c.term.in_([hashed(key, text) for text in sorted(texts)]), kinds)
-    query = query.group_by(c.account, c.ref).order_by(c.account, c.ref).limit(_MOST_FOUND)
     if together > 1:
-        query = query.having(func.count(c.term.distinct()) == together)
-    return [(row.account, row.ref) for row in connection.execute(query)]
+        query = query.group_by(c.account, c.ref).having(func.count(c.term.distinct()) == together)
+    else:
+        query = query.distinct()  # a common word ends with the limit, unread
+    return sorted((row.account, row.ref) for row in connection.execute(query.limit(_MOST_FOUND)))
 
 
 def hashed(key: bytes, text: str) -> str:

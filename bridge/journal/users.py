@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from bridge.journal.encryption import search_key
 from bridge.journal.schema import users
-from bridge.journal.search import hashed, plain
+from bridge.journal.search import hashed
 
 LINK_LASTS_MS = 72 * 3_600_000
 
@@ -74,7 +74,7 @@ def get(connection: Connection, id_: int) -> User | None:
 
 
 def by_email(connection: Connection, email: str) -> User | None:
-    return _one(connection, users.c.email_hash == _hash(connection, "email", plain(email)))
+    return _one(connection, users.c.email_hash == _hash(connection, "email", _address(email)))
 
 
 def by_subject(connection: Connection, issuer: str, subject: str) -> User | None:
@@ -116,7 +116,7 @@ def add(connection: Connection, name: str, email: str, role: UserRole, accounts:
     row = insert(users).values(
         name=name,
         email=email,
-        email_hash=_hash(connection, "email", plain(email)),
+        email_hash=_hash(connection, "email", _address(email)),
         role=role.value,
         state=UserState.INVITED.value,
         accounts=json.dumps(sorted(accounts)),
@@ -156,6 +156,11 @@ def link_subject(connection: Connection, id_: int, issuer: str, subject: str) ->
 
 def remove(connection: Connection, id_: int) -> None:
     connection.execute(delete(users).where(users.c.id == id_))
+
+
+def _address(email: str) -> str:
+    """Return an e-mail in one case; letters beyond ASCII stay, for á and a are two people's domains."""
+    return "".join(letter.lower() if letter.isascii() else letter for letter in email.strip())
 
 
 def _hash(connection: Connection, kind: str, text: str) -> str:

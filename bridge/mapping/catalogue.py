@@ -103,6 +103,11 @@ def event_label(name: str) -> str:
 _FIELD_LABELS: Mapping[str, tuple[str, str]] = read_data("field_labels")
 
 
+_ENGLISH = {
+    f"{one}.id": f"Code of the {one} at Asaas" for one in ("payment", "customer", "subscription", "installment")
+}
+
+
 def named_paths(root: str) -> tuple[str, ...]:
     """Return the paths into an object, or the one value of that name, that people have a name for."""
     return tuple(path for path in _FIELD_LABELS if path == root or path.startswith(f"{root}."))
@@ -116,8 +121,10 @@ def path_label(path: str) -> str:
     """
     if path in _FIELD_LABELS and current_language() == "pt":
         return _FIELD_LABELS[path][0]
+    if path in _ENGLISH:
+        return _ENGLISH[path]
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", path.rpartition(".")[2]).replace("_", " ")
-    return words.capitalize()
+    return words.capitalize().replace(" url", " URL").replace("Cpf cnpj", "CPF or CNPJ")
 
 
 def path_meaning(path: str) -> str:

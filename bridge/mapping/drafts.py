@@ -179,6 +179,13 @@ def with_tests(text: str, name: str) -> str:
     return whole if made is not None and all(one.passed for one in run(made, Path())) else text
 
 
+def without_made_tests(text: str, name: str) -> str:
+    """Return a text without the tests that `with_tests` gave it; one that somebody wrote tests for stays as it is."""
+    bare = text[: text.rfind("\ntests:\n") + 1].removesuffix("\n")
+    bare = bare if bare.endswith("\n") else f"{bare}\n"
+    return bare if "\ntests:\n" in text and with_tests(bare, name) == text else text
+
+
 _REFUSED = {
     ("value", "at_least"): "valor menor não entra",
     ("billingType", "one_of"): "outra forma de pagamento não entra",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from bridge.alerts.plan import BROKEN, HELD, REFUSED
 from bridge.asaas.webhooks import KEY_REFUSED
 from bridge.errors import AsaasKeyMissing, AsaasKeyRefused, MappingRefused
 from bridge.journal import causes, destinations, notices, queries
@@ -19,8 +20,7 @@ from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
 
 PAUSED, CIRCUIT = destinations.NOTICES
-HELD, BROKEN = "events.held", "mapping.broken"
-_SHOWN_AS_CAUSES = frozenset({queries.NOTICE, PAUSED, CIRCUIT, HELD, BROKEN, MappingRefused.code})
+_SHOWN_AS_CAUSES = frozenset({queries.NOTICE, PAUSED, CIRCUIT, HELD, BROKEN, REFUSED})
 """Notices of what has a cause of its own here; they are for alerts and for the command line."""
 _DIED_OF_PAUSE = frozenset({"delivery.attempts_spent", "clint.removed", "clint.url", "destination.paused"})
 _DIED_OF_CIRCUIT = frozenset({"delivery.attempts_spent"})
@@ -75,7 +75,7 @@ def find_causes(
         else:
             found.append(replace(cause, level=level, told=_of(told, *codes, cause.about)))
     if accounts is None and (refused or runtime.mappings.refused() is not None):
-        said = tuple(one for one in told if one.code == MappingRefused.code)
+        said = tuple(one for one in told if one.code == REFUSED)
         found.append(Cause(Kind.REFUSED, MappingRefused.code, "", number=refused, told=said))
     found += [Cause(Kind.MAPPING, BROKEN, name, told=_of(told, BROKEN, name)) for name in files]
     found += [replace(cause, told=_of(told, queries.NOTICE, cause.about)) for cause in left]

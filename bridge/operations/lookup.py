@@ -7,10 +7,11 @@ charge by the number of its invoice.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from stdnum.br import cnpj, cpf
 
@@ -22,8 +23,14 @@ from bridge.operations.backfill import events_for_charge
 from bridge.operations.reconcile import BEHIND, Compared, compare_with_journal
 from bridge.runtime import Runtime
 
+AT_ONCE = 8
+"""Requests under way. Two searches wait for others, so that it must be more than two."""
 MOST_CUSTOMERS = 3
 MOST_CHARGES = 20
+
+
+Charge: TypeAlias = Mapping[str, Any]
+Customer: TypeAlias = Mapping[str, Any]
 
 
 class By(StrEnum):
@@ -46,7 +53,7 @@ class FoundCharge:
     """A charge of Asaas, and what became of it here."""
 
     compared: Compared
-    customer: Mapping[str, Any]
+    customer: Customer
     """As Asaas has it; empty where it was not asked for."""
     is_here: bool
     """Whether the journal knows it as Asaas has it."""
@@ -62,7 +69,7 @@ class FoundCharge:
 class LookUp:
     looked_by: list[By] = field(default_factory=list)
     charges: list[FoundCharge] = field(default_factory=list)
-    customers: list[Mapping[str, Any]] = field(default_factory=list)
+    customers: list[Customer] = field(default_factory=list)
     """Customers that were found and have no charge."""
 
 
@@ -92,53 +99,50 @@ def look_up(runtime: Runtime, account: str, text: str) -> LookUp:
     client, text = runtime.asaas[account], text.strip()
     result = LookUp(searches(text))
     asked_ms = runtime.clock_ms()
-    found: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
-    for by in result.looked_by:
-        for charge, customer in _charges(client, by, text, result):
-            found.setdefault(str(charge.get("id")), (charge, customer))
-    if found:
-        names = _sent_events(runtime, client)
-        for charge, customer in list(found.values())[:MOST_CHARGES]:
-            compared = compare_with_journal(account, runtime.journal, charge, asked_ms)
-            result.charges.append(_found(runtime, account, compared, customer, names, asked_ms))
+    found: dict[str, tuple[Charge, Customer]] = {}
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="lookup") as pool:  # a person waits
+        sent = pool.submit(_sent_events, client, runtime.settings.bridge_public_url)
+        for charges in pool.map(lambda by: _charges(client, pool, by, text, result), result.looked_by):
+            for charge, customer in charges:
+                found.setdefault(str(charge.get("id")), (charge, customer))
+    for charge, customer in list(found.values())[:MOST_CHARGES]:
+        compared = compare_with_journal(account, runtime.journal, charge, asked_ms)
+        result.charges.append(_found(runtime, account, compared, customer, sent.result(), asked_ms))
     return result
 
 
 def _charges(
-    client: AsaasClient, by: By, text: str, result: LookUp
-) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Yield charges with their customers."""
+    client: AsaasClient, pool: ThreadPoolExecutor, by: By, text: str, result: LookUp
+) -> list[tuple[Charge, Customer]]:
+    """Return charges with their customers."""
     if by is By.CHARGE:
         charge = client.get_object("payment", text)
-        yield from _with_customers(client, [charge] if charge else [])
-    elif by is By.REFERENCE:
-        yield from _with_customers(client, _listed(client, "/payments", {"externalReference": text}))
-    elif by is By.CUSTOMER:
+        return _with_customers(client, pool, [charge] if charge else [])
+    if by is By.REFERENCE:
+        return _with_customers(client, pool, _listed(client, "/payments", {"externalReference": text}))
+    if by is By.CUSTOMER:
         customer = client.get_object("customer", text)
-        yield from _charges_of(client, [customer] if customer else [], result)
-    else:
-        value = digits(text).upper() if by is By.DOCUMENT else text
-        yield from _charges_of(client, _listed(client, "/customers", {_OF_CUSTOMERS[by]: value}), result)
+        return _charges_of(client, pool, [customer] if customer else [], result)
+    value = digits(text).upper() if by is By.DOCUMENT else text
+    return _charges_of(client, pool, _listed(client, "/customers", {_OF_CUSTOMERS[by]: value}), result)
 
 
 def _with_customers(
-    client: AsaasClient, charges: list[dict[str, Any]]
-) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    client: AsaasClient, pool: ThreadPoolExecutor, charges: Sequence[Charge]
+) -> list[tuple[Charge, Customer]]:
     ids = list(dict.fromkeys(str(charge.get("customer") or "") for charge in charges))[:MOST_CUSTOMERS]
-    customers = {id_: client.get_object("customer", id_) or {} for id_ in ids if id_}
-    for charge in charges:
-        yield charge, customers.get(str(charge.get("customer") or ""), {})
+    asked = pool.map(lambda id_: (client.get_object("customer", id_) if id_ else None) or {}, ids)
+    customers = dict(zip(ids, asked, strict=True))
+    return [(charge, customers.get(str(charge.get("customer") or ""), {})) for charge in charges]
 
 
 def _charges_of(
-    client: AsaasClient, customers: list[dict[str, Any]], result: LookUp
-) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    for customer in customers[:MOST_CUSTOMERS]:
-        charges = _listed(client, "/payments", {"customer": str(customer.get("id"))})
-        if not charges:
-            result.customers.append(customer)
-        for charge in charges:
-            yield charge, customer
+    client: AsaasClient, pool: ThreadPoolExecutor, customers: Sequence[Customer], result: LookUp
+) -> list[tuple[Charge, Customer]]:
+    some = customers[:MOST_CUSTOMERS]
+    lists = list(pool.map(lambda one: _listed(client, "/payments", {"customer": str(one.get("id"))}), some))
+    result.customers += [customer for customer, charges in zip(some, lists, strict=True) if not charges]
+    return [(charge, customer) for customer, charges in zip(some, lists, strict=True) for charge in charges]
 
 
 def _listed(client: AsaasClient, path: str, params: dict[str, str | int]) -> list[dict[str, Any]]:
@@ -147,9 +151,8 @@ def _listed(client: AsaasClient, path: str, params: dict[str, str | int]) -> lis
     return [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []
 
 
-def _sent_events(runtime: Runtime, client: AsaasClient) -> frozenset[str] | None:
+def _sent_events(client: AsaasClient, public_url: str) -> frozenset[str] | None:
     """Return the events that the account's webhooks send to the bridge; None where Asaas does not say."""
-    public_url = runtime.settings.bridge_public_url
     try:
         found = Webhooks(client).all()
     except BridgeError:
@@ -162,7 +165,7 @@ def _found(
     runtime: Runtime,
     account: str,
     compared: Compared,
-    customer: Mapping[str, Any],
+    customer: Customer,
     sent: frozenset[str] | None,
     asked_ms: int,
 ) -> FoundCharge:

@@ -35,7 +35,7 @@ def file_of(directory: Path, name: str) -> Path:
 def file_text(directory: Path, name: str) -> str | None:
     """Return the text of the mapping's file, None where it can't be read."""
     try:
-        return file_of(directory, name).read_text(encoding="utf-8")
+        return file_of(directory, name).read_bytes().decode()  # with the line ends that its revision has
     except (OSError, UnicodeDecodeError):
         return None
 

@@ -48,7 +48,7 @@ def test_signing_in_and_out(visitor: Visitor) -> None:
 
 @in_both_languages
 def test_every_page_is_in_order(operator: Visitor, site: Site) -> None:
-    """Overview, events, an event of each kind, what needs attention, access, and a page that is not there."""
+    """Overview, events, an event of each kind, a customer, a charge, access, and a page that is not there."""
     page, t = operator.page, operator.text
     for path, name, title in (
         ("/", "overview", ""),
@@ -57,6 +57,9 @@ def test_every_page_is_in_order(operator: Visitor, site: Site) -> None:
         (f"/events/{site.until_event('pay_delivered', 'delivered')}", "event-delivered", ""),
         (f"/events/{site.until_event('pay_filtered', 'filtered')}", "event-filtered", ""),
         (f"/events/{site.until_event('pay_unmapped', 'processed')}", "event-unmapped", ""),
+        (f"/customers/default/{PEOPLE[0][0]}", "customer", PEOPLE[0][1]),
+        ("/charges/default/pay_delivered", "charge", ""),
+        ("/lookup?q=pay_nobody", "lookup", t("At Asaas: {text}", text="pay_nobody")),
         ("/who", "who", t("Access and audit")),
     ):
         page.goto(path)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
-from bridge.journal import Journal, notices
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
+
+from bridge.journal import Database, Journal, migrate, notices, receivers, upgrade
 from bridge.journal.notices import Notice, Resolved, StoredNotice
 from bridge.model import NoticeLevel
 from tests.factories import NOW_MS
@@ -72,3 +78,26 @@ def test_a_person_closes_by_number(journal: Journal) -> None:
     with journal.database.write() as connection:
         assert notices.close(connection, found.id, NOW_MS)
         assert not notices.close(connection, found.id, NOW_MS)
+
+
+def test_what_was_told_before_there_were_receivers_stays_told(empty_url: str) -> None:
+    """By BRIDGE_ALERT_URLS: after the upgrade nobody is told anew, and the version before can still write."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    row = "'delivery.dead', 'default', 'warning', 'd', 'm', 1, 2, 3, 4, NULL, 0"
+    columns = "code, about, level, detail, mend, since_ms, due_ms, times, told_ms, over_ms, failures"
+    with closing(Database(empty_url)) as database:
+        with database.write() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0014")
+            connection.execute(text(f"INSERT INTO alerts ({columns}) VALUES ({row})"))
+        upgrade(database)
+        with database.write() as connection:
+            told = notices.load(connection)
+            connection.execute(text(f"INSERT INTO alerts ({columns}) VALUES ({row.replace('dead', 'not_seen')})"))
+            notices.save(connection, [replace(told[0]["delivery.dead", "default"], receiver=7)])
+            both = notices.load(connection)
+
+    assert list(told) == [receivers.ENVIRONMENT]
+    assert (told[0]["delivery.dead", "default"].times, told[0]["delivery.dead", "default"].told_ms) == (3, 4)
+    assert {receiver: len(of) for receiver, of in both.items()} == {0: 2, 7: 1}

@@ -21,7 +21,9 @@ from bridge.journal.schema import alerts as alert_table
 from bridge.journal.schema import tenant_accounts
 from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.model import DeliveryState, NoticeLevel, Outcome
-from bridge.worker.alerts import AlertSetup, send_alerts, send_summaries
+from bridge.runtime import Runtime
+from bridge.settings import Settings
+from bridge.worker.alerts import BROKEN_MS, AlertSetup, FaultCheck, send_alerts, send_summaries
 from tests.databases import on_both
 from tests.factories import (
     NOW_MS,
@@ -36,6 +38,8 @@ from tests.factories import (
     payment,
     put_in_state,
     register,
+    revision,
+    until,
 )
 from tests.peers import Peer
 
@@ -338,7 +342,7 @@ def test_the_summary_says_what_yesterday_was(journal: Journal) -> None:
     send_summaries(journal, world.setup, world.clock)
 
     body = world.post.bodies("all")
-    assert world.post.titles("all") == ["Asaas–Clint bridge: summary of Nov 17"]
+    assert world.post.titles("all") == ["Asaas–Clint bridge: summary of 2026-11-17"]
     assert "• 3 received" in body
     assert "• 3 delivered: R$1,100.50 in 2 charges" in body
     assert "• 1 waiting now, the oldest came 2 hours ago" in body
@@ -461,3 +465,26 @@ def test_the_address_is_sealed(sqlite_url: str) -> None:
     assert found.url == "tgram://123:hidden/1"
     assert raw.startswith("sealed:")
     assert "hidden" not in repr(found)
+
+
+# ---------------------------------------------------------------- mappings that can't run
+
+
+def test_a_file_that_is_being_saved_is_no_fault(sqlite_url: str, tmp_path: Path) -> None:
+    """Only one that has had an error for a minute; a mapping that this version refuses is one at once."""
+    mappings = tmp_path / "mappings"
+    mappings.mkdir()
+    (mappings / "paga.yaml").write_text("events: [PAYMENT_RECEIVED\n")
+    environ = {"DATABASE_URL": sqlite_url, "BRIDGE_DATA_DIR": str(tmp_path), "BRIDGE_MAPPINGS_DIR": str(mappings)}
+    environ["CLINT_WEBHOOK_URL"] = "https://clint.example/a"
+    with opened_journal(sqlite_url) as journal, closing(Runtime(Settings.from_env(environ))) as runtime:
+        check = FaultCheck(runtime)
+        at_once, later = check(NOW_MS), check(NOW_MS + BROKEN_MS)
+        (mappings / "paga.yaml").write_text("events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email}\n")
+        fixed = check(NOW_MS + 2 * BROKEN_MS)
+        revision(journal, "antiga", "events: 1")
+        until(lambda: check(NOW_MS + 3 * BROKEN_MS))
+
+        assert (at_once, set(later), fixed) == ({}, {"paga"}, {})
+        assert later["paga"][0] == "mapping.broken"
+        assert check(NOW_MS + 3 * BROKEN_MS) == {"antiga": ("mapping.refused", 0)}

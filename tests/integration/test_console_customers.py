@@ -251,7 +251,10 @@ def test_a_name_that_nobody_told_is_said_so(console: Console) -> None:
     page = console.operator().get("/customers/default/cus_maria").text
 
     assert "Customer cus_maria" in page
-    assert "The bridge asks in the next minutes" in page
+    assert "The bridge asks little by little" in page
+    with console.journal.database.write() as connection:
+        customers.record(connection, [], [("default", "cus_maria")], NOW_MS)
+    assert "no longer has a customer" in console.operator().get("/customers/default/cus_maria").text
 
 
 # ---------------------------------------------------------------- what never came

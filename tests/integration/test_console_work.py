@@ -227,7 +227,7 @@ def test_a_notice_is_dismissed(console: Console) -> None:
 def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, asaas: AsaasSimulator) -> None:
     """Report, picture and files; then what would be sent; then the events, once."""
     customer = asaas.has_customer()["id"]
-    charge = str(asaas.has_payment(customer, 100.0)["id"])
+    charge = str(asaas.has_payment(customer, 1100.5, description="Mensalidade")["id"])
     asaas.is_paid(charge)
     browser = console.operator()
     today = Calendar().now.date().isoformat()
@@ -250,6 +250,11 @@ def test_a_period_is_compared_and_what_is_missing_brought_in(console: Console, a
     assert as_json["behind"][0]["id"] == charge
     assert browser.get(f"{begun.location}/report.xml").status_code == 404
     assert "1 event would be made" in preview
+    for page in (report, preview, done):
+        assert "R$1,100.50" in page
+        assert "Mensalidade" in page
+    assert "Cliente Teste 1" in preview
+    assert "<dt>email</dt><dd><ins>ana@example.com</ins></dd>" in preview
     assert "1 event handed to the workers" in done
     assert "1 came meanwhile" in again
     assert today[:4] in browser.get("/reconcile").text

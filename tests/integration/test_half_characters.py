@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.journal import jobs, search
+from bridge.journal import customers, jobs, search
 from bridge.operations.backfill import events_for_charge
 from bridge.operations.statement import Entry, Statement, written_csv, written_ofx
 from tests.commands import Commands
@@ -57,10 +57,12 @@ def test_half_an_emoji_is_sent_and_every_page_shows_it(console: Console) -> None
     with console.journal.database.write() as connection:
         failed = jobs.begin(connection, "replay", "metade", {}, "Ana", NOW_MS)
         jobs.fail(connection, failed, NOW_MS, "asaas.rejected", HALF)
-        search.write(connection, search.terms_of_customer("default", "cus_1", {"name": HALF}))
+        found = search.customer_found("default", "cus_1", {"name": f"\0{HALF}", "email": HALF})
+        customers.record(connection, [found], [], NOW_MS)
 
     assert json.loads(owed["metade"]["payload"])["titulo"] == "Mensalidade ?"
-    for path in ("/events", "/events/1", "/events/1/replay", "/events/1/replay?mapping=metade", f"/work/{failed}"):
+    pages = ("/customers/default/cus_1", "/charges/default/pay_1", "/mappings/metade", f"/work/{failed}")
+    for path in (*pages, "/events", "/events/1", "/events/1/replay", "/events/1/replay?mapping=metade"):
         assert browser.get(path).status_code == 200, path
     assert "Mensalidade ?" in browser.get("/events/1").text
     assert 'id="e1"' in browser.get("/events?q=mensalidade").text

@@ -110,6 +110,19 @@ def test_who_came_once_is_known_by_the_subject(console: Console, provider: OpenI
     assert not is_in(comes(console, provider))
 
 
+@pytest.mark.parametrize(
+    ("email", "is_bia"),
+    [("BIA@Example.com", True), ("bia@exámple.com", False), ("bía@example.com", False), ("bia@example.com.br", False)],
+)
+def test_an_e_mail_that_only_looks_alike_is_somebody_elses(
+    console: Console, provider: OpenIdProvider, email: str, is_bia: bool
+) -> None:
+    """Capitals do not matter; an accent makes another domain, which anybody may own."""
+    provider.person["email"] = email
+
+    assert is_in(comes(console, provider)) is is_bia
+
+
 def test_who_was_shut_out_stays_out(console: Console, provider: OpenIdProvider) -> None:
     """And whoever was not invited, whatever the provider says."""
     assert is_in(comes(console, provider))
@@ -150,6 +163,7 @@ def by_the_clients_secret(claims: dict[str, Any]) -> str:
         {"email_verified": False},
         {"email_verified": None},
         {"email": 7},
+        {"email": None, "email_verified": None, "sub": "p-9"},  # the userinfo is of another one
     ],
     ids=str,
 )
@@ -191,6 +205,32 @@ def test_an_e_mail_that_only_the_userinfo_has_counts_too(console: Console, provi
     provider.claims = {"email": None, "email_verified": None}
 
     assert is_in(comes(console, provider))
+
+
+def test_the_clients_secret_goes_to_the_provider_as_it_asks(console: Console, provider: OpenIdProvider) -> None:
+    """In a header, or in the form where the provider takes it there only."""
+    provider.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
+
+    assert is_in(comes(console, provider))
+
+
+def test_the_answer_of_another_provider_lets_nobody_in(console: Console, provider: OpenIdProvider) -> None:
+    """One that names itself in the address is believed about that."""
+    browser = console.browser()
+    back = provider.agrees(browser.get("/login/provider").location)
+    browser.get(f"{back}&iss=https%3A%2F%2Fother.example")
+
+    assert not is_in(browser)
+
+
+def test_a_client_that_the_provider_does_not_know_lets_nobody_in(
+    sqlite_url: str, tmp_path: Path, provider: OpenIdProvider
+) -> None:
+    """Without the secret, as a public client, nobody comes in where the provider wants one."""
+    client = {"BRIDGE_OIDC_ISSUER": provider.url, "BRIDGE_OIDC_CLIENT_ID": CLIENT}
+    with opened_console(sqlite_url, tmp_path, **client, BRIDGE_ALLOW_PRIVATE_DESTINATIONS="1") as opened:
+        invite(opened)
+        assert not is_in(comes(opened, provider))
 
 
 def test_an_answer_counts_once_in_the_browser_and_the_time_of_its_question(

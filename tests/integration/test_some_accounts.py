@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from werkzeug.routing import Rule
 
-from bridge.journal import destinations, jobs, notices, search
+from bridge.journal import customers, destinations, jobs, notices
 from bridge.journal.audit import Actor
 from bridge.journal.notices import Notice
 from bridge.journal.schema import events as event_table
-from bridge.journal.search import Kind, Term
+from bridge.journal.search import Found, Kind
 from bridge.journal.users import UserRole
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import users as operations
@@ -41,7 +41,7 @@ tests: []
 """
 THEIRS = ("oculta", "pay_hidden", "cus_hidden", "Zenaide", "777.77", "777,77", "secreto")
 """What belongs to the account oculta, in every form in which a page could show it."""
-MINE = ("pay_mine", "33,30")
+MINE = ("pay_mine", "33,30", "Ana")
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,8 @@ def fill(console: Console, account: str, key: str, name: str, value: float, mapp
         code = {"reason_code": "clint.http_422", "reason": f"refused {name}"} if state is DeliveryState.DEAD else {}
         put_in_state(journal, made, state, due_ms=None, **code)
     with journal.database.write() as connection:
-        search.write(connection, [Term(name.lower(), Kind.SUBJECT, account, f"cus_{key}")])
+        known = {"name": name, "email": f"{name}@example.com", "mobilePhone": "11987654321", "cpfCnpj": "52998224725"}
+        customers.record(connection, [Found(account, f"cus_{key}", Kind.SUBJECT, known)], [], NOW_MS)
         codes = ("account.key_refused", "webhook.disabled", "events.held")
         found = [Notice(code, account, NoticeLevel.ERROR, f"of {name}", "do") for code in codes]
         found.append(Notice("account.access_token", f"{account}/1", NoticeLevel.WARNING, f"of {name}", "do"))

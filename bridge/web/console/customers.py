@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError
 from bridge.formats import Formats
-from bridge.journal import audit, queries
+from bridge.journal import audit, customers, queries
 from bridge.journal.customers import Customer
 from bridge.journal.queries import Row
 from bridge.mapping.catalogue import flow_rank
@@ -31,7 +31,7 @@ from bridge.web.console.lines import Line, amount_of, description_of, know, line
 
 pages = Blueprint("customers", __name__)
 
-MOST_EVENTS = 300
+MOST_EVENTS = 200
 """The newest events of a customer that its page reads."""
 SHOWN_MS = 300_000
 """How long the e-mail, phone and document of a customer stay in clear after a person asked for them."""
@@ -181,6 +181,7 @@ def show(account: str, id_: str) -> ResponseReturnValue:
             raise NotFound
         found = _read(connection, rows[:MOST_EVENTS])
         notes = _notes(connection, found)
+        is_unknown = known is None and customers.is_unknown(connection, (account, id_))
     is_shown = session.get("shown", {}).get(f"{account} {id_}", 0) > layout.now_ms()
     return layout.page(
         "customer.html",
@@ -195,7 +196,8 @@ def show(account: str, id_: str) -> ResponseReturnValue:
         is_open=_is_open,
         notes=notes,
         more=len(rows) > MOST_EVENTS,
-        known_to_asaas=account in runtime.asaas,
+        is_unknown=is_unknown,
+        has_key=account in runtime.asaas,
     )
 
 

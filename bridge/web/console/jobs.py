@@ -376,8 +376,7 @@ def backfill_preview(context: JobContext) -> Result:
     collected = _compare(context, collect, only=BEHIND)
     found = collected.events
     stored = [as_stored(runtime.journal, event) for event in found[:PREVIEWED]]
-    # All of them before the customers are looked up: they are in the cache then.
-    shown = list(preview_events(runtime, stored, runtime.mappings.current()))
+    shown = preview_events(runtime, stored, runtime.mappings.current())
     return {
         "keys": [event.key for event in found],
         "names": dict(Counter(event.name for event in found)),
@@ -390,10 +389,15 @@ def backfill_preview(context: JobContext) -> Result:
 
 
 def _told(runtime: Runtime, found: Sequence[StoredEvent]) -> list[dict[str, Any]]:
-    """Return customer's name, value and description of events that are not in the journal, as far as they are known."""
+    """Return customer's name, value and description of events that are not in the journal.
+
+    Asaas is asked for the names while there is quota for what no event waits for.
+    """
     asked = [(one.account, {"customer": one.subject} if one.subject.startswith(PREFIX) else {}) for one in found]
+    has_quota = all(runtime.limiters[account].has_spare_quota() for account in {one.account for one in found})
+    answers = runtime.enricher.fetch_many(asked) if has_quota else runtime.enricher.from_cache(asked)
     result = []
-    for event, objects in zip(found, runtime.enricher.from_cache(asked), strict=True):
+    for event, objects in zip(found, answers, strict=True):
         charge = json.loads(event.body).get(event.entity) or {}
         customer = objects.get("customer") if isinstance(objects, dict) else None
         name = str((customer or {}).get("name") or "")

@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 
 from bridge.errors import BridgeError
 from bridge.journal import events, queries
+from bridge.journal.events import StoredEvent
 from bridge.mapping import Mapping, ParseResult, parse_mapping, with_overlaps
 from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import EVENTS, entity_key, named_paths, path_label, path_meaning
@@ -57,17 +58,16 @@ def words() -> ResponseReturnValue:
 @pages.post("/mappings/live/values")
 def values() -> ResponseReturnValue:
     """Answer the value that each known field has in the chosen event; nothing is asked of Asaas."""
-    mapping = _read().mapping
     kind, _, reference = request.form.get("against", "").partition(":")
-    if mapping is None:
-        return jsonify({})
-    seen_in = around(mapping)
-    if kind == "event" and reference.isdigit() and len(reference) < 19:
+    # A text is seldom whole while somebody types: the active one will do.
+    name = request.form.get("name")
+    mapping = next((one.mapping for one in runtime.mappings.current() if one.mapping.name == name), None)
+    stored: list[StoredEvent] = []
+    if kind == "event" and (number := layout.number(reference)):
         with runtime.journal.database.read() as connection:
-            stored = events.load(connection, [int(reference)])
-        if stored:
-            context, _ = effects.cached_contexts(runtime, stored, [mapping], every=True)[0]
-            seen_in = Around(context, "")
+            stored = events.load(connection, [number])
+    contexts = effects.cached_contexts(runtime, stored, [], every=True)
+    seen_in = Around(contexts[0][0], "") if contexts else around(mapping)
     paths = {path for root in (*seen_in.context, *DERIVED) for path in named_paths(root)}
     found = {path: seen(path, seen_in) for path in sorted(paths)}
     return jsonify({path: value for path, value in found.items() if value})
@@ -91,7 +91,7 @@ def _words(_language: str) -> dict[str, Any]:
         "paths": [
             *({"label": one.name, "detail": path_label(one.name), "info": one.help} for one in DERIVED.values()),
             *(
-                {"label": path, "detail": path_label(path), "info": path_meaning(path)}
+                {"label": path, "detail": path_label(path) if path_meaning(path) else "", "info": path_meaning(path)}
                 for name, inner in FIELDS.items()
                 for path in _paths(name, inner)
             ),

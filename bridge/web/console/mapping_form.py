@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
 from bridge.formats import Formats
-from bridge.mapping import parse_mapping
+from bridge.mapping import Mapping as Compiled
 from bridge.mapping.catalogue import EVENTS, event_label, label_of, named_paths, path_label
 from bridge.mapping.context import DERIVED
 from bridge.mapping.document import Scalar
 from bridge.mapping.drafts import Offer, offers_of
 from bridge.mapping.evaluate import explain
-from bridge.mapping.expressions import compile_text, evaluate
+from bridge.mapping.expressions import Expression, compile_text, evaluate
 from bridge.mapping.findings import Findings
 from bridge.mapping.form import BLOCKS, SETTINGS, Form, Row, Sent
 from bridge.mapping.functions import EvaluationFailed
 from bridge.mapping.lint import kind_of_path, values_of_path
-from bridge.mapping.model import GROUPS, Setup, covers
+from bridge.mapping.model import GROUPS, covers
 from bridge.mapping.operators import OPERATORS, Operand
 from bridge.mapping.spec import MAPPING
 from bridge.mapping.values import BadValue, as_decimal, as_text, is_missing, or_none, two_readings
@@ -152,10 +153,14 @@ def is_money(path: str) -> bool:
     return path.rpartition(".")[2].endswith(_MONEY)
 
 
+@lru_cache(1000)
+def _compiled(expression: str) -> Expression | None:
+    return compile_text(expression, Scalar(1, 1, expression, plain=True, inline=True), 0, Findings(""))
+
+
 def value_of(expression: str, context: Mapping[str, Any]) -> Any:
     """Return what an expression gives for an event; None where it gives nothing, or is wrong."""
-    place = Scalar(1, 1, expression, plain=True, inline=True)
-    compiled = compile_text(expression, place, 0, Findings(""))
+    compiled = _compiled(expression)
     if compiled is None:
         return None
     try:
@@ -266,10 +271,9 @@ def _shown_one(operand: str, path: str) -> str:
 
 
 def shown_fields(
-    text: str, form: Form, choices: list[tuple[str, list[Choice]]], around: Around
+    mapping: Compiled | None, form: Form, choices: list[tuple[str, list[Choice]]], around: Around
 ) -> list[dict[str, Any]]:
     known = {one.value for _, group in choices for one in group}
-    mapping = parse_mapping(text, "form.yaml", Setup(None, None, active=True)).mapping
     values = {one.key: value for one, value, _ in explain(mapping, dict(around.context))} if mapping else {}
     return [
         {

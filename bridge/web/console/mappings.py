@@ -23,7 +23,7 @@ from bridge.journal.revisions import Revision
 from bridge.mapping import Mapping, Setup, parse_mapping, testing
 from bridge.mapping.accept import accept
 from bridge.mapping.catalogue import EVENTS
-from bridge.mapping.drafts import name_of, starter, with_tests
+from bridge.mapping.drafts import name_of, starter, with_tests, without_made_tests
 from bridge.mapping.edit import NotEditable
 from bridge.mapping.explain import checklist as clint_checklist
 from bridge.mapping.form import Form, read_form, write_form
@@ -103,8 +103,7 @@ def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         text=text,
         findings=found.findings,
         choices=mapping_editor.choices(found.mapping),
-        **_about(name, text, base, found.mapping),
-        **more,
+        **{**_about(name, text, base, found.mapping), **more},
     )
 
 
@@ -169,7 +168,7 @@ def _form(
         events=events,
         other_events=other_events,
         rows=mapping_form.shown_rows(shown, conditions, around),
-        fields=mapping_form.shown_fields(text, shown, sources, around),
+        fields=mapping_form.shown_fields(found.mapping, shown, sources, around),
         offers=mapping_form.offer_choices(mapping_form.offers(shown, about), sources),
         kind=_kind(),
         values=mapping_form.value_lists(shown),
@@ -200,7 +199,9 @@ def draft(name: str) -> ResponseReturnValue:
 
 def _drafted(name: str, base: int) -> ResponseReturnValue:
     given = request.form
-    text, step = written(given.get("text", "")), given.get("do", "preview")
+    text, step = _given_text(name), given.get("do", "preview")
+    if not base:
+        text = without_made_tests(text, name)
     if given.get("tab") == "form":
         try:
             old = read_form(text)
@@ -287,7 +288,7 @@ def _any_mapping(name: str, text: str) -> Mapping | None:
 def store(name: str) -> ResponseReturnValue:
     if not NAME.fullmatch(name):
         raise NotFound
-    text = written(request.form.get("text", ""))
+    text = _given_text(name)
     base = layout.number(request.form.get("base")) or 0
     found = read(name, text)
     if found.mapping is None:
@@ -325,6 +326,16 @@ def written(text: str) -> str:
     """Return the text of a form with the line ends of a file."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text if not text or text.endswith("\n") else f"{text}\n"
+
+
+def _given_text(name: str) -> str:
+    """Return the text of the form; where nobody changed it, the active one to the last byte, and else its line ends."""
+    text = written(request.form.get("text", ""))
+    with runtime.journal.database.read() as connection:
+        active = _text(revisions.newest(connection, name))
+    if written(active) == text:
+        return active
+    return text.replace("\n", "\r\n") if "\r\n" in active else text
 
 
 def _changed(name: str, text: str, base: int, error: MappingChanged) -> ResponseReturnValue:
@@ -394,10 +405,11 @@ def history(name: str) -> ResponseReturnValue:
     return layout.page("mapping_history.html", name=name, title=title, **shown)
 
 
-@pages.get("/mappings/<name>/history/<int:number>/restore")
-def restoring(name: str, number: int) -> ResponseReturnValue:
+@pages.get("/mappings/<name>/restore")
+def restoring(name: str) -> ResponseReturnValue:
     """Show what a restore would undo, before it is done."""
     found = _history(name)
+    number = layout.number(request.args.get("revision")) or found[0].id
     wanted = layout.found(next((one for one in found if one.id == number and one.text is not None), None))
     mapping, active = _any_mapping(name, _text(wanted)), _any_mapping(name, _text(found[0]))
     title = (active.description if active else "") or name
