@@ -28,14 +28,23 @@ _FOR_PERSON = frozenset({AsaasKeyMissing.code, AsaasKeyRefused.code, MappingRefu
 """Holds that do not end by themselves."""
 
 
+UNCONNECTED = frozenset({"account.unset", "destination.unset"})
+"""Findings of mappings that name an account or destination which is not set up: before the first destination is there
+all of them have one, and only one thing is missing."""
+
+
 def broken_files(runtime: Runtime) -> dict[str, list[Finding]]:
-    """Return the mapping files that can't run, by mapping, with their findings; an older text may be active."""
-    directory = runtime.settings.bridge_mappings_dir
-    return {
+    """Return the mapping files that can't run, by mapping, with their findings; an older text may be active.
+
+    Before the first destination is connected, files that only wait for one are none of them.
+    """
+    directory, waits = runtime.settings.bridge_mappings_dir, frozenset() if runtime.destinations else UNCONNECTED
+    found = {
         Path(one.path).stem: [found for found in one.findings if found.severity is Severity.ERROR] or list(one.findings)
         for one in runtime.mapping_files.read()
         if one.mapping is None and Path(one.path) != directory
     }
+    return {name: errors for name, errors in found.items() if not waits.issuperset(one.code for one in errors)}
 
 
 def find_causes(
