@@ -84,7 +84,7 @@ def find_causes(
         else:
             found.append(replace(cause, level=level, told=_of(told, *codes, cause.about)))
     if accounts is None and (refused or runtime.mappings.refused() is not None):
-        said = tuple(one for one in told if one.code == MappingRefused.code)
+        said = tuple(one for one in told if one.code == REFUSED)
         found.append(Cause(Kind.REFUSED, MappingRefused.code, "", number=refused, told=said))
     found += [Cause(Kind.MAPPING, BROKEN, name, told=_of(told, BROKEN, name)) for name in files]
     found += [replace(cause, told=_of(told, queries.NOTICE, cause.about)) for cause in left]
