@@ -89,7 +89,7 @@ def edit(name: str) -> ResponseReturnValue:
         text = layout.found(file_text(directory(), name))
         with runtime.journal.database.read() as connection:
             newest = revisions.newest(connection, name)
-        return _editor(name, text, newest.id if newest else 0, replaces=revisions.digest(text))
+        return _editor(name, text, newest.id if newest else 0, replaces=revisions.digest(text), fresh=False)
     active = revision_of(name)
     shows = _editor if request.args.get("tab") == "yaml" else _form
     return shows(name, active.text or "", active.id)
@@ -114,7 +114,7 @@ def _about(name: str, text: str, base: int, mapping: Mapping | None) -> dict[str
         "base": base,
         "mapping": mapping,
         "title": (mapping.description if mapping else "") or name,
-        "fresh": not base,
+        "fresh": not base and "replaces" not in request.form,
         "replaces": request.form.get("replaces", ""),
         "in_file": writes_files(runtime.journal, directory()),
         "file_differs": base and file_text(directory(), name) not in {None, text},
@@ -192,7 +192,8 @@ def draft(name: str) -> ResponseReturnValue:
 def _drafted(name: str, base: int) -> ResponseReturnValue:
     given = request.form
     text, step = _given_text(name), given.get("do", "preview")
-    if not base:
+    fresh = not base and "replaces" not in given
+    if fresh:
         text = without_made_tests(text, name)
     if given.get("tab") == "form":
         try:
@@ -214,7 +215,7 @@ def _drafted(name: str, base: int) -> ResponseReturnValue:
         return _editor(name, text, base)
     if step.startswith("accept"):
         text = _accepted(name, text, step.partition(":")[2])
-    elif not base:
+    elif fresh:
         text = with_tests(text, name)
     if read(name, text).mapping is None:
         shows = _form if given.get("tab") == "form" else _editor
