@@ -55,6 +55,10 @@ class Accounts:
             raise self._problem
         return found
 
+    def refresh(self) -> None:
+        """Let the next look read the journal: this process, or the one that sent the person here, changed it."""
+        self._due_s = 0.0
+
     def _look(self) -> Accounts:
         # Without a key the journal holds nothing. While one thread reads, the others use the known ones; only the
         # first read makes them wait.

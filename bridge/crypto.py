@@ -10,8 +10,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
+from bridge import private_files
 from bridge.errors import DecryptionFailed
 from bridge.messages import N_
 
@@ -80,3 +83,45 @@ def new_key() -> str:
 
 def _id(key: bytes) -> str:
     return hashlib.sha256(b"bridge key id" + key).hexdigest()[:_ID_LENGTH]
+
+
+KEY_FILE = "encryption.key"
+"""In the data directory: the key that `bridge up` makes for a new SQLite journal of one machine."""
+_KEY = "BRIDGE_ENCRYPTION_KEY"
+
+
+def key_file(environ: Mapping[str, str]) -> Path | None:
+    """Return the file that holds the key of this environment's journal; None where the environment decides.
+
+    The file is of the SQLite journal beside it: another database may be shared with machines that lack the file.
+    """
+    if any(environ.get(name, "").strip() for name in (_KEY, "DATABASE_URL")):
+        return None
+    return Path(environ.get("BRIDGE_DATA_DIR", "").strip() or "./data") / KEY_FILE
+
+
+def with_kept_key(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with the key of the key file, where there is one."""
+    file, found = key_file(environ), dict(environ)
+    if file:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found[_KEY] = file.read_text(encoding="ascii", errors="replace").strip()
+    return found
+
+
+def keep_new_key(environ: Mapping[str, str], journal: str) -> Path | None:
+    """Make the key file of a journal that does not exist yet; return it, None where none was made.
+
+    A journal that exists keeps what it has: its backups would need the key, and nobody would know.
+    """
+    file = key_file(environ)
+    if file is None or file.exists() or (file.parent / journal).exists():
+        return None
+    private_files.make_directory(file.parent)
+    half = file.with_suffix(".new")
+    with open(half, "w", encoding="ascii", opener=private_files.opener) as out:
+        out.write(f"{new_key()}\n")
+        out.flush()
+        os.fsync(out.fileno())
+    half.replace(file)  # whole or not at all: with a cut one no text of the journal could be read
+    return file

@@ -81,6 +81,22 @@ class TooLarge(httpx.TransportError):
     """The body of the answer is larger than allowed."""
 
 
+def why_unreached(error: Exception) -> Message:
+    """Return why a request got no answer: in words, since an error's text may hold an address or part of an answer."""
+    words = next((words for kind, words in _WHY if isinstance(error, kind)), None)
+    return Message(words) if words else Message(type(error).__name__)
+
+
+_WHY: tuple[tuple[type[Exception], str], ...] = (
+    (NameNotResolved, N_("no server of that name was found")),
+    (PrivateAddress, N_("its name leads to this machine or network, where nothing is sent")),
+    (httpx.TimeoutException, N_("no answer in time")),
+    (httpx.ConnectError, N_("no connection could be made")),
+    (httpx.NetworkError, N_("the connection broke off")),
+    (httpx.ProtocolError, N_("what answered does not speak HTTP, or broke off")),
+)
+
+
 @cache
 def authorities() -> ssl.SSLContext:
     """Return a context that trusts httpx's authorities; a process reads them once, since that is slow."""

@@ -30,7 +30,7 @@ from bridge.journal.clock import DatabaseClock
 from bridge.journal.clock import system_clock_ms as clock_ms
 from bridge.journal.database import NO_PLACE
 from bridge.mapping import Setup
-from bridge.messages import N_, message
+from bridge.messages import N_, Message, message
 from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
 from bridge.pipeline.decide import Decider
 from bridge.pipeline.deliver import Deliverer, DeliveryRules
@@ -148,14 +148,19 @@ class Runtime:
     @cached_property
     def asaas(self) -> Mapping[str, AsaasClient]:
         """The API client of each account with a key; raises SettingsError where a key would be sent unencrypted."""
+        self._refuse({"ASAAS_API_URL": self.settings.asaas_api_url})
+        return PerAccount(
+            self.accounts,
+            lambda account: self.asaas_client(account, self.limiters[account.name]),
+            lambda account: account.api_key,
+        )
+
+    def asaas_client(self, account: Account, limiter: AccountLimiter | None = None) -> AsaasClient:
+        """Return the API client of an account that need not be set up yet; raise SettingsError."""
         override = self.settings.asaas_api_url
         self._refuse({"ASAAS_API_URL": override})
-
-        def make(account: Account) -> AsaasClient:
-            url = base_url(account.api_key, override)
-            return AsaasClient(account.name, account.api_key, url, self.http, self.limiters[account.name])
-
-        return PerAccount(self.accounts, make, lambda account: account.api_key)
+        limiter = limiter or AccountLimiter(account.name, self._optional_redis)
+        return AsaasClient(account.name, account.api_key, base_url(account.api_key, override), self.http, limiter)
 
     @cached_property
     def enricher(self) -> Enricher:
@@ -215,17 +220,25 @@ class Runtime:
 
     def check_urls(self) -> None:
         """Raise SettingsError that names each URL of the environment to which nothing may be sent."""
+        if problems := self.url_problems():
+            raise SettingsError(problems)
+
+    def url_problems(self) -> list[Message]:
+        """Return a problem for each URL of the environment to which nothing may be sent."""
         s = self.settings
         urls = {variable("CLINT_WEBHOOK_URL", name): url for name, url in s.destinations.items()}
         if s.clint_api_token:
             urls["CLINT_API_URL"] = s.clint_api_url
-        self._refuse({**urls, "ASAAS_API_URL": s.asaas_api_url, "BRIDGE_OIDC_ISSUER": s.bridge_oidc_issuer})
+        return self._judge({**urls, "ASAAS_API_URL": s.asaas_api_url, "BRIDGE_OIDC_ISSUER": s.bridge_oidc_issuer})
 
     def _refuse(self, urls: Mapping[str, str]) -> None:
+        if problems := self._judge(urls):
+            raise SettingsError(problems)
+
+    def _judge(self, urls: Mapping[str, str]) -> list[Message]:
         allow_private = self.settings.bridge_allow_private_destinations
         judged = {name: check_url(url, allow_private) for name, url in urls.items() if url}
-        if problems := [message("{name} {rule}", name=name, rule=rule) for name, rule in judged.items() if rule]:
-            raise SettingsError(problems)
+        return [message("{name} {rule}", name=name, rule=rule) for name, rule in judged.items() if rule]
 
     def register(self) -> list[str]:
         """Bring the destinations and mapping files of the environment into the journal.
@@ -253,6 +266,7 @@ def open_journal(settings: Settings) -> Journal:
         there = next(path for path in Path(where).absolute().parents if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
             raise JournalError(N_("there is no journal, and none can be made"), where=where, hint=NO_PLACE)
-        raise JournalNotMigrated(N_("there is no journal yet"), where=where, hint=N_("run: bridge db upgrade"))
+        hint = N_("run: bridge up, which makes it; where web and worker run apart: bridge db upgrade")
+        raise JournalNotMigrated(N_("there is no journal yet"), where=where, hint=hint)
     runtime.journal.check()
     return runtime.journal

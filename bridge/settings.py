@@ -230,7 +230,8 @@ Secret = partial(Setting, secret=True)
 SETTINGS: Mapping[Setting, str] = {
     Secret("ASAAS_API_KEY", _api_secret, family=True): N_("API key of the Asaas account; begins with `$`, so quote it"),
     Secret("ASAAS_WEBHOOK_TOKEN", _token, family=True): N_(
-        "token in Asaas's header asaas-access-token, 32 characters at least; `new old` while one replaces the other"
+        "token in Asaas's header asaas-access-token, 32 to 255 characters without a sequence such as 12345; `new old` "
+        "while one replaces the other"
     ),
     Setting("ASAAS_API_URL", _http): N_("base URL of the Asaas API; otherwise chosen by the key's prefix"),
     Secret("CLINT_WEBHOOK_URL", _http, family=True): N_(
@@ -250,7 +251,8 @@ SETTINGS: Mapping[Setting, str] = {
     Secret("DATABASE_URL", _database): N_("SQLAlchemy URL of the journal; otherwise SQLite in the data directory"),
     Secret("REDIS_URL", _redis): N_("Redis or Valkey; `bridge up` and `bridge demo` start their own without it"),
     Secret("BRIDGE_ENCRYPTION_KEY", _keys): N_(
-        "encrypts what is personal or secret in the journal (`bridge db new-key`); old keys behind it, by commas"
+        "encrypts what is personal or secret in the journal (`bridge db new-key`); old keys behind it, by commas; "
+        "without it `bridge up` keeps a key for a new SQLite journal in the data directory"
     ),
     Setting("BRIDGE_DATA_DIR", _data_directory, "./data"): N_("directory of the SQLite journal and of logs"),
     Setting("BRIDGE_MAPPINGS_DIR", Path, "./mappings"): N_("directory of the mapping files"),
@@ -341,6 +343,11 @@ DEFAULT = "default"
 NAME = r"[a-z0-9][a-z0-9_]{0,39}"
 """The pattern of the names of accounts and destinations."""
 
+JOURNAL_FILE = "journal.sqlite3"
+"""The journal in the data directory, where DATABASE_URL names no other."""
+NEARLY = 0.72
+"""How like a setting a variable is that counts as misspelt: the common beginning alone makes two names rather alike."""
+
 
 def variable(family: str, name: str) -> str:
     """Return the name of a family's variable for an account or destination.
@@ -418,7 +425,7 @@ class Settings:
         if problems:
             raise SettingsError(problems)
         if not values["DATABASE_URL"]:
-            values["DATABASE_URL"] = f"sqlite:///{values['BRIDGE_DATA_DIR']}/journal.sqlite3"
+            values["DATABASE_URL"] = f"sqlite:///{values['BRIDGE_DATA_DIR']}/{JOURNAL_FILE}"
         keys, tokens = families["ASAAS_API_KEY"], families["ASAAS_WEBHOOK_TOKEN"]
         accounts = {
             name: Account(name, keys.get(name, ""), *tokens.get(name, "").split()) for name in sorted({*keys, *tokens})
@@ -489,7 +496,7 @@ def _read_name(name: str, text: str, families: dict[str, dict[str, str]], proble
     elif base and text:
         families[base][suffix] = _parsed(_BY_NAME[base], name, text, problems) or ""
     elif not base and name.startswith(_PREFIXES) and not name.startswith("BRIDGE_TEST_"):
-        close = get_close_matches(name, _BY_NAME, 1)
+        close = get_close_matches(name, _BY_NAME, 1, NEARLY)
         if close and name not in _BY_NAME.keys() | WITHOUT_EFFECT:
             rule = N_("{name} is not a setting of the bridge; did you mean {close}?")
             problems.append(message(rule, name=name, close=close[0]))

@@ -22,6 +22,7 @@ from rq import Queue, Worker
 
 from bridge.failpoints import failpoint
 from bridge.logs import logger
+from bridge.messages import N_, Message, message
 
 log = logger(__name__)
 
@@ -51,6 +52,11 @@ def why_away(error: BaseException) -> str:
     """Return why Redis does not answer, in English and without a password."""
     refused = refused_certificate(error)
     return f"its certificate is refused: {refused}" if refused else type(error).__name__
+
+
+def redis_problem(error: BaseException) -> Message:
+    """Return that the Redis of REDIS_URL is away, and why, for people."""
+    return message(N_("the Redis of REDIS_URL does not answer: {why}"), why=why_away(error))
 
 
 # Marks the lanes that sleep and returns their places. A key without a time to live would keep its lane asleep for ever.

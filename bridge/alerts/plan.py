@@ -183,8 +183,7 @@ _PATHS = {
     "events.held": "/attention",
     "events.behind": "/events?state=waiting",
     "destination": "/attention",
-    "destination.circuit_open": "/connections",
-    "mapping": "/mappings",
+    "mapping": "/attention",
     "alerts": "/alerts",
     "task": "/connections",
 }
@@ -197,7 +196,7 @@ def area_of(code: str) -> Area:
 
 
 def path_of(code: str, about: str) -> str:
-    """Return the console's page about a notice."""
+    """Return the console's page about a notice, or the card of its cause."""
     path = _PATHS.get(code) or _PATHS.get(code.partition(".")[0], "/attention")
     return f"{path}#{anchor(code, about)}" if path == "/attention" else path.format(account=quote(about, safe=""))
 

@@ -27,7 +27,7 @@ from bridge.errors import (
     BridgeError,
     SettingsError,
 )
-from bridge.http import HttpClient, TooLarge
+from bridge.http import HttpClient, TooLarge, why_unreached
 from bridge.messages import N_, Message, message
 from bridge.model import object_name, of_account
 
@@ -171,7 +171,7 @@ class AsaasClient:
                     max_bytes=MAX_ANSWER_BYTES,
                 )
         except (TooLarge, httpx.HTTPError) as error:
-            raise _no_answer(method, error, where) from None
+            raise _no_answer(method, error, where, urlsplit(self.base_url).hostname or "") from None
         self.answered_at = answer.headers.get("Date", "")
         problem = refusal(answer.status_code, answer.headers, answer.content, where)
         if answer.status_code == 429 or spent(answer.headers):
@@ -196,15 +196,14 @@ class AsaasClient:
         return found
 
 
-def _no_answer(method: str, error: TooLarge | httpx.HTTPError, where: Message) -> BridgeError:
+def _no_answer(method: str, error: TooLarge | httpx.HTTPError, where: Message, host: str) -> BridgeError:
     if isinstance(error, TooLarge):
         return _failed(method, message("{error}", error=str(error)), where)
-    # Only the class: the text may hold an address or a part of the answer.
-    problem = message(N_("the Asaas API could not be reached, got {error}"), error=type(error).__name__)
+    what = N_("the Asaas API at {host} could not be reached: {why}")
+    problem = message(what, host=host, why=why_unreached(error))
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return AsaasUnavailable(problem, where=where)  # nothing was sent
-    if isinstance(error, httpx.TimeoutException):
-        problem = message(N_("the Asaas API did not answer in time, got {error}"), error=type(error).__name__)
+        hint = N_("check this machine's way to the internet, and ASAAS_API_URL where it is set")
+        return AsaasUnavailable(problem, where=where, hint=hint)  # nothing was sent
     return _failed(method, problem, where)
 
 

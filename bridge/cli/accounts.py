@@ -16,7 +16,7 @@ from bridge.journal import accounts as kept
 from bridge.journal import audit
 from bridge.journal import destinations as journal
 from bridge.journal.clock import system_clock_ms
-from bridge.messages import N_, Message, _, ngettext
+from bridge.messages import N_, Message, _, ngettext, pgettext
 from bridge.operations import accounts as operations
 from bridge.operations import actions
 
@@ -58,7 +58,7 @@ def list_accounts(invocation: Invocation, as_json: bool) -> None:
     columns: Columns = [
         (_("name"), "name"),
         (_("kept in"), lambda row: row["kept_in"] and _(row["kept_in"])),
-        (_("API key"), lambda row: _(row["api_key"])),
+        (pgettext("column", "API key"), lambda row: _(row["api_key"])),
         (_("token"), lambda row: _(row["webhook_token"])),
         (_("path of its webhook"), "path"),
         (_("changed"), "changed_ms"),
@@ -195,8 +195,8 @@ def remove_destination(invocation: Invocation, name: str, yes: bool) -> None:
 @click.pass_obj
 def pause(invocation: Invocation, name: str, reason: str | None) -> None:
     """Stop sending to a destination; its deliveries wait, nothing is lost."""
-    reason = reason or Message(N_("paused by a person")).to_json()
-    actions.pause(invocation.journal, name, reason, system_clock_ms(), by=invocation.actor)
+    why = reason or Message(N_("paused by a person"))
+    actions.pause(invocation.journal, name, why, system_clock_ms(), by=invocation.actor)
     click.echo(_("{name} is paused; its deliveries wait until: bridge destinations resume {name}", name=name))
 
 

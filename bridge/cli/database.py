@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 from bridge import crypto
 from bridge.cli.main import Invocation
 from bridge.cli.options import progress_bar
+from bridge.crypto import key_file
 from bridge.errors import KeyNeeded, UsageError
 from bridge.journal import Database, upgrade
 from bridge.journal.backup import back_up, restore
@@ -70,6 +72,9 @@ def backup(invocation: Invocation, file: Path) -> None:
     """
     number = back_up(_sqlite(invocation, "pg_dump --format=custom --file=FILE"), file)
     click.echo(f"{file}: " + ngettext("{n} event", "{n} events", number))
+    kept = key_file(os.environ)
+    if kept and kept.exists():
+        click.echo(_("it can be read with {key} only: copy that file too, to another place", key=kept))
 
 
 @database.command("restore")

@@ -26,9 +26,9 @@ import click
 from bridge import private_files
 from bridge.asaas.webhooks import generate as new_token
 from bridge.cli.main import NO
-from bridge.cli.mappings import starters
 from bridge.cli.output import LiveLog, show_table
 from bridge.cli.stack import LOOPBACK, LocalBridge, Stopping, bridge_command, choose_ports, listen
+from bridge.crypto import keep_new_key, with_kept_key
 from bridge.errors import DemoRefused, JournalError
 from bridge.journal import Journal, queries, statistics
 from bridge.journal.clock import system_clock_ms
@@ -36,9 +36,9 @@ from bridge.mapping import Setup, read_directory
 from bridge.mapping.values import brl
 from bridge.messages import LANGUAGES, N_, _, current_language
 from bridge.model import FINISHED, EventState
-from bridge.operations.mappings import switched
+from bridge.operations.mappings import starters, switched
 from bridge.runtime import Runtime
-from bridge.settings import SETTINGS, variable
+from bridge.settings import JOURNAL_FILE, SETTINGS, variable
 from bridge.simulator.asaas import AsaasSimulator
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.asaas.sender import NAMES
@@ -168,7 +168,8 @@ def _problem(expected: ExpectedDeal, deals: Sequence[dict[str, Any]]) -> str:
 def _show_addresses(stage: DemoSetup, bridge: LocalBridge, log: DemoLog) -> None:
     copy = _("a copy, with {file} on", file=FUNNEL) if (stage.mappings / FUNNEL).exists() else _("a copy")
     # The shell may have the operator's own settings, and its `bridge` may be another program.
-    settings = ["env", "-u", "DATABASE_URL", f"BRIDGE_DATA_DIR={stage.directory}"]
+    theirs = ("DATABASE_URL", "BRIDGE_ENCRYPTION_KEY")
+    settings = ["env", *(word for name in theirs for word in ("-u", name)), f"BRIDGE_DATA_DIR={stage.directory}"]
     command = shlex.join([*settings, *bridge_command("events"), "list"])
     pay = _("pay Helena's charge, refund or remove others, and see what happens")
     for name, place, what in (
@@ -201,14 +202,17 @@ class DemoSetup:
     """Whose mapping files run, in a sentence."""
 
     def environ(self) -> dict[str, str]:
-        """Return the environment of the demo's bridge, without the operator's own settings."""
+        """Return the environment of the demo's bridge, without the operator's own settings.
+
+        It has a key of its own, so that the forms for accounts and destinations work.
+        """
         names = {setting.name for setting in SETTINGS}
         ours = ("ASAAS_", "CLINT_", "BRIDGE_")
         environ = {k: v for k, v in os.environ.items() if k not in names and not k.startswith(ours)}
         for name, identity in self.destinations.items():
             url = f"{self.clint_url}/endpoints/integration/webhook/{identity}"
             environ[variable("CLINT_WEBHOOK_URL", name)] = url
-        return environ | {
+        environ |= {
             "ASAAS_API_KEY": DEFAULT_KEY,
             "ASAAS_API_URL": f"{self.asaas_url}/v3",
             "ASAAS_WEBHOOK_TOKEN": self.webhook_token,
@@ -219,6 +223,8 @@ class DemoSetup:
             "BRIDGE_LANGUAGE": LANGUAGES[current_language()],
             "PORT": str(self.bridge_port),
         }
+        keep_new_key(environ, JOURNAL_FILE)
+        return with_kept_key(environ)
 
     def connect(self, asaas: AsaasSimulator, clint: ClintSimulator) -> None:
         """Set up what an operator sets up by hand: the webhook in Asaas, the integrations in Clint."""

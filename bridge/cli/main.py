@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge import __version__, failpoints, logs, messages, private_files
+from bridge.crypto import with_kept_key
 from bridge.errors import BridgeError
 from bridge.logs import logger
 from bridge.messages import _, ngettext
@@ -43,7 +44,7 @@ class Invocation:
     @cached_property
     def settings(self) -> Settings:
         """The environment as settings; raises SettingsError with all of its problems."""
-        settings = Settings.from_env()
+        settings = Settings.from_env(with_kept_key(os.environ))
         private_files.restrict(settings.bridge_data_dir)
         failpoints.arm(settings.bridge_failpoint)
         if settings.bridge_failpoint:

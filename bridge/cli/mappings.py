@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +36,7 @@ from bridge.mapping.schema import COMMENT, FILE_NAME, schema_text
 from bridge.mapping.scrub import Scrubber
 from bridge.mapping.testing import CaseResult, Part
 from bridge.messages import N_, _, ngettext
+from bridge.operations.mappings import copy_starters
 
 if TYPE_CHECKING:
     from bridge.journal.queries import Row
@@ -80,13 +80,6 @@ def _show_finding(finding: Finding, colour: str | None = None) -> None:
 def _finding_data(finding: Finding) -> dict[str, Any]:
     names = ("path", "line", "column", "code", "severity", "message", "facts")
     return {name: getattr(finding, name) for name in names}
-
-
-def starters() -> Path:
-    """Return the directory of the mapping files that come with the bridge."""
-    package = Path(__file__).parents[1]
-    in_wheel = package / "starters"
-    return in_wheel if in_wheel.is_dir() else package.parent / "mappings"
 
 
 def _read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment: bool) -> list[ParseResult]:
@@ -649,18 +642,6 @@ def init(invocation: Invocation, directory: Path | None) -> None:
     They go to DIR; without it, to the directory of BRIDGE_MAPPINGS_DIR. No file is overwritten: where one is there
     already, nothing is copied.
     """
-    source, target = starters(), directory or invocation.settings.bridge_mappings_dir
-    names = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
-    for name in names:
-        if (target / name).exists():
-            where, hint = str(target / name), N_("name another directory")
-            raise UsageError(N_("there is a file of that name"), where=where, hint=hint)
-    try:
-        for name in names:
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, target / name)
-    except OSError as error:
-        what, hint = N_("{path} can't be written ({reason})"), N_("name another directory")
-        raise UsageError(what, path=str(target), reason=error.strerror, hint=hint) from None
-    number = sum(name.suffix == ".yaml" for name in names)
+    target = directory or invocation.settings.bridge_mappings_dir
+    number = copy_starters(target)
     click.echo(ngettext("written: {path}, with {n} mapping", "written: {path}, with {n} mappings", number, path=target))

@@ -12,15 +12,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from importlib.util import find_spec
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import click
 
 from bridge import logs
+from bridge.asaas import webhooks as asaas_webhooks
 from bridge.cli.main import Invocation
 from bridge.cli.stack import (
     FIRST_WAIT_S,
@@ -32,16 +33,14 @@ from bridge.cli.stack import (
     bridge_command,
     listen,
 )
+from bridge.crypto import keep_new_key, with_kept_key
 from bridge.errors import DecryptionFailed, JournalError, JournalNotMigrated, SettingsError
 from bridge.logs import logger
-from bridge.messages import N_, _, message
+from bridge.mapping import Setup, read_directory
+from bridge.messages import N_, Message, _, message
 from bridge.runtime import Runtime
-from bridge.settings import DEFAULT, LEAST_TOKEN, Settings, variable
+from bridge.settings import DEFAULT, JOURNAL_FILE, LEAST_TOKEN, Settings, variable
 from bridge.settings import host as bare_host
-
-if TYPE_CHECKING:
-    from bridge.mapping import Mapping
-
 
 log = logger(__name__)
 
@@ -53,11 +52,11 @@ log = logger(__name__)
 def web(invocation: Invocation, host: str | None, port: int | None) -> None:
     """Take what Asaas posts, and answer health checks.
 
-    Needs REDIS_URL, and ASAAS_WEBHOOK_TOKEN or an account in the journal.
+    Needs REDIS_URL. Takes the events of the accounts that have an ASAAS_WEBHOOK_TOKEN or are in the journal.
     """
     from bridge.web.server import serve
 
-    settings = _begin(invocation, "ASAAS_WEBHOOK_TOKEN", "REDIS_URL")
+    settings = _begin(invocation, "ASAAS_WEBHOOK_TOKEN")
     address = (bare_host(host or settings.bridge_host), settings.port if port is None else port)
     serve(settings, listen(*address))
 
@@ -68,8 +67,8 @@ def worker(invocation: Invocation) -> None:
     """Decide what events mean and deliver to Clint; run the periodic tasks.
 
     Any number of workers may run at once; one of them runs the tasks: it wakes what is due, brings in mapping files,
-    watches the webhooks at Asaas, looks for deals in Clint, sends alerts and keeps the journal small. Needs REDIS_URL,
-    and CLINT_WEBHOOK_URL or a destination in the journal; SIGTERM lets it finish what is under way.
+    watches the webhooks at Asaas, looks for deals in Clint, sends alerts and keeps the journal small. Needs REDIS_URL;
+    SIGTERM lets it finish what is under way.
     """
     from bridge.worker.drain import Drainer
     from bridge.worker.rq_worker import work
@@ -92,8 +91,7 @@ def worker(invocation: Invocation) -> None:
 def sweeper(invocation: Invocation) -> None:
     """Run the periodic tasks alone, in a process that delivers nothing.
 
-    Not needed beside a worker, which runs them too: of all workers and sweepers one does. Needs REDIS_URL, and
-    CLINT_WEBHOOK_URL or a destination in the journal.
+    Not needed beside a worker, which runs them too: of all workers and sweepers one does. Needs REDIS_URL.
     """
     from bridge.worker.sweeper import PeriodicRunner
     from bridge.worker.tasks import tasks
@@ -111,11 +109,9 @@ def sweeper(invocation: Invocation) -> None:
     runtime.close()
 
 
-def _begin(invocation: Invocation, *required: str) -> Settings:
+def _begin(invocation: Invocation, usual: str) -> Settings:
     settings = invocation.settings
-    # With a key, accounts and destinations may come later, from the journal.
-    later = {"ASAAS_WEBHOOK_TOKEN", "CLINT_WEBHOOK_URL"} if settings.bridge_encryption_key else set()
-    settings.require(*(name for name in required if name not in later))
+    settings.require("REDIS_URL")
     if settings.otel_exporter_otlp_endpoint and find_spec("opentelemetry") is None:
         problem = N_(
             "OTEL_EXPORTER_OTLP_ENDPOINT needs the extra otel: pip install 'asaas-clint-bridge[otel]', or unset it"
@@ -126,6 +122,11 @@ def _begin(invocation: Invocation, *required: str) -> Settings:
     logs.queue_output(lambda lines: log.warning("log.dropped", lines=lines))
     level = "debug" if invocation.debug else settings.bridge_log_level
     logs.configure(level, json=not sys.stdout.isatty())
+    if not settings.bridge_encryption_key:
+        # With a key they may be in the journal, or come into it later.
+        for missing in settings.missing(usual):
+            mend = "set it, or set BRIDGE_ENCRYPTION_KEY and use the console"
+            log.warning("setting.missing", problem=str(missing), mend=mend)
     for name in settings.without_effect:
         log.warning("setting.without_effect", name=name, mend="remove it; the next release does not know it")
     for account in settings.accounts.values():
@@ -133,12 +134,16 @@ def _begin(invocation: Invocation, *required: str) -> Settings:
             name = variable("ASAAS_WEBHOOK_TOKEN", account.name)
             mend = "the old token can be guessed: run bridge webhook register --rotate, then take it out"
             log.warning("token.old_is_short", name=name, characters=len(account.old_webhook_token), mend=mend)
+        if account.webhook_token and (rule := asaas_webhooks.problem(account.webhook_token)):
+            name = variable("ASAAS_WEBHOOK_TOKEN", account.name)
+            mend = "Asaas refuses such a token: unset it and run bridge webhook register --new-token"
+            log.warning("token.weak", name=name, rule=str(rule), mend=mend)
     return settings
 
 
 def _runtime_of_tasks(invocation: Invocation) -> Runtime:
     """Return the parts, as soon as the journal's database answers and has the destinations and mappings."""
-    runtime = Runtime(_begin(invocation, "REDIS_URL", "CLINT_WEBHOOK_URL"))
+    runtime = Runtime(_begin(invocation, "CLINT_WEBHOOK_URL"))
     runtime.check_urls()
     wait_s = FIRST_WAIT_S
     while True:
@@ -163,12 +168,10 @@ def _runtime_of_tasks(invocation: Invocation) -> Runtime:
 def up(invocation: Invocation, host: str | None, port: int | None) -> None:
     """Run the whole bridge on this machine: journal, web, worker, and a Redis unless REDIS_URL names one.
 
-    Brings the journal's schema to this version, starts again what dies, and prints the address to enter in Asaas.
-    Needs ASAAS_WEBHOOK_TOKEN, CLINT_WEBHOOK_URL and, for mappings that send what only the Asaas API knows (such as
-    the customer's name, e-mail and phone), ASAAS_API_KEY.
+    Brings the journal's schema to this version, starts again what dies, and prints the console's address. Needs no
+    setting: the console connects Asaas and Clint. For a new SQLite journal without BRIDGE_ENCRYPTION_KEY it makes a
+    key and keeps it in the data directory as encryption.key; every command finds it there.
     """
-    from bridge.mapping import Setup, read_directory
-
     lock = threading.Lock()
 
     def show_line(name: str, text: str) -> None:
@@ -179,13 +182,12 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
     invocation.queue_output(notice)
     environ = dict(os.environ)
     environ |= {name: str(value) for name, value in (("BRIDGE_HOST", host), ("PORT", port)) if value is not None}
-    settings = Settings.from_env(environ)
-    # Whatever accounts and destinations they name: a missing one is said with the other variables.
-    directory = settings.bridge_mappings_dir
-    read = read_directory(directory, Setup(None, None, directory))
-    _require_all(settings, [item.mapping for item in read if item.mapping and item.mapping.enabled])
-    Runtime(settings).check_urls()
+    settings = _settings(with_kept_key(environ))
     listen(settings.bridge_host, settings.port).close()  # raises where it is taken
+    if made := keep_new_key(environ, JOURNAL_FILE):
+        text = _("made {file}, the key that encrypts the journal: keep a copy, apart from the journal's", file=made)
+        notice(text)
+    environ = with_kept_key(environ)
     with Stopping() as stopping, LocalBridge(environ, notice=notice, output=show_line) as bridge:
         bridge.wait_until_up(stopping)
         if not stopping:
@@ -198,30 +200,56 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
     notice(_("ended"))
 
 
-def _require_all(settings: Settings, mappings: Sequence[Mapping]) -> None:
-    """Raise SettingsError with every unset variable that the bridge and these mappings need."""
-    if settings.bridge_encryption_key:
-        return  # accounts and destinations may be in the journal, or come into it later
-    with_key = {account.name for account in settings.accounts.values() if account.api_key}
+def _settings(environ: Mapping[str, str]) -> Settings:
+    """Return the settings; raise SettingsError with every problem, those of URLs to which nothing may be sent too."""
+    problems: Sequence[Message] = ()
+    try:
+        settings = Settings.from_env(environ)
+    except SettingsError as error:
+        problems = error.problems
+        urls = {name: text for name, text in environ.items() if name.startswith(_OF_URLS)}
+        with suppress(SettingsError):  # one that can't be read is among the problems already
+            settings = Settings.from_env(urls)
+    problems = [*problems, *Runtime(settings).url_problems()]
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+_OF_URLS = ("ASAAS_API_URL", "CLINT_WEBHOOK_URL", "CLINT_API_", "BRIDGE_ALLOW_PRIVATE_DESTINATIONS")
+
+
+def _unconnected(runtime: Runtime) -> list[Message]:
+    """Return what is not connected, and which mapping waits for it."""
+    if not runtime.accounts and not runtime.destinations:
+        return []  # the console's guide says it
+    settings, directory = runtime.settings, runtime.settings.bridge_mappings_dir
+    with_key = {account.name for account in runtime.accounts.values() if account.api_key}
+    read = read_directory(directory, Setup(None, None, directory))
+    mappings = [item.mapping for item in read if item.mapping and item.mapping.enabled]
     # The first mapping that needs a variable is named.
-    unset = {name: one.name for one in reversed(mappings) for name in one.destinations - settings.destinations.keys()}
+    unset = {name: one.name for one in reversed(mappings) for name in one.destinations - runtime.destinations.keys()}
     keyless = {
         one.account: one.name
         for one in reversed(mappings)
         if (one.filter_needs or one.field_needs) and one.account not in with_key
     }
-    problems = settings.missing("ASAAS_WEBHOOK_TOKEN")
+    problems = [] if runtime.accounts else settings.missing("ASAAS_WEBHOOK_TOKEN")
     for family, lacking, what in (
         ("CLINT_WEBHOOK_URL", unset, N_("{variable} is not set; the mapping {mapping} sends there")),
         ("ASAAS_API_KEY", keyless, N_("{variable} is not set; the mapping {mapping} reads from that account's API")),
     ):
-        # Where none of a family is set, one line says where its value comes from; else each one that a mapping names.
-        found = settings.missing(family) if lacking or family == "CLINT_WEBHOOK_URL" else []
-        problems += found or [
+        problems += [
             message(what, variable=variable(family, name), mapping=mapping) for name, mapping in sorted(lacking.items())
         ]
-    if problems:
-        raise SettingsError(problems)
+    return problems
+
+
+def _weak_tokens(runtime: Runtime) -> list[Message]:
+    found = {variable("ASAAS_WEBHOOK_TOKEN", one.name): one.webhook_token for one in runtime.settings.accounts.values()}
+    what = N_("{variable} {rule}; unset it and run: bridge webhook register --new-token")
+    weak = {name: asaas_webhooks.problem(token) for name, token in found.items() if token}
+    return [message(what, variable=name, rule=rule) for name, rule in weak.items() if rule]
 
 
 def _welcome(bridge: LocalBridge) -> list[str]:
@@ -230,19 +258,24 @@ def _welcome(bridge: LocalBridge) -> list[str]:
     active, problems = bridge.readiness()
     tunnel = N_(
         "Asaas must reach it from the internet: run the bridge on a host with https, or open a tunnel to this machine, "
-        "such as `cloudflared tunnel --url {url}`; enter the tunnel's address, with that path behind it, and the token "
-        "of ASAAS_WEBHOOK_TOKEN in Asaas: Integrações, Webhooks"
+        "such as `cloudflared tunnel --url {url}`; give the tunnel's address in the console (Connections), or to "
+        "`bridge webhook register --url`"
     )
+    with closing(Runtime(bridge.settings)) as runtime:
+        known, unconnected = dict(runtime.accounts), [*_unconnected(runtime), *_weak_tokens(runtime)]
+        is_empty = not known and not runtime.destinations
     hooks = {
         name: f"{url}/webhooks/asaas" if name == DEFAULT else f"{url}/webhooks/asaas/{name}"
-        for name, account in bridge.settings.accounts.items()
+        for name, account in known.items()
         if account.webhook_token
     }
+    nothing = _("nothing is connected yet: open the console, which leads through the four steps")
+    runs = _("active mappings: {names}", names=", ".join(active) or _("none"))
     look = shlex.join([*bridge_command("events"), "list"])  # in another terminal `bridge` may be iproute2's
     lines = [
         *(_("webhook of account {name}: {url}", name=name, url=hook) for name, hook in hooks.items()),
-        _("active mappings: {names}", names=", ".join(active) or _("none")),
-        *(_("problem: {problem}", problem=problem) for problem in problems),
+        nothing if is_empty else runs,
+        *(_("problem: {problem}", problem=problem) for problem in [*map(Message.text, unconnected), *problems]),
         _(tunnel, url=url),
         _("look: {url} (console); {command}", url=bridge.console_url, command=look),
     ]

@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from bridge.clint.webhook import retry_after_s
 from bridge.errors import ClintApiFailed, SettingsError
-from bridge.http import HttpClient, TooLarge
+from bridge.http import HttpClient, TooLarge, why_unreached
 from bridge.messages import N_
 
 REQUEST_EVERY_S = 0.5
@@ -123,8 +124,9 @@ class ClintApi:
             raise ClintApiFailed("{error}", where=where, error=str(error)) from None
         except httpx.HTTPError as error:
             # The error's text may hold the address, with a person's e-mail.
-            unreachable = N_("the Clint API could not be reached, got {error}")
-            raise ClintApiFailed(unreachable, where=where, error=type(error).__name__) from None
+            unreachable = N_("the Clint API at {host} could not be reached: {why}")
+            facts = {"host": urlsplit(self._base_url).hostname, "why": why_unreached(error)}
+            raise ClintApiFailed(unreachable, where=where, **facts) from None
         status = answer.status_code
         self._compare_clocks(answer.headers.get("Date", ""))
         if status in {401, 403}:

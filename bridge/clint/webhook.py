@@ -51,14 +51,22 @@ class Answer:
     """The beginning of the answer's body, redacted."""
 
 
+_REMOVED = N_("{answer}: the integration was removed in Clint; set the destination's new URL and resume it")
+_BAD_URL = N_("the destination's URL {problem}; fix it and resume the destination")
+
+
+def asks_for_url(reason: str | None) -> bool:
+    """Return whether a stored reason of a pause, or of a delivery that waits for it, asks for another URL."""
+    return any(text in (reason or "") for text in (_REMOVED, _BAD_URL))
+
+
 def classify(status: int, headers: Mapping[str, str], now_ms: int) -> Answer:
     """Return the outcome that a status stands for."""
     detail = Message(N_("the destination answered {status}"), {"status": status})
     if 200 <= status < 300:
         return Answer(Outcome.DELIVERED, status, "clint.ok", detail)
     if status in {404, 410}:
-        removed = N_("{answer}: the integration was removed in Clint; set the destination's new URL and resume it")
-        return Answer(Outcome.REMOVED, status, "clint.removed", Message(removed, {"answer": detail}))
+        return Answer(Outcome.REMOVED, status, "clint.removed", Message(_REMOVED, {"answer": detail}))
     if 300 <= status < 400:
         redirect = N_("{answer}: redirects are not followed; copy the integration's URL from Clint again")
         return Answer(Outcome.REJECTED, status, "clint.redirect", Message(redirect, {"answer": detail}))
@@ -115,10 +123,7 @@ class ClintClient:
         target = self._target(url)
         if isinstance(target, Message):
             # A typing error in a setting must lose no delivery: the destination pauses until the URL is right.
-            detail = Message(
-                N_("the destination's URL {problem}; fix it and resume the destination"), {"problem": target}
-            )
-            on_result(Answer(Outcome.REMOVED, None, "clint.url", detail))
+            on_result(Answer(Outcome.REMOVED, None, "clint.url", Message(_BAD_URL, {"problem": target})))
             return
         body = payload.encode(errors="replace")
         if any(word in body for word in _NOT_JSON) and not _is_json(payload):

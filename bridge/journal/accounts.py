@@ -1,6 +1,7 @@
 """Accounts and destinations that the journal holds, with a version number that grows with each change of them.
 
-Processes read the rows again only when the version grew. Keys, tokens and URLs are encrypted.
+Processes read the rows again only when the version grew. Keys, tokens and URLs are encrypted. `journal_meta` also holds
+whether the guide to the first ones was dismissed.
 """
 
 from __future__ import annotations
@@ -53,3 +54,15 @@ def remove(connection: Connection, table: Table, name: str) -> bool:
 def _raise_version(connection: Connection) -> None:
     # The first statement of the transaction: its row lock puts changes in order.
     connection.execute(update(meta).where(_is_version).values(value=cast(cast(meta.c.value, Integer) + 1, Text)))
+
+
+_is_guide = meta.c.key == "guide_dismissed"
+
+
+def guide_is_dismissed(connection: Connection) -> bool:
+    return connection.scalar(select(meta.c.value).where(_is_guide)) is not None
+
+
+def dismiss_guide(connection: Connection) -> None:
+    if not guide_is_dismissed(connection):
+        connection.execute(insert(meta).values(key="guide_dismissed", value="1"))

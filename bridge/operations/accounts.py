@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from bridge.accounts import LOOK_EVERY_S
 from bridge.asaas import webhooks as asaas_webhooks
-from bridge.asaas.client import AsaasClient
+from bridge.asaas.client import AsaasClient, environment
 from bridge.asaas.webhooks import KEY_REFUSED, hook_url
 from bridge.errors import JournalError, KeyNeeded, NotFound, SettingsError, UsageError
 from bridge.http import check_url
@@ -44,12 +44,19 @@ def client_of(runtime: Runtime, account: str) -> AsaasClient:
 
 def is_production(runtime: Runtime, account: str) -> bool:
     """Return whether real money moves: by the key's prefix, whatever the address, else by the environment."""
-    key = runtime.accounts[account].api_key
-    return key.startswith("$aact_prod_") or runtime.environment(account) == "production"
+    return is_production_key(runtime, runtime.accounts[account].api_key)
 
 
-def public_hook_url(settings: Settings, account: str, given: str | None) -> str | None:
-    """Return the URL of the account's webhook by the given URL or BRIDGE_PUBLIC_URL; None without both."""
+def is_production_key(runtime: Runtime, api_key: str) -> bool:
+    """Return whether a key that need not be stored yet is one of production."""
+    return api_key.startswith("$aact_prod_") or environment(runtime.settings.asaas_api_url or api_key) == "production"
+
+
+def public_hook_url(settings: Settings, account: str, given: str | None, label: str | Message = "--url") -> str | None:
+    """Return the URL of the account's webhook by the given URL or BRIDGE_PUBLIC_URL; None without both.
+
+    `label` is what the person calls the given one.
+    """
     public = given or settings.bridge_public_url
     if not public:
         return None
@@ -57,7 +64,7 @@ def public_hook_url(settings: Settings, account: str, given: str | None) -> str 
     if problem is None and set("?#") & set(public):
         problem = Message(N_("must have no ? and no #, got one"))
     if problem:
-        raise UsageError("{name} {rule}", name="--url" if given else "BRIDGE_PUBLIC_URL", rule=problem)
+        raise UsageError("{name} {rule}", name=label if given else "BRIDGE_PUBLIC_URL", rule=problem)
     return hook_url(public, account)
 
 
@@ -78,7 +85,15 @@ MAKE_KEY = N_("make one with `bridge db new-key`, set BRIDGE_ENCRYPTION_KEY for 
 
 
 def add_account(
-    journal: Journal, settings: Settings, actor: Actor, now_ms: int, name: str, *, api_key: str, token: str = ""
+    journal: Journal,
+    settings: Settings,
+    actor: Actor,
+    now_ms: int,
+    name: str,
+    *,
+    api_key: str,
+    token: str = "",
+    must_be_new: bool = False,
 ) -> tuple[bool, str | None]:
     """Add an account to the journal or change it; return whether it is new, and the token where one was made.
 
@@ -94,6 +109,8 @@ def add_account(
     with journal.database.write() as connection:
         encryption.prepare(connection)
         before = stored.accounts(connection).get(name)
+        if before and must_be_new:
+            raise UsageError(N_("there is an account named {name}"), hint=N_("choose another name"), name=name)
         made = None if token or before else asaas_webhooks.generate()
         token = token or made or (before.webhook_token if before else "")
         stored.put(connection, tenant_accounts, name, now_ms, api_key=api_key, webhook_token=token)
@@ -103,6 +120,16 @@ def add_account(
             notices.apply(connection, [Resolved(KEY_REFUSED, name), *resolved], now_ms)
         audit.note(connection, actor, "account.changed" if before else "account.added", name, now_ms)
     return before is None, made
+
+
+def change_token(journal: Journal, actor: Actor, now_ms: int, name: str, token: str) -> None:
+    """Give an account of the journal another webhook token. Raises NotFound."""
+    with journal.database.write() as connection:
+        before = stored.accounts(connection).get(name)
+        if before is None:
+            raise NotFound(N_("no account of the journal is named {name!r}"), name=name)
+        stored.put(connection, tenant_accounts, name, now_ms, api_key=before.api_key, webhook_token=token)
+        audit.note(connection, actor, "account.token_changed", name, now_ms)
 
 
 def remove_account(journal: Journal, actor: Actor, now_ms: int, name: str) -> None:
@@ -122,7 +149,7 @@ def waiting_events(connection: Connection, name: str) -> int:
 
 
 def add_destination(
-    journal: Journal, settings: Settings, actor: Actor, now_ms: int, name: str, url: str
+    journal: Journal, settings: Settings, actor: Actor, now_ms: int, name: str, url: str, *, must_be_new: bool = False
 ) -> tuple[bool, int]:
     """Add a destination to the journal or change it; return whether it is new, and how many lines it frees.
 
@@ -135,6 +162,8 @@ def add_destination(
     with journal.database.write() as connection:
         encryption.prepare(connection)
         before = stored.destinations(connection).get(name)
+        if before and must_be_new:
+            raise UsageError(N_("there is a destination named {name}"), hint=N_("choose another name"), name=name)
         stored.put(connection, tenant_destinations, name, now_ms, url=url)
         circuits.register(connection, {name: url}, now_ms)
         freed = 0

@@ -28,14 +28,23 @@ _FOR_PERSON = frozenset({AsaasKeyMissing.code, AsaasKeyRefused.code, MappingRefu
 """Holds that do not end by themselves."""
 
 
+UNCONNECTED = frozenset({"account.unset", "destination.unset"})
+"""Findings of mappings that name an account or destination which is not set up: before the first destination is there
+all of them have one, and only one thing is missing."""
+
+
 def broken_files(runtime: Runtime) -> dict[str, list[Finding]]:
-    """Return the mapping files that can't run, by mapping, with their findings; an older text may be active."""
-    directory = runtime.settings.bridge_mappings_dir
-    return {
+    """Return the mapping files that can't run, by mapping, with their findings; an older text may be active.
+
+    Before the first destination is connected, files that only wait for one are none of them.
+    """
+    directory, waits = runtime.settings.bridge_mappings_dir, frozenset() if runtime.destinations else UNCONNECTED
+    found = {
         Path(one.path).stem: [found for found in one.findings if found.severity is Severity.ERROR] or list(one.findings)
         for one in runtime.mapping_files.read()
         if one.mapping is None and Path(one.path) != directory
     }
+    return {name: errors for name, errors in found.items() if not waits.issuperset(one.code for one in errors)}
 
 
 def find_causes(
@@ -75,12 +84,13 @@ def find_causes(
         else:
             found.append(replace(cause, level=level, told=_of(told, *codes, cause.about)))
     if accounts is None and (refused or runtime.mappings.refused() is not None):
-        found.append(Cause(Kind.REFUSED, MappingRefused.code, "", number=refused))
-    found += [Cause(Kind.MAPPING, "mapping.broken", name) for name in files]
+        said = tuple(one for one in told if one.code == MappingRefused.code)
+        found.append(Cause(Kind.REFUSED, MappingRefused.code, "", number=refused, told=said))
+    found += [Cause(Kind.MAPPING, BROKEN, name, told=_of(told, BROKEN, name)) for name in files]
     found += [replace(cause, told=_of(told, queries.NOTICE, cause.about)) for cause in left]
-    said = {(one.code, one.about) for cause in found for one in cause.told}
+    is_said = {(one.code, one.about) for cause in found for one in cause.told}
     for notice in told:
-        if notice.code not in _SHOWN_AS_CAUSES and (notice.code, notice.about) not in said:
+        if notice.code not in _SHOWN_AS_CAUSES and (notice.code, notice.about) not in is_said:
             level = NoticeLevel(notice.level)
             found.append(
                 Cause(Kind.NOTICE, notice.code, notice.about, level=level, since_ms=notice.raised_ms, told=(notice,))

@@ -26,6 +26,7 @@ from bridge.alerts.send import Result
 from bridge.asaas import webhooks as asaas_webhooks
 from bridge.asaas.client import PRODUCTION_URL, SANDBOX_URL
 from bridge.asaas.webhooks import Problem, Webhooks, find_ours, needed_events, problems
+from bridge.crypto import KEY_FILE, with_kept_key
 from bridge.embedded_redis import find_server, version_of
 from bridge.errors import BridgeError, JournalError
 from bridge.http import check_url
@@ -87,6 +88,7 @@ _HOSTS = {
 _KEY_KINDS = {"production": N_("a production key"), "sandbox": N_("a sandbox key"), "": N_("an older key")}
 _CLINT = re.compile(r"https://functions-api\.clint\.digital/endpoints/integration/[a-z]+/[0-9a-fA-F-]{36}/?")
 _COPY_URL = N_("copy the URL from Clint: the origin's integrations, Receber Webhook")
+_KEY = "BRIDGE_ENCRYPTION_KEY"
 _RESTART = N_("start the bridge again with the environment of this command")
 
 
@@ -194,13 +196,18 @@ def failpoint(settings: Settings) -> Iterator[Check]:
         yield check(N_("failpoint"), what, State.WRONG, mend, "failpoint", failpoint=settings.bridge_failpoint)
 
 
+def is_clint_url(url: str) -> bool:
+    """Return whether the URL has the form of those that Clint gives its webhook integrations."""
+    return bool(_CLINT.fullmatch(url))
+
+
 def destinations(settings: Settings, mappings: Iterable[Mapping]) -> Iterator[Check]:
     """Check each destination's URL, and that every destination of a mapping has one."""
     for name, url in sorted(settings.destinations.items()):
         label = variable("CLINT_WEBHOOK_URL", name)
         if problem := check_url(url, settings.bridge_allow_private_destinations):
             yield check(label, problem, State.WRONG, _COPY_URL, "url")
-        elif not _CLINT.fullmatch(url) and not settings.bridge_allow_private_destinations:
+        elif not is_clint_url(url) and not settings.bridge_allow_private_destinations:
             what = N_("does not look like a URL of a Clint webhook integration")
             yield check(label, what, State.WARNING, _COPY_URL, "url")
         else:
@@ -290,7 +297,7 @@ def redis_away(error: BaseException) -> Check:
         mend = N_("give it memory, or name the primary in REDIS_URL; events are kept meanwhile, and delivered then")
         return check("redis", what, State.WRONG, mend, "redis", error=str(error))
     mend = N_("start it, or fix REDIS_URL; events are kept meanwhile and delivered once it is back")
-    return check("redis", N_("does not answer, got {error}"), State.WRONG, mend, "redis", error=type(error).__name__)
+    return check("redis", N_("the one of REDIS_URL does not answer"), State.WRONG, mend, "redis")
 
 
 def disk(where: str, free: int) -> Check:
@@ -313,7 +320,11 @@ def encryption(open_journal: Callable[[], Journal], runtime: Runtime) -> Iterato
             hidden = overridden(connection, runtime.settings)
     except JournalError:
         return  # the check of the journal shows it
-    yield check(name, N_("on"))
+    file = runtime.settings.bridge_data_dir / KEY_FILE
+    if with_kept_key({"BRIDGE_DATA_DIR": str(file.parent)}).get(_KEY) == runtime.settings.bridge_encryption_key:
+        yield check(name, N_("on, with the key of {file}: keep a copy of it, apart from the journal's"), file=str(file))
+    else:
+        yield check(name, N_("on"))
     what = N_("accounts: {accounts}; destinations: {destinations}")
     yield check(N_("in the journal"), what, accounts=", ".join(accounts) or "–", destinations=", ".join(urls) or "–")
     for setting in hidden:

@@ -15,7 +15,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.errors import MappingChanged
+from bridge.errors import MappingChanged, UsageError
 from bridge.journal import Journal, revisions
 from bridge.messages import N_
 
@@ -135,3 +135,31 @@ def switched(text: str, *, on: bool) -> str:
     if _ENABLED.search(text):
         return _ENABLED.sub(line, text, count=1)
     return _FIRST_KEY.sub(lambda first: f"{line}\n{first[0]}", text, count=1)
+
+
+def starters() -> Path:
+    """Return the directory of the mapping files that come with the bridge."""
+    package = Path(__file__).parents[1]
+    in_wheel = package / "starters"
+    return in_wheel if in_wheel.is_dir() else package.parent / "mappings"
+
+
+def copy_starters(target: Path) -> int:
+    """Copy the mapping files that come with the bridge, with samples and guide; return the number of mappings.
+
+    Raises UsageError, before anything is copied, where a file of the same name is there.
+    """
+    source = starters()
+    names = [path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
+    for name in names:
+        if (target / name).exists():
+            where, hint = str(target / name), N_("name another directory")
+            raise UsageError(N_("there is a file of that name"), where=where, hint=hint)
+    try:
+        for name in names:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, target / name)
+    except OSError as error:
+        what, hint = N_("{path} can't be written ({reason})"), N_("name another directory")
+        raise UsageError(what, path=str(target), reason=error.strerror, hint=hint) from None
+    return sum(name.suffix == ".yaml" for name in names)

@@ -15,9 +15,10 @@ from redis.exceptions import RedisError
 from bridge.errors import BridgeError
 from bridge.journal import jobs
 from bridge.mapping import Severity
-from bridge.messages import Message
+from bridge.messages import Message, message
+from bridge.operations.causes import UNCONNECTED
 from bridge.runtime import Runtime
-from bridge.wakeups import why_away
+from bridge.wakeups import redis_problem
 
 READY_FOR_S = 1.0
 """How long an answer of `/readyz` is used again: it writes into the journal, and anybody may ask."""
@@ -68,7 +69,10 @@ class Readiness:
         return {"ready": True}
 
     def _redis(self) -> dict[str, Any]:
-        self._runtime.wakeups.check()
+        try:
+            self._runtime.wakeups.check()
+        except (RedisError, OSError) as error:
+            return {"ready": False, "problem": self._write(redis_problem(error))}
         return {"ready": True}
 
     def _tasks(self) -> dict[str, Any]:
@@ -79,7 +83,15 @@ class Readiness:
     def _mappings(self) -> dict[str, Any]:
         runtime = self._runtime
         files = runtime.mapping_files.read()
-        problems = [one.report for file in files for one in file.findings if one.severity is Severity.ERROR]
+        found = [one for file in files for one in file.findings if one.severity is Severity.ERROR]
+        # One of the whole directory has no line and column.
+        problems = [
+            message("{path}: {what}", path=one.path, what=one.what)
+            if one.path == str(runtime.settings.bridge_mappings_dir)
+            else one.report
+            for one in found
+            if runtime.destinations or one.code not in UNCONNECTED
+        ]
         active = [item.mapping.name for item in runtime.mappings.current() if item.mapping.enabled]
         if refused := runtime.mappings.refused():
             problems.append(refused.message())
@@ -92,5 +104,5 @@ class Readiness:
             return check()
         except BridgeError as error:
             return {"ready": False, "problem": self._write(error.message())}
-        except (RedisError, OSError) as error:
-            return {"ready": False, "problem": why_away(error)}
+        except OSError as error:
+            return {"ready": False, "problem": error.strerror or type(error).__name__}

@@ -63,37 +63,68 @@ def children_of(pid: int) -> dict[str, int]:
     return children
 
 
-def test_missing_variables_are_said_with_where_to_get_them(commands: Commands) -> None:
-    """All at once, before anything is started."""
-    said = commands.run("up")
+def test_with_nothing_set_it_runs_and_keeps_a_key(commands: Commands) -> None:
+    """It needs no setting; the key of the journal is the user's alone, and the other commands find it."""
+    data = commands.directory / "data"
+    with up(commands, "--port", str(free_port())) as (_, shown):
+        until(lambda: "look:" in shown.read_text(), 90, 0.1)
+        text = shown.read_text()
+        added = commands.run("destinations", "add", "vendas", lines="https://clint.example/a\n")
+    key = (data / "encryption.key").read_text().strip()
 
-    assert (said.status, said.out) == (2, "")
-    assert [line.split()[0] for line in said.err.splitlines()] == [
-        "ASAAS_WEBHOOK_TOKEN",
-        "CLINT_WEBHOOK_URL",
-        "ASAAS_API_KEY",
-    ]
-    assert "Chaves de API" in said.err
-    assert not (commands.directory / "data").exists()
+    assert "nothing is connected yet" in text
+    assert "destination default is not set up" not in text
+    assert (data / "encryption.key").stat().st_mode & 0o077 == 0
+    assert key not in text
+    assert added.out == "destination vendas is added\n"
+    assert f"with the key of {data}/encryption.key" in commands.run("doctor").out
+    assert "encryption.key" in commands.run("db", "backup", str(commands.directory / "copy")).out
+    wrong = commands.run("events", "list", BRIDGE_ENCRYPTION_KEY=commands.run("db", "new-key").out.strip())
+    assert wrong.status == 1
 
 
-def test_missing_members_of_a_family_name_the_mapping(commands: Commands) -> None:
-    """A destination or an account that only one mapping names is said with that mapping."""
+def test_what_is_not_connected_names_variable_and_mapping(commands: Commands) -> None:
+    """A destination or an account that only one mapping names, a weak token, and that there are no mapping files."""
     commands.environ["BRIDGE_MAPPINGS_DIR"] = str(commands.mappings)
     commands.has_mapping(
         "outra",
         "account: matriz\nevents: [PAYMENT_RECEIVED]\ncontact: {email: customer.email}\nsend_to: financeiro\n",
     )
     commands.has_mapping("longe", "enabled: false\nevents: [PAYMENT_RECEIVED]\nsend_to: nope\n")
-    said = commands.run(
-        "up", ASAAS_WEBHOOK_TOKEN=TOKEN, CLINT_WEBHOOK_URL="https://clint.example/a", ASAAS_API_KEY="$aact_hmlg_a"
-    )
+    settings = {"CLINT_WEBHOOK_URL": "https://clint.example/a", "ASAAS_API_KEY": "$aact_hmlg_a"}
+    with up(commands, "--port", str(free_port()), ASAAS_WEBHOOK_TOKEN="short", **settings) as (_, shown):
+        until(lambda: "look:" in shown.read_text(), 90, 0.1)
+        text = shown.read_text()
 
-    assert said.status == 2
-    assert said.err.splitlines() == [
-        "CLINT_WEBHOOK_URL_FINANCEIRO is not set; the mapping outra sends there",
-        "ASAAS_API_KEY_MATRIZ is not set; the mapping outra reads from that account's API",
+    assert "problem: CLINT_WEBHOOK_URL_FINANCEIRO is not set; the mapping outra sends there" in text
+    assert "problem: ASAAS_API_KEY_MATRIZ is not set; the mapping outra reads from that account's API" in text
+    assert "problem: ASAAS_WEBHOOK_TOKEN must have 32 to 255 characters, got 5" in text
+    assert "nope" not in text
+
+
+def test_a_directory_without_mappings_is_said(commands: Commands) -> None:
+    """The bridge runs, and says that nothing can be sent and which command helps."""
+    settings = {"BRIDGE_MAPPINGS_DIR": str(commands.directory / "nowhere"), "ASAAS_WEBHOOK_TOKEN": TOKEN}
+    with up(commands, "--port", str(free_port()), CLINT_WEBHOOK_URL="https://clint.example/a", **settings) as (
+        _,
+        shown,
+    ):
+        until(lambda: "look:" in shown.read_text(), 90, 0.1)
+
+    assert "run: bridge mappings init" in shown.read_text()
+
+
+def test_every_fault_of_the_settings_is_said_at_once(commands: Commands) -> None:
+    """Values that can't be read, and URLs to which nothing may be sent; nothing is started or made."""
+    said = commands.run("up", BRIDGE_LEASE="x", CLINT_WEBHOOK_URL="http://clint.example/a", BRIDGE_PASWORD="x")
+
+    assert (said.status, said.out) == (2, "")
+    assert sorted(line.split()[0] for line in said.err.splitlines()) == [
+        "BRIDGE_LEASE",
+        "BRIDGE_PASWORD",
+        "CLINT_WEBHOOK_URL",
     ]
+    assert not (commands.directory / "data").exists()
 
 
 def test_a_private_destination_is_refused(commands: Commands) -> None:

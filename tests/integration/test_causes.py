@@ -259,8 +259,9 @@ def test_a_broken_mapping_opens_at_its_text_and_is_fixed_there(world: World) -> 
     assert "quebrada" in card
     editor = world.browser.get(link(card, "/mappings/quebrada")).text
     assert "events: [PAYMENT_RECEIVED" in editor
-    form = hidden(editor, "/mappings/quebrada")
-    saved = world.browser.post("/mappings/quebrada", {**form, "text": OTHER.strip()})
+    form = {**hidden(editor, "/mappings/quebrada/draft"), "text": OTHER.strip(), "do": "preview"}
+    change = world.browser.post("/mappings/quebrada/draft", form).text
+    saved = world.browser.post("/mappings/quebrada", {**hidden(change, "/mappings/quebrada"), "text": OTHER.strip()})
     assert saved.status_code == 303, saved.text
     assert file.read_text() == OTHER.strip() + "\n"
     assert world.cards() == []

@@ -152,7 +152,8 @@ def test_what_is_away_is_a_verdict(tmp_path: Path) -> None:
     for name in ("journal", "redis", "asaas", "mappings", "CLINT_WEBHOOK_URL", "ASAAS_WEBHOOK_TOKEN"):
         assert verdicts[name] == "wrong", name
     assert (verdicts["disk"], verdicts["versions"]) == ("fine", "fine")
-    assert "run: bridge db upgrade" in said.out
+    assert "run: bridge up, which makes it" in said.out
+    assert "REDIS_URL" in said.out
 
 
 def test_a_bare_environment_is_judged(tmp_path: Path) -> None:

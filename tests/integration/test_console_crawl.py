@@ -114,6 +114,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     "replay_preview": {"ids": [1], "previews": _previews()},
     "replay": {"done": 1, "refused": []},
     "bulk": {"done": 1, "refused": [{"id": 1, "code": "journal.emptied"}]},
+    "connect": {"webhook": True, "door": False},
     "trial": {
         "proved": False,
         "asks_person": False,
@@ -127,6 +128,7 @@ RESULTS: dict[str, dict[str, Any]] = {
 TEMPLATES = Path(layout.__file__).parent.parent / "templates"
 TRIAL_VALUES = dict.fromkeys(re.findall(r"{(\w+)}", (TEMPLATES / "job_trial.html").read_text()), "x")
 TRIAL_VALUES |= {"name": "x", "url": "https://asaas.example/i/x"}
+CONNECT = (TEMPLATES / "job_connect.html").read_text()
 
 
 def _fill(console: Console) -> None:
@@ -231,7 +233,19 @@ def _add_jobs(connection: Any) -> None:
             for step, state in product(sorted(steps() | {"event", "delivery"}), DeliveryState)
             if step == "delivery" or state is DeliveryState.DEAD
         ]
-        jobs.beat(connection, done, NOW_MS, done=1, total=2, steps=taken if kind == "trial" else [])
+        connected = [
+            {
+                "at_ms": NOW_MS,
+                "code": step,
+                "values": TRIAL_VALUES | {"events": 2},
+                "error": "x",
+                "others": ["x"],
+                "status": status,
+            }
+            for step, status in product(re.findall(r'^  "(\w+)": \(', CONNECT, re.MULTILINE), (None, 401, 404, 502))
+        ]
+        of_kind = {"trial": taken, "connect": connected}
+        jobs.beat(connection, done, NOW_MS, done=1, total=2, steps=of_kind.get(kind, []))
         jobs.finish(connection, done, NOW_MS, RESULTS[kind])
         jobs.begin(connection, kind, "default", params, "Ana", NOW_MS - jobs.LOST_AFTER_MS - 1)  # and lost
     for code in ERRORS:
@@ -281,6 +295,7 @@ def places(console: Console) -> dict[str, list[Any]]:
         "/report.": ["csv", "json", "charges.csv"],
         "/alerts/": [1, 2],
         "/mappings/": ["cobranca", "consulta"],
+        "/history/": [],  # of each mapping its own: the links of its history lead there
         "/customers/": ["default"],
         "/charges/": ["default"],
         "/": ["both_1"],  # an event about itself: the id of a customer and of a charge

@@ -203,6 +203,7 @@ def test_a_destination_is_tried_paused_and_resumed(console: Console) -> None:
     assert (unsure.status_code, wrong.status_code) == (422, 422)
     assert "Clint took it" in sent.text
     assert "default is paused" in paused
+    assert "paused by Ana" in paused
     assert "default takes deliveries again" in resumed
 
 
@@ -357,17 +358,21 @@ def test_a_test_charge_that_makes_no_sense_is_refused(console: Console, changes:
     assert says in page.text
 
 
-def test_a_charge_of_production_needs_typed_words(sqlite_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("typed", "language", "words"),
+    [("12.50", "en", "charge 12.50"), ("1.100,50", "pt-BR", "cobrar 1.100,50"), ("R$ 100", "pt-BR", "cobrar 100,00")],
+)
+def test_a_charge_of_production_needs_typed_words(
+    sqlite_url: str, tmp_path: Path, typed: str, language: str, words: str
+) -> None:
     """The value that is typed must be the value that is charged."""
     with opened_console(sqlite_url, tmp_path, ASAAS_API_KEY="$aact_prod_x", ASAAS_WEBHOOK_TOKEN=TOKEN) as opened:
-        browser = opened.operator()
-        page = browser.post(
-            "/test-charge", account="default", billing_type="PIX", value="12.50", confirm="charge 10.00"
-        )
+        form = {"account": "default", "billing_type": "PIX", "value": typed, "confirm": "charge 10.00"}
+        page = opened.operator(language).post("/test-charge", form)
 
     assert page.status_code == 422
-    assert "type exactly the words shown" in page.text
-    assert "charge 12.50" in page.text
+    assert 'id="confirm"' in page.text
+    assert words in page.text
 
 
 @pytest.mark.parametrize(("sees", "says"), [("yes", "A person saw the deal"), ("no", "Not proved")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -84,7 +85,7 @@ def other(environ: dict[str, str], runtime: Runtime) -> Iterator[Runtime]:
     made.close()
 
 
-def add_account(process: Runtime, name: str = "filial", **more: str) -> tuple[bool, str | None]:
+def add_account(process: Runtime, name: str = "filial", **more: Any) -> tuple[bool, str | None]:
     """Let a person add an account."""
     return accounts.add_account(
         process.journal, process.settings, ANA, process.clock_ms(), name, **{"api_key": API_KEY, **more}

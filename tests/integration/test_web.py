@@ -369,7 +369,8 @@ def test_readyz_without_redis_or_journal(tmp_path: Path) -> None:
 
     assert answer.status_code == 503
     assert answer.json is not None
-    assert answer.json["redis"] == {"ready": False, "problem": "ConnectionError"}
+    assert answer.json["redis"]["ready"] is False
+    assert "REDIS_URL" in answer.json["redis"]["problem"]
     assert "bridge db upgrade" in answer.json["journal"]["problem"]
     assert answer.json["mappings"]["ready"] is False
 

@@ -50,4 +50,5 @@ def test_numbers_and_money_have_the_languages_separators() -> None:
     assert (PT.percent(0.99999), PT.percent(1)) == ("99,9%", "100%")
     assert PT.money(1234.5) == "R$\xa01.234,50"
     assert EN.money("99.9") == "R$99.90"
+    assert (PT.amount("1100.5"), EN.amount(1100.5), PT.amount("x")) == ("1.100,50", "1,100.50", "x")
     assert PT.money("sem valor") == "sem valor"

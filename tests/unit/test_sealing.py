@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.crypto import Keyring, new_key
+from bridge.crypto import KEY_FILE, Keyring, keep_new_key, new_key, with_kept_key
 from bridge.errors import DecryptionFailed
 
 OLD, NEW = new_key(), new_key()
@@ -61,3 +62,26 @@ def test_a_text_that_was_moved_or_changed_does_not_open() -> None:
     for kept, place in ((sealed, "deliveries.payload"), (sealed[:-8] + "AAAAAAA=", "events.body"), (sealed[:30], "")):
         with pytest.raises(DecryptionFailed, match="changed or cut"):
             RING.decrypt(kept, place)
+
+
+def test_a_key_is_kept_for_a_new_journal_only(tmp_path: Path) -> None:
+    """Once; not beside a journal that is there, and not where the environment names a key or a database."""
+    environ = {"BRIDGE_DATA_DIR": str(tmp_path / "data"), "PATH": "/bin"}
+    for name in ("BRIDGE_ENCRYPTION_KEY", "DATABASE_URL"):
+        assert keep_new_key({**environ, name: NEW}, "journal.db") is None
+    assert not (tmp_path / "data").exists()
+    made = keep_new_key(environ, "journal.db")
+    found = with_kept_key(environ)
+
+    assert made == tmp_path / "data" / KEY_FILE
+    assert made.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in made.parent.iterdir()] == [KEY_FILE]
+    assert Keyring.from_text(found["BRIDGE_ENCRYPTION_KEY"])
+    assert keep_new_key(environ, "journal.db") is None
+    assert with_kept_key(environ) == found
+    assert with_kept_key({**environ, "BRIDGE_ENCRYPTION_KEY": NEW})["BRIDGE_ENCRYPTION_KEY"] == NEW
+    assert "BRIDGE_ENCRYPTION_KEY" not in with_kept_key({**environ, "DATABASE_URL": "postgres://x"})
+
+    made.rename(made.with_name("journal.db"))
+    assert keep_new_key(environ, "journal.db") is None
+    assert with_kept_key(environ) == environ

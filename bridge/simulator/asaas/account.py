@@ -19,6 +19,18 @@ DEFAULT_KEY = "$aact_hmlg_simulator"
 QUOTA = 25_000
 QUOTA_WINDOW_S = 12 * 3600
 GETS_AT_ONCE = 50
+COMPANY = {
+    "status": "APPROVED",
+    "personType": "JURIDICA",
+    "cpfCnpj": "66625514000140",
+    "name": "Padaria Aurora Ltda",
+    "companyName": "Padaria Aurora Ltda",
+    "tradingName": "Padaria Aurora",
+    "companyType": "LIMITED",
+    "email": "financeiro@example.com",
+    "denialReason": None,
+}
+"""What Asaas says about the company of an account, in part (docs recuperar-dados-comerciais)."""
 
 
 class Limits:
@@ -80,6 +92,7 @@ class AsaasAccount:
         self.book = Book(clock, seed)
         self.faults = Faults(seed)
         self.limits = Limits(keys, quota)
+        self.company: dict[str, str | None] = dict(COMPANY)
         self.customers = Customers(self.book)
         self.payments = Payments(self.book)
         self.installments = Installments(self.book, self.payments)

@@ -100,4 +100,5 @@ def _routes(asaas: AsaasAccount) -> Routes:
         "GET /wallets": lambda: page([{"object": "wallet", "id": asaas.book.account_id}], {}),
         "GET /financialTransactions": lambda: asaas.book.ledger.listed(request.args),
         "GET /myAccount/status": account_status,
+        "GET /myAccount/commercialInfo": lambda: asaas.company,
     }

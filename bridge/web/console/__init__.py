@@ -20,9 +20,11 @@ from bridge.web.console import (
     access,
     alerts,
     attention,
+    connecting,
     connections,
     customers,
     events,
+    guide,
     jobs,
     layout,
     mapping_editor,
@@ -36,8 +38,8 @@ from bridge.web.console import (
 from bridge.web.console.oidc import Provider
 
 PAGES = (
-    *(overview, events, customers, attention, mappings, mapping_editor),
-    *(testcharge, connections, reconcile, alerts, people, jobs),
+    *(overview, guide, events, customers, attention, mappings, mapping_editor),
+    *(testcharge, connections, connecting, reconcile, alerts, people, jobs),
 )
 
 

@@ -1,6 +1,7 @@
 """Accounts and their webhooks at Asaas, destinations at Clint, the checks with their fixes, notices.
 
-A page shows whether a secret is set, never the secret; only a webhook's token that was made here is shown, once.
+A page shows whether a secret is set, never the secret. Only a token made here for an account of the environment is
+shown, once: a person has to put it there. `connecting` has the forms for keys and URLs.
 """
 
 from __future__ import annotations
@@ -9,19 +10,29 @@ import json
 import secrets
 from contextlib import suppress
 from dataclasses import replace
+from html import escape
 from typing import Any
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from bridge.asaas.webhooks import Webhook, Webhooks, find_ours, needed_events, problems
+from bridge.asaas.webhooks import problem as token_problem
 from bridge.errors import AsaasOutcomeUnknown, BridgeError, JournalError, NoAnswerYet
 from bridge.journal import destinations
 from bridge.journal.jobs import newest
 from bridge.mapping import Mapping, testing
 from bridge.messages import N_, Message, _
 from bridge.operations import actions
-from bridge.operations.accounts import client_of, public_hook_url
+from bridge.operations.accounts import (
+    change_token,
+    client_of,
+    is_production,
+    mappings_in_use,
+    overridden,
+    public_hook_url,
+)
+from bridge.operations.connect import CHARGES, company_name, known_company
 from bridge.operations.webhooks import (
     WantedWebhook,
     WebhookPlan,
@@ -32,9 +43,10 @@ from bridge.operations.webhooks import (
     plan,
     resumed,
 )
-from bridge.settings import variable
+from bridge.settings import Account, variable
 from bridge.web.console import jobs, layout
 from bridge.web.console.access import person, runtime
+from bridge.web.console.connecting import keeps_secrets, known
 from bridge.web.console.jobs import external_call
 from bridge.web.console.mappings import directory
 
@@ -48,19 +60,30 @@ def show() -> ResponseReturnValue:
         kept = destinations.load(connection)
         found = layout.open_notices(connection)
         last = newest(connection, "examination", runtime.clock_ms()) if person.accounts is None else []
+        hidden = overridden(connection, settings) if person.accounts is None else []
     names = layout.seen_destinations()
     return layout.page(
         "connections.html",
         accounts=[
-            (one.name, bool(one.api_key), bool(one.webhook_token), runtime.environment(one.name))
+            {
+                "name": one.name,
+                "has_key": bool(one.api_key),
+                "has_token": bool(one.webhook_token),
+                "weak": token_problem(one.webhook_token) if one.webhook_token else None,
+                "production": bool(one.api_key) and is_production(runtime, one.name),
+                "company": known_company(one.api_key),
+                "fixed": one.name in settings.accounts,
+            }
             for one in runtime.accounts.values()
             if person.sees(one.name)
         ],
         destinations=[
-            (name, name in runtime.destinations, kept.get(name))
+            (name, name in runtime.destinations, kept.get(name), name in settings.destinations)
             for name in sorted(kept.keys() | runtime.destinations.keys())
             if names is None or name in names
         ],
+        hidden=hidden,
+        keeps=keeps_secrets(),
         variable=variable,
         others=[
             ("CLINT_API_TOKEN", bool(settings.clint_api_token)),
@@ -72,6 +95,18 @@ def show() -> ResponseReturnValue:
         notices=found,
         examination=last[0] if last else None,
     )
+
+
+@pages.get("/connections/<account>/company")
+def company(account: str) -> ResponseReturnValue:
+    """Return the name of the account's company as text, for htmx; empty where Asaas does not say it now."""
+    one = _seen(account)
+    try:
+        client = client_of(runtime, account)
+        name = known_company(one.api_key) or external_call(lambda: company_name(client, one.api_key))
+    except BridgeError:
+        name = ""
+    return escape(name)
 
 
 @pages.post("/connections/check")
@@ -94,16 +129,17 @@ def _judge(account: str, webhooks: list[Webhook], given: str | None = None) -> N
         judge(runtime.journal, account, webhooks, _mappings(), public_url, runtime.clock_ms())
 
 
-def _check_seen(account: str) -> None:
-    """Answer 404 for an account that is not there, or that the person may not see."""
-    layout.found(runtime.accounts.get(account) if person.sees(account) else None)
+def _seen(account: str) -> Account:
+    """Return the account; answer 404 for one that is not there, or that the person may not see."""
+    return layout.found(known(runtime.accounts, account) if person.sees(account) else None)
 
 
 @pages.get("/connections/<account>/webhook")
 def webhook(account: str) -> ResponseReturnValue:
     """Show the webhook as Asaas has it, with its problems."""
-    _check_seen(account)
+    one = _seen(account)
     values: dict[str, Any] = {"account": account, "public_url": runtime.settings.bridge_public_url}
+    values["company"] = known_company(one.api_key)
     try:
         client = client_of(runtime, account)
         url = public_hook_url(runtime.settings, account, None)
@@ -118,25 +154,36 @@ def webhook(account: str) -> ResponseReturnValue:
 @pages.post("/connections/<account>/webhook")
 def register(account: str) -> ResponseReturnValue:
     """Show what registering would change, or register where that was confirmed."""
-    _check_seen(account)
-    form = request.form
+    one = _seen(account)
+    form, fixed = request.form, account in runtime.settings.accounts
     given = form.get("url", "").strip() or None
-    values: dict[str, Any] = {"account": account, "form": form}
+    real = bool(one.api_key) and is_production(runtime, account)
+    is_confirmed = "confirmed" in form and (not real or "production" in form)
+    values: dict[str, Any] = {"account": account, "form": form, "fixed": fixed, "production": real}
     planned: list[WebhookPlan] = []
     try:
-        webhooks = Webhooks(client_of(runtime, account))
+        journal, actor, now_ms = runtime.journal, person.actor, runtime.clock_ms()
+        client = client_of(runtime, account)
+        webhooks = Webhooks(client)
         wanted = WantedWebhook(
             account,
-            public_hook_url(runtime.settings, account, given),
-            events_wanted(_mappings(), "", account, every="every" in form, account_events="account_events" in form),
-            runtime.accounts[account].webhook_token,
+            public_hook_url(runtime.settings, account, given, Message(N_("the public address"))),
+            _events(account),
+            one.webhook_token,
             email=form.get("email", "").strip() or None,
             new_token="new_token" in form,
         )
 
         def ask() -> WebhookResult | None:
             planned.append(plan(webhooks.all(), wanted))
-            return apply(webhooks, planned[0]) if "confirmed" in form else None
+            if not is_confirmed:
+                if real and known_company(one.api_key) is None:
+                    company_name(client, one.api_key)
+                return None
+            if planned[0].made_token and not fixed:
+                # Before Asaas has it: what it posts meanwhile with the old one is refused, and posted again.
+                change_token(journal, actor, now_ms, account, planned[0].token)
+            return apply(webhooks, planned[0])
 
         done = external_call(ask)
     except BridgeError as error:
@@ -146,16 +193,30 @@ def register(account: str) -> ResponseReturnValue:
             values |= {"planned": planned[0], "name": variable("ASAAS_WEBHOOK_TOKEN", account)}
         return layout.page("webhook_confirm.html", 422, error=error, **values)
     if done is None:
-        return layout.page("webhook_confirm.html", planned=planned[0], **values)
+        values["company"] = known_company(one.api_key)
+        status = 422 if "confirmed" in form else 200
+        return layout.page("webhook_confirm.html", status, planned=planned[0], **values)
     _judge(account, [done.webhook], given)
+    if not fixed:
+        runtime.account_store.refresh()
     layout.note("webhook.registered", account, {"events": len(done.webhook.events), "new_token": done.plan.made_token})
-    # Only this answer shows the token: no address, cookie or row holds it.
-    return layout.page("webhook_done.html", done=done, name=variable("ASAAS_WEBHOOK_TOKEN", account), account=account)
+    # Only this answer shows a token of the environment: no address, cookie or row holds it.
+    setting = variable("ASAAS_WEBHOOK_TOKEN", account)
+    return layout.page("webhook_done.html", done=done, name=setting, account=account, fixed=fixed)
+
+
+def _events(account: str) -> frozenset[str]:
+    """Return the events to subscribe to: those that the form asks for, or all of charges while no mapping names one."""
+    mappings = mappings_in_use(lambda: runtime.journal, directory())[0]
+    more = {name: name in request.form for name in ("every", "account_events")}
+    if not needed_events(mappings, account) and not any(more.values()):
+        return CHARGES
+    return events_wanted(mappings, "", account, **more)
 
 
 @pages.post("/connections/<account>/webhook/resume")
 def resume_webhook(account: str) -> ResponseReturnValue:
-    _check_seen(account)
+    _seen(account)
     try:
         url = public_hook_url(runtime.settings, account, None)
         client = client_of(runtime, account)
@@ -175,7 +236,7 @@ def resume_webhook(account: str) -> ResponseReturnValue:
 
 @pages.post("/connections/destinations/<name>/pause")
 def pause(name: str) -> ResponseReturnValue:
-    why = Message(N_("paused by {who}"), {"who": person.author}).to_json()
+    why = Message(N_("paused by {who}"), {"who": person.author})
     actions.pause(runtime.journal, name, why, runtime.clock_ms(), by=person.actor)
     layout.flash_message(_("{name} is paused; its deliveries wait.", name=name), "warning")
     return layout.go("console.connections.show")
@@ -191,7 +252,7 @@ def resume(name: str) -> ResponseReturnValue:
 @pages.get("/connections/destinations/<name>/test")
 def test_form(name: str) -> ResponseReturnValue:
     """Show the payload of a test of a mapping, to change and send."""
-    layout.found(runtime.destinations.get(name))
+    layout.found(known(runtime.destinations, name))
     return layout.page("destination_test.html", name=name, body=_example(name), answer=None, problem="")
 
 
@@ -207,7 +268,7 @@ def _example(name: str) -> str:
 
 @pages.post("/connections/destinations/<name>/test")
 def test(name: str) -> ResponseReturnValue:
-    url = layout.found(runtime.destinations.get(name))
+    url = layout.found(known(runtime.destinations, name))
     body = request.form.get("body", "")[:20_000]
     answer, problem = None, ""
     try:

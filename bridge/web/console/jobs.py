@@ -203,6 +203,7 @@ HOME = {
     "replay": "console.mappings.listed",
     "bulk": "console.attention.index",
     "examination": "console.connections.show",
+    "connect": "console.connections.show",
 }
 """The page from which each kind is begun."""
 OF_ACCOUNT = frozenset({"reconcile", "backfill_preview", "backfill", "trial"})

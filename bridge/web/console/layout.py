@@ -21,6 +21,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 
 from bridge import messages
 from bridge.alerts import plan as alert_plan
+from bridge.clint.webhook import asks_for_url
 from bridge.errors import BridgeError, ConsoleClosed, JournalError
 from bridge.formats import Formats
 from bridge.journal import audit, notices
@@ -237,7 +238,8 @@ def notice_texts(notice: StoredNotice) -> tuple[str, str]:
 def broken_files() -> dict[str, list[Finding]]:
     """Return the mapping files that can't run, by mapping, with their findings.
 
-    Whose account a broken file is of, nobody knows: only people who see all of them are told.
+    Before the first destination is connected, files that only wait for one are none of them. Whose account a broken
+    file is of, nobody knows: only people who see all of them are told.
     """
     if person.accounts is not None:
         return {}
@@ -272,6 +274,11 @@ def mapping_title(name: str) -> str:
     return str(g.titles.get(name) or name)
 
 
+def connected() -> bool:
+    """Return whether both ends are there: an account with a key, and a destination."""
+    return bool(runtime.destinations) and any(one.api_key for one in runtime.accounts.values())
+
+
 # ---------------------------------------------------------------- templates
 
 
@@ -293,7 +300,7 @@ def with_query(**changes: Any) -> str:
 
 _FUNCTIONS = (
     *(messages._, N_, messages.ngettext, messages.pgettext, said, reason, deal_said, event_label),
-    *(notice_texts, needing_a_person, mapping_title, style_nonce, asset, with_query),
+    *(notice_texts, needing_a_person, mapping_title, connected, asks_for_url, style_nonce, asset, with_query),
 )
 GLOBALS = {one.__name__: one for one in _FUNCTIONS} | {
     "STATES": STATES,

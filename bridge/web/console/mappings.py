@@ -89,7 +89,7 @@ def edit(name: str) -> ResponseReturnValue:
         text = layout.found(file_text(directory(), name))
         with runtime.journal.database.read() as connection:
             newest = revisions.newest(connection, name)
-        return _editor(name, text, newest.id if newest else 0, replaces=revisions.digest(text), fresh=False)
+        return _editor(name, text, newest.id if newest else 0)
     active = revision_of(name)
     shows = _editor if request.args.get("tab") == "yaml" else _form
     return shows(name, active.text or "", active.id)
@@ -114,11 +114,19 @@ def _about(name: str, text: str, base: int, mapping: Mapping | None) -> dict[str
         "base": base,
         "mapping": mapping,
         "title": (mapping.description if mapping else "") or name,
-        "fresh": not base and "replaces" not in request.form,
-        "replaces": request.form.get("replaces", ""),
+        "fresh": not base and not _replaced(name),
         "in_file": writes_files(runtime.journal, directory()),
         "file_differs": base and file_text(directory(), name) not in {None, text},
+        "replaces": _replaced(name),
     }
+
+
+def _replaced(name: str) -> str:
+    """Return the digest of the file's text that a person sees because it has an error, and fixes; empty for none."""
+    if request.method == "POST":
+        return request.form.get("replaces", "")
+    is_shown = "file" in request.args and name in layout.broken_files()
+    return revisions.digest(file_text(directory(), name) or "") if is_shown else ""
 
 
 def _form(
@@ -192,7 +200,7 @@ def draft(name: str) -> ResponseReturnValue:
 def _drafted(name: str, base: int) -> ResponseReturnValue:
     given = request.form
     text, step = _given_text(name), given.get("do", "preview")
-    fresh = not base and "replaces" not in given
+    fresh = not base and not _replaced(name)
     if fresh:
         text = without_made_tests(text, name)
     if given.get("tab") == "form":

@@ -19,7 +19,7 @@ from bridge.messages import _
 from bridge.model import NoticeLevel
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S, Family
 from bridge.wakeups import SeenWorker, workers
-from bridge.web.console import attention, charts, layout
+from bridge.web.console import attention, charts, guide, layout
 from bridge.web.console.access import person, runtime
 
 pages = Blueprint("overview", __name__)
@@ -47,6 +47,8 @@ def index() -> ResponseReturnValue:
         numbers = _numbers(connection, now_ms)
         waits_ms = statistics.waiting_since_ms(connection, accounts)
         standing, noted = layout.standing(connection), causes.noted(connection)
+        delivers = numbers["month"].totals["delivered"] > 0
+        guided = guide.current(connection, delivers=delivers) if accounts is None else None
     set_up = runtime.destinations if names is None else names
     places = {name: one for name, one in state.destinations.items() if names is None or name in names}
     try:
@@ -62,6 +64,7 @@ def index() -> ResponseReturnValue:
         concerns=concerns,
         kind="bad" if "bad" in kinds else "warning" if kinds else "good",
         state=state,
+        guide=guided,
         workers=seen,
         known={name: places.get(name) for name in sorted({*places, *set_up})},
         urls=runtime.destinations,

@@ -1,0 +1,346 @@
+"""Accounts and destinations by forms: a new one, another key or URL, removal.
+
+A key or URL goes from the form into the journal, encrypted, and no page shows it again. Between the two steps of an
+account the page carries the key encrypted with the journal's key.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from bridge.errors import BridgeError, ConsoleBusy, DecryptionFailed, JournalError, UsageError
+from bridge.http import check_url
+from bridge.journal import accounts as stored
+from bridge.journal import audit
+from bridge.journal import destinations as circuits
+from bridge.journal.audit import Actor
+from bridge.messages import N_, Message, _, ngettext
+from bridge.operations import accounts, connect
+from bridge.operations.accounts import public_hook_url
+from bridge.operations.connect import Company
+from bridge.operations.doctor import is_clint_url
+from bridge.settings import DEFAULT, NAME, variable
+from bridge.web.console import jobs, layout
+from bridge.web.console.access import over_https, person, runtime
+from bridge.web.console.jobs import JobContext, Result, external_call
+
+T = TypeVar("T")
+
+pages = Blueprint("connecting", __name__)
+
+KEY_WAITS_MS = 15 * 60_000
+"""How long the second step of an account takes the key of the first."""
+_COLUMN = "console.key"
+
+
+def keeps_secrets() -> bool:
+    """Return whether the journal can keep a key or a URL, encrypted."""
+    return bool(runtime.journal.database.keyring)
+
+
+def known(values: Mapping[str, T], name: str) -> T | None:
+    """Return the account or URL of that name, also where it was stored a moment ago, by another process too."""
+    if name not in values:
+        runtime.account_store.refresh()
+    return values[name] if name in values else None  # noqa: SIM401 (`get` also finds what was removed)
+
+
+def took_effect() -> None:
+    """Let this process use what was changed, and the mappings that name it."""
+    runtime.account_store.refresh()
+    with suppress(JournalError, OSError):  # a worker reads the files within seconds too
+        runtime.mapping_files.import_changed()
+
+
+# ---------------------------------------------------------------- an account
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A key that Asaas took, before a person says under which name it is stored."""
+
+    api_key: str = field(repr=False)
+    account: str
+    """The account that gets the key, empty for a new one."""
+    company: Company
+
+    def sealed(self) -> str:
+        given = json.dumps({**asdict(self), "at_ms": runtime.clock_ms()})
+        return runtime.journal.database.keyring.encrypt(given, _COLUMN)
+
+
+def _opened(sealed: str) -> Pending | None:
+    """Return what the first step sealed, None where it is too old, cut, or of another key."""
+    keyring = runtime.journal.database.keyring
+    if not keyring or not sealed.startswith(keyring.prefix):
+        return None
+    try:
+        given = json.loads(keyring.decrypt(sealed, _COLUMN))
+    except (DecryptionFailed, ValueError):
+        return None
+    if not 0 <= runtime.clock_ms() - given["at_ms"] <= KEY_WAITS_MS:
+        return None
+    return Pending(given["api_key"], given["account"], Company(**given["company"]))
+
+
+@pages.get("/connections/new-account")
+def new_account() -> ResponseReturnValue:
+    return _ask_key("")
+
+
+@pages.get("/connections/<account>/key")
+def key_form(account: str) -> ResponseReturnValue:
+    layout.found(known(runtime.accounts, account))
+    return _ask_key(account)
+
+
+def _ask_key(account: str, status: int = 200, **more: Any) -> ResponseReturnValue:
+    return layout.page(
+        "account_key.html",
+        status,
+        account=account,
+        setting=variable("ASAAS_API_KEY", account) if account in runtime.settings.accounts else "",
+        keeps=keeps_secrets(),
+        # Beside a token of the environment the key belongs there too.
+        keyless=[one.name for one in runtime.settings.accounts.values() if not one.api_key] if not account else [],
+        variable=variable,
+        **more,
+    )
+
+
+@pages.post("/connections/new-account")
+def take_account() -> ResponseReturnValue:
+    return _take("")
+
+
+@pages.post("/connections/<account>/key")
+def take_key(account: str) -> ResponseReturnValue:
+    layout.found(known(runtime.accounts, account))
+    return _take(account)
+
+
+def _take(account: str) -> ResponseReturnValue:
+    """Ask Asaas whose key was given; or store the one that it took, under the name that was chosen."""
+    if not keeps_secrets() or account in runtime.settings.accounts:
+        return _ask_key(account, 422)
+    if "sealed" in request.form:
+        pending = _opened(request.form["sealed"])
+        if pending is None or pending.account != account:
+            return _ask_key(account, 422, expired=True)
+        return _store(pending)
+    # Copied out of an .env file it stands in quotes.
+    api_key = re.sub(r"^(['\"])(.*)\1$", r"\2", request.form.get("key", "").strip())
+    try:
+        company = external_call(lambda: connect.company_of(runtime, account, api_key))
+    except ConsoleBusy:
+        raise
+    except BridgeError as error:
+        return _ask_key(account, 422, error=error)
+    return _confirm(Pending(api_key, account, company))
+
+
+def _confirm(pending: Pending, status: int = 200, **more: Any) -> ResponseReturnValue:
+    return layout.page(
+        "account_confirm.html",
+        status,
+        account=pending.account,
+        company=pending.company,
+        sealed=pending.sealed(),
+        name=request.form.get("name") or connect.proposed_name(pending.company.name, [*runtime.accounts]),
+        first=DEFAULT not in runtime.accounts,
+        public_url=runtime.settings.bridge_public_url,
+        url=request.form.get("url", _own_address()),
+        given=request.form,
+        **more,
+    )
+
+
+def _own_address() -> str:
+    """Return the address of this request where Asaas could reach it too, else nothing."""
+    here = f"https://{request.host}"
+    return here if over_https() and check_url(here, allow_private=False) is None else ""
+
+
+def _store(pending: Pending) -> ResponseReturnValue:
+    form, company = request.form, pending.company
+    name = pending.account or form.get("name", "").strip().lower()
+    url, email = form.get("url", "").strip(), form.get("email", "").strip()
+    if company.production and "production" not in form:
+        return _confirm(pending, 422, refused="production")
+    try:
+        public_hook_url(runtime.settings, name, url or None, Message(N_("the public address")))
+        accounts.add_account(
+            runtime.journal,
+            runtime.settings,
+            person.actor,
+            runtime.clock_ms(),
+            name,
+            api_key=pending.api_key,
+            must_be_new=not pending.account,
+        )
+    except UsageError as error:
+        return _confirm(pending, 422, error=error)
+    took_effect()
+    params: dict[str, Any] = {"account": name, "url": url, "email": email, "company": company.name}
+    params |= {"fresh": not pending.account, "actor": list(asdict(person.actor).values())}
+    try:
+        return jobs.begin("connect", name, run_connect, params)
+    except ConsoleBusy:
+        layout.flash_message(_("The account is stored. Its webhook is not registered yet: do it here."), "warning")
+        return layout.go("console.connections.webhook", account=name)
+
+
+def run_connect(task: JobContext) -> Result:
+    """Register the webhook of an account that was just stored, and see whether Asaas can reach the bridge there."""
+    account, url = task.params["account"], task.params["url"]
+    task.step(code="key", values={"company": task.params["company"] or account})
+    task.step(code="stored" if task.params["fresh"] else "changed", values={"account": account})
+    try:
+        done = connect.connect_webhook(task.runtime, account, url or None, task.params["email"] or None)
+    except BridgeError as error:
+        if not url and not task.runtime.settings.bridge_public_url and isinstance(error, UsageError):
+            task.step(code="no_address")
+            return {"webhook": False, "door": False}
+        task.step(code="not_registered", error=error.message().to_json())
+        return {"webhook": False, "door": False}
+    values = {"url": done.webhook.url, "events": len(done.webhook.events)}
+    task.step(code="registered", values=values, others=done.plan.others, refused=done.refused)
+    with task.runtime.journal.database.write() as connection:
+        actor, detail = Actor(*task.params["actor"]), {"events": len(done.webhook.events)}
+        audit.note(connection, actor, "webhook.registered", account, task.runtime.clock_ms(), detail)
+    status = connect.door_answers(task.runtime, account, done.webhook.url, task.sleep)
+    is_open = status == 400
+    task.step(code="door_open" if is_open else "door_closed", status=status, values={"url": done.webhook.url})
+    return {"webhook": True, "door": is_open}
+
+
+@pages.get("/connections/<account>/remove")
+def ask_to_remove_account(account: str) -> ResponseReturnValue:
+    setting = variable("ASAAS_API_KEY", account) if account in runtime.settings.accounts else ""
+    layout.found(known(runtime.accounts, account))
+    with runtime.journal.database.read() as connection:
+        waiting = accounts.waiting_events(connection, account)
+    has_key = bool(runtime.accounts[account].api_key)
+    return layout.page("account_remove.html", name=account, setting=setting, waiting=waiting, has_key=has_key)
+
+
+@pages.post("/connections/<account>/remove")
+def remove_account(account: str) -> ResponseReturnValue:
+    """Remove the account and, where that was asked, its webhook at Asaas first: Asaas would go on posting."""
+    with runtime.journal.database.read() as connection:
+        layout.found(stored.accounts(connection).get(account))
+    if "webhook" in request.form:
+        try:
+            external_call(lambda: connect.remove_webhook(runtime, account))
+        except ConsoleBusy:
+            raise
+        except BridgeError as error:
+            text = _("The account stays: its webhook could not be removed. {error}", error=error.text())
+            layout.flash_message(text, "bad")
+            return layout.go("console.connecting.ask_to_remove_account", account=account)
+        layout.note("webhook.removed", account)
+    accounts.remove_account(runtime.journal, person.actor, runtime.clock_ms(), account)
+    took_effect()
+    layout.flash_message(_("Account {name} is removed.", name=account))
+    return layout.go("console.connections.show")
+
+
+# ---------------------------------------------------------------- a destination
+
+
+@pages.get("/connections/new-destination")
+def new_destination() -> ResponseReturnValue:
+    return _ask_url("")
+
+
+@pages.get("/connections/destinations/<name>/url")
+def url_form(name: str) -> ResponseReturnValue:
+    return _ask_url(layout.found(name if re.fullmatch(NAME, name) else None))
+
+
+def _ask_url(name: str, status: int = 200, **more: Any) -> ResponseReturnValue:
+    with runtime.journal.database.read() as connection:
+        kept = circuits.load(connection).get(name) if name else None
+        waiting = accounts.open_deliveries(connection, name) if name else 0
+    return layout.page(
+        "destination_url.html",
+        status,
+        name=name,
+        kept=kept,
+        waiting=waiting,
+        setting=variable("CLINT_WEBHOOK_URL", name) if name in runtime.settings.destinations else "",
+        keeps=keeps_secrets(),
+        proposed=DEFAULT if DEFAULT not in runtime.destinations else "",
+        variable=variable,
+        given=request.form,
+        **more,
+    )
+
+
+@pages.post("/connections/new-destination")
+def take_destination() -> ResponseReturnValue:
+    name = request.form.get("name", "").strip().lower()
+    return _take_url("", name)
+
+
+@pages.post("/connections/destinations/<name>/url")
+def take_url(name: str) -> ResponseReturnValue:
+    return _take_url(name, name)
+
+
+def _take_url(shown: str, name: str) -> ResponseReturnValue:
+    url = request.form.get("url", "").strip().strip("'\"")
+    is_new = not shown
+    with runtime.journal.database.read() as connection:
+        before, waiting = stored.destinations(connection).get(name), accounts.open_deliveries(connection, name)
+    try:
+        if before is not None and before == url and not is_new:
+            raise UsageError(N_("that is the URL which {name} has already; nothing was changed"), name=name)
+        changes = (runtime.journal, runtime.settings, person.actor, runtime.clock_ms(), name, url)
+        accounts.add_destination(*changes, must_be_new=is_new)
+    except UsageError as error:
+        return _ask_url(shown, 422, error=error)
+    took_effect()
+    if not is_clint_url(url) and not runtime.settings.bridge_allow_private_destinations:
+        text = _("It is saved, but it does not look like a URL of a Clint webhook integration: check it.")
+        layout.flash_message(text, "warning")
+    if before is None and not waiting:
+        layout.flash_message(_("Destination {name} is saved. Nothing was sent to it yet: send a test here.", name=name))
+        return layout.go("console.connections.test_form", name=name)
+    text = ngettext(
+        "The new URL of {name} is saved; {n} delivery goes on.",
+        "The new URL of {name} is saved; {n} deliveries go on.",
+        waiting,
+        name=name,
+    )
+    layout.flash_message(text)
+    return layout.go("console.connections.show")
+
+
+@pages.get("/connections/destinations/<name>/remove")
+def ask_to_remove_destination(name: str) -> ResponseReturnValue:
+    setting = variable("CLINT_WEBHOOK_URL", name) if name in runtime.settings.destinations else ""
+    with runtime.journal.database.read() as connection:
+        layout.found(setting or stored.destinations(connection).get(name))
+        waiting = accounts.open_deliveries(connection, name)
+    active = [one.mapping for one in runtime.mappings.current() if one.mapping.enabled]
+    named = [one.description or one.name for one in active if name in one.destinations]
+    return layout.page("destination_remove.html", name=name, setting=setting, waiting=waiting, mappings=named)
+
+
+@pages.post("/connections/destinations/<name>/remove")
+def remove_destination(name: str) -> ResponseReturnValue:
+    with runtime.journal.database.read() as connection:
+        layout.found(stored.destinations(connection).get(name))
+    accounts.remove_destination(runtime.journal, person.actor, runtime.clock_ms(), name)
+    took_effect()
+    layout.flash_message(_("The URL of {name} is removed.", name=name))
+    return layout.go("console.connections.show")

@@ -1,0 +1,104 @@
+"""The guide of the first start on the overview: account, Clint, mapping, test charge, until all are done.
+
+It knows what is done from what is there; only its dismissal is stored.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flask import Blueprint
+from flask.typing import ResponseReturnValue
+from sqlalchemy import Connection
+
+from bridge.errors import UsageError
+from bridge.journal import accounts as stored
+from bridge.journal import events, jobs
+from bridge.mapping import Mapping
+from bridge.messages import _, ngettext
+from bridge.operations.mappings import copy_starters
+from bridge.web.console import layout
+from bridge.web.console.access import runtime
+from bridge.web.console.connecting import took_effect
+
+pages = Blueprint("guide", __name__)
+
+LAST_TESTS = 20
+
+
+class Guide(NamedTuple):
+    """What is done; the first step that is not has the button."""
+
+    done: dict[str, bool]
+    """By step, in order."""
+    unregistered: str
+    """An account whose webhook is missing; empty where there is none."""
+    keyless: tuple[str, ...]
+    """Accounts of the environment that have a token and no key."""
+    has_files: bool
+    off: tuple[Mapping, ...]
+    """Mappings that would fit and are switched off."""
+
+    @property
+    def next(self) -> str:
+        return next((step for step, is_done in self.done.items() if not is_done), "")
+
+
+def current(connection: Connection, *, delivers: bool) -> Guide | None:
+    """Return the guide, None where it was dismissed or all is done; `delivers`: something reached Clint lately."""
+    if stored.guide_is_dismissed(connection):
+        return None
+    tests = jobs.newest(connection, "trial", runtime.clock_ms(), limit=LAST_TESTS)
+    proved = any(job.result and job.result["proved"] for job in tests)
+    with_key = [one.name for one in runtime.accounts.values() if one.api_key]
+    unregistered = next((name for name in with_key if _webhook_failed(connection, name)), "")
+    active = [item.mapping for item in runtime.mappings.current()]
+    fitting = [
+        one for one in active if one.account in runtime.accounts and one.destinations <= set(runtime.destinations)
+    ]
+    done = {
+        "account": bool(with_key) and not unregistered,
+        "clint": bool(runtime.destinations),
+        "mapping": any(one.enabled for one in fitting),
+        "test": proved or (delivers and not tests),
+    }
+    if all(done.values()):
+        return None
+    return Guide(
+        done,
+        unregistered,
+        tuple(one.name for one in runtime.settings.accounts.values() if not one.api_key),
+        any(runtime.settings.bridge_mappings_dir.glob("*.y*ml")),
+        tuple(one for one in fitting if not one.enabled)[:3],
+    )
+
+
+def _webhook_failed(connection: Connection, account: str) -> bool:
+    """Return whether the account was connected here without a webhook, and no event came since."""
+    last = jobs.newest(connection, "connect", runtime.clock_ms(), about=account)
+    failed = bool(last) and not last[0].is_running and not (last[0].result or {}).get("webhook")
+    return failed and events.last_received_ms(connection, account) is None
+
+
+@pages.post("/guide/dismiss")
+def dismiss() -> ResponseReturnValue:
+    with runtime.journal.database.write() as connection:
+        stored.dismiss_guide(connection)
+    layout.note("guide.dismissed", "")
+    return layout.go("console.overview.index")
+
+
+@pages.post("/guide/mappings")
+def copy() -> ResponseReturnValue:
+    """Copy the mappings that come with the bridge into the directory of the mapping files."""
+    directory = runtime.settings.bridge_mappings_dir
+    try:
+        number = copy_starters(directory)
+    except UsageError as error:
+        layout.flash_message(_("It failed: {error}", error=error.text()), "bad")
+        return layout.go("console.overview.index")
+    took_effect()
+    layout.note("mappings.copied", str(directory), {"mappings": number})
+    text = ngettext("{n} mapping is there; see which are on.", "{n} mappings are there; see which are on.", number)
+    layout.flash_message(text)
+    return layout.go("console.mappings.listed")

@@ -1,0 +1,566 @@
+"""Accounts and destinations by the console's forms, and the guide of the first start, between the simulators."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from bridge.clint.webhook import classify
+from bridge.crypto import new_key
+from bridge.journal import accounts as stored
+from bridge.journal import audit, jobs
+from bridge.journal.audit import Actor
+from bridge.messages import Message
+from bridge.model import DeliveryState
+from bridge.operations import accounts, actions
+from bridge.operations.mappings import starters
+from bridge.simulator.asaas.account import DEFAULT_KEY
+from bridge.simulator.clint.account import INTEGRATIONS
+from bridge.simulator.serve import Served
+from bridge.web.console.connecting import KEY_WAITS_MS
+from tests.charges import Calendar
+from tests.console import VIEWER, Browser, Console, finish_jobs, opened_console
+from tests.factories import incoming, keep, owe, put_in_state, register, row_of
+from tests.peers import closed_port
+from tests.simulated import AsaasSimulator, ClintSimulator
+
+OTHER_KEY = "$aact_hmlg_of_another_company"
+REAL_KEY = "$aact_prod_simulator"
+URL = f"https://functions-api.clint.example/endpoints/integration/webhook/{INTEGRATIONS['default']}"
+NEW_URL = f"https://functions-api.clint.example/endpoints/integration/webhook/{INTEGRATIONS['pagas']}"
+WAIT_S = 30.0
+
+
+@pytest.fixture
+def asaas() -> Iterator[AsaasSimulator]:
+    """Give a simulated Asaas with a key of each environment."""
+    simulator = AsaasSimulator(keys=(DEFAULT_KEY, OTHER_KEY, REAL_KEY), clock=Calendar())
+    yield simulator
+    simulator.close()
+
+
+@pytest.fixture
+def environ(asaas: AsaasSimulator, redis_url: str) -> Iterator[dict[str, str]]:
+    """Give the environment of a bridge to which nothing is connected yet."""
+    with Served(asaas.app) as served:
+        yield {
+            "ASAAS_API_URL": f"{served.url}/v3",
+            "CLINT_WEBHOOK_URL": "",
+            "REDIS_URL": redis_url,
+            "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1",
+            "BRIDGE_ENCRYPTION_KEY": new_key(),
+        }
+
+
+@pytest.fixture
+def console(sqlite_url: str, tmp_path: Path, environ: dict[str, str]) -> Iterator[Console]:
+    """Give the console of that bridge."""
+    with opened_console(sqlite_url, tmp_path, **environ) as opened:
+        yield opened
+        finish_jobs(WAIT_S)
+
+
+@pytest.fixture
+def me(console: Console) -> Browser:
+    """Give the operator."""
+    return console.operator()
+
+
+def sealed(page: TestResponse) -> str:
+    """Return what the second step carries of the key."""
+    found = re.search(r'name="sealed" value="([^"]+)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+def connect(me: Browser, key: str = DEFAULT_KEY, place: str = "/connections/new-account", **fields: str) -> str:
+    """Connect an account and return the page of the steps that were done."""
+    tried = me.post(place, key=key)
+    begun = me.post(place, {"name": "default", **fields}, sealed=sealed(tried))
+    assert begun.status_code == 303, begun.text
+    finish_jobs(WAIT_S)
+    return me.get(begun.location).text
+
+
+def done(console: Console) -> list[str]:
+    """Return what the audit trail says was done, oldest first, without signing in."""
+    with console.journal.database.read() as connection:
+        return [row["action"] for row in audit.newest(connection, 20) if row["action"] != audit.SIGNED_IN][::-1]
+
+
+def stored_names(console: Console) -> tuple[list[str], list[str]]:
+    """Return the accounts and the destinations of the journal."""
+    with console.runtime.journal.database.read() as connection:
+        return list(stored.accounts(connection)), list(stored.destinations(connection))
+
+
+# ---------------------------------------------------------------- an account
+
+
+def test_an_account_is_connected_by_its_key_alone(console: Console, me: Browser, asaas: AsaasSimulator) -> None:
+    """Asaas says whose key it is; account, webhook and the way to the door are done at once, and no secret is shown."""
+    with Served(console.app) as door:
+        tried = me.post("/connections/new-account", key=f"'{DEFAULT_KEY}' ")
+        steps = connect(me, url=door.url, email="ana@example.com")
+    (queue,) = asaas.book.queues.values()
+    webhook, token = queue.body(), queue.token or ""
+    listed = me.get("/connections").text
+    page = me.get("/connections/default/webhook").text
+
+    assert "Padaria Aurora" in tried.text
+    assert 'value="default"' in tried.text
+    assert stored_names(console) == (["default"], [])
+    assert console.runtime.accounts["default"].webhook_token == token
+    assert webhook["url"] == f"{door.url}/webhooks/asaas"
+    assert webhook["email"] == "ana@example.com"
+    assert webhook["events"] == ["PAYMENT_RECEIVED"]
+    assert steps.count('<li class="good">') == 4
+    assert "knows the token" in steps
+    assert done(console) == ["account.added", "webhook.registered"]
+    assert "Padaria Aurora" in listed
+    assert "Padaria Aurora" in page
+    for secret in (DEFAULT_KEY, DEFAULT_KEY[-8:], token):
+        assert secret not in tried.text + steps + listed + page + me.get("/who").text
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("of-some-other-service", "begins with $aact_"),
+        ("$aact_hmlg_ with blanks", "has no blanks"),
+        ("$aact_hmlg_nobody_has_it", "Asaas does not know this key"),
+        ("$aact_prod_of_elsewhere", "belongs to the other environment"),
+    ],
+)
+def test_a_key_that_asaas_does_not_take_is_not_stored(console: Console, me: Browser, key: str, says: str) -> None:
+    """The page says why and what to do, and shows no part of the key."""
+    page = me.post("/connections/new-account", key=key)
+
+    assert page.status_code == 422
+    assert says in page.text
+    assert "Nothing was stored." in page.text
+    assert key.removeprefix("$aact_") not in page.text
+    assert stored_names(console) == ([], [])
+
+
+def test_a_key_that_may_do_nothing_says_so(me: Browser, asaas: AsaasSimulator) -> None:
+    """Asaas knows it and refuses the request: permissions, or an address that is not allowed."""
+    asaas.faults.answers(403, path="/v3/customers")
+
+    assert "the permissions to read customers" in me.post("/connections/new-account", key=DEFAULT_KEY).text
+
+
+def test_a_key_is_not_stored_while_asaas_is_away(sqlite_url: str, tmp_path: Path, environ: dict[str, str]) -> None:
+    """What could not be tried is not kept."""
+    with closed_port() as port:
+        environ["ASAAS_API_URL"] = f"http://127.0.0.1:{port}/v3"
+        with opened_console(sqlite_url, tmp_path, **environ) as console:
+            page = console.operator().post("/connections/new-account", key=DEFAULT_KEY)
+
+    assert page.status_code == 422
+    assert "Asaas does not answer" in page.text
+    assert "ASAAS_API_URL" in page.text
+    assert stored_names(console) == ([], [])
+
+
+def test_a_name_that_is_taken_and_a_key_that_is_in_use(console: Console, me: Browser, asaas: AsaasSimulator) -> None:
+    """A second account gets a name from its company; neither form changes the first one."""
+    connect(me)
+    again = me.post("/connections/new-account", key=DEFAULT_KEY)
+    asaas.company["tradingName"] = "Comércio São José Ltda."
+    tried = me.post("/connections/new-account", key=OTHER_KEY)
+    taken = me.post("/connections/new-account", name="default", sealed=sealed(tried))
+    wrong = me.post("/connections/new-account", name="São José", sealed=sealed(taken))
+    connect(me, OTHER_KEY, name="sao_jose")
+
+    assert again.status_code == 422
+    assert "the account default has this key already" in again.text.replace("The account", "the account")
+    assert 'value="comercio_sao_jose"' in tried.text
+    assert (taken.status_code, wrong.status_code) == (422, 422)
+    assert "there is an account named default" in taken.text.replace("There is", "there is")
+    assert stored_names(console)[0] == ["default", "sao_jose"]
+    assert console.runtime.accounts["default"].api_key == DEFAULT_KEY
+
+
+def test_production_needs_a_confirmation_that_names_the_company(
+    console: Console, me: Browser, asaas: AsaasSimulator
+) -> None:
+    """Without it nothing is stored or registered, neither here nor on the webhook's own page."""
+    tried = me.post("/connections/new-account", key=REAL_KEY)
+    refused = me.post("/connections/new-account", name="default", url="http://127.0.0.1:9", sealed=sealed(tried))
+
+    assert "production account of Padaria Aurora" in tried.text
+    assert refused.status_code == 422
+    assert stored_names(console) == ([], [])
+
+    connect(me, REAL_KEY, production="on")
+    form: dict[str, Any] = {"url": "http://127.0.0.1:9", "confirmed": "1"}
+    unsure = me.post("/connections/default/webhook", **form)
+    assert (unsure.status_code, asaas.book.queues) == (422, {})
+    assert "production account of Padaria Aurora" in unsure.text
+
+    sure = me.post("/connections/default/webhook", **form, production="on")
+    assert (sure.status_code, len(asaas.book.queues)) == (200, 1)
+
+
+def test_the_key_between_the_steps_is_of_this_bridge_and_fresh(console: Console, me: Browser) -> None:
+    """What was changed, is of another place or has waited too long is not taken."""
+    good = sealed(me.post("/connections/new-account", key=DEFAULT_KEY))
+    foreign = console.runtime.journal.database.keyring.encrypt("{}", "tenant_accounts.api_key")
+    answers = [me.post("/connections/new-account", name="x", sealed=text) for text in ("", good[:-9], foreign)]
+    console.clock.go(KEY_WAITS_MS / 1000 + 1)
+    answers.append(me.post("/connections/new-account", name="x", sealed=good))
+
+    assert [one.status_code for one in answers] == [422] * 4
+    assert all("paste it again" in one.text for one in answers)
+    assert stored_names(console) == ([], [])
+
+
+def test_without_an_address_the_account_is_there_and_the_webhook_waits(console: Console, me: Browser) -> None:
+    """A step that fails leaves the others, and each page says how to go on."""
+    steps = connect(me)
+    guide = me.get("/").text
+
+    assert "Account default is stored" in steps
+    assert "public address is not known yet" in steps
+    assert stored_names(console)[0] == ["default"]
+    assert 'href="/connections/default/webhook"' in steps
+    assert 'class="button primary" href="/connections/default/webhook"' in guide
+
+
+def test_an_address_that_leads_elsewhere_is_said(me: Browser) -> None:
+    """The webhook is registered, and the page says that nobody answers there."""
+    with closed_port() as port:
+        steps = connect(me, url=f"http://127.0.0.1:{port}")
+
+    assert "The webhook is registered" in steps
+    assert "Nothing answers there" in steps
+
+
+def test_another_key_is_tried_like_the_first_and_the_token_stays(
+    console: Console, me: Browser, asaas: AsaasSimulator
+) -> None:
+    """The account keeps its name and its webhook, which goes on with all events that it has."""
+    (console.runtime.settings.bridge_mappings_dir / "cobranca.yaml").unlink()
+    connect(me, url="http://127.0.0.1:9")
+    (queue,) = asaas.book.queues.values()
+    assert {"PAYMENT_CREATED", "PAYMENT_REFUNDED"} <= set(queue.body()["events"])  # no mapping names any yet
+    queue.change({"events": [*queue.body()["events"], "TRANSFER_CREATED"]})
+    token = console.runtime.accounts["default"].webhook_token
+    refused = me.post("/connections/default/key", key="$aact_hmlg_wrong")
+    steps = connect(me, OTHER_KEY, "/connections/default/key", url="http://127.0.0.1:9")
+
+    assert refused.status_code == 422
+    assert "The new key of account default is stored" in steps
+    assert console.runtime.accounts["default"].api_key == OTHER_KEY
+    assert console.runtime.accounts["default"].webhook_token == token == queue.token
+    assert "TRANSFER_CREATED" in queue.body()["events"]
+    assert me.get("/connections/nobody/key").status_code == 404
+
+
+def test_a_new_token_of_an_account_that_is_kept_here_is_seen_by_nobody(
+    console: Console, me: Browser, asaas: AsaasSimulator
+) -> None:
+    """It goes into the journal and to Asaas."""
+    connect(me, url="http://127.0.0.1:9")
+    (queue,) = asaas.book.queues.values()
+    before = queue.token
+    shown = me.post("/connections/default/webhook", url="http://127.0.0.1:9", new_token="on", confirmed="1")
+
+    assert "Keep this token now" not in shown.text
+    assert (queue.token or "") not in shown.text
+    assert queue.token == console.runtime.accounts["default"].webhook_token != before
+    assert "account.token_changed" in done(console)
+
+
+def test_an_account_is_removed_with_its_webhook(console: Console, me: Browser, asaas: AsaasSimulator) -> None:
+    """The confirmation says how many events wait; where Asaas is away, the account stays."""
+    connect(me, url="http://127.0.0.1:9")
+    keep(console.runtime.journal, incoming(), incoming("cus_2"))
+    asked = me.get("/connections/default/remove").text
+    asaas.faults.answers(500, path="/v3/webhooks")
+    stays = me.post("/connections/default/remove", webhook="on", follow=True).text
+    asaas.faults.comes_back()
+    removed = me.post("/connections/default/remove", webhook="on", follow=True).text
+
+    assert "2 events of this account are not processed yet" in asked
+    assert "The account stays" in stays
+    assert "Account default is removed" in removed
+    assert asaas.book.queues == {}
+    assert stored_names(console) == ([], [])
+    assert done(console)[-2:] == ["webhook.removed", "account.removed"]
+    assert me.get("/connections/default/remove").status_code == 404
+
+
+def test_what_the_environment_sets_is_changed_there(sqlite_url: str, tmp_path: Path, environ: dict[str, str]) -> None:
+    """Each form names the variable and takes nothing."""
+    environ |= {"ASAAS_API_KEY": DEFAULT_KEY, "CLINT_WEBHOOK_URL": URL, "ASAAS_WEBHOOK_TOKEN": "short"}
+    with opened_console(sqlite_url, tmp_path, **environ) as console:
+        me = console.operator()
+        pages = {
+            "ASAAS_API_KEY": ("/connections/default/key", "/connections/default/remove"),
+            "CLINT_WEBHOOK_URL": ("/connections/destinations/default/url", "/connections/destinations/default/remove"),
+        }
+        for name, places in pages.items():
+            for place in places:
+                assert name in me.get(place).text
+                assert 'type="password"' not in me.get(place).text
+        refused = me.post("/connections/default/key", key=OTHER_KEY)
+        unchanged = me.post("/connections/destinations/default/url", url=NEW_URL)
+        listed = me.get("/connections").text
+
+        assert (refused.status_code, unchanged.status_code) == (422, 422)
+        assert me.post("/connections/default/remove").status_code == 404
+        assert me.post("/connections/destinations/default/remove").status_code == 404
+        assert stored_names(console) == ([], [])
+        assert "Asaas refuses this token" in listed
+        assert 'href="/connections/default/key"' not in listed
+        assert me.get("/connections/default/company").text == "Padaria Aurora"
+
+
+def test_without_an_encryption_key_no_form_asks_for_a_secret(
+    sqlite_url: str, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """The pages say so first, with the command and the variable."""
+    environ["BRIDGE_ENCRYPTION_KEY"] = ""
+    with opened_console(sqlite_url, tmp_path, **environ) as console:
+        me = console.operator()
+        for place in ("/connections/new-account", "/connections/new-destination"):
+            page = me.get(place).text
+            assert "bridge db new-key" in page
+            assert "BRIDGE_ENCRYPTION_KEY=" in page
+            assert 'name="key"' not in page
+            assert 'name="url"' not in page
+        assert me.post("/connections/new-account", key=DEFAULT_KEY).status_code == 422
+        assert me.post("/connections/new-destination", name="default", url=URL).status_code == 422
+        assert "bridge db new-key" in me.get("/connections").text
+
+
+def test_a_viewer_sees_what_is_connected_and_no_way_to_change_it(console: Console, me: Browser) -> None:
+    """Neither a button nor a form that would be refused."""
+    connect(me, url="http://127.0.0.1:9")
+    me.post("/connections/new-destination", name="default", url=URL)
+    viewer = console.browser()
+    viewer.sign_in(VIEWER)
+    overview, listed = viewer.get("/").text, viewer.get("/connections").text
+
+    assert "of 4 done" in overview
+    assert "/connections/new-account" not in overview + listed
+    for place in ("new-account", "new-destination", "default/remove", "destinations/default/url"):
+        page = viewer.get(f"/connections/{place}").text
+        assert re.findall(r'<button class="button (?:primary|danger)"', page) == []
+    assert viewer.post("/connections/new-account", key=OTHER_KEY).status_code == 403
+
+
+# ---------------------------------------------------------------- a destination
+
+
+def test_a_destination_is_added_and_nothing_is_sent(console: Console, me: Browser) -> None:
+    """The next page is the test, which asks before it sends; the URL is on no page."""
+    clint = ClintSimulator()
+    with Served(clint.app) as served:
+        url = f"{served.url}/endpoints/integration/webhook/{INTEGRATIONS['default']}"
+        form = me.get("/connections/new-destination").text
+        saved = me.post("/connections/new-destination", name="default", url=f" '{url}' ")
+        asked = me.get(saved.location).text
+        before = len(clint.receiver.history)
+        sent = me.post(saved.location, body='{"email": "a@example.com"}', confirmed="on").text
+
+    assert 'value="default"' in form
+    assert saved.location == "/connections/destinations/default/test"
+    assert "Nothing was sent to it yet" in asked
+    assert (before, len(clint.receiver.history)) == (0, 1)
+    assert "Clint took it" in sent
+    assert stored_names(console) == ([], ["default"])
+    assert url not in form + asked + sent + me.get("/connections").text + me.get("/who").text
+    assert INTEGRATIONS["default"] not in me.get("/connections/destinations/default/url").text
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "says"),
+    [
+        ("default", "clint", "must be a URL"),
+        ("Pagas!", URL, "small letters"),
+        ("default", NEW_URL, "there is a destination named default"),
+    ],
+)
+def test_a_destination_that_can_not_be_is_refused(
+    console: Console, me: Browser, name: str, url: str, says: str
+) -> None:
+    """Nothing is stored or changed, and the URL is not shown again."""
+    if url == NEW_URL:
+        me.post("/connections/new-destination", name="default", url=URL)
+    page = me.post("/connections/new-destination", name=name, url=url)
+
+    assert page.status_code == 422
+    assert says in page.text.replace("There is", "there is").replace("A name", "a name")
+    assert INTEGRATIONS["pagas"] not in page.text
+    assert console.runtime.destinations.get("default") in {None, URL}
+
+
+def paused(console: Console) -> int:
+    """Let Clint have removed the integration of a destination with two deliveries; return one."""
+    register(console.runtime.journal, default=URL)
+    first = owe(console.runtime.journal, destination="default", mapping="cobranca")
+    owe(console.runtime.journal, customer="cus_2", destination="default", mapping="cobranca")
+    why = classify(404, {}, 0).detail
+    told = Message("the destination {destination} is paused: {reason}", {"destination": "default", "reason": why})
+    gone = {
+        "waiting": "paused",
+        "reason_code": "destination.paused",
+        "reason": told.to_json(),
+        "due_ms": console.clock(),
+    }
+    put_in_state(console.runtime.journal, first, DeliveryState.RETRYING, **gone)
+    actions.pause(console.runtime.journal, "default", why, console.clock())
+    return first
+
+
+def test_from_the_pause_straight_to_the_new_url(console: Console, me: Browser) -> None:
+    """Attention, event and connections lead to its field; saving resumes, and says how many deliveries go on."""
+    me.post("/connections/new-destination", name="default", url=URL)
+    event = row_of(console.runtime.journal, paused(console))["event_id"]
+    link = 'href="/connections/destinations/default/url#url"'
+    for place in ("/attention", f"/events/{event}", "/connections"):
+        assert link in me.get(place).text, place
+    actions.resume(console.runtime.journal, "default", console.clock())
+    me.post("/connections/destinations/default/pause")
+    assert link not in me.get("/attention").text  # a person's own pause asks for no URL
+    form = me.get("/connections/destinations/default/url").text
+    same = me.post("/connections/destinations/default/url", url=URL)
+    changed = me.post("/connections/destinations/default/url", url=NEW_URL, follow=True).text
+
+    assert "2 deliveries wait" in form
+    assert same.status_code == 422
+    assert "The new URL of default is saved; 2 deliveries go on." in changed
+    assert "Takes deliveries" in changed
+    assert console.runtime.destinations["default"] == NEW_URL
+    assert done(console)[-1] == "destination.changed"
+
+
+def test_a_destination_is_removed(console: Console, me: Browser) -> None:
+    """The confirmation names what waits and which mappings send there."""
+    me.post("/connections/new-destination", name="default", url=URL)
+    owe(console.runtime.journal, destination="default", mapping="cobranca")
+    console.clock.go(1)
+    asked = me.get("/connections/destinations/default/remove").text
+    removed = me.post("/connections/destinations/default/remove", follow=True).text
+
+    assert "1 delivery waits for another URL" in asked
+    assert "cobranca" in asked
+    assert "The URL of default is removed" in removed
+    assert "No URL" in removed
+    assert 'href="/connections/destinations/default/url#url"' in removed
+    assert stored_names(console) == ([], [])
+    assert me.get("/connections/destinations/default/test").status_code == 404
+
+
+def test_what_another_process_stored_is_used_at_once(console: Console, me: Browser) -> None:
+    """The page to which a form leads may be answered by another web process."""
+    settings, journal = console.runtime.settings, console.runtime.journal
+    assert len(console.runtime.destinations) == 0
+    accounts.add_destination(journal, settings, Actor("operator Ana"), console.clock(), "pagas", URL)
+
+    assert me.get("/connections/destinations/pagas/test").status_code == 200
+
+
+# ---------------------------------------------------------------- the guide
+
+
+def guided(me: Browser) -> list[str]:
+    """Return how the steps of the guide are shown: good, accent (the next one) or neutral; empty without a guide."""
+    guide = me.get("/").text.partition("guide-foot")[0]
+    return re.findall(r'<li class="(good|accent|neutral)"', guide) if "of 4 done" in guide else []
+
+
+def test_the_guide_knows_where_you_are(console: Console, me: Browser) -> None:
+    """Each step that is done is ticked, the next one has the button, and the last one ends the guide."""
+    seen = [guided(me)]
+    connect(me, url="http://127.0.0.1:9")
+    seen.append(guided(me))
+    assert 'class="button primary" href="/connections/new-destination"' in me.get("/").text
+    (console.runtime.settings.bridge_mappings_dir / "cobranca.yaml").write_text(
+        "enabled: false\ndescription: Cobrança paga\nevents: [PAYMENT_RECEIVED]\ncontact: {email: payment.id}\n"
+    )
+    me.post("/connections/new-destination", name="default", url=URL)
+    console.clock.go(1)
+    seen.append(guided(me))
+    assert "Switch on: Cobrança paga" in me.get("/").text
+    me.post("/mappings/cobranca/switch", on="1")
+    console.clock.go(1)
+    seen.append(guided(me))
+    assert 'href="/test-charge"' in me.get("/").text
+    with console.runtime.journal.database.write() as connection:
+        number = jobs.begin(connection, "trial", "default", {}, "Ana", console.clock())
+        jobs.finish(connection, number, console.clock(), {"proved": True})
+
+    assert seen == [
+        ["accent", "neutral", "neutral", "neutral"],
+        ["good", "accent", "neutral", "neutral"],
+        ["good", "good", "accent", "neutral"],
+        ["good", "good", "good", "accent"],
+    ]
+    assert guided(me) == []
+
+
+def test_an_empty_bridge_has_no_false_alarms(console: Console, me: Browser) -> None:
+    """Mapping files that only wait for the first destination are no errors; other pages lead to the guide."""
+    shutil.copytree(starters(), console.runtime.settings.bridge_mappings_dir, dirs_exist_ok=True)
+    overview, attention = me.get("/").text, me.get("/attention").text
+
+    assert "Action needed" not in overview
+    assert "Nothing needs you" in attention
+    for place in ("/events", "/mappings"):
+        assert "See the first steps" in me.get(place).text
+    for place in ("/test-charge", "/reconcile"):
+        assert 'href="/connections/new-account"' in me.get(place).text
+    (console.runtime.settings.bridge_mappings_dir / "errada.yaml").write_text("events: [")
+    assert "errada" in me.get("/attention").text
+
+
+def test_ready_mappings_are_copied_where_there_are_none(console: Console, me: Browser) -> None:
+    """With samples, as `bridge mappings init` does; those that come switched on run at once."""
+    directory = console.runtime.settings.bridge_mappings_dir
+    shutil.rmtree(directory)
+    connect(me, url="http://127.0.0.1:9")
+    me.post("/connections/new-destination", name="default", url=URL)
+    offered = me.get("/").text
+    me.post("/guide/mappings")
+    console.clock.go(1)
+    again = me.post("/guide/mappings", follow=True).text
+
+    assert "Use the ready mappings" in offered
+    assert (directory / "samples").is_dir()
+    assert "cobranca_paga" in {item.mapping.name for item in console.runtime.mappings.current() if item.mapping.enabled}
+    assert "there is a file of that name" in again
+    assert guided(me) == ["good", "good", "good", "accent"]
+
+
+def test_the_guide_is_dismissed_for_good(console: Console, me: Browser) -> None:
+    """Also where it was dismissed in two tabs."""
+    for _ in range(2):
+        me.post("/guide/dismiss")
+
+    assert guided(me) == []
+    assert "guide.dismissed" in done(console)
+
+
+def test_a_bridge_that_delivers_needs_no_guide(sqlite_url: str, tmp_path: Path, environ: dict[str, str]) -> None:
+    """One that was set up by its environment shows none, without any test charge."""
+    environ |= {"ASAAS_API_KEY": DEFAULT_KEY, "CLINT_WEBHOOK_URL": URL}
+    with opened_console(sqlite_url, tmp_path, **environ) as console:
+        me = console.operator()
+        before = guided(me)
+        delivery = owe(console.runtime.journal, mapping="cobranca")
+        put_in_state(
+            console.runtime.journal, delivery, DeliveryState.DELIVERED, due_ms=None, finished_ms=console.clock()
+        )
+
+        assert before == ["good", "good", "good", "accent"]
+        assert guided(me) == []
