@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bridge.errors import BridgeError, StageError
-from bridge.journal import events, queries
+from bridge.journal import customers, events, queries
+from bridge.journal.customers import Customer
 from bridge.journal.events import StoredEvent
 from bridge.mapping import Mapping, evaluate
 from bridge.mapping.context import build_context, needs_of, references
@@ -104,6 +105,7 @@ def effect_of(runtime: Runtime, before: Mapping | None, after: Mapping) -> Effec
     sides = [one for one in (after, before) if one is not None]
     with runtime.journal.database.read() as connection:
         stored = last_events(connection, sides)
+        people = customers.load(connection, {(event.account, event.subject) for event in stored})
     contexts = cached_contexts(runtime, stored, sides)
     plans: tuple[set[str], set[str]] = (set(), set())
     told: dict[str, list[Affected]] = {"stops": [], "starts": [], "differs": [], "moves": []}
@@ -116,7 +118,8 @@ def effect_of(runtime: Runtime, before: Mapping | None, after: Mapping) -> Effec
             unknown += old != new
             continue
         changes = _changes(old, new) if old.sent and new.sent else ()
-        affected = Affected(event.id, event.name, *about(event, context), new.reason, changes)
+        person = people.get((event.account, event.subject))
+        affected = Affected(event.id, event.name, *about(event, context, person), new.reason, changes)
         if old.sent is not new.sent:
             told["starts" if new.sent else "stops"].append(affected)
         elif new.sent:
@@ -222,13 +225,20 @@ def _changes(old: _Made, new: _Made) -> tuple[tuple[str, Value | None, Value | N
     return tuple(found)
 
 
-def about(event: StoredEvent, context: dict[str, Any]) -> tuple[str, Any]:
+def about(event: StoredEvent, context: dict[str, Any], person: Customer | None) -> tuple[str, Any]:
     """Return what people call an event's object, the customer's name where it is known, and its amount or None."""
     found = context.get(event.entity)
     entity = found if isinstance(found, dict) else {}
     customer = context.get("customer")
     name = customer.get("name") if isinstance(customer, dict) else None
-    words = (name, entity.get("description"), entity.get("externalReference"), event.object_id, event.key)
+    words = (
+        name,
+        person and person.name,
+        entity.get("description"),
+        entity.get("externalReference"),
+        event.object_id,
+        event.key,
+    )
     word = next((one for one in words if isinstance(one, str) and one.strip()), "")
     return word, entity.get("value")
 

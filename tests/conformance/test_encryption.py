@@ -87,7 +87,7 @@ PLAIN = {
     "events": "account event_key name entity object_id subject created origin state hold_code replay_mapping",
     "mapping_revisions": "mapping text digest origin author",
     "deliveries": "mapping account subject line destination object_id order_at once_key state waiting reason_code"
-    " read_back",
+    " read_back answer",
     "attempts": "outcome code",
     "lanes": "owner",
     "destinations": "name url_digest state failed_subject paused_reason origin_id stage_id",
@@ -98,7 +98,8 @@ PLAIN = {
     "audit": "actor address action about detail",
     "search_terms": "term kind account ref",
     "customers": "account id",
-    "console_jobs": "kind about state code author",
+    "causes": "key kind code about seen_by",
+    "console_jobs": "kind about state code author runner stopped_by",
     "rollups": "account mapping destination event verdict",
     "tallies": "account mapping destination event verdict",
     "tenant_accounts": "name",

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.journal import revisions
+from bridge.journal import customers, revisions
 from bridge.journal.schema import events as event_table
+from bridge.journal.search import Found, Kind
 from bridge.mapping.spec import MAPPING as KEYS
 from tests.console import Console, finish_jobs, opened_console
 from tests.factories import NOW_MS, envelope, incoming, keep, payment
@@ -146,6 +147,37 @@ def test_a_text_that_nobody_changed_is_the_active_one(console: Console) -> None:
         assert 'class="removed">-description' in changed.text
     form_of(changed).press(browser, "Save")
     assert text_of(console) == TEXT.replace("Cobrança paga atualiza o negócio", "Outra").replace("\n", "\r\n")
+
+
+def test_a_broken_file_is_fixed_under_its_own_name(console: Console) -> None:
+    """One that never was active has no revision to go on from, and is no new mapping all the same."""
+    path = Path(console.runtime.settings.bridge_mappings_dir) / "quebrada.yaml"
+    path.write_text("events: [PAYMENT_RECEIVED\n")
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/quebrada?file=1"))
+    form.fill(text=TEXT)
+    saved = form_of(form.press(browser, "See what changes")).press(browser, "Save")
+
+    assert (saved.status_code, saved.location) == (303, "/mappings/quebrada")
+    assert path.read_text() == text_of(console, "quebrada") == TEXT
+
+
+def test_names_of_customers_stand_where_the_cache_has_none(console: Console) -> None:
+    """The journal keeps them: beside the fields of the form, and in what a change would do."""
+    arrive(console, 40.0, 150.0)
+    with console.journal.database.write() as connection:
+        person = Found("default", "cus_1", Kind.SUBJECT, {"name": "Maria Souza", "email": "maria@example.com"})
+        customers.record(connection, [person], [], console.clock())
+    browser = console.operator()
+    save(console, TEXT.replace("deal:", "  nome: customer.name\ndeal:", 1))
+    page = browser.get("/mappings/cobranca")
+    form = form_of(form_of(page).press(browser, "Add a condition"))
+    form.fill(row_0_value="200")
+    change = form.press(browser, "See what changes").text
+
+    assert "</span> Maria Souza" in page.text
+    assert ">Maria Souza</a>" in change
+    assert ">Pedido 0</a>" in change
 
 
 def test_every_control_has_a_label(console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from bridge.errors import BridgeError
-from bridge.journal import events, queries
+from bridge.journal import customers, events, queries
 from bridge.journal.events import StoredEvent
 from bridge.mapping import Mapping, ParseResult, parse_mapping, with_overlaps
 from bridge.mapping.cases import CannotRun, read_sample
@@ -66,8 +67,7 @@ def values() -> ResponseReturnValue:
     if kind == "event" and (number := layout.number(reference)):
         with runtime.journal.database.read() as connection:
             stored = events.load(connection, [number])
-    contexts = effects.cached_contexts(runtime, stored, [], every=True)
-    seen_in = Around(contexts[0][0], "") if contexts else around(mapping)
+    seen_in = _around(stored[0]) if stored else around(mapping)
     paths = {path for root in (*seen_in.context, *DERIVED) for path in named_paths(root)}
     found = {path: seen(path, seen_in) for path in sorted(paths)}
     return jsonify({path: value for path, value in found.items() if value})
@@ -155,6 +155,17 @@ def choices(mapping: Mapping | None) -> dict[str, list[tuple[str, str]]]:
     return {"events": recent, "samples": samples}
 
 
+def _around(event: StoredEvent) -> Around:
+    """Return what the cache and the journal have of an event and its customer; nothing is asked of Asaas."""
+    with runtime.journal.database.read() as connection:
+        person = customers.load(connection, [(event.account, event.subject)]).get((event.account, event.subject))
+    context, missing = effects.cached_contexts(runtime, [event], [], every=True)[0]
+    if person is not None and "customer" in missing:
+        known = {"name": person.name, "email": person.email, "mobilePhone": person.phone, "cpfCnpj": person.document}
+        context = {**context, "customer": known}
+    return Around(context, effects.about(event, context, person)[0], event.id)
+
+
 def around(mapping: Mapping | None) -> Around:
     """Return the last event that a mapping listens to, with what the cache has of it; else the built-in example."""
     if mapping is not None:
@@ -162,10 +173,8 @@ def around(mapping: Mapping | None) -> Around:
             last = effects.last_events(connection, [mapping], 1)
             sent = queries.deliveries_of(connection, last[0].id) if last else []
         if last:
-            context, _ = effects.cached_contexts(runtime, last, [mapping], every=True)[0]
             payloads = [row["payload"] for row in sent if row["mapping"] == mapping.name and row["payload"]]
-            payload = json.loads(payloads[-1]) if payloads else {}
-            return Around(context, effects.about(last[0], context)[0], last[0].id, payload)
+            return replace(_around(last[0]), payload=json.loads(payloads[-1]) if payloads else {})
     context, _ = _context(mapping, "example") if mapping is not None else ({**EXAMPLES}, "")
     return Around(context, "")
 

@@ -200,7 +200,8 @@ def draft(name: str) -> ResponseReturnValue:
 def _drafted(name: str, base: int) -> ResponseReturnValue:
     given = request.form
     text, step = _given_text(name), given.get("do", "preview")
-    if not base:
+    fresh = not base and not _replaced(name)
+    if fresh:
         text = without_made_tests(text, name)
     if given.get("tab") == "form":
         try:
@@ -222,7 +223,7 @@ def _drafted(name: str, base: int) -> ResponseReturnValue:
         return _editor(name, text, base)
     if step.startswith("accept"):
         text = _accepted(name, text, step.partition(":")[2])
-    elif not base and not _replaced(name):
+    elif fresh:
         text = with_tests(text, name)
     if read(name, text).mapping is None:
         shows = _form if given.get("tab") == "form" else _editor
