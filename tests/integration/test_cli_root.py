@@ -170,6 +170,7 @@ def test_only_what_works_is_offered() -> None:
         "sweeper",
         "test-charge",
         "up",
+        "users",
         "web",
         "webhook",
         "worker",

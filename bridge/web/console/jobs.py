@@ -264,7 +264,7 @@ def show(number: int) -> ResponseReturnValue:
     picture = reconciled(job.result["days"]) if job.kind == "reconcile" and job.result else None
     shown = of_events(_event_ids(job.result or {}))
     more: dict[str, Any] = {}
-    if job.kind in {bulk.KIND, bulk.REPLAY_KIND}:
+    if job.kind in {bulk.KIND, bulk.REPLAY_KIND} and job.runner:  # one of an older version had none
         with runtime.journal.database.read() as connection:
             came = bulk.outcome(connection, job)
             rows = queries.events_of(connection, came.not_sent[:NOT_SENT_SHOWN])
