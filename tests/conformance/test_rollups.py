@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,11 @@ def copy(journal: Journal, to: Database) -> None:
 
 def test_what_was_there_before_the_roll_ups_is_counted_by_the_upgrade(empty_url: str, tmp_path: Path) -> None:
     """A journal of an older version has its counts from the first moment."""
-    database = Database(empty_url)
+    with closing(Database(empty_url)) as database:
+        _counts_what_was_there(database, tmp_path)
+
+
+def _counts_what_was_there(database: Database, tmp_path: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
     with database.write() as connection:
@@ -161,4 +166,3 @@ def test_what_was_there_before_the_roll_ups_is_counted_by_the_upgrade(empty_url:
         assert connection.execute(text("SELECT count(*) FROM tallies")).scalar_one() == 0
     tried(journal, owe(journal, customer="cus_new"), DeliveryState.DELIVERED, now_ms)
     assert hours(journal, now_ms) == counted(journal)
-    database.close()
