@@ -1,6 +1,6 @@
 """Two deployments at once: the code of the schema before this one works on while the journal is migrated under it.
 
-The old code is taken from git's history: the newest commit whose last migration is not today's. Where there is no
+The old code is taken from git's history: the newest commit with fewer migrations than today. Where there is no
 history the fault is not tried, and the run says so.
 """
 
@@ -21,13 +21,23 @@ _VERSIONS = "bridge/journal/migrations/versions/"
 
 @cache
 def old_commit() -> str | None:
-    """Return the newest commit with the schema before today's, None where git can't say."""
+    """Return the newest commit with a schema before today's, None where git can't say.
+
+    Its migrations are the first ones of today: a commit on the way to a schema may have had them in another order.
+    """
+    today = _migrations("HEAD")
     for commit in _git("rev-list", "--first-parent", "HEAD").split():
-        revisions = _git("ls-tree", "--name-only", commit, _VERSIONS).split()
-        newest = max((Path(name).name[:4] for name in revisions if Path(name).name[0].isdigit()), default=None)
-        if newest != head():
-            return commit if newest else None
+        found = _migrations(commit)
+        if found != today[: len(found)] or len(found) == len(today):
+            continue
+        return commit if found else None
     return None
+
+
+def _migrations(commit: str) -> list[str]:
+    """Return path and content hash of each migration of a commit, in order."""
+    listed = _git("ls-tree", "--format=%(path) %(objectname)", commit, _VERSIONS).splitlines()
+    return sorted(line for line in listed if line.removeprefix(_VERSIONS)[0].isdigit())
 
 
 def _git(*arguments: str) -> str:
@@ -41,6 +51,7 @@ def old_code(where: Path) -> Path:
     commit = old_commit()
     assert commit is not None
     packed = subprocess.run(["git", "archive", commit, "bridge"], cwd=ROOT, capture_output=True, check=True).stdout
+    where.mkdir(parents=True, exist_ok=True)
     # Python's own extraction has no safe filter before 3.11.4.
     subprocess.run(["tar", "--extract", "--directory", where], input=packed, check=True)
     return where
