@@ -58,6 +58,8 @@ class DeliveryState(StrEnum):
 _S = DeliveryState
 FINISHED = frozenset({_S.DELIVERED, _S.FILTERED, _S.STALE, _S.DEAD, _S.DISCARDED})
 """States that free the line for the next delivery of the same customer."""
+NOT_SENT = frozenset({_S.FILTERED, _S.STALE, _S.DISCARDED})
+"""States of a replay that take nothing back: what the mapping delivered of the event before still stands."""
 
 TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = {
     _S.PENDING: frozenset({_S.SENDING, _S.STALE, _S.DEAD, _S.DISCARDED}),

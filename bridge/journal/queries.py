@@ -16,7 +16,7 @@ from bridge.journal.notices import Resolved
 from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events, revisions
 from bridge.journal.schema import FINISHED as DONE
 from bridge.journal.statements import count_by
-from bridge.model import FINISHED, DeliveryState, EventState
+from bridge.model import FINISHED, NOT_SENT, DeliveryState, EventState
 
 Row: TypeAlias = dict[str, Any]
 Condition: TypeAlias = ColumnElement[bool] | TextClause
@@ -67,13 +67,25 @@ def _equal(table: Table, **columns: str | int | None) -> list[Condition]:
 
 
 def mappings_of(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, str]]:
-    """Return for each of these events the state of each mapping's newest delivery."""
+    """Return for each of these events the state of each mapping's delivery that stands."""
     query = select(deliveries.c.event_id, deliveries.c.mapping, deliveries.c.state)
     query = query.where(deliveries.c.event_id.in_(ids)).order_by(deliveries.c.id)
-    found: dict[int, dict[str, str]] = {id_: {} for id_ in ids}
-    for event_id, mapping, state in connection.execute(query):
-        found[event_id][mapping] = state
-    return found
+    made: dict[int, list[Row]] = {id_: [] for id_ in ids}
+    for row in _rows(connection, query):
+        made[row["event_id"]].append(row)
+    return {id_: {mapping: row["state"] for mapping, row in standing(rows).items()} for id_, rows in made.items()}
+
+
+def standing(rows: Collection[Row]) -> dict[str, Row]:
+    """Return each mapping's delivery that stands for it, of the deliveries of an event, oldest first.
+
+    It is the newest one, or the delivered one before it where a replay sent nothing.
+    """
+    newest = {row["mapping"]: row for row in rows}
+    delivered = {row["mapping"]: row for row in rows if row["state"] == DeliveryState.DELIVERED}
+    return {
+        mapping: delivered.get(mapping, row) if row["state"] in NOT_SENT else row for mapping, row in newest.items()
+    }
 
 
 def events_of(connection: Connection, ids: Collection[int]) -> list[Row]:
@@ -156,6 +168,14 @@ def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
 
 WAITING = "waiting"  # the state of a filter for events that no mapping has seen yet, held ones included
 _NO_DELIVERY = ~exists().where(deliveries.c.event_id == events.c.id)
+_before = deliveries.alias("before")
+_NOT_DELIVERED_BEFORE = ~exists().where(
+    _before.c.event_id == deliveries.c.event_id,
+    _before.c.mapping == deliveries.c.mapping,
+    _before.c.replay < deliveries.c.replay,
+    _before.c.state == DeliveryState.DELIVERED.value,
+)
+"""Leaves out what does not stand, see `standing`."""
 _OF_EVENT: dict[str, list[Condition]] = {
     WAITING: [WAITS],
     "received": [WAITS, events.c.hold_code.is_(None)],
@@ -219,6 +239,8 @@ def _delivery_exists(wanted: EventFilter) -> list[Condition]:
     if not states and not wanted.mapping:
         return []
     conditions = [deliveries.c.event_id == events.c.id, *_equal(deliveries, mapping=wanted.mapping)]
+    if NOT_SENT.issuperset(states) and states:
+        conditions.append(_NOT_DELIVERED_BEFORE)
     if states:
         conditions.append(deliveries.c.state.in_([state.value for state in states]))
     return [exists().where(*conditions)]
@@ -244,6 +266,8 @@ def _by_deliveries(
     states = _states(wanted) or list(DeliveryState)
     c = deliveries.c
     parts: list[list[Condition]] = [[c.state == state.value, DONE] for state in states if state in FINISHED]
+    if NOT_SENT.issuperset(states):
+        parts = [[*part, _NOT_DELIVERED_BEFORE] for part in parts]
     if open_states := [state.value for state in states if state in OPEN_STATES]:
         parts.append([OPEN, c.state.in_(open_states)])
     query = select(c.event_id).order_by(c.event_id.desc()).limit(limit).distinct()
@@ -417,7 +441,7 @@ class ChargeEvent:
     body: str
     received_ms: int
     waits: bool  # whether the mappings have not processed it yet
-    states: tuple[DeliveryState, ...]  # the state of each mapping's newest delivery
+    states: tuple[DeliveryState, ...]  # the state of each mapping's delivery that stands
 
 
 def events_of_charge(connection: Connection, account: str, charge_ids: Collection[str]) -> dict[str, list[ChargeEvent]]:

@@ -50,7 +50,7 @@ class Unheard(StrEnum):
 class Outcome:
     mapping: str
     before: DeliveryState | None
-    """The state of the mapping's newest delivery of the event."""
+    """The state of the mapping's delivery of the event that stands."""
     after: DeliveryState
     destination: str
     reason: str
@@ -112,10 +112,10 @@ def _preview(
         return Preview(event.id, event.name, unheard=unheard(event.name, event.account, event.replay_mapping, active))
     if isinstance(fetched, EnrichmentWaits):
         return Preview(event.id, event.name, problem=fetched.message().to_json())
-    newest: dict[str, Row] = {row["mapping"]: row for row in queries.deliveries_of(connection, event.id)}
+    standing = queries.standing(queries.deliveries_of(connection, event.id))
     made = plan.reject(fetched) if isinstance(fetched, BridgeError) else plan.decide(fetched)
     decided = [_with_journal(connection, delivery) for delivery in made]
-    return Preview(event.id, event.name, tuple(_outcome(new, newest.get(new.mapping)) for new in decided))
+    return Preview(event.id, event.name, tuple(_outcome(new, standing.get(new.mapping)) for new in decided))
 
 
 def unheard(name: str, account: str, replayed_for: str | None, active: Sequence[ActiveMapping]) -> Unheard:
@@ -147,14 +147,14 @@ def _with_journal(connection: Connection, new: NewDelivery) -> NewDelivery:
     return new
 
 
-def _outcome(new: NewDelivery, newest: Row | None) -> Outcome:
+def _outcome(new: NewDelivery, last: Row | None) -> Outcome:
     after = json.loads(new.payload) if new.payload else None
-    before = json.loads(newest["payload"]) if newest and newest["payload"] else {}
+    before = json.loads(last["payload"]) if last and last["payload"] else {}
     keys = dict.fromkeys([*after, *before]) if after is not None else {}
     changes = ({"key": key, "before": before.get(key), "after": (after or {}).get(key)} for key in keys)
     return Outcome(
         new.mapping,
-        DeliveryState(newest["state"]) if newest else None,
+        DeliveryState(last["state"]) if last else None,
         new.state,
         new.destination,
         new.reason or "",

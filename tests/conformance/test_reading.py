@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from bridge.journal import Journal, destinations, queries, statistics
-from bridge.journal.queries import DeadFilter
+from bridge.journal.queries import DeadFilter, EventFilter
 from bridge.model import DeliveryState
 from tests.factories import NOW_MS, events_of, incoming, keep, owe, put_in_state, register
 
@@ -85,6 +89,39 @@ def test_one_events_whole_way(journal: Journal) -> None:
             event_id: {"paga": "pending", "criada": "filtered"},
             99: {},
         }
+
+
+@pytest.mark.parametrize(
+    ("then", "stands"),
+    [
+        (["filtered"], "delivered"),
+        (["stale"], "delivered"),
+        (["discarded"], "delivered"),
+        (["dead", "filtered"], "delivered"),
+        (["filtered", "stale"], "delivered"),
+        (["dead"], "dead"),
+        (["pending"], "pending"),
+        (["delivered"], "delivered"),
+    ],
+)
+def test_a_replay_that_sends_nothing_takes_nothing_back(journal: Journal, then: list[str], stands: str) -> None:
+    """What was delivered before stands, for the lists, the reconciliation and the lists' filters alike."""
+    (event_id,) = keep(journal, incoming(object_id="pay_1"))
+    for replay, state in enumerate(["delivered", *then]):
+        owe(journal, event_id=event_id, replay=replay, state=DeliveryState(state))
+    owe(journal, event_id=event_id, mapping="criada", state=DeliveryState.STALE)
+    with journal.database.read() as connection:
+        assert queries.mappings_of(connection, [event_id]) == {event_id: {"paga": stands, "criada": "stale"}}
+        (charge,) = queries.events_of_charge(connection, "default", ["pay_1"])["pay_1"]
+        assert [state.value for state in charge.states] == [stands, "stale"]
+        for wanted in (EventFilter(), EventFilter(text="pay_1"), EventFilter(name="PAYMENT_RECEIVED")):
+            shown = {
+                state
+                for state in ("delivered", "filtered", "stale", "discarded")
+                if queries.event_page(connection, replace(wanted, state=state, mapping="paga"), 9)
+            }
+            assert shown == {"delivered"}
+        assert queries.event_page(connection, EventFilter(state="stale"), 9)
 
 
 def test_what_is_unfinished_is_counted(journal: Journal) -> None:

@@ -36,6 +36,7 @@ def test_reconcile_says_what_the_journal_does_not_know(at: Place) -> None:
         at.came(journal, "PAYMENT_CREATED", about=behind)
         *_, number = at.came(journal, about=known)
         owe(journal, event_id=number, object_id=known, state=DeliveryState.DELIVERED)
+        owe(journal, event_id=number, object_id=known, replay=1, state=DeliveryState.FILTERED, payload=None)
     today = at.calendar.now.date().isoformat()
 
     said = at.commands.run("reconcile", "--since", "2d")

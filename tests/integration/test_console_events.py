@@ -11,6 +11,7 @@ import pytest
 
 from bridge.journal import audit, retention, revisions, search
 from bridge.journal.schema import attempts as attempt_table
+from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table
 from bridge.journal.search import Kind, Term
 from bridge.messages import Message
@@ -331,6 +332,32 @@ def test_a_replay_shows_the_difference_first(console: Console) -> None:
     assert "Only through the mapping cobranca" in browser.get(f"/events/{id_}/replay?mapping=cobranca").text
     assert browser.get(f"/events/{id_}/replay?mapping=nobody").status_code == 404
     assert browser.get("/events/999/replay").status_code == 404
+
+
+def test_a_replay_that_is_filtered_leaves_the_event_delivered(console: Console) -> None:
+    """Lists and pages say delivered; the event's page has the replay's verdict and both decisions."""
+    id_ = processed(console, object_id="pay_1")
+    first = owe(console.journal, event_id=id_, mapping="cobranca")
+    put_in_state(console.journal, first, DeliveryState.DELIVERED)
+    again = owe(console.journal, event_id=id_, mapping="cobranca", replay=1, state=DeliveryState.FILTERED, payload=None)
+    with console.journal.database.write() as connection:
+        connection.execute(delivery_table.update().where(delivery_table.c.id == again).values(created_ms=NOW_MS + 9))
+        connection.execute(event_table.update().values(replay=1, processed_ms=NOW_MS + 9))
+    browser = console.operator("pt-BR")
+    page = browser.get(f"/events/{id_}").text
+
+    heading, verdicts = page.split("O que cada automação fez")
+    assert "Entregue</span>" in heading
+    assert "Filtrado" not in heading
+    assert verdicts.count("Entregue antes; o reprocessamento foi filtrado.") == 1
+    assert verdicts.count("As automações decidiram") == 2
+    assert "Filtrado</span>" in verdicts
+    for path in ("/events", "/charges/default/pay_1", "/customers/default/cus_1"):
+        rows = browser.get(path).text.split("<main")[1].split("</select>")[-1]
+        assert "Entregue</span>" in rows, path
+        assert "Filtrado" not in rows, path
+    assert f'id="e{id_}"' in browser.get("/events?state=delivered").text
+    assert f'id="e{id_}"' not in browser.get("/events?state=filtered").text
 
 
 def test_a_viewer_has_no_buttons_and_no_way_past_them(console: Console) -> None:

@@ -54,7 +54,7 @@ def check_account() -> None:
 
 
 class Outcome(NamedTuple):
-    """What a mapping made of an event, in the newest delivery."""
+    """What a mapping made of an event, in the delivery that stands."""
 
     row: Row
     why: str
@@ -115,10 +115,7 @@ def _read(connection: Connection, rows: list[Row]) -> list[ChargeEvent]:
     made = queries.deliveries_of_events(connection, [row["id"] for row in rows])
     found = []
     for line in lines(connection, rows):
-        newest: dict[str, Row] = {}
-        for row in made[line.row["id"]]:
-            newest[row["mapping"]] = row
-        outcomes = [_outcome(connection, row) for row in newest.values()]
+        outcomes = [_outcome(connection, row) for row in queries.standing(made[line.row["id"]]).values()]
         held, before = "", None
         if line.state == "held":
             known = reason(line.row["hold_code"])

@@ -20,7 +20,7 @@ from bridge.journal.queries import EventFilter, Row
 from bridge.mapping.model import FETCHABLE
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
-from bridge.model import TRANSITIONS, DeliveryState, EventState, Waiting
+from bridge.model import NOT_SENT, TRANSITIONS, DeliveryState, EventState, Waiting
 from bridge.operations import actions
 from bridge.operations import explain as explaining
 from bridge.operations.explain import Conditions
@@ -120,6 +120,12 @@ _MEANS = {
     DeliveryState.SENDING: N_("is being sent right now"),
     DeliveryState.DISCARDED: N_("a person decided that it is not due"),
 }
+_REPLAYED: dict[str, str] = {
+    DeliveryState.FILTERED: N_("Delivered before; the replay was filtered"),
+    DeliveryState.STALE: N_("Delivered before; the replay was superseded"),
+    DeliveryState.DISCARDED: N_("Delivered before; the replay was discarded"),
+}
+"""What is said of a replay that sent nothing, where the event was delivered before."""
 _WAITS = {
     Waiting.BACKOFF: N_("next try {when}"),
     Waiting.PACE: N_("waits for its turn under the destination's rate limit, {when}"),
@@ -154,6 +160,8 @@ class Verdict:
 
     row: Row
     why: str
+    before: str
+    """That the mapping delivered the event before this replay, which sent nothing; or an empty text."""
     waits_for: Link | None
     conditions: Conditions
     payload: dict[str, Any] | None
@@ -248,12 +256,19 @@ def show(id_: int) -> ResponseReturnValue:
             problem = error.text()
     with runtime.journal.database.read() as connection:
         rows = queries.deliveries_of(connection, id_)
+        first_delivered: dict[str, int] = {}
+        for one in rows:
+            if one["state"] == DeliveryState.DELIVERED:
+                first_delivered.setdefault(one["mapping"], one["id"])
         active = runtime.mappings.current(connection)
         listening = {item.mapping.name for item in active if item.mapping.enabled}
         verdicts = [
             Verdict(
                 one,
                 _why(one),
+                _(_REPLAYED[one["state"]])
+                if one["state"] in NOT_SENT and first_delivered.get(one["mapping"], one["id"]) < one["id"]
+                else "",
                 _waits_for(connection, one),
                 explaining.conditions(runtime, connection, row, one, fetched),
                 json.loads(one["payload"]) if one["payload"] else None,
@@ -269,7 +284,7 @@ def show(id_: int) -> ResponseReturnValue:
     return layout.page(
         "event_way.html" if layout.partial() else "event.html",
         event=row,
-        state=event_state(row, {one["mapping"]: one["state"] for one in rows}.values()),
+        state=event_state(row, {one["state"] for one in queries.standing(rows).values()}),
         held=reason(row["hold_code"]),
         held_by=held_by,
         amount=amount_of(about),
@@ -289,9 +304,14 @@ def show(id_: int) -> ResponseReturnValue:
 def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
     again = ngettext("posted {n} more time", "posted {n} more times", row["repeats"]) if row["repeats"] else ""
     steps = [Step(row["received_ms"], _("Received and kept"), "received", again)]
+    # An event keeps the time of its last decision only; deliveries are made when the mappings decide.
+    decided = {verdict.row["replay"]: verdict.row["created_ms"] for verdict in verdicts}
     if row["state"] == EventState.PROCESSED and row["processed_ms"]:
-        steps.append(Step(row["processed_ms"], _("The mappings decided"), "mappings"))
-    elif row["hold_code"]:
+        decided.setdefault(row["replay"], row["processed_ms"])
+    for replay, at_ms in decided.items():
+        detail = _("replay {n}", n=replay) if replay else ""
+        steps.append(Step(at_ms, _("The mappings decided"), "mappings", detail))
+    if row["state"] == EventState.RECEIVED and row["hold_code"]:
         again = _("looked at again {when}", when=Formats(layout.now_ms()).ago(row["due_ms"]))
         steps.append(Step(layout.now_ms(), _("On hold"), "warning", again))
     for verdict in verdicts:

@@ -28,7 +28,7 @@ class Line(NamedTuple):
     state: str
     amount: Any
     verdicts: dict[str, str]
-    """Each mapping with the state of its newest delivery."""
+    """Each mapping with the state of its delivery that stands."""
     description: str
     name: str
     """Of the customer; empty where nobody told it."""
@@ -40,7 +40,7 @@ class Line(NamedTuple):
 
 
 def event_state(event: Row, states: Collection[str]) -> str:
-    """Return the state that stands for an event and the newest delivery of each mapping."""
+    """Return the state that stands for an event and for what stands of each mapping."""
     if event["state"] == EventState.RECEIVED:
         return "held" if event["hold_code"] else "received"
     return next((state for state in _FIRST_SHOWN if state in states), "unmapped")
