@@ -1,8 +1,8 @@
 """Finds charges and customers by words of a name or description, an e-mail, a CPF or CNPJ, a phone, an invoice number.
 
 Terms are written when an event is processed, as keyed hashes, so that the index holds no second copy of a name. Words
-have a term for each of their beginnings; an e-mail or a document is found whole only. A term is removed with the last
-full event of its charge or customer.
+have a term for each of their beginnings; a number, an e-mail or a document is found whole only. A term is removed with
+the last full event of its charge or customer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ _OF_CUSTOMER = ("name", "company", "email", "additionalEmails", "cpfCnpj", "phon
 _SHORTEST, _LONGEST = 3, 8
 """The lengths of the beginnings of a word that are terms; a longer part of a word is looked up by its first letters."""
 _MOST_WORDS = 12
-"""Words of a description that are terms."""
+"""Words of a description that are terms, and as many numbers."""
+_NUMBER = range(2, 13)
+"""How many digits a number has that is a term."""
 
 
 class Kind(StrEnum):
@@ -81,7 +83,8 @@ class Found:
     @property
     def mark(self) -> str:
         """A text that no search holds, whose term stands for all terms of these fields."""
-        return f"\0{self.account}\0{self.ref}\0{json.dumps(self.fields, default=str)}"
+        # The 2 has what was indexed without the numbers of a description or name indexed again by the next event.
+        return f"\0002\0{self.account}\0{self.ref}\0{json.dumps(self.fields, default=str)}"
 
 
 def charge_found(account: str, ref: str, entity: Mapping[str, Any]) -> Found:
@@ -121,8 +124,13 @@ def terms_of_object(account: str, ref: str, entity: Mapping[str, Any]) -> list[T
     """Return the terms of an event's object: numbers such as the invoice's whole, the description by its words."""
     values = [entity.get(name) for name in _OF_CHARGE]
     texts = {plain(value) for value in values if isinstance(value, str | int) and not isinstance(value, bool)}
-    texts |= beginnings(words(entity.get("description"))[:_MOST_WORDS])
+    texts |= _parts(entity.get("description"), _MOST_WORDS)
     return [Term(text, Kind.OBJECT, account, ref) for text in sorted(texts) if text and ref]
+
+
+def _parts(value: Any, most: int | None = None) -> set[str]:
+    """Return the terms of a name or a description: the beginnings of its words, and its numbers."""
+    return beginnings(words(value)[:most]) | set(numbers(value)[:most])
 
 
 def beginnings(of: Iterable[str]) -> set[str]:
@@ -139,7 +147,7 @@ def terms_of_customer(account: str, ref: str, customer: Mapping[str, Any]) -> li
     get = customer.get
     shared = get("additionalEmails")
     texts = {
-        Kind.SUBJECT: beginnings([*words(get("name")), *words(get("company"))]),
+        Kind.SUBJECT: _parts(get("name")) | _parts(get("company")),
         Kind.EMAIL: {plain(get("email"))},
         Kind.DOCUMENT: {digits(get("cpfCnpj"))},
         Kind.PHONE: {digits(get("phone")), digits(get("mobilePhone"))},
@@ -199,25 +207,61 @@ class Places:
 def look_up(connection: Connection, text: str) -> Places:
     """Return the charges and customers of a text: a number, an e-mail, a document, words of a name or a description.
 
-    All words must lead to the same customer or charge; the beginning of a word is enough.
+    All words and numbers must lead to the same customer, or to the same charge by its description or its customer's
+    name; the beginning of a word is enough.
     """
     whole = {part for part in (plain(text), digits(text) if _is_number(text) else "") if part}
     objects = leading(connection, whole, search_terms.c.kind == Kind.OBJECT.value)
     subjects = leading(connection, whole, search_terms.c.kind != Kind.OBJECT.value)
-    named = list(dict.fromkeys(words(text)))
+    named = list(dict.fromkeys([*words(text), *numbers(text)]))
     if named and not subjects:
         subjects = _by_words(connection, named, Kind.SUBJECT)
-    if named and (not objects or len(named) > 1):
-        objects = _by_words(connection, named, Kind.OBJECT) or objects
-    common = hashed(search_key(connection), named[0][:_LONGEST]) if len(named) == 1 else ""
+    if len(named) > 1:
+        both = {*objects, *_by_words(connection, named, Kind.OBJECT), *_by_name_and_description(connection, named)}
+        objects = sorted(both)[:_MOST_FOUND]
+    elif named and not objects:
+        objects = _by_words(connection, named, Kind.OBJECT)
+    common = hashed(search_key(connection), _cut(named[0])) if len(named) == 1 else ""
     return Places(objects, subjects, common)
+
+
+def _cut(word: str) -> str:
+    return word if word.isdigit() else word[:_LONGEST]
 
 
 def _by_words(connection: Connection, named: Sequence[str], kind: Kind) -> list[Ref]:
     condition = search_terms.c.kind == kind.value
     found = leading(connection, named, condition, together=len(named))
-    cut = list(dict.fromkeys(word[:_LONGEST] for word in named))
+    cut = list(dict.fromkeys(_cut(word) for word in named))
     return found or (leading(connection, cut, condition, together=len(cut)) if cut != named else [])
+
+
+def _by_name_and_description(connection: Connection, named: Sequence[str]) -> set[Ref]:
+    """Return the charges of which each word leads to the charge or to its customer.
+
+    The events of the rarest word are looked through, since a common one has too many.
+    """
+    leads: dict[str, tuple[list[Ref], list[Ref]]] = {}
+    for word in named:
+        for term in dict.fromkeys((word, _cut(word))):
+            objects, subjects = (
+                leading(connection, [term], search_terms.c.kind == kind.value) for kind in (Kind.OBJECT, Kind.SUBJECT)
+            )
+            if objects or subjects:
+                leads[term] = (objects, subjects)
+                break
+        else:
+            return set()
+    rarest = min(leads, key=lambda term: sum(map(len, leads[term])))
+    key, c = search_key(connection), events.c
+    others = [hashed(key, term) for term in leads if term != rarest]
+    met = [has_term(events, "object_id", term) | has_term(events, "subject", term) for term in others]
+    found: set[Ref] = set()
+    for column, refs in zip(("object_id", "subject"), leads[rarest], strict=True):
+        if refs:
+            query = select(c.account, c.object_id).where(of(events, column, refs), c.object_id != "", *met).distinct()
+            found |= {(row.account, row.object_id) for row in connection.execute(query.limit(_MOST_FOUND))}
+    return found
 
 
 def has_term(table: Table, column: str, term: str) -> ColumnElement[bool]:
@@ -248,6 +292,15 @@ def hashed(key: bytes, text: str) -> str:
 def words(text: Any) -> list[str]:
     """Return the words of a text, without case and accents, those of one letter and numbers left out."""
     return [word for word in _WORD.findall(plain(text)) if len(word) > 1 and not word.isdigit()]
+
+
+def numbers(value: Any) -> list[str]:
+    """Return the whole numbers of a text.
+
+    >>> numbers("Pedido 1010, parcela 2 de 12")
+    ['1010', '12']
+    """
+    return [word for word in _WORD.findall(plain(value)) if word.isdigit() and len(word) in _NUMBER]
 
 
 def plain(value: Any) -> str:

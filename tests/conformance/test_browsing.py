@@ -92,6 +92,44 @@ def test_a_search_finds_nothing_else(journal: Journal, known: dict[str, int], te
     assert found(journal, text=text) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "charges"),
+    [
+        ("1003", ["pay_1003"]),
+        ("Pedido 1003", ["pay_1003"]),
+        ("pedido 1010", ["pay_1010"]),
+        ("Carla Pedido 1003", ["pay_1003"]),
+        ("1003 carl ped", ["pay_1003"]),
+        ("Carla Pedido", ["pay_1003", "pay_1010"]),
+        ("Loja 24 Pedido", ["pay_77"]),
+        ("loja 24", ["pay_77"]),
+        ("Pedido", ["pay_1003", "pay_1010", "pay_77"]),
+        ("mensalidades carla", ["pay_1010"]),
+        ("16479671 carla", ["pay_1010"]),
+        ("Pedido 1011", []),
+        ("Loja 25", []),
+        ("Loja Pedido 1003", []),
+        ("Carla 77", []),
+        ("100", []),
+        ("Pedido 100", []),
+    ],
+)
+def test_each_word_leads_to_the_charge_or_to_its_customer(journal: Journal, text: str, charges: list[str]) -> None:
+    """Numbers of a description count whole; no charge is found of which a word is said by another one only."""
+    said = {
+        "pay_1003": ("cus_carla", {"description": "Pedido 1003"}),
+        "pay_1010": ("cus_carla", {"description": "Pedido 1010 (mensalidades)", "invoiceNumber": "16479671"}),
+        "pay_77": ("cus_loja", {"description": "Pedido 77, parcela 2 de 3"}),
+    }
+    names = {"cus_carla": "Carla Dias", "cus_loja": "Loja 24 Horas"}
+    kept = {keep(journal, incoming(whose, object_id=id_))[0]: id_ for id_, (whose, _) in said.items()}
+    with journal.database.write() as connection:
+        search.index(connection, [search.charge_found("default", id_, fields) for id_, (_, fields) in said.items()])
+        search.index(connection, [search.customer_found("default", id_, {"name": name}) for id_, name in names.items()])
+
+    assert sorted(kept[id_] for id_ in found(journal, text=text)) == charges
+
+
 def test_a_search_takes_the_number_and_the_id_of_an_event(journal: Journal, known: dict[str, int]) -> None:
     """The number from the list and the whole id that Asaas gave."""
     (id_,) = keep(journal, incoming(key="evt_abc&7"))

@@ -234,7 +234,8 @@ def append(journal: Journal) -> None:
 def browse(journal: Journal) -> None:
     """What the console's list of events asks, searched and filtered."""
     with journal.database.write() as connection:
-        search.write(connection, [Term("ana", Kind.SUBJECT, "default", "cus_1")])
+        terms = [Term("ana", Kind.SUBJECT, "default", "cus_1"), Term("pedido", Kind.OBJECT, "default", "pay_1")]
+        search.write(connection, [*terms, Term("1003", Kind.OBJECT, "default", "pay_1")])
     with journal.database.read() as connection:
         queries.names(connection)
         queries.accounts(connection)
@@ -242,6 +243,8 @@ def browse(journal: Journal) -> None:
             EventFilter(),
             EventFilter(text="pay_1"),
             EventFilter(text="Ana"),
+            EventFilter(text="ana pedido 1003"),
+            EventFilter(text="ana pedido"),
             EventFilter(text="1000003"),
             EventFilter(text="evt_x&1"),
             EventFilter(name="PAYMENT_RECEIVED"),

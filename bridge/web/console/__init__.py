@@ -36,6 +36,7 @@ from bridge.web.console import (
     testcharge,
 )
 from bridge.web.console.oidc import Provider
+from bridge.web.console.personal import shown
 
 PAGES = (
     *(overview, guide, events, customers, attention, mappings, mapping_editor),
@@ -67,5 +68,6 @@ def init_console(app: Flask, runtime: Runtime) -> None:
     app.teardown_request(lambda _error: use_language("en"))
     app.context_processor(layout.context)
     app.jinja_env.globals.update(layout.GLOBALS)
+    app.jinja_env.filters["shown"] = shown
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.after_request(access.secure)

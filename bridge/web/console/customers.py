@@ -28,6 +28,7 @@ from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import external_call
 from bridge.web.console.lines import Line, amount_of, description_of, know, lines, object_of
+from bridge.web.console.personal import HIDDEN, masked_document, masked_email
 
 pages = Blueprint("customers", __name__)
 
@@ -210,13 +211,11 @@ def contact(known: Customer, *, masked: bool) -> dict[str, str]:
     """
     if not masked:
         return {"email": known.email, "phone": _phone(known.phone), "document": _document(known.document)}
-    name, at, domain = known.email.partition("@")
-    phone, document = _phone(known.phone), _document(known.document)
-    masked_document = f"***{document[3:-2]}**" if len(document) == 14 else f"**{document[2:-7]}****-**"
+    phone = _phone(known.phone)
     return {
-        "email": f"{name[:1]}…{at}{domain}" if at else "…" if name else "",
-        "phone": f"{phone[:5]}•••••-{phone[-4:]}" if len(phone) > 12 else "•••••" if phone else "",
-        "document": masked_document if document else "",
+        "email": masked_email(known.email),
+        "phone": f"{phone[:5]}{HIDDEN}-{phone[-4:]}" if len(phone) > 12 else HIDDEN if phone else "",
+        "document": masked_document(_document(known.document)),
     }
 
 

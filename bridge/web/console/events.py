@@ -39,6 +39,7 @@ from bridge.web.console.lines import (
     object_of,
     of_events,
 )
+from bridge.web.console.personal import shown
 
 EVENTS_PAGE = 50
 STATES = (*(state.value for state in DeliveryState), "open", *queries.EVENT_STATES)
@@ -280,7 +281,7 @@ def show(id_: int) -> ResponseReturnValue:
         held_by = _held_by(connection, row)
         customer = customer_of(row)
         known = know(connection, [(row["account"], customer)]).get((row["account"], customer)) if customer else None
-    body, about = json.loads(row["body"]), object_of(row)
+    body, about = shown(json.loads(row["body"])), object_of(row)
     return layout.page(
         "event_way.html" if layout.partial() else "event.html",
         event=row,

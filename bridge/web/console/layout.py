@@ -35,6 +35,7 @@ from bridge.messages import LANGUAGES, N_, Message, current_language, read_messa
 from bridge.operations import causes
 from bridge.reasons import deal_said, notice_words, reason
 from bridge.web.console.access import PROGRAMS, access, here_only, person, runtime, signed_in, style_nonce
+from bridge.web.console.personal import shown
 
 T = TypeVar("T")
 
@@ -171,8 +172,8 @@ def found(row: T | None) -> T:
 
 
 def said(text: str | Message | None) -> str:
-    """Return a message, or the text that a row keeps of it, in the reader's language."""
-    return (text if isinstance(text, Message) else read_message(text)).text()
+    """Return a message, or the text that a row keeps of it, in the reader's language and as the person may see it."""
+    return str(shown((text if isinstance(text, Message) else read_message(text)).text()))
 
 
 def seen_mappings() -> list[ActiveMapping]:

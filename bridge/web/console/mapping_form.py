@@ -27,6 +27,7 @@ from bridge.mapping.operators import OPERATORS, Operand
 from bridge.mapping.spec import MAPPING
 from bridge.mapping.values import BadValue, as_decimal, as_text, is_missing, or_none, two_readings
 from bridge.messages import N_, Message, current_language
+from bridge.web.console.personal import shown
 
 OPERATOR_WORDS = {
     "equals": N_("is equal to"),
@@ -174,7 +175,7 @@ def seen(expression: str, around: Around) -> str:
     value = value_of(expression, around.context)
     if is_missing(value) or isinstance(value, (list, dict)):
         return ""
-    text = as_text(value)
+    text = as_text(shown(value, expression))
     formats = Formats(0)
     if is_money(expression) and or_none(as_decimal, value) is not None:
         return formats.money(value)
@@ -290,11 +291,11 @@ def _value_seen(one: Sent, values: Mapping[str, Any], around: Around) -> str:
     if one.place is not None and one.key in values:
         value = values[one.key]
         value = around.payload.get(one.key) if is_missing(value) else value
-        return "" if is_missing(value) else _short(as_text(value))
+        return "" if is_missing(value) else _short(as_text(shown(value, one.key)))
     if one.kind == "text":
         return one.source
     value = value_of(one.source, around.context) if one.kind == "from" else None
-    return "" if is_missing(value) or isinstance(value, (list, dict)) else _short(as_text(value))
+    return "" if is_missing(value) or isinstance(value, (list, dict)) else _short(as_text(shown(value, one.source)))
 
 
 def offer_choices(offered: Iterable[Offer], sources: list[tuple[str, list[Choice]]]) -> list[Choice]:
