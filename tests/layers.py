@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("web", "worker"),
     ("operations",),
     ("runtime",),
-    ("pipeline", "alerts", "accounts"),
+    ("pipeline", "alerts", "accounts", "conditions"),
     ("asaas", "clint", "journal", "wakeups", "telemetry", "reasons", "formats", "embedded_redis"),
     ("traces",),
     ("mapping",),

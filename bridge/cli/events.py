@@ -261,7 +261,7 @@ def _explanation(event: Row, deliveries: Sequence[tuple[Row, list[Row]]], now_ms
     if event["state"] == EventState.PROCESSED and not deliveries:
         nobody = _(_UNHEARD[why], mapping=plain(event["replay_mapping"]))
         return _("{reason}, so nothing is sent", reason=nobody)
-    said = [f"{delivery['mapping']}: {delivery_said(delivery, tries, now_ms)}" for delivery, tries in deliveries]
+    said = (f"{one['mapping']}: {delivery_said(one, tries, now_ms, as_kept=True)}" for one, tries in deliveries)
     return "; ".join(said) or _event_state(event, now_ms)
 
 

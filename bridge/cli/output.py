@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bridge.conditions import in_words
 from bridge.mapping.values import BRASILIA, facts_data
 from bridge.messages import N_, Message, _, read_message
 from bridge.model import DeliveryState, EventState, Waiting
@@ -47,7 +48,7 @@ def console() -> Console:
 
 def plain(value: object) -> str:
     """Return a value as one line of text that can't steer a terminal; a message in the current language."""
-    text = value.text() if isinstance(value, Message) else "" if value is None else str(value)
+    text = in_words(value) if isinstance(value, Message) else "" if value is None else str(value)
     return _CONTROL.sub("\ufffd", _SPACE.sub(" ", text.strip()))
 
 
@@ -193,9 +194,9 @@ _WAITS = {
 }
 
 
-def delivery_said(delivery: Row, attempts: Sequence[Row], now_ms: int) -> str:
-    """Return state and reason of a delivery in one line."""
-    state, reason = delivery["state"], delivery_brief(delivery, now_ms)
+def delivery_said(delivery: Row, attempts: Sequence[Row], now_ms: int, *, as_kept: bool = False) -> str:
+    """Return state and reason of a delivery in one line; the reason's own sentence where it is `as_kept`."""
+    state, reason = delivery["state"], delivery_brief(delivery, now_ms, as_kept=as_kept)
     if state != DeliveryState.DELIVERED:
         return f"{_(state)}: {reason}" if reason else _(state)
     text = _("delivered to {destination}", destination=plain(delivery["destination"]))
@@ -205,9 +206,10 @@ def delivery_said(delivery: Row, attempts: Sequence[Row], now_ms: int) -> str:
     return text + (_(", try {number}", number=delivery["attempts"]) if delivery["attempts"] > 1 else "")
 
 
-def delivery_brief(delivery: Row, now_ms: int) -> str:
+def delivery_brief(delivery: Row, now_ms: int, *, as_kept: bool = False) -> str:
     """Return why a delivery is in its state, without the state."""
-    reason = plain(as_message(delivery["reason"]))
+    kept = as_message(delivery["reason"])
+    reason = plain(kept.text() if as_kept else kept)
     if delivery["state"] not in {DeliveryState.PENDING, DeliveryState.RETRYING}:
         return reason
     if delivery["due_ms"] is None:

@@ -16,7 +16,7 @@ from bridge.journal.clock import system_clock_ms
 from bridge.journal.deliveries import StateChange
 from bridge.journal.schema import events as event_table
 from bridge.mapping import Setup, read_directory
-from bridge.mapping.evaluate import once_key
+from bridge.mapping.evaluate import REASONS, once_key
 from bridge.messages import Message
 from bridge.model import DeliveryState, IncomingEvent, Outcome, Waiting
 from bridge.operations import actions
@@ -206,6 +206,25 @@ def test_show_without_deliveries_says_that_nobody_listens(commands: Commands) ->
     assert "no mapping of its account listens" in commands.run("events", "list").out
 
 
+def test_a_reason_is_in_words_for_people_and_as_kept_in_json(commands: Commands) -> None:
+    """Programs go on reading the path and the values as they came."""
+    asked = {"field": "payment.value", "operator": "at_least", "must": Message("must be at least"), "operand": "500"}
+    why = Message(REASONS["filter.compare"], {**asked, "value": "129.9"})
+    with commands.journal() as journal:
+        (id_,) = kept(journal, incoming())
+        filtered = owe(journal, event_id=id_, payload=None)
+        state = {"due_ms": None, "reason_code": "filter.compare", "reason": why.to_json()}
+        put_in_state(journal, filtered, DeliveryState.FILTERED, **state)
+    shown = commands.run("events", "show", str(id_)).out
+    data = commands.run("events", "show", str(id_), "--json").json
+
+    assert "R$500.00" in shown
+    assert "payment.value" not in shown
+    assert data["deliveries"][0]["reason"] == str(why)
+    assert data["deliveries"][0]["reason_facts"]["field"] == "payment.value"
+    assert str(why) in data["explanation"]
+
+
 def test_a_mapping_of_another_account_is_named_as_the_reason(commands: Commands) -> None:
     """Show, the same as data, and a replay's preview do not deny that a mapping listens."""
     commands.has_mapping("paga", MAPPING)
@@ -356,7 +375,8 @@ def test_dry_run_as_text_says_why_not(commands: Commands) -> None:
         keep(journal, incoming(), incoming(name="PAYMENT_OVERDUE"))
     said = commands.run("events", "replay", "1", "2", "--dry-run")
 
-    assert "  grande: new, would be filtered (payment.value is 129.9, must be greater than 500)" in said.out
+    assert "  grande: new, would be filtered (Value " in said.out
+    assert {"R$129.90,", "R$500.00)"} <= set(said.out.split())
     assert "  no active mapping listens to it" in said.out
 
 

@@ -17,6 +17,7 @@ from bridge.journal import audit, customers, destinations, search
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import events as event_table
+from bridge.mapping.evaluate import REASONS
 from bridge.messages import Message
 from bridge.model import DeliveryState, Origin, Waiting
 from bridge.simulator.asaas.account import DEFAULT_KEY
@@ -404,7 +405,8 @@ class Person:
 def filtered(console: Console, _asaas: AsaasSimulator) -> None:
     """The mapping wants more than she paid."""
     delivery = owe(console.journal, event_id=came(console), customer="cus_maria", payload=None)
-    why = Message("{field} is {value}, must be at least 5000", {"field": "payment.value", "value": "1100.5"})
+    asked = {"field": "payment.value", "operator": "at_least", "must": Message("must be at least"), "operand": "5000"}
+    why = Message(REASONS["filter.compare"], {**asked, "value": "1100.5"})
     values = {"reason_code": "filter.compare", "reason": why.to_json(), "due_ms": None}
     put_in_state(console.journal, delivery, DeliveryState.FILTERED, **values)
 
@@ -443,7 +445,7 @@ def behind(console: Console, _asaas: AsaasSimulator) -> None:
 @pytest.mark.parametrize(
     ("happened", "last", "says"),
     [
-        (filtered, "Payment received", ("Filtered", "payment.value is 1100.5, must be at least 5000")),
+        (filtered, "Payment received", ("Filtered", "Value", "R$1,100.50", "R$5,000.00")),
         (refused, "Payment received", ("Not delivered", "422", "does not take these values")),
         (paused, "Payment received", ("until the destination is resumed",)),
         (never, "Look at Asaas", ("Never came", "Expected event", "PAYMENT_RECEIVED", "Bring in now")),

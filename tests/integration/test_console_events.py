@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from bridge.conditions import condition_in_words, in_words, value_in_words
 from bridge.journal import audit, retention, revisions, search
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table
 from bridge.journal.search import Kind, Term
-from bridge.messages import Message
+from bridge.mapping.evaluate import REASONS
+from bridge.messages import Message, in_language
 from bridge.model import DeliveryState, Origin, Outcome, Waiting
 from bridge.operations import actions
 from tests.console import VIEWER, Console, opened_console
@@ -181,21 +183,25 @@ def test_every_condition_stands_with_the_value_it_saw(console: Console) -> None:
         text = revisions.import_text(connection, "grande", FILTERING, "console", "test", NOW_MS)
     id_ = processed(console)
     delivery = owe(console.journal, event_id=id_, mapping="grande", revision_id=text, payload=None)
+    asked = {"field": "payment.value", "operator": "at_least", "must": Message("must be at least"), "operand": "500"}
+    why = Message(REASONS["filter.compare"], {**asked, "value": "129.9"})
     put_in_state(
         console.journal,
         delivery,
         DeliveryState.FILTERED,
         due_ms=None,
         reason_code="filter.compare",
-        reason="payment.value is 129.9, must be at least 500",
+        reason=why.to_json(),
         finished_ms=NOW_MS,
     )
     page = console.operator().get(f"/events/{id_}").text
 
-    assert "payment.value at_least 500" in page
-    assert "129.9" in page
+    with in_language("en"):
+        words, path = condition_in_words("payment.value at_least 500")
+        assert f'{words} <code class="detail">{path}</code>' in page
+        assert in_words(why) in page
+        assert page.count(value_in_words("payment.value", 129.9)) > 1
     assert "Not looked at" in page
-    assert "payment.value is 129.9, must be at least 500" in page
 
 
 def test_conditions_that_need_asaas_are_looked_at_on_request(console: Console) -> None:

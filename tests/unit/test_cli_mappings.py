@@ -289,9 +289,10 @@ def test_explain_says_which_condition_said_no(root: Path) -> None:
     """The reason stands above the conditions."""
     lines = explain(root, "pago", value=1).stdout.splitlines()
 
-    assert lines == [
+    assert lines[1].startswith("  filter.compare: Value ")
+    assert {"R$1.00,", "R$5.00"} <= set(lines[1].split())
+    assert lines[:1] + lines[2:] == [
         "pago: filtered",
-        "  filter.compare: payment.value is 1, must be at least 5",
         "  no  line 4   all",
         "  no  line 5     payment.value at_least 5  (saw 1)",
         "  -   line 6     !(payment.deleted)",

@@ -22,6 +22,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 from bridge import messages
 from bridge.alerts import plan as alert_plan
 from bridge.clint.webhook import asks_for_url
+from bridge.conditions import condition_in_words, in_words, value_in_words
 from bridge.errors import BridgeError, ConsoleClosed, JournalError
 from bridge.formats import Formats
 from bridge.journal import audit, notices
@@ -173,7 +174,7 @@ def found(row: T | None) -> T:
 
 def said(text: str | Message | None) -> str:
     """Return a message, or the text that a row keeps of it, in the reader's language and as the person may see it."""
-    return str(shown((text if isinstance(text, Message) else read_message(text)).text()))
+    return str(shown(in_words(text if isinstance(text, Message) else read_message(text))))
 
 
 def seen_mappings() -> list[ActiveMapping]:
@@ -302,6 +303,7 @@ def with_query(**changes: Any) -> str:
 _FUNCTIONS = (
     *(messages._, N_, messages.ngettext, messages.pgettext, said, reason, deal_said, event_label),
     *(notice_texts, needing_a_person, mapping_title, connected, asks_for_url, style_nonce, asset, with_query),
+    *(condition_in_words, value_in_words),
 )
 GLOBALS = {one.__name__: one for one in _FUNCTIONS} | {
     "STATES": STATES,

@@ -10,6 +10,7 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
+from bridge.conditions import is_money
 from bridge.formats import Formats
 from bridge.mapping import Mapping as Compiled
 from bridge.mapping.catalogue import EVENTS, event_label, label_of, named_paths, path_label
@@ -29,26 +30,6 @@ from bridge.mapping.values import BadValue, as_decimal, as_text, is_missing, or_
 from bridge.messages import N_, Message, current_language
 from bridge.web.console.personal import shown
 
-OPERATOR_WORDS = {
-    "equals": N_("is equal to"),
-    "not_equals": N_("is different from"),
-    "one_of": N_("is one of"),
-    "not_one_of": N_("is none of"),
-    "contains": N_("contains"),
-    "not_contains": N_("does not contain"),
-    "starts_with": N_("begins with"),
-    "ends_with": N_("ends with"),
-    "matches": N_("matches the pattern"),
-    "greater_than": N_("is greater than"),
-    "at_least": N_("is at least"),
-    "less_than": N_("is less than"),
-    "at_most": N_("is at most"),
-    "before": N_("is before the day"),
-    "after": N_("is after the day"),
-    "exists": N_("is filled in"),
-    "absent": N_("is empty"),
-}
-"""What a row may ask; `absent` is `exists: false`."""
 OBJECT_WORDS = {
     "payment": N_("Charge"),
     "customer": N_("Customer"),
@@ -70,7 +51,6 @@ FAULTS = {
     "key": N_("Write the key as Clint shows it, or remove the field."),
     "source": N_("Write what is sent, or remove the field."),
 }
-_MONEY = ("value", "Value", "plan_total", "refunded_total", "net_of_splits", "fee")
 _LABELLED = ("status", "billingType", "cycle", "reason", "personType")
 
 
@@ -150,10 +130,6 @@ def as_sent(path: str) -> str:
     return f"label({path})" if name in _LABELLED or path == "event" else path
 
 
-def is_money(path: str) -> bool:
-    return path.rpartition(".")[2].endswith(_MONEY)
-
-
 @lru_cache(1000)
 def _compiled(expression: str) -> Expression | None:
     return compile_text(expression, Scalar(1, 1, expression, plain=True, inline=True), 0, Findings(""))
@@ -183,18 +159,6 @@ def seen(expression: str, around: Around) -> str:
         return formats.date(text[:10])
     named = label_of(text) if current_language() == "pt" else None
     return named or (event_label(text) if text in EVENTS else _short(text))
-
-
-def in_words(reason: Message) -> Message:
-    """Return why a condition said no, with what people call its field, and its amounts as amounts."""
-    facts = {name: in_words(fact) if isinstance(fact, Message) else fact for name, fact in reason.facts.items()}
-    path = facts.get("field")
-    if isinstance(path, str) and path in named_paths(path.partition(".")[0]):
-        facts["field"] = path_label(path)
-        for name in ("value", "operand"):
-            if is_money(path) and or_none(as_decimal, facts.get(name)) is not None:
-                facts[name] = Formats(0).money(as_decimal(facts[name]))
-    return Message(reason.id, facts)
 
 
 def _short(text: str) -> str:

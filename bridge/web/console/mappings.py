@@ -17,6 +17,7 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
+from bridge.conditions import OPERATOR_WORDS
 from bridge.errors import MappingChanged
 from bridge.journal import queries, revisions, statistics
 from bridge.journal.revisions import Revision
@@ -159,7 +160,7 @@ def _form(
         findings=found.findings,
         faults=faults or {},
         FAULTS=mapping_form.FAULTS,
-        OPERATOR_WORDS=mapping_form.OPERATOR_WORDS,
+        OPERATOR_WORDS=OPERATOR_WORDS,
         SOURCE_WORDS=mapping_form.SOURCE_WORDS,
         focus=focus,
         around=around,
@@ -271,7 +272,6 @@ def _change(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         text=text,
         tab="yaml" if request.form.get("tab") == "yaml" else "form",
         effect=effect_of(runtime, _any_mapping(name, active), mapping),
-        in_words=mapping_form.in_words,
         failed=[(at, one) for at, one in results if not one.passed],
         tests=len(mapping.tests),
         lines=difference(active, text)[2:],
@@ -422,7 +422,6 @@ def restoring(name: str) -> ResponseReturnValue:
         newest=found[0],
         lines=difference(_text(found[0]), _text(wanted))[2:],
         effect=effect_of(runtime, active, mapping) if mapping else None,
-        in_words=mapping_form.in_words,
     )
 
 
