@@ -132,6 +132,8 @@ def value_in_words(path: str, value: Any) -> str:
     if isinstance(value, bool) or (kind == "boolean" and text in {"true", "false"}):
         return _("yes") if text == "true" else _("no")
     number = or_none(as_decimal, text)
+    if number is not None and int(number.normalize().as_tuple().exponent) < -2:
+        return text  # rounded, 99.999 would be the 100 that it is less than
     if is_path and number is not None and is_money(path):
         return Formats(0).money(number)
     if number is not None and (kind == "number" or (is_path and isinstance(value, (int, float)))):

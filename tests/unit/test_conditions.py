@@ -94,5 +94,9 @@ def test_any_value_of_json_can_be_shown(value: Any) -> None:
         assert isinstance(value_in_words(path, value), str)
 
 
+def test_no_value_is_rounded_to_what_it_is_compared_with() -> None:
+    assert value_in_words("payment.value", 99.999) == "99.999"
+
+
 def test_another_message_stays_as_it_is() -> None:
     assert in_words(KEPT) == str(KEPT)
