@@ -35,7 +35,7 @@ from bridge.operations.effects import effect_of
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
-from bridge.web.console.mapping_editor import read
+from bridge.web.console.mapping_editor import read, sent_twice
 
 pages = Blueprint("mappings", __name__)
 
@@ -275,6 +275,7 @@ def _change(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         failed=[(at, one) for at, one in results if not one.passed],
         tests=len(mapping.tests),
         lines=difference(active, text)[2:],
+        twice=sent_twice(name, text),
         **_about(name, text, base, mapping),
         **more,
     )
@@ -365,6 +366,8 @@ def switch(name: str) -> ResponseReturnValue:
         keep(name, text, active.id)
     except MappingChanged as error:
         return _changed(name, text, active.id, error)
+    for one in sent_twice(name, text):
+        layout.flash_message(one.text(), "warning")
     return layout.go("console.mappings.listed")
 
 
