@@ -232,10 +232,13 @@ def test_history_shows_differences_and_brings_a_text_back(console: Console) -> N
     browser.post("/mappings/cobranca", text=passing(console), base=first.id)
     second = newest(console)
     page = browser.get(f"/mappings/cobranca/history?from={first.id}&to={second.id}").text
+    listed = browser.get("/mappings/cobranca/history").text
     refused = browser.post(f"/mappings/cobranca/history/{first.id}/restore", base=first.id, follow=True)
     restored = browser.post(f"/mappings/cobranca/history/{first.id}/restore", base=second.id, follow=True)
 
     assert '<span class="added">+deal: {valor: money(payment.value)}</span>' in page
+    assert f'href="/mappings/cobranca/restore?revision={first.id}"' in listed
+    assert f"restore?revision={second.id}" not in listed
     assert "Not restored: somebody saved meanwhile." in refused.text
     assert restored.status_code == 200
     assert newest(console).text == first.text
