@@ -245,6 +245,21 @@ def test_a_charges_page_has_its_events_in_order(console: Console) -> None:
     assert browser.get("/charges/default/pay_nobody").status_code == 404
 
 
+def test_a_paid_charge_says_when_it_was_paid(console: Console) -> None:
+    """The day the customer paid, instead of the day it was due; a card that is confirmed is paid too."""
+    came(console, status="RECEIVED", dueDate="2026-12-05", paymentDate="2026-11-24", clientPaymentDate="2026-11-23")
+    came(console, id="pay_card", status="CONFIRMED", dueDate="2026-12-05", confirmedDate="2026-11-23")
+    came(console, id="pay_open", name="PAYMENT_CREATED", status="PENDING", dueDate="2026-12-06")
+    browser = console.operator("pt-BR")
+    rows = browser.get("/customers/default/cus_maria").text.split('id="charges"')[1].split("</section>")[0]
+
+    assert [rows.count(text) for text in ("paga em 23 de nov. de 2026", "5 de dez.", "vence em 6 de dez.")] == [2, 0, 1]
+    for id_ in ("pay_maria", "pay_card"):
+        page = browser.get(f"/charges/default/{id_}").text
+        assert "23 de nov. de 2026" in page
+        assert "5 de dez." not in page
+
+
 def test_a_name_that_nobody_told_is_said_so(console: Console) -> None:
     """The page is the same, under the customer's id."""
     came(console)
