@@ -181,6 +181,21 @@ def test_names_of_customers_stand_where_the_cache_has_none(console: Console) -> 
     assert ">Pedido 0</a>" in change
 
 
+@pytest.mark.parametrize("days_ago", [0, 1, 2])
+def test_a_days_events_are_offered_where_there_are_any(console: Console, days_ago: int) -> None:
+    """Nobody is sent into an empty replay."""
+    arrive(console, 10.0, days_ago=days_ago)
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca"))
+    page = form.press(browser, "See what changes").text
+    offered = {day: f'name="run" value="{day}"' in page for day in ("today", "yesterday")}
+
+    assert offered == {"today": days_ago == 0, "yesterday": days_ago == 1}
+    begun = browser.post("/mappings/cobranca/run", over="today")
+    finish_jobs()
+    assert begun.location.startswith("/work/") is (days_ago == 0)
+
+
 def test_a_mapping_is_called_by_what_it_does(console: Console) -> None:
     """Its description stands where its name would; what is sent with a form is its name."""
     (event,) = arrive(console, 10.0)
