@@ -245,6 +245,16 @@ def test_a_charges_page_has_its_events_in_order(console: Console) -> None:
     assert browser.get("/charges/default/pay_nobody").status_code == 404
 
 
+def test_a_long_code_breaks_at_its_underscores(console: Console) -> None:
+    """A name that Asaas made up is escaped all the same."""
+    came(console, name="PAYMENT_RECEIVED_IN_CASH_UNDONE")
+    came(console, name="PAYMENT_<B>")
+    page = console.operator().get("/events").text
+
+    assert '<small class="under">PAYMENT_<wbr>&lt;B&gt;</small>' in page
+    assert '<small class="under">PAYMENT_<wbr>RECEIVED_<wbr>IN_<wbr>CASH_<wbr>UNDONE</small>' in page
+
+
 def test_a_paid_charge_says_when_it_was_paid(console: Console) -> None:
     """The day the customer paid, instead of the day it was due; a card that is confirmed is paid too."""
     came(console, status="RECEIVED", dueDate="2026-12-05", paymentDate="2026-11-24", clientPaymentDate="2026-11-23")
