@@ -315,7 +315,7 @@ def test_what_never_came_is_looked_up_at_asaas(
     page = console.operator().get(f"/lookup?account=default&q={quote(typed(customer, charge))}").text
 
     for said in ("Maria Aparecida Souza", "1,100.50", "Never came", "PAYMENT_RECEIVED", "cobranca"):
-        assert said in page
+        assert said in page.replace("<wbr>", "")
     assert "the webhook at Asaas does not send it" in page
     assert f'href="/charges/default/{charge}/bring"' in page
 
@@ -493,4 +493,4 @@ def test_she_paid_and_there_is_no_deal(
 
     assert person.clicks == 3
     for text in says:
-        assert text in page
+        assert text in page.replace("<wbr>", "")
