@@ -24,6 +24,7 @@ from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
 from bridge.web.console.connecting import KEY_WAITS_MS
+from bridge.web.console.guide import MOST_DELIVERED
 from tests.charges import Calendar
 from tests.console import VIEWER, Browser, Console, finish_jobs, opened_console
 from tests.factories import incoming, keep, owe, put_in_state, register, row_of
@@ -564,3 +565,23 @@ def test_a_bridge_that_delivers_needs_no_guide(sqlite_url: str, tmp_path: Path, 
 
         assert before == ["good", "good", "good", "accent"]
         assert guided(me) == []
+
+
+def test_the_guide_stands_back_behind_what_is_there(sqlite_url: str, tmp_path: Path, environ: dict[str, str]) -> None:
+    """Below the state where something needs a person; a bridge that delivered a lot has no first start ahead."""
+    environ |= {"CLINT_WEBHOOK_URL": URL}
+    with opened_console(sqlite_url, tmp_path, **environ) as console:
+        me, journal = console.operator(), console.runtime.journal
+        page = me.get("/").text
+        assert page.index('id="guide"') < page.find('id="flowing"') or 'id="flowing"' not in page
+        dead = owe(journal, mapping="cobranca", customer="cus_dead")
+        put_in_state(
+            journal, dead, DeliveryState.DEAD, due_ms=None, finished_ms=console.clock(), reason_code="clint.http_422"
+        )
+        page = me.get("/").text
+        assert page.index('id="flowing"') < page.index('id="guide"')
+        for n in range(MOST_DELIVERED + 1):
+            assert 'id="guide"' in me.get("/").text
+            one = owe(journal, mapping="cobranca", customer=f"cus_{n}")
+            put_in_state(journal, one, DeliveryState.DELIVERED, due_ms=None, finished_ms=console.clock())
+        assert 'id="guide"' not in me.get("/").text

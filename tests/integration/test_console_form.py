@@ -14,8 +14,9 @@ from bridge.journal import customers, revisions
 from bridge.journal.schema import events as event_table
 from bridge.journal.search import Found, Kind
 from bridge.mapping.spec import MAPPING as KEYS
+from bridge.model import DeliveryState
 from tests.console import Console, finish_jobs, opened_console
-from tests.factories import NOW_MS, envelope, incoming, keep, payment
+from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state
 from tests.forms import form_of
 
 ROOT = Path(__file__).parents[2]
@@ -178,6 +179,38 @@ def test_names_of_customers_stand_where_the_cache_has_none(console: Console) -> 
     assert "</span> Maria Souza" in page.text
     assert ">Maria Souza</a>" in change
     assert ">Pedido 0</a>" in change
+
+
+@pytest.mark.parametrize("days_ago", [0, 1, 2])
+def test_a_days_events_are_offered_where_there_are_any(console: Console, days_ago: int) -> None:
+    """Nobody is sent into an empty replay."""
+    arrive(console, 10.0, days_ago=days_ago)
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca"))
+    page = form.press(browser, "See what changes").text
+    offered = {day: f'name="run" value="{day}"' in page for day in ("today", "yesterday")}
+
+    assert offered == {"today": days_ago == 0, "yesterday": days_ago == 1}
+    begun = browser.post("/mappings/cobranca/run", over="today")
+    finish_jobs()
+    assert begun.location.startswith("/work/") is (days_ago == 0)
+
+
+def test_a_mapping_is_called_by_what_it_does(console: Console) -> None:
+    """Its description stands where its name would; what is sent with a form is its name."""
+    (event,) = arrive(console, 10.0)
+    dead = owe(console.journal, event_id=event, customer="cus_0", object_id="pay_0", mapping="cobranca")
+    put_in_state(console.journal, dead, DeliveryState.DEAD, due_ms=None, reason_code="clint.http_422")
+    browser, title = console.operator("pt-BR"), "Cobrança paga atualiza o negócio"
+
+    assert f'<option value="cobranca">{title}</option>' in browser.get("/events").text
+    for address in ("/attention", "/customers/default/cus_0", "/charges/default/pay_0"):
+        page = browser.get(address).text
+        assert title in page
+        assert ">cobranca<" not in page
+    begun = browser.post("/mappings/cobranca/run", number="10")
+    finish_jobs()
+    assert f"<small>{title}</small>" in browser.get(begun.location).text
 
 
 def test_every_control_has_a_label(console: Console) -> None:

@@ -210,16 +210,35 @@ def test_the_editor_says_which_other_mapping_sends_the_same(console: Console) ->
     assert "outra.yaml" in overlap
 
 
+def test_what_goes_out_twice_is_said_before_a_save_and_after_a_switch(console: Console) -> None:
+    """Both mappings send the same event to the same destination; while one is off nothing goes out twice."""
+    with console.journal.database.write() as connection:
+        revisions.import_text(connection, "outra", passing(console), "console", "", console.clock())
+    console.clock.go(1)
+    browser, base = console.operator(), newest(console).id
+    change = browser.post("/mappings/cobranca/draft", text=passing(console), base=base, tab="yaml").text
+    off = browser.post("/mappings/cobranca/switch", on="0", follow=True).text
+    on = browser.post("/mappings/cobranca/switch", on="1", follow=True).text
+
+    said = re.compile(r'class="flash warning">.*?outra\.yaml.*?PAYMENT_RECEIVED')
+    assert said.search(change)
+    assert not said.search(off)
+    assert said.search(on)
+
+
 def test_history_shows_differences_and_brings_a_text_back(console: Console) -> None:
     """A restore is a new revision with the old text; one that was begun before another save is refused."""
     browser, first = console.operator(), newest(console)
     browser.post("/mappings/cobranca", text=passing(console), base=first.id)
     second = newest(console)
     page = browser.get(f"/mappings/cobranca/history?from={first.id}&to={second.id}").text
+    listed = browser.get("/mappings/cobranca/history").text
     refused = browser.post(f"/mappings/cobranca/history/{first.id}/restore", base=first.id, follow=True)
     restored = browser.post(f"/mappings/cobranca/history/{first.id}/restore", base=second.id, follow=True)
 
     assert '<span class="added">+deal: {valor: money(payment.value)}</span>' in page
+    assert f'href="/mappings/cobranca/restore?revision={first.id}"' in listed
+    assert f"restore?revision={second.id}" not in listed
     assert "Not restored: somebody saved meanwhile." in refused.text
     assert restored.status_code == 200
     assert newest(console).text == first.text

@@ -345,7 +345,9 @@ def test_a_test_charge_says_why_no_event_came(console: Console) -> None:
     ("changes", "says"),
     [
         ({"account": "nobody"}, "Choose an account"),
-        ({"value": "viel"}, "The value must be an amount"),
+        ({"value": "viel"}, "“viel” is none"),
+        ({"value": "1.000"}, "“1.000” may mean a thousand or one"),
+        ({"value": "0"}, "The value must be an amount"),
         ({"installments": "99"}, "no such billing type or number"),
     ],
 )

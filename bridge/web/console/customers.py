@@ -27,7 +27,7 @@ from bridge.reasons import reason
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import external_call
-from bridge.web.console.lines import Line, amount_of, description_of, know, lines, object_of
+from bridge.web.console.lines import Line, amount_of, description_of, know, lines, object_of, paid_on
 from bridge.web.console.personal import HIDDEN, masked_document, masked_email
 
 pages = Blueprint("customers", __name__)
@@ -192,6 +192,7 @@ def show(account: str, id_: str) -> ResponseReturnValue:
         waiting=[one for one in found if one.held or any(_is_open(outcome) for outcome in one.outcomes)],
         dead=[(one, out) for one in found for out in one.outcomes if out.row["state"] == DeliveryState.DEAD],
         is_open=_is_open,
+        paid_on=paid_on,
         notes=notes,
         more=len(rows) > MOST_EVENTS,
         is_unknown=is_unknown,
@@ -270,6 +271,7 @@ def charge(account: str, id_: str) -> ResponseReturnValue:
         can_ask=can_ask,
         was_asked="ask" in request.args and can_ask,
         now_there=asked[0] if asked else None,
+        paid_on=paid_on,
         described=description_of(asked[0].charge) if asked else "",
         is_behind=bool(asked and asked[0].verdict in BEHIND),
         problem=problem,

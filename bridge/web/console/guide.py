@@ -24,6 +24,8 @@ from bridge.web.console.connecting import took_effect
 pages = Blueprint("guide", __name__)
 
 LAST_TESTS = 20
+MOST_DELIVERED = 20
+"""A bridge that delivered more is past its first start."""
 
 
 class Guide(NamedTuple):
@@ -44,9 +46,9 @@ class Guide(NamedTuple):
         return next((step for step, is_done in self.done.items() if not is_done), "")
 
 
-def current(connection: Connection, *, delivers: bool) -> Guide | None:
-    """Return the guide, None where it was dismissed or all is done; `delivers`: something reached Clint lately."""
-    if stored.guide_is_dismissed(connection):
+def current(connection: Connection, delivered: int) -> Guide | None:
+    """Return the guide, None where it was dismissed or all is done, and where many deliveries reached Clint lately."""
+    if delivered > MOST_DELIVERED or stored.guide_is_dismissed(connection):
         return None
     tests = jobs.newest(connection, "trial", runtime.clock_ms(), limit=LAST_TESTS)
     proved = any(job.result and job.result["proved"] for job in tests)
@@ -60,7 +62,7 @@ def current(connection: Connection, *, delivers: bool) -> Guide | None:
         "account": bool(with_key) and not unregistered,
         "clint": bool(runtime.destinations),
         "mapping": any(one.enabled for one in fitting),
-        "test": proved or (delivers and not tests),
+        "test": proved or (delivered > 0 and not tests),
     }
     if all(done.values()):
         return None

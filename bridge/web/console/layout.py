@@ -62,6 +62,14 @@ STATES = {
 }
 """The states of events and deliveries, and those that the list of events can be filtered by."""
 
+ROLES = {
+    "administrator": N_("Administrator"),
+    "operator": N_("Operator"),
+    "viewer": N_("Read-only"),
+    "local": N_("On this machine"),
+    "command": N_("command line"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -174,7 +182,15 @@ def found(row: T | None) -> T:
 
 def said(text: str | Message | None) -> str:
     """Return a message, or the text that a row keeps of it, in the reader's language and as the person may see it."""
-    return str(shown(in_words(text if isinstance(text, Message) else read_message(text))))
+    message = text if isinstance(text, Message) else read_message(text)
+    who = message.facts.get("who")
+    facts = {**message.facts, "who": author(who)} if isinstance(who, str) else message.facts
+    return str(shown(in_words(Message(message.id, facts))))
+
+
+def author(text: str) -> str:
+    """Return who did something as people call them: the name, or the role of a person without one."""
+    return messages._(ROLES[text]) if text in ROLES else text
 
 
 def seen_mappings() -> list[ActiveMapping]:
@@ -301,12 +317,13 @@ def with_query(**changes: Any) -> str:
 
 
 _FUNCTIONS = (
-    *(messages._, N_, messages.ngettext, messages.pgettext, said, reason, deal_said, event_label),
+    *(messages._, N_, messages.ngettext, messages.pgettext, said, author, reason, deal_said, event_label),
     *(notice_texts, needing_a_person, mapping_title, connected, asks_for_url, style_nonce, asset, with_query),
     *(condition_in_words, value_in_words),
 )
 GLOBALS = {one.__name__: one for one in _FUNCTIONS} | {
     "STATES": STATES,
+    "ROLES": ROLES,
     "label": label_of,
     "csrf_token": generate_csrf,
 }

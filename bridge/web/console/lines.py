@@ -64,6 +64,11 @@ def description_of(about: Mapping[str, Any]) -> str:
     return " ".join(found.split())[:120] if isinstance(found, str) else ""
 
 
+def paid_on(about: Mapping[str, Any]) -> str:
+    """Return the day on which a charge was paid, as Asaas writes it; empty where it was not."""
+    return str(about.get("clientPaymentDate") or about.get("paymentDate") or about.get("confirmedDate") or "")
+
+
 def customer_of(row: Row) -> str:
     subject = str(row["subject"])
     return subject if subject != row["object_id"] and subject != row["entity"] else ""

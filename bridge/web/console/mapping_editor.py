@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from bridge.errors import BridgeError
 from bridge.journal import customers, events, queries
 from bridge.journal.events import StoredEvent
-from bridge.mapping import Mapping, ParseResult, parse_mapping, with_overlaps
+from bridge.mapping import Finding, Mapping, ParseResult, parse_mapping, with_overlaps
 from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import EVENTS, entity_key, named_paths, path_label, path_meaning
 from bridge.mapping.context import DERIVED, build_context, references
@@ -128,6 +128,11 @@ def read(name: str, text: str) -> ParseResult:
     others = [item.mapping for item in runtime.mappings.current() if item.mapping.name != name]
     (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", runtime.setup)], others)
     return found
+
+
+def sent_twice(name: str, text: str) -> list[Finding]:
+    """Return what lint says of other active mappings that send the same events to the same destination."""
+    return [one for one in read(name, text).findings if one.code == "mapping.overlap"]
 
 
 def _read() -> ParseResult:

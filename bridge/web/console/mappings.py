@@ -36,7 +36,7 @@ from bridge.operations.effects import effect_of
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
-from bridge.web.console.mapping_editor import read
+from bridge.web.console.mapping_editor import read, sent_twice
 
 pages = Blueprint("mappings", __name__)
 
@@ -275,6 +275,8 @@ def _change(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         failed=[(at, one) for at, one in results if not one.passed],
         tests=len(mapping.tests),
         lines=difference(active, text)[2:],
+        twice=sent_twice(name, text),
+        days=[day for day in RECENT_DAYS if mapping.enabled and _events_of_day(mapping, day, limit=1)],
         **_about(name, text, base, mapping),
         **more,
     )
@@ -303,8 +305,8 @@ def store(name: str) -> ResponseReturnValue:
         return _changed(name, text, base, error)
     if kept is None:
         layout.flash_message(_("The text was active already; nothing changed."), "neutral")
-    if request.form.get("run") == "yesterday":
-        return _replay_yesterday(name, found.mapping)
+    if (day := request.form.get("run")) in RECENT_DAYS:
+        return _replay_day(name, found.mapping, day)
     if "run" in request.form:
         return layout.go("console.mappings.run", name=name)
     return layout.go("console.mappings.edit", name=name)
@@ -365,6 +367,8 @@ def switch(name: str) -> ResponseReturnValue:
         keep(name, text, active.id)
     except MappingChanged as error:
         return _changed(name, text, active.id, error)
+    for one in sent_twice(name, text):
+        layout.flash_message(one.text(), "warning")
     return layout.go("console.mappings.listed")
 
 
@@ -449,7 +453,9 @@ def restore(name: str, number: int) -> ResponseReturnValue:
 
 NUMBERS = (10, 50, 200)
 DAYS = (1, 7, 30)
-YESTERDAY = 1_000
+RECENT_DAYS = {"today": 0, "yesterday": 1}
+"""The days whose events can be replayed at once, by how many days ago."""
+MOST_OF_DAY = 1_000
 """The last events of a day that a replay takes at most."""
 LOOKED_AT = 20
 """The run reads this many times the wanted number of events, to find enough that the mapping listens to."""
@@ -472,8 +478,8 @@ def run(name: str) -> ResponseReturnValue:
 def begin_run(name: str) -> ResponseReturnValue:
     """Begin to work out what would be sent; nothing is sent."""
     mapping, form = _mapping(name), request.form
-    if form.get("over") == "yesterday":
-        return _replay_yesterday(name, mapping)
+    if (day := form.get("over")) in RECENT_DAYS:
+        return _replay_day(name, mapping, day)
     if form.get("over") == "charges":
         days = min(layout.number(form.get("days")) or DAYS[1], 366)
         until = layout.today()
@@ -491,17 +497,26 @@ def begin_run(name: str) -> ResponseReturnValue:
     return jobs.begin("replay_preview", name, jobs.replay_preview, {"mapping": name, "ids": ids})
 
 
-def _replay_yesterday(name: str, mapping: Mapping) -> ResponseReturnValue:
-    """Begin to work out what a replay of yesterday's events would send."""
-    midnight = datetime.combine(layout.today(), time(), BRASILIA)
-    since_ms, until_ms = (int(day.timestamp() * 1000) for day in (midnight - timedelta(days=1), midnight))
-    with runtime.journal.database.read() as connection:
-        wanted = (mapping.account, mapping.event_names, since_ms, until_ms)
-        ids = queries.processed_between(connection, *wanted, limit=YESTERDAY)
+def _replay_day(name: str, mapping: Mapping, day: str) -> ResponseReturnValue:
+    """Begin to work out what a replay of the events of a day would send."""
+    ids = _events_of_day(mapping, day, limit=MOST_OF_DAY)
     if not ids:
-        layout.flash_message(_("Yesterday no event came that this mapping listens to."), "warning")
+        nothing = {
+            "today": N_("Today no event came that this mapping listens to."),
+            "yesterday": N_("Yesterday no event came that this mapping listens to."),
+        }
+        layout.flash_message(_(nothing[day]), "warning")
         return layout.go("console.mappings.edit", name=name)
     return jobs.begin("replay_preview", name, jobs.replay_preview, {"mapping": name, "ids": ids})
+
+
+def _events_of_day(mapping: Mapping, day: str, *, limit: int) -> list[int]:
+    """Return the last processed events of a day that a mapping listens to, in the order of arrival."""
+    since = datetime.combine(layout.today() - timedelta(days=RECENT_DAYS[day]), time(), BRASILIA)
+    since_ms, until_ms = (int(at.timestamp() * 1000) for at in (since, since + timedelta(days=1)))
+    with runtime.journal.database.read() as connection:
+        wanted = (mapping.account, mapping.event_names, since_ms, until_ms)
+        return queries.processed_between(connection, *wanted, limit=limit)
 
 
 @pages.post("/work/<int:number>/replay")

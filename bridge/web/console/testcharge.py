@@ -15,6 +15,7 @@ from flask.typing import ResponseReturnValue
 from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest
 from bridge.errors import BridgeError
 from bridge.formats import Formats
+from bridge.mapping.drafts import amount_fault
 from bridge.messages import N_, Message, _
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import is_production
@@ -22,6 +23,7 @@ from bridge.operations.testcharge import Seen, TestCharge, amount
 from bridge.web.console import jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import JobContext, Result
+from bridge.web.console.mapping_form import FAULTS
 
 TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
 """How long a job waits for the deal where the bridge pays, and where a person does."""
@@ -135,7 +137,7 @@ def begin() -> ResponseReturnValue:
     if account not in runtime.asaas or not person.sees(account):
         return form(422, N_("Choose an account with an API key."))
     if value is None:
-        return form(422, wrong="value")
+        return form(422, wrong="value", fault=FAULTS.get(amount_fault(request.form.get("value", ""))))
     if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
         return form(422, N_("There is no such billing type or number of instalments."))
     words = _("charge {value}", value=Formats(layout.now_ms()).amount(value))
