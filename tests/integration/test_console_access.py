@@ -292,7 +292,7 @@ def test_without_a_password_the_token_of_the_address_opens_the_console(sqlite_ur
         assert browser.get("/login").location == "/"
         assert browser.post("/connections/destinations/default/pause").status_code == 303
         assert actions(console) == [("local", "destination.paused"), ("local", "console.signed_in")]
-        assert "paused by On this machine" in browser.get("/connections").text
+        assert "paused by somebody at this machine" in browser.get("/connections").text
         assert console.browser().get("/who").status_code == 403
     assert cookie
     with opened_console(sqlite_url, tmp_path, BRIDGE_CONSOLE_TOKEN="n" * 43, **OPEN_TO_NOBODY) as console:

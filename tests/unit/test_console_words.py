@@ -107,7 +107,6 @@ CODES: dict[str, Iterable[str]] = {
     "CHECK_FIXES": checks(),
     "UNHEARD": Unheard,
     "ACTIONS": actions(),
-    "ROLES": Role,
     "BILLING_TYPES": BILLING_TYPES,
     "PERIODS": FIELDS,
     "DECISIONS": BulkAction,
@@ -124,3 +123,5 @@ def test_every_state_and_outcome_has_a_text() -> None:
     """Those of events, of deliveries, and of the list's filter."""
     assert {*DeliveryState, *events.STATES, "received", "held", "unmapped"} <= set(layout.STATES)
     assert set(events.OUTCOMES) == {*Outcome, "unknown"}
+    assert {*Role} <= set(layout.ROLES)
+    assert set(layout.AUTHORS) == set(layout.ROLES)

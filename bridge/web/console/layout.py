@@ -69,6 +69,14 @@ ROLES = {
     "local": N_("On this machine"),
     "command": N_("command line"),
 }
+AUTHORS = {
+    "administrator": N_("an administrator"),
+    "operator": N_("an operator"),
+    "viewer": N_("a viewer"),
+    "local": N_("somebody at this machine"),
+    "command": N_("the command line"),
+}
+"""How a sentence names a person who gave no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +197,8 @@ def said(text: str | Message | None) -> str:
 
 
 def author(text: str) -> str:
-    """Return who did something as people call them: the name, or the role of a person without one."""
-    return messages._(ROLES[text]) if text in ROLES else text
+    """Return who did something, for a sentence: the name, or words for a person who gave none."""
+    return messages._(AUTHORS[text]) if text in AUTHORS else text
 
 
 def seen_mappings() -> list[ActiveMapping]:
