@@ -35,7 +35,7 @@ SENDING_MS = 3 * 60_000
 FAILED_MS = (60_000, 2 * 60_000, 10 * 60_000, HOUR_MS)
 """The time until the next try after each failure in a row."""
 GROWN = 10
-"""A problem of so many times the things that the last alert spoke of is told again at once."""
+"""An alert is sent again at once when its problem has grown by this factor since the last one."""
 
 
 class Kind(StrEnum):
@@ -334,7 +334,7 @@ def find_problems(
             detail = Message(text, {"hours": silence - silence % 4})
             yield _notice(SILENT, account, warning, detail, Message(N_("see: bridge doctor")))
     for name, (code, line) in (mappings or {}).items():
-        # What stands in that line is left out: a mapping may name a person.
+        # The text of the line is left out: a mapping may name a person.
         file = N_("the mapping file has a fault in line {line} and is not used")
         active = N_("this version can't run the active text; events wait")
         detail = Message(file, {"line": line}) if code == BROKEN else Message(active)

@@ -134,9 +134,8 @@ def translate(command: click.Command) -> None:
     """Put the help of a command and of those below it into the current language; the English is the message id."""
     for parameter in command.params:
         if parameter.metavar is None and not isinstance(parameter.type, click.Choice | click.types.BoolParamType):
-            is_number = isinstance(parameter.type, click.IntRange | click.FloatRange) and not parameter.nargs < 0
-            word = parameter.make_metavar(click.Context(command))
-            parameter.metavar = "NUMBER" if is_number else word
+            is_number = isinstance(parameter.type, click.IntRange | click.FloatRange)
+            parameter.metavar = "NUMBER" if is_number else parameter.make_metavar(click.Context(command))
     for part in (command, *command.params):
         english: dict[str, str] = part.__dict__.setdefault("english", {})
         for name in ("help", "short_help", "show_default", "metavar"):

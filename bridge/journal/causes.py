@@ -317,7 +317,7 @@ def is_news(standing: Iterable[Cause], known: dict[str, Noted]) -> bool:
 
 
 def note(connection: Connection, standing: Collection[Cause], now_ms: int) -> None:
-    """Make the rows say what stands: add what is new, end what is gone; one that grew tenfold is no longer seen."""
+    """Add new causes and end those that are gone; a cause that grew tenfold is no longer marked as seen."""
     known = noted(connection)
     for cause in standing:
         row = known.pop(cause.key, None)

@@ -75,7 +75,7 @@ class _Made:
     reason: Message = NOTHING
     payload: dict[str, Value] = field(default_factory=dict)
     unknown: dict[str, object] = field(default_factory=dict)
-    """The keys whose value is not known, each with all that decides about it."""
+    """The keys whose value is not known, with what their value depends on."""
     send_to: str = ""
 
 

@@ -136,7 +136,7 @@ def _take(account: str) -> ResponseReturnValue:
         if pending is None or pending.account != account:
             return _ask_key(account, 422, expired=True)
         return _store(pending)
-    # Copied out of an .env file it stands in quotes.
+    # A key that is copied from an .env file has quotes around it.
     api_key = re.sub(r"^(['\"])(.*)\1$", r"\2", request.form.get("key", "").strip())
     try:
         company = external_call(lambda: connect.company_of(runtime, account, api_key))

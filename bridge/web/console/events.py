@@ -126,7 +126,7 @@ _REPLAYED: dict[str, str] = {
     DeliveryState.STALE: N_("Delivered before; the replay was superseded"),
     DeliveryState.DISCARDED: N_("Delivered before; the replay was discarded"),
 }
-"""What is said of a replay that sent nothing, where the event was delivered before."""
+"""The sentence about a replay that sent nothing, for an event that was delivered before."""
 _WAITS = {
     Waiting.BACKOFF: N_("next try {when}"),
     Waiting.PACE: N_("waits for its turn under the destination's rate limit, {when}"),

@@ -275,7 +275,7 @@ def broken_files() -> dict[str, list[Finding]]:
 
 
 def standing(connection: Connection) -> list[Cause]:
-    """Return the causes that stand and that this person may see, the same ones for all that this page says."""
+    """Return the open causes that this person may see; a request looks for them once."""
     if "standing" not in g:
         told, names = _seen_notices(connection), seen_destinations()
         g.standing = causes.find_causes(runtime, connection, broken_files(), told, person.accounts, names)

@@ -226,7 +226,7 @@ def change_my_password() -> ResponseReturnValue:
 
 @pages.post("/me/sign-out")
 def sign_me_out() -> ResponseReturnValue:
-    """End all sessions of this person, or all that the same password of the settings opened, but begin one anew."""
+    """End all sessions of this person, or of the password they came in with, and begin a new one here."""
     operations.sign_out_everywhere(runtime.journal, person.actor, runtime.clock_ms(), person.key)
     answer = let_in(Person(person.role, person.name, person.user), url_for("console.people.me"), "")
     layout.flash_message(_("You are signed out everywhere else."))
