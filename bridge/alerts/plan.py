@@ -15,7 +15,7 @@ from itertools import pairwise
 from urllib.parse import quote
 
 from bridge.journal import queries
-from bridge.journal.causes import anchor
+from bridge.journal.causes import GROWS_TENFOLD, anchor
 from bridge.journal.destinations import NOTICES, Destination
 from bridge.journal.notices import Alert, Key, Notice, Resolved, StoredNotice
 from bridge.journal.receivers import Receiver
@@ -34,8 +34,6 @@ SENDING_MS = 3 * 60_000
 """How long a message that is being sent is left alone by other processes; longer than sending may take."""
 FAILED_MS = (60_000, 2 * 60_000, 10 * 60_000, HOUR_MS)
 """The time until the next try after each failure in a row."""
-GROWN = 10
-"""An alert is sent again at once when its problem has grown by this factor since the last one."""
 
 
 class Kind(StrEnum):
@@ -122,7 +120,7 @@ def has_grown(alert: Alert) -> bool:
     """Return whether the problem is ten times as large as the last alert said; false while none can be sent."""
     if not alert.times or not alert.told_size or alert.failures:
         return False
-    return size(alert.detail) >= GROWN * alert.told_size
+    return size(alert.detail) >= GROWS_TENFOLD * alert.told_size
 
 
 def sending(items: Sequence[Item], now_ms: int) -> list[Alert]:

@@ -25,6 +25,7 @@ from bridge.model import NoticeLevel
 MOST_ANSWERS = 4
 """A destination that gives more different answers to one reason is one cause: the answers name what they are about."""
 GROWS_TENFOLD = 10
+"""After growth by this factor an alert is sent again, and a cause is no longer marked as seen."""
 KEEP_MS = 90 * 24 * 3_600_000
 MOST_COUNTED = 20_000
 """Waiting deliveries and held events that are counted for a page."""
