@@ -14,6 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from bridge.messages import N_, Message, _
+from bridge.model import Waiting
 
 
 class Then(StrEnum):
@@ -45,6 +46,25 @@ class AlertWords(NamedTuple):
 
     title: str
     todo: str
+
+
+WAITS = {
+    None: N_("is sent next"),
+    Waiting.BACKOFF: N_("next try {when}"),
+    Waiting.PACE: N_("waits for its turn under the destination's rate limit, {when}"),
+    Waiting.CIRCUIT: N_("the destination fails for several customers; it is probed {when}"),
+    Waiting.PAUSED: N_("waits until the destination is resumed"),
+}
+"""What an open delivery that is the first of its line waits for."""
+
+
+def waits_for(waiting: str | None, due_ms: int | None, now_ms: int, when: str) -> str:
+    """Return what a delivery that is pending or retrying waits for; `when` is its due time in words."""
+    if due_ms is None:
+        return _("waits for the delivery before it of the same customer")
+    if waiting == Waiting.PAUSED or due_ms > now_ms:
+        return _(WAITS[Waiting(waiting) if waiting else None], when=when)
+    return _(WAITS[None])
 
 
 def find_reason(code: str | None) -> Reason | None:

@@ -22,7 +22,8 @@ from rich.text import Text
 from bridge.conditions import in_words
 from bridge.mapping.values import BRASILIA, facts_data
 from bridge.messages import N_, Message, _, read_message
-from bridge.model import DeliveryState, EventState, Waiting
+from bridge.model import DeliveryState, EventState
+from bridge.reasons import waits_for
 
 if TYPE_CHECKING:
     from bridge.journal.queries import Row
@@ -185,14 +186,6 @@ _STATES = {
 }
 """The states of a delivery with their colours."""
 
-_WAITS = {
-    None: N_("is sent next"),
-    Waiting.PAUSED: N_("waits until the destination is resumed"),
-    Waiting.BACKOFF: N_("waits for its next try {when}"),
-    Waiting.CIRCUIT: N_("waits while the destination fails; it is probed {when}"),
-    Waiting.PACE: N_("waits for its turn under the rate limit {when}"),
-}
-
 
 def delivery_said(delivery: Row, attempts: Sequence[Row], now_ms: int, *, as_kept: bool = False) -> str:
     """Return state and reason of a delivery in one line; the reason's own sentence where it is `as_kept`."""
@@ -212,10 +205,8 @@ def delivery_brief(delivery: Row, now_ms: int, *, as_kept: bool = False) -> str:
     reason = plain(kept.text() if as_kept else kept)
     if delivery["state"] not in {DeliveryState.PENDING, DeliveryState.RETRYING}:
         return reason
-    if delivery["due_ms"] is None:
-        wait = _("waits for the delivery before it in this customer's line")
-    else:
-        wait = _(_WAITS[delivery["waiting"]], when=ago(delivery["due_ms"], now_ms))
+    due_ms = delivery["due_ms"]
+    wait = waits_for(delivery["waiting"], due_ms, now_ms, ago(due_ms, now_ms) if due_ms is not None else "")
     return f"{wait}; {reason}" if reason else wait
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, text, union_all, update
 
 from bridge.journal import queries
+from bridge.journal.about import cents_of
 from bridge.journal.notices import StoredNotice
 from bridge.journal.queries import Condition, DeadFilter
 from bridge.journal.schema import CAUSE_OPEN, DEAD, HELD, ON_HOLD, OPEN, attempts, causes, deliveries, events
@@ -263,19 +264,6 @@ def held_facts(connection: Connection, code: str, account: str | None) -> Facts:
 def _cents(body: str) -> int:
     charge = json.loads(body).get("payment")
     return cents_of(charge.get("value")) if isinstance(charge, dict) else 0
-
-
-_MOST_CENTS = 10**15
-
-
-def cents_of(value: Any) -> int:
-    """Return an amount of reais in cents; 0 for what is none.
-
-    >>> cents_of(129.9), cents_of("129.9"), cents_of(-1)
-    (12990, 0, 0)
-    """
-    is_amount = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value * 100 < _MOST_CENTS
-    return round(value * 100) if is_amount else 0
 
 
 # ---------------------------------------------------------------- who has seen it, and how long it stood

@@ -108,6 +108,16 @@ def deliveries_of_events(connection: Connection, ids: Collection[int]) -> dict[i
     return found
 
 
+def open_deliveries(connection: Connection, ids: Collection[int]) -> dict[int, list[Row]]:
+    """Return the open deliveries of each of these events without their payloads, oldest first."""
+    found: dict[int, list[Row]] = {id_: [] for id_ in ids}
+    columns = [column for column in deliveries.c if column.name != "payload"]
+    query = select(*columns).where(deliveries.c.event_id.in_(ids), OPEN).order_by(deliveries.c.id)
+    for row in _rows(connection, query):
+        found[row["event_id"]].append(row)
+    return found
+
+
 def delivery_before(connection: Connection, delivery: Row) -> Row | None:
     """Return the open delivery for which this one waits: the one before it in the line of its customer."""
     c = deliveries.c

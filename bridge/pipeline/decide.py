@@ -25,7 +25,7 @@ from bridge.errors import (
 )
 from bridge.failpoints import failpoint
 from bridge.journal import Journal, Lease, customers, deliveries, events, notices, search
-from bridge.journal.causes import cents_of
+from bridge.journal.about import cents_of
 from bridge.journal.deliveries import NewDelivery
 from bridge.journal.events import StoredEvent
 from bridge.journal.notices import Notice, Resolved

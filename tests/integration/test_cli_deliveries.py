@@ -220,7 +220,7 @@ def test_a_retry_of_what_waits_makes_it_due(commands: Commands) -> None:
     with commands.journal() as journal:
         id_ = owe(journal)
         put_in_state(journal, id_, DeliveryState.RETRYING, due_ms=9_000_000_000_000, waiting="backoff")
-        assert "waits for its next try in" in commands.run("deliveries", "list").out
+        assert "next try in" in commands.run("deliveries", "list").out
         commands.run("deliveries", "retry", "1")
 
         assert row_of(journal, id_)["due_ms"] < 9_000_000_000_000

@@ -170,7 +170,7 @@ def test_show_tells_the_whole_way(commands: Commands) -> None:
         f"event {event_id}: PAYMENT_RECEIVED",
         "customer     cus_1",
         f"delivery {id_}: mapping paga",
-        "retrying: waits for its next try in 59 s; the destination answered 503",
+        "retrying: next try in 59 s; the destination answered 503",
         "means        the destination has a fault of its own",
         "next try",
         "    valor: 10.00",
@@ -487,7 +487,7 @@ def test_states_of_a_delivery_in_words(commands: Commands) -> None:
         twice = commands.run("events", "show", "1").out
 
     assert "pending: waits until the destination is resumed; the destination is paused" in paused
-    assert "pending: waits for the delivery before it in this customer's line" in paused
+    assert "pending: waits for the delivery before it of the same customer" in paused
     assert "pending: is sent next" in free
     assert "discarded: a person discarded it" in free
     assert "delivered to default, try 2" in twice

@@ -192,7 +192,7 @@ def test_a_customers_page_has_all_charges_and_what_became_of_them(console: Conso
     assert "não aceita esses valores" in page
     waiting = page.split('id="waits"')[1].split("</section>")[0]
     assert f'href="/events/{first}"' in waiting
-    assert f'(<a href="/events/{first}">' in waiting.split(f'href="/events/{second}"')[1]
+    assert f'(<a class="above" href="/events/{first}">' in waiting.split(f'href="/events/{second}"')[1]
     assert f'href="/events/{refused}"' in page.split('id="dead"')[1].split("</section>")[0]
     assert console.operator().get("/customers/default/cus_nobody").status_code == 404
     assert console.operator().get("/customers/matriz/cus_maria").status_code == 404

@@ -430,27 +430,47 @@ def test_a_number_that_no_journal_holds_is_not_found(console: Console, path: str
 
 
 def test_what_an_event_waits_for_is_a_link(console: Console) -> None:
-    """The event before it of the same customer, its paused or failing destination, what holds its account."""
+    """The event before it of the same customer, its paused or failing destination, what holds its account.
+
+    The list, the pages of the customer and the charge, and the page of the event say the same.
+    """
     first = owe(console.journal)
     owe(console.journal)
     held, behind = keep(console.journal, incoming("cus_h"), incoming("cus_h"))
     with console.journal.database.write() as connection:
         for id_, code in ((held, "asaas.quota_spent"), (behind, "event.behind")):
             change = event_table.update().where(event_table.c.id == id_)
-            connection.execute(change.values(hold_code=code, due_ms=NOW_MS + 60_000))
+            connection.execute(change.values(hold_code=code, due_ms=NOW_MS + 7_200_000))
     browser = console.operator()
-    assert 'href="/events/1">Event 1<' in browser.get("/events/2").text
-    assert f'href="/events/{held}">Event {held}<' in browser.get(f"/events/{behind}").text
-    cause = re.search(r'href="/attention#(cause-\w+)"', browser.get(f"/events/{held}").text)
-    assert cause
-    assert f'id="{cause[1]}"' in browser.get("/attention").text
+
+    def pages(id_: int, customer: str) -> list[str]:
+        """Return what each place says of an event."""
+        row = re.search(rf'<tr>(?:(?!</tr>).)*id="e{id_}".*?</tr>', browser.get("/events").text, re.DOTALL)
+        assert row
+        others = (f"/events/{id_}", f"/customers/default/{customer}", "/charges/default/pay_1")
+        return [row[0], *(browser.get(path).text for path in others)]
+
+    for page in pages(2, "cus_1"):
+        assert '(<a class="above" href="/events/1">event 1</a>)' in page
+    for page in pages(behind, "cus_h"):
+        assert f'(<a class="above" href="/events/{held}">event {held}</a>)' in page
+    for page in pages(held, "cus_h"):
+        cause = re.search(r'href="/attention#(cause-\w+)"', page)
+        assert cause
+        assert f'id="{cause[1]}"' in browser.get("/attention").text
+        assert "renewed in 2 hours (10:06:40)" in page
 
     actions.pause(console.journal, "default", "gone", NOW_MS)
     for waiting, code in ((Waiting.PAUSED, "destination.paused"), (Waiting.CIRCUIT, "destination.circuit_open")):
         put_in_state(
             console.journal, first, DeliveryState.RETRYING, waiting=waiting, reason_code=code, due_ms=NOW_MS + 90_000
         )
-        cause = re.search(r'href="/attention#(cause-\w+)"', browser.get("/events/1").text)
-        assert cause
-        assert (f'id="{cause[1]}"' in browser.get("/attention").text) is (waiting is Waiting.PAUSED)
-    assert "probed in 2 minutes" in browser.get("/events/1").text
+        for page in pages(1, "cus_1"):
+            cause = re.search(r'href="/attention#(cause-\w+)"[^>]*>destination default<', page)
+            assert cause
+            assert (f'id="{cause[1]}"' in browser.get("/attention").text) is (waiting is Waiting.PAUSED)
+    assert all("probed in 2 minutes (08:08:10)" in page for page in pages(1, "cus_1"))
+    put_in_state(console.journal, first, DeliveryState.RETRYING, waiting=Waiting.BACKOFF, due_ms=NOW_MS + 90_000)
+    assert all("ext try in 2 minutes (08:08:10)" in page for page in pages(1, "cus_1"))
+    console.clock.go(91)
+    assert all("s sent next" in page for page in pages(1, "cus_1"))

@@ -12,22 +12,21 @@ from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError
-from bridge.formats import Formats
 from bridge.journal import audit, customers, queries
+from bridge.journal.about import amount_of, description_of, object_of
 from bridge.journal.customers import Customer
 from bridge.journal.queries import Row
 from bridge.mapping.catalogue import flow_rank
-from bridge.messages import N_, _
-from bridge.model import FINISHED, DeliveryState, Waiting
+from bridge.messages import _
+from bridge.model import FINISHED, DeliveryState
 from bridge.operations.backfill import append_events, as_stored, events_for_charge
 from bridge.operations.explain import Preview, preview_events
 from bridge.operations.lookup import look_up, searches
 from bridge.operations.reconcile import BEHIND, Compared, compare_charge, status_of
-from bridge.reasons import reason
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import external_call
-from bridge.web.console.lines import Line, amount_of, description_of, know, lines, object_of, paid_on
+from bridge.web.console.lines import Line, Why, know, lines, paid_on, why
 from bridge.web.console.personal import HIDDEN, masked_document, masked_email
 
 pages = Blueprint("customers", __name__)
@@ -36,14 +35,6 @@ MOST_EVENTS = 200
 """The newest events of a customer that its page reads."""
 SHOWN_MS = 300_000
 """How long the e-mail, phone and document of a customer stay in clear after a person asked for them."""
-
-
-_WAITS: Mapping[str, str] = {
-    Waiting.BACKOFF: N_("next try {when}"),
-    Waiting.PACE: N_("waits for its turn under the destination's rate limit, {when}"),
-    Waiting.CIRCUIT: N_("the destination {name} fails for several customers; it is probed {when}"),
-    Waiting.PAUSED: N_("the destination {name} is paused"),
-}
 
 
 @pages.before_request
@@ -58,18 +49,12 @@ class Outcome(NamedTuple):
     """What a mapping made of an event, in the delivery that stands."""
 
     row: Row
-    why: str
-    before: Row | None
-    """The delivery for which it waits."""
+    why: Why
 
 
 class ChargeEvent(NamedTuple):
     line: Line
     outcomes: list[Outcome]
-    held: str
-    """Why it is on hold, or an empty text."""
-    before: Row | None
-    """The event for which it waits."""
 
 
 @dataclass(slots=True)
@@ -116,32 +101,10 @@ def _read(connection: Connection, rows: list[Row]) -> list[ChargeEvent]:
     made = queries.deliveries_of_events(connection, [row["id"] for row in rows])
     found = []
     for line in lines(connection, rows):
-        outcomes = [_outcome(connection, row) for row in queries.standing(made[line.row["id"]]).values()]
-        held, before = "", None
-        if line.state == "held":
-            known = reason(line.row["hold_code"])
-            held = known.means if known else layout.said(line.row["hold_reason"])
-            before = queries.event_before(connection, line.row)
-        found.append(ChargeEvent(line, outcomes, held, before))
+        standing = queries.standing(made[line.row["id"]])
+        outcomes = [Outcome(row, line.waits.get(name) or why(connection, row)) for name, row in standing.items()]
+        found.append(ChargeEvent(line, outcomes))
     return found
-
-
-def _outcome(connection: Connection, row: Row) -> Outcome:
-    state = DeliveryState(row["state"])
-    before = queries.delivery_before(connection, row) if state not in FINISHED and row["due_ms"] is None else None
-    if state is DeliveryState.DELIVERED:
-        return Outcome(row, _("delivered to {to}", to=row["destination"]), None)
-    if before is not None:
-        return Outcome(row, _("waits for the delivery before it of the same customer"), before)
-    if state not in FINISHED:
-        when = Formats(layout.now_ms()).ago(row["due_ms"] or layout.now_ms())
-        text = N_("is being sent right now") if state is DeliveryState.SENDING else _WAITS.get(row["waiting"] or "")
-        return Outcome(row, _(text or N_("is sent next"), name=row["destination"], when=when), None)
-    known = reason(row["reason_code"])
-    detail = layout.said(row["reason"])
-    # A filter's own words name the condition and the value it saw.
-    why = detail if state is DeliveryState.FILTERED and detail else known.means if known else detail
-    return Outcome(row, why or _(layout.STATES[state]), None)
 
 
 def _charges(found: list[ChargeEvent]) -> list[Charge]:
@@ -189,7 +152,7 @@ def show(account: str, id_: str) -> ResponseReturnValue:
         contact=contact(known, masked=not is_shown) if known else {},
         is_shown=is_shown,
         charges=_charges(found),
-        waiting=[one for one in found if one.held or any(_is_open(outcome) for outcome in one.outcomes)],
+        waiting=[one for one in found if one.line.held or any(_is_open(outcome) for outcome in one.outcomes)],
         dead=[(one, out) for one in found for out in one.outcomes if out.row["state"] == DeliveryState.DEAD],
         is_open=_is_open,
         paid_on=paid_on,

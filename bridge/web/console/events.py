@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError
 from bridge.formats import Formats
-from bridge.journal import destinations, queries
-from bridge.journal.causes import Cause, Kind
+from bridge.journal import queries
+from bridge.journal.about import amount_of, customer_of, description_of, object_of
 from bridge.journal.queries import EventFilter, Row
 from bridge.mapping.model import FETCHABLE
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
-from bridge.model import NOT_SENT, TRANSITIONS, DeliveryState, EventState, Waiting
+from bridge.model import NOT_SENT, TRANSITIONS, DeliveryState, EventState
 from bridge.operations import actions
 from bridge.operations import explain as explaining
 from bridge.operations.explain import Conditions
@@ -29,16 +29,7 @@ from bridge.reasons import reason
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import external_call, previews_now
-from bridge.web.console.lines import (
-    amount_of,
-    customer_of,
-    description_of,
-    event_state,
-    know,
-    lines,
-    object_of,
-    of_events,
-)
+from bridge.web.console.lines import Why, event_state, know, lines, of_events, why, why_held
 from bridge.web.console.personal import shown
 
 EVENTS_PAGE = 50
@@ -117,22 +108,12 @@ def day_ms(text: str, after: int = 0) -> int | None:
 # ---------------------------------------------------------------- one event
 
 _MOVING = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRYING})
-_MEANS = {
-    DeliveryState.SENDING: N_("is being sent right now"),
-    DeliveryState.DISCARDED: N_("a person decided that it is not due"),
-}
 _REPLAYED: dict[str, str] = {
     DeliveryState.FILTERED: N_("Delivered before; the replay was filtered"),
     DeliveryState.STALE: N_("Delivered before; the replay was superseded"),
     DeliveryState.DISCARDED: N_("Delivered before; the replay was discarded"),
 }
 """The sentence about a replay that sent nothing, for an event that was delivered before."""
-_WAITS = {
-    Waiting.BACKOFF: N_("next try {when}"),
-    Waiting.PACE: N_("waits for its turn under the destination's rate limit, {when}"),
-    Waiting.CIRCUIT: N_("the destination fails for several customers; it is probed {when}"),
-    Waiting.PAUSED: N_("waits until the destination is resumed"),
-}
 OUTCOMES = {
     "delivered": N_("accepted"),
     "retry": N_("failed, tried again"),
@@ -150,20 +131,14 @@ class Step(NamedTuple):
     detail: str = ""
 
 
-class Link(NamedTuple):
-    text: str
-    url: str
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What one mapping made of the event."""
 
     row: Row
-    why: str
+    why: Why
     before: str
     """That the mapping delivered the event before this replay, which sent nothing; or an empty text."""
-    waits_for: Link | None
     conditions: Conditions
     payload: dict[str, Any] | None
     attempts: list[Row]
@@ -182,22 +157,6 @@ class Verdict:
         return DeliveryState.DISCARDED in TRANSITIONS[DeliveryState(self.row["state"])]
 
 
-def _why(delivery: Row) -> str:
-    """Return why a delivery is in its state."""
-    state = DeliveryState(delivery["state"])
-    if state is DeliveryState.DELIVERED:
-        return _("delivered to {to}", to=delivery["destination"])
-    if state in {DeliveryState.PENDING, DeliveryState.RETRYING}:
-        if delivery["due_ms"] is None:
-            return _("waits for the delivery before it of the same customer")
-        if delivery["waiting"] is None:
-            return _("is sent next")
-        return _(_WAITS[Waiting(delivery["waiting"])], when=Formats(layout.now_ms()).ago(delivery["due_ms"]))
-    if known := reason(delivery["reason_code"]):
-        return known.means
-    return _(_MEANS.get(state, "")) or layout.said(delivery["reason"]) or _(layout.STATES[state])
-
-
 def _event(id_: int, delivery_id: int | None = None) -> Row:
     """Return an event of an account that the person may see; answer 404 for any other, or another's delivery."""
     with runtime.journal.database.read() as connection:
@@ -206,43 +165,6 @@ def _event(id_: int, delivery_id: int | None = None) -> Row:
             mine = {one["id"] for one in queries.deliveries_of(connection, id_)}
             layout.found(delivery_id if delivery_id in mine else None)
     return layout.found(row if person.sees(row["account"]) else None)
-
-
-def _waits_for(connection: Connection, delivery: Row) -> Link | None:
-    """Return the thing that an open delivery waits for: the event before it, or its destination."""
-    if DeliveryState(delivery["state"]) not in {DeliveryState.PENDING, DeliveryState.RETRYING}:
-        return None
-    if delivery["due_ms"] is None:
-        before = queries.delivery_before(connection, delivery)
-        return _event_link(before["event_id"]) if before and before["event_id"] != delivery["event_id"] else None
-    name = delivery["destination"]
-    if delivery["waiting"] == Waiting.PAUSED and delivery["reason_code"] == "destination.not_set":
-        return Link(_("Connections"), url_for("console.connections.show"))
-    standing = {
-        Waiting.PAUSED: Cause(Kind.PAUSED, destinations.NOTICES[0], name),
-        Waiting.CIRCUIT: Cause(Kind.CIRCUIT, destinations.NOTICES[1], name),
-    }
-    cause = standing.get(Waiting(delivery["waiting"])) if delivery["waiting"] else None
-    return _cause_link(cause, _("Destination {name}", name=name)) if cause else None
-
-
-def _held_by(connection: Connection, event: Row) -> Link | None:
-    """Return what a held event waits for: the event before it, or what is wrong with its account."""
-    if event["state"] != EventState.RECEIVED or not event["hold_code"]:
-        return None
-    if event["hold_code"] == "event.behind":
-        earlier = queries.event_before(connection, event)
-        return _event_link(earlier["id"]) if earlier else None
-    cause = Cause(Kind.HELD, event["hold_code"], event["account"])
-    return _cause_link(cause, _("Everything that waits for it"))
-
-
-def _event_link(id_: int) -> Link:
-    return Link(_("Event {n}", n=id_), url_for("console.events.show", id_=id_))
-
-
-def _cause_link(cause: Cause, text: str) -> Link:
-    return Link(text, url_for("console.attention.index", _anchor=cause.anchor))
 
 
 @pages.get("/events/<int:id_>")
@@ -266,11 +188,10 @@ def show(id_: int) -> ResponseReturnValue:
         verdicts = [
             Verdict(
                 one,
-                _why(one),
+                why(connection, one),
                 _(_REPLAYED[one["state"]])
                 if one["state"] in NOT_SENT and first_delivered.get(one["mapping"], one["id"]) < one["id"]
                 else "",
-                _waits_for(connection, one),
                 explaining.conditions(runtime, connection, row, one, fetched),
                 json.loads(one["payload"]) if one["payload"] else None,
                 queries.attempts_of(connection, one["id"]),
@@ -278,7 +199,7 @@ def show(id_: int) -> ResponseReturnValue:
             )
             for one in rows
         ]
-        held_by = _held_by(connection, row)
+        held = why_held(connection, row)
         customer = customer_of(row)
         known = know(connection, [(row["account"], customer)]).get((row["account"], customer)) if customer else None
     body, about = shown(json.loads(row["body"])), object_of(row)
@@ -286,8 +207,8 @@ def show(id_: int) -> ResponseReturnValue:
         "event_way.html" if layout.partial() else "event.html",
         event=row,
         state=event_state(row, {one["state"] for one in queries.standing(rows).values()}),
-        held=reason(row["hold_code"]),
-        held_by=held_by,
+        held=held,
+        held_known=reason(row["hold_code"]),
         amount=amount_of(about),
         description=description_of(about),
         customer=customer,

@@ -28,6 +28,7 @@ from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError, ConsoleBusy, JournalError, NoAnswerYet
 from bridge.journal import audit, jobs, queries
+from bridge.journal.about import amount_of, description_of
 from bridge.journal.customers import PREFIX
 from bridge.journal.events import StoredEvent
 from bridge.journal.jobs import Job
@@ -44,7 +45,7 @@ from bridge.runtime import Runtime
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.charts import reconciled
-from bridge.web.console.lines import amount_of, description_of, lines, of_events
+from bridge.web.console.lines import lines, of_events
 
 log = logger(__name__)
 

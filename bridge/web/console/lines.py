@@ -1,26 +1,44 @@
-"""What lists show of an event: its state, the customer, the value and the description of its charge."""
+"""What lists and pages show of an event: its state, the customer, value and description of its charge, and why a
+delivery is in its state, with a link to what it waits for."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from flask import g
+from flask import g, url_for
 from sqlalchemy import Connection
 
+from bridge.errors import AsaasQuotaSpent
 from bridge.formats import Formats
-from bridge.journal import customers, queries
+from bridge.journal import customers, destinations, queries
+from bridge.journal.about import amount_of, customer_of, description_of, object_of
+from bridge.journal.causes import Cause, Kind
 from bridge.journal.customers import Customer
 from bridge.journal.queries import Row
 from bridge.journal.search import Ref
 from bridge.mapping.catalogue import event_label
-from bridge.model import EventState
+from bridge.messages import _
+from bridge.model import DeliveryState, EventState, Waiting
+from bridge.reasons import reason, waits_for
 from bridge.web.console import layout
 from bridge.web.console.access import runtime
 
 _FIRST_SHOWN = ("dead", "retrying", "sending", "pending", "delivered", "stale", "discarded", "filtered")
 """An event with several deliveries shows the first of these states that one of them has."""
+
+
+class Link(NamedTuple):
+    text: str
+    url: str
+
+
+class Why(NamedTuple):
+    """Why an event or a delivery is in its state, in lower case without a full stop."""
+
+    text: str
+    link: Link | None = None
+    """What it waits for."""
 
 
 class Line(NamedTuple):
@@ -32,6 +50,10 @@ class Line(NamedTuple):
     description: str
     name: str
     """Of the customer; empty where nobody told it."""
+    held: Why | None
+    """Why the event is on hold."""
+    waits: dict[str, Why]
+    """Why each delivery that stands and is open is not delivered yet, by mapping."""
 
     @property
     def customer(self) -> str:
@@ -46,45 +68,100 @@ def event_state(event: Row, states: Collection[str]) -> str:
     return next((state for state in _FIRST_SHOWN if state in states), "unmapped")
 
 
-def object_of(row: Row) -> Mapping[str, Any]:
-    """Return the object that an event is about, as its body has it."""
-    body = json.loads(row["body"])
-    kept = body.get(row["entity"]) if isinstance(body, dict) else None
-    return kept if isinstance(kept, dict) else {}
-
-
-def amount_of(about: Mapping[str, Any]) -> Any:
-    """Return the value of an event's object, None where it has none."""
-    value = about.get("value")
-    return value if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-
-
-def description_of(about: Mapping[str, Any]) -> str:
-    found = about.get("description")
-    return " ".join(found.split())[:120] if isinstance(found, str) else ""
-
-
 def paid_on(about: Mapping[str, Any]) -> str:
     """Return the day on which a charge was paid, as Asaas writes it; empty where it was not."""
     return str(about.get("clientPaymentDate") or about.get("paymentDate") or about.get("confirmedDate") or "")
 
 
-def customer_of(row: Row) -> str:
-    subject = str(row["subject"])
-    return subject if subject != row["object_id"] and subject != row["entity"] else ""
-
-
 def lines(connection: Connection, rows: list[Row]) -> list[Line]:
-    verdicts = queries.mappings_of(connection, [row["id"] for row in rows])
+    ids = [row["id"] for row in rows]
+    verdicts = queries.mappings_of(connection, ids)
+    under_way = queries.open_deliveries(connection, ids)
     known = know(connection, {(row["account"], row["subject"]) for row in rows})
     found = []
     for row in rows:
         about, person = object_of(row), known.get((row["account"], row["subject"]))
         states = verdicts[row["id"]]
-        state = event_state(row, states.values())
-        name = person.name if person else ""
-        found.append(Line(row, state, amount_of(about), states, description_of(about), name))
+        waits = {one["mapping"]: why(connection, one) for one in under_way[row["id"]] if one["mapping"] in states}
+        found.append(
+            Line(
+                row,
+                event_state(row, states.values()),
+                amount_of(about),
+                states,
+                description_of(about),
+                person.name if person else "",
+                why_held(connection, row),
+                waits,
+            )
+        )
     return found
+
+
+def why(connection: Connection, delivery: Row) -> Why:
+    """Return why a delivery is in its state."""
+    state = DeliveryState(delivery["state"])
+    if state is DeliveryState.DELIVERED:
+        return Why(_("delivered to {to}", to=delivery["destination"]))
+    if state is DeliveryState.SENDING:
+        return Why(_("is being sent right now"))
+    if state in queries.OPEN_STATES:
+        due_ms = delivery["due_ms"]
+        text = waits_for(delivery["waiting"], due_ms, layout.now_ms(), when(due_ms) if due_ms is not None else "")
+        return Why(text, _waits_for(connection, delivery))
+    known, detail = reason(delivery["reason_code"]), layout.said(delivery["reason"])
+    # A filter's own words name the condition and the value it saw.
+    text = detail if state is DeliveryState.FILTERED and detail else known.means if known else detail
+    return Why(text or _(layout.STATES[state]))
+
+
+def _waits_for(connection: Connection, delivery: Row) -> Link | None:
+    """Return the event or the destination that an open delivery waits for."""
+    if delivery["due_ms"] is None:
+        before = queries.delivery_before(connection, delivery)
+        return event_link(before["event_id"]) if before and before["event_id"] != delivery["event_id"] else None
+    if delivery["waiting"] == Waiting.PAUSED and delivery["reason_code"] == "destination.not_set":
+        return Link(_("Connections"), url_for("console.connections.show"))
+    name = delivery["destination"]
+    standing = {
+        Waiting.PAUSED: Cause(Kind.PAUSED, destinations.NOTICES[0], name),
+        Waiting.CIRCUIT: Cause(Kind.CIRCUIT, destinations.NOTICES[1], name),
+    }
+    cause = standing.get(Waiting(delivery["waiting"])) if delivery["waiting"] else None
+    return _cause_link(cause, _("destination {name}", name=name)) if cause else None
+
+
+def why_held(connection: Connection, event: Row) -> Why | None:
+    """Return what an event on hold waits for; None for any other."""
+    code = event["hold_code"]
+    if event["state"] != EventState.RECEIVED or not code:
+        return None
+    known = reason(code)
+    text = known.means if known else layout.said(event["hold_reason"])
+    if code == "event.behind":
+        earlier = queries.event_before(connection, event)
+        return Why(text, event_link(earlier["id"]) if earlier else None)
+    link = _cause_link(Cause(Kind.HELD, code, event["account"]), _("all that wait for it"))
+    if event["due_ms"] <= layout.now_ms():
+        return Why(text, link)
+    if code == AsaasQuotaSpent.code:
+        text = _("the quota of requests to Asaas of the account {account} is used up", account=event["account"])
+        return Why(_("{reason}; it is renewed {when}", reason=text, when=when(event["due_ms"])), link)
+    return Why(_("{reason}; looked at again {when}", reason=text, when=when(event["due_ms"])), link)
+
+
+def when(ms: int) -> str:
+    """Return a moment to come: how long it takes, and the time."""
+    fmt = Formats(layout.now_ms())
+    return f"{fmt.ago(ms)} ({fmt.short(ms)})"
+
+
+def event_link(id_: int) -> Link:
+    return Link(_("event {n}", n=id_), url_for("console.events.show", id_=id_))
+
+
+def _cause_link(cause: Cause, text: str) -> Link:
+    return Link(text, url_for("console.attention.index", _anchor=cause.anchor))
 
 
 def know(connection: Connection, refs: Collection[Ref]) -> dict[Ref, Customer]:
