@@ -15,7 +15,7 @@ from bridge.mapping.catalogue import EVENTS, event_label, label_of, named_paths,
 from bridge.mapping.evaluate import REASONS
 from bridge.mapping.lint import kind_of_path, values_of_path
 from bridge.mapping.operators import OPERATORS, Operand
-from bridge.mapping.values import as_decimal, as_text, has_time, or_none
+from bridge.mapping.values import as_decimal, as_text, or_none
 from bridge.messages import N_, Message, _, current_language
 
 OPERATOR_WORDS = {
@@ -140,8 +140,8 @@ def value_in_words(path: str, value: Any) -> str:
         return Formats(0).number(number)
     if kind == "date" and text == "today":
         return _("today")
-    if kind == "date" and not has_time(text):
-        return Formats(0).date(text)
+    if kind == "date":
+        return Formats(0).written(text)
     if is_path and text in values_of_path(steps):
         named = label_of(text) if current_language() == "pt" else None
         return named or (event_label(text) if text in EVENTS else text)

@@ -14,7 +14,7 @@ from babel.dates import format_date, format_datetime, format_time, format_timede
 from babel.numbers import format_currency, format_decimal, format_percent
 
 from bridge.mapping.values import BRASILIA
-from bridge.messages import current_language
+from bridge.messages import N_, _, current_language, in_language
 
 _LANGUAGES = {
     "pt": (Locale("pt", "BR"), "d MMM", "d 'de' MMM y, HH:mm:ss"),
@@ -28,7 +28,8 @@ class Formats:
 
     def __init__(self, now_ms: int) -> None:
         self._now_ms = now_ms
-        self._locale, self._day, self._moment = _LANGUAGES[current_language()]
+        self._language = current_language()
+        self._locale, self._day, self._moment = _LANGUAGES[self._language]
 
     def moment(self, ms: int) -> str:
         return format_datetime(_brasilia(ms), self._moment, tzinfo=BRASILIA, locale=self._locale)
@@ -64,16 +65,36 @@ class Formats:
         except ValueError:
             return iso or "–"
 
+    def written(self, text: str) -> str:
+        """Return a moment that Asaas wrote as yyyy-mm-dd hh:mm:ss, or a day; any other text as it is."""
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            return text
+        if len(text) <= len("2026-11-22"):
+            return self.date(text)
+        at = at.replace(tzinfo=BRASILIA) if at.tzinfo is None else at
+        return self.moment(int(at.timestamp() * 1000))
+
     def ago(self, ms: int) -> str:
-        return self._lasting(round((ms - self._now_ms) / 1000), add_direction=True)
+        seconds = round((ms - self._now_ms) / 1000)
+        if seconds == 0:
+            return self._text(N_("less than 1 second ago") if ms <= self._now_ms else N_("in less than 1 second"))
+        return self._lasting(seconds, add_direction=True)
 
     def lasting(self, seconds: float) -> str:
         """Return a duration in milliseconds, seconds or a larger unit."""
+        if seconds < 0.001:
+            return self._text(N_("less than 1 ms"))
         if seconds < 1:
             return f"{self.number(round(seconds * 1000))} ms"
         if seconds < 60:
             return f"{self.number(round(seconds, 1))} s"
         return self._lasting(round(seconds), format="short")
+
+    def _text(self, message: str) -> str:
+        with in_language(self._language):
+            return _(message)
 
     def _lasting(self, seconds: int, **options: Any) -> str:
         return format_timedelta(timedelta(seconds=seconds), threshold=1.2, locale=self._locale, **options)

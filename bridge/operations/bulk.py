@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -38,6 +38,8 @@ STEP_ITEMS = 100
 SILENT_MS = 10_000
 """A runner is lost after this: it writes each second."""
 MOST_REFUSED = 500
+MOST_LOOKED_THROUGH = 50
+"""Jobs of a kind that are looked through for an event or a delivery."""
 _PAGE = 500
 
 
@@ -188,6 +190,20 @@ def take_over(
             log.warning("bulk.taken_over", job=lost.id, kind=lost.kind)
             ended += run(journal, lost.id, runner, clock_ms, wake, stopping)
     return ended
+
+
+def jobs_about(
+    connection: Connection, event_ids: Collection[int], delivery_ids: Collection[int], now_ms: int
+) -> list[Job]:
+    """Return the last jobs that changed one of these events or deliveries; jobs are kept for 30 days."""
+    events_, deliveries_ = frozenset(event_ids), frozenset(delivery_ids)
+    found = []
+    for kind, wanted in ((KIND, deliveries_), (REPLAY_KIND, events_)):
+        for job in jobs.newest(connection, kind, now_ms, MOST_LOOKED_THROUGH):
+            refused = {one["id"] for one in job.steps}
+            if job.runner and not wanted.isdisjoint(set(job.params["ids"][: job.done]) - refused):
+                found.append(job)
+    return found
 
 
 # ---------------------------------------------------------------- what came of it

@@ -135,6 +135,22 @@ def test_a_decision_says_first_how_many_it_is_about(console: Console) -> None:
     assert set(states(console.journal)) == {"dead"}
 
 
+def test_bulk_work_stands_where_it_was_done(console: Console) -> None:
+    """On the pages of each event, customer and charge that it changed, with its job; on no other."""
+    give_up(console, 2)
+    give_up(console, 1, "clint.http_400")
+    browser = console.operator()
+    page = browser.get("/attention/confirm?decision=retry&code=clint.http_422").text
+    carry_out(browser, page)
+
+    note = re.compile(r'Retried many deliveries \(<a href="/work/1">job 1</a>\)</p><p class="soft">Ana · ')
+    person, charge = "/customers/default/cus_clint.http_422_0", "/charges/default/pay_clint.http_422_0"
+    for path in ("/events/1", "/events/2", person, charge):
+        assert len(note.findall(browser.get(path).text)) == 1, path
+    for path in ("/events/3", "/customers/default/cus_clint.http_400_0"):
+        assert "Nobody has changed anything here" in browser.get(path).text, path
+
+
 @pytest.mark.parametrize(
     ("decision", "left"),
     [(BulkAction.RETRY, "pending"), (BulkAction.DISCARD, "discarded"), (BulkAction.REPLAY, "discarded")],

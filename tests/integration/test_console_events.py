@@ -474,3 +474,18 @@ def test_what_an_event_waits_for_is_a_link(console: Console) -> None:
     assert all("ext try in 2 minutes (08:08:10)" in page for page in pages(1, "cus_1"))
     console.clock.go(91)
     assert all("s sent next" in page for page in pages(1, "cus_1"))
+
+
+def test_dates_are_the_readers_outside_of_the_body(console: Console) -> None:
+    """When Asaas made the event, and in the reason of a superseded one."""
+    id_ = processed(console)
+    delivery = owe(console.journal, event_id=id_)
+    why = Message("an event of {time} was already delivered for this charge", {"time": "2026-11-23 09:30:00"})
+    stale = {"reason_code": "delivery.stale", "reason": why.to_json(), "due_ms": None}
+    put_in_state(console.journal, delivery, DeliveryState.STALE, **stale)
+    page = console.operator("pt-BR").get(f"/events/{id_}").text
+    outside = re.sub(r'<pre class="body".*?</pre>|data-copy="[^"]*"', "", page, flags=re.DOTALL)
+
+    assert "22 de nov. 2026, 10:00:00" in outside
+    assert "23 de nov. 2026, 09:30:00" in outside
+    assert "2026-11-2" not in re.sub(r'(datetime|title)="[^"]*"', "", outside)

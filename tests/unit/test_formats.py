@@ -34,9 +34,30 @@ def test_ages_say_whether_they_are_past() -> None:
     assert EN.ago(NOW_MS + 30_000) == "in 30 seconds"
 
 
+def test_a_moment_just_now_is_no_zero() -> None:
+    """Neither past nor to come, nor as a duration."""
+    assert (PT.ago(NOW_MS), EN.ago(NOW_MS - 400)) == ("há menos de 1 segundo", "less than 1 second ago")
+    assert (PT.ago(NOW_MS + 400), EN.ago(NOW_MS + 400)) == ("em menos de 1 segundo", "in less than 1 second")
+    assert EN.ago(NOW_MS - 600) == "1 second ago"
+
+
+def test_what_asaas_wrote_is_read_as_brasilias() -> None:
+    """A moment, a day, and what is neither."""
+    assert PT.written("2026-11-29 10:00:00") == "29 de nov. 2026, 10:00:00"
+    assert EN.written("2026-11-29 10:00:00") == "Nov 29, 2026, 10:00:00"
+    assert EN.written("2026-11-29T13:00:00Z") == "Nov 29, 2026, 10:00:00"
+    assert PT.written("2026-11-29") == "29 de nov. de 2026"
+    assert PT.written("10:00") == "10:00"
+
+
 @pytest.mark.parametrize(
     ("seconds", "pt", "en"),
-    [(0.042, "42 ms", "42 ms"), (2.34, "2,3 s", "2.3 s"), (600, "10 min", "10 min")],
+    [
+        (0, "menos de 1 ms", "less than 1 ms"),
+        (0.042, "42 ms", "42 ms"),
+        (2.34, "2,3 s", "2.3 s"),
+        (600, "10 min", "10 min"),
+    ],
 )
 def test_durations_have_the_unit_that_fits(seconds: float, pt: str, en: str) -> None:
     """Milliseconds, seconds or more."""

@@ -25,7 +25,7 @@ from bridge.operations.lookup import look_up, searches
 from bridge.operations.reconcile import BEHIND, Compared, compare_charge, status_of
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
-from bridge.web.console.jobs import external_call
+from bridge.web.console.jobs import external_call, notes_about
 from bridge.web.console.lines import Line, Why, know, lines, paid_on, why
 from bridge.web.console.personal import HIDDEN, masked_document, masked_email
 
@@ -117,16 +117,9 @@ def _charges(found: list[ChargeEvent]) -> list[Charge]:
 
 def _notes(connection: Connection, found: list[ChargeEvent]) -> list[dict[str, Any]]:
     """Return what people did about these events and their deliveries."""
-    of_events = [str(one.line.row["id"]) for one in found]
-    made = queries.deliveries_of_events(connection, [one.line.row["id"] for one in found])
-    of_deliveries = [str(row["id"]) for rows in made.values() for row in rows]
-    return audit.about(
-        connection,
-        {
-            **dict.fromkeys(("event.replayed", "event.brought_in", "customer.shown"), of_events),
-            **dict.fromkeys(("delivery.retried", "delivery.discarded"), of_deliveries),
-        },
-    )
+    ids = [one.line.row["id"] for one in found]
+    made = queries.deliveries_of_events(connection, ids)
+    return notes_about(connection, ids, [row["id"] for rows in made.values() for row in rows])
 
 
 # ---------------------------------------------------------------- a customer

@@ -28,7 +28,7 @@ from bridge.operations.lookup import searches
 from bridge.reasons import reason
 from bridge.web.console import layout
 from bridge.web.console.access import person, runtime
-from bridge.web.console.jobs import external_call, previews_now
+from bridge.web.console.jobs import external_call, notes_about, previews_now
 from bridge.web.console.lines import Why, event_state, know, lines, of_events, why, why_held
 from bridge.web.console.personal import shown
 
@@ -200,6 +200,7 @@ def show(id_: int) -> ResponseReturnValue:
             for one in rows
         ]
         held = why_held(connection, row)
+        notes = notes_about(connection, [id_], [one["id"] for one in rows])
         customer = customer_of(row)
         known = know(connection, [(row["account"], customer)]).get((row["account"], customer)) if customer else None
     body, about = shown(json.loads(row["body"])), object_of(row)
@@ -217,6 +218,7 @@ def show(id_: int) -> ResponseReturnValue:
         verdicts=verdicts[::-1],
         unheard=explaining.unheard(row["name"], row["account"], row["replay_mapping"], active),
         steps=_steps(row, verdicts),
+        notes=notes,
         problem=problem,
         live=row["state"] == EventState.RECEIVED or any(one["state"] in _MOVING for one in rows),
         OUTCOMES=OUTCOMES,

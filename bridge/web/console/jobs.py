@@ -13,7 +13,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import asdict
@@ -24,6 +24,7 @@ from uuid import uuid4
 
 from flask import Blueprint, Response, current_app, g, request
 from flask.typing import ResponseReturnValue
+from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError, ConsoleBusy, JournalError, NoAnswerYet
@@ -239,6 +240,29 @@ def is_seen(job: Job) -> bool:
     if "accounts" in job.params:
         return person.accounts.issuperset(job.params["accounts"])
     return job.kind in OF_ACCOUNT and person.sees(job.about)
+
+
+def notes_about(
+    connection: Connection, event_ids: Collection[int], delivery_ids: Collection[int]
+) -> list[dict[str, Any]]:
+    """Return what people did about these events and deliveries, newest first, bulk work with its job.
+
+    A note has action, about, actor, at_ms and job, None where there is none or the person may not see it.
+    """
+    of_events, of_deliveries = (list(map(str, ids)) for ids in (event_ids, delivery_ids))
+    found = audit.about(
+        connection,
+        {
+            **dict.fromkeys(("event.replayed", "event.brought_in", "customer.shown"), of_events),
+            **dict.fromkeys(("delivery.retried", "delivery.discarded"), of_deliveries),
+        },
+    )
+    notes = [{**one, "job": None} for one in found]
+    for job in bulk.jobs_about(connection, event_ids, delivery_ids, layout.now_ms()):
+        action = "events.replayed" if job.kind == bulk.REPLAY_KIND else f"bulk.{job.params['action']}"
+        told = {"action": action, "about": "", "actor": job.params["actor"], "at_ms": job.finished_ms or job.created_ms}
+        notes.append({**told, "job": job.id if is_seen(job) else None})
+    return sorted(notes, key=lambda note: -note["at_ms"])
 
 
 def last_jobs(kind: str, limit: int) -> list[Job]:

@@ -31,7 +31,7 @@ from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding
 from bridge.mapping import Mapping as ActiveMapping
 from bridge.mapping.catalogue import event_label, label_of
-from bridge.mapping.values import BRASILIA
+from bridge.mapping.values import BRASILIA, has_time
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
 from bridge.operations import causes
 from bridge.reasons import deal_said, notice_words, reason
@@ -192,7 +192,10 @@ def said(text: str | Message | None) -> str:
     """Return a message, or the text that a row keeps of it, in the reader's language and as the person may see it."""
     message = text if isinstance(text, Message) else read_message(text)
     who = message.facts.get("who")
-    facts = {**message.facts, "who": author(who)} if isinstance(who, str) else message.facts
+    facts = {**message.facts, "who": author(who)} if isinstance(who, str) else dict(message.facts)
+    for name, fact in facts.items():
+        if isinstance(fact, str) and has_time(fact):  # as Asaas wrote it
+            facts[name] = Formats(now_ms()).written(fact)
     return str(shown(in_words(Message(message.id, facts))))
 
 
