@@ -9,8 +9,18 @@ import click
 from click.exceptions import Exit
 
 from bridge.cli.main import NO, Invocation
-from bridge.cli.options import confirm, moment_of, progress_bar, stacked
-from bridge.cli.output import Columns, delivery_brief, json_option, moment, show_json, show_list
+from bridge.cli.options import confirm, moment_of, progress_bar, stacked, value_options, value_range
+from bridge.cli.output import (
+    Columns,
+    delivery_brief,
+    fact_columns,
+    is_narrow,
+    json_option,
+    list_facts,
+    listed_moment,
+    show_json,
+    show_list,
+)
 from bridge.errors import IllegalTransition, NotFound, UsageError
 from bridge.journal import queries
 from bridge.journal.clock import system_clock_ms
@@ -51,28 +61,42 @@ def deliveries() -> None:
     help="Only in this state; may be given several times.",
 )
 @_only
+@value_options
 @limit_option
 @click.option("--before", "before_id", type=int, metavar="NUMBER", help="Only deliveries before this number.")
 @json_option
 @click.pass_obj
-def list_deliveries(invocation: Invocation, /, limit: int, as_json: bool, **wanted: Any) -> None:
+def list_deliveries(
+    invocation: Invocation,
+    /,
+    limit: int,
+    before_id: int | None,
+    value_from: int | None,
+    value_to: int | None,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
     """List deliveries, newest first, with their state and reason."""
+    value = value_range(value_from, value_to)
     with invocation.journal.database.read() as connection:
-        rows = queries.list_deliveries(connection, limit=limit, **wanted)
+        rows = queries.list_deliveries(connection, limit=limit, before_id=before_id, value=value, **wanted)
+        told = list_facts(connection, {row["event_id"] for row in rows})
+        floor = queries.delivery_floor(connection, before_id) if value != queries.ANY_VALUE else None
     now_ms = system_clock_ms()
+    wide: Columns = [(_("name"), "event_name"), (_("mapping"), "mapping"), (_("to"), "destination")]
     columns: Columns = [
         (_("number"), "id"),
         (_("event"), "event_id"),
-        (_("name"), "event_name"),
-        (_("mapping"), "mapping"),
-        (_("to"), "destination"),
+        *([] if is_narrow() else wide),
+        *fact_columns(),
         (_("state"), lambda row: _(row["state"])),
-        (_("since"), lambda row: moment(row["finished_ms"] or row["created_ms"])),
+        (_("since"), lambda row: listed_moment(row["finished_ms"] or row["created_ms"], now_ms)),
         (_("why"), lambda row: delivery_brief(row, now_ms)),
     ]
-    show_list(rows, columns, as_json=as_json, empty=_("no such delivery"))
-    if len(rows) == limit and not as_json:
-        click.echo(_("older ones: bridge deliveries list --before {number}", number=rows[-1]["id"]), err=True)
+    listed = [{**row, **told[row["event_id"]]} for row in rows]
+    show_list(listed, columns, as_json=as_json, empty=_("no such delivery"))
+    if (older := rows[-1]["id"] if len(rows) == limit else floor) and not as_json:
+        click.echo(_("older ones: bridge deliveries list --before {number}", number=older), err=True)
 
 
 @deliveries.command()

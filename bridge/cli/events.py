@@ -15,13 +15,27 @@ from bridge import reasons
 from bridge.cli.deliveries import change_each, limit_option
 from bridge.cli.main import NO, Invocation
 from bridge.cli.notices import show_open_notices
-from bridge.cli.options import agreed, check_can_ask, find_event, moment_of, stacked
+from bridge.cli.options import (
+    agreed,
+    check_can_ask,
+    check_period,
+    find_event,
+    moment_of,
+    stacked,
+    value_options,
+    value_range,
+)
 from bridge.cli.output import (
     Columns,
     ago,
     as_message,
     delivery_said,
+    fact_columns,
+    is_narrow,
     json_option,
+    list_facts,
+    listed_event,
+    listed_moment,
     moment,
     plain,
     row_data,
@@ -65,31 +79,49 @@ def events() -> None:
 @_range
 @click.option("--account", help="Only events of this Asaas account.")
 @click.option("--object", "object_id", metavar="ID", help="Only events about this charge, subscription, ...")
+@value_options
 @limit_option
 @click.option("--before", "before_id", type=int, metavar="NUMBER", help="Only events before this number.")
 @json_option
 @click.pass_obj
-def list_events(invocation: Invocation, /, limit: int, before_id: int | None, as_json: bool, **wanted: Any) -> None:
+def list_events(
+    invocation: Invocation,
+    /,
+    limit: int,
+    before_id: int | None,
+    value_from: int | None,
+    value_to: int | None,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
     """List events, newest first, each with its outcome."""
+    check_period(wanted["since_ms"], wanted["until_ms"])
+    value = value_range(value_from, value_to)
     with invocation.journal.database.read() as connection:
-        rows = queries.list_events(connection, limit=limit, before_id=before_id, **wanted)
-        found = queries.mappings_of(connection, [row["id"] for row in rows])
+        rows = queries.list_events(connection, limit=limit, before_id=before_id, value=value, **wanted)
+        ids = [row["id"] for row in rows]
+        found, told = queries.mappings_of(connection, ids), list_facts(connection, ids)
+        floor = queries.value_floor(connection, before_id) if value != queries.ANY_VALUE else None
     now_ms = system_clock_ms()
     columns: Columns = [
         (_("number"), "id"),
-        (_("received"), "received_ms"),
-        (_("age"), lambda row: ago(row["received_ms"], now_ms)),
-        (_("event"), lambda row: row["name"] + ("" if row["origin"] == Origin.WEBHOOK else f" ({row['origin']})")),
-        (_("about"), "object_id"),
+        (_("received"), lambda row: listed_moment(row["received_ms"], now_ms)),
+        (_("event"), lambda row: listed_event(row["name"]) + _origin(row)),
+        *fact_columns(),
+        *([] if is_narrow() else [(_("about"), "object_id")]),
         (_("outcome"), lambda row: _verdicts(row, now_ms)),
     ]
-    listed = [{**row, "deliveries": Counter(found[row["id"]].values())} for row in rows]
+    listed = [{**row, **told[row["id"]], "deliveries": Counter(found[row["id"]].values())} for row in rows]
     show_list(listed, columns, as_json=as_json, empty=_("no such event"))
     if as_json:
         return
-    if len(rows) == limit:
-        click.echo(_("older ones: bridge events list --before {number}", number=rows[-1]["id"]), err=True)
+    if older := rows[-1]["id"] if len(rows) == limit else floor:
+        click.echo(_("older ones: bridge events list --before {number}", number=older), err=True)
     show_open_notices(invocation)
+
+
+def _origin(row: Mapping[str, Any]) -> str:
+    return "" if row["origin"] == Origin.WEBHOOK else f" ({row['origin']})"
 
 
 @events.command()
@@ -141,6 +173,7 @@ def replay(
     if bool(which) == any(value is not None for value in wanted.values()):
         raise UsageError(N_("either name events or choose them by --since, --until or --name"), hint=N_("see --help"))
     check_can_ask(yes=yes or dry_run)
+    check_period(wanted["since_ms"], wanted["until_ms"])
     journal = invocation.journal
     active = _active(journal, mapping)
     with journal.database.read() as connection:

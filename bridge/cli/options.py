@@ -22,7 +22,7 @@ from bridge.settings import DEFAULT, Settings
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from bridge.journal.queries import Row
+    from bridge.journal.queries import Row, ValueRange
     from bridge.runtime import Runtime
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -45,6 +45,24 @@ def moment_of(_context: click.Context, parameter: click.Parameter, value: str | 
             problem = _("must be like 2h, 3d, 2026-11-22 or '2026-11-22 10:30' (Brasília), got {text!r}", text=text)
             raise click.BadParameter(problem, param=parameter) from None
     return int(moment.timestamp() * 1000)
+
+
+def check_period(since_ms: int | None, until_ms: int | None) -> None:
+    """Raise UsageError where a period ends before it begins."""
+    if since_ms is not None and until_ms is not None and until_ms <= since_ms:
+        since, until = (datetime.fromtimestamp(ms / 1000, BRASILIA) for ms in (since_ms, until_ms))
+        what = N_("--until must be after --since, got {until} and {since}")
+        raise UsageError(what, until=f"{until:%Y-%m-%d %H:%M}", since=f"{since:%Y-%m-%d %H:%M}")
+
+
+def cents_of_option(_context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    """Return the amount of an option in cents: 1100.50, 1.100,50 or R$ 1.100,50."""
+    from bridge.mapping.drafts import as_cents
+
+    try:
+        return None if text is None else as_cents(text)
+    except UsageError as error:
+        raise click.BadParameter(error.text(), param=parameter) from None
 
 
 def find_event(connection: Connection, reference: str) -> Row:
@@ -88,6 +106,25 @@ def stacked(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
         return command
 
     return add
+
+
+value_options = stacked(
+    click.option(
+        "--value-from", callback=cents_of_option, metavar="AMOUNT", help="Worth so much or more, such as 1100.50."
+    ),
+    click.option("--value-to", callback=cents_of_option, metavar="AMOUNT", help="Worth so much or less."),
+)
+
+
+def value_range(low: int | None, high: int | None) -> ValueRange:
+    """Return the range of `value_options`; raise UsageError where it ends before it begins."""
+    from bridge.formats import Formats
+    from bridge.journal.queries import ValueRange
+
+    if low is not None and high is not None and high < low:
+        fmt, what = Formats(0), N_("--value-to must not be less than --value-from, got {high} and {low}")
+        raise UsageError(what, high=fmt.money(high / 100), low=fmt.money(low / 100))
+    return ValueRange(low, high)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,17 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.conditions import in_words
+from bridge.journal.about import amount_of, description_of, object_of
+from bridge.mapping.catalogue import event_label
 from bridge.mapping.values import BRASILIA, facts_data
 from bridge.messages import N_, Message, _, read_message
 from bridge.model import DeliveryState, EventState
 from bridge.reasons import waits_for
+from bridge.redaction import redact
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from bridge.journal.queries import Row
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -89,8 +94,10 @@ def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empt
             return
     if is_terminal():
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for header in headers:
-            table.add_column(header, overflow="fold")
+        for place, header in enumerate(headers):
+            # Numbers, times and codes stay whole; texts are folded between words.
+            is_whole = all(" " not in row[place] and len(row[place]) <= _WHOLE for row in cells)
+            table.add_column(header, overflow="fold", no_wrap=is_whole)
         for row in cells:
             table.add_row(*(Text(cell) for cell in row))
         console().print(table)
@@ -99,6 +106,17 @@ def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, empt
     widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+_WHOLE = 20
+"""The longest word that a table on a terminal does not fold."""
+_NARROW = 150
+"""Columns of a terminal that has no room for what a list can do without."""
+
+
+def is_narrow() -> bool:
+    """Return whether a list goes to a terminal that has no room for all its columns."""
+    return is_terminal() and console().width < _NARROW
 
 
 def show_line(name: str, value: object) -> None:
@@ -150,6 +168,60 @@ def ago(ms: int, now_ms: int) -> str:
 
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def list_facts(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """Return what lists show of these events: customer_name, value and description; without any, empty texts and None.
+
+    A description may hold an e-mail, a phone or a document, which are masked.
+    """
+    from bridge.journal import customers, queries
+
+    rows = queries.events_of(connection, ids)
+    known = customers.load(connection, {(row["account"], row["subject"]) for row in rows})
+    found = {}
+    for row in rows:
+        about, person = object_of(row), known.get((row["account"], row["subject"]))
+        found[row["id"]] = {
+            "customer_name": person.name if person else "",
+            "value": amount_of(about),
+            "description": redact(description_of(about)),
+        }
+    return found
+
+
+def fact_columns() -> Columns:
+    """Return the columns of `list_facts`."""
+    return [
+        (
+            _("customer"),
+            lambda row: row["customer_name"] or (row["subject"] if row["subject"] != row["object_id"] else ""),
+        ),
+        (_("value"), lambda row: _money(row["value"])),
+        (_("description"), "description"),
+    ]
+
+
+def _customer_id(row: Mapping[str, Any]) -> str:
+    return str(row["subject"]) if row["subject"] != row["object_id"] else ""
+
+
+def _money(value: Any) -> str:
+    from bridge.formats import Formats
+
+    return "" if value is None else Formats(0).money(value)
+
+
+def listed_event(name: str) -> str:
+    """Return the name of an event for a list: in words, which can be folded, on a terminal without room."""
+    return event_label(name) if is_narrow() else name
+
+
+def listed_moment(ms: int, now_ms: int) -> str:
+    """Return a past time for a list: short on a terminal without room."""
+    from bridge.formats import Formats
+
+    return Formats(now_ms).short(ms) if is_narrow() else moment(ms)
 
 
 _MESSAGES = ("reason", "hold_reason", "detail", "mend", "paused_reason")

@@ -5,13 +5,14 @@ Lists go backwards from the newest id (keyset pagination): the first page costs 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, TextClause, exists, func, select
 
 from bridge.journal import notices, search
+from bridge.journal.about import amount_of, cents_of, object_of
 from bridge.journal.notices import Resolved
 from bridge.journal.schema import DEAD, OPEN, WAITS, attempts, deliveries, events, revisions
 from bridge.journal.schema import FINISHED as DONE
@@ -22,15 +23,36 @@ Row: TypeAlias = dict[str, Any]
 Condition: TypeAlias = ColumnElement[bool] | TextClause
 
 
+class ValueRange(NamedTuple):
+    """A range of values in cents, both ends included; None is open."""
+
+    low: int | None = None
+    high: int | None = None
+
+
+ANY_VALUE = ValueRange()
+LOOKED_THROUGH = 20_000
+"""Events of one page of a list by value: where no delivery has the value in a column, the body is decrypted."""
+_VALUES_AT_ONCE = 500
+
+
 def under_way(connection: Connection) -> dict[str, int]:
     """Return the number of open deliveries by mapping; reads a partial index only."""
     return count_by(connection, deliveries.c.mapping, OPEN)
 
 
-def list_events(connection: Connection, *, limit: int, before_id: int | None = None, **wanted: Any) -> list[Row]:
+def list_events(
+    connection: Connection, *, limit: int, before_id: int | None = None, value: ValueRange = ANY_VALUE, **wanted: Any
+) -> list[Row]:
     """Return events without their bodies, newest first; `wanted` as in `event_ids`."""
     columns = [column for column in events.c if column.name != "body"]
-    conditions = [*_event_conditions(**wanted), *_in_range(events.c.id, None, before_id)]
+    conditions = _event_conditions(**wanted)
+    if value != ANY_VALUE:
+        low = value_floor(connection, before_id)
+        query = select(events.c.id).where(*conditions, *_in_range(events.c.id, low, before_id))
+        ids = _of_value(connection, connection.scalars(query.order_by(events.c.id.desc())).all(), value, limit)
+        conditions = [events.c.id.in_(ids)]
+    conditions += _in_range(events.c.id, None, before_id)
     return _rows(connection, select(*columns).where(*conditions).order_by(events.c.id.desc()).limit(limit))
 
 
@@ -154,22 +176,34 @@ def attempts_of(connection: Connection, delivery_id: int) -> list[Row]:
 
 
 def list_deliveries(
-    connection: Connection, *, limit: int, before_id: int | None = None, states: Collection[str] = (), **wanted: Any
+    connection: Connection,
+    *,
+    limit: int,
+    before_id: int | None = None,
+    states: Collection[str] = (),
+    value: ValueRange = ANY_VALUE,
+    **wanted: Any,
 ) -> list[Row]:
     """Return deliveries without their payloads, newest first, each with name and key of its event.
 
     `wanted` is any of code, mapping and destination.
     """
-    columns = [column for column in deliveries.c if column.name not in {"payload", "once_key", "amount", "answer"}]
-    query = select(*columns, events.c.name.label("event_name"), events.c.event_key)
-    query = query.join(events, events.c.id == deliveries.c.event_id).order_by(deliveries.c.id.desc()).limit(limit)
-    query = query.where(*_equal(deliveries, reason_code=wanted.pop("code", None), **wanted))
-    query = query.where(*_in_range(deliveries.c.id, None, before_id))
+    c = deliveries.c
+    conditions: list[Condition] = [*_equal(deliveries, reason_code=wanted.pop("code", None), **wanted)]
     if set(states) == {DeliveryState.DEAD.value}:
-        query = query.where(DEAD)
+        conditions.append(DEAD)
     elif states:
-        query = query.where(deliveries.c.state.in_(states))
-    return _rows(connection, query)
+        conditions.append(c.state.in_(states))
+    if value != ANY_VALUE:
+        low = delivery_floor(connection, before_id)
+        pairs = select(c.id, c.event_id).where(*conditions, *_in_range(c.id, low, before_id))
+        found = connection.execute(pairs.order_by(c.id.desc())).all()
+        of_value = set(_of_value(connection, list(dict.fromkeys(row.event_id for row in found)), value))
+        conditions = [c.id.in_([row.id for row in found if row.event_id in of_value][:limit])]
+    columns = [column for column in c if column.name not in {"payload", "once_key", "amount", "answer"}]
+    query = select(*columns, events.c.name.label("event_name"), events.c.event_key)
+    query = query.join(events, events.c.id == c.event_id).order_by(c.id.desc()).limit(limit)
+    return _rows(connection, query.where(*conditions, *_in_range(c.id, None, before_id)))
 
 
 def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
@@ -213,6 +247,7 @@ class EventFilter:
     since_ms: int | None = None
     until_ms: int | None = None  # exclusive
     accounts: Collection[str] | None = None  # only those of these accounts: the person may see no other
+    value: ValueRange = ANY_VALUE  # of the charge; one page looks through LOOKED_THROUGH events
 
 
 def event_page(connection: Connection, wanted: EventFilter, limit: int, before_id: int | None = None) -> list[Row]:
@@ -227,17 +262,81 @@ def event_page(connection: Connection, wanted: EventFilter, limit: int, before_i
     columns = {"name": wanted.name, "account": wanted.account}
     of_event = _event_conditions(since_ms=wanted.since_ms, until_ms=wanted.until_ms, **columns)
     of_event += _OF_EVENT.get(wanted.state, [])
+    looked_at = limit
+    if wanted.value != ANY_VALUE:
+        low, looked_at = max(low or 0, value_floor(connection, high) or 0), LOOKED_THROUGH
     in_range = _in_range(events.c.id, low, high)
-    newest = select(events.c.id).order_by(events.c.id.desc()).limit(limit)
+    newest = select(events.c.id).order_by(events.c.id.desc()).limit(looked_at)
     if wanted.text:
         conditions = [*of_event, *in_range, *_delivery_exists(wanted)]
         queries = [newest.where(*conditions, place) for place in _places(connection, wanted.text)]
     elif _starts_from_deliveries(wanted):
-        queries = _by_deliveries(wanted, [*of_event, *in_range], low, high, limit)
+        queries = _by_deliveries(wanted, [*of_event, *in_range], low, high, looked_at)
     else:
         queries = [newest.where(*of_event, *in_range, *_delivery_exists(wanted))]
-    ids = sorted({id_ for query in queries for id_ in connection.scalars(query)}, reverse=True)[:limit]
+    ids = sorted({id_ for query in queries for id_ in connection.scalars(query)}, reverse=True)
+    ids = _of_value(connection, ids, wanted.value, limit) if wanted.value != ANY_VALUE else ids[:limit]
     return _rows(connection, select(events).where(events.c.id.in_(ids)).order_by(events.c.id.desc()))
+
+
+def event_floor(connection: Connection, wanted: EventFilter, before_id: int | None = None) -> int | None:
+    """Return the number before which `event_page` did not look for values; None where it looked at all events."""
+    if wanted.value == ANY_VALUE:
+        return None
+    low, high = _bounds(connection, wanted, before_id)
+    floor = value_floor(connection, high)
+    return floor if floor is not None and floor > (low or 0) else None
+
+
+def value_floor(connection: Connection, before_id: int | None) -> int | None:
+    """Return the number of the oldest event that one page of a list by value looks at; None for all."""
+    return _floor(connection, before_id, events)
+
+
+def delivery_floor(connection: Connection, before_id: int | None) -> int | None:
+    """Return the same for a list of deliveries."""
+    return _floor(connection, before_id, deliveries)
+
+
+def _floor(connection: Connection, before_id: int | None, table: Table) -> int | None:
+    by_id = select(table.c.id).order_by(table.c.id.desc())
+    query = by_id if before_id is None else by_id.where(table.c.id < before_id)
+    newest = connection.scalar(query.limit(1)) or 0
+    floor = newest - LOOKED_THROUGH + 1
+    older = connection.scalar(by_id.where(table.c.id < floor).limit(1)) if floor > 1 else None
+    return None if older is None else floor
+
+
+def _of_value(connection: Connection, ids: Sequence[int], value: ValueRange, limit: int | None = None) -> list[int]:
+    """Return those of these events whose object has a value of the range, in the given order."""
+    found: list[int] = []
+    for start in range(0, len(ids), _VALUES_AT_ONCE):
+        cents = _cents(connection, ids[start : start + _VALUES_AT_ONCE])
+        found += [
+            id_
+            for id_, amount in cents.items()
+            if (value.low is None or amount >= value.low) and (value.high is None or amount <= value.high)
+        ]
+        if limit is not None and len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def _cents(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
+    """Return the value of each of these events that has one: as a delivery of it has it, else from its body."""
+    c = deliveries.c
+    query = (
+        select(c.event_id, func.max(c.amount).label("cents"))
+        .where(c.event_id.in_(ids), c.amount > 0)
+        .group_by(c.event_id)
+    )
+    known: dict[int, int] = {row.event_id: row.cents for row in connection.execute(query)}
+    e = events.c
+    bodies = select(e.id, e.entity, e.body).where(e.id.in_([id_ for id_ in ids if id_ not in known]))
+    for row in _rows(connection, bodies):
+        if (amount := amount_of(object_of(row))) is not None:
+            known[row["id"]] = cents_of(amount)
+    return {id_: known[id_] for id_ in ids if id_ in known}
 
 
 def _in_range(column: ColumnElement[int], low: int | None, high: int | None) -> list[Condition]:

@@ -33,7 +33,7 @@ from bridge.mapping.parser import parse_mapping
 from bridge.mapping.schema import COMMENT
 from bridge.mapping.spec import NAME
 from bridge.mapping.testing import run
-from bridge.mapping.values import as_decimal, either, or_none, two_readings
+from bridge.mapping.values import as_decimal, cents, either, or_none, two_readings
 from bridge.messages import N_
 
 
@@ -341,6 +341,18 @@ def as_amount(text: str) -> str:
         hint = N_("write {readings}") if readings else None
         raise UsageError(_AMOUNT_FAULTS[fault], hint=hint, amount=text, readings=either(readings) if readings else "")
     return format(as_decimal(text), "f") if text else ""
+
+
+def as_cents(text: str) -> int:
+    """Return an amount in cents; raise UsageError for a text that is none.
+
+    >>> as_cents("R$ 1.100,50"), as_cents("1100.50")
+    (110050, 110050)
+    """
+    amount = or_none(cents, as_amount(text.strip()) or "0")
+    if amount is None:  # too large for one
+        raise UsageError(_AMOUNT_FAULTS["unreadable"], amount=text)
+    return int(amount * 100)
 
 
 def as_billing_types(given: str | Sequence[str]) -> tuple[str, ...]:

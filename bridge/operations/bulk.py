@@ -200,7 +200,7 @@ def jobs_about(
     found = []
     for kind, wanted in ((KIND, deliveries_), (REPLAY_KIND, events_)):
         for job in jobs.newest(connection, kind, now_ms, MOST_LOOKED_THROUGH):
-            refused = {one["id"] for one in job.steps}
+            refused = {one.get("id") for one in job.steps}
             if job.runner and not wanted.isdisjoint(set(job.params["ids"][: job.done]) - refused):
                 found.append(job)
     return found

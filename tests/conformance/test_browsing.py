@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bridge.journal import Journal, queries, retention, search
-from bridge.journal.queries import EventFilter
+from bridge.journal.queries import EventFilter, ValueRange
+from bridge.journal.schema import events as event_table
 from bridge.journal.search import Term, terms_of_customer, terms_of_object
 from bridge.model import DeliveryState
 from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, revision
@@ -269,3 +270,23 @@ def test_terms_are_written_once(journal: Journal) -> None:
     assert write(description="Plano") == (0, 4)
     assert write(description="Plano", invoiceNumber="7") == (1, 6)
     assert write() == (0, 6)
+
+
+def test_a_list_by_value_says_where_it_stopped(journal: Journal) -> None:
+    """A page looks through so many numbers at most; the next one goes on there, and the last says nothing."""
+    first, second = keep(journal, incoming("cus_1"), incoming("cus_2"))
+    number = 3 * queries.LOOKED_THROUGH
+    with journal.database.write() as connection:
+        connection.execute(event_table.update().where(event_table.c.id == second).values(id=number))
+    wanted = EventFilter(value=ValueRange(12_990, 12_990))
+    pages, before = [], None
+    with journal.database.read() as connection:
+        while True:
+            pages.append([row["id"] for row in queries.event_page(connection, wanted, 50, before)])
+            before = queries.event_floor(connection, wanted, before)
+            if before is None:
+                break
+
+        assert pages == [[number], [first]]
+        assert queries.event_floor(connection, EventFilter()) is None
+        assert queries.list_events(connection, limit=9, value=wanted.value)[0]["id"] == number

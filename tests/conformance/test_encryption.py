@@ -21,6 +21,7 @@ from bridge.journal import (
     encryption,
     events,
     jobs,
+    queries,
     receivers,
     search,
     upgrade,
@@ -28,6 +29,7 @@ from bridge.journal import (
 )
 from bridge.journal.deliveries import AttemptResult, StateChange
 from bridge.journal.encryption import rekey, sealed_columns
+from bridge.journal.queries import ValueRange
 from bridge.journal.schema import EncryptedText, meta, metadata, tenant_accounts, tenant_destinations
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.search import Kind, Term, look_up, write
@@ -255,3 +257,20 @@ def test_without_the_journals_key_nothing_is_read_or_written(database_url: str, 
         assert len(events_of(journal)) == 2
         with journal.database.read() as connection:
             assert {"sealed", "search_key"} <= set(connection.scalars(select(meta.c.key)))
+
+
+def test_a_sealed_journal_is_listed_by_value(database_url: str) -> None:
+    """By the number beside a delivery, and by the sealed body of an event without one."""
+    with opened(database_url, NEW) as sealed:
+        ids = [
+            keep(sealed, incoming(f"cus_{n}", body=json.dumps(envelope(payment=payment(f"cus_{n}", value=value)))))[0]
+            for n, value in enumerate((90, 1100.5, 1100.51))
+        ]
+        owe(sealed, customer="cus_1", event_id=ids[1], amount=110_050)
+        with sealed.database.read() as connection:
+            listed = [
+                [row["id"] for row in queries.list_events(connection, limit=9, value=ValueRange(*chosen))]
+                for chosen in ((110_050, 110_050), (110_051, None), (None, 9_000))
+            ]
+
+    assert listed == [[ids[1]], [ids[2]], [ids[0]]]

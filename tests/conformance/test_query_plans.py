@@ -28,7 +28,7 @@ from bridge.journal import (
     statistics,
 )
 from bridge.journal.deliveries import StateChange
-from bridge.journal.queries import EventFilter
+from bridge.journal.queries import EventFilter, ValueRange
 from bridge.journal.search import Kind, Term
 from bridge.model import DeliveryState, Outcome, lane_of
 from bridge.operations import actions
@@ -194,6 +194,8 @@ def look(journal: Journal) -> None:
         queries.list_events(connection, limit=50, before_id=1_000_100)
         queries.list_deliveries(connection, limit=50, before_id=1_000_100)
         queries.list_deliveries(connection, limit=50, states=["dead"])
+        queries.list_deliveries(connection, limit=50, before_id=1_000_100, value=ValueRange(100))
+        queries.list_events(connection, limit=50, before_id=1_000_100, value=ValueRange(100))
         queries.dead_page(connection, queries.DeadFilter())
         queries.find_event(connection, "1000003")
         queries.deliveries_of(connection, 1_000_003)
@@ -263,6 +265,9 @@ def browse(journal: Journal) -> None:
             EventFilter(state="unmapped"),
             EventFilter(mapping="paga", text="ana sou"),
             EventFilter(since_ms=NOW_MS - 1, until_ms=NOW_MS + 1),
+            EventFilter(value=ValueRange(100)),
+            EventFilter(value=ValueRange(100, 200), state="open", mapping="paga"),
+            EventFilter(value=ValueRange(None, 200), text="ana sou"),
         ):
             queries.event_page(connection, wanted, 50, 1_000_100)
             queries.event_page(connection, replace(wanted, accounts=SOME), 50, 1_000_100)

@@ -248,7 +248,12 @@ def test_a_period_is_replayed_after_a_look_at_who_is_affected(console: Console) 
     assert "Who is affected" in preview
     assert sorted(event["replay"] for event in events_of(console.journal)) == [0, 1, 1, 1]
     assert "3 under way" in browser.get(done.location).text
-    assert browser.post("/attention/replay", since="", until=day).status_code == 400
+    for since, until, at in (("", day, "since"), (day, "2020-01-01", "until"), ("soon", day, "since")):
+        wrong = browser.post("/attention/replay", since=since, until=until, mapping="cobranca")
+        assert wrong.status_code == 422
+        given = since if at == "since" else until
+        assert f'name="{at}" type="date" value="{given}" required aria-invalid' in wrong.text
+        assert wrong.text.count('aria-invalid="true"') == 1
     nothing = browser.post("/attention/replay", since="2020-01-01", until="2020-01-02", follow=True)
     assert "No mapping listens" in nothing.text
 

@@ -38,9 +38,11 @@ def test_list_shows_state_and_reason(commands: Commands) -> None:
     lines = [re.split(r"\s{2,}", line) for line in said.out.splitlines()]
 
     assert (said.status, said.err) == (0, "")
-    assert lines[0] == ["number", "event", "name", "mapping", "to", "state", "since", "why"]
-    assert lines[1][:6] == ["2", "2", "PAYMENT_RECEIVED", "paga", "default", "pending"]
-    assert lines[2][5::2] == ["dead", "the destination answered 422"]
+    assert lines[0][:5] == ["number", "event", "name", "mapping", "to"]
+    assert lines[0][5:] == ["customer", "value", "description", "state", "since", "why"]
+    assert lines[1][:6] == ["2", "2", "PAYMENT_RECEIVED", "paga", "default", "cus_2"]
+    assert lines[1][6:9] == ["R$129.90", "Mensalidade", "pending"]
+    assert lines[2][8::2] == ["dead", "the destination answered 422"]
 
 
 def test_a_reason_is_read_in_the_operators_language(commands: Commands) -> None:
@@ -53,7 +55,7 @@ def test_a_reason_is_read_in_the_operators_language(commands: Commands) -> None:
     (row,) = commands.run("deliveries", "list", "--json").json
 
     assert table[0].split()[:3] == ["número", "evento", "nome"]
-    assert re.split(r"\s{2,}", table[1])[5] == "não entregue"
+    assert re.split(r"\s{2,}", table[1])[8] == "não entregue"
     assert table[1].endswith("payload.id is 9")
     assert (row["state"], row["reason"], row["reason_facts"]) == ("dead", "payload.id is 9", {"value": 9})
 
@@ -233,7 +235,8 @@ def test_an_empty_list_says_what_that_means(commands: Commands) -> None:
     said = commands.run("deliveries", "list", "--state", "dead")
 
     assert (said.status, said.err) == (0, "no such delivery\n")
-    assert said.out.split() == ["number", "event", "name", "mapping", "to", "state", "since", "why"]
+    headers = ["number", "event", "name", "mapping", "to", "customer", "value", "description", "state", "since", "why"]
+    assert said.out.split() == headers
     assert commands.run("notices", "list").err == "no notice: nothing needs you\n"
     assert commands.run("notices", "list", "--json").err == ""
 

@@ -11,7 +11,8 @@ import pytest
 
 from bridge.clint.webhook import Answer
 from bridge.errors import NotFound
-from bridge.journal import Journal, events, retention
+from bridge.journal import Journal, customers, events, retention, search
+from bridge.journal.about import cents_of
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.deliveries import StateChange
 from bridge.journal.schema import events as event_table
@@ -28,6 +29,7 @@ from tests.factories import (
     NOW_MS,
     begin,
     delivery,
+    envelope,
     events_of,
     incoming,
     keep,
@@ -101,9 +103,11 @@ def test_list_is_newest_first_with_what_became_of_each(commands: Commands) -> No
     lines = said.out.splitlines()
 
     assert (said.status, said.err) == (0, "")
-    assert re.split(r"\s{2,}", lines[0]) == ["number", "received", "age", "event", "about", "outcome"]
-    assert re.split(r"\s{2,}", lines[1])[3:] == ["PAYMENT_CREATED", "pay_2", "waits for a worker"]
-    assert re.split(r"\s{2,}", lines[2])[3:] == ["PAYMENT_RECEIVED", "pay_1", "1 filtered"]
+    headers = ["number", "received", "event", "customer", "value", "description", "about", "outcome"]
+    told = ["R$129.90", "Mensalidade"]
+    assert re.split(r"\s{2,}", lines[0]) == headers
+    assert re.split(r"\s{2,}", lines[1])[2:] == ["PAYMENT_CREATED", "cus_2", *told, "pay_2", "waits for a worker"]
+    assert re.split(r"\s{2,}", lines[2])[2:] == ["PAYMENT_RECEIVED", "cus_1", *told, "pay_1", "1 filtered"]
 
 
 def test_list_can_be_narrowed_and_paged(commands: Commands) -> None:
@@ -134,6 +138,101 @@ def test_list_between_two_times(commands: Commands) -> None:
     assert [e["subject"] for e in commands.run("events", "list", "--until", "2h", "--json").json] == ["cus_1"]
     assert commands.run("events", "list", "--until", "2020-01-31", "--json").json == []
     assert len(commands.run("events", "list", "--since", "2020-01-31 10:30", "--json").json) == 2
+
+
+def worth(journal: Journal, value: object, customer: str = "cus_1", *, sent: bool = False, **charge: object) -> int:
+    """Keep an event of a charge of that value; `sent`: with a delivery. Return its number."""
+    body = json.dumps(envelope(payment=payment(customer, value=value, **charge)))
+    (id_,) = kept(journal, incoming(customer, body=body))
+    if sent:
+        owe(journal, event_id=id_, customer=customer, amount=cents_of(value))
+    return id_
+
+
+def test_lists_have_the_person_the_value_and_the_description(commands: Commands) -> None:
+    """Contact data in a description is masked; --json has the same."""
+    with commands.journal() as journal:
+        worth(journal, 1100.5, "cus_maria", sent=True, description="Curso de maria@gmail.com, 529.982.247-25")
+        with journal.database.write() as connection:
+            customers.record(connection, [search.customer_found("default", "cus_maria", {"name": "Maria"})], [], NOW_MS)
+    for command in ("events", "deliveries"):
+        table = commands.run(command, "list").out
+        (row,) = commands.run(command, "list", "--json").json
+
+        assert re.search(r"  Maria +R\$1,100\.50 +Curso de \S+, \S+  ", table)
+        assert (row["customer_name"], row["value"]) == ("Maria", 1100.5)
+        for hidden in ("maria@gmail.com", "529.982.247-25"):
+            assert hidden not in table + json.dumps(row)
+        assert "body" not in row
+        assert "payload" not in row
+
+
+def test_lists_fit_a_terminal_of_a_hundred_columns(commands: Commands) -> None:
+    """Texts are folded between words; no line is longer."""
+    with commands.journal() as journal:
+        with journal.database.write() as connection:
+            found = search.customer_found("default", "cus_maria", {"name": "Maria Aparecida Albuquerque"})
+            customers.record(connection, [found], [], NOW_MS)
+        worth(journal, 12345.67, "cus_maria", sent=True, description="Mensalidade de novembro, turma da tarde")
+    for command in ("events", "deliveries"):
+        said = commands.on_terminal(command, "list", columns=100, BRIDGE_LANGUAGE="en").out
+        lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in said.splitlines() if line.strip()]
+
+        assert max(map(len, lines)) <= 100
+        for word in ("Aparecida", "Albuquerque", "R$12,345.67", "Mensalidade", "novembro,"):
+            assert word in " ".join(lines), word
+
+
+def test_lists_can_be_narrowed_by_value(commands: Commands) -> None:
+    """With a delivery or without, sealed or not; both ends belong to the range; a list has as many as it may."""
+    with commands.journal() as journal:
+        ids = [worth(journal, value, sent=sent) for value in (100, 1100.5, 1100.51) for sent in (False, True)]
+        keep(journal, incoming("cus_none", body=json.dumps(envelope(payment={"id": "pay_1"}))))
+
+    def listed(command: str, *options: str) -> list[int]:
+        name = "id" if command == "events" else "event_id"
+        return [row[name] for row in commands.run(command, "list", "--json", *options).json][::-1]
+
+    for text in ("1100.50", "1.100,50", "R$ 1.100,50"):
+        assert listed("events", "--value-from", text) == ids[2:]
+        assert listed("events", "--value-to", text) == ids[:4]
+        assert listed("events", "--value-from", text, "--value-to", text) == ids[2:4]
+        assert listed("deliveries", "--value-from", text, "--value-to", text) == [ids[3]]
+    assert listed("events", "--value-to", "1100.50", "--limit", "1") == [ids[3]]
+    assert listed("deliveries", "--value-from", "1", "--before", "3", "--state", "pending") == [ids[1], ids[3]]
+
+
+@pytest.mark.parametrize("command", ["events", "deliveries"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--value-from", "much"),
+        ("--value-from", "1.100"),
+        ("--value-to", "-5"),
+        ("--value-from", "2", "--value-to", "1"),
+    ],
+)
+def test_a_value_that_is_none_is_wrong_use(commands: Commands, command: str, options: tuple[str, ...]) -> None:
+    """The message says which, and how it is written."""
+    with commands.journal():
+        pass
+    said = commands.run(command, "list", *options)
+
+    assert said.status == 2
+    assert options[0] in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize("command", [("events", "list"), ("events", "replay", "--yes")])
+def test_a_period_that_ends_before_it_begins_is_wrong_use(commands: Commands, command: tuple[str, ...]) -> None:
+    """An empty list would look like an answer."""
+    with commands.journal():
+        pass
+    said = commands.run(*command, "--since", "2026-11-22", "--until", "2026-11-20")
+
+    assert said.status == 2
+    for text in ("--until", "--since", "2026-11-22", "2026-11-20"):
+        assert text in said.err
 
 
 def test_a_time_that_is_none_is_wrong_use(commands: Commands) -> None:

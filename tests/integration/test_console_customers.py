@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -141,14 +141,58 @@ def test_what_is_no_beginning_of_a_word_is_not_found(console: Console, text: str
 
 
 def test_a_filter_that_is_not_understood_is_said(console: Console) -> None:
-    """It is left out, and the page names it; what is understood says nothing."""
+    """It is left out, and the page names it or says it at its field; what is understood says nothing."""
     id_ = came(console)
     browser = console.operator()
     page = browser.get("/events?state=nonsense&mapping=nobody&since=x&until=2026-13-01").text
 
-    assert page.count("was not understood") == 4
+    assert page.count("was not understood") == 2
+    assert re.findall(r'id="(\w+)-fault" role="alert">[^<]', page) == ["since", "until"]
     assert f'id="e{id_}"' in page
-    assert "was not understood" not in browser.get("/events?state=dead&mapping=cobranca&since=2026-11-01").text
+    fine = browser.get("/events?state=dead&mapping=cobranca&since=2026-11-01").text
+    assert "was not understood" not in fine
+    assert "-fault" not in fine
+
+
+def test_the_list_can_be_narrowed_by_value(console: Console) -> None:
+    """As people type amounts; with or without a delivery, in every combination with another filter."""
+    ids = [came(console, id=f"pay_{n}", value=value) for n, value in enumerate((100, 1100.5, 1100.51))]
+    owe(console.journal, event_id=ids[1], customer="cus_maria", amount=110050)
+    browser = console.operator()
+
+    def shown(**query: str) -> list[int]:
+        return sorted(map(int, re.findall(r'id="e(\d+)"', browser.get(f"/events?{urlencode(query)}").text)))
+
+    for text in ("1100.50", "1.100,50", "R$ 1.100,50"):
+        assert shown(value_from=text) == ids[1:]
+        assert shown(value_to=text) == ids[:2]
+        assert shown(value_from=text, value_to=text) == [ids[1]]
+    assert shown(value_from="1000", state="unmapped") == [ids[2]]
+    assert shown(value_from="1000", state="open") == [ids[1]]
+    assert shown(value_from="1000", mapping="paga", name="PAYMENT_RECEIVED") == [ids[1]]
+    assert shown(value_to="1000", q="mensalidade") == [ids[0]]
+    assert shown(value_from="5000") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "at"),
+    [
+        ({"value_from": "much"}, ["value_from"]),
+        ({"value_from": "1.100", "value_to": "-1"}, ["value_from", "value_to"]),
+        ({"value_from": "2", "value_to": "1"}, ["value_to"]),
+        ({"since": "2026-11-22", "until": "2026-11-20"}, ["until"]),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(console: Console, query: dict[str, str], at: list[str]) -> None:
+    """The list is not narrowed by it, and what was typed stands there."""
+    id_ = came(console)
+    page = console.operator().get(f"/events?{urlencode(query)}").text
+
+    assert re.findall(r'id="(\w+)-fault" role="alert">[^<]', page) == at
+    assert re.findall(r'aria-invalid="true" aria-describedby="(\w+)-fault"', page) == at
+    assert f'id="e{id_}"' in page
+    for text in query.values():
+        assert f'value="{text}"' in page
 
 
 @pytest.mark.parametrize("state", ["received", "held", "unmapped"])

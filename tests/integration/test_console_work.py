@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -276,15 +277,16 @@ def test_a_report_says_statuses_in_the_language_of_its_page(
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "at"),
     [
-        ({"since": ""}, "Choose both days."),
-        ({"until": "2020-01-01"}, "The last day is before the first."),
-        ({"account": "nobody"}, "Choose an account with an API key."),
+        ({"since": ""}, ["since"]),
+        ({"since": "", "until": "soon"}, ["since", "until"]),
+        ({"until": "2020-01-01"}, ["until"]),
+        ({"account": "nobody"}, []),
     ],
 )
-def test_a_period_that_makes_no_sense_is_refused(console: Console, changes: dict[str, str], says: str) -> None:
-    """The form says what is wrong."""
+def test_a_period_that_makes_no_sense_is_refused(console: Console, changes: dict[str, str], at: list[str]) -> None:
+    """The form says what is wrong, at the field."""
     form: dict[str, Any] = {
         "account": "default",
         "by": "created",
@@ -295,7 +297,9 @@ def test_a_period_that_makes_no_sense_is_refused(console: Console, changes: dict
     page = console.operator().post("/reconcile", **form)
 
     assert page.status_code == 422
-    assert says in page.text
+    assert re.findall(r'id="(\w+)-fault" role="alert">[^<]', page.text) == at
+    assert re.findall(r'aria-invalid="true" aria-describedby="(\w+)-fault"', page.text) == at
+    assert ("Choose an account with an API key." in page.text) is (not at)
 
 
 def test_a_picture_of_many_days_puts_some_together() -> None:

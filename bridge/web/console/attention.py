@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from bridge.operations.causes import facts_of
 from bridge.reasons import Reason, notice_words, reason
 from bridge.web.console import jobs, layout
 from bridge.web.console.access import person, runtime
-from bridge.web.console.events import day_ms
+from bridge.web.console.events import day_ms, period
 from bridge.web.console.jobs import previews_now
 from bridge.web.console.lines import Line, lines
 
@@ -53,7 +53,7 @@ class Card(NamedTuple):
 
 
 @pages.get("/attention")
-def index() -> ResponseReturnValue:
+def index(status: int = 200, faults: Mapping[str, str] | None = None) -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         standing = layout.standing(connection)
     if person.accounts is None:
@@ -71,6 +71,8 @@ def index() -> ResponseReturnValue:
         resolved = [(one, title_of_noted(one), _who_did(one, trail)) for one in gone]
     return layout.page(
         "attention.html",
+        status,
+        faults=faults or {},
         cards=sorted(cards, key=lambda card: card.noted is not None and card.noted.seen_by is not None),
         unseen=sum(card.noted is None or card.noted.seen_by is None for card in cards),
         resolved=resolved,
@@ -322,9 +324,11 @@ def replay() -> ResponseReturnValue:
     """Work out what a replay of a period would change, and for whom; nothing is sent."""
     form, listening = request.form, _listening()
     mapping = form.get("mapping", "")
-    since_ms, until_ms = day_ms(form.get("since", "")), day_ms(form.get("until", ""), after=1)
-    if since_ms is None or until_ms is None or (mapping and mapping not in listening):
-        raise UsageError(N_("a period has a first and a last day"))
+    (since_ms, until_ms), faults = period(form, needed=True)
+    if since_ms is None or until_ms is None:
+        return index(422, faults)
+    if mapping and mapping not in listening:
+        raise UsageError(N_("no active mapping is named {name!r}"), name=mapping)
     active = [item.mapping for item in runtime.mappings.current() if item.mapping.name in listening]
     active = [one for one in active if one.name == mapping or not mapping]
     with runtime.journal.database.read() as connection:

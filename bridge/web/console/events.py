@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -12,11 +13,12 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, UsageError
 from bridge.formats import Formats
 from bridge.journal import queries
 from bridge.journal.about import amount_of, customer_of, description_of, object_of
-from bridge.journal.queries import EventFilter, Row
+from bridge.journal.queries import ANY_VALUE, EventFilter, Row, ValueRange
+from bridge.mapping.drafts import as_cents
 from bridge.mapping.model import FETCHABLE
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
@@ -43,9 +45,10 @@ def index() -> ResponseReturnValue:
     asked = request.args
     before = layout.number(asked.get("before"))
     with runtime.journal.database.read() as connection:
-        wanted, misread = _wanted(connection)
+        wanted, misread, faults = _wanted(connection)
         rows = queries.event_page(connection, wanted, EVENTS_PAGE + 1, before)
         found = lines(connection, rows[:EVENTS_PAGE])
+        floor = queries.event_floor(connection, wanted, before)
         choices: dict[str, Any] = {}
         if not layout.partial():
             accounts = [name for name in queries.accounts(connection) if person.sees(name)]
@@ -54,13 +57,15 @@ def index() -> ResponseReturnValue:
     return layout.page(
         "events_rows.html" if layout.partial() else "events.html",
         found=found,
-        more=len(rows) > EVENTS_PAGE,
+        older=rows[EVENTS_PAGE - 1]["id"] if len(rows) > EVENTS_PAGE else floor,
+        looked_through=queries.LOOKED_THROUGH if floor is not None and len(rows) <= EVENTS_PAGE else None,
         before=before,
         wanted=wanted,
         misread=misread,
+        faults=faults,
         narrowed=wanted != EventFilter(accounts=person.accounts),
         # A search is not repeated: it costs more, and what it shows is for nobody who looks over the shoulder.
-        live=before is None and not wanted.text,
+        live=before is None and not wanted.text and wanted.value == ANY_VALUE,
         states=STATES,
         mappings=active if not wanted.mapping or wanted.mapping in active else [*active, wanted.mapping],
         looks_at=_looks_at(wanted.text) if not found else [],
@@ -68,16 +73,18 @@ def index() -> ResponseReturnValue:
     )
 
 
-def _wanted(connection: Connection) -> tuple[EventFilter, list[tuple[str, str]]]:
-    """Return the filter of the address, and what of it was not understood: the name of a field and its text."""
-    asked = {name: request.args.get(name, "").strip() for name in ("state", "mapping", "since", "until")}
-    since_ms, until_ms = day_ms(asked["since"]), day_ms(asked["until"], after=1)
+def _wanted(connection: Connection) -> tuple[EventFilter, list[tuple[str, str]], dict[str, str]]:
+    """Return the filter of the address, without what of it was not understood.
+
+    That is the names of two lists with their texts, and what is wrong with the fields in which people type, by name.
+    """
+    asked = {name: request.args.get(name, "").strip() for name in ("state", "mapping")}
     understood = {
         "state": asked["state"] in STATES,
         "mapping": asked["mapping"] and queries.has_mapping(connection, asked["mapping"]),
-        "since": since_ms is not None,
-        "until": until_ms is not None,
     }
+    (since_ms, until_ms), faults = period(request.args)
+    value, value_faults = _value_range()
     wanted = EventFilter(
         text=request.args.get("q", "").strip()[:200],
         state=asked["state"] if understood["state"] else "",
@@ -87,8 +94,45 @@ def _wanted(connection: Connection) -> tuple[EventFilter, list[tuple[str, str]]]
         since_ms=since_ms,
         until_ms=until_ms,
         accounts=person.accounts,
+        value=value,
     )
-    return wanted, [(name, text[:80]) for name, text in asked.items() if text and not understood[name]]
+    misread = [(name, text[:80]) for name, text in asked.items() if text and not understood[name]]
+    return wanted, misread, faults | value_faults
+
+
+def period(asked: Mapping[str, str], *, needed: bool = False) -> tuple[tuple[int | None, int | None], dict[str, str]]:
+    """Return the begin of the day `since` and the end of the day `until`, and what is wrong with these fields by name.
+
+    A fault leaves its field out; a period that ends before it begins is left out as a whole.
+    """
+    days = {"since": day_ms(asked.get("since", "").strip()), "until": day_ms(asked.get("until", "").strip(), after=1)}
+    faults = {}
+    for name, found in days.items():
+        text = asked.get(name, "").strip()
+        if found is None and (text or needed):
+            faults[name] = _("“{text}” is no day.", text=text[:80]) if text else _("Choose a day.")
+    since_ms, until_ms = days["since"], days["until"]
+    if since_ms is not None and until_ms is not None and until_ms <= since_ms:
+        faults["until"] = _("The last day is before the first.")
+        since_ms = until_ms = None
+    return (since_ms, until_ms), faults
+
+
+def _value_range() -> tuple[ValueRange, dict[str, str]]:
+    """Return the range of values of the address, and what is wrong with its fields by name."""
+    found: dict[str, int | None] = {"value_from": None, "value_to": None}
+    faults = {}
+    for name in found:
+        text = request.args.get(name, "").strip()
+        try:
+            found[name] = as_cents(text) if text else None
+        except UsageError as error:
+            said = error.text()
+            faults[name] = f"{said[:1].upper()}{said[1:]}."
+    value = ValueRange(*found.values())
+    if value.low is not None and value.high is not None and value.high < value.low:
+        return ANY_VALUE, {"value_to": _("The highest value is less than the lowest.")}
+    return value, faults
 
 
 def _looks_at(text: str) -> list[str]:

@@ -260,7 +260,8 @@ def notes_about(
     notes = [{**one, "job": None} for one in found]
     for job in bulk.jobs_about(connection, event_ids, delivery_ids, layout.now_ms()):
         action = "events.replayed" if job.kind == bulk.REPLAY_KIND else f"bulk.{job.params['action']}"
-        told = {"action": action, "about": "", "actor": job.params["actor"], "at_ms": job.finished_ms or job.created_ms}
+        actor, at_ms = job.params.get("actor", ""), job.finished_ms or job.created_ms
+        told = {"action": action, "about": "", "actor": actor, "at_ms": at_ms}
         notes.append({**told, "job": job.id if is_seen(job) else None})
     return sorted(notes, key=lambda note: -note["at_ms"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 from flask import Blueprint, request
@@ -11,12 +12,13 @@ from bridge.messages import N_
 from bridge.operations.reconcile import FIELDS
 from bridge.web.console import jobs, layout
 from bridge.web.console.access import person, runtime
+from bridge.web.console.events import period
 
 pages = Blueprint("reconcile", __name__)
 
 
 @pages.get("/reconcile")
-def form(status: int = 200, problem: str = "") -> ResponseReturnValue:
+def form(status: int = 200, problem: str = "", faults: Mapping[str, str] | None = None) -> ResponseReturnValue:
     return layout.page(
         "reconcile.html",
         status,
@@ -26,6 +28,7 @@ def form(status: int = 200, problem: str = "") -> ResponseReturnValue:
         ways=tuple(FIELDS),
         last=jobs.last_jobs("reconcile", 10),
         problem=problem,
+        faults=faults or {},
     )
 
 
@@ -33,12 +36,10 @@ def form(status: int = 200, problem: str = "") -> ResponseReturnValue:
 def begin() -> ResponseReturnValue:
     """Begin to compare; a comparison of the same account that runs is shown instead of a second one."""
     account, by = request.form.get("account", ""), request.form.get("by", "created")
-    try:
-        since, until = (date.fromisoformat(request.form.get(name, "")) for name in ("since", "until"))
-    except ValueError:
-        return form(422, N_("Choose both days."))
-    if until < since:
-        return form(422, N_("The last day is before the first."))
+    _, faults = period(request.form, needed=True)
+    if faults:
+        return form(422, faults=faults)
+    since, until = (date.fromisoformat(request.form[name].strip()) for name in ("since", "until"))
     if account not in runtime.asaas or not person.sees(account) or by not in FIELDS:
         return form(422, N_("Choose an account with an API key."))
     params = {"account": account, "since": since.isoformat(), "until": until.isoformat(), "by": by}
