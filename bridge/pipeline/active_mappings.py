@@ -47,11 +47,14 @@ class ActiveMappings:
         self._active: tuple[ActiveMapping, ...] = ()
         self._refused: MappingRefused | None = None
 
-    def current(self, connection: Connection | None = None) -> tuple[ActiveMapping, ...]:
-        """Return the active mappings by name, the disabled ones too, read by this connection where they are due."""
+    def current(self, connection: Connection | None = None, *, at_once: bool = False) -> tuple[ActiveMapping, ...]:
+        """Return the active mappings by name, the disabled ones too, read by this connection where they are due.
+
+        With `at_once` they are read now: a person may have saved one a moment ago.
+        """
         with self._lock:
             now_ms = self._clock_ms()
-            if not 0 <= now_ms - self._read_ms < READ_EVERY_MS:
+            if at_once or not 0 <= now_ms - self._read_ms < READ_EVERY_MS:
                 with nullcontext(connection) if connection else self._journal.database.read() as reading:
                     self._read(reading)
                 self._read_ms = now_ms

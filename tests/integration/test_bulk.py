@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import subprocess
 import sys
@@ -26,7 +28,22 @@ from bridge.operations.bulk import BulkAction
 from bridge.web.console.jobs import start
 from tests.console import VIEWER, Console, finish_jobs, opened_console
 from tests.databases import on_both
-from tests.factories import NOW_MS, Clock, events_of, opened_journal, owe, put_in_state, register, rows_of, states
+from tests.factories import (
+    NOW_MS,
+    Clock,
+    envelope,
+    events_of,
+    incoming,
+    keep,
+    opened_journal,
+    owe,
+    payment,
+    put_in_state,
+    register,
+    revision,
+    rows_of,
+    states,
+)
 
 ANA = Actor("operator Ana", "10.0.0.1")
 DIES = """
@@ -244,7 +261,7 @@ def test_a_period_is_replayed_after_a_look_at_who_is_affected(console: Console) 
     done = browser.post(f"{looked.location}/replay")
     finish_jobs()
 
-    assert "3 events would go through again" in preview
+    assert "3 of 3 events would be sent" in preview
     assert "Who is affected" in preview
     assert sorted(event["replay"] for event in events_of(console.journal)) == [0, 1, 1, 1]
     assert "3 under way" in browser.get(done.location).text
@@ -256,6 +273,57 @@ def test_a_period_is_replayed_after_a_look_at_who_is_affected(console: Console) 
         assert wrong.text.count('aria-invalid="true"') == 1
     nothing = browser.post("/attention/replay", since="2020-01-01", until="2020-01-02", follow=True)
     assert "No mapping listens" in nothing.text
+
+
+WANTS_MORE = """
+events: [PAYMENT_RECEIVED]
+filter: {all: [{field: payment.value, at_least: 500}, {field: payment.billingType, equals: PIX}]}
+contact: {email: "'ana@example.com'"}
+"""
+
+
+def test_a_confirmation_says_how_many_would_be_sent_and_why_the_others_not(console: Console) -> None:
+    """By reason, whatever value each event has; of a period as of what failed."""
+    register(console.journal)
+    revision(console.journal, "cobranca", WANTS_MORE)
+    charges = [(600, "PIX"), (10, "PIX"), (600, "PIX"), (20, "PIX"), (600, "BOLETO"), (30, "PIX")]
+    for n, (value, billing_type) in enumerate(charges):
+        body = json.dumps(envelope(payment=payment(f"cus_{n}", value=value, billingType=billing_type)))
+        (id_,) = keep(console.journal, incoming(f"cus_{n}", body=body, object_id=f"pay_{n}"))
+        with console.journal.database.write() as connection:
+            done = {"state": "processed", "processed_ms": NOW_MS}
+            connection.execute(event_table.update().where(event_table.c.id == id_).values(**done))
+        failed = owe(console.journal, event_id=id_, customer=f"cus_{n}", mapping="cobranca", object_id=f"pay_{n}")
+        put_in_state(console.journal, failed, DeliveryState.DEAD, due_ms=None, reason_code="x", finished_ms=NOW_MS - 1)
+    browser = console.operator()
+    day = Formats(NOW_MS).iso(NOW_MS)[:10]
+    looked = browser.post("/attention/replay", since=day, until=day, mapping="cobranca")
+    finish_jobs()
+    of_period = html.unescape(browser.get(looked.location).text)
+    of_failed = html.unescape(browser.get("/attention/confirm?decision=replay&code=x&mapping=cobranca").text)
+
+    assert "2 of 6 events would be sent to Clint" in of_period
+    assert "Replay 6 events (2 to send)" in of_period
+    for page in (of_period, of_failed):
+        assert '<li class="good-text">2 would be sent</li>' in page
+        assert "<li>4 would not</li>" in page
+        groups = re.findall(r"<dt>(\d) would be filtered</dt>\s*<dd>cobranca: (.*?)</dd>", page)
+        assert [number for number, _ in groups] == ["3", "1"]
+        assert groups[0][1].startswith("for example: Value is R$10.00, but must be at least R$500.00")
+        assert groups[1][1].startswith("Billing type is ")
+
+
+def test_retry_and_replay_are_told_apart_where_both_are_offered(console: Console) -> None:
+    """On the page of an event and where many need a person; a viewer, who may do neither, is not told."""
+    made = owe(console.journal, mapping="cobranca")
+    put_in_state(console.journal, made, DeliveryState.DEAD, due_ms=None, reason_code="x", finished_ms=NOW_MS - 1)
+    viewer = console.browser()
+    viewer.sign_in(VIEWER)
+    for path in ("/events/1", "/attention"):
+        page = console.operator().get(path).text
+        assert page.count("Retry sends the same data again") == 1, path
+        assert page.count("Replay makes the data anew") == 1, path
+        assert "sends the same data" not in viewer.get(path).text
 
 
 def test_a_journal_that_is_away_leaves_the_job_to_a_worker(console: Console) -> None:

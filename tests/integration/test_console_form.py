@@ -112,7 +112,7 @@ def test_only_above_a_hundred_and_the_due_date_too(console: Console) -> None:
     assert "  all:\n    - {field: payment.value, at_least: 100}\n" in changed
     assert "vencimento: date(payment.dueDate, '%d/%m/%Y')" in changed
     assert "expect: filtered" in changed
-    asked = form_of(preview, "/replay").press(browser, "Reprocessar 2 eventos")
+    asked = form_of(preview, "/replay").press(browser, "Reprocessar 2 eventos (1 a enviar)")
     finish_jobs()
     assert asked.status_code == 303
     with console.journal.database.read() as connection:

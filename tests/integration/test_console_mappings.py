@@ -321,7 +321,8 @@ def test_save_and_run_shows_first_and_sends_on_confirmation(console: Console) ->
     done = browser.get(asked.location).text
 
     assert begun.status_code == 303
-    assert "1 event would go through again" in preview
+    assert "0 of 1 event would be sent" in preview
+    assert "1 can&#39;t be judged now" in preview
     assert "Replay 1 event" in preview
     assert "1 under way" in done
     with console.journal.database.read() as connection:

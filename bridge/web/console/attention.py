@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from bridge.messages import N_, _, ngettext
 from bridge.operations import actions, bulk
 from bridge.operations.bulk import BulkAction
 from bridge.operations.causes import facts_of
+from bridge.operations.explain import Preview, Unheard
 from bridge.reasons import Reason, notice_words, reason
 from bridge.web.console import jobs, layout
 from bridge.web.console.access import person, runtime
@@ -34,6 +36,8 @@ pages = Blueprint("attention", __name__)
 
 TRAIL_READ = 500
 """Entries of the audit trail that are looked through for who fixed a cause."""
+TALLIED, PREVIEWED = 20, 3
+"""Of how many of the oldest events a confirmation counts what a replay would send, and of how many it shows it."""
 MOST_REPLAYED = 1_000
 """Events of one replay of a period: each is shown first as it would become."""
 
@@ -50,6 +54,12 @@ class Card(NamedTuple):
     """What can be done with failed deliveries, and with how many."""
     sample: list[Line]
     anchors: list[str]
+
+    @property
+    def has_both(self) -> bool:
+        """Whether both a retry and a replay are offered."""
+        offered = {action for _cause, action, _number in self.decisions}
+        return self.cause.kind is Kind.DEAD and {BulkAction.RETRY, BulkAction.REPLAY} <= offered
 
 
 @pages.get("/attention")
@@ -285,7 +295,8 @@ def confirm() -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         facts = causes.dead_facts(connection, chosen)
         sample = lines(connection, queries.events_of(connection, facts.sample)) if facts.sample else []
-    ids = sorted(set(facts.sample[:3])) if decision is BulkAction.REPLAY else []
+        oldest = queries.dead_page(connection, chosen, limit=TALLIED) if decision is BulkAction.REPLAY else []
+    previews = _previews(oldest)
     return layout.page(
         "attention_confirm.html",
         decision=decision,
@@ -295,9 +306,23 @@ def confirm() -> ResponseReturnValue:
         since=request.args.get("since", "") if chosen.since_ms is not None else "",
         is_unread=bool(request.args.get("since")) and chosen.since_ms is None,
         sample=sample,
-        previews=previews_now(ids, chosen.mapping or None) if ids else [],
+        previews=previews[:PREVIEWED],
+        tally=jobs.tally([asdict(one) for one in previews]),
         known=reason(chosen.code),
     )
+
+
+def _previews(dead: Sequence[tuple[int, int, str]]) -> list[Preview]:
+    """Return what a replay of these deliveries (number, event and mapping) would make of their events."""
+    mappings: dict[int, set[str]] = {}
+    for _id, event_id, mapping in dead:
+        mappings.setdefault(event_id, set()).add(mapping)
+    found = []
+    for one in previews_now(sorted(mappings), None) if mappings else []:
+        outcomes = tuple(outcome for outcome in one.outcomes if outcome.mapping in mappings[one.event_id])
+        nobody = Unheard.NOBODY if not outcomes and not one.problem else None
+        found.append(replace(one, outcomes=outcomes, unheard=one.unheard or nobody))
+    return found
 
 
 @pages.post("/attention/run")

@@ -279,7 +279,7 @@ def preview(account: str, id_: str) -> ResponseReturnValue:
             return None
         made = events_for_charge(compared[0], account, compared[1]) if compared[0].verdict in BEHIND else []
         stored = [as_stored(runtime.journal, event) for event in made]
-        previews = list(preview_events(runtime, stored, runtime.mappings.current()))
+        previews = list(preview_events(runtime, stored, runtime.mappings.current(at_once=True)))
         wanted = {"customer": str(compared[0].charge.get("customer") or "")}
         return compared[0], previews, runtime.enricher.fetch(account, wanted).get("customer") or {}
 

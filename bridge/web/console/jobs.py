@@ -19,7 +19,7 @@ from contextvars import copy_context
 from dataclasses import asdict
 from datetime import date
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from flask import Blueprint, Response, current_app, g, request
@@ -34,7 +34,8 @@ from bridge.journal.customers import PREFIX
 from bridge.journal.events import StoredEvent
 from bridge.journal.jobs import Job
 from bridge.logs import logger
-from bridge.messages import Message
+from bridge.messages import Message, read_message
+from bridge.model import DeliveryState
 from bridge.operations import bulk
 from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
@@ -296,18 +297,59 @@ def show(number: int) -> ResponseReturnValue:
             rows = queries.events_of(connection, came.not_sent[:NOT_SENT_SHOWN])
             more = {"outcome": came, "sample": lines(connection, rows)}
     elif job.kind == "replay_preview" and job.result:
-        more = {"tally": _tally(job.result["previews"])}
+        more = {"tally": tally(job.result["previews"])}
     return layout.page(template, job=job, home=HOME[job.kind], picture=picture, known_lines=shown, **more)
 
 
-def _tally(previews: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Return how many events would be sent, filtered and so on; `waits` for those that can't be judged now."""
-    found: Counter[str] = Counter()
+class ReplayGroup(NamedTuple):
+    """Events of a replay that would not be sent, for one reason."""
+
+    number: int
+    state: str
+    """The state of the delivery; `waits` where it can't be judged now, `unmapped` where no mapping takes the event."""
+    mapping: str
+    unheard: str
+    """Why no mapping takes it; or an empty text."""
+    why: str
+    """The reason of one of them."""
+    is_example: bool
+    """Whether others of them have another value in their reason."""
+
+
+class ReplayTally(NamedTuple):
+    number: int
+    sent: int
+    """Events of which a delivery would be sent."""
+    groups: list[ReplayGroup]
+    """The others, the largest group first."""
+
+
+def tally(previews: Sequence[Mapping[str, Any]]) -> ReplayTally:
+    """Return how many of these events would be sent, and the others by their reason."""
+    sent = 0
+    found: dict[tuple[str, str, str, str], list[str]] = {}
     for one in previews:
-        states = {outcome["after"] for outcome in one["outcomes"]}
-        order = ("pending", "dead", "stale", "filtered")
-        found[next((state for state in order if state in states), "waits" if one["problem"] else "unmapped")] += 1
-    return dict(found)
+        outcomes = {outcome["after"]: outcome for outcome in reversed(one["outcomes"])}
+        if DeliveryState.PENDING in outcomes:
+            sent += 1
+            continue
+        state = next((name for name in _NOT_SENT if name in outcomes), "")
+        if state:
+            kind, mapping, said = state, outcomes[state]["mapping"], outcomes[state]["reason"]
+        else:
+            kind, mapping, said = ("waits" if one["problem"] else "unmapped"), "", one["problem"]
+        reason = read_message(said)
+        same = Message(reason.id, {name: fact for name, fact in reason.facts.items() if name != "value"})
+        unheard = str(one.get("unheard") or "") if kind == "unmapped" else ""
+        found.setdefault((kind, mapping, unheard, same.to_json()), []).append(layout.said(reason))
+    groups = [
+        ReplayGroup(len(texts), state, mapping, unheard, texts[0], len(set(texts)) > 1)
+        for (state, mapping, unheard, _reason), texts in found.items()
+    ]
+    return ReplayTally(len(previews), sent, sorted(groups, key=lambda group: -group.number))
+
+
+_NOT_SENT = (DeliveryState.DEAD, DeliveryState.STALE, DeliveryState.FILTERED)
 
 
 @pages.post("/work/<int:number>/stop")
@@ -403,7 +445,7 @@ def backfill_preview(context: JobContext) -> Result:
     collected = _compare(context, collect, only=BEHIND)
     found = collected.events
     stored = [as_stored(runtime.journal, event) for event in found[:PREVIEWED]]
-    shown = preview_events(runtime, stored, runtime.mappings.current())
+    shown = preview_events(runtime, stored, runtime.mappings.current(at_once=True))
     return {
         "keys": [event.key for event in found],
         "names": dict(Counter(event.name for event in found)),
@@ -448,7 +490,7 @@ def backfill(context: JobContext) -> Result:
 
 def replay_previews(runtime: Runtime, ids: Sequence[int], mapping: str | None) -> Iterator[Preview]:
     """Yield what a replay of these events, through one mapping or all, would make of each."""
-    return preview(runtime, ids, mapping, runtime.mappings.current())
+    return preview(runtime, ids, mapping, runtime.mappings.current(at_once=True))
 
 
 def previews_now(ids: Sequence[int], mapping: str | None) -> list[Preview]:
