@@ -79,15 +79,11 @@ class Commands:
         environ = {**os.environ, **self.environ, **more.pop("environ", {})}
         return subprocess.Popen([sys.executable, "-m", "bridge", *arguments], cwd=ROOT, env=environ, **more)
 
-    def on_terminal(self, *arguments: str, types: str = "", columns: int = 200, **environ: str) -> Said:
-        """Run one command on a terminal of that width, where somebody types."""
+    def on_terminal(self, *arguments: str, types: str = "", **environ: str) -> Said:
+        """Run one command on a terminal, where somebody types."""
         ours, theirs = pty.openpty()
         with self.process(
-            *arguments,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=subprocess.PIPE,
-            environ={**environ, "COLUMNS": str(columns)},
+            *arguments, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, environ={"COLUMNS": "200", **environ}
         ) as process:
             os.close(theirs)
             os.write(ours, types.encode())

@@ -307,7 +307,7 @@ def test_a_confirmation_says_how_many_would_be_sent_and_why_the_others_not(conso
     for page in (of_period, of_failed):
         assert '<li class="good-text">2 would be sent</li>' in page
         assert "<li>4 would not</li>" in page
-        groups = re.findall(r"<dt>(\d) would be filtered</dt>\s*<dd>cobranca: (.*?)</dd>", page)
+        groups = re.findall(r"<dt>(\d) would be filtered</dt>\s*<dd>cobranca[,:] (.*?)</dd>", page)
         assert [number for number, _ in groups] == ["3", "1"]
         assert groups[0][1].startswith("for example: Value is R$10.00, but must be at least R$500.00")
         assert groups[1][1].startswith("Billing type is ")

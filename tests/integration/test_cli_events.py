@@ -175,7 +175,7 @@ def test_lists_fit_a_terminal_of_a_hundred_columns(commands: Commands) -> None:
             customers.record(connection, [found], [], NOW_MS)
         worth(journal, 12345.67, "cus_maria", sent=True, description="Mensalidade de novembro, turma da tarde")
     for command in ("events", "deliveries"):
-        said = commands.on_terminal(command, "list", columns=100, BRIDGE_LANGUAGE="en").out
+        said = commands.on_terminal(command, "list", COLUMNS="100", BRIDGE_LANGUAGE="en").out
         lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in said.splitlines() if line.strip()]
 
         assert max(map(len, lines)) <= 100

@@ -283,7 +283,7 @@ def _steps(row: Row, verdicts: list[Verdict]) -> list[Step]:
         again = _("looked at again {when}", when=Formats(layout.now_ms()).ago(row["due_ms"]))
         steps.append(Step(layout.now_ms(), _("On hold"), "warning", again))
     for verdict in verdicts:
-        mapping, state = verdict.row["mapping"], verdict.row["state"]
+        mapping, state = layout.mapping_title(verdict.row["mapping"]), verdict.row["state"]
         for attempt in verdict.attempts:
             outcome = attempt["outcome"] or "unknown"
             said = _(OUTCOMES.get(outcome, outcome))
