@@ -49,6 +49,17 @@ def test_lists_may_show_a_write_late(clint: ClintSimulator, api: httpx.Client, n
     assert [deal["id"] for deal in one(api, "deals")] == [young]
 
 
+def test_lists_may_show_a_new_contact_late(clint: ClintSimulator, api: httpx.Client) -> None:
+    """Who made one and lost the answer does not find it yet."""
+    clint.knobs.turn(contacts_late_s=600)
+    id_ = made(api, "contacts", {"email": "ana@example.com"})
+
+    assert one(api, "contacts?email=ana@example.com") == []
+    assert one(api, f"contacts/{id_}")["id"] == id_
+    clint.knobs.turn(contacts_late_s=0)
+    assert [contact["id"] for contact in one(api, "contacts?email=ana@example.com")] == [id_]
+
+
 def test_answers_may_have_more_than_documented(clint: ClintSimulator, api: httpx.Client, new: dict[str, Any]) -> None:
     """Value, currency, stage and time of change are there or not."""
     id_ = made(api, "deals", {**new, "value": 7})

@@ -60,8 +60,8 @@ def api_blueprint(crm: Crm, tokens: set[str], person: Person) -> Blueprint:
         return "", 204
 
     def list_contacts() -> Body:
-        found = [one for one in reversed(crm.contacts.values()) if _contact_matches(crm, one, request.args)]
-        return _paged(found, contact_body)
+        shown = [one for one in reversed(crm.contacts.values()) if crm.is_listed(one)]
+        return _paged([one for one in shown if _contact_matches(crm, one, request.args)], contact_body)
 
     def contact_body(contact: Body) -> Body:
         return {**contact, "fields": {crm.knobs.cut(key): value for key, value in contact["fields"].items()}}

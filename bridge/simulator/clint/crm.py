@@ -69,6 +69,7 @@ class Crm:
         self._by_phone: dict[str, list[Body]] = defaultdict(list)
         self._deals_of: dict[str, list[Body]] = defaultdict(list)
         self._before: dict[str, list[tuple[float, Body | None]]] = {}
+        self._made_s: dict[str, float] = {}
         self._lots = random.Random(seed)
 
     def new_id(self) -> str:
@@ -155,6 +156,7 @@ class Crm:
             "fullPhone": None,
         }
         self.contacts[contact["id"]] = contact
+        self._made_s[contact["id"]] = time.monotonic()
         return contact
 
     def change_contact(self, contact: Body, fields: Mapping[str, Any] | None = None, **changes: Any) -> None:
@@ -193,6 +195,10 @@ class Crm:
         for deal in self._deals_of.pop(contact["id"], []):
             deal["contact"] = into
             self._deals_of[into["id"]].append(deal)
+
+    def is_listed(self, contact: Body) -> bool:
+        """Return whether lists show a contact already."""
+        return self._made_s[contact["id"]] <= time.monotonic() - self.knobs.contacts_late_s
 
     def deals_of(self, contact_id: str) -> list[Body]:
         """Return a contact's deals, oldest first."""
@@ -300,6 +306,7 @@ class Crm:
                 self._by_phone,
                 self._deals_of,
                 self._before,
+                self._made_s,
             )
             for one in kept:
                 one.clear()

@@ -19,6 +19,8 @@ class Knobs:
 
     late_s: float = 0.0
     """For how long lists show a deal as it was before a write, and do not show a new one; by id it is current."""
+    contacts_late_s: float = 0.0
+    """For how long lists of contacts do not show a new one."""
     deal_extras: tuple[str, ...] = ()
     """The keys that answers have beyond the document, of EXTRAS."""
     unknown_fields: str = "keep"
