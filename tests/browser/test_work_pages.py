@@ -18,7 +18,6 @@ PASSWORD = "cavalo bateria grampo"
 WORDS = {
     "pt": {
         "proved": "Confirmado: a cobrança virou negócio",
-        "again": "reprocessado",
         "lacking": "falta aqui ou está diferente do Asaas",
         "brought": "passado aos workers",
         "sent": "Seria enviado ao destino",
@@ -164,7 +163,7 @@ def _maps(me: Visitor, words: dict[str, str]) -> None:
     page.goto("/mappings/cobranca_paga/run")
     sees(me, "mapping-run")
     page.click("main form button.primary >> nth=0")
-    page.get_by_text(words["again"]).first.wait_for(timeout=60_000)
+    page.wait_for_selector("#affected", timeout=60_000)
     sees(me, "replay-preview", words["sent"])
     page.click("main form button.primary")
     sees(me, "replay-done", me.text("Done"))
