@@ -25,7 +25,7 @@ from bridge.cli.mapping_history import diff, history, restore
 from bridge.cli.mapping_new import new
 from bridge.cli.options import find_event
 from bridge.cli.output import is_terminal, json_option, json_text, plain, show_json, show_table, values_of
-from bridge.errors import BridgeError, NotFound, UsageError
+from bridge.errors import BridgeError, NotFound, UsageError, system_reason
 from bridge.mapping import Finding, Mapping, ParseResult, Setup, Severity, parser, testing
 from bridge.mapping import explain as wanted
 from bridge.mapping.catalogue import entity_key
@@ -403,7 +403,7 @@ def _json_file(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise UsageError(N_("{path} can't be read ({reason})"), path=str(path), reason=error.strerror) from None
+        raise UsageError(N_("{path} can't be read ({reason})"), path=str(path), reason=system_reason(error)) from None
     except (ValueError, RecursionError):
         raise UsageError(N_("{path} is not JSON"), path=str(path)) from None
 

@@ -21,7 +21,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_
 
 from bridge import private_files
 from bridge.crypto import Keyring
-from bridge.errors import JournalError, JournalRefused
+from bridge.errors import JournalError, JournalRefused, system_reason
 from bridge.journal import schema
 from bridge.messages import N_
 from bridge.redaction import redact
@@ -63,8 +63,7 @@ class WriteLock:
             if not isinstance(error, OSError):
                 raise
             what = N_("the journal's directory {path} can't be written: {error}")
-            reason = (error.strerror or "").lower()
-            raise JournalError(what, path=self._path.parent, error=reason, hint=NO_PLACE) from error
+            raise JournalError(what, path=self._path.parent, error=system_reason(error), hint=NO_PLACE) from error
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
@@ -131,8 +130,7 @@ def _sqlite(url: str, pool_size: int) -> Engine:
             pass
         except OSError as error:
             what = N_("the journal's file {path} can't be made: {error}")
-            reason = (error.strerror or str(error)).lower()
-            raise JournalError(what, path=path, error=reason, hint=NO_PLACE) from error
+            raise JournalError(what, path=path, error=system_reason(error), hint=NO_PLACE) from error
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, current_app, jsonify
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, system_reason
 from bridge.journal import jobs
 from bridge.mapping import Severity
 from bridge.messages import Message, message
@@ -105,4 +105,4 @@ class Readiness:
         except BridgeError as error:
             return {"ready": False, "problem": self._write(error.message())}
         except OSError as error:
-            return {"ready": False, "problem": error.strerror or type(error).__name__}
+            return {"ready": False, "problem": self._write(system_reason(error))}

@@ -31,8 +31,8 @@ def test_from_an_empty_bridge_to_the_first_proved_deal(chromium: Browser, tmp_pa
     with Served(asaas.app) as at_asaas, Served(clint.app) as at_clint:
         environ = {"ASAAS_API_URL": f"{at_asaas.url}/v3", "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1"}
         with up(commands, "--port", str(port), **environ) as (_, shown):
-            until(lambda: "look:" in shown.read_text(), 90, 0.1)
-            found = re.search(r"look: (\S+) \(console\)", shown.read_text())
+            until(lambda: "open the console:" in shown.read_text(), 90, 0.1)
+            found = re.search(r"open the console: (\S+)", shown.read_text())
             assert found
             with Visitor(chromium, f"http://127.0.0.1:{port}", "pt") as me:
                 me.page.goto(found[1])

@@ -510,6 +510,30 @@ def test_the_guide_knows_where_you_are(console: Console, me: Browser) -> None:
     assert guided(me) == []
 
 
+def step_of(me: Browser, path: str) -> tuple[str, list[str]]:
+    """Return which step a page says it is, and where its strip leads; empty where it has none."""
+    strip = re.search(r'<nav class="guide-step.*?</nav>', me.get(path).text, re.S)
+    number = re.search(r"Step (\d) of 4", strip[0]) if strip else None
+    return (number[1] if number else "", re.findall(r'href="([^"]+)"', strip[0]) if strip else [])
+
+
+def test_each_step_leads_back_to_the_guide_and_on_to_the_next(console: Console, me: Browser) -> None:
+    """The pages of a step say which it is; where it is done, the next one is a click away; afterwards they say nothing."""
+    shutil.copytree(starters(), console.runtime.settings.bridge_mappings_dir, dirs_exist_ok=True)
+    back = "/#guide"
+    new = [("/connections/new-account", "1"), ("/connections/new-destination", "2"), ("/mappings", "3")]
+    for path, number in [*new, ("/mappings-new", "3"), ("/test-charge", "4"), ("/connections", "1")]:
+        assert step_of(me, path) == (number, [back])
+    assert step_of(me, "/events") == ("", [])
+    connect(me, url="http://127.0.0.1:9")
+    assert step_of(me, "/connections/default/webhook") == ("1", ["/connections/new-destination", back])
+    saved = me.post("/connections/new-destination", name="default", url=URL)
+    console.clock.go(1)
+    assert step_of(me, saved.location) == ("2", ["/test-charge", back])
+    me.post("/guide/dismiss")
+    assert step_of(me, "/test-charge") == ("", [])
+
+
 def test_an_empty_bridge_has_no_false_alarms(console: Console, me: Browser) -> None:
     """Mapping files that only wait for the first destination are no errors; other pages lead to the guide."""
     shutil.copytree(starters(), console.runtime.settings.bridge_mappings_dir, dirs_exist_ok=True)
