@@ -74,7 +74,7 @@ class LogFile(RotatingFileHandler):
         """Add a line of a process."""
         self.handle(logging.makeLogRecord({"msg": f"{name:<8}| {text}"}))
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the library's name)
+    def handleError(self, record: logging.LogRecord) -> None:
         """Lose the line where the disk is full: the bridge goes on."""
 
 

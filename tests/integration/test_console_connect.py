@@ -518,7 +518,7 @@ def step_of(me: Browser, path: str) -> tuple[str, list[str]]:
 
 
 def test_each_step_leads_back_to_the_guide_and_on_to_the_next(console: Console, me: Browser) -> None:
-    """The pages of a step say which it is; where it is done, the next one is a click away; afterwards they say nothing."""
+    """The pages of a step say which it is; where it is done, the next one is a click away."""
     shutil.copytree(starters(), console.runtime.settings.bridge_mappings_dir, dirs_exist_ok=True)
     back = "/#guide"
     new = [("/connections/new-account", "1"), ("/connections/new-destination", "2"), ("/mappings", "3")]

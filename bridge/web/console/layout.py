@@ -21,6 +21,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 
 from bridge import messages
 from bridge.alerts import plan as alert_plan
+from bridge.asaas.charges import BILLING_WORDS
 from bridge.clint.webhook import asks_for_url
 from bridge.conditions import condition_in_words, in_words, value_in_words
 from bridge.errors import BridgeError, ConsoleClosed, FormRefused, JournalError, NotSignedIn
@@ -30,11 +31,11 @@ from bridge.journal.causes import Cause
 from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding
 from bridge.mapping import Mapping as ActiveMapping
-from bridge.mapping.catalogue import event_label, label_of
+from bridge.mapping.catalogue import event_label, label_of, status_words
 from bridge.mapping.values import BRASILIA
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
 from bridge.operations import causes
-from bridge.reasons import deal_said, notice_words, reason
+from bridge.reasons import deal_said, deal_status, notice_words, reason
 from bridge.web.console.access import (
     PROGRAMS,
     WITH_SECRETS,
@@ -354,7 +355,10 @@ _FUNCTIONS = (
 GLOBALS = {one.__name__: one for one in _FUNCTIONS} | {
     "STATES": STATES,
     "ROLES": ROLES,
+    "BILLING_TYPES": BILLING_WORDS,
     "label": label_of,
+    "status_words": status_words,
+    "deal_status": deal_status,
     "csrf_token": generate_csrf,
 }
 
