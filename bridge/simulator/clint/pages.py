@@ -7,7 +7,7 @@ from dataclasses import asdict
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from bridge.simulator.clint.account import ClintAccount
+from bridge.simulator.clint.account import KEY_FIELD, ClintAccount
 from bridge.simulator.clint.crm import Body, local_phone
 from bridge.simulator.clint.receiver import PATH
 from bridge.simulator.pages import TEMPLATES, Routes, add_routes, brl, request_json
@@ -32,6 +32,8 @@ FAILURES = {
     429: "429: pedidos demais",
 }
 MOST_FAILURES = 1000
+WRITERS = {"api": "API", "person": "uma pessoa"}
+WRITTEN = {"created": "criou", "changed": "alterou", "removed": "removeu"}
 STATUS_NAMES = {"OPEN": "Aberto", "WON": "Ganho", "LOST": "Perdido"}
 
 
@@ -42,7 +44,7 @@ def page_blueprint(clint: ClintAccount) -> Blueprint:
         newest_first = sorted(clint.crm.deals.values(), key=lambda deal: str(deal["updated_at"]), reverse=True)
         origins = [
             {"name": origin["name"], "columns": [_column(stage, newest_first) for stage in origin["stages"]]}
-            for origin in clint.crm.origins.values()
+            for origin in clint.crm.known_origins().values()
         ]
         names = {uuid: integration.name for uuid, integration in clint.receiver.integrations.items()}
         entries = [
@@ -59,6 +61,7 @@ def page_blueprint(clint: ClintAccount) -> Blueprint:
             entries=entries,
             tokens=sorted(clint.tokens),
             integrations=_integrations(clint),
+            writes=_last_writes(clint),
             faults=clint.faults.rules(),
         )
 
@@ -107,14 +110,28 @@ def _card(deal: Body) -> Body:
     contact = deal["contact"]
     reach = [part for part in (contact["email"], local_phone(contact["fullPhone"])) if part]
     return {
-        "name": contact["name"] or reach[0],
+        "name": contact["name"] or next(iter(reach), "Sem nome"),
         "title": deal["title"],
         "value": None if deal["value"] is None else brl(deal["value"]),
         "reach": " · ".join(reach),
         "status": deal["status"],
         "status_name": STATUS_NAMES[deal["status"]],
-        "fields": list(deal["fields"].items())[:SHOWN_FIELDS],
+        "fields": _shown_fields(deal["fields"]),
     }
+
+
+def _shown_fields(fields: Body) -> list[tuple[str, object]]:
+    """Return some fields, the charge's key before the others."""
+    return sorted(fields.items(), key=lambda field: field[0] != KEY_FIELD)[:SHOWN_FIELDS]
+
+
+def _last_writes(clint: ClintAccount) -> list[Body]:
+    """Return what the API and people wrote last, newest first; webhooks stand in the history."""
+    writes = [write for write in clint.crm.writes.all if write.by in WRITERS][-SHOWN_ENTRIES:]
+    return [
+        {"write": write, "by": WRITERS[write.by], "what": WRITTEN[write.what], "status": STATUS_NAMES[write.status]}
+        for write in reversed(writes)
+    ]
 
 
 def control_blueprint(clint: ClintAccount) -> Blueprint:
