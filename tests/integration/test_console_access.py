@@ -444,3 +444,13 @@ def test_errors_are_pages_for_people_and_json_for_programs(console: Console, lan
     assert (missing.status_code, title in missing.text) == (404, True)
     assert program.json == {"error": {"code": "http.404", "message": "not found"}}
     assert console.browser().get("/webhooks/asaas/").is_json
+
+
+def test_a_name_that_is_too_long_is_refused_and_not_cut(console: Console) -> None:
+    """At the sign-in, at its field, before the password counts as a try."""
+    browser = console.browser()
+    answer = browser.sign_in(name="n" * 41)
+
+    assert answer.status_code == 422
+    assert "at most 40 characters, got 41" in answer.text
+    assert browser.get("/who").status_code == 302

@@ -46,6 +46,9 @@ STATES = (*(state.value for state in DeliveryState), "open", *queries.EVENT_STAT
 
 pages = Blueprint("events", __name__)
 
+MOST_SEARCHED = 200
+"""Characters of a search."""
+
 
 @pages.get("/events")
 def index() -> ResponseReturnValue:
@@ -79,16 +82,17 @@ def index() -> ResponseReturnValue:
 
 def _wanted(connection: Connection) -> tuple[EventFilter, list[tuple[str, str]]]:
     """Return the filter of the address, and what of it was not understood: the name of a field and its text."""
-    asked = {name: request.args.get(name, "").strip() for name in ("state", "mapping", "since", "until")}
+    asked = {name: request.args.get(name, "").strip() for name in ("state", "mapping", "since", "until", "q")}
     since_ms, until_ms = day_ms(asked["since"]), day_ms(asked["until"], after=1)
     understood = {
         "state": asked["state"] in STATES,
         "mapping": asked["mapping"] and queries.has_mapping(connection, asked["mapping"]),
         "since": since_ms is not None,
         "until": until_ms is not None,
+        "q": len(asked["q"]) <= MOST_SEARCHED,
     }
     wanted = EventFilter(
-        text=request.args.get("q", "").strip()[:200],
+        text=asked["q"] if understood["q"] else "",
         state=asked["state"] if understood["state"] else "",
         mapping=asked["mapping"] if understood["mapping"] else "",
         name=request.args.get("name", ""),
