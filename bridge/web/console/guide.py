@@ -52,7 +52,8 @@ class Guide(NamedTuple):
         """The step that the page of this request belongs to; empty for another page."""
         endpoint = g.get("shown_for", request.endpoint or "")
         if endpoint == "console.connections.show":
-            return self.next if self.next in _CONNECTIONS else ""
+            connects = request.endpoint == "console.jobs.show"
+            return "account" if connects else self.next if self.next in _CONNECTIONS else ""
         _console, part, name = endpoint.split(".") if endpoint.count(".") == 2 else ("", "", "")
         return _STEP_OF_PAGE.get(f"{part}.{name}") or _STEP_OF_PART.get(part, "")
 
