@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from bridge.messages import N_, Message, message
+from bridge.messages import Message, message
 
 
 class BridgeError(Exception):
@@ -60,46 +60,6 @@ class BridgeError(Exception):
 def default_text(kind: type[BridgeError]) -> str:
     """Return the message id of an error without a text of its own."""
     return kind.__doc__ or ""
-
-
-SYSTEM_REASONS = (
-    N_("no such file or directory"),
-    N_("permission denied"),
-    N_("operation not permitted"),
-    N_("read-only file system"),
-    N_("no space left on device"),
-    N_("disk quota exceeded"),
-    N_("input/output error"),
-    N_("file exists"),
-    N_("not a directory"),
-    N_("is a directory"),
-    N_("directory not empty"),
-    N_("file name too long"),
-    N_("too many open files"),
-    N_("too many open files in system"),
-    N_("cannot allocate memory"),
-    N_("resource temporarily unavailable"),
-    N_("text file busy"),
-    N_("address already in use"),
-    N_("cannot assign requested address"),
-    N_("connection refused"),
-    N_("connection reset by peer"),
-    N_("connection timed out"),
-    N_("broken pipe"),
-    N_("network is unreachable"),
-    N_("no route to host"),
-    N_("name or service not known"),
-    N_("temporary failure in name resolution"),
-)
-"""The reasons of the operating system that the catalogue has; others are shown as the system says them."""
-
-
-def system_reason(error: Exception) -> Message:
-    """Return why the operating system refused something, as a message."""
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    # Python adds what it tried behind the reason: "address already in use (while attempting to bind ...)".
-    reason = said.partition(" (")[0]
-    return Message(reason[:1].lower() + reason[1:])
 
 
 class EnrichmentWaits(BridgeError, code="enrichment.waits"):

@@ -21,10 +21,9 @@ from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 from rq import Queue, Worker
 
-from bridge.errors import system_reason
 from bridge.failpoints import failpoint
 from bridge.logs import logger
-from bridge.messages import N_, Message, message
+from bridge.messages import N_, Message, message, system_reason
 
 log = logger(__name__)
 

@@ -19,9 +19,9 @@ import click
 
 from bridge import __version__, failpoints, logs, messages, private_files
 from bridge.crypto import with_kept_key
-from bridge.errors import BridgeError, system_reason
+from bridge.errors import BridgeError
 from bridge.logs import logger
-from bridge.messages import _, ngettext
+from bridge.messages import _, ngettext, system_reason
 from bridge.redaction import redact
 from bridge.settings import Settings
 

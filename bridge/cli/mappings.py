@@ -25,7 +25,7 @@ from bridge.cli.mapping_history import diff, history, restore
 from bridge.cli.mapping_new import new
 from bridge.cli.options import find_event
 from bridge.cli.output import is_terminal, json_option, json_text, plain, show_json, show_table, values_of
-from bridge.errors import BridgeError, NotFound, UsageError, system_reason
+from bridge.errors import BridgeError, NotFound, UsageError
 from bridge.mapping import Finding, Mapping, ParseResult, Setup, Severity, parser, testing
 from bridge.mapping import explain as wanted
 from bridge.mapping.catalogue import entity_key
@@ -35,7 +35,7 @@ from bridge.mapping.model import FETCHABLE, Comparison, Condition, Group, walk
 from bridge.mapping.schema import COMMENT, FILE_NAME, schema_text
 from bridge.mapping.scrub import Scrubber
 from bridge.mapping.testing import CaseResult, Part
-from bridge.messages import N_, _, ngettext
+from bridge.messages import N_, _, ngettext, system_reason
 from bridge.operations.mappings import copy_starters
 
 if TYPE_CHECKING:

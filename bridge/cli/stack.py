@@ -27,9 +27,9 @@ import httpx
 from bridge import private_files
 from bridge.cli.database import upgraded
 from bridge.embedded_redis import EmbeddedRedis, bound_to_parent
-from bridge.errors import NotStarted, PortTaken, RedisNotStarted, system_reason
+from bridge.errors import NotStarted, PortTaken, RedisNotStarted
 from bridge.http import nobody
-from bridge.messages import N_, Message, _
+from bridge.messages import N_, Message, _, system_reason
 from bridge.runtime import Runtime
 from bridge.settings import Settings, address_of
 

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bridge import private_files
-from bridge.errors import JournalError, system_reason
-from bridge.messages import N_
+from bridge.errors import JournalError
+from bridge.messages import N_, system_reason
 
 _BUSY_S = 5.0
 

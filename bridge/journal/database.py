@@ -21,9 +21,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_
 
 from bridge import private_files
 from bridge.crypto import Keyring
-from bridge.errors import JournalError, JournalRefused, system_reason
+from bridge.errors import JournalError, JournalRefused
 from bridge.journal import schema
-from bridge.messages import N_
+from bridge.messages import N_, Message, system_reason
 from bridge.redaction import redact
 
 BUSY_TIMEOUT_MS = 5_000
@@ -303,16 +303,16 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (exc.OperationalError, exc.InterfaceError) as error:
-        raise JournalError(N_("the journal's database did not answer: {error}"), error=_first_line(error)) from error
+        raise JournalError(N_("the journal's database did not answer: {error}"), error=_reason(error)) from error
     except exc.DBAPIError as error:
         is_statement = isinstance(error, exc.DataError | exc.IntegrityError | exc.ProgrammingError)
         refused = JournalRefused if is_statement else JournalError
-        raise refused(N_("the journal's database refused a statement: {error}"), error=_first_line(error)) from error
+        raise refused(N_("the journal's database refused a statement: {error}"), error=_reason(error)) from error
     except exc.TimeoutError as error:
         raise JournalError(N_("no connection to the journal's database was free in time")) from error
 
 
-def _first_line(error: exc.DBAPIError) -> str:
+def _reason(error: exc.DBAPIError) -> Message:
     # The statement and its parameters (personal data) follow the first line and stay out of the message.
     cause = error.orig
-    return redact(str(cause).splitlines()[0] if str(cause) else type(cause).__name__)
+    return Message(redact(str(cause).splitlines()[0] if str(cause) else type(cause).__name__))

@@ -15,9 +15,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.errors import MappingChanged, UsageError, system_reason
+from bridge.errors import MappingChanged, UsageError
 from bridge.journal import Journal, revisions
-from bridge.messages import N_
+from bridge.messages import N_, system_reason
 
 
 @dataclass(frozen=True, slots=True)

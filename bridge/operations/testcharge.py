@@ -19,7 +19,7 @@ from bridge.asaas.charges import Charge, ChargeRequest, Charges
 from bridge.asaas.webhooks import Problem, Webhooks, find_ours, option_of, problems
 from bridge.clint.api import ClintApi, Deal
 from bridge.errors import BridgeError, ClintApiFailed, JournalError, NotFound
-from bridge.http import HttpClient
+from bridge.http import HttpClient, why_unreached
 from bridge.journal import Journal, events, queries
 from bridge.journal.queries import Row
 from bridge.mapping import Mapping
@@ -396,8 +396,8 @@ def _why_not_alive(place: str, url: str, http: HttpClient) -> Message | None:
     try:
         answer = http.request("GET", url, deadline_s=10.0)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        what = N_("the public address {address} does not answer, got {error}")
-        return message(what, address=place, error=type(error).__name__)
+        what = N_("the public address {address} does not answer: {why}")
+        return message(what, address=place, why=why_unreached(error))
     try:
         if answer.status_code == 200 and answer.json() == {"alive": True}:
             return None

@@ -12,10 +12,10 @@ from flask import Blueprint, Response, current_app, jsonify
 from flask.typing import ResponseReturnValue
 from redis.exceptions import RedisError
 
-from bridge.errors import BridgeError, system_reason
+from bridge.errors import BridgeError
 from bridge.journal import jobs
 from bridge.mapping import Severity
-from bridge.messages import Message, message
+from bridge.messages import Message, message, system_reason
 from bridge.operations.causes import UNCONNECTED
 from bridge.runtime import Runtime
 from bridge.wakeups import redis_problem
