@@ -50,14 +50,20 @@ class Guide(NamedTuple):
     @property
     def here(self) -> str:
         """The step that the page of this request belongs to; empty for another page."""
-        endpoint = g.get("shown_for", request.endpoint or "")
-        if endpoint == "console.connections.show":
-            connects = request.endpoint == "console.jobs.show"
-            return "account" if connects else self.next if self.next in _CONNECTIONS else ""
-        _console, part, name = endpoint.split(".") if endpoint.count(".") == 2 else ("", "", "")
-        return _STEP_OF_PAGE.get(f"{part}.{name}") or _STEP_OF_PART.get(part, "")
+        step = _step()
+        return (self.next if self.next in _CONNECTIONS else "") if step == _EITHER else step
 
 
+def _step() -> str:
+    """Return the step of the page of this request, _EITHER for the list of connections, or an empty text."""
+    endpoint = g.get("shown_for", request.endpoint or "")
+    if endpoint == "console.connections.show":
+        return "account" if request.endpoint == "console.jobs.show" else _EITHER
+    _console, part, name = endpoint.split(".") if endpoint.count(".") == 2 else ("", "", "")
+    return _STEP_OF_PAGE.get(f"{part}.{name}") or _STEP_OF_PART.get(part, "")
+
+
+_EITHER = "either"
 _CONNECTIONS = ("account", "clint")
 _STEP_OF_PART = {"mappings": "mapping", "trial": "test"}
 _STEP_OF_PAGE = {
@@ -72,10 +78,10 @@ _STEP_OF_PAGE = {
 
 
 def guide_now() -> Guide | None:
-    """Return the guide for a page that may belong to one of its steps; the pages stand also where it can't be read."""
+    """Return the guide for a page of one of its steps, None for others; a page stands also where it can't be read."""
     if "guide" not in g:
         g.guide = None
-        if g.get("person") is not None:
+        if _step() and g.get("person") is not None:
             with suppress(JournalError), runtime.journal.database.read() as connection:
                 g.guide = current(connection)
     return cast("Guide | None", g.guide)
