@@ -117,11 +117,18 @@ def keep_new_key(environ: Mapping[str, str], journal: str) -> Path | None:
     file = key_file(environ)
     if file is None or file.exists() or (file.parent / journal).exists():
         return None
-    private_files.make_directory(file.parent)
-    half = file.with_suffix(".new")
-    with open(half, "w", encoding="ascii", opener=private_files.opener) as out:
-        out.write(f"{new_key()}\n")
-        out.flush()
-        os.fsync(out.fileno())
-    half.replace(file)  # whole or not at all: with a cut one no text of the journal could be read
+    private_files.kept_text(file, new_key)
     return file
+
+
+SESSION_KEY_FILE = "session.key"
+"""In the data directory: the key that signs the console's sessions where BRIDGE_SECRET_KEY is unset."""
+
+
+def session_key(directory: Path) -> str:
+    """Return the key that signs sessions and forms; a new one where the directory can't keep it."""
+    with suppress(OSError):
+        kept = private_files.kept_text(directory / SESSION_KEY_FILE, new_key)
+        if len(kept) >= KEY_BYTES:
+            return kept
+    return new_key()

@@ -31,7 +31,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from bridge import __version__
-from bridge.messages import N_, Message, message
+from bridge.messages import N_, Message, message, system_reason
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -433,17 +433,17 @@ def _new_socket(info: aiohttp.AddrInfoType) -> socket.socket:
 def _in_httpx_words(error: Exception) -> Exception:
     """Return httpx's error for one of aiohttp's, another error as it is."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return httpx.ConnectTimeout("no connection in time")
+        return httpx.ConnectTimeout(N_("no connection in time"))
     if isinstance(error, TimeoutError):
-        return httpx.ReadTimeout("no answer in time")
+        return httpx.ReadTimeout(N_("no answer in time"))
     if isinstance(error, aiohttp.ClientConnectorError):
-        return httpx.ConnectError(type(error.os_error).__name__)
+        return httpx.ConnectError(system_reason(error.os_error).id)
     if isinstance(error, aiohttp.ClientConnectionError):
-        return httpx.ReadError("the connection was closed without an answer")
+        return httpx.ReadError(N_("the connection was closed without an answer"))
     if isinstance(error, aiohttp.InvalidURL):
-        return httpx.UnsupportedProtocol("the URL leads nowhere")
+        return httpx.UnsupportedProtocol(N_("the URL leads nowhere"))
     if isinstance(error, aiohttp.ClientError):
-        return httpx.RemoteProtocolError("the answer is no HTTP/1.1")
+        return httpx.RemoteProtocolError(N_("the answer is no HTTP/1.1"))
     return error
 
 

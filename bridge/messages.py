@@ -155,3 +155,51 @@ def read_message(text: str | None) -> Message:
 
 def _as_message(found: dict[str, Any]) -> Message | dict[str, Any]:
     return Message(found.pop("message"), found) if isinstance(found.get("message"), str) else found
+
+
+_SYSTEM_REASONS = (
+    N_("no such file or directory"),
+    N_("permission denied"),
+    N_("operation not permitted"),
+    N_("read-only file system"),
+    N_("no space left on device"),
+    N_("disk quota exceeded"),
+    N_("input/output error"),
+    N_("file exists"),
+    N_("not a directory"),
+    N_("is a directory"),
+    N_("directory not empty"),
+    N_("file name too long"),
+    N_("too many open files"),
+    N_("too many open files in system"),
+    N_("cannot allocate memory"),
+    N_("resource temporarily unavailable"),
+    N_("text file busy"),
+    N_("address already in use"),
+    N_("cannot assign requested address"),
+    N_("connection refused"),
+    N_("connection reset by peer"),
+    N_("connection timed out"),
+    N_("broken pipe"),
+    N_("network is unreachable"),
+    N_("no route to host"),
+    N_("name or service not known"),
+    N_("temporary failure in name resolution"),
+    N_("unable to open database file"),
+    N_("database is locked"),
+    N_("database or disk is full"),
+    N_("disk I/O error"),
+    N_("attempt to write a readonly database"),
+    N_("database disk image is malformed"),
+    N_("file is not a database"),
+)
+"""The reasons of the operating system and of SQLite that the catalogue has; others are shown as they come."""
+
+
+def system_reason(error: Exception) -> Message:
+    """Return why the operating system refused something, as a message."""
+    number = getattr(error, "errno", None) or 0
+    # Python and asyncio write what they tried into an error's own text; a failed look-up has a negative number.
+    said = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)
+    reason = said.partition(" (")[0] or type(error).__name__
+    return Message(reason if reason in _SYSTEM_REASONS else reason[:1].lower() + reason[1:])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +28,26 @@ def opener(path: str, flags: int) -> int:
     with suppress(OSError):  # another user's file, or a file system without rights
         os.fchmod(file, _FILE)
     return file
+
+
+def kept_text(path: Path, make: Callable[[], str]) -> str:
+    """Return the text of a private file, which is made where it is not there; raises OSError where it can't be kept.
+
+    Processes that start at the same time get the same text.
+    """
+    if not path.exists():
+        make_directory(path.parent)
+        half = path.with_name(f"{path.name}.{os.getpid()}")
+        with open(half, "w", encoding="ascii", opener=opener) as file:
+            file.write(f"{make()}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            with suppress(FileExistsError):  # another process was faster
+                path.hardlink_to(half)
+        finally:
+            half.unlink()
+    return path.read_text(encoding="ascii", errors="replace").strip()
 
 
 def restrict(path: Path) -> None:

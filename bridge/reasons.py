@@ -110,7 +110,7 @@ def deal_said(detail: str | None) -> str:
     """Return what was found of a delivery's deal, in the current language.
 
     >>> deal_said('{"code": "deal.seen", "stage": "Paga", "status": "WON"}')
-    'this delivery created or changed a deal (stage Paga, status WON)'
+    'this delivery created or changed a deal (stage Paga, status Won)'
     """
     return deal_message(detail).text()
 
@@ -123,7 +123,8 @@ def deal_message(detail: str | None) -> Message:
     except (ValueError, AttributeError, KeyError):
         return Message("{text}", {"text": detail}) if detail else Message("")
     found = find_reason(code)
-    parts = {name: Message(_DEAL_FACTS.get(name, "{value}"), {"value": value}) for name, value in facts.items()}
+    said = {name: deal_status(value) if name in _OF_STATUS else value for name, value in facts.items()}
+    parts = {name: Message(_DEAL_FACTS.get(name, "{value}"), {"value": value}) for name, value in said.items()}
     more = ", ".join(f"{{{name}}}" for name in parts)
     means = Message(found.means) if found else code
     return Message(f"{{means}} ({more})" if more else "{means}", {"means": means, **parts})
@@ -135,6 +136,15 @@ _DEAL_FACTS = {
     "wanted": N_("expected {value}"),
     "origin": N_("in origin {value}"),
 }
+
+_OF_STATUS = ("status", "wanted")
+_DEAL_STATES = {"OPEN": N_("Open"), "WON": N_("Won"), "LOST": N_("Lost")}
+
+
+def deal_status(code: str) -> Message:
+    """Return the status of a deal in Clint in words; another one as it is."""
+    return Message(_DEAL_STATES.get(code, code))
+
 
 _then_retry = partial(Reason, then=Then.RETRY)
 _then_replay = partial(Reason, then=Then.REPLAY)

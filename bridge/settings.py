@@ -279,7 +279,7 @@ SETTINGS: Mapping[Setting, str] = {
     Setting("BRIDGE_OIDC_CLIENT_ID"): N_("the bridge's client id at that provider"),
     Secret("BRIDGE_OIDC_CLIENT_SECRET", _api_secret): N_("its client secret; empty for a public client"),
     Secret("BRIDGE_SECRET_KEY"): N_(
-        "key that signs the console's sessions, 32 characters at least; without it each start signs everybody out"
+        "key that signs the console's sessions, 32 characters at least; unset: session.key in the data directory"
     ),
     Secret("BRIDGE_CONSOLE_TOKEN"): N_(
         "opens the console where no password is set, as `/?token=...`; drawn by `bridge up` and `bridge demo`"

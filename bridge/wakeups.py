@@ -17,12 +17,13 @@ from typing import NamedTuple, cast
 from uuid import uuid4
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 from rq import Queue, Worker
 
 from bridge.failpoints import failpoint
 from bridge.logs import logger
-from bridge.messages import N_, Message, message
+from bridge.messages import N_, Message, message, system_reason
 
 log = logger(__name__)
 
@@ -48,15 +49,23 @@ def refused_certificate(error: BaseException) -> str:
     return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
 
 
-def why_away(error: BaseException) -> str:
-    """Return why Redis does not answer, in English and without a password."""
-    refused = refused_certificate(error)
-    return f"its certificate is refused: {refused}" if refused else type(error).__name__
+def why_away(error: BaseException) -> Message:
+    """Return why Redis does not answer, without a password."""
+    if refused := refused_certificate(error):
+        return message(N_("its certificate is refused: {error}"), error=refused)
+    if isinstance(error, AuthenticationError):
+        return Message(N_("it refuses the password"))
+    if isinstance(error, RedisTimeout):
+        return Message(N_("no answer in time"))
+    reason = error if isinstance(error, OSError) else error.__context__
+    return system_reason(reason) if isinstance(reason, OSError) else Message(type(error).__name__)
 
 
 def redis_problem(error: BaseException) -> Message:
-    """Return that the Redis of REDIS_URL is away, and why, for people."""
-    return message(N_("the Redis of REDIS_URL does not answer: {why}"), why=why_away(error))
+    """Return that the Redis of REDIS_URL is away, why, and what to do, for people."""
+    what = N_("the Redis of REDIS_URL does not answer: {why}; {hint}")
+    hint = Message(N_("start it, or fix REDIS_URL; events are kept meanwhile and delivered once it is back"))
+    return message(what, why=why_away(error), hint=hint)
 
 
 # Marks the lanes that sleep and returns their places. A key without a time to live would keep its lane asleep for ever.
@@ -177,7 +186,7 @@ class BackgroundWaker:
             return self._wakeups.wake_all(lanes)
         except RedisError as error:
             self._rest_until_s = time.monotonic() + REST_S
-            log.warning("queue.away", error=why_away(error), rest_s=REST_S)
+            log.warning("queue.away", error=str(why_away(error)), rest_s=REST_S)
         except Exception:
             # The thread must live on: without it no lane is woken.
             self._rest_until_s = time.monotonic() + REST_S

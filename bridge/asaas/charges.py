@@ -22,7 +22,13 @@ from bridge.errors import AsaasRejected, AsaasUnavailable
 from bridge.messages import N_, _
 from bridge.model import object_name, of_account
 
-BILLING_TYPES = ("PIX", "BOLETO", "CREDIT_CARD", "UNDEFINED")
+BILLING_WORDS = {
+    "PIX": N_("Pix"),
+    "BOLETO": N_("Boleto"),
+    "CREDIT_CARD": N_("Credit card"),
+    "UNDEFINED": N_("The payer chooses"),
+}
+BILLING_TYPES = tuple(BILLING_WORDS)
 MOST_INSTALLMENTS = 21
 
 _SPLIT = re.compile(r"([A-Za-z0-9-]{8,64}):([0-9]{1,9}(?:\.[0-9]{1,2})?)(%?)")

@@ -171,10 +171,10 @@ def _show_addresses(stage: DemoSetup, bridge: LocalBridge, log: DemoLog) -> None
     theirs = ("DATABASE_URL", "BRIDGE_ENCRYPTION_KEY")
     settings = ["env", *(word for name in theirs for word in ("-u", name)), f"BRIDGE_DATA_DIR={stage.directory}"]
     command = shlex.join([*settings, *bridge_command("events"), "list"])
-    pay = _("pay Helena's charge, refund or remove others, and see what happens")
+    pay = _("pay Helena's charge, make customers and charges of your own, and see what happens")
     for name, place, what in (
         (_("Asaas (simulated)"), stage.asaas_url, pay),
-        (_("Clint (simulated)"), stage.clint_url, _("the funnel")),
+        (_("Clint (simulated)"), stage.clint_url, _("the funnel; let it fail on purpose")),
         (_("console"), bridge.console_url, _("every event, explained; mappings, test charge, reconciliation")),
         (_("mappings"), stage.mappings, copy),
         (_("journal"), command, _("what came in")),

@@ -21,7 +21,7 @@ from bridge import __version__, failpoints, logs, messages, private_files
 from bridge.crypto import with_kept_key
 from bridge.errors import BridgeError
 from bridge.logs import logger
-from bridge.messages import _, ngettext
+from bridge.messages import _, ngettext, system_reason
 from bridge.redaction import redact
 from bridge.settings import Settings
 
@@ -160,7 +160,7 @@ def _one_line(error: click.ClickException) -> str:
 
 def _refused(error: OSError) -> str:
     parts = (
-        _("the system refused it: {reason}", reason=(error.strerror or type(error).__name__).lower()),
+        _("the system refused it: {reason}", reason=system_reason(error)),
         error.filename,
         _("is there room, and do BRIDGE_DATA_DIR and BRIDGE_MAPPINGS_DIR name places that this user can use?"),
     )

@@ -35,7 +35,7 @@ from bridge.mapping.model import FETCHABLE, Comparison, Condition, Group, walk
 from bridge.mapping.schema import COMMENT, FILE_NAME, schema_text
 from bridge.mapping.scrub import Scrubber
 from bridge.mapping.testing import CaseResult, Part
-from bridge.messages import N_, _, ngettext
+from bridge.messages import N_, _, ngettext, system_reason
 from bridge.operations.mappings import copy_starters
 
 if TYPE_CHECKING:
@@ -403,7 +403,7 @@ def _json_file(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise UsageError(N_("{path} can't be read ({reason})"), path=str(path), reason=error.strerror) from None
+        raise UsageError(N_("{path} can't be read ({reason})"), path=str(path), reason=system_reason(error)) from None
     except (ValueError, RecursionError):
         raise UsageError(N_("{path} is not JSON"), path=str(path)) from None
 

@@ -13,9 +13,10 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -23,18 +24,21 @@ import click
 from bridge import logs
 from bridge.asaas import webhooks as asaas_webhooks
 from bridge.cli.main import Invocation
+from bridge.cli.output import is_terminal
 from bridge.cli.stack import (
     FIRST_WAIT_S,
     LONGEST_WAIT_S,
     POLL_S,
     STOP_GRACE_S,
     LocalBridge,
+    LogFile,
     Stopping,
     bridge_command,
     listen,
 )
 from bridge.crypto import keep_new_key, with_kept_key
 from bridge.errors import DecryptionFailed, JournalError, JournalNotMigrated, SettingsError
+from bridge.journal import users
 from bridge.logs import logger
 from bridge.mapping import Setup, read_directory
 from bridge.messages import N_, Message, _, message
@@ -172,13 +176,14 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
     setting: the console connects Asaas and Clint. For a new SQLite journal without BRIDGE_ENCRYPTION_KEY it makes a
     key and keeps it in the data directory as encryption.key; every command finds it there.
     """
+    at_terminal = is_terminal()
     lock = threading.Lock()
 
     def show_line(name: str, text: str) -> None:
         with lock:  # processes print at the same time
             click.echo(f"{name:<8}| {text}")
 
-    notice = partial(show_line, "bridge")
+    notice = click.echo if at_terminal else partial(show_line, "bridge")
     invocation.queue_output(notice)
     environ = dict(os.environ)
     environ |= {name: str(value) for name, value in (("BRIDGE_HOST", host), ("PORT", port)) if value is not None}
@@ -187,11 +192,22 @@ def up(invocation: Invocation, host: str | None, port: int | None) -> None:
     if made := keep_new_key(environ, JOURNAL_FILE):
         text = _("made {file}, the key that encrypts the journal: keep a copy, apart from the journal's", file=made)
         notice(text)
+    if not environ.get("BRIDGE_MAPPINGS_DIR", "").strip():
+        with suppress(OSError):  # then it is said to be missing
+            settings.bridge_mappings_dir.mkdir(exist_ok=True)
     environ = with_kept_key(environ)
-    with Stopping() as stopping, LocalBridge(environ, notice=notice, output=show_line) as bridge:
+    with ExitStack() as stack:
+        stopping = stack.enter_context(Stopping())
+        output, detail, log_path = show_line, notice, None
+        if at_terminal:
+            log_path = settings.bridge_data_dir / "logs" / "bridge.log"
+            file = stack.enter_context(closing(LogFile(log_path)))
+            output, detail = file.write, partial(file.write, "bridge")
+            notice(_("starting ..."))
+        bridge = stack.enter_context(LocalBridge(environ, notice=notice, output=output, detail=detail))
         bridge.wait_until_up(stopping)
         if not stopping:
-            for text in _welcome(bridge):
+            for text in _welcome(bridge, log_path):
                 notice(text)
         while not stopping:
             bridge.poll()
@@ -252,33 +268,50 @@ def _weak_tokens(runtime: Runtime) -> list[Message]:
     return [message(what, variable=name, rule=rule) for name, rule in weak.items() if rule]
 
 
-def _welcome(bridge: LocalBridge) -> list[str]:
-    """Return the addresses, the problems, and what connects Asaas."""
-    url = bridge.settings.local_url
+def _welcome(bridge: LocalBridge, log_path: Path | None) -> list[str]:
+    """Return the console's address and how it opens, what to do first, the problems, and where the logs are."""
+    settings, url = bridge.settings, bridge.settings.local_url
     active, problems = bridge.readiness()
-    tunnel = N_(
-        "Asaas must reach it from the internet: run the bridge on a host with https, or open a tunnel to this machine, "
-        "such as `cloudflared tunnel --url {url}`; give the tunnel's address in the console (Connections), or to "
-        "`bridge webhook register --url`"
-    )
-    with closing(Runtime(bridge.settings)) as runtime:
+    with closing(Runtime(settings)) as runtime:
         known, unconnected = dict(runtime.accounts), [*_unconnected(runtime), *_weak_tokens(runtime)]
         is_empty = not known and not runtime.destinations
-    hooks = {
-        name: f"{url}/webhooks/asaas" if name == DEFAULT else f"{url}/webhooks/asaas/{name}"
-        for name, account in known.items()
-        if account.webhook_token
-    }
-    nothing = _("nothing is connected yet: open the console, which leads through the four steps")
-    runs = _("active mappings: {names}", names=", ".join(active) or _("none"))
-    look = shlex.join([*bridge_command("events"), "list"])  # in another terminal `bridge` may be iproute2's
-    lines = [
-        *(_("webhook of account {name}: {url}", name=name, url=hook) for name, hook in hooks.items()),
-        nothing if is_empty else runs,
-        *(_("problem: {problem}", problem=problem) for problem in [*map(Message.text, unconnected), *problems]),
-        _(tunnel, url=url),
-        _("look: {url} (console); {command}", url=bridge.console_url, command=look),
-    ]
-    if not bridge.has_password and not bridge.settings.bridge_console_token:
-        lines.append(_("the console is closed: set BRIDGE_PASSWORD, 12 characters or more"))
+        with runtime.journal.database.read() as connection:
+            has_people = users.exist(connection)
+    lines = [_opens(bridge, has_people=has_people)]
+    if is_empty:
+        lines.append(_("nothing is connected yet: the console leads you through four steps, each with a button"))
+    else:
+        hooks = {
+            name: f"{url}/webhooks/asaas" if name == DEFAULT else f"{url}/webhooks/asaas/{name}"
+            for name, account in known.items()
+            if account.webhook_token
+        }
+        lines += [_("webhook of account {name}: {url}", name=name, url=hook) for name, hook in hooks.items()]
+        lines.append(_("active mappings: {names}", names=", ".join(active) or _("none")))
+    lines += [_("problem: {problem}", problem=problem) for problem in [*map(Message.text, unconnected), *problems]]
+    if not is_empty and not settings.bridge_public_url:
+        tunnel = N_(
+            "Asaas must reach it from the internet: run the bridge on a host with https, or open a tunnel to this "
+            "machine, such as `cloudflared tunnel --url {url}`; give the tunnel's address in the console (Connections),"
+            " or to `bridge webhook register --url`"
+        )
+        lines.append(_(tunnel, url=url))
+    if not is_empty:
+        look = shlex.join([*bridge_command("events"), "list"])  # in another terminal `bridge` may be iproute2's
+        lines.append(_("what came in: {command}", command=look))
+    if log_path:
+        lines += [_("logs: {path}", path=log_path), _("Ctrl-C ends it.")]
     return [_("up at {url}", url=url), *(f"  {line}" for line in lines)]
+
+
+def _opens(bridge: LocalBridge, *, has_people: bool) -> str:
+    """Return where the console is, and how a person gets in."""
+    if bridge.settings.bridge_console_token:
+        return _(
+            "open the console: {url} (this address needs no password: keep it to yourself)", url=bridge.console_url
+        )
+    if has_people or bridge.settings.bridge_oidc_issuer:
+        return _("open the console: {url} (sign in with your e-mail)", url=bridge.console_url)
+    if bridge.has_password:
+        return _("open the console: {url} (sign in with BRIDGE_PASSWORD)", url=bridge.console_url)
+    return _("the console is closed: set BRIDGE_PASSWORD, 12 characters or more")

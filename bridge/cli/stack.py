@@ -6,6 +6,7 @@ worker stop, which finish their work, then Redis.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import signal
 import socket
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
 from typing import IO, Self
@@ -27,7 +29,7 @@ from bridge.cli.database import upgraded
 from bridge.embedded_redis import EmbeddedRedis, bound_to_parent
 from bridge.errors import NotStarted, PortTaken, RedisNotStarted
 from bridge.http import nobody
-from bridge.messages import N_, Message, _
+from bridge.messages import N_, Message, _, system_reason
 from bridge.runtime import Runtime
 from bridge.settings import Settings, address_of
 
@@ -55,6 +57,25 @@ class Child:
 
 Output = Callable[[str, str], None] | Path
 """Takes a child's name and a line of its output, or is the directory of a log for each child."""
+
+LOG_BYTES = 10_000_000
+
+
+class LogFile(RotatingFileHandler):
+    """Keeps what web and worker print while a person reads the terminal: the newest lines, 20 MB at most."""
+
+    def __init__(self, path: Path) -> None:
+        private_files.make_directory(path.parent)
+        private_files.restrict(path.parent)
+        super().__init__(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", errors="backslashreplace")
+        private_files.restrict(path)
+
+    def write(self, name: str, text: str) -> None:
+        """Add a line of a process."""
+        self.handle(logging.makeLogRecord({"msg": f"{name:<8}| {text}"}))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Lose the line where the disk is full: the bridge goes on."""
 
 
 class Supervisor:
@@ -100,7 +121,7 @@ class Supervisor:
                     if not child.deaths:
                         raise
                     # A full disk has no room for its log, a full machine none for a process.
-                    self._died(child, _("can't be started: {problem}", problem=error))
+                    self._died(child, _("can't be started: {problem}", problem=system_reason(error)))
             elif child.process is not None and child.process.poll() is not None:
                 self._died(child, _end(child.process.returncode))
 
@@ -218,9 +239,18 @@ _REDIS_REST_S = 5.0
 class LocalBridge:
     """The bridge of one environment, with a Redis of its own unless REDIS_URL names one."""
 
-    def __init__(self, environ: Mapping[str, str], *, notice: Callable[[str], None], output: Output) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        notice: Callable[[str], None],
+        output: Output,
+        detail: Callable[[str], None] | None = None,
+    ) -> None:
+        """Pass what a person should know to `notice`, and what a start consists of to `detail`."""
         self._environ = dict(environ)
         self._notice = notice
+        self._detail = detail or notice
         self._output = output
         self._stack = ExitStack()
         self._redis: EmbeddedRedis | None = None
@@ -236,10 +266,10 @@ class LocalBridge:
         with ExitStack() as starting:
             if not self.settings.redis_url:
                 self._redis = starting.enter_context(EmbeddedRedis(self.settings.bridge_data_dir / "redis"))
-                self._notice(_("Redis of its own: {server}", server=self._redis.server))
+                self._detail(_("Redis of its own: {server}", server=self._redis.server))
                 self._set("REDIS_URL", self._redis.url)
             with closing(Runtime(self.settings)) as runtime:
-                self._notice(upgraded(runtime.journal.database))
+                self._detail(upgraded(runtime.journal.database))
                 for name in runtime.register():
                     self._notice(_("destination {name} was paused and goes on, since its URL is new", name=name))
             children = [Child(name, bridge_command(name), self._environ) for name in ("web", "worker")]
@@ -271,7 +301,7 @@ class LocalBridge:
             try:
                 self._redis.start()
             except (RedisNotStarted, OSError) as error:
-                self._notice(error.text() if isinstance(error, RedisNotStarted) else str(error))
+                self._notice(error.text() if isinstance(error, RedisNotStarted) else system_reason(error).text())
 
     def wait_until_up(self, stopping: Stopping) -> None:
         """Return when the web process answers; raise NotStarted where it does not in time."""
@@ -328,11 +358,10 @@ def listen(host: str, port: int) -> socket.socket:
         # Every address of IPv6 is every one of IPv4, too.
         return socket.create_server(address, family=family, dualstack_ipv6=host == "::")
     except (OSError, UnicodeError) as error:
-        refused = (getattr(error, "strerror", None) or "").partition(" (")[0].lower()
         raise PortTaken(
             N_("port {port} of {host} can't be bound: {why}"),
             port=port,
             host=host,
-            why=refused or Message(N_("that is no host's name")),
+            why=system_reason(error) if isinstance(error, OSError) else Message(N_("that is no host's name")),
             hint=N_("choose another with --port or PORT, or end what listens there"),
         ) from error

@@ -15,16 +15,18 @@ from typing import Any
 
 import click
 
-from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest, Split
+from bridge.asaas.charges import BILLING_TYPES, BILLING_WORDS, MOST_INSTALLMENTS, ChargeRequest, Split
 from bridge.cli.events import event_data
 from bridge.cli.main import NO, Invocation
 from bridge.cli.options import asaas_account_option, opened_runtime
 from bridge.cli.output import LiveLog, is_terminal, json_option, plain, show_json
 from bridge.errors import BridgeError, UsageError
 from bridge.formats import Formats
+from bridge.mapping.catalogue import event_label, status_words
 from bridge.mapping.values import BRASILIA
-from bridge.messages import N_, _
-from bridge.operations.testcharge import TestCharge, amount
+from bridge.messages import N_, Message, _
+from bridge.operations.testcharge import TestCharge, amount, contact_faults
+from bridge.reasons import deal_status
 from bridge.settings import variable
 
 TIMEOUT_S = 90.0
@@ -109,6 +111,8 @@ def test_charge(
     say you see in Clint.
     """
     invocation: Invocation = context.obj
+    for name, fault in contact_faults(email or "", phone).items():
+        raise UsageError("--{option} {fault}", option=name, fault=fault)
     invocation.journal.check()
     order = ChargeRequest(
         billing_type=billing_type,
@@ -167,10 +171,14 @@ def _permit(account: str, value: Decimal, *, real: bool, production: bool) -> No
         raise click.Abort
 
 
+ONE_INTEGRATION = N_(
+    "all goes to one integration of Clint, so deals keep its stage and status; for deals that move through the funnel "
+    "make an integration for each stage (see: bridge mappings checklist)"
+)
 _STEPS = {
-    "customer_made": ("asaas", N_("customer {customer} made, marked {mark}")),
-    "charge_made": ("asaas", N_("charge {charge} made: {billing_type}, R$ {value}")),
-    "plan_made": ("asaas", N_("charge {charge} made: {billing_type}, R$ {value} in {installments} instalments")),
+    "customer_made": ("asaas", N_("test customer made: {mark} ({customer})")),
+    "charge_made": ("asaas", N_("charge made: {billing_type}, R$ {value} ({charge})")),
+    "plan_made": ("asaas", N_("charge made: {billing_type}, R$ {value} in {installments} instalments ({charge})")),
     "to_be_paid": ("asaas", N_("the bridge pays nothing in production: pay it at {url}")),
     "paid": ("asaas", N_("paid in the sandbox, status {status}")),
     "looking": ("clint", N_("looking for the deal of {email}")),
@@ -184,6 +192,7 @@ _STEPS = {
             "that one; see: bridge mappings checklist"
         ),
     ),
+    "one_integration": ("bridge", ONE_INTEGRATION),
     "removed": ("asaas", N_("customer and open part of the charge removed")),
     "kept": ("asaas", N_("Asaas keeps {kept}, which was paid")),
 }
@@ -199,13 +208,18 @@ class RunPrinter(LiveLog):
         if not is_terminal() or self.out.quiet:
             yield
             return
-        with self.out.status(_("waiting for {events}", events=_(" or ").join(for_events))):
+        with self.out.status(_("waiting for {events}", events=_(" or ").join(map(event_label, for_events)))):
             yield
 
     def step(self, code: str, /, **values: object) -> None:
         kind, text = _STEPS[code]
         if "value" in values:
             values["value"] = Formats(0).amount(values["value"])
+        if "billing_type" in values:
+            values["billing_type"] = Message(BILLING_WORDS[str(values["billing_type"])])
+        if "status" in values:
+            status = str(values["status"])
+            values["status"] = deal_status(status) if code == "deal" else status_words(status)
         more = _(", or end with Ctrl-C") if code == "to_be_paid" else ""
         self.print(kind, _(text, **values) + more, {"deal": "green", "conflict": "yellow"}.get(code, ""))
 

@@ -212,8 +212,8 @@ def _unanswered(error: Exception, deadline_s: float) -> Answer:
         return _retry("clint.dns", Message(N_("the destination's name could not be resolved")))
     if isinstance(error.__cause__, ssl.SSLError):
         return _retry("clint.tls", Message(N_("no secure connection to the destination could be made")))
-    # httpx's transport errors have texts of the client's own; the text of any other error may hold an address.
-    problem = str(error) if isinstance(error, httpx.TransportError) else type(error).__name__
+    # Transport errors have texts of the client's own, message ids; the text of any other error may hold an address.
+    problem = Message(str(error)) if isinstance(error, httpx.TransportError) else type(error).__name__
     return _retry("clint.connection", Message(N_("the connection failed: {problem}"), {"problem": problem}))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bridge import private_files
 from bridge.errors import JournalError
-from bridge.messages import N_
+from bridge.messages import N_, system_reason
 
 _BUSY_S = 5.0
 
@@ -34,7 +34,9 @@ def back_up(journal: Path, target: Path) -> int:
         events = check(unfinished)
         unfinished.rename(target)
     except (OSError, sqlite3.Error) as error:
-        raise JournalError(N_("copying the journal failed: {error}"), error=error, where=str(target)) from error
+        raise JournalError(
+            N_("copying the journal failed: {error}"), error=system_reason(error), where=str(target)
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
     return events
@@ -68,7 +70,9 @@ def restore(copy: Path, journal: Path) -> Path | None:
         with copy.open("rb") as source, open(journal, "wb", opener=private_files.opener) as file:
             shutil.copyfileobj(source, file)
     except OSError as error:
-        raise JournalError(N_("putting back the copy failed: {error}"), error=error, where=str(journal)) from error
+        raise JournalError(
+            N_("putting back the copy failed: {error}"), error=system_reason(error), where=str(journal)
+        ) from error
     return replaced
 
 

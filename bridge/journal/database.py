@@ -23,7 +23,7 @@ from bridge import private_files
 from bridge.crypto import Keyring
 from bridge.errors import JournalError, JournalRefused
 from bridge.journal import schema
-from bridge.messages import N_
+from bridge.messages import N_, Message, system_reason
 from bridge.redaction import redact
 
 BUSY_TIMEOUT_MS = 5_000
@@ -63,8 +63,7 @@ class WriteLock:
             if not isinstance(error, OSError):
                 raise
             what = N_("the journal's directory {path} can't be written: {error}")
-            reason = (error.strerror or "").lower()
-            raise JournalError(what, path=self._path.parent, error=reason, hint=NO_PLACE) from error
+            raise JournalError(what, path=self._path.parent, error=system_reason(error), hint=NO_PLACE) from error
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
@@ -131,8 +130,7 @@ def _sqlite(url: str, pool_size: int) -> Engine:
             pass
         except OSError as error:
             what = N_("the journal's file {path} can't be made: {error}")
-            reason = (error.strerror or str(error)).lower()
-            raise JournalError(what, path=path, error=reason, hint=NO_PLACE) from error
+            raise JournalError(what, path=path, error=system_reason(error), hint=NO_PLACE) from error
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
@@ -305,16 +303,16 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (exc.OperationalError, exc.InterfaceError) as error:
-        raise JournalError(N_("the journal's database did not answer: {error}"), error=_first_line(error)) from error
+        raise JournalError(N_("the journal's database did not answer: {error}"), error=_reason(error)) from error
     except exc.DBAPIError as error:
         is_statement = isinstance(error, exc.DataError | exc.IntegrityError | exc.ProgrammingError)
         refused = JournalRefused if is_statement else JournalError
-        raise refused(N_("the journal's database refused a statement: {error}"), error=_first_line(error)) from error
+        raise refused(N_("the journal's database refused a statement: {error}"), error=_reason(error)) from error
     except exc.TimeoutError as error:
         raise JournalError(N_("no connection to the journal's database was free in time")) from error
 
 
-def _first_line(error: exc.DBAPIError) -> str:
+def _reason(error: exc.DBAPIError) -> Message:
     # The statement and its parameters (personal data) follow the first line and stay out of the message.
     cause = error.orig
-    return redact(str(cause).splitlines()[0] if str(cause) else type(cause).__name__)
+    return Message(redact(str(cause).splitlines()[0] if str(cause) else type(cause).__name__))

@@ -100,6 +100,16 @@ def event_label(name: str) -> str:
     return known.label if known and current_language() == "pt" else name.replace("_", " ").capitalize()
 
 
+def status_words(code: str) -> str:
+    """Return a status of Asaas as people say it, in the current language.
+
+    >>> status_words("RECEIVED_IN_CASH")
+    'Received in cash'
+    """
+    name = label_of(code) if current_language() == "pt" else None
+    return name or code.replace("_", " ").capitalize()
+
+
 _FIELD_LABELS: Mapping[str, tuple[str, str]] = read_data("field_labels")
 
 

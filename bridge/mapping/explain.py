@@ -123,16 +123,24 @@ def integrations_of(mappings: Iterable[Mapping]) -> list[dict[str, Any]]:
     """Return each destination of these mappings with its events, and the stage and status that it should set.
 
     An integration sets one status: where its events ask for several, `status` is None and `conflict` has the events of
-    each.
+    each. An event that only mappings with a filter send there, and another one elsewhere, asks for none: the operator
+    has told apart what its name does not say.
     """
     found: dict[str, dict[str, list[str]]] = {}
+    places: dict[str, set[str]] = {}
+    unfiltered = set[tuple[str, str]]()
     for mapping in mappings:
         for name in mapping.event_names:
-            found.setdefault(mapping.destination(name), {}).setdefault(name, []).append(mapping.name)
+            destination = mapping.destination(name)
+            found.setdefault(destination, {}).setdefault(name, []).append(mapping.name)
+            places.setdefault(name, set()).add(destination)
+            if mapping.filter is None:
+                unfiltered.add((destination, name))
     rows = []
     for destination, senders in found.items():
         by_status: dict[str, list[str]] = {}
-        for name in senders:
+        telling = [name for name in senders if len(places[name]) == 1 or (destination, name) in unfiltered]
+        for name in telling or senders:
             by_status.setdefault("WON" if name in _WON else "LOST" if _LOST.search(name) else "OPEN", []).append(name)
         with in_language("en"):
             stage = stage_of(list(senders))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bridge.errors import MappingChanged, UsageError
 from bridge.journal import Journal, revisions
-from bridge.messages import N_
+from bridge.messages import N_, system_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,5 +161,5 @@ def copy_starters(target: Path) -> int:
             shutil.copyfile(source / name, target / name)
     except OSError as error:
         what, hint = N_("{path} can't be written ({reason})"), N_("name another directory")
-        raise UsageError(what, path=str(target), reason=error.strerror, hint=hint) from None
+        raise UsageError(what, path=str(target), reason=system_reason(error), hint=hint) from None
     return sum(name.suffix == ".yaml" for name in names)

@@ -19,12 +19,13 @@ from bridge.asaas.charges import Charge, ChargeRequest, Charges
 from bridge.asaas.webhooks import Problem, Webhooks, find_ours, option_of, problems
 from bridge.clint.api import ClintApi, Deal
 from bridge.errors import BridgeError, ClintApiFailed, JournalError, NotFound
-from bridge.http import HttpClient
+from bridge.http import HttpClient, why_unreached
 from bridge.journal import Journal, events, queries
 from bridge.journal.queries import Row
 from bridge.mapping import Mapping
 from bridge.mapping.explain import integrations_of
-from bridge.mapping.values import BadValue, as_decimal, two_readings
+from bridge.mapping.values import BadValue, as_decimal, first_email, two_readings
+from bridge.mapping.values import phone as as_phone
 from bridge.messages import N_, Message, message
 from bridge.model import FINISHED, DeliveryState, EventState, NoticeLevel
 from bridge.operations.accounts import client_of, is_production, public_hook_url
@@ -79,6 +80,19 @@ def amount(text: str) -> Decimal | None:
     except BadValue:
         return None
     return value if not two_readings(text) and 0 < value < 1_000_000 and value == round(value, 2) else None
+
+
+def contact_faults(email: str, phone: str) -> dict[str, Message]:
+    """Return what is wrong with e-mail and phone of a test customer; empty ones are right."""
+    faults = {}
+    if email and first_email(email) != email:
+        faults["email"] = message(N_("must be an e-mail address such as {example}"), example="ana@example.com")
+    number = as_phone(phone) if phone else "55"
+    # The Asaas sandbox refuses a number of one digit repeated.
+    if number is None or (phone and len(set(number[4:])) < 2):
+        what = N_("must be a phone with area code such as {example}, and not a made-up one")
+        faults["phone"] = message(what, example="47 99632-1478")
+    return faults
 
 
 def conflicts(mappings: Iterable[Mapping], seen: Sequence[Seen]) -> list[dict[str, Any]]:
@@ -232,7 +246,13 @@ class TestCharge:
             self._find_deal(clint, max(ends_s, time.monotonic() + _DEAL_AT_LEAST_S))
         self.conflicts = conflicts([item.mapping for item in self._runtime.mappings.current()], self.seen)
         for one in self.conflicts:
-            self._show.step("conflict", integration=one["integration"], statuses=", ".join(one["statuses"]))
+            # With one integration for all the operator has chosen no stages, so that nothing contradicts.
+            values = {"integration": one["integration"], "statuses": ", ".join(one["statuses"])}
+            self._show.step("conflict" if self._has_several_integrations() else "one_integration", **values)
+
+    def _has_several_integrations(self) -> bool:
+        active = [item.mapping for item in self._runtime.mappings.current()]
+        return len({name for one in active if one.enabled for name in one.destinations}) > 1
 
     def _wait(self, ends_s: float) -> None:
         """Show new events until all came, the door refuses a post, or the time is over."""
@@ -376,8 +396,8 @@ def _why_not_alive(place: str, url: str, http: HttpClient) -> Message | None:
     try:
         answer = http.request("GET", url, deadline_s=10.0)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        what = N_("the public address {address} does not answer, got {error}")
-        return message(what, address=place, error=type(error).__name__)
+        what = N_("the public address {address} does not answer: {why}")
+        return message(what, address=place, why=why_unreached(error))
     try:
         if answer.status_code == 200 and answer.json() == {"alive": True}:
             return None

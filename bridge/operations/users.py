@@ -22,8 +22,11 @@ _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
 
 
 def as_name(text: str) -> str:
-    """Return a name as it is kept."""
-    return " ".join(text.split())[:NAME_LENGTH]
+    """Return a name as it is kept; raise UsageError for one that is too long."""
+    name = " ".join(text.split())
+    if len(name) > NAME_LENGTH:
+        raise UsageError(N_("a name has at most {most} characters, got {got}"), most=NAME_LENGTH, got=len(name))
+    return name
 
 
 def invite(

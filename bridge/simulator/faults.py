@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -105,6 +105,11 @@ class Faults:
     def state(self) -> dict[str, Any]:
         with self._lock:
             return {"down": self._down, "slow_s": self._slow_s, "rules": len(self._rules)}
+
+    def rules(self) -> list[Fault]:
+        """Return the faults that wait for a request, the next one first."""
+        with self._lock:
+            return [replace(rule) for rule in self._rules]
 
     def draw(self, path: str, method: str = "", query: Mapping[str, str] = MappingProxyType({})) -> Fault | None:
         with self._lock:

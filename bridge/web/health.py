@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from bridge.errors import BridgeError
 from bridge.journal import jobs
 from bridge.mapping import Severity
-from bridge.messages import Message, message
+from bridge.messages import Message, message, system_reason
 from bridge.operations.causes import UNCONNECTED
 from bridge.runtime import Runtime
 from bridge.wakeups import redis_problem
@@ -105,4 +105,4 @@ class Readiness:
         except BridgeError as error:
             return {"ready": False, "problem": self._write(error.message())}
         except OSError as error:
-            return {"ready": False, "problem": error.strerror or type(error).__name__}
+            return {"ready": False, "problem": self._write(system_reason(error))}

@@ -307,7 +307,7 @@ class LeaseSet:
             try:
                 self._wakeups.wake(lane)
             except RedisError as error:
-                log.warning("queue.away", lane=lane, error=why_away(error))  # the sweeper wakes it
+                log.warning("queue.away", lane=lane, error=str(why_away(error)))  # the sweeper wakes it
         return again and bool(due)
 
     def forget_lost(self, leases: Sequence[Lease]) -> None:

@@ -91,7 +91,7 @@ def work(redis: Redis, drainer: Drainer, stopping: threading.Event, stop_within_
                 if not drainer.stopping:
                     current[0].work(logging_level="WARNING")
             except RedisError as error:
-                log.warning("queue.away", error=why_away(error))
+                log.warning("queue.away", error=str(why_away(error)))
             if not drainer.stopping:
                 time.sleep(RECONNECT_EVERY_S)  # RQ gave up because Redis went away in the middle of a job
     except StopRequested:

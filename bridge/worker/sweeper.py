@@ -19,10 +19,11 @@ from bridge.errors import BridgeError
 from bridge.journal import Journal, jobs, notices
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
-from bridge.messages import N_, Message
+from bridge.messages import N_, Message, system_reason
 from bridge.model import NoticeLevel
 from bridge.operations.webhooks import apply_notices
 from bridge.telemetry import Telemetry
+from bridge.wakeups import why_away
 
 log = logger(__name__)
 
@@ -52,6 +53,14 @@ class PeriodicTask:
     """The time between an error and the next run, where that is not `every_s`."""
     late_after_s: float = 300.0
     """A task is late where its next success takes longer than this, beyond `every_s`."""
+
+
+def _in_words(error: BaseException) -> Message | None:
+    if isinstance(error, BridgeError):
+        return error.message()
+    if isinstance(error, RedisError):
+        return why_away(error)
+    return system_reason(error) if isinstance(error, OSError) else None
 
 
 class PeriodicRunner:
@@ -149,7 +158,7 @@ class PeriodicRunner:
     def _failed(self, name: str, error: BaseException) -> None:
         expected = isinstance(error, BridgeError | RedisError | OSError)
         text = (str(error) if expected else "") or type(error).__name__
-        self._errors[name] = error.message() if isinstance(error, BridgeError) else Message("{text}", {"text": text})
+        self._errors[name] = _in_words(error) or Message("{text}", {"text": text})
         self._telemetry.task_failed(name)
         log.error("task.failed", task=name, error=text, exc_info=None if expected else error)
 

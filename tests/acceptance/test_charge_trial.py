@@ -149,7 +149,7 @@ def test_each_step_is_said_in_plain_lines(site: Site) -> None:
 
     assert said.status == 0, said.out
     steps = (
-        *("customer cus_", "charge pay_", "paid in the sandbox", "PAYMENT_CREATED pay_", "PAYMENT_RECEIVED pay_"),
+        *("(cus_", "R$ 10.00 (pay_", "paid in the sandbox", "PAYMENT_CREATED pay_", "PAYMENT_RECEIVED pay_"),
         *(
             "valor: 10.00",
             "delivered to",
@@ -358,12 +358,25 @@ def test_in_production_nothing_is_paid_by_the_bridge(site: Site) -> None:
 
 def test_a_charge_that_asaas_refuses_leaves_no_customer(site: Site) -> None:
     """Asaas's refusal is the answer, and the customer that was made for it is removed again."""
-    said = site.commands.run("test-charge", "--split", "c0c1688f:10.50", "--phone", "11999999999")
-    customers = site.asaas_api.get("/customers", params={"limit": 100}).json()["data"]
+    before = site.asaas_api.get("/customers", params={"limit": 100}).json()["totalCount"]
+    site.bridge.asaas("answers", status=400, times=1, path="/v3/payments")
+    said = site.commands.run("test-charge")
+    after = site.asaas_api.get("/customers", params={"limit": 100}).json()["totalCount"]
 
     assert (said.status, said.err.count("\n")) == (1, 1)
     assert "asaas" in said.err.lower()
-    assert all("TESTE" in one["name"] for one in customers)
+    assert after == before
+
+
+@pytest.mark.parametrize(("option", "wrong"), [("--email", "dona"), ("--phone", "11999999999"), ("--phone", "12")])
+def test_a_wrong_contact_is_refused_before_anything_is_made(site: Site, option: str, wrong: str) -> None:
+    """As Asaas would refuse it, but without a customer left there."""
+    before = site.asaas_api.get("/customers", params={"limit": 100}).json()["totalCount"]
+    said = site.commands.run("test-charge", option, wrong)
+
+    assert said.status == 2
+    assert said.err.startswith(f"{option} must be")
+    assert site.asaas_api.get("/customers", params={"limit": 100}).json()["totalCount"] == before
 
 
 def test_a_mapping_must_listen_to_charges(site: Site, tmp_path: Path) -> None:

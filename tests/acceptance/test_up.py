@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,7 +69,7 @@ def test_with_nothing_set_it_runs_and_keeps_a_key(commands: Commands) -> None:
     """It needs no setting; the key of the journal is the user's alone, and the other commands find it."""
     data = commands.directory / "data"
     with up(commands, "--port", str(free_port())) as (_, shown):
-        until(lambda: "look:" in shown.read_text(), 90, 0.1)
+        until(lambda: "open the console:" in shown.read_text(), 90, 0.1)
         text = shown.read_text()
         added = commands.run("destinations", "add", "vendas", lines="https://clint.example/a\n")
     key = (data / "encryption.key").read_text().strip()
@@ -83,6 +85,40 @@ def test_with_nothing_set_it_runs_and_keeps_a_key(commands: Commands) -> None:
     assert wrong.status == 1
 
 
+def test_on_a_terminal_a_person_reads_a_few_lines_and_the_log_is_a_file(commands: Commands) -> None:
+    """The console's address and what to do first; nothing is wrong with an empty directory."""
+    environ = {"BRIDGE_MAPPINGS_DIR": "", "BRIDGE_LANGUAGE": "en"}
+    ours, theirs = pty.openpty()
+    arguments = [sys.executable, "-m", "bridge", "up", "--port", str(free_port())]
+    with subprocess.Popen(  # its own working directory, where the mappings' directory is made
+        arguments,
+        cwd=commands.directory,
+        env={**os.environ, **commands.environ, **environ, "PYTHONPATH": str(ROOT)},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        while b"Ctrl-C ends it" not in seen:
+            seen += os.read(ours, 65536)
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(OSError):  # the other end is closed: that is how a terminal says it
+            while chunk := os.read(ours, 65536):
+                seen += chunk
+    os.close(ours)
+    shown, log = seen.decode(), (commands.directory / "data" / "logs" / "bridge.log").read_text()
+
+    assert process.returncode == 0
+    assert re.search(r"open the console: http://127\.0\.0\.1:\d+/\?token=", shown)
+    assert "four steps" in shown
+    assert "problem" not in shown
+    assert '"action"' not in shown
+    assert '"action"' in log
+    assert "Redis of its own" in log
+    assert commands.mappings.is_dir()
+
+
 def test_what_is_not_connected_names_variable_and_mapping(commands: Commands) -> None:
     """A destination or an account that only one mapping names, a weak token, and that there are no mapping files."""
     commands.environ["BRIDGE_MAPPINGS_DIR"] = str(commands.mappings)
@@ -93,7 +129,7 @@ def test_what_is_not_connected_names_variable_and_mapping(commands: Commands) ->
     commands.has_mapping("longe", "enabled: false\nevents: [PAYMENT_RECEIVED]\nsend_to: nope\n")
     settings = {"CLINT_WEBHOOK_URL": "https://clint.example/a", "ASAAS_API_KEY": "$aact_hmlg_a"}
     with up(commands, "--port", str(free_port()), ASAAS_WEBHOOK_TOKEN="short", **settings) as (_, shown):
-        until(lambda: "look:" in shown.read_text(), 90, 0.1)
+        until(lambda: "open the console:" in shown.read_text(), 90, 0.1)
         text = shown.read_text()
 
     assert "problem: CLINT_WEBHOOK_URL_FINANCEIRO is not set; the mapping outra sends there" in text
@@ -109,7 +145,7 @@ def test_a_directory_without_mappings_is_said(commands: Commands) -> None:
         _,
         shown,
     ):
-        until(lambda: "look:" in shown.read_text(), 90, 0.1)
+        until(lambda: "open the console:" in shown.read_text(), 90, 0.1)
 
     assert "run: bridge mappings init" in shown.read_text()
 
@@ -178,7 +214,7 @@ def test_a_paid_charge_becomes_a_deal_and_what_dies_is_started_again(commands: C
             assert re.search(r"Redis of its own: (Redis|Valkey) [\d.]+ \(/", text)
             # As an ordinary nginx on this machine passes a stranger on: nothing tells it from a request made here.
             assert asking.get(f"http://127.0.0.1:{port}/who").status_code == 403
-            printed = re.search(r"look: (\S+) \(console\)", text)
+            printed = re.search(r"open the console: (\S+)", text)
             assert printed is not None
             assert asking.get(printed[1]).headers["Set-Cookie"].startswith("bridge_session=")
 

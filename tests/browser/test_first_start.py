@@ -31,8 +31,8 @@ def test_from_an_empty_bridge_to_the_first_proved_deal(chromium: Browser, tmp_pa
     with Served(asaas.app) as at_asaas, Served(clint.app) as at_clint:
         environ = {"ASAAS_API_URL": f"{at_asaas.url}/v3", "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1"}
         with up(commands, "--port", str(port), **environ) as (_, shown):
-            until(lambda: "look:" in shown.read_text(), 90, 0.1)
-            found = re.search(r"look: (\S+) \(console\)", shown.read_text())
+            until(lambda: "open the console:" in shown.read_text(), 90, 0.1)
+            found = re.search(r"open the console: (\S+)", shown.read_text())
             assert found
             with Visitor(chromium, f"http://127.0.0.1:{port}", "pt") as me:
                 me.page.goto(found[1])
@@ -67,22 +67,23 @@ def _connects_asaas(me: Visitor, address: str) -> None:
     me.look("account-confirm")
     page.get_by_label(me.text("The bridge's public address")).fill(address)
     page.get_by_role("button", name=me.text("Connect the account")).click()
-    page.get_by_role("link", name=me.text("Go on"), exact=True).wait_for(timeout=30_000)
+    on = page.locator("#job").get_by_role("link", name=me.text("Next: {step}", step=me.text("Connect Clint")))
+    on.wait_for(timeout=30_000)
     me.look("account-connected")
-    page.get_by_role("link", name=me.text("Go on"), exact=True).click()
+    on.click()
 
 
 def _connects_clint(me: Visitor, url: str) -> None:
     page = me.page
-    page.get_by_role("link", name=me.text("Connect a Clint integration")).click()
     page.get_by_role("button", name=me.text("Save the URL")).wait_for()
+    page.get_by_text(me.text("Step {n} of 4", n=2)).wait_for()
     me.look("destination-new")
     page.get_by_role("textbox", name="URL").fill(url)
     page.get_by_role("button", name=me.text("Save the URL")).click()
     page.locator("input[name=confirmed]").check()
     page.get_by_role("button", name=me.text("Send once")).click()
     page.get_by_text(me.text("Clint took it")).wait_for()
-    page.goto("/")
+    page.get_by_role("link", name=me.text("All four steps")).click()
 
 
 def _proves(me: Visitor) -> None:

@@ -15,7 +15,8 @@ from bridge.journal import audit
 from bridge.web.app import create_app
 from bridge.web.console.access import SESSION_LASTS
 from bridge.web.console.signin import TRIES
-from tests.console import PASSWORD, VIEWER, Browser, Console, opened_console
+from tests.console import HTML, PASSWORD, VIEWER, Browser, Console, opened_console
+from tests.forms import form_of
 
 CONSOLE_TOKEN = "k" * 43
 OPEN_TO_NOBODY: dict[str, Any] = {"BRIDGE_PASSWORD": "", "BRIDGE_VIEWER_PASSWORD": ""}
@@ -278,7 +279,7 @@ def test_without_a_password_the_console_is_closed(sqlite_url: str, tmp_path: Pat
 
 
 def test_without_a_password_the_token_of_the_address_opens_the_console(sqlite_url: str, tmp_path: Path) -> None:
-    """It leads on to an address without it; the next start has another, which ends the sessions of this one."""
+    """It leads on to an address without it; the next start has another, and goes on with the sessions of this one."""
     with opened_console(sqlite_url, tmp_path, BRIDGE_CONSOLE_TOKEN=CONSOLE_TOKEN, **OPEN_TO_NOBODY) as console:
         browser = console.browser()
         opened = browser.get(f"/?token={CONSOLE_TOKEN}")
@@ -298,7 +299,87 @@ def test_without_a_password_the_token_of_the_address_opens_the_console(sqlite_ur
     with opened_console(sqlite_url, tmp_path, BRIDGE_CONSOLE_TOKEN="n" * 43, **OPEN_TO_NOBODY) as console:
         browser = console.browser()
         browser._client.set_cookie("bridge_session", cookie.value)
-        assert browser.get("/who").status_code == 403
+        assert browser.get("/who").status_code == 200
+        assert console.browser().get(f"/?token={CONSOLE_TOKEN}").status_code == 403
+    for changed in (OPEN_TO_NOBODY, {"BRIDGE_CONSOLE_TOKEN": "n" * 43}):  # no token at all; a password
+        with opened_console(sqlite_url, tmp_path, **changed) as console:
+            browser = console.browser()
+            browser._client.set_cookie("bridge_session", cookie.value)
+            assert browser.get("/who").status_code == (403 if changed is OPEN_TO_NOBODY else 302)
+
+
+# ---------------------------------------------------------------- forms that outlive their page
+
+HERE = {"Sec-Fetch-Site": "same-origin"}
+
+
+def test_a_restart_takes_the_forms_of_before(sqlite_url: str, tmp_path: Path) -> None:
+    """The key of sessions and forms stays in a private file of the data directory, where no setting gives one."""
+    unset = {"BRIDGE_SECRET_KEY": "", "BRIDGE_VIEWER_PASSWORD": "", "BRIDGE_PASSWORD": PASSWORD}
+    with opened_console(sqlite_url, tmp_path, **unset) as console:
+        before = console.operator()
+        token, cookie = before.token(), before.cookie()
+    assert (tmp_path / "session.key").stat().st_mode & 0o077 == 0
+    with opened_console(sqlite_url, tmp_path, **unset) as console:
+        client = console.app.test_client()
+        client.set_cookie("bridge_session", cookie)
+        where = "/connections/destinations/default/pause"
+        assert client.post(where, data={"csrf_token": token}, headers=HTML).status_code == 303
+
+
+def test_what_was_typed_into_a_form_that_is_too_old_is_offered_again(console: Console) -> None:
+    """The page says what happened and holds what was typed, with a token that is taken now."""
+    browser = console.operator()
+    typed = {"body": '{"nome": "Ana <b>"}\r\n', "confirmed": "on"}
+    where = "/connections/destinations/default/test"
+    answer = browser._client.post(where, data={"csrf_token": "old", **typed}, headers={**HTML, **HERE})
+    form = form_of(answer, where)
+    again = browser._client.post(where, data=dict(form.fields), headers={**HTML, **HERE})
+
+    assert (answer.status_code, again.status_code) == (400, 200)
+    assert form["body"] == typed["body"]
+    assert form["confirmed"] == "on"
+
+
+def test_a_session_that_ended_keeps_what_was_typed(console: Console) -> None:
+    """Who signs in again in another tab can send the form from the page that said so."""
+    browser, where = console.operator(), "/connections/destinations/default/test"
+    console.clock.go(13 * 3600)
+    stale = browser._client.post(where, data={"csrf_token": browser.token(), "body": "{}"}, headers={**HTML, **HERE})
+    form = form_of(stale, where)
+
+    assert stale.status_code == 401
+    assert form["body"] == "{}"
+    assert 'target="_blank"' in stale.text
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/login", {"password": "geheim-1"}),
+        ("/connections/new-account", {"key": "geheim-1"}),
+        ("/connections/new-destination", {"url": "https://clint.example/geheim-1"}),
+        ("/connections/destinations/default/url", {"url": "https://clint.example/geheim-1"}),
+        ("/alerts/new", {"at-token": "geheim-1"}),
+        ("/alerts/1", {"at-token": "geheim-1"}),
+        ("/invitation/abc", {"password": "geheim-1"}),
+        ("/me/password", {"current": "geheim-1"}),
+    ],
+)
+def test_no_secret_and_nothing_of_another_site_is_offered_again(
+    console: Console, path: str, fields: dict[str, str]
+) -> None:
+    """A page never shows a secret; and a form that another site filled in must not be one click away."""
+    client = console.operator()._client
+    secret = client.post(path, data=fields, headers={**HTML, **HERE})
+    foreign = client.post(
+        "/connections/destinations/default/test",
+        data={"body": "geheim-1"},
+        headers={**HTML, "Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
+    )
+
+    assert (secret.status_code, foreign.status_code) == (400, 400)
+    assert "geheim-1" not in secret.text + foreign.text
 
 
 def test_the_token_opens_nothing_where_there_is_a_password(sqlite_url: str, tmp_path: Path) -> None:
@@ -363,3 +444,13 @@ def test_errors_are_pages_for_people_and_json_for_programs(console: Console, lan
     assert (missing.status_code, title in missing.text) == (404, True)
     assert program.json == {"error": {"code": "http.404", "message": "not found"}}
     assert console.browser().get("/webhooks/asaas/").is_json
+
+
+def test_a_name_that_is_too_long_is_refused_and_not_cut(console: Console) -> None:
+    """At the sign-in, at its field, before the password counts as a try."""
+    browser = console.browser()
+    answer = browser.sign_in(name="n" * 41)
+
+    assert answer.status_code == 422
+    assert "at most 40 characters, got 41" in answer.text
+    assert browser.get("/who").status_code == 302

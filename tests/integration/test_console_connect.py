@@ -23,6 +23,7 @@ from bridge.operations.mappings import starters
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import INTEGRATIONS
 from bridge.simulator.serve import Served
+from bridge.web.console import layout
 from bridge.web.console.connecting import KEY_WAITS_MS
 from bridge.web.console.guide import MOST_DELIVERED
 from tests.charges import Calendar
@@ -471,6 +472,42 @@ def test_what_another_process_stored_is_used_at_once(console: Console, me: Brows
     assert me.get("/connections/destinations/pagas/test").status_code == 200
 
 
+LONG = "n" * 200
+
+
+def test_a_name_that_is_too_long_is_refused_at_its_field_and_not_cut(console: Console, me: Browser) -> None:
+    """The limit is said and nothing is stored; no control cuts what is typed or pasted without a word."""
+    page = me.post("/connections/new-destination", name=LONG, url=URL)
+    field = re.search(r'<input id="name".*?</div>', page.text, re.S)
+
+    assert page.status_code == 422
+    assert field
+    assert 'id="name-wrong"' in field[0]
+    assert "40" in field[0]
+    assert f'value="{LONG}"' in field[0]
+    assert LONG not in me.get("/connections").text
+    templates = Path(layout.__file__).parents[1] / "templates"
+    assert [one.name for one in templates.glob("*.html") if "maxlength" in one.read_text(encoding="utf-8")] == []
+
+
+def test_the_first_field_of_a_new_connection_has_the_focus(console: Console, me: Browser) -> None:
+    """A person who opens the form begins to type; where the name is fixed, that is the URL."""
+    me.post("/connections/new-destination", name="default", url=URL)
+    places = {"new-destination": "name", "new-account": "key", "destinations/default/url": "url"}
+
+    for path, first in places.items():
+        page = me.get(f"/connections/{path}").text
+        assert re.findall(r'<input id="(\w+)"[^>]*autofocus', page) == [first]
+
+
+def test_where_secrets_are_is_said_once(console: Console, me: Browser) -> None:
+    """However many accounts and destinations there are."""
+    for name in ("default", "pagas", "vencidas"):
+        me.post("/connections/new-destination", name=name, url=URL)
+
+    assert me.get("/connections").text.count("stored here, encrypted") == 1
+
+
 # ---------------------------------------------------------------- the guide
 
 
@@ -508,6 +545,30 @@ def test_the_guide_knows_where_you_are(console: Console, me: Browser) -> None:
         ["good", "good", "good", "accent"],
     ]
     assert guided(me) == []
+
+
+def step_of(me: Browser, path: str) -> tuple[str, list[str]]:
+    """Return which step a page says it is, and where its strip leads; empty where it has none."""
+    strip = re.search(r'<nav class="guide-step.*?</nav>', me.get(path).text, re.S)
+    number = re.search(r"Step (\d) of 4", strip[0]) if strip else None
+    return (number[1] if number else "", re.findall(r'href="([^"]+)"', strip[0]) if strip else [])
+
+
+def test_each_step_leads_back_to_the_guide_and_on_to_the_next(console: Console, me: Browser) -> None:
+    """The pages of a step say which it is; where it is done, the next one is a click away."""
+    shutil.copytree(starters(), console.runtime.settings.bridge_mappings_dir, dirs_exist_ok=True)
+    back = "/#guide"
+    new = [("/connections/new-account", "1"), ("/connections/new-destination", "2"), ("/mappings", "3")]
+    for path, number in [*new, ("/mappings-new", "3"), ("/test-charge", "4"), ("/connections", "1")]:
+        assert step_of(me, path) == (number, [back])
+    assert step_of(me, "/events") == ("", [])
+    connect(me, url="http://127.0.0.1:9")
+    assert step_of(me, "/connections/default/webhook") == ("1", ["/connections/new-destination", back])
+    saved = me.post("/connections/new-destination", name="default", url=URL)
+    console.clock.go(1)
+    assert step_of(me, saved.location) == ("2", ["/test-charge", back])
+    me.post("/guide/dismiss")
+    assert step_of(me, "/test-charge") == ("", [])
 
 
 def test_an_empty_bridge_has_no_false_alarms(console: Console, me: Browser) -> None:

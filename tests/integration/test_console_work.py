@@ -15,6 +15,7 @@ from werkzeug.security import generate_password_hash
 from bridge.journal import jobs, notices
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.notices import Notice
+from bridge.messages import Message
 from bridge.model import NoticeLevel
 from bridge.operations.testcharge import Seen, amount
 from bridge.simulator.asaas.account import DEFAULT_KEY
@@ -397,7 +398,9 @@ def test_a_person_says_whether_the_deal_stands(console: Console, sees: str, says
     assert says in answered
 
 
-@pytest.mark.parametrize(("language", "shown"), [("pt", "situação Recebida"), ("en", "status RECEIVED")])
+@pytest.mark.parametrize(
+    ("language", "shown"), [("pt", "Pago no sandbox: Recebida"), ("en", "Paid in the sandbox: Received")]
+)
 def test_a_test_charge_says_statuses_in_the_language_of_its_page(console: Console, language: str, shown: str) -> None:
     """The step of the payment, and the one of an integration that one status can't serve."""
     now_ms = console.clock()
@@ -412,7 +415,48 @@ def test_a_test_charge_says_statuses_in_the_language_of_its_page(console: Consol
 
     assert shown in page
     assert "pagas" in page
-    assert "OPEN, WON" in page
+    assert {"pt": "Aberto, Ganho", "en": "Open, Won"}[language] in page
+
+
+def test_the_steps_of_a_test_are_words_with_the_codes_small(console: Console) -> None:
+    """Names of events, ways of paying and statuses of deals; one integration for all is no warning."""
+    now_ms = console.clock()
+    told: list[tuple[str, dict[str, str]]] = [
+        ("customer_made", {"customer": "cus_1", "mark": "bridge-test-1"}),
+        ("charge_made", {"charge": "pay_1", "billing_type": "CREDIT_CARD", "value": "10.00"}),
+        ("waiting", {"events": "PAYMENT_RECEIVED"}),
+        ("event", {"name": "PAYMENT_RECEIVED"}),
+        ("deal", {"deal": "d1", "stage": Message("unknown").to_json(), "status": "WON"}),
+        ("one_integration", {"integration": "default", "statuses": "OPEN, WON"}),
+    ]
+    steps = [{"code": code, "at_ms": now_ms, "values": values, "event": 1} for code, values in told]
+    with console.journal.database.write() as connection:
+        number = jobs.begin(connection, "trial", "default", {"value": "10.00", "billing_type": "PIX"}, "Ana", now_ms)
+        jobs.beat(connection, number, now_ms, done=2, total=None, steps=steps)
+    page = console.operator("pt").get(f"/work/{number}").text
+    words = re.sub(r"<code.*?</code>|<[^>]+>", " ", page)
+
+    for text in ("Cartão", "Aguardando Cobrança recebida", "etapa desconhecida", "Ganho"):
+        assert text in words
+    for code in ("PAYMENT_RECEIVED", "CREDIT_CARD", "cus_1", "pay_1", "WON"):
+        assert code not in words
+    assert "<code" in page
+    assert '<li class="warning">' not in page
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("email", "ana"), ("email", "a@b.com, c@d.com"), ("phone", "12"), ("phone", "47999999999")]
+)
+def test_a_wrong_contact_is_said_at_its_field_and_nothing_is_made(console: Console, name: str, wrong: str) -> None:
+    """What Asaas would refuse is refused before a customer is made."""
+    form = {"account": "default", "billing_type": "PIX", "value": "10", name: wrong}
+    answer = console.operator().post("/test-charge", form)
+
+    assert answer.status_code == 422
+    assert f'id="{name}-wrong"' in answer.text
+    assert f'value="{wrong}"' in answer.text
+    with console.journal.database.read() as connection:
+        assert jobs.newest(connection, "trial", console.clock()) == []
 
 
 def test_amounts_are_read_as_people_write_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -12,8 +13,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 
+from bridge.messages import in_language
 from bridge.redis_client import connect
-from bridge.wakeups import COALESCE_S, LONGEST_QUEUE, QUEUE, BackgroundWaker, Wakeups
+from bridge.wakeups import COALESCE_S, LONGEST_QUEUE, QUEUE, BackgroundWaker, Wakeups, redis_problem
 from tests.factories import until
 from tests.peers import RawPeer, closed_port
 from tests.services import RedisServer
@@ -124,6 +126,24 @@ def test_a_redis_that_is_away_is_an_error(redis_server: RedisServer) -> None:
     wakeups.ended([])
     with pytest.raises(RedisError):
         wakeups.keep([5])
+
+
+def test_why_redis_is_away_is_said_in_words_with_what_to_do(redis_server: RedisServer) -> None:
+    """That nothing listens, and that the password is another one, in both languages."""
+    with closed_port() as port:
+        urls = {
+            f"redis://127.0.0.1:{port}/0": ("connection refused", "conexão recusada"),
+            re.sub("//[^@]*@", "//:other@", redis_server.url): ("it refuses the password", "ele recusa a senha"),
+        }
+        for url, words in urls.items():
+            with pytest.raises(RedisError) as away:
+                connect(url).ping()
+            problem = redis_problem(away.value)
+            with in_language("pt"):
+                said = (str(problem), problem.text())
+            assert all(word in text for word, text in zip(words, said, strict=True))
+            assert all("REDIS_URL" in text for text in said)
+            assert "other" not in said[0]
 
 
 def test_a_lane_that_a_worker_keeps_needs_no_wake_ups(redis: Redis) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import httpx
 
+from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.asaas.sender import MOST_FAILURES
 from bridge.simulator.clint.account import DEFAULT_TOKEN, INTEGRATIONS
+from bridge.simulator.clint.receiver import PATH
 from tests import asking
 from tests.simulated import AsaasSimulator, ClintSimulator
 from tests.simulator.conftest import Inbox
@@ -24,8 +26,9 @@ def site(api: httpx.Client) -> str:
 
 def test_empty_pages(api: httpx.Client, crm: httpx.Client) -> None:
     """With nothing in them the pages say so, and need nothing from elsewhere."""
-    for text in (page(api), crm.get("/").text):
-        assert "http://" not in text
+    for client, text in ((api, page(api)), (crm, crm.get("/").text)):
+        own = f"{client.base_url.scheme}://{client.base_url.netloc.decode()}"
+        assert "http://" not in text.replace(own, "")
         assert "https://" not in text
         assert 'name="viewport"' in text
     assert "Nenhuma cobrança ainda" in page(api)
@@ -56,6 +59,64 @@ def test_charges_with_their_buttons(asaas: AsaasSimulator, api: httpx.Client) ->
     assert "não permite" in page(api, wrong)
     assert press("pay_0", "pay").headers["Location"].startswith("/?problem=")
     assert press(paid, "burn").headers["Location"] == "/"
+
+
+def test_keys_and_addresses_are_shown(api: httpx.Client, crm: httpx.Client) -> None:
+    """What the bridge needs of each simulator stands on its page, to be copied."""
+    own = str(crm.base_url).rstrip("/").removesuffix("/v1")
+    asaas_page, clint_page = page(api), crm.get("/").text
+
+    assert f"<code>{DEFAULT_KEY}</code>" in asaas_page
+    assert f"ASAAS_API_URL={site(api)}/v3<" in asaas_page
+    assert f"<code>{DEFAULT_TOKEN}</code>" in clint_page
+    assert f"CLINT_API_URL={own}<" in clint_page
+    assert all(f"{own}{PATH}{uuid}<" in clint_page for uuid in INTEGRATIONS.values())
+
+
+def test_a_customer_and_a_charge_are_made_on_the_page(asaas: AsaasSimulator, api: httpx.Client) -> None:
+    """By forms on pages that do not refresh themselves; what Asaas refuses is said, and what was typed stays."""
+    home = site(api)
+    assert "Crie o primeiro" in page(api, "/new-charge")
+    refused = asking.post(f"{home}/new-customer", data={"name": "Ana <b>", "mobilePhone": "123"})
+    made = asking.post(f"{home}/new-customer", data={"name": "Ana <b>", "email": "ana@example.com", "cpfCnpj": ""})
+    (customer,) = asaas.book.customers.values()
+    form = page(api, "/new-charge")
+    given = {"customer": customer["id"], "value": "1.234,50", "billingType": "PIX", "description": "Pedido 7"}
+    given |= {"dueDate": asaas.book.today().isoformat(), "installmentCount": "1"}
+    wrong = asking.post(f"{home}/new-charge", data={**given, "value": "muito"})
+    asking.post(f"{home}/new-charge", data=given)
+    asking.post(f"{home}/new-charge", data={**given, "value": "90", "installmentCount": "3"})
+
+    assert (refused.status_code, made.status_code, wrong.status_code) == (400, 303, 400)
+    assert "telefone informado" in refused.text
+    assert "Ana &lt;b&gt;" in refused.text
+    assert "Ana &lt;b&gt;" in form
+    assert 'http-equiv="refresh"' not in form + refused.text
+    assert "Pedido 7" in wrong.text
+    assert [one["value"] for one in asaas.book.payments.values()] == [1234.5, 30, 30, 30]
+
+
+def test_clint_fails_on_purpose_and_says_so(clint: ClintSimulator, crm: httpx.Client) -> None:
+    """For the next requests or until it is switched off; the API for reading deals goes on."""
+
+    def sends() -> int:
+        body = {"nome": "Ana", "email": "ana@example.com"}
+        return crm.post(f"{PATH}{INTEGRATIONS['default']}", json=body).status_code
+
+    crm.post("/faults", data={"status": "422", "times": "2"})
+    text = crm.get("/").text
+    assert "422" in text
+    assert "mais 2 vezes" in text
+    assert [sends() for _ in range(3)] == [422, 422, 200]
+    assert "Falhando de propósito" not in crm.get("/").text
+    crm.post("/faults", data={"status": "404", "times": "2", "until": "off"})
+    assert [sends() for _ in range(4)] == [404] * 4
+    assert "até alguém desligar" in crm.get("/").text
+    crm.post("/faults/off")
+    assert sends() == 200
+    crm.post("/faults", data={"status": "200"})
+    assert "Falhando de propósito" not in crm.get("/").text
+    assert {entry.status for entry in clint.receiver.history} == {200, 404, 422}
 
 
 def test_webhooks_and_their_tries(asaas: AsaasSimulator, api: httpx.Client, inbox: Inbox) -> None:

@@ -12,7 +12,6 @@ import pytest
 from flask import Flask
 
 import bridge
-from bridge.asaas.charges import BILLING_TYPES
 from bridge.errors import BridgeError
 from bridge.journal import audit
 from bridge.messages import N_
@@ -107,7 +106,6 @@ CODES: dict[str, Iterable[str]] = {
     "CHECK_FIXES": checks(),
     "UNHEARD": Unheard,
     "ACTIONS": actions(),
-    "BILLING_TYPES": BILLING_TYPES,
     "PERIODS": FIELDS,
     "DECISIONS": BulkAction,
 }

@@ -131,8 +131,8 @@ def test_a_finding_about_a_deal_is_read_in_both_languages() -> None:
     """From the facts that the journal keeps; a sentence of an older version stays as it stands."""
     facts = '{"code": "deal.other_status", "stage": "Paga", "status": "LOST", "wanted": "WON"}'
 
-    assert reasons.deal_said(facts).endswith("(stage Paga, status LOST, expected WON)")
+    assert reasons.deal_said(facts).endswith("(stage Paga, status Lost, expected Won)")
     with in_language("pt"):
-        assert reasons.deal_said(facts).endswith("(etapa Paga, status LOST, esperado: WON)")
+        assert reasons.deal_said(facts).endswith("(etapa Paga, status Perdido, esperado: Ganho)")
         assert reasons.deal_said("an old sentence") == "an old sentence"
     assert reasons.deal_said(None) == ""

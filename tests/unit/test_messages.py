@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import socket
 import threading
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from bridge.messages import (
     message,
     ngettext,
     read_message,
+    system_reason,
     use_language,
 )
 
@@ -128,3 +131,18 @@ def test_a_new_thread_speaks_english() -> None:
         assert current_language() == "pt"
     assert spoken == ["en", "pt"]
     assert current_language() == "en"
+
+
+def test_the_reasons_of_the_system_are_said_in_the_readers_language() -> None:
+    """Whatever Python adds to them; an unknown one stands as it came, and so does a failed look-up of a name."""
+    with pytest.raises(FileNotFoundError) as missing:
+        Path("/nowhere/at/all").read_text()
+    refused = OSError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 1)")
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    reasons = [system_reason(one) for one in (missing.value, refused, unknown, OSError("Odd"))]
+    with in_language("pt"):
+        texts = [one.text() for one in reasons]
+
+    assert str(reasons[0]) == "no such file or directory"
+    assert str(reasons[1]) == "connection refused"
+    assert texts == ["arquivo ou diretório não encontrado", "conexão recusada", "nome de máquina desconhecido", "odd"]

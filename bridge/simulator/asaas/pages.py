@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request
@@ -12,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from bridge.simulator.asaas.account import AsaasAccount
 from bridge.simulator.asaas.charges import OPEN, PAID
+from bridge.simulator.asaas.customers import cpf_of
 from bridge.simulator.asaas.rules import Body, Refusal, as_brazilian
 from bridge.simulator.pages import TEMPLATES, Routes, add_routes, brl, request_json
 
@@ -40,7 +43,39 @@ def page_blueprint(asaas: AsaasAccount) -> Blueprint:
             waiting=asaas.webhooks.waiting(),
             tries=list(reversed(asaas.webhooks.tries[-SHOWN_TRIES:])),
             problem=request.args.get("problem"),
+            keys=sorted(asaas.limits.keys),
         )
+
+    def customer_form(problem: str = "") -> str:
+        return render_template("asaas_customer.html", given=request.form, problem=problem)
+
+    def charge_form(problem: str = "") -> str:
+        customers = [one for one in reversed(asaas.book.customers.values()) if not one["deleted"]]
+        due = (asaas.book.today() + timedelta(days=3)).isoformat()
+        values = {"customers": customers, "billing": BILLING_NAMES, "due": due}
+        return render_template("asaas_charge.html", given=request.form, problem=problem, **values)
+
+    def make_customer() -> Response | tuple[str, int]:
+        given = {name: text.strip() or None for name, text in request.form.items()}
+        given["cpfCnpj"] = given.get("cpfCnpj") or cpf_of(100_000_000 + secrets.randbelow(900_000_000))
+        try:
+            asaas.customers.create({**given, "notificationDisabled": True})
+        except Refusal as problem:
+            return customer_form(problem.description), 400
+        return redirect("/new-charge", code=303)
+
+    def make_charge() -> Response | tuple[str, int]:
+        given: Body = {name: text.strip() for name, text in request.form.items() if text.strip()}
+        given.pop("installmentCount", None)
+        count = request.form.get("installmentCount", 1, type=int)
+        try:
+            given["value"] = _amount(given.get("value", ""))
+            if count > 1:
+                given |= {"installmentCount": count, "totalValue": given.pop("value")}
+            asaas.payments.create(given)
+        except Refusal as problem:
+            return charge_form(problem.description), 400
+        return redirect("/", code=303)
 
     def act(payment_id: str, action: str) -> Response:
         actions: dict[str, Callable[[str], Body]] = {
@@ -62,11 +97,23 @@ def page_blueprint(asaas: AsaasAccount) -> Blueprint:
 
     routes: Routes = {
         "GET /": charges,
+        "GET /new-customer": customer_form,
+        "POST /new-customer": make_customer,
+        "GET /new-charge": charge_form,
+        "POST /new-charge": make_charge,
         "POST /charges/<payment_id>/<action>": act,
         "POST /webhooks/<webhook_id>/resume": resume,
     }
     add_routes(site, routes, asaas.book.lock)
     return site
+
+
+def _amount(text: str) -> float:
+    """Read an amount as a person writes it: 1.234,50 or 1234.5."""
+    try:
+        return float(text.replace(".", "").replace(",", ".") if "," in text else text)
+    except ValueError:
+        raise Refusal("invalid_value", "O valor precisa ser um número, como 129,90.") from None
 
 
 def _rows(asaas: AsaasAccount) -> list[dict[str, Any]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, redirect, render_template, request
+from werkzeug.wrappers import Response
 
 from bridge.simulator.clint.account import KEY_FIELD, ClintAccount
 from bridge.simulator.clint.crm import Body, local_phone
+from bridge.simulator.clint.receiver import PATH
 from bridge.simulator.pages import TEMPLATES, Routes, add_routes, brl, request_json
 
 SHOWN_DEALS = 50
@@ -23,6 +25,13 @@ RESULT_NAMES = {
     "dropped": "conexão cortada",
     "pending": "em curso",
 }
+FAILURES = {
+    422: "422: a Clint não aceita os dados",
+    500: "500: a Clint está com defeito",
+    404: "404: a integração não existe mais",
+    429: "429: pedidos demais",
+}
+MOST_FAILURES = 1000
 WRITERS = {"api": "API", "person": "uma pessoa"}
 WRITTEN = {"created": "criou", "changed": "alterou", "removed": "removeu"}
 STATUS_NAMES = {"OPEN": "Aberto", "WON": "Ganho", "LOST": "Perdido"}
@@ -46,10 +55,45 @@ def page_blueprint(clint: ClintAccount) -> Blueprint:
             }
             for entry in reversed(clint.receiver.history[-SHOWN_ENTRIES:])
         ]
-        return render_template("clint.html", origins=origins, entries=entries, writes=_last_writes(clint))
+        return render_template(
+            "clint.html",
+            origins=origins,
+            entries=entries,
+            tokens=sorted(clint.tokens),
+            integrations=_integrations(clint),
+            writes=_last_writes(clint),
+            faults=clint.faults.rules(),
+        )
 
-    add_routes(site, {"GET /": funnel}, clint.crm.lock)
+    def failing() -> str:
+        return render_template("clint_faults.html", failures=FAILURES, most=MOST_FAILURES, faults=clint.faults.rules())
+
+    def fail() -> Response:
+        """Let the webhooks answer an error: to the next requests, or until somebody switches it off."""
+        status = request.form.get("status", type=int)
+        if status in FAILURES:
+            times = None if request.form.get("until") == "off" else request.form.get("times", 1, type=int)
+            clint.faults.comes_back()
+            clint.faults.answers(status, times=times and max(1, min(times, MOST_FAILURES)), path=PATH)
+        return redirect("/", code=303)
+
+    def recover() -> Response:
+        clint.faults.comes_back()
+        return redirect("/", code=303)
+
+    routes: Routes = {"GET /": funnel, "GET /faults": failing, "POST /faults": fail, "POST /faults/off": recover}
+    add_routes(site, routes, clint.crm.lock)
     return site
+
+
+def _integrations(clint: ClintAccount) -> list[Body]:
+    """Return each webhook with the stage and status that it gives a deal."""
+    stages = {stage["id"]: stage["label"] for origin in clint.crm.origins.values() for stage in origin["stages"]}
+    return [
+        {"name": one.name, "path": one.path, "stage": stages[one.stage_id], "status": STATUS_NAMES[one.status]}
+        for one in clint.receiver.integrations.values()
+        if not one.removed
+    ]
 
 
 def _column(stage: Body, deals: list[Body]) -> Body:

@@ -26,6 +26,7 @@ from werkzeug.local import LocalProxy
 from werkzeug.security import check_password_hash, generate_password_hash
 from wtforms import ValidationError
 
+from bridge.crypto import session_key
 from bridge.errors import ConsoleClosed, FormRefused, NotSignedIn, ReadOnly
 from bridge.journal import audit, users
 from bridge.journal.audit import Actor
@@ -80,6 +81,22 @@ def check_form() -> None:
         validate_csrf(request.headers.get("X-CSRF-Token") or request.form.get("csrf_token"))
     except ValidationError:
         raise FormRefused(hint=N_("load the page again and repeat it")) from None
+
+
+def is_from_here() -> bool:
+    """Return whether the browser says that a page of this console sent the request."""
+    origin = urlsplit(request.headers.get("Origin", "")).netloc
+    return request.headers.get("Sec-Fetch-Site") == "same-origin" or origin == request.host
+
+
+WITH_SECRETS = frozenset(
+    {
+        *("console.signin.enter", "console.people.accept", "console.people.change_my_password"),
+        *(f"console.connecting.{name}" for name in ("take_account", "take_key", "take_destination", "take_url")),
+        *("console.alerts.add", "console.alerts.change"),
+    }
+)
+"""The endpoints whose forms hold a password, a key or a secret address: no page shows what was typed there again."""
 
 
 FOR_STRANGERS = frozenset(
@@ -208,9 +225,10 @@ class Access:
         return generate_password_hash(secrets.token_urlsafe(32))
 
     def sessions(self) -> SecureCookieSessionInterface:
-        """Return what signs the sessions; with another password or token it does not know them any more."""
+        """Return what signs the sessions; with another password, or without a token, it does not know them any more."""
         found = _Sessions()
-        found.salt = "\0".join((*self._passwords.values(), self.token))
+        # Not the token itself, which is another one at each start: a restart must not lose what a person types.
+        found.salt = "\0".join((*self._passwords.values(), "token" if self.token else ""))
         return found
 
 
@@ -221,7 +239,7 @@ person = cast(Person, LocalProxy(lambda: g.person))
 
 def init_access(app: Flask, settings: Settings) -> None:
     app.config.update(
-        SECRET_KEY=settings.bridge_secret_key or secrets.token_urlsafe(32),
+        SECRET_KEY=settings.bridge_secret_key or session_key(settings.bridge_data_dir),
         SESSION_COOKIE_NAME="bridge_session",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",  # Strict would sign out a person who follows a link from a message

@@ -19,10 +19,11 @@ from flask.typing import ResponseReturnValue
 from bridge.asaas.webhooks import Webhook, Webhooks, find_ours, needed_events, problems
 from bridge.asaas.webhooks import problem as token_problem
 from bridge.errors import AsaasOutcomeUnknown, BridgeError, JournalError, NoAnswerYet
+from bridge.formats import Formats
 from bridge.journal import destinations
 from bridge.journal.jobs import newest
 from bridge.mapping import Mapping, testing
-from bridge.messages import N_, Message, _
+from bridge.messages import N_, Message, _, message
 from bridge.operations import actions
 from bridge.operations.accounts import (
     change_token,
@@ -52,6 +53,9 @@ from bridge.web.console.mappings import directory
 
 pages = Blueprint("connections", __name__)
 
+MOST_TEST = 20_000
+"""Characters of a test that is sent to a destination: far more than any mapping makes."""
+
 
 @pages.get("/connections")
 def show() -> ResponseReturnValue:
@@ -62,8 +66,12 @@ def show() -> ResponseReturnValue:
         last = newest(connection, "examination", runtime.clock_ms()) if person.accounts is None else []
         hidden = overridden(connection, settings) if person.accounts is None else []
     names = layout.seen_destinations()
+    seen = [*(name for name in runtime.accounts if person.sees(name)), *runtime.destinations]
+    of_environment = [name for name in seen if name in settings.accounts or name in settings.destinations]
     return layout.page(
         "connections.html",
+        stores_here=len(of_environment) < len(seen),
+        of_environment=of_environment,
         accounts=[
             {
                 "name": one.name,
@@ -269,13 +277,15 @@ def _example(name: str) -> str:
 @pages.post("/connections/destinations/<name>/test")
 def test(name: str) -> ResponseReturnValue:
     url = layout.found(known(runtime.destinations, name))
-    body = request.form.get("body", "")[:20_000]
+    body = request.form.get("body", "")
     answer, problem = None, ""
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError):
         payload = None
-    if not isinstance(payload, dict):
+    if len(body) > MOST_TEST:
+        problem = message(N_("Not sent: it may have at most {n} characters."), n=Formats(0).number(MOST_TEST)).text()
+    elif not isinstance(payload, dict):
         problem = N_("Not sent: it must be a JSON object.")
     elif "confirmed" not in request.form:
         problem = N_("Not sent: the confirmation is missing.")

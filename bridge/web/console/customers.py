@@ -248,7 +248,7 @@ def _ask(ask: Callable[[], Any]) -> tuple[Any, str]:
 def find() -> ResponseReturnValue:
     """Look at Asaas for what a search of the events did not find."""
     g.shown_for = "console.events.index"
-    accounts, text = sorted(filter(person.sees, runtime.asaas)), request.args.get("q", "").strip()[:200]
+    accounts, text = sorted(filter(person.sees, runtime.asaas)), request.args.get("q", "").strip()
     account = request.args.get("account") or next(iter(accounts), "")
     if account not in accounts:
         raise NotFound

@@ -39,6 +39,9 @@ STATES = (*(state.value for state in DeliveryState), "open", *queries.EVENT_STAT
 
 pages = Blueprint("events", __name__)
 
+MOST_SEARCHED = 200
+"""Characters of a search."""
+
 
 @pages.get("/events")
 def index() -> ResponseReturnValue:
@@ -76,17 +79,18 @@ def index() -> ResponseReturnValue:
 def _wanted(connection: Connection) -> tuple[EventFilter, list[tuple[str, str]], dict[str, str]]:
     """Return the filter of the address, without what of it was not understood.
 
-    That is the names of two lists with their texts, and what is wrong with the fields in which people type, by name.
+    That is the names of two lists and of a search that is too long with their texts, and what is wrong with the fields in which people type, by name.
     """
-    asked = {name: request.args.get(name, "").strip() for name in ("state", "mapping")}
+    asked = {name: request.args.get(name, "").strip() for name in ("state", "mapping", "q")}
     understood = {
         "state": asked["state"] in STATES,
         "mapping": asked["mapping"] and queries.has_mapping(connection, asked["mapping"]),
+        "q": len(asked["q"]) <= MOST_SEARCHED,
     }
     (since_ms, until_ms), faults = period(request.args)
     value, value_faults = _value_range()
     wanted = EventFilter(
-        text=request.args.get("q", "").strip()[:200],
+        text=asked["q"] if understood["q"] else "",
         state=asked["state"] if understood["state"] else "",
         mapping=asked["mapping"] if understood["mapping"] else "",
         name=request.args.get("name", ""),

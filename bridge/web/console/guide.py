@@ -5,20 +5,22 @@ It knows what is done from what is there; only its dismissal is stored.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from contextlib import suppress
+from typing import NamedTuple, cast
 
-from flask import Blueprint
+from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 
-from bridge.errors import UsageError
+from bridge.errors import JournalError, UsageError
 from bridge.journal import accounts as stored
-from bridge.journal import events, jobs
+from bridge.journal import events, jobs, statistics
 from bridge.mapping import Mapping
 from bridge.messages import _, ngettext
+from bridge.model import DeliveryState
 from bridge.operations.mappings import copy_starters
 from bridge.web.console import layout
-from bridge.web.console.access import runtime
+from bridge.web.console.access import person, runtime
 from bridge.web.console.connecting import took_effect
 
 pages = Blueprint("guide", __name__)
@@ -45,10 +47,53 @@ class Guide(NamedTuple):
     def next(self) -> str:
         return next((step for step, is_done in self.done.items() if not is_done), "")
 
+    @property
+    def here(self) -> str:
+        """The step that the page of this request belongs to; empty for another page."""
+        step = _step()
+        return (self.next if self.next in _CONNECTIONS else "") if step == _EITHER else step
 
-def current(connection: Connection, delivered: int) -> Guide | None:
+
+def _step() -> str:
+    """Return the step of the page of this request, _EITHER for the list of connections, or an empty text."""
+    endpoint = g.get("shown_for", request.endpoint or "")
+    if endpoint == "console.connections.show":
+        return "account" if request.endpoint == "console.jobs.show" else _EITHER
+    _console, part, name = endpoint.split(".") if endpoint.count(".") == 2 else ("", "", "")
+    return _STEP_OF_PAGE.get(f"{part}.{name}") or _STEP_OF_PART.get(part, "")
+
+
+_EITHER = "either"
+_CONNECTIONS = ("account", "clint")
+_STEP_OF_PART = {"mappings": "mapping", "trial": "test"}
+_STEP_OF_PAGE = {
+    **dict.fromkeys(("connecting.new_account", "connecting.take_account"), "account"),
+    **dict.fromkeys(("connecting.key_form", "connecting.take_key"), "account"),
+    **dict.fromkeys(("connections.webhook", "connections.register"), "account"),
+    **dict.fromkeys(("connecting.new_destination", "connecting.take_destination"), "clint"),
+    **dict.fromkeys(("connecting.url_form", "connecting.take_url"), "clint"),
+    **dict.fromkeys(("connections.test_form", "connections.test"), "clint"),
+}
+"""The pages of each step, below `console`; all pages of mappings and test charges belong to their step."""
+
+
+def guide_now() -> Guide | None:
+    """Return the guide for a page of one of its steps, None for others; a page stands also where it can't be read."""
+    if "guide" not in g:
+        g.guide = None
+        if _step() and g.get("person") is not None:
+            with suppress(JournalError), runtime.journal.database.read() as connection:
+                g.guide = current(connection)
+    return cast("Guide | None", g.guide)
+
+
+def current(connection: Connection) -> Guide | None:
     """Return the guide, None where it was dismissed or all is done, and where many deliveries reached Clint lately."""
-    if delivered > MOST_DELIVERED or stored.guide_is_dismissed(connection):
+    if person.accounts is not None or stored.guide_is_dismissed(connection):
+        return None
+    counted = statistics.last_30_days(connection, layout.now_ms())
+    delivered = sum(one.number for one in counted if one.key == (DeliveryState.DELIVERED.value,))
+    if delivered > MOST_DELIVERED:
         return None
     tests = jobs.newest(connection, "trial", runtime.clock_ms(), limit=LAST_TESTS)
     proved = any(job.result and job.result["proved"] for job in tests)

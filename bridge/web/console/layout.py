@@ -21,21 +21,32 @@ from werkzeug.exceptions import BadRequest, NotFound
 
 from bridge import messages
 from bridge.alerts import plan as alert_plan
+from bridge.asaas.charges import BILLING_WORDS
 from bridge.clint.webhook import asks_for_url
 from bridge.conditions import condition_in_words, in_words, value_in_words
-from bridge.errors import BridgeError, ConsoleClosed, JournalError
+from bridge.errors import BridgeError, ConsoleClosed, FormRefused, JournalError, NotSignedIn
 from bridge.formats import Formats
 from bridge.journal import audit, notices
 from bridge.journal.causes import Cause
 from bridge.journal.notices import StoredNotice
 from bridge.mapping import Finding
 from bridge.mapping import Mapping as ActiveMapping
-from bridge.mapping.catalogue import event_label, label_of
+from bridge.mapping.catalogue import event_label, label_of, status_words
 from bridge.mapping.values import BRASILIA, has_time
 from bridge.messages import LANGUAGES, N_, Message, current_language, read_message, use_language
 from bridge.operations import causes
-from bridge.reasons import deal_said, notice_words, reason
-from bridge.web.console.access import PROGRAMS, access, here_only, person, runtime, signed_in, style_nonce
+from bridge.reasons import deal_said, deal_status, notice_words, reason
+from bridge.web.console.access import (
+    PROGRAMS,
+    WITH_SECRETS,
+    access,
+    here_only,
+    is_from_here,
+    person,
+    runtime,
+    signed_in,
+    style_nonce,
+)
 from bridge.web.console.personal import shown
 
 T = TypeVar("T")
@@ -219,14 +230,26 @@ def seen_destinations() -> set[str] | None:
 def page_of(status: int, error: BridgeError | None = None) -> ResponseReturnValue:
     """Return the page that says what went wrong and what to do, with the way back to where the person came from."""
     if isinstance(error, ConsoleClosed):
-        return page("closed.html", status, has_token=bool(access.token))
+        return page("closed.html", status, has_token=bool(access.token), kept=_kept_form())
     if "person" not in g and error is None:  # no route was found, so nobody has looked who asks
         with suppress(JournalError):
             g.person = signed_in()
     came_from = _came_from() if status < 500 and status != 404 else ""
     asks_in = status in {400, 401, 403} and g.get("person") is None and access.has_password
     sign_in = url_for("console.signin.form", next=came_from or None) if asks_in else ""
-    return page("error.html", status, http_status=status, error=error, came_from=came_from, sign_in=sign_in)
+    kept = _kept_form() if isinstance(error, FormRefused | NotSignedIn) else []
+    values = {"error": error, "came_from": came_from, "sign_in": sign_in, "kept": kept}
+    return page("error.html", status, http_status=status, **values)
+
+
+def _kept_form() -> list[tuple[str, str]]:
+    """Return what a person typed into a form that was not taken, to be sent again.
+
+    Nothing of a form with secrets, nor of one that another site may have made.
+    """
+    if request.method != "POST" or request.endpoint in WITH_SECRETS or not is_from_here():
+        return []
+    return [(name, text) for name, text in request.form.items(multi=True) if name != "csrf_token"]
 
 
 def _came_from() -> str:
@@ -335,7 +358,10 @@ _FUNCTIONS = (
 GLOBALS = {one.__name__: one for one in _FUNCTIONS} | {
     "STATES": STATES,
     "ROLES": ROLES,
+    "BILLING_TYPES": BILLING_WORDS,
     "label": label_of,
+    "status_words": status_words,
+    "deal_status": deal_status,
     "csrf_token": generate_csrf,
 }
 

@@ -27,7 +27,7 @@ from bridge.mapping.model import GROUPS, covers
 from bridge.mapping.operators import OPERATORS, Operand
 from bridge.mapping.spec import MAPPING
 from bridge.mapping.values import BadValue, as_decimal, as_text, is_missing, or_none, two_readings
-from bridge.messages import N_, Message, current_language
+from bridge.messages import N_, Message, _, current_language
 from bridge.web.console.personal import shown
 
 OBJECT_WORDS = {
@@ -151,6 +151,8 @@ def seen(expression: str, around: Around) -> str:
     value = value_of(expression, around.context)
     if is_missing(value) or isinstance(value, (list, dict)):
         return ""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
     text = as_text(shown(value, expression))
     formats = Formats(0)
     if is_money(expression) and or_none(as_decimal, value) is not None:

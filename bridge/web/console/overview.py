@@ -47,7 +47,7 @@ def index() -> ResponseReturnValue:
         numbers = _numbers(connection, now_ms)
         waits_ms = statistics.waiting_since_ms(connection, accounts)
         standing, noted = layout.standing(connection), causes.noted(connection)
-        guided = guide.current(connection, numbers["month"].totals["delivered"]) if accounts is None else None
+        guided = guide.current(connection)
     set_up = runtime.destinations if names is None else names
     places = {name: one for name, one in state.destinations.items() if names is None or name in names}
     try:

@@ -15,7 +15,7 @@ from itsdangerous import BadSignature, Signer
 from limits import RateLimitItemPerMinute
 from limits.strategies import FixedWindowRateLimiter
 
-from bridge.errors import ConsoleBusy, SignInFailed, TooManySignIns
+from bridge.errors import ConsoleBusy, SignInFailed, TooManySignIns, UsageError
 from bridge.journal import audit, users
 from bridge.logs import logger
 from bridge.messages import LANGUAGES, N_, _
@@ -81,8 +81,12 @@ def _form(target: str, status: int = 200, *, by_email: bool = True, **values: An
 @pages.post("/login")
 def enter() -> ResponseReturnValue:
     target = here_only(request.form.get("next", "/"))
+    email, name = request.form.get("email"), request.form.get("name", "")
+    try:
+        name = as_name(name)
+    except UsageError as error:
+        return _form(target, 422, by_email=False, name=name, problem=error)
     known, who = count_try()
-    email, name = request.form.get("email"), as_name(request.form.get("name", ""))
     with one_at_a_time(known, who):
         found = _found(email, name, request.form.get("password", ""))
     if found is None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from flask import Blueprint, request
@@ -16,10 +17,10 @@ from bridge.asaas.charges import BILLING_TYPES, MOST_INSTALLMENTS, ChargeRequest
 from bridge.errors import BridgeError
 from bridge.formats import Formats
 from bridge.mapping.drafts import amount_fault
-from bridge.messages import N_, Message, _
+from bridge.messages import N_, Message, _, message
 from bridge.model import FINISHED, DeliveryState, EventState
 from bridge.operations.accounts import is_production
-from bridge.operations.testcharge import Seen, TestCharge, amount
+from bridge.operations.testcharge import Seen, TestCharge, amount, contact_faults
 from bridge.web.console import jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.jobs import JobContext, Result
@@ -109,8 +110,20 @@ class PageListener:
 pages = Blueprint("trial", __name__)
 
 
+def _amount_fault(text: str) -> Message:
+    known = FAULTS.get(amount_fault(text))
+    example = Formats(layout.now_ms()).amount("1100.5")
+    return (
+        message(known, got=text)
+        if known
+        else message(N_("The value must be an amount such as {amount}."), amount=example)
+    )
+
+
 @pages.get("/test-charge")
-def form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnValue:
+def form(
+    status: int = 200, problem: str = "", faults: Mapping[str, Message] = MappingProxyType({}), **values: Any
+) -> ResponseReturnValue:
     accounts = [(name, is_production(runtime, name)) for name in sorted(runtime.asaas) if person.sees(name)]
     return layout.page(
         "trial.html",
@@ -122,6 +135,7 @@ def form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnV
         last=jobs.last_jobs("trial", 8),
         given=request.form,
         problem=problem,
+        faults=faults,
         reads_back=runtime.clint_api is not None,
         **values,
     )
@@ -136,8 +150,12 @@ def begin() -> ResponseReturnValue:
     billing_type = request.form.get("billing_type", "")
     if account not in runtime.asaas or not person.sees(account):
         return form(422, N_("Choose an account with an API key."))
+    email, phone = (request.form.get(name, "").strip() for name in ("email", "phone"))
+    faults = contact_faults(email, phone)
     if value is None:
-        return form(422, wrong="value", fault=FAULTS.get(amount_fault(request.form.get("value", ""))))
+        faults["value"] = _amount_fault(request.form.get("value", ""))
+    if value is None or faults:
+        return form(422, faults=faults)
     if billing_type not in BILLING_TYPES or not 1 <= installments <= MOST_INSTALLMENTS:
         return form(422, N_("There is no such billing type or number of instalments."))
     words = _("charge {value}", value=Formats(layout.now_ms()).amount(value))
@@ -150,8 +168,8 @@ def begin() -> ResponseReturnValue:
         "billing_type": billing_type,
         "value": f"{value:.2f}",
         "installments": installments,
-        "email": request.form.get("email", "").strip(),
-        "phone": request.form.get("phone", "").strip(),
+        "email": email,
+        "phone": phone,
         "cleanup": "cleanup" in request.form,
         "due": (layout.today() + timedelta(days=3)).isoformat(),
     }
