@@ -79,7 +79,7 @@ def index() -> ResponseReturnValue:
 def _wanted(connection: Connection) -> tuple[EventFilter, list[tuple[str, str]], dict[str, str]]:
     """Return the filter of the address, without what of it was not understood.
 
-    That is the names of two lists and of a search that is too long with their texts, and what is wrong with the fields in which people type, by name.
+    First that of the lists and the search, with their texts; then what is wrong with the other fields, by their names.
     """
     asked = {name: request.args.get(name, "").strip() for name in ("state", "mapping", "q")}
     understood = {
