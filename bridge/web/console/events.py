@@ -19,6 +19,7 @@ from bridge.journal import queries
 from bridge.journal.about import amount_of, customer_of, description_of, object_of
 from bridge.journal.queries import ANY_VALUE, EventFilter, Row, ValueRange
 from bridge.mapping.drafts import as_cents
+from bridge.mapping.evaluate import spread
 from bridge.mapping.model import FETCHABLE
 from bridge.mapping.values import BRASILIA
 from bridge.messages import N_, _, ngettext
@@ -241,7 +242,7 @@ def show(id_: int) -> ResponseReturnValue:
                 if one["state"] in NOT_SENT and first_delivered.get(one["mapping"], one["id"]) < one["id"]
                 else "",
                 explaining.conditions(runtime, connection, row, one, fetched),
-                json.loads(one["payload"]) if one["payload"] else None,
+                spread(json.loads(one["payload"])) if one["payload"] else None,
                 queries.attempts_of(connection, one["id"]),
                 row["emptied_ms"] is None and one["mapping"] in listening,
             )
