@@ -260,7 +260,7 @@ def test_a_broken_mapping_opens_at_its_text_and_is_fixed_there(world: World) -> 
     editor = world.browser.get(link(card, "/mappings/quebrada")).text
     assert "events: [PAYMENT_RECEIVED" in editor
     form = {**hidden(editor, "/mappings/quebrada/draft"), "text": OTHER.strip(), "do": "preview"}
-    change = world.browser.post("/mappings/quebrada/draft", form).text
+    change = world.browser.post("/mappings/quebrada/draft", form, follow=True).text
     saved = world.browser.post("/mappings/quebrada", {**hidden(change, "/mappings/quebrada"), "text": OTHER.strip()})
     assert saved.status_code == 303, saved.text
     assert file.read_text() == OTHER.strip() + "\n"

@@ -26,7 +26,7 @@ from bridge import reasons
 from bridge.alerts import child
 from bridge.alerts.plan import Area
 from bridge.errors import BridgeError, EnrichmentWaits, MappingRefused
-from bridge.journal import audit, destinations, jobs, notices, receivers, users
+from bridge.journal import audit, destinations, drafts, jobs, notices, receivers, users
 from bridge.journal.audit import Actor
 from bridge.journal.notices import Notice
 from bridge.journal.schema import attempts as attempt_table
@@ -248,6 +248,9 @@ def _add_jobs(connection: Any) -> None:
         jobs.beat(connection, done, NOW_MS, done=1, total=2, steps=of_kind.get(kind, []))
         jobs.finish(connection, done, NOW_MS, RESULTS[kind])
         jobs.begin(connection, kind, "default", params, "Ana", NOW_MS - jobs.LOST_AFTER_MS - 1)  # and lost
+    for who, do in product(("operator operator", "viewer viewer"), ("preview", "form", "yaml", "try", "accept")):
+        fields = {"text": MAPPING, "do": do, "tab": "yaml", "base": "1"}
+        drafts.keep(connection, "cobranca", who, [*fields.items()], NOW_MS)
     for code in ERRORS:
         failed = jobs.begin(connection, "replay", "default", params, "Ana", NOW_MS)
         jobs.fail(connection, failed, NOW_MS, code, "why")
@@ -295,6 +298,7 @@ def places(console: Console) -> dict[str, list[Any]]:
         "/report.": ["csv", "json", "charges.csv"],
         "/alerts/": [1, 2],
         "/mappings/": ["cobranca", "consulta"],
+        "/draft/": list(works),
         "/history/": [],  # of each mapping its own: the links of its history lead there
         "/customers/": ["default"],
         "/charges/": ["default"],

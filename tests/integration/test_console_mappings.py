@@ -114,7 +114,9 @@ def test_a_save_whose_file_cant_be_written_is_kept_in_the_journal(console: Conso
 def test_a_save_with_errors_is_refused(console: Console) -> None:
     """The findings are shown beside the text, which is not lost; nothing was saved."""
     before = newest(console)
-    page = console.operator().post("/mappings/cobranca", text=GOOD.replace("money(", "mony("), base=before.id)
+    page = console.operator().post(
+        "/mappings/cobranca", text=GOOD.replace("money(", "mony("), base=before.id, follow=True
+    )
 
     assert page.status_code == 422
     assert "Not saved: there are errors" in page.text
@@ -126,7 +128,7 @@ def test_a_save_with_errors_is_refused(console: Console) -> None:
 def test_a_save_whose_tests_fail_needs_a_word(console: Console) -> None:
     """What was expected stands beside what came; with the box ticked it is saved all the same."""
     browser, before = console.operator(), newest(console)
-    page = browser.post("/mappings/cobranca", text=with_value("1.00"), base=before.id)
+    page = browser.post("/mappings/cobranca", text=with_value("1.00"), base=before.id, follow=True)
     kept = browser.post("/mappings/cobranca", text=with_value("1.00"), base=before.id, anyway="on")
 
     assert page.status_code == 422
@@ -141,7 +143,7 @@ def test_somebody_elses_save_is_not_overwritten(console: Console) -> None:
     first, second, base = console.operator(), console.operator(), newest(console).id
     first.post("/mappings/cobranca", text=passing(console), base=base)
     mine = passing(console).replace("at_least: 5", "at_least: 7")
-    page = second.post("/mappings/cobranca", text=mine, base=base)
+    page = second.post("/mappings/cobranca", text=mine, base=base, follow=True)
 
     assert page.status_code == 409
     assert "the text was changed meanwhile" in page.text
@@ -154,7 +156,7 @@ def test_somebody_elses_save_is_not_overwritten(console: Console) -> None:
 def test_a_file_that_somebody_edits_is_not_overwritten(console: Console) -> None:
     """A text in the file that the journal does not know yet is somebody's work, even with an error in it."""
     file_of(console).write_text("events: [PAYMENT_RECEIVED\n")
-    page = console.operator().post("/mappings/cobranca", text=passing(console), base=newest(console).id)
+    page = console.operator().post("/mappings/cobranca", text=passing(console), base=newest(console).id, follow=True)
 
     assert page.status_code == 409
     assert "has a text that is not active yet" in page.text
@@ -182,7 +184,7 @@ def test_a_mapping_that_sends_nonsense_can_be_switched_off_and_not_on(console: C
         revisions.import_text(connection, "cobranca", text, "console", "", console.clock())
     browser = console.operator()
     off = browser.post("/mappings/cobranca/switch", on="0")
-    on = browser.post("/mappings/cobranca/switch", on="1")
+    on = browser.post("/mappings/cobranca/switch", on="1", follow=True)
 
     assert (off.status_code, on.status_code) == (303, 422)
     assert "enabled: false" in (newest(console).text or "")
@@ -216,7 +218,7 @@ def test_what_goes_out_twice_is_said_before_a_save_and_after_a_switch(console: C
         revisions.import_text(connection, "outra", passing(console), "console", "", console.clock())
     console.clock.go(1)
     browser, base = console.operator(), newest(console).id
-    change = browser.post("/mappings/cobranca/draft", text=passing(console), base=base, tab="yaml").text
+    change = browser.post("/mappings/cobranca/draft", text=passing(console), base=base, tab="yaml", follow=True).text
     off = browser.post("/mappings/cobranca/switch", on="0", follow=True).text
     on = browser.post("/mappings/cobranca/switch", on="1", follow=True).text
 
@@ -348,7 +350,7 @@ def test_a_switch_notices_somebody_elses_save(console: Console) -> None:
     """What was looked at is not what would be switched."""
     browser, base = console.operator(), newest(console).id
     browser.post("/mappings/cobranca", text=passing(console), base=base)
-    page = browser.post("/mappings/cobranca/switch", on="0", base=base)
+    page = browser.post("/mappings/cobranca/switch", on="0", base=base, follow=True)
 
     assert page.status_code == 409
     assert newest(console).text == passing(console)
@@ -374,7 +376,7 @@ def test_a_text_of_another_time_that_cant_run_is_not_restored(console: Console) 
 
     assert "can&#39;t run any more" in page
     assert browser.get("/mappings/velha/checklist").location == "/mappings/velha"
-    assert browser.post("/mappings/velha/switch", on="0").status_code == 422
+    assert browser.post("/mappings/velha/switch", on="0", follow=True).status_code == 422
 
 
 def test_charges_that_never_came_can_be_run_over(console: Console) -> None:

@@ -92,7 +92,7 @@ FOR_STRANGERS = frozenset(
 """The endpoints that a stranger may fetch or post to."""
 FOR_VIEWERS = FOR_STRANGERS | {
     *("console.signin.leave", "console.mappings_live.lint", "console.mappings_live.preview"),
-    "console.mappings_live.values",
+    *("console.mappings_live.values", "console.mappings.draft"),
     *("console.people.rename_me", "console.people.change_my_password", "console.people.sign_me_out"),
 }
 """The endpoints to which a viewer may post."""

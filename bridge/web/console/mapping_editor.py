@@ -108,7 +108,11 @@ def _paths(name: str, inner: Any) -> list[str]:
 @pages.post("/mappings/live/preview")
 def preview() -> ResponseReturnValue:
     """Show what the text would make of a sample or of an event of the journal."""
-    mapping, against = _read().mapping, request.form.get("against", "")
+    return layout.page("mapping_preview.html", **previewed(_read().mapping, request.form.get("against", "")))
+
+
+def previewed(mapping: Mapping | None, against: str) -> dict[str, Any]:
+    """Return what `mapping_preview.html` says of a mapping and the event that a person chose."""
     values: dict[str, Any] = {"told": None}
     if mapping is not None:
         try:
@@ -120,7 +124,7 @@ def preview() -> ResponseReturnValue:
             values["problem"] = error.message.text()
         except (ValueError, KeyError):
             values["problem"] = against
-    return layout.page("mapping_preview.html", **values)
+    return values
 
 
 def read(name: str, text: str) -> ParseResult:

@@ -1,7 +1,8 @@
 """The mappings: list, editor, switch, history, the checklist for Clint's screen, a run over past events, a new one.
 
 A save is refused where lint finds an error, where a test fails and the person did not insist, and where somebody else
-saved since the person opened the editor. A run shows a preview before anything is sent.
+saved since the person opened the editor. A run shows a preview before anything is sent. A form that is sent and not
+saved is kept as a draft, and the answer is the draft's page.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import NotFound
 
 from bridge.conditions import OPERATOR_WORDS
 from bridge.errors import MappingChanged
-from bridge.journal import queries, revisions, statistics
+from bridge.journal import drafts, queries, revisions, statistics
 from bridge.journal.revisions import Revision
 from bridge.mapping import Mapping, Setup, parse_mapping, testing
 from bridge.mapping.accept import accept
@@ -93,7 +95,7 @@ def edit(name: str) -> ResponseReturnValue:
         return _editor(name, text, newest.id if newest else 0)
     active = revision_of(name)
     shows = _editor if request.args.get("tab") == "yaml" else _form
-    return shows(name, active.text or "", active.id)
+    return shows(name, active.text or "", active.id, unsaved=_unsaved(name, active.text or ""))
 
 
 def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> ResponseReturnValue:
@@ -119,13 +121,14 @@ def _about(name: str, text: str, base: int, mapping: Mapping | None) -> dict[str
         "in_file": writes_files(runtime.journal, directory()),
         "file_differs": base and file_text(directory(), name) not in {None, text},
         "replaces": _replaced(name),
+        "unsaved": None,
     }
 
 
 def _replaced(name: str) -> str:
     """Return the digest of the file's text that a person sees because it has an error, and fixes; empty for none."""
-    if request.method == "POST":
-        return request.form.get("replaces", "")
+    if _is_sent():
+        return _given().get("replaces", "")
     is_shown = "file" in request.args and name in layout.broken_files()
     return revisions.digest(file_text(directory(), name) or "") if is_shown else ""
 
@@ -175,14 +178,13 @@ def _form(
         values=mapping_form.value_lists(shown),
         destinations=sorted({"default", *runtime.destinations, shown.settings["send_to"] or "default"}),
         accounts=sorted({"default", *(runtime.setup.accounts or ()), shown.settings["account"] or "default"}),
-        **_about(name, text, base, found.mapping),
-        **more,
+        **{**_about(name, text, base, found.mapping), **more},
     )
 
 
 def _kind() -> str:
     """Return what a new mapping is about."""
-    return "subscription" if request.values.get("kind") == "subscription" else "payment"
+    return "subscription" if _given().get("kind") == "subscription" else "payment"
 
 
 def _about_what(form: Form) -> tuple[str, ...]:
@@ -190,17 +192,97 @@ def _about_what(form: Form) -> tuple[str, ...]:
     return form.events or (f"{_kind().upper()}_*",)
 
 
+# ---------------------------------------------------------------- what is not saved yet
+
+
+def _owner() -> str:
+    return f"{person.key} {person.name}"
+
+
+def _given() -> MultiDict[str, str]:
+    """Return the form that a person sent, also where its page is fetched again; else the query of the address."""
+    given: MultiDict[str, str] = g.get("draft") or request.form or request.args
+    return given
+
+
+def _is_sent() -> bool:
+    return request.method == "POST" or "draft" in g
+
+
+def _go_on(name: str, about: str, changes: abc.Mapping[str, str] | None = None) -> ResponseReturnValue:
+    """Keep the form as a draft, with `changes` in place of what it says, and lead to the draft's page."""
+    more = changes or {}
+    fields = [one for one in request.form.items(multi=True) if one[0] not in {"csrf_token", *more}]
+    with runtime.journal.database.write() as connection:
+        fresh = drafts.keep(connection, about, _owner(), [*fields, *more.items()], layout.now_ms())
+    return layout.go("console.mappings.drafted", name=name, number=fresh, fresh=None if about else 1)
+
+
+def _draft(name: str, number: int | None = None) -> drafts.Draft | None:
+    """Return this person's draft of that number, or the newest; those of a new mapping are of the name ''."""
+    owner, now_ms = _owner(), layout.now_ms()
+    with runtime.journal.database.read() as connection:
+        if number is None:
+            return drafts.newest(connection, name, owner, now_ms)
+        return drafts.find(connection, number, name, owner, now_ms)
+
+
+def _unsaved(name: str, active: str) -> drafts.Draft | None:
+    """Return the newest draft of this person, where it is not what is active."""
+    found = _draft(name)
+    if found is None:
+        return None
+    given = MultiDict(found.fields)
+    text = written(given.get("text", ""))
+    if given.get("tab") == "form":
+        try:
+            old = read_form(text)
+            form, faults = mapping_form.sent_form(given, old)
+            text = "" if faults else write_form(text, form)
+        except NotEditable:
+            return found
+    return found if written(active) != text else None
+
+
 @pages.post("/mappings/<name>/draft")
 def draft(name: str) -> ResponseReturnValue:
     """Take what a person has changed one step on: another row, the other tab, what it would change. Saves nothing."""
     if not NAME.fullmatch(name):
         raise NotFound
-    return _drafted(name, layout.number(request.form.get("base")) or 0)
+    return _go_on(name, name)
 
 
-def _drafted(name: str, base: int) -> ResponseReturnValue:
-    given = request.form
-    text, step = _given_text(name), given.get("do", "preview")
+@pages.get("/mappings/<name>/draft/<int:number>")
+def drafted(name: str, number: int) -> ResponseReturnValue:
+    """Show the step of a draft; with `edit`, where it is one that only looks, what the person had written."""
+    kept = _draft("" if "fresh" in request.args else name, number)
+    if kept is None:
+        if "fresh" in request.args:
+            return layout.go("console.mappings.new")
+        layout.flash_message(_("That draft is gone: it was saved or discarded, or is older than a day."), "neutral")
+        return layout.go("console.mappings.edit", name=name)
+    given = g.draft = MultiDict(kept.fields)
+    base, step = layout.number(given.get("base")) or 0, given.get("do", "preview")
+    if "edit" in request.args and (step == "preview" or "refused" in given):
+        of_form = "events" if given.get("tab") == "form" else "form"
+        return _drafted(name, base, "yaml" if given.get("came") == "yaml" else of_form)
+    if "refused" in given:
+        return _not_saved(name, base, given["refused"])
+    return _drafted(name, base, step)
+
+
+@pages.post("/mappings/<name>/draft/discard")
+def discard(name: str) -> ResponseReturnValue:
+    """Remove this person's drafts of a mapping; of a new one where `fresh` is given."""
+    is_new = "fresh" in request.form
+    with runtime.journal.database.write() as connection:
+        drafts.remove(connection, "" if is_new else name, _owner())
+    layout.flash_message(_("The changes that were not saved are discarded."), "neutral")
+    return layout.go("console.mappings.new") if is_new else layout.go("console.mappings.edit", name=name)
+
+
+def _drafted(name: str, base: int, step: str) -> ResponseReturnValue:
+    given, text = _given(), _given_text(name)
     fresh = not base and not _replaced(name)
     if fresh:
         text = without_made_tests(text, name)
@@ -220,8 +302,9 @@ def _drafted(name: str, base: int) -> ResponseReturnValue:
             return _form(name, text, base, 422, form=form, refused="unwritten")
     if step == "form":
         return _form(name, text, base)
-    if step == "yaml":
-        return _editor(name, text, base)
+    if step in {"yaml", "try"}:
+        tried = mapping_editor.previewed(read(name, text).mapping, given.get("against", "")) if step == "try" else None
+        return _editor(name, text, base, tried=tried, against=given.get("against", ""))
     if step.startswith("accept"):
         text = _accepted(name, text, step.partition(":")[2])
     elif fresh:
@@ -240,7 +323,7 @@ def _other_rows(form: Form, step: str) -> tuple[Form, str] | None:
         return mapping_form.with_row(form, _about_what(form)), f"row-{len(form.rows)}"
     if what == "add-field":
         offers = mapping_form.offers(form, _about_what(form))
-        offer = next((one for one in offers if one.key == request.form.get("offer")), None)
+        offer = next((one for one in offers if one.key == _given().get("offer")), None)
         return mapping_form.with_field(form, offer), f"field-{len(form.fields)}"
     if what == "remove-row" and at is not None:
         return replace(form, rows=form.rows[:at] + form.rows[at + 1 :]), "add-row"
@@ -270,7 +353,7 @@ def _change(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         "mapping_change.html",
         status,
         text=text,
-        tab="yaml" if request.form.get("tab") == "yaml" else "form",
+        tab="yaml" if _given().get("came") == "yaml" else "form",
         effect=effect_of(runtime, _any_mapping(name, active), mapping),
         failed=[(at, one) for at, one in results if not one.passed],
         tests=len(mapping.tests),
@@ -293,16 +376,19 @@ def store(name: str) -> ResponseReturnValue:
         raise NotFound
     text = _given_text(name)
     base = layout.number(request.form.get("base")) or 0
+    about = "" if "fresh" in request.form else name
     found = read(name, text)
     if found.mapping is None:
-        return _editor(name, text, base, 422, refused="lint")
+        return _go_on(name, about, {"refused": "lint"})
     results = testing.run(found.mapping, directory())
     if any(not one.passed for one in results) and "anyway" not in request.form:
-        return _change(name, text, base, 422, refused="tests")
+        return _go_on(name, about, {"refused": "tests"})
     try:
         kept = keep(name, text, base, request.form.get("replaces", ""))
     except MappingChanged as error:
-        return _changed(name, text, base, error)
+        return _go_on(name, about, {"refused": "changed", "error": error.text()})
+    with runtime.journal.database.write() as connection:
+        drafts.remove(connection, about, _owner())
     if kept is None:
         layout.flash_message(_("The text was active already; nothing changed."), "neutral")
     if (day := request.form.get("run")) in RECENT_DAYS:
@@ -310,6 +396,16 @@ def store(name: str) -> ResponseReturnValue:
     if "run" in request.form:
         return layout.go("console.mappings.run", name=name)
     return layout.go("console.mappings.edit", name=name)
+
+
+def _not_saved(name: str, base: int, refused: str) -> ResponseReturnValue:
+    """Show why a draft could not be saved: what lint says, the tests that fail, or what somebody else saved."""
+    text = _given_text(name)
+    if refused == "changed":
+        return _changed(name, text, base, _given().get("error", ""))
+    if refused == "lint" or read(name, text).mapping is None:
+        return _editor(name, text, base, 422, refused="lint")
+    return _change(name, text, base, 422, refused="tests")
 
 
 def keep(name: str, text: str, base: int, replaces: str = "") -> int | None:
@@ -333,7 +429,7 @@ def written(text: str) -> str:
 
 def _given_text(name: str) -> str:
     """Return the text of the form; where nobody changed it, the active one to the last byte, and else its line ends."""
-    text = written(request.form.get("text", ""))
+    text = written(_given().get("text", ""))
     with runtime.journal.database.read() as connection:
         active = _text(revisions.newest(connection, name))
     if written(active) == text:
@@ -341,7 +437,7 @@ def _given_text(name: str) -> str:
     return text.replace("\n", "\r\n") if "\r\n" in active else text
 
 
-def _changed(name: str, text: str, base: int, error: MappingChanged) -> ResponseReturnValue:
+def _changed(name: str, text: str, base: int, error: str) -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         newest = revisions.newest(connection, name)
         before = revisions.get(connection, base) if base else None
@@ -357,16 +453,17 @@ def switch(name: str) -> ResponseReturnValue:
     active = revision_of(name)
     on = request.form.get("on") == "1"
     text = switched(active.text or "", on=on)
+    shown = {"text": text, "base": str(active.id), "tab": "yaml"}
     # As an inactive one: a mapping with an error of its values can be switched off.
     found = parse_mapping(text, f"{name}.yaml", replace(runtime.setup, active=not on))
     if found.mapping is None or found.mapping.enabled is not on:
-        return _editor(name, text, active.id, 422, refused="lint")
-    if active.id != (layout.number(request.form.get("base")) or active.id):
-        return _changed(name, text, active.id, MappingChanged())
+        return _go_on(name, name, {**shown, "refused": "lint"})
     try:
+        if active.id != (layout.number(request.form.get("base")) or active.id):
+            raise MappingChanged
         keep(name, text, active.id)
     except MappingChanged as error:
-        return _changed(name, text, active.id, error)
+        return _go_on(name, name, {**shown, "refused": "changed", "error": error.text()})
     for one in sent_twice(name, text):
         layout.flash_message(one.text(), "warning")
     return layout.go("console.mappings.listed")
@@ -534,7 +631,7 @@ def replay(number: int) -> ResponseReturnValue:
 @pages.get("/mappings-new")
 def new() -> ResponseReturnValue:
     """Show the form of a mapping that does not exist yet."""
-    return _form("", starter(_kind()), 0)
+    return _form("", starter(_kind()), 0, unsaved=_draft(""))
 
 
 @pages.post("/mappings-new")
@@ -549,4 +646,4 @@ def make() -> ResponseReturnValue:
     if name in taken or file_text(directory(), name) is not None:
         layout.flash_message(_("There is a mapping of that name: choose another."), "bad")
         name = name_of(name, taken)
-    return _drafted(name, 0)
+    return _go_on(name, "", {"name": name, "fresh": "1"})
