@@ -351,6 +351,10 @@ def test_a_cause_is_seen_grows_and_is_resolved(sqlite_url: str, tmp_path: Path) 
         browser.post(seen[1])
         assert "Seen by Ana" in browser.get("/attention").text
         assert "Seen by Ana" in browser.get("/").text
+        browser.post(f"{seen[1].removesuffix('seen')}unseen")
+        assert "Seen by Ana" not in browser.get("/attention").text
+        browser.post(seen[1])
+        assert "Seen by Ana" in browser.get("/attention").text
         for n in range(30):
             fails(console, f"cus_more_{n}")
         assert "Seen by Ana" not in browser.get("/attention").text
@@ -363,7 +367,7 @@ def test_a_cause_is_seen_grows_and_is_resolved(sqlite_url: str, tmp_path: Path) 
         assert len(articles(after)) == 1
         resolved = after.split('class="card more-card"')[1]
         assert "33 deliveries" in resolved
-        assert "Ana: discarded many deliveries" in resolved
+        assert "Ana · Discarded many deliveries" in resolved
         fails(console, "cus_again")
         assert len(articles(browser.get("/attention").text)) == 2
 

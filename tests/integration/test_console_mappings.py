@@ -387,3 +387,29 @@ def test_charges_that_never_came_can_be_run_over(console: Console) -> None:
 
     assert "The account has no API key" in browser.get("/mappings/cobranca/run").text
     assert "ASAAS_API_KEY is not set" in browser.get(begun.location).text
+
+
+def test_the_audit_trail_says_what_was_done_in_words(console: Console) -> None:
+    """A save, a switch and a restore are told apart, with the mapping's own numbers and in the reader's language."""
+    browser, first = console.operator("pt-BR"), newest(console)
+    browser.post("/mappings/cobranca", text=passing(console), base=first.id)
+    browser.post("/mappings/cobranca/switch", on="0")
+    browser.post("/mappings/cobranca/switch", on="1")
+    browser.post(f"/mappings/cobranca/history/{first.id}/restore")
+    with console.journal.database.read() as connection:
+        noted = audit.newest(connection, 4)
+    page = browser.get("/who").text
+
+    assert [(one["action"], one["detail"]["number"]) for one in noted] == [
+        ("mapping.restored", 5),
+        ("mapping.switched_on", 4),
+        ("mapping.switched_off", 3),
+        ("mapping.saved", 2),
+    ]
+    assert noted[0]["detail"]["text_of"] == 1
+    link = '<a href="/mappings/cobranca/history">cobranca</a>'
+    for sentence in ("Restaurou um texto anterior da automação", "Desligou a automação", "Salvou a automação"):
+        assert f"{sentence} {link}" in page
+    assert "revisão 5 · o arquivo também foi gravado · com o texto da revisão 1" in page
+    assert "Entrou no painel" in page
+    assert "True" not in page

@@ -219,7 +219,7 @@ def test_a_notice_is_dismissed(console: Console) -> None:
     assert "a key expires" in shown
     assert "a key expires" not in after
     assert "<h1>Connections</h1>" in after
-    assert "Dismissed a notice" in browser.get("/who").text
+    assert "Dismissed the notice" in browser.get("/who").text
 
 
 # ---------------------------------------------------------------- reconciliation

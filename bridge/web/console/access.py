@@ -105,7 +105,7 @@ FOR_SOME_ACCOUNTS = FOR_STRANGERS | {
     *("console.overview.index", "console.signin.leave", "console.connections.show", "console.connections.webhook"),
     *(f"console.events.{name}" for name in ("index", "show", "retry", "discard", "compare", "replay")),
     *(f"console.customers.{name}" for name in ("show", "reveal", "charge", "find", "preview", "bring_in")),
-    *(f"console.attention.{name}" for name in ("index", "confirm", "run", "close", "see")),
+    *(f"console.attention.{name}" for name in ("index", "confirm", "run", "close", "see", "unsee")),
     *(f"console.reconcile.{name}" for name in ("form", "begin", "missing", "bring_in")),
     *(f"console.jobs.{name}" for name in ("show", "report", "deal", "stop")),
     *("console.trial.form", "console.trial.begin"),

@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError
 from bridge.formats import Formats
-from bridge.journal import destinations, queries
+from bridge.journal import destinations, queries, revisions
 from bridge.journal.causes import Cause, Kind
 from bridge.journal.queries import EventFilter, Row
 from bridge.mapping.model import FETCHABLE
@@ -278,6 +278,7 @@ def show(id_: int) -> ResponseReturnValue:
             )
             for one in rows
         ]
+        numbers = revisions.numbers(connection, {one["revision_id"] for one in rows})
         held_by = _held_by(connection, row)
         customer = customer_of(row)
         known = know(connection, [(row["account"], customer)]).get((row["account"], customer)) if customer else None
@@ -294,6 +295,7 @@ def show(id_: int) -> ResponseReturnValue:
         customer_known=known,
         body=json.dumps(body, ensure_ascii=False, indent=2),
         verdicts=verdicts[::-1],
+        revisions=numbers,
         unheard=explaining.unheard(row["name"], row["account"], row["replay_mapping"], active),
         steps=_steps(row, verdicts),
         problem=problem,

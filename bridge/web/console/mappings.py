@@ -100,10 +100,13 @@ def edit(name: str) -> ResponseReturnValue:
 
 def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> ResponseReturnValue:
     found = read(name, text)
+    with runtime.journal.database.read() as connection:
+        numbers = revisions.numbers(connection, [base])
     return layout.page(
         "mapping_edit.html",
         status,
         text=text,
+        number=numbers.get(base, 0),
         findings=found.findings,
         choices=mapping_editor.choices(found.mapping),
         **{**_about(name, text, base, found.mapping), **more},
@@ -384,7 +387,7 @@ def store(name: str) -> ResponseReturnValue:
     if any(not one.passed for one in results) and "anyway" not in request.form:
         return _go_on(name, about, {"refused": "tests"})
     try:
-        kept = keep(name, text, base, request.form.get("replaces", ""))
+        kept = keep(name, text, base, action="mapping.saved", replaces=request.form.get("replaces", ""))
     except MappingChanged as error:
         return _go_on(name, about, {"refused": "changed", "error": error.text()})
     with runtime.journal.database.write() as connection:
@@ -408,17 +411,21 @@ def _not_saved(name: str, base: int, refused: str) -> ResponseReturnValue:
     return _change(name, text, base, 422, refused="tests")
 
 
-def keep(name: str, text: str, base: int, replaces: str = "") -> int | None:
-    """Save and say so; return the new revision, None where the text was active already. Raises MappingChanged."""
+def keep(name: str, text: str, base: int, *, action: str, replaces: str = "", of: int | None = None) -> int | None:
+    """Save and say so; return the number of the new revision, None where the text was active already.
+
+    `action` is what the audit trail says, `of` the number of the revision whose text it is. Raises MappingChanged.
+    """
     now_ms, author = runtime.clock_ms(), person.author
     saved = save(runtime.journal, directory(), name, text, base=base, author=author, now_ms=now_ms, replaces=replaces)
     if saved.revision_id == base:
         return None
-    layout.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
+    detail = {"revision": saved.revision_id, "number": saved.number, "file": saved.in_file}
+    layout.note(action, name, {**detail, "text_of": of} if of else detail)
     written = N_("Saved as revision {revision}; the file was written too.")
     unchanged = N_("Saved as revision {revision}. The file was not changed.")
-    layout.flash_message(_(written if saved.in_file else unchanged, revision=saved.revision_id))
-    return saved.revision_id
+    layout.flash_message(_(written if saved.in_file else unchanged, revision=saved.number))
+    return saved.number
 
 
 def written(text: str) -> str:
@@ -461,7 +468,7 @@ def switch(name: str) -> ResponseReturnValue:
     try:
         if active.id != (layout.number(request.form.get("base")) or active.id):
             raise MappingChanged
-        keep(name, text, active.id)
+        keep(name, text, active.id, action="mapping.switched_on" if on else "mapping.switched_off")
     except MappingChanged as error:
         return _go_on(name, name, {**shown, "refused": "changed", "error": error.text()})
     for one in sent_twice(name, text):
@@ -530,16 +537,17 @@ def restoring(name: str) -> ResponseReturnValue:
 def restore(name: str, number: int) -> ResponseReturnValue:
     """Make an older text active again, as a new revision."""
     found = _history(name)
-    wanted = next((one for one in found if one.id == number and one.text is not None), None)
-    text = str(layout.found(wanted).text)
+    wanted = layout.found(next((one for one in found if one.id == number and one.text is not None), None))
+    text = str(wanted.text)
     here = layout.go("console.mappings.history", name=name)
     base = layout.number(request.form.get("base")) or found[0].id
     # Its destinations are not checked: the workers may have other settings than this process.
     if parse_mapping(text, f"{name}.yaml", Setup(None, None, directory())).mapping is None:
-        layout.flash_message(_("Revision {revision} can't run any more in this version.", revision=number), "bad")
+        text = N_("Revision {revision} can't run any more in this version.")
+        layout.flash_message(_(text, revision=wanted.number), "bad")
         return here
     try:
-        if keep(name, text, base) is None:
+        if keep(name, text, base, action="mapping.restored", of=wanted.number) is None:
             layout.flash_message(_("The text was active already; nothing changed."), "neutral")
     except MappingChanged:
         layout.flash_message(_("Not restored: somebody saved meanwhile."), "bad")

@@ -256,14 +256,12 @@ def who() -> ResponseReturnValue:
     before = layout.number(request.args.get("before"))
     with runtime.journal.database.read() as connection:
         entries = audit.newest(connection, TRAIL_SHOWN + 1, before)
-        people = {one.key: one.name for one in users.everybody(connection)}
     settings = runtime.settings
     return layout.page(
         "who.html",
         entries=entries[:TRAIL_SHOWN],
         more=len(entries) > TRAIL_SHOWN,
         before=before,
-        people=people,
         passwords=(
             (N_("Operator's password"), bool(settings.bridge_password)),
             (N_("Viewer's password"), bool(settings.bridge_viewer_password)),
