@@ -44,7 +44,11 @@ _BEFORE_VALUES = OPERATOR_WORDS | {
     "before": N_("is before"),
     "after": N_("is after"),
 }
-_GROUPS = {"all": N_("all conditions"), "any": N_("at least one condition"), "not": N_("not")}
+_GROUPS = {
+    "all": N_("all of these conditions hold"),
+    "any": N_("at least one of these conditions holds"),
+    "not": N_("this must not be so"),
+}
 _NOT_GROUPS = {
     "all": N_("all conditions hold, and that must not be so"),
     "any": N_("at least one condition holds, and that must not be so"),

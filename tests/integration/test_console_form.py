@@ -475,3 +475,40 @@ def test_without_script_the_editor_shows_what_would_come_out(console: Console) -
     assert page.status_code == 200
     assert "10.00" in page.text.partition('id="preview"')[2]
     assert form_of(page)["against"] == "sample:payment_received_pix.json"
+
+
+def test_what_rows_cant_show_is_said_in_words(console: Console) -> None:
+    """Groups and denials part by part, routes by their events, tests by name and result."""
+    text = (ROOT / "mappings" / "exemplo_etapas_do_funil.yaml").read_text(encoding="utf-8")
+    save(console, text, "funil")
+    page = console.operator("pt-BR").get("/mappings/funil").text
+    parts = [" ".join(one.split()) for one in re.findall(r'<li class="depth-\d">(.*?)</li>', page)]
+    routes = re.findall(r"<tr><td>(.*?)</td><td>→ <span class=\"strong\">(\w+)</span>", page)
+    cases = page.partition('<ul class="rows cases">')[2].partition("</ul>")[0]
+
+    assert parts[:3] == [
+        "Pelo menos uma destas condições vale:",
+        "Isto não pode valer:",
+        "Evento é igual a Cobrança criada",
+    ]
+    assert ("Cobrança vencida, Negativação pedida", "vencidas") in routes
+    assert routes[-1] == ("Todos os outros eventos", "default")
+    assert cases.count("Passa") == text.count("- name:")
+    assert "enviado ao destino “pagas”" in cases
+
+
+def test_words_follow_what_a_person_writes(console: Console) -> None:
+    """A block that is changed says its new condition, one that is wrong stands as YAML; a test that fails says so."""
+    save(console, TEXT.replace("contact:", "filter: {not: {field: payment.value, at_most: 5}}\n\ncontact:"))
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca"))
+    form.fill(row_0_block="not: {field: payment.value, at_least: 5}")
+    draft = browser.post(form.action, {**dict(form.fields), "do": "events"}).location
+    changed = browser.get(draft).text
+    form.fill(row_0_block="not: {field: payment.value, at_leest: 5}")
+    wrong = form.press(browser, "Add a condition").text
+
+    assert "is at least R$5.00" in changed.replace("\xa0", "")
+    assert "Fails" in changed
+    assert "depth-0" not in wrong
+    assert "at_leest" in wrong

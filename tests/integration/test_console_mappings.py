@@ -209,7 +209,8 @@ def test_the_editor_says_which_other_mapping_sends_the_same(console: Console) ->
     )
 
     (overlap,) = (one["message"] for one in found if one["code"] == "mapping.overlap")
-    assert "outra.yaml" in overlap
+    assert "“outra”" in overlap
+    assert "<" not in overlap
 
 
 def test_what_goes_out_twice_is_said_before_a_save_and_after_a_switch(console: Console) -> None:
@@ -222,7 +223,7 @@ def test_what_goes_out_twice_is_said_before_a_save_and_after_a_switch(console: C
     off = browser.post("/mappings/cobranca/switch", on="0", follow=True).text
     on = browser.post("/mappings/cobranca/switch", on="1", follow=True).text
 
-    said = re.compile(r'class="flash warning">.*?outra\.yaml.*?PAYMENT_RECEIVED')
+    said = re.compile(r'class="flash warning">.*?<a href="/mappings/outra">“outra”</a>.*?“Payment received”')
     assert said.search(change)
     assert not said.search(off)
     assert said.search(on)

@@ -68,7 +68,7 @@ def init_console(app: Flask, runtime: Runtime) -> None:
     app.before_request(layout.set_language)
     app.teardown_request(lambda _error: use_language("en"))
     app.context_processor(layout.context)
-    app.jinja_env.globals.update(layout.GLOBALS, did_in_words=trail.told)
+    app.jinja_env.globals.update(layout.GLOBALS, did_in_words=trail.told, finding_words=mapping_editor.finding_words)
     app.jinja_env.filters["shown"] = shown
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.after_request(access.secure)

@@ -38,7 +38,7 @@ from bridge.operations.effects import effect_of
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
-from bridge.web.console.mapping_editor import read, sent_twice
+from bridge.web.console.mapping_editor import finding_words, read, sent_twice
 
 pages = Blueprint("mappings", __name__)
 
@@ -153,6 +153,7 @@ def _form(
     except NotEditable:
         return _editor(name, text, base, status, **{"refused": "no_form", **more})
     found = read(name, text)
+    now = found.mapping if form is None else _mapping_of(name, text, form)
     around = mapping_editor.around(found.mapping)
     about = _about_what(shown)
     conditions = mapping_form.field_choices(about, around)
@@ -175,6 +176,8 @@ def _form(
         events=events,
         other_events=other_events,
         rows=mapping_form.shown_rows(shown, conditions, around),
+        routes=mapping_form.route_words(now or found.mapping),
+        cases=testing.run(now, directory()) if now and base else (),
         fields=mapping_form.shown_fields(found.mapping, shown, sources, around),
         offers=mapping_form.offer_choices(mapping_form.offers(shown, about), sources),
         kind=_kind(),
@@ -183,6 +186,14 @@ def _form(
         accounts=sorted({"default", *(runtime.setup.accounts or ()), shown.settings["account"] or "default"}),
         **{**_about(name, text, base, found.mapping), **more},
     )
+
+
+def _mapping_of(name: str, text: str, form: Form) -> Mapping | None:
+    """Return the mapping that a form makes of a text, None where it is not one yet."""
+    try:
+        return read(name, write_form(text, form)).mapping
+    except NotEditable:
+        return None
 
 
 def _kind() -> str:
@@ -472,7 +483,7 @@ def switch(name: str) -> ResponseReturnValue:
     except MappingChanged as error:
         return _go_on(name, name, {**shown, "refused": "changed", "error": error.text()})
     for one in sent_twice(name, text):
-        layout.flash_message(one.text(), "warning")
+        layout.flash_message(finding_words(one), "warning")
     return layout.go("console.mappings.listed")
 
 
