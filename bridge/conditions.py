@@ -45,10 +45,11 @@ _BEFORE_VALUES = OPERATOR_WORDS | {
     "after": N_("is after"),
 }
 _GROUPS = {
-    "all": N_("all of these conditions hold"),
-    "any": N_("at least one of these conditions holds"),
-    "not": N_("this must not be so"),
+    "all": N_("All of these conditions hold:"),
+    "any": N_("At least one of these conditions holds:"),
+    "not": N_("This must not be so:"),
 }
+"""The heading of the conditions inside of it."""
 _NOT_GROUPS = {
     "all": N_("all conditions hold, and that must not be so"),
     "any": N_("at least one condition holds, and that must not be so"),

@@ -23,7 +23,7 @@ from bridge.mapping.findings import Findings, Severity
 from bridge.mapping.form import BLOCKS, SETTINGS, Form, Row, Sent
 from bridge.mapping.functions import EvaluationFailed
 from bridge.mapping.lint import kind_of_path, values_of_path
-from bridge.mapping.model import GROUPS, Condition, Group, covers, walk
+from bridge.mapping.model import GROUPS, covers, walk
 from bridge.mapping.operators import OPERATORS, Operand
 from bridge.mapping.parser import build_condition
 from bridge.mapping.spec import MAPPING
@@ -219,12 +219,7 @@ def block_words(block: str) -> list[tuple[str, int]]:
     condition = build_condition(root, findings) if root is not None else None
     if any(one.severity is Severity.ERROR for one in findings.in_order()):
         return []
-    return [(_part_words(part), depth) for part, depth in walk(condition)]
-
-
-def _part_words(part: Condition) -> str:
-    words = condition_in_words(part.text).words
-    return f"{words[:1].upper()}{words[1:]}:" if isinstance(part, Group) else words
+    return [(condition_in_words(part.text).words, depth) for part, depth in walk(condition)]
 
 
 def route_words(mapping: Compiled | None) -> list[tuple[list[str], str]]:
