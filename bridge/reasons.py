@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
-from bridge.messages import N_, Message, _
+from bridge.messages import N_, Message, _, verbatim
 
 
 class Then(StrEnum):
@@ -101,7 +101,7 @@ def deal_message(detail: str | None) -> Message:
         facts = json.loads(detail or "")
         code = facts.pop("code")
     except (ValueError, AttributeError, KeyError):
-        return Message("{text}", {"text": detail}) if detail else Message("")
+        return verbatim(detail) if detail else Message("")
     found = find_reason(code)
     parts = {name: Message(_DEAL_FACTS.get(name, "{value}"), {"value": value}) for name, value in facts.items()}
     more = ", ".join(f"{{{name}}}" for name in parts)

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from bridge.conditions import in_words
 from bridge.mapping.values import BRASILIA, facts_data
-from bridge.messages import N_, Message, _, read_message
+from bridge.messages import N_, VERBATIM, Message, _, read_message
 from bridge.model import DeliveryState, EventState, Waiting
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def row_data(row: Any) -> dict[str, Any]:
             data[f"{name.removesuffix('_ms')}_at"] = _brasilia(value).isoformat()
         elif isinstance(value, Message) or (name in _MESSAGES and value is not None):
             message = as_message(value)
-            facts = {} if message.id == "{text}" else facts_data(message.facts)
+            facts = {} if message.id == VERBATIM else facts_data(message.facts)
             data |= {name: str(message), f"{name}_facts": facts}
     return data
 

@@ -28,7 +28,6 @@ from bridge.alerts.plan import Area
 from bridge.errors import BridgeError, EnrichmentWaits, MappingRefused
 from bridge.journal import audit, destinations, drafts, jobs, notices, receivers, users
 from bridge.journal.audit import Actor
-from bridge.journal.notices import Notice
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import destinations as destination_table
 from bridge.journal.schema import events as event_table
@@ -201,7 +200,7 @@ def _fill(console: Console) -> None:
             connection.execute(change.values(state=circuit.value))
         destinations.pause(connection, "paused", "gone", NOW_MS)
         noticed = zip((*WORDS, "nobody.knows"), cycle(NoticeLevel), strict=False)
-        notices.apply(connection, [Notice(code, "default", level, "d", "m") for code, level in noticed], NOW_MS)
+        notices.apply(connection, [noticed(code, "default", level, "d", "m") for code, level in noticed], NOW_MS)
         for role, access in product(UserRole, UserState):
             person = users.add(connection, f"Bia {role} {access}", f"{role}.{access}@example.com", role, ["x"], NOW_MS)
             users.change(connection, person, state=access.value)

@@ -13,7 +13,6 @@ from werkzeug.security import generate_password_hash
 
 from bridge.journal import jobs, notices
 from bridge.journal.clock import system_clock_ms
-from bridge.journal.notices import Notice
 from bridge.model import NoticeLevel
 from bridge.operations.testcharge import Seen, amount
 from bridge.simulator.asaas.account import DEFAULT_KEY
@@ -24,7 +23,7 @@ from bridge.web.console.charts import MOST_BARS, OF_CHARGES, reconciled
 from bridge.web.console.jobs import JOBS_AT_ONCE, JobContext, start
 from tests.charges import Calendar
 from tests.console import PASSWORD, QUICK, Browser, Console, finish_jobs, opened_console
-from tests.factories import until
+from tests.factories import noticed, until
 from tests.peers import closed_port
 from tests.simulated import AsaasSimulator, ClintSimulator
 
@@ -210,7 +209,7 @@ def test_a_destination_is_tried_paused_and_resumed(console: Console) -> None:
 def test_a_notice_is_dismissed(console: Console) -> None:
     """It is gone from the list and stands in the audit trail."""
     with console.journal.database.write() as connection:
-        said = Notice("account.access_token", "default/1", NoticeLevel.WARNING, "a key expires", "make a new one")
+        said = noticed("account.access_token", "default/1", NoticeLevel.WARNING, "a key expires", "make a new one")
         notices.apply(connection, [said], console.clock())
     browser = console.operator()
     shown = browser.get("/connections").text

@@ -33,9 +33,9 @@ from bridge.web.console.lines import Line, lines
 pages = Blueprint("attention", __name__)
 
 TRAIL_READ = 500
-"""Entries of the audit trail that are looked through for who fixed a cause."""
+"""This many entries of the audit trail are searched for who fixed a cause."""
 MOST_REPLAYED = 1_000
-"""Events of one replay of a period: each is shown first as it would become."""
+"""The most events that a replay of a period takes; the preview works out each of them."""
 
 
 class Card(NamedTuple):
@@ -45,7 +45,7 @@ class Card(NamedTuple):
     known: Reason | None
     noted: Noted | None
     kept: Destination | None
-    """The destination of a cause that is one."""
+    """The destination's row, where the cause is about a destination."""
     decisions: list[tuple[Cause, BulkAction, int]]
     """What can be done with failed deliveries, and with how many."""
     sample: list[Line]
@@ -118,7 +118,8 @@ def _card(
 
 
 def _possible(facts: Facts, listening: frozenset[str]) -> dict[BulkAction, int]:
-    """Return for how many each can be done; a replay without its mapping would only put the delivery aside."""
+    """Return how many deliveries each action can change. A replay needs a mapping that is on: without one the delivery
+    would only be discarded."""
     replayable = sum(number for name, number in facts.replayable.items() if name in listening)
     return {BulkAction.RETRY: facts.retried, BulkAction.REPLAY: replayable, BulkAction.DISCARD: facts.number}
 

@@ -99,7 +99,7 @@ def show() -> ResponseReturnValue:
 
 @pages.get("/connections/<account>/company")
 def company(account: str) -> ResponseReturnValue:
-    """Return the name of the account's company as text, for htmx; empty where Asaas does not say it now."""
+    """Return the name of the account's company as text, for htmx; empty where Asaas can't be asked now."""
     one = _seen(account)
     try:
         client = client_of(runtime, account)

@@ -39,7 +39,7 @@ OBJECT_WORDS = {
     "": N_("Event and calculations"),
 }
 OWN = "="
-"""Before the kind of a source that a person writes: an expression, a template or a text."""
+"""Prefix of the kind of a source that a person writes: expression, template or text."""
 SOURCE_WORDS = {
     "=template": N_("Text with values in braces"),
     "=text": N_("Fixed text"),

@@ -129,7 +129,7 @@ def _about(name: str, text: str, base: int, mapping: Mapping | None) -> dict[str
 
 
 def _replaced(name: str) -> str:
-    """Return the digest of the file's text that a person sees because it has an error, and fixes; empty for none."""
+    """Return the digest of the file's text that a person sees and fixes because it has an error; empty for none."""
     if _is_sent():
         return _given().get("replaces", "")
     is_shown = "file" in request.args and name in layout.broken_files()
@@ -147,7 +147,7 @@ def _form(
     focus: str = "",
     **more: Any,
 ) -> ResponseReturnValue:
-    """Show a text as a form, `form` where a person has changed that; else, where it is none, its YAML."""
+    """Show a text as a form, or `form` where a person has changed it; where the text has no form, show its YAML."""
     try:
         shown = form or read_form(text)
     except NotEditable:
@@ -260,7 +260,7 @@ def _unsaved(name: str, active: str) -> drafts.Draft | None:
 
 @pages.post("/mappings/<name>/draft")
 def draft(name: str) -> ResponseReturnValue:
-    """Take what a person has changed one step on: another row, the other tab, what it would change. Saves nothing."""
+    """Keep what a person changed as a draft, and go to its next step: another row, the other tab, the preview."""
     if not NAME.fullmatch(name):
         raise NotFound
     return _go_on(name, name)
@@ -268,7 +268,7 @@ def draft(name: str) -> ResponseReturnValue:
 
 @pages.get("/mappings/<name>/draft/<int:number>")
 def drafted(name: str, number: int) -> ResponseReturnValue:
-    """Show the step of a draft; with `edit`, where it is one that only looks, what the person had written."""
+    """Show the step of a draft; with `edit`, the form or text from which its preview or save was asked for."""
     kept = _draft("" if "fresh" in request.args else name, number)
     if kept is None:
         if "fresh" in request.args:
@@ -347,7 +347,7 @@ def _other_rows(form: Form, step: str) -> tuple[Form, str] | None:
 
 
 def _accepted(name: str, text: str, place: str) -> str:
-    """Return the text with what its tests give as what they expect: one of them, or all."""
+    """Return the text whose tests, one or all, expect what they give now."""
     mapping, wanted = read(name, text).mapping, layout.number(place)
     results = enumerate(testing.run(mapping, directory())) if mapping else ()
     try:
@@ -446,7 +446,7 @@ def written(text: str) -> str:
 
 
 def _given_text(name: str) -> str:
-    """Return the text of the form; where nobody changed it, the active one to the last byte, and else its line ends."""
+    """Return the form's text with the line ends of the active one; where nobody changed it, the active text itself."""
     text = written(_given().get("text", ""))
     with runtime.journal.database.read() as connection:
         active = _text(revisions.newest(connection, name))
@@ -572,7 +572,7 @@ DAYS = (1, 7, 30)
 RECENT_DAYS = {"today": 0, "yesterday": 1}
 """The days whose events can be replayed at once, by how many days ago."""
 MOST_OF_DAY = 1_000
-"""The last events of a day that a replay takes at most."""
+"""A replay of a day takes this many of its last events."""
 LOOKED_AT = 20
 """The run reads this many times the wanted number of events, to find enough that the mapping listens to."""
 
@@ -592,7 +592,7 @@ def run(name: str) -> ResponseReturnValue:
 
 @pages.post("/mappings/<name>/run")
 def begin_run(name: str) -> ResponseReturnValue:
-    """Begin to work out what would be sent; nothing is sent."""
+    """Begin the preview of a run; nothing is sent."""
     mapping, form = _mapping(name), request.form
     if (day := form.get("over")) in RECENT_DAYS:
         return _replay_day(name, mapping, day)
@@ -655,7 +655,7 @@ def new() -> ResponseReturnValue:
 
 @pages.post("/mappings-new")
 def make() -> ResponseReturnValue:
-    """Take a new mapping one step on; its name is made of what it is called where nobody gives one."""
+    """Keep a new mapping as a draft; its name is made from its description where none is given."""
     given = request.form
     with runtime.journal.database.read() as connection:
         taken = {one.mapping for one in revisions.active(connection)}

@@ -171,7 +171,7 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "sent": lambda n: ngettext("{n} address took it", "{n} addresses took it", n),
     "origin": lambda id_: _("origin {id}", id=id_) if id_ else _("it is learned anew"),
 }
-"""What a fact says, by its key."""
+"""The words of a fact, by its key."""
 _COUNTS: dict[str, Callable[[int], str]] = {
     "done": lambda n: ngettext("{n} done", "{n} done", n),
     "refused": lambda n: ngettext("{n} not possible", "{n} not possible", n),
@@ -181,7 +181,7 @@ _COUNTS: dict[str, Callable[[int], str]] = {
     "of": lambda n: ngettext("of {n}", "of {n}", n),
     "mappings": lambda n: ngettext("{n} mapping", "{n} mappings", n),
 }
-"""Those that say nothing where they are 0."""
+"""Facts that are numbers; 0 says nothing."""
 WORDED = frozenset({*_FACTS, *_COUNTS})
 SILENT = frozenset({"revision", "cause", "about", "kind"})
 """Keys that say nothing to a person, or what the sentence says already."""
