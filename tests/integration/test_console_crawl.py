@@ -46,7 +46,7 @@ from bridge.web.console import layout
 from bridge.web.console.access import FOR_ADMINISTRATORS
 from bridge.web.console.jobs import HOME
 from tests.console import MAPPING, PASSWORD, VIEWER, Console, opened_console
-from tests.factories import NOW_MS, incoming, keep, owe, put_in_state, register, revision
+from tests.factories import NOW_MS, incoming, keep, noticed, owe, put_in_state, register, revision
 from tests.peers import closed_port
 from tests.unit.test_console_words import actions, causes, checks, steps
 from tests.unit.test_dead_letter import tree
@@ -199,8 +199,8 @@ def _fill(console: Console) -> None:
             change = destination_table.update().where(destination_table.c.name == name)
             connection.execute(change.values(state=circuit.value))
         destinations.pause(connection, "paused", "gone", NOW_MS)
-        noticed = zip((*WORDS, "nobody.knows"), cycle(NoticeLevel), strict=False)
-        notices.apply(connection, [noticed(code, "default", level, "d", "m") for code, level in noticed], NOW_MS)
+        raised = zip((*WORDS, "nobody.knows"), cycle(NoticeLevel), strict=False)
+        notices.apply(connection, [noticed(code, "default", level, "d", "m") for code, level in raised], NOW_MS)
         for role, access in product(UserRole, UserState):
             person = users.add(connection, f"Bia {role} {access}", f"{role}.{access}@example.com", role, ["x"], NOW_MS)
             users.change(connection, person, state=access.value)
