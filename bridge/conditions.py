@@ -44,7 +44,12 @@ _BEFORE_VALUES = OPERATOR_WORDS | {
     "before": N_("is before"),
     "after": N_("is after"),
 }
-_GROUPS = {"all": N_("all conditions"), "any": N_("at least one condition"), "not": N_("not")}
+_GROUPS = {
+    "all": N_("All of these conditions hold:"),
+    "any": N_("At least one of these conditions holds:"),
+    "not": N_("This must not be so:"),
+}
+"""The heading of the conditions inside of it."""
 _NOT_GROUPS = {
     "all": N_("all conditions hold, and that must not be so"),
     "any": N_("at least one condition holds, and that must not be so"),

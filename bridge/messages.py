@@ -137,9 +137,18 @@ def _plain(value: object) -> object:
     return {"message": value.id, **value.facts} if isinstance(value, Message) else str(value)
 
 
+VERBATIM = "{text}"
+"""The id of a message that is the same in every language."""
+
+
 def message(text: str | Message, /, **facts: object) -> Message:
     """Return a marked text with its facts as a message; a message stays as it is."""
     return text if isinstance(text, Message) else Message(text, facts)
+
+
+def verbatim(text: str) -> Message:
+    """Return a text that is the same in every language as a message."""
+    return Message(VERBATIM, {"text": text})
 
 
 def read_message(text: str | None) -> Message:
@@ -150,7 +159,7 @@ def read_message(text: str | None) -> Message:
         found = None
     if isinstance(found, Message):
         return found
-    return Message("{text}", {"text": text}) if text else Message("")
+    return verbatim(text) if text else Message("")
 
 
 def _as_message(found: dict[str, Any]) -> Message | dict[str, Any]:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
-from bridge.messages import N_, Message, _
+from bridge.messages import N_, Message, _, verbatim
 from bridge.model import Waiting
 
 
@@ -121,7 +121,7 @@ def deal_message(detail: str | None) -> Message:
         facts = json.loads(detail or "")
         code = facts.pop("code")
     except (ValueError, AttributeError, KeyError):
-        return Message("{text}", {"text": detail}) if detail else Message("")
+        return verbatim(detail) if detail else Message("")
     found = find_reason(code)
     said = {name: deal_status(value) if name in _OF_STATUS else value for name, value in facts.items()}
     parts = {name: Message(_DEAL_FACTS.get(name, "{value}"), {"value": value}) for name, value in said.items()}

@@ -78,6 +78,8 @@ def _errors(kind: type[BridgeError]) -> Iterator[str]:
 def _help(command: click.Command, context: click.Context) -> Iterator[str]:
     yield inspect.cleandoc(command.help or "").partition("\f")[0]
     yield command.short_help or ""
+    yield command.options_metavar or ""
+    yield getattr(command, "subcommand_metavar", "")
     for parameter in command.params:
         yield getattr(parameter, "help", None) or ""
         yield parameter.metavar or ""

@@ -23,10 +23,12 @@ from sqlalchemy import Connection, insert, select
 
 from bridge.journal import Database, Journal, Lanes, Lease, deliveries, destinations, migrate, revisions, upgrade
 from bridge.journal.deliveries import AttemptResult, DueDelivery, NewDelivery, StateChange
+from bridge.journal.notices import Notice
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import deliveries as delivery_table
 from bridge.journal.schema import events as event_table
-from bridge.model import FINISHED, DeliveryState, IncomingEvent, Outcome, lane_of
+from bridge.messages import message
+from bridge.model import FINISHED, DeliveryState, IncomingEvent, NoticeLevel, Outcome, lane_of
 
 LEASE_S = 30.0
 NOW_MS = 1_795_000_000_000
@@ -345,3 +347,8 @@ def until(condition: Callable[[], Any], timeout_s: float = 15.0, every_s: float 
             return found
         assert time.monotonic() < deadline_s, f"not so within {timeout_s:g} s"
         time.sleep(every_s)
+
+
+def noticed(code: str, about: str, level: NoticeLevel, detail: str, mend: str) -> Notice:
+    """Return a notice that says these texts in every language."""
+    return Notice(code, about, level, message(detail), message(mend))

@@ -53,14 +53,15 @@ class PageForm:
         self.fields.append((name, value))
 
     def press(self, browser: Browser, text: str, *, follow: bool = False) -> TestResponse:
-        """Send the form by the button with that text or label."""
+        """Send the form by the button with that text or label; where it is kept as a draft, open the draft's page."""
         (button,) = [one for one in self.buttons if text in (" ".join(one.text.split()), one.label)][:1]
         data: dict[str, list[str]] = {}
         for name, value in [*self.fields, (button.name, button.value)]:
             data.setdefault(name, []).append(value)
         data.pop("csrf_token", None)
         action = (button.action or self.action).partition("#")[0]
-        return browser.post(action, data, follow=follow)  # type: ignore[arg-type]
+        page = browser.post(action, data, follow=follow)  # type: ignore[arg-type]
+        return browser.get(page.location) if "/draft/" in (page.location or "") else page
 
 
 class _Reader(HTMLParser):

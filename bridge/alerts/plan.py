@@ -310,37 +310,37 @@ def find_problems(
         if one.paused_ms is not None:
             detail = Message(N_("paused: {reason}"), {"reason": read_message(one.paused_reason)})
             todo = N_("fix its URL, or run: bridge destinations resume {name}")
-            yield _notice(PAUSED, one.name, error, detail, Message(todo, {"name": one.name}))
+            yield Notice(PAUSED, one.name, error, detail, Message(todo, {"name": one.name}))
         elif one.state != "closed" and one.opens > 1:
             # The first probe failed too: a circuit that the first probe closes needs nobody.
             detail = Message(N_("fails for several customers; deliveries wait while it is probed"))
-            yield _notice(CIRCUIT, one.name, warning, detail, Message(N_("look at the destination's own status")))
+            yield Notice(CIRCUIT, one.name, warning, detail, Message(N_("look at the destination's own status")))
     if waiting_since_ms is not None and now_ms - waiting_since_ms >= BEHIND_MS:
         detail = Message(N_("events wait, and no worker takes them"))
         todo = N_("is a worker running, and does it reach Redis? see: bridge doctor")
-        yield _notice(BEHIND, BRIDGE, error, detail, Message(todo))
+        yield Notice(BEHIND, BRIDGE, error, detail, Message(todo))
     for account, code in held.items():
         reason = find_reason(code)
         means = Message(reason.means) if reason else code
         detail = Message(N_("events wait for Asaas ({code}): {reason}"), {"code": code, "reason": means})
         todo = N_("nothing is lost, they go on by themselves; is Asaas up? see: bridge doctor")
-        yield _notice(HELD, account, warning, detail, Message((reason and reason.todo) or todo))
+        yield Notice(HELD, account, warning, detail, Message((reason and reason.todo) or todo))
     for account, silence in silences.items():
         if silence is not None:
             # In steps of four hours, so that the notice does not change all the time.
             text = N_("no event for more than {hours} hours, which was never so in the weeks before")
             detail = Message(text, {"hours": silence - silence % 4})
-            yield _notice(SILENT, account, warning, detail, Message(N_("see: bridge doctor")))
+            yield Notice(SILENT, account, warning, detail, Message(N_("see: bridge doctor")))
     for name, (code, line) in (mappings or {}).items():
         # The text of the line is left out: a mapping may name a person.
         file = N_("the mapping file has a fault in line {line} and is not used")
         active = N_("this version can't run the active text; events wait")
         detail = Message(file, {"line": line}) if code == BROKEN else Message(active)
-        yield _notice(code, name, error, detail, Message(N_("correct the file, see: bridge mappings lint")))
+        yield Notice(code, name, error, detail, Message(N_("correct the file, see: bridge mappings lint")))
     for receiver in receivers:
         if receiver.failing_ms is not None and now_ms - receiver.failing_ms >= FAILING_MS:
             detail = Message(N_("messages do not arrive: {problem}"), {"problem": Message(receiver.problem or "")})
-            yield _notice(
+            yield Notice(
                 FAILING, receiver.name, warning, detail, Message(N_("fix its address; see: bridge alerts test"))
             )
 
@@ -355,16 +355,14 @@ def dead_notices(dead: Mapping[str, Mapping[str, int]]) -> Iterator[Notice]:
             text = N_("deliveries that need a person: {number} ({reasons} and {others} other reasons)")
             facts["others"] = len(reasons) - MAX_REASONS
         todo = N_("see: bridge deliveries list --state dead --destination {name}; then retry, replay or discard them")
-        yield _notice(DEAD, name, NoticeLevel.WARNING, Message(text, facts), Message(todo, {"name": name}))
-
-
-def _notice(code: str, about: str, level: NoticeLevel, detail: Message, todo: Message) -> Notice:
-    return Notice(code, about, level, detail.to_json(), todo.to_json())
+        yield Notice(DEAD, name, NoticeLevel.WARNING, Message(text, facts), Message(todo, {"name": name}))
 
 
 def notice_changes(problems: Iterable[Notice], open_notices: Iterable[StoredNotice]) -> list[Notice | Resolved]:
     """Return what to write so that the open notices are the problems."""
     now = {(notice.code, notice.about): notice for notice in problems}
     known = {(notice.code, notice.about): notice for notice in open_notices if notice.code in CODES}
-    changed = [notice for key, notice in now.items() if key not in known or known[key].detail != notice.detail]
+    changed = [
+        notice for key, notice in now.items() if key not in known or known[key].detail != notice.detail.to_json()
+    ]
     return [*changed, *(Resolved(*key) for key in known.keys() - now.keys())]

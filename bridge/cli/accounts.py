@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from functools import partial
 
 import click
 
 from bridge.asaas.webhooks import hook_url
 from bridge.cli.main import Invocation
-from bridge.cli.options import check_can_ask, confirm
+from bridge.cli.options import check_can_ask, remove_after_question
 from bridge.cli.output import Columns, json_option, show_json, show_list
 from bridge.errors import NotFound
 from bridge.journal import accounts as kept
@@ -111,9 +112,8 @@ def remove_account(invocation: Invocation, name: str, yes: bool) -> None:
         name=name,
         number=waiting,
     )
-    confirm(question, _("nothing was removed"), yes=yes)
-    operations.remove_account(invocation.journal, invocation.actor, system_clock_ms(), name)
-    click.echo(_("account {name} is removed", name=name))
+    remove = partial(operations.remove_account, invocation.journal, invocation.actor, system_clock_ms(), name)
+    remove_after_question(question, remove, _("account {name} is removed", name=name), yes=yes)
 
 
 def read_secret(what: str) -> str:
@@ -184,9 +184,8 @@ def remove_destination(invocation: Invocation, name: str, yes: bool) -> None:
     with invocation.journal.database.read() as connection:
         number = operations.open_deliveries(connection, name)
     question = _("remove the URL of {name}? deliveries that will wait: {number}", name=name, number=number)
-    confirm(question, _("nothing was removed"), yes=yes)
-    operations.remove_destination(invocation.journal, invocation.actor, system_clock_ms(), name)
-    click.echo(_("destination {name} is removed", name=name))
+    remove = partial(operations.remove_destination, invocation.journal, invocation.actor, system_clock_ms(), name)
+    remove_after_question(question, remove, _("destination {name} is removed", name=name), yes=yes)
 
 
 @destinations.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from bridge.alerts.plan import Area
 from bridge.cli.accounts import read_secret
 from bridge.cli.main import NO, Invocation
 from bridge.cli.notices import LEVELS
-from bridge.cli.options import check_can_ask, confirm
+from bridge.cli.options import check_can_ask, remove_after_question
 from bridge.cli.output import Columns, as_message, json_option, show_list
 from bridge.errors import JournalError, NotFound, UsageError
 from bridge.journal import notices, receivers
@@ -164,9 +165,9 @@ def remove(invocation: Invocation, name: str, yes: bool) -> None:
     if before is None or before.is_environment:
         hint = N_("one of the environment is removed there; see: bridge alerts receivers")
         raise NotFound(N_("no receiver of the journal is named {name!r}"), hint=hint, name=name)
-    confirm(_("remove {name}?", name=name), _("nothing was removed"), yes=yes)
-    remove_receiver(invocation.journal, invocation.actor, system_clock_ms(), before.id)
-    click.echo(_("{name} gets no more alerts", name=name))
+    remove = partial(remove_receiver, invocation.journal, invocation.actor, system_clock_ms(), before.id)
+    done = _("{name} gets no more alerts", name=name)
+    remove_after_question(_("remove {name}?", name=name), remove, done, yes=yes)
 
 
 @alerts.command("test")

@@ -46,6 +46,7 @@ from bridge.cli.output import (
 )
 from bridge.errors import UsageError
 from bridge.journal import Journal, queries
+from bridge.journal import revisions as journal_revisions
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.privacy import FORGOTTEN
 from bridge.journal.queries import Row
@@ -140,11 +141,12 @@ def show(invocation: Invocation, event: str, as_json: bool) -> None:
             (delivery, queries.attempts_of(connection, delivery["id"]))
             for delivery in queries.deliveries_of(connection, row["id"])
         ]
+        numbers = journal_revisions.numbers(connection, {delivery["revision_id"] for delivery, _tries in found})
     why = unheard(row["name"], row["account"], row["replay_mapping"], _active(invocation.journal, None))
     if as_json:
         show_json(event_data(row, found, system_clock_ms(), why))
     else:
-        _show_event(row, found, system_clock_ms(), why)
+        _show_event(row, found, numbers, system_clock_ms(), why)
 
 
 @events.command()
@@ -261,7 +263,9 @@ def _waits(event: Mapping[str, Any], now_ms: int) -> str:
     return _("on hold ({code}), checked again {when}", code=event["hold_code"], when=ago(event["due_ms"], now_ms))
 
 
-def _show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int, why: Unheard) -> None:
+def _show_event(
+    event: Row, deliveries: list[tuple[Row, list[Row]]], revisions: Mapping[int, int], now_ms: int, why: Unheard
+) -> None:
     click.echo(_("event {number}: {name}", number=event["id"], name=plain(event["name"])))
     repeats = event["repeats"]
     again = ngettext("; posted again {n} time", "; posted again {n} times", repeats) if repeats else ""
@@ -285,7 +289,7 @@ def _show_event(event: Row, deliveries: list[tuple[Row, list[Row]]], now_ms: int
         of = _(", the last for the mapping {name}", name=event["replay_mapping"]) if event["replay_mapping"] else ""
         show_line(_("replayed"), ngettext("{n} time", "{n} times", event["replay"]) + of)
     for delivery, attempts in deliveries:
-        _show_delivery(delivery, attempts, now_ms)
+        _show_delivery(delivery, attempts, revisions[delivery["revision_id"]], now_ms)
     if not deliveries and event["state"] == EventState.PROCESSED:
         click.echo(f"\n{_explanation(event, deliveries, now_ms, why)}; " + _("see: bridge mappings show"))
 
@@ -310,7 +314,7 @@ def _event_state(event: Row, now_ms: int) -> str:
     return text + _("; what to do: {hint}", hint=plain(said.todo)) if said and said.todo else text
 
 
-def _show_delivery(delivery: Row, attempts: list[Row], now_ms: int) -> None:
+def _show_delivery(delivery: Row, attempts: list[Row], revision: int, now_ms: int) -> None:
     title = _("delivery {number}: mapping {name}", number=delivery["id"], name=plain(delivery["mapping"]))
     replay = _(", replay {number}", number=delivery["replay"]) if delivery["replay"] else ""
     click.echo(f"\n{title}{replay}")
@@ -323,7 +327,7 @@ def _show_delivery(delivery: Row, attempts: list[Row], now_ms: int) -> None:
     if state not in FINISHED and delivery["due_ms"] is not None:
         show_line(_("next try"), f"{moment(delivery['due_ms'])}, {ago(delivery['due_ms'], now_ms)}")
     if delivery["payload"]:
-        facts = {"line": delivery["line"], "revision": delivery["revision_id"]}
+        facts = {"line": delivery["line"], "revision": revision}
         show_line(_("to"), _("{name} (line {line}, revision {revision})", name=delivery["destination"], **facts))
         show_line(_("payload"), "")
         for key, value in spread(json.loads(delivery["payload"])).items():

@@ -138,7 +138,7 @@ def translate(command: click.Command) -> None:
             parameter.metavar = "NUMBER" if is_number else parameter.make_metavar(click.Context(command))
     for part in (command, *command.params):
         english: dict[str, str] = part.__dict__.setdefault("english", {})
-        for name in ("help", "short_help", "show_default", "metavar"):
+        for name in ("help", "short_help", "show_default", "metavar", "options_metavar", "subcommand_metavar"):
             text = english.get(name) or getattr(part, name, None)
             if isinstance(text, str):
                 english[name] = inspect.cleandoc(text)

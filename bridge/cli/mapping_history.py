@@ -1,6 +1,7 @@
 """`bridge mappings history`, `diff` and `restore`: the revisions of a mapping that the journal keeps.
 
-A revision is named by its number; `file` names the text in the directory of mappings.
+A revision is named by its number among those of its mapping, or by its id in `--json`; `file` names the text in the
+directory of mappings.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ def history(invocation: Invocation, name: str, number: int | None, as_json: bool
         added, removed = changed((before and before.text) or "", one.text or "")
         lines = _("removed") if one.text is None else f"+{added} -{removed}"
         age, state = ago(one.created_ms, now_ms), _("active") if one is active else ""
-        rows.append((one.id, moment(one.created_ms), age, one.author, one.origin, lines, state))
+        rows.append((one.number, moment(one.created_ms), age, one.author, one.origin, lines, state))
     show_table((_("revision"), _("made"), _("age"), _("by"), _("from"), _("lines"), ""), rows)
     if file_text(invocation.settings.bridge_mappings_dir, name) not in {None, found[0].text}:
         text = N_("the file has another text; see: bridge mappings diff {name} {number} file")
-        click.echo(_(text, name=name, number=found[0].id), err=True)
+        click.echo(_(text, name=name, number=found[0].number), err=True)
 
 
 @click.command()
@@ -68,7 +69,7 @@ def diff(invocation: Invocation, name: str, revs: tuple[str, ...], as_json: bool
     if len(revs) > 2:
         raise UsageError(N_("diff takes at most two revisions, got {number}"), number=len(revs))
     found = _revisions(invocation, name)
-    newest, second = (str(one.id) if one else "" for one in (found[0], found[1] if found[1:] else None))
+    newest, second = (str(one.number) if one else "" for one in (found[0], found[1] if found[1:] else None))
     before, after = {0: (second, newest), 1: (*revs, newest), 2: revs}[len(revs)]
     old, new = (_text_of(invocation, found, name, rev) for rev in (before, after))
     nothing = _("nothing")
@@ -90,13 +91,14 @@ def restore(invocation: Invocation, name: str, rev: int, yes: bool) -> None:
     Workers take it up within two seconds. The file keeps its text, and becomes a revision again when somebody changes
     it. What went out since then is not taken back; see: bridge events replay.
     """
-    from bridge.journal import revisions
+    from bridge.journal import audit, revisions
     from bridge.journal.clock import system_clock_ms
 
     check_can_ask(yes=yes)
     directory = invocation.settings.bridge_mappings_dir
     found = _revisions(invocation, name)
     wanted = _of_number(found, name, rev)
+    rev = wanted.number
     if wanted.text is None:
         what, hint = N_("revision {rev} removed {name}, so it has no text to restore"), N_("choose an older one")
         raise UsageError(what, rev=rev, name=name, hint=hint)
@@ -107,15 +109,20 @@ def restore(invocation: Invocation, name: str, rev: int, yes: bool) -> None:
         what, hint = N_("that revision of {name} can't run any more"), N_("write it anew as a file")
         raise UsageError(what, name=name, where=first.shown(), hint=hint)
     if not yes:
-        _show_difference(difference(found[0].text or "", wanted.text, f"{name} {found[0].id}", f"{name} {rev}"))
+        _show_difference(difference(found[0].text or "", wanted.text, f"{name} {found[0].number}", f"{name} {rev}"))
     confirm(_("restore revision {rev} of {name}?", rev=rev, name=name), _("nothing was restored"), yes=yes)
     with invocation.journal.database.write() as connection:
-        fresh = revisions.restore(connection, wanted, _operator(), system_clock_ms())
+        now_ms = system_clock_ms()
+        fresh = revisions.restore(connection, wanted, _operator(), now_ms)
+        if fresh is not None:
+            number = revisions.numbers(connection, [fresh])[fresh]
+            detail = {"revision": fresh, "number": number, "text_of": rev, "file": False}
+            audit.note(connection, invocation.actor, "mapping.restored", name, now_ms, detail)
     if fresh is None:
         text = N_("{name} has the text of revision {rev} already; nothing was restored")
         click.echo(_(text, name=name, rev=rev), err=True)
         raise Exit(NO)
-    click.echo(_("{name} is revision {fresh} now, with the text of {rev}", name=name, fresh=fresh, rev=rev))
+    click.echo(_("{name} is revision {fresh} now, with the text of {rev}", name=name, fresh=number, rev=rev))
     if file_text(directory, name) not in {None, wanted.text}:
         text = N_(
             "the file still has another text, which becomes active when somebody changes it; to keep this one: "
@@ -143,7 +150,8 @@ def _revisions(invocation: Invocation, name: str) -> list[Revision]:
 
 
 def _of_number(found: Sequence[Revision], name: str, number: int) -> Revision:
-    one = next((one for one in found if one.id == number), None)
+    by_number = {one.id: one for one in found} | {one.number: one for one in found}
+    one = by_number.get(number)
     if one is None:
         hint = N_("see: bridge mappings history {name}")
         raise NotFound(N_("{name} has no revision {number}"), name=name, number=number, hint=hint)

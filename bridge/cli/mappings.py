@@ -26,10 +26,11 @@ from bridge.cli.mapping_history import diff, history, restore
 from bridge.cli.mapping_new import new
 from bridge.cli.options import find_event
 from bridge.cli.output import is_terminal, json_option, json_text, plain, show_json, show_table, values_of
+from bridge.conditions import condition_in_words, value_in_words
 from bridge.errors import BridgeError, NotFound, UsageError
 from bridge.mapping import Field, Finding, Mapping, ParseResult, Setup, Severity, parser, testing
 from bridge.mapping import explain as wanted
-from bridge.mapping.catalogue import entity_key
+from bridge.mapping.catalogue import entity_key, event_label
 from bridge.mapping.context import build_context, references
 from bridge.mapping.drafts import EXAMPLES
 from bridge.mapping.model import FETCHABLE, Comparison, Condition, Group, walk
@@ -289,12 +290,17 @@ def show(invocation: Invocation, name: str | None, as_json: bool) -> None:
         show_table((_("name"), _("state"), _("events"), _("sends to"), _("description")), map(_list_row, read))
 
 
+_EVENTS_LISTED = 2
+"""The events that a row of the list names; `show NAME` has all of them."""
+
+
 def _list_row(read: ParseResult) -> tuple[object, ...]:
     name, mapping = Path(read.path).stem, read.mapping
     if mapping is None:
         return name, _("error"), "", "", read.findings[0].shown()
-    state = _("on") if mapping.enabled else _("off")
-    return name, state, ", ".join(mapping.events), ", ".join(sorted(mapping.destinations)), mapping.description
+    state, more = _("on") if mapping.enabled else _("off"), len(mapping.events) - _EVENTS_LISTED
+    events = ", ".join(map(event_label, mapping.events[:_EVENTS_LISTED])) + (f", +{more}" if more > 0 else "")
+    return name, state, events, ", ".join(sorted(mapping.destinations)), mapping.description
 
 
 def _broken_data(read: ParseResult) -> dict[str, Any]:
@@ -302,13 +308,34 @@ def _broken_data(read: ParseResult) -> dict[str, Any]:
     return {"name": Path(read.path).stem, "path": read.path, "findings": findings}
 
 
-_SHOWN = ("name", "path", "enabled", "description", "account", "events", "installments", "line", "stale", "send_to")
+_SHOWN = {
+    "name": N_("name"),
+    "path": N_("file"),
+    "enabled": N_("state"),
+    "description": N_("description"),
+    "account": N_("account"),
+    "events": N_("events"),
+    "installments": N_("instalments"),
+    "line": N_("line of deliveries"),
+    "stale": N_("older events"),
+    "send_to": N_("sends to"),
+    "tests": N_("tests"),
+    "fetched": N_("asks Asaas for"),
+}
+"""What `show NAME` prints, by the keys of `--json`."""
+_SETTINGS_WORDS = {
+    "each": N_("each instalment"),
+    "first": N_("only the first"),
+    "once": N_("once per plan"),
+    "skip": N_("are not sent"),
+    "send": N_("are sent too"),
+}
 
 
 def _mapping_data(mapping: Mapping) -> dict[str, Any]:
     return {
-        **{name: getattr(mapping, name) for name in _SHOWN},
-        "filter": [text for _depth, text in _condition_lines(mapping.filter)],
+        **{name: getattr(mapping, name) for name in _SHOWN if name not in {"tests", "fetched"}},
+        "filter": _condition_lines(mapping.filter),
         "fields": [
             {
                 **{name: getattr(field, name) for name in ("group", "key", "type", "required")},
@@ -343,31 +370,44 @@ def _source_of(field: Field) -> str:
 
 
 def _show_mapping(mapping: Mapping) -> None:
-    """Print a mapping under the keys of its file."""
+    """Print what a mapping does in the reader's language; keys and expressions are those of its file."""
     data = _mapping_data(mapping)
-    data |= {"enabled": _(_MARKS[mapping.enabled]), "events": ", ".join(mapping.events)}
-    data |= {"fetched": ", ".join(data["fetched"]) or _("nothing")}
-    lines = [(name, data[name]) for name in (*_SHOWN, "tests", "fetched")]
-    lines += [("route", f"{', '.join(route.events)} -> {route.send_to}") for route in mapping.routes]
-    for name, text in lines:
-        click.echo(f"{name + ':':14}{plain(text)}")
+    data |= {"enabled": _("on") if mapping.enabled else _("off"), "fetched": ", ".join(data["fetched"]) or _("nothing")}
+    data |= {name: _(_SETTINGS_WORDS.get(data[name], data[name])) for name in ("installments", "stale")}
+    data |= {"events": "\n".join(_event_line(name) for name in mapping.events)}
+    for name, words in _SHOWN.items():
+        _show_under(_(words), str(data[name]))
+    for route in mapping.routes:
+        events = "\n".join(_event_line(name) for name in route.events)
+        _show_under(_("route to {destination}", destination=route.send_to), events)
     for name, value in (data["deal"] or {}).items():
-        text = ", ".join(value) if isinstance(value, list | tuple) else value
-        if text:
-            click.echo(f"{name + ':':16} {plain(text)}")
-    for depth, text in _condition_lines(mapping.filter):
-        click.echo(f"{'' if depth else 'filter:':14}{'  ' * depth}{plain(text)}")
+        if text := ", ".join(value) if isinstance(value, list | tuple) else str(value or ""):
+            _show_under(name, text)
+    parts = [f"{'  ' * depth}{condition_in_words(one.text).words}" for one, depth in walk(mapping.filter)]
+    _show_under(_("only if"), "\n".join(parts) or _("always"))
     click.echo()
     rows = [(_(field.group), field.key, _(field.type), field.source.text) for field in mapping.fields]
     show_table((_("group"), _("key"), _("type"), _("from")), rows)
 
 
-def _condition_lines(condition: Condition | None) -> list[tuple[int, str]]:
-    """Return a filter as lines with their depth, in the words of the file."""
+def _show_under(label: str, text: str) -> None:
+    first, *rest = text.split("\n")
+    click.echo(f"{label + ':':22}{plain(first)}")
+    for line in rest:
+        click.echo(f"{'':22}{' ' * (len(line) - len(line.lstrip()))}{plain(line.lstrip())}")
+
+
+def _event_line(name: str) -> str:
+    label = event_label(name)
+    return name if label == name else f"{label} ({name})"
+
+
+def _condition_lines(condition: Condition | None) -> list[str]:
+    """Return a filter as lines in the words of the file."""
     lines = []
-    for one, depth in walk(condition):
+    for one, _depth in walk(condition):
         alone = isinstance(one, Comparison) and one.operator is None
-        lines.append((depth, f"{one.text}:" if isinstance(one, Group) else f"{'expression: ' * alone}{one.text}"))
+        lines.append(f"{one.text}:" if isinstance(one, Group) else f"{'expression: ' * alone}{one.text}")
     return lines
 
 
@@ -477,12 +517,12 @@ def _show_explained(found: dict[str, Any]) -> None:
         click.echo(f"  {found['code']}: {plain(found['message'])}")
     line = _("line")
     for seen in found.get("conditions", ()):
-        mark, number = _(_MARKS[seen["passed"]]), f"{seen['line']:<4}"
-        value = "" if seen["value"] is None else plain(json.dumps(seen["value"], ensure_ascii=False))[:120]
-        text = f"  {mark:4}{line} {number}{'  ' * seen['depth']}{plain(seen['text'])}"
+        words, path = condition_in_words(seen["text"])
+        value = "" if seen["value"] is None else plain(value_in_words(path, seen["value"]))[:120]
+        text = f"  {_(_MARKS[seen['passed']]):4}{line} {seen['line']:<4}{'  ' * seen['depth']}{plain(words)}"
         click.echo(text + (_("  (saw {value})", value=value) if value else ""))
     rows = [
-        (_(one["group"]), one["key"], one["source"], one["message"] or _cell(one["value"]))
+        (_(one["group"]), one["key"], _short(one["source"]), one["message"] or _cell(one["value"]))
         for one in found.get("fields", ())
     ]
     if rows:
@@ -539,11 +579,16 @@ def _short(example: str) -> str:
     return example if len(example) <= 40 else f"{example[:39]}…"
 
 
+_STATUSES = {"OPEN": N_("Open"), "WON": N_("Won"), "LOST": N_("Lost")}
+"""What Clint's screen calls the status of a deal."""
+
+
 def _show_integration(row: dict[str, Any], missing: list[str]) -> None:
     stage, conflict = wanted.stage_of(row["events"]), row["conflict"]
-    lines = [_("status {status}, stage {stage}", status=row["status"] or _("conflict"), stage=stage)]
-    for status, names in (conflict or {row["status"]: row["events"]}).items():
-        lines += [f"{status:<4}  {name}" for name in names]
+    status = _(_STATUSES[row["status"]]) if row["status"] else _("conflict")
+    lines = [_("status {status}, stage {stage}", status=status, stage=stage)]
+    for one, names in (conflict or {row["status"]: row["events"]}).items():
+        lines += [f"{_(_STATUSES[one]):<7} {_event_line(name)}" for name in names]
     lines += [_("from  {mapping}", mapping=name) for name in row["mappings"]]
     lines += [_("it does not get {key}", key=key) for key in missing]
     if conflict:

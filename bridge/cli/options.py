@@ -97,6 +97,13 @@ def confirm(question: str, declined: str, *, yes: bool) -> None:
         click.get_current_context().exit(NO)
 
 
+def remove_after_question(question: str, remove: Callable[[], object], done: str, *, yes: bool) -> None:
+    """Remove something where the operator agrees, and say so; otherwise end with status 1."""
+    confirm(question, _("nothing was removed"), yes=yes)
+    remove()
+    click.echo(done)
+
+
 def stacked(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
     """Return one decorator for options that several commands share."""
 

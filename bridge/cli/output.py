@@ -23,7 +23,7 @@ from bridge.conditions import in_words
 from bridge.journal.about import amount_of, description_of, object_of
 from bridge.mapping.catalogue import event_label
 from bridge.mapping.values import BRASILIA, facts_data
-from bridge.messages import N_, Message, _, read_message
+from bridge.messages import N_, VERBATIM, Message, _, read_message
 from bridge.model import DeliveryState, EventState
 from bridge.reasons import waits_for
 from bridge.redaction import redact
@@ -241,7 +241,7 @@ def row_data(row: Any) -> dict[str, Any]:
             data[f"{name.removesuffix('_ms')}_at"] = _brasilia(value).isoformat()
         elif isinstance(value, Message) or (name in _MESSAGES and value is not None):
             message = as_message(value)
-            facts = {} if message.id == "{text}" else facts_data(message.facts)
+            facts = {} if message.id == VERBATIM else facts_data(message.facts)
             data |= {name: str(message), f"{name}_facts": facts}
     return data
 

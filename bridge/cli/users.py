@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
 from bridge.cli.main import Invocation
-from bridge.cli.options import check_can_ask, confirm
+from bridge.cli.options import check_can_ask, remove_after_question
 from bridge.cli.output import Columns, json_option, show_json, show_list
 from bridge.errors import NotFound
 from bridge.journal import users as kept
@@ -149,9 +150,9 @@ def remove(invocation: Invocation, email: str, yes: bool) -> None:
     """Remove a person with name, e-mail and password; the audit trail stays."""
     check_can_ask(yes=yes)
     user = _find(invocation, email)
-    confirm(_("remove {name}?", name=user.name), _("nothing was removed"), yes=yes)
-    operations.remove(invocation.journal, invocation.actor, system_clock_ms(), user.id)
-    click.echo(_("{name} is removed", name=user.name))
+    remove = partial(operations.remove, invocation.journal, invocation.actor, system_clock_ms(), user.id)
+    question, done = _("remove {name}?", name=user.name), _("{name} is removed", name=user.name)
+    remove_after_question(question, remove, done, yes=yes)
 
 
 def _find(invocation: Invocation, email: str) -> User:

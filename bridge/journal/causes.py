@@ -338,6 +338,12 @@ def see(connection: Connection, cause: Cause, by: str, now_ms: int) -> None:
     connection.execute(query.values(seen_by=by, seen_ms=now_ms, seen_number=cause.number))
 
 
+def unsee(connection: Connection, cause: Cause) -> None:
+    """Take back that somebody has seen a cause."""
+    query = update(causes).where(CAUSE_OPEN, causes.c.key == cause.key)
+    connection.execute(query.values(seen_by=None, seen_ms=None, seen_number=None))
+
+
 def resolved(connection: Connection, limit: int = 20) -> list[Noted]:
     """Return the causes that were resolved last, newest first."""
     query = select(causes).where(causes.c.resolved_ms.is_not(None)).order_by(causes.c.resolved_ms.desc(), causes.c.id)

@@ -1,6 +1,6 @@
-"""The people behind the events: name, e-mail, phone and document of each customer, as the Asaas API last said them.
+"""Name, e-mail, phone and document of each customer, as the Asaas API answered last.
 
-A row goes with the last full event of its customer, as the search terms do.
+Retention removes a row together with the last full event of its customer, like the search terms.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bridge.model import EventState
 Row: TypeAlias = dict[str, Any]
 
 PREFIX = "cus_"
-"""Asaas's ids of customers begin so; the subject of an event without a customer does not."""
+"""Ids of customers at Asaas begin with this; the subject of an event without a customer does not."""
 LOOKED_AT = 5_000
 """The newest events of the journal among which `unnamed` looks."""
 
@@ -49,7 +49,7 @@ class Customer:
 
 
 def of_asaas(found: Mapping[str, Any]) -> Customer:
-    """Return what is kept of a customer of the Asaas API."""
+    """Return the fields that the journal keeps of a customer of the Asaas API."""
 
     def text(*names: str) -> str:
         return next((str(found[name]).strip()[:200] for name in names if isinstance(found.get(name), str | int)), "")
@@ -58,9 +58,9 @@ def of_asaas(found: Mapping[str, Any]) -> Customer:
 
 
 def record(connection: Connection, found: Iterable[Found], unknown: Collection[Ref], now_ms: int) -> None:
-    """Write the search terms of charges and customers, and the customers themselves where they changed.
+    """Write the search terms of charges and customers, and the customers that changed.
 
-    `unknown` are customers that Asaas does not have; a person that is known stays.
+    `unknown` are customers that Asaas does not have; a known person stays as they are.
     """
     changed = {(one.account, one.ref): one for one in search.index(connection, found) if one.kind is Kind.SUBJECT}
     if changed:
@@ -77,7 +77,7 @@ def _json(customer: Customer) -> str:
 
 
 def load(connection: Connection, refs: Collection[Ref]) -> dict[Ref, Customer]:
-    """Return those of these customers that are known."""
+    """Return the known ones of these customers."""
     if not refs:
         return {}
     c = customers.c
@@ -96,7 +96,7 @@ def is_unknown(connection: Connection, ref: Ref) -> bool:
 
 
 def unnamed(connection: Connection, account: str, limit: int) -> list[str]:
-    """Return customers of the account's newest processed events about whom Asaas was not asked yet, newest first."""
+    """Return the customers of the account's newest processed events that Asaas was not asked for yet, newest first."""
     e, c = events.c, customers.c
     newest = connection.scalar(select(e.id).order_by(e.id.desc()).limit(1)) or 0
     asked = select(c.id).where(c.account == e.account, c.id == e.subject)

@@ -20,6 +20,8 @@ from bridge.messages import Message
 LOST_AFTER_MS = 120_000
 KEEP_MS = 30 * 24 * 3_600_000
 KEEP_PREVIEW_MS = 24 * 3_600_000  # a preview holds payloads, so it is kept for a short time only
+DRAFT = "draft"
+"""The kind of the rows of `journal.drafts`, which are no jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,8 @@ def begin(
 
 
 def forget(connection: Connection, now_ms: int) -> None:
-    """Remove jobs that ended or were lost 30 days ago; previews after a day."""
-    is_preview = jobs.c.kind.in_(("replay_preview", "backfill_preview"))
+    """Remove jobs that ended or were lost 30 days ago; previews and drafts after a day."""
+    is_preview = jobs.c.kind.in_(("replay_preview", "backfill_preview", DRAFT))
     old = (jobs.c.beat_ms < now_ms - KEEP_MS) | (jobs.c.beat_ms < now_ms - KEEP_PREVIEW_MS) & is_preview
     connection.execute(delete(jobs).where(old))
 
@@ -131,7 +133,7 @@ def amend(connection: Connection, id_: int, result: Mapping[str, Any]) -> None:
 
 
 def find(connection: Connection, id_: int, now_ms: int) -> Job | None:
-    row = connection.execute(select(jobs).where(jobs.c.id == id_)).mappings().first()
+    row = connection.execute(select(jobs).where(jobs.c.id == id_, jobs.c.kind != DRAFT)).mappings().first()
     return _job(row, now_ms) if row else None
 
 

@@ -12,22 +12,25 @@ from typing import TypeAlias
 from sqlalchemy import Connection, delete, exists, insert, select, text, update
 
 from bridge.journal.schema import NOTICE_OPEN, alerts, events, notices
+from bridge.messages import Message
 from bridge.model import NoticeLevel
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A problem for the operator. `detail` says what it is, `mend` what to do; both are `Message.to_json()`."""
+    """A problem for the operator: `detail` says what it is, `mend` what to do."""
 
     code: str
     about: str
     level: NoticeLevel
-    detail: str
-    mend: str
+    detail: Message
+    mend: Message
 
 
 @dataclass(frozen=True, slots=True)
 class StoredNotice:
+    """A row of `notices`; `detail` and `mend` are `Message.to_json()`, or sentences of an older version."""
+
     id: int
     code: str
     about: str
@@ -42,7 +45,7 @@ class StoredNotice:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The end of a problem: closes its notice."""
+    """The end of a problem; it closes the notice."""
 
     code: str
     about: str
@@ -57,7 +60,8 @@ _raise = text(
 
 
 def apply(connection: Connection, changes: Iterable[Notice | Resolved], now_ms: int) -> list[Notice | Resolved]:
-    """Raise and close notices, those about one thing in the given order; return the new ones and the closed ones."""
+    """Raise and close notices; return those that are new or were closed now. Changes of one notice are applied in the
+    given order."""
     # In one order of rows, which prevents deadlocks of two batches.
     ordered = sorted(changes, key=lambda one: (one.code, one.about))
     return [one for one in ordered if _apply(connection, one, now_ms)]
@@ -67,7 +71,8 @@ def _apply(connection: Connection, change: Notice | Resolved, now_ms: int) -> bo
     if isinstance(change, Resolved):
         query = update(notices).where(notices.c.code == change.code, notices.c.about == change.about, NOTICE_OPEN)
         return connection.execute(query.values(closed_ms=now_ms)).rowcount > 0
-    values = {**asdict(change), "level": change.level.value, "now_ms": now_ms}
+    values: dict[str, object] = {"code": change.code, "about": change.about, "level": change.level.value}
+    values |= {"detail": change.detail.to_json(), "mend": change.mend.to_json(), "now_ms": now_ms}
     return bool(connection.execute(_raise, values).scalar_one() == 1)
 
 
@@ -83,7 +88,7 @@ _CLOSED_BY_EVENTS = (
 
 
 def close_heard(connection: Connection, event_ids: Collection[int], now_ms: int) -> list[Resolved]:
-    """Close notices of silence that these events disprove: Asaas posted them after the notice was last raised."""
+    """Close the notices of silence that these events disprove: one was posted after the notice was last raised."""
     c = events.c
     is_later = (c.account == notices.c.about) & (c.received_ms > notices.c.last_ms)
     posted = exists().where(c.id.in_(list(event_ids)), is_later, c.origin == "webhook", c.replay == 0)
@@ -149,5 +154,5 @@ def save(connection: Connection, keep: Iterable[Alert], drop: Iterable[Alert] = 
 
 
 def forget(connection: Connection, receivers: Collection[int]) -> None:
-    """Remove what these receivers were told."""
+    """Remove the alerts of these receivers."""
     connection.execute(delete(alerts).where(alerts.c.receiver.in_(list(receivers))))

@@ -152,7 +152,7 @@ def erase(
     encryption.renew_erasure(connection)
     dropped = len(found.waiting) + len(found.owed)
     numbers = {"events": found.events, "deliveries": found.deliveries, "dropped": dropped}
-    audit.note(connection, actor, "person.forgotten", f"{len(people)} customers", now_ms, numbers)
+    audit.note(connection, actor, "person.forgotten", str(len(people)), now_ms, numbers)
     return found
 
 

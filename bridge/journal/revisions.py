@@ -1,4 +1,7 @@
-"""Mapping revisions: every text that a mapping ever had. The newest revision of a name is the active one."""
+"""Mapping revisions: every text that a mapping ever had. The newest revision of a name is the active one.
+
+People read a revision's number, which counts those of its mapping; its id is unique among all mappings.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ class Revision:
     origin: str
     author: str
     created_ms: int
+    number: int
+    """1 for the first text of its mapping; revisions are never removed."""
 
 
 WITH_FILE = "console-file"
@@ -28,31 +33,47 @@ CONSOLE = "console"
 FROM_FILE = ("file", WITH_FILE)
 
 
+_before = revisions.alias()
+_NUMBER = (
+    select(func.count())
+    .where(_before.c.mapping == revisions.c.mapping, _before.c.id <= revisions.c.id)
+    .scalar_subquery()
+    .label("number")
+)
+_REVISIONS = select(revisions, _NUMBER)
+
+
 def digest(text: str | None) -> str:
     """Return the hash by which two texts of a mapping are compared."""
     return hashlib.sha256((text or "").encode()).hexdigest()
 
 
 def newest_id(connection: Connection) -> int:
-    """Return the number of the newest revision of any mapping; it grows with every change."""
+    """Return the id of the newest revision of any mapping; it grows with every change."""
     return connection.scalar(select(func.max(revisions.c.id))) or 0
 
 
 def active(connection: Connection) -> list[Revision]:
     """Return the newest revision of each mapping that was not removed, by name."""
     newest = select(func.max(revisions.c.id)).group_by(revisions.c.mapping)
-    query = select(revisions).where(revisions.c.id.in_(newest), revisions.c.text.is_not(None))
+    query = _REVISIONS.where(revisions.c.id.in_(newest), revisions.c.text.is_not(None))
     return [Revision(*row) for row in connection.execute(query.order_by(revisions.c.mapping))]
 
 
 def get(connection: Connection, id_: int) -> Revision | None:
-    row = connection.execute(select(revisions).where(revisions.c.id == id_)).first()
+    row = connection.execute(_REVISIONS.where(revisions.c.id == id_)).first()
     return Revision(*row) if row else None
 
 
 def history(connection: Connection, mapping: str, limit: int | None = None) -> list[Revision]:
-    query = select(revisions).where(revisions.c.mapping == mapping).order_by(revisions.c.id.desc()).limit(limit)
+    query = _REVISIONS.where(revisions.c.mapping == mapping).order_by(revisions.c.id.desc()).limit(limit)
     return [Revision(*row) for row in connection.execute(query)]
+
+
+def numbers(connection: Connection, ids: Collection[int]) -> dict[int, int]:
+    """Return the numbers of revisions by their ids."""
+    query = select(revisions.c.id, _NUMBER).where(revisions.c.id.in_(ids))
+    return {row.id: row.number for row in connection.execute(query)} if ids else {}
 
 
 def newest(connection: Connection, mapping: str) -> Revision | None:
@@ -73,14 +94,14 @@ def turn(connection: Connection) -> None:
 
 
 def add(connection: Connection, mapping: str, text: str | None, origin: str, author: str, now_ms: int) -> int:
-    """Make a text the active one, after `turn`; return the number of its revision."""
+    """Make a text the active one, after `turn`; return the id of its revision."""
     values = {"text": text, "digest": digest(text), "origin": origin, "author": author, "created_ms": now_ms}
     statement = insert(revisions).values(mapping=mapping, **values).returning(revisions.c.id)
     return int(connection.execute(statement).scalar_one())
 
 
 def restore(connection: Connection, revision: Revision, author: str, now_ms: int) -> int | None:
-    """Make an older text the active one again, as a new revision; return its number, or None where it is active.
+    """Make an older text the active one again, as a new revision; return its id, or None where it is active.
 
     Its origin is `command`, so that the file, which has another text, does not overwrite it.
     """
@@ -94,7 +115,7 @@ def restore(connection: Connection, revision: Revision, author: str, now_ms: int
 def import_text(
     connection: Connection, mapping: str, text: str | None, origin: str, author: str, now_ms: int
 ) -> int | None:
-    """Add a revision where the text differs from the last one of the same origin; return its number, or None.
+    """Add a revision where the text differs from the last one of the same origin; return its id, or None.
 
     So an unchanged file never overwrites a change that the console made since.
     """

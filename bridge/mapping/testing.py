@@ -21,8 +21,8 @@ from bridge.mapping.context import ENVELOPE, build_context, references
 from bridge.mapping.document import Scalar
 from bridge.mapping.model import FUNNEL, Case, Mapping, comparisons_of, covers
 from bridge.mapping.spec import is_null
-from bridge.mapping.values import as_decimal, as_text, or_none, verbatim
-from bridge.messages import N_, Message
+from bridge.mapping.values import as_decimal, as_text, or_none
+from bridge.messages import N_, Message, verbatim
 
 _STEP = re.compile(r"\w+")
 _OVERRIDES = frozenset({"event", "account", "environment", "today", "fee"})

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from stdnum.br import cnpj, cpf
 
-from bridge.messages import N_, Message, message
+from bridge.messages import N_, Message, message, verbatim
 
 Text = str | Message
 """A part of a message: a text as it stands, or words that are translated; an empty text says nothing."""
@@ -54,11 +54,6 @@ def kind_of(value: Any) -> Message:
         dict: N_("an object"),
     }
     return Message(kinds.get(type(value), N_("a value of another kind")))
-
-
-def verbatim(text: str) -> Message:
-    """Return a text that is the same in every language as a message."""
-    return Message("{text}", {"text": text})
 
 
 def either(words: Iterable[Text]) -> Message:

@@ -162,10 +162,11 @@ def _end(journal: Journal, job: Job, runner: str, done: int, refused: Sequence[M
         actor = Actor(params.get("actor", ""), params.get("address", ""))
         detail: dict[str, Any] = {"done": done - len(refused), "refused": len(refused)}
         if job.kind == REPLAY_KIND:
+            detail |= {"mapping": job.about} if job.about else {}
             audit.note(connection, actor, "events.replayed", job.about, now_ms, detail)
         else:
             about = " ".join(part for part in (params["mapping"], params["code"]) if part)
-            detail |= {name: params[name] for name in ("destination", "cause") if params.get(name)}
+            detail |= {name: params[name] for name in ("mapping", "code", "destination", "cause") if params.get(name)}
             audit.note(connection, actor, f"bulk.{params['action']}", about, now_ms, detail)
     log.info("bulk.done", job=job.id, kind=job.kind, done=done, refused=len(refused))
     return True

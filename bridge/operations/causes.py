@@ -20,7 +20,7 @@ from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
 
 PAUSED, CIRCUIT = destinations.NOTICES
-_SHOWN_AS_CAUSES = frozenset({queries.NOTICE, PAUSED, CIRCUIT, HELD, BROKEN, REFUSED})
+SHOWN_AS_CAUSES = frozenset({queries.NOTICE, PAUSED, CIRCUIT, HELD, BROKEN, REFUSED})
 """Notices of what has a cause of its own here; they are for alerts and for the command line."""
 _DIED_OF_PAUSE = frozenset({"delivery.attempts_spent", "clint.removed", "clint.url", "destination.paused"})
 _DIED_OF_CIRCUIT = frozenset({"delivery.attempts_spent"})
@@ -90,7 +90,7 @@ def find_causes(
     found += [replace(cause, told=_of(told, queries.NOTICE, cause.about)) for cause in left]
     is_said = {(one.code, one.about) for cause in found for one in cause.told}
     for notice in told:
-        if notice.code not in _SHOWN_AS_CAUSES and (notice.code, notice.about) not in is_said:
+        if notice.code not in SHOWN_AS_CAUSES and (notice.code, notice.about) not in is_said:
             level = NoticeLevel(notice.level)
             found.append(
                 Cause(Kind.NOTICE, notice.code, notice.about, level=level, since_ms=notice.raised_ms, told=(notice,))

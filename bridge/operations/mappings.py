@@ -23,6 +23,8 @@ from bridge.messages import N_, system_reason
 @dataclass(frozen=True, slots=True)
 class Saved:
     revision_id: int
+    number: int
+    """Of the revision, among those of its mapping."""
     in_file: bool
 
 
@@ -72,7 +74,7 @@ def save(
                 and revisions.digest(file_text(directory, name) or "") == replaces
             ):
                 _written(file_of(directory, name), text)
-            return Saved(newest.id, file_text(directory, name) == text)
+            return Saved(newest.id, newest.number, file_text(directory, name) == text)
         in_file = writes_files(journal, directory)
         if in_file:
             there = file_text(directory, name)
@@ -83,7 +85,8 @@ def save(
                 raise MappingChanged(what, where=str(file_of(directory, name)), hint=hint)
             in_file = _written(file_of(directory, name), text)
         origin = revisions.WITH_FILE if in_file else revisions.CONSOLE
-        return Saved(revisions.add(connection, name, text, origin, author, now_ms), in_file)
+        fresh = revisions.add(connection, name, text, origin, author, now_ms)
+        return Saved(fresh, newest.number + 1 if newest else 1, in_file)
 
 
 def _written(path: Path, text: str) -> bool:

@@ -133,8 +133,8 @@ class ReadBacks:
                 notices.apply(connection, [Resolved(NOT_SEEN, about)], now_ms)
             elif first and state is ReadBack.NOT_SEEN and found.code != Code.AMBIGUOUS:
                 what = N_("delivered, but no deal is confirmed: {finding}")
-                shown = message(what, finding=deal_message(json.dumps(detail))).to_json()
-                todo = Message(N_("see: bridge deliveries list --state delivered, bridge events show NUMBER")).to_json()
+                shown = message(what, finding=deal_message(json.dumps(detail)))
+                todo = Message(N_("see: bridge deliveries list --state delivered, bridge events show NUMBER"))
                 notices.apply(connection, [Notice(NOT_SEEN, about, NoticeLevel.WARNING, shown, todo)], now_ms)
         if first and state is not ReadBack.ASKED:
             write = log.info if is_seen else log.warning

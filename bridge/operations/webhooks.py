@@ -17,7 +17,7 @@ from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
 from bridge.mapping import Mapping
 from bridge.mapping.catalogue import EVENTS
-from bridge.messages import N_, Message, message, read_message
+from bridge.messages import N_, Message, message
 from bridge.model import NoticeLevel
 from bridge.pipeline.account_events import ACCESS_TOKEN
 from bridge.settings import variable
@@ -235,7 +235,7 @@ def judge(
         for one in keys
         if one.about.startswith(f"{account}/") and one.level == NoticeLevel.ERROR
     ]
-    raised = [Notice(one.code, account, one.level, one.what.to_json(), one.mend.to_json()) for one in wrong]
+    raised = [Notice(one.code, account, one.level, one.what, one.mend) for one in wrong]
     apply_notices(journal, [*raised, *resolved], now_ms)
 
 
@@ -245,7 +245,7 @@ def apply_notices(journal: Journal, said: Iterable[Notice | Resolved], now_ms: i
         changed = notices.apply(connection, said, now_ms)
     for one in changed:
         if isinstance(one, Notice):
-            detail = str(read_message(one.detail))
-            log.warning("notice.raised", code=one.code, about=one.about, level=one.level.value, detail=detail)
+            facts = {"code": one.code, "about": one.about, "level": one.level.value}
+            log.warning("notice.raised", **facts, detail=str(one.detail))
         else:
             log.info("notice.closed", code=one.code, about=one.about)

@@ -118,7 +118,7 @@ def account_notices(event: StoredEvent) -> list[Notice | Resolved]:
         detail = _with_key(detail, key)
     if rule.level is None:
         return [Resolved(rule.code, about)]
-    return [Notice(rule.code, about, rule.level, detail.to_json(), rule.todo.to_json())]
+    return [Notice(rule.code, about, rule.level, detail, rule.todo)]
 
 
 def _entity(event: StoredEvent) -> dict[str, Any]:

@@ -175,7 +175,7 @@ class _View:
                     numbers[code] = numbers.get(code, 0) + number
         own = {one.about: one for one in alert_plan.dead_notices(dead)}
         return [
-            replace(one, detail=own[one.about].detail) if one.code == alert_plan.DEAD else one
+            replace(one, detail=own[one.about].detail.to_json()) if one.code == alert_plan.DEAD else one
             for one in self.open_notices
             if one.code != alert_plan.DEAD or one.about in own
         ]

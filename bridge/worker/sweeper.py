@@ -19,7 +19,7 @@ from bridge.errors import BridgeError
 from bridge.journal import Journal, jobs, notices
 from bridge.journal.notices import Notice, Resolved
 from bridge.logs import logger
-from bridge.messages import N_, Message, system_reason
+from bridge.messages import N_, Message, system_reason, verbatim
 from bridge.model import NoticeLevel
 from bridge.operations.webhooks import apply_notices
 from bridge.telemetry import Telemetry
@@ -158,7 +158,7 @@ class PeriodicRunner:
     def _failed(self, name: str, error: BaseException) -> None:
         expected = isinstance(error, BridgeError | RedisError | OSError)
         text = (str(error) if expected else "") or type(error).__name__
-        self._errors[name] = _in_words(error) or Message("{text}", {"text": text})
+        self._errors[name] = _in_words(error) or verbatim(text)
         self._telemetry.task_failed(name)
         log.error("task.failed", task=name, error=text, exc_info=None if expected else error)
 
@@ -173,8 +173,8 @@ class PeriodicRunner:
         changes: list[Notice | Resolved] = []
         for name in late:
             error = self._errors.get(name, Message(N_("its run does not end")))
-            detail = Message(N_("has not succeeded for minutes: {error}"), {"error": error}).to_json()
-            changes.append(Notice(FAILING, name, NoticeLevel.ERROR, detail, Message(_TODO).to_json()))
+            detail = Message(N_("has not succeeded for minutes: {error}"), {"error": error})
+            changes.append(Notice(FAILING, name, NoticeLevel.ERROR, detail, Message(_TODO)))
         with self._journal.database.write() as connection:
             jobs.note_result(connection, jobs.TASKS, until_ms)
             known = notices.open_notices(connection, [FAILING])

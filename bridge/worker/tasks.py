@@ -275,7 +275,7 @@ def watch_webhooks(
             found = Webhooks(clients[account]).all()
         except AsaasKeyRefused as error:
             todo = error.hint or Message(N_("check the account's ASAAS_API_KEY"))
-            refused = Notice(KEY_REFUSED, account, NoticeLevel.ERROR, error.what.to_json(), todo.to_json())
+            refused = Notice(KEY_REFUSED, account, NoticeLevel.ERROR, error.what, todo)
             apply_notices(journal, [refused], clock_ms())
         except BridgeError as error:
             log.warning("watch.away", account=account, error=str(error))
@@ -368,8 +368,8 @@ def _record_comparison(journal: Journal, account: str, found: Sequence[Finding],
     change: Notice | Resolved = Resolved(MISSING, account)
     if missing + older:
         text = N_("charges that never arrived: {missing}, that arrived in an older state: {older}")
-        detail = Message(text, {"missing": missing, "older": older}).to_json()
-        todo = Message(N_("see: bridge reconcile; then bridge backfill --dry-run")).to_json()
+        detail = Message(text, {"missing": missing, "older": older})
+        todo = Message(N_("see: bridge reconcile; then bridge backfill --dry-run"))
         change = Notice(MISSING, account, NoticeLevel.WARNING, detail, todo)
     with journal.database.write() as connection:
         jobs.note_result(connection, f"reconcile:{account}", {"behind": missing + older})

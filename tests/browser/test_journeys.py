@@ -187,6 +187,28 @@ def test_language_and_light_are_switched(operator: Visitor) -> None:
     assert operator.errors == []
 
 
+def changes_a_mapping_and_goes_back(visitor: Visitor) -> None:
+    """The browser's back and forward show the pages that they left, and the change waits on the mapping's page."""
+    page, t = visitor.page, visitor.text
+    page.goto("/mappings/cobranca_paga")
+    page.get_by_label(t("What it is called")).fill("Outro nome")
+    page.get_by_role("button", name=t("See what changes")).last.click()
+    page.wait_for_url("**/draft/*")
+    changes = page.locator(".diff .added")
+    expect(changes).to_contain_text("Outro nome")
+    page.get_by_role("button", name=t("Go on editing")).click()
+    expect(page.get_by_label(t("What it is called"))).to_have_value("Outro nome")
+    page.go_back()
+    expect(changes).to_contain_text("Outro nome")
+    page.goto("/mappings/cobranca_paga")
+    expect(page.get_by_label(t("What it is called"))).not_to_have_value("Outro nome")
+    page.get_by_role("link", name=t("Go on editing")).click()
+    expect(page.get_by_label(t("What it is called"))).to_have_value("Outro nome")
+    page.go_back()
+    page.get_by_role("button", name=t("Discard them")).click()
+    expect(page.get_by_role("link", name=t("Go on editing"))).to_have_count(0)
+
+
 def test_the_console_works_without_scripts(plain: Visitor, site: Site) -> None:
     """Search, filters, a bulk retry to its end, a mapping that is saved, a reconciliation: all by forms and links."""
     page, t = plain.page, plain.text
@@ -219,6 +241,8 @@ def test_the_console_works_without_scripts(plain: Visitor, site: Site) -> None:
     expect(page.get_by_role("status").first).to_be_visible()
     page.get_by_role("button", name=t("YAML")).click()
     expect(page.get_by_role("textbox", name=t("Text (YAML)"))).to_have_value(re.compile("saved without a script"))
+
+    changes_a_mapping_and_goes_back(plain)
 
     page.goto("/reconcile")
     page.locator("main form button.primary").click()

@@ -12,11 +12,12 @@ from sqlalchemy import text
 
 from bridge.journal import Database, Journal, migrate, notices, receivers, upgrade
 from bridge.journal.notices import Notice, Resolved, StoredNotice
+from bridge.messages import message, read_message
 from bridge.model import NoticeLevel
-from tests.factories import NOW_MS
+from tests.factories import NOW_MS, noticed
 
-SOON = Notice("account.commercial_info", "default", NoticeLevel.WARNING, "expires soon", "confirm it")
-EXPIRED = replace(SOON, level=NoticeLevel.ERROR, detail="has expired")
+SOON = noticed("account.commercial_info", "default", NoticeLevel.WARNING, "expires soon", "confirm it")
+EXPIRED = replace(SOON, level=NoticeLevel.ERROR, detail=message("has expired"))
 OVER = Resolved(SOON.code, SOON.about)
 
 
@@ -38,7 +39,7 @@ def test_what_is_said_again_is_one_notice(journal: Journal) -> None:
     assert said(journal, EXPIRED, now_ms=NOW_MS + 5) == []
 
     (found,) = unmended(journal)
-    assert (found.level, found.detail, found.times) == ("error", "has expired", 2)
+    assert (found.level, read_message(found.detail).text(), found.times) == ("error", "has expired", 2)
     assert (found.raised_ms, found.last_ms, found.closed_ms) == (NOW_MS, NOW_MS + 5, None)
 
 

@@ -16,7 +16,6 @@ from bridge.alerts.plan import FAILING_MS, Area
 from bridge.alerts.send import Message, Result, send_all
 from bridge.crypto import Keyring, new_key
 from bridge.journal import Database, Journal, accounts, daily, notices, receivers
-from bridge.journal.notices import Notice
 from bridge.journal.schema import alerts as alert_table
 from bridge.journal.schema import tenant_accounts
 from bridge.mapping import Mapping, Setup, parse_mapping
@@ -32,6 +31,7 @@ from tests.factories import (
     envelope,
     incoming,
     keep,
+    noticed,
     opened_journal,
     owe,
     owe_all,
@@ -100,7 +100,7 @@ class World:
     def raises(self, *codes: str, about: str = "default", level: NoticeLevel = NoticeLevel.WARNING) -> None:
         """Raise notices."""
         with self.journal.database.write() as connection:
-            notices.apply(connection, [Notice(code, about, level, "d", "m") for code in codes], self.clock())
+            notices.apply(connection, [noticed(code, about, level, "d", "m") for code in codes], self.clock())
 
     def ends(self, code: str, about: str = "default") -> None:
         """Close a notice."""

@@ -17,11 +17,10 @@ from bridge.alerts.plan import HELD_MS
 from bridge.alerts.send import Message, Result, check, send
 from bridge.alerts.services import address_of
 from bridge.journal import Journal, destinations, events, notices
-from bridge.journal.notices import Notice
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.worker.alerts import AlertSetup, send_alerts
 from tests.databases import on_both
-from tests.factories import Clock, incoming, keep, opened_journal, owe, put_in_state, register
+from tests.factories import Clock, incoming, keep, noticed, opened_journal, owe, put_in_state, register
 from tests.peers import Peer, Reply
 
 
@@ -141,7 +140,7 @@ def test_what_others_notice_is_told_too(journal: Journal) -> None:
     """Every notice is, whoever raised it; without URLs nobody is told, and the notices are there all the same."""
     clock, box = Clock(), Mailbox()
     with journal.database.write() as connection:
-        said = Notice("webhook.interrupted", "matriz", NoticeLevel.ERROR, "what", "mend")
+        said = noticed("webhook.interrupted", "matriz", NoticeLevel.ERROR, "what", "mend")
         notices.apply(connection, [said], clock())
     put_in_state(journal, owe(journal), DeliveryState.DEAD, due_ms=None)
 

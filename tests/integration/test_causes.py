@@ -16,7 +16,6 @@ from bridge.journal import causes, notices
 from bridge.journal.clock import system_clock_ms
 from bridge.journal.deliveries import answer_hash
 from bridge.journal.encryption import search_key
-from bridge.journal.notices import Notice
 from bridge.journal.schema import destinations as destination_table
 from bridge.journal.schema import events as event_table
 from bridge.model import DeliveryState, NoticeLevel
@@ -28,7 +27,19 @@ from bridge.simulator.serve import Served
 from bridge.worker.drain import Drainer
 from tests.charges import Calendar
 from tests.console import MAPPING, VIEWER, Browser, Console, finish_jobs, opened_console
-from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, register, revision, states
+from tests.factories import (
+    NOW_MS,
+    envelope,
+    incoming,
+    keep,
+    noticed,
+    owe,
+    payment,
+    put_in_state,
+    register,
+    revision,
+    states,
+)
 from tests.simulated import AsaasSimulator, ClintSimulator
 
 ASKING = """
@@ -234,7 +245,7 @@ def test_a_key_that_asaas_refuses_holds_events(world: World) -> None:
     world.asaas.faults.answers(401, path="/v3/customers")
     world.arrives(2, "PAYMENT_OVERDUE", value=50)
     with world.console.journal.database.write() as connection:
-        said = Notice("account.key_refused", "default", NoticeLevel.ERROR, "the key is refused", "make a new one")
+        said = noticed("account.key_refused", "default", NoticeLevel.ERROR, "the key is refused", "make a new one")
         notices.apply(connection, [said], world.console.clock())
     (card,) = world.cards()
 
@@ -260,7 +271,7 @@ def test_a_broken_mapping_opens_at_its_text_and_is_fixed_there(world: World) -> 
     editor = world.browser.get(link(card, "/mappings/quebrada")).text
     assert "events: [PAYMENT_RECEIVED" in editor
     form = {**hidden(editor, "/mappings/quebrada/draft"), "text": OTHER.strip(), "do": "preview"}
-    change = world.browser.post("/mappings/quebrada/draft", form).text
+    change = world.browser.post("/mappings/quebrada/draft", form, follow=True).text
     saved = world.browser.post("/mappings/quebrada", {**hidden(change, "/mappings/quebrada"), "text": OTHER.strip()})
     assert saved.status_code == 303, saved.text
     assert file.read_text() == OTHER.strip() + "\n"
@@ -270,7 +281,7 @@ def test_a_broken_mapping_opens_at_its_text_and_is_fixed_there(world: World) -> 
 def test_a_notice_is_a_card_that_can_be_dismissed(world: World) -> None:
     """Its level, its words and its button."""
     with world.console.journal.database.write() as connection:
-        told = Notice("webhook.interrupted", "default", NoticeLevel.ERROR, "it is interrupted", "resume it")
+        told = noticed("webhook.interrupted", "default", NoticeLevel.ERROR, "it is interrupted", "resume it")
         notices.apply(connection, [told], world.console.clock())
     (card,) = world.cards()
 
@@ -314,7 +325,7 @@ def made_up(console: Console, kinds: str) -> None:
     if "n" in kinds:
         codes = ("delivery.dead", "destination.paused", "events.held", "webhook.missing", "account.silent")
         with console.journal.database.write() as connection:
-            told = [Notice(code, "default", NoticeLevel.WARNING, "d", "m") for code in codes]
+            told = [noticed(code, "default", NoticeLevel.WARNING, "d", "m") for code in codes]
             notices.apply(connection, told, NOW_MS)
 
 
@@ -351,6 +362,10 @@ def test_a_cause_is_seen_grows_and_is_resolved(sqlite_url: str, tmp_path: Path) 
         browser.post(seen[1])
         assert "Seen by Ana" in browser.get("/attention").text
         assert "Seen by Ana" in browser.get("/").text
+        browser.post(f"{seen[1].removesuffix('seen')}unseen")
+        assert "Seen by Ana" not in browser.get("/attention").text
+        browser.post(seen[1])
+        assert "Seen by Ana" in browser.get("/attention").text
         for n in range(30):
             fails(console, f"cus_more_{n}")
         assert "Seen by Ana" not in browser.get("/attention").text
@@ -363,7 +378,7 @@ def test_a_cause_is_seen_grows_and_is_resolved(sqlite_url: str, tmp_path: Path) 
         assert len(articles(after)) == 1
         resolved = after.split('class="card more-card"')[1]
         assert "33 deliveries" in resolved
-        assert "Ana: discarded many deliveries" in resolved
+        assert "Ana · Discarded many deliveries" in resolved
         fails(console, "cus_again")
         assert len(articles(browser.get("/attention").text)) == 2
 

@@ -9,7 +9,6 @@ import pytest
 
 from bridge.embedded_redis import find_server, version_of
 from bridge.journal import jobs, notices
-from bridge.journal.notices import Notice
 from bridge.model import NoticeLevel
 from bridge.operations import doctor
 from bridge.operations.doctor import State
@@ -19,7 +18,7 @@ from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.web.app import create_app
 from tests.commands import Commands, Said
-from tests.factories import NOW_MS
+from tests.factories import NOW_MS, noticed
 from tests.peers import closed_port
 from tests.simulated import AsaasSimulator
 
@@ -111,7 +110,7 @@ def test_what_is_wrong_comes_with_what_mends_it(commands: Commands, asaas: Asaas
     """An interrupted webhook, a notice, and a bridge that runs with another token; the status is 1."""
     asaas.posts_to(f"{door}/webhooks/asaas", TOKEN, interrupted=True)
     with commands.journal() as journal, journal.database.write() as connection:
-        expired = Notice("account.access_token", "default/1", NoticeLevel.WARNING, "a key expires", "make a new one")
+        expired = noticed("account.access_token", "default/1", NoticeLevel.WARNING, "a key expires", "make a new one")
         notices.apply(connection, [expired], NOW_MS)
         jobs.note_result(connection, jobs.TASKS, {"fold_counts": NOW_MS, "wake_due_lanes": 2**60})
     said = commands.run("doctor", ASAAS_WEBHOOK_TOKEN=TOKEN.upper())

@@ -10,9 +10,9 @@ from bridge.journal import Journal, notices
 from bridge.journal.notices import Notice
 from bridge.model import NoticeLevel
 from tests.commands import Commands
-from tests.factories import NOW_MS, incoming, keep
+from tests.factories import NOW_MS, incoming, keep, noticed
 
-SOON = Notice("account.access_token", "default/1", NoticeLevel.WARNING, "an API key expires soon", "make a new key")
+SOON = noticed("account.access_token", "default/1", NoticeLevel.WARNING, "an API key expires soon", "make a new key")
 
 
 @pytest.fixture

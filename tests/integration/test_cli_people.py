@@ -118,7 +118,7 @@ def test_a_person_is_erased_from_everything(database_url: str) -> None:
             assert look_up(connection, "x").subjects == [("default", "c")]
             assert destinations.load(connection)["default"].failed_subject == f"default {mine['subject']}"
             (noted,) = audit.newest(connection, 9)
-        assert (noted["action"], noted["about"]) == ("person.forgotten", "1 customers")
+        assert (noted["action"], noted["about"]) == ("person.forgotten", "1")
         assert noted["detail"] == {"events": 1, "deliveries": 1, "dropped": 0}
 
 

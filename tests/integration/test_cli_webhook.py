@@ -11,7 +11,6 @@ import pytest
 
 from bridge.asaas.webhooks import problem
 from bridge.journal import notices
-from bridge.journal.notices import Notice
 from bridge.mapping.catalogue import EVENTS
 from bridge.model import NoticeLevel
 from bridge.runtime import Runtime
@@ -21,7 +20,7 @@ from bridge.simulator.serve import Served
 from bridge.web.app import create_app
 from tests import asking
 from tests.commands import Commands
-from tests.factories import NOW_MS, envelope, revision, until
+from tests.factories import NOW_MS, envelope, noticed, revision, until
 from tests.peers import closed_port
 from tests.simulated import AsaasSimulator
 from tests.simulator.conftest import QUICK
@@ -71,7 +70,7 @@ def tokens(asaas: AsaasSimulator) -> list[str | None]:
 def test_register_closes_the_notice_that_there_is_no_webhook(commands: Commands) -> None:
     """Nobody waits five minutes for the watch, and `doctor` does not go on about what was mended."""
     with commands.journal() as journal, journal.database.write() as connection:
-        gone = Notice("webhook.missing", "default", NoticeLevel.ERROR, "no webhook at Asaas", "register one")
+        gone = noticed("webhook.missing", "default", NoticeLevel.ERROR, "no webhook at Asaas", "register one")
         notices.apply(connection, [gone], NOW_MS)
     before = commands.run("notices", "list", "--json").json
     commands.run("webhook", "register", "--url", PUBLIC, "--email", "ana@example.com")

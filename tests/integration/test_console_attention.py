@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from bridge.journal import audit, notices, queries, statistics
-from bridge.journal.notices import Notice
 from bridge.journal.queries import DeadFilter
 from bridge.journal.schema import events as event_table
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import actions
 from bridge.operations.bulk import BulkAction
 from tests.console import VIEWER, Browser, Console, finish_jobs, opened_console
-from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state, rows_of, states
+from tests.factories import NOW_MS, envelope, incoming, keep, noticed, owe, payment, put_in_state, rows_of, states
 
 
 @pytest.fixture
@@ -101,8 +100,8 @@ def test_holds_notices_and_pauses_stand_there_too(console: Console) -> None:
         connection.execute(
             event_table.update().where(event_table.c.id == held).values(hold_code="asaas.key_refused", due_ms=NOW_MS)
         )
-        notice = Notice("queue.interrupted", "default", NoticeLevel.ERROR, "Asaas sends nothing", "resume it")
-        warning = Notice("key.expiring", "default", NoticeLevel.WARNING, "the key expires", "")
+        notice = noticed("queue.interrupted", "default", NoticeLevel.ERROR, "Asaas sends nothing", "resume it")
+        warning = noticed("key.expiring", "default", NoticeLevel.WARNING, "the key expires", "")
         notices.apply(connection, [notice, warning], NOW_MS)
     actions.pause(console.journal, "default", "the integration was removed", NOW_MS)
     browser = console.operator()
@@ -168,7 +167,9 @@ def test_a_decision_is_carried_out_on_its_group_only(console: Console, decision:
     with console.journal.database.read() as connection:
         assert [id_ for id_, _, _ in queries.dead_page(connection, DeadFilter())] == other
     assert states(console.journal) == [left] * len(chosen) + ["dead"]
-    assert told(console) == [(f"bulk.{decision}", "clint.http_422", {"done": 5, "refused": 0})]
+    assert told(console) == [
+        (f"bulk.{decision}", "clint.http_422", {"done": 5, "refused": 0, "code": "clint.http_422"})
+    ]
 
 
 def test_what_can_not_be_changed_is_counted(console: Console) -> None:

@@ -26,9 +26,8 @@ from bridge import reasons
 from bridge.alerts import child
 from bridge.alerts.plan import Area
 from bridge.errors import BridgeError, EnrichmentWaits, MappingRefused
-from bridge.journal import audit, destinations, jobs, notices, receivers, users
+from bridge.journal import audit, destinations, drafts, jobs, notices, receivers, users
 from bridge.journal.audit import Actor
-from bridge.journal.notices import Notice
 from bridge.journal.schema import attempts as attempt_table
 from bridge.journal.schema import destinations as destination_table
 from bridge.journal.schema import events as event_table
@@ -47,7 +46,7 @@ from bridge.web.console import layout
 from bridge.web.console.access import FOR_ADMINISTRATORS
 from bridge.web.console.jobs import HOME
 from tests.console import MAPPING, PASSWORD, VIEWER, Console, opened_console
-from tests.factories import NOW_MS, incoming, keep, owe, put_in_state, register, revision
+from tests.factories import NOW_MS, incoming, keep, noticed, owe, put_in_state, register, revision
 from tests.peers import closed_port
 from tests.unit.test_console_words import actions, causes, checks, steps
 from tests.unit.test_dead_letter import tree
@@ -200,8 +199,8 @@ def _fill(console: Console) -> None:
             change = destination_table.update().where(destination_table.c.name == name)
             connection.execute(change.values(state=circuit.value))
         destinations.pause(connection, "paused", "gone", NOW_MS)
-        noticed = zip((*WORDS, "nobody.knows"), cycle(NoticeLevel), strict=False)
-        notices.apply(connection, [Notice(code, "default", level, "d", "m") for code, level in noticed], NOW_MS)
+        raised = zip((*WORDS, "nobody.knows"), cycle(NoticeLevel), strict=False)
+        notices.apply(connection, [noticed(code, "default", level, "d", "m") for code, level in raised], NOW_MS)
         for role, access in product(UserRole, UserState):
             person = users.add(connection, f"Bia {role} {access}", f"{role}.{access}@example.com", role, ["x"], NOW_MS)
             users.change(connection, person, state=access.value)
@@ -248,6 +247,9 @@ def _add_jobs(connection: Any) -> None:
         jobs.beat(connection, done, NOW_MS, done=1, total=2, steps=of_kind.get(kind, []))
         jobs.finish(connection, done, NOW_MS, RESULTS[kind])
         jobs.begin(connection, kind, "default", params, "Ana", NOW_MS - jobs.LOST_AFTER_MS - 1)  # and lost
+    for who, do in product(("operator operator", "viewer viewer"), ("preview", "form", "yaml", "try", "accept")):
+        fields = {"text": MAPPING, "do": do, "tab": "yaml", "base": "1"}
+        drafts.keep(connection, "cobranca", who, [*fields.items()], NOW_MS)
     for code in ERRORS:
         failed = jobs.begin(connection, "replay", "default", params, "Ana", NOW_MS)
         jobs.fail(connection, failed, NOW_MS, code, "why")
@@ -295,6 +297,7 @@ def places(console: Console) -> dict[str, list[Any]]:
         "/report.": ["csv", "json", "charges.csv"],
         "/alerts/": [1, 2],
         "/mappings/": ["cobranca", "consulta"],
+        "/draft/": list(works),
         "/history/": [],  # of each mapping its own: the links of its history lead there
         "/customers/": ["default"],
         "/charges/": ["default"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ from bridge.mapping.deal_form import LISTS, WORDS, Deal, Value
 from bridge.mapping.form import read_form
 from bridge.mapping.spec import MAPPING as KEYS
 from bridge.model import DeliveryState
-from tests.console import Console, finish_jobs, opened_console
+from tests.console import VIEWER, Console, finish_jobs, opened_console
 from tests.factories import NOW_MS, envelope, incoming, keep, owe, payment, put_in_state
 from tests.forms import form_of
 
@@ -468,3 +469,111 @@ def test_who_may_only_look_sees_the_form_and_no_button(console: Console) -> None
     assert '<fieldset class="stack" disabled>' in page
     assert "See what changes" not in page
     assert 'href="/mappings/cobranca?tab=yaml"' in page
+
+
+def test_a_draft_waits_for_its_person_and_outlives_a_reload(console: Console) -> None:
+    """Its page can be fetched again; the mapping's page offers it until it is saved or discarded, to nobody else."""
+    browser, other = console.operator(), console.browser()
+    other.sign_in(name="Bia")
+    form = form_of(browser.get("/mappings/cobranca"))
+    form.fill(description="Outra")
+    kept = browser.post(form.action, {**dict(form.fields), "do": "preview"}).location
+    page, again = browser.get(kept), browser.get(kept)
+    waiting = browser.get("/mappings/cobranca")
+    going_on = form_of(browser.get(f"{kept}?edit=1"))
+
+    assert page.status_code == again.status_code == 200
+    assert "+description: Outra" in page.text
+    assert f'href="{kept}?edit=1"' in waiting.text
+    assert other.get(kept).status_code == 303
+    assert f'href="{kept}?edit=1"' not in other.get("/mappings/cobranca").text
+    assert going_on["description"] == "Outra"
+    assert text_of(console) == TEXT
+    form_of(page, "/mappings/cobranca").press(browser, "Save")
+    assert "description: Outra" in text_of(console)
+    assert "/draft/" not in browser.get("/mappings/cobranca").text
+    assert browser.get(kept).location == "/mappings/cobranca"
+
+
+def test_a_look_at_the_other_tab_is_no_change_that_waits(console: Console) -> None:
+    """Nor is a draft that was discarded, or that is older than a day."""
+    browser = console.operator()
+    form_of(browser.get("/mappings/cobranca")).press(browser, "YAML")
+    looked = browser.get("/mappings/cobranca").text
+    form = form_of(browser.get("/mappings/cobranca"))
+    form.fill(description="Outra")
+    form.press(browser, "See what changes")
+    discarded = form_of(browser.get("/mappings/cobranca"), "/discard").press(browser, "Discard them", follow=True).text
+    form.press(browser, "See what changes")
+    console.clock.go(25 * 3600)
+    browser.sign_in()
+
+    assert "/draft/" not in looked.replace("/draft/discard", "")
+    assert "/draft/" not in discarded
+    assert "/draft/" not in browser.get("/mappings/cobranca").text
+
+
+def test_a_new_mapping_waits_too(console: Console) -> None:
+    """What was written of it is offered where a new one is begun."""
+    browser = console.operator()
+    form = form_of(browser.get("/mappings-new?kind=payment"), "/mappings-new")
+    form.fill(description="Venda no Pix")
+    form.tick("event", "PAYMENT_RECEIVED")
+    page = form.press(browser, "See what changes")
+    found = re.search(r'href="(/mappings/new/draft/\d+\?edit=1&amp;fresh=1)"', browser.get("/mappings-new").text)
+    assert found
+    again = form_of(browser.get(found[1].replace("&amp;", "&")))
+
+    assert "What changes" in page.text
+    assert again["description"] == "Venda no Pix"
+    assert again.action == "/mappings-new"
+
+
+def test_without_script_the_editor_shows_what_would_come_out(console: Console) -> None:
+    """The button that stands there for it leads to the editor with the preview, for viewers too."""
+    viewer = console.browser()
+    viewer.sign_in(VIEWER, "Leo")
+    form = form_of(viewer.get("/mappings/cobranca?tab=yaml"))
+    form.fill(against="sample:payment_received_pix.json")
+    page = form.press(viewer, "What would come out")
+
+    assert page.status_code == 200
+    assert "10.00" in page.text.partition('id="preview"')[2]
+    assert form_of(page)["against"] == "sample:payment_received_pix.json"
+
+
+def test_what_rows_cant_show_is_said_in_words(console: Console) -> None:
+    """Groups and denials part by part, routes by their events, tests by name and result."""
+    text = (ROOT / "mappings" / "exemplo_etapas_do_funil.yaml").read_text(encoding="utf-8")
+    save(console, text, "funil")
+    page = console.operator("pt-BR").get("/mappings/funil").text
+    parts = [" ".join(one.split()) for one in re.findall(r'<li class="depth-\d">(.*?)</li>', page)]
+    routes = re.findall(r"<tr><td>(.*?)</td><td>→ <span class=\"strong\">(\w+)</span>", page)
+    cases = page.partition('<ul class="rows cases">')[2].partition("</ul>")[0]
+
+    assert parts[:3] == [
+        "Pelo menos uma destas condições vale:",
+        "Isto não pode valer:",
+        "Evento é igual a Cobrança criada",
+    ]
+    assert ("Cobrança vencida, Negativação pedida", "vencidas") in routes
+    assert routes[-1] == ("Todos os outros eventos", "default")
+    assert cases.count("Passa") == text.count("- name:")
+    assert "enviado ao destino “pagas”" in cases
+
+
+def test_words_follow_what_a_person_writes(console: Console) -> None:
+    """A block that is changed says its new condition, one that is wrong stands as YAML; a test that fails says so."""
+    save(console, TEXT.replace("contact:", "filter: {not: {field: payment.value, at_most: 5}}\n\ncontact:"))
+    browser = console.operator()
+    form = form_of(browser.get("/mappings/cobranca"))
+    form.fill(row_0_block="not: {field: payment.value, at_least: 5}")
+    draft = browser.post(form.action, {**dict(form.fields), "do": "events"}).location
+    changed = browser.get(draft).text
+    form.fill(row_0_block="not: {field: payment.value, at_leest: 5}")
+    wrong = form.press(browser, "Add a condition").text
+
+    assert "is at least R$5.00" in changed.replace("\xa0", "")
+    assert "Fails" in changed
+    assert "depth-0" not in wrong
+    assert "at_leest" in wrong

@@ -114,7 +114,9 @@ def test_a_save_whose_file_cant_be_written_is_kept_in_the_journal(console: Conso
 def test_a_save_with_errors_is_refused(console: Console) -> None:
     """The findings are shown beside the text, which is not lost; nothing was saved."""
     before = newest(console)
-    page = console.operator().post("/mappings/cobranca", text=GOOD.replace("money(", "mony("), base=before.id)
+    page = console.operator().post(
+        "/mappings/cobranca", text=GOOD.replace("money(", "mony("), base=before.id, follow=True
+    )
 
     assert page.status_code == 422
     assert "Not saved: there are errors" in page.text
@@ -126,7 +128,7 @@ def test_a_save_with_errors_is_refused(console: Console) -> None:
 def test_a_save_whose_tests_fail_needs_a_word(console: Console) -> None:
     """What was expected stands beside what came; with the box ticked it is saved all the same."""
     browser, before = console.operator(), newest(console)
-    page = browser.post("/mappings/cobranca", text=with_value("1.00"), base=before.id)
+    page = browser.post("/mappings/cobranca", text=with_value("1.00"), base=before.id, follow=True)
     kept = browser.post("/mappings/cobranca", text=with_value("1.00"), base=before.id, anyway="on")
 
     assert page.status_code == 422
@@ -141,7 +143,7 @@ def test_somebody_elses_save_is_not_overwritten(console: Console) -> None:
     first, second, base = console.operator(), console.operator(), newest(console).id
     first.post("/mappings/cobranca", text=passing(console), base=base)
     mine = passing(console).replace("at_least: 5", "at_least: 7")
-    page = second.post("/mappings/cobranca", text=mine, base=base)
+    page = second.post("/mappings/cobranca", text=mine, base=base, follow=True)
 
     assert page.status_code == 409
     assert "the text was changed meanwhile" in page.text
@@ -154,7 +156,7 @@ def test_somebody_elses_save_is_not_overwritten(console: Console) -> None:
 def test_a_file_that_somebody_edits_is_not_overwritten(console: Console) -> None:
     """A text in the file that the journal does not know yet is somebody's work, even with an error in it."""
     file_of(console).write_text("events: [PAYMENT_RECEIVED\n")
-    page = console.operator().post("/mappings/cobranca", text=passing(console), base=newest(console).id)
+    page = console.operator().post("/mappings/cobranca", text=passing(console), base=newest(console).id, follow=True)
 
     assert page.status_code == 409
     assert "has a text that is not active yet" in page.text
@@ -182,7 +184,7 @@ def test_a_mapping_that_sends_nonsense_can_be_switched_off_and_not_on(console: C
         revisions.import_text(connection, "cobranca", text, "console", "", console.clock())
     browser = console.operator()
     off = browser.post("/mappings/cobranca/switch", on="0")
-    on = browser.post("/mappings/cobranca/switch", on="1")
+    on = browser.post("/mappings/cobranca/switch", on="1", follow=True)
 
     assert (off.status_code, on.status_code) == (303, 422)
     assert "enabled: false" in (newest(console).text or "")
@@ -207,7 +209,8 @@ def test_the_editor_says_which_other_mapping_sends_the_same(console: Console) ->
     )
 
     (overlap,) = (one["message"] for one in found if one["code"] == "mapping.overlap")
-    assert "outra.yaml" in overlap
+    assert "“outra”" in overlap
+    assert "<" not in overlap
 
 
 def test_what_goes_out_twice_is_said_before_a_save_and_after_a_switch(console: Console) -> None:
@@ -216,11 +219,11 @@ def test_what_goes_out_twice_is_said_before_a_save_and_after_a_switch(console: C
         revisions.import_text(connection, "outra", passing(console), "console", "", console.clock())
     console.clock.go(1)
     browser, base = console.operator(), newest(console).id
-    change = browser.post("/mappings/cobranca/draft", text=passing(console), base=base, tab="yaml").text
+    change = browser.post("/mappings/cobranca/draft", text=passing(console), base=base, tab="yaml", follow=True).text
     off = browser.post("/mappings/cobranca/switch", on="0", follow=True).text
     on = browser.post("/mappings/cobranca/switch", on="1", follow=True).text
 
-    said = re.compile(r'class="flash warning">.*?outra\.yaml.*?PAYMENT_RECEIVED')
+    said = re.compile(r'class="flash warning">.*?<a href="/mappings/outra">“outra”</a>.*?“Payment received”')
     assert said.search(change)
     assert not said.search(off)
     assert said.search(on)
@@ -361,7 +364,7 @@ def test_a_switch_notices_somebody_elses_save(console: Console) -> None:
     """What was looked at is not what would be switched."""
     browser, base = console.operator(), newest(console).id
     browser.post("/mappings/cobranca", text=passing(console), base=base)
-    page = browser.post("/mappings/cobranca/switch", on="0", base=base)
+    page = browser.post("/mappings/cobranca/switch", on="0", base=base, follow=True)
 
     assert page.status_code == 409
     assert newest(console).text == passing(console)
@@ -387,7 +390,7 @@ def test_a_text_of_another_time_that_cant_run_is_not_restored(console: Console) 
 
     assert "can&#39;t run any more" in page
     assert browser.get("/mappings/velha/checklist").location == "/mappings/velha"
-    assert browser.post("/mappings/velha/switch", on="0").status_code == 422
+    assert browser.post("/mappings/velha/switch", on="0", follow=True).status_code == 422
 
 
 def test_charges_that_never_came_can_be_run_over(console: Console) -> None:
@@ -398,3 +401,29 @@ def test_charges_that_never_came_can_be_run_over(console: Console) -> None:
 
     assert "The account has no API key" in browser.get("/mappings/cobranca/run").text
     assert "ASAAS_API_KEY is not set" in browser.get(begun.location).text
+
+
+def test_the_audit_trail_says_what_was_done_in_words(console: Console) -> None:
+    """A save, a switch and a restore are told apart, with the mapping's own numbers and in the reader's language."""
+    browser, first = console.operator("pt-BR"), newest(console)
+    browser.post("/mappings/cobranca", text=passing(console), base=first.id)
+    browser.post("/mappings/cobranca/switch", on="0")
+    browser.post("/mappings/cobranca/switch", on="1")
+    browser.post(f"/mappings/cobranca/history/{first.id}/restore")
+    with console.journal.database.read() as connection:
+        noted = audit.newest(connection, 4)
+    page = browser.get("/who").text
+
+    assert [(one["action"], one["detail"]["number"]) for one in noted] == [
+        ("mapping.restored", 5),
+        ("mapping.switched_on", 4),
+        ("mapping.switched_off", 3),
+        ("mapping.saved", 2),
+    ]
+    assert noted[0]["detail"]["text_of"] == 1
+    link = '<a href="/mappings/cobranca/history">cobranca</a>'
+    for sentence in ("Restaurou um texto anterior da automação", "Desligou a automação", "Salvou a automação"):
+        assert f"{sentence} {link}" in page
+    assert "revisão 5 · o arquivo também foi gravado · com o texto da revisão 1" in page
+    assert "Entrou no painel" in page
+    assert "True" not in page

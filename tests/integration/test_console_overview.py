@@ -11,14 +11,13 @@ from redis import Redis
 from rq import Queue, SimpleWorker
 
 from bridge.journal import notices
-from bridge.journal.notices import Notice
 from bridge.journal.schema import destinations as destination_table
 from bridge.model import DeliveryState, NoticeLevel
 from bridge.operations import actions
 from bridge.telemetry import ATTEMPT_S, FROM_RECEIPT_S
 from bridge.wakeups import QUEUE, workers
 from tests.console import Console, opened_console
-from tests.factories import NOW_MS, incoming, keep, owe, put_in_state
+from tests.factories import NOW_MS, incoming, keep, noticed, owe, put_in_state
 
 
 @pytest.fixture
@@ -55,12 +54,12 @@ def test_what_needs_a_person_comes_first(console: Console) -> None:
     put_in_state(console.journal, owe(console.journal), DeliveryState.DEAD, due_ms=None, finished_ms=NOW_MS)
     actions.pause(console.journal, "default", "gone", NOW_MS)
     with console.journal.database.write() as connection:
-        error = Notice("queue.interrupted", "default queue", NoticeLevel.ERROR, "the queue is interrupted", "resume it")
-        warning = Notice("key.expiring", "default", NoticeLevel.WARNING, "the key expires", "renew it")
+        error = noticed("queue.interrupted", "default queue", NoticeLevel.ERROR, "the queue stands still", "resume it")
+        warning = noticed("key.expiring", "default", NoticeLevel.WARNING, "the key expires", "renew it")
         notices.apply(connection, [warning, error], NOW_MS)
     page = console.operator().get("/").text
 
-    order = ["1 delivery failed", "Destination default is paused", "queue is interrupted", "the key expires"]
+    order = ["1 delivery failed", "Destination default is paused", "queue stands still", "the key expires"]
     places = [page.index(text) for text in order]
     assert "Action needed" in page
     assert places == sorted(places)

@@ -125,7 +125,7 @@ def test_no_page_waits_for_asaas_or_clint_and_the_door_stays_open(house: House) 
         lambda: house.get(f"/events/{house.event}/replay"),
         lambda: house.get("/attention/confirm?decision=replay"),
         lambda: house.get("/connections/default/webhook"),
-        lambda: house.send("/connections/default/webhook"),
+        lambda: house.get("/connections/default/webhook/register"),
         lambda: house.send("/connections/default/webhook/resume"),
         lambda: house.send("/mappings/live/preview", text=MAPPING, name="paga", against=f"event:{house.event}"),
         lambda: house.send("/connections/destinations/default/test", body="{}", confirmed="1"),

@@ -15,7 +15,6 @@ from sqlalchemy import text
 
 from bridge.errors import BridgeError, EnrichmentWaits, MappingRefused, WrongToken
 from bridge.journal import Journal, destinations, jobs, notices, statistics
-from bridge.journal.notices import Notice
 from bridge.model import FINISHED, DeliveryState, EventProcessed, NoticeLevel, Outcome
 from bridge.pipeline.policy import Circuit
 from bridge.reasons import WORDS
@@ -33,6 +32,7 @@ from tests.factories import (
     incoming,
     keep,
     many_rows,
+    noticed,
     opened_journal,
     owe,
     put_in_state,
@@ -150,7 +150,7 @@ def test_lanes_and_destinations_are_gauges(runtime: Runtime, journal: Journal) -
 def test_asaas_is_a_gauge(runtime: Runtime, journal: Journal) -> None:
     """The queue's state, what is left of the quota, what the last reconciliation found."""
     with journal.database.write() as connection:
-        said = Notice("webhook.interrupted", "default", NoticeLevel.ERROR, "what", "mend")
+        said = noticed("webhook.interrupted", "default", NoticeLevel.ERROR, "what", "mend")
         notices.apply(connection, [said], runtime.clock_ms())
         jobs.note_result(connection, "reconcile:default", {"behind": 4})
         jobs.note_result(connection, "reconcile:default", {"behind": 3})
@@ -256,7 +256,7 @@ def everything(emptied_redis_url: str, tmp_path_factory: pytest.TempPathFactory)
             runtime.telemetry.refused("default", code)
         levels = list(NoticeLevel)
         with journal.database.write() as connection:
-            told = [Notice(code, "default", levels[place % 2], "", "") for place, code in enumerate(WORDS)]
+            told = [noticed(code, "default", levels[place % 2], "", "") for place, code in enumerate(WORDS)]
             notices.apply(connection, told, NOW_MS)
         assert runtime.shared_counts.flush()
         yield numbers(create_app(runtime).test_client())

@@ -18,7 +18,6 @@ from bridge.crypto import Keyring, new_key
 from bridge.http import HttpClient
 from bridge.journal import Database, Journal, destinations, jobs, notices, revisions, upgrade
 from bridge.journal.audit import Actor
-from bridge.journal.notices import Notice
 from bridge.journal.schema import destinations as destination_table
 from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.messages import Message
@@ -40,7 +39,7 @@ from bridge.settings import Settings
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.serve import Served
 from bridge.worker.tasks import MISSING
-from tests.factories import NOW_MS, Clock, acquire, begin, incoming, keep, owe, owed, put_in_state, register
+from tests.factories import NOW_MS, Clock, acquire, begin, incoming, keep, noticed, owe, owed, put_in_state, register
 from tests.simulated import AsaasSimulator
 
 HOOK = "https://bridge.example/webhooks/asaas"
@@ -74,7 +73,7 @@ class World:
     def says(self, code: str, about: str, level: NoticeLevel = NoticeLevel.ERROR) -> None:
         """Raise a notice."""
         with self.journal.database.write() as connection:
-            notices.apply(connection, [Notice(code, about, level, "it is so", "mend it")], self.clock())
+            notices.apply(connection, [noticed(code, about, level, "it is so", "mend it")], self.clock())
 
     def judges(self, webhooks: list[Webhook] | None = None) -> None:
         """Let what Asaas has be judged, as after each change and by the watch."""

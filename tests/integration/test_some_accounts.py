@@ -17,7 +17,6 @@ from werkzeug.routing import Rule
 
 from bridge.journal import customers, destinations, jobs, notices
 from bridge.journal.audit import Actor
-from bridge.journal.notices import Notice
 from bridge.journal.schema import events as event_table
 from bridge.journal.search import Found, Kind
 from bridge.journal.users import UserRole
@@ -26,7 +25,19 @@ from bridge.operations import users as operations
 from bridge.web.console.access import FOR_SOME_ACCOUNTS, FOR_STRANGERS
 from bridge.web.console.jobs import HOME
 from tests.console import Browser, Console, opened_console
-from tests.factories import NOW_MS, envelope, events_of, incoming, keep, owe, payment, put_in_state, register, rows_of
+from tests.factories import (
+    NOW_MS,
+    envelope,
+    events_of,
+    incoming,
+    keep,
+    noticed,
+    owe,
+    payment,
+    put_in_state,
+    register,
+    rows_of,
+)
 from tests.integration.test_console_crawl import RESULTS
 from tests.peers import closed_port
 
@@ -97,10 +108,10 @@ def fill(console: Console, account: str, key: str, name: str, value: float, mapp
         known = {"name": name, "email": f"{name}@example.com", "mobilePhone": "11987654321", "cpfCnpj": "52998224725"}
         customers.record(connection, [Found(account, f"cus_{key}", Kind.SUBJECT, known)], [], NOW_MS)
         codes = ("account.key_refused", "webhook.disabled", "events.held")
-        found = [Notice(code, account, NoticeLevel.ERROR, f"of {name}", "do") for code in codes]
-        found.append(Notice("account.access_token", f"{account}/1", NoticeLevel.WARNING, f"of {name}", "do"))
-        found.append(Notice("destination.circuit_open", destination, NoticeLevel.WARNING, f"of {name}", "do"))
-        found.append(Notice("delivery.not_seen", f"{destination}/{mapping}", NoticeLevel.WARNING, f"of {name}", "do"))
+        found = [noticed(code, account, NoticeLevel.ERROR, f"of {name}", "do") for code in codes]
+        found.append(noticed("account.access_token", f"{account}/1", NoticeLevel.WARNING, f"of {name}", "do"))
+        found.append(noticed("destination.circuit_open", destination, NoticeLevel.WARNING, f"of {name}", "do"))
+        found.append(noticed("delivery.not_seen", f"{destination}/{mapping}", NoticeLevel.WARNING, f"of {name}", "do"))
         notices.apply(connection, found, NOW_MS)
         destinations.pause(connection, destination, f"gone with {name}", NOW_MS)
         params = {"account": account, "mapping": mapping, "ids": [done], "value": str(value), "billing_type": "PIX"}
@@ -262,7 +273,7 @@ def test_no_form_changes_anything_of_another_account(console: Console, person: B
         pieces = "/deliveries/" in rule.rule
         for path in {*paths(rule, theirs), *(paths(rule, mixed) if pieces else ())}:
             status = person.post(path, form).status_code
-            is_nothing_left = status == 303 and (path == "/attention/run" or path.endswith("/seen"))
+            is_nothing_left = status == 303 and (path == "/attention/run" or path.endswith("seen"))
             if status not in {404, 422} and not is_nothing_left:
                 wrong.append(f"{path}: {status}")
 

@@ -220,7 +220,7 @@ def test_show_lists_the_files(root: Path) -> None:
     assert lines[0].split() == ["name", "state", "events", "sends", "to", "description"]
     assert lines[1].startswith("a          error")
     assert "a.yaml:1:1: value.shape" in lines[1]
-    assert lines[2].split() == ["desligado", "off", "PAYMENT_RECEIVED", "default,", "pagas", "Pago"]
+    assert lines[2].split() == ["desligado", "off", "Payment", "received", "default,", "pagas", "Pago"]
     assert lines[3].split()[:2] == ["pago", "on"]
 
 
@@ -250,12 +250,15 @@ def test_show_of_deals_by_the_api(root: Path) -> None:
 
 
 def test_show_of_one_says_all_that_it_does(root: Path) -> None:
-    """Every key, the filter as a tree, the fields as a table."""
+    """Every key, the filter as a tree in words, the fields as a table."""
     text = bridge("show", "pago").stdout
 
-    assert "fetched:      customer, payment\n" in text
-    assert "route:        PAYMENT_RECEIVED -> pagas\n" in text
-    assert "filter:       all:\n                payment.value at_least 5\n" in text
+    assert "asks Asaas for:       customer, payment\n" in text
+    assert "route to pagas:       Payment received (PAYMENT_RECEIVED)\n" in text
+    assert (
+        "only if:              All of these conditions hold:\n                        Value is at least R$5.00\n"
+        in text
+    )
     assert "deal     numero  number  payment.value\n" in text
     assert as_json(bridge("show", "pago", "--json"))["name"] == "pago"
 
@@ -287,9 +290,9 @@ def test_explain_shows_conditions_fields_and_destination(root: Path) -> None:
     assert result.stdout.splitlines() == [
         "outro: does not listen to this event",
         "pago: sent to pagas",
-        "  yes line 4   all",
-        "  yes line 5     payment.value at_least 5  (saw 10.0)",
-        "  yes line 6     !(payment.deleted)  (saw true)",
+        "  yes line 4   All of these conditions hold:",
+        "  yes line 5     Value is at least R$5.00  (saw R$10.00)",
+        "  yes line 6     !(payment.deleted)  (saw yes)",
         "group    key     from                  value",
         "contact  email   customer.email        a@example.com",
         "deal     valor   money(payment.value)  10.00",
@@ -322,8 +325,8 @@ def test_explain_says_which_condition_said_no(root: Path) -> None:
     assert {"R$1.00,", "R$5.00"} <= set(lines[1].split())
     assert lines[:1] + lines[2:] == [
         "pago: filtered",
-        "  no  line 4   all",
-        "  no  line 5     payment.value at_least 5  (saw 1)",
+        "  no  line 4   All of these conditions hold:",
+        "  no  line 5     Value is at least R$5.00  (saw R$1.00)",
         "  -   line 6     !(payment.deleted)",
     ]
 
@@ -333,8 +336,8 @@ def test_explain_shows_which_instalment_was_seen(root: Path) -> None:
     (root / "pago.yaml").write_text(f"{GOOD}installments: first\n")
 
     assert explain(root, "pago", installmentNumber=2).stdout.splitlines()[2:4] == [
-        "  no  line 1   installments: first  (saw 2)",
-        "  -   line 4   all",
+        "  no  line 1   only the first instalment  (saw 2)",
+        "  -   line 4   All of these conditions hold:",
     ]
 
 

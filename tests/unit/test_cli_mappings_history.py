@@ -79,11 +79,14 @@ def test_diff_shows_lines(commands: Commands) -> None:
 
 
 def test_the_first_revision_differs_from_nothing(commands: Commands) -> None:
-    """There is nothing before it."""
+    """There is nothing before it; it is number 1 of its mapping, and its id names it too."""
     commands.has_mapping("nova", ONE)
     bring(commands)
 
-    assert commands.run("mappings", "diff", "nova").out.splitlines()[:2] == ["--- nova nothing", "+++ nova 3"]
+    assert commands.run("mappings", "diff", "nova").out.splitlines()[:2] == ["--- nova nothing", "+++ nova 1"]
+    told = commands.run("mappings", "history", "nova", "--json").json
+    assert [(one["number"], one["id"]) for one in told] == [(1, 3)]
+    assert commands.run("mappings", "history", "nova", "--show", "3").out == ONE
 
 
 def test_restore_makes_an_old_text_active_and_the_file_does_not_take_it_back(commands: Commands) -> None:

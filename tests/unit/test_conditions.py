@@ -69,9 +69,9 @@ def test_a_refusal_is_in_the_words_of_the_reader(condition: str, says: tuple[str
 @pytest.mark.parametrize(
     ("text", "words", "path"),
     [
-        ("all", "todas as condições", ""),
-        ("any", "ao menos uma condição", ""),
-        ("not", "não", ""),
+        ("all", "Todas estas condições valem:", ""),
+        ("any", "Pelo menos uma destas condições vale:", ""),
+        ("not", "Isto não pode valer:", ""),
         ("payment.value at_least 100", "Valor é no mínimo R$ 100,00", "payment.value"),
         ("payment.dueDate before today", "Vencimento é antes de hoje", "payment.dueDate"),
         ("payment.installment exists false", "Código do parcelamento não tem valor", "payment.installment"),

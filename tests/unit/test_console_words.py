@@ -19,7 +19,7 @@ from bridge.model import DeliveryState, Outcome
 from bridge.operations.bulk import BulkAction
 from bridge.operations.explain import Unheard
 from bridge.operations.reconcile import FIELDS
-from bridge.web.console import events, layout
+from bridge.web.console import events, layout, trail
 from bridge.web.console.access import Role
 from tests.unit.test_dead_letter import tree
 
@@ -52,8 +52,11 @@ def actions() -> set[str]:
     """Return every action that the audit trail is given."""
     places = ("web", "operations", "journal", "cli")
     given = [node for name in ("note", "_note") for node in calls(name, *places)]
+    passed_on = [one.value for node in trees("web") if isinstance(node, ast.Call) for one in node.keywords]
     action = re.compile(r"[a-z]+\.[a-z_]+")
     found = {text for node in given for one in node.args for text in texts_of(one) if action.fullmatch(text)}
+    found |= {text for one in passed_on for text in texts_of(one) if re.fullmatch(r"mapping\.[a-z_]+", text)}
+    found |= {"cause.seen", "cause.unseen"}  # chosen before it is noted
     named = {one.id for node in given for one in node.args if isinstance(one, ast.Name)}
     for node in (one for one in trees("operations") if isinstance(one, ast.Assign)):
         if any(getattr(to, "id", "") in named for to in node.targets):
@@ -61,6 +64,50 @@ def actions() -> set[str]:
     constants = {one.attr for node in given for one in node.args if isinstance(one, ast.Attribute)}
     found |= {str(getattr(audit, name)) for name in constants if name.isupper()}
     return found | {f"bulk.{decision}" for decision in BulkAction}
+
+
+def details() -> set[str]:
+    """Return every key of the facts that the audit trail is given: in the call, or in a dictionary that it names."""
+    found: set[str] = set()
+    modules = [one for place in ("web", "operations", "journal", "cli") for one in (BRIDGE / place).rglob("*.py")]
+    for path in modules:
+        functions = [
+            one for one in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(one, ast.FunctionDef)
+        ]
+        for function in functions:
+            for call in (one for one in ast.walk(function) if isinstance(one, ast.Call)):
+                name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+                if name == "_note":
+                    found |= {one.arg for one in call.keywords if one.arg}
+                if name not in {"note", "_note"} or not call.args:
+                    continue
+                named = {name for part in call.args[2:] for name in _dictionaries(part)}
+                made = [
+                    one for one in ast.walk(function) if isinstance(one, ast.Assign | ast.AugAssign | ast.AnnAssign)
+                ]
+                facts = [one for one in functions if one.name in named]
+                for part in (call, *(one for one in made if _targets(one) & named), *facts):
+                    dicts = [one for one in ast.walk(part) if isinstance(one, ast.Dict)]
+                    found |= {key.value for one in dicts for key in one.keys if isinstance(key, ast.Constant)}  # type: ignore[misc]
+    return found
+
+
+def _dictionaries(node: ast.AST) -> Iterator[str]:
+    """Return the names of the dictionaries, or of the functions that make them, that an argument consists of."""
+    if isinstance(node, ast.Name):
+        yield node.id
+    elif isinstance(node, ast.Call):
+        yield from _dictionaries(node.func)
+    elif isinstance(node, ast.IfExp):
+        yield from (*_dictionaries(node.body), *_dictionaries(node.orelse))
+    elif isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            yield from _dictionaries(value) if key is None else ()
+
+
+def _targets(node: ast.Assign | ast.AugAssign | ast.AnnAssign) -> set[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return {one.id for one in targets if isinstance(one, ast.Name)}
 
 
 def causes() -> set[str]:
@@ -105,7 +152,6 @@ CODES: dict[str, Iterable[str]] = {
     "CAUSES": causes(),
     "CHECK_FIXES": checks(),
     "UNHEARD": Unheard,
-    "ACTIONS": actions(),
     "PERIODS": FIELDS,
     "DECISIONS": BulkAction,
 }
@@ -115,6 +161,17 @@ CODES: dict[str, Iterable[str]] = {
 def test_every_code_has_a_text(name: str) -> None:
     """A page would show the code, or nothing."""
     assert sorted(set(map(str, CODES[name])) - set(getattr(tables(), name))) == []
+
+
+def test_every_action_of_the_audit_trail_has_a_sentence() -> None:
+    """And no sentence is of an action that nobody records."""
+    assert sorted(actions() ^ set(trail.SENTENCES)) == []
+
+
+def test_every_fact_of_the_audit_trail_has_words() -> None:
+    """Or says nothing to a person, on purpose; a key would stand on the page."""
+    assert sorted(details() - trail.WORDED - trail.SILENT) == []
+    assert {"number", "role", "refused", "outcome", "was"} <= details()
 
 
 def test_every_state_and_outcome_has_a_text() -> None:

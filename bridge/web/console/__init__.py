@@ -34,6 +34,7 @@ from bridge.web.console import (
     reconcile,
     signin,
     testcharge,
+    trail,
 )
 from bridge.web.console.oidc import Provider
 from bridge.web.console.personal import shown
@@ -67,7 +68,12 @@ def init_console(app: Flask, runtime: Runtime) -> None:
     app.before_request(layout.set_language)
     app.teardown_request(lambda _error: use_language("en"))
     app.context_processor(layout.context)
-    app.jinja_env.globals.update(layout.GLOBALS, guide_now=guide.guide_now)
+    app.jinja_env.globals.update(
+        layout.GLOBALS,
+        did_in_words=trail.told,
+        finding_words=mapping_editor.finding_words,
+        guide_now=guide.guide_now,
+    )
     app.jinja_env.filters["shown"] = shown
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.after_request(access.secure)

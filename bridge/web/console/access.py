@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 SESSION_LASTS = timedelta(hours=12)
-"""After this a person signs in again, however busy the pages are."""
+"""A session ends after this time, also while it is in use."""
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 PROGRAMS = ("/webhooks/", "/healthz", "/readyz", "/metrics", "/openapi.json")
@@ -53,7 +53,7 @@ runtime = cast(Runtime, LocalProxy(lambda: current_app.extensions["bridge"]))
 
 class _Sessions(SecureCookieSessionInterface):
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Return the browser's session, None for a program: reading one would slow the door down."""
+        """Return the browser's session; None for a program, since reading one would slow the webhook down."""
         return None if request.path.startswith(PROGRAMS) else super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:
@@ -61,9 +61,9 @@ class _Sessions(SecureCookieSessionInterface):
 
 
 def over_https() -> bool:
-    """Return whether the browser speaks https, also with a proxy in between.
+    """Return whether the browser uses https, also behind a proxy.
 
-    A false header only keeps the sender's own browser from sending the cookie in clear.
+    A forged header does no harm: the sender's own browser then sends its cookie over https only.
     """
     public = urlsplit(runtime.settings.bridge_public_url)
     return (
@@ -109,7 +109,7 @@ FOR_STRANGERS = frozenset(
 """The endpoints that a stranger may fetch or post to."""
 FOR_VIEWERS = FOR_STRANGERS | {
     *("console.signin.leave", "console.mappings_live.lint", "console.mappings_live.preview"),
-    "console.mappings_live.values",
+    *("console.mappings_live.values", "console.mappings.draft"),
     *("console.people.rename_me", "console.people.change_my_password", "console.people.sign_me_out"),
 }
 """The endpoints to which a viewer may post."""
@@ -122,11 +122,11 @@ FOR_SOME_ACCOUNTS = FOR_STRANGERS | {
     *("console.overview.index", "console.signin.leave", "console.connections.show", "console.connections.webhook"),
     *(f"console.events.{name}" for name in ("index", "show", "retry", "discard", "compare", "replay")),
     *(f"console.customers.{name}" for name in ("show", "reveal", "charge", "find", "preview", "bring_in")),
-    *(f"console.attention.{name}" for name in ("index", "confirm", "run", "close", "see")),
+    *(f"console.attention.{name}" for name in ("index", "confirm", "run", "close", "see", "unsee")),
     *(f"console.reconcile.{name}" for name in ("form", "begin", "missing", "bring_in")),
     *(f"console.jobs.{name}" for name in ("show", "report", "deal", "stop")),
     *("console.trial.form", "console.trial.begin"),
-    *(f"console.connections.{name}" for name in ("company", "register", "resume_webhook")),
+    *(f"console.connections.{name}" for name in ("company", "ask_to_register", "register", "resume_webhook")),
     *(f"console.people.{name}" for name in ("me", "rename_me", "change_my_password", "sign_me_out")),
 }
 """The endpoints that keep to `person.accounts`. The others do not exist for a person who may not see all accounts."""
@@ -187,7 +187,7 @@ class Person:
 
     @property
     def key(self) -> str:
-        """What a row of the audit trail that ends all sessions of this person is about."""
+        """Names the person in the audit trail, such as in the entry that ends all their sessions."""
         return self.user.key if self.user else self.role.value
 
 
@@ -215,7 +215,8 @@ class Access:
         return found[0] if found else None
 
     def is_password_of(self, user: User | None, password: str) -> bool:
-        """Return whether it is; that nobody has an e-mail takes as long to see as that the password is wrong."""
+        """Return whether this is the user's password. Without a user the check takes as long, so nobody can find out
+        which e-mails exist."""
         kept = user.password if user and user.password else self._nobodys
         is_right = check_password_hash(kept, password)
         return is_right and user is not None and user.password is not None and user.state is UserState.ACTIVE
@@ -225,7 +226,7 @@ class Access:
         return generate_password_hash(secrets.token_urlsafe(32))
 
     def sessions(self) -> SecureCookieSessionInterface:
-        """Return what signs the sessions; with another password, or without a token, it does not know them any more."""
+        """Return the session interface. The passwords, and whether there is a token, are part of its signing key."""
         found = _Sessions()
         # Not the token itself, which is another one at each start: a restart must not lose what a person types.
         found.salt = "\0".join((*self._passwords.values(), "token" if self.token else ""))
@@ -295,7 +296,7 @@ def signed_in() -> Person | None:
 
 
 def signs_in() -> bool:
-    """Return whether anybody could sign in: there is a password, a provider or a person."""
+    """Return whether a sign-in is possible: there is a password, a provider or a person."""
     if access.has_password or access.provider:
         return True
     with runtime.journal.database.read() as connection:
@@ -326,7 +327,7 @@ def check() -> ResponseReturnValue | None:
 
 
 def _by_token() -> ResponseReturnValue | None:
-    """Let in the person whose address holds the token; None for one who may sign in instead."""
+    """Sign in the person whose address holds the token; return None where they may use the sign-in page instead."""
     given = request.args.get("token", "")
     if not access.token or not compare_digest(access.token.encode(), given.encode()):
         if given or not signs_in():
@@ -348,7 +349,7 @@ def _to_sign_in() -> ResponseReturnValue:
 
 
 def here_only(target: str) -> str:
-    """Return the path where it is one of this site, else the first page."""
+    """Return the path if it is one of this site, else `/`."""
     inside = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     return target if inside else "/"
 
@@ -367,7 +368,7 @@ HEADERS = {
 
 
 def style_nonce() -> str:
-    """Return a nonce for style elements; only the page of the editor, which writes some, asks for one."""
+    """Return this response's nonce for style elements; only the editor's page needs one."""
     if "style_nonce" not in g:
         g.style_nonce = secrets.token_urlsafe(16)
     return str(g.style_nonce)

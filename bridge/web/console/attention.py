@@ -35,11 +35,11 @@ from bridge.web.console.lines import Line, lines
 pages = Blueprint("attention", __name__)
 
 TRAIL_READ = 500
-"""Entries of the audit trail that are looked through for who fixed a cause."""
+"""This many entries of the audit trail are searched for who fixed a cause."""
 TALLIED, PREVIEWED = 20, 3
 """Of how many of the oldest events a confirmation counts what a replay would send, and of how many it shows it."""
 MOST_REPLAYED = 1_000
-"""Events of one replay of a period: each is shown first as it would become."""
+"""The most events that a replay of a period takes; the preview works out each of them."""
 
 
 class Card(NamedTuple):
@@ -49,7 +49,7 @@ class Card(NamedTuple):
     known: Reason | None
     noted: Noted | None
     kept: Destination | None
-    """The destination of a cause that is one."""
+    """The destination's row, where the cause is about a destination."""
     decisions: list[tuple[Cause, BulkAction, int]]
     """What can be done with failed deliveries, and with how many."""
     sample: list[Line]
@@ -130,7 +130,8 @@ def _card(
 
 
 def _possible(facts: Facts, listening: frozenset[str]) -> dict[BulkAction, int]:
-    """Return for how many each can be done; a replay without its mapping would only put the delivery aside."""
+    """Return how many deliveries each action can change. A replay needs a mapping that is on: without one the delivery
+    would only be discarded."""
     replayable = sum(number for name, number in facts.replayable.items() if name in listening)
     return {BulkAction.RETRY: facts.retried, BulkAction.REPLAY: replayable, BulkAction.DISCARD: facts.number}
 
@@ -151,15 +152,16 @@ _TITLES = {
 
 def title_of(cause: Cause) -> str:
     """Return what happened, in the reader's words."""
-    return _title(cause.kind, cause.code, cause.about, layout.notice_texts(cause.told[0])[0] if cause.told else "")
+    return cause_title(cause.kind, cause.code, cause.about, layout.notice_texts(cause.told[0])[0] if cause.told else "")
 
 
 def title_of_noted(one: Noted) -> str:
     words = notice_words(one.code)
-    return _title(Kind(one.kind), one.code, one.about, words.title if words else one.code)
+    return cause_title(Kind(one.kind), one.code, one.about, words.title if words else one.code)
 
 
-def _title(kind: Kind, code: str, about: str, of_notice: str) -> str:
+def cause_title(kind: Kind, code: str, about: str, of_notice: str) -> str:
+    """Return what happened; `of_notice` is the title of the notice that says it."""
     if kind in _TITLES:
         return _(_TITLES[kind], about=about)
     if kind is Kind.NOTICE:
@@ -184,7 +186,7 @@ _BY_ABOUT = {
     Kind.PAUSED: {"destination.resumed", "destination.changed"},
     Kind.CIRCUIT: {"destination.resumed", "destination.paused", "destination.changed"},
     Kind.HELD: {"account.changed", "account.removed", "account.added"},
-    Kind.MAPPING: {"mapping.saved"},
+    Kind.MAPPING: {"mapping.saved", "mapping.restored", "mapping.switched_on", "mapping.switched_off"},
 }
 """The changes that fix a cause whose `about` they name."""
 
@@ -198,7 +200,7 @@ def _who_did(one: Noted, trail: Sequence[dict[str, Any]]) -> list[dict[str, Any]
 
 def _is_of(one: Noted, entry: dict[str, Any]) -> bool:
     action, about, detail = entry["action"], entry["about"], entry["detail"]
-    if action == "cause.seen":
+    if action in {"cause.seen", "cause.unseen"}:
         return bool(about == one.key)
     if action.startswith("bulk."):
         is_named = detail.get("cause") == one.key
@@ -218,6 +220,16 @@ def _is_of(one: Noted, entry: dict[str, Any]) -> bool:
 @pages.post("/attention/causes/<place>/seen")
 def see(place: str) -> ResponseReturnValue:
     """Write down that this person has seen a cause, for everybody else."""
+    return _mark(place, seen=True)
+
+
+@pages.post("/attention/causes/<place>/unseen")
+def unsee(place: str) -> ResponseReturnValue:
+    """Take back that somebody has seen a cause."""
+    return _mark(place, seen=False)
+
+
+def _mark(place: str, *, seen: bool) -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         standing = layout.standing(connection)
     cause = next((one for one in standing if one.anchor == place), None)
@@ -227,8 +239,12 @@ def see(place: str) -> ResponseReturnValue:
     if person.accounts is None:
         _note(standing)
     with runtime.journal.database.write() as connection:
-        causes.see(connection, cause, person.author, layout.now_ms())
-        audit.note(connection, person.actor, "cause.seen", cause.key, layout.now_ms())
+        if seen:
+            causes.see(connection, cause, person.author, layout.now_ms())
+        else:
+            causes.unsee(connection, cause)
+        action = "cause.seen" if seen else "cause.unseen"
+        audit.note(connection, person.actor, action, cause.key, layout.now_ms())
     return layout.go("console.attention.index", _anchor=cause.anchor)
 
 

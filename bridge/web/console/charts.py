@@ -66,7 +66,7 @@ def chart(
 
 
 def by_start(starts: Iterable[int], sums: Iterable[Sum]) -> dict[int, dict[str, int]]:
-    """Return the sums by verdict of each start; those of other starts are left out."""
+    """Return the sums by verdict for each of these starts."""
     counts: dict[int, dict[str, int]] = {start: {} for start in starts}
     for one in sums:
         if one.start_ms in counts:
@@ -108,7 +108,7 @@ def quantile(share: float, buckets: Sequence[tuple[float, float]]) -> float | No
 
 
 def by(sums: Iterable[Sum], column: int) -> dict[str, Counter[str]]:
-    """Return the sums of all hours or days by a column of their keys and by the last one, the verdict."""
+    """Return the sums over all hours or days, by one column of their keys and by verdict."""
     found: dict[str, Counter[str]] = {}
     for one in sums:
         found.setdefault(one.key[column], Counter())[one.key[-1]] += one.number

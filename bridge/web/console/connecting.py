@@ -37,7 +37,7 @@ T = TypeVar("T")
 pages = Blueprint("connecting", __name__)
 
 KEY_WAITS_MS = 15 * 60_000
-"""How long the second step of an account takes the key of the first."""
+"""The second step accepts the key of the first for this long."""
 _COLUMN = "console.key"
 
 
@@ -47,7 +47,7 @@ def keeps_secrets() -> bool:
 
 
 def known(values: Mapping[str, T], name: str) -> T | None:
-    """Return the account or URL of that name, also where it was stored a moment ago, by another process too."""
+    """Return the account or URL of that name, including one that any process stored a moment ago."""
     if name not in values:
         runtime.account_store.refresh()
     return values[name] if name in values else None  # noqa: SIM401 (`get` also finds what was removed)
@@ -65,7 +65,7 @@ def took_effect() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A key that Asaas took, before a person says under which name it is stored."""
+    """A key that Asaas accepted and that is not stored yet: the person still chooses a name."""
 
     api_key: str = field(repr=False)
     account: str
@@ -78,7 +78,7 @@ class Pending:
 
 
 def _opened(sealed: str) -> Pending | None:
-    """Return what the first step sealed, None where it is too old, cut, or of another key."""
+    """Decrypt what the first step encrypted; return None where it is too old, damaged or of another key."""
     keyring = runtime.journal.database.keyring
     if not keyring or not sealed.startswith(keyring.prefix):
         return None
@@ -128,7 +128,7 @@ def take_key(account: str) -> ResponseReturnValue:
 
 
 def _take(account: str) -> ResponseReturnValue:
-    """Ask Asaas whose key was given; or store the one that it took, under the name that was chosen."""
+    """Ask Asaas whose key this is; in the second step, store it under the chosen name."""
     if not keeps_secrets() or account in runtime.settings.accounts:
         return _ask_key(account, 422)
     if "sealed" in request.form:
@@ -199,7 +199,7 @@ def _store(pending: Pending) -> ResponseReturnValue:
 
 
 def run_connect(task: JobContext) -> Result:
-    """Register the webhook of an account that was just stored, and see whether Asaas can reach the bridge there."""
+    """Register the webhook of an account that was just stored, and check that its public address answers."""
     account, url = task.params["account"], task.params["url"]
     task.step(code="key", values={"company": task.params["company"] or account})
     task.step(code="stored" if task.params["fresh"] else "changed", values={"account": account})
@@ -234,7 +234,7 @@ def ask_to_remove_account(account: str) -> ResponseReturnValue:
 
 @pages.post("/connections/<account>/remove")
 def remove_account(account: str) -> ResponseReturnValue:
-    """Remove the account and, where that was asked, its webhook at Asaas first: Asaas would go on posting."""
+    """Remove the account. Where the form asks for it, its webhook is removed first: otherwise Asaas goes on posting."""
     with runtime.journal.database.read() as connection:
         layout.found(stored.accounts(connection).get(account))
     if "webhook" in request.form:

@@ -15,6 +15,7 @@ from typing import Any
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
 
 from bridge.asaas.webhooks import Webhook, Webhooks, find_ours, needed_events, problems
 from bridge.asaas.webhooks import problem as token_problem
@@ -107,7 +108,7 @@ def show() -> ResponseReturnValue:
 
 @pages.get("/connections/<account>/company")
 def company(account: str) -> ResponseReturnValue:
-    """Return the name of the account's company as text, for htmx; empty where Asaas does not say it now."""
+    """Return the name of the account's company as text, for htmx; empty where Asaas can't be asked now."""
     one = _seen(account)
     try:
         client = client_of(runtime, account)
@@ -159,14 +160,30 @@ def webhook(account: str) -> ResponseReturnValue:
     return layout.page("webhook.html", **values)
 
 
+@pages.get("/connections/<account>/webhook/register")
+def ask_to_register(account: str) -> ResponseReturnValue:
+    """Show what registering would change."""
+    return _register(account, request.args)
+
+
 @pages.post("/connections/<account>/webhook")
 def register(account: str) -> ResponseReturnValue:
-    """Show what registering would change, or register where that was confirmed."""
+    """Register where that was confirmed; else lead to the page that asks."""
+    _seen(account)
+    if "confirmed" in request.form:
+        return _register(account, request.form)
+    asked = {name: value for name, value in request.form.items() if name not in {"csrf_token", "account"}}
+    return layout.go("console.connections.ask_to_register", account=account, **asked)
+
+
+def _register(account: str, form: MultiDict[str, str]) -> ResponseReturnValue:
     one = _seen(account)
-    form, fixed = request.form, account in runtime.settings.accounts
+    fixed = account in runtime.settings.accounts
     given = form.get("url", "").strip() or None
     real = bool(one.api_key) and is_production(runtime, account)
-    is_confirmed = "confirmed" in form and (not real or "production" in form)
+    is_sent = request.method == "POST"
+    status = 422 if is_sent else 200
+    is_confirmed = is_sent and (not real or "production" in form)
     values: dict[str, Any] = {"account": account, "form": form, "fixed": fixed, "production": real}
     planned: list[WebhookPlan] = []
     try:
@@ -176,7 +193,7 @@ def register(account: str) -> ResponseReturnValue:
         wanted = WantedWebhook(
             account,
             public_hook_url(runtime.settings, account, given, Message(N_("the public address"))),
-            _events(account),
+            _events(account, form),
             one.webhook_token,
             email=form.get("email", "").strip() or None,
             new_token="new_token" in form,
@@ -195,14 +212,13 @@ def register(account: str) -> ResponseReturnValue:
 
         done = external_call(ask)
     except BridgeError as error:
-        if "confirmed" in form and planned and isinstance(error, AsaasOutcomeUnknown | NoAnswerYet):
+        if is_sent and planned and isinstance(error, AsaasOutcomeUnknown | NoAnswerYet):
             # Asaas may have the new token by now, and no other page shows it.
             layout.note("webhook.registered", account, {"outcome": "unknown"})
             values |= {"planned": planned[0], "name": variable("ASAAS_WEBHOOK_TOKEN", account)}
-        return layout.page("webhook_confirm.html", 422, error=error, **values)
+        return layout.page("webhook_confirm.html", status, error=error, **values)
     if done is None:
         values["company"] = known_company(one.api_key)
-        status = 422 if "confirmed" in form else 200
         return layout.page("webhook_confirm.html", status, planned=planned[0], **values)
     _judge(account, [done.webhook], given)
     if not fixed:
@@ -213,10 +229,10 @@ def register(account: str) -> ResponseReturnValue:
     return layout.page("webhook_done.html", done=done, name=setting, account=account, fixed=fixed)
 
 
-def _events(account: str) -> frozenset[str]:
+def _events(account: str, form: MultiDict[str, str]) -> frozenset[str]:
     """Return the events to subscribe to: those that the form asks for, or all of charges while no mapping names one."""
     mappings = mappings_in_use(lambda: runtime.journal, directory())[0]
-    more = {name: name in request.form for name in ("every", "account_events")}
+    more = {name: name in form for name in ("every", "account_events")}
     if not needed_events(mappings, account) and not any(more.values()):
         return CHARGES
     return events_wanted(mappings, "", account, **more)

@@ -1,4 +1,4 @@
-"""A customer and a charge: all that the bridge knows of them, and what Asaas has that the bridge does not."""
+"""The pages of a customer and of a charge, and of what Asaas has that the journal misses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from bridge.web.console.personal import HIDDEN, masked_document, masked_email
 pages = Blueprint("customers", __name__)
 
 MOST_EVENTS = 200
-"""The newest events of a customer that its page reads."""
+"""The page of a customer reads this many of its newest events."""
 SHOWN_MS = 300_000
 """How long the e-mail, phone and document of a customer stay in clear after a person asked for them."""
 
@@ -66,7 +66,7 @@ class Charge:
 
     @property
     def newest(self) -> Mapping[str, Any]:
-        """The charge as the event with Asaas's latest time has it."""
+        """The charge as in the event with Asaas's latest time."""
 
         def at(one: ChargeEvent) -> tuple[str, int, int]:
             row = one.line.row

@@ -15,7 +15,7 @@ from werkzeug.exceptions import NotFound
 
 from bridge.errors import BridgeError, UsageError
 from bridge.formats import Formats
-from bridge.journal import queries
+from bridge.journal import queries, revisions
 from bridge.journal.about import amount_of, customer_of, description_of, object_of
 from bridge.journal.queries import ANY_VALUE, EventFilter, Row, ValueRange
 from bridge.mapping.drafts import as_cents
@@ -250,6 +250,7 @@ def show(id_: int) -> ResponseReturnValue:
         ]
         held = why_held(connection, row)
         notes = notes_about(connection, [id_], [one["id"] for one in rows])
+        numbers = revisions.numbers(connection, {one["revision_id"] for one in rows})
         customer = customer_of(row)
         known = know(connection, [(row["account"], customer)]).get((row["account"], customer)) if customer else None
     body, about = shown(json.loads(row["body"])), object_of(row)
@@ -265,6 +266,7 @@ def show(id_: int) -> ResponseReturnValue:
         customer_known=known,
         body=json.dumps(body, ensure_ascii=False, indent=2),
         verdicts=verdicts[::-1],
+        revisions=numbers,
         unheard=explaining.unheard(row["name"], row["account"], row["replay_mapping"], active),
         steps=_steps(row, verdicts),
         notes=notes,

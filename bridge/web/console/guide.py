@@ -1,6 +1,6 @@
-"""The guide of the first start on the overview: account, Clint, mapping, test charge, until all are done.
+"""The guide of the first start on the overview: account, Clint, mapping and test charge, until all are done.
 
-It knows what is done from what is there; only its dismissal is stored.
+What is done is read from the journal and the settings; only the dismissal of the guide is stored.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ pages = Blueprint("guide", __name__)
 
 LAST_TESTS = 20
 MOST_DELIVERED = 20
-"""A bridge that delivered more is past its first start."""
+"""The guide is not shown to a bridge that delivered more."""
 
 
 class Guide(NamedTuple):
-    """What is done; the first step that is not has the button."""
+    """The steps of the guide; the first one that is not done has the button."""
 
     done: dict[str, bool]
     """By step, in order."""

@@ -81,7 +81,7 @@ class JobContext:
         self._beaten_s = time.monotonic()
 
     def update(self, done: int, total: int | None) -> None:
-        """Report how many of how many are done."""
+        """Report how many items are done, of how many."""
         self._done, self._total = done, None if total is None else max(done, total)
         self._beat()
 
@@ -169,10 +169,10 @@ _CALLS = threading.Semaphore(CALLS_AT_ONCE)
 
 
 def external_call(ask: Callable[[], T], wait_s: float = CALL_S) -> T:
-    """Ask Asaas, Clint or another service while a request waits, for so long at most; the caller holds no transaction.
+    """Call Asaas, Clint or another service, and wait at most `wait_s`; the caller must hold no transaction.
 
-    Raises NoAnswerYet after that, and ConsoleBusy where as many calls as may be are under way, those that nobody
-    waits for any more included.
+    Raises NoAnswerYet after that time, and ConsoleBusy where too many calls run already, including those whose callers
+    gave up.
     """
     if not _CALLS.acquire(blocking=False):
         raise ConsoleBusy
@@ -210,7 +210,7 @@ HOME = {
 }
 """The page from which each kind is begun."""
 OF_ACCOUNT = frozenset({"reconcile", "backfill_preview", "backfill", "trial"})
-"""The kinds of which each job is about an account."""
+"""The kinds whose jobs are about an account."""
 
 
 def begin(kind: str, about: str, doing: Doing, params: Mapping[str, Any]) -> Response:
@@ -262,7 +262,7 @@ def notes_about(
     for job in bulk.jobs_about(connection, event_ids, delivery_ids, layout.now_ms()):
         action = "events.replayed" if job.kind == bulk.REPLAY_KIND else f"bulk.{job.params['action']}"
         actor, at_ms = job.params.get("actor", ""), job.finished_ms or job.created_ms
-        told = {"action": action, "about": "", "actor": actor, "at_ms": at_ms}
+        told = {"action": action, "about": "", "detail": {}, "actor": actor, "at_ms": at_ms}
         notes.append({**told, "job": job.id if is_seen(job) else None})
     return sorted(notes, key=lambda note: -note["at_ms"])
 
@@ -284,7 +284,7 @@ def of_number(number: int, *kinds: str) -> Job:
 
 @pages.get("/work/<int:number>")
 def show(number: int) -> ResponseReturnValue:
-    """Show a job, or, to htmx, what of it changes."""
+    """Show a job; htmx gets only the part that changes."""
     job = of_number(number)
     g.shown_for = HOME[job.kind]
     template = "job_part.html" if layout.partial() else "job.html"
@@ -494,7 +494,7 @@ def replay_previews(runtime: Runtime, ids: Sequence[int], mapping: str | None) -
 
 
 def previews_now(ids: Sequence[int], mapping: str | None) -> list[Preview]:
-    """Return these previews while a request waits, or one that says why there are none yet."""
+    """Return these previews within the time of a request, or one preview that says why there are none yet."""
     try:
         return external_call(lambda: list(replay_previews(runtime, ids, mapping)))
     except (ConsoleBusy, NoAnswerYet) as error:

@@ -20,7 +20,6 @@ from sqlalchemy import Connection
 from werkzeug.exceptions import BadRequest, NotFound
 
 from bridge import messages
-from bridge.alerts import plan as alert_plan
 from bridge.asaas.charges import BILLING_WORDS
 from bridge.clint.webhook import asks_for_url
 from bridge.conditions import condition_in_words, in_words, value_in_words
@@ -142,7 +141,7 @@ def refuse_nul() -> None:
 
 
 def now_ms() -> int:
-    """Return the time of this request, the same one for all that its page says."""
+    """Return the time of this request; all texts of a page use the same one."""
     if "now_ms" not in g:
         g.now_ms = runtime.clock_ms()
     return int(g.now_ms)
@@ -158,7 +157,7 @@ def number(text: str | None) -> int | None:
 
 
 def partial() -> bool:
-    """Return whether htmx asks for a part of the page; a link that it follows wants the whole page."""
+    """Return whether htmx asks for a part of the page; for a link that it follows it needs the whole page."""
     return "HX-Request" in request.headers and "HX-Boosted" not in request.headers
 
 
@@ -263,14 +262,12 @@ def _came_from() -> str:
 # ---------------------------------------------------------------- what needs a person
 
 _ABOUT_ACCOUNTS = ("account.", "events.held", "reconcile.", "webhook.")
-"""How the codes of notices begin that are about an account; the others are about a destination or the bridge."""
+"""The codes of notices about an account begin so; the others are about a destination or the bridge."""
 
 
 def open_notices(connection: Connection) -> list[StoredNotice]:
-    """Return the open notices that say more than the pages do, errors first, then the newest."""
-    # The console shows these anyway, each with its buttons; the notices are for alerts and for the command line.
-    shown = {alert_plan.DEAD, alert_plan.PAUSED, alert_plan.BROKEN, alert_plan.REFUSED}
-    told = [one for one in _seen_notices(connection) if one.code not in shown]
+    """Return the open notices without those of what has a cause of its own; errors first, then the newest."""
+    told = [one for one in _seen_notices(connection) if one.code not in causes.SHOWN_AS_CAUSES]
     return sorted(told, key=lambda one: (one.level != "error", -one.last_ms))
 
 
@@ -290,8 +287,8 @@ def notice_texts(notice: StoredNotice) -> tuple[str, str]:
 def broken_files() -> dict[str, list[Finding]]:
     """Return the mapping files that can't run, by mapping, with their findings.
 
-    Before the first destination is connected, files that only wait for one are none of them. Whose account a broken
-    file is of, nobody knows: only people who see all of them are told.
+    Files that only lack a destination are left out until the first one is connected. The account of a broken file can't
+    be read from it, so only people who see all accounts get them.
     """
     if person.accounts is not None:
         return {}
@@ -301,7 +298,7 @@ def broken_files() -> dict[str, list[Finding]]:
 
 
 def standing(connection: Connection) -> list[Cause]:
-    """Return the open causes that this person may see; a request looks for them once."""
+    """Return the open causes that this person may see; they are read once for each request."""
     if "standing" not in g:
         told, names = _seen_notices(connection), seen_destinations()
         g.standing = causes.find_causes(runtime, connection, broken_files(), told, person.accounts, names)
@@ -309,7 +306,7 @@ def standing(connection: Connection) -> list[Cause]:
 
 
 def needing_a_person() -> int:
-    """Return how many causes need a person; the menu stands also on the page that says what is broken."""
+    """Return how many causes need a person; 0 where the journal can't be read, since error pages have the menu too."""
     if "standing" not in g:
         try:
             with runtime.journal.database.read() as connection:
@@ -350,20 +347,35 @@ def with_query(**changes: Any) -> str:
     return f"{request.path}?{urlencode({name: value for name, value in query.items() if value is not None})}"
 
 
-_FUNCTIONS = (
-    *(messages._, N_, messages.ngettext, messages.pgettext, said, author, reason, deal_said, event_label),
-    *(notice_texts, needing_a_person, mapping_title, connected, asks_for_url, style_nonce, asset, with_query),
-    *(condition_in_words, value_in_words),
-)
-GLOBALS = {one.__name__: one for one in _FUNCTIONS} | {
+GLOBALS = {
     "STATES": STATES,
     "ROLES": ROLES,
     "BILLING_TYPES": BILLING_WORDS,
-    "label": label_of,
-    "status_words": status_words,
-    "deal_status": deal_status,
+    "N_": N_,
+    "_": messages._,
+    "asks_for_url": asks_for_url,
+    "asset": asset,
+    "author": author,
+    "condition_in_words": condition_in_words,
+    "connected": connected,
     "csrf_token": generate_csrf,
+    "deal_said": deal_said,
+    "deal_status": deal_status,
+    "event_label": event_label,
+    "label": label_of,
+    "mapping_title": mapping_title,
+    "needing_a_person": needing_a_person,
+    "ngettext": messages.ngettext,
+    "notice_texts": notice_texts,
+    "pgettext": messages.pgettext,
+    "reason": reason,
+    "said": said,
+    "status_words": status_words,
+    "style_nonce": style_nonce,
+    "value_in_words": value_in_words,
+    "with_query": with_query,
 }
+"""What every template may use."""
 
 
 def context() -> dict[str, Any]:

@@ -25,7 +25,7 @@ from bridge.web.console import layout
 from bridge.web.console.access import runtime
 
 _FIRST_SHOWN = ("dead", "retrying", "sending", "pending", "delivered", "stale", "discarded", "filtered")
-"""An event with several deliveries shows the first of these states that one of them has."""
+"""An event with several deliveries shows the first of these states that any of them has."""
 
 
 class Link(NamedTuple):
@@ -49,7 +49,7 @@ class Line(NamedTuple):
     """Each mapping with the state of its delivery that stands."""
     description: str
     name: str
-    """Of the customer; empty where nobody told it."""
+    """The customer's name; empty where it is not known."""
     held: Why | None
     """Why the event is on hold."""
     waits: dict[str, Why]
@@ -165,7 +165,7 @@ def _cause_link(cause: Cause, text: str) -> Link:
 
 
 def know(connection: Connection, refs: Collection[Ref]) -> dict[Ref, Customer]:
-    """Return those of these customers that are known; `customer_name` does not look them up again in this request."""
+    """Return those of these customers that are known, and keep them for `customer_name` in this request."""
     known = customers.load(connection, refs)
     names: dict[Ref, str] = g.setdefault("customer_names", {})
     names.update({ref: known[ref].name if ref in known else "" for ref in refs})
@@ -173,7 +173,7 @@ def know(connection: Connection, refs: Collection[Ref]) -> dict[Ref, Customer]:
 
 
 def customer_name(account: str, id_: str) -> str:
-    """Return a customer's name, empty where nobody told it."""
+    """Return a customer's name; empty where it is not known."""
     ref = (account, id_)
     if ref not in g.get("customer_names", {}):
         with runtime.journal.database.read() as connection:

@@ -8,15 +8,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, jsonify, request
+from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup, escape
 
 from bridge.errors import BridgeError
 from bridge.journal import customers, events, queries
 from bridge.journal.events import StoredEvent
 from bridge.mapping import Finding, Mapping, ParseResult, parse_mapping, with_overlaps
 from bridge.mapping.cases import CannotRun, read_sample
-from bridge.mapping.catalogue import EVENTS, entity_key, named_paths, path_label, path_meaning
+from bridge.mapping.catalogue import EVENTS, entity_key, event_label, named_paths, path_label, path_meaning
 from bridge.mapping.context import DERIVED, build_context, references
 from bridge.mapping.drafts import EXAMPLES
 from bridge.mapping.evaluate import STATUSES
@@ -26,7 +27,7 @@ from bridge.mapping.lint import FIELDS
 from bridge.mapping.model import FETCHABLE, ClintDirectory
 from bridge.mapping.operators import OPERATORS
 from bridge.mapping.spec import TABLES
-from bridge.messages import current_language
+from bridge.messages import Message, current_language
 from bridge.operations import effects
 from bridge.pipeline import enrich
 from bridge.web.console import layout
@@ -44,7 +45,10 @@ RECENT = 15
 def lint() -> ResponseReturnValue:
     return jsonify(
         findings=[
-            {**{name: getattr(one, name) for name in ("line", "column", "severity", "code")}, "message": one.text()}
+            {
+                **{name: getattr(one, name) for name in ("line", "column", "severity", "code")},
+                "message": finding_words(one).striptags(),
+            }
             for one in _read().findings
         ]
     )
@@ -116,7 +120,11 @@ def _paths(name: str, inner: Any) -> list[str]:
 @pages.post("/mappings/live/preview")
 def preview() -> ResponseReturnValue:
     """Show what the text would make of a sample or of an event of the journal."""
-    mapping, against = _read().mapping, request.form.get("against", "")
+    return layout.page("mapping_preview.html", **previewed(_read().mapping, request.form.get("against", "")))
+
+
+def previewed(mapping: Mapping | None, against: str) -> dict[str, Any]:
+    """Return what `mapping_preview.html` says of a mapping and the event that a person chose."""
     values: dict[str, Any] = {"told": None}
     if mapping is not None:
         try:
@@ -128,7 +136,7 @@ def preview() -> ResponseReturnValue:
             values["problem"] = error.message.text()
         except (ValueError, KeyError):
             values["problem"] = against
-    return layout.page("mapping_preview.html", **values)
+    return values
 
 
 def read(name: str, text: str) -> ParseResult:
@@ -141,6 +149,25 @@ def read(name: str, text: str) -> ParseResult:
 def sent_twice(name: str, text: str) -> list[Finding]:
     """Return what lint says of other active mappings that send the same events to the same destination."""
     return [one for one in read(name, text).findings if one.code == "mapping.overlap"]
+
+
+def finding_words(finding: Finding) -> Markup:
+    """Return what a finding says; where it is about other mappings, with their titles as links instead of files."""
+    what, overlap = finding.what, finding.what.facts.get("overlap")
+    if not isinstance(overlap, Message):
+        return escape(finding.text())
+    others = overlap.facts["others"]
+    is_short = isinstance(others, Message)
+    files = str(others.facts["names"] if is_short else others).split(", ")
+    facts: dict[str, object] = {"mapping": "{mapping}", "event": f"“{event_label(str(overlap.facts['event']))}”"}
+    facts["others"] = Message(others.id, {**others.facts, "names": "{others}"}) if is_short else "{others}"
+    said = Message(overlap.id, {**overlap.facts, **facts})
+    text = escape(Message(what.id, {**what.facts, "overlap": said}).text())
+    links = [
+        Markup('<a href="{}">“{}”</a>').format(url_for("console.mappings.edit", name=name), layout.mapping_title(name))
+        for name in (Path(one).stem for one in files)
+    ]
+    return text.format(mapping=f"“{layout.mapping_title(Path(finding.path).stem)}”", others=Markup(", ").join(links))
 
 
 def _read() -> ParseResult:

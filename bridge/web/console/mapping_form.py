@@ -10,21 +10,22 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from bridge.conditions import is_money
+from bridge.conditions import condition_in_words, is_money
 from bridge.formats import Formats
 from bridge.mapping import Mapping as Compiled
 from bridge.mapping.catalogue import EVENTS, event_label, label_of, named_paths, path_label
 from bridge.mapping.context import DERIVED
-from bridge.mapping.document import Scalar
+from bridge.mapping.document import Scalar, read_document
 from bridge.mapping.drafts import Offer, offers_of
 from bridge.mapping.evaluate import explain
 from bridge.mapping.expressions import Expression, compile_text, evaluate
-from bridge.mapping.findings import Findings
+from bridge.mapping.findings import Findings, Severity
 from bridge.mapping.form import BLOCKS, SETTINGS, Form, Row, Sent
 from bridge.mapping.functions import EvaluationFailed
 from bridge.mapping.lint import kind_of_path, values_of_path
-from bridge.mapping.model import GROUPS, covers
+from bridge.mapping.model import GROUPS, covers, walk
 from bridge.mapping.operators import OPERATORS, Operand
+from bridge.mapping.parser import build_condition
 from bridge.mapping.spec import MAPPING
 from bridge.mapping.values import BadValue, as_decimal, as_text, is_missing, or_none, two_readings
 from bridge.messages import N_, Message, _, current_language
@@ -39,7 +40,7 @@ OBJECT_WORDS = {
     "": N_("Event and calculations"),
 }
 OWN = "="
-"""Before the kind of a source that a person writes: an expression, a template or a text."""
+"""Prefix of the kind of a source that a person writes: expression, template or text."""
 SOURCE_WORDS = {
     "=template": N_("Text with values in braces"),
     "=text": N_("Fixed text"),
@@ -208,9 +209,30 @@ def shown_rows(form: Form, choices: list[tuple[str, list[Choice]]], around: Arou
             "seen": seen(row.field, around) if row.field else "",
             "own": row.field and row.field not in known,
             "lines": row.block.count("\n") + 1,
+            "words": block_words(row.block),
         }
         for row in form.rows
     ]
+
+
+def block_words(block: str) -> list[tuple[str, int]]:
+    """Return each part of a condition that is a block of YAML, in words and with its depth; empty where it is wrong."""
+    findings = Findings("")
+    root = read_document(block, findings) if block else None
+    condition = build_condition(root, findings) if root is not None else None
+    if any(one.severity is Severity.ERROR for one in findings.in_order()):
+        return []
+    return [(condition_in_words(part.text).words, depth) for part, depth in walk(condition)]
+
+
+def route_words(mapping: Compiled | None) -> list[tuple[list[str], str]]:
+    """Return the events of each route, as people call them, and its destination."""
+    routes = mapping.routes if mapping else ()
+    return [([_event_words(name) for name in one.events], one.send_to) for one in routes]
+
+
+def _event_words(name: str) -> str:
+    return _family(name) if name.endswith("_*") else event_label(name)
 
 
 def shown_operands(row: Row) -> str:

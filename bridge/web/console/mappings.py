@@ -1,7 +1,8 @@
 """The mappings: list, editor, switch, history, the checklist for Clint's screen, a run over past events, a new one.
 
 A save is refused where lint finds an error, where a test fails and the person did not insist, and where somebody else
-saved since the person opened the editor. A run shows a preview before anything is sent.
+saved since the person opened the editor. A run shows a preview before anything is sent. A form that is sent and not
+saved is kept as a draft, and the answer is the draft's page.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import NotFound
 
 from bridge.conditions import OPERATOR_WORDS
 from bridge.errors import MappingChanged
-from bridge.journal import queries, revisions, statistics
+from bridge.journal import drafts, queries, revisions, statistics
 from bridge.journal.revisions import Revision
 from bridge.mapping import Mapping, Setup, parse_mapping, testing
 from bridge.mapping.accept import accept
@@ -36,7 +38,7 @@ from bridge.operations.effects import effect_of
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_deal, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
-from bridge.web.console.mapping_editor import read, sent_twice
+from bridge.web.console.mapping_editor import finding_words, read, sent_twice
 
 pages = Blueprint("mappings", __name__)
 
@@ -93,15 +95,18 @@ def edit(name: str) -> ResponseReturnValue:
         return _editor(name, text, newest.id if newest else 0)
     active = revision_of(name)
     shows = _editor if request.args.get("tab") == "yaml" else _form
-    return shows(name, active.text or "", active.id)
+    return shows(name, active.text or "", active.id, unsaved=_unsaved(name, active.text or ""))
 
 
 def _editor(name: str, text: str, base: int, status: int = 200, **more: Any) -> ResponseReturnValue:
     found = read(name, text)
+    with runtime.journal.database.read() as connection:
+        numbers = revisions.numbers(connection, [base])
     return layout.page(
         "mapping_edit.html",
         status,
         text=text,
+        number=numbers.get(base, 0),
         findings=found.findings,
         choices=mapping_editor.choices(found.mapping),
         **{**_about(name, text, base, found.mapping), **more},
@@ -119,13 +124,14 @@ def _about(name: str, text: str, base: int, mapping: Mapping | None) -> dict[str
         "in_file": writes_files(runtime.journal, directory()),
         "file_differs": base and file_text(directory(), name) not in {None, text},
         "replaces": _replaced(name),
+        "unsaved": None,
     }
 
 
 def _replaced(name: str) -> str:
-    """Return the digest of the file's text that a person sees because it has an error, and fixes; empty for none."""
-    if request.method == "POST":
-        return request.form.get("replaces", "")
+    """Return the digest of the file's text that a person sees and fixes because it has an error; empty for none."""
+    if _is_sent():
+        return _given().get("replaces", "")
     is_shown = "file" in request.args and name in layout.broken_files()
     return revisions.digest(file_text(directory(), name) or "") if is_shown else ""
 
@@ -141,12 +147,13 @@ def _form(
     focus: str = "",
     **more: Any,
 ) -> ResponseReturnValue:
-    """Show a text as a form, `form` where a person has changed that; else, where it is none, its YAML."""
+    """Show a text as a form, or `form` where a person has changed it; where the text has no form, show its YAML."""
     try:
         shown = form or read_form(text)
     except NotEditable:
         return _editor(name, text, base, status, **{"refused": "no_form", **more})
     found = read(name, text)
+    now = found.mapping if form is None else _mapping_of(name, text, form)
     around = mapping_editor.around(found.mapping)
     about = _about_what(shown)
     conditions = mapping_form.field_choices(about, around)
@@ -169,6 +176,8 @@ def _form(
         events=events,
         other_events=other_events,
         rows=mapping_form.shown_rows(shown, conditions, around),
+        routes=mapping_form.route_words(now or found.mapping),
+        cases=testing.run(now, directory()) if now and base else (),
         fields=mapping_form.shown_fields(found.mapping, shown, sources, around),
         offers=mapping_form.offer_choices(mapping_form.offers(shown, about), sources),
         deal=mapping_deal.shown_deal(shown, runtime.setup),
@@ -177,14 +186,21 @@ def _form(
         values=mapping_form.value_lists(shown),
         destinations=sorted({"default", *runtime.destinations, shown.settings["send_to"] or "default"}),
         accounts=sorted({"default", *(runtime.setup.accounts or ()), shown.settings["account"] or "default"}),
-        **_about(name, text, base, found.mapping),
-        **more,
+        **{**_about(name, text, base, found.mapping), **more},
     )
+
+
+def _mapping_of(name: str, text: str, form: Form) -> Mapping | None:
+    """Return the mapping that a form makes of a text, None where it is not one yet."""
+    try:
+        return read(name, write_form(text, form)).mapping
+    except NotEditable:
+        return None
 
 
 def _kind() -> str:
     """Return what a new mapping is about."""
-    return "subscription" if request.values.get("kind") == "subscription" else "payment"
+    return "subscription" if _given().get("kind") == "subscription" else "payment"
 
 
 def _about_what(form: Form) -> tuple[str, ...]:
@@ -192,17 +208,97 @@ def _about_what(form: Form) -> tuple[str, ...]:
     return form.events or (f"{_kind().upper()}_*",)
 
 
+# ---------------------------------------------------------------- what is not saved yet
+
+
+def _owner() -> str:
+    return f"{person.key} {person.name}"
+
+
+def _given() -> MultiDict[str, str]:
+    """Return the form that a person sent, also where its page is fetched again; else the query of the address."""
+    given: MultiDict[str, str] = g.get("draft") or request.form or request.args
+    return given
+
+
+def _is_sent() -> bool:
+    return request.method == "POST" or "draft" in g
+
+
+def _go_on(name: str, about: str, changes: abc.Mapping[str, str] | None = None) -> ResponseReturnValue:
+    """Keep the form as a draft, with `changes` in place of what it says, and lead to the draft's page."""
+    more = changes or {}
+    fields = [one for one in request.form.items(multi=True) if one[0] not in {"csrf_token", *more}]
+    with runtime.journal.database.write() as connection:
+        fresh = drafts.keep(connection, about, _owner(), [*fields, *more.items()], layout.now_ms())
+    return layout.go("console.mappings.drafted", name=name, number=fresh, fresh=None if about else 1)
+
+
+def _draft(name: str, number: int | None = None) -> drafts.Draft | None:
+    """Return this person's draft of that number, or the newest; those of a new mapping are of the name ''."""
+    owner, now_ms = _owner(), layout.now_ms()
+    with runtime.journal.database.read() as connection:
+        if number is None:
+            return drafts.newest(connection, name, owner, now_ms)
+        return drafts.find(connection, number, name, owner, now_ms)
+
+
+def _unsaved(name: str, active: str) -> drafts.Draft | None:
+    """Return the newest draft of this person, where it is not what is active."""
+    found = _draft(name)
+    if found is None:
+        return None
+    given = MultiDict(found.fields)
+    text = written(given.get("text", ""))
+    if given.get("tab") == "form":
+        try:
+            old = read_form(text)
+            form, faults = mapping_form.sent_form(given, old)
+            text = "" if faults else write_form(text, form)
+        except NotEditable:
+            return found
+    return found if written(active) != text else None
+
+
 @pages.post("/mappings/<name>/draft")
 def draft(name: str) -> ResponseReturnValue:
-    """Take what a person has changed one step on: another row, the other tab, what it would change. Saves nothing."""
+    """Keep what a person changed as a draft, and go to its next step: another row, the other tab, the preview."""
     if not NAME.fullmatch(name):
         raise NotFound
-    return _drafted(name, layout.number(request.form.get("base")) or 0)
+    return _go_on(name, name)
 
 
-def _drafted(name: str, base: int) -> ResponseReturnValue:
-    given = request.form
-    text, step = _given_text(name), given.get("do", "preview")
+@pages.get("/mappings/<name>/draft/<int:number>")
+def drafted(name: str, number: int) -> ResponseReturnValue:
+    """Show the step of a draft; with `edit`, the form or text from which its preview or save was asked for."""
+    kept = _draft("" if "fresh" in request.args else name, number)
+    if kept is None:
+        if "fresh" in request.args:
+            return layout.go("console.mappings.new")
+        layout.flash_message(_("That draft is gone: it was saved or discarded, or is older than a day."), "neutral")
+        return layout.go("console.mappings.edit", name=name)
+    given = g.draft = MultiDict(kept.fields)
+    base, step = layout.number(given.get("base")) or 0, given.get("do", "preview")
+    if "edit" in request.args and (step == "preview" or "refused" in given):
+        of_form = "events" if given.get("tab") == "form" else "form"
+        return _drafted(name, base, "yaml" if given.get("came") == "yaml" else of_form)
+    if "refused" in given:
+        return _not_saved(name, base, given["refused"])
+    return _drafted(name, base, step)
+
+
+@pages.post("/mappings/<name>/draft/discard")
+def discard(name: str) -> ResponseReturnValue:
+    """Remove this person's drafts of a mapping; of a new one where `fresh` is given."""
+    is_new = "fresh" in request.form
+    with runtime.journal.database.write() as connection:
+        drafts.remove(connection, "" if is_new else name, _owner())
+    layout.flash_message(_("The changes that were not saved are discarded."), "neutral")
+    return layout.go("console.mappings.new") if is_new else layout.go("console.mappings.edit", name=name)
+
+
+def _drafted(name: str, base: int, step: str) -> ResponseReturnValue:
+    given, text = _given(), _given_text(name)
     fresh = not base and not _replaced(name)
     if fresh:
         text = without_made_tests(text, name)
@@ -222,8 +318,9 @@ def _drafted(name: str, base: int) -> ResponseReturnValue:
             return _form(name, text, base, 422, form=form, refused="unwritten")
     if step == "form":
         return _form(name, text, base)
-    if step == "yaml":
-        return _editor(name, text, base)
+    if step in {"yaml", "try"}:
+        tried = mapping_editor.previewed(read(name, text).mapping, given.get("against", "")) if step == "try" else None
+        return _editor(name, text, base, tried=tried, against=given.get("against", ""))
     if step.startswith("accept"):
         text = _accepted(name, text, step.partition(":")[2])
     elif fresh:
@@ -242,7 +339,7 @@ def _other_rows(form: Form, step: str) -> tuple[Form, str] | None:
         return mapping_form.with_row(form, _about_what(form)), f"row-{len(form.rows)}"
     if what == "add-field":
         offers = mapping_form.offers(form, _about_what(form))
-        offer = next((one for one in offers if one.key == request.form.get("offer")), None)
+        offer = next((one for one in offers if one.key == _given().get("offer")), None)
         return mapping_form.with_field(form, offer), f"field-{len(form.fields)}"
     if what == "remove-row" and at is not None:
         return replace(form, rows=form.rows[:at] + form.rows[at + 1 :]), "add-row"
@@ -252,7 +349,7 @@ def _other_rows(form: Form, step: str) -> tuple[Form, str] | None:
 
 
 def _accepted(name: str, text: str, place: str) -> str:
-    """Return the text with what its tests give as what they expect: one of them, or all."""
+    """Return the text whose tests, one or all, expect what they give now."""
     mapping, wanted = read(name, text).mapping, layout.number(place)
     results = enumerate(testing.run(mapping, directory())) if mapping else ()
     try:
@@ -272,7 +369,7 @@ def _change(name: str, text: str, base: int, status: int = 200, **more: Any) -> 
         "mapping_change.html",
         status,
         text=text,
-        tab="yaml" if request.form.get("tab") == "yaml" else "form",
+        tab="yaml" if _given().get("came") == "yaml" else "form",
         effect=effect_of(runtime, _any_mapping(name, active), mapping),
         failed=[(at, one) for at, one in results if not one.passed],
         tests=len(mapping.tests),
@@ -295,16 +392,19 @@ def store(name: str) -> ResponseReturnValue:
         raise NotFound
     text = _given_text(name)
     base = layout.number(request.form.get("base")) or 0
+    about = "" if "fresh" in request.form else name
     found = read(name, text)
     if found.mapping is None:
-        return _editor(name, text, base, 422, refused="lint")
+        return _go_on(name, about, {"refused": "lint"})
     results = testing.run(found.mapping, directory())
     if any(not one.passed for one in results) and "anyway" not in request.form:
-        return _change(name, text, base, 422, refused="tests")
+        return _go_on(name, about, {"refused": "tests"})
     try:
-        kept = keep(name, text, base, request.form.get("replaces", ""))
+        kept = keep(name, text, base, action="mapping.saved", replaces=request.form.get("replaces", ""))
     except MappingChanged as error:
-        return _changed(name, text, base, error)
+        return _go_on(name, about, {"refused": "changed", "error": error.text()})
+    with runtime.journal.database.write() as connection:
+        drafts.remove(connection, about, _owner())
     if kept is None:
         layout.flash_message(_("The text was active already; nothing changed."), "neutral")
     if (day := request.form.get("run")) in RECENT_DAYS:
@@ -314,17 +414,31 @@ def store(name: str) -> ResponseReturnValue:
     return layout.go("console.mappings.edit", name=name)
 
 
-def keep(name: str, text: str, base: int, replaces: str = "") -> int | None:
-    """Save and say so; return the new revision, None where the text was active already. Raises MappingChanged."""
+def _not_saved(name: str, base: int, refused: str) -> ResponseReturnValue:
+    """Show why a draft could not be saved: what lint says, the tests that fail, or what somebody else saved."""
+    text = _given_text(name)
+    if refused == "changed":
+        return _changed(name, text, base, _given().get("error", ""))
+    if refused == "lint" or read(name, text).mapping is None:
+        return _editor(name, text, base, 422, refused="lint")
+    return _change(name, text, base, 422, refused="tests")
+
+
+def keep(name: str, text: str, base: int, *, action: str, replaces: str = "", of: int | None = None) -> int | None:
+    """Save and say so; return the number of the new revision, None where the text was active already.
+
+    `action` is what the audit trail says, `of` the number of the revision whose text it is. Raises MappingChanged.
+    """
     now_ms, author = runtime.clock_ms(), person.author
     saved = save(runtime.journal, directory(), name, text, base=base, author=author, now_ms=now_ms, replaces=replaces)
     if saved.revision_id == base:
         return None
-    layout.note("mapping.saved", name, {"revision": saved.revision_id, "file": saved.in_file})
+    detail = {"revision": saved.revision_id, "number": saved.number, "file": saved.in_file}
+    layout.note(action, name, {**detail, "text_of": of} if of else detail)
     written = N_("Saved as revision {revision}; the file was written too.")
     unchanged = N_("Saved as revision {revision}. The file was not changed.")
-    layout.flash_message(_(written if saved.in_file else unchanged, revision=saved.revision_id))
-    return saved.revision_id
+    layout.flash_message(_(written if saved.in_file else unchanged, revision=saved.number))
+    return saved.number
 
 
 def written(text: str) -> str:
@@ -334,8 +448,8 @@ def written(text: str) -> str:
 
 
 def _given_text(name: str) -> str:
-    """Return the text of the form; where nobody changed it, the active one to the last byte, and else its line ends."""
-    text = written(request.form.get("text", ""))
+    """Return the form's text with the line ends of the active one; where nobody changed it, the active text itself."""
+    text = written(_given().get("text", ""))
     with runtime.journal.database.read() as connection:
         active = _text(revisions.newest(connection, name))
     if written(active) == text:
@@ -343,7 +457,7 @@ def _given_text(name: str) -> str:
     return text.replace("\n", "\r\n") if "\r\n" in active else text
 
 
-def _changed(name: str, text: str, base: int, error: MappingChanged) -> ResponseReturnValue:
+def _changed(name: str, text: str, base: int, error: str) -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         newest = revisions.newest(connection, name)
         before = revisions.get(connection, base) if base else None
@@ -359,18 +473,19 @@ def switch(name: str) -> ResponseReturnValue:
     active = revision_of(name)
     on = request.form.get("on") == "1"
     text = switched(active.text or "", on=on)
+    shown = {"text": text, "base": str(active.id), "tab": "yaml"}
     # As an inactive one: a mapping with an error of its values can be switched off.
     found = parse_mapping(text, f"{name}.yaml", replace(runtime.setup, active=not on))
     if found.mapping is None or found.mapping.enabled is not on:
-        return _editor(name, text, active.id, 422, refused="lint")
-    if active.id != (layout.number(request.form.get("base")) or active.id):
-        return _changed(name, text, active.id, MappingChanged())
+        return _go_on(name, name, {**shown, "refused": "lint"})
     try:
-        keep(name, text, active.id)
+        if active.id != (layout.number(request.form.get("base")) or active.id):
+            raise MappingChanged
+        keep(name, text, active.id, action="mapping.switched_on" if on else "mapping.switched_off")
     except MappingChanged as error:
-        return _changed(name, text, active.id, error)
+        return _go_on(name, name, {**shown, "refused": "changed", "error": error.text()})
     for one in sent_twice(name, text):
-        layout.flash_message(one.text(), "warning")
+        layout.flash_message(finding_words(one), "warning")
     return layout.go("console.mappings.listed")
 
 
@@ -436,16 +551,17 @@ def restoring(name: str) -> ResponseReturnValue:
 def restore(name: str, number: int) -> ResponseReturnValue:
     """Make an older text active again, as a new revision."""
     found = _history(name)
-    wanted = next((one for one in found if one.id == number and one.text is not None), None)
-    text = str(layout.found(wanted).text)
+    wanted = layout.found(next((one for one in found if one.id == number and one.text is not None), None))
+    text = str(wanted.text)
     here = layout.go("console.mappings.history", name=name)
     base = layout.number(request.form.get("base")) or found[0].id
     # Its destinations are not checked: the workers may have other settings than this process.
     if parse_mapping(text, f"{name}.yaml", Setup(None, None, directory())).mapping is None:
-        layout.flash_message(_("Revision {revision} can't run any more in this version.", revision=number), "bad")
+        text = N_("Revision {revision} can't run any more in this version.")
+        layout.flash_message(_(text, revision=wanted.number), "bad")
         return here
     try:
-        if keep(name, text, base) is None:
+        if keep(name, text, base, action="mapping.restored", of=wanted.number) is None:
             layout.flash_message(_("The text was active already; nothing changed."), "neutral")
     except MappingChanged:
         layout.flash_message(_("Not restored: somebody saved meanwhile."), "bad")
@@ -459,7 +575,7 @@ DAYS = (1, 7, 30)
 RECENT_DAYS = {"today": 0, "yesterday": 1}
 """The days whose events can be replayed at once, by how many days ago."""
 MOST_OF_DAY = 1_000
-"""The last events of a day that a replay takes at most."""
+"""A replay of a day takes this many of its last events."""
 LOOKED_AT = 20
 """The run reads this many times the wanted number of events, to find enough that the mapping listens to."""
 
@@ -479,7 +595,7 @@ def run(name: str) -> ResponseReturnValue:
 
 @pages.post("/mappings/<name>/run")
 def begin_run(name: str) -> ResponseReturnValue:
-    """Begin to work out what would be sent; nothing is sent."""
+    """Begin the preview of a run; nothing is sent."""
     mapping, form = _mapping(name), request.form
     if (day := form.get("over")) in RECENT_DAYS:
         return _replay_day(name, mapping, day)
@@ -537,12 +653,12 @@ def replay(number: int) -> ResponseReturnValue:
 @pages.get("/mappings-new")
 def new() -> ResponseReturnValue:
     """Show the form of a mapping that does not exist yet."""
-    return _form("", starter(_kind()), 0)
+    return _form("", starter(_kind()), 0, unsaved=_draft(""))
 
 
 @pages.post("/mappings-new")
 def make() -> ResponseReturnValue:
-    """Take a new mapping one step on; its name is made of what it is called where nobody gives one."""
+    """Keep a new mapping as a draft; its name is made from its description where none is given."""
     given = request.form
     with runtime.journal.database.read() as connection:
         taken = {one.mapping for one in revisions.active(connection)}
@@ -552,4 +668,4 @@ def make() -> ResponseReturnValue:
     if name in taken or file_text(directory(), name) is not None:
         layout.flash_message(_("There is a mapping of that name: choose another."), "bad")
         name = name_of(name, taken)
-    return _drafted(name, 0)
+    return _go_on(name, "", {"name": name, "fresh": "1"})

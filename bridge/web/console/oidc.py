@@ -21,11 +21,11 @@ from bridge.runtime import Runtime
 
 DEADLINE_S = 3.0
 KEPT_S = 3600.0
-"""How long what the provider says about itself, and its keys, are not asked for again."""
+"""The provider's metadata and keys are kept for this long."""
 LEEWAY_S = 60
 MAX_BYTES = 256 * 1024
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
-"""Signatures by a key that the provider alone has."""
+"""Signature algorithms with a private key of the provider."""
 SCOPE = "openid email profile"
 
 _AWAY = N_("the provider does not answer")
@@ -34,7 +34,7 @@ _ODD = N_("the provider's answer can't be used ({reason})")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who somebody is at the provider; the provider has seen that the e-mail is theirs."""
+    """A person as the provider names them; the provider has verified the e-mail."""
 
     issuer: str
     subject: str
@@ -53,7 +53,7 @@ class Provider:
         self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def begin(self, redirect_uri: str) -> tuple[str, dict[str, str]]:
-        """Return the provider's address to go to, and what the session keeps until the way back."""
+        """Return the address at the provider, and what the session must keep until the person comes back."""
         from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
         from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
@@ -72,7 +72,7 @@ class Provider:
         return url, {**kept, "redirect_uri": redirect_uri}
 
     def finish(self, url: str, kept: Mapping[str, str]) -> Identity:
-        """Return who came back with this address; raise SignInFailed for everything that is not as it must be."""
+        """Return the person who came back with this address; raise SignInFailed where any check of the answer fails."""
         from authlib.oauth2 import OAuth2Error
         from authlib.oauth2.auth import ClientAuth
         from authlib.oauth2.rfc6749.parameters import parse_authorization_code_response, prepare_token_request
@@ -118,7 +118,8 @@ class Provider:
         return Identity(metadata["issuer"], str(claims["sub"]), email)
 
     def _decoded(self, id_token: str) -> Any:
-        """Return the token once its signature holds; keys that are not known are asked for once more."""
+        """Return the token after its signature was verified; for an unknown key the provider's keys are fetched once
+        more."""
         from joserfc import jwt
         from joserfc.errors import BadSignatureError, InvalidKeyIdError
         from joserfc.jwk import KeySet

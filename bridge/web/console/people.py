@@ -69,7 +69,7 @@ def invite() -> ResponseReturnValue:
 
 
 def _link_page(id_: int, link: str) -> ResponseReturnValue:
-    """Show a link; only this answer does, and no row, cookie or address here holds it."""
+    """Show a link. It is in this answer only: no row, cookie or address of the console holds it."""
     origin = f"{'https' if over_https() else 'http'}://{request.host}"
     url = origin + url_for("console.people.invitation", link=link)
     return layout.page("people_link.html", user=_user(id_), url=url, hours=LINK_HOURS)
@@ -120,7 +120,7 @@ def link(id_: int) -> ResponseReturnValue:
 
 @pages.post("/people/<int:id_>/enable")
 def enable(id_: int) -> ResponseReturnValue:
-    """Let a person in again, or no more."""
+    """Let a person in again, or shut them out."""
     enabled = request.form.get("on") == "1"
     if not enabled and person.key == users.key_of(id_):
         return show(id_, 422, UsageError(N_("you can't shut yourself out; another administrator can")))
@@ -157,7 +157,7 @@ def remove(id_: int) -> ResponseReturnValue:
 
 @pages.get("/invitation/<link>")
 def invitation(link: str, status: int = 200, problem: BridgeError | None = None) -> ResponseReturnValue:
-    """Show the form for a password; that it is shown does not use the link up."""
+    """Show the form for a password; opening it does not use up the link."""
     with runtime.journal.database.read() as connection:
         user = users.by_link(connection, link, runtime.clock_ms())
     if user is None:
@@ -207,7 +207,7 @@ def rename_me() -> ResponseReturnValue:
 
 @pages.post("/me/password")
 def change_my_password() -> ResponseReturnValue:
-    """Set another password, which ends all other sessions; the one of now is asked for, as at a sign-in."""
+    """Set another password, which ends all other sessions. The current one is checked with the limits of a sign-in."""
     user = layout.found(person.user)
     known, who = count_try()
     with one_at_a_time(known, who):

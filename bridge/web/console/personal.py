@@ -19,7 +19,7 @@ _NUMBER = re.compile(
     r"|(?<![\w&-])\+?\d{10,14}(?![\w-])"
 )
 _KNOWN = re.compile(r"e-?mail|phone|fone|celular|whats|cpf|cnpj|document", re.IGNORECASE)
-"""Names of fields, also of a payload, whose texts are personal however they are written."""
+"""Fields of events and payloads whose texts are always personal data."""
 
 
 def shown(value: Any, name: str = "") -> Any:
@@ -55,7 +55,7 @@ def masked_email(email: str) -> str:
 
 
 def masked_document(text: str) -> str:
-    """Return a CPF or CNPJ without its ends; one in a form that nobody knows is hidden whole."""
+    """Return a CPF or CNPJ without its ends; one of an unknown form is hidden as a whole."""
     if len(text) == 14 and text[-3] == "-":
         return f"***{text[3:-2]}**"
     return f"**{text[2:-7]}****-**" if len(text) == 18 else HIDDEN if text else ""

@@ -34,7 +34,7 @@ def form(status: int = 200, problem: str = "", faults: Mapping[str, str] | None 
 
 @pages.post("/reconcile")
 def begin() -> ResponseReturnValue:
-    """Begin to compare; a comparison of the same account that runs is shown instead of a second one."""
+    """Begin to compare; where a comparison of the same account runs, show that one instead."""
     account, by = request.form.get("account", ""), request.form.get("by", "created")
     _, faults = period(request.form, needed=True)
     if faults:
@@ -48,7 +48,7 @@ def begin() -> ResponseReturnValue:
 
 @pages.post("/work/<int:number>/missing")
 def missing(number: int) -> ResponseReturnValue:
-    """Begin to work out what bringing the missing charges in would send; nothing is sent."""
+    """Begin the preview of bringing in the missing charges; nothing is sent."""
     job = jobs.of_number(number, "reconcile")
     return jobs.begin("backfill_preview", job.about, jobs.backfill_preview, dict(job.params))
 

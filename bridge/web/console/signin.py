@@ -39,16 +39,19 @@ log = logger(__name__)
 TRAIL_SHOWN = 50
 YEAR_S = 365 * 24 * 3600
 TRIES = RateLimitItemPerMinute(8, 15)
-"""Wrong passwords in 15 minutes of an address, or of browsers in which a person or the operator signed in before."""
+"""The limit of wrong passwords for an address, and for known browsers."""
 BROWSER = "bridge_browser"
-"""The cookie of such a browser. It has tries of its own, so that strangers of the same address do not lock it out; all
-browsers of a person with an account of their own share theirs."""
+"""The cookie of a known browser: a person or the operator signed in there before.
+
+Its tries are counted apart, so that strangers at the same address can't lock it out; all browsers of a person with an
+account of their own share one count.
+"""
 _CHECKING = {known: threading.Lock() for known in (False, True)}
-"""Checking a password needs much CPU: one at a time, and one more of browsers in which an operator signed in."""
+"""A password check needs much CPU: one runs at a time, and one more for known browsers."""
 _ASKING = {known: threading.Lock() for known in (False, True)}
-"""The same for asking the provider, which takes a thread of the pages for some seconds."""
+"""The same for requests to the provider, each of which holds a thread of the pages for some seconds."""
 PROVIDER_MS = 600_000
-"""How long a person may take at the provider."""
+"""A person may take this long at the provider."""
 CHECK_WAITS_S = 1.0
 _COUNTING = threading.Lock()
 
@@ -107,7 +110,10 @@ def _found(email: str | None, name: str, password: str) -> Person | None:
 
 
 def count_try() -> tuple[str, str]:
-    """Count a try; return the known browser, if it is one, and whose try it is. Raises TooManySignIns."""
+    """Count a sign-in try; return the id of a known browser (or an empty text) and under whom it was counted.
+
+    Raises TooManySignIns.
+    """
     known = _known_browser()
     who = known or _network(client_address())
     # The count rises before the check, so that parallel tries do not all see the same count.
@@ -121,7 +127,7 @@ def count_try() -> tuple[str, str]:
 
 @contextmanager
 def one_at_a_time(known: str, who: str = "", places: Mapping[bool, threading.Lock] = _CHECKING) -> Iterator[None]:
-    """Hold the only place for a sign-in; raise ConsoleBusy, which counts no try, where it is taken for long."""
+    """Allow one password check at a time; raise ConsoleBusy after a long wait, which is not counted as a try."""
     place = places[bool(known)]
     if not place.acquire(timeout=CHECK_WAITS_S):
         if who:
@@ -134,7 +140,7 @@ def one_at_a_time(known: str, who: str = "", places: Mapping[bool, threading.Loc
 
 
 def let_in(who: Person, target: str, known: str) -> Response:
-    """Begin the session and lead on; the browser is known from now on."""
+    """Begin the session, redirect to the target and remember the browser as a known one."""
     begin_session(who)
     response = redirect(target)
     # Not for the viewer's password: viewers could get many such cookies, each with tries at the operator's password.
@@ -160,7 +166,7 @@ def _count(who: str, cost: int = 1) -> bool:
 
 
 def give_back_try(who: str) -> None:
-    """Take a counted try back: it was a right one."""
+    """Take a counted try back, since the password was right."""
     _count(who, -1)
 
 
@@ -176,7 +182,7 @@ def _known_browser() -> str:
 
 
 def _network(address: str) -> str:
-    """Return the address or network whose tries count together: an IPv6 /64 belongs to one subscriber."""
+    """Return the address under which tries are counted; for IPv6 its /64, which belongs to one subscriber."""
     try:
         return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
     except ValueError:
@@ -185,7 +191,7 @@ def _network(address: str) -> str:
 
 @pages.get("/login/provider")
 def by_provider() -> ResponseReturnValue:
-    """Lead to the OpenID provider."""
+    """Redirect to the OpenID provider."""
     target = here_only(request.args.get("next", "/"))
     if not access.provider:
         return layout.go("console.signin.form", next=target)
@@ -202,7 +208,7 @@ def by_provider() -> ResponseReturnValue:
 
 @pages.get("/login/provider/back")
 def from_provider() -> ResponseReturnValue:
-    """Let in the person who comes back from the provider, if they were invited."""
+    """Sign in the person who comes back from the provider, if they were invited."""
     kept = session.pop("provider", {})
     target, known = kept.get("next", "/"), _known_browser()
     try:
@@ -260,14 +266,12 @@ def who() -> ResponseReturnValue:
     before = layout.number(request.args.get("before"))
     with runtime.journal.database.read() as connection:
         entries = audit.newest(connection, TRAIL_SHOWN + 1, before)
-        people = {one.key: one.name for one in users.everybody(connection)}
     settings = runtime.settings
     return layout.page(
         "who.html",
         entries=entries[:TRAIL_SHOWN],
         more=len(entries) > TRAIL_SHOWN,
         before=before,
-        people=people,
         passwords=(
             (N_("Operator's password"), bool(settings.bridge_password)),
             (N_("Viewer's password"), bool(settings.bridge_viewer_password)),

@@ -28,7 +28,7 @@ from bridge.web.console.jobs import JobContext, Result
 from bridge.web.console.mapping_form import FAULTS
 
 TRIAL_S, TRIAL_PERSON_S = 90.0, 900.0
-"""How long a job waits for the deal where the bridge pays, and where a person does."""
+"""A job waits this long for the deal: where the bridge pays the charge, and where a person pays it."""
 
 
 def run_test_charge(task: JobContext) -> Result:

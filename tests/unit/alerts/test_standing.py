@@ -8,7 +8,6 @@ from typing import Any
 from bridge.alerts.plan import BEHIND_MS, find_problems, notice_changes
 from bridge.journal.destinations import Destination
 from bridge.journal.notices import Notice, Resolved, StoredNotice
-from bridge.messages import read_message
 from bridge.model import NoticeLevel
 from tests.factories import NOW_MS
 
@@ -28,7 +27,7 @@ def found(**changed: Any) -> list[Notice]:
 
 def said(**changed: Any) -> list[tuple[str, str, str]]:
     """Return code, subject and detail of each notice."""
-    return [(notice.code, notice.about, str(read_message(notice.detail))) for notice in found(**changed)]
+    return [(notice.code, notice.about, str(notice.detail)) for notice in found(**changed)]
 
 
 def test_where_all_is_well_nothing_is_said() -> None:
@@ -63,7 +62,7 @@ def test_a_destination_that_takes_nothing() -> None:
         ("destination.paused", "a", NoticeLevel.ERROR),
         ("destination.circuit_open", "b", NoticeLevel.WARNING),
     ]
-    assert "it was removed" in notices[0].detail
+    assert "it was removed" in str(notices[0].detail)
 
 
 def test_events_that_no_worker_takes() -> None:
@@ -84,7 +83,9 @@ def test_a_silent_account() -> None:
 def test_only_what_changed_is_written() -> None:
     """News, other words, and what is over; not what is said already, and not other codes' notices."""
     (dead,) = found(dead={"default": {"c": 1}})
-    kept = StoredNotice(1, dead.code, dead.about, dead.level.value, dead.detail, dead.mend, NOW_MS, NOW_MS, 1, None)
+    kept = StoredNotice(
+        1, dead.code, dead.about, dead.level.value, dead.detail.to_json(), dead.mend.to_json(), NOW_MS, NOW_MS, 1, None
+    )
     behind = replace(kept, code="events.behind", about="bridge")
     others = replace(kept, code="webhook.interrupted")
 
