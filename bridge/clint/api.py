@@ -605,8 +605,10 @@ def _sent_texts(sent: object, name: str = "") -> Iterator[str]:
             yield from _sent_texts(value, name)
     elif isinstance(sent, str | float) and not name.endswith("_id") and name not in {"status", "limit", "page"}:
         text = str(sent).strip()
-        # Clint may repeat a part of what it refuses, such as a first name.
-        yield from {word for word in (text, *text.split()) if len(word) > 2}
+        # Clint may repeat a part of what it refuses, such as a first name, or the request as it came.
+        for word in {text, *text.split()}:
+            if len(word) > 2:
+                yield from {word, json.dumps(word)[1:-1], quote(word, safe="")}
 
 
 def _deal(item: Mapping[str, Any], ahead_ms: int) -> Deal:
