@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from bridge.clint.api import ClintApi, Origin, Stage, User, same_key
 from bridge.errors import ClintApiFailed, ClintFault, ClintNameUnknown
 from bridge.mapping.findings import did_you_mean, shown
+from bridge.mapping.model import ClintDirectory
 from bridge.messages import N_
 from bridge.redaction import redact
 
@@ -85,6 +86,14 @@ class Directory:
         """
         keys = self._fields.get().get(group, {})
         return key if key in keys else next((known for known in keys if same_key(known, key)), key)
+
+    def names(self) -> ClintDirectory:
+        """Return everything as plain data, which lint and completion take."""
+        origins = {
+            one.id: (one.name, tuple((stage.id, stage.label) for stage in one.stages)) for one in self._origins.get()
+        }
+        users = {user.email: user.id for user in self._users.get()}
+        return ClintDirectory(origins, users, self._fields.get(), self._lost_reasons.get())
 
     def forget(self) -> None:
         """Read every list anew when it is needed next, such as after Clint answered that an id is gone."""
