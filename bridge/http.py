@@ -22,6 +22,7 @@ from functools import cache
 from json import dumps
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
+from weakref import WeakSet
 
 import aiohttp
 import httpx
@@ -282,7 +283,9 @@ class HttpClient:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.01)  # asyncio closes transports in a later step
+        for transport in connector.opened:
+            transport.abort()  # such as one that waits for the other side to take leave (TLS)
+        await asyncio.sleep(0)  # asyncio closes the sockets in its next step
 
     async def _deliver(
         self,
@@ -345,11 +348,17 @@ class HttpClient:
 class _Connector(aiohttp.TCPConnector):
     """Never reuses a connection with unread bytes, which aiohttp takes for the next answer."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.opened: WeakSet[asyncio.Transport] = WeakSet()
+
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         while True:
             connection = await super().connect(req, traces, timeout)
+            if connection.transport is not None:
+                self.opened.add(connection.transport)
             if connection.protocol is None or not connection.protocol.should_close:
                 _transport.set(connection.transport)
                 return connection

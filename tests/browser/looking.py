@@ -91,6 +91,7 @@ class Visitor:
 
         A screenshot, where any are wanted, is taken of the light desk and of the dark phone.
         """
+        self.page.wait_for_load_state()  # a click only waits until the next page begins to arrive
         for scheme, wanted in (("light", light), ("dark", dark)):
             if not wanted:
                 continue

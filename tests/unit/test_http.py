@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import socket
 import threading
 import time
+import warnings
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -185,6 +187,33 @@ def test_an_idle_connection_is_closed_after_a_time() -> None:
             send(clint, peer.url)
             assert ended.wait(5)
             ended.clear()
+
+
+def test_nothing_stays_open_behind_a_closed_client() -> None:
+    """Not even an idle TLS connection whose other side never takes leave."""
+    authority = trustme.CA()
+    server = tls_server(authority, "127.0.0.1")
+    over = threading.Event()
+
+    def speak(listener: socket.socket) -> None:
+        with server.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.recv(65536)
+            connection.sendall(OK)
+            over.wait(10)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        peer = threading.Thread(target=speak, args=(listener,), daemon=True)
+        peer.start()
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            with clint_client(ssl_context=tls_trusting(authority), keepalive_s=0.1) as clint:
+                assert send(clint, url).outcome is Outcome.DELIVERED
+                time.sleep(0.5)
+            gc.collect()
+        over.set()
+        peer.join()
+    assert [str(one.message) for one in warned if "asyncio" in str(one.message) or "unclosed" in str(one.message)] == []
 
 
 def test_a_connection_that_is_used_now_and_then_stays() -> None:
