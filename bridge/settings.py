@@ -258,7 +258,7 @@ SETTINGS: Mapping[Setting, str] = {
     ),
     Setting("CLINT_API_URL", _http, "https://api.clint.digital"): N_("base URL of the Clint API"),
     Setting("CLINT_API_RATE_LIMIT", _rate, "2/second"): N_(
-        "requests to the Clint API at most, of all processes together; empty: no limit"
+        "requests to the Clint API at most, of all processes together"
     ),
     Setting("CLINT_DEAL_APPEARS_S", _seconds(0, 3600), "60"): N_(
         "seconds for which a new deal may be missing from Clint's lists: so long nothing is made again after an answer "
