@@ -316,5 +316,9 @@ class RequiredMissing(StageError, code="transform.required_missing"):
     """a field with required: true has no value in this event"""
 
 
+class NoDealKey(StageError, code="transform.no_deal_key"):
+    """nothing in this event says which deal it is about"""
+
+
 class NoContact(StageError, code="transform.no_contact"):
     """the payload has neither an e-mail nor a phone, so Clint could match no contact"""

@@ -161,6 +161,11 @@ REASONS: Mapping[str, Reason] = {
         N_("the customer's record in Asaas has neither, or a phone that is none"),
         N_("fill in one of them in the customer's record at Asaas"),
     ),
+    "transform.no_deal_key": _then_replay(
+        N_("nothing in this event says which deal it is about"),
+        N_("the expression of `one_deal_per` has no value, or the event's object has no code"),
+        N_("let `one_deal_per` name something that each event has"),
+    ),
     "bridge.fault": _then_replay(
         N_("the bridge itself has a fault that this event triggers"),
         todo=N_("report it with the worker's log record mapping.fault of this event; after an update"),

@@ -203,7 +203,7 @@ class ClintApi:
         no proof that there is none. A Clint that refuses the filter counts as one that finds nothing.
         """
         try:
-            found = self._deals({"origin_id": origin_id, f"fields[{key_field}]": key}, most_pages=1)
+            found = self._deals({"origin_id": origin_id, f"fields[{key_field}]": key}, first_page_only=True)
         except ClintApiFailed as error:
             if error.kind is not ClintFault.REFUSED:
                 raise
@@ -266,8 +266,9 @@ class ClintApi:
         filters = {"email": email.strip(), "phone": split_phone(phone)[1]}
         if not any(filters.values()):
             return []
-        items = self._listed("/v1/contacts", {name: value for name, value in filters.items() if value})
-        found = [_contact(item, self._ahead_ms) for item in items]
+        items = list(self._listed("/v1/contacts", {name: value for name, value in filters.items() if value}))
+        ahead_ms = self._ahead_ms
+        found = [_contact(item, ahead_ms) for item in items]
         found = [one for one in found if _same_email(one.email, email) and _same_phone(one.phone, phone)]
         return sorted(found, key=lambda one: (one.created_ms is None, one.created_ms or 0, one.id))
 
@@ -350,25 +351,26 @@ class ClintApi:
 
     # ------------------------------------------------------------ requests
 
-    def _deals(self, filters: Mapping[str, str], most_pages: int = MOST_PAGES) -> Found:
-        found: dict[str, Deal] = {}
+    def _deals(self, filters: Mapping[str, str], first_page_only: bool = False) -> Found:
+        found: dict[str, dict[str, Any]] = {}
         missed: list[str] = []
         failed: ClintApiFailed | None = None
         for status in STATUSES:
             try:
-                for item in self._listed("/v1/deals", {**filters, "status": status}, most_pages):
-                    deal = _deal(item, self._ahead_ms)
-                    found[deal.id] = deal  # a deal that moved meanwhile is in two lists: the later one counts
+                for item in self._listed("/v1/deals", {**filters, "status": status}, first_page_only):
+                    found[_text(item, "id")] = item  # of a deal that moved meanwhile the later list counts
             except ClintApiFailed as error:
                 if error.kind is not ClintFault.FAILED:
                     raise
                 failed = error  # one status that fails, as WON does at times, must not hide the deals of another
                 missed.append(status)
-        oldest_first = sorted(found.values(), key=lambda deal: (deal.times_ms.get("created_at", 0), deal.id))
-        return Found(tuple(oldest_first), tuple(missed), failed)
+        ahead_ms = self._ahead_ms  # one for all, so that their times can be compared
+        deals = [_deal(item, ahead_ms) for item in found.values()]
+        deals.sort(key=lambda deal: (deal.times_ms.get("created_at", 0), deal.id))
+        return Found(tuple(deals), tuple(missed), failed)
 
     def _listed(
-        self, path: str, params: Mapping[str, str] | None = None, most_pages: int = MOST_PAGES
+        self, path: str, params: Mapping[str, str] | None = None, first_page_only: bool = False
     ) -> Iterator[dict[str, Any]]:
         for page in range(1, MOST_PAGES + 1):
             turned = {"page": page} if page > 1 else {}
@@ -377,7 +379,7 @@ class ClintApi:
             if not isinstance(data, list):
                 raise _unreadable(f"GET {path}", 200, N_("the Clint API must answer with a list, got {status}"))
             yield from (item for item in data if isinstance(item, dict))
-            if page == most_pages or not data or not _has_next(answer, len(data)):
+            if first_page_only or not data or not _has_next(answer, len(data)):
                 return
         what = N_("a list of the Clint API has more than {pages} pages")
         raise ClintApiFailed(what, where=f"GET {path}", pages=MOST_PAGES)
@@ -605,8 +607,10 @@ def _sent_texts(sent: object, name: str = "") -> Iterator[str]:
             yield from _sent_texts(value, name)
     elif isinstance(sent, str | float) and not name.endswith("_id") and name not in {"status", "limit", "page"}:
         text = str(sent).strip()
-        # Clint may repeat a part of what it refuses, such as a first name.
-        yield from {word for word in (text, *text.split()) if len(word) > 2}
+        # Clint may repeat a part of what it refuses, such as a first name, or the request as it came.
+        for word in {text, *text.split()}:
+            if len(word) > 2:
+                yield from {word, json.dumps(word)[1:-1], quote(word, safe="")}
 
 
 def _deal(item: Mapping[str, Any], ahead_ms: int) -> Deal:

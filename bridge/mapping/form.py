@@ -18,7 +18,7 @@ from bridge.mapping.operators import OPERATORS, Operand
 from bridge.mapping.spec import Shape
 
 SETTINGS = ("description", "enabled", "account", "installments", "line", "stale", "send_to", "verify")
-BLOCKS = ("routes", "tests")
+BLOCKS = ("one_deal_per", "funnel", "routes", "tests")
 """Keys that the form shows as YAML."""
 TOGETHER = ("all", "any")
 SOURCES = ("from", "template", "text")

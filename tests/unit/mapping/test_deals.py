@@ -1,0 +1,236 @@
+"""The payload of a deal by Clint's API: the flat keys as for a webhook, and under `funnel` what makes the deal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.errors import ExpressionFailed, NoDealKey, StageError
+from bridge.mapping import Mapping, Setup, parse_mapping
+from bridge.mapping.catalogue import EVENTS
+from bridge.mapping.context import build_context
+from bridge.mapping.evaluate import build_deal, build_payload, flat
+
+HEAD = "events: [PAYMENT_*, SUBSCRIPTION_*, INVOICE_*, TRANSFER_*]\n"
+CONTACT = "contact: {nome: customer.name, email: customer.email}\n"
+PAYMENT = {
+    "id": "pay_1",
+    "customer": "cus_1",
+    "installment": "ins_1",
+    "subscription": "sub_1",
+    "invoiceNumber": "7",
+    "value": 129.9,
+    "externalReference": " loja-9 ",
+}
+
+
+def mapping_of(more: str, contact: str = CONTACT) -> Mapping:
+    """Return the mapping of a text with events and a contact."""
+    read = parse_mapping(f"{HEAD}{contact}{more}", "m.yaml", Setup(None, None))
+    assert read.mapping is not None, [str(one) for one in read.findings]
+    return read.mapping
+
+
+def context_of(event: str = "PAYMENT_RECEIVED", entity: Any = None) -> dict[str, Any]:
+    """Return the context of an event about an object, with a customer."""
+    name = EVENTS[event].entity
+    entity = PAYMENT if entity is None else entity
+    fetched = {"customer": {"name": "Ana", "email": " ana@example.com "}}
+    return build_context(event, name, {"event": event, name: entity}, "default", "sandbox", fetched)
+
+
+def funnel_of(more: str, event: str = "PAYMENT_RECEIVED", entity: Any = None) -> dict[str, Any]:
+    """Return the part of the payload that makes the deal."""
+    funnel: dict[str, Any] = build_deal(mapping_of(more), context_of(event, entity))["funnel"]
+    return funnel
+
+
+WHOLE = """
+deal:
+  titulo: {template: "Cobrança {payment.invoiceNumber}"}
+  valor: money(payment.value)
+  vencimento: payment.dueDate
+  parcela: payment.installment
+organization: {empresa: {text: Loja}}
+one_deal_per: installment
+funnel:
+  origin: Vendas
+  stage: {from: event, lookup: {PAYMENT_CREATED: Nova, PAYMENT_RECEIVED: Paga}}
+  status: {from: event, lookup: {PAYMENT_RECEIVED: won}, default: open}
+  value: payment.value
+  user: {text: " ana@loja.com.br "}
+  tags: [Asaas, {template: "Cliente {customer.name}"}, Asaas, {from: payment.billingType}]
+  moved_by_person: override
+  removed: make_again
+  find_contact_by: [phone, email]
+  key_field: codigo
+"""
+
+
+def test_payload_has_the_flat_keys_and_the_deal() -> None:
+    """Everything that the procedure of a delivery needs is in it, as JSON that never changes afterwards."""
+    mapping, context = mapping_of(WHOLE), context_of()
+
+    payload = build_deal(mapping, context)
+
+    assert flat(payload) == build_payload(mapping, context)
+    assert payload["funnel"] == {
+        "key": "ins_1",
+        "key_field": "codigo",
+        "origin": "Vendas",
+        "stage": "Paga",
+        "status": "won",
+        "value": 129.9,
+        "user": "ana@loja.com.br",
+        "tags": ["Asaas", "Cliente Ana"],
+        "moved_by_person": "override",
+        "removed": "make_again",
+        "find_contact_by": ["phone", "email"],
+        "places": {
+            "nome": "contact.name",
+            "email": "contact.email",
+            "empresa": "organization.name",
+            "titulo": "deal.name",
+            "valor": "deal.value",
+            "parcela": "deal.fields",
+        },
+    }
+
+
+def test_mapping_without_a_word_of_it_makes_a_deal_for_each_charge() -> None:
+    """A mapping for a webhook serves as it is: its stage, status and user stay as they are in Clint."""
+    assert funnel_of("deal: {valor: money(payment.value)}") == {
+        "key": "pay_1",
+        "key_field": "codigo_asaas",
+        "origin": "",
+        "value": 129.9,
+        "tags": [],
+        "moved_by_person": "keep",
+        "removed": "leave",
+        "find_contact_by": ["email", "phone"],
+        "places": {"nome": "contact.name", "email": "contact.email", "valor": "deal.value"},
+    }
+
+
+def test_mapping_knows_whether_its_file_speaks_of_deals() -> None:
+    """One that does shows them in tests and explanations whatever its destination is."""
+    assert mapping_of("one_deal_per: customer\n").tells_funnel
+    assert mapping_of("funnel: {stage: {text: Nova}}\n").tells_funnel
+    assert not mapping_of("").tells_funnel
+
+
+@pytest.mark.parametrize(
+    ("per", "event", "entity", "key"),
+    [
+        ("charge", "PAYMENT_RECEIVED", PAYMENT, "pay_1"),
+        ("installment", "PAYMENT_RECEIVED", PAYMENT, "ins_1"),
+        ("installment", "PAYMENT_RECEIVED", {"id": "pay_1", "installment": None}, "pay_1"),
+        ("subscription", "PAYMENT_RECEIVED", PAYMENT, "sub_1"),
+        ("subscription", "PAYMENT_RECEIVED", {"id": "pay_1"}, "pay_1"),
+        ("customer", "PAYMENT_RECEIVED", PAYMENT, "cus_1"),
+        ("subscription", "SUBSCRIPTION_CREATED", {"id": "sub_1", "customer": "cus_1"}, "sub_1"),
+        ("charge", "SUBSCRIPTION_CREATED", {"id": "sub_1", "customer": "cus_1"}, "sub_1"),
+        ("customer", "SUBSCRIPTION_CREATED", {"id": "sub_1", "customer": "cus_1"}, "cus_1"),
+        ("charge", "INVOICE_AUTHORIZED", {"id": "inv_1", "payment": "pay_1"}, "pay_1"),
+        ("charge", "INVOICE_AUTHORIZED", {"id": "inv_1", "payment": None}, "inv_1"),
+        ("installment", "INVOICE_AUTHORIZED", {"id": "inv_1", "payment": "pay_1", "installment": "ins_1"}, "ins_1"),
+        ("charge", "TRANSFER_DONE", {"id": "tra_1"}, "tra_1"),
+        ("{expression: payment.externalReference}", "PAYMENT_RECEIVED", PAYMENT, "loja-9"),
+        ("{expression: payment.value}", "PAYMENT_RECEIVED", PAYMENT, "129.9"),
+    ],
+)
+def test_key_says_which_events_are_of_one_deal(per: str, event: str, entity: Any, key: str) -> None:
+    """All events of a charge, plan, subscription or customer have the same key, whatever object they are about."""
+    assert funnel_of(f"one_deal_per: {per}\n", event, entity)["key"] == key
+
+
+@pytest.mark.parametrize(
+    ("per", "event", "entity"),
+    [
+        ("charge", "PAYMENT_RECEIVED", {}),
+        ("charge", "PAYMENT_RECEIVED", {"id": " "}),
+        ("charge", "PAYMENT_RECEIVED", {"id": 7}),
+        ("customer", "TRANSFER_DONE", {"id": "tra_1"}),
+        ("{expression: payment.externalReference}", "PAYMENT_RECEIVED", {"id": "pay_1", "externalReference": "  "}),
+    ],
+)
+def test_event_without_a_key_is_dead_with_its_reason(per: str, event: str, entity: Any) -> None:
+    """A deal without a key could be made a second time, so nothing is sent."""
+    with pytest.raises(NoDealKey) as caught:
+        funnel_of(f"one_deal_per: {per}\n", event, entity)
+
+    assert caught.value.code == "transform.no_deal_key"
+
+
+def test_key_that_is_no_single_value_names_what_is_wrong() -> None:
+    """A list is no key."""
+    with pytest.raises(ExpressionFailed, match=r"one_deal_per.*takes one value, got an object"):
+        funnel_of("one_deal_per: {expression: payment}\n")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("valor: money(payment.value)", 129.9),
+        ("valor: brl(payment.value)", 129.9),
+        ("value: {from: payment.value, type: number}", 129.9),
+        ("total: {from: payment.value, is: value}", 129.9),
+        ("total: payment.value", None),
+        ("valor: payment.netValue", None),
+    ],
+)
+def test_value_is_that_of_the_deal_block_unless_the_funnel_has_one(field: str, value: float | None) -> None:
+    """A key called `valor` or said to be the value is read as a number, in each form that money has."""
+    assert funnel_of(f"deal: {{{field}}}\n").get("value") == value
+    assert funnel_of(f"deal: {{{field}}}\nfunnel: {{value: {{text: '5'}}}}\n")["value"] == 5
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ("deal: {valor: {text: cem reais}}\n", "valor"),
+        ("funnel: {value: payment.id}\n", "funnel.value"),
+        ("funnel: {status: payment.id}\n", "funnel.status"),
+        ("funnel: {stage: {from: payment.link, required: true}}\n", "funnel.stage"),
+        ("funnel: {tags: [{from: payment}]}\n", "funnel.tags"),
+    ],
+)
+def test_value_that_clint_could_not_take_names_its_key(more: str, key: str) -> None:
+    """The delivery is dead with the key in its reason; nothing is sent that means something else."""
+    with pytest.raises(StageError) as caught:
+        funnel_of(more)
+
+    assert caught.value.facts["key"] == key
+
+
+@pytest.mark.parametrize(("status", "sent"), [("won", "won"), (" LOST ", "lost"), ("Open", "open")])
+def test_status_is_one_of_three_words(status: str, sent: str) -> None:
+    """Capitals and blanks around it don't count."""
+    assert funnel_of(f"funnel: {{status: {{text: '{status}'}}}}\n")["status"] == sent
+
+
+def test_property_of_clint_takes_one_key() -> None:
+    """The first that has a value; `is:` says what a key is where its name does not, and wins over a name."""
+    contact = (
+        "contact:\n  celular: payment.link\n  telefone: {text: '5547996321478'}\n  fone_2: {text: '551130000000'}\n"
+        "  name: customer.name\n  apelido: {text: Aninha, is: name}\n"
+    )
+    mapping = mapping_of("deal: {nome: {text: x}, Título: {text: y}}\n", contact)
+
+    assert build_deal(mapping, context_of())["funnel"]["places"] == {
+        "telefone": "contact.phone",
+        "fone_2": "contact.fields",
+        "name": "contact.fields",
+        "apelido": "contact.name",
+        "nome": "deal.name",
+        "Título": "deal.fields",
+    }
+
+
+def test_objects_that_the_funnel_reads_are_fetched() -> None:
+    """Its expressions count like those of fields, and derived values too."""
+    mapping = mapping_of("funnel: {stage: subscription.status, tags: [{from: installment_position}]}\n")
+
+    assert {"subscription", "installment"} <= mapping.field_needs
+    assert "installment_position" in mapping.derived
