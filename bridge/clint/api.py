@@ -245,11 +245,12 @@ class ClintApi:
     ) -> None:
         """Set these values of a deal, the same again where it is repeated; empty ones are left as they are.
 
-        `status` is OPEN, WON or LOST in any case. About `name` see `create_deal`.
+        `status` is OPEN, WON or LOST in any case. Whether fields that are not named stay is unknown [U], so a caller
+        names the one with the key each time it names any. About `name` see `create_deal`.
         """
         given = {"stage_id": stage_id, "status": status.upper(), "user_id": user_id, "value": value, "name": name}
         body = _given({**given, "fields": _given(fields)})
-        self._request("POST", _path("deals", deal_id), body=body, may_start=may_start)
+        self._update(_path("deals", deal_id), body, may_start)
 
     # ------------------------------------------------------------ contacts
 
@@ -302,12 +303,12 @@ class ClintApi:
     ) -> None:
         """Set these values of a contact; empty ones are not sent, so they blank nothing."""
         body = _contact_body(name, email, phone, fields, organization)
-        self._request("POST", _path("contacts", contact_id), body=body, may_start=may_start)
+        self._update(_path("contacts", contact_id), body, may_start)
 
     def add_tags(self, contact_id: str, names: Sequence[str], *, may_start: MayStart = lambda: True) -> None:
         """Add tags to a contact by their names, as the document has it; a repeat does no harm."""
         try:
-            self._request("POST", f"{_path('contacts', contact_id)}/tags", body=list(names), may_start=may_start)
+            self._update(f"{_path('contacts', contact_id)}/tags", list(names), may_start)
         except ClintApiFailed as error:
             if error.kind is not ClintFault.REFUSED:
                 raise
@@ -406,6 +407,10 @@ class ClintApi:
             what = N_("the Clint API must answer with an id; whether it was created is not known")
             raise ClintApiFailed(what, kind=ClintFault.UNKNOWN, where=f"POST {path}")
         return str(made)
+
+    def _update(self, path: str, body: Mapping[str, Any] | Sequence[str], may_start: MayStart) -> None:
+        if body:
+            self._request("POST", path, body=body, may_start=may_start)
 
     def _request(
         self,

@@ -44,7 +44,7 @@ class Directory:
         if len(found) == 1:
             return found[0]
         if found:
-            twice = N_("Clint has {number} origins called {name}: name the one by its id")
+            twice = N_("Clint has {number} origins called {name}: give the id instead of the name")
             raise ClintNameUnknown(twice, kind="origin", name=_safe(name), number=len(found))
         meant = did_you_mean(name, map(_origin_name, self._origins.get()))
         raise ClintNameUnknown(N_("Clint has no origin {name}{meant}"), kind="origin", name=_safe(name), meant=meant)
@@ -60,7 +60,7 @@ class Directory:
         funnel = self.origin(id_)
         facts = {"name": _safe(name), "origin": _safe(funnel.name)}
         if found:
-            twice = N_("origin {origin} of Clint has {number} stages {name}: name the one by its id")
+            twice = N_("origin {origin} of Clint has {number} stages {name}: give the id instead of the name")
             raise ClintNameUnknown(twice, kind="stage", number=len(found), **facts)
         meant = did_you_mean(name, map(_label, funnel.stages))
         raise ClintNameUnknown(

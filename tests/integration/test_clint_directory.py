@@ -15,7 +15,17 @@ from bridge.clint.limiter import ApiLimiter
 from bridge.errors import ClintApiFailed, ClintFault, ClintNameUnknown
 from bridge.http import HttpClient
 from bridge.redis_client import OptionalRedis
+from bridge.simulator.clint.account import (
+    DEAL_FIELDS,
+    DEFAULT_ORIGIN,
+    DEFAULT_TOKEN,
+    DEFAULT_USER,
+    LOST_REASONS,
+    STAGES,
+)
+from bridge.simulator.serve import Served
 from tests.peers import Asked, Peer, Reply
+from tests.simulated import ClintSimulator
 
 VENDAS: dict[str, Any] = {
     "id": "o1",
@@ -168,6 +178,23 @@ def test_all_names_are_plain_data(directory: Directory) -> None:
     assert names.origins["o2"] == ("Suporte", (("s9", "Nova"),))
     assert names.users == {"Ana@Loja.com.br": "u1"}
     assert names.lost_reasons == {"l1": "Sem dinheiro"}
+
+
+@pytest.mark.parametrize("shape", ["keyed", "single"])
+def test_the_simulated_account_is_read_whole(shape: str) -> None:
+    """Its answers are those of Clint's document."""
+    simulator = ClintSimulator()
+    simulator.knobs.turn(fields_shape=shape)
+    with HttpClient(allow_private=True) as http, Served(simulator.app) as served:
+        limiter = ApiLimiter("9999/second", OptionalRedis(None), DEFAULT_TOKEN)
+        names = Directory(ClintApi(DEFAULT_TOKEN, served.url, http, limiter=limiter)).names()
+
+    assert [(name, tuple(label for _, label in stages)) for name, stages in names.origins.values()] == [
+        (DEFAULT_ORIGIN, STAGES)
+    ]
+    assert list(names.users) == [DEFAULT_USER]
+    assert set(names.fields["deal"]) == set(DEAL_FIELDS)
+    assert set(names.lost_reasons.values()) == set(LOST_REASONS)
 
 
 def test_a_list_is_read_once_in_ten_minutes(directory: Directory, account: Account) -> None:

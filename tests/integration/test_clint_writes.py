@@ -20,7 +20,7 @@ from tests.peers import Asked, Peer, Reply
 from tests.simulated import ClintSimulator
 
 KEY_FIELD = "codigo_asaas"
-ANA = {"name": "Ana Souza", "email": "ana@example.com", "phone": "+55 (11) 98888-7777"}
+ANA: dict[str, Any] = {"name": "Ana Souza", "email": "ana@example.com", "phone": "+55 (11) 98888-7777"}
 
 
 @pytest.fixture
@@ -64,6 +64,12 @@ def fault_of(ask: Callable[[], object]) -> ClintFault:
     with pytest.raises(ClintApiFailed) as caught:
         ask()
     return caught.value.kind
+
+
+def in_years(rows: dict[str, dict[str, Any]], ids: list[str]) -> None:
+    """Let rows of the simulator have been created in years that follow one another."""
+    for number, id_ in enumerate(ids):
+        rows[id_]["created_at"] = f"{2020 + number}-01-01T10:00:00.000000+00:00"
 
 
 # ---------------------------------------------------------------- contacts
@@ -122,6 +128,8 @@ def test_a_contact_is_found_by_email_or_phone(clint: Clint) -> None:
 def test_of_two_contacts_the_oldest_comes_first(clint: Clint) -> None:
     """So that each search chooses the same one."""
     made = [clint.api.create_contact(**{**ANA, "name": name}) for name in ("Ana", "Ana 2", "Ana 3")]
+    made.reverse()
+    in_years(clint.simulator.crm.contacts, made)
 
     assert [one.id for one in clint.api.contacts(email=ANA["email"])] == made
 
@@ -189,6 +197,17 @@ def test_a_value_that_clint_does_not_tell_is_not_zero(clint: Clint) -> None:
     assert deal.value is None
 
 
+def test_an_update_that_changes_nothing_is_no_request(http: HttpClient) -> None:
+    """All values are empty, and empty ones are not sent."""
+    with Peer() as peer:
+        api = client_of(http, peer.url)
+        api.update_deal("d", stage_id="", fields={"situacao": ""})
+        api.update_contact("c", phone="", organization={"name": ""})
+        api.add_tags("c", [])
+
+        assert peer.asked == []
+
+
 def test_a_deal_or_contact_that_does_not_exist_is_none(clint: Clint) -> None:
     """Not an error: whoever asks decides what that means."""
     nowhere = "00000000-0000-4000-8000-000000000000"
@@ -249,6 +268,7 @@ def test_the_deals_of_a_contact_in_an_origin(clint: Clint) -> None:
     clint.deal(bia, "pay_4")
     for id_, status in zip(made, ("LOST", "WON", "OPEN"), strict=True):
         clint.api.update_deal(id_, status=status)
+    in_years(clint.simulator.crm.deals, made)
     found = clint.api.deals_of(ana, clint.origin_id)
 
     assert [deal.id for deal in found.deals] == made
