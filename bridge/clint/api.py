@@ -47,6 +47,8 @@ MOST_KEY = 20
 STATUSES = ("OPEN", "WON", "LOST")
 """In this order a deal that is won or lost while its lists are read is seen in one of them."""
 MOST_WORDS = 300
+"""Characters of Clint's words in an error."""
+_MOST_MASKED = 2_000
 _TIMES = ("created_at", "updated_at", "updated_stage_at", "won_at", "lost_at")
 
 MayStart = Callable[[], bool]
@@ -208,7 +210,7 @@ class ClintApi:
             if error.kind is not ClintFault.REFUSED:
                 raise
             return Found(())
-        return _only(found, lambda deal: deal.field(key_field) == key and deal.origin_id in {"", origin_id})
+        return _only(found, lambda deal: deal.field(key_field) == key.strip() and deal.origin_id in {"", origin_id})
 
     def create_deal(
         self,
@@ -262,7 +264,7 @@ class ClintApi:
     def contacts(self, *, email: str = "", phone: str = "") -> list[Contact]:
         """Return the contacts with this e-mail and this phone, as far as they are given, oldest first.
 
-        A contact that Clint lists with another e-mail or phone is left out.
+        A contact that Clint lists with another e-mail or phone, or without it, is left out: it is another person's.
         """
         filters = {"email": email.strip(), "phone": split_phone(phone)[1]}
         if not any(filters.values()):
@@ -270,7 +272,10 @@ class ClintApi:
         items = list(self._listed("/v1/contacts", {name: value for name, value in filters.items() if value}))
         ahead_ms = self._ahead_ms
         found = [_contact(item, ahead_ms) for item in items]
-        found = [one for one in found if _same_email(one.email, email) and _same_phone(one.phone, phone)]
+        if email:
+            found = [one for one in found if _same_email(one.email, email)]
+        if phone:
+            found = [one for one in found if split_phone(one.phone) == split_phone(phone)]
         return sorted(found, key=lambda one: (one.created_ms is None, one.created_ms or 0, one.id))
 
     def create_contact(
@@ -569,12 +574,7 @@ def _contact_body(
 
 
 def _same_email(one: str, other: str) -> bool:
-    # An answer without the e-mail is believed: it was filtered by it.
-    return not one or not other or one.strip().casefold() == other.strip().casefold()
-
-
-def _same_phone(one: str, other: str) -> bool:
-    return not one or not other or split_phone(one) == split_phone(other)
+    return one.strip().casefold() == other.strip().casefold()
 
 
 def _only(found: Found, is_wanted: Callable[[Deal], bool]) -> Found:
@@ -598,6 +598,8 @@ def _words(content: bytes, sent: object) -> str:
         return ""
     told = [answer.get(name) for name in ("error", "message")] if isinstance(answer, dict) else []
     text = next((text for text in told if isinstance(text, str) and text), json.dumps(answer, ensure_ascii=False))
+    if len(text) > _MOST_MASKED:
+        text = text[:_MOST_MASKED].rpartition(" ")[0]  # half a word would not be masked
     for value in sorted(_sent_texts(sent), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "[value]", text, flags=re.IGNORECASE)
     return redact(text.replace("\0", ""))[:MOST_WORDS]

@@ -198,7 +198,7 @@ def test_clints_own_words_come_without_what_was_sent(http: HttpClient) -> None:
         (b'{"errors": [{"field": "valor"}]}', "valor"),
         (b"<html>no</html>", ""),
         (b"", ""),
-        (b'{"error": "' + b"x" * 5000 + b'"}', "xxx"),
+        (b'{"error": "' + b"xyz " * 5000 + b'"}', "xyz xyz"),
         (b'{"error": "cpf 123.456.789-09"}', "[cpf/cnpj]"),
     ],
 )
