@@ -36,7 +36,7 @@ from bridge.messages import N_, Message, message
 from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
 from bridge.pipeline.deals import DealSender
 from bridge.pipeline.decide import Decider
-from bridge.pipeline.deliver import Deliverer, DeliveryRules
+from bridge.pipeline.deliver import Deliverer, DeliveryRules, is_origin
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
 from bridge.pipeline.intake import Intake
 from bridge.redis_client import OptionalRedis, connect
@@ -113,7 +113,9 @@ class Runtime:
     def setup(self) -> Setup:
         """The names that mappings may refer to."""
         directory, token = self.settings.bridge_mappings_dir, self.settings.clint_api_token
-        return Setup(frozenset(self.accounts), frozenset(self.destinations), directory, bool(token))
+        known = dict(self.destinations)
+        api = {name: origin for name, url in known.items() if (origin := origin_of(url)) is not None}
+        return Setup(frozenset(self.accounts), frozenset(known), directory, bool(token), api=api)
 
     @cached_property
     def mappings(self) -> ActiveMappings:
@@ -186,9 +188,12 @@ class Runtime:
 
     @cached_property
     def decider(self) -> Decider:
-        return Decider(
-            self.journal, self.mappings, self.enricher, self.environment, self.clock_ms, observer=self.telemetry
-        )
+        more: dict[str, Any] = {"observer": self.telemetry, "is_api": self.is_api}
+        return Decider(self.journal, self.mappings, self.enricher, self.environment, self.clock_ms, **more)
+
+    def is_api(self, destination: str) -> bool:
+        """Return whether the destination of this name is written by Clint's API."""
+        return is_origin(self.destinations, destination)
 
     @cached_property
     def clint(self) -> ClintClient:

@@ -398,7 +398,6 @@ tenant_destinations = Table(
 """Accounts and destinations that a person added; the environment overrides those of the same name."""
 
 
-
 def _claimed() -> list[Column[Any]]:
     return [
         Column("creating_ms", BigInteger),  # when a create began whose outcome is not known; null: there is none

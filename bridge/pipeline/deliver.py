@@ -6,6 +6,7 @@ then the payloads are posted. Each line has at most one send in flight. `policy`
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
@@ -25,6 +26,8 @@ from bridge.journal.deliveries import AttemptResult, Deferral, DueDelivery, Stat
 from bridge.journal.destinations import Destination
 from bridge.journal.notices import Resolved
 from bridge.logs import log_batch, logger
+from bridge.mapping.evaluate import flat
+from bridge.mapping.model import FUNNEL
 from bridge.messages import N_, Message, read_message
 from bridge.model import AttemptFinished, DeliveryState, Outcome, Waiting, idempotency_key, trace_id, traceparent
 from bridge.pipeline import policy
@@ -530,7 +533,10 @@ def send(
         if origin is not None and deals is not None:
             deals.send_later(delivery, lease, origin, finish, may_start=may_start)
             return
-        client.send_later(url, delivery.payload, key, finish, traceparent=parent, may_start=may_start)
+        payload = delivery.payload
+        if f'"{FUNNEL}"' in payload:  # the destination was an origin when the event was decided
+            payload = json.dumps(flat(json.loads(payload)), ensure_ascii=False)
+        client.send_later(url, payload, key, finish, traceparent=parent, may_start=may_start)
     except Exception as error:
         text = N_("the bridge failed to send ({error}); the log has the details")
         finish(Answer(Outcome.RETRY, None, "bridge.fault", Message(text, {"error": type(error).__name__})))
