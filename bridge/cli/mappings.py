@@ -12,6 +12,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as AnyMapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -86,16 +87,17 @@ def _read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment
     """Return the parsed files and directories, or without any those of BRIDGE_MAPPINGS_DIR."""
     settings = invocation.settings
     accounts = destinations = None
+    api: AnyMapping[str, str] = {}
     if not no_environment:  # those in the journal too
         from bridge.runtime import Runtime
 
         with closing(Runtime(settings)) as runtime:
-            accounts, destinations = frozenset(runtime.accounts), frozenset(runtime.destinations)
+            accounts, destinations, api = runtime.setup.accounts, runtime.setup.destinations, runtime.setup.api
     read: list[ParseResult] = []
     files: list[ParseResult] = []
     for place in list(paths) or [settings.bridge_mappings_dir]:
         root = place if place.is_dir() else place.parent
-        known = Setup(accounts, destinations, root, no_environment or bool(settings.clint_api_token))
+        known = Setup(accounts, destinations, root, no_environment or bool(settings.clint_api_token), api=api)
         if place.is_file():
             files.append(parser.read_file(place, known))
         else:
