@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any, Literal, cast
 
-from bridge.mapping import lint, model, operators, sense, spec, values
+from bridge.mapping import deals, lint, model, operators, sense, spec, values
 from bridge.mapping.advice import synonym
 from bridge.mapping.cases import build_cases
 from bridge.mapping.context import WORKED_OUT, needs_of
@@ -232,13 +232,18 @@ def _funnel(entries: Block, findings: Findings) -> Funnel:
     if block is None:
         return plain
     values = {name: _funnel_value(block, name, findings) for name in ("stage", "status", "value", "user")}
-    order = tuple(one.text for one in block.texts("find_contact_by"))
-    known = spec.FUNNEL["find_contact_by"].choices
+    order: list[str] = []
+    left = list(spec.FUNNEL["find_contact_by"].choices)
     for scalar in block.texts("find_contact_by"):
-        if scalar.text not in known or order.count(scalar.text) > 1:
-            what = N_("{key} lists some of {choices}, each once, got {got}{hint}")
-            facts = {"choices": ", ".join(known), "got": shown(scalar.text), "hint": did_you_mean(scalar.text, known)}
-            findings.error(scalar, "value.choice", what, key="find_contact_by", **facts)
+        order.append(scalar.text)
+        if scalar.text in left:
+            left.remove(scalar.text)
+            continue
+        what = N_("{key} lists some of {choices}, each once, got {got}{hint}")
+        facts = {"choices": ", ".join(spec.FUNNEL["find_contact_by"].choices), "got": shown(scalar.text)}
+        findings.error(
+            scalar, "value.choice", what, key="find_contact_by", hint=did_you_mean(scalar.text, left), **facts
+        )
     return Funnel(
         per,
         block.text("origin"),
@@ -246,7 +251,7 @@ def _funnel(entries: Block, findings: Findings) -> Funnel:
         tags=tuple(_tags(block.value("tags"), findings)),
         moved_by_person=cast(Any, block.text("moved_by_person", "keep")),
         removed=cast(Any, block.text("removed", "leave")),
-        find_contact_by=order or plain.find_contact_by,
+        find_contact_by=tuple(order) or plain.find_contact_by,
         key_field=block.text("key_field", plain.key_field).strip(),
     )
 
@@ -546,10 +551,11 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
         what = N_("verify does nothing without CLINT_API_TOKEN; set it (the Clint API needs Elite) or delete verify")
         findings.warning(entries.value("verify") or entries.node, "verify.no_token", what)
     # Keys of fields that were refused too: the tests that expect them are right.
-    keys = frozenset(key.text for block in groups.values() for key, _ in block.pairs)
-    lint.check_cases(cases, keys, known.root, findings)
+    keys = {key.text for block in groups.values() for key, _ in block.pairs}
+    keys |= {f"{model.FUNNEL}.{name}" for name in ("key", *spec.FUNNEL)}
+    lint.check_cases(cases, frozenset(keys), known.root, findings)
     filter_names, field_names = _names(of_filter), _names(of_fields)
-    return Mapping(
+    mapping = Mapping(
         name=PurePath(findings.path).stem,
         path=findings.path,
         digest=hashlib.sha256(text.encode()).hexdigest(),
@@ -572,6 +578,8 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
         funnel=funnel,
         tells_funnel="funnel" in entries or "one_deal_per" in entries,
     )
+    deals.check_deals(mapping, entries, known, findings)
+    return mapping
 
 
 def _routes(node: Node | None, findings: Findings) -> list[tuple[Route, Scalar]]:
