@@ -42,6 +42,8 @@ CLOCK_TOLERANCE_MS = 2_000
 PAGE = 200
 """Clint gives up to 1,000 rows; an answer of so many deals could be larger than the client reads."""
 MOST_PAGES = 50
+NEWEST = 1_000
+"""How many deals of each status a look at the newest ones reads."""
 MOST_KEY = 20
 """Keys of fields were seen cut to this length [P]."""
 STATUSES = ("OPEN", "WON", "LOST")
@@ -174,10 +176,7 @@ class ClintApi:
 
         With a time, only those that changed since then.
         """
-        since = {}
-        if changed_since_ms is not None:
-            moment = datetime.fromtimestamp((changed_since_ms + self._ahead_ms) / 1000, UTC)
-            since = {"updated_at_start": moment.isoformat(timespec="microseconds")}
+        since = {} if changed_since_ms is None else {"updated_at_start": self._moment(changed_since_ms)}
         for filters in ({"email": email}, {"phone": split_phone(phone)[1]}):
             if all(filters.values()):
                 found = self._deals({**filters, **since})
@@ -205,12 +204,18 @@ class ClintApi:
         no proof that there is none. A Clint that refuses the filter counts as one that finds nothing.
         """
         try:
-            found = self._deals({"origin_id": origin_id, f"fields[{key_field}]": key}, first_page_only=True)
+            found = self._deals({"origin_id": origin_id, f"fields[{key_field}]": key}, most_pages=1)
         except ClintApiFailed as error:
             if error.kind is not ClintFault.REFUSED:
                 raise
             return Found(())
         return _only(found, lambda deal: deal.field(key_field) == key.strip() and deal.origin_id in {"", origin_id})
+
+    def new_deals(self, origin_id: str, since_ms: int) -> Found:
+        """Return the deals that were created in an origin since a time, at most NEWEST of each status."""
+        since = {"origin_id": origin_id, "created_at_start": self._moment(since_ms)}
+        found = self._deals(since, most_pages=NEWEST // PAGE)
+        return _only(found, lambda deal: deal.origin_id in {"", origin_id})
 
     def create_deal(
         self,
@@ -253,6 +258,10 @@ class ClintApi:
         given = {"stage_id": stage_id, "status": status.upper(), "user_id": user_id, "value": value, "name": name}
         body = _given({**given, "fields": _given(fields)})
         self._update(_path("deals", deal_id), body, may_start)
+
+    def remove_deal(self, deal_id: str) -> None:
+        """Remove a deal; one that is gone already is fine."""
+        self._remove(_path("deals", deal_id))
 
     # ------------------------------------------------------------ contacts
 
@@ -325,11 +334,19 @@ class ClintApi:
                 what, kind=error.kind, status=error.status, where=error.where, hint=hint, words=words
             ) from None
 
+    def remove_contact(self, contact_id: str) -> None:
+        """Remove a contact; one that is gone already is fine."""
+        self._remove(_path("contacts", contact_id))
+
     # ------------------------------------------------------------ the account
 
     def origins(self) -> list[Origin]:
         """Return the origins with their stages, archived ones too."""
         return [_origin(item) for item in self._listed("/v1/origins")]
+
+    def tags(self) -> list[str]:
+        """Return the names of the account's tags."""
+        return [_text(item, "name") for item in self._listed("/v1/tags")]
 
     def users(self) -> list[User]:
         """Return the people who work in Clint."""
@@ -357,13 +374,17 @@ class ClintApi:
 
     # ------------------------------------------------------------ requests
 
-    def _deals(self, filters: Mapping[str, str], first_page_only: bool = False) -> Found:
+    def _moment(self, ms: int) -> str:
+        """Return a time of this machine's clock as Clint's clock has it."""
+        return datetime.fromtimestamp((ms + self._ahead_ms) / 1000, UTC).isoformat(timespec="microseconds")
+
+    def _deals(self, filters: Mapping[str, str], most_pages: int | None = None) -> Found:
         found: dict[str, dict[str, Any]] = {}
         missed: list[str] = []
         failed: ClintApiFailed | None = None
         for status in STATUSES:
             try:
-                for item in self._listed("/v1/deals", {**filters, "status": status}, first_page_only):
+                for item in self._listed("/v1/deals", {**filters, "status": status}, most_pages):
                     found[_text(item, "id")] = item  # of a deal that moved meanwhile the later list counts
             except ClintApiFailed as error:
                 if error.kind is not ClintFault.FAILED:
@@ -376,8 +397,9 @@ class ClintApi:
         return Found(tuple(deals), tuple(missed), failed)
 
     def _listed(
-        self, path: str, params: Mapping[str, str] | None = None, first_page_only: bool = False
+        self, path: str, params: Mapping[str, str] | None = None, most_pages: int | None = None
     ) -> Iterator[dict[str, Any]]:
+        """Give the objects of a list. With `most_pages` it ends there; without, a list that does not end is an error."""
         for page in range(1, MOST_PAGES + 1):
             turned = {"page": page} if page > 1 else {}
             answer = self._request("GET", path, params={**(params or {}), "limit": PAGE, **turned})
@@ -385,7 +407,7 @@ class ClintApi:
             if not isinstance(data, list):
                 raise _unreadable(f"GET {path}", 200, N_("the Clint API must answer with a list, got {status}"))
             yield from (item for item in data if isinstance(item, dict))
-            if first_page_only or not data or not _has_next(answer, len(data)):
+            if page == most_pages or not data or not _has_next(answer, len(data)):
                 return
         what = N_("a list of the Clint API has more than {pages} pages")
         raise ClintApiFailed(what, where=f"GET {path}", pages=MOST_PAGES)
@@ -416,6 +438,13 @@ class ClintApi:
     def _update(self, path: str, body: Mapping[str, Any] | Sequence[str], may_start: MayStart) -> None:
         if body:
             self._request("POST", path, body=body, may_start=may_start)
+
+    def _remove(self, path: str) -> None:
+        try:
+            self._request("DELETE", path)
+        except ClintApiFailed as error:
+            if error.kind is not ClintFault.GONE:
+                raise
 
     def _request(
         self,

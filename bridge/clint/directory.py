@@ -89,11 +89,14 @@ class Directory:
 
     def names(self) -> ClintDirectory:
         """Return everything as plain data, which lint and completion take."""
-        origins = {
+        users = {user.email: user.id for user in self._users.get()}
+        return ClintDirectory(self.origins(), users, self._fields.get(), self._lost_reasons.get())
+
+    def origins(self) -> dict[str, tuple[str, tuple[tuple[str, str], ...]]]:
+        """Return the origins as plain data: by id the name, and the id and label of each stage."""
+        return {
             one.id: (one.name, tuple((stage.id, stage.label) for stage in one.stages)) for one in self._origins.get()
         }
-        users = {user.email: user.id for user in self._users.get()}
-        return ClintDirectory(origins, users, self._fields.get(), self._lost_reasons.get())
 
     def forget(self) -> None:
         """Read every list anew when it is needed next, such as after Clint answered that an id is gone."""
