@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -189,6 +190,18 @@ def test_clints_own_words_come_without_what_was_sent(http: HttpClient) -> None:
         errors = [failure(request, client) for request in (*READS, *WRITES)]
 
     assert all("field valor_total must be number" in str(error.facts["words"]) for error in errors)
+
+
+def test_no_log_tells_a_secret(http: HttpClient, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever the requests end with, and however much is logged."""
+    caplog.set_level(logging.DEBUG)
+    with Peer(Reply(status=422, body=b'{"error": "Ana Souza"}')) as peer, closed_port() as port:
+        for client in (api(http, peer.url), api(http, f"http://127.0.0.1:{port}")):
+            for request in (*READS, *WRITES):
+                with pytest.raises(ClintApiFailed):
+                    request(client)
+
+    assert all(secret not in caplog.text for secret in (TOKEN, "Ana", "ana@", "ana%40", "988887777", "Aninha"))
 
 
 @pytest.mark.parametrize(
