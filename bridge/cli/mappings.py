@@ -12,8 +12,8 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from collections.abc import Mapping as AnyMapping
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,24 +85,24 @@ def _finding_data(finding: Finding) -> dict[str, Any]:
 
 def _read_paths(invocation: Invocation, paths: Iterable[Path], *, no_environment: bool) -> list[ParseResult]:
     """Return the parsed files and directories, or without any those of BRIDGE_MAPPINGS_DIR."""
-    settings = invocation.settings
-    accounts = destinations = None
-    api: AnyMapping[str, str] = {}
-    if not no_environment:  # those in the journal too
-        from bridge.runtime import Runtime
-
-        with closing(Runtime(settings)) as runtime:
-            accounts, destinations, api = runtime.setup.accounts, runtime.setup.destinations, runtime.setup.api
+    setup = Setup(None, None) if no_environment else _setup(invocation)
     read: list[ParseResult] = []
     files: list[ParseResult] = []
-    for place in list(paths) or [settings.bridge_mappings_dir]:
-        root = place if place.is_dir() else place.parent
-        known = Setup(accounts, destinations, root, no_environment or bool(settings.clint_api_token), api=api)
+    for place in list(paths) or [invocation.settings.bridge_mappings_dir]:
+        known = replace(setup, root=place if place.is_dir() else place.parent)
         if place.is_file():
             files.append(parser.read_file(place, known))
         else:
             read += parser.read_directory(place, known)
     return [*read, *parser.with_overlaps(files)]
+
+
+def _setup(invocation: Invocation) -> Setup:
+    """Return the accounts and destinations of the environment and of the journal, and what Clint has."""
+    from bridge.runtime import Runtime
+
+    with closing(Runtime(invocation.settings)) as runtime:
+        return runtime.setup
 
 
 def _named(read: Iterable[ParseResult], name: str) -> Mapping:
@@ -466,6 +466,8 @@ def _show_explained(found: dict[str, Any]) -> None:
         show_table((_("group"), _("key"), _("from"), _("value")), rows)
     if is_sent:
         click.echo(_("payload: {payload}", payload=plain(json.dumps(found["payload"], ensure_ascii=False))))
+    if "funnel" in found:
+        click.echo(_("deal: {deal}", deal=plain(json.dumps(found["funnel"], ensure_ascii=False))))
 
 
 def _cell(value: Any) -> str:
@@ -480,9 +482,10 @@ def _cell(value: Any) -> str:
 def checklist(invocation: Invocation, mapping: str | None, as_csv: bool, as_json: bool) -> None:
     """Say what to choose on Clint's mapping screen: the keys that each integration gets, its stage and its status.
 
-    An integration gets what all enabled mappings send to it. FILE is a mapping file, or the name of one in the
-    directory of BRIDGE_MAPPINGS_DIR: only the integrations of this one. Ends with 1 where an integration would have to
-    set several statuses.
+    For a destination by Clint's API it says which origin, stages and fields Clint must have, and with CLINT_API_TOKEN
+    which of them it lacks. An integration gets what all enabled mappings send to it. FILE is a mapping file, or the
+    name of one in the directory of BRIDGE_MAPPINGS_DIR: only the destinations of this one. Ends with 1 where an
+    integration would have to set several statuses.
     """
     if as_csv and as_json:
         raise UsageError(N_("--csv and --json exclude each other"))
@@ -490,17 +493,21 @@ def checklist(invocation: Invocation, mapping: str | None, as_csv: bool, as_json
     places = [path.parent] if path.is_file() else []
     read = _read_paths(invocation, places, no_environment=True)
     only = _named(read, path.stem) if mapping else None
-    found = wanted.checklist([one.mapping for one in read if one.mapping], only)
-    keys, integrations = found["keys"], found["integrations"]
+    known = _setup(invocation) if invocation.settings.clint_api_token else None
+    found = wanted.checklist([one.mapping for one in read if one.mapping], only, known=known)
+    keys, integrations, funnels = found["keys"], found["integrations"], found["funnels"]
     if as_json:
         show_json({"mapping": only.name if only else None, **found})
     elif as_csv:
-        _print_csv(keys, integrations)
+        _print_csv(keys, integrations, funnels)
     else:
         rows = [(row["key"], _(row["tab"]), _(row["kind"]), _short(row["example"])) for row in keys]
-        show_table((_("key"), _("tab"), _("kind"), _("example")), rows)
+        if rows or not funnels:
+            show_table((_("key"), _("tab"), _("kind"), _("example")), rows)
         for row in integrations:
             _show_integration(row, [one["key"] for one in keys if row["integration"] not in one["integrations"]])
+        for row in funnels:
+            _show_funnel(row)
     if any(row["conflict"] for row in integrations):
         raise Exit(NO)
 
@@ -523,8 +530,35 @@ def _show_integration(row: dict[str, Any], missing: list[str]) -> None:
     click.echo("\n".join(f"  {line}" for line in lines))
 
 
-def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]]) -> None:
-    columns = ("key", "tab", "kind", "example", "integration", "setting", "mappings", "events", "stage", "status")
+def _show_funnel(row: dict[str, Any]) -> None:
+    click.echo("\n" + _("destination {name}, by Clint's API", name=row["destination"]))
+    lines = [_("from  {mapping}", mapping=name) for name in row["mappings"]]
+    for origin in row["origins"]:
+        name = origin["origin"] or _("the one of the destination")
+        lines.append(_("origin  {name}", name=name) + _lacking(origin["there"]))
+        lines += [_("stage   {name}", name=one["stage"]) + _lacking(one["there"]) for one in origin["stages"]]
+        lines += [_("status  {name}", name=one) for one in origin["statuses"]]
+    click.echo("\n".join(f"  {line}" for line in lines))
+    rows = [
+        (
+            one["key"],
+            _(one["tab"]),
+            _("field") if one["place"] == "fields" else _("Clint's own"),
+            _(one["kind"]),
+            _short(one["example"]) + _lacking(one["there"]),
+        )
+        for one in row["fields"]
+    ]
+    show_table((_("key"), _("tab"), _("what it is"), _("kind"), _("example")), rows)
+
+
+def _lacking(there: bool | None) -> str:
+    return _("  <- make it in Clint") if there is False else ""
+
+
+def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]], funnels: list[dict[str, Any]]) -> None:
+    columns = ["key", "tab", "kind", "example", "integration", "setting", "mappings", "events", "stage", "status"]
+    columns += ["origin", "there"] if funnels else []
     writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in keys:
@@ -533,6 +567,23 @@ def _print_csv(keys: list[dict[str, Any]], integrations: list[dict[str, Any]]) -
         several = {name: " ".join(row[name]) for name in ("mappings", "events")}
         status = row["status"] or f"conflict: {' or '.join(row['conflict'])}"
         writer.writerow({**row, **several, "status": status, "stage": wanted.stage_of(row["events"])})
+    for row in funnels:
+        for one in row["fields"]:
+            writer.writerow({**one, "integration": row["destination"], "there": _there(one["there"])})
+        for origin in row["origins"]:
+            about = {
+                "integration": row["destination"],
+                "origin": origin["origin"],
+                "mappings": " ".join(row["mappings"]),
+            }
+            statuses = " ".join(origin["statuses"])
+            writer.writerow({**about, "status": statuses, "there": _there(origin["there"])})
+            for one in origin["stages"]:
+                writer.writerow({**about, "stage": one["stage"], "there": _there(one["there"])})
+
+
+def _there(there: bool | None) -> str:
+    return "" if there is None else "yes" if there else "no"
 
 
 @mappings.command()

@@ -7,7 +7,7 @@ as far as needed, so that `exists` may guard the condition behind it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -223,6 +223,25 @@ def flat(payload: AnyMapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in payload.items() if key != FUNNEL}
 
 
+def spread(payload: AnyMapping[str, Any]) -> dict[str, Any]:
+    """Return a payload with the parts of its deal as keys of their own, such as `funnel.stage`, for people to read.
+
+    Lists are one text; what is empty, and the place of each key, is left out.
+    """
+    funnel = payload.get(FUNNEL)
+    parts = funnel.items() if isinstance(funnel, dict) else ()
+    texts = {name: ", ".join(value) if isinstance(value, list) else value for name, value in parts if name != "places"}
+    return flat(payload) | {f"{FUNNEL}.{name}": value for name, value in texts.items() if value not in ("", None)}
+
+
+def makes_deal(mapping: Mapping, event: str, api: Collection[str] | None) -> bool:
+    """Say whether an event goes to a destination by the API; `api` names these, None where they are not known.
+
+    Where they are not known, a mapping that speaks of deals is meant for one.
+    """
+    return mapping.tells_funnel if api is None else mapping.destination(event) in api
+
+
 def places(fields: Sequence[Field]) -> dict[str, str]:
     """Return where each key goes in Clint: a property such as `contact.email`, or the account's fields of a group.
 
@@ -296,17 +315,15 @@ def _status(mapping: Mapping, one: Field, value: str) -> str:
     return status
 
 
-def explain(mapping: Mapping, context: dict[str, Any]) -> list[tuple[Field, Value | None, StageError | None]]:
-    """Return each field with its value, or the error that it ended in; neither where the field is left out."""
-    return explain_fields(mapping, mapping.fields, context)
-
-
-def explain_fields(
-    mapping: Mapping, fields: Iterable[Field], context: dict[str, Any]
+def explain(
+    mapping: Mapping, context: dict[str, Any], *, deal: bool = False
 ) -> list[tuple[Field, Value | None, StageError | None]]:
-    """Return what `explain` does for some fields of the mapping, such as those of its funnel."""
+    """Return each field with its value, or the error that it ended in; neither where the field is left out.
+
+    `deal` adds those of the funnel.
+    """
     seen: list[tuple[Field, Value | None, StageError | None]] = []
-    for one in fields:
+    for one in (*mapping.fields, *(mapping.funnel.fields if deal else ())):
         try:
             seen.append((one, _field_value(mapping, one, context), None))
         except StageError as error:

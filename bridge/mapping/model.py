@@ -13,6 +13,7 @@ from bridge.mapping.document import Scalar
 from bridge.mapping.expressions import Expression
 from bridge.mapping.findings import Finding
 from bridge.mapping.operators import Operator
+from bridge.mapping.values import folded
 
 FETCHABLE = frozenset({"customer", "installment", "subscription", "payment"})
 """The objects that are fetched from Asaas when an expression names them."""
@@ -95,6 +96,13 @@ class Field:
         """The identity of the contact by which Clint could match it, if any."""
         kinds: tuple[Literal["email", "phone"], ...] = ("email", "phone")
         return next((kind for kind in kinds if self.group == "contact" and self.native == kind), None)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The fixed texts that it may give, in the order of the file."""
+        texts = (self.lookup or {}).values()
+        fixed = [self.source.text] if isinstance(self.source, Template) and not self.expressions else []
+        return tuple(dict.fromkeys(one for one in (*fixed, *texts, self.default or "") if one.strip()))
 
     @property
     def expressions(self) -> list[Expression]:
@@ -241,6 +249,18 @@ class ClintDirectory:
     """The type by key, by group (contact, organization, deal)."""
     lost_reasons: AnyMapping[str, str] = field(default_factory=dict)
     """The name by id."""
+
+    def has_stage(self, origin: str, name: str) -> bool:
+        """Say whether a stage of that name or id is in the origin of that id."""
+        stages = self.origins[origin][1]
+        return any(name.strip() == id_ or folded(name) == folded(label) for id_, label in stages)
+
+    def named_origins(self, name: str) -> list[str]:
+        """Return the ids of the origins that a name or an id means: none, one, or several of the same name."""
+        if name.strip() in self.origins:
+            return [name.strip()]
+        exact = [id_ for id_, (label, _) in self.origins.items() if label == name]
+        return exact or [id_ for id_, (label, _) in self.origins.items() if folded(label) == folded(name)]
 
 
 @dataclass(frozen=True, slots=True)

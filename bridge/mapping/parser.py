@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any, Literal, cast
 
-from bridge.mapping import lint, model, operators, sense, spec, values
+from bridge.mapping import deals, lint, model, operators, sense, spec, values
 from bridge.mapping.advice import synonym
 from bridge.mapping.cases import build_cases
 from bridge.mapping.context import WORKED_OUT, needs_of
@@ -232,13 +232,18 @@ def _funnel(entries: Block, findings: Findings) -> Funnel:
     if block is None:
         return plain
     values = {name: _funnel_value(block, name, findings) for name in ("stage", "status", "value", "user")}
-    order = tuple(one.text for one in block.texts("find_contact_by"))
-    known = spec.FUNNEL["find_contact_by"].choices
+    order: list[str] = []
+    left = list(spec.FUNNEL["find_contact_by"].choices)
     for scalar in block.texts("find_contact_by"):
-        if scalar.text not in known or order.count(scalar.text) > 1:
-            what = N_("{key} lists some of {choices}, each once, got {got}{hint}")
-            facts = {"choices": ", ".join(known), "got": shown(scalar.text), "hint": did_you_mean(scalar.text, known)}
-            findings.error(scalar, "value.choice", what, key="find_contact_by", **facts)
+        order.append(scalar.text)
+        if scalar.text in left:
+            left.remove(scalar.text)
+            continue
+        what = N_("{key} lists some of {choices}, each once, got {got}{hint}")
+        facts = {"choices": ", ".join(spec.FUNNEL["find_contact_by"].choices), "got": shown(scalar.text)}
+        findings.error(
+            scalar, "value.choice", what, key="find_contact_by", hint=did_you_mean(scalar.text, left), **facts
+        )
     return Funnel(
         per,
         block.text("origin"),
@@ -246,7 +251,7 @@ def _funnel(entries: Block, findings: Findings) -> Funnel:
         tags=tuple(_tags(block.value("tags"), findings)),
         moved_by_person=cast(Any, block.text("moved_by_person", "keep")),
         removed=cast(Any, block.text("removed", "leave")),
-        find_contact_by=order or plain.find_contact_by,
+        find_contact_by=tuple(order) or plain.find_contact_by,
         key_field=block.text("key_field", plain.key_field).strip(),
     )
 
@@ -513,6 +518,7 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
     test_nodes = tests.items if isinstance(tests, Sequence) else []
     cases = build_cases(test_nodes, findings)
     enabled = entries.text("enabled") != "false"
+    tells_funnel = "funnel" in entries or "one_deal_per" in entries
     # A file without `account` listens to the default one, and waits without harm where there is none.
     for key, kind, names, harms in (
         ("account", "account", known.accounts, enabled and "account" in entries),
@@ -520,9 +526,12 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
     ):
         if key in entries or entries.whole:
             place, value = entries.scalar(key) or entries.node, entries.text(key, "default")
-            lint.check_set_up(kind, place, value, names, findings, harms=harms)
+            by_api = tells_funnel and kind == "destination"
+            lint.check_set_up(kind, place, value, names, findings, harms=harms, by_api=by_api)
     for route, place in routes:
-        lint.check_set_up("destination", place, route.send_to, known.destinations, findings, harms=enabled)
+        lint.check_set_up(
+            "destination", place, route.send_to, known.destinations, findings, harms=enabled, by_api=tells_funnel
+        )
     if contact := groups.get("contact"):
         # A field that was refused may have been the e-mail: then no finding says that there is none.
         built = {field.key for field in fields if field.group == "contact"}
@@ -546,10 +555,11 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
         what = N_("verify does nothing without CLINT_API_TOKEN; set it (the Clint API needs Elite) or delete verify")
         findings.warning(entries.value("verify") or entries.node, "verify.no_token", what)
     # Keys of fields that were refused too: the tests that expect them are right.
-    keys = frozenset(key.text for block in groups.values() for key, _ in block.pairs)
-    lint.check_cases(cases, keys, known.root, findings)
+    keys = {key.text for block in groups.values() for key, _ in block.pairs}
+    keys |= {f"{model.FUNNEL}.{name}" for name in ("key", *spec.FUNNEL)}
+    lint.check_cases(cases, frozenset(keys), known.root, findings)
     filter_names, field_names = _names(of_filter), _names(of_fields)
-    return Mapping(
+    mapping = Mapping(
         name=PurePath(findings.path).stem,
         path=findings.path,
         digest=hashlib.sha256(text.encode()).hexdigest(),
@@ -570,8 +580,10 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
         field_needs=field_names & model.FETCHABLE | needs_of(field_names),
         derived=(filter_names | field_names) & WORKED_OUT,
         funnel=funnel,
-        tells_funnel="funnel" in entries or "one_deal_per" in entries,
+        tells_funnel=tells_funnel,
     )
+    deals.check_deals(mapping, entries, known, findings)
+    return mapping
 
 
 def _routes(node: Node | None, findings: Findings) -> list[tuple[Route, Scalar]]:

@@ -93,7 +93,8 @@ def _property(key: Key) -> dict[str, Any]:
     if key.shape is Shape.DEAL_KEY:
         return {**told, "anyOf": [{"enum": list(key.choices)}, _ref("deal_key")]}
     if key.choices:
-        return {**told, **_texts({"enum": list(key.choices)})}
+        one = {"enum": list(key.choices)}
+        return {**told, "anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}]}
     return {**told, **(_OPERANDS[OPERATORS[key.name].operand] if key.shape is Shape.OPERAND else _VALUES[key.shape])}
 
 

@@ -71,12 +71,12 @@ def either(words: Iterable[Text]) -> Message:
 
 
 def folded(text: str) -> str:
-    """Return a name without what people write differently: case, accents and blanks around it.
+    """Return a name without what people write differently: case, accents and blanks.
 
-    >>> folded(" Negócio GANHO ")
+    >>> folded(" Negócio  GANHO ")
     'negocio ganho'
     """
-    signs = unicodedata.normalize("NFKD", text.strip().casefold())
+    signs = unicodedata.normalize("NFKD", " ".join(text.split()).casefold())
     return "".join(sign for sign in signs if not unicodedata.combining(sign))
 
 

@@ -113,7 +113,7 @@ def preview() -> ResponseReturnValue:
     if mapping is not None:
         try:
             context, values["missing"] = _context(mapping, against)
-            values["told"] = explained(mapping, context)
+            values["told"] = explained(mapping, context, runtime.setup.api)
         except BridgeError as error:
             values["problem"] = error.text()
         except CannotRun as error:

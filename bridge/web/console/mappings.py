@@ -379,7 +379,8 @@ def checklist(name: str) -> ResponseReturnValue:
     mapping = read(name, active.text or "").mapping
     if mapping is None:
         return layout.go("console.mappings.edit", name=name)
-    listed = clint_checklist([one.mapping for one in runtime.mappings.current()], mapping, directory())
+    active_ones = [one.mapping for one in runtime.mappings.current()]
+    listed = clint_checklist(active_ones, mapping, directory(), runtime.setup)
     title = mapping.description or name
     return layout.page("mapping_checklist.html", name=name, title=title, mapping=mapping, labels=EVENTS, **listed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ from bridge.errors import ExpressionFailed, NoDealKey, StageError
 from bridge.mapping import Mapping, Setup, parse_mapping
 from bridge.mapping.catalogue import EVENTS
 from bridge.mapping.context import build_context
-from bridge.mapping.evaluate import build_deal, build_payload, flat
+from bridge.mapping.evaluate import build_deal, build_payload, flat, spread
+from bridge.mapping.explain import checklist, explained, statuses
+from bridge.mapping.model import ClintDirectory
+from bridge.mapping.testing import parts_of, run
 
 HEAD = "events: [PAYMENT_*, SUBSCRIPTION_*, INVOICE_*, TRANSFER_*]\n"
 CONTACT = "contact: {nome: customer.name, email: customer.email}\n"
@@ -234,3 +238,142 @@ def test_objects_that_the_funnel_reads_are_fetched() -> None:
 
     assert {"subscription", "installment"} <= mapping.field_needs
     assert "installment_position" in mapping.derived
+
+
+def test_deal_is_spread_for_people() -> None:
+    """Each part is a key of its own beside the flat ones; what says nothing is left out."""
+    payload = build_deal(mapping_of(WHOLE), context_of())
+
+    assert spread(payload) == flat(payload) | {
+        "funnel.key": "ins_1",
+        "funnel.key_field": "codigo",
+        "funnel.origin": "Vendas",
+        "funnel.stage": "Paga",
+        "funnel.status": "won",
+        "funnel.value": 129.9,
+        "funnel.user": "ana@loja.com.br",
+        "funnel.tags": "Asaas, Cliente Ana",
+        "funnel.moved_by_person": "override",
+        "funnel.removed": "make_again",
+        "funnel.find_contact_by": "phone, email",
+    }
+    assert spread({"nome": "Ana"}) == {"nome": "Ana"}
+
+
+@pytest.mark.parametrize(("api", "is_deal"), [({"vendas"}, True), ({"outra"}, False), (None, True)])
+def test_explanation_has_the_deal_where_the_destination_is_one_by_the_api(api: set[str] | None, is_deal: bool) -> None:
+    """Where the destinations are not known, a mapping that speaks of deals is meant for one."""
+    mapping = mapping_of(f"send_to: vendas\n{WHOLE}")
+
+    told = explained(mapping, context_of(), api)
+
+    assert told["payload"] == build_payload(mapping, context_of())
+    assert told.get("funnel") == (build_deal(mapping, context_of())["funnel"] if is_deal else None)
+    rows = [(one["key"], one["value"]) for one in told["fields"] if one["group"] == "funnel"]
+    stage = ("funnel.stage", "Paga")
+    assert (stage in rows, ("funnel.tags", "Cliente Ana") in rows) == (is_deal, is_deal)
+
+
+def test_explanation_without_a_key_is_dead_only_by_the_api() -> None:
+    """A webhook needs no key."""
+    mapping, context = mapping_of("one_deal_per: {expression: payment.link}\n"), context_of()
+
+    assert explained(mapping, context, {"default"})["code"] == "transform.no_deal_key"
+    assert explained(mapping, context, set())["outcome"] == "sent"
+
+
+def results_of(expect: str, more: str = WHOLE) -> list[tuple[str, str, str]]:
+    """Return what differs in a test of the mapping: key, expected and actual."""
+    tests = (
+        "tests:\n  - name: a\n"
+        "    given: {event: PAYMENT_RECEIVED, payment: {id: pay_1, installment: ins_1, value: 10}}\n"
+        f"    with: {{customer: {{name: Ana, email: a@x}}}}\n    expect: {expect}\n"
+    )
+    (result,) = run(mapping_of(more + tests), Path("."))
+    assert result.problem is None
+    return [(one.what, str(one.expected), str(one.actual)) for one in result.differences]
+
+
+@pytest.mark.parametrize(
+    ("expect", "differs"),
+    [
+        ("{funnel.stage: Paga, funnel.status: won, funnel.value: 10, funnel.key: ins_1, nome: Ana}", []),
+        ('{funnel.tags: "Asaas, Cliente Ana", funnel.origin: Vendas}', []),
+        ("{funnel.stage: Nova}", [("funnel.stage", "Nova", "'Paga'")]),
+        ('{funnel.value: "10"}', [("funnel.value", "'10'", "10")]),
+        ("{funnel.user: null}", [("funnel.user", "no such key", "'ana@loja.com.br'")]),
+        (
+            '{exactly: {nome: Ana, email: a@x, empresa: Loja, valor: "10.00", parcela: ins_1}}',
+            [],
+        ),
+        (
+            '{exactly: {nome: Ana, email: a@x, empresa: Loja, valor: "10.00", funnel.status: won}}',
+            [("parcela", "no such key", "'ins_1'")],
+        ),
+    ],
+)
+def test_test_of_a_mapping_names_parts_of_the_deal(expect: str, differs: list[tuple[str, str, str]]) -> None:
+    """They are compared like other keys; `exactly` asks only for the flat ones."""
+    assert results_of(expect) == differs
+
+
+def test_test_may_ask_for_the_deal_of_a_mapping_that_does_not_speak_of_it() -> None:
+    """Its destination may be one by the API all the same."""
+    assert results_of("{funnel.key: pay_2}", "") == [("funnel.key", "pay_2", "'pay_1'")]
+
+
+def test_coverage_counts_the_values_of_the_funnel() -> None:
+    """A stage that no test gives is a part that no test reaches."""
+    tests = (
+        "tests:\n  - name: a\n    given: {event: PAYMENT_RECEIVED, payment: {id: pay_1, value: 10}}\n"
+        "    with: {customer: {name: Ana, email: a@x}}\n    expect: {nome: Ana}\n"
+    )
+    mapping = mapping_of("funnel: {status: {text: won}, stage: payment.link}\n" + tests)
+
+    reached = {str(one.what): one.reached for one in parts_of(mapping, run(mapping, Path(".")))}
+
+    assert reached == {"nome": True, "email": True, "funnel.status": True, "funnel.stage": False}
+
+
+def test_checklist_says_what_clint_lacks() -> None:
+    """Origin, stages and fields of the account, also one whose key Clint has cut; what Clint has of itself is there."""
+    clint = ClintDirectory(
+        origins={"ori_1": ("vendas", (("sta_1", "Nova"),)), "ori_2": ("Outra", ())},
+        fields={"deal": {"codigo": "TEXT", "uma_chave_muito_compr": "TEXT"}},
+    )
+    known = Setup(None, None, api={"default": "Outra"}, clint=clint)
+    more = WHOLE.replace("  parcela:", "  uma_chave_muito_comprida:")
+
+    found = checklist([], mapping_of(more), known=known)
+
+    (row,) = found["funnels"]
+    assert (found["integrations"], found["keys"], row["destination"]) == ([], [], "default")
+    assert row["origins"] == [
+        {
+            "origin": "Vendas",
+            "there": True,
+            "stages": [{"stage": "Nova", "there": True}, {"stage": "Paga", "there": False}],
+            "statuses": ["won", "open"],
+        }
+    ]
+    assert {one["key"]: one["there"] for one in row["fields"]} == {
+        "codigo": True,
+        "nome": True,
+        "email": True,
+        "empresa": True,
+        "titulo": True,
+        "valor": True,
+        "vencimento": False,
+        "uma_chave_muito_comprida": True,
+    }
+
+
+def test_destination_by_the_api_is_no_integration() -> None:
+    """Nobody sets a status for it in Clint; the same mapping sent to a webhook needs one."""
+    mapping = mapping_of("one_deal_per: charge\n")
+
+    assert checklist([], mapping, known=Setup(None, None))["funnels"] == []
+    assert [row["integration"] for row in checklist([], mapping, known=Setup(None, None))["integrations"]] == [
+        "default"
+    ]
+    assert statuses([mapping]) == {}
