@@ -45,6 +45,8 @@ def check_deals(mapping: Mapping, entries: Block, known: Setup, findings: Findin
             _check_reached(mapping, name, funnel[name], findings)
     if isinstance(mapping.funnel.one_deal_per, Field):
         _check_key(mapping.funnel.one_deal_per.expressions[0], findings)
+    if mapping.tells_funnel or mapping.destinations & known.api.keys():
+        _check_key_field(mapping, findings)
     _check_destinations(mapping, entries, funnel, known, findings)
 
 
@@ -117,6 +119,20 @@ def _check_key(expression: Expression, findings: Findings) -> None:
         )
         facts = {"expression": expression.text.strip(), "right": "payment.externalReference"}
         findings.warning(expression, "deal_key.same", what, **facts)
+
+
+def _check_key_field(mapping: Mapping, findings: Findings) -> None:
+    """Warn of a field of the deal that would write something else where the bridge keeps the code."""
+    funnel = mapping.funnel
+    per = funnel.one_deal_per.source.text if isinstance(funnel.one_deal_per, Field) else funnel.one_deal_per
+    for field in mapping.fields:
+        same = field.source.text.strip() == ("payment.id" if per == "charge" else per.strip())
+        if field.group == "deal" and field.key[:KEY_LENGTH] == funnel.key_field[:KEY_LENGTH] and not same:
+            what = N_(
+                "the bridge keeps the code of each deal in {key}; delete this field, "
+                "or name another one for the code by key_field"
+            )
+            findings.warning(field, "funnel.key_field", what, key=shown(funnel.key_field))
 
 
 def _is_shared(path: tuple[str, ...]) -> bool:

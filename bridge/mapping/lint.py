@@ -202,12 +202,23 @@ _UNSET = {
 
 
 def check_set_up(
-    kind: str, place: Node, value: str, known: frozenset[str] | None, findings: Findings, *, harms: bool
+    kind: str,
+    place: Node,
+    value: str,
+    known: frozenset[str] | None,
+    findings: Findings,
+    *,
+    harms: bool,
+    by_api: bool = False,
 ) -> None:
-    """Report an account or destination that is not set up: an error, or a note where it does no harm."""
+    """Report an account or destination that is not set up: an error, or a note where it does no harm.
+
+    `by_api` says that the destination is meant to be an origin of Clint.
+    """
     if known is None or value in known:
         return
     setting, what, with_hyphen = _UNSET[kind]
+    setting = "CLINT_ORIGIN" if by_api else setting
     usable = value.replace("-", "_")
     facts = {"name": shown(value), "setting": variable(setting, value), "hint": did_you_mean(value, known)}
     report = findings.error if harms else findings.note

@@ -518,6 +518,7 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
     test_nodes = tests.items if isinstance(tests, Sequence) else []
     cases = build_cases(test_nodes, findings)
     enabled = entries.text("enabled") != "false"
+    tells_funnel = "funnel" in entries or "one_deal_per" in entries
     # A file without `account` listens to the default one, and waits without harm where there is none.
     for key, kind, names, harms in (
         ("account", "account", known.accounts, enabled and "account" in entries),
@@ -525,9 +526,12 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
     ):
         if key in entries or entries.whole:
             place, value = entries.scalar(key) or entries.node, entries.text(key, "default")
-            lint.check_set_up(kind, place, value, names, findings, harms=harms)
+            by_api = tells_funnel and kind == "destination"
+            lint.check_set_up(kind, place, value, names, findings, harms=harms, by_api=by_api)
     for route, place in routes:
-        lint.check_set_up("destination", place, route.send_to, known.destinations, findings, harms=enabled)
+        lint.check_set_up(
+            "destination", place, route.send_to, known.destinations, findings, harms=enabled, by_api=tells_funnel
+        )
     if contact := groups.get("contact"):
         # A field that was refused may have been the e-mail: then no finding says that there is none.
         built = {field.key for field in fields if field.group == "contact"}
@@ -576,7 +580,7 @@ def _mapping(entries: Block, text: str, known: Setup, findings: Findings) -> Map
         field_needs=field_names & model.FETCHABLE | needs_of(field_names),
         derived=(filter_names | field_names) & WORKED_OUT,
         funnel=funnel,
-        tells_funnel="funnel" in entries or "one_deal_per" in entries,
+        tells_funnel=tells_funnel,
     )
     deals.check_deals(mapping, entries, known, findings)
     return mapping
