@@ -9,9 +9,9 @@ import click
 
 from bridge.asaas.webhooks import hook_url
 from bridge.cli.main import Invocation
-from bridge.cli.options import check_can_ask, confirm
+from bridge.cli.options import check_can_ask, confirm, opened_runtime
 from bridge.cli.output import Columns, json_option, show_json, show_list
-from bridge.errors import NotFound
+from bridge.errors import ClintApiFailed, ClintFault, NotFound
 from bridge.journal import accounts as kept
 from bridge.journal import audit
 from bridge.journal import destinations as journal
@@ -167,8 +167,10 @@ def add_destination(invocation: Invocation, name: str, origin: str | None) -> No
 
     Asks for the URL of the Clint integration without showing it; where there is no terminal, the first line of standard
     input is the URL. It is encrypted with BRIDGE_ENCRYPTION_KEY, and the running processes use it within seconds. With
-    --origin it asks for nothing, and needs CLINT_API_TOKEN.
+    --origin it asks for nothing, needs CLINT_API_TOKEN, and lists the origins of Clint where it has none of that name.
     """
+    if origin:
+        _check_origin(invocation, origin)
     question = _("URL (Clint: the origin's integrations, Receber Webhook)")
     url = origin_url(origin) if origin else read_secret(question)
     fresh, freed = operations.add_destination(
@@ -177,6 +179,19 @@ def add_destination(invocation: Invocation, name: str, origin: str | None) -> No
     done = _("destination {name} is added", name=name) if fresh else _("destination {name} is changed", name=name)
     waited = ngettext("; {n} line waited for it", "; {n} lines waited for it", freed) if freed else ""
     click.echo(f"{done}{waited}")
+
+
+def _check_origin(invocation: Invocation, origin: str) -> None:
+    """Raise UsageError where Clint has no such origin; where it can't be asked now, say so and go on."""
+    from bridge.operations.clint import known_origin
+
+    with opened_runtime(invocation.settings) as runtime:
+        try:
+            known_origin(runtime, origin)
+        except ClintApiFailed as error:
+            if error.kind not in {ClintFault.BUSY, ClintFault.FAILED}:
+                raise
+            click.echo(_("the origin is not checked: {error}", error=error.text()), err=True)
 
 
 @destinations.command("remove")

@@ -36,7 +36,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
         for one in _checks(context.obj):
             made.append(one)
             if not as_json:
-                _show(one)
+                show_check(one)
     if as_json:
         show_json([check_data(one) for one in made])
     if any(one.state is State.WRONG for one in made):
@@ -62,7 +62,8 @@ def _checks(invocation: Invocation) -> Iterator[Check]:
         yield from run_checks(runtime, lambda: invocation.journal)
 
 
-def _show(check: Check) -> None:
+def show_check(check: Check) -> None:
+    """Print a check as one line: its state, what was seen and what to do."""
     word, colour = _STATES[check.state.value]
     text = "; ".join(part for part in (plain(check.value), plain(check.mend)) if part)
     click.echo(f"{click.style(f'{_(word):<8}', fg=colour)} {plain(check.name)}: {text}")

@@ -399,7 +399,7 @@ class ClintApi:
     def _listed(
         self, path: str, params: Mapping[str, str] | None = None, most_pages: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Give the objects of a list. With `most_pages` it ends there; without, a list that does not end is an error."""
+        """Give the objects of a list, as far as `most_pages`; without, one of more than MOST_PAGES is an error."""
         for page in range(1, MOST_PAGES + 1):
             turned = {"page": page} if page > 1 else {}
             answer = self._request("GET", path, params={**(params or {}), "limit": PAGE, **turned})

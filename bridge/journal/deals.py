@@ -149,6 +149,11 @@ def deals_of(connection: Connection, people: Collection[Ref]) -> list[dict[str, 
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def known_ids(connection: Connection, deal_ids: Collection[str]) -> set[str]:
+    """Return those of these deals of Clint that the bridge writes to."""
+    return set(connection.scalars(select(deals.c.deal_id).where(deals.c.deal_id.in_(deal_ids))))
+
+
 def _claim(
     connection: Connection, table: Table, mine: Collection[ColumnElement[bool]], claim: Claim, now_ms: int
 ) -> RowMapping | None:

@@ -28,7 +28,7 @@ from bridge.operations.accounts import public_hook_url
 from bridge.operations.connect import Company
 from bridge.operations.doctor import is_clint_url
 from bridge.settings import DEFAULT, NAME, destination_variable, origin_of, origin_url, variable
-from bridge.web.console import jobs, layout
+from bridge.web.console import clint, jobs, layout
 from bridge.web.console.access import over_https, person, runtime
 from bridge.web.console.jobs import JobContext, Result, external_call
 
@@ -270,6 +270,9 @@ def _ask_url(name: str, status: int = 200, **more: Any) -> ResponseReturnValue:
     with runtime.journal.database.read() as connection:
         kept = circuits.load(connection).get(name) if name else None
         waiting = accounts.open_deliveries(connection, name) if name else 0
+    origin = origin_of(runtime.destinations[name]) or "" if name in runtime.destinations else ""
+    if keeps_secrets() and not _setting(name):
+        more |= clint.origins_to_choose(request.form.get("origin", origin))
     return layout.page(
         "destination_url.html",
         status,
@@ -279,7 +282,7 @@ def _ask_url(name: str, status: int = 200, **more: Any) -> ResponseReturnValue:
         setting=_setting(name),
         keeps=keeps_secrets(),
         has_api=bool(runtime.settings.clint_api_token),
-        origin=origin_of(runtime.destinations[name]) or "" if name in runtime.destinations else "",
+        origin=origin,
         proposed=DEFAULT if DEFAULT not in runtime.destinations else "",
         variable=variable,
         given=request.form,
@@ -326,7 +329,7 @@ def _take_url(shown: str, name: str) -> ResponseReturnValue:
     if origin:
         text = _("Destination {name} is saved: its deals go to the origin {origin}.", name=name, origin=origin)
         layout.flash_message(text)
-        return layout.go("console.connections.show")
+        return clint.check_destination(name)
     if before is None and not waiting:
         layout.flash_message(_("Destination {name} is saved. Nothing was sent to it yet: send a test here.", name=name))
         return layout.go("console.connections.test_form", name=name)

@@ -44,7 +44,7 @@ from bridge.operations.webhooks import (
     resumed,
 )
 from bridge.settings import Account, origin_of, variable
-from bridge.web.console import jobs, layout
+from bridge.web.console import clint, jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.connecting import keeps_secrets, known
 from bridge.web.console.jobs import external_call
@@ -95,6 +95,7 @@ def show() -> ResponseReturnValue:
         public_url=settings.bridge_public_url,
         notices=found,
         examination=last[0] if last else None,
+        clint=clint.summary(),
     )
 
 
@@ -287,9 +288,9 @@ def test(name: str) -> ResponseReturnValue:
     elif "confirmed" not in request.form:
         problem = N_("Not sent: the confirmation is missing.")
     else:
-        clint, key = runtime.clint, f"test-{secrets.token_hex(8)}"
+        client, key = runtime.clint, f"test-{secrets.token_hex(8)}"
         try:
-            answer = external_call(lambda: clint.send(url, payload, key))
+            answer = external_call(lambda: client.send(url, payload, key))
         except NoAnswerYet:
             layout.note("destination.tested", name, {"outcome": "unknown"})
             raise
