@@ -34,7 +34,7 @@ from bridge.journal.database import NO_PLACE
 from bridge.mapping import Setup
 from bridge.messages import N_, Message, message
 from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
-from bridge.pipeline.deals import DealSender
+from bridge.pipeline.deals import PATIENCE_S, DealSender, at_once
 from bridge.pipeline.decide import Decider
 from bridge.pipeline.deliver import Deliverer, DeliveryRules, is_origin
 from bridge.pipeline.enrich import Cache, Enricher, Lifetimes
@@ -205,10 +205,13 @@ class Runtime:
         s = self.settings
         if not s.clint_api_token:
             return None
-        limiter = ApiLimiter(s.clint_api_rate_limit, self._optional_redis, s.clint_api_token)
-        return ClintApi(
-            s.clint_api_token, s.clint_api_url, self.http, limiter=limiter, deadline_s=s.bridge_send_timeout
-        )
+        more: dict[str, Any] = {
+            "limiter": ApiLimiter(s.clint_api_rate_limit, self._optional_redis, s.clint_api_token),
+            # A write must end before the lane's lease does.
+            "deadline_s": s.bridge_send_timeout,
+            "patience_s": PATIENCE_S,
+        }
+        return ClintApi(s.clint_api_token, s.clint_api_url, self.http, **more)
 
     @cached_property
     def clint_directory(self) -> Directory | None:
@@ -220,8 +223,9 @@ class Runtime:
         """The sender of API destinations; None without CLINT_API_TOKEN."""
         if self.clint_api is None or self.clint_directory is None:
             return None
-        appears_s = self.settings.clint_deal_appears_s
-        sender = DealSender(self.journal, self.clint_api, self.clint_directory, self.clock_ms, appears_s=appears_s)
+        s = self.settings
+        more = {"appears_s": s.clint_deal_appears_s, "at_once": at_once(s.clint_api_rate_limit)}
+        sender = DealSender(self.journal, self.clint_api, self.clint_directory, self.clock_ms, **more)
         self._opened.callback(sender.close)
         return sender
 

@@ -40,8 +40,9 @@ from bridge.model import NoticeLevel, Outcome
 
 log = logger(__name__)
 
-AT_ONCE = 4
-"""Deliveries that one process works on at once: each waits for its turns of CLINT_API_RATE_LIMIT."""
+LEAST_AT_ONCE, MOST_AT_ONCE = 2, 8
+PATIENCE_S = 20.0
+"""How long a request waits for its turn of CLINT_API_RATE_LIMIT, which several processes share."""
 BUSY_S = 1.0
 """A delivery whose deal key is taken looks again after this."""
 DOUBLED = "clint.doubled_deal"
@@ -118,6 +119,18 @@ def read_payload(text: str) -> Wanted | None:
     )
 
 
+def at_once(rate: str) -> int:
+    """Return how many deliveries one process should work on at once, so that requests use up a rate and do not queue.
+
+    >>> at_once("2/second"), at_once("300/minute"), at_once("20/second")
+    (2, 5, 8)
+    """
+    from limits import parse  # a large module
+
+    limit = parse(rate)
+    return min(MOST_AT_ONCE, max(LEAST_AT_ONCE, round(limit.amount / limit.get_expiry())))
+
+
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -151,8 +164,9 @@ class DealSender:
         clock_ms: Callable[[], int],
         *,
         appears_s: float,
-        at_once: int = AT_ONCE,
+        at_once: int = LEAST_AT_ONCE,
     ) -> None:
+        """`appears_s` is how long a new deal may be missing from Clint's lists."""
         self.at_once = at_once
         longest_ms = int((api.deadline_s + 1) * 1000)
         self._parts = _Parts(journal, api, directory, clock_ms, longest_ms, int(appears_s * 1000))

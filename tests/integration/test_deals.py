@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -27,11 +29,24 @@ from bridge.settings import origin_url
 from bridge.simulator.clint.account import DEFAULT_TOKEN, KEY_FIELD
 from bridge.simulator.serve import Served
 from tests.databases import on_both
-from tests.factories import Clock, acquire, opened_journal, owe, owed, register, row_of, tries_of
+from tests.factories import Clock, acquire, opened_journal, owe, owed, register, row_of, rows_of, tries_of
 from tests.peers import clint_client, closed_port
 from tests.simulated import ClintSimulator
 
 APPEARS_S = 60
+MADE_TO_HAPPEN = frozenset(
+    {
+        *(
+            f"clint.deal_{name}"
+            for name in ("created", "updated", "unchanged", "kept", "removed", "gone", "may_appear")
+        ),
+        *(f"clint.{name}" for name in ("create_unknown", "update_unknown", "contact_may_appear", "not_everywhere")),
+        *(f"clint.{name}" for name in ("key_busy", "key_not_kept", "not_recorded", "api_turn", "other_kind")),
+        *(f"clint.{name}" for name in ("token", "plan", "origin_gone", "name_unknown", "refused")),
+        "destination.no_token",
+    }
+)
+"""The reason codes that tests of this file wait for."""
 NEW, OVERDUE, PAID, REFUNDED = "Nova cobrança", "Vencida", "Paga", "Estornada"
 ANA = {"nome": "Ana", "email": "ana@example.com", "telefone": "5511987654321"}
 PLACES = {
@@ -85,10 +100,10 @@ class World:
         """Close every client and the simulator."""
         self._opened.close()
 
-    def sender(self, url: str = "", token: str = DEFAULT_TOKEN, deadline_s: float = 2) -> DealSender:
+    def sender(self, url: str = "", rate: str = "9999/second") -> DealSender:
         """Return a sender of a process that has just started."""
-        limiter = ApiLimiter("9999/second", OptionalRedis(None), token)
-        api = ClintApi(token, url or self.url, self.http, limiter=limiter, deadline_s=deadline_s)
+        limiter = ApiLimiter(rate, OptionalRedis(None), DEFAULT_TOKEN)
+        api = ClintApi(DEFAULT_TOKEN, url or self.url, self.http, limiter=limiter, deadline_s=2, patience_s=0.2)
         sender = DealSender(self.journal, api, Directory(api), self.clock, appears_s=APPEARS_S)
         self._opened.callback(sender.close)
         return sender
@@ -322,6 +337,80 @@ def test_nothing_is_created_again_while_the_first_one_may_appear(world: World) -
     world.work()
     assert world.code(id_) == "clint.deal_created"
     assert world.clint.count(KEY_FIELD) == {"pay_0": 1, "pay_1": 1}
+
+
+def test_a_contact_is_not_created_again_while_the_first_one_may_appear(world: World) -> None:
+    """As for deals: an unknown create is waited for, looked for, and only then made again."""
+    world.clint.faults.answers(500, path="/v1/contacts", method="POST", times=1)
+    id_ = world.owe()
+    world.work()
+    assert world.code(id_) == "clint.create_unknown"
+    world.clock.go(20)
+    world.work()
+    assert world.code(id_) == "clint.contact_may_appear"
+    assert world.clint.crm.contacts == {}
+
+    world.clock.go(APPEARS_S)
+    world.work()
+    assert world.code(id_) == "clint.deal_created"
+    assert len(world.clint.crm.contacts) == 1
+
+
+def test_a_deal_that_is_removed_while_it_is_changed_is_read_again(world: World) -> None:
+    """The next try finds it removed, and does what the mapping says."""
+    world.sends()
+    id_ = world.owe(payload(funnel={"stage": PAID}))
+
+    def may_start() -> bool:
+        for deal_id in list(world.clint.crm.deals):
+            world.clint.person.deletes(deal_id)
+        return True
+
+    answer = world.sender().send(owed(world.journal, id_), world.lease(), "Vendas", may_start)
+    assert answer is not None
+    assert answer.code == "clint.deal_gone"
+    world.clock.go(60)
+    world.work()
+    assert world.code(id_) == "clint.deal_removed"
+
+
+def test_a_journal_that_is_away_in_the_middle_leaves_a_mark(world: World) -> None:
+    """The deal is created and its id can't be noted: the next try finds it by its key."""
+    world.clint.knobs.turn(deal_extras=("value",))
+    world.sends(payload("pay_0"))
+    world.owe()
+    (id_,) = [row["id"] for row in rows_of(world.journal) if row["state"] == "pending"]
+    path = str(world.journal.database.url.database)
+    answers: SimpleQueue[Any] = SimpleQueue()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        asked: list[int] = []
+
+        def may_start() -> bool:
+            asked.append(1)
+            if len(asked) == 2:  # the mark is committed
+                other.execute("BEGIN IMMEDIATE")
+            return True
+
+        world.sender().send_later(owed(world.journal, id_), world.lease(), "Vendas", answers.put, may_start=may_start)
+        answer = answers.get(timeout=30)
+        other.execute("ROLLBACK")
+
+    assert answer.code == "clint.not_recorded"
+    assert world.clint.count(KEY_FIELD) == {"pay_0": 1, "pay_1": 1}
+    world.clock.go(APPEARS_S)
+    world.work()
+    assert world.code(id_) == "clint.deal_unchanged"
+    assert world.clint.count(KEY_FIELD) == {"pay_0": 1, "pay_1": 1}
+
+
+def test_a_request_whose_turn_is_far_away_burns_no_attempt(world: World) -> None:
+    """The rate of the token is used up: the delivery waits and counts no try."""
+    id_ = world.owe()
+    world.work(sender=world.sender(rate="2/minute"))
+
+    row = row_of(world.journal, id_)
+    assert (row["reason_code"], row["attempts"] - row["forgiven"]) == ("clint.api_turn", 0)
+    assert world.clint.deals == []
 
 
 def test_a_status_that_can_not_be_listed_keeps_the_deal_from_being_made(world: World) -> None:
