@@ -93,7 +93,7 @@ def test_all_is_fine(bridge: Bridge) -> None:
 def test_a_person_reads_lines_and_no_traceback(bridge: Bridge) -> None:
     """In the language of the person, with nothing on standard error."""
     bridge.clint.crm.fields["DEAL"].pop(KEY_FIELD)
-    said = bridge.commands.run("clint", "check", LANG="pt_BR.UTF-8")
+    said = bridge.commands.run("clint", "check", BRIDGE_LANGUAGE="pt-BR")
 
     assert (said.status, said.err) == (1, "")
     assert KEY_FIELD in said.out
