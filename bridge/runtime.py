@@ -25,13 +25,14 @@ from bridge.clint.directory import Directory
 from bridge.clint.limiter import ApiLimiter
 from bridge.clint.webhook import ClintClient
 from bridge.crypto import Keyring
-from bridge.errors import JournalError, JournalNotMigrated, SettingsError
+from bridge.errors import ClintApiFailed, JournalError, JournalNotMigrated, SettingsError
 from bridge.http import HttpClient, check_url
 from bridge.journal import Database, Journal, destinations, encryption
 from bridge.journal.clock import DatabaseClock
 from bridge.journal.clock import system_clock_ms as clock_ms
 from bridge.journal.database import NO_PLACE
 from bridge.mapping import Setup
+from bridge.mapping.model import ClintDirectory
 from bridge.messages import N_, Message, message
 from bridge.pipeline.active_mappings import ActiveMappings, MappingFiles
 from bridge.pipeline.deals import PATIENCE_S, DealSender, at_once
@@ -43,6 +44,8 @@ from bridge.redis_client import OptionalRedis, connect
 from bridge.settings import Account, Settings, origin_of, variable
 from bridge.telemetry import SharedCounters, Telemetry
 from bridge.wakeups import BackgroundWaker, Wakeups
+
+log = logs.logger(__name__)
 
 
 class Runtime:
@@ -116,6 +119,16 @@ class Runtime:
         known = dict(self.destinations)
         api = {name: origin for name, url in known.items() if (origin := origin_of(url)) is not None}
         return Setup(frozenset(self.accounts), frozenset(known), directory, bool(token), api=api)
+
+    def clint_names(self) -> ClintDirectory | None:
+        """Return the names in Clint, for lint; None without an API destination, and where Clint can't be asked."""
+        if self.clint_directory is None or not self.setup.api:
+            return None
+        try:
+            return self.clint_directory.names()
+        except ClintApiFailed as error:
+            log.warning("clint.names_not_read", error=str(error))
+            return None
 
     @cached_property
     def mappings(self) -> ActiveMappings:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -28,6 +29,7 @@ from bridge.redis_client import OptionalRedis
 from bridge.settings import origin_url
 from bridge.simulator.clint.account import DEFAULT_TOKEN, KEY_FIELD
 from bridge.simulator.serve import Served
+from tests.commands import Commands
 from tests.databases import on_both
 from tests.factories import Clock, acquire, opened_journal, owe, owed, register, row_of, rows_of, tries_of
 from tests.peers import clint_client, closed_port
@@ -768,3 +770,25 @@ def test_nothing_is_written_that_could_outlast_the_lease(world: World, last: int
     assert world.clint.count(KEY_FIELD) == {"pay_1": 1}
     assert world.place() == (PAID, "WON")
     assert len(world.clint.crm.contacts) == 1
+
+
+def test_lint_knows_the_names_of_clint(tmp_path: Path) -> None:
+    """The command asks Clint for the stages of the destination's origin, and says which one may be meant."""
+    clint = ClintSimulator()
+    with Served(clint.app) as served:
+        commands = Commands(tmp_path)
+        commands.environ |= {
+            "CLINT_ORIGIN_VENDAS": "Vendas",
+            "CLINT_API_TOKEN": DEFAULT_TOKEN,
+            "CLINT_API_URL": served.url,
+            "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1",
+        }
+        place = tmp_path / "vendas.yaml"
+        place.write_text(
+            "events: [PAYMENT_RECEIVED]\ncontact: {email: customer.email}\nfunnel: {stage: {text: Pagas}}\n"
+            "send_to: vendas\n"
+        )
+        said = commands.run("mappings", "lint", str(place), "--json")
+
+    (found,) = [one for one in said.json if "Pagas" in str(one)]
+    assert "Paga?" in str(found)
