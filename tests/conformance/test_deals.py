@@ -112,6 +112,17 @@ def test_a_key_belongs_to_one_destination(journal: Journal) -> None:
     assert first.id != second.id
 
 
+def test_the_deals_that_the_bridge_writes_to_are_known(journal: Journal) -> None:
+    """Of two deals with one key it is the one to stay."""
+    mine = claim_of()
+    row = take(journal, mine)
+    assert row is not None
+    assert save(journal, row, mine, deal_id="d1")
+    with journal.database.read() as connection:
+        assert deals.known_ids(connection, ["d1", "d2"]) == {"d1"}
+        assert deals.known_ids(connection, []) == set()
+
+
 def test_one_delivery_has_a_contact_at_a_time(journal: Journal) -> None:
     """Two customers with one e-mail do not make two contacts."""
     mine = claim_of()

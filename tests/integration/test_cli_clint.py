@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.crypto import new_key
+from bridge.journal import deals
+from bridge.journal.deals import Claim
 from bridge.simulator.clint.account import DEFAULT_TOKEN, DEFAULT_USER, KEY_FIELD
 from bridge.simulator.serve import Served
 from tests.commands import Commands
@@ -192,6 +195,19 @@ def test_deals_that_carry_the_same_key(bridge: Bridge) -> None:
     found = bridge.todo()["api.doubled"]
 
     assert (found["key"], set(found["ids"].split(", ")), found["mine"]) == ("pay_1", {first, second}, "")
+
+
+def test_of_two_deals_the_one_that_the_bridge_writes_to_is_named(bridge: Bridge) -> None:
+    """It is the one to keep."""
+    first, _second = bridge.has_deal("pay_1"), bridge.has_deal("pay_1")
+    with bridge.commands.journal() as journal:
+        with journal.database.write() as connection:
+            claim = Claim(1, 1, 1, 30_000)
+            row = deals.claim_deal(connection, "vendas", "pay_1", ("default", "cus_1"), claim, 0)
+            assert row is not None
+            deals.save(connection, row, replace(row, deal_id=first), claim, 0)
+
+        assert bridge.todo()["api.doubled"]["mine"] == first
 
 
 def test_a_key_that_is_no_code_of_asaas_is_not_told(bridge: Bridge) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from bridge.clint.api import MOST_PAGES, PAGE, ClintApi
+from bridge.clint.api import MOST_PAGES, NEWEST, PAGE, ClintApi
 from bridge.clint.limiter import ApiLimiter
 from bridge.errors import ClintApiFailed, ClintFault
 from bridge.http import HttpClient
@@ -432,3 +433,59 @@ def test_no_text_of_a_contact_shows_the_person(clint: Clint) -> None:
     contact = clint.api.contact(clint.api.create_contact(**ANA, fields={"cpf": "123.456.789-09"}))
 
     assert all(secret not in repr(contact) for secret in ("Ana", "ana@", "98888", "123.456"))
+
+
+# ---------------------------------------------------------------- the newest, and removal
+
+
+def test_new_deals_are_those_of_the_origin_since_a_time(clint: Clint) -> None:
+    """Of every status; older ones and those of other origins are not read."""
+    contact = clint.api.create_contact(**ANA)
+    old, opened, won = (clint.deal(contact, key) for key in ("pay_0", "pay_1", "pay_2"))
+    clint.api.update_deal(won, status="won")
+    elsewhere = clint.simulator.crm.add_origin("Suporte", ["Nova"])["id"]
+    clint.api.create_deal(origin_id=elsewhere, contact_id=contact, fields={KEY_FIELD: "pay_1"})
+    in_years(clint.simulator.crm.deals, [old])
+    found = clint.api.new_deals(clint.origin_id, round(time.time() * 1000) - 60_000)
+
+    assert {deal.id for deal in found.deals} == {opened, won}
+    assert found.missed == ()
+
+
+def test_new_deals_are_read_up_to_a_bound(clint: Clint) -> None:
+    """An origin of many deals costs a bounded number of requests."""
+    crm = clint.simulator.crm
+    contact = clint.api.create_contact(**ANA)
+    with crm.lock:
+        for number in range(NEWEST + 50):
+            stage = clint.stages["Paga"]
+            crm.add_deal(clint.origin_id, crm.contacts[contact], stage, fields={KEY_FIELD: f"pay_{number}"})
+
+    assert len(clint.api.new_deals(clint.origin_id, 0).deals) == NEWEST
+
+
+def test_what_is_removed_is_gone_and_removed_again_without_harm(clint: Clint) -> None:
+    """A repeat, as after a lost answer, finds nothing and is fine."""
+    contact = clint.api.create_contact(**ANA)
+    deal = clint.deal(contact)
+    for _ in range(2):
+        clint.api.remove_deal(deal)
+        assert clint.api.deal(deal) is None
+    for _ in range(2):
+        clint.api.remove_contact(contact)
+        assert clint.api.contact(contact) is None
+
+
+def test_a_removal_that_fails_says_so(clint: Clint) -> None:
+    """Whether it is removed is not known."""
+    contact = clint.api.create_contact(**ANA)
+    clint.simulator.api_answers(500)
+
+    assert fault_of(lambda: clint.api.remove_contact(contact)) is ClintFault.UNKNOWN
+
+
+def test_the_tags_of_the_account_are_listed(clint: Clint) -> None:
+    """By their names."""
+    clint.simulator.crm.add_tag("Asaas")
+
+    assert clint.api.tags() == ["Asaas"]
