@@ -27,7 +27,7 @@ from bridge.cli.mapping_new import new
 from bridge.cli.options import find_event
 from bridge.cli.output import is_terminal, json_option, json_text, plain, show_json, show_table, values_of
 from bridge.errors import BridgeError, NotFound, UsageError
-from bridge.mapping import Finding, Mapping, ParseResult, Setup, Severity, parser, testing
+from bridge.mapping import Field, Finding, Mapping, ParseResult, Setup, Severity, parser, testing
 from bridge.mapping import explain as wanted
 from bridge.mapping.catalogue import entity_key
 from bridge.mapping.context import build_context, references
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _MARKS = {True: N_("yes"), False: N_("no"), None: "-"}
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 _WORDS = (
-    *(N_("contact"), N_("organization"), N_("deal")),
+    *(N_("contact"), N_("organization"), N_("deal"), N_("funnel")),
     *(N_("text"), N_("number"), N_("boolean"), N_("date"), N_("link"), N_("phone"), N_("e-mail")),
     *(N_("condition"), N_("field"), N_("route")),
     *(N_("filtered"), N_("dead")),
@@ -313,14 +313,33 @@ def _mapping_data(mapping: Mapping) -> dict[str, Any]:
             {
                 **{name: getattr(field, name) for name in ("group", "key", "type", "required")},
                 "source": field.source.text,
-                "is": field.identifies,
+                "is": field.native or None,
             }
             for field in mapping.fields
         ],
         "routes": [{"events": route.events, "send_to": route.send_to} for route in mapping.routes],
+        "deal": _deal_data(mapping) if mapping.tells_funnel else None,
         "fetched": sorted(mapping.filter_needs | mapping.field_needs),
         "tests": len(mapping.tests),
     }
+
+
+def _deal_data(mapping: Mapping) -> dict[str, Any]:
+    """Return what a mapping says about deals by the API, under the keys of its file."""
+    funnel = mapping.funnel
+    per = funnel.one_deal_per
+    words = ("origin", "moved_by_person", "removed", "find_contact_by", "key_field")
+    return {
+        "one_deal_per": per if isinstance(per, str) else per.source.text,
+        **{name: _source_of(one) for name, one in funnel.values.items() if one},
+        "tags": [one.source.text for one in funnel.tags],
+        **{name: getattr(funnel, name) for name in words},
+    }
+
+
+def _source_of(field: Field) -> str:
+    outputs = ", ".join(field.outputs)
+    return f"{field.source.text} -> {outputs}" if field.expressions and outputs else field.source.text
 
 
 def _show_mapping(mapping: Mapping) -> None:
@@ -332,6 +351,10 @@ def _show_mapping(mapping: Mapping) -> None:
     lines += [("route", f"{', '.join(route.events)} -> {route.send_to}") for route in mapping.routes]
     for name, text in lines:
         click.echo(f"{name + ':':14}{plain(text)}")
+    for name, value in (data["deal"] or {}).items():
+        text = ", ".join(value) if isinstance(value, list | tuple) else value
+        if text:
+            click.echo(f"{name + ':':16} {plain(text)}")
     for depth, text in _condition_lines(mapping.filter):
         click.echo(f"{'' if depth else 'filter:':14}{'  ' * depth}{plain(text)}")
     click.echo()
@@ -493,7 +516,7 @@ def checklist(invocation: Invocation, mapping: str | None, as_csv: bool, as_json
     places = [path.parent] if path.is_file() else []
     read = _read_paths(invocation, places, no_environment=True)
     only = _named(read, path.stem) if mapping else None
-    known = _setup(invocation) if invocation.settings.clint_api_token else None
+    known = _setup(invocation) if invocation.settings.clint_api_token else Setup(None, None)
     found = wanted.checklist([one.mapping for one in read if one.mapping], only, known=known)
     keys, integrations, funnels = found["keys"], found["integrations"], found["funnels"]
     if as_json:

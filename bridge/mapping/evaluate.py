@@ -7,7 +7,7 @@ as far as needed, so that `exists` may guard the condition behind it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -232,14 +232,6 @@ def spread(payload: AnyMapping[str, Any]) -> dict[str, Any]:
     parts = funnel.items() if isinstance(funnel, dict) else ()
     texts = {name: ", ".join(value) if isinstance(value, list) else value for name, value in parts if name != "places"}
     return flat(payload) | {f"{FUNNEL}.{name}": value for name, value in texts.items() if value not in ("", None)}
-
-
-def makes_deal(mapping: Mapping, event: str, api: Collection[str] | None) -> bool:
-    """Say whether an event goes to a destination by the API; `api` names these, None where they are not known.
-
-    Where they are not known, a mapping that speaks of deals is meant for one.
-    """
-    return mapping.tells_funnel if api is None else mapping.destination(event) in api
 
 
 def places(fields: Sequence[Field]) -> dict[str, str]:

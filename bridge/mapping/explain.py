@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,12 +19,14 @@ from bridge.mapping.values import as_text, either, facts_data
 from bridge.messages import N_, Message, in_language
 from bridge.settings import variable
 
+_ANYTHING = Setup(None, None)
 
-def explained(mapping: Mapping, context: dict[str, Any], api: Collection[str] | None = None) -> dict[str, Any]:
+
+def explained(mapping: Mapping, context: dict[str, Any], known: Setup = _ANYTHING) -> dict[str, Any]:
     """Return what a mapping makes of an event and why.
 
-    `api` names the destinations by Clint's API, None where they are not known. What makes a deal there is under
-    `funnel`, and its values are among the fields. `message` is the reason as a Message, for a person;
+    For a destination by Clint's API, as far as `known` says which are, `funnel` is what makes the deal, and its values
+    are among the fields. `message` is the reason as a Message, for a person;
     `explained_data` leaves it out, for JSON.
     """
     told: dict[str, Any] = {"mapping": mapping.name, "enabled": mapping.enabled, "listens": False}
@@ -39,7 +41,7 @@ def explained(mapping: Mapping, context: dict[str, Any], api: Collection[str] | 
         if not verdict.passed:
             return told | _reason("filtered", verdict.code, verdict.message, verdict.facts)
         told["fields"] = []
-        of_deal = evaluate.makes_deal(mapping, context["event"], api)
+        of_deal = known.makes_deal(mapping, context["event"])
         for one, value, error in evaluate.explain(mapping, context, deal=of_deal):
             told["fields"].append(_field_row(one.group, one.key, one.source.text, value, error))
         if of_deal:
@@ -104,17 +106,16 @@ def checklist(
     mappings: Iterable[Mapping],
     only: Mapping | None = None,
     root: Path | None = None,
-    known: Setup | None = None,
+    known: Setup = _ANYTHING,
 ) -> dict[str, Any]:
     """Return what Clint needs for the enabled mappings, or only what the destinations of one mapping need.
 
     Destinations by a webhook are `integrations`, each of which gets some of `keys`; those by the API are `funnels`.
     `root` is the directory of the tests' samples, where that is not the one of the file; `known` what is set up.
     """
-    api = None if known is None else known.api
     used = [only] if only else []
     used += [one for one in mappings if one.enabled and (only is None or one.name != only.name)]
-    integrations = [row for row in integrations_of(used, api) if only is None or only.name in row["mappings"]]
+    integrations = [row for row in integrations_of(used, known) if only is None or only.name in row["mappings"]]
     funnels = [row for row in funnels_of(used, root, known) if only is None or only.name in row["mappings"]]
     return {
         "keys": _checklist_keys(used, [row["integration"] for row in integrations], root),
@@ -123,27 +124,24 @@ def checklist(
     }
 
 
-def funnels_of(
-    mappings: Sequence[Mapping], root: Path | None = None, known: Setup | None = None
-) -> list[dict[str, Any]]:
+def funnels_of(mappings: Sequence[Mapping], root: Path | None = None, known: Setup = _ANYTHING) -> list[dict[str, Any]]:
     """Return each destination by the API with the origin, stages, statuses and fields that Clint must have.
 
     `there` says of origin, stage and field whether Clint has it; None where it was not asked.
     """
     rows: dict[str, dict[str, Any]] = {}
-    api, clint = (known.api, known.clint) if known else (None, None)
     for mapping in mappings:
         for name in mapping.event_names:
-            if not evaluate.makes_deal(mapping, name, api):
+            if not known.makes_deal(mapping, name):
                 continue
             destination = mapping.destination(name)
             fresh: dict[str, Any] = {"destination": destination, "origins": [], "mappings": [], "events": []}
             row = rows.setdefault(destination, fresh)
             for key, value in (("mappings", mapping.name), ("events", name)):
                 row[key] += [] if value in row[key] else [value]
-            _add_deal(row, mapping, (api or {}).get(destination, ""), clint)
+            _add_deal(row, mapping, known.api.get(destination, ""), known.clint)
     for row in rows.values():
-        row["fields"] = _fields_of([one for one in mappings if one.name in row["mappings"]], root, clint)
+        row["fields"] = _fields_of([one for one in mappings if one.name in row["mappings"]], root, known.clint)
     return list(rows.values())
 
 
@@ -216,17 +214,17 @@ def _kind(field: Field, example: str) -> str:
     return "link" if example.startswith(("https://", "http://")) else "text"
 
 
-def integrations_of(mappings: Iterable[Mapping], api: Collection[str] | None = None) -> list[dict[str, Any]]:
+def integrations_of(mappings: Iterable[Mapping], known: Setup = _ANYTHING) -> list[dict[str, Any]]:
     """Return each destination of these mappings by a webhook: its events, and the stage and status that it should set.
 
-    `api` names the destinations by the API, None where they are not known.
+    `known` says which destinations are by the API: these are none of them.
     An integration sets one status: where its events ask for several, `status` is None and `conflict` has the events of
     each.
     """
     found: dict[str, dict[str, list[str]]] = {}
     for mapping in mappings:
         for name in mapping.event_names:
-            if not evaluate.makes_deal(mapping, name, api):
+            if not known.makes_deal(mapping, name):
                 found.setdefault(mapping.destination(name), {}).setdefault(name, []).append(mapping.name)
     rows = []
     for destination, senders in found.items():

@@ -281,6 +281,15 @@ class Setup:
     clint: ClintDirectory | None = None
     """None: the names of origins, stages, users and fields are not known, so they are not checked."""
 
+    def makes_deal(self, mapping: Mapping, event_name: str) -> bool:
+        """Say whether an event goes to a destination by the API.
+
+        Where the destination is not known, a mapping that speaks of deals is meant for one.
+        """
+        destination = mapping.destination(event_name)
+        is_webhook = destination in (self.destinations or ()) and destination not in self.api
+        return destination in self.api or (mapping.tells_funnel and not is_webhook)
+
 
 @dataclass(frozen=True, slots=True)
 class ParseResult:

@@ -20,10 +20,11 @@ from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import EVENTS, entity_key, named_paths, path_label, path_meaning
 from bridge.mapping.context import DERIVED, build_context, references
 from bridge.mapping.drafts import EXAMPLES
+from bridge.mapping.evaluate import STATUSES
 from bridge.mapping.explain import explained
 from bridge.mapping.functions import FUNCTIONS
 from bridge.mapping.lint import FIELDS
-from bridge.mapping.model import FETCHABLE
+from bridge.mapping.model import FETCHABLE, ClintDirectory
 from bridge.mapping.operators import OPERATORS
 from bridge.mapping.spec import TABLES
 from bridge.messages import current_language
@@ -52,9 +53,16 @@ def lint() -> ResponseReturnValue:
 
 @pages.get("/mappings/live/words.json")
 def words() -> ResponseReturnValue:
-    response = jsonify(_words(current_language()))
-    response.headers["Cache-Control"] = "private, max-age=3600"
+    response = jsonify({**_words(current_language()), "names": _names(runtime.setup.clint)})
+    response.headers["Cache-Control"] = "private, max-age=600"
     return response
+
+
+def _names(clint: ClintDirectory | None) -> list[dict[str, str]]:
+    """Return the names that a value of a deal may have: statuses, and the stages and origins of the account."""
+    origins = clint.origins.values() if clint else ()
+    names = [{"label": label, "detail": origin} for origin, stages in origins for _, label in stages]
+    return [{"label": one, "detail": "status"} for one in STATUSES] + names + [{"label": one} for one, _ in origins]
 
 
 @pages.post("/mappings/live/values")
@@ -81,7 +89,7 @@ def _words(_language: str) -> dict[str, Any]:
             {"label": f"{key.name}: ", "detail": table, "info": key.help}
             for table, keys in TABLES.items()
             for key in keys.values()
-            if table in {"mapping", "condition", "field", "route", "test"} and key.name not in OPERATORS
+            if table in {"mapping", "condition", "field", "route", "test", "funnel"} and key.name not in OPERATORS
         ],
         "operators": [{"label": f"{one.name}: ", "info": one.help} for one in OPERATORS.values()],
         "events": [{"label": one.name, "info": one.label} for one in EVENTS.values()],
@@ -114,7 +122,7 @@ def preview() -> ResponseReturnValue:
     if mapping is not None:
         try:
             context, values["missing"] = _context(mapping, against)
-            values["told"] = explained(mapping, context, runtime.setup.api)
+            values["told"] = explained(mapping, context, runtime.setup)
         except BridgeError as error:
             values["problem"] = error.text()
         except CannotRun as error:

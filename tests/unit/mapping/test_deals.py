@@ -260,12 +260,24 @@ def test_deal_is_spread_for_people() -> None:
     assert spread({"nome": "Ana"}) == {"nome": "Ana"}
 
 
-@pytest.mark.parametrize(("api", "is_deal"), [({"vendas"}, True), ({"outra"}, False), (None, True)])
-def test_explanation_has_the_deal_where_the_destination_is_one_by_the_api(api: set[str] | None, is_deal: bool) -> None:
-    """Where the destinations are not known, a mapping that speaks of deals is meant for one."""
+WEBHOOKS = Setup(None, frozenset({"default", "vendas"}))
+API = Setup(None, frozenset({"default", "vendas"}), api={"vendas": "Vendas", "default": "Vendas"})
+
+
+@pytest.mark.parametrize(
+    ("known", "is_deal"),
+    [
+        (API, True),
+        (WEBHOOKS, False),
+        (Setup(None, frozenset({"outra"}), api={"outra": "Vendas"}), True),
+        (Setup(None, None), True),
+    ],
+)
+def test_explanation_has_the_deal_where_the_destination_is_one_by_the_api(known: Setup, is_deal: bool) -> None:
+    """Where the destination is not known, a mapping that speaks of deals is meant for one."""
     mapping = mapping_of(f"send_to: vendas\n{WHOLE}")
 
-    told = explained(mapping, context_of(), api)
+    told = explained(mapping, context_of(), known)
 
     assert told["payload"] == build_payload(mapping, context_of())
     assert told.get("funnel") == (build_deal(mapping, context_of())["funnel"] if is_deal else None)
@@ -278,8 +290,8 @@ def test_explanation_without_a_key_is_dead_only_by_the_api() -> None:
     """A webhook needs no key."""
     mapping, context = mapping_of("one_deal_per: {expression: payment.link}\n"), context_of()
 
-    assert explained(mapping, context, {"default"})["code"] == "transform.no_deal_key"
-    assert explained(mapping, context, set())["outcome"] == "sent"
+    assert explained(mapping, context, API)["code"] == "transform.no_deal_key"
+    assert explained(mapping, context, WEBHOOKS)["outcome"] == "sent"
 
 
 def results_of(expect: str, more: str = WHOLE) -> list[tuple[str, str, str]]:
@@ -372,8 +384,7 @@ def test_destination_by_the_api_is_no_integration() -> None:
     """Nobody sets a status for it in Clint; the same mapping sent to a webhook needs one."""
     mapping = mapping_of("one_deal_per: charge\n")
 
-    assert checklist([], mapping, known=Setup(None, None))["funnels"] == []
-    assert [row["integration"] for row in checklist([], mapping, known=Setup(None, None))["integrations"]] == [
-        "default"
-    ]
+    found = checklist([], mapping, known=WEBHOOKS)
+
+    assert (found["funnels"], [row["integration"] for row in found["integrations"]]) == ([], ["default"])
     assert statuses([mapping]) == {}

@@ -93,7 +93,8 @@ TEXTS = {
     **STARTERS,
     "deals": DEALS,
     "deals_in_braces": "events: [PAYMENT_CREATED]\ncontact: {email: customer.email}\n"
-    "funnel: {stage: {from: event, lookup: {PAYMENT_CREATED: Paga}}, value: payment.value, tags: [a]} # all\nstale: send\n",
+    "funnel: {stage: {from: event, lookup: {PAYMENT_CREATED: Paga}}, value: payment.value, tags: [a]} # all\n"
+    "stale: send\n",
     "odd": ODD,
     "crlf": STARTERS["cobranca_paga"].replace("\n", "\r\n"),
     "mark": "\ufeff" + STARTERS["cobranca_paga"],
@@ -412,3 +413,17 @@ def test_a_new_mapping_gets_tests_that_pass(entity: str, row: Row) -> None:
     assert len(read.mapping.tests) == 2
     assert all(one.passed for one in testing.run(read.mapping, ROOT))
     assert whole.startswith(text)
+
+
+def test_a_new_mapping_of_deals_gets_a_test_of_its_stage() -> None:
+    """The example has what the key is made of."""
+    text = starter("payment").replace("events: []", "events: [PAYMENT_RECEIVED]")
+    deal = Deal("installment", values={**Deal().values, "stage": Value(by_event={"PAYMENT_RECEIVED": "Paga"})})
+    text = write_form(text, replace(read_form(text), deal=deal))
+
+    read = parse_mapping(with_tests(text, "nova"), "nova.yaml", Setup(None, None))
+
+    assert read.mapping is not None
+    (case,) = read.mapping.tests
+    assert case.expect["funnel.stage"].text == "Paga"
+    assert all(one.passed for one in testing.run(read.mapping, ROOT))

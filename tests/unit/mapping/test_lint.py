@@ -148,7 +148,7 @@ def test_advice_that_is_followed_gives_a_mapping_that_works(root: Path) -> None:
         assert read.mapping is not None
         name = case.get("event", read.mapping.events[0])
         context = build_context(name, "payment", {"payment": PAYMENT}, "default", "production", FETCHED, today=TODAY)
-        told = explained(read.mapping, context, known.api if case.get("deals") else None)
+        told = explained(read.mapping, context, known)
         assert told["outcome"] == "sent", (case["name"], told)
         sent = spread({**told["payload"], FUNNEL: told.get(FUNNEL)})
         assert sent.items() >= case.get("gives", {}).items(), case["name"]
