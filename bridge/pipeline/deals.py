@@ -348,7 +348,9 @@ class _Sending:
         if not is_first:
             searches.append(api.deals_with(wanted.key_field, wanted.key, self._origin.id))
         found = {deal.id: deal for search in searches for deal in search.deals}
-        mine = [deal for deal in found.values() if deal.field(wanted.key_field) == wanted.key]
+        listed = [deal.id for deal in found.values() if deal.field(wanted.key_field) == wanted.key]
+        # Lists may show a deal as it was, before a person moved or removed it.
+        mine = [deal for deal_id in listed if (deal := api.deal(deal_id)) is not None]
         if not mine:
             missed = next((search for search in searches if search.missed), None)
             if missed is not None:
@@ -367,11 +369,11 @@ class _Sending:
             contact_id=first.contact_id or contact_id,
             deal_id=first.id,
             creating_ms=None,
-            # Of another deal, or of none.
-            stage_id=None,
-            status=None,
-            wanted_stage_id=row.wanted_stage_id if ours else None,
-            wanted_status=row.wanted_status if ours else None,
+            # As the bridge created it; of a deal that it knows nothing of, nothing.
+            stage_id=row.wanted_stage_id if ours else None,
+            status=row.wanted_status if ours else None,
+            wanted_stage_id=None,
+            wanted_status=None,
         )
         self._save(after, [_doubled(self._delivery.destination, first, mine)] if len(mine) > 1 else [])
         return first
@@ -422,10 +424,13 @@ class _Sending:
         return self._look_at_new(deal_id, contact_id)
 
     def _look_at_new(self, deal_id: str, contact_id: str) -> Deal:
-        """Return the deal that was just created; read it where its stage is Clint's choice, or no key was seen yet."""
+        """Return the deal that was just created.
+
+        It is read where its stage is Clint's choice, its status is to be written, or no deal was seen with its key yet.
+        """
         wanted, parts = self._wanted, self._parts
         proof = (self._origin.id, wanted.key_field)
-        if self._stage_id and proof in parts.kept_keys:
+        if self._stage_id and wanted.status in {"", "OPEN"} and proof in parts.kept_keys:
             return Deal(
                 deal_id,
                 self._origin.id,

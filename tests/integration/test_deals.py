@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -518,6 +519,40 @@ def test_a_deal_that_a_person_moved_back_is_the_bridges_again(world: World) -> N
     world.sends(payload(funnel={"stage": PAID}))
 
     assert world.place() == (PAID, "OPEN")
+
+
+def test_a_deal_that_a_person_moved_before_the_bridge_knew_of_it(world: World) -> None:
+    """The answer to the create was lost and a person moved the deal: it stays there, over all later events."""
+    world.sends(payload("pay_0"))
+    world.clint.person.follows(1.0, OVERDUE, "LOST")
+    world.clint.faults.breaks("closes", path="/v1/deals", method="POST", times=1)
+    id_ = world.owe(payload("pay_1", funnel={"value": 1}))
+    world.work()
+    assert world.code(id_) == "clint.create_unknown"
+    world.clock.go(60)
+    world.work()
+    for number in range(3):
+        world.sends(payload("pay_1", funnel={"stage": PAID, "status": "won", "value": number}))
+
+    (deal,) = [one for one in world.clint.judged(KEY_FIELD) if one["key"] == "pay_1"]
+    assert (deal["stage"], deal["status"], deal["value"]) == (OVERDUE, "LOST", 2)
+
+
+def test_a_list_that_shows_a_deal_as_it_was_is_not_believed(world: World) -> None:
+    """The deal is found by its key where lists are late, and read by its id before anything is written."""
+    world.sends(payload("pay_0"))
+    world.clint.faults.breaks("closes", path="/v1/deals", method="POST", times=1)
+    world.owe()
+    world.work()
+    world.clint.knobs.turn(late_s=1.0)
+    time.sleep(1.1)  # lists show the deal from now on
+    (deal,) = [one for one in world.clint.judged(KEY_FIELD) if one["key"] == "pay_1"]
+    world.clint.person.moves(deal["id"], OVERDUE, "LOST")
+    world.clock.go(60)
+    world.work()
+    world.sends(payload(funnel={"stage": PAID, "status": "won"}))
+
+    assert world.clint.crm.writes.places(deal["id"])[-1] == ("person", OVERDUE, "LOST")
 
 
 def test_an_update_whose_answer_was_lost_is_not_taken_for_a_persons(world: World) -> None:
