@@ -408,7 +408,10 @@ def test_a_destination_that_can_not_be_is_refused(
 def test_an_origin_is_added_as_a_destination(sqlite_url: str, tmp_path: Path, environ: dict[str, str]) -> None:
     """With a token the form takes an origin too; it is shown, takes no test of a payload, and can be changed."""
     environ["CLINT_API_TOKEN"] = "token"
-    with opened_console(sqlite_url, tmp_path, **environ) as console:
+    with (
+        closed_port() as port,
+        opened_console(sqlite_url, tmp_path, CLINT_API_URL=f"http://127.0.0.1:{port}", **environ) as console,
+    ):
         me = console.operator()
         form = me.get("/connections/new-destination").text
         both = me.post("/connections/new-destination", name="vendas", origin="Vendas", url=URL)
@@ -417,6 +420,7 @@ def test_an_origin_is_added_as_a_destination(sqlite_url: str, tmp_path: Path, en
         sent = me.post("/connections/destinations/vendas/test", body="{}", confirmed="on")
         change = me.get("/connections/destinations/vendas/url").text
         me.post("/connections/destinations/vendas/url", origin="Pós-venda")
+        finish_jobs(WAIT_S)
 
         assert 'name="origin"' in form
         assert both.status_code == 422
