@@ -12,7 +12,7 @@ from bridge.cli.main import NO, Invocation
 from bridge.cli.output import json_option, plain, show_json, show_table
 from bridge.errors import SettingsError
 from bridge.messages import N_, _, current_language, in_language
-from bridge.settings import DEFAULT, SETTINGS, Setting, Settings, variable
+from bridge.settings import DEFAULT, SETTINGS, Setting, Settings, origin_of, variable
 
 if TYPE_CHECKING:
     from bridge.operations.doctor import Check
@@ -36,7 +36,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
         for one in _checks(context.obj):
             made.append(one)
             if not as_json:
-                _show(one)
+                show_check(one)
     if as_json:
         show_json([check_data(one) for one in made])
     if any(one.state is State.WRONG for one in made):
@@ -62,7 +62,8 @@ def _checks(invocation: Invocation) -> Iterator[Check]:
         yield from run_checks(runtime, lambda: invocation.journal)
 
 
-def _show(check: Check) -> None:
+def show_check(check: Check) -> None:
+    """Print a check as one line: its state, what was seen and what to do."""
     word, colour = _STATES[check.state.value]
     text = "; ".join(part for part in (plain(check.value), plain(check.mend)) if part)
     click.echo(f"{click.style(f'{_(word):<8}', fg=colour)} {plain(check.name)}: {text}")
@@ -90,12 +91,15 @@ _SET = {"set": N_("set"), "unset": N_("unset")}
 
 def _values(setting: Setting, settings: Settings) -> Iterator[tuple[str, str]]:
     """Give each variable of a setting with its value."""
-    members: Mapping[str, object] = {
+    origins = {name: origin_of(url) for name, url in settings.destinations.items()}
+    families: Mapping[str, Mapping[str, object]] = {
         "ASAAS_API_KEY": {name: account.api_key for name, account in settings.accounts.items()},
         "ASAAS_WEBHOOK_TOKEN": {name: account.webhook_token for name, account in settings.accounts.items()},
-        "CLINT_WEBHOOK_URL": settings.destinations,
+        "CLINT_WEBHOOK_URL": {name: url for name, url in settings.destinations.items() if origins[name] is None},
+        "CLINT_ORIGIN": {name: origin for name, origin in origins.items() if origin is not None},
         "CLINT_RATE_LIMIT": settings.rate_limits,
-    }.get(setting.name, {DEFAULT: settings.values.get(setting.name)})
+    }
+    members = families.get(setting.name, {DEFAULT: settings.values.get(setting.name)})
     for name in (DEFAULT, *sorted(members.keys() - {DEFAULT})):
         value = members.get(name, "")
         # A SQLite URL is a path, and without DATABASE_URL the bridge makes one by itself.

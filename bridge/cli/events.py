@@ -343,7 +343,9 @@ _OUTCOMES = {
     "delivered": N_("accepted"),
     "retry": N_("failed, tried again"),
     "rejected": N_("refused"),
-    "removed": N_("integration removed"),
+    "removed": N_("destination paused"),
+    "postponed": N_("not tried yet"),
+    "discarded": N_("nothing left to do"),
     "unknown": N_("no answer known"),
     None: N_("no answer yet"),
 }

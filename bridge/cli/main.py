@@ -199,6 +199,7 @@ COMMANDS = {
     "webhook": "webhook:webhook",
     "notices": "notices:notices",
     "alerts": "alerts:alerts",
+    "clint": "clint:clint",
     "doctor": "doctor:doctor",
     "reconcile": "reconcile:reconcile",
     "backfill": "reconcile:backfill",

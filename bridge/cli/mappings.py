@@ -103,7 +103,7 @@ def _setup(invocation: Invocation) -> Setup:
     from bridge.runtime import Runtime
 
     with closing(Runtime(invocation.settings)) as runtime:
-        return runtime.setup
+        return replace(runtime.setup, clint=runtime.clint_names())
 
 
 def _named(read: Iterable[ParseResult], name: str) -> Mapping:

@@ -14,7 +14,7 @@ from collections.abc import Mapping as Environ
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,19 +26,31 @@ from bridge.alerts.send import Result
 from bridge.asaas import webhooks as asaas_webhooks
 from bridge.asaas.client import PRODUCTION_URL, SANDBOX_URL
 from bridge.asaas.webhooks import Problem, Webhooks, find_ours, needed_events, problems
+from bridge.clint.directory import Directory
 from bridge.crypto import KEY_FILE, with_kept_key
 from bridge.embedded_redis import find_server, version_of
-from bridge.errors import BridgeError, JournalError
+from bridge.errors import BridgeError, ClintApiFailed, ClintFault, JournalError
 from bridge.http import check_url
 from bridge.journal import Journal, events, jobs, notices, receivers
 from bridge.journal import accounts as stored
 from bridge.journal.migrate import current, head
-from bridge.mapping import Mapping, ParseResult, Setup, Severity, read_directory
+from bridge.mapping import Mapping, ParseResult, Severity, read_directory
+from bridge.mapping.findings import did_you_mean
+from bridge.mapping.findings import shown as quoted
+from bridge.mapping.model import ClintDirectory
 from bridge.messages import N_, Message, message, read_message
 from bridge.model import NoticeLevel
 from bridge.operations.accounts import mappings_in_use, overridden, public_hook_url
 from bridge.runtime import Runtime
-from bridge.settings import DEFAULT, LEAST_PASSWORD, LEAST_TOKEN, Account, Settings, variable
+from bridge.settings import (
+    DEFAULT,
+    LEAST_PASSWORD,
+    LEAST_TOKEN,
+    Account,
+    Settings,
+    origin_of,
+    variable,
+)
 from bridge.wakeups import refused_certificate
 
 
@@ -201,9 +213,66 @@ def is_clint_url(url: str) -> bool:
     return bool(_CLINT.fullmatch(url))
 
 
-def destinations(settings: Settings, mappings: Iterable[Mapping]) -> Iterator[Check]:
-    """Check each destination's URL, and that every destination of a mapping has one."""
+def clint_api(directory: Directory) -> tuple[Check, ClintDirectory | None]:
+    """Ask Clint's API for its origins: the check of the token, and the origins where it is taken."""
+    try:
+        origins = directory.origins()
+    except ClintApiFailed as error:
+        mend, code = _API_FAULTS.get(error.kind, (error.hint or _AGAIN, "api.away"))
+        return check("CLINT_API_TOKEN", error.what, State.WRONG, mend, code), None
+    what = N_("Clint's API takes it; origins: {number}")
+    return check("CLINT_API_TOKEN", what, number=len(origins)), ClintDirectory(origins)
+
+
+_AGAIN = N_("try again in a moment")
+_API_FAULTS = {
+    ClintFault.TOKEN: (
+        N_("make a token in Clint, set CLINT_API_TOKEN to it for all processes and start them again"),
+        "api.token",
+    ),
+    ClintFault.PLAN: (
+        N_("Clint's API needs the Elite plan: ask Clint for it, or send to webhooks instead"),
+        "api.plan",
+    ),
+}
+
+
+def api_origin(settings: Settings, name: str, origin: str, clint: ClintDirectory | None) -> Check:
+    """Check the origin of an API destination, as far as it is known what Clint has."""
+    label = N_("destination {destination}")
+    if not settings.clint_api_token:
+        mend = N_("set CLINT_API_TOKEN; Clint's API needs the Elite plan")
+        what = N_("needs CLINT_API_TOKEN, which is not set")
+        return check(label, what, State.WRONG, mend, "no_token", destination=name)
+    return origin_known(label, origin, clint, destination=name)
+
+
+def origin_known(label: str, origin: str, clint: ClintDirectory | None, **facts: Any) -> Check:
+    """Check that a name or id means one origin of Clint; `facts` fill the label."""
+    ids = [] if clint is None else clint.named_origins(origin)
+    if clint is None or len(ids) == 1:
+        return check(label, N_("origin {origin}"), origin=origin, **facts)
+    facts |= {"origin": quoted(origin), "count": len(ids), "ids": ", ".join(ids)}
+    if ids:
+        mend = N_("give the id instead of the name: {ids}")
+        return check(label, N_("Clint has {count} origins called {origin}"), State.WRONG, mend, "api.origin", **facts)
+    names = sorted(name for name, _ in clint.origins.values())
+    facts |= {"hint": did_you_mean(origin, names), "origins": ", ".join(names) or Message(N_("none"))}
+    mend = N_("choose one of these origins: {origins}")
+    return check(label, N_("Clint has no origin {origin}{hint}"), State.WRONG, mend, "api.origin", **facts)
+
+
+def destinations(
+    settings: Settings, mappings: Iterable[Mapping], clint: ClintDirectory | None = None
+) -> Iterator[Check]:
+    """Check each destination's URL or origin, and that every destination of a mapping has one.
+
+    `clint` has the origins of Clint; None where they are not known.
+    """
     for name, url in sorted(settings.destinations.items()):
+        if (origin := origin_of(url)) is not None:
+            yield api_origin(settings, name, origin, clint)
+            continue
         label = variable("CLINT_WEBHOOK_URL", name)
         if problem := check_url(url, settings.bridge_allow_private_destinations):
             yield check(label, problem, State.WRONG, _COPY_URL, "url")
@@ -364,9 +433,12 @@ def run_checks(runtime: Runtime, open_journal: Callable[[], Journal]) -> Iterato
     data = settings.bridge_data_dir
     there = next(path for path in (data.absolute(), *data.absolute().parents) if path.exists())
     yield disk(str(data), shutil.disk_usage(there).free)
-    known = Setup(frozenset(settings.accounts), frozenset(settings.destinations), directory)
-    yield mapping_files(read_directory(directory, known), mappings)
-    yield from destinations(settings, mappings)
+    yield mapping_files(read_directory(directory, runtime.setup), mappings)
+    clint = None
+    if runtime.clint_api:
+        of_token, clint = clint_api(Directory(runtime.clint_api))
+        yield of_token
+    yield from destinations(settings, mappings, clint)
     for account in settings.accounts.values() or [Account(DEFAULT)]:
         yield token(account, tokens_used(open_journal, account), runtime.clock_ms())
         of_key = key(account, settings.asaas_api_url, mappings)

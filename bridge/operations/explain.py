@@ -94,7 +94,7 @@ def preview_events(
     """Preview each of these events, which need not be in the journal."""
     for start in range(0, len(stored), BATCH):
         batch = stored[start : start + BATCH]
-        plans = [plan_event(event, active, runtime.environment(event.account)) for event in batch]
+        plans = [plan_event(event, active, runtime.environment(event.account), runtime.is_api) for event in batch]
         for plan in plans:
             if plan.event.replay:  # a replay ignores the cache too: somebody may have fixed the object at Asaas
                 runtime.enricher.forget(plan.event.account, plan.wanted)

@@ -154,6 +154,7 @@ def test_only_what_works_is_offered() -> None:
         "accounts",
         "alerts",
         "backfill",
+        "clint",
         "config",
         "db",
         "deliveries",

@@ -90,6 +90,7 @@ RESULTS: dict[str, dict[str, Any]] = {
             for code, state in product(["", *sorted(checks())], CheckState)
         ]
     },
+    "clint": {"checks": [{"name": "name", "value": "value", "state": "warning", "mend": "do it", "code": "api.away"}]},
     "reconcile": {
         "account": "default",
         "since": "2026-11-01",

@@ -242,6 +242,7 @@ def test_every_operation_of_clint_is_asked_and_answers_as_documented(clint: Clin
     found = {"contact_id": contact, "origin_id": origin["id"], "fields[codigo_asaas]": "pay_1", "won_at_start": since}
     assert [one["id"] for one in call("GET /v1/deals", status="WON", **found)["data"]] == [deal]
     call("DELETE /v1/deals/{id}", deal)
+    call("DELETE /v1/contacts/{id}", contact)
 
     assert contract.breaches == []
     assert contract.operations == set(operations())

@@ -73,6 +73,10 @@ def api_blueprint(crm: Crm, tokens: set[str], person: Person) -> Blueprint:
         changes.update_contact(contact_of(id_), _object())
         return {"id": id_}
 
+    def remove_contact(id_: str) -> tuple[str, int]:
+        crm.remove_contact(contact_of(id_), "api")
+        return "", 204
+
     def add_tags(id_: str) -> tuple[str, int]:
         changes.add_tags(contact_of(id_), request.get_json(silent=True))
         return "", 204
@@ -100,6 +104,7 @@ def api_blueprint(crm: Crm, tokens: set[str], person: Person) -> Blueprint:
         "POST /contacts": create_contact,
         "GET /contacts/<id_>": lambda id_: _one(contact_body(contact_of(id_))),
         "POST /contacts/<id_>": update_contact,
+        "DELETE /contacts/<id_>": remove_contact,
         "POST /contacts/<id_>/tags": add_tags,
         "DELETE /contacts/<id_>/tags": remove_tag,
         "GET /origins": list_origins,

@@ -69,6 +69,8 @@ class Changes:
         if "name" in texts and crm.knobs.deal_name == "contact":
             own["name"] = texts["name"]
         self._write_contact(deal["contact"], contact_fields, organization, **_native(own, body))
+        if fields and crm.knobs.unnamed_fields == "drop":
+            deal["fields"].clear()
         crm.change_deal(deal, "api", fields, **changes)
         self._person.sees(deal)
 

@@ -196,6 +196,13 @@ class Crm:
             deal["contact"] = into
             self._deals_of[into["id"]].append(deal)
 
+    def remove_contact(self, contact: Body, by: str) -> None:
+        """Remove a contact and its deals."""
+        for deal in self.deals_of(contact["id"]):
+            self.remove_deal(deal, by)
+        self._leave_index(contact)
+        del self.contacts[contact["id"]]
+
     def is_listed(self, contact: Body) -> bool:
         """Return whether lists show a contact already."""
         return self._made_s[contact["id"]] <= time.monotonic() - self.knobs.contacts_late_s

@@ -7,6 +7,7 @@ from typing import Any
 
 CHOICES = {
     "unknown_fields": frozenset({"keep", "drop", "refuse"}),
+    "unnamed_fields": frozenset({"keep", "drop"}),
     "deal_name": frozenset({"deal", "contact"}),
     "fields_shape": frozenset({"keyed", "single"}),
 }
@@ -25,6 +26,8 @@ class Knobs:
     """The keys that answers have beyond the document, of EXTRAS."""
     unknown_fields: str = "keep"
     """What becomes of fields that the account lacks: keep, drop or refuse; the last one holds types too."""
+    unnamed_fields: str = "keep"
+    """What becomes of a deal's fields that an update with other fields does not name: keep or drop."""
     key_length: int = 0
     """Keys of fields are cut to so many characters, in what is written and in what is answered; 0: they are whole."""
     has_plan: bool = True

@@ -20,6 +20,7 @@ from bridge.web.console import (
     access,
     alerts,
     attention,
+    clint,
     connecting,
     connections,
     customers,
@@ -41,7 +42,7 @@ from bridge.web.console.personal import shown
 
 PAGES = (
     *(overview, guide, events, customers, attention, mappings, mapping_editor),
-    *(testcharge, connections, connecting, reconcile, alerts, people, jobs),
+    *(testcharge, connections, connecting, clint, reconcile, alerts, people, jobs),
 )
 
 

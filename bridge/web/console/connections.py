@@ -45,8 +45,8 @@ from bridge.operations.webhooks import (
     plan,
     resumed,
 )
-from bridge.settings import Account, variable
-from bridge.web.console import jobs, layout
+from bridge.settings import Account, origin_of, variable
+from bridge.web.console import clint, jobs, layout
 from bridge.web.console.access import person, runtime
 from bridge.web.console.connecting import keeps_secrets, known
 from bridge.web.console.jobs import external_call
@@ -69,6 +69,7 @@ def show() -> ResponseReturnValue:
     names = layout.seen_destinations()
     seen = [*(name for name in runtime.accounts if person.sees(name)), *runtime.destinations]
     of_environment = [name for name in seen if name in settings.accounts or name in settings.destinations]
+    urls = dict(runtime.destinations)
     return layout.page(
         "connections.html",
         stores_here=len(of_environment) < len(seen),
@@ -87,8 +88,8 @@ def show() -> ResponseReturnValue:
             if person.sees(one.name)
         ],
         destinations=[
-            (name, name in runtime.destinations, kept.get(name), name in settings.destinations)
-            for name in sorted(kept.keys() | runtime.destinations.keys())
+            (name, name in urls, kept.get(name), name in settings.destinations, origin_of(urls.get(name, "")))
+            for name in sorted(kept.keys() | urls.keys())
             if names is None or name in names
         ],
         hidden=hidden,
@@ -103,6 +104,7 @@ def show() -> ResponseReturnValue:
         public_url=settings.bridge_public_url,
         notices=found,
         examination=last[0] if last else None,
+        clint=clint.summary(),
     )
 
 
@@ -276,8 +278,14 @@ def resume(name: str) -> ResponseReturnValue:
 @pages.get("/connections/destinations/<name>/test")
 def test_form(name: str) -> ResponseReturnValue:
     """Show the payload of a test of a mapping, to change and send."""
-    layout.found(known(runtime.destinations, name))
+    _webhook_url(name)
     return layout.page("destination_test.html", name=name, body=_example(name), answer=None, problem="")
+
+
+def _webhook_url(name: str) -> str:
+    url = layout.found(known(runtime.destinations, name))
+    layout.found(url if origin_of(url) is None else None)  # an API destination takes no test of a payload
+    return url
 
 
 def _example(name: str) -> str:
@@ -292,7 +300,7 @@ def _example(name: str) -> str:
 
 @pages.post("/connections/destinations/<name>/test")
 def test(name: str) -> ResponseReturnValue:
-    url = layout.found(known(runtime.destinations, name))
+    url = _webhook_url(name)
     body = request.form.get("body", "")
     answer, problem = None, ""
     try:
@@ -306,9 +314,9 @@ def test(name: str) -> ResponseReturnValue:
     elif "confirmed" not in request.form:
         problem = N_("Not sent: the confirmation is missing.")
     else:
-        clint, key = runtime.clint, f"test-{secrets.token_hex(8)}"
+        client, key = runtime.clint, f"test-{secrets.token_hex(8)}"
         try:
-            answer = external_call(lambda: clint.send(url, payload, key))
+            answer = external_call(lambda: client.send(url, payload, key))
         except NoAnswerYet:
             layout.note("destination.tested", name, {"outcome": "unknown"})
             raise

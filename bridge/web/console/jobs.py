@@ -207,6 +207,7 @@ HOME = {
     "bulk": "console.attention.index",
     "examination": "console.connections.show",
     "connect": "console.connections.show",
+    "clint": "console.connections.show",
 }
 """The page from which each kind is begun."""
 OF_ACCOUNT = frozenset({"reconcile", "backfill_preview", "backfill", "trial"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,10 +13,10 @@ from flask import Blueprint, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup, escape
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, ConsoleBusy, NoAnswerYet
 from bridge.journal import customers, events, queries
 from bridge.journal.events import StoredEvent
-from bridge.mapping import Finding, Mapping, ParseResult, parse_mapping, with_overlaps
+from bridge.mapping import Finding, Mapping, ParseResult, Setup, parse_mapping, with_overlaps
 from bridge.mapping.cases import CannotRun, read_sample
 from bridge.mapping.catalogue import EVENTS, entity_key, event_label, named_paths, path_label, path_meaning
 from bridge.mapping.context import DERIVED, build_context, references
@@ -142,8 +143,20 @@ def previewed(mapping: Mapping | None, against: str) -> dict[str, Any]:
 def read(name: str, text: str) -> ParseResult:
     """Parse a text as the mapping of that name, beside the other active mappings."""
     others = [item.mapping for item in runtime.mappings.current() if item.mapping.name != name]
-    (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", runtime.setup)], others)
+    (found,) = with_overlaps([parse_mapping(text, f"{name}.yaml", known_setup())], others)
     return found
+
+
+CLINT_S = 1.0
+"""The editor waits no longer for the names in Clint; they come with its next look."""
+
+
+def known_setup() -> Setup:
+    """Return the names that mappings may refer to, with those in Clint where an API destination needs them."""
+    setup = runtime.setup
+    with suppress(NoAnswerYet, ConsoleBusy):
+        return replace(setup, clint=external_call(runtime.clint_names, CLINT_S) if setup.api else None)
+    return setup
 
 
 def sent_twice(name: str, text: str) -> list[Finding]:

@@ -38,7 +38,7 @@ from bridge.operations.effects import effect_of
 from bridge.operations.mappings import changed, difference, file_text, save, switched, writes_files
 from bridge.web.console import charts, jobs, layout, mapping_deal, mapping_editor, mapping_form
 from bridge.web.console.access import person, runtime
-from bridge.web.console.mapping_editor import finding_words, read, sent_twice
+from bridge.web.console.mapping_editor import finding_words, known_setup, read, sent_twice
 
 pages = Blueprint("mappings", __name__)
 
@@ -497,7 +497,7 @@ def checklist(name: str) -> ResponseReturnValue:
     if mapping is None:
         return layout.go("console.mappings.edit", name=name)
     active_ones = [one.mapping for one in runtime.mappings.current()]
-    listed = clint_checklist(active_ones, mapping, directory(), runtime.setup)
+    listed = clint_checklist(active_ones, mapping, directory(), known_setup())
     title = mapping.description or name
     return layout.page("mapping_checklist.html", name=name, title=title, mapping=mapping, labels=EVENTS, **listed)
 

@@ -1,0 +1,171 @@
+"""Clint's side of *Connections*: its API, a destination by an origin from the list, and the check at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.crypto import new_key
+from bridge.journal import jobs
+from bridge.simulator.clint.account import DEFAULT_TOKEN
+from bridge.simulator.serve import Served
+from tests.console import VIEWER, Browser, Console, finish_jobs, opened_console
+from tests.simulated import ClintSimulator
+
+MAPPING = """
+events: [PAYMENT_RECEIVED]
+send_to: vendas
+funnel:
+  stage: {text: Pagas}
+contact: {email: "'ana@example.com'"}
+tests: []
+"""
+
+
+@pytest.fixture
+def clint() -> Iterator[ClintSimulator]:
+    """Give a Clint with two origins."""
+    simulator = ClintSimulator()
+    simulator.crm.add_origin("Suporte", ["Nova", "Feita"])
+    yield simulator
+    simulator.close()
+
+
+@pytest.fixture
+def console(clint: ClintSimulator, tmp_path: Path) -> Iterator[Console]:
+    """Give a console with a token of Clint's API, and a mapping to a destination that is not there yet."""
+    (tmp_path / "mappings").mkdir()
+    (tmp_path / "mappings" / "paga.yaml").write_text(MAPPING)
+    environ = {
+        "CLINT_API_TOKEN": DEFAULT_TOKEN,
+        "CLINT_API_RATE_LIMIT": "1000/second",
+        "BRIDGE_ENCRYPTION_KEY": new_key(),
+        "BRIDGE_ALLOW_PRIVATE_DESTINATIONS": "1",
+    }
+    url = f"sqlite:///{tmp_path / 'journal.db'}"
+    with (
+        Served(clint.app) as served,
+        opened_console(url, tmp_path, CLINT_API_URL=served.url, **environ) as opened,
+    ):
+        yield opened
+        finish_jobs()
+
+
+@pytest.fixture
+def me(console: Console) -> Browser:
+    """Give the operator's browser."""
+    return console.operator()
+
+
+def choices(page: str) -> dict[str, str]:
+    """Return the origins that a form lists, texts by values."""
+    return dict(re.findall(r'<option value="([^"]*)"(?: selected)?>([^<]*)', page))
+
+
+def codes(console: Console) -> list[str]:
+    """Return the codes of the last check of Clint, without those that are fine."""
+    finish_jobs()
+    with console.runtime.journal.database.read() as connection:
+        (last,) = jobs.newest(connection, "clint", console.clock())
+    assert last.result is not None
+    return [one["code"] for one in last.result["checks"] if one["state"] != "fine"]
+
+
+def test_an_origin_is_chosen_and_checked_at_once(console: Console, me: Browser) -> None:
+    """The list shows each origin with its stages; the next page is the check of what the mappings need there."""
+    form = me.get("/connections/new-destination").text
+    saved = me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+    found = codes(console)
+    page = me.get(saved.location).text
+
+    assert set(choices(form)) == {"", "Suporte", "Vendas"}
+    assert "Nova → Feita" in choices(form)["Suporte"]
+    assert saved.location.startswith("/work/")
+    assert console.runtime.destinations["vendas"] == "clint-origin:Vendas"
+    assert found == ["api.stage"]
+    assert "Pagas" in page
+    assert "Suporte" not in page, "only what concerns this destination"
+
+
+def test_an_origin_is_changed(console: Console, me: Browser) -> None:
+    """The form has the present one chosen, also one that Clint does not have any more."""
+    me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+    before = me.get("/connections/destinations/vendas/url").text
+    me.post("/connections/destinations/vendas/url", origin="Suporte", url="")
+    finish_jobs()
+    with console.runtime.journal.database.read() as connection:
+        assert jobs.newest(connection, "clint", console.clock())[0].about == "vendas"
+    after = console.runtime.destinations["vendas"]
+
+    assert '<option value="Vendas" selected>' in before
+    assert after == "clint-origin:Suporte"
+
+
+def test_a_removed_origin_stays_chosen(console: Console, clint: ClintSimulator, me: Browser) -> None:
+    """Nobody changes a destination by opening its form."""
+    me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+    clint.removes_origin("Vendas")
+
+    assert '<option value="Vendas" selected>' in me.get("/connections/destinations/vendas/url").text
+
+
+def test_origins_of_one_name_are_stored_by_id(console: Console, clint: ClintSimulator, me: Browser) -> None:
+    """A name that two have would lead nowhere."""
+    other = clint.crm.add_origin("Vendas", ["Nova"])
+    values = choices(me.get("/connections/new-destination").text)
+
+    assert other["id"] in values
+    assert "Vendas" not in values
+
+
+def test_a_clint_that_does_not_answer_leaves_a_field_to_type(
+    console: Console, clint: ClintSimulator, me: Browser
+) -> None:
+    """The reason is on the page, and what is typed is stored."""
+    clint.api_answers(500)
+    form = me.get("/connections/new-destination").text
+    me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+
+    assert '<input id="origin"' in form
+    assert "500" in form
+    assert console.runtime.destinations["vendas"] == "clint-origin:Vendas"
+    assert codes(console) == ["api.away"]
+
+
+def test_everything_is_checked_from_the_page(console: Console, me: Browser) -> None:
+    """The page tells how the last check ended and leads to it."""
+    me.post("/connections/new-destination", name="vendas", origin="Vendas", url="")
+    finish_jobs()
+    begun = me.post("/connections/clint/check")
+    assert codes(console) == ["api.stage"]
+    page = me.get("/connections").text
+
+    assert f'href="{begun.location}"' in page
+    assert "1 thing to do" in page
+    assert "Suporte" in me.get(begun.location).text
+
+
+def test_a_viewer_sees_the_result_and_begins_nothing(console: Console, me: Browser) -> None:
+    """No button, and the form is refused."""
+    me.post("/connections/clint/check")
+    finish_jobs()
+    viewer = console.browser()
+    viewer.sign_in(VIEWER)
+    page = viewer.get("/connections").text
+
+    assert "/connections/clint/check" not in page
+    assert "/work/" in page
+    assert viewer.post("/connections/clint/check").status_code == 403
+
+
+def test_without_a_token_the_page_says_what_it_gives(tmp_path: Path) -> None:
+    """What to set, and where; no button that could do nothing."""
+    with opened_console(f"sqlite:///{tmp_path / 'journal.db'}", tmp_path) as opened:
+        page = opened.operator().get("/connections").text
+
+    assert page.count("CLINT_API_TOKEN") >= 2
+    assert "Elite" in page
+    assert "/connections/clint/check" not in page
