@@ -394,6 +394,5 @@ def test_the_walk_leaves_out_no_code() -> None:
     """A code that joins the catalogue must be made to happen here; what a deal proves is walked in test_proof."""
     walked = {case.code for case in DECIDED} | {code for code, *_ in SENT} | set(Code) | MADE_TO_HAPPEN
     by_status = {"clint.http_4xx": "clint.http_418", "clint.http_5xx": "clint.http_503"}
-    walked.add("transform.no_deal_key")  # happens only where the destination is one by the API
 
     assert {by_status.get(code, code) for code in REASONS} == walked
