@@ -731,7 +731,7 @@ def _doubled(destination: str, oldest: Deal, found: list[Deal]) -> Notice:
     text = N_("{destination}: the deals {deals} carry one key; the bridge goes on with the oldest and makes no third")
     detail = Message(text, {"destination": destination, "deals": ", ".join(ids)})
     mend = Message(N_("look at these deals in Clint, and remove the one that is not needed"))
-    return Notice(DOUBLED, f"{destination}/{oldest.id}", NoticeLevel.WARNING, detail.to_json(), mend.to_json())
+    return Notice(DOUBLED, f"{destination}/{oldest.id}", NoticeLevel.WARNING, detail, mend)
 
 
 def _name_unknown(error: ClintNameUnknown) -> Answer:
