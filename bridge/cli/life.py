@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
 from rich.table import Table
 from rich.text import Text
 
-from bridge.cli.output import LiveLog, is_terminal, plain, row_data, show_json
+from bridge.cli.output import LiveLog, is_terminal, plain, row_data, show_json, show_table
 from bridge.mapping.catalogue import event_label
 from bridge.mapping.values import facts_data
 from bridge.messages import Message, _, pgettext
@@ -81,20 +80,23 @@ class LifePrinter(LiveLog):
             for header in headers:
                 table.add_column(header, overflow="fold")
             for cells, verdict in rows:
-                table.add_row(*map(Text, cells), Text(_word(verdict), _STYLES.get(verdict, "") if verdict else "dim"))
+                table.add_row(*map(Text, cells), Text(_word(verdict), _STYLES[verdict] if verdict else "dim"))
             self.out.print(table)
-            return
-        lines = [headers, *((*cells, _word(verdict)) for cells, verdict in rows)]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
-        for line in lines:
-            click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        else:
+            show_table(headers, [(*cells, _word(verdict)) for cells, verdict in rows])
+        if any(verdict is None for cells, verdict in rows):
+            self.out.print(_("– a later delivery of the step changed the same deal, and is judged"))
+        self.out.print()
 
     def left(self, left: Sequence[Leftover]) -> None:
         """Print what was not removed, with the reason."""
-        kinds = {"charge": _("charge"), "customer": _("customer"), "deal": _("deal")}
+        kinds = {"charge": _("charges"), "customer": _("customers"), "deal": _("deals")}
+        ids: dict[tuple[str, str], list[str]] = {}
         for one in left:
-            text = _("left: {kind} {id} ({why})", kind=kinds[one.kind], id=one.id, why=plain(one.why))
-            self.print("clint" if one.kind == "deal" else "asaas", text, "dim")
+            ids.setdefault((one.kind, plain(one.why)), []).append(one.id)
+        for (kind, why), some in ids.items():
+            text = _("not removed: {kind} {ids} ({why})", kind=kinds[kind], ids=", ".join(some), why=why)
+            self.print("clint" if kind == "deal" else "asaas", text, "dim")
 
     def verdict(self, life: Life) -> None:
         """Print what to do about each step that is not proved, and whether all are."""

@@ -90,14 +90,14 @@ class Step:
 
 _PAID = (Action.MAKE, Action.PAY)
 STEPS = (
-    Step("created", N_("Created"), (Action.MAKE,)),
-    Step("overdue", N_("Overdue"), (Action.MAKE, Action.OVERDUE)),
-    Step("paid", N_("Paid"), _PAID),
-    Step("partly_refunded", N_("Partly refunded"), (*_PAID, Action.REFUND_PART)),
-    Step("refunded", N_("Refunded"), (*_PAID, Action.REFUND)),
-    Step("removed", N_("Removed"), (Action.MAKE, Action.REMOVE)),
+    Step("created", N_("Charge created"), (Action.MAKE,)),
+    Step("overdue", N_("Charge overdue"), (Action.MAKE, Action.OVERDUE)),
+    Step("paid", N_("Charge paid"), _PAID),
+    Step("partly_refunded", N_("Charge partly refunded"), (*_PAID, Action.REFUND_PART)),
+    Step("refunded", N_("Charge refunded"), (*_PAID, Action.REFUND)),
+    Step("removed", N_("Charge removed"), (Action.MAKE, Action.REMOVE)),
     Step("plan", N_("Instalment plan, first instalment paid"), _PAID),
-    Step("split", N_("Split"), (*_PAID, Action.SPLIT)),
+    Step("split", N_("Charge split"), (*_PAID, Action.SPLIT)),
     Step("card_money", N_("Money of a card received")),
     Step("chargeback", N_("Chargeback")),
 )
@@ -295,7 +295,7 @@ class Life:
         if Action.REFUND_PART in actions and billing_type in {"BOLETO", "UNDEFINED"}:
             return Message(N_("Asaas refunds a part of a Pix or card payment only, not of a boleto"))
         if step.name == "split" and not self.order.splits:
-            return Message(N_("it needs the wallet of another account: --split WALLET:20%"))
+            return Message(N_("it needs the wallet of another account, as a split such as WALLET:20%"))
         last = actions[-2] if actions[-1] is Action.SPLIT else actions[-1]
         if not self._heard(last):
             names = ", ".join(self._events(last))

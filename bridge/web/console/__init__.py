@@ -27,6 +27,7 @@ from bridge.web.console import (
     guide,
     jobs,
     layout,
+    life,
     mapping_editor,
     mappings,
     overview,
@@ -40,7 +41,7 @@ from bridge.web.console.personal import shown
 
 PAGES = (
     *(overview, guide, events, customers, attention, mappings, mapping_editor),
-    *(testcharge, connections, connecting, reconcile, alerts, people, jobs),
+    *(testcharge, life, connections, connecting, reconcile, alerts, people, jobs),
 )
 
 

@@ -32,12 +32,14 @@ from bridge.journal.customers import PREFIX
 from bridge.journal.events import StoredEvent
 from bridge.journal.jobs import Job
 from bridge.logs import logger
+from bridge.mapping.catalogue import event_label
 from bridge.messages import Message
 from bridge.operations import bulk
 from bridge.operations.accounts import client_of
 from bridge.operations.backfill import append_events, as_stored, collect
 from bridge.operations.doctor import check_data, run_checks
 from bridge.operations.explain import Preview, preview, preview_events
+from bridge.operations.life import STEPS, VERDICTS
 from bridge.operations.reconcile import BEHIND, Window, as_csv
 from bridge.operations.reconcile import reconcile as run_reconcile
 from bridge.runtime import Runtime
@@ -199,6 +201,7 @@ HOME = {
     "backfill_preview": "console.reconcile.form",
     "backfill": "console.reconcile.form",
     "trial": "console.trial.form",
+    "life": "console.trial.form",
     "replay_preview": "console.mappings.listed",
     "replay": "console.mappings.listed",
     "bulk": "console.attention.index",
@@ -206,7 +209,7 @@ HOME = {
     "connect": "console.connections.show",
 }
 """The page from which each kind is begun."""
-OF_ACCOUNT = frozenset({"reconcile", "backfill_preview", "backfill", "trial"})
+OF_ACCOUNT = frozenset({"reconcile", "backfill_preview", "backfill", "trial", "life"})
 """The kinds of which each job is about an account."""
 
 
@@ -271,6 +274,8 @@ def show(number: int) -> ResponseReturnValue:
             more = {"outcome": came, "sample": lines(connection, rows)}
     elif job.kind == "replay_preview" and job.result:
         more = {"tally": _tally(job.result["previews"])}
+    elif job.kind == "life":
+        more = {"titles": {one.name: one.title for one in STEPS}, "verdicts": VERDICTS, "event_words": event_label}
     return layout.page(template, job=job, home=HOME[job.kind], picture=picture, known_lines=shown, **more)
 
 

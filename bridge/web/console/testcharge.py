@@ -117,6 +117,8 @@ def form(status: int = 200, problem: str = "", **values: Any) -> ResponseReturnV
         status,
         accounts=accounts,
         production=any(real for _, real in accounts),
+        all_production=all(real for _, real in accounts),
+        lives=jobs.last_jobs("life", 4),
         billing_types=BILLING_TYPES,
         most=MOST_INSTALLMENTS,
         last=jobs.last_jobs("trial", 8),
