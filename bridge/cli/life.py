@@ -85,7 +85,7 @@ class LifePrinter(LiveLog):
         else:
             show_table(headers, [(*cells, _word(verdict)) for cells, verdict in rows])
         if any(verdict is None for cells, verdict in rows):
-            self.out.print(_("– a later delivery of the step changed the same deal, and is judged"))
+            self.out.print(_("Of several deliveries to one deal, only the last is judged."))
         self.out.print()
 
     def left(self, left: Sequence[Leftover]) -> None:
