@@ -255,7 +255,7 @@ def _add_jobs(connection: Any) -> None:
             {**line, "event_id": None, "verdict": ""}
         ]
         reasons = [{"code": code, "what": "what", "mend": "mend"} for code in (*sorted(causes()), "life.skipped")]
-        lived = [{"code": "planned", "steps": [one.name for one in STEPS]}] + [
+        lived: list[dict[str, Any]] = [{"code": "planned", "steps": [one.name for one in STEPS]}] + [
             {"code": "ended", "step": one.name, "verdict": verdict.value, "reasons": reasons, "lines": lines}
             for one, verdict in zip(STEPS, StepVerdict, strict=False)
         ]
