@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 from collections import Counter
@@ -9,12 +10,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from werkzeug.security import generate_password_hash
 
+from bridge.runtime import Runtime
+from bridge.settings import Settings
 from bridge.simulator.asaas.account import DEFAULT_KEY
 from bridge.simulator.clint.account import DEFAULT_TOKEN
+from bridge.web.app import create_app
 from tests import asking
 from tests.acceptance.deployment import TOKEN, Deployment
 from tests.acceptance.test_charge_trial import PRODUCTION_KEY, Site
+from tests.console import PASSWORD, QUICK, Browser, finish_jobs
 from tests.factories import until
 
 # In one process of the test run, because they share one bridge.
@@ -132,6 +138,27 @@ def test_every_step_is_proved_by_its_own_deal(site: Site) -> None:
     assert not_removed(site, "/payments") - before == kept
     assert kept <= {id_ for step in found["steps"] for id_ in step["payments"]}
     assert [len(step_of(found, name)["payments"]) for name in ("paid", "plan")] == [1, 2]
+
+
+def test_the_console_shows_the_same_table_while_it_runs(site: Site) -> None:
+    """The form begins it, the job's page has every step from the start, and ends with all of them proved."""
+    environ = {**site.commands.environ, "BRIDGE_PASSWORD": generate_password_hash(PASSWORD, QUICK)}
+    runtime = Runtime(Settings.from_env(environ))
+    with contextlib.closing(runtime):
+        browser = Browser(create_app(runtime).test_client())
+        browser.sign_in()
+        form = {"account": "default", "billing_type": "CREDIT_CARD", "value": "10", "split": WALLET}
+        path = browser.post("/test-charge/life", form).location
+        until(lambda: "Under way" in browser.get(path).text and "Charge created" in browser.get(path).text, 30)
+        until(lambda: "Ended early" in browser.get(path).text or "Done" in browser.get(path).text, 120)
+        page = browser.get(path).text
+        finish_jobs()
+
+    assert "Proved: every step that the sandbox can do" in page
+    assert page.count("created or changed a deal") == 8
+    assert "only a button in Asaas" in page
+    assert "What was not removed" in page
+    assert not_removed(site, "/customers") == set()
 
 
 def test_what_the_sandbox_cant_do_is_skipped_and_another_status_contradicts(site: Site) -> None:
